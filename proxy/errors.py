@@ -1,0 +1,30 @@
+"""Errors of the proxy; each names the thing and the mend in one line.
+
+CabProxyError
+├── BadConfig       a setting, a flag or a file is wrong: exit code 2
+├── BadKey          a per-cell key is not ours, has expired or is revoked: 401
+└── LedgerFailed    the ledger cannot be written: 503 before anything is forwarded
+"""
+
+
+class CabProxyError(Exception):
+    """Base of the proxy's errors."""
+
+    status = 500
+    """HTTP status that a client is answered with."""
+
+
+class BadConfig(CabProxyError):
+    """A setting that cannot be used."""
+
+
+class BadKey(CabProxyError):
+    """A per-cell key that does not hold."""
+
+    status = 401
+
+
+class LedgerFailed(CabProxyError):
+    """The ledger could not take a record."""
+
+    status = 503

@@ -1,0 +1,43 @@
+"""Errors of the scoring library.
+
+ScoringError(ValueError)
+├── BadRecord       a line of a ledger or slice, or a file of a bundle, does not hold what it must
+├── BadCellId       a cell id is not <sweep>/<tui>/<model>/<family>/<task>[#runN]
+└── UnknownProfile  no profile of that name
+"""
+
+
+class ScoringError(ValueError):
+    """Base of all errors that `cab.scoring` raises on bad input."""
+
+
+class BadRecord(ScoringError):  # noqa: N818 - named for the thing, as the field does (BadZipFile)
+    """A record that cannot be read; says which file, line and field."""
+
+    def __init__(self, path: str, line: int | None, reason: str, field: str | None = None) -> None:
+        where = path if line is None else f"{path}:{line}"
+        what = reason if field is None else f"{field}: {reason}"
+        super().__init__(f"{where}: {what}")
+        self.path = path
+        self.line = line
+        self.field = field
+        self.reason = reason
+
+
+class BadCellId(ScoringError):  # noqa: N818 - see BadRecord
+    """A text that is no cell id."""
+
+    def __init__(self, text: str, reason: str) -> None:
+        super().__init__(
+            f"cell id {text!r}: {reason}; it is <sweep>/<tui>/<model>/<family>/<task>[#runN]"
+        )
+        self.text = text
+
+
+class UnknownProfile(ScoringError):  # noqa: N818 - see BadRecord
+    """A profile name that is not known."""
+
+    def __init__(self, name: str, known: tuple[str, ...]) -> None:
+        super().__init__(f"profile {name!r} is unknown; known profiles: {', '.join(known)}")
+        self.name = name
+        self.known = known

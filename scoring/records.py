@@ -1,0 +1,213 @@
+"""The ledger's records: one JSON object per line, schema `cab.call/1`.
+
+The field names are a contract that other tools read. New fields may be added, so readers keep what
+they do not know. A field that is unknown is `None`; a zero is a measured zero.
+"""
+
+from typing import Annotated, Any, Literal, get_args
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from cab.scoring.errors import BadRecord
+
+SCHEMA = "cab.call/1"
+"""Schema tag of every ledger line."""
+
+GENESIS = "0" * 64
+"""`prev` of the first record of a chain."""
+
+Count = Annotated[int, Field(ge=0)]
+Milliseconds = Annotated[float, Field(ge=0)]
+Sha256Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+Endpoint = Literal[
+    "chat.completions",
+    "completions",
+    "embeddings",
+    "responses",
+    "messages",
+    "gemini.generateContent",
+    "other",
+]
+EndReason = Literal[
+    "completed",
+    "client_gone",
+    "upstream_cut",
+    "upstream_error",
+    "upstream_unreachable",
+    "timeout",
+    "rejected",
+    "crash",
+]
+UsageSource = Literal["upstream", "tokenizer", "none"]
+UsageStatus = Literal["complete", "partial", "overflow"]
+
+METERED_ENDPOINTS = frozenset(get_args(Endpoint)) - {"other"}
+"""Endpoints whose calls are model calls; `other` adds no tokens and is no model call."""
+
+
+class Record(BaseModel):
+    """What every line of a ledger carries: its schema, its kind, and its place in the chain."""
+
+    # Newer writers may add fields; a reader that drops them could not pass a slice on unchanged.
+    model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=())
+
+    record_schema: str = Field(alias="schema")
+    """Always `cab.call/1` today."""
+    kind: str
+    """`start`, `end`, `proxy_start`, `proxy_stop`, `cell_open` or `cell_seal`."""
+    prev: Sha256Hex
+    """`hash` of the record before, 64 zeros at the very start of a chain."""
+    hash: Sha256Hex
+    """SHA-256 of the line's bytes with this member taken out."""
+
+
+class CallError(BaseModel):
+    """Why a call failed, with secrets removed."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    type: str
+    """A short class name, such as `rate_limit_error` or `connect_refused`."""
+    message: str
+    """One line for a person."""
+
+
+class CallStart(Record):
+    """A call was accepted and is about to be forwarded."""
+
+    kind: Literal["start"]
+    call_id: str
+    """UUIDv7, shared with the END record."""
+    cell_id: str | None
+    """The cell that pays; `None` when no key, header or option named one."""
+    seq: Annotated[int, Field(ge=1)] | None
+    """1-based number of the call within its cell."""
+    started_at: str
+    """RFC 3339 UTC, microseconds."""
+    endpoint: Endpoint
+    """The dialect, or `other`."""
+    stream: bool | None
+    """Whether the client asked for a stream."""
+    request_hash: str | None
+    """`sha256:` and hex of the canonical JSON of the body as the client sent it."""
+    model_requested: str | None
+    """Model named in the request."""
+
+
+class CallEnd(Record):
+    """All that is known of a call once it is over."""
+
+    kind: Literal["end"]
+    call_id: str
+    """UUIDv7, shared with the START record."""
+    cell_id: str | None
+    """The cell that pays; `None` when no key, header or option named one."""
+    seq: Annotated[int, Field(ge=1)] | None
+    """1-based number of the call within its cell."""
+    started_at: str
+    """RFC 3339 UTC, microseconds: the request's first byte."""
+    ended_at: str
+    """RFC 3339 UTC, microseconds."""
+    endpoint: Endpoint
+    """The dialect, or `other`."""
+    stream: bool | None = None
+    """Whether the client asked for a stream."""
+    request_hash: str | None = None
+    """`sha256:` and hex of the canonical JSON of the body as the client sent it."""
+    attempt: Annotated[int, Field(ge=1)] = 1
+    """1 for the first try of a request, 2 for its first repetition, and so on."""
+    retry_of: str | None = None
+    """`call_id` of the attempt that this one repeats."""
+    model_requested: str | None = None
+    """Model named in the request."""
+    model_served: str | None = None
+    """Model named in the answer."""
+    upstream_id: str | None = None
+    """The endpoint's own id of the answer."""
+    system_fingerprint: str | None = None
+    """As the endpoint reports it."""
+    status: int | None = None
+    """HTTP status sent to the client; `None` when none was sent."""
+    end_reason: EndReason
+    """How the call ended."""
+    finish_reason: str | None = None
+    """As the dialect reports it, of the first choice."""
+    finish_reasons: list[str] | None = None
+    """All of them, when there are several choices."""
+    prompt_tokens: Count | None = None
+    """Tokens read by the model, cached ones included."""
+    completion_tokens: Count | None = None
+    """Tokens written by the model, reasoning included."""
+    total_tokens: Count | None = None
+    """Sum of the two."""
+    cache_read_tokens: Count | None = None
+    """Part of `prompt_tokens` that came from a cache."""
+    cache_write_tokens: Count | None = None
+    """Part of `prompt_tokens` that was written to a cache."""
+    reasoning_tokens: Count | None = None
+    """Part of `completion_tokens` that was reasoning."""
+    usage_source: UsageSource = "none"
+    """Who counted."""
+    usage_status: UsageStatus | None = None
+    """Whether the count covers the whole answer."""
+    usage_raw: dict[str, Any] | None = None
+    """The endpoint's usage object, verbatim."""
+    latency_ms: Milliseconds | None = None
+    """From the request's first byte to the response's last byte."""
+    ttft_ms: Milliseconds | None = None
+    """To the first non-empty delta of any kind."""
+    upstream_ms: Milliseconds | None = None
+    """From forwarding the request to the response's last byte."""
+    proxy_ms: Milliseconds | None = None
+    """The proxy's own share of `latency_ms`."""
+    request_bytes: Count | None = None
+    """Body bytes received from the client."""
+    response_bytes: Count | None = None
+    """Body bytes received from the endpoint."""
+    tool_calls: Count | None = None
+    """Tool calls in the answer."""
+    user_agent: str | None = None
+    """As the client names itself."""
+    cost_usd: str | float | None = None
+    """Price of the call in US dollars; `None` unless the endpoint or a price table knows."""
+    price_source: str | None = None
+    """Where the price is from."""
+    error: CallError | None = None
+    """Why the call failed."""
+
+
+class OtherRecord(Record):
+    """A record that is no call: start and stop of a proxy, opening and sealing of a cell."""
+
+
+AnyRecord = CallStart | CallEnd | OtherRecord
+
+_MODELS: dict[str, type[CallStart | CallEnd]] = {"start": CallStart, "end": CallEnd}
+
+
+def parse_record(line: bytes, path: str = "<record>", number: int | None = None) -> AnyRecord:
+    """Return the record that one line of a ledger holds.
+
+    Args:
+        line: The line's bytes, with or without the newline.
+        path: Name of the file, for the error message.
+        number: 1-based line number, for the error message.
+
+    Raises:
+        BadRecord: The line is no JSON object or a field is missing or of the wrong type.
+    """
+    try:
+        data = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise BadRecord(path, number, f"no JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise BadRecord(path, number, "no JSON object")
+    model = _MODELS.get(str(data.get("kind")), OtherRecord)
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise BadRecord(path, number, first["msg"], field=field) from error
