@@ -1,0 +1,1 @@
+"""One module per subcommand of `cab`, each with `add(subparsers)`; imported only when asked for."""

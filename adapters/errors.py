@@ -1,0 +1,83 @@
+"""Errors of the adapters and the runner; each names the thing and the mend in one line.
+
+AdapterError
+├── BadOption          an option of `cab` is missing, wrong or contradicts another
+├── UnknownAdapter     no agent of that name; `.known`, `.near`
+├── AgentNotInstalled  the agent's own environment is missing; `.command` installs it
+├── InstallFailed      an agent's environment could not be made; `.log`
+├── BadSelfReport      an agent printed a token report that cannot be read exactly
+├── BundleExists       a bundle of that cell is complete, or being written
+├── ProxyRefused       a proxy that was given does not take the cell; `.url`
+└── RunFailed          a cell could not be brought to its end, for a reason outside the agent
+"""
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+
+class AdapterError(Exception):
+    """Base of the adapters' errors: exit code 2."""
+
+
+class BadOption(AdapterError):  # noqa: N818 - named for the thing, as in the other rooms
+    """An option that cannot be used."""
+
+
+class UnknownAdapter(AdapterError):  # noqa: N818 - see BadOption
+    """A name that no adapter goes by."""
+
+    def __init__(self, name: str, known: Iterable[str], reason: str | None = None) -> None:
+        self.name = name
+        self.known = tuple(sorted(known))
+        self.near = nearest(name, self.known)
+        super().__init__(f"no agent {name!r}{f' ({reason})' if reason else ''}; {self._mend()}")
+
+    def _mend(self) -> str:
+        if self.near is not None:
+            return f"did you mean {self.near!r}? (cab adapters list shows all)"
+        return f"known agents: {', '.join(self.known)}; or give a dotted path, package.module:Class"
+
+
+class AgentNotInstalled(AdapterError):  # noqa: N818 - see BadOption
+    """An agent whose environment is not there."""
+
+    def __init__(self, name: str, version: str) -> None:
+        self.command = f"cab adapters install {name}"
+        super().__init__(f"{name} {version} is not installed; run: {self.command}")
+
+
+class InstallFailed(AdapterError):  # noqa: N818 - see BadOption
+    """An environment that could not be made."""
+
+    def __init__(self, name: str, reason: str, log: Path | None = None) -> None:
+        self.log = log
+        super().__init__(
+            f"{name} was not installed: {reason}{f' (all of it: {log})' if log else ''}"
+        )
+
+
+class BadSelfReport(AdapterError):  # noqa: N818 - see BadOption
+    """A token report that cannot be read without guessing."""
+
+
+class BundleExists(AdapterError):  # noqa: N818 - see BadOption
+    """A folder that holds a cell already."""
+
+
+class ProxyRefused(AdapterError):  # noqa: N818 - see BadOption
+    """A proxy that does not take the cell."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        self.url = url
+        super().__init__(f"proxy {url}: {reason}")
+
+
+class RunFailed(AdapterError):  # noqa: N818 - see BadOption
+    """A cell that could not be brought to its end."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that was probably meant; None if none is near."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return near[0] if near else None
