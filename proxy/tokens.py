@@ -21,7 +21,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeGuard
 
 import orjson
 import tiktoken
@@ -190,7 +190,7 @@ def _parts(message: object) -> list[Any]:
     content = (_object(message) or {}).get("content")
     if content is None:
         return []
-    return _list(content) if isinstance(content, list) else [content]
+    return content if _is_list(content) else [content]
 
 
 def _part_text(part: object) -> str | None:
@@ -219,11 +219,20 @@ def _frames(message: object) -> int:
 
 
 def _object(value: object) -> dict[str, Any] | None:
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else None
+    return value if _is_object(value) else None
 
 
 def _list(value: object) -> list[Any]:
-    return cast("list[Any]", value) if isinstance(value, list) else []
+    return value if _is_list(value) else []
+
+
+# JSON's own guarantees, said to the type checkers: an object's names are strings.
+def _is_object(value: object) -> TypeGuard[dict[str, Any]]:
+    return isinstance(value, dict)
+
+
+def _is_list(value: object) -> TypeGuard[list[Any]]:
+    return isinstance(value, list)
 
 
 def _strings(*values: object) -> Iterator[str]:
