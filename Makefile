@@ -1,0 +1,57 @@
+# `make demo` and `make test` do all the set-up they need: Python 3.11+ and make are enough.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+STAMP = $(VENV)/.installed
+SOURCES = $(shell find proxy scoring adapters -name '*.py' -not -path '*/suite/*')
+
+.PHONY: demo test check wheel sync test-agents help
+
+help:
+	@echo "make demo         one scored cell, end to end, with no key and no network"
+	@echo "make test         all tests"
+	@echo "make check        formatter, linter, type checkers, import rules"
+	@echo "make wheel        build sdist and wheel, install the wheel elsewhere, try it there"
+	@echo "make test-agents  install the real aider and run it in cells"
+	@echo "make sync         install again (after adding or removing a module)"
+
+# uv if it is there, else venv and pip. The list of modules is part of the stamp's age:
+# the editable install lays out one link per file.
+$(STAMP): pyproject.toml Makefile $(SOURCES)
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing: install Python 3.11 or newer"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=..."; exit 1; }
+	@if command -v uv >/dev/null; then \
+		test -x $(BIN)/python || uv venv -q --python $(PYTHON) $(VENV); \
+		uv pip install -q --python $(BIN)/python -e . --group dev; \
+	else \
+		test -x $(BIN)/python || $(PYTHON) -m venv $(VENV); \
+		$(BIN)/python -m pip install -q --upgrade 'pip>=25.1'; \
+		$(BIN)/python -m pip install -q -e . --group dev; \
+	fi
+	@touch $(STAMP)
+
+sync:
+	@rm -f $(STAMP)
+	@$(MAKE) --no-print-directory $(STAMP)
+
+demo: $(STAMP)
+	@rm -rf demo-run
+	@$(BIN)/cab run-cell --tui scripted --upstream demo --task polyglot/python-error-handling --runs demo-run
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -m "not agents" --cov --cov-report=term:skip-covered
+
+check: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/mypy tests
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+wheel: $(STAMP)
+	$(BIN)/python -m pytest tests/test_packaging.py
+
+test-agents: $(STAMP)
+	$(BIN)/cab adapters install aider
+	$(BIN)/python -m pytest -m agents

@@ -1,0 +1,147 @@
+"""Puts the proxy together, by hand, in one place."""
+
+import asyncio
+import importlib.metadata
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiohttp import web
+
+from cab.proxy import keys
+from cab.proxy.cells import Cells
+from cab.proxy.clock import Clock, rfc3339
+from cab.proxy.config import Settings
+from cab.proxy.control import Control
+from cab.proxy.counting import Counter
+from cab.proxy.demo import Demo, running_demo
+from cab.proxy.errors import BadConfig
+from cab.proxy.exchange import Parts
+from cab.proxy.identity import Identifier
+from cab.proxy.ledger import Ledger
+from cab.proxy.server import Server
+from cab.proxy.upstream import Upstream
+
+_HEAD_BYTES = 1 << 16
+"""Longest request line or header field; aiohttp's 8 KiB is short for keys and tracing headers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """A running proxy."""
+
+    url: str
+    """Where it listens, without `/v1`."""
+    upstream_url: str
+    """Where it forwards to."""
+    ledger_dir: Path
+    """Where its records are."""
+    demo: Demo | None
+    """The built-in model server, where that is the upstream."""
+    _signing_key: str
+    _clock: Clock
+
+    def mint_key(self, cell_id: str, ttl_s: int) -> str:
+        """Return a key for a cell that expires after `ttl_s` seconds."""
+        now_s = self._clock.wall_ns() // 1_000_000_000
+        return keys.mint(self._signing_key, cell_id, ttl_s, now_s)
+
+
+@asynccontextmanager
+async def running_proxy(
+    settings: Settings,
+    *,
+    upstream_key: str | None = None,
+    signing_key: str | None = None,
+    clock: Clock | None = None,
+) -> AsyncIterator[Proxy]:
+    """Run a proxy on this event loop; on leaving, calls in flight finish within the grace time.
+
+    Args:
+        settings: What to run.
+        upstream_key: The endpoint's key; None passes the clients' own keys on.
+        signing_key: Secret that cell keys are signed with; None keeps one beside the ledger.
+        clock: Time; an argument so that tests can hand in theirs.
+
+    Raises:
+        BadConfig: The ledger cannot be written, the port is taken, or the signing key is short.
+    """
+    clock = clock or Clock()
+    async with AsyncExitStack() as stack:
+        demo = None
+        if settings.upstream == "demo":
+            demo = await stack.enter_async_context(running_demo())
+        upstream_url = demo.url if demo else settings.upstream
+        ledger = Ledger(settings.ledger)
+        stack.push_async_callback(_close, ledger, clock)
+        key_file = settings.ledger / "signing.key"
+        signing = signing_key or await asyncio.to_thread(keys.load_or_create_signing_key, key_file)
+        keys.check_signing_key(signing)
+        upstream = Upstream(upstream_url, upstream_key, settings)
+        stack.push_async_callback(upstream.close)
+        parts = Parts(settings, clock, ledger, upstream, Counter())
+        host, port = await stack.enter_async_context(_serving(parts, signing))
+        url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        await ledger.append(
+            {
+                "kind": "proxy_start",
+                "at": rfc3339(clock.wall_ns()),
+                "url": url,
+                "upstream": upstream.base.authority,
+                "cab_version": importlib.metadata.version("coding-agent-bench"),
+                "pid": os.getpid(),
+            }
+        )
+        yield Proxy(url, upstream_url, settings.ledger, demo, signing, clock)
+
+
+@asynccontextmanager
+async def _serving(parts: Parts, signing_key: str) -> AsyncIterator[tuple[str, int]]:
+    """Listen, and on leaving refuse new calls and let those in flight finish."""
+    settings = parts.settings
+    cells = Cells()
+    await asyncio.to_thread(cells.restore, settings.ledger)
+    identifier = Identifier(
+        signing_key, settings.auth == "keys", settings.open_attribution, settings.cell
+    )
+    control = Control(cells, parts.ledger, identifier, parts.clock, lambda: server.stopping)
+    server = Server(parts, identifier, cells, control.handle)
+    runner = web.ServerRunner(
+        web.Server(
+            server.handle,
+            handler_cancellation=True,  # how a client that hangs up is noticed at once
+            auto_decompress=False,  # request bodies pass as they are
+            access_log=None,
+            max_line_size=_HEAD_BYTES,
+            max_field_size=_HEAD_BYTES,
+        ),
+        shutdown_timeout=1,  # all calls have ended by then
+    )
+    await runner.setup()
+    try:
+        yield await _listen(runner, settings)
+    finally:
+        await server.stop(settings.grace_s)
+        await runner.cleanup()
+
+
+async def _close(ledger: Ledger, clock: Clock) -> None:
+    if ledger.failure is None:
+        await ledger.append({"kind": "proxy_stop", "at": rfc3339(clock.wall_ns())})
+    await ledger.close()
+
+
+async def _listen(runner: web.ServerRunner, settings: Settings) -> tuple[str, int]:
+    site = web.TCPSite(runner, settings.host, settings.port)
+    try:
+        await site.start()
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise BadConfig(
+            f"cannot listen on {settings.host} port {settings.port}: {reason.lower()}; "
+            "stop what listens there, or give another with --port (0 takes a free one)"
+        ) from error
+    host, port = runner.addresses[0][:2]
+    return str(host), int(port)

@@ -1,0 +1,185 @@
+"""What the proxy knows of each cell while it runs: numbers, calls in flight, totals, the seal."""
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+
+from cab.scoring.records import METERED_ENDPOINTS
+
+_REMEMBERED_REQUESTS = 64
+"""Requests per cell whose repetition is recognised; agents retry at once, not after hundreds."""
+
+
+class Attempt(NamedTuple):
+    """Where a request stands among the repetitions of the same call."""
+
+    number: int
+    retry_of: str | None
+
+
+@dataclass(slots=True)
+class _Seen:
+    """The last attempt of one request hash."""
+
+    first_call_id: str
+    number: int
+    failed: bool
+
+
+@dataclass(slots=True)
+class Cell:
+    """One cell's state. `None` as id stands for calls that no cell was named for."""
+
+    cell_id: str | None
+    last_seq: int = 0
+    sealed: bool = False
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    unmeasured_calls: int = 0
+    in_flight: set[str] = field(default_factory=set[str])
+    _idle: asyncio.Event = field(default_factory=asyncio.Event)
+    _seen: OrderedDict[str, _Seen] = field(default_factory=OrderedDict[str, _Seen])
+
+    def next_seq(self) -> int | None:
+        """Return the number of the next call, 1-based; None where there is no cell to count in."""
+        if self.cell_id is None:
+            return None
+        self.last_seq += 1
+        return self.last_seq
+
+    def attempt(self, request_hash: str | None, call_id: str, sdk_retry: bool) -> Attempt:
+        """Return which attempt of which call a request is, and remember it.
+
+        A request repeats the one before it with the same hash if that one failed, or if the
+        client's SDK says itself that it retries.
+        """
+        if request_hash is None:
+            return Attempt(1, None)
+        seen = self._seen.pop(request_hash, None)
+        if seen is None or not (seen.failed or sdk_retry):
+            self._remember(request_hash, _Seen(call_id, 1, failed=False))
+            return Attempt(1, None)
+        seen.number += 1
+        seen.failed = False
+        self._remember(request_hash, seen)
+        return Attempt(seen.number, seen.first_call_id)
+
+    def _remember(self, request_hash: str, seen: _Seen) -> None:
+        self._seen[request_hash] = seen
+        if len(self._seen) > _REMEMBERED_REQUESTS:
+            self._seen.popitem(last=False)
+
+    def begin(self, call_id: str) -> None:
+        """Count a call as in flight."""
+        self.in_flight.add(call_id)
+        self._idle.clear()
+
+    def finish(self, call_id: str) -> None:
+        """Count a call as no longer in flight."""
+        self.in_flight.discard(call_id)
+        if not self.in_flight:
+            self._idle.set()
+
+    def add(self, end: dict[str, Any]) -> None:
+        """Add an END record to the totals."""
+        seen = self._seen.get(end.get("request_hash") or "")
+        if seen is not None:
+            seen.failed = end["end_reason"] != "completed"
+        if end["endpoint"] not in METERED_ENDPOINTS or end["end_reason"] == "rejected":
+            return
+        self.calls += 1
+        if end.get("prompt_tokens") is None or end.get("completion_tokens") is None:
+            self.unmeasured_calls += 1
+        self.prompt_tokens += end.get("prompt_tokens") or 0
+        self.completion_tokens += end.get("completion_tokens") or 0
+
+    async def idle(self, limit_s: float) -> bool:
+        """Wait until no call is in flight; return whether that came true within the limit."""
+        if not self.in_flight:
+            return True
+        try:
+            async with asyncio.timeout(limit_s):
+                await self._idle.wait()
+        except TimeoutError:
+            return False
+        return True
+
+
+class Cells:
+    """All cells that the ledger or a client has named."""
+
+    def __init__(self) -> None:
+        self._cells: dict[str | None, Cell] = {}
+
+    def __getitem__(self, cell_id: str | None) -> Cell:
+        cell = self._cells.get(cell_id)
+        if cell is None:
+            cell = self._cells[cell_id] = Cell(cell_id)
+        return cell
+
+    def __contains__(self, cell_id: str) -> bool:
+        return cell_id in self._cells
+
+    def in_flight(self) -> int:
+        """Return the number of calls in flight over all cells."""
+        return sum(len(cell.in_flight) for cell in self._cells.values())
+
+    def restore(self, folder: Path) -> None:
+        """Continue the numbers, totals and seals of an existing ledger: one streaming pass."""
+        for line in ledger_lines(folder):
+            try:
+                record = orjson.loads(line)
+            except orjson.JSONDecodeError:
+                continue  # verify names it; a meter that refuses to start would lose more
+            cell = self[record.get("cell_id")]
+            match record.get("kind"):
+                case "start":
+                    cell.last_seq = max(cell.last_seq, record.get("seq") or 0)
+                case "end":
+                    cell.add(record)
+                case "cell_seal":
+                    cell.sealed = True
+                case _:
+                    pass
+
+
+def ledger_lines(folder: Path) -> Iterator[bytes]:
+    """Yield every line of a ledger folder, segment by segment, newline included."""
+    for segment in sorted(folder.glob("*.jsonl")):
+        with segment.open("rb") as handle:
+            yield from handle
+
+
+class Slice(NamedTuple):
+    """What a seal states of a cell's lines."""
+
+    records: int
+    digest: str
+
+
+def cell_lines(folder: Path, cell_id: str) -> Iterator[bytes]:
+    """Yield the START and END lines of one cell, verbatim and in order."""
+    # A cheap look at the bytes first: most lines of a big ledger belong to other cells.
+    needle = b'"cell_id":' + orjson.dumps(cell_id)
+    for line in ledger_lines(folder):
+        if needle not in line:
+            continue
+        record = orjson.loads(line)
+        if record.get("cell_id") == cell_id and record.get("kind") in {"start", "end"}:
+            yield line
+
+
+def slice_digest(folder: Path, cell_id: str) -> Slice:
+    """Return the number of a cell's lines and the SHA-256 of their bytes, one after the other."""
+    digest, records = hashlib.sha256(), 0
+    for line in cell_lines(folder, cell_id):
+        digest.update(line)
+        records += 1
+    return Slice(records, f"sha256:{digest.hexdigest()}")

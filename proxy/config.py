@@ -1,0 +1,145 @@
+"""Settings of the proxy: one flat table, from flags, a TOML file, or code.
+
+`config.example.toml` documents every setting; a test keeps the two in step.
+"""
+
+import difflib
+import ipaddress
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from cab.proxy.errors import BadConfig
+
+Seconds = Annotated[float, Field(gt=0)]
+Bytes = Annotated[int, Field(ge=1)]
+
+
+class Settings(BaseModel):
+    """All that can be set. Every field has a default but `upstream`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    upstream: str
+    """Base URL of the endpoint, with or without a trailing /v1, or `demo`."""
+    upstream_key_env: str = "CAB_KEY"
+    """Name of the environment variable that holds the endpoint's key."""
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: Annotated[int, Field(ge=0, le=65535)] = 31415
+    """Port to listen on; 0 takes a free one."""
+    ledger: Path = Path("cab-ledger")
+    """Folder of the audit log."""
+    cell: str | None = None
+    """Cell that every call without a key of its own belongs to."""
+    auth: Literal["open", "keys"] = "open"
+    """`keys`: a call without a valid cell key is refused with 401."""
+    allow_open: bool = False
+    """Listen on other addresses than loopback although `auth` is not `keys`."""
+    open_attribution: bool = False
+    """Believe the header X-Cab-Cell, and a cell id in the path, without a key."""
+    ack: Literal["end", "none"] = "end"
+    """`end`: the end of an answer leaves only after its record is on disk."""
+    on_disconnect: Literal["drain", "cancel"] = "drain"
+    """What happens upstream when the client goes away."""
+    drain_max_s: Seconds = 120
+    """Draining stops after this many seconds."""
+    drain_max_bytes: Bytes = 64 << 20
+    """Draining stops after this many bytes."""
+    connect_timeout_s: Seconds = 30
+    """Limit for the connection to the endpoint."""
+    headers_timeout_s: Seconds | None = None
+    """Limit for the endpoint's first answer byte; none by default, long generations are legal."""
+    body_timeout_s: Seconds | None = None
+    """Limit for silence inside an answer; none by default."""
+    max_request_bytes: Bytes = 256 << 20
+    """Larger request bodies are refused with 413."""
+    grace_s: Seconds = 30
+    """How long calls in flight may go on after SIGINT or SIGTERM."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least level that is logged."""
+    log_format: Literal["auto", "console", "json"] = "auto"
+    """`auto`: for people on a terminal, JSON in a pipe."""
+
+    @field_validator("upstream")
+    @classmethod
+    def _upstream_is_a_url(cls, value: str) -> str:
+        if value == "demo":
+            return value
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError(f"{value!r} is no http(s) URL; give one, or 'demo'")
+        if parts.query or parts.fragment:
+            raise ValueError(f"{value!r} has a query or fragment; give the base URL only")
+        return value
+
+    @model_validator(mode="after")
+    def _guarded_beyond_loopback(self) -> Self:
+        if self.auth == "keys" or self.allow_open or is_loopback(self.host):
+            return self
+        raise ValueError(
+            f"host {self.host} can be reached from other machines, and auth is 'open'; "
+            'set auth = "keys" (--auth keys), or allow_open = true (--allow-open) if you mean it'
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine can reach an address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def load_settings(file: Path | None, flags: dict[str, Any]) -> Settings:
+    """Return the settings of a file, with flags on top.
+
+    Args:
+        file: A TOML file, or None.
+        flags: Setting names and values that were given on the command line.
+
+    Raises:
+        BadConfig: The file cannot be read, or a setting is unknown, missing or wrong.
+    """
+    origin = str(file) if file else "command line"
+    return parse_settings({**(_read_toml(file) if file else {}), **flags}, origin)
+
+
+def parse_settings(values: dict[str, Any], origin: str) -> Settings:
+    """Return validated settings.
+
+    Raises:
+        BadConfig: A setting is unknown, missing or wrong; names it and `origin`.
+    """
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise BadConfig(_explain(error, origin)) from error
+
+
+def _read_toml(file: Path) -> dict[str, Any]:
+    try:
+        with file.open("rb") as handle:
+            return tomllib.load(handle)
+    except OSError as error:
+        raise BadConfig(f"config {file} cannot be read: {error.strerror}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise BadConfig(f"config {file} is no TOML: {error}") from error
+
+
+def _explain(error: ValidationError, origin: str) -> str:
+    first = error.errors(include_url=False)[0]
+    name = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "missing" and name == "upstream":
+        return "no upstream; give --upstream URL, or --upstream demo for a first look"
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(name, Settings.model_fields, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "config.example.toml lists all settings"
+        return f"{origin}: unknown setting {name!r}; {hint}"
+    message = str(first["msg"]).removeprefix("Value error, ")
+    return f"{origin}: {name}: {message}" if name else f"{origin}: {message}"

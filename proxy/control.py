@@ -1,0 +1,149 @@
+"""The control API `/cab/...`: health, a cell's calls, the seal. It never leaves the proxy."""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import orjson
+from aiohttp import web
+
+from cab.proxy.cells import Cell, Cells, cell_lines, slice_digest
+from cab.proxy.clock import Clock, rfc3339
+from cab.proxy.errors import BadKey
+from cab.proxy.identity import Identifier
+from cab.proxy.ledger import Ledger
+from cab.proxy.refusal import Refusal, body_for, headers_for
+
+_SEAL_WAIT_S = 30.0
+"""How long a seal waits for calls in flight."""
+_BATCH_LINES = 512
+
+Answer = tuple[int, dict[str, Any]]
+
+
+class Control:
+    """Answers the control API.
+
+    Args:
+        cells: State of all cells.
+        ledger: Takes the seals.
+        identifier: Tells whose key a request holds.
+        clock: Stamps the seals.
+        stopping: Whether the proxy takes no new calls.
+    """
+
+    def __init__(
+        self,
+        cells: Cells,
+        ledger: Ledger,
+        identifier: Identifier,
+        clock: Clock,
+        stopping: Callable[[], bool],
+    ) -> None:
+        self._cells = cells
+        self._ledger = ledger
+        self._identifier = identifier
+        self._clock = clock
+        self._stopping = stopping
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request."""
+        path = request.raw_path.partition("?")[0]
+        if path == "/cab/health" and request.method in {"GET", "HEAD"}:
+            return self._health()
+        parts = path.removeprefix("/cab/cells/").rpartition("/")
+        if not path.startswith("/cab/cells/") or not parts[0]:
+            return refuse(Refusal(404, "not_found", f"no {path} here; see docs/control-api.md"))
+        cell_id, what = unquote(parts[0]), parts[2]
+        try:
+            self._authorise(request, cell_id)
+        except BadKey as error:
+            return refuse(Refusal(401, "invalid_api_key", str(error)))
+        match request.method, what:
+            case "GET", "calls":
+                return await self._calls(request, cell_id)
+            case "POST", "seal":
+                return await self._seal(cell_id)
+            case _:
+                return refuse(Refusal(404, "not_found", f"no {request.method} {what} of a cell"))
+
+    def _authorise(self, request: web.BaseRequest, cell_id: str) -> None:
+        now_s = self._clock.wall_ns() // 1_000_000_000
+        caller = self._identifier.identify(request.headers, None, now_s)
+        if caller.foreign_key is not None or caller.cell_id != cell_id:
+            raise BadKey(f"send the key of cell {cell_id} as the bearer token")
+
+    def _health(self) -> web.Response:
+        failure = self._ledger.failure
+        ready = failure is None and not self._stopping()
+        body = {
+            "live": True,
+            "ready": ready,
+            "calls_in_flight": self._cells.in_flight(),
+            "ledger_failure": failure,
+        }
+        return answer(200 if ready else 503, body)
+
+    async def _calls(self, request: web.BaseRequest, cell_id: str) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+        await response.prepare(request)
+        lines = cell_lines(self._ledger.folder, cell_id)
+        while batch := await asyncio.to_thread(partial(_take, lines)):
+            await response.write(batch)
+        await response.write_eof()
+        return response
+
+    async def _seal(self, cell_id: str) -> web.Response:
+        cell = self._cells[cell_id]
+        if cell.sealed:
+            return refuse(Refusal(409, "cell_sealed", f"cell {cell_id} is sealed already"))
+        cell.sealed = True  # first, so that no call slips in while the others finish
+        if not await cell.idle(_SEAL_WAIT_S):
+            cell.sealed = False
+            message = f"{len(cell.in_flight)} calls of cell {cell_id} are still in flight"
+            return refuse(Refusal(503, "calls_in_flight", message, retry=True))
+        seal = await self._sealed(cell, self._ledger.folder)
+        await self._ledger.append({"kind": "cell_seal", **seal})
+        return answer(200, seal)
+
+    async def _sealed(self, cell: Cell, folder: Path) -> dict[str, Any]:
+        # The slice is read back from the disk: the seal states what is there.
+        states = await asyncio.to_thread(slice_digest, folder, cell.cell_id or "")
+        measured = cell.unmeasured_calls == 0
+        return {
+            "cell_id": cell.cell_id,
+            "sealed_at": rfc3339(self._clock.wall_ns()),
+            "calls": cell.calls,
+            "records": states.records,
+            "prompt_tokens": cell.prompt_tokens if measured else None,
+            "completion_tokens": cell.completion_tokens if measured else None,
+            "total_tokens": cell.prompt_tokens + cell.completion_tokens if measured else None,
+            "unmeasured_calls": cell.unmeasured_calls,
+            "digest": states.digest,
+        }
+
+
+def _take(lines: Any) -> bytes:  # noqa: ANN401 - an iterator of bytes, for a thread
+    batch: list[bytes] = []
+    for line in lines:
+        batch.append(line)
+        if len(batch) == _BATCH_LINES:
+            break
+    return b"".join(batch)
+
+
+def answer(status: int, body: dict[str, Any]) -> web.Response:
+    """Return a JSON answer."""
+    return web.Response(
+        status=status, headers={"Content-Type": "application/json"}, body=orjson.dumps(body)
+    )
+
+
+def refuse(refusal: Refusal) -> web.Response:
+    """Return an error answer of the control API."""
+    return web.Response(
+        status=refusal.status, headers=headers_for(refusal), body=body_for("other", refusal)
+    )

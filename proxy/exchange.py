@@ -1,0 +1,353 @@
+"""One call on its way: request up, answer down, START and END into the ledger.
+
+The bytes go first: each upstream chunk is fed to the meter and sent on before the next is read, so
+a slow client slows the endpoint down and nothing piles up here. What would tell the client that its
+answer is complete is held until the END record is on disk.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Literal
+
+import aiohttp
+import structlog
+from aiohttp import web
+
+from cab.proxy.callrecord import CallFacts, Ending, end_record, start_record
+from cab.proxy.cells import Cell
+from cab.proxy.clock import Clock
+from cab.proxy.config import Settings
+from cab.proxy.counting import Counter
+from cab.proxy.errors import LedgerFailed
+from cab.proxy.headers import Headers, response_headers
+from cab.proxy.ledger import Ledger
+from cab.proxy.meter import CallMeter
+from cab.proxy.refusal import Refusal, body_for, headers_for
+from cab.proxy.response import CALL_ID_HEADER, passed_on
+from cab.proxy.upstream import Upstream, UpstreamFailed
+
+_REJECTION_BYTES = 1 << 20
+"""How much of a 400 is read to see whether `stream_options` was its cause."""
+_LINGER_S = 2.0
+"""How long the endpoint may take to close a finished answer before its connection is dropped."""
+
+Limit = Literal["headers", "body", "gone", "stop"]
+"""Which limit runs out next."""
+
+log = structlog.get_logger("cab.proxy")
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What every call uses."""
+
+    settings: Settings
+    clock: Clock
+    ledger: Ledger
+    upstream: Upstream
+    counter: Counter
+
+
+class Exchange:
+    """A call from its accepted request to its END record.
+
+    Args:
+        parts: What every call uses.
+        facts: What is known of this call so far; filled as it goes.
+        meter: Fed with the answer's bytes.
+        cell: The cell that pays.
+        request: The client's request, body already read.
+        path_qs: Target for the endpoint.
+        headers: End-to-end headers for the endpoint, with its credentials.
+    """
+
+    def __init__(  # noqa: PLR0913 - a call is put together in one place
+        self,
+        parts: Parts,
+        facts: CallFacts,
+        meter: CallMeter,
+        cell: Cell,
+        request: web.BaseRequest,
+        path_qs: str,
+        headers: Headers,
+    ) -> None:
+        self._parts = parts
+        self._facts = facts
+        self._meter = meter
+        self._cell = cell
+        self._request = request
+        self._path_qs = path_qs
+        self._headers = headers
+        self._response: web.StreamResponse | None = None
+        self._upstream: aiohttp.ClientResponse | None = None
+        self._client_gone = False
+        self._ended = False
+        self._cut = False
+        self._scope: asyncio.Timeout | None = None
+        self._limit: Limit = "headers"
+        self._read_after_gone = 0
+        self._rejection = b""
+
+    async def run(self) -> web.StreamResponse:
+        """Serve the call and return the response that the client got, or would have got."""
+        self._cell.begin(self._facts.call_id)
+        try:
+            return await self._serve()
+        except LedgerFailed as error:
+            log.error("ledger_failed", error=str(error))
+            if self._facts.upstream_attempts == 0:
+                message = "the audit log cannot be written; call refused"
+                return self._refuse(Refusal(503, "ledger_failed", message))
+            # The client must not take an answer for complete whose record is not on disk.
+            self._abort_client()
+            return self._response or web.Response(status=503)
+        finally:
+            if self._upstream is not None:
+                self._upstream.close()
+            self._cell.finish(self._facts.call_id)
+
+    def client_left(self) -> None:
+        """Take note that the client's connection is gone: drain within limits, or stop."""
+        if self._client_gone:
+            return
+        self._client_gone = True
+        self._limit_after_client()
+
+    def stop(self) -> None:
+        """End the call now: the proxy stops and its grace time is over."""
+        self._expire_in("stop", 0)
+
+    def _limit_after_client(self) -> None:
+        settings = self._parts.settings
+        if self._ended:
+            self._expire_in("gone", _LINGER_S)
+        elif settings.on_disconnect == "drain":
+            self._expire_in("gone", settings.drain_max_s)
+        else:
+            self._expire_in("gone", 0)
+
+    async def _serve(self) -> web.StreamResponse:
+        await self._parts.ledger.append(start_record(self._facts))
+        try:
+            await self._relay_within_limits()
+        except UpstreamFailed as error:
+            await self._fail(error)
+        except TimeoutError:
+            await self._timed_out()
+        except (aiohttp.ClientError, OSError) as error:
+            await self._broke_off(error)
+        return self._response or web.Response(status=499)
+
+    async def _relay_within_limits(self) -> None:
+        async with asyncio.timeout(None) as self._scope:
+            try:
+                if self._client_gone:  # it left while START was written
+                    self._limit_after_client()
+                await self._relay()
+            finally:
+                self._scope = None
+
+    async def _relay(self) -> None:
+        upstream = await self._open()
+        self._upstream = upstream
+        self._facts.status = upstream.status
+        self._meter.start(
+            upstream.status,
+            upstream.headers.get("Content-Type", ""),
+            upstream.headers.get("Content-Encoding", ""),
+            upstream.content_length,
+        )
+        await self._start_response(upstream)
+        self._expect_bytes()
+        if self._rejection:
+            await self._pass_on(self._rejection)
+        async for chunk, _ in upstream.content.iter_chunks():
+            if chunk:
+                await self._pass_on(chunk)
+        feed = self._meter.finish(self._now())
+        await self._send(feed.data)
+        await self._conclude()
+        if self._response is not None and not self._client_gone:
+            await self._write_eof(self._response)
+
+    async def _pass_on(self, chunk: bytes) -> None:
+        feed = self._meter.feed(chunk, self._now())
+        await self._send(feed.data)
+        if feed.terminal:
+            await self._conclude()
+        if self._client_gone:
+            self._read_after_gone += len(chunk)
+            if self._read_after_gone > self._parts.settings.drain_max_bytes:
+                raise TimeoutError
+        else:
+            self._expect_bytes()
+
+    async def _open(self) -> aiohttp.ClientResponse:
+        """Return the endpoint's answer; one without `stream_options` if it refuses that."""
+        upstream = await self._send_upstream(self._meter.upstream_body)
+        if not (self._meter.request.injected and upstream.status in {400, 422}):
+            return upstream
+        self._rejection = await upstream.content.read(_REJECTION_BYTES)
+        if b"stream_options" not in self._rejection and b"include_usage" not in self._rejection:
+            return upstream
+        upstream.close()
+        self._rejection = b""
+        self._parts.upstream.refuses_stream_options = True
+        log.info("stream_options_refused", upstream=self._parts.upstream.base.authority)
+        return await self._send_upstream(self._meter.without_injection())
+
+    async def _send_upstream(self, body: bytes) -> aiohttp.ClientResponse:
+        self._facts.upstream_attempts += 1
+        if self._facts.forwarded_ns is None:
+            self._facts.forwarded_ns = self._now()
+        limit_s = self._parts.settings.headers_timeout_s
+        if limit_s is not None and not self._client_gone:
+            self._expire_in("headers", limit_s)
+        return await self._parts.upstream.send(
+            self._request.method, self._path_qs, self._headers, body
+        )
+
+    async def _start_response(self, upstream: aiohttp.ClientResponse) -> None:
+        if self._client_gone:
+            return
+        headers = response_headers(upstream.headers)
+        headers[CALL_ID_HEADER] = self._facts.call_id
+        length = upstream.content_length
+        bodiless = self._request.method == "HEAD" or upstream.status in {204, 304}
+        self._response = passed_on(
+            upstream.status,
+            upstream.reason,
+            headers,
+            sized=bodiless or (length is not None and not self._meter.request.injected),
+            chunked=self._request.version >= (1, 1),
+        )
+        try:
+            await self._response.prepare(self._request)
+        except ConnectionError:
+            self.client_left()
+
+    async def _send(self, data: bytes) -> None:
+        if not data or self._client_gone or self._response is None:
+            return
+        try:
+            await self._response.write(data)
+        except ConnectionError:
+            self.client_left()
+
+    async def _conclude(self) -> None:
+        """Write the END of an answer that came whole, then let go of what tells the client so."""
+        if not self._ended:
+            await self._end(self._verdict())
+        await self._send(self._meter.release())
+        if self._client_gone:
+            self._expire_in("gone", _LINGER_S)
+
+    def _verdict(self) -> Ending:
+        outcome, now = self._meter.outcome(), self._now()
+        status = self._facts.status or 0
+        if status >= 400 or outcome.error is not None:
+            return Ending("upstream_error", now, outcome.error or ("http_error", f"HTTP {status}"))
+        if self._client_gone:
+            return Ending("client_gone", now)
+        if not outcome.complete:
+            reason = ("incomplete", outcome.unmetered or "the answer ended before it was complete")
+            return Ending("upstream_cut", now, reason)
+        return Ending("completed", now)
+
+    async def _fail(self, error: UpstreamFailed) -> None:
+        """End a call that the endpoint gave no answer to."""
+        self._facts.status = error.status
+        await self._end(Ending(error.end_reason, self._now(), (error.code, str(error))))
+        self._refuse(Refusal(error.status, error.code, str(error), retry=True))
+
+    async def _timed_out(self) -> None:
+        if self._ended:
+            return
+        if self._client_gone:
+            ending = Ending("client_gone", self._now(), ("stopped", "reading on was stopped"))
+        elif self._limit == "stop":
+            message = "the proxy stopped before the answer was complete"
+            ending = Ending("timeout", self._now(), ("proxy_stopped", message))
+        else:
+            what = "sent no answer in time" if self._limit == "headers" else "fell silent"
+            message = f"{self._parts.upstream.base.authority}: the endpoint {what}"
+            ending = Ending("timeout", self._now(), (f"upstream_{self._limit}_timeout", message))
+        await self._give_up(ending)
+
+    async def _broke_off(self, error: Exception) -> None:
+        if self._ended:
+            self._abort_client()
+            return
+        message = f"{self._parts.upstream.base.authority}: the answer broke off: {error}"
+        gone = self._client_gone
+        reason = Ending("client_gone" if gone else "upstream_cut", self._now(), ("cut", message))
+        await self._give_up(reason)
+
+    async def _give_up(self, ending: Ending) -> None:
+        """End a call whose answer will not come whole; the client sees it end where it ended."""
+        await self._send(self._meter.cut())
+        headless = self._response is None and not self._client_gone
+        if headless:
+            self._facts.status = 504
+        await self._end(ending)
+        if headless and ending.error:
+            code, message = ending.error
+            self._refuse(Refusal(504, code, message, retry=True))
+        else:
+            self._abort_client()
+
+    async def _end(self, ending: Ending) -> None:
+        """Write the END record, once."""
+        self._ended = True
+        outcome = self._meter.outcome()
+        counted = await self._parts.counter.count(self._facts, self._meter, outcome, ending)
+        record = end_record(self._facts, outcome, counted, ending)
+        self._cell.add(record)
+        written = self._parts.ledger.append(record)
+        if self._parts.settings.ack == "end":
+            await written
+        log.info(
+            "call",
+            cell=record["cell_id"],
+            endpoint=record["endpoint"],
+            model=record["model_requested"],
+            status=record["status"],
+            end_reason=record["end_reason"],
+            prompt_tokens=record["prompt_tokens"],
+            completion_tokens=record["completion_tokens"],
+            latency_ms=record["latency_ms"],
+        )
+
+    def _refuse(self, refusal: Refusal) -> web.StreamResponse:
+        self._facts.status = refusal.status
+        headers = {**headers_for(refusal), CALL_ID_HEADER: self._facts.call_id}
+        body = body_for(self._facts.endpoint, refusal)
+        self._response = web.Response(status=refusal.status, headers=headers, body=body)
+        return self._response
+
+    async def _write_eof(self, response: web.StreamResponse) -> None:
+        try:
+            await response.write_eof()
+        except ConnectionError:
+            self.client_left()
+
+    def _abort_client(self) -> None:
+        """Close the connection without the bytes that would make the answer look complete."""
+        transport = self._request.transport
+        if transport is not None:
+            transport.close()
+
+    def _expect_bytes(self) -> None:
+        limit_s = self._parts.settings.body_timeout_s
+        if limit_s is not None and not self._client_gone:
+            self._expire_in("body", limit_s)
+        elif self._limit == "headers" and not self._client_gone and self._scope is not None:
+            self._scope.reschedule(None)
+
+    def _expire_in(self, limit: Limit, seconds: float) -> None:
+        self._limit = limit
+        if self._scope is not None:
+            self._scope.reschedule(asyncio.get_running_loop().time() + seconds)
+
+    def _now(self) -> int:
+        return self._parts.clock.mono_ns()

@@ -1,0 +1,41 @@
+"""Logs on standard error: for people on a terminal, JSON lines in a pipe."""
+
+import logging
+import sys
+from typing import Literal
+
+import structlog
+
+LogFormat = Literal["auto", "console", "json"]
+
+
+def configure_logs(level: str, log_format: LogFormat) -> None:
+    """Set structlog up for this process.
+
+    Args:
+        level: Least level that is logged.
+        log_format: `auto` looks at whether standard error is a terminal.
+    """
+    console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
+    processors: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    if console:
+        processors.append(structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()))
+    else:
+        processors += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    structlog.configure(
+        processors=processors,
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    _silence_aiohttp()
+
+
+def _silence_aiohttp() -> None:
+    """Keep aiohttp's own loggers from printing what our records already say."""
+    logging.getLogger("aiohttp.access").disabled = True
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)

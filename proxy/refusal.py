@@ -1,0 +1,65 @@
+"""Answers that the proxy gives itself, in the error shape of the dialect that was called."""
+
+from dataclasses import dataclass
+
+import orjson
+
+from cab.scoring.records import Endpoint
+
+_ANTHROPIC_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    503: "overloaded_error",
+}
+_GOOGLE_STATUS = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    409: "ABORTED",
+    413: "INVALID_ARGUMENT",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A status, a machine-readable code and a sentence for a person."""
+
+    status: int
+    code: str
+    message: str
+    retry: bool = False
+    """Whether a client's own retry may help; if not, `x-should-retry: false` says so."""
+
+
+def body_for(endpoint: Endpoint, refusal: Refusal) -> bytes:
+    """Return the JSON body that SDKs of this dialect turn into their usual exception."""
+    if endpoint == "messages":
+        kind = _ANTHROPIC_TYPES.get(refusal.status, "api_error")
+        error = {"type": kind, "message": refusal.message}
+        return orjson.dumps({"type": "error", "error": error})
+    if endpoint == "gemini.generateContent":
+        status = _GOOGLE_STATUS.get(refusal.status, "INTERNAL")
+        return orjson.dumps(
+            {"error": {"code": refusal.status, "message": refusal.message, "status": status}}
+        )
+    error = {
+        "message": refusal.message,
+        "type": "cab_proxy_error",
+        "param": None,
+        "code": refusal.code,
+    }
+    return orjson.dumps({"error": error})
+
+
+def headers_for(refusal: Refusal) -> dict[str, str]:
+    """Return the headers of a refusal; those that no retry can mend tell SDKs to stop."""
+    headers = {"Content-Type": "application/json"}
+    if not refusal.retry:
+        headers["x-should-retry"] = "false"
+    return headers

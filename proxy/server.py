@@ -1,0 +1,206 @@
+"""The HTTP face of the proxy: which request becomes a call, and which is answered here."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+from aiohttp import web
+
+from cab.proxy.callid import uuid7
+from cab.proxy.callrecord import CallFacts
+from cab.proxy.cells import Cell, Cells
+from cab.proxy.errors import BadKey
+from cab.proxy.exchange import Exchange, Parts
+from cab.proxy.headers import credential, replace_credentials, request_headers
+from cab.proxy.identity import Caller, Identifier, Target, split_target
+from cab.proxy.meter import CallMeter, Dialect, dialect_for
+from cab.proxy.refusal import Refusal, body_for, headers_for
+from cab.scoring.records import Endpoint
+
+CONTROL_PREFIX = "/cab/"
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+log = structlog.get_logger("cab.proxy")
+
+
+class TooLarge(Exception):
+    """A request body over the limit."""
+
+
+class Server:
+    """Turns requests into calls.
+
+    Args:
+        parts: What every call uses.
+        identifier: Tells which cell pays.
+        cells: State of all cells.
+        control: Answers `/cab/...`.
+    """
+
+    def __init__(
+        self, parts: Parts, identifier: Identifier, cells: Cells, control: Handler
+    ) -> None:
+        self._parts = parts
+        self._identifier = identifier
+        self._cells = cells
+        self._control = control
+        self._live: dict[asyncio.Task[web.StreamResponse], Exchange] = {}
+        self.stopping = False
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request."""
+        if request.raw_path.startswith(CONTROL_PREFIX):
+            return await self._control(request)
+        clock = self._parts.clock
+        wall_ns, mono_ns = clock.wall_ns(), clock.mono_ns()
+        target = split_target(request.raw_path)
+        dialect = dialect_for(request.method, target.path_qs.partition("?")[0])
+        endpoint: Endpoint = dialect.name if dialect else "other"
+        try:
+            caller = self._identifier.identify(
+                request.headers, target.path_key, wall_ns // 1_000_000_000
+            )
+            cell = self._cells[caller.cell_id]
+            refusal = self._refusal(request, cell)
+        except BadKey as error:
+            refusal = Refusal(401, "invalid_api_key", str(error))
+        if refusal is not None:
+            return refuse(endpoint, refusal)
+        try:
+            body = await self._read_body(request)
+        except TooLarge:
+            limit = self._parts.settings.max_request_bytes
+            message = f"the request body is over {limit} bytes; raise max_request_bytes"
+            return refuse(endpoint, Refusal(413, "request_too_large", message))
+        meter = self._meter(dialect, target, body)
+        facts = self._facts(request, caller, endpoint, meter, (wall_ns, mono_ns), len(body))
+        self._number(cell, facts, request)
+        return await self._run(request, self._exchange(request, target, caller, facts, meter, cell))
+
+    async def stop(self, grace_s: float) -> None:
+        """Take no new calls; wait for those in flight, and after the grace time end them."""
+        self.stopping = True
+        if self._live:
+            log.info("finishing_calls", in_flight=len(self._live), grace_s=grace_s)
+            await asyncio.wait(self._live, timeout=grace_s)
+        if self._live:
+            log.warning("calls_given_up", in_flight=len(self._live))
+            for exchange in self._live.values():
+                exchange.stop()
+            await asyncio.wait(self._live)
+
+    def _refusal(self, request: web.BaseRequest, cell: Cell) -> Refusal | None:
+        """Return why a request is not taken, if so."""
+        if request.headers.get("Upgrade", "").lower() == "websocket":
+            # codex falls back to POST at once on 426; on 400 it gives up, on silence it waits.
+            message = "WebSocket is not metered here; send the request as POST"
+            return Refusal(426, "upgrade_refused", message)
+        if self.stopping:
+            return Refusal(503, "stopping", "the proxy is stopping", retry=True)
+        if cell.sealed:
+            return Refusal(
+                409, "cell_sealed", f"cell {cell.cell_id} is sealed: its calls are final"
+            )
+        if self._parts.ledger.failure is not None:
+            return Refusal(503, "ledger_failed", "the audit log cannot be written; call refused")
+        return None
+
+    async def _read_body(self, request: web.BaseRequest) -> bytes:
+        limit = self._parts.settings.max_request_bytes
+        if (request.content_length or 0) > limit:
+            raise TooLarge
+        if request.headers.get("Expect", "").lower() == "100-continue":
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            request.writer.output_size = 0  # the interim answer is no part of the response
+        pieces, size = [], 0
+        async for piece in request.content.iter_any():
+            size += len(piece)
+            if size > limit:
+                raise TooLarge
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    def _meter(self, dialect: Dialect | None, target: Target, body: bytes) -> CallMeter:
+        return CallMeter(
+            dialect,
+            target.path_qs,
+            body,
+            inject_usage=not self._parts.upstream.refuses_stream_options,
+            hold_terminal=self._parts.settings.ack == "end",
+        )
+
+    def _facts(  # noqa: PLR0913 - the facts come from as many places
+        self,
+        request: web.BaseRequest,
+        caller: Caller,
+        endpoint: Endpoint,
+        meter: CallMeter,
+        started: tuple[int, int],
+        request_bytes: int,
+    ) -> CallFacts:
+        wall_ns, mono_ns = started
+        sent = credential(request.headers)
+        return CallFacts(
+            call_id=uuid7(wall_ns),
+            cell_id=caller.cell_id,
+            endpoint=endpoint,
+            request=meter.request,
+            request_bytes=request_bytes,
+            user_agent=request.headers.get("User-Agent"),
+            started_wall_ns=wall_ns,
+            started_ns=mono_ns,
+            received_ns=self._parts.clock.mono_ns(),
+            secrets=tuple(key for key in (self._parts.upstream.key, sent) if key),
+        )
+
+    @staticmethod
+    def _number(cell: Cell, facts: CallFacts, request: web.BaseRequest) -> None:
+        facts.seq = cell.next_seq()
+        retries = request.headers.get("x-stainless-retry-count", "0")
+        attempt = cell.attempt(
+            facts.request.request_hash, facts.call_id, sdk_retry=retries not in {"", "0"}
+        )
+        facts.attempt, facts.retry_of = attempt
+
+    def _exchange(  # noqa: PLR0913 - a call is put together in one place
+        self,
+        request: web.BaseRequest,
+        target: Target,
+        caller: Caller,
+        facts: CallFacts,
+        meter: CallMeter,
+        cell: Cell,
+    ) -> Exchange:
+        headers = request_headers(request.headers)
+        if self._parts.upstream.key is not None or caller.foreign_key is None:
+            replace_credentials(headers, facts.endpoint, self._parts.upstream.key)
+        if facts.endpoint != "other":
+            headers["Accept-Encoding"] = "identity"
+        return Exchange(self._parts, facts, meter, cell, request, target.path_qs, headers)
+
+    async def _run(self, request: web.BaseRequest, exchange: Exchange) -> web.StreamResponse:
+        """Run the call as a task of its own, so that it outlives a client that hangs up."""
+        task = asyncio.get_running_loop().create_task(guarded(exchange, request))
+        self._live[task] = exchange  # also keeps the task from being garbage collected
+        task.add_done_callback(self._live.pop)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            exchange.client_left()
+            raise
+
+
+async def guarded(exchange: Exchange, request: web.BaseRequest) -> web.StreamResponse:
+    """Run a call; a fault of ours is logged and costs this call only."""
+    try:
+        return await exchange.run()
+    except Exception:  # noqa: BLE001 - one call's fault must not cancel its siblings
+        log.exception("call_failed", method=request.method)
+        return refuse("other", Refusal(500, "internal_error", "the proxy failed; see its log"))
+
+
+def refuse(endpoint: Endpoint, refusal: Refusal) -> web.Response:
+    """Return the answer of a request that does not become a call."""
+    return web.Response(
+        status=refusal.status, headers=headers_for(refusal), body=body_for(endpoint, refusal)
+    )
