@@ -1,0 +1,87 @@
+"""Reading the files of a bundle: bounded, checked, and every fault named by file and field."""
+
+import stat
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import orjson
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from cab.scoring.errors import BadRecord
+
+MAX_FILE_BYTES = 256 << 20
+"""A manifest of 10^5 paths takes about 20 MB; what is far past that is no file of ours."""
+
+
+class FileModel(BaseModel):
+    """A part of a file that CAB writes: immutable, and it keeps what a newer version added."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="allow",
+        populate_by_name=True,
+        allow_inf_nan=False,
+        protected_namespaces=(),
+    )
+
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+def check_regular(path: Path) -> int:
+    """Return the size in bytes of a regular file.
+
+    Raises:
+        BadRecord: There is no such file, it is no regular file, or it cannot be looked at.
+    """
+    try:
+        facts = path.stat()
+    except OSError as error:
+        raise BadRecord(str(path), None, error.strerror or "cannot be read") from error
+    if not stat.S_ISREG(facts.st_mode):
+        raise BadRecord(str(path), None, "is no regular file")
+    return facts.st_size
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Return the JSON object that a file holds.
+
+    Raises:
+        BadRecord: The file cannot be read, is over the limit, or holds no JSON object.
+    """
+    size_bytes = check_regular(path)
+    if size_bytes > MAX_FILE_BYTES:
+        raise BadRecord(
+            str(path), None, f"{size_bytes} bytes are over the limit of {MAX_FILE_BYTES}"
+        )
+    try:
+        data = orjson.loads(path.read_bytes())
+    except OSError as error:
+        raise BadRecord(str(path), None, error.strerror or "cannot be read") from error
+    except orjson.JSONDecodeError as error:
+        raise BadRecord(str(path), error.lineno, f"no JSON: {error.msg}") from error
+    if not isinstance(data, dict):
+        raise BadRecord(str(path), None, "no JSON object")
+    return cast("dict[str, Any]", data)
+
+
+def validated(model: type[ModelT], data: object, path: Path, at: str = "") -> ModelT:
+    """Return `data` as a model; types must be right, nothing is converted.
+
+    Args:
+        model: The model.
+        data: Parsed JSON.
+        path: File that the data is from, for the error.
+        at: Field that the data stands in, for the error.
+
+    Raises:
+        BadRecord: A field is missing, of the wrong type or out of range.
+    """
+    try:
+        return model.model_validate(data, strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = [at, *map(str, first["loc"])]
+        reason = first["msg"].removeprefix("Value error, ")
+        field = ".".join(part for part in where if part)
+        raise BadRecord(str(path), None, reason, field=field or None) from error

@@ -1,0 +1,35 @@
+"""Instants as RFC 3339 text in UTC, and as integer microseconds since 1970."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def instant_us(text: str) -> int:
+    """Return an instant as microseconds since 1970.
+
+    Raises:
+        ValueError: The text is no RFC 3339 instant in UTC.
+
+    >>> instant_us("1970-01-01T00:00:01.500000Z")
+    1500000
+    """
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is no instant in RFC 3339 form") from error
+    if instant.utcoffset() != timedelta(0):
+        raise ValueError(f"{text!r} is not in UTC")
+    return (instant - _EPOCH) // timedelta(microseconds=1)
+
+
+def _check_instant(text: str) -> str:
+    instant_us(text)
+    return text
+
+
+Instant = Annotated[str, AfterValidator(_check_instant)]
+"""RFC 3339 text in UTC, kept as it was written."""
