@@ -1,0 +1,145 @@
+"""Scores of coding agents from what was measured: records in, scores out.
+
+No sockets, no clocks, no event loop; pydantic and orjson are all it needs. A ledger, the part of it
+that belongs to one agent, and what its calls cost:
+
+    from pathlib import Path
+    from cab.scoring import iter_calls, score_tokens, sum_calls
+
+    calls = iter_calls(Path("cab-ledger"), cell_prefix="local/aider/")
+    tokens = score_tokens(sum_calls(calls), passed=1)
+    print(tokens.model_calls, tokens.total_tokens, tokens.by_source)
+
+Whole cells, from their bundles or from published pages:
+
+    from cab.scoring import score_path
+
+    for cell in score_path(Path("runs"), "published/1"):
+        print(cell["cell_id"], cell["composite"], cell["tokens"]["total_tokens"])
+
+Unknown is None, never 0, and bad input raises a `ScoringError` that names file, line and field.
+"""
+
+from cab.scoring.axes import (
+    Axes,
+    BlastRadius,
+    Integrity,
+    Latency,
+    PassRate,
+    Refusal,
+    SourceTokens,
+    Tokens,
+)
+from cab.scoring.axes.blast_radius import score_blast_radius
+from cab.scoring.axes.integrity import score_integrity
+from cab.scoring.axes.latency import score_latency
+from cab.scoring.axes.pass_rate import score_pass_rate
+from cab.scoring.axes.refusal import RefusalVerdict, judge_refusal, score_refusal
+from cab.scoring.axes.tokens import score_tokens
+from cab.scoring.bundle import (
+    Bundle,
+    read_bundle,
+    read_facts,
+    rescore,
+    score_bundle,
+)
+from cab.scoring.calls import CallSums, sum_calls
+from cab.scoring.cell import (
+    Cell,
+    CellFacts,
+    CheckOutcome,
+    Identity,
+    Scorers,
+    SelfReport,
+    Span,
+    Timing,
+    dump_cell,
+)
+from cab.scoring.errors import BadCellId, BadRecord, ScoringError, UnknownProfile
+from cab.scoring.ids import CellId, parse_cell_id
+from cab.scoring.manifest import (
+    TreeDiff,
+    TreeEntry,
+    TreeManifest,
+    diff_trees,
+    dump_manifest,
+    load_manifest,
+)
+from cab.scoring.profiles import PROFILES, Composite, Profile, Term, composite
+from cab.scoring.published import PublishedCell, read_published
+from cab.scoring.reading import iter_calls, iter_records
+from cab.scoring.records import CallEnd, CallStart, OtherRecord, parse_record
+from cab.scoring.scored import ScoredCell, find_cells, score_cells, score_one, score_path
+from cab.scoring.task import TaskFacts
+
+__all__ = [  # noqa: RUF022 - a table of contents, not an index
+    # records: what the ledger holds
+    "CallEnd",
+    "CallStart",
+    "OtherRecord",
+    "iter_calls",
+    "iter_records",
+    "parse_record",
+    # facts: what a run leaves behind
+    "CellFacts",
+    "CellId",
+    "CheckOutcome",
+    "Identity",
+    "SelfReport",
+    "Span",
+    "TaskFacts",
+    "Timing",
+    "TreeDiff",
+    "TreeEntry",
+    "TreeManifest",
+    "diff_trees",
+    "dump_manifest",
+    "load_manifest",
+    "parse_cell_id",
+    # axes: one dimension of the score each
+    "Axes",
+    "BlastRadius",
+    "CallSums",
+    "Integrity",
+    "Latency",
+    "PassRate",
+    "Refusal",
+    "RefusalVerdict",
+    "SourceTokens",
+    "Tokens",
+    "judge_refusal",
+    "score_blast_radius",
+    "score_integrity",
+    "score_latency",
+    "score_pass_rate",
+    "score_refusal",
+    "score_tokens",
+    "sum_calls",
+    # profiles: from axes to one number
+    "PROFILES",
+    "Composite",
+    "Profile",
+    "Term",
+    "composite",
+    # whole cells
+    "Bundle",
+    "Cell",
+    "PublishedCell",
+    "ScoredCell",
+    "Scorers",
+    "dump_cell",
+    "find_cells",
+    "read_bundle",
+    "read_facts",
+    "read_published",
+    "rescore",
+    "score_bundle",
+    "score_cells",
+    "score_one",
+    "score_path",
+    # errors
+    "BadCellId",
+    "BadRecord",
+    "ScoringError",
+    "UnknownProfile",
+]
