@@ -1,0 +1,175 @@
+"""Decides what the demo answers: a tool call, an edit as text, a command, one line or a few words.
+
+The state of a play is the number of answers that the conversation already holds, so that the demo
+keeps none: first it looks, then it writes file by file, then it says that it is done.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from cab.proxy.demo.edits import EditFormat, render_edit, taught_format
+from cab.proxy.demo.plays import FileEdit, Play, find_play
+from cab.proxy.demo.request import ChatRequest, texts_of
+from cab.proxy.demo.shell import (
+    SUBMIT_MARKER,
+    fenced,
+    look_command,
+    submit_command,
+    taught_fence,
+    write_command,
+)
+from cab.proxy.demo.toolbox import (
+    Tool,
+    ToolCall,
+    finish_call,
+    read_call,
+    read_tools,
+    shell_call,
+    write_call,
+)
+
+GREETING = (
+    "This is the scripted demo model. It plays the bundled tasks and has no answer of its own; "
+    "put a real endpoint behind --upstream to get one."
+)
+"""The answer to everything that is no play."""
+
+_COMMIT = re.compile(r"commit message", re.IGNORECASE)
+_TITLE = re.compile(r"\btitle\b|\bname (for|of) (this|the) (conversation|chat)", re.IGNORECASE)
+_FOLDER = re.compile(
+    r"(?:working|current|project|workspace)[ _]?(?:directory|dir|folder|root)\b[^/\n]{0,40}"
+    r"(?P<folder>/[^\s\"'<>`,;]*)",
+    re.IGNORECASE,
+)
+
+
+class Reply(NamedTuple):
+    """The message that the demo answers with."""
+
+    text: str | None
+    calls: tuple[ToolCall, ...] = ()
+
+    @property
+    def finish_reason(self) -> str:
+        """`tool_calls` or `stop`."""
+        return "tool_calls" if self.calls else "stop"
+
+
+def answer(request: ChatRequest) -> Reply:
+    """Return the reply to a request; the same request has the same reply."""
+    play = find_play(texts_of(request.messages, "user"))
+    tools = read_tools(request.tools) if request.may_call else []
+    if tools:
+        return Reply(GREETING) if play is None else _act(play, request.messages, tools)
+    rules = texts_of(request.messages, "system", "developer")
+    form = taught_format(rules) or taught_format(texts_of(request.messages, "user"))
+    if form is None:
+        line = _one_line(play, rules)
+        if line is not None:
+            return Reply(line)
+    if play is None:
+        return Reply(GREETING)
+    return Reply(_in_words(play, request.messages, form))
+
+
+def _act(play: Play, messages: list[dict[str, Any]], tools: list[Tool]) -> Reply:
+    """Return the next step of a play by way of a tool."""
+    turn = _turns(play, messages)
+    folder = _folder(messages)
+    if turn == 0:
+        call = shell_call(tools, look_command(play.reads), play.title) or read_call(
+            tools, play.reads[0], folder, play.title
+        )
+        # An agent that shows nothing can still write: the play knows its files.
+        return Reply(play.plan, (call,)) if call else _write_by_tool(play, 0, tools, folder)
+    if turn <= len(play.files):
+        return _write_by_tool(play, turn - 1, tools, folder)
+    return _close_by_tool(play, turn, messages, tools)
+
+
+def _write_by_tool(play: Play, number: int, tools: list[Tool], folder: str) -> Reply:
+    edit = play.files[number]
+    call = shell_call(tools, write_command(edit), play.title) or write_call(
+        tools, edit, folder, play.title
+    )
+    text = None if number else play.plan
+    return Reply(text, (call,)) if call else Reply(_listing(play, EditFormat("whole")))
+
+
+def _close_by_tool(
+    play: Play, turn: int, messages: list[dict[str, Any]], tools: list[Tool]
+) -> Reply:
+    if turn == len(play.files) + 1:
+        call = finish_call(tools, play.closing)
+        if call is None and _wants_marker(messages):
+            call = shell_call(tools, submit_command(), play.title)
+        if call is not None:
+            return Reply(play.closing, (call,))
+    return Reply(play.closing)
+
+
+def _in_words(play: Play, messages: list[dict[str, Any]], form: EditFormat | None) -> str:
+    """Return the next step of a play for an agent that reads the answer's text."""
+    if form is not None:
+        shown = texts_of(messages, "user")
+        return play.closing if _is_done(play, shown) else _listing(play, form)
+    language = taught_fence(texts_of(messages, "system", "developer", "user"))
+    if language is None:
+        return _listing(play, EditFormat("whole"))
+    turn = _turns(play, messages)
+    if turn == 0:
+        return f"{play.plan}\n\n{fenced(language, look_command(play.reads))}"
+    if turn <= len(play.files):
+        return f"{play.title}.\n\n{fenced(language, write_command(play.files[turn - 1]))}"
+    if turn == len(play.files) + 1 and _wants_marker(messages):
+        return f"{play.closing}\n\n{fenced(language, submit_command())}"
+    return play.closing
+
+
+def _listing(play: Play, form: EditFormat) -> str:
+    edits = "\n\n".join(render_edit(edit, form) for edit in play.files)
+    return f"{play.plan}\n\n{edits}\n"
+
+
+def _one_line(play: Play | None, rules: Iterable[str]) -> str | None:
+    """Return a commit message or a title, if that is all that is asked for."""
+    text = "\n".join(rules)
+    if _COMMIT.search(text):
+        return "chore: update files" if play is None else play.commit
+    if _TITLE.search(text):
+        return "A question" if play is None else play.title
+    return None
+
+
+def _turns(play: Play, messages: list[dict[str, Any]]) -> int:
+    """Return how many answers there are since the play's prompt first came up."""
+    roles = [message["role"] for message in messages]
+    starts = [
+        number
+        for number, message in enumerate(messages)
+        if message["role"] == "user" and find_play(texts_of([message], "user")) is play
+    ]
+    return roles[starts[0] :].count("assistant")
+
+
+def _is_done(play: Play, shown: list[str]) -> bool:
+    """Return whether the agent shows every file as the play leaves it."""
+    return all(any(_same_file(edit, text) for text in shown) for edit in play.files)
+
+
+def _same_file(edit: FileEdit, text: str) -> bool:
+    return edit.after.strip() in text
+
+
+def _wants_marker(messages: list[dict[str, Any]]) -> bool:
+    return any(SUBMIT_MARKER in text for text in texts_of(messages, "system", "user"))
+
+
+def _folder(messages: list[dict[str, Any]]) -> str:
+    """Return the folder that the agent says it works in, with a slash; empty if it says none."""
+    for text in texts_of(messages, "system", "developer", "user"):
+        found = _FOLDER.search(text)
+        if found:
+            return found["folder"].rstrip("/.") + "/"
+    return ""
