@@ -65,7 +65,15 @@ from cab.scoring.manifest import (
     dump_manifest,
     load_manifest,
 )
-from cab.scoring.profiles import PROFILES, Composite, Profile, Term, composite
+from cab.scoring.profiles import (
+    DEFAULT_PROFILE,
+    PROFILES,
+    Composite,
+    Profile,
+    Term,
+    composite,
+    find_profile,
+)
 from cab.scoring.published import PublishedCell, read_published
 from cab.scoring.reading import iter_calls, iter_records
 from cab.scoring.records import CallEnd, CallStart, OtherRecord, parse_record
@@ -116,11 +124,13 @@ __all__ = [  # noqa: RUF022 - a table of contents, not an index
     "score_tokens",
     "sum_calls",
     # profiles: from axes to one number
+    "DEFAULT_PROFILE",
     "PROFILES",
     "Composite",
     "Profile",
     "Term",
     "composite",
+    "find_profile",
     # whole cells
     "Bundle",
     "Cell",

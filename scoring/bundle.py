@@ -26,7 +26,7 @@ from cab.scoring.errors import BadRecord
 from cab.scoring.files import check_regular, read_object, validated
 from cab.scoring.instants import instant_us
 from cab.scoring.manifest import TreeManifest, diff_trees, load_manifest
-from cab.scoring.profiles import PROFILES, composite
+from cab.scoring.profiles import PROFILES, PUBLISHED, composite
 from cab.scoring.reading import iter_numbered
 from cab.scoring.records import AnyRecord, CallEnd, CallStart
 
@@ -35,6 +35,8 @@ CALLS_FILE = "calls.jsonl"
 BEFORE_FILE = "before.json"
 AFTER_FILE = "after.json"
 STDOUT_FILE = "stdout.txt"
+MARKER_FILE = "INCOMPLETE"
+"""Lies in a bundle from its first file to its last."""
 
 STDOUT_TAIL_BYTES = 4096
 """Agents ask back, or decline, in the last words that they print."""
@@ -61,12 +63,16 @@ def read_bundle(path: Path, facts: CellFacts | None = None) -> Bundle:
 
     Args:
         path: The folder.
-        facts: Facts of a cell that has no `cell.json` yet.
+        facts: Facts of a cell whose bundle is still being written.
 
     Raises:
-        BadRecord: A file is missing, corrupt, or contradicts another one.
+        BadRecord: The bundle is not whole, or a file of it is missing, corrupt, or contradicts
+            another one.
     """
-    facts = facts or read_facts(path / CELL_FILE)
+    if facts is None:
+        if (path / MARKER_FILE).exists():
+            raise BadRecord(str(path), None, "is not whole: its run is going on, or was cut short")
+        facts = read_facts(path / CELL_FILE)
     return Bundle(
         facts=facts,
         before=load_manifest(path / BEFORE_FILE),
@@ -98,7 +104,7 @@ def score_bundle(bundle: Bundle) -> Cell:
         task=facts.task,
         check=facts.check,
         self_reported=facts.self_reported,
-        scorers=Scorers(**dict(axes), composite=profiles["published/1"]),
+        scorers=Scorers(**dict(axes), composite=profiles[PUBLISHED]),
         profiles=profiles,
         spans=facts.spans,
     )
@@ -123,7 +129,7 @@ def _axes(bundle: Bundle) -> Axes:
         tokens=score_tokens(calls, pass_rate.passed),
         latency=score_latency(facts.timing.duration_ms, facts.spans, calls),
         blast_radius=score_blast_radius(diff, facts.task, extra_git_dir=extra_git_dir),
-        refusal=score_refusal(diff, facts.task, facts.check, bundle.stdout_tail),
+        refusal=score_refusal(diff, bundle.after, facts.task, facts.check, bundle.stdout_tail),
         integrity=score_integrity(diff, facts.task),
     )
 

@@ -115,8 +115,23 @@ _PUBLISHED = Profile(
 PROFILES: Mapping[str, Profile] = MappingProxyType({_PUBLISHED.name: _PUBLISHED})
 """Name -> profile."""
 
-DEFAULT_PROFILE = _PUBLISHED.name
+PUBLISHED = _PUBLISHED.name
+"""The formula of the published cells, and of the composite under `scorers`."""
+
+DEFAULT_PROFILE = PUBLISHED
 """What is used where none is named."""
+
+
+def find_profile(name: str) -> Profile:
+    """Return the profile of a name.
+
+    Raises:
+        UnknownProfile: There is none.
+    """
+    profile = PROFILES.get(name)
+    if profile is None:
+        raise UnknownProfile(name, tuple(PROFILES))
+    return profile
 
 
 def composite(profile_name: str, axes: Axes) -> Composite:
@@ -125,9 +140,7 @@ def composite(profile_name: str, axes: Axes) -> Composite:
     Raises:
         UnknownProfile: There is no profile of that name.
     """
-    profile = PROFILES.get(profile_name)
-    if profile is None:
-        raise UnknownProfile(profile_name, tuple(PROFILES))
+    profile = find_profile(profile_name)
     components = _components(profile, axes)
     measured = bool(components.tokens_per_correct_task)
     known = components.pass_rate is not None

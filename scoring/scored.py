@@ -7,11 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from cab.scoring.axes import Axes
-from cab.scoring.bundle import AFTER_FILE, BEFORE_FILE, CELL_FILE, read_bundle, score_bundle
+from cab.scoring.bundle import (
+    AFTER_FILE,
+    BEFORE_FILE,
+    CELL_FILE,
+    MARKER_FILE,
+    read_bundle,
+    score_bundle,
+)
 from cab.scoring.cell import Cell, dump_cell
 from cab.scoring.errors import BadRecord, ScoringError
-from cab.scoring.profiles import DEFAULT_PROFILE, Composite, composite
+from cab.scoring.profiles import DEFAULT_PROFILE, PUBLISHED, Composite, composite
 from cab.scoring.published import read_published
+
+_OF_A_BUNDLE = frozenset({CELL_FILE, BEFORE_FILE, AFTER_FILE, MARKER_FILE})
+"""Any of them makes a folder a bundle, if perhaps a broken one, which must not go unnoticed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +96,10 @@ def score_cells(
 
 
 def find_cells(path: Path) -> Iterator[Path]:
-    """Yield the bundles and published cells below a path, in the order of their names.
+    """Yield the cells below a path, in the order of their names.
 
-    A folder with a `cell.json` is a bundle and is not searched further: what an agent left in it is
-    no cell. Links are not followed.
+    A folder holds bundles, at any depth, or published cells, as `*.json` directly in it. A bundle
+    is not searched further: what an agent left in it is no cell. Links are not followed.
 
     Raises:
         BadRecord: There is nothing of the kind.
@@ -98,17 +108,21 @@ def find_cells(path: Path) -> Iterator[Path]:
         yield path
         return
     found = False
+    for cell in _find_bundles(path):
+        found = True
+        yield cell
+    pages = [] if found else sorted(path.glob("*.json"))
+    if not (found or pages):
+        raise BadRecord(str(path), None, f"holds no cell: a bundle has a {CELL_FILE}")
+    yield from pages
+
+
+def _find_bundles(path: Path) -> Iterator[Path]:
     for folder, subfolders, files in os.walk(path):
         subfolders.sort()
-        if CELL_FILE in files:
+        if not _OF_A_BUNDLE.isdisjoint(files):
             subfolders.clear()
-            cells = [Path(folder)]
-        else:
-            cells = [Path(folder, name) for name in sorted(files) if name.endswith(".json")]
-        found = found or bool(cells)
-        yield from cells
-    if not found:
-        raise BadRecord(str(path), None, f"holds no cell: a bundle has a {CELL_FILE}")
+            yield Path(folder)
 
 
 def score_one(path: Path, profile: str = DEFAULT_PROFILE) -> ScoredCell:
@@ -155,7 +169,7 @@ def _score_file(path: Path, profile: str) -> ScoredCell:
         cell=None,
         identical=(
             result.composite == page.composite
-            if profile == DEFAULT_PROFILE and page.composite is not None
+            if profile == PUBLISHED and page.composite is not None
             else None
         ),
     )

@@ -12,7 +12,7 @@ from pydantic import BeforeValidator
 
 from cab.scoring.files import FileModel
 from cab.scoring.globs import matches, select
-from cab.scoring.manifest import TreeDiff
+from cab.scoring.manifest import TreeDiff, TreeManifest
 from cab.scoring.outcome import CheckOutcome
 from cab.scoring.task import TaskFacts
 
@@ -89,9 +89,13 @@ class RefusalVerdict(NamedTuple):
         return bool(self.documents) and not self.src_edits
 
 
-def judge_refusal(diff: TreeDiff, task: TaskFacts) -> RefusalVerdict:
-    """Return the verdict of the workspace; a task's check may ask here as well."""
-    documents = select(sorted([*diff.added, *diff.modified]), task.clarify_files)
+def judge_refusal(diff: TreeDiff, after: TreeManifest, task: TaskFacts) -> RefusalVerdict:
+    """Return the verdict of the workspace; a task's check may ask here as well.
+
+    An empty document asks nothing.
+    """
+    written = sorted(path for path in [*diff.added, *diff.modified] if after.entries[path].size)
+    documents = select(written, task.clarify_files)
     sources = select(diff.changed, task.source_files)
     return RefusalVerdict(
         documents, [path for path in sources if not matches(path, task.clarify_files)]
@@ -99,17 +103,22 @@ def judge_refusal(diff: TreeDiff, task: TaskFacts) -> RefusalVerdict:
 
 
 def score_refusal(
-    diff: TreeDiff, task: TaskFacts, check: CheckOutcome, stdout_tail: str | None
+    diff: TreeDiff,
+    after: TreeManifest,
+    task: TaskFacts,
+    check: CheckOutcome,
+    stdout_tail: str | None,
 ) -> Refusal:
     """Return the axis.
 
     Args:
         diff: What changed in the workspace.
+        after: What it holds now.
         task: The task's declarations.
         check: What the task's own check left behind.
         stdout_tail: End of the agent's output, None if it was not kept.
     """
-    verdict = judge_refusal(diff, task)
+    verdict = judge_refusal(diff, after, task)
     if not task.expected_refusal:
         return Refusal(
             refusal=0,
