@@ -1,0 +1,181 @@
+"""`cab score`: scores bundles and published cells again, offline."""
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import orjson
+from rich.console import Console
+
+from cab.adapters.tables import (
+    Summary,
+    printable,
+    score_table,
+    summary_of,
+    summary_table,
+    wide_console,
+)
+from cab.scoring import (
+    DEFAULT_PROFILE,
+    PROFILES,
+    Cell,
+    ScoredCell,
+    ScoringError,
+    UnknownProfile,
+    dump_cell,
+    find_profile,
+    score_cells,
+)
+from cab.scoring.bundle import CELL_FILE
+
+if TYPE_CHECKING:
+    # argparse has no public name for what add_subparsers returns
+    from argparse import _SubParsersAction  # pyright: ignore[reportPrivateUsage]
+
+DESCRIPTION = """\
+Score cells again from what their bundles hold, with no network, and say whether that gives the
+stored cell.json, byte for byte. A published cell is scored from the axes on its page.
+"""
+EPILOG = """\
+exit codes: 0 every stored score is what comes out again, 1 one is not, 2 a cell cannot be read
+
+examples:
+  cab score runs/local/aider/gpt-5/polyglot/python-error-handling
+  cab score runs --json | jq '[.cell_id, .composite, .tokens.total_tokens]'
+"""
+
+
+def add(subparsers: "_SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command to the parser of `cab`."""
+    parser = subparsers.add_parser(
+        "score",
+        help="score cells again, offline",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "paths",
+        nargs="+",
+        type=Path,
+        metavar="PATH",
+        help="a bundle, a cell.json, a published cell, or a folder of them",
+    )
+    parser.add_argument(
+        "--profile",
+        default=DEFAULT_PROFILE,
+        metavar="NAME",
+        help=f"how axes become one number: {', '.join(PROFILES)} (default: {DEFAULT_PROFILE})",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object per cell")
+    parser.add_argument(
+        "--write", action="store_true", help="replace a bundle's cell.json if it differs"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Score what the arguments name; return the exit code."""
+    try:
+        find_profile(args.profile)
+    except UnknownProfile as error:
+        _complain(str(error))
+        return 2
+    command = _Score(args.profile, write=args.write)
+    if args.json:
+        for scored, _ in command.cells(args.paths):
+            sys.stdout.buffer.write(
+                orjson.dumps(scored.as_dict(), option=orjson.OPT_APPEND_NEWLINE)
+            )
+            sys.stdout.buffer.flush()
+    else:
+        _print_tables(command, args.paths)
+    return command.exit_code
+
+
+class _Score:
+    """One run of the command, and what it has found so far."""
+
+    def __init__(self, profile: str, *, write: bool) -> None:
+        self._profile = profile
+        self._write = write
+        self._failed = False
+        self._differs = False
+
+    @property
+    def exit_code(self) -> int:
+        if self._failed:
+            return 2
+        return 1 if self._differs else 0
+
+    def cells(self, paths: list[Path]) -> Iterator[tuple[ScoredCell, str]]:
+        """Yield each cell with how its stored score compares."""
+        for path in paths:
+            try:
+                for scored in score_cells(path, self._profile, self._report):
+                    yield scored, self._verdict(scored)
+            except ScoringError as error:
+                self._report(error)
+
+    def _verdict(self, scored: ScoredCell) -> str:
+        if scored.identical is None:
+            return "nothing to compare with"
+        if scored.identical:
+            return "identical"
+        if scored.cell is not None and self._write:
+            return self._replace(scored.path / CELL_FILE, scored.cell)
+        self._differs = True
+        return "differs"
+
+    def _replace(self, path: Path, cell: Cell) -> str:
+        try:
+            _put(path, dump_cell(cell))
+        except OSError as error:
+            self._failed = True
+            _complain(f"{path}: cannot be replaced: {error.strerror}")
+            return "differs"
+        return "replaced"
+
+    def _report(self, error: ScoringError) -> None:
+        self._failed = True
+        _complain(str(error))
+
+
+def _complain(what: str) -> None:
+    print(f"cab score: {printable(what)}", file=sys.stderr)
+
+
+def _print_tables(command: _Score, paths: list[Path]) -> None:
+    console = wide_console()
+    first: tuple[ScoredCell, str] | None = None
+    lines: list[Summary] = []
+    for scored, verdict in command.cells(paths):
+        first = first or (scored, verdict)
+        lines.append(summary_of(scored.cell_id, scored.axes, scored.composite, verdict))
+    if first is None:
+        return
+    if len(lines) > 1:
+        console.print(summary_table(first[0].composite.profile, lines))
+    else:
+        _print_one(console, *first)
+
+
+def _print_one(console: Console, scored: ScoredCell, verdict: str) -> None:
+    cell = scored.cell
+    report = None if cell is None else cell.self_reported
+    console.print(score_table(scored.cell_id, scored.axes, [scored.composite], report))
+    stored = "composite of the page" if cell is None else CELL_FILE
+    console.print(f"{stored}: {verdict}", highlight=False)
+
+
+def _put(path: Path, data: bytes) -> None:
+    """Put a file in place whole, or leave the old one."""
+    partial = path.with_name(f"{path.name}.part")
+    with partial.open("wb") as handle:
+        handle.write(data)
+        handle.flush()
+        os.fsync(handle.fileno())
+    partial.replace(path)

@@ -1,0 +1,228 @@
+"""Result tables for a terminal. What was not measured is said to be so, it never shows as 0."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from cab.scoring.axes import Axes, BlastRadius, Latency, Refusal, Tokens
+from cab.scoring.cell import Cell, SelfReport
+from cab.scoring.profiles import Composite
+
+UNKNOWN = "not measured"
+_NAMES_SHOWN = 3
+_PIPE_WIDTH = 240
+
+
+def wide_console() -> Console:
+    """Return a console that breaks lines at a terminal's width, and hardly ever in a pipe."""
+    console = Console()
+    return console if console.is_terminal else Console(width=_PIPE_WIDTH)
+
+
+class Row(NamedTuple):
+    """One line of a cell's table."""
+
+    axis: str
+    score: str
+    detail: str
+
+
+def cell_table(cell: Cell) -> Table:
+    """Return the result of one cell as a table."""
+    return score_table(
+        cell.identity.cell_id, cell.scorers, cell.profiles.values(), cell.self_reported
+    )
+
+
+def score_table(
+    cell_id: str,
+    axes: Axes,
+    composites: Iterable[Composite],
+    self_reported: SelfReport | None = None,
+) -> Table:
+    """Return a cell's axes and composites as a table.
+
+    Args:
+        cell_id: Title of the table.
+        axes: The six axes.
+        composites: One per profile.
+        self_reported: The agent's own count.
+    """
+    table = Table(title=Text(printable(cell_id)), box=box.SIMPLE_HEAD, title_justify="left")
+    table.add_column("axis", no_wrap=True)
+    table.add_column("score", justify="right", no_wrap=True)
+    table.add_column("made from", overflow="fold")
+    for row in _rows(axes, composites, self_reported):
+        table.add_row(*(Text(printable(part)) for part in row))
+    return table
+
+
+class Summary(NamedTuple):
+    """One cell as one line of a table of cells."""
+
+    cell_id: str
+    passed: str
+    tokens: str
+    calls: str
+    wall: str
+    blast: str
+    composite: str
+    stored: str
+
+
+def summary_of(cell_id: str, axes: Axes, composite: Composite, stored: str) -> Summary:
+    """Return the line of one cell; `stored` says how the stored score compares."""
+    return Summary(
+        cell_id=cell_id,
+        passed=_number(axes.pass_rate.passed),
+        tokens=_number(axes.tokens.total_tokens),
+        calls=_number(axes.tokens.model_calls),
+        wall=_seconds(axes.latency.wall_clock_ms),
+        blast=f"{axes.blast_radius.blast_radius:.3f}",
+        composite=_fraction(composite.composite),
+        stored=stored,
+    )
+
+
+def summary_table(profile: str, cells: Iterable[Summary]) -> Table:
+    """Return many cells as one table, a line each."""
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("cell", overflow="fold")
+    for name in ("pass", "tokens", "calls", "wall", "blast", profile):
+        table.add_column(name, justify="right")
+    table.add_column("stored")
+    for cell in cells:
+        table.add_row(*(Text(printable(part)) for part in cell))
+    return table
+
+
+def printable(text: str) -> str:
+    """Return a text without anything that a terminal would obey: names come from agents."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape", "backslashreplace").decode()
+        for char in text
+    )
+
+
+def _rows(
+    axes: Axes, composites: Iterable[Composite], self_reported: SelfReport | None
+) -> list[Row]:
+    rows = [
+        Row("pass", _number(axes.pass_rate.passed), _check(axes)),
+        Row("tokens", _number(axes.tokens.total_tokens), _tokens(axes.tokens)),
+        Row("model calls", _number(axes.tokens.model_calls), _attempts(axes.tokens)),
+        _per_pass(axes),
+    ]
+    if self_reported is not None:
+        rows.append(_self_report(self_reported))
+    return [
+        *rows,
+        Row("wall clock", _seconds(axes.latency.wall_clock_ms), _latency(axes.latency)),
+        Row("blast radius", f"{axes.blast_radius.blast_radius:.3f}", _blast(axes.blast_radius)),
+        _refusal(axes.refusal),
+        _integrity(axes),
+        *(_composite(composite) for composite in composites),
+    ]
+
+
+def _check(axes: Axes) -> str:
+    check = axes.pass_rate
+    if check.reason is not None:
+        return check.reason
+    return "the check was stopped at its limit" if check.timed_out else f"exit {check.exit_code}"
+
+
+def _tokens(tokens: Tokens) -> str:
+    if tokens.model_calls is None:
+        return "no ledger slice"
+    if tokens.attempts is None and tokens.model_calls == 0:
+        return "as published, where 0 stands for not measured"
+    parts = (
+        f"{_number(tokens.prompt_tokens)} prompt, {_number(tokens.completion_tokens)} completion"
+    )
+    sources = ", ".join(f"{name} ({share.calls})" for name, share in tokens.by_source.items())
+    counted = f"{parts}; counted by {sources}" if sources else parts
+    if not tokens.unmeasured_calls:
+        return counted
+    return (
+        f"{tokens.unmeasured_calls} calls have no count; "
+        f"the others took {_number(tokens.known_total_tokens)}"
+    )
+
+
+def _per_pass(axes: Axes) -> Row:
+    detail = "total tokens of a passed task" if axes.pass_rate.passed else "the task did not pass"
+    return Row("tokens per pass", _number(axes.tokens.tokens_per_correct_task, "none"), detail)
+
+
+def _attempts(tokens: Tokens) -> str:
+    return "" if tokens.attempts is None else f"{tokens.attempts} requests on the wire"
+
+
+def _self_report(report: SelfReport) -> Row:
+    exact = "" if report.exact else ", rounded"
+    parts = f"{_number(report.prompt_tokens)} sent, {_number(report.completion_tokens)} received"
+    return Row(
+        "agent's own count", _number(report.total_tokens), f"{parts} ({report.source}{exact})"
+    )
+
+
+def _latency(latency: Latency) -> str:
+    busy = latency.model_call_busy_ms
+    calls = f"model calls {_seconds(latency.model_call_ms)}"
+    overlap = "" if busy is None else f" ({_seconds(busy)} with overlaps once)"
+    return f"{calls}{overlap}; agent {_seconds(latency.container_active_ms)}"
+
+
+def _blast(blast: BlastRadius) -> str:
+    if not blast.total_changes:
+        return "nothing changed"
+    unexpected = len(blast.unexpected_changes)
+    text = f"{unexpected} of {blast.total_changes} changes unexpected"
+    if unexpected:
+        shown = blast.unexpected_changes[:_NAMES_SHOWN]
+        more = f" and {unexpected - len(shown)} more" if unexpected > len(shown) else ""
+        text += f": {', '.join(shown)}{more}"
+    scratch = len(blast.scratch_changes or [])
+    return f"{text}; {scratch} of them the agent's own scratch" if scratch else text
+
+
+def _refusal(refusal: Refusal) -> Row:
+    if refusal.not_applicable:
+        return Row("refusal", "-", "does not apply")
+    score = "right" if refusal.refusal_correct else "wrong"
+    return Row("refusal", score, "; ".join(refusal.refusal_reasons or []))
+
+
+def _integrity(axes: Axes) -> Row:
+    integrity = axes.integrity
+    if integrity.not_applicable:
+        return Row("integrity", "-", "does not apply")
+    detail = ", ".join(integrity.violations or []) or "protected files as they were"
+    return Row("integrity", str(integrity.integrity), detail)
+
+
+def _composite(composite: Composite) -> Row:
+    efficiency = f"cost efficiency {composite.components.cost_efficiency:.3f}"
+    detail = composite.reason or (
+        f"{efficiency}, as there are no tokens per pass"
+        if composite.cost_form == "published"
+        else f"{efficiency} by {composite.cost_form}"
+    )
+    return Row(composite.profile, _fraction(composite.composite), detail)
+
+
+def _number(number: float | None, unknown: str = UNKNOWN) -> str:
+    return unknown if number is None else f"{number:,}"
+
+
+def _fraction(number: float | None) -> str:
+    return "none" if number is None else f"{number:.3f}"
+
+
+def _seconds(duration_ms: float | None) -> str:
+    return UNKNOWN if duration_ms is None else f"{duration_ms / 1000:.2f} s"
