@@ -20,11 +20,11 @@ class AdapterError(Exception):
     """Base of the adapters' errors: exit code 2."""
 
 
-class BadOption(AdapterError):  # noqa: N818 - named for the thing, as in the other rooms
+class BadOption(AdapterError):
     """An option that cannot be used."""
 
 
-class UnknownAdapter(AdapterError):  # noqa: N818 - see BadOption
+class UnknownAdapter(AdapterError):
     """A name that no adapter goes by."""
 
     def __init__(self, name: str, known: Iterable[str], reason: str | None = None) -> None:
@@ -39,7 +39,7 @@ class UnknownAdapter(AdapterError):  # noqa: N818 - see BadOption
         return f"known agents: {', '.join(self.known)}; or give a dotted path, package.module:Class"
 
 
-class AgentNotInstalled(AdapterError):  # noqa: N818 - see BadOption
+class AgentNotInstalled(AdapterError):
     """An agent whose environment is not there."""
 
     def __init__(self, name: str, version: str) -> None:
@@ -47,7 +47,7 @@ class AgentNotInstalled(AdapterError):  # noqa: N818 - see BadOption
         super().__init__(f"{name} {version} is not installed; run: {self.command}")
 
 
-class InstallFailed(AdapterError):  # noqa: N818 - see BadOption
+class InstallFailed(AdapterError):
     """An environment that could not be made."""
 
     def __init__(self, name: str, reason: str, log: Path | None = None) -> None:
@@ -57,15 +57,15 @@ class InstallFailed(AdapterError):  # noqa: N818 - see BadOption
         )
 
 
-class BadSelfReport(AdapterError):  # noqa: N818 - see BadOption
+class BadSelfReport(AdapterError):
     """A token report that cannot be read without guessing."""
 
 
-class BundleExists(AdapterError):  # noqa: N818 - see BadOption
+class BundleExists(AdapterError):
     """A folder that holds a cell already."""
 
 
-class ProxyRefused(AdapterError):  # noqa: N818 - see BadOption
+class ProxyRefused(AdapterError):
     """A proxy that does not take the cell."""
 
     def __init__(self, url: str, reason: str) -> None:
@@ -73,7 +73,7 @@ class ProxyRefused(AdapterError):  # noqa: N818 - see BadOption
         super().__init__(f"proxy {url}: {reason}")
 
 
-class RunFailed(AdapterError):  # noqa: N818 - see BadOption
+class RunFailed(AdapterError):
     """A cell that could not be brought to its end."""
 
 

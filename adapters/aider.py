@@ -1,0 +1,107 @@
+"""aider, headless, as on the published cells: whole message in, no streaming, no commits.
+
+What differs from the published command line, and why: the key goes by environment, because any
+process may read an argument; the weak model is pinned to the main one, so that no other model is
+called; release notes are off, because aider would open a browser for them.
+"""
+
+import re
+from decimal import Decimal
+
+from cab.adapters.base import AgentFacts, Launch, Output, PyPIInstall, Run
+from cab.adapters.errors import BadSelfReport
+from cab.scoring.cell import SelfReport
+
+_FLAGS = (
+    "--yes-always",
+    "--no-stream",
+    "--no-check-update",
+    "--no-analytics",
+    "--no-show-model-warnings",
+    "--no-suggest-shell-commands",
+    "--no-auto-commits",
+    "--no-pretty",
+)
+_PRICE_CACHE = ".aider/caches/model_prices_and_context_window.json"
+
+# aider writes counts below 1000 as they are, below 10000 with one decimal, and above as whole k.
+_COUNT = r"(\d{1,3}|\d{1,2}\.\dk|\d+k)"
+_LINE = re.compile(
+    rf"Tokens: {_COUNT} sent(?:, {_COUNT} cache write)?(?:, {_COUNT} cache hit)?, {_COUNT} received\."
+    r"(?: Cost: \$\d+\.\d+ message, \$\d+\.\d+ session\.)?"
+)
+
+
+class Aider:
+    """The aider CLI from PyPI."""
+
+    facts = AgentFacts(
+        name="aider",
+        version="0.86.2",
+        dialects=("chat.completions",),
+        install=PyPIInstall("aider-chat", "aider", python_min=(3, 10), python_below=(3, 13)),
+        scratch=(".aider*", ".aider*/**"),
+        wants_git=True,
+        token_report="stdout, rounded",
+    )
+
+    def launch(self, run: Run) -> Launch:
+        """Return the command line and environment of one message."""
+        model = f"openai/{run.model}"
+        argv = (
+            str(run.executable),
+            *_FLAGS,
+            "--no-show-release-notes",
+            "--openai-api-base",
+            f"{run.base_url}/v1",
+            "--model",
+            model,
+            "--weak-model",
+            model,
+            "--subtree-only",
+            "--message",
+            run.prompt,
+        )
+        env = {"OPENAI_API_KEY": run.key, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+        # aider fetches a price list when this cache is missing or empty; one entry keeps it quiet.
+        return Launch(argv, env, {_PRICE_CACHE: '{"none": {}}\n'})
+
+    def self_report(self, output: Output) -> SelfReport | None:
+        """Return the sum of the lines that aider prints, one for each message it sent."""
+        return read_report(output.stdout)
+
+
+def read_report(text: str) -> SelfReport | None:
+    """Return the sum of all token lines in aider's terminal output; None if there is none.
+
+    Raises:
+        BadSelfReport: A line begins like a token line and goes on otherwise.
+    """
+    lines = [line.rstrip() for line in text.splitlines() if line.startswith("Tokens: ")]
+    if not lines:
+        return None
+    pairs = [_read_line(line) for line in lines]
+    sent, received = (sum(column) for column in zip(*pairs, strict=True))
+    return SelfReport(
+        prompt_tokens=sent,
+        completion_tokens=received,
+        total_tokens=sent + received,
+        source="tui_stdout",
+        exact=False,
+    )
+
+
+def _read_line(line: str) -> tuple[int, int]:
+    match = _LINE.fullmatch(line)
+    if match is None:
+        raise BadSelfReport(f"aider's token line cannot be read: {line!r}")
+    return _count(match[1]), _count(match[4])
+
+
+def _count(text: str) -> int:
+    """Return the number that aider wrote, as near as it says.
+
+    >>> _count("2.6k"), _count("31"), _count("12k")
+    (2600, 31, 12000)
+    """
+    return int(Decimal(text.removesuffix("k")) * 1000) if text.endswith("k") else int(text)

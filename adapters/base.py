@@ -1,0 +1,108 @@
+"""What an adapter is: the few things that the runner must know of an agent CLI.
+
+An adapter names its agent, says how to start it headless against a base URL and a key, and reads
+what the agent says of its own tokens. It starts nothing, opens no socket and inherits nothing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from cab.scoring.cell import SelfReport
+from cab.scoring.records import Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class PyPIInstall:
+    """An agent that comes from PyPI and gets a virtual environment of its own."""
+
+    package: str
+    """Name of the distribution."""
+    executable: str
+    """Console script that starts the agent."""
+    python_min: tuple[int, int]
+    """Oldest Python that the distribution supports."""
+    python_below: tuple[int, int]
+    """First Python that it does not support any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentFacts:
+    """What is fixed about an agent."""
+
+    name: str
+    """Short name: the `tui` of a cell id."""
+    version: str
+    """The version that the adapter was written for, and that is installed."""
+    dialects: tuple[Endpoint, ...]
+    """Endpoints that the agent calls."""
+    install: PyPIInstall | None = None
+    """How to get it; None for an agent that comes with this package."""
+    scratch: tuple[str, ...] = ()
+    """Globs of files that the agent leaves in the workspace for itself."""
+    wants_git: bool = False
+    """Whether it expects the workspace to be a git repository."""
+    token_report: str | None = None
+    """Where the agent says what it used; None if it says nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What one run of an agent is given."""
+
+    base_url: str
+    """Where model calls go, without a trailing /v1."""
+    key: str = field(repr=False)
+    """The key to call with: the cell's, never the endpoint's."""
+    model: str
+    """Model to ask for, as the endpoint names it."""
+    prompt: str
+    """What the agent is asked to do."""
+    home: Path
+    """An empty HOME of the run's own."""
+    executable: Path
+    """The agent's console script; our own Python for one that comes with this package."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """How to start the agent: nothing else of the parent's environment reaches it."""
+
+    argv: tuple[str, ...]
+    """Program and arguments; holds no key, as any process on the machine can read it."""
+    env: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    """Environment variables besides those that every agent gets."""
+    files: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    """Text files to write before the start: path under HOME, and content."""
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What a run left behind for a token report to be read from."""
+
+    stdout: str
+    stderr: str
+    home: Path
+
+
+@runtime_checkable
+class Adapter(Protocol):
+    """One agent CLI."""
+
+    @property
+    def facts(self) -> AgentFacts:
+        """What is fixed about the agent."""
+        ...
+
+    def launch(self, run: Run) -> Launch:
+        """Return how to start the agent headless for one run."""
+        ...
+
+    def self_report(self, output: Output) -> SelfReport | None:
+        """Return what the agent says it used; None if it said nothing.
+
+        Raises:
+            BadSelfReport: It said something that cannot be read without guessing.
+        """
+        ...

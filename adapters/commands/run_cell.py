@@ -1,0 +1,164 @@
+"""`cab run-cell`: one agent on one task with one model, metered and scored."""
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import orjson
+from rich.console import Console
+
+from cab.adapters.account import Comparison, compare_account
+from cab.adapters.cellspec import TIMEOUT_S, CellSpec
+from cab.adapters.errors import AdapterError
+from cab.adapters.metering import DEMO
+from cab.adapters.progress import progress
+from cab.adapters.runner import run_cell
+from cab.adapters.tables import cell_table
+from cab.proxy.logs import configure_logs
+from cab.scoring.scored import ScoredCell, score_one
+
+if TYPE_CHECKING:
+    # argparse has no public name for what add_subparsers returns
+    from argparse import _SubParsersAction  # pyright: ignore[reportPrivateUsage]
+
+_DESCRIPTION = """\
+Run a coding agent headless in a fresh copy of a task's workspace, through a
+metering proxy and with a key of the cell's own, and score what it did. The
+result is a folder, the cell's bundle: scores, calls, output, patch.
+
+The agent runs on this machine with your rights: its own HOME, environment and
+process group keep it tidy, they are no security boundary.
+"""
+
+_EPILOG = """\
+environment:
+  CAB_ENDPOINT      base URL of the model endpoint; --upstream wins over it
+  CAB_KEY           its key
+  CAB_SIGNING_KEY   with --proxy: what that proxy checks cell keys with
+
+examples:
+  cab run-cell --tui scripted --upstream demo --task polyglot/python-error-handling
+  cab run-cell --tui aider --model gpt-5 --task polyglot/rust-error-handling --run 2
+
+exit codes: 0 the cell was run and scored, whatever its score; 1 the demo's own
+account and the ledger differ; 2 wrong usage or configuration
+"""
+
+
+def add(subparsers: "_SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command to the parser of `cab`."""
+    parser = subparsers.add_parser(
+        "run-cell",
+        help="run one agent on one task and score it",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    what = parser.add_argument_group("the cell")
+    what.add_argument("--tui", required=True, metavar="NAME", help="agent: cab adapters list")
+    what.add_argument("--model", metavar="NAME", help="as the endpoint names it (demo: demo)")
+    what.add_argument("--task", required=True, metavar="TASK", help="cab tasks list; or ./folder")
+    what.add_argument("--sweep", default="local", metavar="NAME", help="batch of cells (local)")
+    what.add_argument("--run", type=int, metavar="N", dest="number", help="number of the run")
+    where = parser.add_argument_group("the endpoint")
+    where.add_argument("--upstream", metavar="URL", help="model endpoint, or 'demo': built in")
+    where.add_argument("--proxy", metavar="URL", help="a cab-proxy that runs already")
+    where.add_argument("--ledger", type=Path, metavar="DIR", help="audit log (in the bundle)")
+    how = parser.add_argument_group("the run")
+    how.add_argument(
+        "--runs", type=Path, default=Path("runs"), metavar="DIR", help="bundles (runs)"
+    )
+    how.add_argument(
+        "--timeout-s", type=float, default=TIMEOUT_S, metavar="S", help=f"limit ({TIMEOUT_S:g})"
+    )
+    how.add_argument("--force", action="store_true", help="replace a cell that is there already")
+    how.add_argument("--keep-workspace", action="store_true", help="leave the agent's folders")
+    how.add_argument("--json", action="store_true", help="print one JSON object, no table")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the cell that the arguments name; return the exit code."""
+    configure_logs("warning", "auto")
+    spec = spec_of(args)
+    with progress(f"{spec.tui} on {spec.task}, at most {spec.timeout_s:g} s", sys.stderr):
+        bundle = _run_to_end(spec)
+    result = _Result(bundle, score_one(bundle), compare_account(bundle))
+    _print_json(result) if args.json else _print_table(result)
+    return 1 if result.account is not None and not result.account.equal else 0
+
+
+def spec_of(args: argparse.Namespace) -> CellSpec:
+    """Return the cell that the arguments and the environment name.
+
+    Raises:
+        AdapterError: There is no model.
+    """
+    # What the shell exports is for cells without a proxy of their own; only a flag contradicts.
+    upstream = args.upstream or (None if args.proxy else os.environ.get("CAB_ENDPOINT") or None)
+    model = args.model or (DEMO if upstream == DEMO else None)
+    if model is None:
+        raise AdapterError("no model; give --model NAME, as the endpoint names it")
+    return CellSpec(
+        tui=args.tui,
+        model=model,
+        task=args.task,
+        upstream=upstream,
+        upstream_key=os.environ.get("CAB_KEY") or None,
+        proxy=args.proxy,
+        signing_key=os.environ.get("CAB_SIGNING_KEY") or None,
+        ledger=args.ledger,
+        runs=args.runs,
+        sweep=args.sweep,
+        run=args.number,
+        timeout_s=args.timeout_s,
+        force=args.force,
+        keep_workspace=args.keep_workspace,
+    )
+
+
+class _Result(NamedTuple):
+    bundle: Path
+    scored: ScoredCell
+    account: Comparison | None
+
+
+def _run_to_end(spec: CellSpec) -> Path:
+    """Run the cell; SIGTERM ends it as Ctrl-C does: the agent with all it has started."""
+    try:
+        return asyncio.run(_cancellable(spec))
+    except asyncio.CancelledError:
+        raise SystemExit(128 + signal.SIGTERM) from None
+
+
+async def _cancellable(spec: CellSpec) -> Path:
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await run_cell(spec)
+
+
+def _print_table(result: _Result) -> None:
+    assert result.scored.cell is not None  # a bundle is scored from its facts
+    console = Console()
+    console.print(cell_table(result.scored.cell))
+    console.print(f"bundle: {result.bundle}", highlight=False, markup=False, soft_wrap=True)
+    if result.account is not None:
+        console.print(str(result.account), highlight=False, markup=False, soft_wrap=True)
+
+
+def _print_json(result: _Result) -> None:
+    account = None
+    if result.account is not None:
+        account = {
+            "served": result.account.account._asdict(),
+            "ledger": result.account.ledger._asdict(),
+            "equal": result.account.equal,
+        }
+    data = {**result.scored.as_dict(), "bundle": str(result.bundle), "account": account}
+    sys.stdout.buffer.write(orjson.dumps(data, option=orjson.OPT_APPEND_NEWLINE))

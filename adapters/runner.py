@@ -1,0 +1,154 @@
+"""Runs one cell: agent, proxy, hidden checks and scorer, brought together into a bundle."""
+
+import asyncio
+import importlib.metadata
+from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import orjson
+
+from cab.adapters.agentrun import SANDBOX, AgentRun, AgentRunner, exit_code
+from cab.adapters.bundles import (
+    ACCOUNT_FILE,
+    PATCH_FILE,
+    SEAL_FILE,
+    STDERR_FILE,
+    BundleWriter,
+    claimed,
+)
+from cab.adapters.cellspec import CellSpec, Plan, plan_cell
+from cab.adapters.checks import run_checks
+from cab.adapters.environment import Places
+from cab.adapters.masking import Masker
+from cab.adapters.metering import Meter, check_reachable, embedded_meter, given_meter
+from cab.adapters.patch import make_patch
+from cab.adapters.trees import walk_tree
+from cab.adapters.workspace import scratch_places
+from cab.scoring.bundle import (
+    AFTER_FILE,
+    BEFORE_FILE,
+    CALLS_FILE,
+    CELL_FILE,
+    STDOUT_FILE,
+    read_bundle,
+    score_bundle,
+)
+from cab.scoring.cell import CellFacts, Identity, Timing, dump_cell
+from cab.scoring.manifest import diff_trees, dump_manifest
+from cab.scoring.outcome import CheckOutcome
+
+
+async def run_cell(spec: CellSpec) -> Path:
+    """Run one cell and return the folder of its bundle.
+
+    Args:
+        spec: The cell.
+
+    Raises:
+        AdapterError: Something the cell needs is unknown, missing, or in the way; nothing is
+            written then. Or the run could not be brought to its end: the bundle stays marked.
+        CabProxyError: The proxy cannot be run as asked.
+        ScoringError: The cell's id is none.
+    """
+    plan = plan_cell(spec)
+    if spec.proxy is None:
+        await check_reachable(spec.upstream or "")
+    with claimed(plan.bundle, spec.force):
+        async with _meter(plan) as meter:
+            mask = Masker((spec.upstream_key, spec.signing_key, meter.key))
+            await _Cell(plan, meter, BundleWriter(plan.bundle, mask), mask).run()
+    return plan.bundle
+
+
+def _meter(plan: Plan) -> AbstractAsyncContextManager[Meter]:
+    spec, cell_id = plan.spec, str(plan.cell)
+    if spec.proxy is not None:
+        return given_meter(cell_id, spec.key_ttl_s, url=spec.proxy, signing_key=spec.signing_key)
+    return embedded_meter(
+        cell_id,
+        spec.key_ttl_s,
+        upstream=spec.upstream or "",
+        upstream_key=spec.upstream_key,
+        ledger=plan.ledger,
+    )
+
+
+class _Cell:
+    """A cell that is being run.
+
+    Args:
+        plan: What it is made of.
+        meter: Where its calls go.
+        writer: Writes the bundle.
+        mask: Takes the secrets out.
+    """
+
+    def __init__(self, plan: Plan, meter: Meter, writer: BundleWriter, mask: Masker) -> None:
+        self._plan = plan
+        self._meter = meter
+        self._writer = writer
+        self._mask = mask
+
+    async def run(self) -> None:
+        """Run the agent and its checks, and write the bundle."""
+        plan = self._plan
+        name = f"{plan.name}-{plan.task.id.replace('/', '_')}"
+        with scratch_places(name, plan.spec.keep_workspace) as places:
+            started = datetime.now(UTC)
+            run = await AgentRunner(plan, self._meter, places, self._mask).run()
+            self._writer.write(STDOUT_FILE, run.stdout)
+            self._writer.write(STDERR_FILE, run.stderr)
+            await self._write_calls()
+            await asyncio.to_thread(self._write_trees, run, places)
+            check = await run_checks(plan.task, places.workdir)
+        self._write_cell(self._facts(run, check, started))
+
+    async def _write_calls(self) -> None:
+        """Seal the cell first: from here on its calls are final."""
+        sealed = await self._meter.seal()
+        self._writer.write(CALLS_FILE, sealed.lines)
+        self._writer.write(SEAL_FILE, _json(sealed.seal))
+        if self._meter.demo is not None:
+            self._writer.write(ACCOUNT_FILE, _json(self._meter.demo.account()))
+
+    def _write_trees(self, run: AgentRun, places: Places) -> None:
+        after = walk_tree(places.workdir)
+        patch = make_patch(places.before, places.workdir, diff_trees(run.before, after))
+        self._writer.write(BEFORE_FILE, dump_manifest(run.before))
+        self._writer.write(AFTER_FILE, dump_manifest(after))
+        self._writer.write(PATCH_FILE, patch)
+
+    def _facts(self, run: AgentRun, check: CheckOutcome, started: datetime) -> CellFacts:
+        plan, ended = self._plan, started + timedelta(milliseconds=run.duration_ms)
+        facts = CellFacts(
+            identity=Identity(
+                cell_id=str(plan.cell),
+                sweep_id=plan.cell.sweep,
+                tui=plan.name,
+                model_build_id=plan.spec.model,
+                exit_code=exit_code(run.exit),
+                sandbox=SANDBOX,
+                cab_version=importlib.metadata.version("coding-agent-bench"),
+            ),
+            timing=Timing.of_run(_instant(started), _instant(ended), run.duration_ms),
+            task=plan.task.facts(plan.adapter.facts.scratch),
+            check=check,
+            self_reported=run.self_reported,
+            spans=run.spans,
+        )
+        # All texts at once: the tail of a check may hold what an agent wrote.
+        return CellFacts.model_validate_json(self._mask(facts.model_dump_json().encode()))
+
+    def _write_cell(self, facts: CellFacts) -> None:
+        """Score what is on disk, as `cab score` will: the same bytes must come out."""
+        bundle = read_bundle(self._plan.bundle, facts)
+        self._writer.write(CELL_FILE, dump_cell(score_bundle(bundle)))
+
+
+def _json(data: object) -> bytes:
+    return orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+def _instant(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,0 +1,51 @@
+"""A tiny agent of our own, for demonstrations and tests: one file, HTTP only, nothing to install."""
+
+import re
+from pathlib import Path
+
+from cab.adapters.base import AgentFacts, Launch, Output, Run
+from cab.adapters.errors import BadSelfReport
+from cab.scoring.cell import SelfReport
+
+_AGENT = Path(__file__).with_name("scripted_agent.py")
+_LINE = re.compile(r"tokens: (\d+) prompt, (\d+) completion, \d+ calls")
+_UNKNOWN = re.compile(r"tokens: unknown, \d+ calls")
+
+
+class Scripted:
+    """`scripted_agent.py`, run by our own Python as a process of its own."""
+
+    facts = AgentFacts(
+        name="scripted",
+        version="1",
+        dialects=("chat.completions",),
+        token_report="stdout, exact",
+    )
+
+    def launch(self, run: Run) -> Launch:
+        """Return the command line and environment of one prompt."""
+        # -I: neither the workspace nor the user's site-packages may stand in for the library.
+        argv = (str(run.executable), "-I", str(_AGENT), "--stream", run.prompt)
+        env = {
+            "OPENAI_BASE_URL": f"{run.base_url}/v1",
+            "OPENAI_API_KEY": run.key,
+            "OPENAI_MODEL": run.model,
+        }
+        return Launch(argv, env)
+
+    def self_report(self, output: Output) -> SelfReport | None:
+        """Return the counts of the last line that it prints."""
+        lines = [line for line in output.stdout.splitlines() if line.startswith("tokens: ")]
+        if not lines or _UNKNOWN.fullmatch(lines[-1]):
+            return None
+        match = _LINE.fullmatch(lines[-1])
+        if match is None:
+            raise BadSelfReport(f"the scripted agent's token line cannot be read: {lines[-1]!r}")
+        prompt, completion = int(match[1]), int(match[2])
+        return SelfReport(
+            prompt_tokens=prompt,
+            completion_tokens=completion,
+            total_tokens=prompt + completion,
+            source="tui_stdout",
+            exact=True,
+        )
