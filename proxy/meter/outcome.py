@@ -1,0 +1,128 @@
+"""What the meter says about one call once its answer is over."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import orjson
+
+from cab.proxy.meter.answer import Answer
+from cab.proxy.meter.faults import Fault
+from cab.proxy.meter.usage import Usage, UsageReader, cost_usd
+from cab.proxy.meter.values import JsonObject, clean, clean_or_none, parse_object
+
+_MAX_COMPLAINTS = 3
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the record needs of an answer. Unknown is `None`."""
+
+    model_served: str | None
+    """Model named in the answer."""
+    upstream_id: str | None
+    """The endpoint's own id of the answer."""
+    system_fingerprint: str | None
+    """As the endpoint reports it."""
+    finish_reason: str | None
+    """Of the first choice that has one, as the dialect reports it."""
+    finish_reasons: list[str] | None
+    """Of all choices in their order, when there are several."""
+    usage: Usage | None
+    """The endpoint's counts in one convention, see `usage`."""
+    usage_raw: JsonObject | None
+    """The endpoint's last usage object, verbatim; for a streamed Anthropic message `message_start`'s
+    with the members of each `message_delta`'s laid over it."""
+    usage_status: Literal["complete", "partial"] | None
+    """`partial` if the answer went on, or broke off, after the endpoint last reported usage."""
+    cost_usd: str | None
+    """The price that the endpoint reports, as decimal text."""
+    complete: bool
+    """Whether the dialect's own end was seen: its terminal event, or a body parsed whole."""
+    delivered: bool
+    """Whether anything generated was seen."""
+    first_delta_ns: int | None
+    """When the first non-empty delta of a stream came; `None` for an answer in one piece."""
+    last_byte_ns: int | None
+    """When the last byte came."""
+    response_bytes: int
+    """Bytes received, as they came."""
+    tool_calls: int | None
+    """Tool calls in the answer."""
+    error: Fault | None
+    """What the endpoint says went wrong, as it says it: secrets are not removed."""
+    unmetered: str | None
+    """What could not be understood."""
+    completion_texts: list[str]
+    """The texts of the answer, for counting them where no usage came."""
+    texts_truncated: bool
+    """Whether the texts are not all of it."""
+    request_body: bytes
+    """The body as the client sent it."""
+
+    @property
+    def request_json(self) -> JsonObject | None:
+        """The request as a JSON object, parsed on each call; `None` if it is none."""
+        return parse_object(self.request_body)
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """What the wire says about an answer."""
+
+    first_delta_ns: int | None
+    last_byte_ns: int | None
+    response_bytes: int
+    complete: bool
+    notes: tuple[str, ...]
+    """What the meter could not do."""
+
+
+def outcome_of(answer: Answer, wire: Transfer, request_body: bytes) -> Outcome:
+    """Return the outcome of a call."""
+    usage, raw, complaints = _usage(answer)
+    # Noise between well-formed parts does not matter once the endpoint's own count is there.
+    noise = list(wire.notes) + answer.complaints if usage is None else []
+    unclear = complaints + [note for note in noise if note not in complaints]
+    finals = [reason for _, reason in sorted(answer.finish.items())]
+    reasons = [clean(reason) for reason in finals]
+    final = answer.usage_final or wire.complete
+    return Outcome(
+        model_served=clean_or_none(answer.model_served),
+        upstream_id=clean_or_none(answer.upstream_id),
+        system_fingerprint=clean_or_none(answer.system_fingerprint),
+        finish_reason=reasons[0] if reasons else None,
+        finish_reasons=reasons if len(reasons) > 1 else None,
+        usage=usage,
+        usage_raw=raw,
+        usage_status=None if usage is None else ("complete" if final else "partial"),
+        cost_usd=None if raw is None else cost_usd(raw),
+        complete=wire.complete,
+        delivered=answer.delivered,
+        first_delta_ns=wire.first_delta_ns,
+        last_byte_ns=wire.last_byte_ns,
+        response_bytes=wire.response_bytes,
+        tool_calls=answer.tool_calls(),
+        error=answer.error,
+        unmetered="; ".join(unclear[:_MAX_COMPLAINTS]) or None,
+        completion_texts=answer.texts.joined(),
+        texts_truncated=answer.texts.truncated,
+        request_body=request_body,
+    )
+
+
+def _usage(answer: Answer) -> tuple[Usage | None, JsonObject | None, list[str]]:
+    raw = answer.usage_raw
+    if raw is None:
+        return None, None, []
+    reader = UsageReader(raw)
+    usage = answer.read_usage(reader)
+    complaints = reader.complaints
+    known = usage if any(count is not None for count in usage) else None
+    if known is None:
+        complaints = [*complaints, "usage holds no counts"]
+    try:
+        orjson.dumps(raw)
+    except orjson.JSONEncodeError:
+        # The ledger could not write it, and a record is worth more than its raw part.
+        return known, None, [*complaints, "usage cannot be written as JSON"]
+    return known, raw, complaints
