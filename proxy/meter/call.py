@@ -3,7 +3,6 @@
 import dataclasses
 
 from cab.proxy.meter.dialects import Dialect
-from cab.proxy.meter.faults import Fault
 from cab.proxy.meter.outcome import Outcome, Transfer, outcome_of
 from cab.proxy.meter.paths import Feed
 from cab.proxy.meter.reply import Head, Reply, Terms
@@ -112,10 +111,9 @@ class CallMeter:
     def outcome(self) -> Outcome:
         """Return what is known of the call; it may be asked for at any time."""
         reply, answer = self._reply, self._reply.ear.answer
-        if self._status >= 400 and answer.error is None:
-            answer.error = Fault(f"http_{self._status}", "the endpoint gave no error object")
         notes = (self.request.body_error, self.request.not_injected, *reply.faults)
         wire = Transfer(
+            status=self._status,
             first_delta_ns=reply.ear.first_delta_ns,
             last_byte_ns=reply.last_byte_ns,
             response_bytes=reply.received_bytes,

@@ -81,7 +81,8 @@ class _Gzip:
 
     def __call__(self, bite: bytes) -> bytes:
         out = self._member.decompress(bite)
-        while self._member.eof and (rest := self._member.unused_data):
+        # What follows a member is another one, or padding that means nothing.
+        while self._member.eof and (rest := self._member.unused_data).startswith(b"\x1f"):
             self._member = zlib.decompressobj(31)
             out += self._member.decompress(rest)
         return out

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from cab.proxy.meter import messages, responses
 from cab.proxy.meter.answer import Answer
@@ -57,8 +58,13 @@ def dialect_for(method: str, path: str) -> Dialect | None:
     """
     if method.upper() != "POST":
         return None
-    path = path.partition("?")[0].rstrip("/")
+    path = plain_path(path)
     for pattern, dialect in _ROUTES:
         if re.search(pattern, path):
             return dialect
     return None
+
+
+def plain_path(path: str) -> str:
+    """Return a path without its query, percent-encoding and trailing slash."""
+    return unquote(path.partition("?")[0]).rstrip("/")

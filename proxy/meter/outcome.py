@@ -69,6 +69,7 @@ class Outcome:
 class Transfer:
     """What the wire says about an answer."""
 
+    status: int
     first_delta_ns: int | None
     last_byte_ns: int | None
     response_bytes: int
@@ -102,12 +103,17 @@ def outcome_of(answer: Answer, wire: Transfer, request_body: bytes) -> Outcome:
         last_byte_ns=wire.last_byte_ns,
         response_bytes=wire.response_bytes,
         tool_calls=answer.tool_calls(),
-        error=answer.error,
+        error=answer.error or _refusal(wire.status),
         unmetered="; ".join(unclear[:_MAX_COMPLAINTS]) or None,
         completion_texts=answer.texts.joined(),
         texts_truncated=answer.texts.truncated,
         request_body=request_body,
     )
+
+
+def _refusal(status: int) -> Fault | None:
+    """Return what a refusal says by its status alone."""
+    return Fault(f"http_{status}", "the endpoint gave no error object") if status >= 400 else None
 
 
 def _usage(answer: Answer) -> tuple[Usage | None, JsonObject | None, list[str]]:

@@ -62,6 +62,7 @@ class BodyPath:
         self._ear = ear
         self._hold = hold
         self._listener: Listener | None = None
+        self._broken = False
         self._inside = b""
 
     def feed(self, chunk: bytes, at_ns: int) -> Feed:
@@ -78,8 +79,8 @@ class BodyPath:
     def finish(self, at_ns: int, *, clean: bool) -> Feed:
         """Take the end."""
         if self._listener is not None:
-            self._listener.finish(at_ns, clean=clean)
-        elif self._choose is not None:
+            self._listener.finish(at_ns, clean=clean and not self._broken)
+        elif self._choose is not None and not self._broken:
             self._ear.answer.complain("the answer is empty")
         return NOTHING
 
@@ -89,7 +90,7 @@ class BodyPath:
         return inside
 
     def _listen(self, chunk: bytes, at_ns: int) -> bool:
-        if self._choose is None:
+        if self._choose is None or self._broken:
             return False
         terminal = False
         try:
@@ -100,5 +101,5 @@ class BodyPath:
                     terminal |= self._listener.feed(piece, at_ns)
         except BadEncoding as error:
             self._ear.answer.complain(str(error))
-            self._choose = self._listener = None
+            self._broken = True
         return terminal

@@ -110,7 +110,7 @@ class Reply:
         """Return what was kept inside; everything else passes from now on."""
         late = bytes(self._late)
         self._late.clear()
-        self._released = True
+        self._released = self._released or self._ended
         return late
 
     def _end(self, last: bytes) -> Feed:

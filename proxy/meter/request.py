@@ -2,10 +2,9 @@
 
 import re
 from dataclasses import dataclass
-from urllib.parse import unquote
 
 from cab.proxy.meter.canonical import request_hash
-from cab.proxy.meter.dialects import Dialect
+from cab.proxy.meter.dialects import Dialect, plain_path
 from cab.proxy.meter.members import Member, members
 from cab.proxy.meter.values import (
     JsonObject,
@@ -16,7 +15,7 @@ from cab.proxy.meter.values import (
     parse_object,
 )
 
-_GEMINI_MODEL = re.compile(r".*/models/(.+):(generateContent|streamGenerateContent)/?$")
+_GEMINI_MODEL = re.compile(r".*/models/(.+):(generateContent|streamGenerateContent)$")
 _AZURE_DEPLOYMENT = re.compile(r".*/deployments/([^/]+)/")
 _ASK = b'{"include_usage":true}'
 _ASK_MEMBER = b'"stream_options":' + _ASK
@@ -65,6 +64,7 @@ def read_request(
     Returns:
         The facts; and the very same `body` unless usage is asked for.
     """
+    path = plain_path(path)
     content = parse_object(body) if body else None
     said = content or {}
     stream = _stream(dialect, path, content)
@@ -150,9 +150,7 @@ def _stream(dialect: Dialect | None, path: str, content: JsonObject | None) -> b
 def _model(path: str, said: JsonObject) -> str | None:
     model = as_text(said.get("model"))
     named = _GEMINI_MODEL.match(path) or _AZURE_DEPLOYMENT.match(path)
-    if model is None and named:
-        return unquote(named[1])
-    return model
+    return named[1] if model is None and named else model
 
 
 def _body_error(dialect: Dialect | None, body: bytes, content: JsonObject | None) -> str | None:
