@@ -11,11 +11,9 @@ import os
 import re
 import shutil
 import signal
-import stat
 import sys
 import tempfile
-from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,7 +33,7 @@ class _Run(NamedTuple):
     """How the command ended."""
 
     exit_code: int | None
-    timed_out: bool
+    """None if it was stopped at its time limit."""
     stdout: str
     stderr: str
 
@@ -97,7 +95,7 @@ def _files(root: Path) -> Iterator[str]:
         base = Path(folder)
         links = [name for name in folders if (base / name).is_symlink()]
         for path in (base / name for name in (*names, *links)):
-            if path.is_symlink() or stat.S_ISREG(path.lstat().st_mode):
+            if path.is_symlink() or path.is_file():
                 yield path.relative_to(root).as_posix()
 
 
@@ -113,8 +111,9 @@ def _place(source: Path, root: Path, path: str) -> None:
     if target.is_dir() and not target.is_symlink():
         shutil.rmtree(target)
     target.unlink(missing_ok=True)
-    # What the agent made unreadable, the checks miss as they would have in its own workspace.
-    with contextlib.suppress(PermissionError):
+    # What the agent made unreadable, the checks miss as they would have in its own workspace; and
+    # a process that it left running may still be at work there.
+    with contextlib.suppress(PermissionError, FileNotFoundError):
         copy_file(source, target)
 
 
@@ -146,60 +145,87 @@ def _environment(task: Task, stage: Path) -> dict[str, str]:
 
 
 async def _run(argv: list[str], stage: Path, environment: dict[str, str], limit_s: float) -> _Run:
-    async with _started(argv, stage / "workspace", environment) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        outs = (bytearray(), bytearray())
-        timed_out = False
-        async with asyncio.TaskGroup() as group:
-            pumps = [
-                group.create_task(_keep_end(stream, kept))
-                for stream, kept in zip((process.stdout, process.stderr), outs, strict=True)
-            ]
-            try:
-                async with asyncio.timeout(limit_s):
-                    await process.wait()
-            except TimeoutError:
-                timed_out = True
-            _kill_group(process)
-            _, late = await asyncio.wait(pumps, timeout=LAST_WORDS_S)
-            for pump in late:
-                pump.cancel()
-        code = await process.wait()
-    texts = [kept.decode(errors="replace") for kept in outs]
-    return _Run(None if timed_out else code, timed_out, *texts)
-
-
-@contextlib.asynccontextmanager
-async def _started(
-    argv: list[str], folder: Path, environment: dict[str, str]
-) -> AsyncGenerator[Process]:
-    process = await asyncio.create_subprocess_exec(
-        *argv,
-        cwd=folder,
-        env=environment,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=PIPE,
-        stderr=PIPE,
-        start_new_session=True,
-    )
+    stdout, stderr = await _open_pipe(), await _open_pipe()
     try:
-        yield process
+        code = await _run_group(argv, stage / "workspace", environment, (stdout, stderr), limit_s)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORDS_S):
+                await stdout.ended.wait()
+                await stderr.ended.wait()
     finally:
-        _kill_group(process)
+        stdout.close()
+        stderr.close()
+    return _Run(code, stdout.text(), stderr.text())
 
 
-def _kill_group(process: Process) -> None:
-    """Kill whatever of the process group is left, the leader and its children."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
+async def _run_group(
+    argv: list[str],
+    folder: Path,
+    environment: dict[str, str],
+    pipes: tuple["_Pipe", "_Pipe"],
+    limit_s: float,
+) -> int | None:
+    """Return a command's exit code, None after the time limit; nothing of its group is left."""
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *argv,
+            cwd=folder,
+            env=environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=pipes[0].writer,
+            stderr=pipes[1].writer,
+            start_new_session=True,
+        )
+    finally:
+        for pipe in pipes:
+            os.close(pipe.writer)
+    try:
+        async with asyncio.timeout(limit_s):
+            return await process.wait()
+    except TimeoutError:
+        return None
+    finally:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
 
 
-async def _keep_end(stream: asyncio.StreamReader, kept: bytearray) -> None:
-    while chunk := await stream.read(1 << 16):
-        kept += chunk
-        if len(kept) > 2 * KEPT_BYTES:
-            del kept[:-KEPT_BYTES]
+class _Pipe(asyncio.Protocol):
+    """Reads all of what comes out of a pipe, so that no writer is held up, and keeps its end.
+
+    asyncio's own pipes of a process stay open for as long as any stray process holds them.
+    """
+
+    def __init__(self, writer: int) -> None:
+        self.writer = writer
+        self.ended = asyncio.Event()
+        self._kept = bytearray()
+        self._transport: asyncio.BaseTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._kept += data
+        if len(self._kept) > 2 * KEPT_BYTES:
+            del self._kept[:-KEPT_BYTES]
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        self.ended.set()
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+    def text(self) -> str:
+        return self._kept[-KEPT_BYTES:].decode(errors="replace")
+
+
+async def _open_pipe() -> _Pipe:
+    reader, writer = os.pipe()
+    pipe = _Pipe(writer)
+    await asyncio.get_running_loop().connect_read_pipe(lambda: pipe, os.fdopen(reader, "rb", 0))
+    return pipe
 
 
 def _judge(check: Check, run: _Run, limit_s: float) -> CheckOutcome:
@@ -207,7 +233,7 @@ def _judge(check: Check, run: _Run, limit_s: float) -> CheckOutcome:
     return CheckOutcome(
         passed=reason is None,
         exit_code=run.exit_code,
-        timed_out=run.timed_out,
+        timed_out=run.exit_code is None,
         stdout_tail=run.stdout[-TAIL_CHARS:],
         stderr_tail=run.stderr[-TAIL_CHARS:],
         reason=reason,
@@ -215,7 +241,7 @@ def _judge(check: Check, run: _Run, limit_s: float) -> CheckOutcome:
 
 
 def _why_failed(check: Check, run: _Run, limit_s: float) -> str | None:
-    if run.timed_out:
+    if run.exit_code is None:
         return f"stopped after {limit_s:g} s"
     if run.exit_code != 0:
         return f"the checks ended with exit code {run.exit_code}"

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from cab.proxy.demo.edits import EditFormat, render_edit, taught_format
-from cab.proxy.demo.plays import FileEdit, Play, find_play
+from cab.proxy.demo.plays import Play, find_play
 from cab.proxy.demo.request import ChatRequest, texts_of
 from cab.proxy.demo.shell import (
     SUBMIT_MARKER,
@@ -36,7 +36,7 @@ GREETING = (
 """The answer to everything that is no play."""
 
 _COMMIT = re.compile(r"commit message", re.IGNORECASE)
-_TITLE = re.compile(r"\btitle\b|\bname (for|of) (this|the) (conversation|chat)", re.IGNORECASE)
+_TITLE = re.compile(r"\btitles?\b|\bname (for|of) (this|the) (conversation|chat)", re.IGNORECASE)
 _FOLDER = re.compile(
     r"(?:working|current|project|workspace)[ _]?(?:directory|dir|folder|root)\b[^/\n]{0,40}"
     r"(?P<folder>/[^\s\"'<>`,;]*)",
@@ -93,8 +93,9 @@ def _write_by_tool(play: Play, number: int, tools: list[Tool], folder: str) -> R
     call = shell_call(tools, write_command(edit), play.title) or write_call(
         tools, edit, folder, play.title
     )
-    text = None if number else play.plan
-    return Reply(text, (call,)) if call else Reply(_listing(play, EditFormat("whole")))
+    if call is None:
+        return Reply(_listing(play, EditFormat("whole")))
+    return Reply(f"I am writing {edit.path}.", (call,))
 
 
 def _close_by_tool(
@@ -144,22 +145,15 @@ def _one_line(play: Play | None, rules: Iterable[str]) -> str | None:
 
 def _turns(play: Play, messages: list[dict[str, Any]]) -> int:
     """Return how many answers there are since the play's prompt first came up."""
-    roles = [message["role"] for message in messages]
-    starts = [
-        number
-        for number, message in enumerate(messages)
-        if message["role"] == "user" and find_play(texts_of([message], "user")) is play
-    ]
-    return roles[starts[0] :].count("assistant")
+    heard = (find_play(texts_of([message], "user")) is play for message in messages)
+    start = list(heard).index(True)
+    return sum(message["role"] == "assistant" for message in messages[start:])
 
 
 def _is_done(play: Play, shown: list[str]) -> bool:
-    """Return whether the agent shows every file as the play leaves it."""
-    return all(any(_same_file(edit, text) for text in shown) for edit in play.files)
-
-
-def _same_file(edit: FileEdit, text: str) -> bool:
-    return edit.after.strip() in text
+    """Return whether the agent shows every file as the play leaves it, and not only our words."""
+    files = [text for text in shown if play.plan not in text]
+    return all(any(edit.after.strip() in text for text in files) for edit in play.files)
 
 
 def _wants_marker(messages: list[dict[str, Any]]) -> bool:

@@ -2,7 +2,7 @@
 
 import functools
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Sequence
 from importlib import resources
 from typing import Annotated
 
@@ -57,10 +57,15 @@ def load_plays() -> tuple[Play, ...]:
     )
 
 
-def find_play(texts: Iterable[str]) -> Play | None:
-    """Return the play whose prompt stands in one of the texts; white space may differ."""
-    flat = [" ".join(text.split()) for text in texts]
-    return next(
-        (play for play in load_plays() if any(play.prompt in text for text in flat)),
-        None,
-    )
+def find_play(texts: Sequence[str]) -> Play | None:
+    """Return the play whose prompt stands in one of the texts, the last one first.
+
+    White space may differ. A play's plan does as well as its prompt: an agent may hand one model's
+    plan to a second one without the prompt.
+    """
+    for text in reversed(texts):
+        flat = " ".join(text.split())
+        for play in load_plays():
+            if play.prompt in flat or play.plan in flat:
+                return play
+    return None

@@ -20,8 +20,8 @@ MODEL = "demo"
 """The one model that is listed; any name is served."""
 MAX_BODY_BYTES = 256 << 20
 """aiohttp would refuse more than 1 MiB, which real prompts exceed."""
-COUNT_ASIDE_BYTES = 32 << 10
-"""Bodies from here on are counted in a thread: about 5 ms of work."""
+ASIDE_BYTES = 32 << 10
+"""Bodies from here on are answered in a thread: to count them takes 5 ms and more."""
 GOODBYE_S = 1.0
 """How long open connections are awaited when the server stops."""
 
@@ -98,7 +98,11 @@ def _url(host: str, port: int) -> str:
 
 async def _chat(request: web.Request) -> web.StreamResponse:
     body = await request.read()
-    made = await _answer(body, request.app[ACCOUNT])
+    repetition = request.app[ACCOUNT].repetition(body)
+    if len(body) < ASIDE_BYTES:
+        made = _made(body, repetition)
+    else:
+        made = await asyncio.to_thread(_made, body, repetition)
     request.app[ACCOUNT].serve(
         ServedCall(
             id=made.id,
@@ -115,20 +119,13 @@ async def _chat(request: web.Request) -> web.StreamResponse:
     return _json(completion(*made))
 
 
-async def _answer(body: bytes, account: Account) -> _Answer:
+def _made(body: bytes, repetition: int) -> _Answer:
     chat = read_request(body)
     reply = answer(chat)
-    made_id = answer_id(body, account.repetition(body))
-    if len(body) < COUNT_ASIDE_BYTES:
-        usage = _usage(chat, reply, made_id)
-    else:
-        usage = await asyncio.to_thread(_usage, chat, reply, made_id)
-    return _Answer(chat, reply, made_id, usage)
-
-
-def _usage(request: ChatRequest, reply: Reply, made_id: str) -> Usage:
+    made_id = answer_id(body, repetition)
     said = count_chat_completion(message_of(reply, made_id))
-    return Usage(count_chat_prompt(request.messages, request.tools), said * request.choices)
+    heard = count_chat_prompt(chat.messages, chat.tools)
+    return _Answer(chat, reply, made_id, Usage(heard, said * chat.choices))
 
 
 async def _stream(request: web.Request, made: _Answer) -> web.StreamResponse:

@@ -73,9 +73,10 @@ def shell_call(tools: Sequence[Tool], command: str, note: str) -> ToolCall | Non
         key = tool.key(COMMAND_KEYS)
         if key is not None:
             return tool.call({key: command}, note)
-        lists = [key for key in COMMAND_KEYS if tool.properties.get(key, {}).get("type") == "array"]
-        if lists:
-            return tool.call({lists[0]: ["bash", "-c", command]}, note)
+        words = (key for key in COMMAND_KEYS if "array" in _types(tool.properties.get(key, {})))
+        key = next(words, None)
+        if key is not None:
+            return tool.call({key: ["bash", "-c", command]}, note)
     return None
 
 
@@ -167,10 +168,17 @@ def _filler(schema: dict[str, Any], note: str) -> Any:  # noqa: ANN401 - a JSON 
     if is_list(choices) and choices:
         return choices[0]
     fillers: dict[str, Any] = {
+        "string": note,
         "boolean": False,
         "integer": schema.get("minimum", 1),
         "number": schema.get("minimum", 1),
         "array": [],
         "object": {},
     }
-    return fillers.get(str(schema.get("type")), note)
+    return next((fillers[kind] for kind in _types(schema) if kind in fillers), note)
+
+
+def _types(schema: dict[str, Any]) -> list[str]:
+    """Return the types that a schema allows; one that names none is taken for a text."""
+    kinds = schema.get("type", "string")
+    return [str(kind) for kind in kinds] if is_list(kinds) else [str(kinds)]
