@@ -11,6 +11,9 @@ The same bundle gives the same `cell.json`, byte for byte.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+
+# A link that leads nowhere is a fault of a bundle, not a file that it does without.
+from os.path import lexists
 from pathlib import Path
 
 from cab.scoring.axes import Axes
@@ -23,7 +26,7 @@ from cab.scoring.axes.tokens import score_tokens, tokens_source
 from cab.scoring.calls import CallSums, sum_calls
 from cab.scoring.cell import CELL_SCHEMA, Cell, CellFacts, Scorers, Timing, dump_cell
 from cab.scoring.errors import BadRecord
-from cab.scoring.files import check_regular, read_object, validated
+from cab.scoring.files import check_regular, naming, read_object, validated
 from cab.scoring.instants import instant_us
 from cab.scoring.manifest import TreeManifest, diff_trees, load_manifest
 from cab.scoring.profiles import PROFILES, PUBLISHED, composite
@@ -146,8 +149,7 @@ def _with_tokens(timing: Timing, axes: Axes) -> Timing:
 
 
 def _read_calls(path: Path, cell_id: str) -> CallSums | None:
-    # A link that leads nowhere is a broken bundle, not one without calls.
-    if not (path.exists() or path.is_symlink()):
+    if not lexists(path):
         return None
     return sum_calls(_checked(path, cell_id))
 
@@ -180,9 +182,9 @@ def _check_times(end: CallEnd, path: Path, line: int) -> None:
 
 
 def _read_tail(path: Path) -> str | None:
-    if not path.exists():
+    if not lexists(path):
         return None
     size_bytes = check_regular(path)
-    with path.open("rb") as handle:
+    with naming(path), path.open("rb") as handle:
         handle.seek(max(0, size_bytes - STDOUT_TAIL_BYTES))
         return handle.read(STDOUT_TAIL_BYTES).decode("utf-8", errors="replace")

@@ -1,6 +1,8 @@
 """Reading the files of a bundle: bounded, checked, and every fault named by file and field."""
 
 import stat
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -28,16 +30,23 @@ class FileModel(BaseModel):
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
+@contextmanager
+def naming(path: Path) -> Generator[None]:
+    """Turn an error of the disk into one that names the file."""
+    try:
+        yield
+    except OSError as error:
+        raise BadRecord(str(path), None, error.strerror or str(error)) from error
+
+
 def check_regular(path: Path) -> int:
     """Return the size in bytes of a regular file.
 
     Raises:
         BadRecord: There is no such file, it is no regular file, or it cannot be looked at.
     """
-    try:
+    with naming(path):
         facts = path.stat()
-    except OSError as error:
-        raise BadRecord(str(path), None, error.strerror or "cannot be read") from error
     if not stat.S_ISREG(facts.st_mode):
         raise BadRecord(str(path), None, "is no regular file")
     return facts.st_size
@@ -54,10 +63,10 @@ def read_object(path: Path) -> dict[str, Any]:
         raise BadRecord(
             str(path), None, f"{size_bytes} bytes are over the limit of {MAX_FILE_BYTES}"
         )
+    with naming(path):
+        text = path.read_bytes()
     try:
-        data = orjson.loads(path.read_bytes())
-    except OSError as error:
-        raise BadRecord(str(path), None, error.strerror or "cannot be read") from error
+        data = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise BadRecord(str(path), error.lineno, f"no JSON: {error.msg}") from error
     if not isinstance(data, dict):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cab.scoring.errors import BadRecord
-from cab.scoring.files import check_regular
+from cab.scoring.files import check_regular, naming
 from cab.scoring.records import AnyRecord, CallEnd, parse_record
 
 MAX_LINE_BYTES = 16 << 20
@@ -65,14 +65,11 @@ def iter_numbered(path: Path) -> Iterator[tuple[int, AnyRecord]]:
 def _iter_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     check_regular(path)
     number = 0
-    try:
-        with path.open("rb") as handle:
-            while line := handle.readline(MAX_LINE_BYTES + 1):
-                number += 1
-                if len(line) > MAX_LINE_BYTES:
-                    raise BadRecord(
-                        str(path), number, f"the line is longer than {MAX_LINE_BYTES} bytes"
-                    )
-                yield number, line
-    except OSError as error:
-        raise BadRecord(str(path), number + 1, error.strerror or "cannot be read") from error
+    with naming(path), path.open("rb") as handle:
+        while line := handle.readline(MAX_LINE_BYTES + 1):
+            number += 1
+            if len(line) > MAX_LINE_BYTES:
+                raise BadRecord(
+                    str(path), number, f"the line is longer than {MAX_LINE_BYTES} bytes"
+                )
+            yield number, line

@@ -102,7 +102,7 @@ def find_cells(path: Path) -> Iterator[Path]:
     is not searched further: what an agent left in it is no cell. Links are not followed.
 
     Raises:
-        BadRecord: There is nothing of the kind.
+        BadRecord: There is nothing of the kind, or a folder cannot be searched.
     """
     if not path.is_dir():
         yield path
@@ -118,7 +118,11 @@ def find_cells(path: Path) -> Iterator[Path]:
 
 
 def _find_bundles(path: Path) -> Iterator[Path]:
-    for folder, subfolders, files in os.walk(path):
+    def fail(error: OSError) -> None:
+        # A folder that cannot be searched may hold cells: they must not be passed over.
+        raise BadRecord(error.filename, None, error.strerror or str(error)) from error
+
+    for folder, subfolders, files in os.walk(path, onerror=fail):
         subfolders.sort()
         if not _OF_A_BUNDLE.isdisjoint(files):
             subfolders.clear()
