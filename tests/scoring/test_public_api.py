@@ -1,0 +1,58 @@
+"""The room as other harnesses meet it: what it exports, what it needs, how fast it is."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import cab.scoring
+from tests.scoring.builders import CELL_ID, end_fields, line
+from tests.scoring.test_bundle import stored
+
+HEAVY = ("aiohttp", "tiktoken", "structlog", "rich", "yarl", "cab.proxy", "cab.adapters")
+
+
+def run(code: str, folder: Path | None = None) -> str:
+    """Run code in a fresh interpreter and return what it prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+def test_all_that_is_listed_is_there() -> None:
+    """Every name of `__all__` exists, and none is listed twice."""
+    names = cab.scoring.__all__
+    assert len(set(names)) == len(names)
+    assert all(hasattr(cab.scoring, name) for name in names)
+
+
+def test_pydantic_and_orjson_are_all_it_needs() -> None:
+    """Importing the room loads nothing of the other rooms and none of their dependencies."""
+    code = f"import sys, cab.scoring; print([name for name in {HEAVY!r} if name in sys.modules])"
+    assert run(code) == "[]"
+
+
+def test_the_import_costs_little_more_than_pydantic() -> None:
+    """Importing the room takes less than four times what importing pydantic alone takes."""
+
+    def best_s(code: str) -> float:
+        timed = (
+            f"import time; began = time.perf_counter(); {code}; print(time.perf_counter() - began)"
+        )
+        return min(float(run(timed)) for _ in range(5))
+
+    assert best_s("import cab.scoring") < 4 * best_s("from pydantic import BaseModel")
+
+
+def test_the_examples_of_the_docstring_run(tmp_path: Path) -> None:
+    """The lines that the room shows a newcomer run as they stand, on a ledger and on bundles."""
+    (tmp_path / "cab-ledger").mkdir()
+    call = line(end_fields(cell_id="local/aider/m/f/t"))
+    (tmp_path / "cab-ledger" / "1.jsonl").write_bytes(call)
+    stored(tmp_path / "runs" / "a", calls=[end_fields()])
+    doc = cab.scoring.__doc__ or ""
+    code = "\n".join(text[4:] for text in doc.splitlines() if text.startswith("    "))
+    calls, cell = run(code, tmp_path).splitlines()
+    assert calls.startswith("1 120 {'upstream': ")
+    assert cell.split()[0] == CELL_ID
+    assert cell.split()[2] == "120"

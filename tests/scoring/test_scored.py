@@ -1,0 +1,110 @@
+import shutil
+from pathlib import Path
+
+import orjson
+import pytest
+
+from cab.scoring import BadRecord, ScoringError, UnknownProfile, find_cells, score_one, score_path
+from cab.scoring.axes import Axes
+from tests.scoring.builders import CELL_ID, FIXTURES, PAGES, end_fields, write_bundle
+from tests.scoring.test_bundle import stored
+
+
+def test_a_result_holds_cell_profile_composite_and_axes(tmp_path: Path) -> None:
+    """The result of a bundle has the agreed keys, the axes under their published names."""
+    folder = stored(tmp_path / "b", calls=[end_fields("a")])
+    [result] = score_path(folder, "published/1")
+    cell = orjson.loads((folder / "cell.json").read_bytes())
+    assert (result["cell_id"], result["profile"]) == (CELL_ID, "published/1")
+    assert result["composite"] == cell["scorers"]["composite"]["composite"]
+    for name in Axes.model_fields:
+        assert result[name] == cell["scorers"][name]
+    assert (result["rescored_from"], result["identical"]) == ("facts", True)
+    assert orjson.loads(orjson.dumps(result)) == result
+
+
+def test_a_cell_file_stands_for_its_bundle(tmp_path: Path) -> None:
+    """A `cell.json` beside its facts gives what its folder gives."""
+    folder = stored(tmp_path / "b")
+    assert list(score_path(folder / "cell.json")) == list(score_path(folder))
+
+
+def test_a_cell_file_alone_is_scored_from_its_axes(tmp_path: Path) -> None:
+    """A `cell.json` that was taken out of its bundle gives the same composite."""
+    folder = stored(tmp_path / "b", calls=[end_fields("a")])
+    shutil.copy(folder / "cell.json", tmp_path / "cell.json")
+    alone, whole = score_one(tmp_path / "cell.json"), score_one(folder)
+    assert alone.composite == whole.composite
+    assert alone.as_dict()["tokens"] == whole.as_dict()["tokens"]
+    assert (alone.as_dict()["rescored_from"], alone.identical) == ("scores", True)
+
+
+def test_a_folder_of_pages_gives_each_cell() -> None:
+    """A folder of published cells gives one result each, all reproduced."""
+    results = list(score_path(FIXTURES))
+    assert [result["path"] for result in results] == [str(path) for path in PAGES]
+    assert {result["identical"] for result in results} == {True}
+
+
+def test_a_changed_page_is_not_identical(tmp_path: Path) -> None:
+    """A page whose composite is not what its axes give is told apart; no composite, no verdict."""
+    data = orjson.loads(PAGES[0].read_bytes())
+    path = tmp_path / "page.json"
+    for stored_composite, identical in ((0.9, False), (None, None)):
+        data["scorers"]["composite"]["composite"] = stored_composite
+        path.write_bytes(orjson.dumps(data))
+        assert score_one(path).identical is identical
+
+
+def test_bundles_are_found_at_any_depth(tmp_path: Path) -> None:
+    """Bundles below a folder are found in order; what an agent left inside one is no cell."""
+    for name in ("s/b/m/f/t", "s/a/m/f/t", "s/a/m/f/t#run2"):
+        stored(tmp_path / name)
+    (tmp_path / "sweep.json").write_bytes(b"{}")
+    inside = tmp_path / "s/a/m/f/t/workspace"
+    inside.mkdir()
+    (inside / "cell.json").write_bytes(b"{}")
+    found = [path.relative_to(tmp_path).as_posix() for path in find_cells(tmp_path)]
+    assert found == ["s/a/m/f/t", "s/a/m/f/t#run2", "s/b/m/f/t"]
+
+
+def test_one_bad_cell_does_not_stop_the_others(tmp_path: Path) -> None:
+    """With someone to tell, a broken bundle is reported and the rest is scored."""
+    stored(tmp_path / "a")
+    write_bundle(tmp_path / "b")
+    stored(tmp_path / "c")
+    errors: list[ScoringError] = []
+    assert len(list(score_path(tmp_path, on_error=errors.append))) == 2
+    assert "cell.json" in str(errors[0])
+    with pytest.raises(BadRecord):
+        list(score_path(tmp_path))
+
+
+def test_an_interrupted_cell_is_reported(tmp_path: Path) -> None:
+    """A folder that a run has only begun to fill is found, so that it is not passed over."""
+    folder = tmp_path / "a"
+    folder.mkdir()
+    (folder / "INCOMPLETE").touch()
+    with pytest.raises(BadRecord, match="not whole"):
+        list(score_path(tmp_path))
+
+
+def test_a_folder_that_cannot_be_searched_is_named(tmp_path: Path) -> None:
+    """A folder that fails while it is searched is an error, its cells are not passed over."""
+    stored(tmp_path / "a")
+    (tmp_path / "b").mkdir()
+    found = find_cells(tmp_path)
+    assert next(found) == tmp_path / "a"
+    (tmp_path / "b").rmdir()
+    with pytest.raises(BadRecord, match="b: No such file"):
+        next(found)
+
+
+def test_nothing_to_score_is_an_error(tmp_path: Path) -> None:
+    """A folder without cells, a missing path and an unknown profile are errors."""
+    with pytest.raises(BadRecord, match="holds no cell"):
+        list(score_path(tmp_path))
+    with pytest.raises(BadRecord, match="none"):
+        list(score_path(tmp_path / "none"))
+    with pytest.raises(UnknownProfile):
+        list(score_path(PAGES[0], "mine/1"))
