@@ -24,7 +24,6 @@ from cab.scoring import (
     Cell,
     ScoredCell,
     ScoringError,
-    UnknownProfile,
     dump_cell,
     find_profile,
     score_cells,
@@ -78,12 +77,12 @@ def add(subparsers: "_SubParsersAction[argparse.ArgumentParser]") -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Score what the arguments name; return the exit code."""
-    try:
-        find_profile(args.profile)
-    except UnknownProfile as error:
-        _complain(str(error))
-        return 2
+    """Score what the arguments name; return the exit code.
+
+    Raises:
+        UnknownProfile: There is no such profile.
+    """
+    find_profile(args.profile)
     command = _Score(args.profile, write=args.write)
     if args.json:
         for scored, _ in command.cells(args.paths):
@@ -145,7 +144,7 @@ class _Score:
 
 
 def _complain(what: str) -> None:
-    print(f"cab score: {printable(what)}", file=sys.stderr)
+    print(f"cab: {printable(what)}", file=sys.stderr)
 
 
 def _print_tables(command: _Score, paths: list[Path]) -> None:

@@ -1,0 +1,154 @@
+from pathlib import Path
+
+import orjson
+import pytest
+
+from cab.adapters.cli import main
+from tests.scoring.builders import CELL_ID, FIXTURES, PAGES, end_fields, facts, write_bundle
+from tests.scoring.test_bundle import stored
+
+
+def tampered(folder: Path) -> Path:
+    """Return a bundle whose stored composite is not what its facts give."""
+    stored(folder)
+    path = folder / "cell.json"
+    data = orjson.loads(path.read_bytes())
+    data["scorers"]["composite"]["composite"] = 1.0
+    path.write_bytes(orjson.dumps(data))
+    return folder
+
+
+def test_a_whole_bundle_comes_out_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A bundle whose score is what its facts give is shown as a table, and exit code 0."""
+    folder = stored(tmp_path / "b", calls=[end_fields("a")])
+    assert main(["score", str(folder)]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(CELL_ID)
+    assert "100 prompt, 20 completion; counted by upstream (1)" in out
+    assert out.endswith("cell.json: identical\n")
+
+
+def test_json_is_one_object_a_cell(
+    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    """With --json each cell is one line with its id, profile, composite and axes."""
+    stored(tmp_path / "a")
+    stored(tmp_path / "b")
+    assert main(["score", str(tmp_path), str(PAGES[0]), "--json"]) == 0
+    results = [orjson.loads(text) for text in capfdbinary.readouterr().out.splitlines()]
+    assert [result["cell_id"] for result in results[:2]] == [CELL_ID, CELL_ID]
+    assert results[2]["composite"] == 0.8287027413585233
+    assert all(result["tokens"].keys() for result in results)
+
+
+def test_published_cells_are_reproduced(capsys: pytest.CaptureFixture[str]) -> None:
+    """All reference cells come out again, in one table; the missing tokens are not made up."""
+    assert main(["score", str(FIXTURES), "--profile", "published/1"]) == 0
+    out = capsys.readouterr().out
+    assert out.count("identical") == 4
+    assert "0.829" in out
+
+
+def test_one_page_is_compared_with_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    """A single page says that its zeros stand for what was not measured."""
+    assert main(["score", str(PAGES[0])]) == 0
+    out = capsys.readouterr().out
+    assert "0 stands for not measured" in out
+    assert out.endswith("composite of the page: identical\n")
+
+
+def test_a_changed_score_is_told_and_replaced(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A stored score that does not come out again is exit code 1; --write puts the right one."""
+    folder = tampered(tmp_path / "b")
+    honest = (stored(tmp_path / "honest") / "cell.json").read_bytes()
+    assert main(["score", str(folder)]) == 1
+    assert "cell.json: differs" in capsys.readouterr().out
+    assert main(["score", str(folder), "--write"]) == 0
+    assert "cell.json: replaced" in capsys.readouterr().out
+    assert (folder / "cell.json").read_bytes() == honest
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "after.json",
+        "before.json",
+        "calls.jsonl",
+        "cell.json",
+        "stdout.txt",
+    ]
+
+
+def test_a_page_is_never_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A page that differs stays as it is: there are no facts to make it from."""
+    data = orjson.loads(PAGES[0].read_bytes())
+    data["scorers"]["composite"]["composite"] = 0.5
+    page = tmp_path / "page.json"
+    page.write_bytes(orjson.dumps(data))
+    assert main(["score", str(page), "--write"]) == 1
+    assert orjson.loads(page.read_bytes()) == data
+    data["scorers"]["composite"]["composite"] = None
+    page.write_bytes(orjson.dumps(data))
+    assert main(["score", str(page)]) == 0
+    assert "nothing to compare with" in capsys.readouterr().out
+
+
+def test_a_cell_that_cannot_be_replaced_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A new score that cannot be written is one line and exit code 2; the old one stays."""
+    folder = tampered(tmp_path / "b")
+    before = (folder / "cell.json").read_bytes()
+    (folder / "cell.json.part").mkdir()
+    assert main(["score", str(folder), "--write"]) == 2
+    assert "cell.json: cannot be replaced" in capsys.readouterr().err
+    assert (folder / "cell.json").read_bytes() == before
+
+
+def test_bad_cells_are_told_and_the_rest_is_scored(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each bad cell is one line on stderr, the others are scored, and the exit code is 2."""
+    stored(tmp_path / "a")
+    write_bundle(tmp_path / "b\x1b[31m")
+    assert main(["score", str(tmp_path), str(tmp_path / "none")]) == 2
+    captured = capsys.readouterr()
+    assert "cell.json: identical" in captured.out
+    lines = captured.err.splitlines()
+    assert len(lines) == 2
+    assert "\x1b" not in captured.err
+    assert lines[0].startswith("cab: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["none"], "none: No such file"),
+        ([__file__], "no JSON"),
+        ([str(Path(__file__).parent)], "holds no cell"),
+        ([str(PAGES[0]), "--profile", "mine/1"], "profile 'mine/1' is unknown"),
+    ],
+)
+def test_bad_input_is_one_line(
+    arguments: list[str], text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A wrong path or profile is one line that names it, exit code 2, and no table."""
+    assert main(["score", *arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert text in captured.err
+
+
+def test_a_bundle_made_elsewhere_is_scored(
+    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    """A bundle with a fact that a newer version added keeps it, and is told to differ in nothing."""
+    folder = stored(tmp_path / "b")
+    known = facts()
+    later = known.identity.model_copy(update={"region": "eu"})
+    data = orjson.loads((folder / "cell.json").read_bytes())
+    data["identity"] = later.model_dump(mode="json")
+    (folder / "cell.json").write_bytes(
+        orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    )
+    assert main(["score", str(folder), "--json"]) == 0
+    assert orjson.loads(capfdbinary.readouterr().out)["identical"] is True

@@ -1,0 +1,198 @@
+from io import StringIO
+
+import pytest
+from rich.console import Console, RenderableType
+
+from cab.adapters.tables import (
+    cell_table,
+    printable,
+    score_table,
+    summary_of,
+    summary_table,
+    wide_console,
+)
+from cab.scoring import (
+    Bundle,
+    Cell,
+    CheckOutcome,
+    SelfReport,
+    TaskFacts,
+    TreeManifest,
+    read_published,
+    score_bundle,
+    sum_calls,
+)
+from cab.scoring.records import CallEnd
+from tests.scoring.builders import (
+    AFTER,
+    BEFORE,
+    CELL_ID,
+    PAGES,
+    check,
+    end,
+    facts,
+    refusal_task,
+    task_facts,
+    tree,
+    uncounted,
+)
+
+
+def shown(what: RenderableType) -> str:
+    """Return what a table looks like in a wide terminal without colours."""
+    out = StringIO()
+    Console(file=out, width=200, color_system=None).print(what)
+    return out.getvalue()
+
+
+def cell(
+    calls: list[CallEnd] | None = None,
+    *,
+    task: TaskFacts | None = None,
+    outcome: CheckOutcome | None = None,
+    after: TreeManifest = AFTER,
+    report: SelfReport | None = None,
+) -> Cell:
+    """Return a scored cell."""
+    known = facts(task=task or task_facts(), check=outcome or check(), self_reported=report)
+    sums = None if calls is None else sum_calls(calls)
+    return score_bundle(Bundle(known, BEFORE, after, sums, ""))
+
+
+def row(table: str, axis: str) -> str:
+    """Return the line of an axis, white space made single."""
+    return next(
+        " ".join(line.split()) for line in table.splitlines() if line.strip().startswith(axis)
+    )
+
+
+def test_a_metered_cell_shows_its_numbers() -> None:
+    """Tokens, calls and times are there with what they are made from."""
+    text = shown(cell_table(cell([end("a"), end("b", usage_source="tokenizer"), end("c")])))
+    assert text.startswith(CELL_ID)
+    assert row(text, "pass") == "pass 1 exit 0"
+    assert row(text, "tokens") == (
+        "tokens 360 300 prompt, 60 completion; counted by tokenizer (1), upstream (2)"
+    )
+    assert row(text, "model calls") == "model calls 3 3 requests on the wire"
+    assert row(text, "tokens per pass") == "tokens per pass 360 total tokens of a passed task"
+    assert row(text, "wall clock") == (
+        "wall clock 3.00 s model calls 1.50 s (0.50 s with overlaps once); agent 2.90 s"
+    )
+    assert "1 of 2 changes unexpected: .aider.log; 1 of them the agent's own scratch" in text
+    assert "by cab-log10-per-1000/1" in row(text, "published/1")
+
+
+def test_an_unmetered_cell_says_so() -> None:
+    """What was not measured is never shown as 0."""
+    text = shown(cell_table(cell(None)))
+    assert row(text, "tokens") == "tokens not measured no ledger slice"
+    assert row(text, "model calls") == "model calls not measured"
+    assert row(text, "tokens per pass").startswith("tokens per pass none")
+    assert "model calls not measured; agent 2.90 s" in row(text, "wall clock")
+    assert "cost efficiency 1.000, as there are no tokens per pass" in text
+
+
+def test_a_gap_in_the_counts_is_told() -> None:
+    """With a call that nobody counted the sum of the others is shown as what it is."""
+    text = shown(cell_table(cell([end("a"), uncounted("b")])))
+    assert row(text, "tokens") == "tokens not measured 1 calls have no count; the others took 120"
+
+
+def test_a_slice_without_calls_shows_zeros() -> None:
+    """A measured zero is shown as 0, and nobody is named as its source."""
+    assert row(shown(cell_table(cell([]))), "tokens") == "tokens 0 0 prompt, 0 completion"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "expected"),
+    [
+        (check(passed=False, exit_code=101), "pass 0 exit 101"),
+        (
+            check(passed=False, exit_code=None, timed_out=True),
+            "pass 0 the check was stopped at its limit",
+        ),
+        (
+            check(passed=False, exit_code=None, reason="cargo is missing"),
+            "pass not measured cargo is missing",
+        ),
+    ],
+)
+def test_a_check_that_did_not_pass_says_why(outcome: CheckOutcome, expected: str) -> None:
+    """A failure, a time-out and a check that could not run are told apart."""
+    text = shown(cell_table(cell([], outcome=outcome)))
+    assert row(text, "pass") == expected
+    assert row(text, "tokens per pass") == "tokens per pass none the task did not pass"
+    none = "published/1 none the task's check gave no verdict"
+    assert row(text, "published/1").startswith(none) is (outcome.reason is not None)
+
+
+def test_refusal_and_integrity_where_they_apply() -> None:
+    """A right and a wrong refusal, kept and touched files, each with its reasons."""
+    asked = tree({"src/lib.py": "old", "TICKET.md": "go faster", "CLARIFY.md": "which?"})
+    right = shown(cell_table(cell([], task=refusal_task(), after=asked)))
+    assert row(right, "refusal").startswith("refusal right clarification document(s) present")
+    assert row(right, "integrity") == "integrity 1 protected files as they were"
+    fixed = tree({"src/lib.py": "new", "TICKET.md": "done"})
+    wrong = shown(cell_table(cell([], task=refusal_task(), after=fixed)))
+    assert row(wrong, "refusal").startswith("refusal wrong no clarification document; source")
+    assert row(wrong, "integrity") == "integrity 0 TICKET.md: modified"
+
+
+def test_axes_that_do_not_apply_show_no_score() -> None:
+    """Refusal and integrity of a task without them are not shown as 0 or 1."""
+    text = shown(cell_table(cell([], after=BEFORE)))
+    assert row(text, "refusal") == "refusal - does not apply"
+    assert row(text, "integrity") == "integrity - does not apply"
+    assert row(text, "blast radius") == "blast radius 0.000 nothing changed"
+
+
+def test_expected_changes_alone_are_clean() -> None:
+    """A run that changed what it should shows no names."""
+    after = tree({"src/lib.py": "new", "TICKET.md": "go faster"})
+    text = shown(cell_table(cell([], after=after)))
+    assert row(text, "blast radius") == "blast radius 0.000 0 of 1 changes unexpected"
+
+
+@pytest.mark.parametrize(("exact", "suffix"), [(True, ""), (False, ", rounded")])
+def test_the_agents_own_count_is_a_line_of_its_own(exact: bool, suffix: str) -> None:
+    """What the agent says of itself stands beside the metered tokens, with its source."""
+    report = SelfReport(
+        prompt_tokens=1200, completion_tokens=None, total_tokens=None, source="stdout", exact=exact
+    )
+    assert row(shown(cell_table(cell([], report=report))), "agent's own count") == (
+        "agent's own count not measured 1,200 sent, not measured received (stdout" + suffix + ")"
+    )
+
+
+def test_a_page_s_zeros_are_not_taken_for_measured() -> None:
+    """The table of a published cell says what its zeros stand for, and shortens long lists."""
+    page = read_published(PAGES[0])
+    text = shown(score_table(page.cell_id, page.axes, []))
+    assert row(text, "tokens").endswith("as published, where 0 stands for not measured")
+    assert row(text, "blast radius").endswith(".aider.tags.cache.v4/cache.db and 3 more")
+
+
+def test_names_cannot_give_orders_to_a_terminal() -> None:
+    """Escape sequences in names that an agent chose are shown, not obeyed; markup neither."""
+    after = tree({"src/lib.py": "new", "TICKET.md": "go faster", "\x1b[2J[bold]\u202e": "x"})
+    text = shown(cell_table(cell([], after=after)))
+    assert "\\x1b[2J[bold]\\u202e" in text
+    assert printable("plain é\n") == "plain é\\n"
+
+
+def test_many_cells_are_a_line_each() -> None:
+    """The table of several cells has one line per cell, unknowns named."""
+    scored = cell(None)
+    line = summary_of(CELL_ID, scored.scorers, scored.scorers.composite, "identical")
+    text = shown(summary_table("published/1", [line, line]))
+    assert text.count(CELL_ID) == 2
+    assert f"{CELL_ID} 1 not measured not measured 3.00 s 0.500" in " ".join(text.split())
+
+
+def test_a_pipe_is_wide_and_a_terminal_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines are broken for a person at a terminal, and not for a program in a pipe."""
+    monkeypatch.setenv("COLUMNS", "77")
+    assert wide_console().width == 240
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes this for a terminal
+    assert wide_console().width == 77
