@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from cab.proxy.demo.edits import EditFormat, render_edit, taught_format
-from cab.proxy.demo.plays import Play, find_play
+from cab.proxy.demo.plays import FileEdit, Play, find_play
 from cab.proxy.demo.request import ChatRequest, texts_of
 from cab.proxy.demo.shell import (
     SUBMIT_MARKER,
@@ -70,26 +70,26 @@ def answer(request: ChatRequest) -> Reply:
             return Reply(line)
     if play is None:
         return Reply(GREETING)
-    return Reply(_in_words(play, request.messages, form))
+    return _in_words(play, request.messages, form)
 
 
 def _act(play: Play, messages: list[dict[str, Any]], tools: list[Tool]) -> Reply:
-    """Return the next step of a play by way of a tool."""
-    turn = _turns(play, messages)
+    """Return the next step of a play for an agent that offers tools."""
     folder = _folder(messages)
-    if turn == 0:
-        call = shell_call(tools, look_command(play.reads), play.title) or read_call(
-            tools, play.reads[0], folder, play.title
-        )
-        # An agent that shows nothing can still write: the play knows its files.
-        return Reply(play.plan, (call,)) if call else _write_by_tool(play, 0, tools, folder)
-    if turn <= len(play.files):
-        return _write_by_tool(play, turn - 1, tools, folder)
-    return _close_by_tool(play, turn, messages, tools)
+    look = shell_call(tools, look_command(play.reads), play.title) or read_call(
+        tools, play.reads[0], folder, play.title
+    )
+    # An agent that shows nothing can still be told to write: the play knows its files.
+    steps = [] if look is None else [Reply(play.plan, (look,))]
+    steps += [_write(play, edit, tools, folder) for edit in play.files]
+    end = finish_call(tools, play.closing)
+    if end is None and _wants_marker(messages):
+        end = shell_call(tools, submit_command(), play.title)
+    steps += [] if end is None else [Reply(play.closing, (end,))]
+    return _step(steps, play, messages)
 
 
-def _write_by_tool(play: Play, number: int, tools: list[Tool], folder: str) -> Reply:
-    edit = play.files[number]
+def _write(play: Play, edit: FileEdit, tools: list[Tool], folder: str) -> Reply:
     call = shell_call(tools, write_command(edit), play.title) or write_call(
         tools, edit, folder, play.title
     )
@@ -98,34 +98,25 @@ def _write_by_tool(play: Play, number: int, tools: list[Tool], folder: str) -> R
     return Reply(f"I am writing {edit.path}.", (call,))
 
 
-def _close_by_tool(
-    play: Play, turn: int, messages: list[dict[str, Any]], tools: list[Tool]
-) -> Reply:
-    if turn == len(play.files) + 1:
-        call = finish_call(tools, play.closing)
-        if call is None and _wants_marker(messages):
-            call = shell_call(tools, submit_command(), play.title)
-        if call is not None:
-            return Reply(play.closing, (call,))
-    return Reply(play.closing)
-
-
-def _in_words(play: Play, messages: list[dict[str, Any]], form: EditFormat | None) -> str:
+def _in_words(play: Play, messages: list[dict[str, Any]], form: EditFormat | None) -> Reply:
     """Return the next step of a play for an agent that reads the answer's text."""
     if form is not None:
-        shown = texts_of(messages, "user")
-        return play.closing if _is_done(play, shown) else _listing(play, form)
-    language = taught_fence(texts_of(messages, "system", "developer", "user"))
-    if language is None:
-        return _listing(play, EditFormat("whole"))
+        done = _is_done(play, texts_of(messages, "user"))
+        return Reply(play.closing if done else _listing(play, form))
+    fence = taught_fence(texts_of(messages, "system", "developer", "user"))
+    if fence is None:
+        return Reply(_listing(play, EditFormat("whole")))
+    said = [(play.plan, look_command(play.reads))]
+    said += [(f"I am writing {edit.path}.", write_command(edit)) for edit in play.files]
+    said += [(play.closing, submit_command())] if _wants_marker(messages) else []
+    steps = [Reply(f"{words}\n\n{fenced(fence, command)}") for words, command in said]
+    return _step(steps, play, messages)
+
+
+def _step(steps: list[Reply], play: Play, messages: list[dict[str, Any]]) -> Reply:
+    """Return the step that is due: as many are behind us as there are answers."""
     turn = _turns(play, messages)
-    if turn == 0:
-        return f"{play.plan}\n\n{fenced(language, look_command(play.reads))}"
-    if turn <= len(play.files):
-        return f"{play.title}.\n\n{fenced(language, write_command(play.files[turn - 1]))}"
-    if turn == len(play.files) + 1 and _wants_marker(messages):
-        return f"{play.closing}\n\n{fenced(language, submit_command())}"
-    return play.closing
+    return steps[turn] if turn < len(steps) else Reply(play.closing)
 
 
 def _listing(play: Play, form: EditFormat) -> str:

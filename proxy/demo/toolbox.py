@@ -56,9 +56,7 @@ class Tool(NamedTuple):
 
     def _is_text(self, name: str) -> bool:
         schema = self.properties.get(name)
-        return (
-            schema is not None and schema.get("type", "string") == "string" and "enum" not in schema
-        )
+        return schema is not None and "string" in _types(schema) and "enum" not in schema
 
 
 def read_tools(tools: Sequence[object]) -> list[Tool]:

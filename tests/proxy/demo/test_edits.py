@@ -1,0 +1,127 @@
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cab.proxy.demo.edits import EditFormat, FormatName, render_edit, taught_format
+from cab.proxy.demo.plays import FileEdit, load_plays
+
+WHOLE_PROMPT = """Answer with a *file listing* like this one:
+
+path/to/filename.js
+{open}
+// entire file content ...
+// ... goes in between
+{close}
+"""
+DIFF_PROMPT = """# *SEARCH/REPLACE block* Rules:
+
+1. {first}
+2. {second}
+8. The closing fence: {close}
+"""
+OPENING = "The opening fence and code language, eg: {open}python"
+PATH = "The *FULL* file path alone on a line, verbatim."
+UDIFF_PROMPT = "Answer with a unified diff, without line numbers: `@@ ... @@` heads each hunk.\n"
+
+EDITS = [edit for play in load_plays() for edit in play.files]
+
+
+def diff_prompt(opening: str, closing: str, *, path_inside: bool) -> str:
+    order = (OPENING, PATH) if path_inside else (PATH, OPENING)
+    first, second = (line.format(open=opening) for line in order)
+    return DIFF_PROMPT.format(first=first, second=second, close=closing)
+
+
+def between(text: str, first: str, last: str) -> list[str]:
+    return re.findall(f"{re.escape(first)}\n(.*?){re.escape(last)}", text, re.DOTALL)
+
+
+def apply_blocks(before: str, blocks: list[str]) -> str:
+    """Replace the first place that each SEARCH section matches, as aider does."""
+    for block in blocks:
+        found = re.fullmatch(
+            r"<<<<<<< SEARCH\n(.*)=======\n(.*)>>>>>>> REPLACE\n", block, re.DOTALL
+        )
+        assert found is not None
+        assert found[1] in before
+        before = before.replace(found[1], found[2], 1)
+    return before
+
+
+def apply_hunks(before: str, diff: str) -> str:
+    """Replace what each hunk removes by what it adds; its place is found by its lines."""
+    for hunk in diff.split("@@ ... @@\n")[1:]:
+        lines = hunk.splitlines(keepends=True)
+        old = "".join(line[1:] for line in lines if line[0] in " -")
+        new = "".join(line[1:] for line in lines if line[0] in " +")
+        assert old in before
+        before = before.replace(old, new, 1)
+    return before
+
+
+def apply(edit: FileEdit, form: EditFormat) -> str:
+    """Read an edit back as an agent would, and return the file it leaves."""
+    text = render_edit(edit, form)
+    before = edit.before or ""
+    if form.name == "whole":
+        return between(text, f"{edit.path}\n{form.opening}", form.closing)[0]
+    if form.name == "udiff":
+        assert text.startswith(f"```diff\n--- {edit.path if edit.before else '/dev/null'}\n+++ ")
+        return apply_hunks(before, text.removesuffix("```"))
+    head = (edit.path, form.opening) if form.name == "diff" else (form.opening, edit.path)
+    return apply_blocks(before, between(text, "\n".join(head), form.closing))
+
+
+@pytest.mark.parametrize("edit", EDITS, ids=lambda edit: edit.path)
+@pytest.mark.parametrize(
+    "form",
+    [
+        EditFormat("whole"),
+        EditFormat("whole", "<source>", "</source>"),
+        EditFormat("diff"),
+        EditFormat("diff", "````", "````"),
+        EditFormat("diff-fenced"),
+        EditFormat("udiff"),
+    ],
+    ids=lambda form: f"{form.name}{form.opening}",
+)
+def test_every_play_comes_out_in_every_format(edit: FileEdit, form: EditFormat) -> None:
+    """An edit that is read back and applied leaves the file that the play wants."""
+    assert apply(edit, form) == edit.after
+
+
+@given(
+    before=st.lists(st.integers(0, 60), unique=True, min_size=1, max_size=30),
+    after=st.lists(st.integers(0, 60), unique=True, min_size=1, max_size=30),
+    name=st.sampled_from(["whole", "diff", "diff-fenced", "udiff"]),
+)
+def test_any_change_comes_out(before: list[int], after: list[int], name: FormatName) -> None:
+    """A file of distinct lines becomes any other one in every format."""
+    old, new = ("".join(f"line {number};\n" for number in lines) for lines in (before, after))
+    edit = FileEdit(path="a.txt", before=old, after=new)
+    if old != new:
+        assert apply(edit, EditFormat(name)) == new
+
+
+@pytest.mark.parametrize(
+    ("prompt", "form"),
+    [
+        ("Answer in prose.", None),
+        (WHOLE_PROMPT.format(open="```", close="```"), EditFormat("whole")),
+        (
+            WHOLE_PROMPT.format(open="<source>", close="</source>"),
+            EditFormat("whole", "<source>", "</source>"),
+        ),
+        ("Use the *file listing* format.", EditFormat("whole")),
+        (diff_prompt("```", "```", path_inside=False), EditFormat("diff")),
+        (diff_prompt("````", "````", path_inside=False), EditFormat("diff", "````", "````")),
+        (diff_prompt("```", "```", path_inside=True), EditFormat("diff-fenced")),
+        (UDIFF_PROMPT, EditFormat("udiff")),
+        ("Show me a unified diff, please.", None),
+    ],
+)
+def test_the_format_that_a_prompt_teaches(prompt: str, form: EditFormat | None) -> None:
+    """The format and its fence are read from the rules that the agent sends."""
+    assert taught_format(["Be brief.", prompt]) == form
