@@ -99,6 +99,12 @@ class Answer:
             self.delivered = True
             self.texts.add(key, piece)
 
+    def doubt(self) -> None:
+        """Complain if the answer is over and has said nothing that the dialect knows."""
+        known = (self.delivered, self.finish, self.usage_raw, self.error, self.upstream_id)
+        if not any(known):
+            self.complain("the answer holds nothing that its dialect knows")
+
     def complain(self, complaint: str) -> None:
         """Note what could not be understood, each thing once."""
         if complaint not in self.complaints:

@@ -36,6 +36,13 @@ class Ear:
     def end(self, *, clean: bool) -> None:
         """Take the end of a stream of parts."""
         self.complete = self.answer.complete or (clean and self.answer.finished())
+        self.answer.doubt()
+
+    def body(self, data: JsonObject, *, clean: bool) -> None:
+        """Take the whole answer as one object."""
+        self.answer.body(data)
+        self.complete = clean
+        self.answer.doubt()
 
 
 class Listener(Protocol):
@@ -70,7 +77,6 @@ class EventListener:
     def __init__(self, ear: Ear, limit_bytes: int) -> None:
         self._ear = ear
         self.reader = SseReader(limit_bytes)
-        self._heard = False
 
     def feed(self, decoded: bytes, at_ns: int) -> bool:
         """Take the next bytes; return whether they hold the end of the answer."""
@@ -86,13 +92,10 @@ class EventListener:
 
     def end(self, *, clean: bool) -> None:
         """Take note that nothing follows the last event."""
-        if not self._heard:
-            self._ear.answer.complain("the stream holds no event")
         self._ear.end(clean=clean)
 
     def hear(self, event: SseEvent, at_ns: int) -> Heard:
         """Take one event."""
-        self._heard = True
         data = parse_object(event.data)
         if data is not None:
             return Heard(self._ear.event(event.name, data, at_ns), data)
@@ -149,8 +152,7 @@ class BodyListener:
         self._body.clear()
         data = parse_object(body)
         if data is not None:
-            self._ear.answer.body(data)
-            self._ear.complete = clean
+            self._ear.body(data, clean=clean)
         elif self._parts(body):
             self._ear.end(clean=clean)
         else:

@@ -44,6 +44,7 @@ class SseReader:
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
+        self._head_bytes = min(_HEAD_BYTES, limit_bytes)
         self._line = bytearray()
         self._line_over = False
         self.line_start = 0
@@ -117,7 +118,7 @@ class SseReader:
         self._line += rest
         if len(self._line) > self._limit_bytes:
             self._line_over = True
-            del self._line[_HEAD_BYTES:]
+            del self._line[self._head_bytes :]
 
     def _end_line(self, rest: bytes, end: int, events: list[SseEvent]) -> None:
         line = rest
@@ -127,7 +128,7 @@ class SseReader:
             self._line.clear()
         elif len(rest) > self._limit_bytes:
             self._line_over = True
-            line = rest[:_HEAD_BYTES]
+            line = rest[: self._head_bytes]
         start, self.line_start = self.line_start, end
         if start == 0 and line.startswith(_BOM):
             line = line[3:]

@@ -1,0 +1,99 @@
+"""Drives a call meter as the server does, over any slicing of an answer."""
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from hypothesis import strategies as st
+
+from cab.proxy.meter import CallMeter, Outcome, dialect_for
+
+CHAT = "/v1/chat/completions"
+ASKING = b'{"model":"m","stream":true,"messages":[]}'
+SSE = "text/event-stream; charset=utf-8"
+
+
+@dataclass(frozen=True)
+class Driven:
+    """What came of an answer."""
+
+    early: bytes
+    """What left before anything told the client that its answer is complete."""
+    late: bytes
+    """What was kept inside until then, and what came after."""
+    terminals: int
+    """How often the meter said that the terminal bytes have come."""
+    outcome: Outcome
+
+    @property
+    def sent(self) -> bytes:
+        return self.early + self.late
+
+
+def meter_for(path: str = CHAT, body: bytes = ASKING, **options: bool | int) -> CallMeter:
+    return CallMeter(dialect_for("POST", path), path, body, **options)  # type: ignore[arg-type]
+
+
+def started(
+    path: str = CHAT,
+    body: bytes = ASKING,
+    *,
+    status: int = 200,
+    content_type: str = SSE,
+    encoding: str = "",
+    length: int | None = None,
+    **options: bool | int,
+) -> CallMeter:
+    meter = meter_for(path, body, **options)
+    meter.start(status, content_type, encoding, length)
+    return meter
+
+
+def drive(meter: CallMeter, chunks: Iterable[bytes]) -> Driven:
+    """Feed the chunks, all at the instant 7, and then the clean end, at the instant 9."""
+    early, late, terminals = b"", b"", 0
+    for chunk in chunks:
+        feed = meter.feed(chunk, 7)
+        if terminals:
+            late += feed.data
+        else:
+            early += feed.data
+        if feed.terminal:
+            terminals += 1
+            late += meter.release()
+    feed = meter.finish(9)
+    if terminals:
+        late += feed.data
+    else:
+        early += feed.data
+    terminals += feed.terminal
+    late += meter.release()
+    return Driven(early, late, terminals, meter.outcome())
+
+
+def bytewise(data: bytes) -> list[bytes]:
+    return [data[index : index + 1] for index in range(len(data))]
+
+
+def sliced(data: bytes, cuts: Iterable[int]) -> list[bytes]:
+    edges = [0, *sorted(cuts), len(data)]
+    return [data[start:end] for start, end in itertools.pairwise(edges)]
+
+
+def slicings(data: bytes) -> st.SearchStrategy[list[bytes]]:
+    """Give the data in any slicing, empty slices included."""
+    cuts = st.lists(st.integers(0, len(data)), max_size=12)
+    return cuts.map(lambda places: sliced(data, places))
+
+
+def event(data: bytes, name: bytes = b"") -> bytes:
+    return (b"event: " + name + b"\n" if name else b"") + b"data: " + data + b"\n\n"
+
+
+def events(*data: bytes) -> bytes:
+    return b"".join(map(event, data))
+
+
+def outcome_of(path: str, answer: Sequence[bytes] | bytes, content_type: str = SSE) -> Outcome:
+    chunks = [answer] if isinstance(answer, bytes) else answer
+    return drive(started(path, content_type=content_type), chunks).outcome
