@@ -149,7 +149,7 @@ def _tokens(tokens: Tokens) -> str:
     if not tokens.unmeasured_calls:
         return counted
     return (
-        f"{tokens.unmeasured_calls} calls have no count; "
+        f"calls without a count: {tokens.unmeasured_calls}; "
         f"the others took {_number(tokens.known_total_tokens)}"
     )
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from cab.scoring.errors import BadRecord
-from cab.scoring.instants import instant_us
+from cab.scoring.instants import LONGEST_MS, instant_us
 from cab.scoring.records import METERED_ENDPOINTS, AnyRecord, CallEnd, CallStart
 
 _NUMBER = TypeVar("_NUMBER", int, float)
@@ -110,7 +110,7 @@ def sum_calls(records: Iterable[AnyRecord]) -> CallSums:
             call whose cost is not known.
 
     Raises:
-        BadRecord: The start of a call is no instant.
+        BadRecord: The start of a call is no instant, or its latency is no measurement.
     """
     tally = _Tally()
     for record in records:
@@ -130,8 +130,7 @@ def may_have_cost(end: CallEnd) -> bool:
     It has not if it never reached the endpoint, or if the endpoint answered with an error. It may
     have if an answer began, or if nobody knows how far it came.
     """
-    never_sent = getattr(end, "upstream_attempts", None) == 0
-    if never_sent or end.end_reason in {"rejected", "upstream_unreachable"}:
+    if _sent(end) == 0 or end.end_reason in {"rejected", "upstream_unreachable"}:
         return False
     if end.status is None or end.status < 400:
         return True
@@ -145,6 +144,12 @@ def total_of(end: CallEnd) -> int | None:
     if end.prompt_tokens is None or end.completion_tokens is None:
         return None
     return end.prompt_tokens + end.completion_tokens
+
+
+def _sent(end: CallEnd) -> int | None:
+    """Return how often the proxy sent a request to the endpoint, None if it does not say."""
+    sent = getattr(end, "upstream_attempts", None)
+    return sent if isinstance(sent, int) else None
 
 
 class _Tally:
@@ -190,7 +195,7 @@ class _Tally:
     def _add_end(self, end: CallEnd) -> None:
         self._counted.append(end.call_id)
         # A proxy that resends a request itself says so; that is one more request on the wire.
-        self._attempts += max(1, getattr(end, "upstream_attempts", None) or 1)
+        self._attempts += max(1, _sent(end) or 1)
         self._partial += end.usage_status in {"partial", "overflow"}
         self._latency_ms.add(end.latency_ms)
         if end.latency_ms is not None:
@@ -240,4 +245,6 @@ def _interval_us(end: CallEnd, latency_ms: float) -> tuple[int, int]:
         start = instant_us(end.started_at)
     except ValueError as error:
         raise BadRecord(f"call {end.call_id}", None, str(error), field="started_at") from error
+    if latency_ms > LONGEST_MS:
+        raise BadRecord(f"call {end.call_id}", None, "no call takes that long", field="latency_ms")
     return start, start + round(latency_ms * 1000)

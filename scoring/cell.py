@@ -15,10 +15,10 @@ from cab.scoring.axes.tokens import TokensSource
 from cab.scoring.errors import BadRecord
 from cab.scoring.files import FileModel
 from cab.scoring.ids import parse_cell_id
-from cab.scoring.instants import Instant, instant_us
+from cab.scoring.instants import Duration, Instant, instant_us
 from cab.scoring.outcome import CheckOutcome
 from cab.scoring.profiles import Composite
-from cab.scoring.records import Count, Milliseconds
+from cab.scoring.records import Count
 from cab.scoring.spans import Span, SpanKind
 from cab.scoring.task import TaskFacts
 
@@ -79,7 +79,7 @@ class Timing(FileModel):
     """RFC 3339 UTC, microseconds."""
     duration: str
     """For people, such as `203.10 s`."""
-    duration_ms: Milliseconds
+    duration_ms: Duration
     """By a monotonic clock."""
     prompt_tokens: Count | None = None
     """Derived: what the scorer says."""
@@ -180,10 +180,10 @@ def dump_cell(cell: Cell) -> bytes:
     """Return a cell as the bytes of its `cell.json`.
 
     Raises:
-        BadRecord: A span holds what JSON cannot.
+        BadRecord: A number is past what JSON readers take.
     """
     data = cell.model_dump(mode="json", by_alias=True)
     try:
         return orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     except TypeError as error:
-        raise BadRecord(cell.identity.cell_id, None, str(error), field="spans") from error
+        raise BadRecord(cell.identity.cell_id, None, str(error)) from error

@@ -1,9 +1,9 @@
-"""Instants as RFC 3339 text in UTC, and as integer microseconds since 1970."""
+"""Instants as RFC 3339 text in UTC and as integer microseconds since 1970, and durations."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -33,3 +33,9 @@ def _check_instant(text: str) -> str:
 
 Instant = Annotated[str, AfterValidator(_check_instant)]
 """RFC 3339 text in UTC, kept as it was written."""
+
+LONGEST_MS = 1e12
+"""Some thirty years: a longer duration is no measurement, and sums of them would not be finite."""
+
+Duration = Annotated[float, Field(ge=0, le=LONGEST_MS)]
+"""Milliseconds."""

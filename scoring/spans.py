@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from cab.scoring.files import FileModel
-from cab.scoring.records import Milliseconds
+from cab.scoring.instants import Duration
 
 SpanKind = Literal["task_setup", "tool_call", "container", "adapter_run", "cleanup"]
 
@@ -21,9 +21,9 @@ class Span(FileModel):
     """Published kind."""
     name: str
     """What ran, such as `aider:launch`."""
-    start_ms: Milliseconds
+    start_ms: Duration
     """Offset from the cell's start."""
-    duration_ms: Milliseconds
+    duration_ms: Duration
     """How long it took."""
     attrs: dict[str, Any] = Field(default_factory=dict[str, Any])
     """Facts of this span, secrets masked."""

@@ -96,7 +96,9 @@ def test_an_unmetered_cell_says_so() -> None:
 def test_a_gap_in_the_counts_is_told() -> None:
     """With a call that nobody counted the sum of the others is shown as what it is."""
     text = shown(cell_table(cell([end("a"), uncounted("b")])))
-    assert row(text, "tokens") == "tokens not measured 1 calls have no count; the others took 120"
+    assert (
+        row(text, "tokens") == "tokens not measured calls without a count: 1; the others took 120"
+    )
 
 
 def test_a_slice_without_calls_shows_zeros() -> None:

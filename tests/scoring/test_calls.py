@@ -195,6 +195,18 @@ def test_a_start_that_is_no_instant_is_named() -> None:
         sum_calls([end("a", started_at="yesterday")])
 
 
+def test_a_latency_that_is_no_measurement_is_named() -> None:
+    """A latency whose sum with others would not be finite is refused."""
+    with pytest.raises(BadRecord, match="call a: latency_ms"):
+        sum_calls([end("a", latency_ms=1e307)])
+
+
+@pytest.mark.parametrize("said", ["2", None, [], -1, True])
+def test_a_strange_count_of_resends_is_not_believed(said: object) -> None:
+    """What a newer or hostile record says of resends never makes fewer than one attempt."""
+    assert sum_calls([end("a", upstream_attempts=said)]).attempts == 1
+
+
 INTERVALS = st.lists(
     st.tuples(st.integers(0, 60), st.integers(0, 20)).map(lambda pair: (pair[0], sum(pair)))
 )

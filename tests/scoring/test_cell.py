@@ -77,5 +77,5 @@ def test_the_task_is_that_of_the_id() -> None:
 def test_what_json_cannot_hold_is_named() -> None:
     """A span with a number that JSON readers would not take back is an error, not a traceback."""
     huge = [spans()[0].model_copy(update={"attrs": {"count": 2**80}})]
-    with pytest.raises(BadRecord, match="spans"):
+    with pytest.raises(BadRecord, match="64-bit"):
         dump_cell(bundle(facts(spans=huge), calls=[]))
