@@ -42,11 +42,16 @@ class Proxy:
     """The built-in model server, where that is the upstream."""
     _signing_key: str
     _clock: Clock
+    _server: Server
 
     def mint_key(self, cell_id: str, ttl_s: int) -> str:
         """Return a key for a cell that expires after `ttl_s` seconds."""
         now_s = self._clock.wall_ns() // 1_000_000_000
         return keys.mint(self._signing_key, cell_id, ttl_s, now_s)
+
+    async def quiet(self, limit_s: float) -> bool:
+        """Wait until no call is in flight; return whether that came true within the limit."""
+        return await self._server.quiet(limit_s)
 
 
 @asynccontextmanager
@@ -81,8 +86,10 @@ async def running_proxy(
         keys.check_signing_key(signing)
         upstream = Upstream(upstream_url, upstream_key, settings)
         stack.push_async_callback(upstream.close)
-        parts = Parts(settings, clock, ledger, upstream, Counter())
-        host, port = await stack.enter_async_context(_serving(parts, signing))
+        counter = Counter(settings.encodings, settings.count_max_bytes, settings.count_max_s)
+        stack.callback(counter.close)
+        parts = Parts(settings, clock, ledger, upstream, counter)
+        server, host, port = await stack.enter_async_context(_serving(parts, signing))
         url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         await ledger.append(
             {
@@ -94,11 +101,11 @@ async def running_proxy(
                 "pid": os.getpid(),
             }
         )
-        yield Proxy(url, upstream_url, settings.ledger, demo, signing, clock)
+        yield Proxy(url, upstream_url, settings.ledger, demo, signing, clock, server)
 
 
 @asynccontextmanager
-async def _serving(parts: Parts, signing_key: str) -> AsyncIterator[tuple[str, int]]:
+async def _serving(parts: Parts, signing_key: str) -> AsyncIterator[tuple[Server, str, int]]:
     """Listen, and on leaving refuse new calls and let those in flight finish."""
     settings = parts.settings
     cells = Cells()
@@ -121,7 +128,8 @@ async def _serving(parts: Parts, signing_key: str) -> AsyncIterator[tuple[str, i
     )
     await runner.setup()
     try:
-        yield await _listen(runner, settings)
+        host, port = await _listen(runner, settings)
+        yield server, host, port
     finally:
         await server.stop(settings.grace_s)
         await runner.cleanup()

@@ -6,7 +6,7 @@ from typing import Any
 from cab.proxy.clock import milliseconds, rfc3339
 from cab.proxy.meter import Outcome, RequestFacts, Usage
 from cab.proxy.scrub import scrub
-from cab.scoring.records import EndReason, Endpoint, UsageSource, UsageStatus
+from cab.scoring.records import Endpoint, EndReason, UsageSource, UsageStatus
 
 
 @dataclass(slots=True)

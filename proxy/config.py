@@ -57,8 +57,14 @@ class Settings(BaseModel):
     """Limit for silence inside an answer; none by default."""
     max_request_bytes: Bytes = 256 << 20
     """Larger request bodies are refused with 413."""
+    count_max_bytes: Bytes = 8 << 20
+    """Calls without reported usage and with more text than this are not counted here."""
+    count_max_s: Seconds = 10
+    """The same for calls whose counting takes longer."""
     grace_s: Seconds = 30
     """How long calls in flight may go on after SIGINT or SIGTERM."""
+    encodings: dict[str, str] = Field(default_factory=dict[str, str])
+    """Patterns of model names to encodings, for calls that are counted here."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least level that is logged."""
     log_format: Literal["auto", "console", "json"] = "auto"

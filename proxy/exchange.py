@@ -139,7 +139,8 @@ class Exchange:
         return self._response or web.Response(status=499)
 
     async def _relay_within_limits(self) -> None:
-        async with asyncio.timeout(None) as self._scope:
+        async with asyncio.timeout(None) as scope:
+            self._scope = scope
             try:
                 if self._client_gone:  # it left while START was written
                     self._limit_after_client()
@@ -218,7 +219,7 @@ class Exchange:
             upstream.status,
             upstream.reason,
             headers,
-            sized=bodiless or (length is not None and not self._meter.request.injected),
+            sized=bodiless or (length is not None and not self._meter.may_alter),
             chunked=self._request.version >= (1, 1),
         )
         try:
@@ -300,7 +301,7 @@ class Exchange:
         """Write the END record, once."""
         self._ended = True
         outcome = self._meter.outcome()
-        counted = await self._parts.counter.count(self._facts, self._meter, outcome, ending)
+        counted = await self._parts.counter.count(self._facts, outcome)
         record = end_record(self._facts, outcome, counted, ending)
         self._cell.add(record)
         written = self._parts.ledger.append(record)

@@ -23,7 +23,7 @@ def configure_logs(level: str, log_format: LogFormat) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     if console:
-        processors.append(structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()))
+        processors.append(_console())
     else:
         processors += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     structlog.configure(
@@ -33,6 +33,12 @@ def configure_logs(level: str, log_format: LogFormat) -> None:
         cache_logger_on_first_use=False,
     )
     _silence_aiohttp()
+
+
+def _console() -> structlog.dev.ConsoleRenderer:
+    # A plain traceback: a pretty one prints local variables, and they hold keys.
+    plain = structlog.dev.plain_traceback
+    return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)
 
 
 def _silence_aiohttp() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import structlog
 from aiohttp import web
@@ -18,6 +19,7 @@ from cab.proxy.refusal import Refusal, body_for, headers_for
 from cab.scoring.records import Endpoint
 
 CONTROL_PREFIX = "/cab/"
+_LARGE_BODY_BYTES = 1 << 18
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 log = structlog.get_logger("cab.proxy")
@@ -72,18 +74,23 @@ class Server:
             limit = self._parts.settings.max_request_bytes
             message = f"the request body is over {limit} bytes; raise max_request_bytes"
             return refuse(endpoint, Refusal(413, "request_too_large", message))
-        meter = self._meter(dialect, target, body)
+        meter = await self._meter(dialect, target, body)
         facts = self._facts(request, caller, endpoint, meter, (wall_ns, mono_ns), len(body))
         self._number(cell, facts, request)
         return await self._run(request, self._exchange(request, target, caller, facts, meter, cell))
+
+    async def quiet(self, limit_s: float) -> bool:
+        """Wait until no call is in flight; return whether that came true within the limit."""
+        if self._live:
+            await asyncio.wait(self._live, timeout=limit_s)
+        return not self._live
 
     async def stop(self, grace_s: float) -> None:
         """Take no new calls; wait for those in flight, and after the grace time end them."""
         self.stopping = True
         if self._live:
             log.info("finishing_calls", in_flight=len(self._live), grace_s=grace_s)
-            await asyncio.wait(self._live, timeout=grace_s)
-        if self._live:
+        if not await self.quiet(grace_s):
             log.warning("calls_given_up", in_flight=len(self._live))
             for exchange in self._live.values():
                 exchange.stop()
@@ -120,14 +127,17 @@ class Server:
             pieces.append(piece)
         return b"".join(pieces)
 
-    def _meter(self, dialect: Dialect | None, target: Target, body: bytes) -> CallMeter:
-        return CallMeter(
+    async def _meter(self, dialect: Dialect | None, target: Target, body: bytes) -> CallMeter:
+        make = partial(
+            CallMeter,
             dialect,
             target.path_qs,
             body,
             inject_usage=not self._parts.upstream.refuses_stream_options,
             hold_terminal=self._parts.settings.ack == "end",
         )
+        # Reading a request takes about 10 ms for each MB: large ones must not hold up the loop.
+        return make() if len(body) < _LARGE_BODY_BYTES else await asyncio.to_thread(make)
 
     def _facts(  # noqa: PLR0913 - the facts come from as many places
         self,
@@ -194,7 +204,7 @@ async def guarded(exchange: Exchange, request: web.BaseRequest) -> web.StreamRes
     """Run a call; a fault of ours is logged and costs this call only."""
     try:
         return await exchange.run()
-    except Exception:  # noqa: BLE001 - one call's fault must not cancel its siblings
+    except Exception:
         log.exception("call_failed", method=request.method)
         return refuse("other", Refusal(500, "internal_error", "the proxy failed; see its log"))
 

@@ -1,5 +1,6 @@
 """The endpoint: where it is, with which key, and how its failures are named."""
 
+import io
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -11,6 +12,8 @@ from cab.proxy.errors import CabProxyError
 from cab.proxy.headers import Headers
 from cab.scoring.records import EndReason
 
+_LARGE_BODY_BYTES = 1 << 20
+"""From here on aiohttp wants a file rather than bytes, so as not to hold up the loop."""
 _NO_AUTO_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 """aiohttp adds these where a client sent none; the endpoint must see the client, not us."""
 
@@ -82,6 +85,13 @@ def join(base: URL, path_qs: str) -> URL:
     return URL(f"{base.scheme}://{base.raw_authority}{prefix}{path_qs}", encoded=True)
 
 
+def _payload(body: bytes) -> bytes | io.BytesIO | None:
+    """Return a body in the form that aiohttp sends best: a large one in pieces."""
+    if not body:
+        return None
+    return body if len(body) < _LARGE_BODY_BYTES else io.BytesIO(body)
+
+
 class Upstream:
     """A pool of connections to one endpoint.
 
@@ -122,7 +132,7 @@ class Upstream:
                 method,
                 join(self.base, path_qs),
                 headers=headers,
-                data=body or None,
+                data=_payload(body),
                 allow_redirects=False,
             )
         except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError

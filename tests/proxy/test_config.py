@@ -18,7 +18,9 @@ def test_example_loads_and_states_the_defaults() -> None:
 
 def test_example_documents_every_setting() -> None:
     """Every setting stands in config.example.toml, set or as a comment."""
-    named = set(re.findall(r"^#? ?(\w+) = ", EXAMPLE.read_text(), re.MULTILINE))
+    text = EXAMPLE.read_text()
+    named = set(re.findall(r"^(?:#? ?(\w+) = )", text, re.MULTILINE))
+    named |= set(re.findall(r"^\[(\w+)\]", text, re.MULTILINE))
     assert named == set(Settings.model_fields)
 
 

@@ -56,6 +56,8 @@ class ScriptedUpstream:
     scripts: list[Script]
     url: str = ""
     received: list[Received] = field(default_factory=list)
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when a request is here."""
     finished: int = 0
     writers: set[asyncio.StreamWriter] = field(default_factory=set)
     _played: int = 0
@@ -65,6 +67,7 @@ class ScriptedUpstream:
         try:
             while (request := await _read_request(reader, writer)) is not None:
                 self.received.append(request)
+                self.arrived.set()
                 script = self.scripts[min(self._played, len(self.scripts) - 1)]
                 self._played += 1
                 steps = script(request) if callable(script) else script

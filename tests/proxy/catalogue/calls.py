@@ -1,0 +1,272 @@
+"""Faults 18 to 22: attempts, errors, time, paths and headers."""
+
+import asyncio
+
+import orjson
+
+from tests.proxy.catalogue.table import World, case
+from tests.tools.client import Seen, post
+from tests.tools.proxy import raw_exchange
+from tests.tools.upstream import Fault, Received, Step, chunk, json_answer, sse_head
+
+WHOLE = "the whole answer, byte for byte"
+ERROR = "an error in the dialect's shape"
+
+
+def error_code(world: World, seen: Seen) -> object:
+    """Return what the SDK of the dialect reads as the kind of an error."""
+    error = orjson.loads(seen.body)["error"]
+    match world.sample.endpoint:
+        case "messages":
+            return error["type"]
+        case "gemini.generateContent":
+            return error["status"]
+        case _:
+            return error["code"]
+
+
+@case("18", "the SDK retries: attempt 2 of one call", client=WHOLE, rows=2, end_reason="completed")
+async def _sdk_retry(world: World) -> Seen:
+    async with world.running(world.whole()) as meter:
+        await world.post(meter)
+        seen = await world.post(meter, "x-stainless-retry-count: 1")
+    first, second = world.rows
+    assert (first["attempt"], second["attempt"]) == (1, 2)
+    assert second["retry_of"] == first["call_id"]
+    return seen
+
+
+@case("18", "the same request again after a 500: attempt 2 without any header", client=WHOLE, rows=2,
+      tokens="see the case")  # fmt: skip
+async def _repeated_after_an_error(world: World) -> Seen:
+    broken = [json_answer({"error": {"message": "x"}}, "500 Internal Server Error")]
+    async with world.running(broken, world.whole()) as meter:
+        await world.post(meter)
+        seen = await world.post(meter)
+    assert [row["end_reason"] for row in world.rows] == ["upstream_error", "completed"]
+    assert [row["attempt"] for row in world.rows] == [1, 2]
+    return seen
+
+
+@case(
+    "18", "identical upstream ids: every row is kept", client=WHOLE, rows=3, end_reason="completed"
+)
+async def _identical_ids(world: World) -> Seen:
+    async with world.running(world.whole()) as meter:
+        for _ in range(3):
+            seen = await world.post(meter)
+    assert len({row["call_id"] for row in world.rows}) == 3
+    assert [row["attempt"] for row in world.rows] == [1, 1, 1]
+    return seen
+
+
+async def refused(world: World, status: str, *headers: str) -> Seen:
+    error = {"error": {"message": "slow down", "type": "some_error", "code": "some_code"}}
+    answer = json_answer(error, status, *headers)
+    seen = await world.call([answer])
+    assert seen.body == answer.partition(b"\r\n\r\n")[2]
+    assert seen.status == int(status[:3]) == world.rows[0]["status"]
+    assert world.rows[0]["error"]["message"] == "slow down"
+    return seen
+
+
+@case("19", "429 with Retry-After", client="the error and its headers, untouched", tokens="nothing written",
+      end_reason="upstream_error", status=429)  # fmt: skip
+async def _rate_limited(world: World) -> Seen:
+    seen = await refused(world, "429 Too Many Requests", "Retry-After: 2", "retry-after-ms: 2000")
+    assert (seen.header("Retry-After"), seen.header("retry-after-ms")) == ("2", "2000")
+    return seen
+
+
+@case(
+    "19",
+    "400",
+    client="the error, untouched",
+    tokens="nothing written",
+    end_reason="upstream_error",
+)
+async def _bad_request(world: World) -> Seen:
+    return await refused(world, "400 Bad Request")
+
+
+@case(
+    "19",
+    "503",
+    client="the error, untouched",
+    tokens="nothing written",
+    end_reason="upstream_error",
+)
+async def _overloaded(world: World) -> Seen:
+    return await refused(world, "503 Service Unavailable")
+
+
+@case("19", "the endpoint refuses the connection", client=ERROR + ", 502", tokens="nothing written",
+      end_reason="upstream_unreachable", status=502)  # fmt: skip
+async def _connection_refused(world: World) -> Seen:
+    return await failed(world, 502, upstream="http://127.0.0.1:9")
+
+
+@case("19", "the endpoint's name is unknown", client=ERROR + ", 502", tokens="nothing written",
+      end_reason="upstream_unreachable", status=502)  # fmt: skip
+async def _unknown_name(world: World) -> Seen:
+    return await failed(world, 502, upstream="http://no-such-host.invalid")
+
+
+@case("19", "the endpoint speaks no TLS", client=ERROR + ", 502", tokens="nothing written",
+      end_reason="upstream_unreachable", status=502)  # fmt: skip
+async def _tls_failure(world: World) -> Seen:
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        return await failed(world, 502, upstream=f"https://127.0.0.1:{port}")
+
+
+@case("19", "the endpoint resets before any answer", client=ERROR + ", 502", tokens="nothing written",
+      end_reason="upstream_unreachable", status=502)  # fmt: skip
+async def _reset_before_the_head(world: World) -> Seen:
+    return await failed(world, 502, [Fault.RESET])
+
+
+@case("19", "the endpoint answers with no HTTP", client=ERROR + ", 502", tokens="nothing written",
+      end_reason="upstream_unreachable", status=502)  # fmt: skip
+async def _no_http(world: World) -> Seen:
+    return await failed(world, 502, [b"220 smtp ready\r\n\r\n", Fault.CLOSE])
+
+
+@case("19", "the head never comes", client=ERROR + ", 504", tokens="nothing written", end_reason="timeout",
+      status=504)  # fmt: skip
+async def _no_head(world: World) -> Seen:
+    return await failed(world, 504, [asyncio.Event()], headers_timeout_s=0.1)
+
+
+@case(
+    "19",
+    "the body stalls",
+    client="a broken body",
+    tokens="see the case",
+    end_reason="timeout",
+    status=200,
+)
+async def _stalled_body(world: World) -> Seen:
+    if world.stream:
+        script: list[Step] = [sse_head(), chunk(world.sample.texts[0]), asyncio.Event()]
+    else:
+        script = [world.whole()[0][:-10], asyncio.Event()]  # type: ignore[index, list-item]
+    seen = await world.call(script, body_timeout_s=0.1)
+    assert not seen.complete
+    return seen
+
+
+async def failed(
+    world: World, status: int, script: list[Step] | None = None, **settings: object
+) -> Seen:
+    """Run a call that gets no answer from the endpoint."""
+    seen = await world.call(script or [], **settings)
+    assert seen.status == status
+    assert error_code(world, seen)
+    assert seen.header("x-cab-call-id") == world.rows[0]["call_id"]
+    return seen
+
+
+@case("20", "a request of 100 MB", client=WHOLE, streaming=(False,), end_reason="completed",
+      dialects=("chat.completions",))  # fmt: skip
+async def _large_request(world: World) -> Seen:
+    body = {**world.sample.request, "padding": "x" * 100_000_000}
+    async with world.running(world.whole()) as meter:
+        seen = await post(meter.url, world.sample.path, body)
+    assert len(world.upstream.received[0].body) > 100_000_000
+    assert seen.body == world.expected_body
+    return seen
+
+
+@case("20", "a request over the limit costs nothing upstream", client=ERROR + ", 413", streaming=(False,), rows=0,
+      tokens="none")  # fmt: skip
+async def _over_the_limit(world: World) -> Seen:
+    seen = await world.call(world.whole(), max_request_bytes=10)
+    assert seen.status == 413
+    assert error_code(world, seen)
+    assert world.upstream.received == []
+    return seen
+
+
+@case("21", "a WebSocket upgrade on a metered path", client="426 at once", streaming=(False,), rows=0, tokens="none",
+      dialects=("responses",))  # fmt: skip
+async def _websocket(world: World) -> Seen:
+    upgrade = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13")
+    async with world.running(world.whole()) as meter:
+        seen = await post(meter.url, world.sample.path, b"", *upgrade, method="GET")
+    assert seen.status == 426
+    assert world.upstream.received == []
+    return seen
+
+
+@case(
+    "21",
+    "`Expect: 100-continue`",
+    client="100, then the whole answer",
+    streaming=(False,),
+    end_reason="completed",
+)
+async def _expect_continue(world: World) -> Seen:
+    body = orjson.dumps(world.sample.request)
+    target = world.sample.target(stream=False)
+    head = f"POST {target} HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nConnection: close\r\n"
+    async with world.running(world.whole()) as meter:
+        raw = await raw_exchange(
+            meter.url, f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+        )
+    assert raw.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n")
+    assert raw.endswith(world.expected_body)
+    assert world.upstream.received[0].header("Expect") is None
+    return Seen()
+
+
+@case("21", "HEAD and OPTIONS pass", client="the endpoint's answers", streaming=(False,), rows=2, tokens="none",
+      dialects=("chat.completions",), endpoint="other", end_reason="completed")  # fmt: skip
+async def _head_and_options(world: World) -> Seen:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 17\r\nX-Api: yes\r\n\r\n"
+    options = b"HTTP/1.1 204 No Content\r\nAllow: POST\r\n\r\n"
+    async with world.running([head], [options]) as meter:
+        first = await post(meter.url, "/api/hello", b"", method="HEAD")
+        second = await post(meter.url, world.sample.path, b"", method="OPTIONS")
+    assert (first.status, first.header("X-Api"), first.header("Content-Length")) == (
+        200,
+        "yes",
+        "17",
+    )
+    assert (second.status, second.header("Allow")) == (204, "POST")
+    return second
+
+
+@case("21b", "a sealed cell: 409 that SDKs do not retry", client=ERROR + ", x-should-retry: false", streaming=(False,),
+      end_reason="completed")  # fmt: skip
+async def _sealed(world: World) -> Seen:
+    async with world.running(world.whole(), cell="s/a/m/f/t") as meter:
+        await world.post(meter)
+        await post(meter.url, "/cab/cells/s%2Fa%2Fm%2Ff%2Ft/seal", b"")
+        seen = await world.post(meter)
+    assert (seen.status, seen.header("x-should-retry")) == (409, "false")
+    assert error_code(world, seen)
+    assert len(world.upstream.received) == 1
+    return seen
+
+
+@case("22", "headers: hop-by-hop dropped, duplicates kept, credentials replaced, Host right", client=WHOLE,
+      end_reason="completed")  # fmt: skip
+async def _headers(world: World) -> Seen:
+    sent = ("Connection: keep-alive, X-Hop", "X-Hop: 1", "TE: trailers", "X-Two: a", "X-Two: b")
+    async with world.running(world.whole("X-Two: c", "X-Two: d", "Keep-Alive: timeout=5")) as meter:
+        seen = await world.post(meter, *sent, "Authorization: Bearer agents-own")
+    request: Received = world.upstream.received[0]
+    names = [name.lower() for name, _ in request.headers]
+    assert [v for k, v in request.headers if k == "X-Two"] == ["a", "b"]
+    assert not {"x-hop", "te", "keep-alive"} & set(names)
+    assert request.header("Host") == world.upstream.url.removeprefix("http://")
+    assert "agents-own" not in str(request.headers)
+    assert [v for k, v in seen.headers if k == "X-Two"] == ["c", "d"]
+    assert seen.header("Keep-Alive") is None
+    return seen

@@ -1,0 +1,151 @@
+"""The table of faults: what breaks meters, what the END record says then, what the client saw.
+
+Each case plays one fault on real sockets, for every dialect and mode that it can happen in. The
+table is what the test runs and what `docs/catalogue.md` shows.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from cab.scoring.records import Endpoint
+from tests.tools.client import Leave, Seen, post
+from tests.tools.dialects import SAMPLES, Sample
+from tests.tools.proxy import Meter, metered
+from tests.tools.upstream import (
+    LAST_CHUNK,
+    Script,
+    ScriptedUpstream,
+    Step,
+    chunk,
+    json_answer,
+    scripted_upstream,
+    sse_head,
+)
+
+Tokens = Literal["exact", "counted here", "none", "nothing written", "see the case"]
+"""What the figures of the row are: the endpoint's, ours, unknown, or 0 written."""
+
+ALL: tuple[Endpoint, ...] = tuple(sample.endpoint for sample in SAMPLES)
+STREAMING: tuple[Endpoint, ...] = tuple(s.endpoint for s in SAMPLES if s.streams)
+OPENAI: tuple[Endpoint, ...] = ("chat.completions", "completions")
+
+
+@dataclass
+class World:
+    """One play: a dialect, a mode, and the means to run it."""
+
+    sample: Sample
+    stream: bool
+    folder: Path
+    left: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the client has left and the proxy has noticed."""
+    rows: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    upstream: ScriptedUpstream = field(default_factory=lambda: ScriptedUpstream([]))
+
+    def whole(self, *headers: str) -> list[Step]:
+        """The script of an undisturbed answer."""
+        if not self.stream:
+            return [json_answer(self.sample.answer, "200 OK", *headers)]
+        return [sse_head(*headers), *(chunk(e) for e in self.sample.events), LAST_CHUNK]
+
+    @property
+    def expected_body(self) -> bytes:
+        """The body of an undisturbed answer."""
+        if self.stream:
+            return b"".join(self.sample.events)
+        return json_answer(self.sample.answer).partition(b"\r\n\r\n")[2]
+
+    @asynccontextmanager
+    async def running(self, *scripts: Script, **settings: Any) -> AsyncIterator[Meter]:
+        """Run an upstream and a proxy; on leaving, all calls have ended and are in `rows`."""
+        async with (
+            scripted_upstream(*scripts) as upstream,
+            metered(settings.pop("upstream", upstream.url), self.folder, **settings) as meter,
+        ):
+            self.upstream = upstream
+            yield meter
+            assert await meter.proxy.quiet(20)
+            self.rows = meter.ends()
+            assert sorted(r["call_id"] for r in meter.starts()) == sorted(
+                r["call_id"] for r in self.rows
+            )
+
+    async def post(self, meter: Meter, *headers: str, leave: Leave | None = None) -> Seen:
+        """Send the sample's request; if the client leaves, wait until the proxy has noticed."""
+        target = self.sample.target(stream=self.stream)
+        body = self.sample.body(stream=self.stream)
+        seen = await post(meter.url, target, body, *headers, leave=leave)
+        if seen.hung_up:
+            await meter.noticed()
+            self.left.set()
+        return seen
+
+    async def call(
+        self, script: Script, *headers: str, leave: Leave | None = None, **settings: Any
+    ) -> Seen:
+        """Run one call against a script."""
+        async with self.running(script, **settings) as meter:
+            return await self.post(meter, *headers, leave=leave)
+
+
+Play = Callable[[World], Awaitable[Seen]]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One fault."""
+
+    number: str
+    """Its place in the list of faults that other meters had."""
+    title: str
+    play: Play
+    end: dict[str, Any]
+    """What the END record holds, at least."""
+    tokens: Tokens
+    client: str
+    """What the client saw."""
+    dialects: tuple[Endpoint, ...]
+    streaming: tuple[bool, ...]
+    rows: int
+
+    @property
+    def name(self) -> str:
+        return self.play.__name__.strip("_")
+
+
+TABLE: list[Case] = []
+
+
+def case(
+    number: str,
+    title: str,
+    *,
+    client: str,
+    tokens: Tokens = "exact",
+    dialects: tuple[Endpoint, ...] = ALL,
+    streaming: tuple[bool, ...] = (False, True),
+    rows: int = 1,
+    **end: Any,
+) -> Callable[[Play], Play]:
+    """Enter a play into the table."""
+
+    def enter(play: Play) -> Play:
+        TABLE.append(Case(number, title, play, end, tokens, client, dialects, streaming, rows))
+        return play
+
+    return enter
+
+
+def plays() -> list[tuple[Case, Sample, bool]]:
+    """Return every case in every dialect and mode that it is for."""
+    return [
+        (entry, sample, stream)
+        for entry in TABLE
+        for sample in SAMPLES
+        for stream in entry.streaming
+        if sample.endpoint in entry.dialects and (sample.streams or not stream)
+    ]

@@ -1,0 +1,68 @@
+"""Plays the table of faults; the results are what docs/catalogue.md shows."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from cab.scoring.records import METERED_ENDPOINTS, parse_record
+from tests.proxy.catalogue import bodies, calls, disconnects, usage
+from tests.proxy.catalogue.table import TABLE, Case, World, plays
+from tests.tools.dialects import Sample
+
+assert [bodies, calls, disconnects, usage]  # importing them fills the table
+PLAYS = plays()
+
+
+def label(play: tuple[Case, Sample, bool]) -> str:
+    entry, sample, stream = play
+    return f"{entry.number}-{entry.name}-{sample.endpoint}-{'stream' if stream else 'whole'}"
+
+
+def check_tokens(entry: Case, sample: Sample, row: dict[str, Any]) -> None:
+    """Check the figures of a row against what the case says of them."""
+    counts = {name: row[name] for name in sample.figures}
+    match entry.tokens:
+        case "exact":
+            assert counts == sample.figures
+            assert row["usage_source"] == "upstream"
+        case "counted here":
+            assert row["usage_source"] == "tokenizer"
+            assert row["prompt_tokens"] > 0
+            assert row["completion_tokens"] > 0 or sample.endpoint == "embeddings"
+            assert row["total_tokens"] == row["prompt_tokens"] + row["completion_tokens"]
+        case "none":
+            assert set(counts.values()) == {None}
+            assert row["usage_source"] == "none"
+        case "nothing written":
+            assert (row["completion_tokens"], row["prompt_tokens"]) == (0, None)
+        case _:
+            pass
+
+
+@pytest.mark.parametrize("play", PLAYS, ids=label)
+async def test_fault(play: tuple[Case, Sample, bool], tmp_path: Path, record_property: Any) -> None:
+    """Accepted requests are rows, and each row says what the case says."""
+    entry, sample, stream = play
+    world = World(sample, stream, tmp_path)
+    async with asyncio.timeout(60):
+        await entry.play(world)
+    assert len(world.rows) == entry.rows
+    for row in world.rows:
+        parse_record(orjson.dumps(row))
+        assert {name: row[name] for name in entry.end} == entry.end
+        assert row["endpoint"] in METERED_ENDPOINTS | {"other"}
+        check_tokens(entry, sample, row)
+    record_property("case", entry.name)
+    record_property("dialect", sample.endpoint)
+    record_property("stream", stream)
+
+
+def test_the_table_has_every_number_of_the_list() -> None:
+    """Each fault of the list up to 22 has a case in the table or a test file of its own."""
+    covered = {entry.number for entry in TABLE}
+    elsewhere = {"13", "14", "16"}
+    wanted = {str(n) for n in range(1, 23)} | {"2b", "21b"}
+    assert wanted <= covered | elsewhere

@@ -1,0 +1,86 @@
+"""What users install: every module and data file is in the wheel, and the wheel runs alone."""
+
+import os
+import subprocess
+import sys
+import tomllib
+import venv
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ROOMS = ("adapters", "proxy", "scoring")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def run(*command: str | Path, cwd: Path) -> str:
+    """Run a command in a clean environment and return what it printed."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "COV", "CAB_"))}
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from the sdist, as a release is."""
+    out = tmp_path_factory.mktemp("dist")
+    run(sys.executable, "-m", "build", "--outdir", out, ROOT, cwd=out)
+    [built] = out.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of programs of an environment that holds the wheel and nothing of this tree."""
+    folder = tmp_path_factory.mktemp("venv")
+    venv.create(folder, with_pip=True)
+    run(folder / "bin/python", "-m", "pip", "install", "-q", wheel, cwd=folder)
+    return folder / "bin"
+
+
+def module_folders() -> Iterator[str]:
+    for room in ROOMS:
+        for file in (ROOT / room).rglob("*.py"):
+            folder = file.parent.relative_to(ROOT)
+            if "suite" not in folder.parts:
+                yield "cab." + ".".join(folder.parts)
+
+
+def test_every_folder_with_modules_is_a_listed_package() -> None:
+    """A folder of modules that pyproject.toml does not list would be missing from the wheel."""
+    assert set(module_folders()) == set(PROJECT["tool"]["setuptools"]["packages"])
+
+
+def test_every_file_of_the_rooms_is_in_the_wheel(wheel: Path) -> None:
+    """Each tracked file of the rooms, module or data, stands in the wheel under cab/."""
+    tracked = run("git", "ls-files", "--cached", "--others", "--exclude-standard", *ROOMS, cwd=ROOT)
+    expected = {f"cab/{name}" for name in tracked.splitlines() if (ROOT / name).exists()}
+    with zipfile.ZipFile(wheel) as archive:
+        packed = {name for name in archive.namelist() if name.startswith("cab/")}
+    assert packed == expected
+    assert "cab/__init__.py" not in packed
+
+
+def test_the_wheel_runs_by_itself(installed: Path, tmp_path: Path) -> None:
+    """Both commands run from the wheel, and score a cell from end to end."""
+    assert "--upstream" in run(installed / "cab-proxy", "--help", cwd=tmp_path)
+    printed = run(
+        *(installed / "cab", "run-cell", "--tui", "scripted", "--upstream", "demo"),
+        *("--task", "polyglot/python-error-handling", "--runs", tmp_path / "runs"),
+        cwd=tmp_path,
+    )
+    assert "equal" in printed
+    assert list((tmp_path / "runs").rglob("cell.json"))
+
+
+def test_scoring_needs_pydantic_and_orjson_alone(wheel: Path, tmp_path: Path) -> None:
+    """cab.scoring imports in an environment that has nothing but its two dependencies."""
+    venv.create(tmp_path / "venv", with_pip=True)
+    python = tmp_path / "venv/bin/python"
+    run(python, "-m", "pip", "install", "-q", "pydantic", "orjson", cwd=tmp_path)
+    run(python, "-m", "pip", "install", "-q", "--no-deps", wheel, cwd=tmp_path)
+    run(python, "-c", "import cab.scoring", cwd=tmp_path)
