@@ -3,7 +3,7 @@
 import contextlib
 import tempfile
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import orjson
 from hypothesis import given
@@ -28,9 +28,11 @@ def places(data: Any, *path: str | int) -> list[tuple[str | int, ...]]:
     """Return the way to every value in parsed JSON."""
     children: list[tuple[str | int, Any]] = []
     if isinstance(data, dict):
-        children = list(cast("dict[str, Any]", data).items())
+        members: dict[str, Any] = data
+        children = list(members.items())
     elif isinstance(data, list):
-        children = list(enumerate(cast("list[Any]", data)))
+        items: list[Any] = data
+        children = list(enumerate(items))
     return [
         place for key, value in children for place in ((*path, key), *places(value, *path, key))
     ]
