@@ -26,13 +26,12 @@ VALUES = st.recursive(
 
 def places(data: Any, *path: str | int) -> list[tuple[str | int, ...]]:
     """Return the way to every value in parsed JSON."""
+    kind: type = type(data)
     children: list[tuple[str | int, Any]] = []
-    if isinstance(data, dict):
-        members: dict[str, Any] = data
-        children = list(members.items())
-    elif isinstance(data, list):
-        items: list[Any] = data
-        children = list(enumerate(items))
+    if kind is dict:
+        children = list(data.items())
+    elif kind is list:
+        children = list(enumerate(data))
     return [
         place for key, value in children for place in ((*path, key), *places(value, *path, key))
     ]
