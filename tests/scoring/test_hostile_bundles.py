@@ -26,15 +26,10 @@ VALUES = st.recursive(
 
 def places(data: Any, *path: str | int) -> list[tuple[str | int, ...]]:
     """Return the way to every value in parsed JSON."""
-    kind: type = type(data)
-    children: list[tuple[str | int, Any]] = []
-    if kind is dict:
-        children = list(data.items())
-    elif kind is list:
-        children = list(enumerate(data))
-    return [
-        place for key, value in children for place in ((*path, key), *places(value, *path, key))
-    ]
+    keys: list[str | int] = []
+    if type(data) in {dict, list}:
+        keys = list(data) if hasattr(data, "keys") else list(range(len(data)))
+    return [place for key in keys for place in ((*path, key), *places(data[key], *path, key))]
 
 
 def put(data: Any, place: tuple[str | int, ...], value: Any) -> None:
