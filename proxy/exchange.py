@@ -162,7 +162,9 @@ class Exchange:
         self._expect_bytes()
         if self._rejection:
             await self._pass_on(self._rejection)
-        async for chunk, _ in upstream.content.iter_chunks():
+        # Not iter_chunks: on a response without a body it may never end (aiohttp 3.14).
+        while not upstream.content.at_eof():
+            chunk, _ = await upstream.content.readchunk()
             if chunk:
                 await self._pass_on(chunk)
         feed = self._meter.finish(self._now())
