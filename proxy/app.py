@@ -81,9 +81,7 @@ async def running_proxy(
         upstream_url = demo.url if demo else settings.upstream
         ledger = Ledger(settings.ledger)
         stack.push_async_callback(_close, ledger, clock)
-        key_file = settings.ledger / "signing.key"
-        signing = signing_key or await asyncio.to_thread(keys.load_or_create_signing_key, key_file)
-        keys.check_signing_key(signing)
+        signing = await _signing_key(signing_key, settings.ledger)
         upstream = Upstream(upstream_url, upstream_key, settings)
         stack.push_async_callback(upstream.close)
         counter = Counter(settings.encodings, settings.count_max_bytes, settings.count_max_s)
@@ -102,6 +100,12 @@ async def running_proxy(
             }
         )
         yield Proxy(url, upstream_url, settings.ledger, demo, signing, clock, server)
+
+
+async def _signing_key(given: str | None, ledger: Path) -> str:
+    if given is not None:
+        return keys.check_signing_key(given)
+    return await asyncio.to_thread(keys.load_or_create_signing_key, ledger / "signing.key")
 
 
 @asynccontextmanager

@@ -100,14 +100,17 @@ def cell_of(signing_key: str, token: str, now_s: int) -> str:
     Raises:
         BadKey: Not a key of ours, altered, or expired.
     """
-    options = {"require": ["exp", "sub", "iss"], "verify_exp": False, "verify_iat": False}
     try:
         claims = jwt.decode(
-            token, signing_key, algorithms=["HS256"], issuer=ISSUER, options=options
+            token,
+            signing_key,
+            algorithms=["HS256"],
+            issuer=ISSUER,
+            # PyJWT reads the machine's clock; ours is an argument, so expiry is checked below.
+            options={"require": ["exp", "sub", "iss"], "verify_exp": False, "verify_iat": False},
         )
     except jwt.InvalidTokenError as error:
         raise BadKey("this key was not made for this proxy; mint one for the cell") from error
-    # PyJWT reads the machine's clock; the proxy's clock is an argument, so expiry is checked here.
     if not isinstance(claims["exp"], int) or claims["exp"] <= now_s:
         raise BadKey("this cell's key has expired; mint a new one")
     return str(claims["sub"])

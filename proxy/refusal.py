@@ -48,13 +48,9 @@ def body_for(endpoint: Endpoint, refusal: Refusal) -> bytes:
         return orjson.dumps(
             {"error": {"code": refusal.status, "message": refusal.message, "status": status}}
         )
-    error = {
-        "message": refusal.message,
-        "type": "cab_proxy_error",
-        "param": None,
-        "code": refusal.code,
-    }
-    return orjson.dumps({"error": error})
+    kind = "cab_proxy_error"
+    shape = {"message": refusal.message, "type": kind, "param": None, "code": refusal.code}
+    return orjson.dumps({"error": shape})
 
 
 def headers_for(refusal: Refusal) -> dict[str, str]:

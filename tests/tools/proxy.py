@@ -42,8 +42,9 @@ class Meter:
     async def noticed(self) -> None:
         """Wait until the proxy has noticed that every client of a live call has gone."""
         async with asyncio.timeout(20):
-            while not all(call._client_gone for call in self.proxy._server._live.values()):
-                await asyncio.sleep(0)  # noqa: ASYNC110 - nothing tells a test of it
+            # A while with sleep(0): nothing tells a test when the proxy has noticed.
+            while not all(call._client_gone for call in self.proxy._server._live.values()):  # noqa: ASYNC110
+                await asyncio.sleep(0)
 
     async def settled(self, calls: int) -> list[dict[str, Any]]:
         """Return the END records once no call is in flight; each has its START."""
