@@ -95,7 +95,10 @@ class Cell:
         if end["endpoint"] not in METERED_ENDPOINTS or end["end_reason"] == "rejected":
             return
         self.calls += 1
-        if end.get("prompt_tokens") is None or end.get("completion_tokens") is None:
+        refused = (end.get("status") or 0) >= 400  # an error costs nothing, so it needs no count
+        if not refused and (
+            end.get("prompt_tokens") is None or end.get("completion_tokens") is None
+        ):
             self.unmeasured_calls += 1
         self.prompt_tokens += end.get("prompt_tokens") or 0
         self.completion_tokens += end.get("completion_tokens") or 0

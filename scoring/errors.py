@@ -11,7 +11,7 @@ class ScoringError(ValueError):
     """Base of all errors that `cab.scoring` raises on bad input."""
 
 
-class BadRecord(ScoringError):  # noqa: N818 - named for the thing, as the field does (BadZipFile)
+class BadRecord(ScoringError):
     """A record that cannot be read; says which file, line and field."""
 
     def __init__(self, path: str, line: int | None, reason: str, field: str | None = None) -> None:
@@ -24,7 +24,7 @@ class BadRecord(ScoringError):  # noqa: N818 - named for the thing, as the field
         self.reason = reason
 
 
-class BadCellId(ScoringError):  # noqa: N818 - see BadRecord
+class BadCellId(ScoringError):
     """A text that is no cell id."""
 
     def __init__(self, text: str, reason: str) -> None:
@@ -34,7 +34,7 @@ class BadCellId(ScoringError):  # noqa: N818 - see BadRecord
         self.text = text
 
 
-class UnknownProfile(ScoringError):  # noqa: N818 - see BadRecord
+class UnknownProfile(ScoringError):
     """A profile name that is not known."""
 
     def __init__(self, name: str, known: tuple[str, ...]) -> None:

@@ -51,7 +51,8 @@ class Record(BaseModel):
     """What every line of a ledger carries: its schema, its kind, and its place in the chain."""
 
     # Newer writers may add fields; a reader that drops them could not pass a slice on unchanged.
-    model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=())
+    # Strict: `true` is no count and "12" no number, whatever wrote them.
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True, protected_namespaces=())
 
     record_schema: str = Field(alias="schema")
     """Always `cab.call/1` today."""
@@ -119,7 +120,9 @@ class CallEnd(Record):
     attempt: Annotated[int, Field(ge=1)] = 1
     """1 for the first try of a request, 2 for its first repetition, and so on."""
     retry_of: str | None = None
-    """`call_id` of the attempt that this one repeats."""
+    """`call_id` of the call's first attempt, if this is a repetition."""
+    upstream_attempts: Count | None = None
+    """HTTP requests made upstream for this one; 2 where the endpoint refused `stream_options`."""
     model_requested: str | None = None
     """Model named in the request."""
     model_served: str | None = None
@@ -174,6 +177,8 @@ class CallEnd(Record):
     """Price of the call in US dollars; `None` unless the endpoint or a price table knows."""
     price_source: str | None = None
     """Where the price is from."""
+    unmetered: str | None = None
+    """What of the call could not be understood."""
     error: CallError | None = None
     """Why the call failed."""
 

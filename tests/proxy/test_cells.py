@@ -48,12 +48,14 @@ def test_only_recent_requests_are_remembered() -> None:
 
 
 def test_totals_hold_model_calls_only() -> None:
-    """Calls to other paths add nothing; a call without a count is counted as unmeasured."""
+    """Calls to other paths add nothing; one that may have cost something
+    and has no count is counted as unmeasured."""
     cell = Cell("a")
     cell.add(end("a", prompt_tokens=3, completion_tokens=4))
-    cell.add(end("a", prompt_tokens=None, completion_tokens=0))
+    cell.add(end("a", prompt_tokens=None, completion_tokens=None))
+    cell.add(end("a", prompt_tokens=None, completion_tokens=0, status=500))
     cell.add(end("a", endpoint="other"))
-    assert (cell.calls, cell.prompt_tokens, cell.completion_tokens) == (2, 3, 4)
+    assert (cell.calls, cell.prompt_tokens, cell.completion_tokens) == (3, 3, 4)
     assert cell.unmeasured_calls == 1
 
 
