@@ -130,7 +130,7 @@ def may_have_cost(end: CallEnd) -> bool:
     It has not if it never reached the endpoint, or if the endpoint answered with an error. It may
     have if an answer began, or if nobody knows how far it came.
     """
-    if _sent(end) == 0 or end.end_reason in {"rejected", "upstream_unreachable"}:
+    if end.upstream_attempts == 0 or end.end_reason in {"rejected", "upstream_unreachable"}:
         return False
     if end.status is None or end.status < 400:
         return True
@@ -144,12 +144,6 @@ def total_of(end: CallEnd) -> int | None:
     if end.prompt_tokens is None or end.completion_tokens is None:
         return None
     return end.prompt_tokens + end.completion_tokens
-
-
-def _sent(end: CallEnd) -> int | None:
-    """Return how often the proxy sent a request to the endpoint, None if it does not say."""
-    sent = getattr(end, "upstream_attempts", None)
-    return sent if isinstance(sent, int) else None
 
 
 class _Tally:
@@ -195,7 +189,7 @@ class _Tally:
     def _add_end(self, end: CallEnd) -> None:
         self._counted.append(end.call_id)
         # A proxy that resends a request itself says so; that is one more request on the wire.
-        self._attempts += max(1, _sent(end) or 1)
+        self._attempts += max(1, end.upstream_attempts or 1)
         self._partial += end.usage_status in {"partial", "overflow"}
         self._latency_ms.add(end.latency_ms)
         if end.latency_ms is not None:

@@ -4,7 +4,7 @@ The field names are a contract that other tools read. New fields may be added, s
 they do not know. A field that is unknown is `None`; a zero is a measured zero.
 """
 
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, TypeGuard, get_args
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -48,7 +48,7 @@ METERED_ENDPOINTS = frozenset(get_args(Endpoint)) - {"other"}
 
 
 class Record(BaseModel):
-    """What every line of a ledger carries: its schema, its kind, and its place in the chain."""
+    """What every line of a ledger carries besides its `kind`: its schema, its place in the chain."""
 
     # Newer writers may add fields; a reader that drops them could not pass a slice on unchanged.
     # Strict: `true` is no count and "12" no number, whatever wrote them.
@@ -56,8 +56,6 @@ class Record(BaseModel):
 
     record_schema: str = Field(alias="schema")
     """Always `cab.call/1` today."""
-    kind: str
-    """`start`, `end`, `proxy_start`, `proxy_stop`, `cell_open` or `cell_seal`."""
     prev: Sha256Hex
     """`hash` of the record before, 64 zeros at the very start of a chain."""
     hash: Sha256Hex
@@ -186,6 +184,9 @@ class CallEnd(Record):
 class OtherRecord(Record):
     """A record that is no call: start and stop of a proxy, opening and sealing of a cell."""
 
+    kind: str
+    """`proxy_start`, `proxy_stop`, `cell_open`, `cell_seal`, or what a newer writer adds."""
+
 
 AnyRecord = CallStart | CallEnd | OtherRecord
 
@@ -204,10 +205,10 @@ def parse_record(line: bytes, path: str = "<record>", number: int | None = None)
         BadRecord: The line is no JSON object or a field is missing or of the wrong type.
     """
     try:
-        data = orjson.loads(line)
+        data: object = orjson.loads(line)
     except orjson.JSONDecodeError as error:
         raise BadRecord(path, number, f"no JSON: {error}") from error
-    if not isinstance(data, dict):
+    if not _is_object(data):
         raise BadRecord(path, number, "no JSON object")
     model = _MODELS.get(str(data.get("kind")), OtherRecord)
     try:
@@ -216,3 +217,7 @@ def parse_record(line: bytes, path: str = "<record>", number: int | None = None)
         first = error.errors(include_url=False)[0]
         field = ".".join(str(part) for part in first["loc"])
         raise BadRecord(path, number, first["msg"], field=field) from error
+
+
+def _is_object(value: object) -> TypeGuard[dict[str, Any]]:
+    return isinstance(value, dict)
