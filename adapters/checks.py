@@ -53,21 +53,27 @@ async def run_checks(
     """
     missing = missing_needs(task)
     if missing:
-        return CheckOutcome(passed=False, exit_code=None, reason="; ".join(missing))
+        return _not_run("; ".join(missing))
     limit_s = task.check.timeout_s if timeout_s is None else timeout_s
     with tempfile.TemporaryDirectory(prefix="cab-check-", ignore_cleanup_errors=True) as name:
         stage = Path(name)
-        await asyncio.to_thread(lay_out, task, workspace, stage)
+        try:
+            await asyncio.to_thread(_lay_out, task, workspace, stage)
+        except OSError as error:
+            return _not_run(f"the workspace cannot be laid out for the checks: {error}")
         argv = _argv(task.check, stage)
         try:
             run = await _run(argv, stage, _environment(task, stage), limit_s)
         except OSError as error:
-            reason = f"{argv[0]} cannot be started: {error.strerror}; mend check.command"
-            return CheckOutcome(passed=False, exit_code=None, reason=reason)
+            return _not_run(f"{argv[0]} cannot be started: {error.strerror}; mend check.command")
     return _judge(task.check, run, limit_s)
 
 
-def lay_out(task: Task, workspace: Path, stage: Path) -> None:
+def _not_run(reason: str) -> CheckOutcome:
+    return CheckOutcome(passed=False, exit_code=None, reason=reason)
+
+
+def _lay_out(task: Task, workspace: Path, stage: Path) -> None:
     """Put the folders of a check into `stage`: workspace, pristine, home and tmp."""
     for name in ("home", "tmp"):
         (stage / name).mkdir()
@@ -200,10 +206,9 @@ class _Pipe(asyncio.Protocol):
         self.writer = writer
         self.ended = asyncio.Event()
         self._kept = bytearray()
-        self._transport: asyncio.BaseTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
+        self.close = transport.close
 
     def data_received(self, data: bytes) -> None:
         self._kept += data
@@ -212,10 +217,6 @@ class _Pipe(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         self.ended.set()
-
-    def close(self) -> None:
-        if self._transport is not None:
-            self._transport.close()
 
     def text(self) -> str:
         return self._kept[-KEPT_BYTES:].decode(errors="replace")
