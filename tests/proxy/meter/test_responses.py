@@ -1,0 +1,105 @@
+"""Responses beyond the recorded ones."""
+
+import pytest
+
+from cab.proxy.meter import Usage
+from tests.proxy.meter.drive import event, events, outcome_of, started
+
+PATH = "/v1/responses"
+JSON = "application/json"
+
+
+@pytest.mark.parametrize(
+    ("status", "details", "finish"),
+    [
+        (b"completed", b"null", "completed"),
+        (b"incomplete", b'{"reason":"max_output_tokens"}', "max_output_tokens"),
+        (b"failed", b"null", "failed"),
+    ],
+)
+@pytest.mark.parametrize("named", [True, False])
+def test_three_events_end_a_response(
+    status: bytes, details: bytes, finish: str, named: bool
+) -> None:
+    """Completed, incomplete and failed end a stream, with or without an event name."""
+    response = (
+        b'{"status":"%s","incomplete_details":%s,"usage":{"input_tokens":3,"output_tokens":1}}'
+    )
+    data = b'{"type":"response.%s","response":%s}' % (status, response % (status, details))
+    outcome = outcome_of(PATH, event(data, b"response." + status if named else b""))
+    assert outcome.complete
+    assert outcome.finish_reason == finish
+    assert outcome.usage == Usage(3, 1, 4)
+    assert outcome.usage_status == "complete"
+
+
+def test_a_failed_response_keeps_its_error() -> None:
+    """The error inside a failed response is the call's error."""
+    data = b'{"type":"response.failed","response":{"status":"failed","error":{"code":"c","message":"m"}}}'
+    assert outcome_of(PATH, event(data)).error == ("c", "m")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"type":"error","code":"c","message":"m","param":null}',
+        b'{"type":"error","error":{"code":"c","message":"m"}}',
+        b'{"error":{"code":"c","message":"m"}}',
+    ],
+)
+def test_an_error_event_is_kept(data: bytes) -> None:
+    """Flat and nested error events give class and message, and the first one stands."""
+    other = b'{"type":"error","code":"other","message":"later"}'
+    outcome = outcome_of(PATH, events(data, other))
+    assert outcome.error == ("c", "m")
+    assert not outcome.complete
+
+
+def test_usage_before_the_end_is_partial() -> None:
+    """A stream that breaks after a usage in passing is marked."""
+    meter = started(PATH)
+    meter.feed(event(b'{"type":"response.in_progress","response":{"usage":{"input_tokens":3}}}'), 1)
+    meter.cut()
+    assert meter.outcome().usage_status == "partial"
+
+
+def test_done_is_no_end_of_a_response() -> None:
+    """`[DONE]` lets a client go, but only the dialect's own end completes a response."""
+    stream = events(b'{"type":"response.output_text.delta","delta":"x"}', b"[DONE]")
+    assert not outcome_of(PATH, stream).complete
+
+
+def test_every_delta_with_text_is_a_first_delta() -> None:
+    """Any event that ends in `.delta` counts if it brings text; a delta that is no text does not."""
+    meter = started(PATH)
+    meter.feed(event(b'{"type":"response.audio.delta","delta":""}'), 1)
+    meter.feed(event(b'{"type":"response.shell_call_output_content.delta","delta":{"a":1}}'), 2)
+    assert meter.outcome().first_delta_ns is None
+    meter.feed(event(b'{"delta":"x"}', b"response.refusal.delta"), 3)
+    assert meter.outcome().first_delta_ns == 3
+
+
+def test_calls_are_counted_in_stream_and_body() -> None:
+    """Items whose type ends in `_call` are tool calls, wherever they are told."""
+    added = b'{"type":"response.output_item.added","item":{"type":"%s","name":"n"}}'
+    end = b'{"type":"response.completed","response":{"status":"completed","output":[]}}'
+    stream = events(
+        added % b"custom_tool_call", added % b"web_search_call", added % b"message", end
+    )
+    assert outcome_of(PATH, stream).tool_calls == 2
+    body = b'{"status":"completed","output":[{"type":"custom_tool_call","name":"n","input":"i"},7]}'
+    outcome = outcome_of(PATH, body, JSON)
+    assert outcome.tool_calls == 1
+    assert outcome.completion_texts == ["n", "i"]
+
+
+def test_a_background_response_says_that_its_usage_comes_later() -> None:
+    """A queued response has no usage, and the reason is told."""
+    outcome = outcome_of(PATH, b'{"id":"r","status":"queued","usage":null}', JSON)
+    assert outcome.usage is None
+    assert outcome.unmetered == "background response: only later polls would tell its usage"
+
+
+def test_a_refused_request_has_an_error() -> None:
+    """An error body is understood, whatever its shape."""
+    assert outcome_of(PATH, b'{"detail":"no"}', JSON).error == ("error", "no")
