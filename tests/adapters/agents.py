@@ -1,0 +1,148 @@
+"""Agents that misbehave on purpose, as adapters: given by dotted path, as anybody's own would be."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from cab.adapters.base import AgentFacts, Launch, Output, Run
+from cab.adapters.errors import BadSelfReport
+from cab.scoring.cell import SelfReport
+
+STUBBORN = """
+import os, signal, subprocess, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+child = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
+pids = [os.getpid()]
+pids.append(subprocess.Popen([sys.executable, "-c", child]).pid)
+pids.append(subprocess.Popen([sys.executable, "-c", child], start_new_session=True).pid)
+scrubbed = {"PATH": os.environ["PATH"]}
+pids.append(subprocess.Popen([sys.executable, "-c", child], start_new_session=True, env=scrubbed).pid)
+if os.fork() == 0:  # a daemon: its parent has gone, its session is its own
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    pids[0] = os.getpid()
+    with open(sys.argv[1], "w") as ready:
+        ready.write(" ".join(map(str, pids)))
+    time.sleep(600)
+time.sleep(600)
+"""
+
+DAEMON = """
+import os, subprocess, sys
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+"""
+
+NOSY = """
+import json, os, sys
+from pathlib import Path
+everything = dict(os.environ)
+key = everything["AGENT_KEY"]
+Path("environment.json").write_text(json.dumps(everything))
+Path("source.txt").write_text("the key is " + key)
+print("on stdout", key)
+print("on stderr", key, file=sys.stderr)
+"""
+
+
+def script(code: str, *arguments: str) -> tuple[str, ...]:
+    """Return the command line of a Python program."""
+    return (sys.executable, "-I", "-c", code, *arguments)
+
+
+def alive(pid: int) -> bool:
+    """Tell whether a process runs; one that only waits to be asked for its exit code does not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state not in "ZX"
+
+
+class _Agent:
+    name = "agent"
+    code = ""
+    wants_git = False
+
+    @property
+    def facts(self) -> AgentFacts:
+        return AgentFacts(self.name, "1", ("chat.completions",), wants_git=self.wants_git)
+
+    def launch(self, run: Run) -> Launch:
+        return Launch(script(self.code), {"AGENT_KEY": run.key, "AGENT_URL": run.base_url})
+
+    def self_report(self, output: Output) -> SelfReport | None:
+        del output
+        return None
+
+
+class Nosy(_Agent):
+    """Writes down and prints all it can see."""
+
+    name = "nosy"
+    code = NOSY
+    wants_git = True
+
+
+class Hanging(_Agent):
+    """Never ends."""
+
+    name = "hanging"
+    code = "import time; print('hanging', flush=True); time.sleep(600)"
+
+
+class Waiting(_Agent):
+    """Tells a pipe that it runs, and waits; without a pipe it ends at once."""
+
+    name = "waiting"
+    code = (
+        "import os, sys, time\n"
+        "if sys.argv[1]:\n"
+        "    with open(sys.argv[1], 'w') as ready:\n"
+        "        ready.write(str(os.getpid()))\n"
+        "    time.sleep(600)\n"
+    )
+
+    def launch(self, run: Run) -> Launch:
+        del run
+        return Launch(script(self.code, os.environ.get("TEST_READY", "")))
+
+
+class Failing(_Agent):
+    """Says something that cannot be read, and fails."""
+
+    name = "failing"
+    code = "import sys; print('tokens: many'); sys.exit(3)"
+
+    def self_report(self, output: Output) -> SelfReport | None:
+        raise BadSelfReport(f"cannot be read: {output.stdout!r}")
+
+
+class Missing(_Agent):
+    """A program that is not there."""
+
+    name = "missing"
+
+    def launch(self, run: Run) -> Launch:
+        return Launch(("/nonexistent/agent", run.prompt))
+
+
+class Ticket(_Agent):
+    """Answers the ambiguous ticket without any model call."""
+
+    name = "ticket"
+    code = "from pathlib import Path; Path('CLARIFY.md').write_text('Which of the two?')"
+
+
+class Incomplete:
+    """Is no adapter."""
+
+    facts = json
+
+
+class Broken:
+    """Cannot even be made."""
+
+    def __init__(self) -> None:
+        raise RuntimeError("boom")

@@ -1,0 +1,91 @@
+"""`cab run-cell`."""
+
+import argparse
+from pathlib import Path
+
+import orjson
+import pytest
+
+from cab.adapters.account import Comparison, Served
+from cab.adapters.cli import main
+from cab.adapters.commands.run_cell import add, exit_code, spec_of
+
+TASK = "polyglot/python-error-handling"
+ARGUMENTS = ["run-cell", "--tui", "scripted", "--task", TASK]
+
+
+def test_table(capsys: pytest.CaptureFixture[str]) -> None:
+    """It prints the table, where the bundle is, and how the two accounts compare."""
+    assert main([*ARGUMENTS, "--upstream", "demo"]) == 0
+
+    lines = capsys.readouterr().out.rstrip().split("\n")
+    assert lines[0].rstrip() == f"local/scripted/demo/{TASK}"
+    assert lines[-2] == f"bundle: runs/local/scripted/demo/{TASK}"
+    assert lines[-1].startswith("the model server served 3 calls, ")
+    assert lines[-1].endswith(": equal")
+
+
+def test_json(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    """With --json it prints one object on one line, and nothing else."""
+    assert main([*ARGUMENTS, "--upstream", "demo", "--json"]) == 0
+
+    out = capsysbinary.readouterr().out
+    result = orjson.loads(out)
+    assert out.count(b"\n") == 1
+    assert result["account"]["served"] == result["account"]["ledger"]
+    assert result["tokens"]["prompt_tokens"] == result["account"]["served"]["prompt_tokens"]
+    assert Path(result["bundle"]).is_dir()
+
+
+def test_no_account(demo_url: str, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    """Any other endpoint gives no account: nothing is compared."""
+    endpoint = ["--upstream", demo_url, "--model", "m"]
+
+    assert main([*ARGUMENTS, *endpoint]) == 0
+    table = capsysbinary.readouterr().out
+    assert main([*ARGUMENTS, *endpoint, "--run", "2", "--json"]) == 0
+    result = orjson.loads(capsysbinary.readouterr().out)
+
+    assert table.rstrip().endswith(f"bundle: runs/local/scripted/m/{TASK}".encode())
+    assert result["account"] is None
+    assert result["tokens"]["model_calls"] == 3
+
+
+@pytest.mark.parametrize(
+    ("ledger", "code"), [(Served(3, 20, 10), 0), (Served(3, 20, 11), 1), (Served(3, None, 10), 1)]
+)
+def test_exit_code(ledger: Served, code: int) -> None:
+    """A ledger that is not the model server's account is exit code 1."""
+    assert exit_code(Comparison(Served(3, 20, 10), ledger)) == code
+    assert exit_code(None) == 0
+
+
+def test_all_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every option and variable ends up in the cell's spec."""
+    monkeypatch.setenv("CAB_ENDPOINT", "http://not-this-one")
+    monkeypatch.setenv("CAB_KEY", "real")
+    monkeypatch.setenv("CAB_SIGNING_KEY", "signing")
+    parser = argparse.ArgumentParser()
+    add(parser.add_subparsers())
+    options = (
+        "--model m --upstream http://h --ledger led --runs out --sweep s --run 2 "
+        "--timeout-s 5 --force --keep-workspace"
+    )
+
+    spec = spec_of(parser.parse_args([*ARGUMENTS, *options.split()]))
+
+    assert (spec.tui, spec.task, spec.model) == ("scripted", TASK, "m")
+    assert (spec.upstream, spec.upstream_key, spec.signing_key) == ("http://h", "real", "signing")
+    assert (spec.ledger, spec.runs) == (Path("led"), Path("out"))
+    assert (spec.sweep, spec.run, spec.timeout_s) == ("s", 2, 5)
+    assert (spec.force, spec.keep_workspace, spec.proxy) == (True, True, None)
+
+
+def test_empty_variables(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A variable that is set to nothing is not set."""
+    monkeypatch.setenv("CAB_ENDPOINT", "")
+
+    assert main([*ARGUMENTS, "--model", "m"]) == 2
+    assert "set CAB_ENDPOINT" in capsys.readouterr().err

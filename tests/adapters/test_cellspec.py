@@ -1,0 +1,111 @@
+"""What a cell comes to once every name is looked up."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cab.adapters.cellspec import CellSpec, plan_cell
+from cab.adapters.errors import AdapterError, AgentNotInstalled, BundleExists, UnknownAdapter
+from cab.adapters.tasks import UnknownTask
+from cab.scoring.errors import BadCellId
+
+TASK = "polyglot/python-error-handling"
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> CellSpec:
+    return CellSpec(tui="scripted", model="a/b", task=TASK, upstream="demo", runs=tmp_path)
+
+
+def test_plan(spec: CellSpec, tmp_path: Path) -> None:
+    """A plan has the cell's id, its folder, and a ledger inside it; nothing is written."""
+    plan = plan_cell(replace(spec, run=2))
+
+    assert str(plan.cell) == f"local/scripted/a/b/{TASK}#run2"
+    assert plan.bundle == tmp_path / str(plan.cell)
+    assert plan.ledger == plan.bundle / "ledger"
+    assert plan.name == "scripted"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_given_ledger(spec: CellSpec, tmp_path: Path) -> None:
+    """A ledger that is named is used instead."""
+    assert plan_cell(replace(spec, ledger=tmp_path / "one")).ledger == tmp_path / "one"
+
+
+def test_dotted_adapter(spec: CellSpec) -> None:
+    """The cell is named for the agent, not for the path of its adapter."""
+    assert plan_cell(replace(spec, tui="tests.adapters.agents:Nosy")).cell.tui == "nosy"
+
+
+def test_key_outlives_run(spec: CellSpec) -> None:
+    """The cell's key is good for longer than the run."""
+    assert spec.key_ttl_s > spec.timeout_s
+
+
+def test_secrets_are_not_shown(spec: CellSpec) -> None:
+    """Neither key shows where a spec is printed."""
+    text = repr(replace(spec, upstream_key="sk-canary", signing_key="canary-too"))
+
+    assert "canary" not in text
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "said"),
+    [
+        ({"tui": "adier"}, UnknownAdapter, "did you mean 'aider'?"),
+        ({"task": "polyglot/python-eror-handling"}, UnknownTask, "did you mean"),
+        ({"upstream": None}, AdapterError, "set CAB_ENDPOINT"),
+        ({"proxy": "http://x"}, AdapterError, "--upstream is the proxy's own affair"),
+        (
+            {"proxy": "http://x", "upstream": None, "ledger": Path("l")},
+            AdapterError,
+            "--ledger is the proxy's own affair",
+        ),
+        ({"timeout_s": 0}, AdapterError, "--timeout-s 0 is not above 0"),
+        ({"timeout_s": float("nan")}, AdapterError, "--timeout-s nan is not above 0"),
+        ({"model": "../../etc"}, BadCellId, "would leave the folder"),
+        ({"model": ""}, BadCellId, "empty"),
+        ({"sweep": "a/b"}, BadCellId, "slash"),
+        ({"run": 0}, BadCellId, "counted from 1"),
+        ({"ledger": Path("/proc/version")}, AdapterError, "cannot be used"),
+    ],
+)
+def test_refused(
+    spec: CellSpec, change: dict[str, object], error: type[Exception], said: str
+) -> None:
+    """What cannot be run is refused in one line that names it and the mend."""
+    with pytest.raises(error) as caught:
+        plan_cell(replace(spec, **change))  # type: ignore[arg-type]
+
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_not_installed(spec: CellSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An agent that is not installed is refused with the command that installs it."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+
+    with pytest.raises(AgentNotInstalled, match="run: cab adapters install aider") as caught:
+        plan_cell(replace(spec, tui="aider"))
+    assert caught.value.command == "cab adapters install aider"
+
+
+def test_missing_program(spec: CellSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task whose compiler is missing is refused before anything runs."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    with pytest.raises(AdapterError, match="needs cargo, which is not on PATH"):
+        plan_cell(replace(spec, task="polyglot/rust-error-handling"))
+
+
+def test_there_already(spec: CellSpec) -> None:
+    """A cell that is there already is refused, unless it is to be replaced."""
+    bundle = plan_cell(spec).bundle
+    bundle.mkdir(parents=True)
+    (bundle / "cell.json").write_text("{}")
+
+    with pytest.raises(BundleExists):
+        plan_cell(spec)
+    assert plan_cell(replace(spec, force=True)).bundle == bundle

@@ -1,0 +1,30 @@
+"""The line that shows that a job is going on."""
+
+import io
+import os
+import pty
+
+from cab.adapters.progress import progress
+
+
+def test_quiet_in_a_pipe() -> None:
+    """Where there is no terminal, nothing is written."""
+    stream = io.StringIO()
+
+    with progress("working", stream):
+        pass
+
+    assert stream.getvalue() == ""
+
+
+def test_on_a_terminal() -> None:
+    """On a terminal the text and the seconds show, and the line is cleared at the end."""
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs, "w") as stream:
+        with progress("working", stream):
+            shown = os.read(ours, 100)
+        rest = os.read(ours, 100)
+    os.close(ours)
+
+    assert shown == b"\r\x1b[Kworking ... 0 s"
+    assert rest.endswith(b"\r\x1b[K")

@@ -1,0 +1,52 @@
+"""Where adapters are found."""
+
+import pytest
+
+from cab.adapters.base import Adapter
+from cab.adapters.errors import UnknownAdapter
+from cab.adapters.registry import ADAPTERS, load_adapter
+
+
+@pytest.mark.parametrize("name", sorted(ADAPTERS))
+def test_short_names(name: str) -> None:
+    """Each short name leads to an adapter that goes by that name."""
+    adapter = load_adapter(name)
+
+    assert isinstance(adapter, Adapter)
+    assert adapter.facts.name == name
+
+
+def test_dotted_path() -> None:
+    """An adapter of somebody's own is found by its dotted path."""
+    assert load_adapter("tests.adapters.agents:Nosy").facts.name == "nosy"
+
+
+def test_close_match() -> None:
+    """A typing error is answered with the name that was probably meant."""
+    with pytest.raises(UnknownAdapter, match=r"did you mean 'aider'\?") as caught:
+        load_adapter("adier")
+
+    assert caught.value.near == "aider"
+    assert caught.value.name == "adier"
+    assert set(caught.value.known) == set(ADAPTERS)
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("zzz", "known agents: aider, scripted"),
+        ("nowhere:Agent", "ModuleNotFoundError"),
+        ("tests.adapters.agents:Nobody", "AttributeError"),
+        ("tests.adapters.agents:Broken", "RuntimeError: boom"),
+        ("tests.adapters.agents:Incomplete", "it lacks facts, launch or self_report"),
+        (":Agent", "known agents"),
+        ("module:", "known agents"),
+    ],
+)
+def test_unknown(name: str, why: str) -> None:
+    """A path that leads to no adapter says why, in one line."""
+    with pytest.raises(UnknownAdapter) as caught:
+        load_adapter(name)
+
+    assert why in str(caught.value)
+    assert "\n" not in str(caught.value)

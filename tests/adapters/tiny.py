@@ -1,0 +1,65 @@
+"""A tiny agent that can be installed: a wheel written by hand, in a folder that is the index."""
+
+import base64
+import hashlib
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from cab.adapters.base import AgentFacts, Launch, Output, PyPIInstall, Run
+
+HERE = sys.version_info[:2]
+FACTS = AgentFacts(
+    name="tiny",
+    version="1.2.3",
+    dialects=("chat.completions",),
+    install=PyPIInstall("cab-tiny-agent", "tiny", HERE, (HERE[0], HERE[1] + 1)),
+)
+
+
+class Tiny:
+    """Its adapter."""
+
+    facts = FACTS
+
+    def launch(self, run: Run) -> Launch:
+        return Launch((str(run.executable),))
+
+    def self_report(self, output: Output) -> None:
+        del output
+
+
+def write_wheel(folder: Path, version: str = "1.2.3") -> None:
+    """Write a wheel by hand: one module and one console script."""
+    info = f"cab_tiny_agent-{version}.dist-info"
+    files = {
+        "cab_tiny_agent.py": "def main():\n    print('tiny', 42)\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: cab-tiny-agent\nVersion: {version}\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/entry_points.txt": "[console_scripts]\ntiny = cab_tiny_agent:main\n",
+    }
+    lines = [f"{name},sha256={_digest(text)},{len(text)}" for name, text in files.items()]
+    files[f"{info}/RECORD"] = "\n".join([*lines, f"{info}/RECORD,,"])
+    with zipfile.ZipFile(folder / f"cab_tiny_agent-{version}-py3-none-any.whl", "w") as wheel:
+        for name, text in files.items():
+            wheel.writestr(name, text)
+
+
+def _digest(text: str) -> str:
+    raw = hashlib.sha256(text.encode()).digest()
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def serve(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make a folder the only index of pip and uv, and keep what they install inside `folder`."""
+    index = folder / "index"
+    index.mkdir()
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("UV_OFFLINE", "1")
+    monkeypatch.setenv("UV_CACHE_DIR", str(folder / "cache"))
+    for prefix in ("PIP", "UV"):
+        monkeypatch.setenv(f"{prefix}_FIND_LINKS", str(index))
+    monkeypatch.setenv("XDG_DATA_HOME", str(folder / "data"))
+    return index
