@@ -71,12 +71,11 @@ def claimed(bundle: Path, force: bool) -> Generator[None]:
         AdapterError: The folder cannot be written.
     """
     with _marker(bundle, force) as marker:
-        try:
-            fcntl.flock(marker, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise BundleExists(f"{bundle} is being written by another run; wait for it") from error
-        if os.fstat(marker.fileno()).st_nlink == 0:
-            raise BundleExists(f"{bundle} was finished by another run just now")
+        _lock(marker, bundle)
+        if (bundle / CELL_FILE).exists() and not force:
+            # Written last, so the cell is whole: only the marker was left, or another run was faster.
+            (bundle / MARKER).unlink()
+            require_free(bundle, force)
         _empty(bundle)
         yield
         (bundle / MARKER).unlink()
@@ -91,6 +90,16 @@ def _marker(bundle: Path, force: bool) -> IO[str]:
         raise AdapterError(
             f"{bundle} cannot be written: {error.strerror}; give another folder with --runs"
         ) from error
+
+
+def _lock(marker: IO[str], bundle: Path) -> None:
+    try:
+        fcntl.flock(marker, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise BundleExists(f"{bundle} is being written by another run; wait for it") from error
+    # Between our opening and our locking, its holder may have taken the marker away.
+    if os.fstat(marker.fileno()).st_nlink == 0:
+        raise BundleExists(f"{bundle} was finished by another run just now")
 
 
 def _empty(bundle: Path) -> None:

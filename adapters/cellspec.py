@@ -113,5 +113,9 @@ def _check_options(spec: CellSpec) -> None:
         )
     if not spec.timeout_s > 0:
         raise AdapterError(f"--timeout-s {spec.timeout_s:g} is not above 0")
-    if spec.ledger is not None and spec.ledger.exists() and not os.access(spec.ledger, os.W_OK):
-        raise AdapterError(f"ledger {spec.ledger} cannot be written; give another with --ledger")
+    if spec.ledger is not None and spec.ledger.exists() and not _is_writable(spec.ledger):
+        raise AdapterError(f"ledger {spec.ledger} cannot be used; give another with --ledger")
+
+
+def _is_writable(folder: Path) -> bool:
+    return folder.is_dir() and os.access(folder, os.W_OK)

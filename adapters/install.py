@@ -47,11 +47,11 @@ def find_installed(facts: AgentFacts) -> Installed | None:
         return Installed(Path(sys.executable), facts.version)
     folder = _folder(facts)
     try:
-        stamp = orjson.loads((folder / STAMP).read_bytes())
-    except (OSError, orjson.JSONDecodeError):
+        version = str(orjson.loads((folder / STAMP).read_bytes())["version"])
+    except (OSError, ValueError, LookupError, TypeError):
         return None
     executable = folder / "bin" / facts.install.executable
-    return Installed(executable, str(stamp["version"])) if executable.is_file() else None
+    return Installed(executable, version) if executable.is_file() else None
 
 
 def require_installed(facts: AgentFacts) -> Installed:

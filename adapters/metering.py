@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import os
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -202,7 +203,8 @@ async def check_reachable(upstream: str) -> None:
         async with asyncio.timeout(_CONNECT_LIMIT_S):
             _, writer = await asyncio.open_connection(parts.hostname, port)
     except OSError as error:
-        reason = error.strerror or str(error) or "no answer in time"
+        code = error.errno or 0  # names that cannot be resolved have negative codes of their own
+        reason = os.strerror(code) if code > 0 else error.strerror or "no answer in time"
         raise AdapterError(
             f"upstream {upstream} cannot be reached ({reason}); mend CAB_ENDPOINT or --upstream"
         ) from error

@@ -8,18 +8,21 @@ import asyncio
 import os
 import signal
 import time
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from cab.adapters.errors import RunFailed
 
+KILL_S = 10.0
+"""How long a process may take to die of SIGKILL; one that waits for a disk takes a while."""
+
 RUN_MARK = "CAB_RUN_MARK"
 """Environment variable that every process of a run inherits."""
 
 _PROC = Path("/proc")
 _POLL_S = 0.02
-_KILL_S = 10.0
 
 
 class Process(NamedTuple):
@@ -29,29 +32,50 @@ class Process(NamedTuple):
     parent: int
     group: int
     session: int
+    started: int
+    """Clock ticks since boot: with `pid` it names a process for good, as ids are used again."""
     mark: str | None
 
 
-def run_processes(leader: int, mark: str) -> set[int]:
-    """Return the ids of all living processes of a run.
+class Known(NamedTuple):
+    """A process that was seen to belong to a run."""
+
+    pid: int
+    started: int
+
+
+def run_processes(
+    leader: int, mark: str, known: Collection[Known] = frozenset()
+) -> frozenset[Known]:
+    """Return all living processes of a run.
 
     Args:
         leader: Process that was started, leader of its group and session.
         mark: Value of `RUN_MARK` in its environment.
+        known: Processes that belonged to it when it was looked at before: one whose parent has
+            died can no longer be told by its descent.
     """
     listed = _list_processes()
     found = {
-        each.pid for each in listed if leader in (each.group, each.session) or each.mark == mark
+        each.pid
+        for each in listed
+        if leader in (each.group, each.session)
+        or each.mark == mark
+        or Known(each.pid, each.started) in known
     }
-    while True:
-        more = {each.pid for each in listed if each.parent in found} - found
-        if not more:
-            return found
+    while more := {each.pid for each in listed if each.parent in found} - found:
         found |= more
+    return frozenset(Known(each.pid, each.started) for each in listed if each.pid in found)
 
 
-async def end_processes(leader: int, mark: str, grace_s: float) -> int:
+async def end_processes(leader: int, mark: str, grace_s: float, kill_s: float = KILL_S) -> int:
     """End all processes of a run: SIGTERM, then SIGKILL once the grace time is over.
+
+    Args:
+        leader: Process that was started, leader of its group and session.
+        mark: Value of `RUN_MARK` in its environment.
+        grace_s: Seconds between the two.
+        kill_s: Seconds after which SIGKILL has failed.
 
     Returns:
         How many there were when it began.
@@ -59,32 +83,24 @@ async def end_processes(leader: int, mark: str, grace_s: float) -> int:
     Raises:
         RunFailed: Some did not end.
     """
-    first = run_processes(leader, mark)
-    _signal(first, signal.SIGTERM)
-    if not await _gone(leader, mark, grace_s):
-        deadline = time.monotonic() + _KILL_S
-        # A process may fork while it is looked for, so this goes on until none is left.
-        while alive := run_processes(leader, mark):
-            if time.monotonic() > deadline:
-                raise RunFailed(f"processes {sorted(alive)} of the agent cannot be ended")
+    first = known = alive = run_processes(leader, mark)
+    _signal(alive, signal.SIGTERM)
+    kill_from = time.monotonic() + grace_s
+    while alive:
+        if time.monotonic() > kill_from + kill_s:
+            raise RunFailed(f"processes {sorted(each.pid for each in alive)} cannot be ended")
+        if time.monotonic() > kill_from:
             _signal(alive, signal.SIGKILL)
-            await asyncio.sleep(_POLL_S)
+        await asyncio.sleep(_POLL_S)
+        alive = run_processes(leader, mark, known)
+        known |= alive
     return len(first)
 
 
-async def _gone(leader: int, mark: str, limit_s: float) -> bool:
-    deadline = time.monotonic() + limit_s
-    while run_processes(leader, mark):
-        if time.monotonic() > deadline:
-            return False
-        await asyncio.sleep(_POLL_S)
-    return True
-
-
-def _signal(pids: set[int], number: signal.Signals) -> None:
-    for pid in pids:
+def _signal(processes: Collection[Known], number: signal.Signals) -> None:
+    for each in processes:
         with suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, number)
+            os.kill(each.pid, number)
 
 
 def _list_processes() -> list[Process]:
@@ -101,7 +117,8 @@ def _look(pid: int) -> Process | None:
         return None
     if fields[0] in {b"Z", b"X"}:
         return None
-    return Process(pid, int(fields[1]), int(fields[2]), int(fields[3]), _mark_of(pid))
+    parent, group, session, started = (int(fields[index]) for index in (1, 2, 3, 19))
+    return Process(pid, parent, group, session, started, _mark_of(pid))
 
 
 def _mark_of(pid: int) -> str | None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import importlib.metadata
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -54,10 +54,17 @@ async def run_cell(spec: CellSpec) -> Path:
     plan = plan_cell(spec)
     if spec.proxy is None:
         await check_reachable(spec.upstream or "")
-    with claimed(plan.bundle, spec.force):
-        async with _meter(plan) as meter:
-            mask = Masker((spec.upstream_key, spec.signing_key, meter.key))
-            await _Cell(plan, meter, BundleWriter(plan.bundle, mask), mask).run()
+    async with AsyncExitStack() as stack:
+        # A proxy that refuses the cell does so before an earlier run of it is removed; only a
+        # ledger that lies in the bundle has to come after.
+        own_ledger = spec.proxy is None and spec.ledger is None
+        if own_ledger:
+            stack.enter_context(claimed(plan.bundle, spec.force))
+        meter = await stack.enter_async_context(_meter(plan))
+        if not own_ledger:
+            stack.enter_context(claimed(plan.bundle, spec.force))
+        mask = Masker((spec.upstream_key, spec.signing_key, meter.key))
+        await _Cell(plan, meter, BundleWriter(plan.bundle, mask), mask).run()
     return plan.bundle
 
 

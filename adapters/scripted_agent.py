@@ -182,12 +182,12 @@ def work(model: Model, root: Path, prompt: str) -> str:
     raise AgentError(f"still not done after {MAX_TURNS} turns")
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run the agent in the current folder; return its exit code."""
     parser = argparse.ArgumentParser(description="A tiny coding agent.")
     parser.add_argument("prompt")
     parser.add_argument("--stream", action="store_true", help="ask for streamed answers")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     try:
         base_url, key = os.environ["OPENAI_BASE_URL"], os.environ["OPENAI_API_KEY"]
         model = Model(base_url, key, os.environ["OPENAI_MODEL"], args.stream)

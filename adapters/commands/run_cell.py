@@ -90,7 +90,12 @@ def run(args: argparse.Namespace) -> int:
         bundle = _run_to_end(spec)
     result = _Result(bundle, score_one(bundle), compare_account(bundle))
     _print_json(result) if args.json else _print_table(result)
-    return 1 if result.account is not None and not result.account.equal else 0
+    return exit_code(result.account)
+
+
+def exit_code(account: Comparison | None) -> int:
+    """Return 1 if the model server gave an account and the ledger is not equal to it."""
+    return 0 if account is None or account.equal else 1
 
 
 def spec_of(args: argparse.Namespace) -> CellSpec:
