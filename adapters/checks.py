@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from cab.adapters.tasks import Check, Task, copy_file, copy_workspace, missing_needs
+from cab.adapters.tasks import COMPILED, Check, Task, copy_file, copy_workspace, missing_needs
 from cab.scoring.globs import matches
 from cab.scoring.outcome import CheckOutcome
 
@@ -83,16 +83,20 @@ def _lay_out(task: Task, workspace: Path, stage: Path) -> None:
     for path in _left_by_agent(workspace):
         if not matches(path, [*task.protected_files, *task.scratch_files]):
             _place(workspace / path, copy, path)
-    for path in _files(task.workspace):
+    for path in _files_of_task(task.workspace):
         if matches(path, task.protected_files):
             _place(task.workspace / path, copy, path)
-    for path in _files(task.checks):
+    for path in _files_of_task(task.checks):
         _place(task.checks / path, copy, path)
 
 
 def _left_by_agent(root: Path) -> Iterator[str]:
     """Yield the files of a workspace; not its version control, which no check looks at."""
     return (path for path in _files(root) if ".git" not in path.split("/"))
+
+
+def _files_of_task(root: Path) -> Iterator[str]:
+    return (path for path in _files(root) if COMPILED not in path.split("/"))
 
 
 def _files(root: Path) -> Iterator[str]:

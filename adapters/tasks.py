@@ -24,6 +24,8 @@ from cab.scoring.task import TaskFacts
 
 TASK_FILE = "task.toml"
 """The file that makes a folder a task."""
+COMPILED = "__pycache__"
+"""What pip makes beside the Python files of an installed task; no part of it."""
 
 
 class UnknownTask(AdapterError):
@@ -233,7 +235,12 @@ def copy_workspace(task: Task, dest: Path) -> None:
     if any(dest.iterdir()):
         raise FileExistsError(f"{dest} is not empty; give a new folder")
     shutil.copytree(
-        task.workspace, dest, symlinks=True, copy_function=copy_file, dirs_exist_ok=True
+        task.workspace,
+        dest,
+        symlinks=True,
+        ignore=shutil.ignore_patterns(COMPILED),
+        copy_function=copy_file,
+        dirs_exist_ok=True,
     )
     for folder in (dest, *(path for path in dest.rglob("*") if path.is_dir())):
         if not folder.is_symlink():

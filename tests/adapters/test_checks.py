@@ -10,7 +10,7 @@ import pytest
 
 from cab.adapters import checks
 from cab.adapters.checks import TAIL_CHARS, run_checks
-from cab.adapters.tasks import Check, Need, Task, copy_workspace, list_tasks, load_task
+from cab.adapters.tasks import COMPILED, Check, Need, Task, copy_workspace, list_tasks, load_task
 from cab.adapters.trees import walk_tree
 from cab.scoring.axes.refusal import judge_refusal
 from cab.scoring.manifest import diff_trees
@@ -27,7 +27,8 @@ def give(task: Task, folder: Path, *, solved: bool = False) -> Path:
     """Make the workspace that an agent leaves behind, solved or untouched."""
     copy_workspace(task, folder)
     if solved:
-        shutil.copytree(task.solution, folder, dirs_exist_ok=True)
+        ignored = shutil.ignore_patterns(COMPILED)
+        shutil.copytree(task.solution, folder, dirs_exist_ok=True, ignore=ignored)
     return folder
 
 
@@ -231,6 +232,15 @@ async def test_protected_files_are_put_back(work: Path, tmp_path: Path) -> None:
         protected_files=["conf/**"],
     )
     write(work, {"conf/kept.txt": "bent", "conf/new.txt": "x", "free.txt": "by the agent"})
+    assert (await run_checks(task, work)).passed
+
+
+async def test_what_pip_compiled_is_no_check(work: Path, tmp_path: Path) -> None:
+    """Byte code that an install made beside a task's checks is not laid over the workspace."""
+    task = scripted(
+        tmp_path / "task", "import os\nassert os.listdir() == ['check.py'], os.listdir()\n"
+    )
+    write(task.checks, {"__pycache__/check.cpython-311.pyc": ""})
     assert (await run_checks(task, work)).passed
 
 

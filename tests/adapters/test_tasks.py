@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from cab.adapters.tasks import (
+    COMPILED,
     BadTask,
     Task,
     UnknownTask,
@@ -48,7 +49,9 @@ def make(folder: Path, text: str = MINIMAL) -> str:
 
 
 def files_of(root: Path) -> set[str]:
-    return {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
+    """The files of a task's folder; pip compiles those of an installed one, which are no part."""
+    files = (path for path in root.rglob("*") if path.is_file() and COMPILED not in path.parts)
+    return {path.relative_to(root).as_posix() for path in files}
 
 
 def test_the_bundled_tasks() -> None:
@@ -130,6 +133,17 @@ def test_an_agent_gets_the_workspace_and_nothing_else(task: Task, tmp_path: Path
     assert files_of(tmp_path / "work") == files_of(task.workspace)
     for path in files_of(task.workspace):
         assert (tmp_path / "work" / path).read_bytes() == (task.workspace / path).read_bytes()
+
+
+def test_what_pip_compiled_is_not_given_away(tmp_path: Path) -> None:
+    """Byte code that an install made beside a task's Python files does not reach the agent."""
+    task = load_task(make(tmp_path / "task"))
+    (task.workspace / "pkg" / COMPILED).mkdir(parents=True)
+    (task.workspace / "pkg" / COMPILED / "mod.cpython-311.pyc").touch()
+    (task.workspace / "pkg" / "mod.py").touch()
+    copy_workspace(task, tmp_path / "work")
+    paths = (path.relative_to(tmp_path / "work") for path in (tmp_path / "work").rglob("*"))
+    assert sorted(map(str, paths)) == ["pkg", "pkg/mod.py"]
 
 
 def test_copies_are_writable_whatever_the_origin(tmp_path: Path) -> None:

@@ -48,11 +48,7 @@ def play_of(task: Task) -> Play:
 
 
 def is_solved(task: Task, work: Path) -> bool:
-    solution = (path for path in task.solution.rglob("*") if path.is_file())
-    return all(
-        (work / path.relative_to(task.solution)).read_bytes() == path.read_bytes()
-        for path in solution
-    )
+    return all((work / e.path).read_text() == e.after for e in play_of(task).files)
 
 
 def test_an_agent_with_a_shell_solves_the_task(task: Task, work: Path) -> None:
