@@ -3,7 +3,7 @@
 import asyncio
 import importlib.metadata
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from cab.proxy.exchange import Parts
 from cab.proxy.identity import Identifier
 from cab.proxy.ledger import Ledger
 from cab.proxy.server import Server
-from cab.proxy.upstream import Upstream
+from cab.proxy.upstream import Upstreams
 
 _HEAD_BYTES = 1 << 16
 """Longest request line or header field; aiohttp's 8 KiB is short for keys and tracing headers."""
@@ -59,6 +59,7 @@ async def running_proxy(
     settings: Settings,
     *,
     upstream_key: str | None = None,
+    route_keys: Mapping[str, str] | None = None,
     signing_key: str | None = None,
     clock: Clock | None = None,
 ) -> AsyncIterator[Proxy]:
@@ -67,6 +68,7 @@ async def running_proxy(
     Args:
         settings: What to run.
         upstream_key: The endpoint's key; None passes the clients' own keys on.
+        route_keys: Names of environment variables to keys, for the endpoints of `routes`.
         signing_key: Secret that cell keys are signed with; None keeps one beside the ledger.
         clock: Time; an argument so that tests can hand in theirs.
 
@@ -82,11 +84,11 @@ async def running_proxy(
         ledger = Ledger(settings.ledger)
         stack.push_async_callback(_close, ledger, clock)
         signing = await _signing_key(signing_key, settings.ledger)
-        upstream = Upstream(upstream_url, upstream_key, settings)
-        stack.push_async_callback(upstream.close)
+        upstreams = Upstreams(settings, upstream_url, upstream_key, route_keys or {})
+        stack.push_async_callback(upstreams.close)
         counter = Counter(settings.encodings, settings.count_max_bytes, settings.count_max_s)
         stack.callback(counter.close)
-        parts = Parts(settings, clock, ledger, upstream, counter)
+        parts = Parts(settings, clock, ledger, upstreams, counter)
         server, host, port = await stack.enter_async_context(_serving(parts, signing))
         url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         await ledger.append(
@@ -94,7 +96,7 @@ async def running_proxy(
                 "kind": "proxy_start",
                 "at": rfc3339(clock.wall_ns()),
                 "url": url,
-                "upstream": upstream.base.authority,
+                "upstream": upstreams.default.base.authority,
                 "cab_version": importlib.metadata.version("coding-agent-bench"),
                 "pid": os.getpid(),
             }

@@ -102,6 +102,7 @@ async def _serve(settings: Settings) -> None:
     async with running_proxy(
         settings,
         upstream_key=os.environ.get(settings.upstream_key_env) or None,
+        route_keys=os.environ,
         signing_key=os.environ.get("CAB_SIGNING_KEY") or None,
     ) as proxy:
         print(banner(proxy, settings), flush=True)  # noqa: T201 - what a person pastes

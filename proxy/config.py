@@ -18,6 +18,36 @@ Seconds = Annotated[float, Field(gt=0)]
 Bytes = Annotated[int, Field(ge=1)]
 
 
+class Route(BaseModel):
+    """An endpoint for some models, with what it wants of a request."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    models: Annotated[list[str], Field(min_length=1)]
+    """Patterns of model names (`gpt-*`); the first route with one that fits is taken."""
+    upstream: str
+    """Base URL, as the setting of that name."""
+    key_env: str = "CAB_KEY"
+    """Name of the environment variable that holds its key."""
+    key_header: str | None = None
+    """Header that takes the key; None takes the one that the client used."""
+    headers: dict[str, str] = Field(default_factory=dict[str, str])
+    """Headers put into every request."""
+    path: str | None = None
+    """What stands for `/v1` in the endpoint's paths; `{model}` in it is the model's name."""
+    query: dict[str, str] = Field(default_factory=dict[str, str])
+    """Query parameters put into every request."""
+    ca_file: Path | None = None
+    """Certificates to trust instead of the system's."""
+    http_proxy: str | None = None
+    """HTTP proxy on the way to it."""
+
+    @field_validator("upstream")
+    @classmethod
+    def _upstream_is_a_url(cls, value: str) -> str:
+        return _base_url(value)
+
+
 class Settings(BaseModel):
     """All that can be set. Every field has a default but `upstream`."""
 
@@ -27,6 +57,8 @@ class Settings(BaseModel):
     """Base URL of the endpoint, with or without a trailing /v1, or `demo`."""
     upstream_key_env: str = "CAB_KEY"
     """Name of the environment variable that holds the endpoint's key."""
+    routes: list[Route] = Field(default_factory=list[Route])
+    """Endpoints for some models; all others go to `upstream`."""
     host: str = "127.0.0.1"
     """Address to listen on."""
     port: Annotated[int, Field(ge=0, le=65535)] = 31415
@@ -73,14 +105,7 @@ class Settings(BaseModel):
     @field_validator("upstream")
     @classmethod
     def _upstream_is_a_url(cls, value: str) -> str:
-        if value == "demo":
-            return value
-        parts = urlsplit(value)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ValueError(f"{value!r} is no http(s) URL; give one, or 'demo'")
-        if parts.query or parts.fragment:
-            raise ValueError(f"{value!r} has a query or fragment; give the base URL only")
-        return value
+        return value if value == "demo" else _base_url(value)
 
     @model_validator(mode="after")
     def _guarded_beyond_loopback(self) -> Self:
@@ -90,6 +115,15 @@ class Settings(BaseModel):
             f"host {self.host} can be reached from other machines, and auth is 'open'; "
             'set auth = "keys" (--auth keys), or allow_open = true (--allow-open) if you mean it'
         )
+
+
+def _base_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError(f"{value!r} is no http(s) URL; give one, or 'demo'")
+    if parts.query or parts.fragment:
+        raise ValueError(f"{value!r} has a query or fragment; give the base URL only")
+    return value
 
 
 def is_loopback(host: str) -> bool:

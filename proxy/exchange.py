@@ -24,7 +24,7 @@ from cab.proxy.ledger import Ledger
 from cab.proxy.meter import CallMeter
 from cab.proxy.refusal import Refusal, body_for, headers_for
 from cab.proxy.response import CALL_ID_HEADER, passed_on
-from cab.proxy.upstream import Upstream, UpstreamFailed
+from cab.proxy.upstream import Upstream, UpstreamFailed, Upstreams
 
 _REJECTION_BYTES = 1 << 20
 """How much of a 400 is read to see whether `stream_options` was its cause."""
@@ -44,7 +44,7 @@ class Parts:
     settings: Settings
     clock: Clock
     ledger: Ledger
-    upstream: Upstream
+    upstreams: Upstreams
     counter: Counter
 
 
@@ -56,6 +56,7 @@ class Exchange:
         facts: What is known of this call so far; filled as it goes.
         meter: Fed with the answer's bytes.
         cell: The cell that pays.
+        endpoint: Where it goes.
         request: The client's request, body already read.
         path_qs: Target for the endpoint.
         headers: End-to-end headers for the endpoint, with its credentials.
@@ -67,6 +68,7 @@ class Exchange:
         facts: CallFacts,
         meter: CallMeter,
         cell: Cell,
+        endpoint: Upstream,
         request: web.BaseRequest,
         path_qs: str,
         headers: Headers,
@@ -75,6 +77,7 @@ class Exchange:
         self._facts = facts
         self._meter = meter
         self._cell = cell
+        self._endpoint = endpoint
         self._request = request
         self._path_qs = path_qs
         self._headers = headers
@@ -195,8 +198,8 @@ class Exchange:
             return upstream
         upstream.close()
         self._rejection = b""
-        self._parts.upstream.refuses_stream_options = True
-        log.info("stream_options_refused", upstream=self._parts.upstream.base.authority)
+        self._endpoint.refuses_stream_options = True
+        log.info("stream_options_refused", upstream=self._endpoint.base.authority)
         return await self._send_upstream(self._meter.without_injection())
 
     async def _send_upstream(self, body: bytes) -> aiohttp.ClientResponse:
@@ -206,8 +209,12 @@ class Exchange:
         limit_s = self._parts.settings.headers_timeout_s
         if limit_s is not None and not self._client_gone:
             self._expire_in("headers", limit_s)
-        return await self._parts.upstream.send(
-            self._request.method, self._path_qs, self._headers, body
+        return await self._endpoint.send(
+            self._request.method,
+            self._path_qs,
+            self._headers,
+            body,
+            self._facts.request.model,
         )
 
     async def _start_response(self, upstream: aiohttp.ClientResponse) -> None:
@@ -273,7 +280,7 @@ class Exchange:
             ending = Ending("timeout", self._now(), ("proxy_stopped", message))
         else:
             what = "sent no answer in time" if self._limit == "headers" else "fell silent"
-            message = f"{self._parts.upstream.base.authority}: the endpoint {what}"
+            message = f"{self._endpoint.base.authority}: the endpoint {what}"
             ending = Ending("timeout", self._now(), (f"upstream_{self._limit}_timeout", message))
         await self._give_up(ending)
 
@@ -281,7 +288,7 @@ class Exchange:
         if self._ended:
             self._abort_client()
             return
-        message = f"{self._parts.upstream.base.authority}: the answer broke off: {error}"
+        message = f"{self._endpoint.base.authority}: the answer broke off: {error}"
         gone = self._client_gone
         reason = Ending("client_gone" if gone else "upstream_cut", self._now(), ("cut", message))
         await self._give_up(reason)

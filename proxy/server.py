@@ -12,7 +12,7 @@ from cab.proxy.callrecord import CallFacts
 from cab.proxy.cells import Cell, Cells
 from cab.proxy.errors import BadKey
 from cab.proxy.exchange import Exchange, Parts
-from cab.proxy.headers import credential, replace_credentials, request_headers
+from cab.proxy.headers import credential, request_headers
 from cab.proxy.identity import Caller, Identifier, Target, split_target
 from cab.proxy.meter import CallMeter, Dialect, dialect_for
 from cab.proxy.refusal import Refusal, body_for, headers_for
@@ -128,14 +128,8 @@ class Server:
         return b"".join(pieces)
 
     async def _meter(self, dialect: Dialect | None, target: Target, body: bytes) -> CallMeter:
-        make = partial(
-            CallMeter,
-            dialect,
-            target.path_qs,
-            body,
-            inject_usage=not self._parts.upstream.refuses_stream_options,
-            hold_terminal=self._parts.settings.ack == "end",
-        )
+        hold = self._parts.settings.ack == "end"
+        make = partial(CallMeter, dialect, target.path_qs, body, hold_terminal=hold)
         # Reading a request takes about 10 ms for each MB: large ones must not hold up the loop.
         return make() if len(body) < _LARGE_BODY_BYTES else await asyncio.to_thread(make)
 
@@ -150,6 +144,7 @@ class Server:
     ) -> CallFacts:
         wall_ns, mono_ns = started
         sent = credential(request.headers)
+        held = self._parts.upstreams.secrets()
         return CallFacts(
             call_id=uuid7(wall_ns),
             cell_id=caller.cell_id,
@@ -160,7 +155,7 @@ class Server:
             started_wall_ns=wall_ns,
             started_ns=mono_ns,
             received_ns=self._parts.clock.mono_ns(),
-            secrets=tuple(key for key in (self._parts.upstream.key, sent) if key),
+            secrets=(*held, sent) if sent else held,
         )
 
     @staticmethod
@@ -181,12 +176,16 @@ class Server:
         meter: CallMeter,
         cell: Cell,
     ) -> Exchange:
+        endpoint = self._parts.upstreams.for_model(facts.request.model)
+        if endpoint.refuses_stream_options and meter.request.injected:
+            meter.without_injection()
         headers = request_headers(request.headers)
-        if self._parts.upstream.key is not None or caller.foreign_key is None:
-            replace_credentials(headers, facts.endpoint, self._parts.upstream.key)
+        keep = caller.foreign_key is not None
+        endpoint.prepare(headers, facts.endpoint, keep_credentials=keep)
         if facts.endpoint != "other":
             headers["Accept-Encoding"] = "identity"
-        return Exchange(self._parts, facts, meter, cell, request, target.path_qs, headers)
+        path_qs = target.path_qs
+        return Exchange(self._parts, facts, meter, cell, endpoint, request, path_qs, headers)
 
     async def _run(self, request: web.BaseRequest, exchange: Exchange) -> web.StreamResponse:
         """Run the call as a task of its own, so that it outlives a client that hangs up."""

@@ -1,16 +1,19 @@
 """The endpoint: where it is, with which key, and how its failures are named."""
 
+import fnmatch
 import io
+import ssl
 from collections.abc import Mapping
 from typing import NamedTuple
+from urllib.parse import quote, urlencode
 
 import aiohttp
 from yarl import URL
 
-from cab.proxy.config import Settings
-from cab.proxy.errors import CabProxyError
-from cab.proxy.headers import Headers
-from cab.scoring.records import EndReason
+from cab.proxy.config import Route, Settings
+from cab.proxy.errors import BadConfig, CabProxyError
+from cab.proxy.headers import Headers, replace_credentials
+from cab.scoring.records import Endpoint, EndReason
 
 _LARGE_BODY_BYTES = 1 << 20
 """From here on aiohttp wants a file rather than bytes, so as not to hold up the loop."""
@@ -85,6 +88,35 @@ def join(base: URL, path_qs: str) -> URL:
     return URL(f"{base.scheme}://{base.raw_authority}{prefix}{path_qs}", encoded=True)
 
 
+def mapped(route: Route, path_qs: str, model: str | None) -> str:
+    """Return a request target in the endpoint's own layout.
+
+    >>> azure = Route(models=["*"], upstream="http://h", path="/openai/deployments/{model}",
+    ...               query={"api-version": "2024-10-21"})
+    >>> mapped(azure, "/v1/chat/completions", "gpt-5")
+    '/openai/deployments/gpt-5/chat/completions?api-version=2024-10-21'
+    """
+    if route.path is not None and path_qs.startswith("/v1/"):
+        path_qs = route.path.replace("{model}", quote(model or "", safe="")) + path_qs[3:]
+    if not route.query:
+        return path_qs
+    return f"{path_qs}{'&' if '?' in path_qs else '?'}{urlencode(route.query)}"
+
+
+def _verification(route: Route) -> ssl.SSLContext | bool:
+    """Return the TLS settings of an endpoint; certificates are always verified.
+
+    Raises:
+        BadConfig: The file of certificates cannot be used.
+    """
+    if not route.upstream.startswith("https:"):
+        return True  # loading the system's certificates takes a while
+    try:
+        return ssl.create_default_context(cafile=route.ca_file)
+    except OSError as error:  # ssl.SSLError is one
+        raise BadConfig(f"ca_file {route.ca_file} cannot be used: {error.strerror}") from error
+
+
 def _payload(body: bytes) -> bytes | io.BytesIO | None:
     """Return a body in the form that aiohttp sends best: a large one in pieces."""
     if not body:
@@ -96,21 +128,25 @@ class Upstream:
     """A pool of connections to one endpoint.
 
     Args:
-        url: Base URL.
+        route: The endpoint.
         key: Its key, or None.
-        settings: Time limits.
+        connect_timeout_s: Limit for a connection.
+
+    Raises:
+        BadConfig: Its file of certificates cannot be used.
     """
 
-    def __init__(self, url: str, key: str | None, settings: Settings) -> None:
-        self.base = URL(url)
+    def __init__(self, route: Route, key: str | None, connect_timeout_s: float) -> None:
+        self.route = route
+        self.base = URL(route.upstream)
         self.key = key
         self.refuses_stream_options = False
         """Learned from its answers: no usage can be asked for in streams."""
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),
+            connector=aiohttp.TCPConnector(limit=0, ssl=_verification(route)),
             # No total limit: a long generation is legal. Headers and silence have their own.
             timeout=aiohttp.ClientTimeout(
-                total=None, sock_connect=settings.connect_timeout_s, sock_read=None
+                total=None, sock_connect=connect_timeout_s, sock_read=None
             ),
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -119,8 +155,23 @@ class Upstream:
             max_field_size=1 << 16,
         )
 
+    def prepare(self, headers: Headers, endpoint: Endpoint, *, keep_credentials: bool) -> None:
+        """Give a request what this endpoint wants: its key, and its own headers.
+
+        Args:
+            headers: The client's end-to-end headers; changed in place.
+            endpoint: The dialect.
+            keep_credentials: Whether the client's own key may pass where the proxy holds none.
+        """
+        if self.key is not None or not keep_credentials:
+            key_header = self.route.key_header
+            replace_credentials(headers, endpoint, None if key_header else self.key)
+            if key_header and self.key is not None:
+                headers[key_header] = self.key
+        headers.update(self.route.headers)
+
     async def send(
-        self, method: str, path_qs: str, headers: Headers, body: bytes
+        self, method: str, path_qs: str, headers: Headers, body: bytes, model: str | None
     ) -> aiohttp.ClientResponse:
         """Return the endpoint's answer, head read, body not.
 
@@ -130,10 +181,11 @@ class Upstream:
         try:
             return await self._session.request(
                 method,
-                join(self.base, path_qs),
+                join(self.base, mapped(self.route, path_qs, model)),
                 headers=headers,
                 data=_payload(body),
                 allow_redirects=False,
+                proxy=self.route.http_proxy,
             )
         except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
             raise name_failure(error, self.base.authority) from error
@@ -141,3 +193,44 @@ class Upstream:
     async def close(self) -> None:
         """Close all connections."""
         await self._session.close()
+
+
+class Upstreams:
+    """All endpoints, and which one serves a model.
+
+    Args:
+        settings: Names the endpoints.
+        default_url: Base URL for models that no route names.
+        default_key: Key for that one.
+        keys: Names of environment variables to keys, for the routes.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        default_url: str,
+        default_key: str | None,
+        keys: Mapping[str, str],
+    ) -> None:
+        limit_s = settings.connect_timeout_s
+        default = Route(models=["*"], upstream=default_url)
+        self.default = Upstream(default, default_key, limit_s)
+        self._routed = [
+            Upstream(route, keys.get(route.key_env) or None, limit_s) for route in settings.routes
+        ]
+
+    def for_model(self, model: str | None) -> Upstream:
+        """Return the endpoint that serves a model."""
+        for upstream in self._routed:
+            if any(fnmatch.fnmatchcase(model or "", p) for p in upstream.route.models):
+                return upstream
+        return self.default
+
+    def secrets(self) -> tuple[str, ...]:
+        """Return all keys that this proxy holds."""
+        return tuple(u.key for u in (self.default, *self._routed) if u.key)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        for upstream in (self.default, *self._routed):
+            await upstream.close()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cab.proxy.config import Settings, is_loopback, load_settings, parse_settings
+from cab.proxy.config import Route, Settings, is_loopback, load_settings, parse_settings
 from cab.proxy.errors import BadConfig
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
@@ -18,17 +18,22 @@ def test_example_loads_and_states_the_defaults() -> None:
 
 def test_example_documents_every_setting() -> None:
     """Every setting stands in config.example.toml, set or as a comment."""
-    text = EXAMPLE.read_text()
-    named = set(re.findall(r"^(?:#? ?(\w+) = )", text, re.MULTILINE))
-    named |= set(re.findall(r"^\[(\w+)\]", text, re.MULTILINE))
+    top, mark, routes = EXAMPLE.read_text().partition("# [[routes]]")
+    named = set(re.findall(r"^(?:# )?(\w+) = ", top, re.MULTILINE))
+    named |= set(re.findall(r"^\[(\w+)\]", top, re.MULTILINE)) | {mark[4:-2]}
+    assert set(re.findall(r"^# (\w+) = ", routes, re.MULTILINE)) == set(Route.model_fields)
     assert named == set(Settings.model_fields)
 
 
 def test_every_commented_setting_of_the_example_is_valid() -> None:
     """Taking the comment sign off a setting of the example gives a file that loads."""
-    text = re.sub(r"^# (\w+ = )", r"\1", EXAMPLE.read_text(), flags=re.MULTILINE)
+    text = re.sub(r"^# (\w+ = |\[\[)", r"\1", EXAMPLE.read_text(), flags=re.MULTILINE)
     settings = parse_settings(tomllib.loads(text), "example")
     assert settings.headers_timeout_s == 1200
+    assert [route.models for route in settings.routes] == [
+        ["anthropic/*", "meta-llama/*"],
+        ["gpt-*"],
+    ]
 
 
 def test_flags_win_over_the_file(tmp_path: Path) -> None:

@@ -68,7 +68,12 @@ def chat_body(**fields: Any) -> dict[str, Any]:
 
 @asynccontextmanager
 async def metered(
-    upstream: str, folder: Path, *, key: str | None = REAL_KEY, **settings: Any
+    upstream: str,
+    folder: Path,
+    *,
+    key: str | None = REAL_KEY,
+    route_keys: dict[str, str] | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Meter]:
     """Run a proxy in front of an upstream, with its ledger in a folder."""
     values = {
@@ -79,7 +84,9 @@ async def metered(
         **settings,
     }
     async with (
-        running_proxy(Settings.model_validate(values), upstream_key=key) as proxy,
+        running_proxy(
+            Settings.model_validate(values), upstream_key=key, route_keys=route_keys
+        ) as proxy,
         aiohttp.ClientSession(auto_decompress=False) as client,
     ):
         yield Meter(proxy, client)

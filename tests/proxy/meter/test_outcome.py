@@ -1,0 +1,95 @@
+"""What is said about a call in the end."""
+
+import orjson
+import pytest
+
+from cab.proxy.meter import Usage
+from tests.proxy.meter.drive import CHAT, SSE, drive, event, events, outcome_of, started
+
+JSON = "application/json"
+
+
+def test_a_refusal_without_an_error_object_is_known_by_its_status() -> None:
+    """An HTML error page is an error of the status's class."""
+    meter = started(status=502, content_type="text/html")
+    outcome = drive(meter, [b"<html>Bad Gateway</html>"]).outcome
+    assert outcome.error == ("http_502", "the endpoint gave no error object")
+    assert outcome.unmetered == "the answer is no JSON object (text/html)"
+
+
+def test_a_refusal_keeps_its_own_error() -> None:
+    """The endpoint's class and message stand before the status."""
+    meter = started(status=429, content_type=JSON)
+    outcome = drive(meter, [b'{"error":{"type":"rate_limit","message":"slow down"}}']).outcome
+    assert outcome.error == ("rate_limit", "slow down")
+    assert outcome.complete
+    assert outcome.unmetered is None
+
+
+@pytest.mark.parametrize(
+    ("usage", "reason"),
+    [
+        (
+            b'{"prompt_tokens":"12"}',
+            "usage.prompt_tokens is no count of tokens; usage holds no counts",
+        ),
+        (b'{"foo":1}', "usage holds no counts"),
+        (b'"12"', "usage is no object"),
+        (b"[]", "usage is no object"),
+    ],
+)
+def test_usage_that_says_nothing_is_unknown(usage: bytes, reason: str) -> None:
+    """A usage object without a single count is no usage, and the reason is told."""
+    outcome = outcome_of(CHAT, b'{"id":"a","choices":[],"usage":%s}' % usage, JSON)
+    assert outcome.usage is None
+    assert outcome.usage_status is None
+    assert outcome.unmetered == reason
+
+
+def test_one_bad_count_does_not_spoil_the_others() -> None:
+    """What is understood is kept, and what is not is named."""
+    usage = b'{"prompt_tokens":3,"completion_tokens":-1}'
+    outcome = outcome_of(CHAT, b'{"id":"a","usage":%s}' % usage, JSON)
+    assert outcome.usage == Usage(3, None, None)
+    assert outcome.usage_raw == {"prompt_tokens": 3, "completion_tokens": -1}
+    assert outcome.unmetered == "usage.completion_tokens is no count of tokens"
+
+
+@pytest.mark.parametrize("odd", [rb'"\ud83d"', b"[" * 300 + b"]" * 300])
+def test_usage_that_the_ledger_could_not_write_loses_its_raw_form(odd: bytes) -> None:
+    """A usage object with half a surrogate or a deep nest keeps its counts and drops the raw."""
+    usage = b'{"prompt_tokens":3,"odd":%s}' % odd
+    outcome = outcome_of(CHAT, b'{"id":"a","usage":%s}' % usage, JSON)
+    assert outcome.usage == Usage(3, None, None)
+    assert outcome.usage_raw is None
+    assert outcome.unmetered == "usage cannot be written as JSON"
+
+
+def test_all_texts_can_be_written() -> None:
+    """Names and texts with half surrogates are mended before they reach a record."""
+    chunk = rb'{"id":"\ud83d","model":"\ud83d","system_fingerprint":"\ude00","choices":[{"delta":{"content":"\ud83d"},"finish_reason":"\ud83d"}]}'
+    outcome = outcome_of(CHAT, events(chunk, rb'{"choices":[{"delta":{"content":"\ude00"}}]}'))
+    named = (outcome.upstream_id, outcome.model_served, outcome.system_fingerprint)
+    assert named == ("\ufffd", "\ufffd", "\ufffd")
+    assert outcome.finish_reason == "\ufffd"
+    assert outcome.completion_texts == ["😀"]
+    orjson.dumps([*named, outcome.completion_texts])
+
+
+def test_only_a_few_complaints_are_told() -> None:
+    """The reason stays one readable line."""
+    parts = [b'{"id":"a","usage":{%s}}' % b",".join(b'"%s":"x"' % name for name in COUNTS)]
+    outcome = outcome_of(CHAT, parts[0], JSON)
+    assert (outcome.unmetered or "").count(";") == 2
+
+
+COUNTS = (b"prompt_tokens", b"completion_tokens", b"total_tokens", b"reasoning_tokens")
+
+
+def test_more_text_than_the_limit_is_marked() -> None:
+    """Texts are kept up to the limit; beyond it they are marked as incomplete."""
+    chunk = event(b'{"choices":[{"delta":{"content":"%s"}}]}' % (b"x" * 40))
+    meter = started(content_type=SSE, capture_limit_bytes=100)
+    outcome = drive(meter, [chunk] * 3).outcome
+    assert outcome.texts_truncated
+    assert outcome.completion_texts == ["x" * 80]

@@ -1,0 +1,178 @@
+"""`cab-proxy` as a process: what it prints, how it fails, how it stops."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.tools.proxy import records
+
+COMMAND = (sys.executable, "-c", "import sys; from cab.proxy.cli import main; sys.exit(main())")
+CANARY = "sk-canary-of-the-environment"
+
+
+def environment(**more: str) -> dict[str, str]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("CAB_")}
+    return {**kept, "NO_COLOR": "1", **more}
+
+
+def fails(*arguments: str, cwd: Path, **env: str) -> str:
+    """Run a command that must fail with exit code 2 and one line, and return the line."""
+    done = subprocess.run(
+        [*COMMAND, *arguments],
+        cwd=cwd,
+        env=environment(**env),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    [line] = done.stderr.splitlines()
+    return line.replace("-c: ", "cab-proxy: ")
+
+
+@contextmanager
+def running(*arguments: str, cwd: Path, **env: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Run the proxy on a free port; give the process and what it printed when it was ready."""
+    process = subprocess.Popen(
+        [*COMMAND, "--port", "0", *arguments],
+        cwd=cwd,
+        env=environment(**env),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    assert process.stderr
+    try:
+        printed = ""
+        while "API_KEY" not in printed and (line := process.stdout.readline()):
+            printed += line
+        yield process, printed
+    finally:
+        process.kill()
+        process.wait(30)
+        process.stdout.close()
+        process.stderr.close()
+
+
+def post(url: str, body: object) -> dict[str, object]:
+    request = urllib.request.Request(
+        f"{url}/v1/chat/completions",
+        json.dumps(body).encode(),
+        {"Content-Type": "application/json", "Authorization": "Bearer any"},
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        result: dict[str, object] = json.load(answer)
+    return result
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ([], "no upstream; give --upstream URL, or --upstream demo for a first look"),
+        (["--upsteam", "x"], "unrecognized arguments: --upsteam x; see cab-proxy --help"),
+        (["--upstream", "demo", "--port", "x"], "argument --port: invalid int value: 'x'; see"),
+        (["--upstream", "nonsense"], "'nonsense' is no http(s) URL"),
+        (["--upstream", "demo", "--host", "0.0.0.0"], "can be reached from other machines"),
+        (["--upstream", "demo", "--config", "none.toml"], "config none.toml cannot be read"),
+        (["--upstream", "demo", "--ledger", "file/x"], "ledger file/x cannot be written"),
+        (
+            ["--upstream", "demo", "--host", "192.0.2.7", "--allow-open"],
+            "cannot listen on 192.0.2.7",
+        ),
+    ],
+)
+def test_wrong_use_is_one_line_and_exit_code_2(
+    tmp_path: Path, arguments: list[str], line: str
+) -> None:
+    """Each mistake is one line that names the thing and the mend, without a traceback."""
+    (tmp_path / "file").write_text("")
+    assert line in fails(*arguments, cwd=tmp_path)
+
+
+def test_a_port_in_use_is_named(tmp_path: Path) -> None:
+    """A port that another program has is named, with the flag that mends it."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        line = fails("--upstream", "demo", "--port", port, cwd=tmp_path)
+    assert f"port {port}: address already in use; stop what listens there" in line
+    assert "--port" in line
+
+
+def test_a_short_signing_key_is_named(tmp_path: Path) -> None:
+    """A signing key that is too short is refused, without being printed."""
+    line = fails("--upstream", "demo", cwd=tmp_path, CAB_SIGNING_KEY="tooshort")
+    assert "CAB_SIGNING_KEY has fewer than 32 bytes" in line
+    assert "tooshort" not in line
+
+
+def test_a_first_look(tmp_path: Path) -> None:
+    """With --upstream demo a call can be made at once, and its record is there when it is answered."""
+    with running("--upstream", "demo", "--cell", "s/a/m/f/t", cwd=tmp_path) as (process, printed):
+        url = re.search(r"listens on\s+(http://127\.0\.0\.1:\d+)", printed)
+        assert url
+        assert "forwards to  demo" in printed
+        assert "ledger       cab-ledger" in printed
+        assert f"OPENAI_BASE_URL={url[1]}/v1" in printed
+        assert re.search(r"export OPENAI_API_KEY=eyJ", printed)
+        answer = post(url[1], {"model": "demo", "messages": [{"role": "user", "content": "hi"}]})
+        [end] = records(tmp_path / "cab-ledger")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    assert end["usage_raw"] == answer["usage"]
+    assert end["cell_id"] == "s/a/m/f/t"
+    assert [r["kind"] for r in records(tmp_path / "cab-ledger", "proxy_stop")] == ["proxy_stop"]
+
+
+def test_logs_in_a_pipe_are_json_and_hold_no_key(tmp_path: Path) -> None:
+    """In a pipe every log line is JSON; no key stands in the logs, the ledger or the output."""
+    with running("--upstream", "demo", cwd=tmp_path, CAB_KEY=CANARY) as (process, printed):
+        url = re.search(r"http://127\.0\.0\.1:\d+", printed)
+        assert url
+        post(url[0], {"model": "demo", "messages": [{"role": "user", "content": "hi"}]})
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+        assert process.stderr
+        logged = process.stderr.read()
+    [line] = [json.loads(line) for line in logged.splitlines()]
+    assert (line["event"], line["endpoint"]) == ("call", "chat.completions")
+    ledger = b"".join(f.read_bytes() for f in (tmp_path / "cab-ledger").glob("*.jsonl"))
+    assert CANARY not in logged + printed + ledger.decode()
+
+
+def test_logs_for_people_are_not_json(tmp_path: Path) -> None:
+    """--log-format console writes lines for people."""
+    with running("--upstream", "demo", "--log-format", "console", cwd=tmp_path) as (process, out):
+        url = re.search(r"http://127\.0\.0\.1:\d+", out)
+        assert url
+        post(url[0], {"model": "demo", "messages": [{"role": "user", "content": "hi"}]})
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+        assert process.stderr
+        assert "end_reason=completed" in process.stderr.read()
+
+
+def test_help_and_version() -> None:
+    """--help shows every flag of the design and exit codes; --version names the version."""
+    shown = subprocess.run(
+        [*COMMAND, "--help"], capture_output=True, text=True, env=environment(), check=True
+    ).stdout
+    for flag in ("--upstream", "--host", "--port", "--ledger", "--config", "--cell", "--ack"):
+        assert flag in shown
+    assert "exit codes" in shown
+    version = [*COMMAND, "--version"]
+    assert (
+        "cab-proxy 0." in subprocess.run(version, capture_output=True, text=True, check=True).stdout
+    )
