@@ -49,10 +49,10 @@ def test_the_base_counts_without_its_v1(base: str, target: str, url: str) -> Non
     assert str(join(URL(base), target)) == url
 
 
-@given(st.text(alphabet="abc/%20?&=#.~", max_size=20))
+@given(st.text(alphabet="abc/%20?&=.~", max_size=20))
 def test_a_target_keeps_its_escapes(tail: str) -> None:
     """What a client sent after the path is passed on to the letter, but for an empty query's mark."""
-    assume(not tail.partition("#")[0].endswith("?") or tail.count("?") > 1)
+    assume(tail.partition("?")[1:] != ("?", ""))
     assert str(join(URL("http://h"), f"/v1/x{tail}")) == f"http://h/v1/x{tail}"
 
 
