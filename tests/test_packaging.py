@@ -18,8 +18,12 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 def run(*command: str | Path, cwd: Path) -> str:
     """Run a command in a clean environment and return what it printed."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "COV", "CAB_"))}
-    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    environment = {
+        k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "COV", "CAB_"))
+    }
+    done = subprocess.run(
+        command, cwd=cwd, env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
     return done.stdout
 

@@ -34,7 +34,7 @@ def test_a_key_of_another_proxy_is_refused() -> None:
 
 def test_an_unsigned_key_is_refused() -> None:
     """A token that says it needs no signature is refused."""
-    token = jwt.encode({"iss": "cab", "sub": CELL, "exp": NOW_S + 9}, None, algorithm="none")
+    token = jwt.encode({"iss": "cab", "sub": CELL, "exp": NOW_S + 9}, "", algorithm="none")
     with pytest.raises(BadKey):
         keys.cell_of(SECRET, token, NOW_S)
 

@@ -12,6 +12,7 @@ from tests.tools.upstream import (
     DONE,
     LAST_CHUNK,
     Fault,
+    Step,
     chunk,
     event,
     json_answer,
@@ -89,7 +90,7 @@ async def test_chunks_pass_before_the_next_one_comes(tmp_path: Path) -> None:
     """Each chunk is with the client before the endpoint sends the next; the end waits for END."""
     got = [asyncio.Event() for _ in range(3)]
     pieces = [event(delta(text)) for text in ("one", "two")]
-    script = [sse_head(), chunk(pieces[0]), got[0], chunk(pieces[1]), got[1]]
+    script: list[Step] = [sse_head(), chunk(pieces[0]), got[0], chunk(pieces[1]), got[1]]
     script += [chunk(event(delta(finish="stop", usage=USAGE)) + DONE), LAST_CHUNK]
     async with scripted_upstream(script) as upstream, metered(upstream.url, tmp_path) as meter:
         body = chat_body(stream=True, stream_options={"include_usage": True})
@@ -241,7 +242,7 @@ async def test_stopping_finishes_calls_in_flight(tmp_path: Path) -> None:
     async def arrive() -> None:
         arrived.set()
 
-    script = [arrive, go, json_answer(COMPLETION)]
+    script: list[Step] = [arrive, go, json_answer(COMPLETION)]
     async with (
         scripted_upstream(script) as upstream,
         aiohttp.ClientSession() as session,
@@ -265,10 +266,9 @@ async def test_a_call_that_outlasts_the_grace_time_is_ended_and_recorded(tmp_pat
     async def arrive() -> None:
         arrived.set()
 
+    script: list[Step] = [sse_head(), chunk(event(delta("a"))), arrive, asyncio.Event()]
     async with (
-        scripted_upstream(
-            [sse_head(), chunk(event(delta("a"))), arrive, asyncio.Event()]
-        ) as upstream,
+        scripted_upstream(script) as upstream,
         aiohttp.ClientSession() as session,
     ):
         async with metered(upstream.url, tmp_path, grace_s=0.05) as meter:

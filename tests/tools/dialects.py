@@ -205,7 +205,13 @@ def _messages() -> Sample:
         "output_tokens": 1,
     }
     message = {"id": "msg_7", "type": "message", "role": "assistant", "model": "m-1"}
-    opened = {**message, "content": [], "stop_reason": None, "stop_sequence": None, "usage": start}
+    opened: dict[str, Any] = {
+        **message,
+        "content": [],
+        "stop_reason": None,
+        "stop_sequence": None,
+        "usage": start,
+    }
     texts = [
         named("message_start", {"message": opened}),
         named("content_block_start", {"index": 0, "content_block": {"type": "text", "text": ""}}),

@@ -1,6 +1,7 @@
 """Faults 18 to 22: attempts, errors, time, paths and headers."""
 
 import asyncio
+from typing import Any
 
 import orjson
 
@@ -155,14 +156,14 @@ async def _stalled_body(world: World) -> Seen:
     if world.stream:
         script: list[Step] = [sse_head(), chunk(world.sample.texts[0]), asyncio.Event()]
     else:
-        script = [world.whole()[0][:-10], asyncio.Event()]  # type: ignore[index, list-item]
+        script = [world.whole()[0][:-10], asyncio.Event()]  # type: ignore[index]
     seen = await world.call(script, body_timeout_s=0.1)
     assert not seen.complete
     return seen
 
 
 async def failed(
-    world: World, status: int, script: list[Step] | None = None, **settings: object
+    world: World, status: int, script: list[Step] | None = None, **settings: Any
 ) -> Seen:
     """Run a call that gets no answer from the endpoint."""
     seen = await world.call(script or [], **settings)

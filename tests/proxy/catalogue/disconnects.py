@@ -114,7 +114,7 @@ async def _leave_after_usage(world: World) -> Seen:
       end_reason="completed", usage_status="complete")  # fmt: skip
 async def _leave_after_the_terminal_event(world: World) -> Seen:
     frames = [chunk(e) for e in world.sample.events]
-    script = [sse_head(), *frames, world.left, LAST_CHUNK]
+    script: list[Step] = [sse_head(), *frames, world.left, LAST_CHUNK]
     seen = await world.call(script, leave=has(world.expected_body))
     assert seen.body == world.expected_body
     return seen
@@ -128,7 +128,7 @@ async def _leave_after_the_terminal_event(world: World) -> Seen:
     end_reason="client_gone",
 )
 async def _leave_in_silence_drain(world: World) -> Seen:
-    script = [world.left, json_answer(world.sample.answer)]
+    script: list[Step] = [world.left, json_answer(world.sample.answer)]
     async with world.running(script) as meter, asyncio.timeout(20):
         seen = await hang_up_in_silence(world, meter)
     assert not world.upstream.received[0].hung_up.is_set()
@@ -138,7 +138,7 @@ async def _leave_in_silence_drain(world: World) -> Seen:
 @case("3", "leaves while the endpoint is silent, cancel: noticed at once, the endpoint stops",
       client=LEFT_EARLY, streaming=(False, True), tokens="none", end_reason="client_gone", status=None)  # fmt: skip
 async def _leave_in_silence_cancel(world: World) -> Seen:
-    script = [asyncio.Event()]
+    script: list[Step] = [asyncio.Event()]
     async with world.running(script, on_disconnect="cancel") as meter, asyncio.timeout(20):
         seen = await hang_up_in_silence(world, meter)
         await world.upstream.received[0].hung_up.wait()
@@ -220,7 +220,7 @@ async def _drain_stops_in_time(world: World) -> Seen:
 async def _drain_stops_at_its_size(world: World) -> Seen:
     texts = [chunk(e) for e in world.sample.texts]
     comments = [chunk(b": " + b"x" * 50_000 + b"\n\n")] * 40
-    script = [sse_head(), *texts, world.left, *comments, asyncio.Event()]
+    script: list[Step] = [sse_head(), *texts, world.left, *comments, asyncio.Event()]
     return await world.call(
         script, leave=has(b"".join(world.sample.texts)), drain_max_bytes=100_000
     )
