@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypedDict, Unpack
 
 from hypothesis import strategies as st
 
@@ -11,6 +12,14 @@ from cab.proxy.meter import CallMeter, Outcome, dialect_for
 CHAT = "/v1/chat/completions"
 ASKING = b'{"model":"m","stream":true,"messages":[]}'
 SSE = "text/event-stream; charset=utf-8"
+
+
+class Options(TypedDict, total=False):
+    """Settings of a meter."""
+
+    inject_usage: bool
+    hold_terminal: bool
+    capture_limit_bytes: int
 
 
 @dataclass(frozen=True)
@@ -30,8 +39,8 @@ class Driven:
         return self.early + self.late
 
 
-def meter_for(path: str = CHAT, body: bytes = ASKING, **options: bool | int) -> CallMeter:
-    return CallMeter(dialect_for("POST", path), path, body, **options)  # type: ignore[arg-type]
+def meter_for(path: str = CHAT, body: bytes = ASKING, **options: Unpack[Options]) -> CallMeter:
+    return CallMeter(dialect_for("POST", path), path, body, **options)
 
 
 def started(
@@ -42,7 +51,7 @@ def started(
     content_type: str = SSE,
     encoding: str = "",
     length: int | None = None,
-    **options: bool | int,
+    **options: Unpack[Options],
 ) -> CallMeter:
     meter = meter_for(path, body, **options)
     meter.start(status, content_type, encoding, length)

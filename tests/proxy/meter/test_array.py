@@ -33,8 +33,14 @@ def test_arrays_are_cut_into_their_parts(text: bytes, parts: list[bytes]) -> Non
 @given(st.data())
 def test_json_arrays_come_back_whole(data: st.DataObject) -> None:
     """The parts of any array of objects parse to the objects, in any slicing."""
-    inner = st.recursive(st.text(), lambda more: st.lists(more) | st.dictionaries(st.text(), more))
-    values = data.draw(st.lists(st.dictionaries(st.text(), inner)))
+    inner = st.recursive(
+        st.text(max_size=5),
+        lambda more: st.lists(more, max_size=3) | st.dictionaries(st.text(max_size=2), more),
+        max_leaves=8,
+    )
+    values = data.draw(
+        st.lists(st.dictionaries(st.text(max_size=3), inner, max_size=3), max_size=3)
+    )
     text = json.dumps(values).encode()
     reader = ArrayReader(1 << 20)
     parts = [part for chunk in data.draw(slicings(text)) for part in reader.feed(chunk)]

@@ -2,17 +2,28 @@
 
 import gzip
 import json
+from typing import Unpack
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cab.proxy.meter import CallMeter, Dialect, dialect_for
-from tests.proxy.meter.drive import ASKING, CHAT, SSE, bytewise, drive, event, slicings, started
+from tests.proxy.meter.drive import (
+    ASKING,
+    CHAT,
+    SSE,
+    Options,
+    bytewise,
+    drive,
+    event,
+    slicings,
+    started,
+)
 from tests.proxy.meter.recorded import RECORDED, Recorded
 
 
-def meter_of(recorded: Recorded, **options: bool | int) -> CallMeter:
+def meter_of(recorded: Recorded, **options: Unpack[Options]) -> CallMeter:
     return started(recorded.path, content_type=recorded.content_type, **options)
 
 

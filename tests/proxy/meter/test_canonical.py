@@ -94,8 +94,13 @@ def test_layout_and_order_do_not_matter(data: st.DataObject) -> None:
         st.dictionaries(
             st.text(),
             st.recursive(
-                scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
+                scalars,
+                lambda inner: (
+                    st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3)
+                ),
+                max_leaves=10,
             ),
+            max_size=4,
         )
     )
     names = data.draw(st.permutations(list(value)))

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from tests.proxy.meter.drive import (
     CHAT,
+    Options,
     bytewise,
     drive,
     event,
@@ -244,7 +245,10 @@ def test_streams_of_odd_pieces_are_the_same_in_any_slicing(
 ) -> None:
     """Well-formed and odd pieces in any order and slicing give the same bytes and outcome."""
     stream = b"".join(data.draw(st.lists(PIECES, max_size=12)))
-    options = {"hold_terminal": hold, "capture_limit_bytes": data.draw(st.sampled_from((90, 9999)))}
+    options: Options = {
+        "hold_terminal": hold,
+        "capture_limit_bytes": data.draw(st.sampled_from((90, 9999))),
+    }
     chunks = data.draw(slicings(stream))
     if end:
         whole, sliced = (

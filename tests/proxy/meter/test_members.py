@@ -33,8 +33,12 @@ def test_an_empty_object_has_no_members() -> None:
         st.text(),
         st.recursive(
             st.none() | st.integers() | st.text(),
-            lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+            lambda inner: (
+                st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3)
+            ),
+            max_leaves=8,
         ),
+        max_size=4,
     ),
     st.sampled_from(((",", ":"), (" , ", " : "), (",\n", ":\t"))),
 )

@@ -82,7 +82,7 @@ def test_an_embedding_has_written_nothing() -> None:
     """The completion of an embedding is a measured zero, unless the endpoint counts one."""
     assert embeddings_usage(UsageReader({"prompt_tokens": 8, "total_tokens": 8})) == Usage(8, 0, 8)
     assert embeddings_usage(UsageReader({"prompt_tokens": 8})) == Usage(8, 0, 8)
-    counted = {"prompt_tokens": 8, "completion_tokens": 1}
+    counted: JsonObject = {"prompt_tokens": 8, "completion_tokens": 1}
     assert embeddings_usage(UsageReader(counted)) == Usage(8, 1, 9)
     assert embeddings_usage(UsageReader({"total_tokens": 8})) == Usage(None, None, 8)
 
