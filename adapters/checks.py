@@ -3,6 +3,9 @@
 The workspace itself is only read. The checks run in a copy of it, from which build products are
 dropped and in which the protected files are as the task has them; the environment holds no key; and
 a run that shows too few tests is no pass, whatever its exit code.
+
+The tests call the agent's code, so that code written to forge their output could still do it: that
+is for a reader of the patch to see, no check of this kind can.
 """
 
 import asyncio

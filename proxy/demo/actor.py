@@ -39,7 +39,7 @@ _COMMIT = re.compile(r"commit message", re.IGNORECASE)
 _TITLE = re.compile(r"\btitles?\b|\bname (for|of) (this|the) (conversation|chat)", re.IGNORECASE)
 _FOLDER = re.compile(
     r"(?:working|current|project|workspace)[ _]?(?:directory|dir|folder|root)\b[^/\n]{0,40}"
-    r"(?P<folder>/[^\s\"'<>`,;]*)",
+    r"(?<![:/.\w])(?P<folder>/(?!/)[^\s\"'<>`,;]*)",
     re.IGNORECASE,
 )
 

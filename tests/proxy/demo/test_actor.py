@@ -208,6 +208,7 @@ def test_unsuitable_tools_get_words(task: Task) -> None:
         ("Your current working directory is `/w`.", "/w/numlist.py"),
         ("<working_directory>/w/</working_directory>", "/w/numlist.py"),
         ("The project root is unknown.\n/etc", "numlist.py"),
+        ("About the project root see https://example.org/x.", "numlist.py"),
         ("", "numlist.py"),
     ],
 )
