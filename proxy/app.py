@@ -3,7 +3,7 @@
 import asyncio
 import importlib.metadata
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +62,7 @@ async def running_proxy(
     route_keys: Mapping[str, str] | None = None,
     signing_key: str | None = None,
     clock: Clock | None = None,
-) -> AsyncIterator[Proxy]:
+) -> AsyncGenerator[Proxy]:
     """Run a proxy on this event loop; on leaving, calls in flight finish within the grace time.
 
     Args:
@@ -111,7 +111,7 @@ async def _signing_key(given: str | None, ledger: Path) -> str:
 
 
 @asynccontextmanager
-async def _serving(parts: Parts, signing_key: str) -> AsyncIterator[tuple[Server, str, int]]:
+async def _serving(parts: Parts, signing_key: str) -> AsyncGenerator[tuple[Server, str, int]]:
     """Listen, and on leaving refuse new calls and let those in flight finish."""
     settings = parts.settings
     cells = Cells()

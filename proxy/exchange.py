@@ -92,8 +92,7 @@ class Exchange:
         self._rejection = b""
 
     async def run(self) -> web.StreamResponse:
-        """Serve the call and return the response that the client got, or would have got."""
-        self._cell.begin(self._facts.call_id)
+        """Serve the call, which its cell counts as in flight, and return the client's response."""
         try:
             return await self._serve()
         except LedgerFailed as error:

@@ -130,7 +130,8 @@ class Ledger:
 
     def _commit(self, batch: list[_Waiting]) -> None:
         try:
-            lines, head = [], self._head
+            lines: list[bytes] = []
+            head = self._head
             for waiting in batch:
                 line, head = chain(waiting.record, head)
                 lines.append(line)

@@ -25,8 +25,12 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 log = structlog.get_logger("cab.proxy")
 
 
-class TooLarge(Exception):
-    """A request body over the limit."""
+class Refused(Exception):
+    """A request that does not become a call."""
+
+    def __init__(self, status: int, code: str, message: str, *, retry: bool = False) -> None:
+        super().__init__(message)
+        self.refusal = Refusal(status, code, message, retry)
 
 
 class Server:
@@ -53,31 +57,53 @@ class Server:
         """Answer one request."""
         if request.raw_path.startswith(CONTROL_PREFIX):
             return await self._control(request)
-        clock = self._parts.clock
-        wall_ns, mono_ns = clock.wall_ns(), clock.mono_ns()
         target = split_target(request.raw_path)
         dialect = dialect_for(request.method, target.path_qs.partition("?")[0])
-        endpoint: Endpoint = dialect.name if dialect else "other"
         try:
-            caller = self._identifier.identify(
-                request.headers, target.path_key, wall_ns // 1_000_000_000
-            )
-            cell = self._cells[caller.cell_id]
-            refusal = self._refusal(request, cell)
-        except BadKey as error:
-            refusal = Refusal(401, "invalid_api_key", str(error))
-        if refusal is not None:
-            return refuse(endpoint, refusal)
-        try:
-            body = await self._read_body(request)
-        except TooLarge:
-            limit = self._parts.settings.max_request_bytes
-            message = f"the request body is over {limit} bytes; raise max_request_bytes"
-            return refuse(endpoint, Refusal(413, "request_too_large", message))
+            exchange = await self._accept(request, target, dialect)
+        except Refused as refused:
+            return refuse(dialect.name if dialect else "other", refused.refusal)
+        return await self._run(request, exchange)
+
+    async def _accept(
+        self, request: web.BaseRequest, target: Target, dialect: Dialect | None
+    ) -> Exchange:
+        """Make a call of a request.
+
+        Raises:
+            Refused: It is answered here and costs nothing upstream.
+        """
+        clock = self._parts.clock
+        wall_ns, mono_ns = clock.wall_ns(), clock.mono_ns()
+        caller = self._identify(request, target, wall_ns // 1_000_000_000)
+        cell = self._cells[caller.cell_id]
+        self._check(request, cell)
+        body = await self._read_body(request)
         meter = await self._meter(dialect, target, body)
-        facts = self._facts(request, caller, endpoint, meter, (wall_ns, mono_ns), len(body))
+        facts = CallFacts(
+            call_id=uuid7(wall_ns),
+            cell_id=caller.cell_id,
+            endpoint=dialect.name if dialect else "other",
+            request=meter.request,
+            request_bytes=len(body),
+            user_agent=request.headers.get("User-Agent"),
+            started_wall_ns=wall_ns,
+            started_ns=mono_ns,
+            received_ns=clock.mono_ns(),
+            secrets=self._secrets(request),
+        )
+        # Once more: the cell may have been sealed while the body came. From here to `begin` nothing
+        # waits, so a seal either sees this call in flight or is seen by it.
+        self._check(request, cell)
         self._number(cell, facts, request)
-        return await self._run(request, self._exchange(request, target, caller, facts, meter, cell))
+        cell.begin(facts.call_id)
+        return self._exchange(request, target, caller, facts, meter, cell)
+
+    def _identify(self, request: web.BaseRequest, target: Target, now_s: int) -> Caller:
+        try:
+            return self._identifier.identify(request.headers, target.path_key, now_s)
+        except BadKey as error:
+            raise Refused(401, "invalid_api_key", str(error)) from error
 
     async def quiet(self, limit_s: float) -> bool:
         """Wait until no call is in flight; return whether that came true within the limit."""
@@ -96,34 +122,34 @@ class Server:
                 exchange.stop()
             await asyncio.wait(self._live)
 
-    def _refusal(self, request: web.BaseRequest, cell: Cell) -> Refusal | None:
-        """Return why a request is not taken, if so."""
+    def _check(self, request: web.BaseRequest, cell: Cell) -> None:
+        """Refuse what cannot be taken now."""
         if request.headers.get("Upgrade", "").lower() == "websocket":
             # codex falls back to POST at once on 426; on 400 it gives up, on silence it waits.
             message = "WebSocket is not metered here; send the request as POST"
-            return Refusal(426, "upgrade_refused", message)
+            raise Refused(426, "upgrade_refused", message)
         if self.stopping:
-            return Refusal(503, "stopping", "the proxy is stopping", retry=True)
+            raise Refused(503, "stopping", "the proxy is stopping", retry=True)
         if cell.sealed:
-            return Refusal(
-                409, "cell_sealed", f"cell {cell.cell_id} is sealed: its calls are final"
-            )
+            raise Refused(409, "cell_sealed", f"cell {cell.cell_id} is sealed: its calls are final")
         if self._parts.ledger.failure is not None:
-            return Refusal(503, "ledger_failed", "the audit log cannot be written; call refused")
-        return None
+            message = "the audit log cannot be written; call refused"
+            raise Refused(503, "ledger_failed", message)
 
     async def _read_body(self, request: web.BaseRequest) -> bytes:
         limit = self._parts.settings.max_request_bytes
+        message = f"the request body is over {limit} bytes; raise max_request_bytes"
         if (request.content_length or 0) > limit:
-            raise TooLarge
+            raise Refused(413, "request_too_large", message)
         if request.headers.get("Expect", "").lower() == "100-continue":
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             request.writer.output_size = 0  # the interim answer is no part of the response
-        pieces, size = [], 0
+        pieces: list[bytes] = []
+        size = 0
         async for piece in request.content.iter_any():
             size += len(piece)
             if size > limit:
-                raise TooLarge
+                raise Refused(413, "request_too_large", message)
             pieces.append(piece)
         return b"".join(pieces)
 
@@ -133,30 +159,9 @@ class Server:
         # Reading a request takes about 10 ms for each MB: large ones must not hold up the loop.
         return make() if len(body) < _LARGE_BODY_BYTES else await asyncio.to_thread(make)
 
-    def _facts(  # noqa: PLR0913 - the facts come from as many places
-        self,
-        request: web.BaseRequest,
-        caller: Caller,
-        endpoint: Endpoint,
-        meter: CallMeter,
-        started: tuple[int, int],
-        request_bytes: int,
-    ) -> CallFacts:
-        wall_ns, mono_ns = started
-        sent = credential(request.headers)
-        held = self._parts.upstreams.secrets()
-        return CallFacts(
-            call_id=uuid7(wall_ns),
-            cell_id=caller.cell_id,
-            endpoint=endpoint,
-            request=meter.request,
-            request_bytes=request_bytes,
-            user_agent=request.headers.get("User-Agent"),
-            started_wall_ns=wall_ns,
-            started_ns=mono_ns,
-            received_ns=self._parts.clock.mono_ns(),
-            secrets=(*held, sent) if sent else held,
-        )
+    def _secrets(self, request: web.BaseRequest) -> tuple[str, ...]:
+        sent, held = credential(request.headers), self._parts.upstreams.secrets()
+        return (*held, sent) if sent else held
 
     @staticmethod
     def _number(cell: Cell, facts: CallFacts, request: web.BaseRequest) -> None:

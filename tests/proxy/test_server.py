@@ -226,6 +226,26 @@ async def test_a_sealed_cell_takes_no_more_calls(tmp_path: Path) -> None:
     assert record["digest"] == seal["digest"]
 
 
+async def test_a_call_whose_body_comes_during_the_seal_is_refused(tmp_path: Path) -> None:
+    """A request that began before the seal and ends after it is refused, not slipped in."""
+    body = orjson.dumps(chat_body())
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Length: {len(body)}\r\n\r\n"
+    async with (
+        scripted_upstream([json_answer(COMPLETION)]) as upstream,
+        metered(upstream.url, tmp_path, cell="c") as meter,
+    ):
+        host, _, port = meter.url.removeprefix("http://").partition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(head.encode() + body[:5])
+        await writer.drain()
+        assert (await post(meter.url, "/cab/cells/c/seal", b"")).status == 200
+        writer.write(body[5:])
+        answer = await reader.readuntil(b"\r\n")
+        writer.close()
+        assert meter.ends() == []
+    assert answer.startswith(b"HTTP/1.1 409 ")
+
+
 async def test_health_and_unknown_control_paths(tmp_path: Path) -> None:
     """/cab/ is answered here: health says live and ready, anything else 404."""
     async with metered("http://127.0.0.1:9", tmp_path) as meter:
