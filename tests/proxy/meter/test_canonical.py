@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from cab.proxy.meter.canonical import canonical_json, request_hash
 
 FIXTURE = Path(__file__).parents[2] / "fixtures" / "request-hash.json"
+DOCS = Path(__file__).parents[3] / "docs" / "request-hash.md"
 VECTORS: list[dict[str, Any]] = json.loads(FIXTURE.read_text())["vectors"]
 
 
@@ -118,3 +120,19 @@ def test_every_body_has_a_hash(noise: bytes, text: str) -> None:
         assert canonical_json(body) == expected
         digest = hashlib.sha256(body if expected is None else expected).hexdigest()
         assert request_hash(body) == (f"sha256:{digest}" if body else None)
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"])
+def test_the_program_in_the_docs_computes_the_vectors(vector: dict[str, Any]) -> None:
+    """What a reader copies from the documentation gives the published hashes."""
+    program = DOCS.read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
+    names: dict[str, Any] = {}
+    exec(program, names)
+    assert names["request_hash"](body_of(vector)) == vector["request_hash"]
+
+
+def test_the_docs_show_vectors_of_the_fixture() -> None:
+    """Every hash in the documentation's table is one of the published ones."""
+    shown = set(re.findall(r"sha256:[0-9a-f]{64}", DOCS.read_text(encoding="utf-8")))
+    assert shown
+    assert shown <= {vector["request_hash"] for vector in VECTORS}
