@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 SOURCES = $(shell find proxy scoring adapters -name '*.py' -not -path '*/suite/*')
 
-.PHONY: demo test check wheel sync test-agents help
+.PHONY: demo test check wheel sync test-agents catalogue help
 
 help:
 	@echo "make demo         one scored cell, end to end, with no key and no network"
@@ -13,6 +13,7 @@ help:
 	@echo "make check        formatter, linter, type checkers, import rules"
 	@echo "make wheel        build sdist and wheel, install the wheel elsewhere, try it there"
 	@echo "make test-agents  install the real aider and run it in cells"
+	@echo "make catalogue    run the table of faults and write docs/catalogue.md"
 	@echo "make sync         install again (after adding or removing a module)"
 
 # uv if it is there, else venv and pip. The list of modules is part of the stamp's age:
@@ -40,6 +41,9 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -m "not agents" --cov --cov-report=term:skip-covered
+
+catalogue: $(STAMP)
+	CAB_WRITE_CATALOGUE=1 $(BIN)/python -m pytest -q tests/proxy/catalogue -k test_fault
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .

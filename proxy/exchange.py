@@ -84,8 +84,8 @@ class Exchange:
         self._response: web.StreamResponse | None = None
         self._upstream: aiohttp.ClientResponse | None = None
         self._client_gone = False
+        self._is_stream = False
         self._ended = False
-        self._cut = False
         self._scope: asyncio.Timeout | None = None
         self._limit: Limit = "headers"
         self._read_after_gone = 0
@@ -154,6 +154,7 @@ class Exchange:
         upstream = await self._open()
         self._upstream = upstream
         self._facts.status = upstream.status
+        self._is_stream = upstream.content_type == "text/event-stream"
         self._meter.start(
             upstream.status,
             upstream.headers.get("Content-Type", ""),
@@ -258,10 +259,13 @@ class Exchange:
             return Ending("upstream_error", now, outcome.error or ("http_error", f"HTTP {status}"))
         if self._client_gone:
             return Ending("client_gone", now)
-        if not outcome.complete:
-            reason = ("incomplete", outcome.unmetered or "the answer ended before it was complete")
-            return Ending("upstream_cut", now, reason)
-        return Ending("completed", now)
+        if outcome.complete:
+            return Ending("completed", now)
+        if self._is_stream:
+            message = "the stream ended before its last event"
+            return Ending("upstream_cut", now, ("incomplete_stream", message))
+        message = outcome.unmetered or "the body is no answer of its dialect"
+        return Ending("upstream_error", now, ("not_understood", message))
 
     async def _fail(self, error: UpstreamFailed) -> None:
         """End a call that the endpoint gave no answer to."""

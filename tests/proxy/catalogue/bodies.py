@@ -76,7 +76,7 @@ async def _error_as_the_body(world: World) -> Seen:
     return seen
 
 
-@case("17", "an HTML page", client=AS_SENT, tokens="none", end_reason="upstream_cut", status=200)
+@case("17", "an HTML page", client=AS_SENT, tokens="none", end_reason="upstream_error", status=200)
 async def _html(world: World) -> Seen:
     page = b"<!doctype html><title>Bad gateway</title>"
     seen = await world.call([json_answer(page).replace(b"application/json", b"text/html")])
@@ -85,7 +85,7 @@ async def _html(world: World) -> Seen:
     return seen
 
 
-@case("17", "an empty body", client=AS_SENT, tokens="none", end_reason="upstream_cut", status=200)
+@case("17", "an empty body", client=AS_SENT, tokens="none", end_reason="upstream_error", status=200)
 async def _empty(world: World) -> Seen:
     seen = await world.call([json_answer(b"")])
     assert seen.body == b""
@@ -93,7 +93,7 @@ async def _empty(world: World) -> Seen:
     return seen
 
 
-@case("17", "malformed JSON", client=AS_SENT, tokens="see the case", streaming=(False,), end_reason="upstream_cut",
+@case("17", "malformed JSON", client=AS_SENT, tokens="see the case", streaming=(False,), end_reason="upstream_error",
       status=200)  # fmt: skip
 async def _malformed(world: World) -> Seen:
     body = world.expected_body[:-1]

@@ -5,6 +5,7 @@ table is what the test runs and what `docs/catalogue.md` shows.
 """
 
 import asyncio
+import bisect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -113,8 +114,17 @@ class Case:
     rows: int
 
     @property
+    def order(self) -> tuple[int, str]:
+        return _order(self.number)
+
+    @property
     def name(self) -> str:
         return self.play.__name__.strip("_")
+
+
+def _order(number: str) -> tuple[int, str]:
+    digits = number.rstrip("b")
+    return int(digits), number[len(digits) :]
 
 
 TABLE: list[Case] = []
@@ -134,7 +144,11 @@ def case(
     """Enter a play into the table."""
 
     def enter(play: Play) -> Play:
-        TABLE.append(Case(number, title, play, end, tokens, client, dialects, streaming, rows))
+        # In the list's order, whichever file is imported first.
+        place = bisect.bisect([e.order for e in TABLE], _order(number))
+        TABLE.insert(
+            place, Case(number, title, play, end, tokens, client, dialects, streaming, rows)
+        )
         return play
 
     return enter

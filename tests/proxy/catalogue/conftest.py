@@ -1,0 +1,24 @@
+"""Writes docs/catalogue.md from the run's results, when asked to."""
+
+import os
+
+import pytest
+
+from tests.proxy.catalogue.report import FILE, Result, page
+
+PASSED: set[Result] = set()
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Note which plays passed."""
+    if report.when != "call" or not report.passed:
+        return
+    said = dict(report.user_properties)
+    if "case" in said:
+        PASSED.add((str(said["case"]), str(said["dialect"]), bool(said["stream"])))
+
+
+def pytest_sessionfinish() -> None:
+    """Write the page."""
+    if os.environ.get("CAB_WRITE_CATALOGUE") and PASSED:
+        FILE.write_text(page(PASSED))
