@@ -2,6 +2,18 @@
 
 An adapter names its agent, says how to start it headless against a base URL and a key, and reads
 what the agent says of its own tokens. It starts nothing, opens no socket and inherits nothing.
+One of your own needs no change here: `cab run-cell --tui my.module:MyAgent`, with
+
+    class MyAgent:
+        facts = AgentFacts("my-agent", "1.0", ("chat.completions",),
+                           install=PyPIInstall("my-agent", "my-agent", (3, 11), (3, 14)))
+
+        def launch(self, run: Run) -> Launch:
+            argv = (str(run.executable), "--model", run.model, "--prompt", run.prompt)
+            return Launch(argv, {"OPENAI_BASE_URL": f"{run.base_url}/v1", "OPENAI_API_KEY": run.key})
+
+        def self_report(self, output: Output) -> SelfReport | None:
+            return None
 """
 
 from collections.abc import Mapping

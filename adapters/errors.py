@@ -1,7 +1,6 @@
 """Errors of the adapters and the runner; each names the thing and the mend in one line.
 
 AdapterError
-├── BadOption          an option of `cab` is missing, wrong or contradicts another
 ├── UnknownAdapter     no agent of that name; `.known`, `.near`
 ├── AgentNotInstalled  the agent's own environment is missing; `.command` installs it
 ├── InstallFailed      an agent's environment could not be made; `.log`
@@ -18,10 +17,6 @@ from pathlib import Path
 
 class AdapterError(Exception):
     """Base of the adapters' errors: exit code 2."""
-
-
-class BadOption(AdapterError):
-    """An option that cannot be used."""
 
 
 class UnknownAdapter(AdapterError):

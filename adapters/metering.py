@@ -75,7 +75,7 @@ class Meter:
         if await self._ask("GET", "calls"):
             raise ProxyRefused(
                 self.url,
-                f"its ledger has calls of {self.cell_id} already; give --run N or another --ledger",
+                f"its ledger has calls of {self.cell_id} already; give --run N for one more run",
             )
 
     async def seal(self) -> Slice:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from cab.adapters.trees import readable_name
+from cab.adapters.trees import readable_name, walk_paths
 from cab.scoring.manifest import TreeDiff
 
 MAX_BYTES = 1 << 20
@@ -47,18 +47,7 @@ def make_patch(before: Path, after: Path, diff: TreeDiff) -> bytes:
 
 def _names(root: Path) -> dict[str, str]:
     """Return the path on disk of each path of a manifest; they differ where a name is no UTF-8."""
-    return {readable_name(path): path for path in _paths(str(root), "")}
-
-
-def _paths(folder: str, prefix: str) -> Iterator[str]:
-    try:
-        children = list(os.scandir(folder))
-    except OSError:
-        return
-    for child in children:
-        yield prefix + child.name
-        if child.is_dir(follow_symlinks=False) and child.name != ".git":
-            yield from _paths(child.path, f"{prefix}{child.name}/")
+    return {readable_name(path): path for path in walk_paths(root)}
 
 
 def _side(path: Path) -> _Side | None:

@@ -23,6 +23,7 @@ from cab.adapters.environment import Places
 from cab.adapters.masking import Masker
 from cab.adapters.metering import Meter, check_reachable, embedded_meter, given_meter
 from cab.adapters.patch import make_patch
+from cab.adapters.tasks import Task
 from cab.adapters.trees import walk_tree
 from cab.adapters.workspace import scratch_places
 from cab.scoring.bundle import (
@@ -108,7 +109,7 @@ class _Cell:
             self._writer.write(STDERR_FILE, run.stderr)
             await self._write_calls()
             await asyncio.to_thread(self._write_trees, run, places)
-            check = await run_checks(plan.task, places.workdir)
+            check = await _checked(plan.task, places.workdir)
         self._write_cell(self._facts(run, check, started))
 
     async def _write_calls(self) -> None:
@@ -151,6 +152,16 @@ class _Cell:
         """Score what is on disk, as `cab score` will: the same bytes must come out."""
         bundle = read_bundle(self._plan.bundle, facts)
         self._writer.write(CELL_FILE, dump_cell(score_bundle(bundle)))
+
+
+async def _checked(task: Task, workdir: Path) -> CheckOutcome:
+    try:
+        return await run_checks(task, workdir)
+    except (OSError, RecursionError) as error:
+        # What an agent leaves behind may be impossible to copy; that is no verdict on its work.
+        return CheckOutcome(
+            passed=False, exit_code=None, reason=f"the checks could not be run: {error}"
+        )
 
 
 def _json(data: object) -> bytes:

@@ -21,8 +21,37 @@ def walk_tree(root: Path) -> TreeManifest:
     Args:
         root: The workspace.
     """
-    entries = {readable_name(path): entry for path, entry in _walk(root, "")}
-    return TreeManifest(entries=dict(sorted(entries.items())), git_dir=os.path.lexists(root / _GIT))
+    entries: dict[str, TreeEntry] = {}
+    for path in sorted(walk_paths(root)):
+        entry = _entry(root / path)
+        if entry is not None:
+            entries[readable_name(path)] = entry
+    return TreeManifest(entries=entries, git_dir=os.path.lexists(root / _GIT))
+
+
+def walk_paths(root: Path) -> Iterator[str]:
+    """Yield the path of all that is below a folder, but for the workspace's `.git`.
+
+    Links are not followed, nested `.git` folders are not entered, and a folder that cannot be read
+    holds nothing. The order is not defined.
+
+    Args:
+        root: The folder.
+    """
+    folders = [""]  # a stack and no recursion: an agent may nest folders as deep as it likes
+    while folders:
+        prefix = folders.pop()
+        try:
+            children = list(os.scandir(root / prefix))
+        except OSError:
+            continue
+        for child in children:
+            path = prefix + child.name
+            if path == _GIT:
+                continue
+            yield path
+            if child.name != _GIT and child.is_dir(follow_symlinks=False):
+                folders.append(path + "/")
 
 
 def readable_name(path: str) -> str:
@@ -32,21 +61,6 @@ def readable_name(path: str) -> str:
     'caf\\xe9.txt'
     """
     return os.fsencode(path).decode("utf-8", "backslashreplace")
-
-
-def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, TreeEntry]]:
-    try:
-        children = sorted(os.scandir(folder), key=lambda child: child.name)
-    except OSError:
-        return  # the folder itself is recorded; what it holds is unknown
-    for child in children:
-        path = prefix + child.name
-        entry = _entry(Path(child.path))
-        if entry is None or path == _GIT:
-            continue
-        yield path, entry
-        if entry.type == "dir" and child.name != _GIT:
-            yield from _walk(Path(child.path), path + "/")
 
 
 def _entry(path: Path) -> TreeEntry | None:

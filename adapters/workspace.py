@@ -25,8 +25,14 @@ def scratch_places(name: str, keep: bool) -> Generator[Places]:
     if keep:
         yield _made(Path(tempfile.mkdtemp(prefix=prefix)))
         return
-    with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as folder:
-        yield _made(Path(folder))
+    folder = tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True)
+    try:
+        yield _made(Path(folder.name))
+    finally:
+        try:
+            folder.cleanup()
+        except RecursionError:  # an agent may nest folders deeper than Python's own removal goes
+            subprocess.run(["rm", "-rf", "--", folder.name], check=False, capture_output=True)
 
 
 def _made(root: Path) -> Places:

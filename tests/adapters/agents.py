@@ -119,6 +119,13 @@ class Failing(_Agent):
         raise BadSelfReport(f"cannot be read: {output.stdout!r}")
 
 
+class Digger(_Agent):
+    """Nests folders as deep as Python's own recursion never goes."""
+
+    name = "digger"
+    code = "import os\nfor _ in range(1500):\n    os.mkdir('d')\n    os.chdir('d')\n"
+
+
 class Missing(_Agent):
     """A program that is not there."""
 

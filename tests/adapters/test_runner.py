@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import os
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -45,6 +46,11 @@ def cell_of(bundle: Path) -> dict[str, Any]:
     """Return what a bundle's `cell.json` holds."""
     cell: dict[str, Any] = orjson.loads((bundle / "cell.json").read_bytes())
     return cell
+
+
+def names_in(folder: Path) -> list[str]:
+    """Return the names in a folder."""
+    return [path.name for path in folder.iterdir()]
 
 
 def files_of(folder: Path) -> Iterator[bytes]:
@@ -160,6 +166,7 @@ async def test_no_key_gets_out(spec: CellSpec, monkeypatch: pytest.MonkeyPatch) 
     for name in ("CAB_KEY", "OPENAI_API_KEY", "ANTHROPIC_API_KEY"):
         monkeypatch.setenv(name, REAL_KEY)
     monkeypatch.setenv("CAB_SIGNING_KEY", SIGNING_KEY)
+    monkeypatch.setattr(tempfile, "tempdir", str(spec.runs.parent))  # it is kept for a look
 
     bundle = await run_cell(
         replace(spec, tui=f"{AGENTS}:Nosy", signing_key=SIGNING_KEY, keep_workspace=True)
@@ -201,6 +208,21 @@ async def test_timed_out(spec: CellSpec) -> None:
     assert cell["identity"]["exit_code"] is None
     assert cell["scorers"]["pass_rate"]["pass"] == 0
     assert (bundle / "stdout.txt").read_text() == "hanging\n"
+
+
+async def test_endless_folders(
+    spec: CellSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Folders nested a thousand deep bring nothing down, and are removed like any others."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    bundle = await run_cell(replace(spec, tui=f"{AGENTS}:Digger"))
+
+    cell = cell_of(bundle)
+    assert len(orjson.loads((bundle / "after.json").read_bytes())["entries"]) > 1000
+    assert rescore(bundle) == (bundle / "cell.json").read_bytes()
+    assert cell["scorers"]["pass_rate"]["pass"] != 1
+    assert names_in(tmp_path) == ["runs"]
 
 
 async def test_failing_agent(spec: CellSpec) -> None:
