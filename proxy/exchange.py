@@ -7,7 +7,7 @@ answer is complete is held until the END record is on disk.
 
 import asyncio
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import aiohttp
 import structlog
@@ -129,7 +129,7 @@ class Exchange:
             self._expire_in("gone", 0)
 
     async def _serve(self) -> web.StreamResponse:
-        await self._parts.ledger.append(start_record(self._facts))
+        await self._write(start_record(self._facts))
         try:
             await self._relay_within_limits()
         except UpstreamFailed as error:
@@ -316,9 +316,7 @@ class Exchange:
         counted = await self._parts.counter.count(self._facts, outcome)
         record = end_record(self._facts, outcome, counted, ending)
         self._cell.add(record)
-        written = self._parts.ledger.append(record)
-        if self._parts.settings.ack == "end":
-            await written
+        await self._write(record)
         log.info(
             "call",
             cell=record["cell_id"],
@@ -330,6 +328,14 @@ class Exchange:
             completion_tokens=record["completion_tokens"],
             latency_ms=record["latency_ms"],
         )
+
+    async def _write(self, record: dict[str, Any]) -> None:
+        """Hand a record to the ledger; with `--ack end`, wait until it is on disk."""
+        written = self._parts.ledger.append(record)
+        if self._parts.settings.ack == "end":
+            await written
+        else:
+            written.add_done_callback(_heard)  # the ledger's own state says what failed
 
     def _refuse(self, refusal: Refusal) -> web.StreamResponse:
         self._facts.status = refusal.status
@@ -364,3 +370,9 @@ class Exchange:
 
     def _now(self) -> int:
         return self._parts.clock.mono_ns()
+
+
+def _heard(written: asyncio.Future[None]) -> None:
+    """Take note of a future's outcome, so that asyncio does not complain that nobody did."""
+    if not written.cancelled():
+        written.exception()

@@ -1,4 +1,5 @@
 import asyncio
+import os
 from pathlib import Path
 from typing import Any
 
@@ -244,6 +245,57 @@ async def test_a_call_whose_body_comes_during_the_seal_is_refused(tmp_path: Path
         writer.close()
         assert meter.ends() == []
     assert answer.startswith(b"HTTP/1.1 409 ")
+
+
+async def test_without_acknowledgement_nothing_waits_and_all_is_written(tmp_path: Path) -> None:
+    """With ack = none calls do not wait for the disk; a proxy that stops has written them all."""
+    async with (
+        scripted_upstream([json_answer(COMPLETION)]) as upstream,
+        metered(upstream.url, tmp_path, ack="none") as meter,
+    ):
+        for _ in range(5):
+            assert (await meter.chat()).status == 200
+    assert len(records(tmp_path / "ledger")) == len(records(tmp_path / "ledger", "start")) == 5
+
+
+async def test_a_ledger_that_cannot_be_written_stops_calls_before_they_cost(tmp_path: Path) -> None:
+    """When the disk refuses a START, the call gets 503, nothing goes upstream, and health says so."""
+    async with (
+        scripted_upstream([json_answer(COMPLETION)]) as upstream,
+        metered(upstream.url, tmp_path) as meter,
+    ):
+        ledger = meter.proxy._server._parts.ledger
+        ledger._file, closed = os.open("/dev/full", os.O_WRONLY), ledger._file
+        answers = [await meter.chat(), await meter.chat()]
+        health = await post(meter.url, "/cab/health", b"", method="GET")
+        os.close(closed)
+    assert [answer.status for answer in answers] == [503, 503]
+    assert upstream.received == []
+    assert health.status == 503
+    assert "No space left" in orjson.loads(health.body)["ledger_failure"]
+
+
+async def test_an_answer_whose_end_cannot_be_written_is_cut(tmp_path: Path) -> None:
+    """When the disk refuses an END, the client never gets what would make its answer complete."""
+    arrived, go = asyncio.Event(), asyncio.Event()
+
+    async def arrive() -> None:
+        arrived.set()
+
+    script: list[Step] = [arrive, go, json_answer(COMPLETION)]
+    async with (
+        scripted_upstream(script) as upstream,
+        metered(upstream.url, tmp_path) as meter,
+        asyncio.TaskGroup() as tasks,
+    ):
+        call = tasks.create_task(post(meter.url, "/v1/chat/completions", chat_body()))
+        await arrived.wait()
+        ledger = meter.proxy._server._parts.ledger
+        ledger._file, closed = os.open("/dev/full", os.O_WRONLY), ledger._file
+        go.set()
+        seen = await call
+        os.close(closed)
+    assert not seen.complete
 
 
 async def test_health_and_unknown_control_paths(tmp_path: Path) -> None:
