@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from cab.adapters import processes
 from cab.adapters.errors import RunFailed
 from cab.adapters.process import AgentProcess, start_process
 from cab.adapters.processes import RUN_MARK, end_processes, run_processes
@@ -188,6 +189,12 @@ async def test_cannot_be_ended() -> None:
         os.setresuid(0, 0, 0)
         process.kill()
         await process.wait()
+
+
+def test_gone_meanwhile() -> None:
+    """A process that ends while it is looked at is none."""
+    assert processes._look(2**22 + 1) is None
+    assert processes._mark_of(2**22 + 1) is None
 
 
 def test_strangers_are_left_alone() -> None:

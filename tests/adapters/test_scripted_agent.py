@@ -203,6 +203,16 @@ async def test_endless(agent: Agent) -> None:
     assert f"{MAX_TURNS} calls" in done.stdout
 
 
+def test_missing_variable(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A missing variable is named, before anything is asked."""
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+
+    assert main(["Hello"]) == 2
+    assert "OPENAI_BASE_URL is not set" in capsys.readouterr().err
+
+
 def test_as_a_program(tmp_path: Path) -> None:
     """It is a program that needs nothing of this package; a missing variable is named."""
     done = subprocess.run(

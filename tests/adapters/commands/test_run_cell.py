@@ -1,6 +1,9 @@
 """`cab run-cell`."""
 
 import argparse
+import os
+import signal
+import threading
 from pathlib import Path
 
 import orjson
@@ -9,8 +12,10 @@ import pytest
 from cab.adapters.account import Comparison, Served
 from cab.adapters.cli import main
 from cab.adapters.commands.run_cell import add, exit_code, spec_of
+from tests.adapters.agents import alive
 
 TASK = "polyglot/python-error-handling"
+DEMO = ["--upstream", "demo"]
 ARGUMENTS = ["run-cell", "--tui", "scripted", "--task", TASK]
 
 
@@ -89,3 +94,30 @@ def test_empty_variables(
 
     assert main([*ARGUMENTS, "--model", "m"]) == 2
     assert "set CAB_ENDPOINT" in capsys.readouterr().err
+
+
+def test_no_model(capsys: pytest.CaptureFixture[str]) -> None:
+    """Only the built-in model server has a model of its own."""
+    assert main([*ARGUMENTS, "--upstream", "http://127.0.0.1:1"]) == 2
+    assert "give --model NAME" in capsys.readouterr().err
+
+
+def test_told_to_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGTERM ends the agent first, then the command, with the exit code that shells know."""
+    ready = tmp_path / "ready"
+    os.mkfifo(ready)
+    monkeypatch.setenv("TEST_READY", str(ready))
+    agents: list[int] = []
+
+    def stop() -> None:
+        agents.append(int(ready.read_text()))
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    stopper = threading.Thread(target=stop)
+    stopper.start()
+    with pytest.raises(SystemExit) as caught:
+        main(["run-cell", "--tui", "tests.adapters.agents:Waiting", *ARGUMENTS[3:], *DEMO])
+    stopper.join()
+
+    assert caught.value.code == 143
+    assert not alive(agents[0])
