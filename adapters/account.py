@@ -37,7 +37,7 @@ class Comparison(NamedTuple):
         served, seen = self.account, self.ledger
         verdict = "equal" if self.equal else "NOT equal"
         return (
-            f"the model server served {served.calls} calls, {served.prompt_tokens} prompt + "
+            f"the model server served {served.calls} call{'' if served.calls == 1 else 's'}, {served.prompt_tokens} prompt + "
             f"{served.completion_tokens} completion tokens; the ledger has {seen.calls}, "
             f"{seen.prompt_tokens}, {seen.completion_tokens}: {verdict}"
         )

@@ -160,7 +160,9 @@ def _per_pass(axes: Axes) -> Row:
 
 
 def _attempts(tokens: Tokens) -> str:
-    return "" if tokens.attempts is None else f"{tokens.attempts} requests on the wire"
+    if tokens.attempts is None:
+        return ""
+    return f"{tokens.attempts} request{'' if tokens.attempts == 1 else 's'} on the wire"
 
 
 def _self_report(report: SelfReport) -> Row:
