@@ -359,7 +359,7 @@ async def test_a_call_that_outlasts_the_grace_time_is_ended_and_recorded(tmp_pat
 
 async def test_a_cut_stream_is_passed_on_as_cut(tmp_path: Path) -> None:
     """When the endpoint dies in mid-stream the client sees the stream break, and no [DONE]."""
-    script = [sse_head(), chunk(event(delta("half"))), Fault.CLOSE]
+    script: list[Step] = [sse_head(), chunk(event(delta("half"))), Fault.CLOSE]
     async with scripted_upstream(script) as upstream, metered(upstream.url, tmp_path) as meter:
         body = orjson.dumps(chat_body(stream=True))
         head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n"

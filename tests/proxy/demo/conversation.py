@@ -40,7 +40,8 @@ def run_with_tools(
     messages: list[Message], tools: Tools, act: Callable[[str, dict[str, Any]], str | None]
 ) -> list[tuple[str, dict[str, Any]]]:
     """Play on until the demo calls no tool or `act` returns None; returns the calls."""
-    messages, called = list(messages), []
+    messages = list(messages)
+    called: list[tuple[str, dict[str, Any]]] = []
     for _ in range(MOST_TURNS):
         reply = ask(messages, tools)
         if not reply.calls:

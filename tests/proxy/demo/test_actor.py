@@ -63,7 +63,7 @@ def test_an_agent_with_file_tools_solves_the_task(task: Task, work: Path) -> Non
 
     def act(name: str, arguments: dict[str, Any]) -> str:
         if name == "read_file":
-            return (work / arguments["path"]).read_text()
+            return Path(work, arguments["path"]).read_text()
         (work / arguments["path"]).write_text(arguments["content"])
         return "written"
 
