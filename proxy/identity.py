@@ -61,13 +61,26 @@ class Identifier:
         sent = [key for key in (path_key, credential(headers)) if key]
         for key in sent:
             if keys.is_ours(key):
-                return Caller(keys.cell_of(self.signing_key, key, now_s), None)
+                return Caller(_writable(keys.cell_of(self.signing_key, key, now_s)), None)
         if self.keys_required:
             raise BadKey("this proxy wants a cell's key as the API key; mint one for the cell")
         foreign = credential(headers)
         named = path_key or headers.get("X-Cab-Cell")
         if named and self.open_attribution:
-            return Caller(named, foreign)
+            return Caller(_writable(named), foreign)
         if path_key is not None:
             raise BadKey("the path holds no valid cell key; mint one, or allow open attribution")
         return Caller(self.default_cell, foreign)
+
+
+def _writable(cell_id: str) -> str:
+    """Return a cell id that records can hold.
+
+    Raises:
+        BadKey: It is no UTF-8.
+    """
+    try:
+        cell_id.encode()
+    except UnicodeEncodeError as error:
+        raise BadKey("the cell's id is no UTF-8; name the cell in UTF-8") from error
+    return cell_id

@@ -84,7 +84,7 @@ def is_ours(token: str) -> bool:
     """Tell whether a token claims to be a cell key; whether it holds is for `cell_of` to say."""
     try:
         claims = jwt.decode(token, options={"verify_signature": False})
-    except jwt.InvalidTokenError:
+    except (jwt.InvalidTokenError, UnicodeEncodeError):  # the latter: a header that is no UTF-8
         return False
     return claims.get("iss") == ISSUER
 

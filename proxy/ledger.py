@@ -130,11 +130,7 @@ class Ledger:
 
     def _commit(self, batch: list[_Waiting]) -> None:
         try:
-            lines: list[bytes] = []
-            head = self._head
-            for waiting in batch:
-                line, head = chain(waiting.record, head)
-                lines.append(line)
+            lines, head = self._chained(batch)
             _write_all(self._file, b"".join(lines))
             self._sync(self._file)
             self._head = head
@@ -142,6 +138,25 @@ class Ledger:
             # After a failed write the tail of the file is unknown: no later record may follow it.
             self._failure = f"ledger {self.segment}: {error}"
         self._loop.call_soon_threadsafe(self._wake, batch, self._failure)
+
+    def _chained(self, batch: list[_Waiting]) -> tuple[list[bytes], str]:
+        """Return the lines of a batch and the chain's new head.
+
+        A record that is no JSON is refused to the call that brought it, and to that call only: it
+        is taken out of the batch.
+        """
+        lines: list[bytes] = []
+        head = self._head
+        for waiting in batch.copy():
+            try:
+                line, head = chain(waiting.record, head)
+            except orjson.JSONEncodeError as error:
+                batch.remove(waiting)
+                failure = f"a record cannot be written as JSON: {error}"
+                self._loop.call_soon_threadsafe(self._wake, [waiting], failure)
+            else:
+                lines.append(line)
+        return lines, head
 
     @staticmethod
     def _wake(batch: list[_Waiting], failure: str | None) -> None:

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterable
 
+from cab.proxy.meter.values import clean
+
 MASK = "[redacted]"
 
 # Key shapes that vendors print in their own error messages, and bearer values of any shape.
@@ -17,10 +19,12 @@ _SHAPES = re.compile(
 def scrub(text: str, secrets: Iterable[str] = ()) -> str:
     """Return the text with the given secrets, and whatever looks like a key, masked.
 
+    It can be written as UTF-8, whatever bytes a client put into a header.
+
     >>> scrub("Incorrect API key provided: sk-abcdef123456.")
     'Incorrect API key provided: [redacted]'
     """
     for secret in secrets:
         if secret:
             text = text.replace(secret, MASK)
-    return _SHAPES.sub(MASK, text)
+    return clean(_SHAPES.sub(MASK, text))

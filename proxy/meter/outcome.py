@@ -127,7 +127,7 @@ def _usage(answer: Answer) -> tuple[Usage | None, JsonObject | None, list[str]]:
     if known is None:
         complaints = [*complaints, "usage holds no counts"]
     try:
-        orjson.dumps(raw)
+        orjson.dumps({"usage_raw": raw})  # as deep as the record will have it
     except orjson.JSONEncodeError:
         # The ledger could not write it, and a record is worth more than its raw part.
         return known, None, [*complaints, "usage cannot be written as JSON"]
