@@ -19,7 +19,7 @@ from cab.proxy.clock import Clock
 from cab.proxy.config import Settings
 from cab.proxy.counting import Counter
 from cab.proxy.errors import LedgerFailed
-from cab.proxy.headers import Headers, response_headers
+from cab.proxy.headers import Headers, as_sent, response_headers
 from cab.proxy.ledger import Ledger
 from cab.proxy.meter import CallMeter
 from cab.proxy.refusal import Refusal, body_for, headers_for
@@ -103,6 +103,9 @@ class Exchange:
             # The client must not take an answer for complete whose record is not on disk.
             self._abort_client()
             return self._response or web.Response(status=503)
+        except Exception as error:
+            log.exception("call_failed", method=self._request.method)
+            return await self._crashed(error)
         finally:
             if self._upstream is not None:
                 self._upstream.close()
@@ -220,7 +223,7 @@ class Exchange:
     async def _start_response(self, upstream: aiohttp.ClientResponse) -> None:
         if self._client_gone:
             return
-        headers = response_headers(upstream.headers)
+        headers = response_headers(as_sent(upstream.raw_headers))
         headers[CALL_ID_HEADER] = self._facts.call_id
         length = upstream.content_length
         bodiless = self._request.method == "HEAD" or upstream.status in {204, 304}
@@ -231,6 +234,10 @@ class Exchange:
             sized=bodiless or (length is not None and not self._meter.may_alter),
             chunked=self._request.version >= (1, 1),
         )
+        if "Upgrade" in self._request.headers:
+            # aiohttp loses what a client sends right behind an upgrade that is not taken up: the
+            # client must know that nothing more is read here.
+            self._response.force_close()
         try:
             await self._response.prepare(self._request)
         except ConnectionError:
@@ -308,6 +315,16 @@ class Exchange:
             self._refuse(Refusal(504, code, message, retry=True))
         else:
             self._abort_client()
+
+    async def _crashed(self, error: Exception) -> web.StreamResponse:
+        """End a call that met a fault of ours; what was sent of its answer stays as it is."""
+        if not self._ended:
+            await self._end(Ending("crash", self._now(), ("internal_error", type(error).__name__)))
+        if self._response is None:
+            message = "the proxy failed; see its log"
+            return self._refuse(Refusal(500, "internal_error", message))
+        self._abort_client()
+        return self._response
 
     async def _end(self, ending: Ending) -> None:
         """Write the END record, once."""

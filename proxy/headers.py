@@ -1,10 +1,13 @@
 """Header hygiene: what passes, what a proxy must not pass on, and whose credentials go upstream."""
 
+from collections.abc import Iterable
+
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from cab.scoring.records import Endpoint
 
 Headers = CIMultiDict[str]
+RawHeaders = Iterable[tuple[bytes, bytes]]
 
 # RFC 9110, section 7.6.1, and the older ones that proxies are known to meet.
 _HOP_BY_HOP = frozenset(
@@ -24,6 +27,12 @@ _HOP_BY_HOP = frozenset(
 _NOT_FORWARDED = _HOP_BY_HOP | {"host", "content-length", "expect", "x-cab-cell"}
 CREDENTIALS = ("authorization", "x-api-key", "x-goog-api-key", "api-key")
 """Headers that carry a key, in the order in which they are looked at."""
+
+
+def as_sent(raw: RawHeaders) -> CIMultiDictProxy[str]:
+    """Return headers with their names in the letters they came in; aiohttp's parser changes some."""
+    pairs = ((name.decode(), value.decode(errors="surrogateescape")) for name, value in raw)
+    return CIMultiDictProxy(CIMultiDict(pairs))
 
 
 def _named_in_connection(headers: CIMultiDictProxy[str]) -> set[str]:

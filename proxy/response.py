@@ -5,21 +5,23 @@ from aiohttp import hdrs, web
 from cab.proxy.headers import Headers
 
 CALL_ID_HEADER = "x-cab-call-id"
-_ADDED_BY_AIOHTTP = (hdrs.CONTENT_TYPE, hdrs.DATE, hdrs.SERVER)
+_FRAMING = {"connection", "transfer-encoding"}
 
 
 class PassedOn(web.StreamResponse):
-    """A response with just the headers that the endpoint sent.
+    """A response with just the headers that the endpoint sent, and what its framing here needs.
 
-    aiohttp completes a head with a content type, a date and its own name; where the endpoint sent
-    none of these, the client is to see none.
+    aiohttp completes a head with a content type, a date and its own name, and takes the length out
+    of a 304; the client is to see what the endpoint sent.
     """
 
     async def _prepare_headers(self) -> None:
-        absent = [name for name in _ADDED_BY_AIOHTTP if name not in self.headers]
+        sent = self.headers.copy()
         await super()._prepare_headers()
-        for name in absent:
-            self.headers.popall(name, None)
+        framing = [(k, v) for k, v in self.headers.items() if k.lower() in _FRAMING]
+        self.headers.clear()
+        self.headers.extend(sent)
+        self.headers.extend(framing)
 
 
 def passed_on(

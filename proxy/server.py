@@ -12,7 +12,8 @@ from cab.proxy.callrecord import CallFacts
 from cab.proxy.cells import Cell, Cells
 from cab.proxy.errors import BadKey
 from cab.proxy.exchange import Exchange, Parts
-from cab.proxy.headers import credential, request_headers
+from cab.proxy.headers import as_sent, credential, request_headers
+from cab.proxy.hygiene import BAD_TARGET, fault_of, origin_form
 from cab.proxy.identity import Caller, Identifier, Target, split_target
 from cab.proxy.meter import CallMeter, Dialect, dialect_for
 from cab.proxy.refusal import Refusal, body_for, headers_for
@@ -20,6 +21,7 @@ from cab.scoring.records import Endpoint
 
 CONTROL_PREFIX = "/cab/"
 _LARGE_BODY_BYTES = 1 << 18
+_NO_CONTROL_HERE = Refusal(404, "not_found", "the control API is at /cab/, not below a cell's key")
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 log = structlog.get_logger("cab.proxy")
@@ -55,9 +57,14 @@ class Server:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
-        if request.raw_path.startswith(CONTROL_PREFIX):
+        fault, path_qs = fault_of(request), origin_form(request.raw_path)
+        if fault is not None or path_qs is None:
+            return refuse("other", fault or BAD_TARGET)
+        if path_qs.startswith(CONTROL_PREFIX):
             return await self._control(request)
-        target = split_target(request.raw_path)
+        target = split_target(path_qs)
+        if target.path_qs.startswith(CONTROL_PREFIX):
+            return refuse("other", _NO_CONTROL_HERE)
         dialect = dialect_for(request.method, target.path_qs.partition("?")[0])
         try:
             exchange = await self._accept(request, target, dialect)
@@ -184,7 +191,7 @@ class Server:
         endpoint = self._parts.upstreams.for_model(facts.request.model)
         if endpoint.refuses_stream_options and meter.request.injected:
             meter.without_injection()
-        headers = request_headers(request.headers)
+        headers = request_headers(as_sent(request.raw_headers))
         keep = caller.foreign_key is not None
         endpoint.prepare(headers, facts.endpoint, keep_credentials=keep)
         if facts.endpoint != "other":
@@ -205,11 +212,13 @@ class Server:
 
 
 async def guarded(exchange: Exchange, request: web.BaseRequest) -> web.StreamResponse:
-    """Run a call; a fault of ours is logged and costs this call only."""
+    """Run a call; if even its record fails, the client sees its connection break, and no other."""
     try:
         return await exchange.run()
     except Exception:
-        log.exception("call_failed", method=request.method)
+        log.exception("call_lost", method=request.method)
+        if request.transport is not None:
+            request.transport.close()  # a head may be out already: no second one behind it
         return refuse("other", Refusal(500, "internal_error", "the proxy failed; see its log"))
 
 

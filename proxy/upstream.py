@@ -154,6 +154,9 @@ class Upstream:
             max_line_size=1 << 16,
             max_field_size=1 << 16,
         )
+        # aiohttp sends a GET again by itself where a kept connection was closed under it. No request
+        # may reach an endpoint twice without its record, and the client knows best what to repeat.
+        self._session._retry_connection = False  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
     def prepare(self, headers: Headers, endpoint: Endpoint, *, keep_credentials: bool) -> None:
         """Give a request what this endpoint wants: its key, and its own headers.
