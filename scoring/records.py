@@ -204,15 +204,40 @@ def parse_record(line: bytes, path: str = "<record>", number: int | None = None)
     Raises:
         BadRecord: The line is no JSON object or a field is missing or of the wrong type.
     """
+    return as_record(parse_fields(line, path, number), path, number)
+
+
+def parse_fields(line: bytes, path: str = "<record>", number: int | None = None) -> dict[str, Any]:
+    """Return the members of one line of a ledger as they stand there, unchecked.
+
+    Args:
+        line: The line's bytes, with or without the newline.
+        path: Name of the file, for the error message.
+        number: 1-based line number, for the error message.
+
+    Raises:
+        BadRecord: The line is no JSON object.
+    """
     try:
         data: object = orjson.loads(line)
     except orjson.JSONDecodeError as error:
         raise BadRecord(path, number, f"no JSON: {error}") from error
     if not _is_object(data):
         raise BadRecord(path, number, "no JSON object")
-    model = _MODELS.get(str(data.get("kind")), OtherRecord)
+    return data
+
+
+def as_record(
+    fields: dict[str, Any], path: str = "<record>", number: int | None = None
+) -> AnyRecord:
+    """Return the record that the members of a line make, checked.
+
+    Raises:
+        BadRecord: A field is missing or of the wrong type.
+    """
+    model = _MODELS.get(str(fields.get("kind")), OtherRecord)
     try:
-        return model.model_validate(data)
+        return model.model_validate(fields)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = ".".join(str(part) for part in first["loc"])

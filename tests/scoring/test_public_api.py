@@ -8,7 +8,10 @@ import cab.scoring
 from tests.scoring.builders import CELL_ID, end_fields, line
 from tests.scoring.test_bundle import stored
 
-HEAVY = ("aiohttp", "tiktoken", "structlog", "rich", "yarl", "cab.proxy", "cab.adapters")
+HEAVY = (
+    *("aiohttp", "tiktoken", "structlog", "rich", "yarl", "zstandard"),
+    *("cab.proxy", "cab.adapters"),
+)
 
 
 def run(code: str, folder: Path | None = None) -> str:
