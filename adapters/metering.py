@@ -19,6 +19,7 @@ from cab.proxy import keys
 from cab.proxy.app import running_proxy
 from cab.proxy.config import parse_settings
 from cab.proxy.demo import Demo
+from cab.proxy.signing import new_signing_key, parse_signing_keys
 
 DEMO = "demo"
 """The upstream that is the built-in model server."""
@@ -139,7 +140,7 @@ async def embedded_meter(
     values = {"upstream": upstream, "port": 0, "ledger": ledger, "auth": "keys"}
     settings = parse_settings(values, "command line")
     # A key of this run only: nothing that could sign is left beside the ledger.
-    signing_key = keys.new_signing_key()
+    signing_key = new_signing_key()
     async with (
         running_proxy(settings, upstream_key=upstream_key, signing_key=signing_key) as proxy,
         _client() as session,
@@ -174,7 +175,7 @@ async def given_meter(
     base = url.rstrip("/").removesuffix("/v1")
     async with _client() as session:
         await _check_health(session, base)
-        key = keys.mint(signing_key, cell_id, ttl_s, int(time.time()))
+        key = keys.mint(parse_signing_keys(signing_key), cell_id, ttl_s, int(time.time()))
         meter = Meter(base, cell_id, key, session)
         await meter.require_unused()
         yield meter

@@ -26,6 +26,7 @@ from cab.adapters.patch import make_patch
 from cab.adapters.tasks import Task
 from cab.adapters.trees import walk_tree
 from cab.adapters.workspace import scratch_places
+from cab.proxy.signing import secret_texts
 from cab.scoring.bundle import (
     AFTER_FILE,
     BEFORE_FILE,
@@ -64,7 +65,7 @@ async def run_cell(spec: CellSpec) -> Path:
         meter = await stack.enter_async_context(_meter(plan))
         if not own_ledger:
             stack.enter_context(claimed(plan.bundle, spec.force))
-        mask = Masker((spec.upstream_key, spec.signing_key, meter.key))
+        mask = Masker((spec.upstream_key, *secret_texts(spec.signing_key or ""), meter.key))
         await _Cell(plan, meter, BundleWriter(plan.bundle, mask), mask).run()
     return plan.bundle
 

@@ -21,7 +21,10 @@ from cab.proxy.errors import BadConfig
 from cab.proxy.exchange import Parts
 from cab.proxy.identity import Identifier
 from cab.proxy.ledger import Ledger
+from cab.proxy.limits import Limits
+from cab.proxy.revoked import Revocations
 from cab.proxy.server import Server
+from cab.proxy.signing import KeyRing, load_or_create_signing_keys, parse_signing_keys
 from cab.proxy.upstream import Upstreams
 
 _HEAD_BYTES = 1 << 16
@@ -40,14 +43,14 @@ class Proxy:
     """Where its records are."""
     demo: Demo | None
     """The built-in model server, where that is the upstream."""
-    _signing_key: str
+    _ring: KeyRing
     _clock: Clock
     _server: Server
 
-    def mint_key(self, cell_id: str, ttl_s: int) -> str:
+    def mint_key(self, cell_id: str, ttl_s: int, limits: Limits | None = None) -> str:
         """Return a key for a cell that expires after `ttl_s` seconds."""
         now_s = self._clock.wall_ns() // 1_000_000_000
-        return keys.mint(self._signing_key, cell_id, ttl_s, now_s)
+        return keys.mint(self._ring, cell_id, ttl_s, now_s, limits or Limits())
 
     async def quiet(self, limit_s: float) -> bool:
         """Wait until no call is in flight; return whether that came true within the limit."""
@@ -69,7 +72,8 @@ async def running_proxy(
         settings: What to run.
         upstream_key: The endpoint's key; None passes the clients' own keys on.
         route_keys: Names of environment variables to keys, for the endpoints of `routes`.
-        signing_key: Secret that cell keys are signed with; None keeps one beside the ledger.
+        signing_key: Secrets that cell keys are signed with, as `CAB_SIGNING_KEY` holds them; None
+            keeps one beside the ledger.
         clock: Time; an argument so that tests can hand in theirs.
 
     Raises:
@@ -83,13 +87,13 @@ async def running_proxy(
         upstream_url = demo.url if demo else settings.upstream
         ledger = Ledger(settings.ledger)
         stack.push_async_callback(_close, ledger, clock)
-        signing = await _signing_key(signing_key, settings.ledger)
+        ring = await _key_ring(signing_key, settings)
         upstreams = Upstreams(settings, upstream_url, upstream_key, route_keys or {})
         stack.push_async_callback(upstreams.close)
         counter = Counter(settings.encodings, settings.count_max_bytes, settings.count_max_s)
         stack.callback(counter.close)
         parts = Parts(settings, clock, ledger, upstreams, counter)
-        server, host, port = await stack.enter_async_context(_serving(parts, signing))
+        server, host, port = await stack.enter_async_context(_serving(parts, ring))
         url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         await ledger.append(
             {
@@ -101,23 +105,28 @@ async def running_proxy(
                 "pid": os.getpid(),
             }
         )
-        yield Proxy(url, upstream_url, settings.ledger, demo, signing, clock, server)
+        yield Proxy(url, upstream_url, settings.ledger, demo, ring, clock, server)
 
 
-async def _signing_key(given: str | None, ledger: Path) -> str:
+async def _key_ring(given: str | None, settings: Settings) -> KeyRing:
     if given is not None:
-        return keys.check_signing_key(given)
-    return await asyncio.to_thread(keys.load_or_create_signing_key, ledger / "signing.key")
+        return parse_signing_keys(given)
+    file = settings.signing_key_file or settings.ledger / "signing.key"
+    return await asyncio.to_thread(load_or_create_signing_keys, file)
 
 
 @asynccontextmanager
-async def _serving(parts: Parts, signing_key: str) -> AsyncGenerator[tuple[Server, str, int]]:
+async def _serving(parts: Parts, ring: KeyRing) -> AsyncGenerator[tuple[Server, str, int]]:
     """Listen, and on leaving refuse new calls and let those in flight finish."""
     settings = parts.settings
     cells = Cells()
     await asyncio.to_thread(cells.restore, settings.ledger)
     identifier = Identifier(
-        signing_key, settings.auth == "keys", settings.open_attribution, settings.cell
+        ring,
+        Revocations(settings.ledger),
+        settings.auth == "keys",
+        settings.open_attribution,
+        settings.cell,
     )
     control = Control(cells, parts.ledger, identifier, parts.clock, lambda: server.stopping)
     server = Server(parts, identifier, cells, control.handle)

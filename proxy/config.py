@@ -67,6 +67,8 @@ class Settings(BaseModel):
     """Folder of the audit log."""
     cell: str | None = None
     """Cell that every call without a key of its own belongs to."""
+    signing_key_file: Path | None = None
+    """Signing keys, where CAB_SIGNING_KEY is not set; None is `signing.key` in the ledger's folder."""
     auth: Literal["open", "keys"] = "open"
     """`keys`: a call without a valid cell key is refused with 401."""
     allow_open: bool = False

@@ -13,7 +13,7 @@ from aiohttp import web
 from cab.proxy.cells import Cell, Cells, cell_lines, slice_digest
 from cab.proxy.clock import Clock, rfc3339
 from cab.proxy.errors import BadKey
-from cab.proxy.identity import Identifier
+from cab.proxy.identity import Identifier, Target
 from cab.proxy.ledger import Ledger
 from cab.proxy.refusal import Refusal, body_for, headers_for
 
@@ -72,7 +72,7 @@ class Control:
 
     def _authorise(self, request: web.BaseRequest, cell_id: str) -> None:
         now_s = self._clock.wall_ns() // 1_000_000_000
-        caller = self._identifier.identify(request.headers, None, now_s)
+        caller = self._identifier.identify(request.headers, Target("", None), now_s)
         if caller.foreign_key is not None or caller.cell_id != cell_id:
             raise BadKey(f"send the key of cell {cell_id} as the bearer token")
 

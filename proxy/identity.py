@@ -8,7 +8,11 @@ from multidict import CIMultiDictProxy
 
 from cab.proxy import keys
 from cab.proxy.errors import BadKey
-from cab.proxy.headers import credential
+from cab.proxy.headers import CREDENTIALS, credential
+from cab.proxy.keys import CellKey
+from cab.proxy.querykey import query_key
+from cab.proxy.revoked import Revocations
+from cab.proxy.signing import KeyRing
 
 _CELL_PREFIX = "/cell/"
 
@@ -17,9 +21,14 @@ class Target(NamedTuple):
     """A request's target, with what stood in the path taken out of it."""
 
     path_qs: str
-    """Raw path and query as the endpoint is to see them."""
+    """Raw path and query without the cell's part."""
     path_key: str | None
     """Key or cell id from `/cell/<key>/...`, decoded."""
+
+    @property
+    def query_key(self) -> str | None:
+        """The key in the query, decoded; Gemini's clients may put theirs there."""
+        return query_key(self.path_qs)
 
 
 class Caller(NamedTuple):
@@ -28,6 +37,8 @@ class Caller(NamedTuple):
     cell_id: str | None
     foreign_key: str | None
     """A key that is not one of ours; it goes upstream only where the proxy holds none itself."""
+    key: CellKey | None = None
+    """The cell's key, if that is how the cell was named."""
 
 
 def split_target(raw_target: str) -> Target:
@@ -42,35 +53,54 @@ def split_target(raw_target: str) -> Target:
 class Identifier:
     """The rules of attribution, fixed when the proxy starts."""
 
-    signing_key: str
+    ring: KeyRing
+    revocations: Revocations
     keys_required: bool
     open_attribution: bool
     default_cell: str | None
 
-    def identify(self, headers: CIMultiDictProxy[str], path_key: str | None, now_s: int) -> Caller:
+    def identify(self, headers: CIMultiDictProxy[str], target: Target, now_s: int) -> Caller:
         """Return the caller of a request.
 
         Args:
             headers: The request's headers.
-            path_key: What stood after `/cell/`, if anything.
+            target: Its target, in which a key may stand too.
             now_s: Seconds since the Unix epoch.
 
         Raises:
             BadKey: A cell key does not hold, or none was sent where one is required.
         """
-        sent = [key for key in (path_key, credential(headers)) if key]
-        for key in sent:
-            if keys.is_ours(key):
-                return Caller(_writable(keys.cell_of(self.signing_key, key, now_s)), None)
+        for text in _sent(headers, target):
+            if keys.is_ours(text):
+                key = self.verify(text, now_s)
+                return Caller(_writable(key.cell_id), None, key)
         if self.keys_required:
             raise BadKey("this proxy wants a cell's key as the API key; mint one for the cell")
-        foreign = credential(headers)
-        named = path_key or headers.get("X-Cab-Cell")
+        foreign = credential(headers) or target.query_key
+        named = target.path_key or headers.get("X-Cab-Cell")
         if named and self.open_attribution:
             return Caller(_writable(named), foreign)
-        if path_key is not None:
+        if target.path_key is not None:
             raise BadKey("the path holds no valid cell key; mint one, or allow open attribution")
         return Caller(self.default_cell, foreign)
+
+    def verify(self, text: str, now_s: int) -> CellKey:
+        """Return what a cell's key says.
+
+        Raises:
+            BadKey: It does not hold, or was revoked.
+        """
+        key = keys.verify(self.ring, text, now_s)
+        self.revocations.check(key)
+        return key
+
+
+def _sent(headers: CIMultiDictProxy[str], target: Target) -> list[str]:
+    """Return all that may be a cell's key: it counts before any other key that came along."""
+    values = [value for name in CREDENTIALS for value in headers.getall(name, [])]
+    # The last word: the schemes before it are more than Bearer.
+    words = [value.split()[-1] for value in values if value.strip()]
+    return [text for text in (target.path_key, *words, target.query_key) if text]
 
 
 def _writable(cell_id: str) -> str:

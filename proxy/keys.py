@@ -1,116 +1,130 @@
 """Per-cell keys: what an agent holds instead of the endpoint's real key.
 
-A key is a JSON Web Token (HS256) that names its cell and its expiry, so a proxy needs no table to
-attribute a call, and any proxy that shares the signing key accepts it.
+A key is a JSON Web Token (HS256) that names its cell, its expiry and its limits, so a proxy needs no
+table to attribute a call, and any proxy that shares the signing key accepts it. Comparing the
+signatures, in constant time, is PyJWT's.
 """
 
-import os
 import secrets
-from pathlib import Path
+from typing import Any, NamedTuple
 
 import jwt
 
 from cab.proxy.errors import BadConfig, BadKey
+from cab.proxy.limits import Limits
+from cab.proxy.signing import KeyRing
 
 ISSUER = "cab"
-MIN_SIGNING_KEY_BYTES = 32
-"""RFC 7518, section 3.2: an HS256 key is at least as long as the hash."""
+_NO_LIMITS = Limits()
+_REQUIRED = ["exp", "iat", "iss", "jti", "sub"]
+_MAX_INSTANT_S = 253_402_300_799  # the end of the year 9999, the last that RFC 3339 can write
 
 
-def check_signing_key(signing_key: str) -> str:
-    """Return the signing key if it is long enough.
+class CellKey(NamedTuple):
+    """What a key says."""
 
-    Raises:
-        BadConfig: It has fewer than 32 bytes.
-    """
-    if len(signing_key.encode()) < MIN_SIGNING_KEY_BYTES:
-        raise BadConfig(
-            f"CAB_SIGNING_KEY has fewer than {MIN_SIGNING_KEY_BYTES} bytes; "
-            "make one with: python3 -c 'import secrets; print(secrets.token_hex(32))'"
-        )
-    return signing_key
-
-
-def new_signing_key() -> str:
-    """Return a fresh signing key: 64 hex digits from the system's random source."""
-    return secrets.token_hex(32)
+    cell_id: str
+    key_id: str
+    """The claim `jti`: how a key is named without showing it."""
+    issued_s: int
+    """Seconds since the Unix epoch."""
+    expires_s: int
+    """Seconds since the Unix epoch."""
+    limits: Limits
 
 
-def load_or_create_signing_key(file: Path) -> str:
-    """Return the signing key in a file, which is made, readable by its owner only, if missing.
-
-    Raises:
-        BadConfig: The file cannot be read or written, or holds too short a key.
-    """
-    try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return _read_signing_key(file)
-    except OSError as error:
-        raise BadConfig(f"signing key {file} cannot be written: {error.strerror}") from error
-    key = new_signing_key()
-    with os.fdopen(descriptor, "w") as handle:
-        handle.write(key + "\n")
-    return key
-
-
-def _read_signing_key(file: Path) -> str:
-    try:
-        return check_signing_key(file.read_text().strip())
-    except OSError as error:
-        raise BadConfig(f"signing key {file} cannot be read: {error.strerror}") from error
-
-
-def mint(signing_key: str, cell_id: str, ttl_s: int, now_s: int) -> str:
+def mint(ring: KeyRing, cell_id: str, ttl_s: int, now_s: int, limits: Limits = _NO_LIMITS) -> str:
     """Return a key for a cell.
 
     Args:
-        signing_key: The operator's secret, 32 bytes or more.
+        ring: The operator's signing keys; the first signs.
         cell_id: The cell that will pay for calls with this key.
         ttl_s: Seconds until it expires, >= 1.
         now_s: Seconds since the Unix epoch.
+        limits: What the cell may spend.
+
+    Raises:
+        BadConfig: The cell or the lifetime is none.
     """
+    if not cell_id:
+        raise BadConfig("a key needs a cell; give the cell's id")
+    if ttl_s < 1 or now_s + ttl_s > _MAX_INSTANT_S:
+        raise BadConfig("a key must expire, at the earliest in 1 s; mend its time to live")
     claims = {
         "iss": ISSUER,
         "sub": cell_id,
         "iat": now_s,
         "exp": now_s + ttl_s,
         "jti": secrets.token_hex(8),
+        **limits.claims(),
     }
-    return jwt.encode(claims, check_signing_key(signing_key), algorithm="HS256")
+    signer = ring.signer
+    return jwt.encode(claims, signer.secret, algorithm="HS256", headers={"kid": signer.id})
 
 
 def is_ours(token: str) -> bool:
-    """Tell whether a token claims to be a cell key; whether it holds is for `cell_of` to say."""
+    """Tell whether a token claims to be a cell key; whether it holds is for `verify` to say."""
+    return unverified(token) is not None
+
+
+def unverified(token: str) -> dict[str, Any] | None:
+    """Return the claims of a token that calls itself a cell key, unchecked; None for any other."""
     try:
         claims = jwt.decode(token, options={"verify_signature": False})
     except (jwt.InvalidTokenError, UnicodeEncodeError):  # the latter: a header that is no UTF-8
-        return False
-    return claims.get("iss") == ISSUER
+        return None
+    return claims if claims.get("iss") == ISSUER else None
 
 
-def cell_of(signing_key: str, token: str, now_s: int) -> str:
-    """Return the cell that a key names.
+def verify(ring: KeyRing, token: str, now_s: int) -> CellKey:
+    """Return what a key says.
 
     Args:
-        signing_key: The operator's secret.
+        ring: The operator's signing keys.
         token: What the client sent.
         now_s: Seconds since the Unix epoch.
 
     Raises:
         BadKey: Not a key of ours, altered, or expired.
     """
-    try:
-        claims = jwt.decode(
-            token,
-            signing_key,
-            algorithms=["HS256"],
-            issuer=ISSUER,
-            # PyJWT reads the machine's clock; ours is an argument, so expiry is checked below.
-            options={"require": ["exp", "sub", "iss"], "verify_exp": False, "verify_iat": False},
-        )
-    except jwt.InvalidTokenError as error:
-        raise BadKey("this key was not made for this proxy; mint one for the cell") from error
-    if not isinstance(claims["exp"], int) or claims["exp"] <= now_s:
+    key = _read(_claims(ring, token))
+    if key.expires_s <= now_s:
         raise BadKey("this cell's key has expired; mint a new one")
-    return str(claims["sub"])
+    return key
+
+
+def _claims(ring: KeyRing, token: str) -> dict[str, Any]:
+    try:
+        key_id = jwt.get_unverified_header(token).get("kid")
+    except (jwt.InvalidTokenError, UnicodeEncodeError) as error:
+        raise _not_ours() from error
+    for signing in ring.candidates(key_id):
+        try:
+            return jwt.decode(
+                token,
+                signing.secret,
+                algorithms=["HS256"],
+                issuer=ISSUER,
+                # PyJWT reads the machine's clock; ours is an argument, so `verify` looks at expiry.
+                options={"require": _REQUIRED, "verify_exp": False, "verify_iat": False},
+            )
+        except jwt.InvalidSignatureError:
+            continue
+        except jwt.InvalidTokenError as error:
+            raise _not_ours() from error
+    raise _not_ours()
+
+
+def _not_ours() -> BadKey:
+    return BadKey("this key was not made for this proxy; mint one for the cell")
+
+
+def _read(claims: dict[str, Any]) -> CellKey:
+    issued_s, expires_s = claims["iat"], claims["exp"]
+    if not isinstance(issued_s, int) or not isinstance(expires_s, int):
+        raise BadKey("this key names no instant of its expiry; mint a new one")
+    try:
+        limits = Limits.from_claims(claims)
+    except ValueError as error:
+        raise BadKey(f"a limit of this key cannot be read: {error}; mint a new one") from error
+    return CellKey(str(claims["sub"]), str(claims["jti"]), issued_s, expires_s, limits)

@@ -108,7 +108,7 @@ class Server:
 
     def _identify(self, request: web.BaseRequest, target: Target, now_s: int) -> Caller:
         try:
-            return self._identifier.identify(request.headers, target.path_key, now_s)
+            return self._identifier.identify(request.headers, target, now_s)
         except BadKey as error:
             raise Refused(401, "invalid_api_key", str(error)) from error
 
@@ -193,10 +193,9 @@ class Server:
             meter.without_injection()
         headers = request_headers(as_sent(request.raw_headers))
         keep = caller.foreign_key is not None
-        endpoint.prepare(headers, facts.endpoint, keep_credentials=keep)
+        path_qs = endpoint.prepare(headers, target.path_qs, facts.endpoint, keep_credentials=keep)
         if facts.endpoint != "other":
             headers["Accept-Encoding"] = "identity"
-        path_qs = target.path_qs
         return Exchange(self._parts, facts, meter, cell, endpoint, request, path_qs, headers)
 
     async def _run(self, request: web.BaseRequest, exchange: Exchange) -> web.StreamResponse:

@@ -13,6 +13,7 @@ from yarl import URL
 from cab.proxy.config import Route, Settings
 from cab.proxy.errors import BadConfig, CabProxyError
 from cab.proxy.headers import Headers, replace_credentials
+from cab.proxy.querykey import query_key, without_query_key
 from cab.scoring.records import Endpoint, EndReason
 
 _LARGE_BODY_BYTES = 1 << 20
@@ -158,20 +159,32 @@ class Upstream:
         # may reach an endpoint twice without its record, and the client knows best what to repeat.
         self._session._retry_connection = False  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
-    def prepare(self, headers: Headers, endpoint: Endpoint, *, keep_credentials: bool) -> None:
+    def prepare(
+        self, headers: Headers, path_qs: str, endpoint: Endpoint, *, keep_credentials: bool
+    ) -> str:
         """Give a request what this endpoint wants: its key, and its own headers.
 
         Args:
             headers: The client's end-to-end headers; changed in place.
+            path_qs: The client's target.
             endpoint: The dialect.
             keep_credentials: Whether the client's own key may pass where the proxy holds none.
+
+        Returns:
+            The target, without a key where the endpoint's own takes its place.
         """
         if self.key is not None or not keep_credentials:
+            if sent := query_key(path_qs):
+                # Whoever takes a key in the query takes it in this header too, and headers are
+                # logged by fewer.
+                headers.setdefault("x-goog-api-key", sent)
+            path_qs = without_query_key(path_qs)
             key_header = self.route.key_header
             replace_credentials(headers, endpoint, None if key_header else self.key)
             if key_header and self.key is not None:
                 headers[key_header] = self.key
         headers.update(self.route.headers)
+        return path_qs
 
     async def send(
         self, method: str, path_qs: str, headers: Headers, body: bytes, model: str | None

@@ -16,7 +16,7 @@ from cab.proxy.app import running_proxy
 from cab.proxy.config import Settings
 from cab.proxy.demo import running_demo
 from cab.proxy.errors import BadConfig
-from cab.proxy.keys import new_signing_key
+from cab.proxy.signing import new_signing_key
 
 CELL = "local/scripted/a/b/polyglot/python-error-handling#run2"
 CHAT = {"model": "demo", "messages": [{"role": "user", "content": "Hello"}]}
@@ -153,7 +153,7 @@ async def test_given_with_another_signing_key(tmp_path: Path) -> None:
     ("signing_key", "error", "said"),
     [
         (None, AdapterError, "CAB_SIGNING_KEY is not set"),
-        ("short", BadConfig, "CAB_SIGNING_KEY has fewer than 32 bytes"),
+        ("short", BadConfig, "CAB_SIGNING_KEY holds a key of fewer than 32 bytes"),
     ],
 )
 async def test_no_signing_key(

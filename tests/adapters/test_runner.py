@@ -20,7 +20,7 @@ from cab.adapters.runner import run_cell
 from cab.proxy.app import running_proxy
 from cab.proxy.config import Settings
 from cab.proxy.demo import running_demo
-from cab.proxy.keys import new_signing_key
+from cab.proxy.signing import new_signing_key
 from cab.scoring.bundle import rescore
 from tests.adapters.agents import alive
 

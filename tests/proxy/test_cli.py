@@ -114,7 +114,7 @@ def test_a_port_in_use_is_named(tmp_path: Path) -> None:
 def test_a_short_signing_key_is_named(tmp_path: Path) -> None:
     """A signing key that is too short is refused, without being printed."""
     line = fails("--upstream", "demo", cwd=tmp_path, CAB_SIGNING_KEY="tooshort")
-    assert "CAB_SIGNING_KEY has fewer than 32 bytes" in line
+    assert "CAB_SIGNING_KEY holds a key of fewer than 32 bytes" in line
     assert "tooshort" not in line
 
 

@@ -1,5 +1,4 @@
-import stat
-from pathlib import Path
+from decimal import Decimal
 
 import jwt
 import pytest
@@ -8,73 +7,111 @@ from hypothesis import strategies as st
 
 from cab.proxy import keys
 from cab.proxy.errors import BadConfig, BadKey
+from cab.proxy.limits import Limits
+from cab.proxy.signing import new_signing_key, parse_signing_keys
 
-SECRET = keys.new_signing_key()
+SECRET = new_signing_key()
+RING = parse_signing_keys(SECRET)
 NOW_S = 1_800_000_000
 CELL = "sweep/aider/org/model/polyglot/task#run2"
+CLAIMS = {"iss": "cab", "sub": CELL, "iat": NOW_S, "exp": NOW_S + 9, "jti": "id"}
 
 
 @given(cell_id=st.text(min_size=1), ttl_s=st.integers(1, 10**8))
 def test_a_key_names_its_cell_until_it_expires(cell_id: str, ttl_s: int) -> None:
     """A key leads back to its cell up to the last second of its life, and not after."""
-    key = keys.mint(SECRET, cell_id, ttl_s, NOW_S)
+    key = keys.mint(RING, cell_id, ttl_s, NOW_S)
     assert keys.is_ours(key)
-    assert keys.cell_of(SECRET, key, NOW_S + ttl_s - 1) == cell_id
+    read = keys.verify(RING, key, NOW_S + ttl_s - 1)
+    assert (read.cell_id, read.issued_s, read.expires_s) == (cell_id, NOW_S, NOW_S + ttl_s)
     with pytest.raises(BadKey, match="expired"):
-        keys.cell_of(SECRET, key, NOW_S + ttl_s)
+        keys.verify(RING, key, NOW_S + ttl_s)
+
+
+def test_a_key_carries_its_limits_and_an_id_of_its_own() -> None:
+    """What a cell may spend stands in its key; every key has another id."""
+    limits = Limits(10, 20_000, Decimal("2.50"), 2)
+    token = keys.mint(RING, CELL, 60, NOW_S, limits)
+    read = keys.verify(RING, token, NOW_S)
+    assert read.limits == limits
+    assert keys.verify(RING, keys.mint(RING, CELL, 60, NOW_S), NOW_S).key_id != read.key_id
+    assert keys.unverified(token) == {
+        "iss": "cab",
+        "sub": CELL,
+        "iat": NOW_S,
+        "exp": NOW_S + 60,
+        "jti": read.key_id,
+        "max_calls": 10,
+        "max_tokens": 20_000,
+        "max_cost_usd": "2.50",
+        "max_concurrency": 2,
+    }
+
+
+def test_signing_keys_rotate() -> None:
+    """While the old signing key stays in the ring its keys count; the new one signs."""
+    other = new_signing_key()
+    old, new = parse_signing_keys(f"a:{SECRET}"), parse_signing_keys(f"b:{other},a:{SECRET}")
+    before, after = keys.mint(old, CELL, 60, NOW_S), keys.mint(new, CELL, 60, NOW_S)
+
+    assert jwt.get_unverified_header(before) == {"alg": "HS256", "kid": "a", "typ": "JWT"}
+    assert jwt.get_unverified_header(after)["kid"] == "b"
+    assert keys.verify(new, before, NOW_S).cell_id == CELL
+    assert keys.verify(new, after, NOW_S).cell_id == CELL
+    assert keys.verify(new, keys.mint(RING, CELL, 60, NOW_S), NOW_S).cell_id == CELL
+    with pytest.raises(BadKey, match="not made for this proxy"):
+        keys.verify(parse_signing_keys(f"b:{other}"), before, NOW_S)
 
 
 def test_a_key_of_another_proxy_is_refused() -> None:
     """A key signed with another secret does not hold, though it looks like ours."""
-    key = keys.mint(keys.new_signing_key(), CELL, 60, NOW_S)
+    key = keys.mint(parse_signing_keys(new_signing_key()), CELL, 60, NOW_S)
     assert keys.is_ours(key)
     with pytest.raises(BadKey, match="not made for this proxy"):
-        keys.cell_of(SECRET, key, NOW_S)
+        keys.verify(RING, key, NOW_S)
 
 
-def test_an_unsigned_key_is_refused() -> None:
-    """A token that says it needs no signature is refused."""
-    token = jwt.encode({"iss": "cab", "sub": CELL, "exp": NOW_S + 9}, "", algorithm="none")
+@pytest.mark.parametrize("algorithm", ["none", "HS512"])
+def test_a_key_signed_in_another_way_is_refused(algorithm: str) -> None:
+    """A token that says it needs no signature, or another one, is refused."""
+    secret = "" if algorithm == "none" else SECRET
     with pytest.raises(BadKey):
-        keys.cell_of(SECRET, token, NOW_S)
+        keys.verify(RING, jwt.encode(CLAIMS, secret, algorithm=algorithm), NOW_S)
 
 
-@pytest.mark.parametrize("missing", ["exp", "sub", "iss"])
+@pytest.mark.parametrize("missing", ["exp", "sub", "iss", "iat", "jti"])
 def test_a_key_without_a_claim_is_refused(missing: str) -> None:
-    """A key that names no cell, issuer or expiry is refused."""
-    claims = {"iss": "cab", "sub": CELL, "exp": NOW_S + 9}
-    del claims[missing]
+    """A key that names no cell, issuer, id or instant is refused."""
+    claims = {name: value for name, value in CLAIMS.items() if name != missing}
     with pytest.raises(BadKey):
-        keys.cell_of(SECRET, jwt.encode(claims, SECRET, algorithm="HS256"), NOW_S)
+        keys.verify(RING, jwt.encode(claims, SECRET, algorithm="HS256"), NOW_S)
 
 
-@given(st.text())
+@pytest.mark.parametrize(
+    ("claims", "said"),
+    [
+        ({"max_calls": "10"}, "max_calls must be"),
+        ({"max_cost_usd": 0.1}, "max_cost_usd must be"),
+        ({"exp": NOW_S + 9.5}, "no instant"),
+        ({"iat": "now"}, "no instant"),
+    ],
+)
+def test_a_key_that_cannot_be_read_is_refused(claims: dict[str, object], said: str) -> None:
+    """A limit or an instant of a wrong form is an error, never taken for none."""
+    with pytest.raises(BadKey, match=said):
+        keys.verify(RING, jwt.encode({**CLAIMS, **claims}, SECRET, algorithm="HS256"), NOW_S)
+
+
+@given(st.text(st.characters()))
 def test_any_other_text_is_a_foreign_key(text: str) -> None:
     """A text that is no token of ours is somebody else's key, not an error."""
     assert not keys.is_ours(text)
+    with pytest.raises(BadKey):
+        keys.verify(RING, text, NOW_S)
 
 
-def test_the_key_file_is_made_once_and_private(tmp_path: Path) -> None:
-    """The signing key is made on first use, readable by its owner only, and then kept."""
-    file = tmp_path / "signing.key"
-    first = keys.load_or_create_signing_key(file)
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert keys.load_or_create_signing_key(file) == first
-
-
-def test_short_signing_keys_are_refused(tmp_path: Path) -> None:
-    """A signing key of fewer than 32 bytes is refused wherever it comes from."""
-    file = tmp_path / "signing.key"
-    file.write_text("short\n")
-    with pytest.raises(BadConfig, match="fewer than 32 bytes"):
-        keys.load_or_create_signing_key(file)
-    with pytest.raises(BadConfig, match="fewer than 32 bytes"):
-        keys.mint("short", CELL, 60, NOW_S)
-
-
-def test_a_key_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
-    """A key file in a folder that is not there, or that is a folder, is named."""
-    with pytest.raises(BadConfig, match="cannot be written: No such file"):
-        keys.load_or_create_signing_key(tmp_path / "none" / "signing.key")
-    with pytest.raises(BadConfig, match="cannot be read: Is a directory"):
-        keys.load_or_create_signing_key(tmp_path)
+@pytest.mark.parametrize(("cell_id", "ttl_s"), [("", 60), (CELL, 0), (CELL, 10**12)])
+def test_a_key_needs_a_cell_and_an_end(cell_id: str, ttl_s: int) -> None:
+    """No key is made without a cell, or for no time, or for ever."""
+    with pytest.raises(BadConfig):
+        keys.mint(RING, cell_id, ttl_s, NOW_S)

@@ -1,0 +1,141 @@
+"""The operator's signing keys: where they come from, and which of them is which.
+
+Several keys make rotation possible: put the new one first, keep the old one until the last key that
+it signed has expired, then take it out.
+"""
+
+import os
+import re
+import secrets
+from pathlib import Path
+from typing import NamedTuple
+
+from cab.proxy.errors import BadConfig
+
+ENVIRONMENT = "CAB_SIGNING_KEY"
+MIN_SIGNING_KEY_BYTES = 32
+"""RFC 7518, section 3.2: an HS256 key is at least as long as the hash."""
+_BARE_ID = "default"
+_NAMED = re.compile(r"([A-Za-z0-9_.-]{1,64}):(.*)", re.DOTALL)
+
+
+class SigningKey(NamedTuple):
+    """A secret with the id that the header `kid` of its keys names."""
+
+    id: str
+    secret: str
+
+    def __repr__(self) -> str:
+        """Return the id only: this may be printed in a traceback."""
+        return f"SigningKey({self.id!r})"
+
+
+class KeyRing(NamedTuple):
+    """Signing keys, one or more: the first signs, all verify."""
+
+    keys: tuple[SigningKey, ...]
+
+    @property
+    def signer(self) -> SigningKey:
+        """The key that new cell keys are signed with."""
+        return self.keys[0]
+
+    def candidates(self, key_id: object) -> list[SigningKey]:
+        """Return all keys, those with the given id first.
+
+        All, because a bare secret has no id of its own and may get one later.
+        """
+        return sorted(self.keys, key=lambda key: key.id != key_id)
+
+    def secrets(self) -> tuple[str, ...]:
+        """Return the texts that nobody else may see."""
+        return tuple(key.secret for key in self.keys)
+
+
+def parse_signing_keys(text: str, origin: str = ENVIRONMENT) -> KeyRing:
+    """Return the signing keys in a text: `id1:secret1,id2:secret2`, or one bare secret.
+
+    Args:
+        text: Keys, separated by commas or by the ends of lines.
+        origin: Where the text stood, for errors; they never hold a part of it.
+
+    Raises:
+        BadConfig: There is none, one is short, or an id is there twice.
+    """
+    keys = _parse(text)
+    if not keys or any(
+        len(k.secret.encode(errors="replace")) < MIN_SIGNING_KEY_BYTES for k in keys
+    ):
+        raise BadConfig(
+            f"{origin} holds a key of fewer than {MIN_SIGNING_KEY_BYTES} bytes; "
+            "make one with: python3 -c 'import secrets; print(secrets.token_hex(32))'"
+        )
+    if len({key.id for key in keys}) < len(keys):
+        raise BadConfig(
+            f"{origin} has two keys of one id; name them apart: id1:secret1,id2:secret2"
+        )
+    return KeyRing(keys)
+
+
+def secret_texts(text: str) -> tuple[str, ...]:
+    """Return what must not be written of a setting of signing keys, whether it can be used or not."""
+    return (text, *(key.secret for key in _parse(text)))
+
+
+def _parse(text: str) -> tuple[SigningKey, ...]:
+    parts = (part.strip() for part in re.split(r"[,\n]", text))
+    return tuple(_parse_one(part) for part in parts if part)
+
+
+def _parse_one(text: str) -> SigningKey:
+    match = _NAMED.fullmatch(text)
+    return SigningKey(match[1], match[2]) if match else SigningKey(_BARE_ID, text)
+
+
+def new_signing_key() -> str:
+    """Return a fresh signing key: 64 hex digits from the system's random source."""
+    return secrets.token_hex(32)
+
+
+def load_signing_keys(file: Path) -> KeyRing:
+    """Return the signing keys in a file, one `id:secret` per line, or one bare secret.
+
+    Raises:
+        BadConfig: The file cannot be read, or holds no usable keys.
+    """
+    try:
+        return parse_signing_keys(file.read_text(), f"signing key {file}")
+    except OSError as error:
+        raise BadConfig(f"signing key {file} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise BadConfig(f"signing key {file} is no text; give a file of id:secret lines") from error
+
+
+def load_or_create_signing_keys(file: Path) -> KeyRing:
+    """Return the signing keys in a file, which is made, readable by its owner only, if missing.
+
+    Raises:
+        BadConfig: The file cannot be read or written, or holds no usable keys.
+    """
+    if not file.exists():
+        _create(file)
+    return load_signing_keys(file)
+
+
+def _create(file: Path) -> None:
+    # Written beside and then linked: whoever else starts now sees a whole file or none.
+    draft = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
+    try:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(descriptor, "w") as handle:
+                handle.write(f"{secrets.token_hex(4)}:{new_signing_key()}\n")
+                handle.flush()
+                os.fsync(handle.fileno())
+            os.link(draft, file)
+        finally:
+            draft.unlink()
+    except FileExistsError:
+        pass  # another one was faster; its key counts
+    except OSError as error:
+        raise BadConfig(f"signing key {file} cannot be written: {error.strerror}") from error
