@@ -11,6 +11,7 @@ from pathlib import Path
 from aiohttp import web
 
 from cab.proxy import keys
+from cab.proxy.book import LocalBook
 from cab.proxy.cells import Cells
 from cab.proxy.clock import Clock, rfc3339
 from cab.proxy.config import Settings
@@ -92,7 +93,10 @@ async def running_proxy(
         stack.push_async_callback(upstreams.close)
         counter = Counter(settings.encodings, settings.count_max_bytes, settings.count_max_s)
         stack.callback(counter.close)
-        parts = Parts(settings, clock, ledger, upstreams, counter)
+        cells = Cells()
+        await asyncio.to_thread(cells.restore, settings.ledger)
+        book = LocalBook(cells, settings.slot_wait_s)
+        parts = Parts(settings, clock, ledger, upstreams, counter, book)
         server, host, port = await stack.enter_async_context(_serving(parts, ring))
         url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         await ledger.append(
@@ -119,8 +123,6 @@ async def _key_ring(given: str | None, settings: Settings) -> KeyRing:
 async def _serving(parts: Parts, ring: KeyRing) -> AsyncGenerator[tuple[Server, str, int]]:
     """Listen, and on leaving refuse new calls and let those in flight finish."""
     settings = parts.settings
-    cells = Cells()
-    await asyncio.to_thread(cells.restore, settings.ledger)
     identifier = Identifier(
         ring,
         Revocations(settings.ledger),
@@ -128,8 +130,8 @@ async def _serving(parts: Parts, ring: KeyRing) -> AsyncGenerator[tuple[Server, 
         settings.open_attribution,
         settings.cell,
     )
-    control = Control(cells, parts.ledger, identifier, parts.clock, lambda: server.stopping)
-    server = Server(parts, identifier, cells, control.handle)
+    control = Control(parts.book, parts.ledger, identifier, parts.clock, lambda: server.stopping)
+    server = Server(parts, identifier, control.handle)
     runner = web.ServerRunner(
         web.Server(
             server.handle,

@@ -3,14 +3,18 @@
 import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
 
 from cab.scoring.records import METERED_ENDPOINTS
+
+SEALED = "cell_sealed"
+"""Error type of a call that was refused because its cell is sealed."""
 
 _REMEMBERED_REQUESTS = 64
 """Requests per cell whose repetition is recognised; agents retry at once, not after hundreds."""
@@ -43,8 +47,20 @@ class Cell:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     unmeasured_calls: int = 0
+    cost_usd: Decimal = Decimal(0)
+    """Sum of the costs that are known."""
+    unpriced_calls: int = 0
+    largest_tokens: int = 0
+    """Tokens of the largest call so far."""
+    largest_cost_usd: Decimal = Decimal(0)
     in_flight: set[str] = field(default_factory=set[str])
-    _idle: asyncio.Event = field(default_factory=asyncio.Event)
+    """All that a seal waits for: calls, and refusals that are being recorded."""
+    running: set[str] = field(default_factory=set[str])
+    """Those of them that are model calls; limits count these."""
+    _waiting: dict[str, asyncio.Future[None]] = field(
+        default_factory=dict[str, asyncio.Future[None]]
+    )
+    _withdrawn: set[str] = field(default_factory=set[str])
     _seen: OrderedDict[str, _Seen] = field(default_factory=OrderedDict[str, _Seen])
 
     def next_seq(self) -> int | None:
@@ -76,43 +92,95 @@ class Cell:
         if len(self._seen) > _REMEMBERED_REQUESTS:
             self._seen.popitem(last=False)
 
-    def begin(self, call_id: str) -> None:
-        """Count a call as in flight."""
+    @property
+    def tokens(self) -> int:
+        """Tokens of all calls that have a count."""
+        return self.prompt_tokens + self.completion_tokens
+
+    def begin(self, call_id: str, *, counts: bool = True) -> None:
+        """Count a call as in flight; `counts` says whether it is one for the limits as well."""
         self.in_flight.add(call_id)
-        self._idle.clear()
+        if counts:
+            self.running.add(call_id)
 
     def finish(self, call_id: str) -> None:
         """Count a call as no longer in flight."""
         self.in_flight.discard(call_id)
-        if not self.in_flight:
-            self._idle.set()
+        self.running.discard(call_id)
+        self.wake()
+
+    def wake(self) -> None:
+        """Let all that wait for a change look again, first come first."""
+        for waiting in self._waiting.values():
+            if not waiting.done():
+                waiting.set_result(None)
+
+    def withdraw(self, call_id: str) -> None:
+        """End the wait of a call, if it waits."""
+        waiting = self._waiting.get(call_id)
+        if waiting is None:
+            return
+        self._withdrawn.add(call_id)
+        if not waiting.done():
+            waiting.set_result(None)
+
+    async def changed(self, waiter: str) -> bool:
+        """Wait for the next change; return False if the wait was ended by `withdraw`."""
+        waiting = self._waiting[waiter] = asyncio.get_running_loop().create_future()
+        try:
+            await waiting
+        finally:
+            del self._waiting[waiter]
+            withdrawn = waiter in self._withdrawn
+            self._withdrawn.discard(waiter)
+        return not withdrawn
 
     def add(self, end: dict[str, Any]) -> None:
         """Add an END record to the totals."""
+        if end["end_reason"] == "rejected":
+            return
         seen = self._seen.get(end.get("request_hash") or "")
         if seen is not None:
             seen.failed = end["end_reason"] != "completed"
-        if end["endpoint"] not in METERED_ENDPOINTS or end["end_reason"] == "rejected":
+        if end["endpoint"] not in METERED_ENDPOINTS:
             return
         self.calls += 1
         refused = (end.get("status") or 0) >= 400  # an error costs nothing, so it needs no count
-        if not refused and (
-            end.get("prompt_tokens") is None or end.get("completion_tokens") is None
-        ):
+        prompt, completion = end.get("prompt_tokens"), end.get("completion_tokens")
+        if not refused and (prompt is None or completion is None):
             self.unmeasured_calls += 1
-        self.prompt_tokens += end.get("prompt_tokens") or 0
-        self.completion_tokens += end.get("completion_tokens") or 0
+        self.prompt_tokens += prompt or 0
+        self.completion_tokens += completion or 0
+        self.largest_tokens = max(self.largest_tokens, (prompt or 0) + (completion or 0))
+        self._add_cost(end.get("cost_usd"), refused=refused)
+
+    def _add_cost(self, stated: object, *, refused: bool) -> None:
+        cost = _dollars(stated)
+        if cost is None:
+            self.unpriced_calls += not refused
+            return
+        self.cost_usd += cost
+        self.largest_cost_usd = max(self.largest_cost_usd, cost)
 
     async def idle(self, limit_s: float) -> bool:
         """Wait until no call is in flight; return whether that came true within the limit."""
-        if not self.in_flight:
-            return True
         try:
             async with asyncio.timeout(limit_s):
-                await self._idle.wait()
+                while self.in_flight:
+                    await self.changed("")
         except TimeoutError:
             return False
         return True
+
+
+def _dollars(stated: object) -> Decimal | None:
+    if not isinstance(stated, int | float | str):
+        return None
+    try:
+        amount = Decimal(str(stated))
+    except InvalidOperation:
+        return None
+    return amount if amount.is_finite() else None
 
 
 class Cells:
@@ -129,6 +197,10 @@ class Cells:
 
     def __contains__(self, cell_id: str) -> bool:
         return cell_id in self._cells
+
+    def known(self) -> Iterable[Cell]:
+        """Return all cells; none that no call was accepted for."""
+        return self._cells.values()
 
     def in_flight(self) -> int:
         """Return the number of calls in flight over all cells."""
@@ -168,15 +240,24 @@ class Slice(NamedTuple):
 
 
 def cell_lines(folder: Path, cell_id: str) -> Iterator[bytes]:
-    """Yield the START and END lines of one cell, verbatim and in order."""
+    """Yield the START and END lines of one cell, verbatim and in order.
+
+    What was refused because the cell is sealed is no part of it: a seal is final.
+    """
     # A cheap look at the bytes first: most lines of a big ledger belong to other cells.
     needle = b'"cell_id":' + orjson.dumps(cell_id)
     for line in ledger_lines(folder):
         if needle not in line:
             continue
         record = orjson.loads(line)
-        if record.get("cell_id") == cell_id and record.get("kind") in {"start", "end"}:
+        ours = record.get("cell_id") == cell_id and record.get("kind") in {"start", "end"}
+        if ours and not _refused_by_seal(record):
             yield line
+
+
+def _refused_by_seal(record: dict[str, Any]) -> bool:
+    rejected = record.get("end_reason") == "rejected"
+    return rejected and (record.get("error") or {}).get("type") == SEALED
 
 
 def slice_digest(folder: Path, cell_id: str) -> Slice:

@@ -95,6 +95,8 @@ class Settings(BaseModel):
     """Calls without reported usage and with more text than this are not counted here."""
     count_max_s: Seconds = 10
     """The same for calls whose counting takes longer."""
+    slot_wait_s: Seconds = 60
+    """How long a call may wait near a limit of its key, such as `max_concurrency`."""
     grace_s: Seconds = 30
     """How long calls in flight may go on after SIGINT or SIGTERM."""
     encodings: dict[str, str] = Field(default_factory=dict[str, str])

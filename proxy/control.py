@@ -3,19 +3,19 @@
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 import orjson
 from aiohttp import web
 
-from cab.proxy.cells import Cell, Cells, cell_lines, slice_digest
+from cab.proxy.book import Book, CellTotals
+from cab.proxy.cells import cell_lines, slice_digest
 from cab.proxy.clock import Clock, rfc3339
-from cab.proxy.errors import BadKey
+from cab.proxy.errors import BadKey, Rejected
 from cab.proxy.identity import Identifier, Target
 from cab.proxy.ledger import Ledger
-from cab.proxy.refusal import Refusal, body_for, headers_for
+from cab.proxy.refusal import Refusal, body_for, headers_for, refusal_of
 
 _SEAL_WAIT_S = 30.0
 """How long a seal waits for calls in flight."""
@@ -28,7 +28,7 @@ class Control:
     """Answers the control API.
 
     Args:
-        cells: State of all cells.
+        book: State of all cells.
         ledger: Takes the seals.
         identifier: Tells whose key a request holds.
         clock: Stamps the seals.
@@ -37,13 +37,13 @@ class Control:
 
     def __init__(
         self,
-        cells: Cells,
+        book: Book,
         ledger: Ledger,
         identifier: Identifier,
         clock: Clock,
         stopping: Callable[[], bool],
     ) -> None:
-        self._cells = cells
+        self._book = book
         self._ledger = ledger
         self._identifier = identifier
         self._clock = clock
@@ -53,7 +53,7 @@ class Control:
         """Answer one request."""
         path = request.raw_path.partition("?")[0]
         if path == "/cab/health" and request.method in {"GET", "HEAD"}:
-            return self._health()
+            return await self._health()
         parts = path.removeprefix("/cab/cells/").rpartition("/")
         if not path.startswith("/cab/cells/") or not parts[0]:
             return refuse(Refusal(404, "not_found", f"no {path} here; see docs/control-api.md"))
@@ -76,13 +76,13 @@ class Control:
         if caller.foreign_key is not None or caller.cell_id != cell_id:
             raise BadKey(f"send the key of cell {cell_id} as the bearer token")
 
-    def _health(self) -> web.Response:
+    async def _health(self) -> web.Response:
         failure = self._ledger.failure
         ready = failure is None and not self._stopping()
         body = {
             "live": True,
             "ready": ready,
-            "calls_in_flight": self._cells.in_flight(),
+            "calls_in_flight": await self._book.in_flight(),
             "ledger_failure": failure,
         }
         return answer(200 if ready else 503, body)
@@ -97,31 +97,33 @@ class Control:
         return response
 
     async def _seal(self, cell_id: str) -> web.Response:
-        cell = self._cells[cell_id]
-        if cell.sealed:
-            return refuse(Refusal(409, "cell_sealed", f"cell {cell_id} is sealed already"))
-        cell.sealed = True  # first, so that no call slips in while the others finish
-        if not await cell.idle(_SEAL_WAIT_S):
-            cell.sealed = False
-            message = f"{len(cell.in_flight)} calls of cell {cell_id} are still in flight"
-            return refuse(Refusal(503, "calls_in_flight", message, retry=True))
-        seal = await self._sealed(cell, self._ledger.folder)
-        await self._ledger.append({"kind": "cell_seal", **seal})
+        try:
+            totals = await self._book.seal(cell_id, _SEAL_WAIT_S)
+        except Rejected as error:
+            return refuse(refusal_of("other", error))
+        try:
+            seal = await self._sealed(cell_id, totals)
+        except BaseException:
+            self._book.reopen(cell_id)  # a cell must not stay closed without a seal
+            raise
+        # Not cancelled with the client: once handed over, the record is written.
+        await asyncio.shield(self._ledger.append({"kind": "cell_seal", **seal}))
         return answer(200, seal)
 
-    async def _sealed(self, cell: Cell, folder: Path) -> dict[str, Any]:
+    async def _sealed(self, cell_id: str, totals: CellTotals) -> dict[str, Any]:
         # The slice is read back from the disk: the seal states what is there.
-        states = await asyncio.to_thread(slice_digest, folder, cell.cell_id or "")
-        measured = cell.unmeasured_calls == 0
+        states = await asyncio.to_thread(slice_digest, self._ledger.folder, cell_id)
+        prompt, completion = totals.prompt_tokens, totals.completion_tokens
+        measured = totals.unmeasured_calls == 0
         return {
-            "cell_id": cell.cell_id,
+            "cell_id": cell_id,
             "sealed_at": rfc3339(self._clock.wall_ns()),
-            "calls": cell.calls,
+            "calls": totals.calls,
             "records": states.records,
-            "prompt_tokens": cell.prompt_tokens if measured else None,
-            "completion_tokens": cell.completion_tokens if measured else None,
-            "total_tokens": cell.prompt_tokens + cell.completion_tokens if measured else None,
-            "unmeasured_calls": cell.unmeasured_calls,
+            "prompt_tokens": prompt if measured else None,
+            "completion_tokens": completion if measured else None,
+            "total_tokens": prompt + completion if measured else None,
+            "unmeasured_calls": totals.unmeasured_calls,
             "digest": states.digest,
         }
 

@@ -3,7 +3,8 @@
 CabProxyError
 ├── BadConfig       a setting, a flag or a file is wrong: exit code 2
 ├── BadKey          a per-cell key is not ours, has expired or is revoked: 401
-└── LedgerFailed    the ledger cannot be written: 503 before anything is forwarded
+├── LedgerFailed    the ledger cannot be written: 503 before anything is forwarded
+└── Rejected        a cell may make no call now: a limit, a seal, or no book to ask
 """
 
 
@@ -28,3 +29,11 @@ class LedgerFailed(CabProxyError):
     """The ledger could not take a record."""
 
     status = 503
+
+
+class Rejected(CabProxyError):
+    """A call that its cell may not make."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code

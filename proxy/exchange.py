@@ -13,16 +13,16 @@ import aiohttp
 import structlog
 from aiohttp import web
 
+from cab.proxy.book import LIMIT_REACHED, NO_BOOK, Ask, Book
 from cab.proxy.callrecord import CallFacts, Ending, end_record, start_record
-from cab.proxy.cells import Cell
 from cab.proxy.clock import Clock
 from cab.proxy.config import Settings
 from cab.proxy.counting import Counter
-from cab.proxy.errors import LedgerFailed
+from cab.proxy.errors import LedgerFailed, Rejected
 from cab.proxy.headers import Headers, as_sent, response_headers
 from cab.proxy.ledger import Ledger
 from cab.proxy.meter import CallMeter
-from cab.proxy.refusal import Refusal, body_for, headers_for
+from cab.proxy.refusal import Refusal, body_for, headers_for, refusal_of
 from cab.proxy.response import CALL_ID_HEADER, passed_on
 from cab.proxy.upstream import Upstream, UpstreamFailed, Upstreams
 
@@ -46,6 +46,7 @@ class Parts:
     ledger: Ledger
     upstreams: Upstreams
     counter: Counter
+    book: Book
 
 
 class Exchange:
@@ -55,7 +56,7 @@ class Exchange:
         parts: What every call uses.
         facts: What is known of this call so far; filled as it goes.
         meter: Fed with the answer's bytes.
-        cell: The cell that pays.
+        ask: What its cell's book is asked.
         endpoint: Where it goes.
         request: The client's request, body already read.
         path_qs: Target for the endpoint.
@@ -67,7 +68,7 @@ class Exchange:
         parts: Parts,
         facts: CallFacts,
         meter: CallMeter,
-        cell: Cell,
+        ask: Ask,
         endpoint: Upstream,
         request: web.BaseRequest,
         path_qs: str,
@@ -76,7 +77,7 @@ class Exchange:
         self._parts = parts
         self._facts = facts
         self._meter = meter
-        self._cell = cell
+        self._ask = ask
         self._endpoint = endpoint
         self._request = request
         self._path_qs = path_qs
@@ -86,15 +87,20 @@ class Exchange:
         self._client_gone = False
         self._is_stream = False
         self._ended = False
+        self._asking = True
+        self._in_flight = False
+        self._end_record: dict[str, Any] | None = None
+        self._end_written: asyncio.Future[None] | None = None
         self._scope: asyncio.Timeout | None = None
         self._limit: Limit = "headers"
         self._read_after_gone = 0
         self._rejection = b""
 
     async def run(self) -> web.StreamResponse:
-        """Serve the call, which its cell counts as in flight, and return the client's response."""
+        """Serve the call, if its cell may make it, and return the client's response."""
         try:
-            return await self._serve()
+            refusal = await self._admit()
+            return await self._serve() if refusal is None else refusal
         except LedgerFailed as error:
             log.error("ledger_failed", error=str(error))
             if self._facts.upstream_attempts == 0:
@@ -109,18 +115,59 @@ class Exchange:
         finally:
             if self._upstream is not None:
                 self._upstream.close()
-            self._cell.finish(self._facts.call_id)
+            self._leave()
+
+    async def _admit(self) -> web.StreamResponse | None:
+        """Return None if the call may be made, with its number; else the refusal."""
+        try:
+            admission = await self._parts.book.admit(self._ask)
+        except Rejected as error:
+            self._in_flight = error.code == LIMIT_REACHED
+            return await self._rejected(error)
+        finally:
+            self._asking = False
+        self._in_flight = True
+        self._facts.seq, self._facts.attempt, self._facts.retry_of = admission
+        return None
+
+    async def _rejected(self, error: Rejected) -> web.StreamResponse:
+        refusal = refusal_of(self._facts.endpoint, error)
+        self._facts.status = refusal.status
+        if error.code != NO_BOOK:
+            await self._end(Ending("rejected", self._now(), (error.code, str(error))))
+        return self._refuse(refusal)
+
+    def _leave(self) -> None:
+        """Take the call out of flight if that has not happened, as soon as its END is written."""
+        if self._end_written is not None:
+            self._end_written.add_done_callback(self._after_end)
+        else:
+            self._after_end(None)
+
+    def _after_end(self, written: asyncio.Future[None] | None) -> None:
+        if written is not None:
+            _heard(written)
+        if self._in_flight:
+            self._in_flight = False
+            call = (self._ask.cell_id, self._ask.call_id)
+            self._parts.book.finish_soon(*call, self._end_record)
 
     def client_left(self) -> None:
         """Take note that the client's connection is gone: drain within limits, or stop."""
         if self._client_gone:
             return
         self._client_gone = True
+        self._stop_asking()
         self._limit_after_client()
 
     def stop(self) -> None:
         """End the call now: the proxy stops and its grace time is over."""
+        self._stop_asking()
         self._expire_in("stop", 0)
+
+    def _stop_asking(self) -> None:
+        if self._asking:
+            self._parts.book.withdraw(self._ask.cell_id, self._ask.call_id)
 
     def _limit_after_client(self) -> None:
         settings = self._parts.settings
@@ -331,9 +378,8 @@ class Exchange:
         self._ended = True
         outcome = self._meter.outcome()
         counted = await self._parts.counter.count(self._facts, outcome)
-        record = end_record(self._facts, outcome, counted, ending)
-        self._cell.add(record)
-        await self._write(record)
+        record = self._end_record = end_record(self._facts, outcome, counted, ending)
+        await self._write_end(record)
         log.info(
             "call",
             cell=record["cell_id"],
@@ -345,6 +391,15 @@ class Exchange:
             completion_tokens=record["completion_tokens"],
             latency_ms=record["latency_ms"],
         )
+
+    async def _write_end(self, record: dict[str, Any]) -> None:
+        """Write the END; with `--ack end`, return when it is on disk and in the cell's totals."""
+        written = self._end_written = self._parts.ledger.append(record)
+        if self._parts.settings.ack == "end":
+            await asyncio.shield(written)  # a limit that runs out now must not hide the outcome
+            if self._in_flight:
+                self._in_flight = False
+                await self._parts.book.finish(self._ask.cell_id, self._ask.call_id, record)
 
     async def _write(self, record: dict[str, Any]) -> None:
         """Hand a record to the ledger; with `--ack end`, wait until it is on disk."""

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 import orjson
 
+from cab.proxy.book import IN_FLIGHT, LIMIT_REACHED, NO_BOOK
+from cab.proxy.cells import SEALED
+from cab.proxy.errors import Rejected
 from cab.scoring.records import Endpoint
 
 _ANTHROPIC_TYPES = {
@@ -35,6 +38,21 @@ class Refusal:
     message: str
     retry: bool = False
     """Whether a client's own retry may help; if not, `x-should-retry: false` says so."""
+
+
+_STATUS = {SEALED: 409, LIMIT_REACHED: 400, IN_FLIGHT: 503, NO_BOOK: 503}
+
+
+def refusal_of(endpoint: Endpoint, error: Rejected) -> Refusal:
+    """Return how a call that its cell may not make is refused.
+
+    Agents must stop, not try again. 429 would start their retry loops; most give up on a 400 with a
+    code that they do not know. Of Anthropic's clients, some send a call again on 400 and stop on 403.
+    """
+    status = _STATUS[error.code]
+    if status == 400 and endpoint == "messages":
+        status = 403
+    return Refusal(status, error.code, str(error), retry=status == 503)
 
 
 def body_for(endpoint: Endpoint, refusal: Refusal) -> bytes:

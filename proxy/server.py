@@ -7,20 +7,22 @@ from functools import partial
 import structlog
 from aiohttp import web
 
+from cab.proxy.book import Ask
 from cab.proxy.callid import uuid7
 from cab.proxy.callrecord import CallFacts
-from cab.proxy.cells import Cell, Cells
 from cab.proxy.errors import BadKey
 from cab.proxy.exchange import Exchange, Parts
 from cab.proxy.headers import as_sent, credential, request_headers
 from cab.proxy.hygiene import BAD_TARGET, fault_of, origin_form
 from cab.proxy.identity import Caller, Identifier, Target, split_target
+from cab.proxy.limits import Limits
 from cab.proxy.meter import CallMeter, Dialect, dialect_for
 from cab.proxy.refusal import Refusal, body_for, headers_for
-from cab.scoring.records import Endpoint
+from cab.scoring.records import METERED_ENDPOINTS, Endpoint
 
 CONTROL_PREFIX = "/cab/"
 _LARGE_BODY_BYTES = 1 << 18
+_LOOKS = frozenset({"GET", "HEAD", "OPTIONS"})
 _NO_CONTROL_HERE = Refusal(404, "not_found", "the control API is at /cab/, not below a cell's key")
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -41,16 +43,12 @@ class Server:
     Args:
         parts: What every call uses.
         identifier: Tells which cell pays.
-        cells: State of all cells.
         control: Answers `/cab/...`.
     """
 
-    def __init__(
-        self, parts: Parts, identifier: Identifier, cells: Cells, control: Handler
-    ) -> None:
+    def __init__(self, parts: Parts, identifier: Identifier, control: Handler) -> None:
         self._parts = parts
         self._identifier = identifier
-        self._cells = cells
         self._control = control
         self._live: dict[asyncio.Task[web.StreamResponse], Exchange] = {}
         self.stopping = False
@@ -83,8 +81,7 @@ class Server:
         clock = self._parts.clock
         wall_ns, mono_ns = clock.wall_ns(), clock.mono_ns()
         caller = self._identify(request, target, wall_ns // 1_000_000_000)
-        cell = self._cells[caller.cell_id]
-        self._check(request, cell)
+        self._check(request)
         body = await self._read_body(request)
         meter = await self._meter(dialect, target, body)
         facts = CallFacts(
@@ -99,12 +96,10 @@ class Server:
             received_ns=clock.mono_ns(),
             secrets=self._secrets(request),
         )
-        # Once more: the cell may have been sealed while the body came. From here to `begin` nothing
-        # waits, so a seal either sees this call in flight or is seen by it.
-        self._check(request, cell)
-        self._number(cell, facts, request)
-        cell.begin(facts.call_id)
-        return self._exchange(request, target, caller, facts, meter, cell)
+        # Once more: the proxy may have been told to stop while the body came. From here until the
+        # call is among the live ones nothing waits, so a stop either sees it or is seen by it.
+        self._check(request)
+        return self._exchange(request, target, caller, facts, meter)
 
     def _identify(self, request: web.BaseRequest, target: Target, now_s: int) -> Caller:
         try:
@@ -129,7 +124,7 @@ class Server:
                 exchange.stop()
             await asyncio.wait(self._live)
 
-    def _check(self, request: web.BaseRequest, cell: Cell) -> None:
+    def _check(self, request: web.BaseRequest) -> None:
         """Refuse what cannot be taken now."""
         if request.headers.get("Upgrade", "").lower() == "websocket":
             # codex falls back to POST at once on 426; on 400 it gives up, on silence it waits.
@@ -137,8 +132,6 @@ class Server:
             raise Refused(426, "upgrade_refused", message)
         if self.stopping:
             raise Refused(503, "stopping", "the proxy is stopping", retry=True)
-        if cell.sealed:
-            raise Refused(409, "cell_sealed", f"cell {cell.cell_id} is sealed: its calls are final")
         if self._parts.ledger.failure is not None:
             message = "the audit log cannot be written; call refused"
             raise Refused(503, "ledger_failed", message)
@@ -170,23 +163,13 @@ class Server:
         sent, held = credential(request.headers), self._parts.upstreams.secrets()
         return (*held, sent) if sent else held
 
-    @staticmethod
-    def _number(cell: Cell, facts: CallFacts, request: web.BaseRequest) -> None:
-        facts.seq = cell.next_seq()
-        retries = request.headers.get("x-stainless-retry-count", "0")
-        attempt = cell.attempt(
-            facts.request.request_hash, facts.call_id, sdk_retry=retries not in {"", "0"}
-        )
-        facts.attempt, facts.retry_of = attempt
-
-    def _exchange(  # noqa: PLR0913 - a call is put together in one place
+    def _exchange(
         self,
         request: web.BaseRequest,
         target: Target,
         caller: Caller,
         facts: CallFacts,
         meter: CallMeter,
-        cell: Cell,
     ) -> Exchange:
         endpoint = self._parts.upstreams.for_model(facts.request.model)
         if endpoint.refuses_stream_options and meter.request.injected:
@@ -196,7 +179,8 @@ class Server:
         path_qs = endpoint.prepare(headers, target.path_qs, facts.endpoint, keep_credentials=keep)
         if facts.endpoint != "other":
             headers["Accept-Encoding"] = "identity"
-        return Exchange(self._parts, facts, meter, cell, endpoint, request, path_qs, headers)
+        ask = ask_for(request, caller, facts)
+        return Exchange(self._parts, facts, meter, ask, endpoint, request, path_qs, headers)
 
     async def _run(self, request: web.BaseRequest, exchange: Exchange) -> web.StreamResponse:
         """Run the call as a task of its own, so that it outlives a client that hangs up."""
@@ -219,6 +203,21 @@ async def guarded(exchange: Exchange, request: web.BaseRequest) -> web.StreamRes
         if request.transport is not None:
             request.transport.close()  # a head may be out already: no second one behind it
         return refuse("other", Refusal(500, "internal_error", "the proxy failed; see its log"))
+
+
+def ask_for(request: web.BaseRequest, caller: Caller, facts: CallFacts) -> Ask:
+    """Return what the book is asked for a call."""
+    counts = facts.endpoint in METERED_ENDPOINTS
+    # Looking something up costs nothing. Everything else may, whether it is metered or not.
+    limited = caller.key is not None and (counts or request.method not in _LOOKS)
+    return Ask(
+        caller.cell_id,
+        facts.call_id,
+        facts.request.request_hash,
+        sdk_retry=request.headers.get("x-stainless-retry-count", "0") not in {"", "0"},
+        counts=counts,
+        limits=caller.key.limits if caller.key is not None and limited else Limits(),
+    )
 
 
 def refuse(endpoint: Endpoint, refusal: Refusal) -> web.Response:

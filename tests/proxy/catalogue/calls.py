@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 
+from cab.proxy.limits import Limits
 from tests.proxy.catalogue.table import World, case
 from tests.tools.client import Seen, post
 from tests.tools.proxy import raw_exchange
@@ -244,7 +245,7 @@ async def _head_and_options(world: World) -> Seen:
 
 
 @case("21b", "a sealed cell: 409 that SDKs do not retry", client=ERROR + ", x-should-retry: false", streaming=(False,),
-      end_reason="completed")  # fmt: skip
+      rows=2, tokens="see the case")  # fmt: skip
 async def _sealed(world: World) -> Seen:
     async with world.running(world.whole(), cell="s/a/m/f/t") as meter:
         await world.post(meter)
@@ -252,8 +253,37 @@ async def _sealed(world: World) -> Seen:
         seen = await world.post(meter)
     assert (seen.status, seen.header("x-should-retry")) == (409, "false")
     assert error_code(world, seen)
-    assert len(world.upstream.received) == 1
+    check_refused(world, "cell_sealed", 409)
     return seen
+
+
+@case("21b", "a limit of the cell's key is reached: 400 (Anthropic 403) that SDKs and agents do not retry",
+      client=ERROR + ", x-should-retry: false", rows=2, tokens="see the case")  # fmt: skip
+async def _limit_reached(world: World) -> Seen:
+    limits = Limits(max_calls=1)
+    async with world.running(world.whole()) as meter:
+        key = f"Authorization: Bearer {meter.proxy.mint_key('s/a/m/f/t', 60, limits)}"
+        await world.post(meter, key)
+        seen = await world.post(meter, key)
+    status, code = {
+        "messages": (403, "permission_error"),
+        "gemini.generateContent": (400, "INVALID_ARGUMENT"),
+    }.get(world.sample.endpoint, (400, "cab_limit_reached"))
+    assert (seen.status, error_code(world, seen)) == (status, code)
+    assert (seen.header("x-should-retry"), seen.header("Retry-After")) == ("false", None)
+    check_refused(world, "cab_limit_reached", status)
+    return seen
+
+
+def check_refused(world: World, code: str, status: int) -> None:
+    """Check that the first call was made, and that the second is a row but cost nothing."""
+    made, refused = world.rows
+    assert (made["end_reason"], made["seq"]) == ("completed", 1)
+    assert (refused["end_reason"], refused["seq"]) == ("rejected", None)
+    assert (refused["status"], refused["error"]["type"]) == (status, code)
+    assert (refused["usage_source"], refused["prompt_tokens"]) == ("none", None)
+    assert refused["upstream_attempts"] == 0
+    assert len(world.upstream.received) == 1
 
 
 @case("22", "headers: hop-by-hop dropped, duplicates kept, credentials replaced, Host right", client=WHOLE,
