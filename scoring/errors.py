@@ -3,6 +3,8 @@
 ScoringError(ValueError)
 ├── BadRecord       a line of a ledger or slice, or a file of a bundle, does not hold what it must
 ├── BadCellId       a cell id is not <sweep>/<tui>/<model>/<family>/<task>[#runN]
+├── BadSealKey      a key that cannot sign or check seals
+├── TooFewRuns      a statistic is not defined on so few; `.runs`, `.needed`
 └── UnknownProfile  no profile of that name
 """
 
@@ -32,6 +34,15 @@ class BadCellId(ScoringError):
             f"cell id {text!r}: {reason}; it is <sweep>/<tui>/<model>/<family>/<task>[#runN]"
         )
         self.text = text
+
+
+class BadSealKey(ScoringError):
+    """A key that cannot be used for seals; says why, and shows nothing of it."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"key {name} {reason}")
+        self.name = name
+        self.reason = reason
 
 
 class UnknownProfile(ScoringError):
