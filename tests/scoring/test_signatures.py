@@ -1,4 +1,5 @@
 import base64
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cab.scoring.errors import BadSealKey
-from cab.scoring.seals import (
+from cab.scoring.signatures import (
     load_private_key,
     load_public_key,
     public_key_id,
@@ -128,12 +129,12 @@ def test_other_kinds_of_keys_are_refused() -> None:
 
 def test_without_cryptography_the_mend_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who has not installed the extra is told how."""
-    monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives", None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(BadSealKey, match=r"pip install 'coding-agent-bench\[seals\]'"):
         load_public_key(public_pem(PUBLIC), "seal.pub")
 
 
 def test_cryptography_is_not_imported_before_it_is_needed() -> None:
     """Importing the module costs nobody the extra."""
-    program = "import sys, cab.scoring.seals; sys.exit('cryptography' in sys.modules)"
+    program = "import sys, cab.scoring.signatures; sys.exit('cryptography' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
