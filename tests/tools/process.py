@@ -1,0 +1,56 @@
+"""A proxy in a process of its own, whose memory can be looked at."""
+
+import asyncio
+import os
+import re
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+_MAIN = "import sys; from cab.proxy.cli import main; sys.exit(main())"
+
+
+@dataclass(frozen=True)
+class ProxyProcess:
+    """A running `cab-proxy`."""
+
+    url: str
+    pid: int
+
+    def resident_bytes(self, kind: str = "VmRSS") -> int:
+        """Return how much memory it holds, or with `VmHWM` the most that it ever held."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        found = re.search(rf"^{kind}:\s+(\d+) kB$", status, re.MULTILINE)
+        assert found
+        return int(found[1]) << 10
+
+
+@asynccontextmanager
+async def proxy_process(
+    upstream: str, folder: Path, *arguments: str
+) -> AsyncGenerator[ProxyProcess]:
+    """Run `cab-proxy` on a free port; it is ended by SIGTERM and must leave with 0."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith("CAB_")}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", _MAIN, "--upstream", upstream, "--port", "0"),
+        *("--ledger", str(folder / "ledger"), "--log-level", "error", *arguments),
+        stdout=asyncio.subprocess.PIPE,
+        env=env,
+    )
+    assert process.stdout
+    try:
+        async with asyncio.timeout(30):
+            printed = b""
+            while b"API_KEY" not in printed:
+                line = await process.stdout.readline()
+                assert line, printed
+                printed += line
+        found = re.search(rb"listens on\s+(http://\S+)", printed)
+        assert found
+        yield ProxyProcess(found[1].decode(), process.pid)
+    finally:
+        process.terminate()
+        async with asyncio.timeout(30):
+            assert await process.wait() == 0
