@@ -55,7 +55,7 @@ from cab.scoring.cell import (
     Timing,
     dump_cell,
 )
-from cab.scoring.errors import BadCellId, BadRecord, ScoringError, UnknownProfile
+from cab.scoring.errors import BadCellId, BadRecord, ScoringError, TooFewRuns, UnknownProfile
 from cab.scoring.ids import CellId, parse_cell_id
 from cab.scoring.manifest import (
     TreeDiff,
@@ -151,5 +151,6 @@ __all__ = [  # noqa: RUF022 - a table of contents, not an index
     "BadCellId",
     "BadRecord",
     "ScoringError",
+    "TooFewRuns",
     "UnknownProfile",
 ]

@@ -52,3 +52,24 @@ class UnknownProfile(ScoringError):
         super().__init__(f"profile {name!r} is unknown; known profiles: {', '.join(known)}")
         self.name = name
         self.known = known
+
+
+class TooFewRuns(ScoringError):
+    """A statistic that is not defined on what there is.
+
+    Args:
+        runs: How many there are.
+        needed: How many there must be.
+        what: What asked for them.
+        unit: What is counted: runs, tasks, pairs, draws.
+    """
+
+    def __init__(self, runs: int, needed: int, what: str, unit: str = "run") -> None:
+        plural = "" if needed == 1 else "s"
+        super().__init__(f"{what} needs {needed} {unit}{plural} or more; there {_are(runs)}")
+        self.runs = runs
+        self.needed = needed
+
+
+def _are(count: int) -> str:
+    return "is 1" if count == 1 else f"are {count}"

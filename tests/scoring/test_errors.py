@@ -1,6 +1,6 @@
 import pytest
 
-from cab.scoring import BadCellId, BadRecord, ScoringError, UnknownProfile
+from cab.scoring import BadCellId, BadRecord, ScoringError, TooFewRuns, UnknownProfile
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,16 @@ def test_bad_record_says_where(line: int | None, field: str | None, text: str) -
 
 def test_every_error_is_a_scoring_error() -> None:
     """Whoever catches ScoringError catches all that bad input can raise, and each says the mend."""
-    for error in (BadCellId("x", "short"), UnknownProfile("p/1", ("published/1",))):
+    few = TooFewRuns(1, 2, "an error")
+    for error in (BadCellId("x", "short"), UnknownProfile("p/1", ("published/1",)), few):
         assert isinstance(error, ScoringError)
     assert "<sweep>/<tui>" in str(BadCellId("x", "short"))
     assert "published/1" in str(UnknownProfile("p/1", ("published/1",)))
+
+
+def test_too_few_says_how_many_are_missing() -> None:
+    """What is missing is named in words that fit the numbers, and stands in the attributes."""
+    assert str(TooFewRuns(1, 2, "k = 2")) == "k = 2 needs 2 runs or more; there is 1"
+    error = TooFewRuns(0, 1, "a rate", unit="task")
+    assert str(error) == "a rate needs 1 task or more; there are 0"
+    assert (error.runs, error.needed) == (0, 1)
