@@ -1,6 +1,7 @@
 """Puts the proxy together, by hand, in one place."""
 
 import asyncio
+import contextlib
 import importlib.metadata
 import os
 from collections.abc import AsyncGenerator, Mapping
@@ -18,15 +19,17 @@ from cab.proxy.config import Settings
 from cab.proxy.control import Control
 from cab.proxy.counting import Counter
 from cab.proxy.demo import Demo, running_demo
-from cab.proxy.errors import BadConfig
+from cab.proxy.errors import BadConfig, LedgerFailed
 from cab.proxy.exchange import Parts
 from cab.proxy.identity import Identifier
 from cab.proxy.ledger import Ledger
 from cab.proxy.limits import Limits
+from cab.proxy.recovery import recover
 from cab.proxy.revoked import Revocations
 from cab.proxy.server import Server
 from cab.proxy.signing import KeyRing, load_or_create_signing_keys, parse_signing_keys
 from cab.proxy.upstream import Upstreams
+from cab.proxy.writer import LedgerOptions
 
 _HEAD_BYTES = 1 << 16
 """Longest request line or header field; aiohttp's 8 KiB is short for keys and tracing headers."""
@@ -86,7 +89,7 @@ async def running_proxy(
         if settings.upstream == "demo":
             demo = await stack.enter_async_context(running_demo())
         upstream_url = demo.url if demo else settings.upstream
-        ledger = Ledger(settings.ledger)
+        ledger = await _open_ledger(settings, clock)
         stack.push_async_callback(_close, ledger, clock)
         ring = await _key_ring(signing_key, settings)
         upstreams = Upstreams(settings, upstream_url, upstream_key, route_keys or {})
@@ -152,8 +155,21 @@ async def _serving(parts: Parts, ring: KeyRing) -> AsyncGenerator[tuple[Server, 
         await runner.cleanup()
 
 
+async def _open_ledger(settings: Settings, clock: Clock) -> Ledger:
+    options = LedgerOptions(
+        segment_max_bytes=settings.segment_max_bytes,
+        segment_max_s=settings.segment_max_s,
+        min_free_bytes=settings.min_free_bytes,
+        on_failure=settings.on_ledger_failure,
+    )
+    ledger = Ledger(settings.ledger, options=options, clock=clock)
+    # Other workers' chains, from a run with more of them: their calls must end as well.
+    await asyncio.to_thread(recover, settings.ledger, clock, skip_busy=True)
+    return ledger
+
+
 async def _close(ledger: Ledger, clock: Clock) -> None:
-    if ledger.failure is None:
+    with contextlib.suppress(LedgerFailed):
         await ledger.append({"kind": "proxy_stop", "at": rfc3339(clock.wall_ns())})
     await ledger.close()
 

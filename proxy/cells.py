@@ -7,11 +7,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import orjson
+import structlog
 
+from cab.scoring.errors import BadRecord
+from cab.scoring.reading import segment_files, segment_lines
 from cab.scoring.records import METERED_ENDPOINTS
+
+log = structlog.get_logger("cab.proxy")
 
 SEALED = "cell_sealed"
 """Error type of a call that was refused because its cell is sealed."""
@@ -209,15 +214,14 @@ class Cells:
     def restore(self, folder: Path) -> None:
         """Continue the numbers, totals and seals of an existing ledger: one streaming pass."""
         for line in ledger_lines(folder):
-            try:
-                record = orjson.loads(line)
-            except orjson.JSONDecodeError:
+            record = _read(line)
+            if record is None:
                 continue  # verify names it; a meter that refuses to start would lose more
             cell = self[record.get("cell_id")]
             match record.get("kind"):
                 case "start":
                     cell.last_seq = max(cell.last_seq, record.get("seq") or 0)
-                case "end":
+                case "end" if {"end_reason", "endpoint"} <= record.keys():
                     cell.add(record)
                 case "cell_seal":
                     cell.sealed = True
@@ -226,10 +230,21 @@ class Cells:
 
 
 def ledger_lines(folder: Path) -> Iterator[bytes]:
-    """Yield every line of a ledger folder, segment by segment, newline included."""
-    for segment in sorted(folder.glob("*.jsonl")):
-        with segment.open("rb") as handle:
-            yield from handle
+    """Yield every whole line of a ledger folder, segment by segment, newline included."""
+    for segment in segment_files(folder):
+        try:
+            yield from (line for line in segment_lines(segment) if line.endswith(b"\n"))
+        except BadRecord as error:  # as for a damaged line: the other segments are worth having
+            log.error("segment_unreadable", segment=segment.name, reason=str(error))
+
+
+def _read(line: bytes) -> dict[str, Any] | None:
+    """Return the record that a line holds, None if it holds none."""
+    try:
+        record: object = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+    return cast("dict[str, Any]", record) if isinstance(record, dict) else None
 
 
 class Slice(NamedTuple):
@@ -249,7 +264,7 @@ def cell_lines(folder: Path, cell_id: str) -> Iterator[bytes]:
     for line in ledger_lines(folder):
         if needle not in line:
             continue
-        record = orjson.loads(line)
+        record = _read(line) or {}
         ours = record.get("cell_id") == cell_id and record.get("kind") in {"start", "end"}
         if ours and not _refused_by_seal(record):
             yield line

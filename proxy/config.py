@@ -97,6 +97,14 @@ class Settings(BaseModel):
     """The same for calls whose counting takes longer."""
     slot_wait_s: Seconds = 60
     """How long a call may wait near a limit of its key, such as `max_concurrency`."""
+    on_ledger_failure: Literal["closed", "open"] = "closed"
+    """`closed`: no new calls while the ledger takes no records. `open`: they go on without."""
+    segment_max_bytes: Bytes = 256 << 20
+    """A ledger segment is closed, and compressed, once it is larger."""
+    segment_max_s: Seconds = 86_400
+    """The same for one that is older."""
+    min_free_bytes: Annotated[int, Field(ge=0)] = 64 << 20
+    """New calls are refused while the ledger's disk has less space left."""
     grace_s: Seconds = 30
     """How long calls in flight may go on after SIGINT or SIGTERM."""
     encodings: dict[str, str] = Field(default_factory=dict[str, str])

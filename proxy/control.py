@@ -77,13 +77,14 @@ class Control:
             raise BadKey(f"send the key of cell {cell_id} as the bearer token")
 
     async def _health(self) -> web.Response:
-        failure = self._ledger.failure
-        ready = failure is None and not self._stopping()
+        ready = self._ledger.refusal is None and not self._stopping()
         body = {
             "live": True,
             "ready": ready,
             "calls_in_flight": await self._book.in_flight(),
-            "ledger_failure": failure,
+            "ledger_failure": self._ledger.failure,
+            "ledger_unwritten_records": self._ledger.unwritten_records,
+            "ledger_lost_records": self._ledger.lost_records,
         }
         return answer(200 if ready else 503, body)
 

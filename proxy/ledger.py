@@ -1,44 +1,34 @@
-"""The append-only, hash-chained ledger: one writer thread per folder, many waiting calls per sync.
+"""The append-only, hash-chained ledger: one writer thread, many waiting calls per sync.
 
 A record is handed over on the event loop; the thread chains it, writes it, syncs the file and then
 wakes all calls whose records went with it. Nothing here blocks the loop.
+
+A disk that fails does not end the ledger: records wait in a bounded backlog, the disk is tried
+again, and the first record that it takes tells of the gap. Meanwhile `on_failure` decides: new
+calls are refused ("closed"), or go on without a record, loudly ("open").
 """
 
 import asyncio
-import fcntl
-import hashlib
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import orjson
+import structlog
 
-from cab.proxy.errors import BadConfig, LedgerFailed
-from cab.scoring.records import GENESIS, SCHEMA
+from cab.proxy.backlog import Backlog
+from cab.proxy.clock import Clock, rfc3339
+from cab.proxy.errors import LedgerFailed
+from cab.proxy.recovery import Recovered
+from cab.proxy.writer import LedgerOptions, Writer
 
-_TAIL_BYTES = 1 << 16
-LockFile = int
+_LOOK_S = 1.0
+"""How often the free space is looked at while records are written."""
 
-
-class Chained(NamedTuple):
-    """A finished line and the hash that the next one will name."""
-
-    line: bytes
-    hash: str
-
-
-def chain(record: dict[str, Any], prev: str) -> Chained:
-    """Return the ledger line of a record, newline included.
-
-    `hash` is the SHA-256 of the line's bytes without the `hash` member, so that a verifier in any
-    language checks the bytes it read and re-serialises nothing.
-    """
-    body = orjson.dumps({**record, "prev": prev})
-    digest = hashlib.sha256(body).hexdigest()
-    return Chained(body[:-1] + b',"hash":"' + digest.encode() + b'"}\n', digest)
+log = structlog.get_logger("cab.proxy")
 
 
 class _Waiting(NamedTuple):
@@ -46,43 +36,88 @@ class _Waiting(NamedTuple):
     done: asyncio.Future[None]
 
 
+class _Failure(NamedTuple):
+    """Why the disk takes no records, and since when."""
+
+    reason: str
+    since: str
+
+
 class Ledger:
     """Takes records on the event loop and answers when they are on disk.
 
     Args:
         folder: Where the segments lie; made if missing.
-        worker: Number of the writing process, part of the segment's name.
+        worker: Number of the writing process, part of the segments' names.
         sync: Makes a file's data durable; an argument so that tests can make it slow or fail.
+        options: Sizes, ages, and what to do when the disk fails.
+        clock: Stamps what the ledger itself records.
 
     Raises:
         BadConfig: The folder cannot be written, or another proxy writes there.
     """
 
     def __init__(
-        self, folder: Path, worker: int = 0, sync: Callable[[int], None] = os.fdatasync
+        self,
+        folder: Path,
+        worker: int = 0,
+        sync: Callable[[int], None] = os.fdatasync,
+        options: LedgerOptions | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self.folder = folder
-        self._sync = sync
+        self._options = options or LedgerOptions()
+        self._clock = clock or Clock()
+        self._writer = Writer(folder, worker, sync, self._options, self._clock)
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
-        self._failure: str | None = None
         self._loop = asyncio.get_running_loop()
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._lock = _lock(folder / f"w{worker}.lock")
-            self.segment = folder / f"w{worker}-000001.jsonl"
-            self._file, self._head = _open_segment(self.segment)
-            _sync_folder(folder)
-        except OSError as error:
-            raise BadConfig(
-                f"ledger {folder} cannot be written: {error.strerror}; give another with --ledger"
-            ) from error
+        self._backlog = Backlog()
+        self._failure: _Failure | None = None
+        self._lost_before = 0
+        self._overrun = 0
+        self._low_space: str | None = None
+        self._retry_at = self._look_at = time.monotonic()
+        self._look_at_space()
+        if self.recovered.found:
+            log.warning("ledger_recovered", **_summary(self.recovered))
         self._thread = threading.Thread(target=self._run, name="cab-ledger", daemon=True)
         self._thread.start()
 
     @property
+    def recovered(self) -> Recovered:
+        """What was found when the ledger was opened."""
+        return self._writer.recovered
+
+    @property
+    def segment(self) -> Path:
+        """The segment that is being written."""
+        return self._writer.segment
+
+    @property
     def failure(self) -> str | None:
-        """Why the ledger takes no records any more; None while it does."""
-        return self._failure
+        """What is wrong with the ledger now; None while it is well."""
+        if self._failure is not None:
+            return self._failure.reason
+        if self._low_space is not None:
+            return self._low_space
+        if (waiting := self._queue.qsize()) > self._options.max_waiting:
+            return f"ledger {self.folder}: {waiting} records wait for the disk; it is too slow"
+        return None
+
+    @property
+    def refusal(self) -> str | None:
+        """Why no new calls are taken; None while they are."""
+        return None if self._options.on_failure == "open" else self.failure
+
+    @property
+    def unwritten_records(self) -> int:
+        """How many records calls went on without: they wait for the disk, or are lost."""
+        return self.lost_records + len(self._backlog.held)
+
+    @property
+    def lost_records(self) -> int:
+        """How many records no disk will ever have."""
+        return self._lost_before + self._backlog.lost + self._overrun
 
     def append(self, record: dict[str, Any]) -> asyncio.Future[None]:
         """Return a future that is done when the record is on disk.
@@ -91,142 +126,131 @@ class Ledger:
             record: The members of the line but `schema`, `prev` and `hash`; JSON values only.
 
         Raises:
-            LedgerFailed: From the future, when the disk refused the record.
+            LedgerFailed: From the future, when the disk refused the record, or when a new call
+                must not start; never with `on_failure = "open"`.
         """
         done = self._loop.create_future()
-        if self._failure is not None:
-            done.set_exception(LedgerFailed(self._failure))
+        is_open = self._options.on_failure == "open"
+        if record.get("kind") == "start" and (refusal := self.refusal) is not None:
+            done.set_exception(LedgerFailed(refusal))
+        elif is_open and self._queue.qsize() > self._options.max_waiting:
+            self._overrun += 1
+            done.set_result(None)
         else:
-            self._queue.put(_Waiting({"schema": SCHEMA, **record}, done))
+            self._queue.put(_Waiting(record, done))
         return done
 
     async def close(self) -> None:
         """Write what is queued, stop the thread and release the folder."""
         self._queue.put(None)
         await asyncio.to_thread(self._thread.join)
-        os.close(self._file)
-        os.close(self._lock)
+        self._writer.close()
 
     def _run(self) -> None:
-        while True:
+        stop = False
+        while not stop:
             batch, stop = self._take()
             if batch:
                 self._commit(batch)
-            if stop:
-                return
+            if self._failure is not None and (stop or time.monotonic() >= self._retry_at):
+                self._try_again()
+            self._look_at_space()
+        if self._failure is not None:
+            lost = self.unwritten_records
+            log.error("ledger_records_lost", lost=lost, reason=self._failure.reason)
 
     def _take(self) -> tuple[list[_Waiting], bool]:
-        """Return all records that wait now, at least one, and whether the queue was closed."""
+        """Return all records that wait now, and whether the queue was closed.
+
+        There is at least one, except while the ledger is not well: then the wait is short.
+        """
         batch: list[_Waiting] = []
-        item = self._queue.get()
-        while True:
-            if item is None:
-                return batch, True
-            batch.append(item)
-            try:
+        unwell = self._failure is not None or self._low_space is not None
+        try:
+            item = self._queue.get(timeout=self._options.retry_s if unwell else None)
+            while item is not None:
+                batch.append(item)
                 item = self._queue.get_nowait()
-            except queue.Empty:
-                return batch, False
+        except queue.Empty:
+            return batch, False
+        return batch, True
 
     def _commit(self, batch: list[_Waiting]) -> None:
-        try:
-            lines, head = self._chained(batch)
-            _write_all(self._file, b"".join(lines))
-            self._sync(self._file)
-            self._head = head
-        except Exception as error:  # noqa: BLE001 - whatever it was, the callers must hear of it
-            # After a failed write the tail of the file is unknown: no later record may follow it.
-            self._failure = f"ledger {self.segment}: {error}"
-        self._loop.call_soon_threadsafe(self._wake, batch, self._failure)
-
-    def _chained(self, batch: list[_Waiting]) -> tuple[list[bytes], str]:
-        """Return the lines of a batch and the chain's new head.
-
-        A record that is no JSON is refused to the call that brought it, and to that call only: it
-        is taken out of the batch.
-        """
-        lines: list[bytes] = []
-        head = self._head
-        for waiting in batch.copy():
+        if self._failure is None:
             try:
-                line, head = chain(waiting.record, head)
-            except orjson.JSONEncodeError as error:
-                batch.remove(waiting)
-                failure = f"a record cannot be written as JSON: {error}"
-                self._loop.call_soon_threadsafe(self._wake, [waiting], failure)
+                refused = self._writer.write([waiting.record for waiting in batch])
+            except Exception as error:  # noqa: BLE001 - whatever it was, the callers must hear of it
+                self._fail(error)
             else:
-                lines.append(line)
-        return lines, head
+                for at, reason in reversed(refused):
+                    self._answer([batch.pop(at)], f"a record is no JSON: {reason}")
+                self._answer(batch, None)
+                return
+        for waiting in batch:
+            self._backlog.take(waiting.record, self._writer.open_calls)
+        self._answer(batch, None if self._options.on_failure == "open" else self.failure)
 
-    @staticmethod
-    def _wake(batch: list[_Waiting], failure: str | None) -> None:
-        for _, done in batch:
-            if done.done():  # the call that waited was cancelled
-                continue
-            if failure is None:
-                done.set_result(None)
-            else:
-                done.set_exception(LedgerFailed(failure))
+    def _fail(self, error: Exception) -> None:
+        reason = getattr(error, "strerror", None) or str(error)
+        since = self._failure.since if self._failure else rfc3339(self._clock.wall_ns())
+        if self._failure is None:
+            log.error("ledger_failed", segment=self.segment.name, reason=reason)
+        self._failure = _Failure(f"ledger {self.segment}: {reason}", since)
+        self._retry_at = time.monotonic() + self._options.retry_s
 
+    def _try_again(self) -> None:
+        failure = self._failure
+        if failure is None:
+            return
+        backlog, lost = self._backlog, self._backlog.lost + self._overrun
+        report: dict[str, Any] = {"failure": failure.reason, "failed_at": failure.since}
+        report |= {"late_records": len(backlog.held), "lost_records": lost}
+        try:
+            self._writer.resume(report, backlog)
+        except Exception as error:  # noqa: BLE001 - the disk refuses still, in whatever way
+            self._fail(error)
+            if lost:
+                log.error("ledger_records_lost", lost=lost, reason=failure.reason)
+            return
+        log.warning("ledger_resumed", **report)
+        self._lost_before += backlog.lost
+        backlog.clear()
+        self._failure = None
 
-def _lock(file: Path) -> LockFile:
-    descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(descriptor)
-        raise BadConfig(
-            f"ledger {file.parent} is being written by another proxy; "
-            "stop that one, or give another with --ledger"
-        ) from error
-    return descriptor
+    def _look_at_space(self) -> None:
+        """See whether the disk is nearly full; asking costs a call of the system, so not always."""
+        if time.monotonic() < self._look_at:
+            return
+        self._look_at = time.monotonic() + min(_LOOK_S, self._options.retry_s)
+        free, needed = self._writer.free_bytes(), self._options.min_free_bytes
+        was_low, self._low_space = self._low_space is not None, None
+        if free < needed:
+            self._low_space = (
+                f"ledger {self.folder}: {free} bytes are free and min_free_bytes is {needed}; "
+                "make space"
+            )
+            if not was_low:
+                log.error("disk_nearly_full", free_bytes=free, min_free_bytes=needed)
 
-
-def _open_segment(file: Path) -> tuple[int, str]:
-    """Return the segment's descriptor and the hash at its end; a torn last line is cut off."""
-    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-    size = os.fstat(descriptor).st_size
-    if size == 0:
-        return descriptor, GENESIS
-    end, last = _last_line(descriptor, size)
-    if end < size:
-        os.ftruncate(descriptor, end)
-    if not last:
-        return descriptor, GENESIS
-    try:
-        return descriptor, str(orjson.loads(last)["hash"])
-    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-        os.close(descriptor)
-        raise BadConfig(
-            f"ledger {file}: its last line is no record; move the folder away, or give another "
-            "with --ledger"
-        ) from error
-
-
-def _last_line(descriptor: int, size: int) -> tuple[int, bytes]:
-    """Return where the last whole line ends, and the line; reads backwards in growing pieces."""
-    window = _TAIL_BYTES
-    while True:
-        start = max(0, size - window)
-        tail = os.pread(descriptor, size - start, start)
-        end = tail.rfind(b"\n")
-        before = tail.rfind(b"\n", 0, max(end, 0))
-        if end >= 0 and (before >= 0 or start == 0):
-            return start + end + 1, tail[before + 1 : end]
-        if start == 0:
-            return 0, b""
-        window *= 4
+    def _answer(self, batch: list[_Waiting], failure: str | None) -> None:
+        self._loop.call_soon_threadsafe(_wake, batch, failure)
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
+def _wake(batch: list[_Waiting], failure: str | None) -> None:
+    for _, done in batch:
+        if done.done():  # the call that waited was cancelled
+            continue
+        if failure is None:
+            done.set_result(None)
+        else:
+            done.set_exception(LedgerFailed(failure))
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _summary(recovered: Recovered) -> dict[str, Any]:
+    return {
+        "clean_stop": recovered.clean_stop,
+        "crash_ends": recovered.crash_ends,
+        "torn_bytes": recovered.torn_bytes,
+        "damaged_lines": recovered.damaged_lines,
+        "segment": recovered.segment.name,
+    }

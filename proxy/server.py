@@ -132,7 +132,7 @@ class Server:
             raise Refused(426, "upgrade_refused", message)
         if self.stopping:
             raise Refused(503, "stopping", "the proxy is stopping", retry=True)
-        if self._parts.ledger.failure is not None:
+        if self._parts.ledger.refusal is not None:
             message = "the audit log cannot be written; call refused"
             raise Refused(503, "ledger_failed", message)
 

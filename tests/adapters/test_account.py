@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from cab.adapters.account import Served, compare_account
-from cab.proxy.ledger import chain
+from cab.proxy.chain import chain
 from cab.scoring.records import GENESIS, SCHEMA
 
 END: dict[str, Any] = {
