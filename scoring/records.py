@@ -222,7 +222,7 @@ def parse_fields(line: bytes, path: str = "<record>", number: int | None = None)
         data: object = orjson.loads(line)
     except orjson.JSONDecodeError as error:
         raise BadRecord(path, number, f"no JSON: {error}") from error
-    if not _is_object(data):
+    if not is_object(data):
         raise BadRecord(path, number, "no JSON object")
     return data
 
@@ -244,5 +244,6 @@ def as_record(
         raise BadRecord(path, number, first["msg"], field=field) from error
 
 
-def _is_object(value: object) -> TypeGuard[dict[str, Any]]:
+def is_object(value: object) -> TypeGuard[dict[str, Any]]:
+    """Return whether a parsed JSON value is an object."""
     return isinstance(value, dict)

@@ -97,7 +97,8 @@ def open_segment(path: Path) -> BinaryIO:
     """Return a segment opened for reading, unpacked on the way where it is compressed.
 
     Raises:
-        BadRecord: There is no such file, or it is compressed and `zstandard` is not there.
+        BadRecord: There is no such file.
+        NoZstandard: It is compressed, and `zstandard` is not there.
     """
     if path.suffix != ".zst":
         try:

@@ -14,6 +14,10 @@ _READ_BYTES = 1 << 18
 _STEP_BYTES = 1 << 10
 
 
+class NoZstandard(BadRecord):
+    """A compressed file on a machine without `zstandard`."""
+
+
 class Damaged(ValueError):
     """Compressed data that cannot be unpacked, or that is cut off."""
 
@@ -27,7 +31,7 @@ class Unpacked(io.RawIOBase):
         path: The file.
 
     Raises:
-        BadRecord: `zstandard` is not there.
+        NoZstandard: `zstandard` is not there.
     """
 
     def __init__(self, path: Path) -> None:
@@ -57,8 +61,7 @@ class Unpacked(io.RawIOBase):
 
     def close(self) -> None:
         """Close the file."""
-        if not self.closed:
-            self._file.close()
+        self._file.close()
         super().close()
 
     def _step(self) -> bool:
@@ -83,7 +86,6 @@ def _zstandard(path: Path) -> "ModuleType":
     try:
         import zstandard  # noqa: PLC0415 - only who reads compressed ledgers needs it
     except ImportError as error:
-        raise BadRecord(
-            str(path), None, "is compressed; to read it, run: pip install zstandard"
-        ) from error
+        reason = "is compressed; to read it, run: pip install zstandard"
+        raise NoZstandard(str(path), None, reason) from error
     return zstandard
