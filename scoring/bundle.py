@@ -2,6 +2,7 @@
 
     cell.json     facts, and the scores made from them
     calls.jsonl   the cell's slice of the ledger; missing if nothing was metered
+    seal.json     what the proxy stated of the slice when it closed the cell; it must match
     before.json   what the workspace held before the run
     after.json    what it held after it
     stdout.txt    what the agent printed
@@ -32,9 +33,12 @@ from cab.scoring.manifest import TreeManifest, diff_trees, load_manifest
 from cab.scoring.profiles import PROFILES, PUBLISHED, composite
 from cab.scoring.reading import iter_numbered
 from cab.scoring.records import AnyRecord, CallEnd, CallStart
+from cab.scoring.seals import load_seal
+from cab.scoring.verify import verify_slice
 
 CELL_FILE = "cell.json"
 CALLS_FILE = "calls.jsonl"
+SEAL_FILE = "seal.json"
 BEFORE_FILE = "before.json"
 AFTER_FILE = "after.json"
 STDOUT_FILE = "stdout.txt"
@@ -70,7 +74,7 @@ def read_bundle(path: Path, facts: CellFacts | None = None) -> Bundle:
 
     Raises:
         BadRecord: The bundle is not whole, or a file of it is missing, corrupt, or contradicts
-            another one.
+            another one, such as a slice that does not match its seal.
     """
     if facts is None:
         if (path / MARKER_FILE).exists():
@@ -80,7 +84,7 @@ def read_bundle(path: Path, facts: CellFacts | None = None) -> Bundle:
         facts=facts,
         before=load_manifest(path / BEFORE_FILE),
         after=load_manifest(path / AFTER_FILE),
-        calls=_read_calls(path / CALLS_FILE, facts.identity.cell_id),
+        calls=_read_calls(path, facts.identity.cell_id),
         stdout_tail=_read_tail(path / STDOUT_FILE),
     )
 
@@ -148,10 +152,23 @@ def _with_tokens(timing: Timing, axes: Axes) -> Timing:
     )
 
 
-def _read_calls(path: Path, cell_id: str) -> CallSums | None:
-    if not lexists(path):
+def _read_calls(folder: Path, cell_id: str) -> CallSums | None:
+    calls, seal = folder / CALLS_FILE, folder / SEAL_FILE
+    if lexists(seal):
+        _check_seal(seal, calls, cell_id)
+    if not lexists(calls):
         return None
-    return sum_calls(_checked(path, cell_id))
+    return sum_calls(_checked(calls, cell_id))
+
+
+def _check_seal(path: Path, calls: Path, cell_id: str) -> None:
+    seal = load_seal(path)
+    if seal.cell_id != cell_id:
+        raise BadRecord(str(path), None, f"{seal.cell_id!r} is not this cell", field="cell_id")
+    found = verify_slice(calls, seal)
+    if not found.holds:
+        fault = found.faults[0]
+        raise BadRecord(str(fault.path), fault.line, fault.what)
 
 
 def _checked(path: Path, cell_id: str) -> Iterator[AnyRecord]:
