@@ -27,9 +27,10 @@ class Seat:
     """Calls in flight, with their cells."""
     seals: dict[str, int | None] = field(default_factory=dict[str, int | None])
     """Cells that it closed, with the number of the message that asked for it: if it died, only the ledger knows whether their seals were written."""
-    ready: asyncio.Future[None] = field(
+    ready: asyncio.Future[str] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
+    """Done when it takes calls, with the address of its control API; fails if it cannot start."""
     gone: asyncio.Event = field(default_factory=asyncio.Event)
     """Set while no line from the worker is open."""
 
@@ -65,9 +66,10 @@ class BookServer:
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         line = messages(reader)
         try:
-            async for number, _, arguments in line:
-                writer.write(packed([number, self._welcome, None]))
-                await self._serve(self._seats[arguments[0]], line, writer)
+            async for hello in line:
+                seat_number: int = hello[2][0]
+                writer.write(packed([hello[0], self._welcome, None]))
+                await self._serve(self._seats[seat_number], line, writer)
         finally:
             writer.close()
 
@@ -118,7 +120,7 @@ class _Desk:
             "finish": self._finish,
             "reopen": self._reopen,
             "cancel": self._cancel,
-            "ready": lambda: self._seat.ready.set_result(None),
+            "ready": lambda control_url: self._seat.ready.set_result(control_url),
             "failed": self._failed,
         }
 
