@@ -69,32 +69,30 @@ class SliceCheck:
         """Look at the next line."""
         self._records += 1
         self._digest.update(line)
-        what = self._of_bytes(line)
-        self._last, self._last_prev = line[-67:-3], line[-141:-77]
-        if what is None:
-            try:
-                fields = parse_fields(line)
-            except BadRecord as error:
-                what = error.reason
-            else:
-                self._sums.add(fields)
-                what = self._of_fields(fields, number)
-        if what is not None:
+        of_bytes, of_record = self._of_bytes(line), self._of_record(line, number)
+        if (what := of_bytes or of_record) is not None:
             self._hints.add(path, number, what)
 
     def _of_bytes(self, line: bytes) -> str | None:
         if not line.endswith(b"\n"):
             return "torn: the line ends without a newline"
+        before, before_prev = self._last, self._last_prev
+        self._last, self._last_prev = line[-67:-3], line[-141:-77]
         digest = line_hash(line)
         if not line.endswith(b',"hash":"' + digest + b'"}\n'):
             return f"edited: its bytes have the hash {digest.decode()}, it says another"
-        if digest == self._last:
+        if digest == before:
             return "duplicate: the line before is the same"
-        if digest == self._last_prev:
+        if digest == before_prev:
             return "out of order: the line before it follows it in the ledger"
         return None
 
-    def _of_fields(self, fields: dict[str, Any], number: int) -> str | None:
+    def _of_record(self, line: bytes, number: int) -> str | None:
+        try:
+            fields = parse_fields(line)
+        except BadRecord as error:
+            return error.reason
+        self._sums.add(fields)
         if fields.get("cell_id") != self._seal.cell_id:
             return f"put in: it is of cell {fields.get('cell_id')!r}"
         call_id = str(fields.get("call_id"))

@@ -1,3 +1,4 @@
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,40 @@ def test_derived_figures_are_made_anew(tmp_path: Path) -> None:
     data["timing"]["prompt_tokens"] = 1
     (folder / "cell.json").write_bytes(orjson.dumps(data))
     assert rescore(folder) == honest
+
+
+def sealed(folder: Path, **changes: Any) -> Path:
+    """Give a bundle the seal of its slice."""
+    lines = (folder / "calls.jsonl").read_bytes()
+    seal = {
+        "cell_id": CELL_ID,
+        "records": lines.count(b"\n"),
+        "digest": f"sha256:{hashlib.sha256(lines).hexdigest()}",
+    }
+    (folder / "seal.json").write_bytes(orjson.dumps({**seal, **changes}))
+    return folder
+
+
+def test_a_slice_is_held_against_its_seal(tmp_path: Path) -> None:
+    """A bundle whose calls are not those that were sealed is refused, with the line and what it is."""
+    folder = sealed(stored(tmp_path / "b", calls=CALLS))
+    assert rescore(folder) == (folder / "cell.json").read_bytes()
+    calls = folder / "calls.jsonl"
+    calls.write_bytes(
+        calls.read_bytes().replace(b'"completion_tokens":20', b'"completion_tokens":2')
+    )
+    with pytest.raises(BadRecord, match=r"calls\.jsonl:2: edited: its bytes have the hash"):
+        read_bundle(folder)
+    calls.unlink()
+    with pytest.raises(BadRecord, match=r"calls\.jsonl: No such file"):
+        read_bundle(folder)
+
+
+def test_the_seal_of_another_cell_is_refused(tmp_path: Path) -> None:
+    """A seal that names another cell does not vouch for this one."""
+    folder = sealed(stored(tmp_path / "b", calls=CALLS), cell_id="local/a/m/f/t")
+    with pytest.raises(BadRecord, match=r"seal\.json: cell_id: 'local/a/m/f/t' is not this cell"):
+        read_bundle(folder)
 
 
 def test_unmetered_is_unknown_and_not_zero(tmp_path: Path) -> None:
