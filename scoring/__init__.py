@@ -78,16 +78,27 @@ from cab.scoring.published import PublishedCell, read_published
 from cab.scoring.reading import iter_calls, iter_records
 from cab.scoring.records import CallEnd, CallStart, OtherRecord, parse_record
 from cab.scoring.scored import ScoredCell, find_cells, score_cells, score_one, score_path
+from cab.scoring.seals import Seal, load_seal
 from cab.scoring.task import TaskFacts
+from cab.scoring.totals import CellTotals, total_cells
+from cab.scoring.verify import Verification, verify_ledger, verify_slice
 
 __all__ = [  # noqa: RUF022 - a table of contents, not an index
     # records: what the ledger holds
     "CallEnd",
     "CallStart",
     "OtherRecord",
+    "CellTotals",
     "iter_calls",
     "iter_records",
     "parse_record",
+    "total_cells",
+    # whether it is what was written
+    "Seal",
+    "Verification",
+    "load_seal",
+    "verify_ledger",
+    "verify_slice",
     # facts: what a run leaves behind
     "CellFacts",
     "CellId",
