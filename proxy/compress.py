@@ -78,12 +78,12 @@ def _pack(plain: Path, packed: Path, stop: threading.Event) -> None:
     try:
         with plain.open("rb") as source, unfinished.open("wb") as target:
             size = os.fstat(source.fileno()).st_size
-            codec = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True)
-            with codec.stream_writer(target, size=size, closefd=False) as writer:
-                while piece := source.read(_PIECE_BYTES):
-                    writer.write(piece)
-                    if stop.is_set():
-                        raise Stopped
+            codec = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True).compressobj(size)
+            while piece := source.read(_PIECE_BYTES):
+                target.write(codec.compress(piece))
+                if stop.is_set():
+                    raise Stopped
+            target.write(codec.flush())
             target.flush()
             os.fsync(target.fileno())
         if not _same(plain, unfinished, stop):

@@ -57,7 +57,10 @@ def segment_path(folder: Path, worker: int, number: int) -> Path:
 def open_segment(path: Path) -> BinaryIO:
     """Return a segment's bytes as a file, whether it is plain or compressed."""
     if ".zst" not in path.suffixes:  # also one that has no final name yet
-        return path.open("rb")
+        try:
+            return path.open("rb")
+        except FileNotFoundError:  # compressed since it was listed
+            path = path.with_name(f"{path.name}.zst")
     plain = zstandard.ZstdDecompressor().stream_reader(path.open("rb"), closefd=True)
     return io.BufferedReader(cast("io.RawIOBase", plain), _BUFFER_BYTES)
 
