@@ -12,11 +12,13 @@ from pathlib import Path
 from aiohttp import web
 
 from cab.proxy import keys
-from cab.proxy.book import LocalBook
+from cab.proxy.access import Access, check_admin_token
+from cab.proxy.book import Book, LocalBook
 from cab.proxy.cells import Cells
 from cab.proxy.clock import Clock, rfc3339
 from cab.proxy.config import Settings
 from cab.proxy.control import Control
+from cab.proxy.controlport import control_listener
 from cab.proxy.counting import Counter
 from cab.proxy.demo import Demo, running_demo
 from cab.proxy.errors import BadConfig, LedgerFailed
@@ -26,6 +28,7 @@ from cab.proxy.ledger import Ledger
 from cab.proxy.limits import Limits
 from cab.proxy.recovery import recover
 from cab.proxy.revoked import Revocations
+from cab.proxy.sealing import Sealer, signer_from
 from cab.proxy.server import Server
 from cab.proxy.signing import KeyRing, load_or_create_signing_keys, parse_signing_keys
 from cab.proxy.upstream import Upstreams
@@ -33,6 +36,16 @@ from cab.proxy.writer import LedgerOptions
 
 _HEAD_BYTES = 1 << 16
 """Longest request line or header field; aiohttp's 8 KiB is short for keys and tracing headers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What makes a proxy one of several processes on one port."""
+
+    number: int
+    """Number of its chain in the ledger."""
+    book: Book
+    """The book of all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +60,15 @@ class Proxy:
     """Where its records are."""
     demo: Demo | None
     """The built-in model server, where that is the upstream."""
+    control_url: str
+    """Where the control API is: `url`, or its own address."""
     _ring: KeyRing
     _clock: Clock
     _server: Server
 
     def mint_key(self, cell_id: str, ttl_s: int, limits: Limits | None = None) -> str:
         """Return a key for a cell that expires after `ttl_s` seconds."""
-        now_s = self._clock.wall_ns() // 1_000_000_000
-        return keys.mint(self._ring, cell_id, ttl_s, now_s, limits or Limits())
+        return mint_for(self._ring, self._clock, cell_id, ttl_s, limits)
 
     async def quiet(self, limit_s: float) -> bool:
         """Wait until no call is in flight; return whether that came true within the limit."""
@@ -62,13 +76,15 @@ class Proxy:
 
 
 @asynccontextmanager
-async def running_proxy(
+async def running_proxy(  # noqa: PLR0913 - what is not in the settings: secrets, time, place
     settings: Settings,
     *,
     upstream_key: str | None = None,
     route_keys: Mapping[str, str] | None = None,
     signing_key: str | None = None,
+    admin_token: str | None = None,
     clock: Clock | None = None,
+    place: Place | None = None,
 ) -> AsyncGenerator[Proxy]:
     """Run a proxy on this event loop; on leaving, calls in flight finish within the grace time.
 
@@ -78,7 +94,9 @@ async def running_proxy(
         route_keys: Names of environment variables to keys, for the endpoints of `routes`.
         signing_key: Secrets that cell keys are signed with, as `CAB_SIGNING_KEY` holds them; None
             keeps one beside the ledger.
+        admin_token: What the admin of the control API sends; None: there is no admin.
         clock: Time; an argument so that tests can hand in theirs.
+        place: Its place among several processes; None runs it alone, whatever `workers` says.
 
     Raises:
         BadConfig: The ledger cannot be written, the port is taken, or the signing key is short.
@@ -89,19 +107,23 @@ async def running_proxy(
         if settings.upstream == "demo":
             demo = await stack.enter_async_context(running_demo())
         upstream_url = demo.url if demo else settings.upstream
-        ledger = await _open_ledger(settings, clock)
+        ledger = await _open_ledger(settings, clock, place)
         stack.push_async_callback(_close, ledger, clock)
-        ring = await _key_ring(signing_key, settings)
+        ring = await key_ring(signing_key, settings)
         upstreams = Upstreams(settings, upstream_url, upstream_key, route_keys or {})
         stack.push_async_callback(upstreams.close)
         counter = Counter(settings.encodings, settings.count_max_bytes, settings.count_max_s)
         stack.callback(counter.close)
-        cells = Cells()
-        await asyncio.to_thread(cells.restore, settings.ledger)
-        book = LocalBook(cells, settings.slot_wait_s)
+        book = place.book if place else await open_book(settings)
         parts = Parts(settings, clock, ledger, upstreams, counter, book)
-        server, host, port = await stack.enter_async_context(_serving(parts, ring))
-        url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        shared = place is not None
+        access = _access(ring, settings, clock, admin_token)
+        server, host, port = await stack.enter_async_context(_serving(parts, access, shared=shared))
+        url = control_url = url_of(host, port)
+        # Of several processes the first one has it; each of them can answer for all.
+        if settings.control_apart and (place is None or place.number == 0):
+            listener = control_listener(settings, server.handle_control)
+            control_url = await stack.enter_async_context(listener)
         await ledger.append(
             {
                 "kind": "proxy_start",
@@ -110,22 +132,42 @@ async def running_proxy(
                 "upstream": upstreams.default.base.authority,
                 "cab_version": importlib.metadata.version("coding-agent-bench"),
                 "pid": os.getpid(),
+                "worker": place.number if place else 0,
             }
         )
-        yield Proxy(url, upstream_url, settings.ledger, demo, ring, clock, server)
+        yield Proxy(url, upstream_url, settings.ledger, demo, control_url, ring, clock, server)
 
 
-async def _key_ring(given: str | None, settings: Settings) -> KeyRing:
+def mint_for(ring: KeyRing, clock: Clock, cell_id: str, ttl_s: int, limits: Limits | None) -> str:
+    """Return a key for a cell that expires after `ttl_s` seconds from now."""
+    return keys.mint(ring, cell_id, ttl_s, clock.wall_ns() // 1_000_000_000, limits or Limits())
+
+
+def url_of(host: str, port: int) -> str:
+    """Return where a listener is reached."""
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+async def open_book(settings: Settings) -> LocalBook:
+    """Return the book as the ledger has it."""
+    cells = Cells()
+    await asyncio.to_thread(cells.restore, settings.ledger)
+    return LocalBook(cells, settings.slot_wait_s)
+
+
+async def key_ring(given: str | None, settings: Settings) -> KeyRing:
+    """Return the signing keys: those given, else those of the file, which is made if missing.
+
+    Raises:
+        BadConfig: They cannot be read, or are too short.
+    """
     if given is not None:
         return parse_signing_keys(given)
     file = settings.signing_key_file or settings.ledger / "signing.key"
     return await asyncio.to_thread(load_or_create_signing_keys, file)
 
 
-@asynccontextmanager
-async def _serving(parts: Parts, ring: KeyRing) -> AsyncGenerator[tuple[Server, str, int]]:
-    """Listen, and on leaving refuse new calls and let those in flight finish."""
-    settings = parts.settings
+def _access(ring: KeyRing, settings: Settings, clock: Clock, admin_token: str | None) -> Access:
     identifier = Identifier(
         ring,
         Revocations(settings.ledger),
@@ -133,8 +175,18 @@ async def _serving(parts: Parts, ring: KeyRing) -> AsyncGenerator[tuple[Server, 
         settings.open_attribution,
         settings.cell,
     )
-    control = Control(parts.book, parts.ledger, identifier, parts.clock, lambda: server.stopping)
-    server = Server(parts, identifier, control.handle)
+    return Access(identifier, clock, check_admin_token(admin_token) if admin_token else None)
+
+
+@asynccontextmanager
+async def _serving(
+    parts: Parts, access: Access, *, shared: bool
+) -> AsyncGenerator[tuple[Server, str, int]]:
+    """Listen, and on leaving refuse new calls and let those in flight finish."""
+    settings = parts.settings
+    sealer = Sealer(parts.book, parts.ledger, parts.clock, signer_from(settings.seal_key_file))
+    control = Control(parts.book, parts.ledger, sealer, access, lambda: server.stopping)
+    server = Server(parts, access.identifier, control)
     runner = web.ServerRunner(
         web.Server(
             server.handle,
@@ -148,23 +200,25 @@ async def _serving(parts: Parts, ring: KeyRing) -> AsyncGenerator[tuple[Server, 
     )
     await runner.setup()
     try:
-        host, port = await _listen(runner, settings)
+        host, port = await _listen(runner, settings, shared=shared)
         yield server, host, port
     finally:
         await server.stop(settings.grace_s)
         await runner.cleanup()
 
 
-async def _open_ledger(settings: Settings, clock: Clock) -> Ledger:
+async def _open_ledger(settings: Settings, clock: Clock, place: Place | None) -> Ledger:
     options = LedgerOptions(
         segment_max_bytes=settings.segment_max_bytes,
         segment_max_s=settings.segment_max_s,
         min_free_bytes=settings.min_free_bytes,
         on_failure=settings.on_ledger_failure,
     )
-    ledger = Ledger(settings.ledger, options=options, clock=clock)
-    # Other workers' chains, from a run with more of them: their calls must end as well.
-    await asyncio.to_thread(recover, settings.ledger, clock, skip_busy=True)
+    number = place.number if place else 0
+    ledger = Ledger(settings.ledger, worker=number, options=options, clock=clock)
+    if place is None:
+        # Other workers' chains, from a run with more of them: their calls must end as well.
+        await asyncio.to_thread(recover, settings.ledger, clock, skip_busy=True)
     return ledger
 
 
@@ -174,15 +228,20 @@ async def _close(ledger: Ledger, clock: Clock) -> None:
     await ledger.close()
 
 
-async def _listen(runner: web.ServerRunner, settings: Settings) -> tuple[str, int]:
-    site = web.TCPSite(runner, settings.host, settings.port)
+async def _listen(runner: web.ServerRunner, settings: Settings, *, shared: bool) -> tuple[str, int]:
+    site = web.TCPSite(runner, settings.host, settings.port, reuse_port=shared or None)
     try:
         await site.start()
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise BadConfig(
-            f"cannot listen on {settings.host} port {settings.port}: {reason.lower()}; "
-            "stop what listens there, or give another with --port (0 takes a free one)"
-        ) from error
+        raise cannot_listen(settings.host, settings.port, error) from error
     host, port = runner.addresses[0][:2]
     return str(host), int(port)
+
+
+def cannot_listen(host: str, port: int, error: OSError) -> BadConfig:
+    """Return the error of a port that cannot be had."""
+    reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+    return BadConfig(
+        f"cannot listen on {host} port {port}: {reason.lower()}; "
+        "stop what listens there, or give another with --port (0 takes a free one)"
+    )

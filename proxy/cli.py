@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import signal
 import sys
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -13,6 +14,7 @@ from cab.proxy.app import Proxy, running_proxy
 from cab.proxy.config import Settings, load_settings
 from cab.proxy.errors import CabProxyError
 from cab.proxy.logs import configure_logs
+from cab.proxy.workers import Front, running_workers
 
 _DESCRIPTION = """\
 Meter every model call between coding agents and an OpenAI-compatible endpoint.
@@ -26,6 +28,7 @@ _EPILOG = """\
 environment:
   CAB_KEY           the endpoint's key; without it the agents' own keys pass
   CAB_SIGNING_KEY   signs cell keys; without it one is kept beside the ledger
+  CAB_ADMIN_TOKEN   what the control API's admin sends; without it there is none
 
 examples:
   cab-proxy --upstream demo                        a first look, no key, no network
@@ -57,6 +60,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--upstream", metavar="URL", help="the endpoint, or 'demo'")
     parser.add_argument("--host", help="address to listen on (127.0.0.1)")
     parser.add_argument("--port", type=int, help="port to listen on, 0 for a free one (31415)")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes on the port (1)")
     parser.add_argument("--ledger", type=Path, metavar="DIR", help="audit log (./cab-ledger)")
     parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file; flags win over it")
     parser.add_argument("--cell", metavar="ID", help="cell of every call without a cell key")
@@ -99,17 +103,25 @@ async def _serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    async with running_proxy(
-        settings,
-        upstream_key=os.environ.get(settings.upstream_key_env) or None,
-        route_keys=os.environ,
-        signing_key=os.environ.get("CAB_SIGNING_KEY") or None,
-    ) as proxy:
+    async with _running(settings) as proxy:
         print(banner(proxy, settings), flush=True)  # noqa: T201 - what a person pastes
         await stop.wait()
 
 
-def banner(proxy: Proxy, settings: Settings) -> str:
+def _running(settings: Settings) -> AbstractAsyncContextManager[Proxy | Front]:
+    signing_key = os.environ.get("CAB_SIGNING_KEY") or None
+    if settings.workers > 1:
+        return running_workers(settings, signing_key=signing_key)
+    return running_proxy(
+        settings,
+        upstream_key=os.environ.get(settings.upstream_key_env) or None,
+        route_keys=os.environ,
+        signing_key=signing_key,
+        admin_token=os.environ.get("CAB_ADMIN_TOKEN") or None,
+    )
+
+
+def banner(proxy: Proxy | Front, settings: Settings) -> str:
     """Return what is printed at start: where, whereto, the ledger, and two lines to paste."""
     key = proxy.mint_key(settings.cell, ttl_s=86_400) if settings.cell else "any-text"
     if settings.auth == "keys" and not settings.cell:

@@ -63,6 +63,16 @@ class Settings(BaseModel):
     """Address to listen on."""
     port: Annotated[int, Field(ge=0, le=65535)] = 31415
     """Port to listen on; 0 takes a free one."""
+    workers: Annotated[int, Field(ge=1, le=256)] = 1
+    """Processes that share the port; each writes a chain of its own in the ledger."""
+    control_host: str | None = None
+    """Address of the control API, with `control_port`; None is `host`."""
+    control_port: Annotated[int, Field(ge=0, le=65535)] | None = None
+    """Port of the control API; the agents' port then answers `/cab/health` only. 0 takes a free one."""
+    control_socket: Path | None = None
+    """Socket of the control API in the file system; only this user can connect."""
+    seal_key_file: Path | None = None
+    """Ed25519 private key in PEM form that signs the seals."""
     ledger: Path = Path("cab-ledger")
     """Folder of the audit log."""
     cell: str | None = None
@@ -118,6 +128,17 @@ class Settings(BaseModel):
     @classmethod
     def _upstream_is_a_url(cls, value: str) -> str:
         return value if value == "demo" else _base_url(value)
+
+    @property
+    def control_apart(self) -> bool:
+        """Whether the control API has an address of its own."""
+        return self.control_port is not None or self.control_socket is not None
+
+    @model_validator(mode="after")
+    def _control_port_with_its_host(self) -> Self:
+        if self.control_host is not None and self.control_port is None:
+            raise ValueError("control_host is set without control_port; set that too")
+        return self
 
     @model_validator(mode="after")
     def _guarded_beyond_loopback(self) -> Self:

@@ -76,6 +76,21 @@ def unverified(token: str) -> dict[str, Any] | None:
     return claims if claims.get("iss") == ISSUER else None
 
 
+def key_id_of(token: str) -> tuple[str, int | None]:
+    """Return a key's id and, if it can be read, its expiry; whether the key holds does not matter.
+
+    Raises:
+        BadKey: It is no cell's key.
+    """
+    claims = unverified(token) or {}
+    key_id, expires_s = claims.get("jti"), claims.get("exp")
+    if not isinstance(key_id, str) or not key_id:
+        raise BadKey(
+            "this is no cell's key; give the key itself, or the id that it was minted with"
+        )
+    return key_id, expires_s if isinstance(expires_s, int) else None
+
+
 def verify(ring: KeyRing, token: str, now_s: int) -> CellKey:
     """Return what a key says.
 

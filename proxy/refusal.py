@@ -40,6 +40,14 @@ class Refusal:
     """Whether a client's own retry may help; if not, `x-should-retry: false` says so."""
 
 
+class Refused(Exception):
+    """A request that is answered with a refusal."""
+
+    def __init__(self, status: int, code: str, message: str, *, retry: bool = False) -> None:
+        super().__init__(message)
+        self.refusal = Refusal(status, code, message, retry)
+
+
 _STATUS = {SEALED: 409, LIMIT_REACHED: 400, IN_FLIGHT: 503, NO_BOOK: 503}
 
 

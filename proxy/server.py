@@ -1,7 +1,6 @@
 """The HTTP face of the proxy: which request becomes a call, and which is answered here."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from functools import partial
 
 import structlog
@@ -10,6 +9,7 @@ from aiohttp import web
 from cab.proxy.book import Ask
 from cab.proxy.callid import uuid7
 from cab.proxy.callrecord import CallFacts
+from cab.proxy.control import Control
 from cab.proxy.errors import BadKey
 from cab.proxy.exchange import Exchange, Parts
 from cab.proxy.headers import as_sent, credential, request_headers
@@ -17,24 +17,15 @@ from cab.proxy.hygiene import BAD_TARGET, fault_of, origin_form
 from cab.proxy.identity import Caller, Identifier, Target, split_target
 from cab.proxy.limits import Limits
 from cab.proxy.meter import CallMeter, Dialect, dialect_for
-from cab.proxy.refusal import Refusal, body_for, headers_for
+from cab.proxy.refusal import Refusal, Refused, body_for, headers_for
 from cab.scoring.records import METERED_ENDPOINTS, Endpoint
 
 CONTROL_PREFIX = "/cab/"
 _LARGE_BODY_BYTES = 1 << 18
 _LOOKS = frozenset({"GET", "HEAD", "OPTIONS"})
 _NO_CONTROL_HERE = Refusal(404, "not_found", "the control API is at /cab/, not below a cell's key")
-Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 log = structlog.get_logger("cab.proxy")
-
-
-class Refused(Exception):
-    """A request that does not become a call."""
-
-    def __init__(self, status: int, code: str, message: str, *, retry: bool = False) -> None:
-        super().__init__(message)
-        self.refusal = Refusal(status, code, message, retry)
 
 
 class Server:
@@ -43,10 +34,11 @@ class Server:
     Args:
         parts: What every call uses.
         identifier: Tells which cell pays.
-        control: Answers `/cab/...`.
+        control: Answers `/cab/...`, of which agents may see the health only where the control API has
+            an address of its own.
     """
 
-    def __init__(self, parts: Parts, identifier: Identifier, control: Handler) -> None:
+    def __init__(self, parts: Parts, identifier: Identifier, control: Control) -> None:
         self._parts = parts
         self._identifier = identifier
         self._control = control
@@ -59,7 +51,8 @@ class Server:
         if fault is not None or path_qs is None:
             return refuse("other", fault or BAD_TARGET)
         if path_qs.startswith(CONTROL_PREFIX):
-            return await self._control(request)
+            apart = self._parts.settings.control_apart
+            return await self._control.handle(request, health_only=apart)
         target = split_target(path_qs)
         if target.path_qs.startswith(CONTROL_PREFIX):
             return refuse("other", _NO_CONTROL_HERE)
@@ -69,6 +62,10 @@ class Server:
         except Refused as refused:
             return refuse(dialect.name if dialect else "other", refused.refusal)
         return await self._run(request, exchange)
+
+    async def handle_control(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request at the control API's own address."""
+        return await self._control.handle(request)
 
     async def _accept(
         self, request: web.BaseRequest, target: Target, dialect: Dialect | None

@@ -222,7 +222,7 @@ async def test_a_sealed_cell_takes_no_more_calls(tmp_path: Path) -> None:
     assert (seal["calls"], seal["prompt_tokens"], seal["completion_tokens"]) == (1, 11, 7)
     assert again.status == 409
     assert again.headers["x-should-retry"] == "false"
-    assert other.status == 401
+    assert other.status == 403
     [record] = records(tmp_path / "ledger", "cell_seal")
     assert record["digest"] == seal["digest"]
 
@@ -243,7 +243,8 @@ async def test_a_call_whose_body_comes_during_the_seal_is_refused(tmp_path: Path
         writer.write(body[5:])
         answer = await reader.readuntil(b"\r\n")
         writer.close()
-        assert meter.ends() == []
+        assert [end["end_reason"] for end in meter.ends()] == ["rejected"]
+    assert upstream.received == []
     assert answer.startswith(b"HTTP/1.1 409 ")
 
 
