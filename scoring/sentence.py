@@ -80,8 +80,5 @@ def _resolution(found: Comparison) -> str:
         )
     if found.detectable is None:
         return f"all pairs differ alike, so that {tasks} do not tell what could have been resolved"
-    size = reading(found.metric, found.detectable)
-    return (
-        f"{tasks} resolve a difference of {size.replace("%", " points")} or more "
-        f"at {found.power:.0%} power"
-    )
+    size = reading(found.metric, found.detectable, difference=True).removeprefix("+")
+    return f"{tasks} resolve a difference of {size} or more at {found.power:.0%} power"
