@@ -271,8 +271,8 @@ def cell_lines(folder: Path, cell_id: str) -> Iterator[bytes]:
 
 
 def _refused_by_seal(record: dict[str, Any]) -> bool:
-    rejected = record.get("end_reason") == "rejected"
-    return rejected and (record.get("error") or {}).get("type") == SEALED
+    error: dict[str, Any] = record.get("error") or {}
+    return record.get("end_reason") == "rejected" and error.get("type") == SEALED
 
 
 def slice_digest(folder: Path, cell_id: str) -> Slice:
