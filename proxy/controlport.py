@@ -33,16 +33,21 @@ async def control_listener(settings: Settings, handle: Handler) -> AsyncGenerato
     """
     runner = web.ServerRunner(web.Server(handle, access_log=None), shutdown_timeout=1)
     await runner.setup()
+    bound: socket.socket | None = None
     try:
         url = f"unix:{settings.control_socket}"
         if settings.control_port is not None:
-            url = await _listen(runner, settings.control_host or settings.host, settings.control_port)
+            url = await _listen(
+                runner, settings.control_host or settings.host, settings.control_port
+            )
         if settings.control_socket is not None:
             bound = await asyncio.to_thread(_bind, settings.control_socket)
             await web.SockSite(runner, bound).start()
         yield url
     finally:
         await runner.cleanup()
+        if bound is not None and settings.control_socket is not None:
+            settings.control_socket.unlink(missing_ok=True)
 
 
 async def _listen(runner: web.ServerRunner, host: str, port: int) -> str:

@@ -74,6 +74,8 @@ async def metered(
     *,
     key: str | None = REAL_KEY,
     route_keys: dict[str, str] | None = None,
+    signing_key: str | None = None,
+    admin_token: str | None = None,
     **settings: Any,
 ) -> AsyncIterator[Meter]:
     """Run a proxy in front of an upstream, with its ledger in a folder."""
@@ -86,7 +88,11 @@ async def metered(
     }
     async with (
         running_proxy(
-            Settings.model_validate(values), upstream_key=key, route_keys=route_keys
+            Settings.model_validate(values),
+            upstream_key=key,
+            route_keys=route_keys,
+            signing_key=signing_key,
+            admin_token=admin_token,
         ) as proxy,
         aiohttp.ClientSession(auto_decompress=False) as client,
     ):
