@@ -28,6 +28,8 @@ TAIL_CHARS = 2000
 """As much of the output as an outcome keeps, from its end."""
 KEPT_BYTES = 1 << 20
 """As much of the output as the rules are applied to, from its end."""
+VIOLATION = "cab-violation: "
+"""A line of a check's output that begins so says what the check found tampered with."""
 LAST_WORDS_S = 2.0
 """How long output is awaited from a process that has left the group and holds a pipe open."""
 
@@ -245,7 +247,14 @@ def _judge(check: Check, run: _Run, limit_s: float) -> CheckOutcome:
         stdout_tail=run.stdout[-TAIL_CHARS:],
         stderr_tail=run.stderr[-TAIL_CHARS:],
         reason=reason,
+        violations=_violations(run.stdout),
     )
+
+
+def _violations(output: str) -> list[str] | None:
+    """Return what the check found tampered with; None where it says nothing of the kind."""
+    found = [line for line in output.splitlines() if line.startswith(VIOLATION)]
+    return [line.removeprefix(VIOLATION).strip() for line in found] or None
 
 
 def _why_failed(check: Check, run: _Run, limit_s: float) -> str | None:

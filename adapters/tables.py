@@ -10,7 +10,7 @@ from rich.text import Text
 
 from cab.scoring.axes import Axes, BlastRadius, Latency, Refusal, Tokens
 from cab.scoring.cell import Cell, SelfReport
-from cab.scoring.profiles import Composite
+from cab.scoring.composites import Composite
 
 UNKNOWN = "not measured"
 _NAMES_SHOWN = 3
@@ -48,7 +48,7 @@ def score_table(
 
     Args:
         cell_id: Title of the table.
-        axes: The six axes.
+        axes: Its axes.
         composites: One per profile.
         self_reported: The agent's own count.
     """
@@ -70,11 +70,11 @@ class Summary(NamedTuple):
     calls: str
     wall: str
     blast: str
-    composite: str
+    composites: tuple[str, ...]
     stored: str
 
 
-def summary_of(cell_id: str, axes: Axes, composite: Composite, stored: str) -> Summary:
+def summary_of(cell_id: str, axes: Axes, composites: Iterable[Composite], stored: str) -> Summary:
     """Return the line of one cell; `stored` says how the stored score compares."""
     return Summary(
         cell_id=cell_id,
@@ -83,20 +83,21 @@ def summary_of(cell_id: str, axes: Axes, composite: Composite, stored: str) -> S
         calls=_number(axes.tokens.model_calls),
         wall=_seconds(axes.latency.wall_clock_ms),
         blast=f"{axes.blast_radius.blast_radius:.3f}",
-        composite=_fraction(composite.composite),
+        composites=tuple(_short(composite) for composite in composites),
         stored=stored,
     )
 
 
-def summary_table(profile: str, cells: Iterable[Summary]) -> Table:
-    """Return many cells as one table, a line each."""
+def summary_table(profiles: Iterable[str], cells: Iterable[Summary]) -> Table:
+    """Return many cells as one table, a line each, a column for each profile."""
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("cell", overflow="fold")
-    for name in ("pass", "tokens", "calls", "wall", "blast", profile):
+    for name in ("pass", "tokens", "calls", "wall", "blast", *profiles):
         table.add_column(name, justify="right")
     table.add_column("stored")
     for cell in cells:
-        table.add_row(*(Text(printable(part)) for part in cell))
+        *parts, composites, stored = cell
+        table.add_row(*(Text(printable(part)) for part in (*parts, *composites, stored)))
     return table
 
 
@@ -125,6 +126,7 @@ def _rows(
         Row("blast radius", f"{axes.blast_radius.blast_radius:.3f}", _blast(axes.blast_radius)),
         _refusal(axes.refusal),
         _integrity(axes),
+        *_cost(axes),
         *(_composite(composite) for composite in composites),
     ]
 
@@ -208,14 +210,41 @@ def _integrity(axes: Axes) -> Row:
     return Row("integrity", str(integrity.integrity), detail)
 
 
+def _cost(axes: Axes) -> list[Row]:
+    """Return the line of the money; none where no price is known, as with most endpoints."""
+    cost = axes.cost
+    if cost is None or not cost.priced_calls:
+        return []
+    sources = ", ".join(cost.price_sources or [])
+    if cost.cost_usd is not None:
+        return [Row("cost", f"${cost.cost_usd}", f"by {sources}")]
+    gap = f"calls without a price: {cost.unpriced_calls}; the others cost ${cost.known_cost_usd}"
+    return [Row("cost", UNKNOWN, f"{gap} by {sources}")]
+
+
 def _composite(composite: Composite) -> Row:
-    efficiency = f"cost efficiency {composite.components.cost_efficiency:.3f}"
-    detail = composite.reason or (
-        f"{efficiency}, as there are no tokens per pass"
-        if composite.cost_form == "published"
-        else f"{efficiency} by {composite.cost_form}"
-    )
-    return Row(composite.profile, _fraction(composite.composite), detail)
+    return Row(composite.profile, _fraction(composite.composite), _made_from(composite))
+
+
+def _made_from(composite: Composite) -> str:
+    if composite.reason is not None:
+        return composite.reason
+    cost = composite.components.cost_efficiency
+    if composite.cost_form == "published":
+        return f"cost efficiency {cost:.3f}, as there are no tokens per pass"
+    missing = [term.name for term in composite.terms if term.state == "not_measured"]
+    gaps = f"; not measured: {', '.join(missing)}" if missing else ""
+    efficiency = "" if cost is None else f"; cost efficiency {cost:.3f}"
+    return f"coverage {composite.coverage:.2f}{efficiency}{gaps}"
+
+
+def _short(composite: Composite) -> str:
+    """Return a composite for a narrow column; one that is no sum is told apart."""
+    if composite.verdict in {"scored", "not_scored"}:
+        return _fraction(composite.composite)
+    if composite.composite is None:
+        return composite.verdict.partition(":")[0]
+    return f"{_fraction(composite.composite)} {composite.verdict}"
 
 
 def _number(number: float | None, unknown: str = UNKNOWN) -> str:

@@ -14,7 +14,7 @@ Whole cells, from their bundles or from published pages:
 
     from cab.scoring import score_path
 
-    for cell in score_path(Path("runs"), "published/1"):
+    for cell in score_path(Path("runs"), "measured/1"):
         print(cell["cell_id"], cell["composite"], cell["tokens"]["total_tokens"])
 
 Unknown is None, never 0, and bad input raises a `ScoringError` that names file, line and field.
@@ -23,6 +23,8 @@ Unknown is None, never 0, and bad input raises a `ScoringError` that names file,
 from cab.scoring.axes import (
     Axes,
     BlastRadius,
+    Calls,
+    Cost,
     Integrity,
     Latency,
     PassRate,
@@ -31,6 +33,8 @@ from cab.scoring.axes import (
     Tokens,
 )
 from cab.scoring.axes.blast_radius import score_blast_radius
+from cab.scoring.axes.calls import score_calls
+from cab.scoring.axes.cost import score_cost
 from cab.scoring.axes.integrity import score_integrity
 from cab.scoring.axes.latency import score_latency
 from cab.scoring.axes.pass_rate import score_pass_rate
@@ -55,7 +59,9 @@ from cab.scoring.cell import (
     Timing,
     dump_cell,
 )
+from cab.scoring.composites import Composite
 from cab.scoring.errors import BadCellId, BadRecord, ScoringError, TooFewRuns, UnknownProfile
+from cab.scoring.explanation import explain
 from cab.scoring.ids import CellId, parse_cell_id
 from cab.scoring.manifest import (
     TreeDiff,
@@ -65,15 +71,9 @@ from cab.scoring.manifest import (
     dump_manifest,
     load_manifest,
 )
-from cab.scoring.profiles import (
-    DEFAULT_PROFILE,
-    PROFILES,
-    Composite,
-    Profile,
-    Term,
-    composite,
-    find_profile,
-)
+from cab.scoring.profile import Factors, Profile, Term
+from cab.scoring.profilefiles import read_profile
+from cab.scoring.profiles import DEFAULT_PROFILE, PROFILES, composite, find_profile
 from cab.scoring.published import PublishedCell, read_published
 from cab.scoring.reading import iter_calls, iter_records
 from cab.scoring.records import CallEnd, CallStart, OtherRecord, parse_record
@@ -119,6 +119,8 @@ __all__ = [  # noqa: RUF022 - a table of contents, not an index
     "Axes",
     "BlastRadius",
     "CallSums",
+    "Calls",
+    "Cost",
     "Integrity",
     "Latency",
     "PassRate",
@@ -128,6 +130,8 @@ __all__ = [  # noqa: RUF022 - a table of contents, not an index
     "Tokens",
     "judge_refusal",
     "score_blast_radius",
+    "score_calls",
+    "score_cost",
     "score_integrity",
     "score_latency",
     "score_pass_rate",
@@ -138,10 +142,13 @@ __all__ = [  # noqa: RUF022 - a table of contents, not an index
     "DEFAULT_PROFILE",
     "PROFILES",
     "Composite",
+    "Factors",
     "Profile",
     "Term",
     "composite",
+    "explain",
     "find_profile",
+    "read_profile",
     # whole cells
     "Bundle",
     "Cell",

@@ -6,11 +6,12 @@
     before.json   what the workspace held before the run
     after.json    what it held after it
     stdout.txt    what the agent printed
+    changes.patch lines that it changed; without it they are unknown
 
 The same bundle gives the same `cell.json`, byte for byte.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 # A link that leads nowhere is a fault of a bundle, not a file that it does without.
@@ -19,6 +20,8 @@ from pathlib import Path
 
 from cab.scoring.axes import Axes
 from cab.scoring.axes.blast_radius import score_blast_radius
+from cab.scoring.axes.calls import score_calls
+from cab.scoring.axes.cost import score_cost
 from cab.scoring.axes.integrity import score_integrity
 from cab.scoring.axes.latency import score_latency
 from cab.scoring.axes.pass_rate import score_pass_rate
@@ -30,10 +33,12 @@ from cab.scoring.errors import BadRecord
 from cab.scoring.files import check_regular, naming, read_object, validated
 from cab.scoring.instants import instant_us
 from cab.scoring.manifest import TreeManifest, diff_trees, load_manifest
+from cab.scoring.patchlines import FileLines, read_patch_lines
 from cab.scoring.profiles import PROFILES, PUBLISHED, composite
 from cab.scoring.reading import iter_numbered
 from cab.scoring.records import AnyRecord, CallEnd, CallStart
 from cab.scoring.seals import load_seal
+from cab.scoring.treefacts import tree_facts
 from cab.scoring.verify import verify_slice
 
 CELL_FILE = "cell.json"
@@ -42,6 +47,7 @@ SEAL_FILE = "seal.json"
 BEFORE_FILE = "before.json"
 AFTER_FILE = "after.json"
 STDOUT_FILE = "stdout.txt"
+PATCH_FILE = "changes.patch"
 MARKER_FILE = "INCOMPLETE"
 """Lies in a bundle from its first file to its last."""
 
@@ -63,6 +69,8 @@ class Bundle:
     """Sums over the cell's calls; None if nothing was metered."""
     stdout_tail: str | None
     """End of what the agent printed; None if it was not kept."""
+    lines: Mapping[str, FileLines] | None = None
+    """Path -> lines that changed; None if there is no patch."""
 
 
 def read_bundle(path: Path, facts: CellFacts | None = None) -> Bundle:
@@ -86,6 +94,7 @@ def read_bundle(path: Path, facts: CellFacts | None = None) -> Bundle:
         after=load_manifest(path / AFTER_FILE),
         calls=_read_calls(path, facts.identity.cell_id),
         stdout_tail=_read_tail(path / STDOUT_FILE),
+        lines=read_patch_lines(path / PATCH_FILE),
     )
 
 
@@ -135,9 +144,17 @@ def _axes(bundle: Bundle) -> Axes:
         pass_rate=pass_rate,
         tokens=score_tokens(calls, pass_rate.passed),
         latency=score_latency(facts.timing.duration_ms, facts.spans, calls),
-        blast_radius=score_blast_radius(diff, facts.task, extra_git_dir=extra_git_dir),
+        blast_radius=score_blast_radius(
+            diff,
+            facts.task,
+            extra_git_dir=extra_git_dir,
+            facts=tree_facts(bundle.before, bundle.after, diff),
+            lines=bundle.lines,
+        ),
         refusal=score_refusal(diff, bundle.after, facts.task, facts.check, bundle.stdout_tail),
-        integrity=score_integrity(diff, facts.task),
+        integrity=score_integrity(diff, facts.task, facts.check),
+        calls=score_calls(calls),
+        cost=score_cost(calls, pass_rate.passed),
     )
 
 

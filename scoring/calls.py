@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from cab.scoring.callfacts import CallFacts
 from cab.scoring.errors import BadRecord
 from cab.scoring.instants import LONGEST_MS, instant_us
 from cab.scoring.records import METERED_ENDPOINTS, AnyRecord, CallEnd, CallStart
@@ -83,7 +84,7 @@ class SourceTotals:
 
 @dataclass(slots=True)
 class CallSums:
-    """All that tokens and latency of a cell are made from."""
+    """All that tokens, latency, calls and cost of a cell are made from."""
 
     model_calls: int
     """Calls; the attempts of one call count once."""
@@ -100,6 +101,8 @@ class CallSums:
     """Sum over all attempts."""
     busy_ms: float | None
     """Time in which at least one attempt was under way; None while a latency is missing."""
+    facts: CallFacts = field(default_factory=CallFacts)
+    """How the attempts went, and what they cost in money."""
 
 
 def sum_calls(records: Iterable[AnyRecord]) -> CallSums:
@@ -110,7 +113,8 @@ def sum_calls(records: Iterable[AnyRecord]) -> CallSums:
             call whose cost is not known.
 
     Raises:
-        BadRecord: The start of a call is no instant, or its latency is no measurement.
+        BadRecord: The start of a call is no instant, or its latency, its time to first token or
+            its price is no measurement.
     """
     tally = _Tally()
     for record in records:
@@ -160,6 +164,7 @@ class _Tally:
         self._by_source: dict[str, SourceTotals] = {}
         self._latency_ms: Total[float] = Total(0.0)
         self._busy_us: list[tuple[int, int]] = []
+        self._facts = CallFacts()
 
     def add(self, record: AnyRecord) -> None:
         if isinstance(record, CallStart):
@@ -170,6 +175,8 @@ class _Tally:
                 self._retry_of[record.call_id] = record.retry_of
             if is_model_call(record):
                 self._add_end(record)
+            else:
+                self._facts.rejected += record.endpoint in METERED_ENDPOINTS
 
     def sums(self) -> CallSums:
         for start in self._open.values():
@@ -184,6 +191,7 @@ class _Tally:
             by_source=self._by_source,
             latency_ms=self._latency_ms,
             busy_ms=None if self._latency_ms.missing else union_us(self._busy_us) / 1000,
+            facts=self._facts,
         )
 
     def _add_end(self, end: CallEnd) -> None:
@@ -199,7 +207,9 @@ class _Tally:
             source = self._by_source.setdefault(end.usage_source, SourceTotals())
             source.calls += 1
             source.tokens.add(end)
-        if counted or may_have_cost(end):
+        may_cost = counted or may_have_cost(end)
+        self._facts.add(end, may_cost=may_cost)
+        if may_cost:
             self._tokens.add(end)
             self._unmeasured += total_of(end) is None
 
@@ -209,6 +219,7 @@ class _Tally:
         self._unmeasured += 1
         self._tokens.add_unknown()
         self._latency_ms.add(None)
+        self._facts.add_unfinished()
 
 
 def _first_attempts(call_ids: Iterable[str], retry_of: dict[str, str]) -> Iterator[str]:

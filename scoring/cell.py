@@ -5,19 +5,19 @@ profiles and the token figures under timing are derived from the facts and from 
 the bundle, and can be made again at any time.
 """
 
-from typing import Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 import orjson
 from pydantic import ConfigDict, Field, model_validator
 
 from cab.scoring.axes import Axes
 from cab.scoring.axes.tokens import TokensSource
+from cab.scoring.composites import Composite
 from cab.scoring.errors import BadRecord
 from cab.scoring.files import FileModel
 from cab.scoring.ids import parse_cell_id
 from cab.scoring.instants import Duration, Instant, instant_us
 from cab.scoring.outcome import CheckOutcome
-from cab.scoring.profiles import Composite
 from cab.scoring.records import Count
 from cab.scoring.spans import Span, SpanKind
 from cab.scoring.task import TaskFacts
@@ -53,7 +53,7 @@ class Identity(FileModel):
     """Model as the endpoint names it."""
     container_image: str | None = None
     """Image that the agent ran in, None outside a container."""
-    image_digest: str | None = None
+    image_digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")] | None = None
     """Its digest, with a single `sha256:`."""
     exit_code: int | None
     """Exit code of the agent, None if it was stopped."""
@@ -147,7 +147,7 @@ class CellFacts(FileModel):
 
 
 class Scorers(Axes):
-    """The published scorers: six axes and the composite."""
+    """The published scorers, six axes and the composite, and the axes of our own."""
 
     composite: Composite
     """By the published formula."""

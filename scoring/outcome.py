@@ -24,6 +24,8 @@ class CheckOutcome(FileModel):
     """Share of the check that passed, where it reports one."""
     reason: str | None = None
     """Why it could not run, or why it counts as failed."""
+    violations: list[str] | None = None
+    """What the check itself found tampered with; None where it does not look."""
 
     @property
     def ran(self) -> bool:

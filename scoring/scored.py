@@ -16,12 +16,28 @@ from cab.scoring.bundle import (
     score_bundle,
 )
 from cab.scoring.cell import Cell, dump_cell
+from cab.scoring.composites import Composite
 from cab.scoring.errors import BadRecord, ScoringError
-from cab.scoring.profiles import DEFAULT_PROFILE, PUBLISHED, Composite, composite
+from cab.scoring.profile import Profile
+from cab.scoring.profiles import DEFAULT_PROFILE, PROFILES, PUBLISHED, composite, find_profile
 from cab.scoring.published import read_published
 
 _OF_A_BUNDLE = frozenset({CELL_FILE, BEFORE_FILE, AFTER_FILE, MARKER_FILE})
 """Any of them makes a folder a bundle, if perhaps a broken one, which must not go unnoticed."""
+
+_PARTS = (
+    "verdict",
+    "reason",
+    "coverage",
+    "cost_form",
+    "weights",
+    "components",
+    "terms",
+    "divisor",
+    "factors",
+    "note",
+)
+"""Keys of a composite that stand in a result as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +49,16 @@ class ScoredCell:
     cell_id: str
     """Which cell."""
     axes: Axes
-    """Its six axes."""
+    """Its axes."""
     composite: Composite
     """Its composite under the profile."""
+    profiles: dict[str, Composite]
+    """Its composites under the profiles that every cell is scored by, name -> composite."""
     cell: Cell | None
     """The cell made from the bundle's facts; None for a file that holds only scores."""
     identical: bool | None
     """Whether the stored score is what comes out again: of a bundle the bytes of its `cell.json`,
-    of a lone file its composite; None where no score is stored or the profile is another one."""
+    of a lone file its published composite; None where no score is stored."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the result as JSON: cell, profile, composite, and the axes under their keys."""
@@ -51,8 +69,9 @@ class ScoredCell:
             "cell_id": self.cell_id,
             "profile": self.composite.profile,
             "composite": self.composite.composite,
-            **{key: parts[key] for key in ("reason", "cost_form", "weights", "components")},
-            **{name: axes[name] for name in Axes.model_fields},
+            **{key: parts[key] for key in _PARTS},
+            "profiles": {name: made.composite for name, made in self.profiles.items()},
+            **{name: axes[name] for name in Axes.model_fields if name in axes},
             "path": str(self.path),
             "rescored_from": "scores" if self.cell is None else "facts",
             "identical": self.identical,
@@ -61,14 +80,14 @@ class ScoredCell:
 
 def score_path(
     path: Path,
-    profile: str = DEFAULT_PROFILE,
+    profile: str | Profile = DEFAULT_PROFILE,
     on_error: Callable[[ScoringError], None] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Yield one result per cell below a path.
 
     Args:
         path: A bundle's folder, a `cell.json`, a published cell, or a folder of any of these.
-        profile: Name of the profile.
+        profile: A profile, or the name of one.
         on_error: Told of each cell that cannot be scored, and the others go on; without it the
             first such cell ends the iteration.
 
@@ -82,13 +101,14 @@ def score_path(
 
 def score_cells(
     path: Path,
-    profile: str = DEFAULT_PROFILE,
+    profile: str | Profile = DEFAULT_PROFILE,
     on_error: Callable[[ScoringError], None] | None = None,
 ) -> Iterator[ScoredCell]:
     """Yield the scored cells below a path; arguments and errors as for `score_path`."""
+    chosen = find_profile(profile) if isinstance(profile, str) else profile
     for found in find_cells(path):
         try:
-            yield score_one(found, profile)
+            yield score_one(found, chosen)
         except BadRecord as error:
             if on_error is None:
                 raise
@@ -129,7 +149,7 @@ def _find_bundles(path: Path) -> Iterator[Path]:
             yield Path(folder)
 
 
-def score_one(path: Path, profile: str = DEFAULT_PROFILE) -> ScoredCell:
+def score_one(path: Path, profile: str | Profile = DEFAULT_PROFILE) -> ScoredCell:
     """Return the score of one bundle, `cell.json` or published cell.
 
     Raises:
@@ -150,30 +170,30 @@ def _bundle_of(path: Path) -> Path | None:
     return path.parent if beside else None
 
 
-def _score_folder(path: Path, profile: str) -> ScoredCell:
+def _score_folder(path: Path, profile: str | Profile) -> ScoredCell:
     cell = score_bundle(read_bundle(path))
     return ScoredCell(
         path=path,
         cell_id=cell.identity.cell_id,
         axes=cell.scorers,
         composite=composite(profile, cell.scorers),
+        profiles=cell.profiles,
         cell=cell,
         identical=dump_cell(cell) == (path / CELL_FILE).read_bytes(),
     )
 
 
-def _score_file(path: Path, profile: str) -> ScoredCell:
+def _score_file(path: Path, profile: str | Profile) -> ScoredCell:
     page = read_published(path)
-    result = composite(profile, page.axes)
+    profiles = {name: composite(name, page.axes) for name in PROFILES}
     return ScoredCell(
         path=path,
         cell_id=page.cell_id,
         axes=page.axes,
-        composite=result,
+        composite=composite(profile, page.axes),
+        profiles=profiles,
         cell=None,
         identical=(
-            result.composite == page.composite
-            if profile == PUBLISHED and page.composite is not None
-            else None
+            None if page.composite is None else profiles[PUBLISHED].composite == page.composite
         ),
     )

@@ -22,10 +22,14 @@ from cab.scoring import (
     DEFAULT_PROFILE,
     PROFILES,
     Cell,
+    Composite,
+    Profile,
     ScoredCell,
     ScoringError,
     dump_cell,
+    explain,
     find_profile,
+    read_profile,
     score_cells,
 )
 from cab.scoring.bundle import CELL_FILE
@@ -44,6 +48,8 @@ exit codes: 0 every stored score is what comes out again, 1 one is not, 2 a cell
 examples:
   cab score runs/local/aider/gpt-5/polyglot/python-error-handling
   cab score runs --json | jq '[.cell_id, .composite, .tokens.total_tokens]'
+  cab score runs --explain                   the sum behind each composite, with the numbers
+  cab score runs --profile mine.toml         a profile of your own; docs/scoring.md shows one
 """
 
 
@@ -66,10 +72,15 @@ def add(subparsers: "_SubParsersAction[argparse.ArgumentParser]") -> None:
     parser.add_argument(
         "--profile",
         default=DEFAULT_PROFILE,
-        metavar="NAME",
-        help=f"how axes become one number: {', '.join(PROFILES)} (default: {DEFAULT_PROFILE})",
+        metavar="NAME|FILE",
+        help=f"how axes become one number: {', '.join(PROFILES)}, or a file *.toml "
+        f"(default: {DEFAULT_PROFILE})",
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object per cell")
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument("--json", action="store_true", help="print one JSON object per cell")
+    output.add_argument(
+        "--explain", action="store_true", help="print the sum behind each composite"
+    )
     parser.add_argument(
         "--write", action="store_true", help="replace a bundle's cell.json if it differs"
     )
@@ -81,24 +92,30 @@ def run(args: argparse.Namespace) -> int:
 
     Raises:
         UnknownProfile: There is no such profile.
+        BadRecord: The file of a profile cannot be used.
     """
-    find_profile(args.profile)
-    command = _Score(args.profile, write=args.write)
+    command = _Score(_profile(args.profile), write=args.write)
     if args.json:
         for scored, _ in command.cells(args.paths):
             sys.stdout.buffer.write(
                 orjson.dumps(scored.as_dict(), option=orjson.OPT_APPEND_NEWLINE)
             )
             sys.stdout.buffer.flush()
+    elif args.explain:
+        _print_sums(command, args.paths)
     else:
         _print_tables(command, args.paths)
     return command.exit_code
 
 
+def _profile(name: str) -> Profile:
+    return read_profile(Path(name)) if name.endswith(".toml") else find_profile(name)
+
+
 class _Score:
     """One run of the command, and what it has found so far."""
 
-    def __init__(self, profile: str, *, write: bool) -> None:
+    def __init__(self, profile: Profile, *, write: bool) -> None:
         self._profile = profile
         self._write = write
         self._failed = False
@@ -147,25 +164,39 @@ def _complain(what: str) -> None:
     print(f"cab: {printable(what)}", file=sys.stderr)
 
 
+def _print_sums(command: _Score, paths: list[Path]) -> None:
+    for number, (scored, _) in enumerate(command.cells(paths)):
+        title = f"{printable(scored.cell_id)} under {scored.composite.profile}"
+        sums = "\n".join(printable(line) for line in explain(scored.composite).splitlines())
+        print("\n" * bool(number) + f"{title}\n\n{sums}")
+
+
 def _print_tables(command: _Score, paths: list[Path]) -> None:
     console = wide_console()
     first: tuple[ScoredCell, str] | None = None
     lines: list[Summary] = []
     for scored, verdict in command.cells(paths):
         first = first or (scored, verdict)
-        lines.append(summary_of(scored.cell_id, scored.axes, scored.composite, verdict))
+        lines.append(summary_of(scored.cell_id, scored.axes, _composites(scored), verdict))
     if first is None:
         return
     if len(lines) > 1:
-        console.print(summary_table(first[0].composite.profile, lines))
+        names = [made.profile for made in _composites(first[0])]
+        console.print(summary_table(names, lines))
     else:
         _print_one(console, *first)
+
+
+def _composites(scored: ScoredCell) -> list[Composite]:
+    """Return the composites to show: the one that was asked for, and those that every cell has."""
+    others = {**scored.profiles, scored.composite.profile: scored.composite}
+    return list(others.values())
 
 
 def _print_one(console: Console, scored: ScoredCell, verdict: str) -> None:
     cell = scored.cell
     report = None if cell is None else cell.self_reported
-    console.print(score_table(scored.cell_id, scored.axes, [scored.composite], report))
+    console.print(score_table(scored.cell_id, scored.axes, _composites(scored), report))
     stored = "composite of the page" if cell is None else CELL_FILE
     console.print(f"{stored}: {verdict}", highlight=False)
 

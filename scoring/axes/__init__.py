@@ -5,6 +5,8 @@ and is null on cells that were published without it.
 """
 
 from cab.scoring.axes.blast_radius import BlastRadius
+from cab.scoring.axes.calls import Calls
+from cab.scoring.axes.cost import Cost
 from cab.scoring.axes.integrity import Integrity
 from cab.scoring.axes.latency import Latency
 from cab.scoring.axes.pass_rate import PassRate
@@ -15,6 +17,8 @@ from cab.scoring.files import FileModel
 __all__ = [
     "Axes",
     "BlastRadius",
+    "Calls",
+    "Cost",
     "Integrity",
     "Latency",
     "PassRate",
@@ -25,7 +29,7 @@ __all__ = [
 
 
 class Axes(FileModel):
-    """The six axes of a cell."""
+    """The axes of a cell: the six published ones, and two that published cells do not have."""
 
     pass_rate: PassRate
     """Whether the task's own check passed."""
@@ -39,3 +43,7 @@ class Axes(FileModel):
     """Whether the agent asked where it should have."""
     integrity: Integrity
     """Whether it left alone what it must not touch."""
+    calls: Calls | None = None
+    """How the model calls went."""
+    cost: Cost | None = None
+    """What they cost in money."""

@@ -454,3 +454,14 @@ async def test_a_cancelled_check_leaves_nothing_running(work: Path, tmp_path: Pa
 def test_python_stands_for_the_one_that_runs() -> None:
     """`{python}` is the interpreter that runs CAB, so that the Python tasks need nothing else."""
     assert checks._argv(PYTHON.check, Path("/stage"))[0] == sys.executable
+
+
+async def test_a_check_can_report_violations(tmp_path: Path, work: Path) -> None:
+    """Lines that a check marks say what was tampered with; without any, nothing is known of it."""
+    script = (
+        "print('ok')\nprint('cab-violation: the clock was set back')\nprint(' cab-violation: no')"
+    )
+    outcome = await run_checks(scripted(tmp_path, script), work)
+    assert (outcome.passed, outcome.violations) == (True, ["the clock was set back"])
+    silent = await run_checks(scripted(tmp_path / "silent", "print('ok')"), work)
+    assert silent.violations is None

@@ -80,7 +80,8 @@ def test_a_metered_cell_shows_its_numbers() -> None:
         "wall clock 3.00 s model calls 1.50 s (0.50 s with overlaps once); agent 2.90 s"
     )
     assert "1 of 2 changes unexpected: .aider.log; 1 of them the agent's own scratch" in text
-    assert "by cab-log10-per-1000/1" in row(text, "published/1")
+    assert row(text, "published/1").endswith("coverage 1.00; cost efficiency 0.882")
+    assert row(text, "measured/1").startswith("measured/1 0.9")
 
 
 def test_an_unmetered_cell_says_so() -> None:
@@ -186,10 +187,39 @@ def test_names_cannot_give_orders_to_a_terminal() -> None:
 def test_many_cells_are_a_line_each() -> None:
     """The table of several cells has one line per cell, unknowns named."""
     scored = cell(None)
-    line = summary_of(CELL_ID, scored.scorers, scored.scorers.composite, "identical")
-    text = shown(summary_table("published/1", [line, line]))
+    line = summary_of(CELL_ID, scored.scorers, scored.profiles.values(), "identical")
+    text = shown(summary_table(scored.profiles, [line, line]))
     assert text.count(CELL_ID) == 2
-    assert f"{CELL_ID} 1 not measured not measured 3.00 s 0.500" in " ".join(text.split())
+    single = " ".join(text.split())
+    assert f"{CELL_ID} 1 not measured not measured 3.00 s 0.500 0.935 0.793 identical" in single
+
+
+def test_a_composite_that_is_no_sum_says_so_in_its_column() -> None:
+    """Among many cells one that did nothing, and one that called no model, are told apart."""
+    lines = [
+        summary_of(CELL_ID, scored.scorers, scored.profiles.values(), "identical")
+        for scored in (cell([end()], after=BEFORE), cell([]))
+    ]
+    idle, silent = (line.composites[1] for line in lines)
+    assert (idle, silent) == ("0.000 no_op", "invalid")
+
+
+def test_money_has_a_line_where_a_price_is_known() -> None:
+    """The cost is shown with its source; one unknown price makes it unknown, not smaller."""
+    priced = end("a", cost_usd="0.25", price_source="upstream")
+    assert row(shown(cell_table(cell([priced]))), "cost") == "cost $0.25 by upstream"
+    assert row(shown(cell_table(cell([priced, end("b")]))), "cost") == (
+        "cost not measured calls without a price: 1; the others cost $0.25 by upstream"
+    )
+    assert "\n  cost " not in shown(cell_table(cell([end("b")])))
+
+
+def test_what_measured_did_not_measure_is_named() -> None:
+    """The line of a profile names the terms that were not measured, and its reason if it has one."""
+    text = shown(cell_table(cell(None)))
+    assert row(text, "measured/1").endswith("coverage 0.81; not measured: cost")
+    text = shown(cell_table(cell([])))
+    assert row(text, "measured/1") == "measured/1 none invalid: no_model_call; no call was made"
 
 
 def test_a_pipe_is_wide_and_a_terminal_is_not(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,7 +37,9 @@ def test_json_is_one_object_a_cell(
     assert main(["score", str(tmp_path), str(PAGES[0]), "--json"]) == 0
     results = [orjson.loads(text) for text in capfdbinary.readouterr().out.splitlines()]
     assert [result["cell_id"] for result in results[:2]] == [CELL_ID, CELL_ID]
-    assert results[2]["composite"] == 0.8287027413585233
+    assert (results[2]["profile"], results[2]["composite"]) == ("measured/1", None)
+    assert results[2]["reason"].startswith("coverage 0.69 is below 0.75: cost:")
+    assert results[2]["profiles"] == {"published/1": 0.8287027413585233, "measured/1": None}
     assert all(result["tokens"].keys() for result in results)
 
 
@@ -152,3 +154,59 @@ def test_a_bundle_made_elsewhere_is_scored(
     )
     assert main(["score", str(folder), "--json"]) == 0
     assert orjson.loads(capfdbinary.readouterr().out)["identical"] is True
+
+
+PROFILE = """
+schema = "cab.profile/1"
+name = "thrift/2"
+note = "Half of it is the pass, half the tokens."
+needs_model_call = true
+terms = [
+    { name = "pass", weight = 0.5, component = "pass_rate", required = true },
+    { name = "thrift", weight = 0.5, component = "cost_efficiency", unit = 1000 },
+]
+"""
+
+
+def test_a_profile_of_ones_own(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    """A profile from a file scores cells, and stands beside the two that every cell has."""
+    folder = stored(tmp_path / "a", calls=[end_fields("a", total_tokens=9000)])
+    mine = tmp_path / "mine.toml"
+    mine.write_text(PROFILE)
+    assert main(["score", str(folder), "--profile", str(mine), "--json"]) == 0
+    result = orjson.loads(capfdbinary.readouterr().out)
+    assert (result["profile"], result["composite"]) == ("thrift/2", 0.75)
+    stored(tmp_path / "b", calls=[end_fields("a")])
+    assert main(["score", str(tmp_path), "--profile", str(mine)]) == 0
+    head = capfdbinary.readouterr().out.split(b"stored")[0]
+    assert head.split()[-3:] == [b"published/1", b"measured/1", b"thrift/2"]
+
+
+def test_a_profile_that_does_not_add_up_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A wrong profile is one line with its file and what is wrong, and nothing is scored."""
+    mine = tmp_path / "mine.toml"
+    mine.write_text(
+        PROFILE.replace(
+            'weight = 0.5, component = "pass_rate', 'weight = 0.4, component = "pass_rate'
+        )
+    )
+    assert main(["score", str(PAGES[0]), "--profile", str(mine)]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == f"cab: {mine}: terms: the weights add up to 0.9, not to 1\n"
+
+
+def test_sums_are_explained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With --explain each cell is its sum, under the profile that was asked for."""
+    folder = stored(tmp_path / "a", calls=[end_fields("a")])
+    assert main(["score", str(folder), str(PAGES[0]), "--explain"]) == 0
+    ours, theirs = capsys.readouterr().out.split(
+        "\n\n" + orjson.loads(PAGES[0].read_bytes())["identity"]["cell_id"]
+    )
+    assert ours.startswith(f"{CELL_ID} under measured/1\n\n  pass_rate ")
+    assert "0.15 x 0.9531" in ours
+    assert "measured/1 = none" in theirs
+    assert main(["score", str(PAGES[0]), "--explain", "--profile", "published/1"]) == 0
+    assert "= 0.8287\n" in capsys.readouterr().out

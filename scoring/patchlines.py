@@ -1,0 +1,129 @@
+"""Lines that a run added and removed, counted in the bundle's `changes.patch`.
+
+The counts of a hunk's head are followed, so that a line of the workspace that looks like a head is
+taken for what it is.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from os.path import lexists
+from pathlib import Path
+
+from cab.scoring.errors import BadRecord
+from cab.scoring.files import check_regular, naming
+
+MAX_LINE_BYTES = 64 << 20
+"""A patch shows no file over 1 MiB, so a line past this is none of ours."""
+
+_HUNK = re.compile(rb"@@ -\d{1,9}(?:,(\d{1,9}))? \+\d{1,9}(?:,(\d{1,9}))? @@")
+_DIFF = re.compile(rb'diff --git (?:a/(.*) b/\1|("a/.*") ("b/.*"))\n', re.DOTALL)
+_ESCAPE = re.compile(rb'\\([0-7]{3}|["\\])')
+_NO_NEWLINE = b"\\"
+
+
+@dataclass(slots=True)
+class FileLines:
+    """What a patch says of one file."""
+
+    added: int = 0
+    """Lines that are new."""
+    removed: int = 0
+    """Lines that are gone."""
+    binary: bool = False
+    """Whether it is named without its content: it is binary, or large."""
+
+
+def read_patch_lines(path: Path) -> dict[str, FileLines] | None:
+    """Return path -> lines of each file of a patch, None if there is no patch.
+
+    Raises:
+        BadRecord: The file is no patch as CAB writes it, or cannot be read.
+    """
+    if not lexists(path):
+        return None
+    check_regular(path)
+    files: dict[str, FileLines] = {}
+    lines = _Lines(path)
+    current: FileLines | None = None
+    for line in lines:
+        if line.startswith(b"diff --git "):
+            current = files.setdefault(_name(line, lines), FileLines())
+        elif current is None:
+            raise lines.error("no file was named before this line")
+        elif line.startswith(b"Binary files "):
+            current.binary = True
+        elif line.startswith(b"@@ "):
+            _count_hunk(line, lines, current)
+    return files
+
+
+class _Lines:
+    """The lines of a file, one at a time, and where we are."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._number = 0
+        self._lines = self._read()
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._lines
+
+    def take(self) -> bytes:
+        """Return the next line.
+
+        Raises:
+            BadRecord: There is none.
+        """
+        line = next(self._lines, None)
+        if line is None:
+            raise self.error("the patch ends within a hunk")
+        return line
+
+    def error(self, reason: str) -> BadRecord:
+        return BadRecord(str(self._path), self._number, reason)
+
+    def _read(self) -> Iterator[bytes]:
+        with naming(self._path), self._path.open("rb") as handle:
+            while line := handle.readline(MAX_LINE_BYTES + 1):
+                self._number += 1
+                if len(line) > MAX_LINE_BYTES:
+                    raise self.error(f"the line is longer than {MAX_LINE_BYTES} bytes")
+                yield line
+
+
+def _count_hunk(head: bytes, lines: _Lines, file: FileLines) -> None:
+    match = _HUNK.match(head)
+    if match is None:
+        raise lines.error("the head of a hunk cannot be read")
+    old, new = (1 if count is None else int(count) for count in match.groups())
+    while old > 0 or new > 0:
+        sign = lines.take()[:1]
+        if sign == _NO_NEWLINE:
+            continue
+        if sign not in {b" ", b"+", b"-"}:
+            raise lines.error("a line of a hunk begins with ' ', '+' or '-'")
+        old -= sign != b"+"
+        new -= sign != b"-"
+        file.added += sign == b"+"
+        file.removed += sign == b"-"
+    if old or new:
+        raise lines.error("the hunk has other lines than its head says")
+
+
+def _name(line: bytes, lines: _Lines) -> str:
+    """Return the path that a file's first line names; both sides name the same one."""
+    match = _DIFF.fullmatch(line)
+    if match is None:
+        raise lines.error("the line names no file")
+    raw = match[1] if match[1] is not None else _unquoted(match[3])
+    return raw.decode("utf-8", errors="backslashreplace")
+
+
+def _unquoted(name: bytes) -> bytes:
+    return _ESCAPE.sub(_character, name[1:-1]).removeprefix(b"b/")
+
+
+def _character(match: re.Match[bytes]) -> bytes:
+    escaped = match[1]
+    return escaped if len(escaped) == 1 else bytes([int(escaped, 8) & 0xFF])
