@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 SOURCES = $(shell find proxy scoring adapters -name '*.py' -not -path '*/suite/*')
 
-.PHONY: demo test check wheel sync test-agents catalogue help
+.PHONY: demo test check wheel sync test-agents catalogue schemas help
 
 help:
 	@echo "make demo         one scored cell, end to end, with no key and no network"
@@ -14,6 +14,7 @@ help:
 	@echo "make wheel        build sdist and wheel, install the wheel elsewhere, try it there"
 	@echo "make test-agents  install the real aider and run it in cells"
 	@echo "make catalogue    run the table of faults and write docs/catalogue.md"
+	@echo "make schemas      write scoring/schemas/*.json from the models"
 	@echo "make sync         install again (after adding or removing a module)"
 
 # uv if it is there, else venv and pip. The list of modules is part of the stamp's age:
@@ -44,6 +45,9 @@ test: $(STAMP)
 
 catalogue: $(STAMP)
 	CAB_WRITE_CATALOGUE=1 $(BIN)/python -m pytest -q tests/proxy/catalogue -k test_fault
+
+schemas: $(STAMP)
+	CAB_WRITE_SCHEMAS=1 $(BIN)/python -m pytest -q tests/scoring/test_schema.py -k exported
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .

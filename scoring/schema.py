@@ -1,0 +1,44 @@
+"""JSON Schemas of the files, for readers in other languages.
+
+They say what a reader takes: members that have a default may be absent, and members of a newer
+version may be there. The copies in `schemas/` are what CI holds these against.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+from pydantic import TypeAdapter
+
+from cab.scoring.cell import Cell
+from cab.scoring.manifest import TreeManifest
+from cab.scoring.profile import Profile
+from cab.scoring.records import CallEnd, CallStart, OtherRecord
+from cab.scoring.spans import Span
+from cab.scoring.task import TaskFacts
+
+DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+"""What the schemas are written in."""
+
+MODELS: Mapping[str, Any] = MappingProxyType(
+    {
+        "call-end-1": CallEnd,
+        "call-start-1": CallStart,
+        "cell-1": Cell,
+        "profile-1": Profile,
+        "record-1": OtherRecord,
+        "span-1": Span,
+        "task-1": TaskFacts,
+        "tree-1": TreeManifest,
+    }
+)
+"""Name and version of a schema -> what it describes; `record-1` is a line that is no call."""
+
+
+def json_schema(name: str) -> dict[str, Any]:
+    """Return the schema of a name in `MODELS`.
+
+    Raises:
+        KeyError: There is none of that name.
+    """
+    return {"$schema": DIALECT, **TypeAdapter(MODELS[name]).json_schema()}
