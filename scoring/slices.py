@@ -60,7 +60,7 @@ class SliceCheck:
         self._digest = hashlib.sha256()
         self._records = 0
         self._sums = SealSums()
-        self._open: dict[str, int] = {}
+        self._open: dict[str, tuple[Path, int]] = {}
         self._last = b""
         self._last_prev = b""
         self._hints = Findings()
@@ -69,7 +69,7 @@ class SliceCheck:
         """Look at the next line."""
         self._records += 1
         self._digest.update(line)
-        of_bytes, of_record = self._of_bytes(line), self._of_record(line, number)
+        of_bytes, of_record = self._of_bytes(line), self._of_record(path, number, line)
         if (what := of_bytes or of_record) is not None:
             self._hints.add(path, number, what)
 
@@ -87,7 +87,7 @@ class SliceCheck:
             return "out of order: the line before it follows it in the ledger"
         return None
 
-    def _of_record(self, line: bytes, number: int) -> str | None:
+    def _of_record(self, path: Path, number: int, line: bytes) -> str | None:
         try:
             fields = parse_fields(line)
         except BadRecord as error:
@@ -98,8 +98,9 @@ class SliceCheck:
         call_id = str(fields.get("call_id"))
         if fields.get("kind") == "start":
             if call_id in self._open:
-                return f"duplicate: call {call_id} started in line {self._open[call_id]} already"
-            self._open[call_id] = number
+                _, before = self._open[call_id]
+                return f"duplicate: call {call_id} started in line {before} already"
+            self._open[call_id] = path, number
         elif self._open.pop(call_id, None) is None and fields.get("end_reason") != "rejected":
             return f"the start of call {call_id} is missing before it"
         return None
@@ -119,8 +120,8 @@ class SliceCheck:
                 )
 
     def _tell_lines(self, stated: str) -> None:
-        for call_id, number in self._open.items():
-            self._hints.add(self._path, number, f"the end of call {call_id} is missing")
+        for call_id, (path, number) in self._open.items():
+            self._hints.add(path, number, f"the end of call {call_id} is missing")
         for fault in sorted(self._hints.faults, key=_by_line):
             self._findings.add(*fault)
         self._findings.add(

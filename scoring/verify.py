@@ -59,10 +59,15 @@ def verify_slice(path: Path, seal: Seal) -> Verification:
     findings = Findings(segments=1)
     check = SliceCheck(seal, path, findings)
     lines = cell_lines(path, seal.cell_id) if path.is_dir() else _numbered(path)
-    for file, number, line in lines:
-        findings.records += 1
-        findings.size_bytes += len(line)
-        check.add(file, number, line)
+    try:
+        for file, number, line in lines:
+            findings.records += 1
+            findings.size_bytes += len(line)
+            check.add(file, number, line)
+    except BadRecord as error:
+        if error.line is None:
+            raise  # nothing of it was read
+        findings.add(Path(error.path), error.line, f"{error.reason}; the rest cannot be checked")
     check.finish()
     return findings.result()
 

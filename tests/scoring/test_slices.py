@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from cab.scoring import BadRecord
 from cab.scoring.records import parse_fields
 from cab.scoring.seals import Seal, SealSums
 from cab.scoring.slices import cell_lines, in_slice
@@ -162,3 +163,15 @@ def test_what_was_sealed_holds(tmp_path: Path, records: list[dict[str, Any]]) ->
         len(lines),
         path.stat().st_size,
     )
+
+
+def test_a_slice_is_checked_as_far_as_it_can_be_read(tmp_path: Path) -> None:
+    """A ledger with garbage in it is no error but a fault: what is behind it was not checked."""
+    [file] = write_ledger(tmp_path, calls(3))
+    lines = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"".join([*lines[:4], b"garbage\n", *lines[4:]]))
+    found = told(verify_slice(tmp_path, sealed(lines)))
+    assert found[0].startswith("w0-000001.jsonl:5: no JSON")
+    assert found[1].startswith(f"{tmp_path.name}: not what was sealed: 4 lines")
+    with pytest.raises(BadRecord, match="none: No such file"):
+        verify_slice(tmp_path / "none", sealed(lines))
