@@ -47,6 +47,9 @@ COMMANDS = {
     "score": Command("cab.adapters.commands.score", "score cells again, offline"),
     "adapters": Command("cab.adapters.commands.adapters", "list, install and show agents"),
     "tasks": Command("cab.adapters.commands.tasks", "list and show tasks"),
+    "ledger": Command(
+        "cab.adapters.commands.ledger", "verify, read, watch, seal and export an audit log"
+    ),
 }
 
 
