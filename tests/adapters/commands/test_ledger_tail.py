@@ -1,0 +1,85 @@
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from cab.adapters.cli import main
+from tests.scoring.builders import end_fields, start_fields
+from tests.scoring.ledgers import calls, chained, hash_of, write_ledger
+
+CAB = [sys.executable, "-c", "import sys; from cab.adapters.cli import main; sys.exit(main())"]
+
+
+def at(second: int, **changes: Any) -> dict[str, Any]:
+    return end_fields(f"c{second}", ended_at=f"2026-11-20T12:00:{second:02d}.000000Z", **changes)
+
+
+def test_the_last_records_of_all_workers(
+    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    """The last records of all chains come in the order of their times; -n says how many."""
+    write_ledger(tmp_path, [at(1), at(4), at(5)])
+    write_ledger(
+        tmp_path, [at(2), at(3), {"kind": "proxy_stop", "at": "2026-11-20T12:00:06Z"}], worker=1
+    )
+    assert main(["ledger", "tail", str(tmp_path), "-n", "4", "--json"]) == 0
+    records = [orjson.loads(line) for line in capfdbinary.readouterr().out.splitlines()]
+    assert [record.get("call_id", record["kind"]) for record in records] == [
+        *("c3", "c4", "c5", "proxy_stop"),
+    ]
+
+
+def test_people_see_calls_as_they_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without --json a START is no line; filters hold, and none is shown of a count of 0."""
+    write_ledger(tmp_path, [*calls(2, "s/a/m/f/t"), *calls(1, "s/b/m/f/t"), {"kind": "proxy_stop"}])
+    assert main(["ledger", "tail", str(tmp_path)]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 5
+    assert main(["ledger", "tail", str(tmp_path), "--cell", "s/b/"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    assert main(["ledger", "tail", str(tmp_path), "-n", "0"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["none"], "none is no folder"),
+        (["."], "holds no ledger"),
+        ([".", "-n", "-1"], "-n -1 is below 0"),
+    ],
+)
+def test_wrong_use_is_one_line(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is no ledger's folder is one line and exit code 2."""
+    assert main(["ledger", "tail", *arguments]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_following_goes_on_until_ctrl_c(tmp_path: Path) -> None:
+    """With -f records are printed as they come, across segments, and Ctrl-C is a quiet end."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    first, second = chained([start_fields("a"), end_fields("a")])
+    [third] = chained([end_fields("b")], hash_of(second))
+    with subprocess.Popen(
+        [*CAB, "ledger", "tail", str(tmp_path), "-f", "--json"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        (tmp_path / "w0-000001.jsonl").write_bytes(first)
+        assert process.stdout.readline() == first
+        with (tmp_path / "w0-000001.jsonl").open("ab") as handle:
+            handle.write(second)
+        assert process.stdout.readline() == second
+        (tmp_path / "w0-000002.jsonl").write_bytes(third)
+        assert process.stdout.readline() == third
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (0, b"", b"")
