@@ -4,7 +4,7 @@ from decimal import Decimal
 from typing import Annotated, Any, Self, TypeVar
 from urllib.parse import parse_qs
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from cab.proxy.book import CellTotals
 from cab.proxy.clock import rfc3339
@@ -16,8 +16,15 @@ from cab.proxy.sealing import sums
 MAX_BODY_BYTES = 1 << 16
 MAX_PAGE = 10_000
 _MAX_TTL_S = 10 * 366 * 86_400
+
+
+def _whole(value: object) -> object:
+    """Return 60 for 60.0: to JSON both are the same number."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 _Text = Annotated[str, Field(min_length=1, max_length=2048)]
-_Limit = Annotated[int, Field(ge=1, le=2**53)]
+_Limit = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=2**53)]
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -29,7 +36,7 @@ class Mint(_Body):
     """A key that is to be made."""
 
     cell_id: _Text
-    ttl_s: Annotated[int, Field(ge=1, le=_MAX_TTL_S)]
+    ttl_s: Annotated[int, BeforeValidator(_whole), Field(ge=1, le=_MAX_TTL_S)]
     max_calls: _Limit | None = None
     max_tokens: _Limit | None = None
     max_cost_usd: Annotated[str, Field(pattern=r"^[0-9]{1,12}(\.[0-9]{1,12})?$")] | None = None
@@ -65,7 +72,7 @@ class Revoke(_Body):
 class Page(_Body):
     """Which cells are asked for."""
 
-    model_config = ConfigDict(extra="ignore", strict=False)
+    model_config = ConfigDict(strict=False)  # a query holds texts only
 
     prefix: str = ""
     after: str | None = None
@@ -89,9 +96,10 @@ def parse_page(query: str) -> Page:
     """Return what a query asks for.
 
     Raises:
-        Refused: A parameter has a wrong value.
+        Refused: A parameter is unknown, is there twice, or has a wrong value.
     """
-    values = {name: found[-1] for name, found in parse_qs(query, keep_blank_values=True).items()}
+    found = parse_qs(query, keep_blank_values=True)
+    values = {name: texts[0] if len(texts) == 1 else texts for name, texts in found.items()}
     try:
         return Page.model_validate(values)
     except ValidationError as error:

@@ -356,6 +356,8 @@ async def test_liveness_and_readiness_are_apart(tmp_path: Path) -> None:
         ("POST", "keys/revoke", {"key": "sk-canary-0123456789"}, (400, "bad_request")),
         ("GET", "cells?limit=0", b"", (400, "bad_request")),
         ("GET", "cells?limit=x", b"", (400, "bad_request")),
+        ("GET", "cells?prefix=a&prefix=b", b"", (400, "bad_request")),
+        ("GET", "cells?prefx=a", b"", (400, "bad_request")),
         ("GET", "nothing", b"", (404, "not_found")),
         ("GET", "cells/a/nothing", b"", (404, "not_found")),
         ("GET", "cells/", b"", (404, "not_found")),
