@@ -18,11 +18,13 @@ MAX_FILE_BYTES = 256 << 20
 class FileModel(BaseModel):
     """A part of a file that CAB writes: immutable, and it keeps what a newer version added."""
 
+    # Built on first use: whoever imports the room for one part of it does not wait for the others.
     model_config = ConfigDict(
         frozen=True,
         extra="allow",
         populate_by_name=True,
         allow_inf_nan=False,
+        defer_build=True,
         protected_namespaces=(),
     )
 

@@ -25,7 +25,7 @@ def run(*command: str, cwd: Path) -> str:
 def figures(text: str) -> list[str]:
     """Return a printed result without what differs from run to run: times and what follows them."""
     lines = [line.rstrip() for line in text.splitlines() if line.strip()]
-    timed = re.compile(r"wall clock|agent \d|published/1|bundle:|tmp|───")
+    timed = re.compile(r"wall clock|agent \d|published/1|measured/1|bundle:|tmp|───")
     return [line for line in lines if not timed.search(line)]
 
 

@@ -314,6 +314,29 @@ def test_a_link_to_nowhere_is_not_a_missing_file(tmp_path: Path, name: str) -> N
         read_bundle(folder, facts())
 
 
+def test_lines_come_from_the_patch(tmp_path: Path) -> None:
+    """A bundle's patch tells the lines of its changes; a patch that is broken is named."""
+    folder = write_bundle(tmp_path / "b")
+    assert score_bundle(read_bundle(folder, facts())).scorers.blast_radius.lines_added is None
+    patch = folder / "changes.patch"
+    patch.write_bytes(b"diff --git a/src/lib.py b/src/lib.py\n@@ -1 +1,2 @@\n-a\n+b\n+c\n")
+    blast = score_bundle(read_bundle(folder, facts())).scorers.blast_radius
+    assert (blast.lines_added, blast.lines_removed, blast.collateral_lines) == (2, 1, 0)
+    patch.write_bytes(b"diff --git a/src/lib.py b/src/lib.py\n@@ -1 +1 @@\n")
+    with pytest.raises(BadRecord, match=r"changes\.patch:2"):
+        read_bundle(folder, facts())
+
+
+def test_a_cell_has_both_profiles(tmp_path: Path) -> None:
+    """Every cell holds its composite under both profiles, and rescoring gives both again."""
+    folder = stored(tmp_path / "b", calls=CALLS)
+    data = orjson.loads((folder / "cell.json").read_bytes())
+    assert list(data["profiles"]) == ["published/1", "measured/1"]
+    assert data["profiles"]["measured/1"]["verdict"] == "scored"
+    assert data["scorers"]["calls"]["succeeded"] == 2
+    assert data["scorers"]["cost"]["unpriced_calls"] == 2
+
+
 def test_a_cell_can_be_scored_without_files() -> None:
     """Facts, trees and records in memory give a scored cell."""
     assert bundle(facts(), calls=[end("a")]).scorers.tokens.total_tokens == 120

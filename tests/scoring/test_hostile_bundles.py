@@ -13,6 +13,7 @@ from cab.scoring import BadRecord, dump_cell, read_bundle, rescore, score_bundle
 from tests.scoring.builders import PAGES, end_fields, facts, line, write_bundle
 from tests.scoring.test_bundle import CALLS, stored
 
+_MORE = ("ttft_ms", "cost_usd", "price_source", "stream")
 VALUES = st.recursive(
     st.none()
     | st.booleans()
@@ -70,7 +71,7 @@ def test_any_value_anywhere_in_a_page(draw: st.DataObject) -> None:
 
 @given(
     st.dictionaries(
-        st.sampled_from([*end_fields(), "retry_of", "attempt", "upstream_attempts"]), VALUES
+        st.sampled_from([*end_fields(), "retry_of", "attempt", "upstream_attempts", *_MORE]), VALUES
     )
 )
 def test_any_value_in_a_call(changes: dict[str, Any]) -> None:

@@ -4,7 +4,15 @@ from pathlib import Path
 import orjson
 import pytest
 
-from cab.scoring import BadRecord, ScoringError, UnknownProfile, find_cells, score_one, score_path
+from cab.scoring import (
+    PROFILES,
+    BadRecord,
+    ScoringError,
+    UnknownProfile,
+    find_cells,
+    score_one,
+    score_path,
+)
 from cab.scoring.axes import Axes
 from tests.scoring.builders import CELL_ID, FIXTURES, PAGES, end_fields, write_bundle
 from tests.scoring.test_bundle import stored
@@ -108,3 +116,32 @@ def test_nothing_to_score_is_an_error(tmp_path: Path) -> None:
         list(score_path(tmp_path / "none"))
     with pytest.raises(UnknownProfile):
         list(score_path(PAGES[0], "mine/1"))
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [
+        (0, (None, "not_scored")),
+        (1, (0.0, "no_op")),
+        (2, (0.7588669415954507, "scored")),
+        (3, (None, "not_scored")),
+    ],
+)
+def test_the_reference_cells_as_measured(number: int, expected: tuple[float | None, str]) -> None:
+    """Where no profile is named, a page is scored on what it measured, and says why it cannot be."""
+    [result] = score_path(PAGES[number])
+    assert result["profile"] == "measured/1"
+    assert (result["composite"], result["verdict"]) == expected
+    assert (result["reason"] is None) is (expected[1] == "scored")
+    assert result["identical"] is True
+    assert "calls" not in result
+
+
+def test_a_profile_can_be_given_as_data(tmp_path: Path) -> None:
+    """A profile of one's own scores a cell, and the two that every cell has stand beside it."""
+    mine = PROFILES["published/1"].model_copy(update={"name": "mine/1"})
+    [result] = score_path(PAGES[0], mine)
+    assert (result["profile"], result["composite"]) == ("mine/1", 0.8287027413585233)
+    assert list(result["profiles"]) == ["published/1", "measured/1"]
+    folder = stored(tmp_path / "b", calls=[end_fields("a")])
+    assert score_one(folder, mine).composite.profile == "mine/1"
