@@ -34,7 +34,9 @@ class Links:
     def __init__(self) -> None:
         self.head = GENESIS.encode()
         """`hash` of the last whole line."""
-        self._also = _NOTHING  # another hash that the next line may name, after a fault
+        self._also: tuple[
+            bytes, ...
+        ] = ()  # other hashes that the next line may name, after a fault
         self._unknown = False  # the next line may name any hash: what stood before it is not known
         self._recent: deque[bytes] = deque(maxlen=_RECENT_LINES)
         self._number = 0
@@ -57,7 +59,7 @@ class Links:
             self.head = digest
             self._recent.append(digest)
             if self._also or self._unknown:
-                self._also, self._unknown = _NOTHING, False
+                self._also, self._unknown = (), False
             return None
         return self._examine(line, digest)
 
@@ -68,7 +70,7 @@ class Links:
         prev, stated = links.groups()
         if stated != digest:
             return self._edited(stated, digest)
-        if self._unknown or prev in {self.head, self._also}:
+        if self._unknown or prev == self.head or prev in self._also:
             self._follow(digest)
             return None
         return self._misplaced(prev, digest)
@@ -82,9 +84,11 @@ class Links:
         return "garbage: the line does not end with prev and hash"
 
     def _edited(self, stated: bytes, digest: bytes) -> str:
-        # Which of the two was changed shows in the next line: it names one of them.
+        # Which of the two was changed shows in the next line: it names one of them, or, if this one was
+        # put in or a recovered proxy went on behind it, the line before.
+        before = self.head
         self._follow(stated)
-        self._also = digest
+        self._also = digest, before
         return f"edited: its bytes have the hash {digest.decode()}, it says {stated.decode()}"
 
     def _misplaced(self, prev: bytes, digest: bytes) -> str:
@@ -95,7 +99,7 @@ class Links:
         # If this line was put in, the next one follows the line before it.
         before = self.head
         self._follow(digest)
-        self._also = before
+        self._also = (before,)
         return what
 
     def _why(self, prev: bytes) -> str:
@@ -114,7 +118,7 @@ class Links:
 
     def _follow(self, digest: bytes) -> None:
         self.head = digest
-        self._also, self._unknown = _NOTHING, False
+        self._also, self._unknown = (), False
         self._recent.append(digest)
 
     def _find(self, digest: bytes) -> int | None:

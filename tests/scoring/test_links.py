@@ -39,3 +39,14 @@ def test_far_lines_are_no_longer_known() -> None:
     links = Links()
     assert [links.check(text) for text in lines[:1000]] == [None] * 1000
     assert links.check(lines[1]) == "duplicate: this line stands in line 2 already"
+
+
+def test_a_recovered_proxy_may_go_on_behind_a_damaged_line() -> None:
+    """A line that follows the one before a damaged one is no further fault."""
+    lines = chained(calls(1))
+    links = Links()
+    damaged = lines[1].replace(b"upstream", b"tokenizr")
+    told = [links.check(text) for text in [lines[0], damaged]]
+    links.next_segment()
+    assert [what is None for what in told] == [True, False]
+    assert links.check(line({"kind": "recovery"}, hash_of(lines[0]))) is None
