@@ -186,9 +186,12 @@ class Ledger:
                     self._answer([batch.pop(at)], f"a record is no JSON: {reason}")
                 self._answer(batch, None)
                 return
+        is_open = self._options.on_failure == "open"
         for waiting in batch:
-            self._backlog.take(waiting.record, self._writer.open_calls)
-        self._answer(batch, None if self._options.on_failure == "open" else self.failure)
+            # A call whose START is refused does not take place, so there is nothing to keep.
+            if is_open or waiting.record.get("kind") != "start":
+                self._backlog.take(waiting.record, self._writer.open_calls)
+        self._answer(batch, None if is_open else self.failure)
 
     def _fail(self, error: Exception) -> None:
         reason = getattr(error, "strerror", None) or str(error)

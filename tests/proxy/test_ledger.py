@@ -128,13 +128,17 @@ async def test_a_failed_disk_stops_new_calls(tmp_path: Path) -> None:
 
 
 async def test_a_disk_that_works_again_is_noticed(tmp_path: Path) -> None:
-    """Ends that the disk refused are written later, behind a record that tells of the gap."""
+    """Ends that the disk refused are written later, behind a record that tells of the gap; the calls
+    that were refused leave nothing."""
     disk = Disk()
     ledger = Ledger(tmp_path, sync=disk.sync, options=LedgerOptions(retry_s=0.01))
     await ledger.append({"kind": "start", "call_id": "1"})
     disk.full = True
+    refused = ledger.append({"kind": "start", "call_id": "refused"})
     with pytest.raises(LedgerFailed):
         await ledger.append({"kind": "end", "call_id": "1", "n": 1})
+    with pytest.raises(LedgerFailed):
+        await refused
     disk.full = False
     await until(lambda: ledger.failure is None)
     await ledger.append({"kind": "start", "call_id": "2", "n": 2})

@@ -1,0 +1,45 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+_LOGGING = """
+import structlog
+from cab.proxy.logs import configure_logs
+configure_logs("info", "json")
+for n in range(1000):
+    structlog.get_logger().error("heard", n=n)
+print("done")
+"""
+
+
+def logging_to(descriptor: int) -> str:
+    """Log many lines in a process with the given standard error; return what it prints at its end."""
+    command = [sys.executable, "-c", _LOGGING]
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=descriptor, text=True, check=False
+    )
+    return done.stdout
+
+
+def test_a_full_disk_below_the_log_costs_nothing() -> None:
+    """A log that cannot be written raises nothing where something is logged."""
+    with Path("/dev/full").open("w") as full:
+        assert logging_to(full.fileno()) == "done\n"
+
+
+def test_a_closed_pipe_below_the_log_costs_nothing() -> None:
+    """Neither does one whose reader has gone."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    assert logging_to(writing) == "done\n"
+    os.close(writing)
+
+
+def test_a_log_is_written(tmp_path: Path) -> None:
+    """What is logged stands on standard error, line by line."""
+    with (tmp_path / "log").open("w") as log:
+        assert logging_to(log.fileno()) == "done\n"
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert len(lines) == 1000
+    assert '"n": 999' in lines[-1]
