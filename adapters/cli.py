@@ -45,6 +45,8 @@ class Command(NamedTuple):
 COMMANDS = {
     "run-cell": Command("cab.adapters.commands.run_cell", "run one agent on one task and score it"),
     "score": Command("cab.adapters.commands.score", "score cells again, offline"),
+    "compare": Command("cab.adapters.commands.compare", "A against B, and how sure that is"),
+    "reconcile": Command("cab.adapters.commands.reconcile", "how wrong agents count themselves"),
     "adapters": Command("cab.adapters.commands.adapters", "list, install and show agents"),
     "tasks": Command("cab.adapters.commands.tasks", "list and show tasks"),
     "ledger": Command(

@@ -25,7 +25,7 @@ UNITS: dict[Metric, Unit] = {
     "total_tokens": Unit("tokens per cell", 1, "", "", 0),
     "model_calls": Unit("model calls per cell", 1, "", "", 1),
     "cost_usd": Unit("cost per cell", 1, " $", " $", 4),
-    "wall_clock_ms": Unit("wall clock per cell", 0.001, " s", " s", 1),
+    "wall_clock_ms": Unit("wall clock per cell", 0.001, " s", " s", 2),
     "blast_radius": Unit("blast radius", 1, "", "", 3),
 }
 """Metric -> how it is read."""
@@ -40,7 +40,7 @@ def reading(metric: Metric, value: float | None, *, difference: bool = False) ->
     unit = UNITS[metric]
     sign = "+" if difference else ""
     suffix = unit.of_difference if difference else unit.suffix
-    return f"{value * unit.factor:{sign},.{unit.digits}f}{suffix}"
+    return f"{value * unit.factor:{sign}z,.{unit.digits}f}{suffix}"
 
 
 def sentence(found: Comparison) -> str:

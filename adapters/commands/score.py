@@ -10,6 +10,10 @@ from typing import TYPE_CHECKING
 import orjson
 from rich.console import Console
 
+from cab.adapters.commands.score_groups import add_options, run_groups
+from cab.adapters.commands.score_sheets import write_cells
+from cab.adapters.observing import profile_of
+from cab.adapters.sheets import Form
 from cab.adapters.tables import (
     Summary,
     printable,
@@ -28,8 +32,6 @@ from cab.scoring import (
     ScoringError,
     dump_cell,
     explain,
-    find_profile,
-    read_profile,
     score_cells,
 )
 from cab.scoring.bundle import CELL_FILE
@@ -40,7 +42,8 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """\
 Score cells again from what their bundles hold, with no network, and say whether that gives the
-stored cell.json, byte for byte. A published cell is scored from the axes on its page.
+stored cell.json, byte for byte. A published cell is scored from the axes on its page. With --by
+groups of cells are summed up instead.
 """
 EPILOG = """\
 exit codes: 0 every stored score is what comes out again, 1 one is not, 2 a cell cannot be read
@@ -50,6 +53,7 @@ examples:
   cab score runs --json | jq '[.cell_id, .composite, .tokens.total_tokens]'
   cab score runs --explain                   the sum behind each composite, with the numbers
   cab score runs --profile mine.toml         a profile of your own; docs/scoring.md shows one
+  cab score runs --by tui --by model --k 2   a line per agent and model, with pass@2 and pass^2
 """
 
 
@@ -77,13 +81,18 @@ def add(subparsers: "_SubParsersAction[argparse.ArgumentParser]") -> None:
         f"(default: {DEFAULT_PROFILE})",
     )
     output = parser.add_mutually_exclusive_group()
-    output.add_argument("--json", action="store_true", help="print one JSON object per cell")
+    output.add_argument("--json", action="store_true", help="print one JSON object per line")
+    output.add_argument("--markdown", action="store_true", help="print a Markdown table")
+    output.add_argument(
+        "--csv", action="store_true", help="print comma-separated values with a header"
+    )
     output.add_argument(
         "--explain", action="store_true", help="print the sum behind each composite"
     )
     parser.add_argument(
         "--write", action="store_true", help="replace a bundle's cell.json if it differs"
     )
+    add_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -93,9 +102,15 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UnknownProfile: There is no such profile.
         BadRecord: The file of a profile cannot be used.
+        AdapterError: Options contradict one another.
     """
-    command = _Score(_profile(args.profile), write=args.write)
-    if args.json:
+    profile, form = profile_of(args.profile), _form(args)
+    if args.by:
+        return run_groups(args, profile, form)
+    command = _Score(profile, write=args.write)
+    if form in {"markdown", "csv"}:
+        write_cells(form, command.cells(args.paths))
+    elif args.json:
         for scored, _ in command.cells(args.paths):
             sys.stdout.buffer.write(
                 orjson.dumps(scored.as_dict(), option=orjson.OPT_APPEND_NEWLINE)
@@ -108,8 +123,12 @@ def run(args: argparse.Namespace) -> int:
     return command.exit_code
 
 
-def _profile(name: str) -> Profile:
-    return read_profile(Path(name)) if name.endswith(".toml") else find_profile(name)
+def _form(args: argparse.Namespace) -> Form:
+    forms: tuple[Form, ...] = ("json", "markdown", "csv")
+    for form in forms:
+        if getattr(args, form):
+            return form
+    return "table"
 
 
 class _Score:

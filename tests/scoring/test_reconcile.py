@@ -57,6 +57,14 @@ def test_how_wrong_each_counter_is() -> None:
     assert nothing.worst_relative_error is None
 
 
+def test_a_relative_error_needs_something_measured() -> None:
+    """Prompts of 0 tokens have an error in tokens, and none in percent."""
+    [found] = reconcile([cell(own=25, total=20)])
+    prompt = found.counts["prompt_tokens"]
+    assert (prompt.reported, prompt.measured, prompt.mean_error.value) == (5, 0, 5)
+    assert (prompt.relative_error, prompt.worst_relative_error) == (None, None)
+
+
 def test_groups_can_be_made_otherwise() -> None:
     """By model, or all together."""
     cells = [cell("s/a/m/f/t", own=120), cell("s/b/n/f/t", own=100)]

@@ -53,7 +53,8 @@ def test_corrected_p_values_are_told() -> None:
 
 def test_units_are_those_that_people_read() -> None:
     """Milliseconds are read as seconds, shares as percent, unknown as none."""
-    assert reading("wall_clock_ms", 1500) == "1.5 s"
+    assert reading("wall_clock_ms", 1500) == "1.50 s"
     assert reading("pass_rate", -0.25, difference=True) == "-25.0 points"
     assert reading("cost_usd", 0.01234) == "0.0123 $"
     assert reading("total_tokens", None) == "none"
+    assert reading("total_tokens", -0.1, difference=True) == "+0"

@@ -1,0 +1,195 @@
+"""`cab compare`: two agents, models, sweeps or folders of runs, on the tasks that both have."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cab.adapters.errors import AdapterError, nearest
+from cab.adapters.observing import (
+    EXIT_CODES,
+    Observer,
+    add_profile,
+    add_settings,
+    profile_of,
+    settings_of,
+    share,
+)
+from cab.adapters.sheets import Sheet, add_forms, write
+from cab.adapters.tables import printable
+from cab.scoring.aggregate import Part, part_of
+from cab.scoring.comparing import METRICS, Comparison, Metric, compare_all
+from cab.scoring.observation import Observation
+from cab.scoring.sentence import UNITS, reading, sentence
+from cab.scoring.stats.detectable import DEFAULT_POWER
+
+if TYPE_CHECKING:
+    # argparse has no public name for what add_subparsers returns
+    from argparse import _SubParsersAction  # pyright: ignore[reportPrivateUsage]
+
+DESCRIPTION = """\
+Compare A with B on the tasks that both have, and say what so many tasks could have resolved.
+
+A and B are paths: folders of runs, bundles or published cells. With --by they are names of agents,
+models or sweeps among the cells under --runs. More than two are compared each with each.
+
+Cells are paired by task, and by agent and model as far as both sides have one in common; several
+runs of a cell count as their mean. p is by sign flips of whole tasks, and adjusted by Holm's method
+for all lines of the output. Cells that the infrastructure failed are left out and counted.
+"""
+EPILOG = f"""\
+{EXIT_CODES}
+
+examples:
+  cab compare runs/january runs/february
+  cab compare aider openhands --by tui --metric pass_rate --metric total_tokens
+  cab compare model-a model-b model-c --by model --runs january --runs february --csv
+
+docs/statistics.md has the formulas.
+"""
+_COLUMNS = (
+    "A", "B", "metric", "mean A", "mean B", "A - B", "interval", "p", "p Holm", "tasks", "pairs",
+)  # fmt: skip
+
+_Side = tuple[str, Sequence[Observation]]
+
+
+def add(subparsers: "_SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command to the parser of `cab`."""
+    parser = subparsers.add_parser(
+        "compare",
+        help="A against B, and how sure that is",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("sides", nargs="+", metavar="A B", help="paths, or names with --by")
+    parser.add_argument("--by", choices=("tui", "model", "sweep"), help="what A and B are names of")
+    parser.add_argument(
+        "--runs",
+        type=Path,
+        action="append",
+        metavar="PATH",
+        help="with --by: where the cells are (default: runs); may be repeated",
+    )
+    parser.add_argument(
+        "--metric",
+        choices=METRICS,
+        action="append",
+        metavar="NAME",
+        help=f"what to compare: {', '.join(METRICS)} (default: pass_rate); may be repeated",
+    )
+    parser.add_argument(
+        "--power",
+        type=share,
+        default=DEFAULT_POWER,
+        metavar="SHARE",
+        help=f"chance to find the difference that can be resolved (default: {DEFAULT_POWER})",
+    )
+    add_profile(parser)
+    add_settings(parser)
+    add_forms(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Compare what the arguments name; return the exit code.
+
+    Raises:
+        AdapterError: There are not two sides, or one has no cells.
+        UnknownProfile: There is no such profile.
+        BadRecord: The file of a profile cannot be used.
+    """
+    if len(args.sides) < 2:
+        raise AdapterError("compare takes two or more: cab compare A B; see cab compare --help")
+    if args.runs and not args.by:
+        raise AdapterError("--runs goes with --by; without it, A and B are paths themselves")
+    observer = Observer(profile_of(args.profile))
+    metrics: list[Metric] = list(dict.fromkeys(args.metric or ["pass_rate"]))
+    found = compare_all(
+        _by_name(observer, args.sides, args.by, args.runs or [Path("runs")])
+        if args.by
+        else _by_path(observer, args.sides),
+        metrics,
+        settings=settings_of(args),
+        power=args.power,
+    )
+    write(args.form, _sheet(found), [_as_dict(each) for each in found])
+    if args.form in {"table", "markdown"}:
+        _print_sentences(found)
+    return observer.exit_code
+
+
+def _by_path(observer: Observer, paths: Sequence[str]) -> Sequence[_Side]:
+    sides = [(path, list(observer.cells([Path(path)]))) for path in paths]
+    for name, cells in sides:
+        if not cells:
+            raise AdapterError(f"{name}: no cell to compare")
+    return sides
+
+
+def _by_name(
+    observer: Observer, names: Sequence[str], part: Part, runs: Sequence[Path]
+) -> Sequence[_Side]:
+    cells = list(observer.cells(runs))
+    known = sorted({part_of(cell.cell, part) for cell in cells})
+    for name in names:
+        if name not in known:
+            near = nearest(name, known)
+            there = (
+                f"did you mean {near!r}?" if near else f"there are: {', '.join(known) or 'none'}"
+            )
+            where = ", ".join(map(str, runs))
+            raise AdapterError(f"no cell of {part} {name!r} under {where}; {there}")
+    return [(name, [cell for cell in cells if part_of(cell.cell, part) == name]) for name in names]
+
+
+def _sheet(found: Sequence[Comparison]) -> Sheet:
+    return Sheet(_COLUMNS, [_row(each) for each in found], texts=3)
+
+
+def _row(found: Comparison) -> tuple[str, ...]:
+    metric = found.metric
+    ends = (reading(metric, end, difference=True) for end in (found.low, found.high))
+    return (
+        found.a,
+        found.b,
+        UNITS[metric].noun,
+        reading(metric, found.mean_a),
+        reading(metric, found.mean_b),
+        reading(metric, found.difference, difference=True),
+        "none" if found.low is None else " to ".join(ends),
+        _p(found.p),
+        _p(found.p_holm),
+        str(found.tasks),
+        str(found.pairs),
+    )
+
+
+def _p(p: float | None) -> str:
+    return "none" if p is None else f"{p:.2g}"
+
+
+def _as_dict(found: Comparison) -> dict[str, object]:
+    values = {name: getattr(found, name) for name in Comparison.__slots__}
+    return {**values, "sentence": sentence(found)}
+
+
+def _print_sentences(found: Sequence[Comparison]) -> None:
+    for each in found:
+        left_out = _left_out(each)
+        print(f"\n{printable(sentence(each))}{f' {left_out}' if left_out else ''}")
+
+
+def _left_out(found: Comparison) -> str:
+    """Return what the comparison does not count; nothing where it counts all."""
+    parts: list[str] = []
+    if found.unpaired_a or found.unpaired_b:
+        parts.append(f"without a counterpart {found.unpaired_a} of A and {found.unpaired_b} of B")
+    if found.infrastructure_a or found.infrastructure_b:
+        parts.append(
+            "failed by the infrastructure "
+            f"{found.infrastructure_a} of A and {found.infrastructure_b} of B"
+        )
+    return f"Cells left out: {'; '.join(parts)}." if parts else ""

@@ -1,0 +1,116 @@
+import csv
+import io
+from pathlib import Path
+
+import orjson
+import pytest
+
+from cab.adapters.cli import main
+from tests.scoring.builders import FIXTURES, spans
+from tests.scoring.results import stored_cell
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """An agent that passes two tasks of three, and one that was stopped on its only task."""
+    for task, passed in (("t", True), ("u", True), ("v", False)):
+        stored_cell(tmp_path, f"s/a/m/f/{task}", passed=passed)
+    late = spans()[1].model_copy(update={"parent_id": None, "attrs": {"timed_out": True}})
+    stored_cell(tmp_path, "s/b/m/f/t", passed=False, spans=[late])
+    return tmp_path
+
+
+def test_a_line_per_agent(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Failures are paid for, what was stopped took longer, and no price is not $0."""
+    assert main(["score", str(runs), "--by", "tui", "--markdown"]) == 0
+    lines = [line.split(" | ") for line in capsys.readouterr().out.splitlines()]
+    a, b = lines[2:]
+    assert (a[:3], a[4]) == (["| a", "3", "3"], "0")
+    assert a[3].startswith("66.7% (0.0 to 100.0)")
+    assert a[5].startswith("180 (")
+    assert a[6] == "0% known"
+    assert b[5] == "nothing passed"
+    assert b[9:11] == ["over 3.00", "over 3.00"]
+
+
+def test_all_figures_as_json(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """JSON has value, interval, coverage, method and reason of each figure, and the profile."""
+    assert main(["score", str(runs), "--by", "all", "--json", "--profile", "published/1"]) == 0
+    [group] = [orjson.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert (group["key"], group["cells"], group["profile"]) == ({}, 4, "published/1")
+    assert group["tokens_per_correct"]["value"] == 4 * 120 / 2
+    assert group["cost_usd_per_pass"] == {
+        "value": None,
+        "low": None,
+        "high": None,
+        "coverage": 0.0,
+        "method": None,
+        "reason": "measured on 0.0% of the cells",
+    }
+
+
+def test_the_same_seed_gives_the_same_bytes(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two runs of the command print the same."""
+    printed: list[str] = []
+    for _ in range(2):
+        assert main(["score", str(runs), "--by", "tui", "--by", "model", "--csv"]) == 0
+        printed.append(capsys.readouterr().out)
+    assert printed[0] == printed[1]
+    rows = list(csv.DictReader(io.StringIO(printed[0])))
+    assert [(row["key.tui"], row["key.model"]) for row in rows] == [("a", "m"), ("b", "m")]
+
+
+def test_pass_at_k(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """1 of 2 runs: pass@2 is certain, pass^2 impossible, and three runs were not made."""
+    for run in (1, 2):
+        stored_cell(tmp_path, f"s/a/m/f/t#run{run}", passed=run == 1)
+    assert main(["score", str(tmp_path), "--by", "tui", "--k", "2", "--k", "3"]) == 0
+    out = capsys.readouterr().out
+    for text in ("pass@2", "pass^3", "100.0%", "0.0%", "k = 3 needs 3 runs or more; there are 2"):
+        assert text in out
+
+
+def test_infrastructure_is_shown_in_and_out(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A check that did not run is out of the rate, and the rate with it stands beside."""
+    path = runs / "s/a/m/f/v/cell.json"
+    data = orjson.loads(path.read_bytes())
+    data["check"] |= {"exit_code": None, "passed": False, "reason": "no interpreter"}
+    path.write_bytes(orjson.dumps(data))
+    assert main(["score", str(runs / "s/a"), "--by", "tui"]) == 0
+    out = capsys.readouterr().out
+    assert "1 (66.7% with them)" in out
+    assert "100.0% (34.2 to 100.0)" in out
+
+
+def test_published_cells_can_be_grouped(capsys: pytest.CaptureFixture[str]) -> None:
+    """Pages have verdicts and times; their tokens were not measured and are not 0."""
+    assert main(["score", str(FIXTURES), "--by", "tui", "--csv"]) == 0
+    for row in csv.DictReader(io.StringIO(capsys.readouterr().out)):
+        assert row["pass_rate.value"]
+        assert row["tokens_per_cell.value"] == ""
+        assert row["tokens_per_cell.coverage"] == "0.0"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--by", "tui", "--write"], "--write and --explain are about single cells"),
+        (["--by", "tui", "--explain"], "--write and --explain are about single cells"),
+    ],
+)
+def test_groups_and_single_cells_do_not_mix(
+    arguments: list[str], text: str, runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--by with what is about one cell is one line and exit code 2."""
+    assert main(["score", str(runs), *arguments]) == 2
+    assert text in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("k", ["0", "-1", "two", "²"])
+def test_a_number_of_runs_is_at_least_one(
+    k: str, runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is no number of runs is refused."""
+    with pytest.raises(SystemExit):
+        main(["score", str(runs), "--by", "tui", "--k", k])
+    assert "is no number of runs" in capsys.readouterr().err
