@@ -1,16 +1,10 @@
 """`cab ledger`: verify, read, watch, seal and export an audit log."""
 
 import argparse
+import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cab.adapters.commands import (
-    ledger_calls,
-    ledger_export,
-    ledger_seal,
-    ledger_tail,
-    ledger_verify,
-)
 from cab.adapters.commands.ledger_filters import add_filters, add_path
 
 if TYPE_CHECKING:
@@ -85,7 +79,7 @@ def _add_verify(actions: "Actions") -> None:
         "--public-key", type=Path, metavar="FILE", help="the seal must be signed with this key"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.set_defaults(run=ledger_verify.run)
+    parser.set_defaults(run=run, action="verify")
 
 
 def _add_calls(actions: "Actions") -> None:
@@ -103,7 +97,7 @@ def _add_calls(actions: "Actions") -> None:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="the records as they are, one per line")
     form.add_argument("--csv", action="store_true", help="comma-separated, with a header")
-    parser.set_defaults(run=ledger_calls.run)
+    parser.set_defaults(run=run, action="calls")
 
 
 def _add_tail(actions: "Actions") -> None:
@@ -113,7 +107,7 @@ def _add_tail(actions: "Actions") -> None:
     parser.add_argument("-n", type=int, default=10, metavar="N", dest="count", help="lines (10)")
     parser.add_argument("-f", "--follow", action="store_true", help="go on until Ctrl-C")
     parser.add_argument("--json", action="store_true", help="all records, as they are")
-    parser.set_defaults(run=ledger_tail.run)
+    parser.set_defaults(run=run, action="tail")
 
 
 def _add_seal(actions: "Actions") -> None:
@@ -129,7 +123,7 @@ def _add_seal(actions: "Actions") -> None:
         "--proxy", required=True, metavar="URL", help="the cab-proxy that meters it"
     )
     parser.add_argument("--json", action="store_true", help="print the seal as one JSON object")
-    parser.set_defaults(run=ledger_seal.run)
+    parser.set_defaults(run=run, action="seal")
 
 
 def _add_export(actions: "Actions") -> None:
@@ -144,4 +138,10 @@ def _add_export(actions: "Actions") -> None:
     form = parser.add_mutually_exclusive_group(required=True)
     form.add_argument("--sqlite", type=Path, metavar="FILE", help="add to this SQLite file")
     form.add_argument("--parquet", type=Path, metavar="FILE", help="write this Parquet file")
-    parser.set_defaults(run=ledger_export.run)
+    parser.set_defaults(run=run, action="export")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what the arguments ask for; return the exit code."""
+    # Imported late: a seal needs an HTTP client, and reading should not wait for it.
+    return int(importlib.import_module(f"cab.adapters.commands.ledger_{args.action}").run(args))
