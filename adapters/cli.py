@@ -49,6 +49,7 @@ COMMANDS = {
     "reconcile": Command("cab.adapters.commands.reconcile", "how wrong agents count themselves"),
     "adapters": Command("cab.adapters.commands.adapters", "list, install and show agents"),
     "tasks": Command("cab.adapters.commands.tasks", "list and show tasks"),
+    "keys": Command("cab.adapters.commands.keys", "make and revoke the keys that agents hold"),
     "ledger": Command(
         "cab.adapters.commands.ledger", "verify, read, watch, seal and export an audit log"
     ),

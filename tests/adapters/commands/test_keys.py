@@ -1,0 +1,215 @@
+"""`cab keys`: offline with the signing key, online with the admin token."""
+
+import asyncio
+import http.server
+import io
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from cab.adapters.cli import main
+from cab.proxy import keys
+from cab.proxy.app import Proxy, running_proxy
+from cab.proxy.config import Settings
+from cab.proxy.errors import BadKey
+from cab.proxy.revoked import Revocations
+from cab.proxy.signing import new_signing_key, parse_signing_keys
+
+CELL = "s/aider/org/m/f/t#run2"
+ADMIN = "admin-token-of-the-tests"
+SIGNING = f"new:{new_signing_key()},old:{new_signing_key()}"
+RING = parse_signing_keys(SIGNING)
+LIMITS = (
+    "--max-calls",
+    "5",
+    "--max-tokens",
+    "900",
+    "--max-cost-usd",
+    "2.50",
+    "--max-concurrency",
+    "2",
+)
+
+
+@contextmanager
+def proxy_at(folder: Path, **settings: Any) -> Iterator[Proxy]:
+    """Run a proxy on a loop of its own, so that a command can be run beside it."""
+    loop, values = asyncio.new_event_loop(), {"upstream": "demo", "port": 0, "ledger": folder}
+    running = running_proxy(
+        Settings.model_validate({**values, **settings}), signing_key=SIGNING, admin_token=ADMIN
+    )
+    with ThreadPoolExecutor(1) as thread:
+        proxy = thread.submit(loop.run_until_complete, running.__aenter__()).result(60)
+        serving = thread.submit(loop.run_forever)
+        try:
+            yield proxy
+        finally:
+            loop.call_soon_threadsafe(loop.stop)
+            serving.result(60)
+            thread.submit(loop.run_until_complete, running.__aexit__(None, None, None)).result(60)
+    loop.close()
+
+
+def mint(capsysbinary: pytest.CaptureFixture[bytes], *more: str) -> dict[str, Any]:
+    assert main(["keys", "mint", "--cell", CELL, "--ttl", "2h", "--json", *more]) == 0
+    return dict(orjson.loads(capsysbinary.readouterr().out))
+
+
+def test_mint_offline(
+    capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With CAB_SIGNING_KEY a key is made without any proxy; the first signing key signs."""
+    monkeypatch.setenv("CAB_SIGNING_KEY", SIGNING)
+    minted = mint(capsysbinary, *LIMITS)
+    read = keys.verify(RING, minted["key"], int(time.time()))
+    assert (read.cell_id, read.key_id) == (CELL, minted["key_id"])
+    assert read.expires_s - read.issued_s == 7200
+    assert minted["limits"] == {
+        "max_calls": 5,
+        "max_tokens": 900,
+        "max_cost_usd": "2.50",
+        "max_concurrency": 2,
+    }
+    assert read.limits.claims() == minted["limits"]
+
+
+def test_mint_for_a_shell(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The key alone goes to standard output; its id and its end go to standard error."""
+    file = tmp_path / "signing.key"
+    file.write_text(SIGNING.replace(",", "\n"))
+    monkeypatch.delenv("CAB_SIGNING_KEY", raising=False)
+    arguments = ["keys", "mint", "--cell", CELL, "--ttl", "60", "--signing-key-file", str(file)]
+    assert main(arguments) == 0
+    printed = capsys.readouterr()
+    read = keys.verify(RING, printed.out.strip(), int(time.time()))
+    assert printed.err.startswith(f"key {read.key_id}, holds until 20")
+    assert printed.out.strip() not in printed.err
+
+
+@pytest.mark.parametrize("by", ["control_port", "control_socket"])
+def test_online(
+    capsysbinary: pytest.CaptureFixture[bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    by: str,
+) -> None:
+    """With --proxy and the admin token the proxy makes keys and revokes them."""
+    monkeypatch.setenv("CAB_ADMIN_TOKEN", ADMIN)
+    where = {by: 0 if by == "control_port" else tmp_path / "control.sock"}
+    with proxy_at(tmp_path / "ledger", **where) as proxy:
+        minted = mint(capsysbinary, "--proxy", proxy.control_url, *LIMITS)
+        key = keys.verify(RING, minted["key"], int(time.time()))
+        revoke = ["keys", "revoke", "--proxy", proxy.control_url]
+        assert main([*revoke, minted["key"]]) == 0
+        assert main([*revoke, "--cell", "other", "--json"]) == 0
+    printed = capsysbinary.readouterr().out.decode()
+    assert printed.startswith(f"revoked key {key.key_id}\n")
+    assert orjson.loads(printed.splitlines()[1]) == {"cell_id": "other", "key_id": None}
+    with pytest.raises(BadKey, match="revoked"):
+        Revocations(tmp_path / "ledger").check(key)
+
+
+@pytest.mark.parametrize("by", ["key", "stdin", "jti", "cell"])
+def test_revoke_offline(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, by: str
+) -> None:
+    """A revocation in the ledger's folder holds in a proxy that runs, from the next call on."""
+    token = keys.mint(RING, CELL, 60, int(time.time()))
+    key = keys.verify(RING, token, 0)
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{token}\n"))
+    what = {"key": [token], "stdin": ["-"], "jti": ["--jti", key.key_id], "cell": ["--cell", CELL]}
+    beside = Revocations(tmp_path)
+    beside.check(key)
+    assert main(["keys", "revoke", *what[by], "--ledger", str(tmp_path)]) == 0
+    with pytest.raises(BadKey, match="revoked"):
+        beside.check(key)
+    said = capsys.readouterr().out
+    assert said == f"revoked {f'all keys of {CELL}' if by == 'cell' else f'key {key.key_id}'}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["mint", "--cell", CELL, "--ttl", "1h"], "nothing to sign with; set CAB_SIGNING_KEY"),
+        (["mint", "--cell", CELL, "--ttl", "soon"], "'soon' is no time; give 90m, 24h or 7d"),
+        (["mint", "--cell", CELL, "--ttl", "0"], "'0' is no time"),
+        (["mint", "--cell", CELL, "--ttl", "1h", "--max-calls", "0"], "no whole number above 0"),
+        (["mint", "--cell", CELL, "--ttl", "1h", "--max-cost-usd", "-1"], "no amount above 0"),
+        (["mint", "--cell", CELL, "--ttl", "1h", "--proxy", "http://h"], "set CAB_ADMIN_TOKEN"),
+        (["revoke", "sk-canary-0123456789"], "this is no cell's key"),
+        (["revoke", "--jti", "a", "--ledger", "none"], "cannot be written: No such file"),
+        (["revoke"], "one of the arguments"),
+    ],
+)
+def test_what_cannot_be_done(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    arguments: list[str],
+    said: str,
+) -> None:
+    """Every error is one line that names the mend, and shows no key."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("CAB_SIGNING_KEY", "CAB_ADMIN_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    try:
+        code = main(["keys", *arguments])
+    except SystemExit as left:
+        code = int(str(left.code))
+    [line] = capsys.readouterr().err.splitlines()
+    assert code == 2
+    assert said in line
+    assert "canary" not in line
+
+
+@pytest.mark.parametrize(
+    ("proxy", "said"),
+    [
+        ("ftp://h", "is no http(s) URL, nor unix: and a path"),
+        ("http://127.0.0.1:9", "no answer"),
+        ("unix:/nowhere/socket", "no answer"),
+    ],
+)
+def test_nobody_there(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, proxy: str, said: str
+) -> None:
+    """An address where no proxy answers is named."""
+    monkeypatch.setenv("CAB_ADMIN_TOKEN", ADMIN)
+    assert main(["keys", "revoke", "--jti", "a", "--proxy", proxy]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_the_proxy_refuses(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What the proxy says against it is passed on."""
+    monkeypatch.setenv("CAB_ADMIN_TOKEN", "another-token-canary")
+    with proxy_at(tmp_path / "ledger") as proxy:
+        assert main(["keys", "revoke", "--jti", "a", "--proxy", proxy.url]) == 2
+    said = capsys.readouterr().err
+    assert "send the admin token" in said
+    assert "canary" not in said
+
+
+def test_another_server(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that is no proxy is recognised as such."""
+    monkeypatch.setenv("CAB_ADMIN_TOKEN", ADMIN)
+    with (
+        http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as server,
+        ThreadPoolExecutor(1) as thread,
+    ):
+        served = thread.submit(server.handle_request)
+        proxy = f"http://127.0.0.1:{server.server_port}/v1"
+        assert main(["keys", "revoke", "--jti", "a", "--proxy", proxy]) == 2
+        served.result(60)
+    assert "is no cab-proxy (status 501)" in capsys.readouterr().err
