@@ -1,10 +1,13 @@
+from time import process_time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cab.scoring import TreeEntry, TreeManifest, diff_trees
+from cab.scoring.axes.blast_radius import score_blast_radius
 from cab.scoring.treefacts import TreeFacts, tree_facts
-from tests.scoring.builders import file_entry, tree
+from tests.scoring.builders import file_entry, task_facts, tree
 
 
 def facts(before: TreeManifest, after: TreeManifest) -> TreeFacts:
@@ -123,3 +126,23 @@ def test_a_rename_is_a_removal_and_an_addition(
     assert {*olds} <= {*diff.removed}
     assert {*news} <= {*diff.added}
     assert all(before[old] == after[new] for old, new in found)
+
+
+def cpu_s(files: int) -> float:
+    """Return the least time in which a tree of so many files, all of them moved, is compared."""
+    before = tree({f"a/{n}": f"{n}" for n in range(files)})
+    after = tree({f"b/{n}": f"{n}" for n in range(files)})
+    times: list[float] = []
+    for _ in range(3):
+        began = process_time()
+        diff = diff_trees(before, after)
+        known = tree_facts(before, after, diff)
+        axis = score_blast_radius(diff, task_facts(), extra_git_dir=False, facts=known)
+        times.append(process_time() - began)
+        assert len(axis.renames or []) == files
+    return min(times)
+
+
+def test_ten_times_the_files_take_ten_times_as_long() -> None:
+    """The work grows with the number of files and not with its square, which would be 100 times."""
+    assert cpu_s(10_000) < 40 * cpu_s(1_000)

@@ -91,7 +91,8 @@ def test_scratch_alone_is_no_collateral() -> None:
 def test_lines_that_the_patch_lacks_are_unknown() -> None:
     """Without a patch, or with a change that it does not name, lines are null and never 0."""
     none = score_blast_radius(DIFF, task_facts(), extra_git_dir=False)
-    assert none.lines_added is none.collateral_lines is none.binary_changes is None
+    assert none.lines_added is none.collateral_lines is None
+    assert none.binary_changes is None
     gap = {path: lines for path, lines in LINES.items() if path != "notes.md"}
     axis = score_blast_radius(DIFF, task_facts(), extra_git_dir=False, lines=gap)
     assert axis.lines_added is axis.collateral_lines is None
