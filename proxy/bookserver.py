@@ -120,7 +120,7 @@ class _Desk:
             "finish": self._finish,
             "reopen": self._reopen,
             "cancel": self._cancel,
-            "ready": lambda control_url: self._seat.ready.set_result(control_url),
+            "ready": self._seat.ready.set_result,
             "failed": self._failed,
         }
 

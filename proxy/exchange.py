@@ -7,18 +7,19 @@ answer is complete is held until the END record is on disk.
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import aiohttp
 import structlog
 from aiohttp import web
 
-from cab.proxy.book import LIMIT_REACHED, NO_BOOK, Ask, Book
+from cab.proxy.book import NO_BOOK, Ask, Book
 from cab.proxy.callrecord import CallFacts, Ending, end_record, start_record
 from cab.proxy.clock import Clock
 from cab.proxy.config import Settings
 from cab.proxy.counting import Counter
 from cab.proxy.errors import LedgerFailed, Rejected
+from cab.proxy.flight import Flight
 from cab.proxy.headers import Headers, as_sent, response_headers
 from cab.proxy.ledger import Ledger
 from cab.proxy.meter import CallMeter
@@ -77,7 +78,7 @@ class Exchange:
         self._parts = parts
         self._facts = facts
         self._meter = meter
-        self._ask = ask
+        self._flight = Flight(parts.book, parts.ledger, ask, waits=parts.settings.ack == "end")
         self._endpoint = endpoint
         self._request = request
         self._path_qs = path_qs
@@ -87,10 +88,6 @@ class Exchange:
         self._client_gone = False
         self._is_stream = False
         self._ended = False
-        self._asking = True
-        self._in_flight = False
-        self._end_record: dict[str, Any] | None = None
-        self._end_written: asyncio.Future[None] | None = None
         self._scope: asyncio.Timeout | None = None
         self._limit: Limit = "headers"
         self._read_after_gone = 0
@@ -115,19 +112,15 @@ class Exchange:
         finally:
             if self._upstream is not None:
                 self._upstream.close()
-            self._leave()
+            self._flight.leave()
 
     async def _admit(self) -> web.StreamResponse | None:
         """Return None if the call may be made, with its number; else the refusal."""
+        facts = self._facts
         try:
-            admission = await self._parts.book.admit(self._ask)
+            facts.seq, facts.attempt, facts.retry_of = await self._flight.admit()
         except Rejected as error:
-            self._in_flight = error.code == LIMIT_REACHED
             return await self._rejected(error)
-        finally:
-            self._asking = False
-        self._in_flight = True
-        self._facts.seq, self._facts.attempt, self._facts.retry_of = admission
         return None
 
     async def _rejected(self, error: Rejected) -> web.StreamResponse:
@@ -137,37 +130,18 @@ class Exchange:
             await self._end(Ending("rejected", self._now(), (error.code, str(error))))
         return self._refuse(refusal)
 
-    def _leave(self) -> None:
-        """Take the call out of flight if that has not happened, as soon as its END is written."""
-        if self._end_written is not None:
-            self._end_written.add_done_callback(self._after_end)
-        else:
-            self._after_end(None)
-
-    def _after_end(self, written: asyncio.Future[None] | None) -> None:
-        if written is not None:
-            _heard(written)
-        if self._in_flight:
-            self._in_flight = False
-            call = (self._ask.cell_id, self._ask.call_id)
-            self._parts.book.finish_soon(*call, self._end_record)
-
     def client_left(self) -> None:
         """Take note that the client's connection is gone: drain within limits, or stop."""
         if self._client_gone:
             return
         self._client_gone = True
-        self._stop_asking()
+        self._flight.give_up()
         self._limit_after_client()
 
     def stop(self) -> None:
         """End the call now: the proxy stops and its grace time is over."""
-        self._stop_asking()
+        self._flight.give_up()
         self._expire_in("stop", 0)
-
-    def _stop_asking(self) -> None:
-        if self._asking:
-            self._parts.book.withdraw(self._ask.cell_id, self._ask.call_id)
 
     def _limit_after_client(self) -> None:
         settings = self._parts.settings
@@ -179,7 +153,7 @@ class Exchange:
             self._expire_in("gone", 0)
 
     async def _serve(self) -> web.StreamResponse:
-        await self._write(start_record(self._facts))
+        await self._flight.start(start_record(self._facts))
         try:
             await self._relay_within_limits()
         except UpstreamFailed as error:
@@ -358,8 +332,7 @@ class Exchange:
             self._facts.status = 504
         await self._end(ending)
         if headless and ending.error:
-            code, message = ending.error
-            self._refuse(Refusal(504, code, message, retry=True))
+            self._refuse(Refusal(504, *ending.error, retry=True))
         else:
             self._abort_client()
 
@@ -378,8 +351,8 @@ class Exchange:
         self._ended = True
         outcome = self._meter.outcome()
         counted = await self._parts.counter.count(self._facts, outcome)
-        record = self._end_record = end_record(self._facts, outcome, counted, ending)
-        await self._write_end(record)
+        record = end_record(self._facts, outcome, counted, ending)
+        await self._flight.end(record)
         log.info(
             "call",
             cell=record["cell_id"],
@@ -391,23 +364,6 @@ class Exchange:
             completion_tokens=record["completion_tokens"],
             latency_ms=record["latency_ms"],
         )
-
-    async def _write_end(self, record: dict[str, Any]) -> None:
-        """Write the END; with `--ack end`, return when it is on disk and in the cell's totals."""
-        written = self._end_written = self._parts.ledger.append(record)
-        if self._parts.settings.ack == "end":
-            await asyncio.shield(written)  # a limit that runs out now must not hide the outcome
-            if self._in_flight:
-                self._in_flight = False
-                await self._parts.book.finish(self._ask.cell_id, self._ask.call_id, record)
-
-    async def _write(self, record: dict[str, Any]) -> None:
-        """Hand a record to the ledger; with `--ack end`, wait until it is on disk."""
-        written = self._parts.ledger.append(record)
-        if self._parts.settings.ack == "end":
-            await written
-        else:
-            written.add_done_callback(_heard)  # the ledger's own state says what failed
 
     def _refuse(self, refusal: Refusal) -> web.StreamResponse:
         self._facts.status = refusal.status
@@ -442,9 +398,3 @@ class Exchange:
 
     def _now(self) -> int:
         return self._parts.clock.mono_ns()
-
-
-def _heard(written: asyncio.Future[None]) -> None:
-    """Take note of a future's outcome, so that asyncio does not complain that nobody did."""
-    if not written.cancelled():
-        written.exception()

@@ -1,7 +1,7 @@
 """The book in this process, and the same book over its line: both must hold to one interface."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -25,7 +25,7 @@ def end(**fields: Any) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def connected(socket: Path, seat: int = 0) -> AsyncIterator[RemoteBook]:
+async def connected(socket: Path, seat: int = 0) -> AsyncGenerator[RemoteBook]:
     """Give a worker's side of the line; hangs up on leaving."""
     async with asyncio.TaskGroup() as tasks:
         book = await RemoteBook.connect(socket)
@@ -38,7 +38,7 @@ async def connected(socket: Path, seat: int = 0) -> AsyncIterator[RemoteBook]:
 
 
 @asynccontextmanager
-async def opened(kind: str, folder: Path, slot_wait_s: float) -> AsyncIterator[Book]:
+async def opened(kind: str, folder: Path, slot_wait_s: float) -> AsyncGenerator[Book]:
     local = LocalBook(Cells(), slot_wait_s)
     async with AsyncExitStack() as stack:
         if kind == "here":
@@ -55,7 +55,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-async def book(kind: str, tmp_path: Path) -> AsyncIterator[Book]:
+async def book(kind: str, tmp_path: Path) -> AsyncGenerator[Book]:
     async with opened(kind, tmp_path, SLOT_WAIT_S) as book:
         yield book
 

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ WORKERS = 4
 @asynccontextmanager
 async def crew(
     upstream: ScriptedUpstream, folder: Path, workers: int = WORKERS, **settings: Any
-) -> AsyncIterator[Front]:
+) -> AsyncGenerator[Front]:
     values = {"upstream": upstream.url, "port": 0, "ledger": folder / "ledger", "grace_s": 5}
     values |= {"workers": workers, "log_level": "error", **settings}
     async with running_workers(Settings.model_validate(values)) as front:
@@ -195,7 +195,8 @@ async def test_a_further_run_goes_on_where_the_last_one_was(tmp_path: Path) -> N
             answers = await calls(front, bearer(front, max_calls=25), 10)
         expected = {200: 10} if round_number < 2 else {200: 5, 400: 5}
         assert Counter(seen.status for seen in answers) == expected
-    assert sorted(s["seq"] for s in records(front.ledger_dir, "start")) == list(range(1, 26))
+    starts = records(tmp_path / "ledger", "start")
+    assert sorted(start["seq"] for start in starts) == list(range(1, 26))
 
 
 async def test_a_port_that_is_taken_is_one_error(tmp_path: Path) -> None:
