@@ -1,6 +1,8 @@
 """Ratios of sums over tasks, and how sure they are: by resampling whole tasks."""
 
-from collections.abc import Mapping
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from math import ceil, inf
 from typing import NamedTuple
 
@@ -10,6 +12,9 @@ from cab.scoring.stats.seeded import DEFAULT_SEED, SeededDraws
 
 DEFAULT_DRAWS = 1999
 """One less than a round number, so that percentiles of draws fall on draws."""
+
+_KEPT = 4_000_000
+"""Draws that are kept for the next ratio: 16 MB of them at most."""
 
 
 class Parts(NamedTuple):
@@ -57,19 +62,32 @@ def bootstrap_ratio(
     parts = [tasks[name] for name in sorted(tasks)]
     if sum(part.below for part in parts) <= 0:
         raise ValueError("the denominator is 0, so there is no ratio")
-    ratios = sorted(_ratios(parts, draws, SeededDraws(seed)))
+    ratios = sorted(_ratios(parts, _resamples(len(parts), draws, seed)))
     # The rounding of (1 - confidence) / 2 must not move the ends by one draw.
     place = int(tail * (draws + 1) + 1e-9)
     low, high = ratios[place - 1], ratios[draws - place]
     return Interval(low, None if high == inf else high, confidence)
 
 
-def _ratios(parts: list[Parts], draws: int, source: SeededDraws) -> list[float]:
+def _resamples(tasks: int, draws: int, seed: int) -> Iterable[Sequence[int]]:
+    if tasks * draws <= _KEPT:
+        return _kept(tasks, draws, seed)
+    source = SeededDraws(seed)
+    return (source.indices(tasks) for _ in range(draws))
+
+
+@lru_cache(maxsize=1)
+def _kept(tasks: int, draws: int, seed: int) -> Sequence[Sequence[int]]:
+    """Return the resamples; agents of a sweep have as many tasks each, so they serve them all."""
+    source = SeededDraws(seed)
+    return [array("I", source.indices(tasks)) for _ in range(draws)]
+
+
+def _ratios(parts: list[Parts], resamples: Iterable[Sequence[int]]) -> list[float]:
     above = [part.above for part in parts]
     below = [part.below for part in parts]
     ratios: list[float] = []
-    for _ in range(draws):
-        taken = source.indices(len(parts))
-        divisor = sum(below[index] for index in taken)
-        ratios.append(sum(above[index] for index in taken) / divisor if divisor else inf)
+    for taken in resamples:
+        divisor = sum(map(below.__getitem__, taken))
+        ratios.append(sum(map(above.__getitem__, taken)) / divisor if divisor else inf)
     return ratios

@@ -2,6 +2,10 @@
 
 from random import Random
 
+_BITS = 53
+"""Random bits in a float between 0 and 1, as Python draws them."""
+_DIGITS = bytes.maketrans(b"01", b"\0\1")
+
 DEFAULT_SEED = 20241101
 """Where none is named. Any number serves; this one is fixed so that results can be compared."""
 
@@ -27,7 +31,9 @@ class SeededDraws:
         uniform = self._uniform
         return [int(uniform() * count) for _ in range(count)]
 
-    def flips(self, count: int) -> list[bool]:
-        """Return `count` tosses of a fair coin."""
-        uniform = self._uniform
-        return [uniform() < 0.5 for _ in range(count)]
+    def flips(self, count: int) -> bytes:
+        """Return `count` tosses of a fair coin, each 0 or 1."""
+        # One draw is 53 tosses: a float of each would take fifty times as long.
+        draws = range(-(-count // _BITS))
+        digits = "".join(f"{int(self._uniform() * 2**_BITS):0{_BITS}b}" for _ in draws)
+        return digits[:count].encode().translate(_DIGITS)

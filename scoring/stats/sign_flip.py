@@ -1,6 +1,7 @@
 """Sign-flip permutation test: could a difference be chance alone?"""
 
 from collections.abc import Sequence
+from itertools import compress
 from math import fsum
 from typing import NamedTuple
 
@@ -60,7 +61,8 @@ def sign_flip_test(
         hits = sum(abs(total) >= far for total in _half_of_all(sums))
         return SignFlip(2 * hits / ways, exact=True, ways=ways, smallest_p=2 / ways)
     source = SeededDraws(seed)
-    hits = sum(abs(_flipped(sums, source)) >= far for _ in range(draws))
+    total = fsum(sums)
+    hits = sum(abs(total - 2 * _flipped(sums, source)) >= far for _ in range(draws))
     p = (hits + 1) / (draws + 1)
     return SignFlip(p, exact=False, ways=draws, smallest_p=1 / (draws + 1))
 
@@ -74,5 +76,5 @@ def _half_of_all(sums: Sequence[float]) -> list[float]:
 
 
 def _flipped(sums: Sequence[float], source: SeededDraws) -> float:
-    flips = source.flips(len(sums))
-    return sum(-x if flip else x for x, flip in zip(sums, flips, strict=True))
+    """Return the part of the total whose signs a draw turns."""
+    return sum(compress(sums, source.flips(len(sums))))

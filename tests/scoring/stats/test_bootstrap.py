@@ -69,6 +69,15 @@ def test_agrees_with_numpy_on_the_same_draws(
     assert interval.high == (None if np.isinf(high) else pytest.approx(high, rel=1e-12))
 
 
+def test_more_tasks_than_draws_are_kept_for() -> None:
+    """Thousands of tasks, whose draws are not kept, give an interval round the ratio all the same."""
+    tasks = {f"{index:05}": Parts(100 + index % 7, 1) for index in range(41_000)}
+    interval = bootstrap_ratio(tasks, draws=99, confidence=0.9)
+    ratio = sum(part.above for part in tasks.values()) / len(tasks)
+    assert interval.high is not None
+    assert ratio - 0.1 < interval.low < ratio < interval.high < ratio + 0.1
+
+
 def test_scipy_comes_to_much_the_same() -> None:
     """scipy's percentile bootstrap, with its own generator, has ends within 2 % of the ratio."""
     tasks = {str(i): Parts(1000 + 37 * (i * 7 % 23), 1 + i % 3) for i in range(40)}

@@ -10,7 +10,7 @@ def test_a_seed_gives_the_same_draws_for_ever() -> None:
     """The first draws of seed 1 are what Python's generator has given since version 3.2."""
     draws = SeededDraws(1)
     assert draws.indices(6) == [0, 5, 4, 1, 2, 2]
-    assert draws.flips(4) == [False, False, True, True]
+    assert draws.flips(4) == bytes([1, 0, 1, 0])
 
 
 @given(st.integers(), st.integers(0, 50))
@@ -24,3 +24,23 @@ def test_indices_stay_within(seed: int, count: int) -> None:
 
 def _uniform(random: Random) -> float:
     return random.random()
+
+
+@given(st.integers(), st.integers(0, 200))
+def test_flips_are_the_bits_of_the_draws(seed: int, count: int) -> None:
+    """Tosses are the binary digits of Python's draws, 53 of each, as many as asked for."""
+    flips = SeededDraws(seed).flips(count)
+    assert len(flips) == count
+    assert set(flips) <= {0, 1}
+    if count >= 53:
+        first = int("".join(map(str, flips[:53])), 2)
+        assert first == Random(seed).random() * 2**53
+
+
+def test_a_coin_is_fair() -> None:
+    """Of 100000 tosses of a seed half are heads, within four standard errors, at each place."""
+    source = SeededDraws(1)
+    rounds = [source.flips(50) for _ in range(2000)]
+    assert abs(sum(map(sum, rounds)) - 50_000) < 4 * 100_000**0.5 / 2
+    for place in zip(*rounds, strict=True):
+        assert abs(sum(place) - 1000) < 5 * 2000**0.5 / 2

@@ -1,0 +1,53 @@
+"""The page about the statistics comes from real runs, and names every statistic."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import cab.scoring.stats
+from cab.adapters.cli import main
+
+PAGE = (Path(__file__).parents[3] / "docs" / "statistics.md").read_text()
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+TASKS = ("polyglot/python-error-handling", "integrity/ambiguous-ticket")
+
+
+def without_sizes(text: str) -> list[str]:
+    """Return the lines without counts of tokens: they belong to the demo's texts."""
+    return [re.sub(r"\d+,\d{3}", "N", line) for line in text.splitlines() if line]
+
+
+def test_the_examples_are_what_the_commands_print(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Real runs as the page names them give its tables and sentence; its Python runs on them."""
+    monkeypatch.chdir(tmp_path)
+    for task in TASKS:
+        assert f"`{task}`" in PAGE
+        for model in ("demo", "other"):
+            for run in ("1", "2"):
+                cell = ["--model", model, "--task", task, "--run", run]
+                assert main(["run-cell", "--tui", "scripted", "--upstream", "demo", *cell]) == 0
+    capsys.readouterr()
+    [shown] = [text for language, text in BLOCKS if not language]
+    printed: list[str] = []
+    for line in shown.splitlines():
+        if line.startswith("$ cab "):
+            printed.append(line)
+            assert main(line.removeprefix("$ cab ").split()) == 0
+            printed.append(capsys.readouterr().out)
+    assert without_sizes("\n".join(printed)) == without_sizes(shown)
+    [code] = [text for language, text in BLOCKS if language == "python"]
+    exec(compile(code, "statistics.md", "exec"), {})
+    assert capsys.readouterr().out.count("'tui': 'scripted'") == 2
+
+
+def test_every_statistic_has_its_source() -> None:
+    """Each function of the package says where it is from, what it takes and what it refuses."""
+    for name in cab.scoring.stats.__all__:
+        found = getattr(cab.scoring.stats, name)
+        if not isinstance(found, type):
+            assert "Source:" in found.__doc__, name
+            assert "Args:" in found.__doc__, name
+            assert "Returns:" in found.__doc__ or "Return " in found.__doc__, name
