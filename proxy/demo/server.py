@@ -14,7 +14,8 @@ from cab.proxy.demo.actor import Reply, answer
 from cab.proxy.demo.request import BadChat, ChatRequest, read_request
 from cab.proxy.demo.wire import CREATED, Usage, answer_id, completion, events, message_of
 from cab.proxy.errors import BadConfig
-from cab.proxy.tokens import count_chat_completion, count_chat_prompt, load_encoding
+from cab.proxy.prompts import count_chat_completion, count_chat_prompt
+from cab.proxy.tokens import load_encoding
 
 MODEL = "demo"
 """The one model that is listed; any name is served."""

@@ -1,10 +1,11 @@
 import base64
 import functools
 import os
+import random
+import string
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import tiktoken
@@ -16,30 +17,14 @@ from cab.proxy import tokens
 from cab.proxy.errors import BadConfig
 from cab.proxy.tokens import (
     ENCODINGS,
-    LONG_RUN,
-    count_chat_completion,
-    count_chat_prompt,
+    WINDOW_CHARS,
+    count,
     count_text,
+    load_counter,
     load_encoding,
-    uncounted_parts,
+    pieces,
 )
-
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
-    lambda inner: (
-        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4)
-    ),
-    max_leaves=12,
-)
-member_names = st.sampled_from(
-    ["role", "name", "content", "tool_calls", "tool_call_id", "function", "arguments", "text",
-     "refusal", "reasoning", "reasoning_content", "type"]
-)  # fmt: skip
-message_like = st.recursive(
-    json_values,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(member_names, inner, max_size=5),
-    max_leaves=10,
-)
+from tests.tools.nosockets import NO_SOCKETS
 
 
 def ranks(name: str) -> dict[bytes, int]:
@@ -81,7 +66,7 @@ def test_texts_cost_what_openai_publishes(text: str, o200k: int, cl100k: int) ->
 
 
 def test_encodings_are_tiktokens_own(encoding: str, reference: tiktoken.Encoding) -> None:
-    """Any text of ordinary runs is counted as by tiktoken's own definition of the encoding."""
+    """Any text is counted as by tiktoken's own definition of the encoding."""
 
     @settings(max_examples=200)
     @given(st.text(max_size=300))
@@ -110,119 +95,80 @@ def test_lone_surrogates_are_counted() -> None:
     assert count_text("\ud800 and more") > 1
 
 
-@given(st.lists(st.sampled_from(["a", " ", "\n", "7", "漢", "word "]).flatmap(
-    lambda unit: st.integers(1, 2 * LONG_RUN).map(lambda times: unit * times)), max_size=4))  # fmt: skip
-@settings(max_examples=50, deadline=None)
-def test_cutting_loses_nothing(runs: list[str]) -> None:
-    """Cutting keeps every character, and no unbroken run longer than the limit is left."""
-    text = "".join(runs)
-    pieces = list(tokens._pieces(text))
-    assert "".join(pieces) == text
-    assert not any(tokens._LONG_RUNS.search(piece[:-1]) for piece in pieces)
-
-
-@pytest.mark.parametrize("unit", ["a", "漢", "=", " ", "\n", "abcdefghij", "Aa"])
-def test_cutting_hardly_changes_a_count(
-    unit: str, encoding: str, reference: tiktoken.Encoding
+def test_cuts_change_no_count(
+    encoding: str, reference: tiktoken.Encoding, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A long unbroken run is counted within two tokens for each cut."""
-    text = (unit * 20_000)[:20_000]
-    exact = len(reference.encode_ordinary(text))
-    assert abs(count_text(text, encoding) - exact) <= 2 * 20_000 / LONG_RUN
+    """A text that is cut at the places taken for safe costs what it costs in one piece."""
+    monkeypatch.setattr(tokens, "WINDOW_CHARS", 24)
+    words = st.sampled_from(["word", " a", "It's", "\n", "\r\n", "\t", "  ", "/", "=", "1234", "é", "漢", ". ", ";\n"])  # fmt: skip
+
+    @settings(max_examples=300)
+    @given(st.lists(words, max_size=40).map("".join))
+    def same(text: str) -> None:
+        parts = list(pieces(text))
+        assert "".join(parts) == text
+        if all(len(part) < 24 for part in parts):
+            assert count_text(text, encoding) == len(reference.encode_ordinary(text))
+
+    same()
 
 
-def test_texts_without_long_runs_are_exact(reference: tiktoken.Encoding, encoding: str) -> None:
-    """Long texts of ordinary words are counted exactly."""
-    text = Path(tokens.__file__).read_text() * 3
-    assert count_text(text, encoding) == len(reference.encode_ordinary(text))
+def test_long_texts_are_exact(encoding: str, reference: tiktoken.Encoding) -> None:
+    """Long texts of ordinary lines, or of words without a line end, are counted exactly."""
+    lines = Path(tokens.__file__).read_text() * 20
+    words = " ".join(lines.split())
+    for text in (lines, words):
+        assert len(list(pieces(text))) > 2
+        assert count_text(text, encoding) == len(reference.encode_ordinary(text))
+
+
+LONG = 3 * WINDOW_CHARS
 
 
 @pytest.mark.parametrize(
-    ("message", "texts", "frames"),
-    [
-        ({"role": "user", "content": "hi there"}, ["user", "hi there"], 3),
-        ({"role": "user", "name": "ann", "content": "hi"}, ["user", "ann", "hi"], 3 + 1),
-        ({"role": "user", "content": None}, ["user"], 3),
-        (
-            {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]},
-            ["user", "a", "b"],
-            3,
-        ),
-        ({"role": "user", "content": [{"type": "image_url", "image_url": {}}]}, ["user"], 3),
-        ({"role": "assistant", "content": [{"type": "refusal", "refusal": "no"}]}, ["assistant", "no"], 3),
-        ({"role": "assistant", "content": "x", "reasoning_content": "why"}, ["assistant", "x", "why"], 3),
-        (
-            {"role": "assistant", "reasoning": "why", "reasoning_content": "why"},
-            ["assistant", "why"],
-            3,
-        ),
-        (
-            {"role": "assistant", "tool_calls": [{"function": {"name": "run", "arguments": "{}"}}]},
-            ["assistant", "run", "{}"],
-            6,
-        ),
-        ({"role": "assistant", "tool_calls": ["odd"]}, ["assistant", '"odd"'], 6),
-        ({"role": "tool", "tool_call_id": "call_1", "content": "ok"}, ["tool", "call_1", "ok"], 3),
-        ({"role": "user", "content": 7}, ["user", "7"], 3),
-        ({"role": "user", "content": ["loose", 5]}, ["user", "loose", "5"], 3),
-        ("no message", ['"no message"'], 3),
-    ],
+    "text",
+    ["a" * LONG, "漢" * LONG, "=" * LONG, " " * LONG, "\n" * LONG, "aB" * LONG, "1" * LONG,
+     "".join(random.Random(7).choices(string.ascii_letters, k=LONG))],
+    ids=["a", "han", "=", "space", "newline", "aB", "digit", "letters"],
 )  # fmt: skip
-def test_prompt_rules(message: Any, texts: list[str], frames: int) -> None:
-    """A message costs its texts and its frames, and the answer's opening 3, as documented."""
-    assert count_chat_prompt([message]) == sum(map(count_text, texts)) + frames + 3
-
-
-def test_tool_definitions_cost_their_compact_json() -> None:
-    """A tool definition costs its JSON without white space, in the order of its members."""
-    tool = {"type": "function", "function": {"name": "run", "parameters": {"b": 1, "a": 2}}}
-    spelt = '{"type":"function","function":{"name":"run","parameters":{"b":1,"a":2}}}'
-    plain = count_chat_prompt([{"role": "user", "content": "x"}])
-    assert count_chat_prompt([{"role": "user", "content": "x"}], [tool]) == plain + count_text(
-        spelt
+def test_cuts_without_a_safe_place_hardly_change_a_count(
+    text: str, encoding: str, reference: tiktoken.Encoding
+) -> None:
+    """An unbroken run is cut into windows, which changes its count by two at most for each."""
+    parts = list(pieces(text))
+    assert "".join(parts) == text
+    assert max(map(len, parts)) <= WINDOW_CHARS
+    exact = sum(
+        len(reference.encode_ordinary(text[i : i + LONG])) for i in range(0, len(text), LONG)
     )
+    assert abs(count_text(text, encoding) - exact) <= 2 * len(text) / WINDOW_CHARS
 
 
-def test_what_json_cannot_say_is_counted_as_python_says_it() -> None:
-    """An integer beyond 64 bits is counted, not refused."""
-    assert count_chat_prompt([{"role": "user", "content": 2**70}]) > count_chat_prompt([])
+def test_costs_add_up() -> None:
+    """A sum of costs is the texts' tokens and the plain numbers, and may shrink by some."""
+    assert count(["hello world", 3, "", "hello", -1]) == 2 + 3 + 0 + 1 - 1
 
 
-def test_completion_rules() -> None:
-    """An answer costs its texts and calls, with 3 for each call and no frame of its own."""
-    message = {
-        "role": "assistant",
-        "content": "I look.",
-        "tool_calls": [{"id": "call_1", "function": {"name": "run", "arguments": '{"a":1}'}}],
-    }
-    assert count_chat_completion(message) == sum(map(count_text, ("I look.", "run", '{"a":1}'))) + 3
-    assert count_chat_completion({"content": None}) == 0
+def test_a_count_can_be_ended_between_two_pieces() -> None:
+    """Each piece is preceded by a question, and what it raises ends the count there."""
+    asked: list[int] = []
+
+    def twice() -> None:
+        asked.append(1)
+        if len(asked) > 2:
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        count(["a" * 10 * WINDOW_CHARS], go_on=twice)
+    assert len(asked) == 3
 
 
-def test_uncounted_parts_are_the_ones_without_text() -> None:
-    """Images and sounds are told, texts are not."""
-    image = {"type": "image_url", "image_url": {"url": "data:,"}}
-    messages = [
-        {"role": "user", "content": [{"type": "text", "text": "what is it?"}, image, image]},
-        {"role": "user", "content": "words"},
-        "no message",
-    ]
-    assert uncounted_parts(messages) == 2
-
-
-@given(st.lists(message_like, max_size=4), st.lists(json_values, max_size=2))
-@settings(deadline=None)
-def test_no_message_breaks_the_count(messages: list[Any], tools: list[Any]) -> None:
-    """Whatever JSON stands for messages and tools, the count is a number of at least the opening."""
-    assert count_chat_prompt(messages, tools) >= 3
-    assert uncounted_parts(messages) >= 0
-    assert all(count_chat_completion(m) >= 0 for m in messages if isinstance(m, dict))
-
-
-def test_unknown_encodings_are_named() -> None:
-    """An encoding that is not bundled is an error that lists the bundled ones."""
-    with pytest.raises(BadConfig, match=r"'p50k' is unknown; known encodings: o200k_base, cl100k"):
-        count_text("x", "p50k")
+@pytest.mark.parametrize("load", [load_encoding, load_counter])
+def test_unknown_encodings_are_named(load: object) -> None:
+    """An encoding that is not bundled is an error that says what there is."""
+    assert callable(load)
+    with pytest.raises(BadConfig, match=r"'p50k' is unknown; known .*: o200k_base, cl100k.* path"):
+        load("p50k")
 
 
 def test_damaged_encodings_are_refused() -> None:
@@ -231,22 +177,40 @@ def test_damaged_encodings_are_refused() -> None:
         tokens._check("o200k_base", b"aGVsbG8= 0\n", tokens._RECIPES["o200k_base"].sha256)
 
 
-def test_counting_needs_neither_network_nor_cache(tmp_path: Path) -> None:
-    """A fresh process counts with sockets forbidden, and tiktoken's cache folder stays empty."""
-    script = (
-        "import socket\n"
-        "def no(*a, **k): raise SystemExit('reached for the network')\n"
-        "socket.socket = socket.create_connection = socket.getaddrinfo = no\n"
-        "from cab.proxy.tokens import ENCODINGS, count_text\n"
-        "print([count_text('hello world', name) for name in ENCODINGS])\n"
+def test_the_files_to_be_built_in_are_the_published_ones() -> None:
+    """The folder that goes into the wheel holds the known encodings, unchanged, and nothing else."""
+    folder = Path(tokens.__file__).resolve().with_name("encodings")
+    assert {file.name for file in folder.iterdir()} == {f"{name}.tiktoken" for name in ENCODINGS}
+    for name in ENCODINGS:
+        data = (folder / f"{name}.tiktoken").read_bytes()
+        tokens._check(name, data, tokens._RECIPES[name].sha256)
+
+
+COUNTING = """
+from cab.proxy.tokens import ENCODINGS, count_text
+print([count_text("hello world", name) for name in ENCODINGS])
+"""
+
+
+def alone(script: str, cache: Path) -> subprocess.CompletedProcess[str]:
+    caches = {"TIKTOKEN_CACHE_DIR": str(cache), "DATA_GYM_CACHE_DIR": str(cache)}
+    return subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, **caches},
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    environment = {
-        **os.environ,
-        "TIKTOKEN_CACHE_DIR": str(tmp_path),
-        "DATA_GYM_CACHE_DIR": str(tmp_path),
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False
-    )
+
+
+def test_counting_opens_no_socket(tmp_path: Path) -> None:
+    """A process that the kernel ends at its first socket counts, and tiktoken's cache stays empty."""
+    done = alone(NO_SOCKETS + COUNTING, tmp_path)
     assert (done.stdout.strip(), done.stderr) == ("[2, 2]", "")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_socket_would_have_been_noticed(tmp_path: Path) -> None:
+    """The same process with a socket in it is ended by the kernel."""
+    done = alone(NO_SOCKETS + "import socket; socket.socket(); print('open')", tmp_path)
+    assert (done.stdout, done.returncode < 0) == ("", True)

@@ -13,7 +13,7 @@ from cab.adapters.tasks import list_tasks
 from cab.proxy.demo import Demo, running_demo
 from cab.proxy.demo.server import ASIDE_BYTES
 from cab.proxy.errors import BadConfig
-from cab.proxy.tokens import count_chat_completion, count_chat_prompt
+from cab.proxy.prompts import count_chat_completion, count_chat_prompt
 from tests.proxy.demo.conversation import function, user
 
 PROMPT = list_tasks()[0].prompt
