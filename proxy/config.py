@@ -118,7 +118,7 @@ class Settings(BaseModel):
     grace_s: Seconds = 30
     """How long calls in flight may go on after SIGINT or SIGTERM."""
     encodings: dict[str, str] = Field(default_factory=dict[str, str])
-    """Patterns of model names to encodings, for calls that are counted here."""
+    """Patterns of model names to encodings or `tokenizer.json` files, for calls counted here."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least level that is logged."""
     log_format: Literal["auto", "console", "json"] = "auto"
