@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import zstandard
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cab.scoring import BadRecord
@@ -43,6 +43,7 @@ def rewrite(file: Path, change: Callable[[list[bytes]], list[bytes]]) -> None:
     file.write_bytes(b"".join(change(file.read_bytes().splitlines(keepends=True))))
 
 
+@settings(deadline=None)  # files are written: how long that takes is the disk's affair
 @given(RECORDS, st.integers(1, 4), st.booleans())
 def test_untouched_ledgers_hold(
     records: list[dict[str, Any]], per_segment: int, compressed: bool
@@ -133,6 +134,7 @@ def change(draw: st.DataObject, folder: Path, kind: str) -> None:
     file.write_bytes(data)
 
 
+@settings(deadline=None)
 @given(st.data(), RECORDS.filter(bool), st.integers(1, 3), st.sampled_from(CHANGES))
 def test_both_verifiers_agree(
     draw: st.DataObject, records: list[dict[str, Any]], per_segment: int, kind: str
