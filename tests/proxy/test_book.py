@@ -93,7 +93,7 @@ async def test_totals_hold_a_call_once_finish_has_returned(book: Book) -> None:
     await book.finish("t/c", "3", None)
     a, b = await book.totals("s/")
     assert (a.cell_id, a.calls, a.prompt_tokens, a.unmeasured_calls) == ("s/a", 1, 1, 1)
-    assert (a.cost_usd, a.unpriced_calls) == (0, 1)
+    assert (a.cost_usd, a.unpriced_calls) == (Decimal(0), 1)
     assert (b.cell_id, b.calls, b.prompt_tokens, b.completion_tokens) == ("s/b", 1, 5, 1)
     assert (b.cost_usd, b.unpriced_calls, b.in_flight) == (Decimal("0.10"), 0, 0)
     [c] = await book.totals("t/")

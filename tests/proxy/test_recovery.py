@@ -309,7 +309,11 @@ def test_a_clock_that_went_back_changes_no_order(tmp_path: Path) -> None:
 
 def test_records_that_are_odd_are_passed_over(tmp_path: Path) -> None:
     """Records without a call, or with a call of another kind, disturb nothing."""
-    odd: list[dict[str, Any]] = [{"kind": "start"}, {"kind": "end", "call_id": 5}, {"kind": "new", "call_id": "x"}]
+    odd: list[dict[str, Any]] = [
+        {"kind": "start"},
+        {"kind": "end", "call_id": 5},
+        {"kind": "new", "call_id": "x"},
+    ]
     write(tmp_path, *lines(*odd))
     [done] = recover(tmp_path, AT)
     assert (done.crash_ends, done.damaged_lines) == (0, 0)
