@@ -28,6 +28,7 @@ from cab.proxy.ledger import Ledger
 from cab.proxy.limits import Limits
 from cab.proxy.recovery import recover
 from cab.proxy.revoked import Revocations
+from cab.proxy.scrub import IN_PLAY, worth_hiding
 from cab.proxy.sealing import Sealer, signer_from
 from cab.proxy.server import Server
 from cab.proxy.signing import KeyRing, load_or_create_signing_keys, parse_signing_keys
@@ -118,6 +119,8 @@ async def running_proxy(  # noqa: PLR0913 - what is not in the settings: secrets
         parts = Parts(settings, clock, ledger, upstreams, counter, book)
         shared = place is not None
         access = _access(ring, settings, clock, admin_token)
+        # From here on whatever is logged is searched for them, in all tasks that begin from now.
+        IN_PLAY.set(worth_hiding([*upstreams.secrets(), *ring.secrets(), admin_token]))
         server, host, port = await stack.enter_async_context(_serving(parts, access, shared=shared))
         url = control_url = url_of(host, port)
         # Of several processes the first one has it; each of them can answer for all.
@@ -186,7 +189,7 @@ async def _serving(
     settings = parts.settings
     sealer = Sealer(parts.book, parts.ledger, parts.clock, signer_from(settings.seal_key_file))
     control = Control(parts.book, parts.ledger, sealer, access, lambda: server.stopping)
-    server = Server(parts, access.identifier, control)
+    server = Server(parts, access.identifier, control, IN_PLAY.get())
     runner = web.ServerRunner(
         web.Server(
             server.handle,

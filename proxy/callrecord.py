@@ -5,7 +5,7 @@ from typing import Any
 
 from cab.proxy.clock import milliseconds, rfc3339
 from cab.proxy.meter import Outcome, RequestFacts, Usage
-from cab.proxy.scrub import scrub
+from cab.proxy.scrub import scrub, scrub_name, scrub_value
 from cab.scoring.records import Endpoint, EndReason, UsageSource, UsageStatus
 
 
@@ -55,6 +55,7 @@ class Ending:
 
 def start_record(call: CallFacts) -> dict[str, Any]:
     """Return the START record: the call was accepted and is about to be forwarded."""
+    model = call.request.model
     return {
         "kind": "start",
         "call_id": call.call_id,
@@ -64,7 +65,7 @@ def start_record(call: CallFacts) -> dict[str, Any]:
         "endpoint": call.endpoint,
         "stream": call.request.stream,
         "request_hash": call.request.request_hash,
-        "model_requested": call.request.model,
+        "model_requested": None if model is None else scrub_name(model, call.secrets),
     }
 
 
@@ -72,6 +73,11 @@ def end_record(
     call: CallFacts, outcome: Outcome, counted: Counted, ending: Ending
 ) -> dict[str, Any]:
     """Return the END record: all that is known of the call."""
+
+    def named(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+        # Whatever an endpoint names may hold the key that it was sent.
+        return scrub_value(value, call.secrets)
+
     ended_wall_ns = call.started_wall_ns + ending.ended_ns - call.started_ns
     return {
         **start_record(call),
@@ -80,15 +86,15 @@ def end_record(
         "attempt": call.attempt,
         "retry_of": call.retry_of,
         "upstream_attempts": call.upstream_attempts,
-        "model_served": outcome.model_served,
-        "upstream_id": outcome.upstream_id,
-        "system_fingerprint": outcome.system_fingerprint,
+        "model_served": named(outcome.model_served),
+        "upstream_id": named(outcome.upstream_id),
+        "system_fingerprint": named(outcome.system_fingerprint),
         "status": call.status,
         "end_reason": ending.reason,
-        "finish_reason": outcome.finish_reason,
-        "finish_reasons": outcome.finish_reasons,
+        "finish_reason": named(outcome.finish_reason),
+        "finish_reasons": named(outcome.finish_reasons),
         **_tokens(counted),
-        "usage_raw": outcome.usage_raw,
+        "usage_raw": named(outcome.usage_raw),
         **_times(call, outcome, ending),
         "request_bytes": call.request_bytes,
         "response_bytes": outcome.response_bytes,
@@ -96,7 +102,7 @@ def end_record(
         "user_agent": scrub(call.user_agent, call.secrets) if call.user_agent else None,
         "cost_usd": outcome.cost_usd,
         "price_source": "upstream" if outcome.cost_usd is not None else None,
-        "unmetered": outcome.unmetered,
+        "unmetered": named(outcome.unmetered),
         "error": _error(ending.error or outcome.error, call.secrets),
     }
 

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from cab.proxy.errors import BadConfig
+from cab.proxy.scrub import scrub
 
 Seconds = Annotated[float, Field(gt=0)]
 Bytes = Annotated[int, Field(ge=1)]
@@ -151,11 +152,16 @@ class Settings(BaseModel):
 
 
 def _base_url(value: str) -> str:
-    parts = urlsplit(value)
+    parts, shown = urlsplit(value), scrub(value)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError(f"{value!r} is no http(s) URL; give one, or 'demo'")
+        raise ValueError(f"{shown!r} is no http(s) URL; give one, or 'demo'")
     if parts.query or parts.fragment:
-        raise ValueError(f"{value!r} has a query or fragment; give the base URL only")
+        raise ValueError(
+            f"{shown.partition('?')[0]!r} has a query or fragment; give the base URL only"
+        )
+    if parts.username is not None:
+        # It would stand in the records and in answers to agents.
+        raise ValueError(f"{shown!r} holds a user or password; give the key by the environment")
     return value
 
 

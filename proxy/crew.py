@@ -17,8 +17,6 @@ from cab.proxy.config import Settings
 from cab.proxy.errors import BadConfig
 from cab.proxy.lastwords import last_words
 
-_KILL_AFTER_S = 10.0
-"""How long after the grace time a worker that has not stopped is killed."""
 _RESTART_S = 0.2
 _LONGEST_RESTART_S = 30.0
 _LONGEST_SOCKET_PATH = 100
@@ -34,11 +32,15 @@ class Crew:
         settings: What each of them runs, with the port they share.
         book: The book they ask.
         clock: Stamps what the recovery of a dead worker's chain records.
+        kill_after_s: How long after the grace time a worker that has not stopped is killed.
     """
 
-    def __init__(self, settings: Settings, book: LocalBook, clock: Clock) -> None:
+    def __init__(
+        self, settings: Settings, book: LocalBook, clock: Clock, kill_after_s: float
+    ) -> None:
         self._settings = settings
         self._clock = clock
+        self._kill_after_s = kill_after_s
         self._seats = [Seat(number) for number in range(settings.workers)]
         self._server = BookServer(book, self._seats, settings.model_dump(mode="json"))
         self._processes: dict[int, asyncio.subprocess.Process] = {}
@@ -128,7 +130,7 @@ class Crew:
         for process in self._processes.values():
             if process.returncode is None:
                 process.send_signal(signal.SIGTERM)
-        limit_s = self._settings.grace_s + _KILL_AFTER_S
+        limit_s = self._settings.grace_s + self._kill_after_s
         return asyncio.get_running_loop().call_later(limit_s, self._kill)
 
     def _kill(self) -> None:

@@ -24,7 +24,7 @@ from cab.proxy.headers import Headers, as_sent, response_headers
 from cab.proxy.ledger import Ledger
 from cab.proxy.meter import CallMeter
 from cab.proxy.refusal import Refusal, body_for, headers_for, refusal_of
-from cab.proxy.response import CALL_ID_HEADER, passed_on
+from cab.proxy.response import CALL_ID_HEADER, checked, passed_on
 from cab.proxy.upstream import Upstream, UpstreamFailed, Upstreams
 
 _REJECTION_BYTES = 1 << 20
@@ -175,8 +175,7 @@ class Exchange:
                 self._scope = None
 
     async def _relay(self) -> None:
-        upstream = await self._open()
-        self._upstream = upstream
+        self._upstream = upstream = checked(await self._open())
         self._facts.status = upstream.status
         self._is_stream = upstream.content_type == "text/event-stream"
         self._meter.start(

@@ -1,5 +1,6 @@
 """Header hygiene: what passes, what a proxy must not pass on, and whose credentials go upstream."""
 
+import re
 from collections.abc import Iterable
 
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -27,12 +28,22 @@ _HOP_BY_HOP = frozenset(
 _NOT_FORWARDED = _HOP_BY_HOP | {"host", "content-length", "expect", "x-cab-cell"}
 CREDENTIALS = ("authorization", "x-api-key", "x-goog-api-key", "api-key")
 """Headers that carry a key, in the order in which they are looked at."""
+_TELLING = re.compile(r"key|token|secret|auth|cookie|passw|credential|signature", re.IGNORECASE)
 
 
 def as_sent(raw: RawHeaders) -> CIMultiDictProxy[str]:
     """Return headers with their names in the letters they came in; aiohttp's parser changes some."""
     pairs = ((name.decode(), value.decode(errors="surrogateescape")) for name, value in raw)
     return CIMultiDictProxy(CIMultiDict(pairs))
+
+
+def is_telling(name: str) -> bool:
+    """Tell whether a header or a parameter of this name may hold a secret.
+
+    >>> is_telling("X-Auth-Token"), is_telling("User-Agent")
+    (True, False)
+    """
+    return _TELLING.search(name) is not None
 
 
 def _named_in_connection(headers: CIMultiDictProxy[str]) -> set[str]:

@@ -12,6 +12,7 @@ from cab.proxy.headers import CREDENTIALS, credential
 from cab.proxy.keys import CellKey
 from cab.proxy.querykey import query_key
 from cab.proxy.revoked import Revocations
+from cab.proxy.scrub import is_secret_name
 from cab.proxy.signing import KeyRing
 
 _CELL_PREFIX = "/cell/"
@@ -73,7 +74,7 @@ class Identifier:
         for text in _sent(headers, target):
             if keys.is_ours(text):
                 key = self.verify(text, now_s)
-                return Caller(_writable(key.cell_id), None, key)
+                return Caller(key.cell_id, None, key)
         if self.keys_required:
             raise BadKey("this proxy wants a cell's key as the API key; mint one for the cell")
         foreign = credential(headers) or target.query_key
@@ -107,8 +108,12 @@ def _writable(cell_id: str) -> str:
     """Return a cell id that records can hold.
 
     Raises:
-        BadKey: It is no UTF-8.
+        BadKey: It is no UTF-8, or somebody's key.
     """
+    if is_secret_name(cell_id):
+        raise BadKey(
+            "the cell's id looks like a key, and records name it; name the cell another way"
+        )
     try:
         cell_id.encode()
     except UnicodeEncodeError as error:

@@ -4,22 +4,25 @@ import contextlib
 import io
 import logging
 import sys
+from types import TracebackType
 from typing import Literal, TextIO, cast
 
 import structlog
+
+from cab.proxy.scrub import scrub_in_play
 
 LogFormat = Literal["auto", "console", "json"]
 
 
 class _Lossy(io.TextIOBase):
-    """A stream that may fail: a full disk or a closed pipe below the log must cost no call."""
+    """A stream without secrets, that may fail: a full disk below the log must cost no call."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def write(self, text: str) -> int:
         with contextlib.suppress(OSError, ValueError):
-            self._stream.write(text)
+            self._stream.write(scrub_in_play(text))
         return len(text)
 
     def flush(self) -> None:
@@ -51,6 +54,27 @@ def configure_logs(level: str, log_format: LogFormat) -> None:
         cache_logger_on_first_use=False,
     )
     _silence_aiohttp()
+    root = logging.getLogger()
+    if not any(isinstance(handler, _ToStructlog) for handler in root.handlers):
+        root.addHandler(_ToStructlog())
+    sys.excepthook = _log_crash
+
+
+class _ToStructlog(logging.Handler):
+    """Takes what libraries log, such as asyncio's tracebacks, the same way as our own."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        log = structlog.get_logger(record.name)
+        log.log(record.levelno, record.getMessage(), exc_info=record.exc_info)
+
+
+def _log_crash(
+    kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+) -> None:
+    if isinstance(error, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, traceback)
+        return
+    structlog.get_logger("cab.proxy").critical("crashed", exc_info=(kind, error, traceback))
 
 
 def _console() -> structlog.dev.ConsoleRenderer:

@@ -1,11 +1,16 @@
 """The answer to the client: the endpoint's head and bytes, nothing of our own but the call's id."""
 
+import re
+
+import aiohttp
 from aiohttp import hdrs, web
 
 from cab.proxy.headers import Headers
+from cab.proxy.upstream import name_failure
 
 CALL_ID_HEADER = "x-cab-call-id"
 _FRAMING = {"connection", "transfer-encoding"}
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class PassedOn(web.StreamResponse):
@@ -22,6 +27,22 @@ class PassedOn(web.StreamResponse):
         self.headers.clear()
         self.headers.extend(sent)
         self.headers.extend(framing)
+
+
+def checked(answer: aiohttp.ClientResponse) -> aiohttp.ClientResponse:
+    """Return an endpoint's answer, whose head can be passed on.
+
+    aiohttp reads control characters in a head and refuses to write them.
+
+    Raises:
+        UpstreamFailed: There are some; the answer is closed.
+    """
+    texts = [(answer.reason or "").encode(errors="replace")]
+    texts += [part for header in answer.raw_headers for part in header]
+    if not any(_CONTROL.search(text) for text in texts):
+        return answer
+    answer.close()
+    raise name_failure(aiohttp.ClientError(), answer.url.authority)
 
 
 def passed_on(

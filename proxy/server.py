@@ -12,12 +12,14 @@ from cab.proxy.callrecord import CallFacts
 from cab.proxy.control import Control
 from cab.proxy.errors import BadKey
 from cab.proxy.exchange import Exchange, Parts
-from cab.proxy.headers import as_sent, credential, request_headers
+from cab.proxy.headers import as_sent, request_headers
 from cab.proxy.hygiene import BAD_TARGET, fault_of, origin_form
 from cab.proxy.identity import Caller, Identifier, Target, split_target
 from cab.proxy.limits import Limits
 from cab.proxy.meter import CallMeter, Dialect, dialect_for
 from cab.proxy.refusal import Refusal, Refused, body_for, headers_for
+from cab.proxy.scrub import IN_PLAY, worth_hiding
+from cab.proxy.sentsecrets import sent_secrets
 from cab.scoring.records import METERED_ENDPOINTS, Endpoint
 
 CONTROL_PREFIX = "/cab/"
@@ -36,10 +38,18 @@ class Server:
         identifier: Tells which cell pays.
         control: Answers `/cab/...`, of which agents may see the health only where the control API has
             an address of its own.
+        held_secrets: What this proxy must not write.
     """
 
-    def __init__(self, parts: Parts, identifier: Identifier, control: Control) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        identifier: Identifier,
+        control: Control,
+        held_secrets: tuple[str, ...] = (),
+    ) -> None:
         self._parts = parts
+        self._held_secrets = held_secrets
         self._identifier = identifier
         self._control = control
         self._live: dict[asyncio.Task[web.StreamResponse], Exchange] = {}
@@ -50,10 +60,11 @@ class Server:
         fault, path_qs = fault_of(request), origin_form(request.raw_path)
         if fault is not None or path_qs is None:
             return refuse("other", fault or BAD_TARGET)
+        target = split_target(path_qs)
+        IN_PLAY.set((*worth_hiding(sent_secrets(request.headers, target)), *self._held_secrets))
         if path_qs.startswith(CONTROL_PREFIX):
             apart = self._parts.settings.control_apart
             return await self._control.handle(request, health_only=apart)
-        target = split_target(path_qs)
         if target.path_qs.startswith(CONTROL_PREFIX):
             return refuse("other", _NO_CONTROL_HERE)
         dialect = dialect_for(request.method, target.path_qs.partition("?")[0])
@@ -65,6 +76,8 @@ class Server:
 
     async def handle_control(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request at the control API's own address."""
+        sent = sent_secrets(request.headers, Target(request.raw_path, None))
+        IN_PLAY.set((*worth_hiding(sent), *self._held_secrets))
         return await self._control.handle(request)
 
     async def _accept(
@@ -91,7 +104,7 @@ class Server:
             started_wall_ns=wall_ns,
             started_ns=mono_ns,
             received_ns=clock.mono_ns(),
-            secrets=self._secrets(request),
+            secrets=IN_PLAY.get(),
         )
         # Once more: the proxy may have been told to stop while the body came. From here until the
         # call is among the live ones nothing waits, so a stop either sees it or is seen by it.
@@ -155,10 +168,6 @@ class Server:
         make = partial(CallMeter, dialect, target.path_qs, body, hold_terminal=hold)
         # Reading a request takes about 10 ms for each MB: large ones must not hold up the loop.
         return make() if len(body) < _LARGE_BODY_BYTES else await asyncio.to_thread(make)
-
-    def _secrets(self, request: web.BaseRequest) -> tuple[str, ...]:
-        sent, held = credential(request.headers), self._parts.upstreams.secrets()
-        return (*held, sent) if sent else held
 
     def _exchange(
         self,

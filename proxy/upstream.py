@@ -3,7 +3,7 @@
 import fnmatch
 import io
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 from urllib.parse import quote, urlencode
 
@@ -12,7 +12,7 @@ from yarl import URL
 
 from cab.proxy.config import Route, Settings
 from cab.proxy.errors import BadConfig, CabProxyError
-from cab.proxy.headers import Headers, replace_credentials
+from cab.proxy.headers import Headers, is_telling, replace_credentials
 from cab.proxy.querykey import query_key, without_query_key
 from cab.scoring.records import Endpoint, EndReason
 
@@ -76,7 +76,9 @@ def name_failure(error: BaseException, host: str) -> UpstreamFailed:
     for kind, named in _FAILURES.items():
         if isinstance(error, kind):
             return UpstreamFailed(*named[:3], f"{host}: {named.text}")
-    return UpstreamFailed(502, "upstream_unreachable", "upstream_failed", f"{host}: {error}")
+    return UpstreamFailed(
+        502, "upstream_unreachable", "upstream_failed", f"{host}: {type(error).__name__}"
+    )
 
 
 def join(base: URL, path_qs: str) -> URL:
@@ -158,6 +160,13 @@ class Upstream:
         # aiohttp sends a GET again by itself where a kept connection was closed under it. No request
         # may reach an endpoint twice without its record, and the client knows best what to repeat.
         self._session._retry_connection = False  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+    def secrets(self) -> Iterator[str]:
+        """Yield what nobody else may see: the key, and what the settings name as one."""
+        yield self.key or ""
+        named = {**self.route.headers, **self.route.query}
+        yield from (value for name, value in named.items() if is_telling(name))
+        yield URL(self.route.http_proxy or "").password or ""
 
     def prepare(
         self, headers: Headers, path_qs: str, endpoint: Endpoint, *, keep_credentials: bool
@@ -243,8 +252,8 @@ class Upstreams:
         return self.default
 
     def secrets(self) -> tuple[str, ...]:
-        """Return all keys that this proxy holds."""
-        return tuple(u.key for u in (self.default, *self._routed) if u.key)
+        """Return all texts that this proxy holds for its endpoints and nobody else may see."""
+        return tuple(s for u in (self.default, *self._routed) for s in u.secrets())
 
     async def close(self) -> None:
         """Close all connections."""

@@ -47,7 +47,11 @@ class Front:
 
 @asynccontextmanager
 async def running_workers(
-    settings: Settings, *, signing_key: str | None = None, clock: Clock | None = None
+    settings: Settings,
+    *,
+    signing_key: str | None = None,
+    clock: Clock | None = None,
+    kill_after_s: float = 10.0,
 ) -> AsyncGenerator[Front]:
     """Run `settings.workers` processes; on leaving, calls in flight finish within the grace time.
 
@@ -57,6 +61,7 @@ async def running_workers(
         settings: What to run.
         signing_key: As for `running_proxy`, for keys that are minted here.
         clock: Time; an argument so that tests can hand in theirs.
+        kill_after_s: How long after the grace time a worker that has not stopped is killed.
 
     Raises:
         BadConfig: The ledger cannot be written, the port is taken, or a worker cannot start.
@@ -71,7 +76,7 @@ async def running_workers(
         host, port = stack.enter_context(_reserved(settings.host, settings.port))
         upstream_url = demo.url if demo else settings.upstream
         shared = settings.model_copy(update={"port": port, "upstream": upstream_url})
-        crew = Crew(shared, await open_book(settings), clock)
+        crew = Crew(shared, await open_book(settings), clock, kill_after_s)
         control_url = await stack.enter_async_context(crew.running())
         url = url_of(host, port)
         yield Front(url, upstream_url, settings.ledger, demo, control_url, crew, ring, clock)
