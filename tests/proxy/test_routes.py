@@ -175,3 +175,13 @@ def test_a_route_needs_models_and_a_url() -> None:
         )
     with pytest.raises(BadConfig, match=r"x: routes\.0\.upstream: 'h' is no http"):
         parse_settings({"upstream": "demo", "routes": [{"models": ["*"], "upstream": "h"}]}, "x")
+
+
+async def test_no_time_limit_applies_unless_it_is_set() -> None:
+    """Long silent generations are legal: nothing but the connection has a limit by default."""
+    settings = parse_settings({"upstream": "demo"}, "x")
+    assert (settings.headers_timeout_s, settings.body_timeout_s) == (None, None)
+    upstream = Upstream(Route(models=["*"], upstream="http://h"), None, settings.connect_timeout_s)
+    limits = upstream._session.timeout
+    assert (limits.total, limits.sock_read, limits.connect) == (None, None, None)
+    await upstream.close()

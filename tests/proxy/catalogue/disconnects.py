@@ -210,8 +210,10 @@ async def _stream_without_end(world: World) -> Seen:
       end_reason="client_gone", usage_status="partial")  # fmt: skip
 async def _drain_stops_in_time(world: World) -> Seen:
     script = paused(world, len(world.sample.texts), then_silent=True)
-    seen = await world.call(script, leave=has(b"".join(world.sample.texts)), drain_max_s=0.05)
-    assert world.upstream.received[0].hung_up.is_set()
+    all_texts = has(b"".join(world.sample.texts))
+    async with world.running(script, drain_max_s=0.05) as meter, asyncio.timeout(20):
+        seen = await world.post(meter, leave=all_texts)
+        await world.upstream.received[0].hung_up.wait()
     return seen
 
 
