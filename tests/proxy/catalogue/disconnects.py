@@ -26,7 +26,10 @@ async def leave_after(world: World, events: int, policy: str) -> Seen:
     seen_all = b"".join(world.sample.events[:events])
     cancel = policy == "cancel"
     script = paused(world, events, then_silent=cancel)
-    seen = await world.call(script, leave=has(seen_all), on_disconnect=policy)
+    async with world.running(script, on_disconnect=policy) as meter, asyncio.timeout(20):
+        seen = await world.post(meter, leave=has(seen_all))
+        if cancel:
+            await world.upstream.received[0].hung_up.wait()
     assert seen.hung_up
     assert world.upstream.received[0].hung_up.is_set() == cancel
     return seen
