@@ -39,7 +39,7 @@ def worth_hiding(texts: Iterable[str | None]) -> tuple[str, ...]:
     stripped = (text.strip() for text in texts if text)
     long = {text for text in stripped if len(text) >= MIN_SECRET_CHARS}
     long |= {quote(text, safe="", errors="replace") for text in long}
-    return tuple(sorted(long, key=len, reverse=True))  # a key may begin with another
+    return tuple(sorted(long, key=lambda text: (-len(text), text)))  # a key may begin with another
 
 
 def scrub(text: str, secrets: Iterable[str] = ()) -> str:
@@ -75,8 +75,7 @@ def scrub_value(value: Any, secrets: tuple[str, ...]) -> Any:  # noqa: ANN401 - 
         members = cast("dict[str, Any]", value).items()
         return {scrub_name(name, secrets): scrub_value(v, secrets) for name, v in members}
     if isinstance(value, list):
-        items: list[Any] = value
-        return [scrub_value(item, secrets) for item in items]
+        return [scrub_value(item, secrets) for item in cast("list[object]", value)]
     return value
 
 

@@ -276,7 +276,7 @@ async def test_tracebacks_hold_no_secret(
 
     monkeypatch.setattr(Upstream, "send", fails)
     chat, headers = next(requests())
-    values = {"key": HELD["CAB_KEY"], "signing_key": HELD["CAB_SIGNING_KEY"]}
+    values: dict[str, Any] = {"key": HELD["CAB_KEY"], "signing_key": HELD["CAB_SIGNING_KEY"]}
     async with metered("http://127.0.0.1:9", tmp_path, **values) as meter:
         seen = await post(meter.url, chat, chat_body(), *headers)
         target = f"/v1beta/models/m:generateContent?key={quote(SENT['query'])}"
