@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, cast
 import orjson
 import structlog
 
+from cab.proxy.errors import LedgerFailed
 from cab.scoring.errors import BadRecord
 from cab.scoring.reading import segment_files, segment_lines
 from cab.scoring.records import METERED_ENDPOINTS
@@ -213,7 +214,7 @@ class Cells:
 
     def restore(self, folder: Path) -> None:
         """Continue the numbers, totals and seals of an existing ledger: one streaming pass."""
-        for line in ledger_lines(folder):
+        for line in ledger_lines(folder, skip_unreadable=True):
             record = _read(line)
             if record is None:
                 continue  # verify names it; a meter that refuses to start would lose more
@@ -229,13 +230,25 @@ class Cells:
                     pass
 
 
-def ledger_lines(folder: Path) -> Iterator[bytes]:
-    """Yield every whole line of a ledger folder, segment by segment, newline included."""
+def ledger_lines(folder: Path, *, skip_unreadable: bool = False) -> Iterator[bytes]:
+    """Yield every whole line of a ledger folder, segment by segment, newline included.
+
+    Args:
+        folder: The ledger.
+        skip_unreadable: Go on behind a segment that cannot be read, as behind a damaged line. Good for
+            knowing cells again, never for a slice or a seal: they would hold less than they state.
+
+    Raises:
+        LedgerFailed: A segment cannot be read.
+    """
     for segment in segment_files(folder):
         try:
             yield from (line for line in segment_lines(segment) if line.endswith(b"\n"))
-        except BadRecord as error:  # as for a damaged line: the other segments are worth having
+        except BadRecord as error:
             log.error("segment_unreadable", segment=segment.name, reason=str(error))
+            if not skip_unreadable:
+                message = f"segment {segment.name} cannot be read; cab ledger verify says where"
+                raise LedgerFailed(message) from error
 
 
 def _read(line: bytes) -> dict[str, Any] | None:

@@ -221,7 +221,7 @@ def _refusal(error: Refused | CabProxyError) -> Refusal:
         case BadKey():
             return Refusal(401, "invalid_api_key", str(error))
         case LedgerFailed():
-            message = "the audit log cannot be written; /cab/health says why"
+            message = "the audit log fails; /cab/health and cab ledger verify say where"
             return Refusal(503, "ledger_failed", message)
         case _:
             return Refusal(503, "not_written", str(error))

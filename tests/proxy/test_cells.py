@@ -2,7 +2,10 @@ import asyncio
 import hashlib
 from pathlib import Path
 
+import pytest
+
 from cab.proxy.cells import Cell, Cells, cell_lines, slice_digest
+from cab.proxy.errors import LedgerFailed
 from cab.proxy.ledger import Ledger
 
 
@@ -110,3 +113,18 @@ async def test_a_slice_holds_one_cells_lines_verbatim(tmp_path: Path) -> None:
     ]
     digest = hashlib.sha256(lines[0]).hexdigest()
     assert slice_digest(tmp_path, "b") == (1, f"sha256:{digest}")
+
+
+async def test_no_seal_is_made_of_a_ledger_that_cannot_be_read_whole(tmp_path: Path) -> None:
+    """A damaged segment does not keep a proxy from starting, but no slice or seal passes over it."""
+    ledger = Ledger(tmp_path)
+    await ledger.append({"kind": "start", "cell_id": "a", "seq": 3})
+    await ledger.close()
+    (tmp_path / "w1-000001.jsonl.zst").write_bytes(b"no zstd")
+
+    cells = Cells()
+    cells.restore(tmp_path)
+
+    assert cells["a"].next_seq() == 4
+    with pytest.raises(LedgerFailed, match=r"w1-000001\.jsonl\.zst cannot be read"):
+        slice_digest(tmp_path, "a")
