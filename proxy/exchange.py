@@ -338,6 +338,7 @@ class Exchange:
     async def _crashed(self, error: Exception) -> web.StreamResponse:
         """End a call that met a fault of ours; what was sent of its answer stays as it is."""
         if not self._ended:
+            self._facts.status = 500 if self._response is None else self._facts.status
             await self._end(Ending("crash", self._now(), ("internal_error", type(error).__name__)))
         if self._response is None:
             message = "the proxy failed; see its log"
