@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from cab.adapters.errors import AdapterError, nearest
-from cab.adapters.parsing import OneLineParser
+from cab.adapters.ui.argparse_ext import OneLineParser
 
 _DESCRIPTION = """\
 Measure what coding agents really spend.

@@ -20,11 +20,11 @@ from typing import NamedTuple
 
 from recordings import Recorded, recordings
 
-from cab.proxy.counting import Called
-from cab.proxy.families import encoding_of, name_of
 from cab.proxy.meter import CallMeter, Dialect, Outcome, Usage, dialect_for
-from cab.proxy.meter.values import JsonObject, as_list, as_object
-from cab.proxy.prompts import read_prompt
+from cab.proxy.meter.json_values import JsonObject, as_list, as_object
+from cab.proxy.tokens.model_families import encoding_of, name_of
+from cab.proxy.tokens.prompt_readers import read_prompt
+from cab.proxy.tokens.usage import Called
 
 FEWEST = 10
 """A family with fewer calls in a dialect is not shown by itself."""

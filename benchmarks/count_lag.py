@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 
 import orjson
 
-from cab.proxy.callrecord import CallFacts
-from cab.proxy.counting import Counter
+from cab.proxy.ledger.call_records import CallContext
 from cab.proxy.meter import CallMeter, Outcome, dialect_for
+from cab.proxy.tokens.usage import Counter
 
 PATH = "/v1/chat/completions"
 ANSWER = b'{"choices":[{"message":{"content":"hi"},"finish_reason":"stop"}]}'
@@ -65,13 +65,13 @@ async def watched(work: Coroutine[Any, Any, T]) -> tuple[T, float, float]:
     return task.result(), before - start, longest_s
 
 
-def call(text: str) -> tuple[CallFacts, Outcome]:
+def call(text: str) -> tuple[CallContext, Outcome]:
     body = orjson.dumps({"model": "m", "messages": [{"role": "user", "content": text}]})
     meter = CallMeter(dialect_for("POST", PATH), PATH, body)
     meter.start(200, "application/json", "", None)
     meter.feed(ANSWER, 0)
     meter.finish(0)
-    facts = CallFacts(
+    facts = CallContext(
         call_id="",
         cell_id=None,
         endpoint="chat.completions",

@@ -21,11 +21,11 @@ from typing import Any
 
 import zstandard
 
-from cab.proxy.chain import chain
-from cab.scoring.reading import iter_calls, iter_records, segment_files, segment_lines
-from cab.scoring.records import GENESIS
-from cab.scoring.totals import total_cells
-from cab.scoring.verify import verify_ledger
+from cab.proxy.ledger.chain import chain
+from cab.scoring.ledger.reading import iter_calls, iter_records, segment_files, segment_lines
+from cab.scoring.ledger.records import GENESIS
+from cab.scoring.ledger.totals import total_cells
+from cab.scoring.ledger.verify import verify_ledger
 
 SEGMENT_BYTES = 64 << 20
 CAB = "import sys; from cab.adapters.cli import main; sys.exit(main())"

@@ -20,9 +20,9 @@ from typing import Any, NamedTuple
 
 from ledger import CAB, END, USAGE, measured
 
-from cab.proxy.chain import chain
-from cab.scoring.records import GENESIS
-from cab.scoring.seals import SealSums
+from cab.proxy.ledger.chain import chain
+from cab.scoring.ledger.records import GENESIS
+from cab.scoring.ledger.seals import SealSums
 
 TASK = "polyglot/python-error-handling"
 AGENTS, MODELS, TASKS = 5, 4, 100

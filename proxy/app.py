@@ -11,41 +11,41 @@ from pathlib import Path
 
 from aiohttp import web
 
-from cab.proxy import keys
-from cab.proxy.access import Access, check_admin_token
-from cab.proxy.book import Book, LocalBook
-from cab.proxy.cells import Cells
+from cab.proxy.accounting.admission import CellRegistry, LocalCellRegistry
+from cab.proxy.accounting.cell_state import CellStates
+from cab.proxy.accounting.limits import KeyLimits
+from cab.proxy.auth import cell_keys
+from cab.proxy.auth.attribution import Identifier
+from cab.proxy.auth.revocations import Revocations
+from cab.proxy.auth.signing_keys import KeyRing, load_or_create_signing_keys, parse_signing_keys
 from cab.proxy.clock import Clock, rfc3339
-from cab.proxy.config import Settings
-from cab.proxy.control import Control
-from cab.proxy.controlport import control_listener
-from cab.proxy.counting import Counter
+from cab.proxy.config import ProxySettings
+from cab.proxy.control.api import Control
+from cab.proxy.control.authorization import Access, check_admin_token
+from cab.proxy.control.listener import control_listener
+from cab.proxy.control.sealing import Sealer, signer_from
 from cab.proxy.demo import Demo, running_demo
 from cab.proxy.errors import BadConfig, LedgerFailed
-from cab.proxy.exchange import Parts
-from cab.proxy.identity import Identifier
-from cab.proxy.ledger import Ledger
-from cab.proxy.limits import Limits
-from cab.proxy.recovery import recover
-from cab.proxy.revoked import Revocations
-from cab.proxy.scrub import IN_PLAY, worth_hiding
-from cab.proxy.sealing import Sealer, signer_from
+from cab.proxy.forwarding.exchange import ProxyServices
+from cab.proxy.forwarding.upstream import Upstreams
+from cab.proxy.ledger.ledger import Ledger
+from cab.proxy.ledger.recovery import recover
+from cab.proxy.ledger.writer import LedgerOptions
+from cab.proxy.redaction import IN_PLAY, worth_hiding
 from cab.proxy.server import Server
-from cab.proxy.signing import KeyRing, load_or_create_signing_keys, parse_signing_keys
-from cab.proxy.upstream import Upstreams
-from cab.proxy.writer import LedgerOptions
+from cab.proxy.tokens.usage import Counter
 
 _HEAD_BYTES = 1 << 16
 """Longest request line or header field; aiohttp's 8 KiB is short for keys and tracing headers."""
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class WorkerContext:
     """What makes a proxy one of several processes on one port."""
 
     number: int
     """Number of its chain in the ledger."""
-    book: Book
+    book: CellRegistry
     """The book of all of them."""
 
 
@@ -67,7 +67,7 @@ class Proxy:
     _clock: Clock
     _server: Server
 
-    def mint_key(self, cell_id: str, ttl_s: int, limits: Limits | None = None) -> str:
+    def mint_key(self, cell_id: str, ttl_s: int, limits: KeyLimits | None = None) -> str:
         """Return a key for a cell that expires after `ttl_s` seconds."""
         return mint_for(self._ring, self._clock, cell_id, ttl_s, limits)
 
@@ -78,14 +78,14 @@ class Proxy:
 
 @asynccontextmanager
 async def running_proxy(  # noqa: PLR0913 - what is not in the settings: secrets, time, place
-    settings: Settings,
+    settings: ProxySettings,
     *,
     upstream_key: str | None = None,
     route_keys: Mapping[str, str] | None = None,
     signing_key: str | None = None,
     admin_token: str | None = None,
     clock: Clock | None = None,
-    place: Place | None = None,
+    place: WorkerContext | None = None,
 ) -> AsyncGenerator[Proxy]:
     """Run a proxy on this event loop; on leaving, calls in flight finish within the grace time.
 
@@ -115,8 +115,8 @@ async def running_proxy(  # noqa: PLR0913 - what is not in the settings: secrets
         stack.push_async_callback(upstreams.close)
         counter = Counter(settings.encodings, settings.count_max_bytes, settings.count_max_s)
         stack.callback(counter.close)
-        book = place.book if place else await open_book(settings)
-        parts = Parts(settings, clock, ledger, upstreams, counter, book)
+        book = place.book if place else await open_cell_registry(settings)
+        parts = ProxyServices(settings, clock, ledger, upstreams, counter, book)
         shared = place is not None
         access = _access(ring, settings, clock, admin_token)
         # From here on whatever is logged is searched for them, in all tasks that begin from now.
@@ -141,9 +141,13 @@ async def running_proxy(  # noqa: PLR0913 - what is not in the settings: secrets
         yield Proxy(url, upstream_url, settings.ledger, demo, control_url, ring, clock, server)
 
 
-def mint_for(ring: KeyRing, clock: Clock, cell_id: str, ttl_s: int, limits: Limits | None) -> str:
+def mint_for(
+    ring: KeyRing, clock: Clock, cell_id: str, ttl_s: int, limits: KeyLimits | None
+) -> str:
     """Return a key for a cell that expires after `ttl_s` seconds from now."""
-    return keys.mint(ring, cell_id, ttl_s, clock.wall_ns() // 1_000_000_000, limits or Limits())
+    return cell_keys.mint(
+        ring, cell_id, ttl_s, clock.wall_ns() // 1_000_000_000, limits or KeyLimits()
+    )
 
 
 def url_of(host: str, port: int) -> str:
@@ -151,14 +155,14 @@ def url_of(host: str, port: int) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-async def open_book(settings: Settings) -> LocalBook:
+async def open_cell_registry(settings: ProxySettings) -> LocalCellRegistry:
     """Return the book as the ledger has it."""
-    cells = Cells()
+    cells = CellStates()
     await asyncio.to_thread(cells.restore, settings.ledger)
-    return LocalBook(cells, settings.slot_wait_s)
+    return LocalCellRegistry(cells, settings.slot_wait_s)
 
 
-async def key_ring(given: str | None, settings: Settings) -> KeyRing:
+async def key_ring(given: str | None, settings: ProxySettings) -> KeyRing:
     """Return the signing keys: those given, else those of the file, which is made if missing.
 
     Raises:
@@ -170,7 +174,9 @@ async def key_ring(given: str | None, settings: Settings) -> KeyRing:
     return await asyncio.to_thread(load_or_create_signing_keys, file)
 
 
-def _access(ring: KeyRing, settings: Settings, clock: Clock, admin_token: str | None) -> Access:
+def _access(
+    ring: KeyRing, settings: ProxySettings, clock: Clock, admin_token: str | None
+) -> Access:
     identifier = Identifier(
         ring,
         Revocations(settings.ledger),
@@ -183,7 +189,7 @@ def _access(ring: KeyRing, settings: Settings, clock: Clock, admin_token: str | 
 
 @asynccontextmanager
 async def _serving(
-    parts: Parts, access: Access, *, shared: bool
+    parts: ProxyServices, access: Access, *, shared: bool
 ) -> AsyncGenerator[tuple[Server, str, int]]:
     """Listen, and on leaving refuse new calls and let those in flight finish."""
     settings = parts.settings
@@ -210,7 +216,9 @@ async def _serving(
         await runner.cleanup()
 
 
-async def _open_ledger(settings: Settings, clock: Clock, place: Place | None) -> Ledger:
+async def _open_ledger(
+    settings: ProxySettings, clock: Clock, place: WorkerContext | None
+) -> Ledger:
     options = LedgerOptions(
         segment_max_bytes=settings.segment_max_bytes,
         segment_max_s=settings.segment_max_s,
@@ -231,7 +239,9 @@ async def _close(ledger: Ledger, clock: Clock) -> None:
     await ledger.close()
 
 
-async def _listen(runner: web.ServerRunner, settings: Settings, *, shared: bool) -> tuple[str, int]:
+async def _listen(
+    runner: web.ServerRunner, settings: ProxySettings, *, shared: bool
+) -> tuple[str, int]:
     site = web.TCPSite(runner, settings.host, settings.port, reuse_port=shared or None)
     try:
         await site.start()

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from cab.proxy.app import Proxy, running_proxy
-from cab.proxy.config import Settings, load_settings
+from cab.proxy.config import ProxySettings, load_settings
 from cab.proxy.errors import CabProxyError
 from cab.proxy.logs import configure_logs
-from cab.proxy.workers import Front, running_workers
+from cab.proxy.workers.supervisor import MultiProcessProxy, running_workers
 
 _DESCRIPTION = """\
 Meter every model call between coding agents and an OpenAI-compatible endpoint.
@@ -98,7 +98,7 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: ProxySettings) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -108,7 +108,7 @@ async def _serve(settings: Settings) -> None:
         await stop.wait()
 
 
-def _running(settings: Settings) -> AbstractAsyncContextManager[Proxy | Front]:
+def _running(settings: ProxySettings) -> AbstractAsyncContextManager[Proxy | MultiProcessProxy]:
     signing_key = os.environ.get("CAB_SIGNING_KEY") or None
     if settings.workers > 1:
         return running_workers(settings, signing_key=signing_key)
@@ -121,7 +121,7 @@ def _running(settings: Settings) -> AbstractAsyncContextManager[Proxy | Front]:
     )
 
 
-def banner(proxy: Proxy | Front, settings: Settings) -> str:
+def banner(proxy: Proxy | MultiProcessProxy, settings: ProxySettings) -> str:
     """Return what is printed at start: where, whereto, the ledger, and two lines to paste."""
     key = proxy.mint_key(settings.cell, ttl_s=86_400) if settings.cell else "any-text"
     if settings.auth == "keys" and not settings.cell:

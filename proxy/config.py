@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from cab.proxy.errors import BadConfig
-from cab.proxy.scrub import scrub
+from cab.proxy.redaction import redact
 
 Seconds = Annotated[float, Field(gt=0)]
 Bytes = Annotated[int, Field(ge=1)]
@@ -49,7 +49,7 @@ class Route(BaseModel):
         return _base_url(value)
 
 
-class Settings(BaseModel):
+class ProxySettings(BaseModel):
     """All that can be set. Every field has a default but `upstream`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -152,7 +152,7 @@ class Settings(BaseModel):
 
 
 def _base_url(value: str) -> str:
-    parts, shown = urlsplit(value), scrub(value)
+    parts, shown = urlsplit(value), redact(value)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError(f"{shown!r} is no http(s) URL; give one, or 'demo'")
     if parts.query or parts.fragment:
@@ -175,7 +175,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def load_settings(file: Path | None, flags: dict[str, Any]) -> Settings:
+def load_settings(file: Path | None, flags: dict[str, Any]) -> ProxySettings:
     """Return the settings of a file, with flags on top.
 
     Args:
@@ -189,14 +189,14 @@ def load_settings(file: Path | None, flags: dict[str, Any]) -> Settings:
     return parse_settings({**(_read_toml(file) if file else {}), **flags}, origin)
 
 
-def parse_settings(values: dict[str, Any], origin: str) -> Settings:
+def parse_settings(values: dict[str, Any], origin: str) -> ProxySettings:
     """Return validated settings.
 
     Raises:
         BadConfig: A setting is unknown, missing or wrong; names it and `origin`.
     """
     try:
-        return Settings.model_validate(values)
+        return ProxySettings.model_validate(values)
     except ValidationError as error:
         raise BadConfig(_explain(error, origin)) from error
 
@@ -217,7 +217,7 @@ def _explain(error: ValidationError, origin: str) -> str:
     if first["type"] == "missing" and name == "upstream":
         return "no upstream; give --upstream URL, or --upstream demo for a first look"
     if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(name, Settings.model_fields, n=1)
+        near = difflib.get_close_matches(name, ProxySettings.model_fields, n=1)
         hint = f"did you mean {near[0]!r}?" if near else "config.example.toml lists all settings"
         return f"{origin}: unknown setting {name!r}; {hint}"
     message = str(first["msg"]).removeprefix("Value error, ")

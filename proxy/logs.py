@@ -9,7 +9,7 @@ from typing import Literal, TextIO, cast
 
 import structlog
 
-from cab.proxy.scrub import scrub_in_play
+from cab.proxy.redaction import redact_in_play
 
 LogFormat = Literal["auto", "console", "json"]
 
@@ -22,7 +22,7 @@ class _Lossy(io.TextIOBase):
 
     def write(self, text: str) -> int:
         with contextlib.suppress(OSError, ValueError):
-            self._stream.write(scrub_in_play(text))
+            self._stream.write(redact_in_play(text))
         return len(text)
 
     def flush(self) -> None:

@@ -6,26 +6,28 @@ from functools import partial
 import structlog
 from aiohttp import web
 
-from cab.proxy.book import Ask
-from cab.proxy.callid import uuid7
-from cab.proxy.callrecord import CallFacts
-from cab.proxy.control import Control
+from cab.proxy.accounting.admission import AdmissionRequest
+from cab.proxy.accounting.limits import KeyLimits
+from cab.proxy.auth.attribution import Caller, Identifier, Target, split_target
+from cab.proxy.auth.request_secrets import sent_secrets
+from cab.proxy.control.api import Control
 from cab.proxy.errors import BadKey
-from cab.proxy.exchange import Exchange, Parts
-from cab.proxy.headers import as_sent, request_headers
-from cab.proxy.hygiene import BAD_TARGET, fault_of, origin_form
-from cab.proxy.identity import Caller, Identifier, Target, split_target
-from cab.proxy.limits import Limits
+from cab.proxy.forwarding.exchange import Exchange, ProxyServices
+from cab.proxy.http.error_responses import ErrorResponse, RequestRefused, body_for, headers_for
+from cab.proxy.http.headers import as_sent, request_headers
+from cab.proxy.http.request_checks import BAD_TARGET, fault_of, origin_form
+from cab.proxy.ledger.call_records import CallContext
+from cab.proxy.ledger.uuid7 import uuid7
 from cab.proxy.meter import CallMeter, Dialect, dialect_for
-from cab.proxy.refusal import Refusal, Refused, body_for, headers_for
-from cab.proxy.scrub import IN_PLAY, worth_hiding
-from cab.proxy.sentsecrets import sent_secrets
-from cab.scoring.records import METERED_ENDPOINTS, Endpoint
+from cab.proxy.redaction import IN_PLAY, worth_hiding
+from cab.scoring.ledger.records import METERED_ENDPOINTS, Endpoint
 
 CONTROL_PREFIX = "/cab/"
 _LARGE_BODY_BYTES = 1 << 18
 _LOOKS = frozenset({"GET", "HEAD", "OPTIONS"})
-_NO_CONTROL_HERE = Refusal(404, "not_found", "the control API is at /cab/, not below a cell's key")
+_NO_CONTROL_HERE = ErrorResponse(
+    404, "not_found", "the control API is at /cab/, not below a cell's key"
+)
 
 log = structlog.get_logger("cab.proxy")
 
@@ -43,7 +45,7 @@ class Server:
 
     def __init__(
         self,
-        parts: Parts,
+        parts: ProxyServices,
         identifier: Identifier,
         control: Control,
         held_secrets: tuple[str, ...] = (),
@@ -70,7 +72,7 @@ class Server:
         dialect = dialect_for(request.method, target.path_qs.partition("?")[0])
         try:
             exchange = await self._accept(request, target, dialect)
-        except Refused as refused:
+        except RequestRefused as refused:
             return refuse(dialect.name if dialect else "other", refused.refusal)
         return await self._run(request, exchange)
 
@@ -94,7 +96,7 @@ class Server:
         self._check(request)
         body = await self._read_body(request)
         meter = await self._meter(dialect, target, body)
-        facts = CallFacts(
+        facts = CallContext(
             call_id=uuid7(wall_ns),
             cell_id=caller.cell_id,
             endpoint=dialect.name if dialect else "other",
@@ -115,7 +117,7 @@ class Server:
         try:
             return self._identifier.identify(request.headers, target, now_s)
         except BadKey as error:
-            raise Refused(401, "invalid_api_key", str(error)) from error
+            raise RequestRefused(401, "invalid_api_key", str(error)) from error
 
     async def quiet(self, limit_s: float) -> bool:
         """Wait until no call is in flight; return whether that came true within the limit."""
@@ -139,18 +141,18 @@ class Server:
         if request.headers.get("Upgrade", "").lower() == "websocket":
             # codex falls back to POST at once on 426; on 400 it gives up, on silence it waits.
             message = "WebSocket is not metered here; send the request as POST"
-            raise Refused(426, "upgrade_refused", message)
+            raise RequestRefused(426, "upgrade_refused", message)
         if self.stopping:
-            raise Refused(503, "stopping", "the proxy is stopping", retry=True)
+            raise RequestRefused(503, "stopping", "the proxy is stopping", retry=True)
         if self._parts.ledger.refusal is not None:
             message = "the audit log cannot be written; call refused"
-            raise Refused(503, "ledger_failed", message)
+            raise RequestRefused(503, "ledger_failed", message)
 
     async def _read_body(self, request: web.BaseRequest) -> bytes:
         limit = self._parts.settings.max_request_bytes
         message = f"the request body is over {limit} bytes; raise max_request_bytes"
         if (request.content_length or 0) > limit:
-            raise Refused(413, "request_too_large", message)
+            raise RequestRefused(413, "request_too_large", message)
         if request.headers.get("Expect", "").lower() == "100-continue":
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             request.writer.output_size = 0  # the interim answer is no part of the response
@@ -159,7 +161,7 @@ class Server:
         async for piece in request.content.iter_any():
             size += len(piece)
             if size > limit:
-                raise Refused(413, "request_too_large", message)
+                raise RequestRefused(413, "request_too_large", message)
             pieces.append(piece)
         return b"".join(pieces)
 
@@ -174,7 +176,7 @@ class Server:
         request: web.BaseRequest,
         target: Target,
         caller: Caller,
-        facts: CallFacts,
+        facts: CallContext,
         meter: CallMeter,
     ) -> Exchange:
         endpoint = self._parts.upstreams.for_model(facts.request.model)
@@ -208,25 +210,27 @@ async def guarded(exchange: Exchange, request: web.BaseRequest) -> web.StreamRes
         log.exception("call_lost", method=request.method)
         if request.transport is not None:
             request.transport.close()  # a head may be out already: no second one behind it
-        return refuse("other", Refusal(500, "internal_error", "the proxy failed; see its log"))
+        return refuse(
+            "other", ErrorResponse(500, "internal_error", "the proxy failed; see its log")
+        )
 
 
-def ask_for(request: web.BaseRequest, caller: Caller, facts: CallFacts) -> Ask:
+def ask_for(request: web.BaseRequest, caller: Caller, facts: CallContext) -> AdmissionRequest:
     """Return what the book is asked for a call."""
     counts = facts.endpoint in METERED_ENDPOINTS
     # Looking something up costs nothing. Everything else may, whether it is metered or not.
     limited = caller.key is not None and (counts or request.method not in _LOOKS)
-    return Ask(
+    return AdmissionRequest(
         caller.cell_id,
         facts.call_id,
         facts.request.request_hash,
         sdk_retry=request.headers.get("x-stainless-retry-count", "0") not in {"", "0"},
         counts=counts,
-        limits=caller.key.limits if caller.key is not None and limited else Limits(),
+        limits=caller.key.limits if caller.key is not None and limited else KeyLimits(),
     )
 
 
-def refuse(endpoint: Endpoint, refusal: Refusal) -> web.Response:
+def refuse(endpoint: Endpoint, refusal: ErrorResponse) -> web.Response:
     """Return the answer of a request that does not become a call."""
     return web.Response(
         status=refusal.status, headers=headers_for(refusal), body=body_for(endpoint, refusal)

@@ -51,15 +51,14 @@ from cab.scoring.axes.latency import score_latency
 from cab.scoring.axes.pass_rate import score_pass_rate
 from cab.scoring.axes.refusal import RefusalVerdict, judge_refusal, score_refusal
 from cab.scoring.axes.tokens import score_tokens
-from cab.scoring.bundle import (
+from cab.scoring.cells.bundle import (
     Bundle,
     read_bundle,
     read_facts,
     rescore,
     score_bundle,
 )
-from cab.scoring.calls import CallSums, sum_calls
-from cab.scoring.cell import (
+from cab.scoring.cells.cell import (
     Cell,
     CellFacts,
     CheckOutcome,
@@ -70,11 +69,9 @@ from cab.scoring.cell import (
     Timing,
     dump_cell,
 )
-from cab.scoring.composites import Composite
+from cab.scoring.cells.published import PublishedCell, read_published
 from cab.scoring.errors import BadCellId, BadRecord, ScoringError, TooFewRuns, UnknownProfile
-from cab.scoring.explanation import explain
-from cab.scoring.ids import CellId, parse_cell_id
-from cab.scoring.manifest import (
+from cab.scoring.evidence.manifest import (
     TreeDiff,
     TreeEntry,
     TreeManifest,
@@ -82,24 +79,27 @@ from cab.scoring.manifest import (
     dump_manifest,
     load_manifest,
 )
-from cab.scoring.profile import Factors, Profile, Term
-from cab.scoring.profilefiles import read_profile
-from cab.scoring.profiles import DEFAULT_PROFILE, PROFILES, composite, find_profile
-from cab.scoring.published import PublishedCell, read_published
-from cab.scoring.reading import iter_calls, iter_records
-from cab.scoring.records import CallEnd, CallStart, OtherRecord, parse_record
-from cab.scoring.scored import ScoredCell, find_cells, score_cells, score_one, score_path
-from cab.scoring.seals import Seal, load_seal
-from cab.scoring.task import TaskFacts
-from cab.scoring.totals import CellTotals, total_cells
-from cab.scoring.verify import Verification, verify_ledger, verify_slice
+from cab.scoring.evidence.task import TaskFacts
+from cab.scoring.ids import CellId, parse_cell_id
+from cab.scoring.ledger.call_sums import CallSums, sum_calls
+from cab.scoring.ledger.reading import iter_calls, iter_records
+from cab.scoring.ledger.records import CallEnd, CallStart, OtherRecord, parse_record
+from cab.scoring.ledger.seals import Seal, load_seal
+from cab.scoring.ledger.totals import CellTotals, total_cells
+from cab.scoring.ledger.verify import Verification, verify_ledger, verify_slice
+from cab.scoring.profiles.builtin import DEFAULT_PROFILE, PROFILES, composite, find_profile
+from cab.scoring.profiles.composite import Composite
+from cab.scoring.profiles.explain import explain
+from cab.scoring.profiles.files import read_profile
+from cab.scoring.profiles.model import Factors, Profile, Term
+from cab.scoring.score import ScoredCell, find_cells, score_cells, score_one, score_path
 
 if TYPE_CHECKING:
-    from cab.scoring.aggregating import Aggregate, OfK, Part, aggregate
-    from cab.scoring.comparing import METRICS, Comparison, Metric, compare, compare_all
-    from cab.scoring.figures import Figure, Settings
-    from cab.scoring.observation import Observation, SelfCount, observe
-    from cab.scoring.reconciling import (
+    from cab.scoring.analysis.aggregate import Aggregate, OfK, Part, aggregate
+    from cab.scoring.analysis.compare import METRICS, Comparison, Metric, compare, compare_all
+    from cab.scoring.analysis.estimates import Figure, Settings
+    from cab.scoring.analysis.observation import Observation, SelfCount, observe
+    from cab.scoring.analysis.reconcile import (
         CellReconciliation,
         CounterError,
         Discrepancy,
@@ -107,20 +107,20 @@ if TYPE_CHECKING:
         reconcile,
         reconcile_cell,
     )
-    from cab.scoring.sentences import sentence
+    from cab.scoring.analysis.sentences import sentence
 
 # What is about sets of cells is imported when it is first used: who scores one cell does not wait
 # for the statistics.
 _LATER = {
-    "aggregating": ("Aggregate", "OfK", "Part", "aggregate"),
-    "comparing": ("METRICS", "Comparison", "Metric", "compare", "compare_all"),
-    "figures": ("Figure", "Settings"),
-    "observation": ("Observation", "SelfCount", "observe"),
-    "reconciling": (
+    "analysis.aggregate": ("Aggregate", "OfK", "Part", "aggregate"),
+    "analysis.compare": ("METRICS", "Comparison", "Metric", "compare", "compare_all"),
+    "analysis.estimates": ("Figure", "Settings"),
+    "analysis.observation": ("Observation", "SelfCount", "observe"),
+    "analysis.reconcile": (
         *("CellReconciliation", "CounterError", "Discrepancy", "Reconciliation"),
         *("reconcile", "reconcile_cell"),
     ),
-    "sentences": ("sentence",),
+    "analysis.sentences": ("sentence",),
 }
 
 __all__ = [  # noqa: RUF022 - a table of contents, not an index

@@ -10,12 +10,12 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
-from cab.scoring.cell import Cell
-from cab.scoring.manifest import TreeManifest
-from cab.scoring.profile import Profile
-from cab.scoring.records import CallEnd, CallStart, OtherRecord
-from cab.scoring.spans import Span
-from cab.scoring.task import TaskFacts
+from cab.scoring.cells.cell import Cell
+from cab.scoring.evidence.manifest import TreeManifest
+from cab.scoring.evidence.spans import Span
+from cab.scoring.evidence.task import TaskFacts
+from cab.scoring.ledger.records import CallEnd, CallStart, OtherRecord
+from cab.scoring.profiles.model import Profile
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 """What the schemas are written in."""

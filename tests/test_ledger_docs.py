@@ -1,7 +1,7 @@
 import re
 from pathlib import Path
 
-from cab.scoring.verify import verify_ledger
+from cab.scoring.ledger.verify import verify_ledger
 from tests.ledger_verifier import faults
 
 PAGE = Path(__file__).parent.parent / "docs" / "ledger.md"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from cab.adapters.pypi import find_uv
+from cab.adapters.install.pypi import find_uv
 
 ROOT = Path(__file__).parents[1]
 ROOMS = ("adapters", "proxy", "scoring")

@@ -8,9 +8,9 @@ called; release notes are off, because aider would open a browser for them.
 import re
 from decimal import Decimal
 
-from cab.adapters.base import AgentFacts, Launch, Output, PyPIInstall, Run
+from cab.adapters.agents.base import AgentFacts, Launch, Output, PyPIInstall, RunContext
 from cab.adapters.errors import BadSelfReport
-from cab.scoring.cell import SelfReport
+from cab.scoring.cells.cell import SelfReport
 
 _FLAGS = (
     "--yes-always",
@@ -46,7 +46,7 @@ class Aider:
         image="codingagentbench/aider",
     )
 
-    def launch(self, run: Run) -> Launch:
+    def launch(self, run: RunContext) -> Launch:
         """Return the command line and environment of one message."""
         model = f"openai/{run.model}"
         argv = (

@@ -2,10 +2,17 @@
 
 from typing import Final
 
-from cab.adapters.base import AgentFacts, Launch, NpmInstall, Output, Run
+from cab.adapters.agents.base import AgentFacts, Launch, NpmInstall, Output, RunContext
+from cab.adapters.agents.usage_reports import (
+    Object,
+    ReportedTokens,
+    add_up,
+    count,
+    json_lines,
+    member,
+)
 from cab.adapters.errors import BadSelfReport
-from cab.adapters.reports import Object, Tokens, add_up, count, json_lines, member
-from cab.scoring.cell import SelfReport
+from cab.scoring.cells.cell import SelfReport
 
 _QUIET: Final = {
     "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
@@ -41,7 +48,7 @@ class ClaudeCode:
         ),
     )
 
-    def launch(self, run: Run) -> Launch:
+    def launch(self, run: RunContext) -> Launch:
         """Return the command line and environment of one prompt."""
         argv = (
             str(run.executable),
@@ -97,7 +104,7 @@ def _tells_of_a_failure(event: Object) -> bool:
     return again or event.get("isSynthetic") is True
 
 
-def _tokens(usage: Object) -> Tokens:
+def _tokens(usage: Object) -> ReportedTokens:
     fresh, read, written, output = (
         count(usage, key, "claude-code")
         for key in (
@@ -107,4 +114,4 @@ def _tokens(usage: Object) -> Tokens:
             "outputTokens",
         )
     )
-    return Tokens(fresh + read + written, output)
+    return ReportedTokens(fresh + read + written, output)

@@ -8,10 +8,10 @@ from typing import Final
 
 import orjson
 
-from cab.adapters.base import AgentFacts, Launch, NpmInstall, Output, Run
+from cab.adapters.agents.base import AgentFacts, Launch, NpmInstall, Output, RunContext
+from cab.adapters.agents.usage_reports import ReportedTokens, count, json_lines, member
 from cab.adapters.errors import BadSelfReport
-from cab.adapters.reports import Tokens, count, json_lines, member
-from cab.scoring.cell import SelfReport
+from cab.scoring.cells.cell import SelfReport
 
 _NAME: Final = "cline"
 _PROVIDER: Final = "openai-compatible"
@@ -32,7 +32,7 @@ class Cline:
         notes=("The cell's key is in its settings below HOME: it takes it from nowhere else.",),
     )
 
-    def launch(self, run: Run) -> Launch:
+    def launch(self, run: RunContext) -> Launch:
         """Return the command line, environment and settings of one prompt."""
         argv = (
             str(run.executable),
@@ -85,4 +85,4 @@ def read_report(text: str) -> SelfReport | None:
     prompt, completion = (count(usage, key, _NAME) for key in ("inputTokens", "outputTokens"))
     if prompt == 0:
         raise BadSelfReport(f"{_NAME} counts 0 tokens, so the endpoint gave no count")
-    return Tokens(prompt, completion).report()
+    return ReportedTokens(prompt, completion).report()

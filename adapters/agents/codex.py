@@ -7,10 +7,10 @@ from typing import Final
 
 import orjson
 
-from cab.adapters.base import AgentFacts, Launch, NpmInstall, Output, Run
+from cab.adapters.agents.base import AgentFacts, Launch, NpmInstall, Output, RunContext
+from cab.adapters.agents.usage_reports import Object, ReportedTokens, count, json_lines, member
 from cab.adapters.errors import BadSelfReport
-from cab.adapters.reports import Object, Tokens, count, json_lines, member
-from cab.scoring.cell import SelfReport
+from cab.scoring.cells.cell import SelfReport
 
 _KEY = "CAB_CELL_KEY"
 # The features that are off fetch lists of apps and plug-ins from other hosts. A search on the web would
@@ -56,7 +56,7 @@ class Codex:
         ),
     )
 
-    def launch(self, run: Run) -> Launch:
+    def launch(self, run: RunContext) -> Launch:
         """Return the command line, environment and configuration of one prompt."""
         argv = (
             str(run.executable),
@@ -110,7 +110,7 @@ def read_report(text: str) -> SelfReport | None:
     return _tokens(turns[0]).report(exact=exact)
 
 
-def _tokens(usage: Object) -> Tokens:
+def _tokens(usage: Object) -> ReportedTokens:
     # Cached tokens are among the input already, tokens of reasoning among the output.
     keys = ("input_tokens", "cached_input_tokens", "output_tokens", "reasoning_output_tokens")
     prompt, cached, completion, reasoning = (count(usage, key, "codex") for key in keys)
@@ -118,4 +118,4 @@ def _tokens(usage: Object) -> Tokens:
         raise BadSelfReport("codex counts 0 tokens for a turn, so the endpoint gave no count")
     if cached > prompt or reasoning > completion:
         raise BadSelfReport(f"codex's parts are more than the whole: {usage}")
-    return Tokens(prompt, completion)
+    return ReportedTokens(prompt, completion)

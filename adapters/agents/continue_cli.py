@@ -4,11 +4,11 @@ from typing import Final
 
 import orjson
 
-from cab.adapters.base import AgentFacts, Launch, NpmInstall, Output, Run
+from cab.adapters.agents.base import AgentFacts, Launch, NpmInstall, Output, RunContext
+from cab.adapters.agents.session_files import read_kept
+from cab.adapters.agents.usage_reports import KEPT, ReportedTokens, add_up, count, member
 from cab.adapters.errors import BadSelfReport
-from cab.adapters.keptfiles import read_kept
-from cab.adapters.reports import KEPT, Tokens, add_up, count, member
-from cab.scoring.cell import SelfReport
+from cab.scoring.cells.cell import SelfReport
 
 _NAME: Final = "continue"
 _CONFIG: Final = ".continue/config.yaml"
@@ -30,7 +30,7 @@ class Continue:
         ),
     )
 
-    def launch(self, run: Run) -> Launch:
+    def launch(self, run: RunContext) -> Launch:
         """Return the command line, environment and configuration of one prompt."""
         argv = (
             str(run.executable),
@@ -62,7 +62,7 @@ class Continue:
         return add_up(parts).report(source=KEPT) if parts else None
 
 
-def read_session(data: bytes) -> Tokens | None:
+def read_session(data: bytes) -> ReportedTokens | None:
     """Return the usage of a session; None if it has none.
 
     Raises:
@@ -78,4 +78,4 @@ def read_session(data: bytes) -> Tokens | None:
     usage = member(kept, "usage", _NAME)
     prompt, completion = (count(usage, key, _NAME) for key in ("promptTokens", "completionTokens"))
     # It writes 0 for what the endpoint did not say.
-    return Tokens(prompt, completion) if prompt else None
+    return ReportedTokens(prompt, completion) if prompt else None

@@ -6,11 +6,19 @@ Its own count is read from the session that it keeps: what it prints is rounded.
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from cab.adapters.base import AgentFacts, Launch, NpmInstall, Output, Run
+from cab.adapters.agents.base import AgentFacts, Launch, NpmInstall, Output, RunContext
+from cab.adapters.agents.usage_reports import (
+    KEPT,
+    Object,
+    ReportedTokens,
+    add_up,
+    count,
+    kept_lines,
+    member,
+)
 from cab.adapters.errors import BadSelfReport
-from cab.adapters.reports import KEPT, Object, Tokens, add_up, count, kept_lines, member
-from cab.scoring.cell import SelfReport
-from cab.scoring.records import Endpoint
+from cab.scoring.cells.cell import SelfReport
+from cab.scoring.ledger.records import Endpoint
 
 _NAME: Final = "copilot"
 _WIRES: Final[Mapping[Endpoint, tuple[str, str]]] = {
@@ -34,7 +42,7 @@ class Copilot:
         notes=("Its count leaves out calls that failed, or whose answer was cut.",),
     )
 
-    def launch(self, run: Run) -> Launch:
+    def launch(self, run: RunContext) -> Launch:
         """Return the command line and environment of one prompt."""
         kind, wire = _WIRES[run.dialect or self.facts.dialects[0]]
         argv = (
@@ -76,9 +84,9 @@ def read_report(events: Iterable[Object]) -> SelfReport | None:
     return add_up(parts).report(source=KEPT) if parts else None
 
 
-def _tokens(usage: Object) -> Tokens:
+def _tokens(usage: Object) -> ReportedTokens:
     # Cached tokens are among the input already, tokens of reasoning among the output.
     prompt, completion = (count(usage, key, _NAME) for key in ("inputTokens", "outputTokens"))
     if prompt == 0:
         raise BadSelfReport(f"{_NAME} counts 0 tokens for an answer, so the endpoint gave no count")
-    return Tokens(prompt, completion)
+    return ReportedTokens(prompt, completion)

@@ -4,10 +4,10 @@ from typing import Final
 
 import orjson
 
-from cab.adapters.base import AgentFacts, Launch, NpmInstall, Output, Run
+from cab.adapters.agents.base import AgentFacts, Launch, NpmInstall, Output, RunContext
+from cab.adapters.agents.usage_reports import ReportedTokens, count, json_lines, member
 from cab.adapters.errors import BadSelfReport
-from cab.adapters.reports import Tokens, count, json_lines, member
-from cab.scoring.cell import SelfReport
+from cab.scoring.cells.cell import SelfReport
 
 _NAME: Final = "droid"
 
@@ -27,7 +27,7 @@ class Droid:
         ),
     )
 
-    def launch(self, run: Run) -> Launch:
+    def launch(self, run: RunContext) -> Launch:
         """Return the command line, environment and settings of one prompt."""
         model = {
             "displayName": "cab",
@@ -75,4 +75,4 @@ def read_report(text: str) -> SelfReport | None:
     prompt = sum(count(usage, key, _NAME) for key in keys)
     if prompt == 0:
         raise BadSelfReport(f"{_NAME} counts 0 tokens, so the endpoint gave no count")
-    return Tokens(prompt, count(usage, "output_tokens", _NAME)).report()
+    return ReportedTokens(prompt, count(usage, "output_tokens", _NAME)).report()

@@ -4,10 +4,10 @@ from typing import Any, Final
 
 import orjson
 
-from cab.adapters.base import AgentFacts, Launch, NpmInstall, Output, Run
+from cab.adapters.agents.base import AgentFacts, Launch, NpmInstall, Output, RunContext
+from cab.adapters.agents.usage_reports import Object, ReportedTokens, add_up, count, member
 from cab.adapters.errors import BadSelfReport
-from cab.adapters.reports import Object, Tokens, add_up, count, member
-from cab.scoring.cell import SelfReport
+from cab.scoring.cells.cell import SelfReport
 
 _SETTINGS: Final[dict[str, Any]] = {
     "general": {"enableAutoUpdate": False, "disableAutoUpdate": True},
@@ -58,7 +58,7 @@ class GeminiCli:
         ),
     )
 
-    def launch(self, run: Run) -> Launch:
+    def launch(self, run: RunContext) -> Launch:
         """Return the command line, environment and settings of one prompt."""
         argv = (
             str(run.executable),
@@ -114,10 +114,10 @@ def _settings(model: str) -> str:
     return orjson.dumps(_SETTINGS | pinned).decode()
 
 
-def _tokens(model: Object) -> Tokens:
+def _tokens(model: Object) -> ReportedTokens:
     tokens = member(model, "tokens", _NAME)
     # Cached tokens are among the prompt already; thoughts are not among the candidates.
     prompt, candidates, thoughts = (
         count(tokens, key, _NAME) for key in ("prompt", "candidates", "thoughts")
     )
-    return Tokens(prompt, candidates + thoughts)
+    return ReportedTokens(prompt, candidates + thoughts)

@@ -1,9 +1,17 @@
 """gptme, headless: one model, no tokenizer from another host."""
 
-from cab.adapters.base import AgentFacts, Launch, Output, PyPIInstall, Run
-from cab.adapters.keptjson import as_object
-from cab.adapters.reports import KEPT, Object, Tokens, add_up, count, kept_lines, member
-from cab.scoring.cell import SelfReport
+from cab.adapters.agents.base import AgentFacts, Launch, Output, PyPIInstall, RunContext
+from cab.adapters.agents.session_json import as_object
+from cab.adapters.agents.usage_reports import (
+    KEPT,
+    Object,
+    ReportedTokens,
+    add_up,
+    count,
+    kept_lines,
+    member,
+)
+from cab.scoring.cells.cell import SelfReport
 
 _NAME = "gptme"
 _LOGS = ".local/share/gptme/logs/*/conversation.jsonl"
@@ -25,7 +33,7 @@ class Gptme:
         ),
     )
 
-    def launch(self, run: Run) -> Launch:
+    def launch(self, run: RunContext) -> Launch:
         """Return the command line and environment of one prompt."""
         argv = (
             str(run.executable),
@@ -50,10 +58,10 @@ class Gptme:
         return add_up(parts).report(source=KEPT, exact=False) if parts else None
 
 
-def _tokens(message: Object) -> Tokens:
+def _tokens(message: Object) -> ReportedTokens:
     usage = member(as_object(message.get("metadata"), "answer", _NAME), "usage", _NAME)
     prompt = count(usage, "input_tokens", _NAME)
     # What the endpoint does not tell apart, gptme leaves out.
     parts = ("cache_read_tokens", "cache_creation_tokens")
     cached = sum(count(usage, key, _NAME, default=0) for key in parts)
-    return Tokens(prompt + cached, count(usage, "output_tokens", _NAME))
+    return ReportedTokens(prompt + cached, count(usage, "output_tokens", _NAME))

@@ -4,9 +4,9 @@ from typing import Any, Final
 
 import orjson
 
+from cab.adapters.agents.base import AgentFacts, Launch, NpmInstall, Output, RunContext
 from cab.adapters.agents.opencode import read_report
-from cab.adapters.base import AgentFacts, Launch, NpmInstall, Output, Run
-from cab.scoring.cell import SelfReport
+from cab.scoring.cells.cell import SelfReport
 
 _NAME: Final = "kilo"
 _PROVIDER: Final = "cab"
@@ -41,7 +41,7 @@ class Kilo:
         ),
     )
 
-    def launch(self, run: Run) -> Launch:
+    def launch(self, run: RunContext) -> Launch:
         """Return the command line, environment and configuration of one prompt."""
         model = f"{_PROVIDER}/{run.model}"
         argv = (
@@ -63,7 +63,7 @@ class Kilo:
         return read_report(output.stdout, _NAME)
 
 
-def _config(run: Run, model: str) -> dict[str, Any]:
+def _config(run: RunContext, model: str) -> dict[str, Any]:
     options = {"baseURL": f"{run.base_url}/v1", "apiKey": f"{{env:{_KEY}}}"}
     provider = {
         "npm": "@ai-sdk/openai-compatible",

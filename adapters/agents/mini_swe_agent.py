@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from cab.adapters.base import AgentFacts, Launch, Output, PyPIInstall, Run
+from cab.adapters.agents.base import AgentFacts, Launch, Output, PyPIInstall, RunContext
+from cab.adapters.agents.session_json import as_object, kept_objects, objects_of
+from cab.adapters.agents.usage_reports import KEPT, Object, ReportedTokens, add_up, count, member
 from cab.adapters.errors import BadSelfReport
-from cab.adapters.keptjson import as_object, kept_objects, objects_of
-from cab.adapters.reports import KEPT, Object, Tokens, add_up, count, member
-from cab.scoring.cell import SelfReport
+from cab.scoring.cells.cell import SelfReport
 
 _NAME = "mini-swe-agent"
 _TRAJECTORY = ".config/mini-swe-agent/last_mini_run.traj.json"
@@ -27,7 +27,7 @@ class MiniSweAgent:
         notes=("Its own limit of 3 dollars for a run is off, as it needs a list of prices.",),
     )
 
-    def launch(self, run: Run) -> Launch:
+    def launch(self, run: RunContext) -> Launch:
         """Return the command line and environment of one task."""
         argv = (
             str(run.executable),
@@ -71,7 +71,7 @@ def read_report(trajectory: Object) -> SelfReport | None:
     return add_up(parts).report(source=KEPT, exact=len(parts) == calls) if parts else None
 
 
-def _answers(trajectory: Object) -> Iterator[Tokens]:
+def _answers(trajectory: Object) -> Iterator[ReportedTokens]:
     # An answer that it could not use is kept with the message that says so.
     for message in objects_of(trajectory, "messages", _NAME):
         extra = as_object(message.get("extra", {}), "extra", _NAME)
@@ -79,8 +79,8 @@ def _answers(trajectory: Object) -> Iterator[Tokens]:
             yield _tokens(member(member(extra, "response", _NAME), "usage", _NAME))
 
 
-def _tokens(usage: Object) -> Tokens:
+def _tokens(usage: Object) -> ReportedTokens:
     prompt = count(usage, "prompt_tokens", _NAME)
     if prompt == 0:
         raise BadSelfReport(f"{_NAME} counts 0 tokens for an answer, so the endpoint gave no count")
-    return Tokens(prompt, count(usage, "completion_tokens", _NAME))
+    return ReportedTokens(prompt, count(usage, "completion_tokens", _NAME))

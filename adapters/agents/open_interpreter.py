@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from cab.adapters.base import AgentFacts, Launch, Output, PyPIInstall, Run
-from cab.scoring.cell import SelfReport
+from cab.adapters.agents.base import AgentFacts, Launch, Output, PyPIInstall, RunContext
+from cab.scoring.cells.cell import SelfReport
 
 # It takes a prompt from a terminal or from stdin, and agents get an empty stdin.
 _PIPE = 'printf "%s\\n" "$1" | { shift; exec "$0" "$@"; }'
@@ -33,7 +33,7 @@ class OpenInterpreter:
         ),
     )
 
-    def launch(self, run: Run) -> Launch:
+    def launch(self, run: RunContext) -> Launch:
         """Return the command line and environment of one prompt."""
         argv = (
             "/bin/sh",

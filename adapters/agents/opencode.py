@@ -5,11 +5,18 @@ from typing import Any, Final
 
 import orjson
 
-from cab.adapters.base import AgentFacts, Launch, NpmInstall, Output, Run
+from cab.adapters.agents.base import AgentFacts, Launch, NpmInstall, Output, RunContext
+from cab.adapters.agents.usage_reports import (
+    Object,
+    ReportedTokens,
+    add_up,
+    count,
+    json_lines,
+    member,
+)
 from cab.adapters.errors import BadSelfReport
-from cab.adapters.reports import Object, Tokens, add_up, count, json_lines, member
-from cab.scoring.cell import SelfReport
-from cab.scoring.records import Endpoint
+from cab.scoring.cells.cell import SelfReport
+from cab.scoring.ledger.records import Endpoint
 
 _NAME = "opencode"
 _VERSION = "1.18.33"
@@ -47,7 +54,7 @@ class Opencode:
         ),
     )
 
-    def launch(self, run: Run) -> Launch:
+    def launch(self, run: RunContext) -> Launch:
         """Return the command line, environment and configuration of one prompt."""
         model = f"{_PROVIDER}/{run.model}"
         argv = (
@@ -70,7 +77,7 @@ class Opencode:
         return read_report(output.stdout)
 
 
-def _config(run: Run, model: str) -> dict[str, Any]:
+def _config(run: RunContext, model: str) -> dict[str, Any]:
     options = {"baseURL": f"{run.base_url}/v1", "apiKey": f"{{env:{_KEY}}}"}
     provider = {
         "npm": _LIBRARIES[run.dialect or "chat.completions"],
@@ -113,7 +120,7 @@ def read_report(text: str, agent: str = _NAME) -> SelfReport | None:
     return add_up(parts).report(exact=False) if parts else None
 
 
-def _tokens(part: Object, agent: str) -> Tokens:
+def _tokens(part: Object, agent: str) -> ReportedTokens:
     tokens = member(part, "tokens", agent)
     cache = member(tokens, "cache", agent)
     fresh, output, reasoning = (
@@ -123,4 +130,4 @@ def _tokens(part: Object, agent: str) -> Tokens:
     prompt = fresh + read + written
     if prompt == 0:
         raise BadSelfReport(f"{agent} counts 0 tokens for a step, so the endpoint gave no count")
-    return Tokens(prompt, output + reasoning)
+    return ReportedTokens(prompt, output + reasoning)

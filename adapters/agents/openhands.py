@@ -8,11 +8,11 @@ from typing import Any
 
 import orjson
 
-from cab.adapters.base import AgentFacts, Launch, Output, PyPIInstall, Run
+from cab.adapters.agents.base import AgentFacts, Launch, Output, PyPIInstall, RunContext
+from cab.adapters.agents.session_json import as_object, kept_objects, objects_of
+from cab.adapters.agents.usage_reports import KEPT, Object, ReportedTokens, add_up, count, member
 from cab.adapters.errors import BadSelfReport
-from cab.adapters.keptjson import as_object, kept_objects, objects_of
-from cab.adapters.reports import KEPT, Object, Tokens, add_up, count, member
-from cab.scoring.cell import SelfReport
+from cab.scoring.cells.cell import SelfReport
 
 _NAME = "openhands"
 _SETTINGS = ".openhands/agent_settings.json"
@@ -36,7 +36,7 @@ class Openhands:
         ),
     )
 
-    def launch(self, run: Run) -> Launch:
+    def launch(self, run: RunContext) -> Launch:
         """Return the command line, environment and settings of one task."""
         argv = (str(run.executable), "--headless", "--always-approve", f"--task={run.prompt}")
         env = {
@@ -60,7 +60,7 @@ class Openhands:
         return total.report(source=KEPT) if total.prompt else None
 
 
-def _settings(run: Run) -> dict[str, Any]:
+def _settings(run: RunContext) -> dict[str, Any]:
     """Return the agent that openhands itself would make of the model, as it would keep it."""
     llm = {"model": f"openai/{run.model}", "api_key": run.key, "base_url": f"{run.base_url}/v1"}
     return {
@@ -82,7 +82,7 @@ def _usages(state: Object) -> Object:
     return member(member(state, "stats", _NAME), "usage_to_metrics", _NAME)
 
 
-def _tokens(metrics: Object) -> Tokens | None:
+def _tokens(metrics: Object) -> ReportedTokens | None:
     """Return what was used in one role; None if that made no call.
 
     Raises:
@@ -100,5 +100,7 @@ def _tokens(metrics: Object) -> Tokens | None:
     return total
 
 
-def _count(usage: Object) -> Tokens:
-    return Tokens(*(count(usage, key, _NAME) for key in ("prompt_tokens", "completion_tokens")))
+def _count(usage: Object) -> ReportedTokens:
+    return ReportedTokens(
+        *(count(usage, key, _NAME) for key in ("prompt_tokens", "completion_tokens"))
+    )

@@ -9,11 +9,19 @@ from typing import Any, Final
 
 import orjson
 
-from cab.adapters.base import AgentFacts, Launch, NpmInstall, Output, Run
+from cab.adapters.agents.base import AgentFacts, Launch, NpmInstall, Output, RunContext
+from cab.adapters.agents.usage_reports import (
+    KEPT,
+    Object,
+    ReportedTokens,
+    add_up,
+    count,
+    kept_lines,
+    member,
+)
 from cab.adapters.errors import BadSelfReport
-from cab.adapters.reports import KEPT, Object, Tokens, add_up, count, kept_lines, member
-from cab.scoring.cell import SelfReport
-from cab.scoring.records import Endpoint
+from cab.scoring.cells.cell import SelfReport
+from cab.scoring.ledger.records import Endpoint
 
 _PROVIDER = "cab"
 _KEY = "CAB_CELL_KEY"
@@ -38,7 +46,7 @@ class Pi:
         notes=("Its count of the prompt leaves out what came from a cache; it is added here.",),
     )
 
-    def launch(self, run: Run) -> Launch:
+    def launch(self, run: RunContext) -> Launch:
         """Return the command line, environment and list of models of one prompt."""
         dialect = run.dialect or self.facts.dialects[0]
         argv = (
@@ -59,7 +67,7 @@ class Pi:
         return read_report(kept_lines(output.home, _SESSIONS, "pi"))
 
 
-def _provider(run: Run, dialect: Endpoint) -> dict[str, Any]:
+def _provider(run: RunContext, dialect: Endpoint) -> dict[str, Any]:
     # Anthropic's client puts the version into the path by itself.
     base = run.base_url if dialect == "messages" else f"{run.base_url}/v1"
     # The name of a variable stands for its value, so that the key is in no file.
@@ -85,7 +93,7 @@ def read_report(entries: Iterable[Object]) -> SelfReport | None:
     Raises:
         BadSelfReport: An entry cannot be read, or an answer has no count.
     """
-    parts: list[Tokens] = []
+    parts: list[ReportedTokens] = []
     exact = True
     for entry in entries:
         # What it costs to sum up a long conversation stands nowhere.
@@ -101,7 +109,7 @@ def read_report(entries: Iterable[Object]) -> SelfReport | None:
     return total.report(source=KEPT, exact=exact) if total.prompt else None
 
 
-def _tokens(message: Object) -> Tokens:
+def _tokens(message: Object) -> ReportedTokens:
     usage = member(message, "usage", "pi")
     fresh, read, written, output = (
         count(usage, key, "pi") for key in ("input", "cacheRead", "cacheWrite", "output")
@@ -109,7 +117,7 @@ def _tokens(message: Object) -> Tokens:
     prompt = fresh + read + written
     if prompt == 0 and not _failed(message):
         raise BadSelfReport("pi counts 0 tokens for an answer, so the endpoint gave no count")
-    return Tokens(prompt, output)
+    return ReportedTokens(prompt, output)
 
 
 def _failed(message: Object) -> bool:

@@ -5,11 +5,11 @@ from typing import Any, Final
 
 import orjson
 
-from cab.adapters.base import AgentFacts, Launch, NpmInstall, Output, Run
+from cab.adapters.agents.base import AgentFacts, Launch, NpmInstall, Output, RunContext
+from cab.adapters.agents.usage_reports import Object, ReportedTokens, count, json_lines, member
 from cab.adapters.errors import BadSelfReport
-from cab.adapters.reports import Object, Tokens, count, json_lines, member
-from cab.scoring.cell import SelfReport
-from cab.scoring.records import Endpoint
+from cab.scoring.cells.cell import SelfReport
+from cab.scoring.ledger.records import Endpoint
 
 _AUTH_TYPES: Final[Mapping[Endpoint, str]] = {
     "chat.completions": "openai",
@@ -35,7 +35,7 @@ class QwenCode:
         notes=("Its count leaves out calls that failed, or whose answer was cut.",),
     )
 
-    def launch(self, run: Run) -> Launch:
+    def launch(self, run: RunContext) -> Launch:
         """Return the command line, environment and settings of one prompt."""
         dialect = run.dialect or self.facts.dialects[0]
         argv = (
@@ -83,10 +83,10 @@ def read_report(text: str) -> SelfReport | None:
     return _tokens(member(result, "usage", "qwen-code")).report(exact=exact)
 
 
-def _tokens(usage: Object) -> Tokens:
+def _tokens(usage: Object) -> ReportedTokens:
     # Cached tokens are among the input already, tokens of reasoning among the output.
     keys = ("input_tokens", "output_tokens", "total_tokens")
     prompt, completion, total = (count(usage, key, "qwen-code") for key in keys)
     if prompt == 0 or prompt + completion != total:
         raise BadSelfReport(f"qwen-code's {prompt} + {completion} tokens are not its {total}")
-    return Tokens(prompt, completion)
+    return ReportedTokens(prompt, completion)

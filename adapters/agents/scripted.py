@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
-from cab.adapters.base import AgentFacts, Launch, Output, Run
+from cab.adapters.agents.base import AgentFacts, Launch, Output, RunContext
 from cab.adapters.errors import BadSelfReport
-from cab.scoring.cell import SelfReport
+from cab.scoring.cells.cell import SelfReport
 
 _AGENT = Path(__file__).with_name("scripted_agent.py")
 _LINE = re.compile(r"tokens: (\d+) prompt, (\d+) completion, \d+ calls")
@@ -22,7 +22,7 @@ class Scripted:
         token_report="stdout, exact",
     )
 
-    def launch(self, run: Run) -> Launch:
+    def launch(self, run: RunContext) -> Launch:
         """Return the command line and environment of one prompt."""
         # -I: neither the workspace nor the user's site-packages may stand in for the library.
         argv = (str(run.executable), "-I", str(_AGENT), "--stream", run.prompt)

@@ -18,18 +18,18 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cab.adapters.cellspec import TIMEOUT_S, CellSpec, plan_cell
-from cab.adapters.endpointprobe import Probe, probe_endpoint
 from cab.adapters.errors import AdapterError
-from cab.adapters.metering import DEMO
-from cab.adapters.progress import progress
-from cab.adapters.runner import run_cell
-from cab.adapters.tables import printable, score_table
+from cab.adapters.runs.metering import DEMO
+from cab.adapters.runs.run_cell import run_cell
+from cab.adapters.runs.spec import TIMEOUT_S, CellSpec, plan_cell
+from cab.adapters.ui.cell_table import printable, score_table
+from cab.adapters.ui.endpoint_probe import EndpointProbe, probe_endpoint
+from cab.adapters.ui.progress import progress
 from cab.proxy.config import parse_settings
 from cab.proxy.demo import running_demo
 from cab.proxy.logs import configure_logs
-from cab.scoring.records import Endpoint
-from cab.scoring.scored import ScoredCell, score_one
+from cab.scoring.ledger.records import Endpoint
+from cab.scoring.score import ScoredCell, score_one
 
 if TYPE_CHECKING:
     # argparse has no public name for what add_subparsers returns
@@ -89,14 +89,14 @@ def add(subparsers: "_SubParsersAction[argparse.ArgumentParser]") -> None:
 
 
 class _Checked(NamedTuple):
-    probe: Probe
+    probe: EndpointProbe
     scored: ScoredCell | None
     """None where no cell was run, as the endpoint does not do."""
     bundle: Path | None
     """Where it was kept."""
 
 
-class Verdict(NamedTuple):
+class EndpointVerdict(NamedTuple):
     """What it comes to."""
 
     ready: bool
@@ -195,29 +195,29 @@ async def _reached(upstream: str) -> AsyncGenerator[str]:
         yield demo.url
 
 
-def verdict_of(probe: Probe, scored: ScoredCell | None) -> Verdict:
+def verdict_of(probe: EndpointProbe, scored: ScoredCell | None) -> EndpointVerdict:
     """Return what the answers and the cell come to, in words."""
     if scored is None:
         refusal = next(each for each in probe.findings if each.state == "no")
-        return Verdict(False, f"not ready: {refusal.name}: no ({refusal.detail})")
+        return EndpointVerdict(False, f"not ready: {refusal.name}: no ({refusal.detail})")
     tokens, calls = scored.axes.tokens, scored.axes.calls
     if calls is None or not calls.succeeded:
         failures = (calls.failures if calls else None) or {}
         why = ", ".join(f"{name} {count}" for name, count in failures.items()) or "it made none"
-        return Verdict(False, f"not ready: no model call of the agent succeeded ({why})")
+        return EndpointVerdict(False, f"not ready: no model call of the agent succeeded ({why})")
     if tokens.total_tokens is None:
         gap = f"{tokens.unmeasured_calls} of {tokens.model_calls} calls have no token count"
-        return Verdict(False, f"not ready: {gap}")
+        return EndpointVerdict(False, f"not ready: {gap}")
     sources = " and ".join(_COUNTED_BY[source] for source in tokens.by_source)
     passed = _PASSED[scored.axes.pass_rate.passed]
-    return Verdict(
+    return EndpointVerdict(
         True,
         f"ready: {tokens.model_calls} model calls metered, {tokens.total_tokens:,} tokens counted "
         f"by {sources}; the task {passed}",
     )
 
 
-def _print(checked: _Checked, verdict: Verdict, spec: CellSpec) -> None:
+def _print(checked: _Checked, verdict: EndpointVerdict, spec: CellSpec) -> None:
     console = Console()
     console.print(_probe_table(checked.probe))
     if checked.scored is not None:
@@ -228,7 +228,7 @@ def _print(checked: _Checked, verdict: Verdict, spec: CellSpec) -> None:
     sys.stdout.write("".join(f"{printable(line)}\n" for line in lines))
 
 
-def _probe_table(probe: Probe) -> Table:
+def _probe_table(probe: EndpointProbe) -> Table:
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("asked", no_wrap=True)
     table.add_column("answer", no_wrap=True)
@@ -238,7 +238,7 @@ def _probe_table(probe: Probe) -> Table:
     return table
 
 
-def _how_to_go_on(checked: _Checked, verdict: Verdict, spec: CellSpec) -> list[str]:
+def _how_to_go_on(checked: _Checked, verdict: EndpointVerdict, spec: CellSpec) -> list[str]:
     """Return what to do next, as lines to paste; the key stays a variable."""
     kept = f"bundle: {checked.bundle}" if checked.bundle else "nothing was kept; --keep DIR does"
     lines = [] if checked.scored is None else [f"provisional, no result; {kept}"]
@@ -261,7 +261,7 @@ def _how_to_go_on(checked: _Checked, verdict: Verdict, spec: CellSpec) -> list[s
     ]
 
 
-def _print_json(checked: _Checked, verdict: Verdict) -> None:
+def _print_json(checked: _Checked, verdict: EndpointVerdict) -> None:
     cell: dict[str, Any] | None = None
     if checked.scored is not None:
         bundle = None if checked.bundle is None else str(checked.bundle)

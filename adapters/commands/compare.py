@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cab.adapters.errors import AdapterError, nearest
-from cab.adapters.observing import (
+from cab.adapters.ui.cell_inputs import (
     EXIT_CODES,
     Observer,
     add_profile,
@@ -15,12 +15,12 @@ from cab.adapters.observing import (
     settings_of,
     share,
 )
-from cab.adapters.sheets import Sheet, add_forms, write
-from cab.adapters.tables import print_sentence
-from cab.scoring.aggregating import Part, part_of
-from cab.scoring.comparing import METRICS, Comparison, Metric, compare_all
-from cab.scoring.observation import Observation
-from cab.scoring.sentences import UNITS, reading, sentence
+from cab.adapters.ui.cell_table import print_sentence
+from cab.adapters.ui.tables import ResultTable, add_forms, write
+from cab.scoring.analysis.aggregate import Part, part_of
+from cab.scoring.analysis.compare import METRICS, Comparison, Metric, compare_all
+from cab.scoring.analysis.observation import Observation
+from cab.scoring.analysis.sentences import UNITS, reading, sentence
 from cab.scoring.stats.detectable import DEFAULT_POWER
 
 if TYPE_CHECKING:
@@ -148,8 +148,8 @@ def _by_name(
     return [(name, [cell for cell in cells if part_of(cell.cell, part) == name]) for name in names]
 
 
-def _sheet(found: Sequence[Comparison]) -> Sheet:
-    return Sheet(_COLUMNS, [_row(each) for each in found], texts=3)
+def _sheet(found: Sequence[Comparison]) -> ResultTable:
+    return ResultTable(_COLUMNS, [_row(each) for each in found], texts=3)
 
 
 def _row(found: Comparison) -> tuple[str, ...]:

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from cab.adapters.controlclient import ask_control
 from cab.adapters.errors import AdapterError
-from cab.proxy import keys
+from cab.adapters.ui.control_client import ask_control
+from cab.proxy.accounting.limits import KeyLimits
+from cab.proxy.auth import cell_keys
+from cab.proxy.auth.revocations import Revocations
+from cab.proxy.auth.signing_keys import KeyRing, load_signing_keys, parse_signing_keys
 from cab.proxy.errors import BadKey
-from cab.proxy.limits import Limits
-from cab.proxy.revoked import Revocations
-from cab.proxy.signing import KeyRing, load_signing_keys, parse_signing_keys
 
 if TYPE_CHECKING:
     # argparse has no public name for what add_subparsers returns
@@ -138,7 +138,7 @@ def run_mint(args: argparse.Namespace) -> int:
     Raises:
         AdapterError: There is nothing to sign with, or nobody to ask.
     """
-    limits = Limits(args.max_calls, args.max_tokens, args.max_cost_usd, args.max_concurrency)
+    limits = KeyLimits(args.max_calls, args.max_tokens, args.max_cost_usd, args.max_concurrency)
     if args.proxy is not None:
         body = {"cell_id": args.cell, "ttl_s": args.ttl, **limits.claims()}
         minted = _ask(args.proxy, "/cab/keys", body)
@@ -152,10 +152,10 @@ def run_mint(args: argparse.Namespace) -> int:
     return 0
 
 
-def _mint(ring: KeyRing, cell_id: str, ttl_s: int, limits: Limits) -> dict[str, Any]:
+def _mint(ring: KeyRing, cell_id: str, ttl_s: int, limits: KeyLimits) -> dict[str, Any]:
     now_s = int(time.time())
-    token = keys.mint(ring, cell_id, ttl_s, now_s, limits)
-    key = keys.verify(ring, token, now_s)
+    token = cell_keys.mint(ring, cell_id, ttl_s, now_s, limits)
+    key = cell_keys.verify(ring, token, now_s)
     return {
         "key": token,
         "key_id": key.key_id,
@@ -207,7 +207,7 @@ def run_revoke(args: argparse.Namespace) -> int:
 def _named(key: str) -> tuple[str, int | None]:
     text = sys.stdin.readline() if key == _STDIN else key
     try:
-        return keys.key_id_of(text.strip())
+        return cell_keys.key_id_of(text.strip())
     except BadKey as error:
         raise AdapterError(str(error)) from error
 
@@ -234,7 +234,7 @@ def _count(text: str) -> int:
 
 def _money(text: str) -> Decimal:
     try:
-        amount = Limits.from_claims({"max_cost_usd": text}).max_cost_usd
+        amount = KeyLimits.from_claims({"max_cost_usd": text}).max_cost_usd
     except ValueError:
         amount = None
     if amount is None:

@@ -5,17 +5,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cab.adapters.observing import EXIT_CODES, Observer
-from cab.adapters.sheets import Sheet, add_forms, write
-from cab.scoring.aggregating import PARTS
-from cab.scoring.profiles import DEFAULT_PROFILE, find_profile
-from cab.scoring.reconciling import (
+from cab.adapters.ui.cell_inputs import EXIT_CODES, Observer
+from cab.adapters.ui.tables import ResultTable, add_forms, write
+from cab.scoring.analysis.aggregate import PARTS
+from cab.scoring.analysis.reconcile import (
     COUNTS,
     CellReconciliation,
     Reconciliation,
     reconcile,
     reconcile_cell,
 )
+from cab.scoring.profiles.builtin import DEFAULT_PROFILE, find_profile
 
 if TYPE_CHECKING:
     # argparse has no public name for what add_subparsers returns
@@ -85,9 +85,9 @@ def run(args: argparse.Namespace) -> int:
     return observer.exit_code
 
 
-def _group_sheet(groups: Sequence[Reconciliation]) -> Sheet:
+def _group_sheet(groups: Sequence[Reconciliation]) -> ResultTable:
     rows = [_group_row(group, name) for group in groups for name in COUNTS]
-    return Sheet(_GROUPS, rows, texts=2)
+    return ResultTable(_GROUPS, rows, texts=2)
 
 
 def _group_row(group: Reconciliation, name: str) -> tuple[str, ...]:
@@ -115,9 +115,9 @@ def _source(group: Reconciliation) -> str:
     return f"{', '.join(group.sources)}{rounded}"
 
 
-def _cell_sheet(cells: Sequence[CellReconciliation]) -> Sheet:
+def _cell_sheet(cells: Sequence[CellReconciliation]) -> ResultTable:
     rows = [_cell_row(cell, name) for cell in cells for name in COUNTS]
-    return Sheet(_CELLS, rows, texts=2)
+    return ResultTable(_CELLS, rows, texts=2)
 
 
 def _cell_row(cell: CellReconciliation, name: str) -> tuple[str, ...]:

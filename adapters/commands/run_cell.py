@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, NamedTuple
 import orjson
 from rich.console import Console
 
-from cab.adapters.account import Comparison, compare_account
-from cab.adapters.cellspec import TIMEOUT_S, CellSpec
 from cab.adapters.errors import AdapterError
-from cab.adapters.metering import DEMO
-from cab.adapters.progress import progress
-from cab.adapters.runner import run_cell
+from cab.adapters.runs.metering import DEMO
+from cab.adapters.runs.run_cell import run_cell
+from cab.adapters.runs.spec import TIMEOUT_S, CellSpec
+from cab.adapters.runs.upstream_account import AccountComparison, compare_account
 from cab.adapters.sandboxes import docker, local
 from cab.adapters.sandboxes.deviations import ALLOWED
 from cab.adapters.sandboxes.docker import Container
 from cab.adapters.sandboxes.limits import limit_names, parse_limits
-from cab.adapters.tables import cell_table
+from cab.adapters.ui.cell_table import cell_table
+from cab.adapters.ui.progress import progress
 from cab.proxy.logs import configure_logs
-from cab.scoring.scored import ScoredCell, score_one
+from cab.scoring.score import ScoredCell, score_one
 
 if TYPE_CHECKING:
     # argparse has no public name for what add_subparsers returns
@@ -140,7 +140,7 @@ def run(args: argparse.Namespace) -> int:
     return exit_code(result.account)
 
 
-def exit_code(account: Comparison | None) -> int:
+def exit_code(account: AccountComparison | None) -> int:
     """Return 1 if the model server gave an account and the ledger is not equal to it."""
     return 0 if account is None or account.equal else 1
 
@@ -189,7 +189,7 @@ def spec_of(args: argparse.Namespace) -> CellSpec:
 class _Result(NamedTuple):
     bundle: Path
     scored: ScoredCell
-    account: Comparison | None
+    account: AccountComparison | None
 
 
 def _run_to_end(spec: CellSpec) -> Path:

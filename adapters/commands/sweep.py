@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING, cast
 
 import orjson
 
-from cab.adapters.base import AgentFacts
+from cab.adapters.agents.base import AgentFacts
 from cab.adapters.errors import InstallFailed
-from cab.adapters.install import install
-from cab.adapters.progress import progress
-from cab.adapters.sheets import Sheet, write
-from cab.adapters.sweeps.engine import Engine, Watcher
+from cab.adapters.install.install import install
+from cab.adapters.sweeps.engine import ProgressListener, Scheduler
 from cab.adapters.sweeps.journal import read_journal
-from cab.adapters.sweeps.local import LocalExecutor
+from cab.adapters.sweeps.local_executor import LocalExecutor
 from cab.adapters.sweeps.matrix import Matrix, choose, make_matrix, not_installed
+from cab.adapters.sweeps.progress import ProgressCounts, watching
 from cab.adapters.sweeps.report import keep_report, make_report, write_report
-from cab.adapters.sweeps.sitting import Ending, Plan, last_ending, sit
-from cab.adapters.sweeps.state import Standing, stand
+from cab.adapters.sweeps.session import SessionResult, SweepPlan, last_ending, run_session
+from cab.adapters.sweeps.state import SweepState, stand
 from cab.adapters.sweeps.sweepfile import SweepFile, load_sweep
-from cab.adapters.sweeps.watching import Tally, watching
-from cab.adapters.tables import printable
+from cab.adapters.ui.cell_table import printable
+from cab.adapters.ui.progress import progress
+from cab.adapters.ui.tables import ResultTable, write
 from cab.proxy.logs import configure_logs
 
 if TYPE_CHECKING:
@@ -114,11 +114,11 @@ def run(args: argparse.Namespace) -> int:
     return _run_to_end(plan, args)
 
 
-def _plan(args: argparse.Namespace, sweep: SweepFile, matrix: Matrix) -> Plan:
+def _plan(args: argparse.Namespace, sweep: SweepFile, matrix: Matrix) -> SweepPlan:
     base = args.file.parent
     folder = base / (sweep.folder or f"sweeps/{sweep.name}")
     ids = [*(slot.id for slot in matrix.slots), *matrix.left_out]
-    return Plan(
+    return SweepPlan(
         sweep=sweep,
         matrix=matrix,
         chosen=frozenset(choose(ids, args.only, args.exclude)),
@@ -151,7 +151,7 @@ def _install_one(facts: AgentFacts, retries: int) -> str | None:
     return None
 
 
-def _print_matrix(plan: Plan, args: argparse.Namespace) -> int:
+def _print_matrix(plan: SweepPlan, args: argparse.Namespace) -> int:
     standing = stand(read_journal(plan.journal))
     rows = [
         {"cell_id": slot.id, "state": _state_of(slot.id, standing)}
@@ -167,21 +167,21 @@ def _print_matrix(plan: Plan, args: argparse.Namespace) -> int:
         cells = {"sweep": plan.sweep.name, "cells": rows}
         sys.stdout.write(orjson.dumps(cells, option=orjson.OPT_APPEND_NEWLINE).decode())
         return 0
-    sheet = Sheet(("cell", "state"), [list(row.values()) for row in rows], texts=2)
+    sheet = ResultTable(("cell", "state"), [list(row.values()) for row in rows], texts=2)
     write("markdown" if args.markdown else "table", sheet, [])
     done = sum(row["state"] == "done" for row in rows)
     print(f"{len(rows)} cells, {done} of them done; {plan.sweep.jobs} at a time", file=sys.stderr)
     return 0
 
 
-def _state_of(slot: str, standing: Standing) -> str:
+def _state_of(slot: str, standing: SweepState) -> str:
     if slot in standing.complete:
         return "done"
     before = standing.unfilled.get(slot)
     return "to run" if before is None else f"to run again: {before.verdict}"
 
 
-def _report(plan: Plan, ending: Ending, args: argparse.Namespace) -> int:
+def _report(plan: SweepPlan, ending: SessionResult, args: argparse.Namespace) -> int:
     report = make_report(plan, ending)
     write_report(report, "json" if args.json else "markdown" if args.markdown else "table")
     if not args.report:
@@ -189,10 +189,10 @@ def _report(plan: Plan, ending: Ending, args: argparse.Namespace) -> int:
     return 0 if report.whole else 1
 
 
-def _run_to_end(plan: Plan, args: argparse.Namespace) -> int:
+def _run_to_end(plan: SweepPlan, args: argparse.Namespace) -> int:
     standing = stand(read_journal(plan.journal))
     done = len(plan.chosen & standing.complete.keys())
-    tally = Tally(len(plan.chosen), done, plan.sweep.jobs)
+    tally = ProgressCounts(len(plan.chosen), done, plan.sweep.jobs)
     interrupt = _Interrupt()
     with watching(sys.stderr, plan.sweep.name, tally) as watcher:
         ending = asyncio.run(_sit(plan, watcher, interrupt))
@@ -217,15 +217,17 @@ class _Interrupt:
         self.told.set()
 
 
-async def _sit(plan: Plan, watcher: Watcher, interrupt: _Interrupt) -> Ending | None:
+async def _sit(
+    plan: SweepPlan, watcher: ProgressListener, interrupt: _Interrupt
+) -> SessionResult | None:
     """Run the sweep; None if it was stopped before its first cell."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, interrupt, number)
-    engines: list[Engine] = []
+    engines: list[Scheduler] = []
     try:
         async with asyncio.TaskGroup() as group:
-            sitting = group.create_task(sit(plan, LocalExecutor(), watcher, engines.append))
+            sitting = group.create_task(run_session(plan, LocalExecutor(), watcher, engines.append))
             stopper = group.create_task(_stop(interrupt, engines, sitting))
             await asyncio.wait({sitting})
             stopper.cancel()
@@ -235,7 +237,7 @@ async def _sit(plan: Plan, watcher: Watcher, interrupt: _Interrupt) -> Ending | 
 
 
 async def _stop(
-    interrupt: _Interrupt, engines: list[Engine], sitting: asyncio.Task[Ending]
+    interrupt: _Interrupt, engines: list[Scheduler], sitting: asyncio.Task[SessionResult]
 ) -> None:
     await interrupt.told.wait()
     name = signal.Signals(interrupt.exit_code - 128).name

@@ -16,10 +16,10 @@ from collections.abc import Callable, Sequence
 
 import orjson
 
-from cab.adapters.doctor.elsewhere import Elsewhere, cover
 from cab.adapters.doctor.examine import Order, examine
-from cab.adapters.doctor.isolation import INSIDE, adopt_orphans
-from cab.adapters.doctor.network import lead_here, loopback_up
+from cab.adapters.doctor.isolation.namespaces import INSIDE, adopt_orphans
+from cab.adapters.doctor.isolation.network import lead_here, loopback_up
+from cab.adapters.doctor.isolation.overlay import Overlay, cover
 from cab.adapters.doctor.probes import PROBES
 from cab.adapters.errors import AdapterError
 from cab.proxy.errors import CabProxyError
@@ -57,7 +57,7 @@ def _tried() -> int:
     return 0
 
 
-def _line(order: Order, name: str, elsewhere: Elsewhere | None) -> bytes:
+def _line(order: Order, name: str, elsewhere: Overlay | None) -> bytes:
     try:
         shown = asyncio.run(examine(order, PROBES[name], elsewhere))
         line = {"probe": name, "evidence": shown.model_dump(mode="json")}
@@ -78,7 +78,7 @@ def _end_with_parent() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _moved_in() -> Elsewhere:
+def _moved_in() -> Overlay:
     """Arrange the namespaces that this process was started in."""
     loopback_up()
     lead_here(socket.AF_INET)

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from cab.scoring.records import CallEnd
+from cab.scoring.ledger.records import CallEnd
 
 
 class _Figures(NamedTuple):

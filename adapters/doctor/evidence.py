@@ -2,15 +2,15 @@
 
 from pydantic import BaseModel, ConfigDict
 
-from cab.adapters.doctor.leaks import Leak
-from cab.scoring.cell import SelfReport
+from cab.adapters.doctor.leaks.finder import Leak
+from cab.scoring.cells.cell import SelfReport
 
 
 class _Shown(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Attempt(_Shown):
+class ObservedAttempt(_Shown):
     """One request to a metered endpoint, as the ledger has it."""
 
     endpoint: str
@@ -40,7 +40,7 @@ class Evidence(_Shown):
     """From the agent's start to its end."""
     passed: bool
     """Whether the task's hidden checks passed."""
-    attempts: tuple[Attempt, ...]
+    attempts: tuple[ObservedAttempt, ...]
     """All requests to metered endpoints."""
     prompt_tokens: int | None
     """Sum over the ledger; None where a count is missing."""
@@ -78,7 +78,7 @@ class Evidence(_Shown):
     """Processes that ran on after that: they had left the run's session and shed its mark."""
 
     @property
-    def failed(self) -> tuple[Attempt, ...]:
+    def failed(self) -> tuple[ObservedAttempt, ...]:
         """Requests that were not answered well."""
         return tuple(each for each in self.attempts if not _is_good(each))
 
@@ -92,6 +92,6 @@ class Evidence(_Shown):
         return min(later) - ended if later else None
 
 
-def _is_good(attempt: Attempt) -> bool:
+def _is_good(attempt: ObservedAttempt) -> bool:
     # An agent that hangs up has what it wants; a proxy reads on for the usage.
     return attempt.end_reason in ("completed", "client_gone") and (attempt.status or 0) < 400

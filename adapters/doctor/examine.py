@@ -13,32 +13,32 @@ from typing import Any, NamedTuple
 
 import aiohttp
 
-from cab.adapters.agentrun import AgentRun, AgentRunner, exit_code
-from cab.adapters.base import Adapter, Output
-from cab.adapters.cellspec import CellSpec, Plan, plan_cell
-from cab.adapters.checks import run_checks
-from cab.adapters.doctor.elsewhere import Elsewhere
+from cab.adapters.agents.base import Adapter, Output
 from cab.adapters.doctor.evidence import Evidence
-from cab.adapters.doctor.leaks import Finder
-from cab.adapters.doctor.names import name_server
-from cab.adapters.doctor.probes import Probe
-from cab.adapters.doctor.search import Found, leaks_of, sought
-from cab.adapters.doctor.traffic import overheard
-from cab.adapters.doctor.watching import watched
-from cab.adapters.doctor.wire import read_wire
-from cab.adapters.environment import Places
+from cab.adapters.doctor.isolation.dns import name_server
+from cab.adapters.doctor.isolation.overlay import Overlay
+from cab.adapters.doctor.isolation.traffic import overheard
+from cab.adapters.doctor.leaks.finder import Finder
+from cab.adapters.doctor.leaks.process_watch import watched
+from cab.adapters.doctor.leaks.search import LeakSearchResult, leaks_of, sought
+from cab.adapters.doctor.ledger_evidence import read_wire
+from cab.adapters.doctor.probes import DoctorProbe
 from cab.adapters.errors import BadSelfReport
-from cab.adapters.metering import DEMO, Meter
-from cab.adapters.trees import walk_tree
-from cab.adapters.workspace import scratch_places
+from cab.adapters.runs.agent_run import AgentRun, AgentRunner, exit_code
+from cab.adapters.runs.metering import DEMO, Meter
+from cab.adapters.runs.spec import CellPlan, CellSpec, plan_cell
+from cab.adapters.runs.workspace import scratch_places
+from cab.adapters.sandboxes.environment import Places
+from cab.adapters.tasks.checks import run_checks
+from cab.adapters.workspaces.tree import walk_tree
 from cab.proxy.app import Proxy, running_proxy
+from cab.proxy.auth.signing_keys import new_signing_key
 from cab.proxy.config import parse_settings
 from cab.proxy.demo import Demo, running_demo
 from cab.proxy.logs import configure_logs
-from cab.proxy.signing import new_signing_key
-from cab.scoring.cell import SelfReport
+from cab.scoring.cells.cell import SelfReport
+from cab.scoring.evidence.manifest import diff_trees
 from cab.scoring.globs import matches
-from cab.scoring.manifest import diff_trees
 
 TASK = "polyglot/python-error-handling"
 """What agents are asked to do: one file to mend."""
@@ -70,7 +70,7 @@ class Order(NamedTuple):
     """Seconds after which a run of it is stopped."""
 
 
-async def examine(order: Order, probe: Probe, elsewhere: Elsewhere | None) -> Evidence:
+async def examine(order: Order, probe: DoctorProbe, elsewhere: Overlay | None) -> Evidence:
     """Return what one run of an agent shows.
 
     Args:
@@ -99,7 +99,7 @@ async def examine(order: Order, probe: Probe, elsewhere: Elsewhere | None) -> Ev
         written = tuple(sorted({*elsewhere.written(own)} - before)) if elsewhere else None
         _end(outlived)
         quiet = await room.proxy.quiet(order.limit_s)
-        found = Found(places, run, watch, finder, elsewhere, folder, own)
+        found = LeakSearchResult(places, run, watch, finder, elsewhere, folder, own)
         return Evidence(
             probe=probe.name,
             model=MODEL,
@@ -122,7 +122,7 @@ def _on_the_wire(room: _Room, cell_id: str, *, quiet: bool) -> dict[str, Any]:
     return wire
 
 
-async def _of_the_agent(plan: Plan, run: AgentRun, places: Places) -> dict[str, Any]:
+async def _of_the_agent(plan: CellPlan, run: AgentRun, places: Places) -> dict[str, Any]:
     """Return what the evidence has from the agent itself and from what it left."""
     facts = plan.adapter.facts
     check = await run_checks(plan.task, places.workdir, scratch=facts.scratch)
@@ -141,7 +141,7 @@ async def _of_the_agent(plan: Plan, run: AgentRun, places: Places) -> dict[str, 
     }
 
 
-async def _listening(stack: AsyncExitStack, elsewhere: Elsewhere | None) -> Counter[str]:
+async def _listening(stack: AsyncExitStack, elsewhere: Overlay | None) -> Counter[str]:
     """Return whom the agent tries to reach; stays empty without a network of its own."""
     if elsewhere is None:
         return Counter()
@@ -180,7 +180,7 @@ def _spec(order: Order, folder: Path) -> CellSpec:
     )
 
 
-async def _room(stack: AsyncExitStack, folder: Path, probe: Probe, cell_id: str) -> _Room:
+async def _room(stack: AsyncExitStack, folder: Path, probe: DoctorProbe, cell_id: str) -> _Room:
     """Put endpoint and proxy up; the proxy alone holds the endpoint's key."""
     ledger = folder / "ledger"
     demo = await stack.enter_async_context(running_demo(mood=probe.mood))
@@ -208,7 +208,7 @@ def _own_report(
         return None, str(error)
 
 
-def _undeclared(plan: Plan, run: AgentRun, places: Places) -> Iterator[str]:
+def _undeclared(plan: CellPlan, run: AgentRun, places: Places) -> Iterator[str]:
     """Yield what the agent left behind that is neither asked for nor known to be its scratch."""
     task = plan.task
     known = [*task.expected_changes, *task.scratch_files, *plan.adapter.facts.scratch]

@@ -3,10 +3,10 @@
 from typing import NamedTuple
 
 from cab.adapters.doctor.diagnosis import NORMAL
-from cab.proxy.limits import Limits
+from cab.proxy.accounting.limits import KeyLimits
 
 
-class Probe(NamedTuple):
+class DoctorProbe(NamedTuple):
     """One run of an agent."""
 
     name: str
@@ -15,21 +15,21 @@ class Probe(NamedTuple):
     """Heading of its column."""
     mood: str | None = None
     """What the fake endpoint does, as `python -m cab.proxy.demo --mood` takes it; None answers well."""
-    limits: Limits | None = None
+    limits: KeyLimits | None = None
     """What the cell's key allows; None is no limit."""
     fails: bool = True
     """Whether a request fails in it, if the agent makes enough of them."""
 
 
 _ALL = (
-    Probe(NORMAL, "normal", fails=False),
-    Probe("unauthorized", "401", mood="unauthorized"),
-    Probe("rate_limited", "429", mood="rate_limited"),
-    Probe("server_error", "500", mood="server_error"),
-    Probe("cut_stream", "cut stream", mood="cut_stream"),
-    Probe("slow_stream", "slow stream", mood="slow_stream", fails=False),
-    Probe("budget", "budget", mood="budget"),
-    Probe("limit", "limit", limits=Limits(max_calls=1)),
+    DoctorProbe(NORMAL, "normal", fails=False),
+    DoctorProbe("unauthorized", "401", mood="unauthorized"),
+    DoctorProbe("rate_limited", "429", mood="rate_limited"),
+    DoctorProbe("server_error", "500", mood="server_error"),
+    DoctorProbe("cut_stream", "cut stream", mood="cut_stream"),
+    DoctorProbe("slow_stream", "slow stream", mood="slow_stream", fails=False),
+    DoctorProbe("budget", "budget", mood="budget"),
+    DoctorProbe("limit", "limit", limits=KeyLimits(max_calls=1)),
 )
 PROBES = {probe.name: probe for probe in _ALL}
 """All of them by name, in the order in which they are run."""

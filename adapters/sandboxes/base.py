@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from cab.adapters.capture import Ends
-from cab.adapters.environment import Places
-from cab.adapters.leftovers import Leftovers
-from cab.adapters.process import Exit
-from cab.scoring.cell import Deviation
+from cab.adapters.output.capture import Ends
+from cab.adapters.processes.agent_process import Exit
+from cab.adapters.processes.cleanup import CleanupPlan
+from cab.adapters.sandboxes.environment import Places
+from cab.scoring.cells.cell import Deviation
 
 LOOPBACK = "127.0.0.1"
 
@@ -32,7 +32,7 @@ class SandboxFacts:
     """Attributes of the container span."""
 
 
-class View(NamedTuple):
+class SandboxView(NamedTuple):
     """The run as the agent sees it."""
 
     home: Path
@@ -62,7 +62,7 @@ class Running(Protocol):
     """An agent that has been started."""
 
     @property
-    def leftovers(self) -> Leftovers:
+    def leftovers(self) -> CleanupPlan:
         """What to end if nobody is left to call `end`."""
         ...
 
@@ -83,7 +83,7 @@ class Sandbox(Protocol):
         """What is fixed about it."""
         ...
 
-    def view(self, places: Places) -> View:
+    def view(self, places: Places) -> SandboxView:
         """Return the run's folders and programs as the agent sees them."""
         ...
 

@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final, Literal
 
 from cab.adapters.sandboxes.deviations import ROOT, SOCKET, WRITABLE
-from cab.adapters.sandboxes.limits import Limits
+from cab.adapters.sandboxes.limits import ResourceLimits
 
 WORKDIR: Final = PurePosixPath("/workspace")
 """The workspace inside, as on the published pages."""
@@ -49,7 +49,7 @@ class ContainerRun:
     """Names of variables whose values the engine takes from its own environment."""
     argv: Sequence[str]
     """Program and arguments inside."""
-    limits: Limits
+    limits: ResourceLimits
     """Resource limits."""
     allowed: frozenset[str] = frozenset()
     """Deviations that the image needs."""
@@ -100,7 +100,7 @@ def _user(run: ContainerRun) -> list[str]:
     return ["--user", run.user, *kept]
 
 
-def _limits(limits: Limits) -> list[str]:
+def _limits(limits: ResourceLimits) -> list[str]:
     words: list[str] = []
     if limits.memory is not None:
         # The second one counts swap too: equal, there is none.

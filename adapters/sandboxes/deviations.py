@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from cab.adapters.errors import AdapterError, nearest
-from cab.scoring.cell import Deviation
+from cab.scoring.cells.cell import Deviation
 
 NO_BOUNDARY: Final = "no-boundary"
 ROOT: Final = "root"

@@ -12,21 +12,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from cab.adapters.environment import Places, container_environment
 from cab.adapters.errors import AdapterError, RunFailed
-from cab.adapters.leftovers import Leftovers, engine_environment
-from cab.adapters.process import AgentProcess, Exit, start_process
+from cab.adapters.processes.agent_process import AgentProcess, Exit, start_process
+from cab.adapters.processes.cleanup import CleanupPlan, engine_environment
 from cab.adapters.sandboxes import commands, deviations
-from cab.adapters.sandboxes.base import Job, SandboxFacts, View
+from cab.adapters.sandboxes.base import Job, SandboxFacts, SandboxView
 from cab.adapters.sandboxes.commands import (
     ContainerRun,
     create_command,
     hold_commands,
     start_command,
 )
-from cab.adapters.sandboxes.engine import Engine, Network, State, find_engine
+from cab.adapters.sandboxes.engine import ContainerEngine, ContainerState, Network, find_engine
+from cab.adapters.sandboxes.environment import Places, container_environment
 from cab.adapters.sandboxes.images import Image
-from cab.adapters.sandboxes.limits import CONTAINER_NAMES, Limits
+from cab.adapters.sandboxes.limits import CONTAINER_NAMES, ResourceLimits
 
 NAME: Final = "docker"
 
@@ -50,7 +50,13 @@ class Container:
 
 @asynccontextmanager
 async def docker_sandbox(  # noqa: PLR0913 - all that makes one container
-    wanted: Container, image: Image, executable: Path, limits: Limits, run_id: str, *, listens: bool
+    wanted: Container,
+    image: Image,
+    executable: Path,
+    limits: ResourceLimits,
+    run_id: str,
+    *,
+    listens: bool,
 ) -> AsyncGenerator["DockerSandbox"]:
     """Make what a container needs: an engine, the image, a network; and remove what was made.
 
@@ -95,7 +101,9 @@ def holder_of(name: str) -> str:
 
 
 @asynccontextmanager
-async def _network(engine: Engine, given: str | None, name: str) -> AsyncGenerator[Network]:
+async def _network(
+    engine: ContainerEngine, given: str | None, name: str
+) -> AsyncGenerator[Network]:
     if given is not None:
         yield await engine.inspect_network(given)
         return
@@ -107,7 +115,7 @@ async def _network(engine: Engine, given: str | None, name: str) -> AsyncGenerat
 
 @asynccontextmanager
 async def _held(
-    engine: Engine, name: str, commands: Sequence[Sequence[str]]
+    engine: ContainerEngine, name: str, commands: Sequence[Sequence[str]]
 ) -> AsyncGenerator[None]:
     try:
         for words in commands:
@@ -136,7 +144,7 @@ def _require_ours(network: Network) -> None:
 class DockerSandbox:
     """A place for one container."""
 
-    engine: Engine
+    engine: ContainerEngine
     """What runs it."""
     image: Image
     """Its image."""
@@ -148,7 +156,7 @@ class DockerSandbox:
     """Whether the network was made for it."""
     executable: Path
     """What starts the agent inside."""
-    limits: Limits
+    limits: ResourceLimits
     """Resource limits."""
     allowed: frozenset[str]
     """Deviations that were asked for."""
@@ -172,11 +180,11 @@ class DockerSandbox:
             },
         )
 
-    def view(self, places: Places) -> View:
+    def view(self, places: Places) -> SandboxView:
         """Return the run as it looks from inside the container."""
         del places  # the same for every run
         env = container_environment(commands.HOME, commands.WORKDIR, commands.TEMPORARY)
-        return View(Path(commands.HOME), self.executable, env)
+        return SandboxView(Path(commands.HOME), self.executable, env)
 
     async def start(self, places: Places, job: Job) -> "ContainerAgent":
         """Make the container and start it.
@@ -219,8 +227,8 @@ class DockerSandbox:
             raise
         return ContainerAgent(self.engine, self.name, client, self._leftovers(client))
 
-    def _leftovers(self, client: AgentProcess) -> Leftovers:
-        return Leftovers(
+    def _leftovers(self, client: AgentProcess) -> CleanupPlan:
+        return CleanupPlan(
             leader=client.pid,
             mark=client.mark,
             engine=self.engine.program,
@@ -272,7 +280,7 @@ class ContainerAgent:
     """
 
     def __init__(
-        self, engine: Engine, name: str, client: AgentProcess, leftovers: Leftovers
+        self, engine: ContainerEngine, name: str, client: AgentProcess, leftovers: CleanupPlan
     ) -> None:
         self._engine = engine
         self._name = name
@@ -280,7 +288,7 @@ class ContainerAgent:
         self._leftovers = leftovers
 
     @property
-    def leftovers(self) -> Leftovers:
+    def leftovers(self) -> CleanupPlan:
         """The container, its network, and the engine's program."""
         return self._leftovers
 
@@ -305,7 +313,7 @@ class ContainerAgent:
         # The engine's program has exit codes of its own.
         return ended._replace(code=state.exit_code)
 
-    async def _reason(self, state: State | None) -> str:
+    async def _reason(self, state: ContainerState | None) -> str:
         if state is None:
             return "somebody removed it"
         # podman keeps no error of a start; asked once more, it says what is wrong.

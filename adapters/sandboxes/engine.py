@@ -10,7 +10,7 @@ import orjson
 from pydantic import AliasChoices, BaseModel, Field, ValidationError
 
 from cab.adapters.errors import AdapterError, RunFailed
-from cab.adapters.leftovers import ENGINES, engine_environment
+from cab.adapters.processes.cleanup import ENGINES, engine_environment
 from cab.adapters.sandboxes.commands import EngineKind
 from cab.adapters.sandboxes.images import Image, digest_of
 
@@ -18,7 +18,7 @@ ASK_LIMIT_S = 120.0
 PULL_LIMIT_S = 3600.0
 
 
-class Answer(NamedTuple):
+class EngineOutput(NamedTuple):
     """What an engine said."""
 
     code: int
@@ -43,7 +43,7 @@ class Network(NamedTuple):
     """Whether it leads nowhere else."""
 
 
-class State(NamedTuple):
+class ContainerState(NamedTuple):
     """What became of a container."""
 
     started: bool
@@ -54,7 +54,7 @@ class State(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Engine:
+class ContainerEngine:
     """An engine that answers."""
 
     program: str
@@ -69,7 +69,7 @@ class Engine:
         *words: str,
         limit_s: float = ASK_LIMIT_S,
         variables: Mapping[str, str] | None = None,
-    ) -> Answer:
+    ) -> EngineOutput:
         """Return the answer to one command.
 
         Args:
@@ -123,13 +123,13 @@ class Engine:
             raise RunFailed(f"no container network could be made: {answer.gist}")
         return await self.inspect_network(name)
 
-    async def state(self, container: str) -> State | None:
+    async def state(self, container: str) -> ContainerState | None:
         """Return what became of a container; None if there is none of that name."""
         answer = await self.ask("inspect", "--format", "{{json .State}}", container)
         return None if answer.code else parse_state(answer.stdout)
 
 
-async def find_engine(wanted: str | None = None) -> Engine:
+async def find_engine(wanted: str | None = None) -> ContainerEngine:
     """Return an engine that answers.
 
     Args:
@@ -153,7 +153,7 @@ async def find_engine(wanted: str | None = None) -> Engine:
         )
         answer = await _ask(program, ("info", "--format", template))
         if answer.code == 0:
-            return Engine(name, kind, _says_rootless(answer.stdout))
+            return ContainerEngine(name, kind, _says_rootless(answer.stdout))
         reasons.append(f"{name}: {answer.gist}")
     raise AdapterError(
         f"no container engine ({'; '.join(reasons)}); start one, or run with --sandbox local"
@@ -177,10 +177,10 @@ def parse_network(name: str, text: str) -> Network:
     return Network(name, gateway.partition("/")[0], found.internal)
 
 
-def parse_state(text: str) -> State:
+def parse_state(text: str) -> ContainerState:
     """Return what `inspect` says of a container's state."""
     found = _validated(_State, _loads(text))
-    return State(
+    return ContainerState(
         started=found.status not in ("created", "initialized", "configured"),
         running=found.running,
         exit_code=found.exit_code,
@@ -247,7 +247,7 @@ async def _ask(
     words: Sequence[str],
     limit_s: float = ASK_LIMIT_S,
     variables: Mapping[str, str] | None = None,
-) -> Answer:
+) -> EngineOutput:
     try:
         process = await asyncio.create_subprocess_exec(
             program,
@@ -269,6 +269,6 @@ async def _ask(
             process.kill()
             await process.wait()
     assert process.returncode is not None  # it has been waited for
-    return Answer(
+    return EngineOutput(
         process.returncode, stdout.decode(errors="replace"), stderr.decode(errors="replace")
     )

@@ -14,7 +14,7 @@ _TOO_LARGE = 1 << 63  # systems count limits in 63 bits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class ResourceLimits:
     """Limits of one run; None is no limit."""
 
     address_space: int | None = None
@@ -67,7 +67,7 @@ CONTAINER_NAMES = ("cpu_s", "file", "processes", "open_files", "memory", "cpus")
 """Limits that containers know."""
 
 
-def parse_limits(words: Iterable[str], limits: Limits | None = None) -> Limits:
+def parse_limits(words: Iterable[str], limits: ResourceLimits | None = None) -> ResourceLimits:
     """Return limits, some of them set anew.
 
     Args:
@@ -77,7 +77,7 @@ def parse_limits(words: Iterable[str], limits: Limits | None = None) -> Limits:
     Raises:
         AdapterError: A limit is unknown, or its value is no amount.
     """
-    limits = limits or Limits()
+    limits = limits or ResourceLimits()
     for word in words:
         name, _, value = word.partition("=")
         changed: dict[str, Any] = {_known(name): _amount(name, value)}
@@ -87,7 +87,7 @@ def parse_limits(words: Iterable[str], limits: Limits | None = None) -> Limits:
 
 def limit_names() -> list[str]:
     """Return the names of all limits, as on the command line."""
-    return [field.name.replace("_", "-") for field in fields(Limits)]
+    return [field.name.replace("_", "-") for field in fields(ResourceLimits)]
 
 
 def _known(name: str) -> str:

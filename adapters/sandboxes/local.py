@@ -8,12 +8,12 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from cab.adapters.environment import Places, agent_environment
-from cab.adapters.leftovers import Leftovers
-from cab.adapters.process import AgentProcess, Exit, start_process
+from cab.adapters.processes.agent_process import AgentProcess, Exit, start_process
+from cab.adapters.processes.cleanup import CleanupPlan
 from cab.adapters.sandboxes import deviations
-from cab.adapters.sandboxes.base import LOOPBACK, Job, SandboxFacts, View
-from cab.adapters.sandboxes.limits import LOCAL_NAMES, Limits
+from cab.adapters.sandboxes.base import LOOPBACK, Job, SandboxFacts, SandboxView
+from cab.adapters.sandboxes.environment import Places, agent_environment
+from cab.adapters.sandboxes.limits import LOCAL_NAMES, ResourceLimits
 
 NAME = "local"
 ENGINE_SOCKETS = (Path("/var/run/docker.sock"), Path("/run/podman/podman.sock"))
@@ -31,7 +31,12 @@ class LocalSandbox:
     """
 
     def __init__(
-        self, executable: Path, tools: Mapping[str, str], limits: Limits, *, terminal: bool = False
+        self,
+        executable: Path,
+        tools: Mapping[str, str],
+        limits: ResourceLimits,
+        *,
+        terminal: bool = False,
     ) -> None:
         self._executable = executable
         self._tools = tools
@@ -54,10 +59,10 @@ class LocalSandbox:
         """What is fixed about it."""
         return self._facts
 
-    def view(self, places: Places) -> View:
+    def view(self, places: Places) -> SandboxView:
         """Return the run as it is: nothing looks different from inside."""
         env = agent_environment(places, self._tools, {}, terminal=self._terminal)
-        return View(places.home, self._executable, env)
+        return SandboxView(places.home, self._executable, env)
 
     async def start(self, places: Places, job: Job) -> "LocalAgent":
         """Start the agent.
@@ -90,9 +95,9 @@ class LocalAgent:
         self._process = process
 
     @property
-    def leftovers(self) -> Leftovers:
+    def leftovers(self) -> CleanupPlan:
         """Its processes."""
-        return Leftovers(leader=self._process.pid, mark=self._process.mark)
+        return CleanupPlan(leader=self._process.pid, mark=self._process.mark)
 
     async def wait(self, limit_s: float) -> Exit:
         """Return how it ended; past the limit its whole tree is ended."""
@@ -103,7 +108,7 @@ class LocalAgent:
         return await self._process.end()
 
 
-def _deviations(limits: Limits, *, socket: bool) -> list[str]:
+def _deviations(limits: ResourceLimits, *, socket: bool) -> list[str]:
     found = [deviations.NO_BOUNDARY, deviations.NETWORK]
     if os.geteuid() == 0:
         found.append(deviations.ROOT)

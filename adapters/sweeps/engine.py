@@ -9,13 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from cab.adapters.cellspec import KEY_MARGIN_S
-from cab.adapters.masking import Masker
-from cab.adapters.sweeps.executor import CellJob, CellOutcome, Executor
-from cab.adapters.sweeps.journal import Begin, End, Journal
-from cab.adapters.sweeps.judging import judge
-from cab.adapters.sweeps.matrix import Slot
-from cab.adapters.sweeps.spending import (
+from cab.adapters.output.redaction import Redactor
+from cab.adapters.runs.spec import KEY_MARGIN_S
+from cab.adapters.sweeps.budget import (
     Spend,
     limits_of,
     own_limits,
@@ -23,12 +19,16 @@ from cab.adapters.sweeps.spending import (
     spent,
     sum_by_cell,
 )
-from cab.adapters.sweeps.state import BUNDLES, Standing, put_apart
+from cab.adapters.sweeps.classify import classify
+from cab.adapters.sweeps.executor import CellJob, CellOutcome, Executor
+from cab.adapters.sweeps.journal import Begin, End, Journal
+from cab.adapters.sweeps.matrix import Slot
+from cab.adapters.sweeps.state import BUNDLES, SweepState, put_apart
 from cab.adapters.sweeps.sweepfile import SweepFile
-from cab.proxy.limits import Limits
-from cab.scoring.bundle import CALLS_FILE
+from cab.proxy.accounting.limits import KeyLimits
+from cab.scoring.cells.bundle import CALLS_FILE
 from cab.scoring.ids import CellId
-from cab.scoring.reading import iter_records
+from cab.scoring.ledger.reading import iter_records
 
 _LONGEST_WAIT_S = 300.0
 
@@ -38,13 +38,13 @@ class Metering(NamedTuple):
 
     url: str
     """Where it listens."""
-    mint: Callable[[str, int, Limits], str]
+    mint: Callable[[str, int, KeyLimits], str]
     """Makes a cell's key, from its id, its time to live in s, and its limits."""
     ledger: Path
     """Folder of its audit log."""
 
 
-class Watcher(Protocol):
+class ProgressListener(Protocol):
     """Is told how a sweep goes on."""
 
     def began(self, cell_id: str) -> None:
@@ -61,21 +61,21 @@ class Watcher(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class SchedulerServices:
     """What an engine works with."""
 
     sweep: SweepFile
     folder: Path
     """All that the sweep makes lies there."""
     journal: Journal
-    standing: Standing
+    standing: SweepState
     executor: Executor
     metering: Metering
-    watcher: Watcher
+    watcher: ProgressListener
     plugins: tuple[str, ...] = ()
 
 
-class Engine:
+class Scheduler:
     """One sitting of a sweep.
 
     Args:
@@ -84,7 +84,7 @@ class Engine:
         spend: What was spent before.
     """
 
-    def __init__(self, parts: Parts, slots: Iterable[Slot], spend: Spend) -> None:
+    def __init__(self, parts: SchedulerServices, slots: Iterable[Slot], spend: Spend) -> None:
         self._parts = parts
         self._queue = deque(slots)
         self._began = time.monotonic()
@@ -170,7 +170,7 @@ class Engine:
         parts.watcher.ended(end, time.monotonic() - began, self.spend)
         return end
 
-    def _job(self, slot: Slot, cell: CellId, limits: Limits) -> CellJob:
+    def _job(self, slot: Slot, cell: CellId, limits: KeyLimits) -> CellJob:
         sweep, metering = self._parts.sweep, self._parts.metering
         return CellJob(
             cell_id=str(cell),
@@ -197,17 +197,17 @@ class Engine:
         return sums.get(cell_id, Spend())
 
     def _judged(
-        self, slot: Slot, job: CellJob, outcome: CellOutcome, spend: Spend, given: Limits
+        self, slot: Slot, job: CellJob, outcome: CellOutcome, spend: Spend, given: KeyLimits
     ) -> End:
         folder, cell_id = self._parts.folder, job.cell_id
-        found = judge(outcome, spend, own_limits(self._parts.sweep.limits), given)
+        found = classify(outcome, spend, own_limits(self._parts.sweep.limits), given)
         is_result = found.verdict == "complete"
         place = f"{BUNDLES}/{cell_id}" if is_result else put_apart(folder, cell_id)
         return End(
             slot=slot.id,
             cell_id=cell_id,
             verdict=found.verdict,
-            reason=None if found.reason is None else Masker((job.key,)).text(found.reason),
+            reason=None if found.reason is None else Redactor((job.key,)).text(found.reason),
             bundle=place,
             passed=outcome.passed,
             calls=spend.calls,

@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from cab.adapters.cellspec import CellSpec
+from cab.adapters.runs.spec import CellSpec
 
 State = Literal["complete", "failed", "stopped"]
 """A bundle is there; there is none, for a reason outside the agent; the sweep was told to stop."""

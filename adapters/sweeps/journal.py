@@ -23,7 +23,7 @@ from cab.adapters.errors import AdapterError
 
 SCHEMA: Literal["cab.sweep/1"] = "cab.sweep/1"
 
-Verdict = Literal["complete", "infrastructure", "budget", "stopped", "killed"]
+AttemptOutcome = Literal["complete", "infrastructure", "budget", "stopped", "killed"]
 """How an attempt ended: with a result; failed by something that is not the agent; cut off by the
 sweep's budget; ended because the sweep was told to stop; killed with the sweep. Only the first is
 scored."""
@@ -41,7 +41,7 @@ class _Line(BaseModel):
     """RFC 3339 UTC, microseconds."""
 
 
-class Sitting(_Line):
+class Session(_Line):
     """The sweep was started, perhaps again."""
 
     kind: Literal["sitting"] = "sitting"
@@ -68,7 +68,7 @@ class End(_Line):
     kind: Literal["end"] = "end"
     slot: str
     cell_id: str
-    verdict: Verdict
+    verdict: AttemptOutcome
     reason: str | None = None
     """Why it is not complete."""
     bundle: str | None = None
@@ -85,7 +85,7 @@ class Close(_Line):
     reason: str
 
 
-Entry = Sitting | Begin | End | Close
+Entry = Session | Begin | End | Close
 _ENTRY: TypeAdapter[Entry] = TypeAdapter(Annotated[Entry, Field(discriminator="kind")])
 
 

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cab.adapters.base import Adapter, AgentFacts
+from cab.adapters.agents.base import Adapter, AgentFacts
+from cab.adapters.agents.plugins import SUFFIX, Plugin, load_plugin
+from cab.adapters.agents.registry import load_adapter
 from cab.adapters.errors import AdapterError, UnknownAdapter, nearest
-from cab.adapters.install import find_installed
-from cab.adapters.plugins import SUFFIX, Plugin, load_plugin
-from cab.adapters.registry import load_adapter
+from cab.adapters.install.install import find_installed
 from cab.adapters.sweeps.sweepfile import SweepFile
-from cab.adapters.tasks import COMPILED, Task, list_tasks, load_task, missing_needs
+from cab.adapters.tasks.loader import COMPILED, Task, list_tasks, load_task, missing_needs
 from cab.scoring.errors import BadCellId
 from cab.scoring.ids import CellId
 

@@ -8,20 +8,20 @@ from typing import Any
 
 import orjson
 
-from cab.adapters.figuretexts import figure_text, interval_text, seconds_text
-from cab.adapters.observing import Observer
-from cab.adapters.sheets import Form, Sheet, markdown, write
+from cab.adapters.sweeps.budget import Spend
 from cab.adapters.sweeps.journal import End
-from cab.adapters.sweeps.sitting import Ending, Plan
-from cab.adapters.sweeps.spending import Spend
+from cab.adapters.sweeps.progress import spend_text
+from cab.adapters.sweeps.session import SessionResult, SweepPlan
 from cab.adapters.sweeps.state import BUNDLES
-from cab.adapters.sweeps.watching import spend_text
-from cab.adapters.tables import printable
-from cab.scoring.aggregating import Aggregate, Part, aggregate
+from cab.adapters.ui.cell_inputs import Observer
+from cab.adapters.ui.cell_table import printable
+from cab.adapters.ui.format import figure_text, interval_text, seconds_text
+from cab.adapters.ui.tables import ResultTable, TableFormat, markdown, write
+from cab.scoring.analysis.aggregate import Aggregate, Part, aggregate
+from cab.scoring.analysis.observation import Observation
+from cab.scoring.analysis.reconcile import Reconciliation, reconcile
 from cab.scoring.ids import CellId, parse_cell_id
-from cab.scoring.observation import Observation
-from cab.scoring.profiles import DEFAULT_PROFILE, find_profile
-from cab.scoring.reconciling import Reconciliation, reconcile
+from cab.scoring.profiles.builtin import DEFAULT_PROFILE, find_profile
 
 _BY: tuple[Part, ...] = ("tui", "model")
 _COLUMNS = (
@@ -34,7 +34,7 @@ _COLUMNS = (
 class Report:
     """What a sweep came to, over all its sittings."""
 
-    plan: Plan
+    plan: SweepPlan
     groups: list[Aggregate]
     """One per agent and model that has a result."""
     counters: list[Reconciliation]
@@ -81,7 +81,7 @@ class Report:
         }
 
 
-def make_report(plan: Plan, ending: Ending) -> Report:
+def make_report(plan: SweepPlan, ending: SessionResult) -> Report:
     """Return the report of a sweep from where it stands."""
     slots = [slot.id for slot in plan.matrix.slots]
     standing = ending.standing
@@ -102,7 +102,7 @@ def make_report(plan: Plan, ending: Ending) -> Report:
     )
 
 
-def write_report(report: Report, form: Form) -> None:
+def write_report(report: Report, form: TableFormat) -> None:
     """Print a report."""
     if form == "json":
         sys.stdout.write(orjson.dumps(report.as_dict(), option=orjson.OPT_APPEND_NEWLINE).decode())
@@ -127,11 +127,11 @@ def as_markdown(report: Report) -> str:
     return f"# Sweep {report.plan.sweep.name}\n\n{markdown(_sheet(report))}\n{lines}"
 
 
-def _observed(plan: Plan, cells: Iterable[str], observer: Observer) -> Iterable[Observation]:
+def _observed(plan: SweepPlan, cells: Iterable[str], observer: Observer) -> Iterable[Observation]:
     return observer.cells(plan.folder / BUNDLES / cell for cell in cells)
 
 
-def _not_run(plan: Plan, ending: Ending, ends: Mapping[str, End]) -> dict[str, str]:
+def _not_run(plan: SweepPlan, ending: SessionResult, ends: Mapping[str, End]) -> dict[str, str]:
     """Return the slots without a result that the infrastructure has not failed."""
     reasons = {
         slot: end.reason or end.verdict
@@ -147,7 +147,7 @@ def _attempt(end: End) -> dict[str, Any]:
     )
 
 
-def _sheet(report: Report) -> Sheet:
+def _sheet(report: Report) -> ResultTable:
     counters = {tuple(each.key.values()): each for each in report.counters}
     failed = Counter(_group_of(parse_cell_id(slot)) for slot in report.failed)
     rows = [
@@ -157,7 +157,7 @@ def _sheet(report: Report) -> Sheet:
     rows += [
         [*key, "0", *["no cells"] * 6, str(count), "no cells"] for key, count in failed.items()
     ]
-    return Sheet(_COLUMNS, rows, texts=2)
+    return ResultTable(_COLUMNS, rows, texts=2)
 
 
 def _key(group: Aggregate) -> tuple[str, str]:

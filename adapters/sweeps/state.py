@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from cab.adapters.sweeps.journal import Begin, End, Entry, Sitting
+from cab.adapters.sweeps.journal import Begin, End, Entry, Session
 from cab.scoring.ids import parse_cell_id
 
 APART = "apart"
@@ -16,7 +16,7 @@ BUNDLES = "runs"
 
 
 @dataclass(slots=True)
-class Standing:
+class SweepState:
     """What a journal comes to."""
 
     complete: dict[str, str] = field(default_factory=dict[str, str])
@@ -31,13 +31,13 @@ class Standing:
     """Cell without its run -> numbers of runs that the ledger knows."""
     wall_s: float = 0.0
     """How long the sweep ran, all its sittings together."""
-    last_sitting: Sitting | None = None
+    last_sitting: Session | None = None
     """How the sweep was started last."""
 
     def take(self, entry: Entry) -> None:
         """Follow the journal by one entry."""
         match entry:
-            case Sitting():
+            case Session():
                 self.last_sitting = entry
             case Begin():
                 self.left_open.append(entry)
@@ -77,14 +77,14 @@ class Standing:
         self.numbers[_base(cell_id)].add(parse_cell_id(cell_id).run or 1)
 
 
-def stand(entries: Iterable[Entry]) -> Standing:
+def stand(entries: Iterable[Entry]) -> SweepState:
     """Return what a journal comes to."""
-    standing = Standing()
+    standing = SweepState()
     began = before = None
     for entry in entries:
         standing.take(entry)
         now = datetime.fromisoformat(entry.at)
-        if isinstance(entry, Sitting) or began is None or before is None:
+        if isinstance(entry, Session) or began is None or before is None:
             began = before = now
         standing.wall_s += max(0.0, (now - before).total_seconds())
         before = now

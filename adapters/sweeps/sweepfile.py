@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from cab.adapters.cellspec import TIMEOUT_S
 from cab.adapters.errors import AdapterError, nearest
+from cab.adapters.runs.spec import TIMEOUT_S
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _MONEY = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")
@@ -57,7 +57,7 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-class Allowance(_Part):
+class CellAllowance(_Part):
     """What may be spent; None is no limit."""
 
     tokens: _Count | None = None
@@ -68,7 +68,7 @@ class Allowance(_Part):
     """US dollars, of the calls whose price is known."""
 
 
-class Budget(Allowance):
+class Budget(CellAllowance):
     """What the whole sweep may spend."""
 
     wall_s: _Seconds | None = None
@@ -108,7 +108,7 @@ class SweepFile(_Part):
     """Folder of the audit log; without it `ledger` in that folder."""
     budget: Budget = Budget()
     """What the whole sweep may spend."""
-    limits: Allowance = Allowance()
+    limits: CellAllowance = CellAllowance()
     """What each cell may spend; an agent that reaches it is refused further calls."""
 
 
@@ -137,7 +137,7 @@ def _explained(file: Path, error: ValidationError) -> BadSweep:
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         known = {**SweepFile.model_fields, **{f"budget.{name}": 0 for name in Budget.model_fields}}
-        known |= {f"limits.{name}": 0 for name in Allowance.model_fields}
+        known |= {f"limits.{name}": 0 for name in CellAllowance.model_fields}
         near = nearest(key, known)
         hint = f"did you mean {near!r}?" if near else "take it out, or see docs/sweeps.md"
         return BadSweep(file, f"is no key of a sweep; {hint}", key)

@@ -12,12 +12,12 @@ import sys
 from pathlib import Path
 
 from cab.adapters.errors import AdapterError
-from cab.adapters.runner import run_cell
+from cab.adapters.runs.run_cell import run_cell
 from cab.adapters.sweeps.executor import CellJob, CellOutcome
 from cab.proxy.errors import CabProxyError
 from cab.proxy.logs import configure_logs
 from cab.scoring.errors import ScoringError
-from cab.scoring.scored import score_one
+from cab.scoring.score import score_one
 
 _JOB_BYTES = 1 << 20
 

@@ -10,7 +10,7 @@ what tiktoken counts for the messages that it really got and sent; what stood be
 counts as cached. Sampling settings and token limits are read and have no effect. In a mood it misbehaves, as endpoints do now and then.
 """
 
-from cab.proxy.demo.moods import Mood, read_mood
+from cab.proxy.demo.fault_modes import FaultMode, read_fault_mode
 from cab.proxy.demo.server import Demo, running_demo
 
-__all__ = ["Demo", "Mood", "read_mood", "running_demo"]
+__all__ = ["Demo", "FaultMode", "read_fault_mode", "running_demo"]

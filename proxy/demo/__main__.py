@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from cab.proxy.demo.moods import NAMES, PAUSE_S, Mood, read_mood
+from cab.proxy.demo.fault_modes import NAMES, PAUSE_S, FaultMode, read_fault_mode
 from cab.proxy.demo.server import running_demo
 from cab.proxy.errors import CabProxyError
 
@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(argv)
     try:
-        mood = None if options.mood is None else read_mood(options.mood, options.pause_s)
+        mood = None if options.mood is None else read_fault_mode(options.mood, options.pause_s)
         asyncio.run(_serve(options.host, options.port, mood))
     except CabProxyError as error:
         sys.stderr.write(f"{error}\n")
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-async def _serve(host: str, port: int, mood: Mood | None) -> None:
+async def _serve(host: str, port: int, mood: FaultMode | None) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

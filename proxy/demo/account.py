@@ -4,17 +4,17 @@ import hashlib
 from collections import Counter, deque
 from typing import Any, Literal, NamedTuple
 
-from cab.proxy.demo.tally import Usage
-from cab.scoring.records import Endpoint
+from cab.proxy.demo.usage import DemoUsage
+from cab.scoring.ledger.records import Endpoint
 
 KEPT_CALLS = 10_000
 """Most calls that are listed one by one; the sums cover all."""
 
-Outcome = Literal["served", "cut", "refused"]
+ServedOutcome = Literal["served", "cut", "refused"]
 """What became of a request; one that was cut off had its answer made, and got only a part of it."""
 
 
-class Attempt(NamedTuple):
+class ServedAttempt(NamedTuple):
     """One request for an answer, as it came over the wire."""
 
     id: str | None
@@ -34,17 +34,17 @@ class Attempt(NamedTuple):
     path: str
     """Without the query, which may hold a key."""
     status: int
-    outcome: Outcome
+    outcome: ServedOutcome
 
 
 class Account:
     """Sums and the list of attempts. A call counts from when its answer is made, read or not."""
 
     def __init__(self) -> None:
-        self._counts: Counter[Outcome] = Counter()
+        self._counts: Counter[ServedOutcome] = Counter()
         self._prompt_tokens = 0
         self._completion_tokens = 0
-        self._by_call: deque[Attempt] = deque(maxlen=KEPT_CALLS)
+        self._by_call: deque[ServedAttempt] = deque(maxlen=KEPT_CALLS)
         self._seen: Counter[bytes] = Counter()
 
     def repetition(self, body: bytes) -> int:
@@ -53,7 +53,7 @@ class Account:
         self._seen[digest] += 1
         return self._seen[digest]
 
-    def enter(self, attempt: Attempt) -> None:
+    def enter(self, attempt: ServedAttempt) -> None:
         """Enter a request; the sums of tokens are those of the calls that were served."""
         self._counts[attempt.outcome] += 1
         self._by_call.append(attempt)
@@ -63,7 +63,7 @@ class Account:
 
     def snapshot(self) -> dict[str, Any]:
         """Return the account as a JSON object."""
-        usage = Usage(self._prompt_tokens, self._completion_tokens)
+        usage = DemoUsage(self._prompt_tokens, self._completion_tokens)
         return {
             "calls": self._counts["served"],
             "cut": self._counts["cut"],

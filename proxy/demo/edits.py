@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
-from cab.proxy.demo.plays import FileEdit
+from cab.proxy.demo.scenarios import FileEdit
 
 FormatName = Literal["whole", "diff", "diff-fenced", "udiff"]
 

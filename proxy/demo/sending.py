@@ -8,14 +8,14 @@ from contextlib import suppress
 
 from aiohttp import web
 
-from cab.proxy.demo.moods import Mood
+from cab.proxy.demo.fault_modes import FaultMode
 
 _RESET = struct.pack("ii", 1, 0)
 """For SO_LINGER: to close is to reset, so that nobody takes the end for a regular one."""
 
 
 async def send_whole(
-    request: web.Request, body: bytes, mood: Mood | None = None
+    request: web.Request, body: bytes, mood: FaultMode | None = None
 ) -> web.StreamResponse:
     """Send an answer in one piece."""
     response = web.StreamResponse(headers={"Content-Type": "application/json"})
@@ -24,7 +24,7 @@ async def send_whole(
 
 
 async def send_stream(
-    request: web.Request, events: Sequence[bytes], media_type: str, mood: Mood | None = None
+    request: web.Request, events: Sequence[bytes], media_type: str, mood: FaultMode | None = None
 ) -> web.StreamResponse:
     """Send an answer event by event."""
     headers = {"Content-Type": media_type, "Cache-Control": "no-cache"}
@@ -32,7 +32,10 @@ async def send_stream(
 
 
 async def _send(
-    request: web.Request, response: web.StreamResponse, pieces: Sequence[bytes], mood: Mood | None
+    request: web.Request,
+    response: web.StreamResponse,
+    pieces: Sequence[bytes],
+    mood: FaultMode | None,
 ) -> web.StreamResponse:
     name = None if mood is None else mood.name
     await response.prepare(request)

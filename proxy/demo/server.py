@@ -10,14 +10,14 @@ import orjson
 from aiohttp import web
 
 from cab.proxy.demo.account import Account
-from cab.proxy.demo.calls import ACCOUNT, MOODS, json_response, refusal, serve_call
-from cab.proxy.demo.dialects import CHAT, MESSAGES, RESPONSES, Dialect, Refusal, gemini
-from cab.proxy.demo.fields import BadChat, read_object
-from cab.proxy.demo.moods import Mood, Moods, read_mood
-from cab.proxy.demo.pieces import CREATED
-from cab.proxy.demo.tally import count_prompt
+from cab.proxy.demo.call import ACCOUNT, MOODS, json_response, refusal, serve_call
+from cab.proxy.demo.dialects import CHAT, MESSAGES, RESPONSES, DemoDialect, ErrorReply, gemini
+from cab.proxy.demo.dialects.chunks import CREATED
+from cab.proxy.demo.dialects.fields import BadChat, read_object
+from cab.proxy.demo.fault_modes import FaultMode, FaultModes, read_fault_mode
+from cab.proxy.demo.usage import count_prompt
 from cab.proxy.errors import BadConfig
-from cab.proxy.tokens import load_encoding
+from cab.proxy.tokens.encodings import load_encoding
 
 MODEL = "demo"
 """The one model that is listed; any name is served."""
@@ -36,10 +36,10 @@ class Demo(NamedTuple):
     """`http://host:port`, without `/v1`."""
     books: Account
     """The live account."""
-    moods: Moods
+    moods: FaultModes
     """How it behaves; changed by `set_mood`."""
 
-    def set_mood(self, mood: Mood | str | None) -> None:
+    def set_mood(self, mood: FaultMode | str | None) -> None:
         """Set how the next model calls are answered; None for as they should be.
 
         Raises:
@@ -54,19 +54,19 @@ class Demo(NamedTuple):
 
 @asynccontextmanager
 async def running_demo(
-    host: str = "127.0.0.1", port: int = 0, *, mood: Mood | str | None = None
+    host: str = "127.0.0.1", port: int = 0, *, mood: FaultMode | str | None = None
 ) -> AsyncGenerator[Demo]:
     """Run the demo until the block ends.
 
     Args:
         host: Address to listen on.
         port: Port to listen on; 0 takes a free one.
-        mood: How it misbehaves, as a text that `read_mood` knows or as what that returns.
+        mood: How it misbehaves, as a text that `read_fault_mode` knows or as what that returns.
 
     Raises:
         BadConfig: It cannot listen there, or there is no such mood.
     """
-    moods, account = Moods(_mood(mood)), Account()
+    moods, account = FaultModes(_mood(mood)), Account()
     await asyncio.to_thread(load_encoding)
     application = _application(account, moods)
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=GOODBYE_S)
@@ -78,11 +78,11 @@ async def running_demo(
         await runner.cleanup()
 
 
-def _mood(mood: Mood | str | None) -> Mood | None:
-    return read_mood(mood) if isinstance(mood, str) else mood
+def _mood(mood: FaultMode | str | None) -> FaultMode | None:
+    return read_fault_mode(mood) if isinstance(mood, str) else mood
 
 
-def _application(account: Account, moods: Moods) -> web.Application:
+def _application(account: Account, moods: FaultModes) -> web.Application:
     application = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[_refusals])
     application[ACCOUNT] = account
     application[MOODS] = moods
@@ -137,7 +137,7 @@ async def _stream(request: web.Request) -> web.StreamResponse:
 async def _websocket(request: web.Request) -> web.StreamResponse:
     """Tell a client that asks for a websocket at once that there is none, so that it posts."""
     if request.headers.get("Upgrade", "").lower() == "websocket":
-        return refusal(RESPONSES, Refusal(426, "there is no websocket here; POST instead"))
+        return refusal(RESPONSES, ErrorReply(426, "there is no websocket here; POST instead"))
     raise web.HTTPMethodNotAllowed("GET", ["POST"])
 
 
@@ -167,17 +167,17 @@ async def _refusals(request: web.Request, handler: Handler) -> web.StreamRespons
     try:
         return await handler(request)
     except BadChat as error:
-        why = Refusal(400, str(error), error.param)
+        why = ErrorReply(400, str(error), error.param)
     except web.HTTPNotFound:
-        why = Refusal(404, f"no {request.method} {request.path} here", code="unknown_url")
+        why = ErrorReply(404, f"no {request.method} {request.path} here", code="unknown_url")
     except web.HTTPMethodNotAllowed:
-        why = Refusal(405, f"{request.method} is not allowed for {request.path}")
+        why = ErrorReply(405, f"{request.method} is not allowed for {request.path}")
     except web.HTTPRequestEntityTooLarge:
-        why = Refusal(413, f"the body is over {MAX_BODY_BYTES} bytes")
+        why = ErrorReply(413, f"the body is over {MAX_BODY_BYTES} bytes")
     return refusal(_meant(request.path), why)
 
 
-def _meant(path: str) -> Dialect:
+def _meant(path: str) -> DemoDialect:
     """Return the dialect that a path looks like; OpenAI's where it looks like none."""
     if path.startswith("/v1/messages"):
         return MESSAGES

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
-from cab.proxy.demo.plays import FileEdit
+from cab.proxy.demo.scenarios import FileEdit
 
 SUBMIT_MARKER = "COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"
 """mini-swe-agent ends when a command prints this; its prompt says so."""

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from cab.proxy.demo.fields import is_list, is_object, object_of
+from cab.proxy.demo.dialects.fields import is_list, is_object, object_of
 
 SHELL_IN_SCRIPTS = "tools.exec_command"
 """What the shell is called in the scripts that Codex runs; the description of its tool says so."""

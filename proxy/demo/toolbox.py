@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import orjson
 
 from cab.proxy.demo.edits import render_patch
-from cab.proxy.demo.plays import FileEdit
+from cab.proxy.demo.scenarios import FileEdit
 from cab.proxy.demo.tool import SHELL_IN_SCRIPTS, Tool, ToolCall, types_of
 
 COMMAND_KEYS = ("command", "cmd", "script")

@@ -10,18 +10,18 @@ say, and a fault in the second never touches the first.
 """
 
 from cab.proxy.meter.call import CAPTURE_LIMIT_BYTES, CallMeter
-from cab.proxy.meter.dialects import Dialect, dialect_for
-from cab.proxy.meter.faults import Fault
+from cab.proxy.meter.dialects.routes import Dialect, dialect_for
+from cab.proxy.meter.error_body import EndpointError
 from cab.proxy.meter.outcome import Outcome
-from cab.proxy.meter.paths import Feed
-from cab.proxy.meter.request import RequestFacts
+from cab.proxy.meter.request.request import RequestFacts
+from cab.proxy.meter.response.pass_through import Feed
 from cab.proxy.meter.usage import Usage
 
 __all__ = [
     "CAPTURE_LIMIT_BYTES",
     "CallMeter",
     "Dialect",
-    "Fault",
+    "EndpointError",
     "Feed",
     "Outcome",
     "RequestFacts",

@@ -2,11 +2,11 @@
 
 import dataclasses
 
-from cab.proxy.meter.dialects import Dialect
+from cab.proxy.meter.dialects.routes import Dialect
 from cab.proxy.meter.outcome import Outcome, Transfer, outcome_of
-from cab.proxy.meter.paths import Feed
-from cab.proxy.meter.reply import Head, Reply, Terms
-from cab.proxy.meter.request import RequestFacts, read_request
+from cab.proxy.meter.request.request import RequestFacts, read_request
+from cab.proxy.meter.response.pass_through import Feed
+from cab.proxy.meter.response.reply import Reply, ResponseHead, Terms
 
 CAPTURE_LIMIT_BYTES = 64 << 20
 """How much of a body, or of one event, is kept for understanding it."""
@@ -67,7 +67,7 @@ class CallMeter:
         """
         self._status = status
         self._reply = Reply(
-            Head(status, content_type.strip().lower(), content_encoding, content_length),
+            ResponseHead(status, content_type.strip().lower(), content_encoding, content_length),
             Terms(self._dialect, self._hold, self.request.injected, self._limit_bytes),
         )
 

@@ -5,10 +5,10 @@ from typing import Literal
 
 import orjson
 
-from cab.proxy.meter.answer import Answer
-from cab.proxy.meter.faults import Fault
+from cab.proxy.meter.dialects.answer import Answer
+from cab.proxy.meter.error_body import EndpointError
+from cab.proxy.meter.json_values import JsonObject, clean, clean_or_none, parse_object
 from cab.proxy.meter.usage import Usage, UsageReader, cost_usd
-from cab.proxy.meter.values import JsonObject, clean, clean_or_none, parse_object
 
 _MAX_COMPLAINTS = 3
 
@@ -48,7 +48,7 @@ class Outcome:
     """Bytes received, as they came."""
     tool_calls: int | None
     """Tool calls in the answer."""
-    error: Fault | None
+    error: EndpointError | None
     """What the endpoint says went wrong, as it says it: secrets are not removed."""
     unmetered: str | None
     """What could not be understood."""
@@ -111,9 +111,13 @@ def outcome_of(answer: Answer, wire: Transfer, request_body: bytes) -> Outcome:
     )
 
 
-def _refusal(status: int) -> Fault | None:
+def _refusal(status: int) -> EndpointError | None:
     """Return what a refusal says by its status alone."""
-    return Fault(f"http_{status}", "the endpoint gave no error object") if status >= 400 else None
+    return (
+        EndpointError(f"http_{status}", "the endpoint gave no error object")
+        if status >= 400
+        else None
+    )
 
 
 def _usage(answer: Answer) -> tuple[Usage | None, JsonObject | None, list[str]]:

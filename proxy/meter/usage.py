@@ -38,7 +38,7 @@ gemini.generateContent
 from decimal import Decimal, InvalidOperation
 from typing import NamedTuple
 
-from cab.proxy.meter.values import JsonObject, as_count, is_object
+from cab.proxy.meter.json_values import JsonObject, as_count, is_object
 
 
 class Usage(NamedTuple):

@@ -10,13 +10,13 @@ from typing import Annotated
 
 from pydantic import Field
 
+from cab.scoring.evidence.manifest import TreeDiff
+from cab.scoring.evidence.patch_lines import FileLines
+from cab.scoring.evidence.task import TaskFacts
+from cab.scoring.evidence.tree_changes import Rename, TreeFacts
 from cab.scoring.files import FileModel
 from cab.scoring.globs import select
-from cab.scoring.manifest import TreeDiff
-from cab.scoring.patchlines import FileLines
-from cab.scoring.records import Count
-from cab.scoring.task import TaskFacts
-from cab.scoring.treefacts import Rename, TreeFacts
+from cab.scoring.ledger.records import Count
 
 Ratio = Annotated[float, Field(ge=0, le=1)]
 

@@ -1,9 +1,9 @@
 """Axis `calls`: how many requests the agent made, how they ended, how fast answers came."""
 
-from cab.scoring.callfacts import median, p95, quantile
-from cab.scoring.calls import CallSums
 from cab.scoring.files import FileModel
-from cab.scoring.records import Count, Milliseconds
+from cab.scoring.ledger.call_stats import median, p95, quantile
+from cab.scoring.ledger.call_sums import CallSums
+from cab.scoring.ledger.records import Count, Milliseconds
 
 
 class Calls(FileModel):

@@ -8,10 +8,10 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from cab.scoring.callfacts import money
-from cab.scoring.calls import CallSums
 from cab.scoring.files import FileModel
-from cab.scoring.records import Count
+from cab.scoring.ledger.call_stats import money
+from cab.scoring.ledger.call_sums import CallSums
+from cab.scoring.ledger.records import Count
 
 
 def _check_amount(text: str) -> str:

@@ -7,11 +7,11 @@ violations as well, of what no digest shows.
 
 from typing import Literal
 
+from cab.scoring.evidence.check_outcome import CheckOutcome
+from cab.scoring.evidence.manifest import TreeDiff
+from cab.scoring.evidence.task import TaskFacts
 from cab.scoring.files import FileModel
 from cab.scoring.globs import select
-from cab.scoring.manifest import TreeDiff
-from cab.scoring.outcome import CheckOutcome
-from cab.scoring.task import TaskFacts
 
 
 class Integrity(FileModel):

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 
-from cab.scoring.calls import CallSums
+from cab.scoring.evidence.spans import Span
 from cab.scoring.files import FileModel
-from cab.scoring.records import Milliseconds
-from cab.scoring.spans import Span
+from cab.scoring.ledger.call_sums import CallSums
+from cab.scoring.ledger.records import Milliseconds
 
 
 class Latency(FileModel):

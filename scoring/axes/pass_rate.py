@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
+from cab.scoring.evidence.check_outcome import CheckOutcome
 from cab.scoring.files import FileModel
-from cab.scoring.outcome import CheckOutcome
 
 
 class PassRate(FileModel):

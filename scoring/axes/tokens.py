@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from cab.scoring.calls import CallSums, SourceTotals
 from cab.scoring.files import FileModel
-from cab.scoring.records import Count
+from cab.scoring.ledger.call_sums import CallSums, SourceTotals
+from cab.scoring.ledger.records import Count
 
 NonNegative = Annotated[float, Field(ge=0)]
 TokensSource = Literal["upstream", "tokenizer", "mixed", "none"]

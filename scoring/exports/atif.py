@@ -8,11 +8,11 @@ them is empty or missing, and the trajectory says so. Prompt tokens include cach
 from collections.abc import Iterable
 from typing import Any, Final
 
-from cab.scoring.callfacts import UNFINISHED, read_price
-from cab.scoring.cell import Cell
+from cab.scoring.cells.cell import Cell
 from cab.scoring.exports.plain import dollars, known
 from cab.scoring.exports.source import Source
-from cab.scoring.records import CallEnd, CallStart
+from cab.scoring.ledger.call_stats import UNFINISHED, read_price
+from cab.scoring.ledger.records import CallEnd, CallStart
 
 ATIF_VERSION: Final = "ATIF-v1.7"
 """What the format calls this version."""

@@ -2,7 +2,7 @@
 
 import orjson
 
-from cab.scoring.cell import Cell
+from cab.scoring.cells.cell import Cell
 from cab.scoring.errors import BadRecord
 
 

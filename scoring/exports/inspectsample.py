@@ -8,14 +8,14 @@ import hashlib
 from collections.abc import Iterable
 from typing import Any
 
-from cab.scoring.callfacts import UNFINISHED, failure_class, has_succeeded, read_price
-from cab.scoring.cell import Cell
+from cab.scoring.cells.cell import Cell
 from cab.scoring.exports.inspectscores import Score, scores_of
 from cab.scoring.exports.inspectusage import usage, usage_of_cell
 from cab.scoring.exports.plain import known
 from cab.scoring.exports.source import Source
-from cab.scoring.instants import instant_us
-from cab.scoring.records import CallEnd, CallStart
+from cab.scoring.ledger.call_stats import UNFINISHED, failure_class, has_succeeded, read_price
+from cab.scoring.ledger.records import CallEnd, CallStart
+from cab.scoring.timestamps import instant_us
 
 _SUMMARY_CHARS = 5120
 """Inspect keeps no more of a text in a summary."""

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from cab.scoring.cell import Cell, Scorers
+from cab.scoring.cells.cell import Cell, Scorers
 from cab.scoring.exports.plain import dollars
 from cab.scoring.files import FileModel
-from cab.scoring.profiles import PROFILES
+from cab.scoring.profiles.builtin import PROFILES
 
 _NOT_MEASURED = "not measured"
 _DOES_NOT_APPLY = "does not apply to the task"

@@ -7,7 +7,7 @@ has no unknown usage, only a usage of 0; what was not measured has none at all.
 from decimal import Decimal
 from typing import Any
 
-from cab.scoring.cell import Cell
+from cab.scoring.cells.cell import Cell
 from cab.scoring.exports.plain import dollars, known
 
 COUNTS = (

@@ -11,9 +11,9 @@ which may be empty.
 
 from typing import Any, Final
 
-from cab.scoring.callfacts import failure_class, has_succeeded, read_price
 from cab.scoring.exports.plain import dollars, known
-from cab.scoring.records import CallEnd
+from cab.scoring.ledger.call_stats import failure_class, has_succeeded, read_price
+from cab.scoring.ledger.records import CallEnd
 
 CONVENTIONS: Final = "1.41.0"
 """Version of the semantic conventions."""

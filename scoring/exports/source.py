@@ -5,16 +5,16 @@ from dataclasses import dataclass
 from os.path import lexists
 from pathlib import Path
 
-from cab.scoring.bundle import CALLS_FILE
-from cab.scoring.calls import is_model_call
-from cab.scoring.cell import CELL_SCHEMA, Cell
+from cab.scoring.cells.bundle import CALLS_FILE
+from cab.scoring.cells.cell import CELL_SCHEMA, Cell
 from cab.scoring.errors import BadRecord
 from cab.scoring.files import read_object, validated
 from cab.scoring.ids import CellId, parse_cell_id
-from cab.scoring.instants import instant_us
-from cab.scoring.reading import iter_records
-from cab.scoring.records import CallEnd, CallStart
-from cab.scoring.scored import ScoredCell
+from cab.scoring.ledger.call_sums import is_model_call
+from cab.scoring.ledger.reading import iter_records
+from cab.scoring.ledger.records import CallEnd, CallStart
+from cab.scoring.score import ScoredCell
+from cab.scoring.timestamps import instant_us
 
 
 @dataclass(frozen=True, slots=True)

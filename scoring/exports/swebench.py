@@ -6,7 +6,7 @@ the patch is the agent with the model, `<tui>/<model>`: the same model in two ag
 
 from typing import Any
 
-from cab.scoring.bundle import PATCH_FILE
+from cab.scoring.cells.bundle import PATCH_FILE
 from cab.scoring.errors import BadRecord
 from cab.scoring.exports.source import Source
 from cab.scoring.files import read_bytes

@@ -8,22 +8,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 
+from cab.scoring.analysis.observation import Observation, observe
 from cab.scoring.axes import Axes
-from cab.scoring.cell import Cell
+from cab.scoring.cells.cell import Cell
 from cab.scoring.exports.plain import dollars
 from cab.scoring.exports.source import cell_of
-from cab.scoring.instants import instant_us
-from cab.scoring.observation import Observation, observe
-from cab.scoring.profiles import PROFILES
-from cab.scoring.scored import ScoredCell
+from cab.scoring.profiles.builtin import PROFILES
+from cab.scoring.score import ScoredCell
+from cab.scoring.timestamps import instant_us
 
-Kind = Literal["text", "integer", "real", "boolean", "instant"]
+CellColumnKind = Literal["text", "integer", "real", "boolean", "instant"]
 """Type of a column; `instant` is microseconds since 1970, in UTC."""
 
 Read = Callable[[Any], Any]
 
 
-class View(NamedTuple):
+class CellView(NamedTuple):
     """What the columns look at."""
 
     scored: ScoredCell
@@ -39,16 +39,16 @@ class View(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class CellColumn:
     """One column."""
 
     name: str
     """Unique, with the unit where the figure has one."""
-    kind: Kind
+    kind: CellColumnKind
     """Type of its values."""
     unit: str
     """What is counted; empty for what is no figure."""
-    value: Callable[[View], Any]
+    value: Callable[[CellView], Any]
     """What of a cell stands there, None where it is not known."""
 
 
@@ -60,7 +60,7 @@ def row_of(scored: ScoredCell) -> list[Any]:
         BadRecord: A figure is of the wrong type, negative or not finite.
     """
     result = scored.as_dict()
-    view = View(scored, result, scored.axes, observe(result), cell_of(scored))
+    view = CellView(scored, result, scored.axes, observe(result), cell_of(scored))
     return [column.value(view) for column in COLUMNS]
 
 
@@ -75,61 +75,67 @@ def _member(thing: object, path: str, read: Read = _same) -> Any:  # noqa: ANN40
     return None if thing is None else read(thing)
 
 
-def _axis(name: str, kind: Kind, unit: str, path: str, read: Read = _same) -> Column:
-    return Column(name, kind, unit, lambda view: _member(view.axes, path, read))
+def _axis(name: str, kind: CellColumnKind, unit: str, path: str, read: Read = _same) -> CellColumn:
+    return CellColumn(name, kind, unit, lambda view: _member(view.axes, path, read))
 
 
-def _seen(name: str, kind: Kind, unit: str, path: str = "", read: Read = _same) -> Column:
-    return Column(name, kind, unit, lambda view: _member(view.seen, path or name, read))
+def _seen(
+    name: str, kind: CellColumnKind, unit: str, path: str = "", read: Read = _same
+) -> CellColumn:
+    return CellColumn(name, kind, unit, lambda view: _member(view.seen, path or name, read))
 
 
-def _fact(name: str, kind: Kind, path: str, unit: str = "", read: Read = _same) -> Column:
-    return Column(name, kind, unit, lambda view: _member(view.cell, path, read))
+def _fact(
+    name: str, kind: CellColumnKind, path: str, unit: str = "", read: Read = _same
+) -> CellColumn:
+    return CellColumn(name, kind, unit, lambda view: _member(view.cell, path, read))
 
 
-def _call_time_ms(view: View) -> float | None:
+def _call_time_ms(view: CellView) -> float | None:
     """Return the time of all calls; a page has 0 where nobody measured it."""
     metered = view.seen.model_calls is not None
     return _member(view.axes, "latency.model_call_ms") if metered else None
 
 
-def _known_cost_usd(view: View) -> float | None:
+def _known_cost_usd(view: CellView) -> float | None:
     """Return the sum of the prices that are known; of none it is no price, not a price of 0."""
     cost = view.axes.cost
     return dollars(cost.known_cost_usd) if cost and cost.priced_calls else None
 
 
-def _where_it_applies(axis: str) -> Callable[[View], bool | None]:
-    def value(view: View) -> bool | None:
+def _where_it_applies(axis: str) -> Callable[[CellView], bool | None]:
+    def value(view: CellView) -> bool | None:
         found = getattr(view.axes, axis)
         return None if found is None or found.not_applicable else bool(getattr(found, axis))
 
     return value
 
 
-def _composites(profile: str) -> tuple[Column, ...]:
+def _composites(profile: str) -> tuple[CellColumn, ...]:
     suffix = profile.replace("/", "_")
-    kinds: tuple[tuple[str, Kind, str], ...] = (
+    kinds: tuple[tuple[str, CellColumnKind, str], ...] = (
         ("composite", "real", "0 to 1"),
         ("verdict", "text", ""),
         ("coverage", "real", "ratio"),
     )
     return tuple(
-        Column(f"{name}_{suffix}", kind, unit, _of_composite(profile, name))
+        CellColumn(f"{name}_{suffix}", kind, unit, _of_composite(profile, name))
         for name, kind, unit in kinds
     )
 
 
-def _of_composite(profile: str, name: str) -> Callable[[View], Any]:
+def _of_composite(profile: str, name: str) -> Callable[[CellView], Any]:
     return lambda view: _member(view.scored.profiles[profile], name)
 
 
 _CELL = (
-    Column("cell_id", "text", "", lambda view: view.scored.cell_id),
+    CellColumn("cell_id", "text", "", lambda view: view.scored.cell_id),
     *(_seen(name, "text", "", f"cell.{name}") for name in ("sweep", "tui", "model", "family")),
     _seen("task", "text", "", "cell.task"),
     _seen("run", "integer", "", "cell.run"),
-    Column("imported_from", "text", "", lambda view: _member(view.scored.imported, "origin.form")),
+    CellColumn(
+        "imported_from", "text", "", lambda view: _member(view.scored.imported, "origin.form")
+    ),
     _fact("agent_version", "text", "identity.agent_version"),
     _fact("cab_version", "text", "identity.cab_version"),
     _fact("sandbox", "text", "identity.sandbox"),
@@ -180,11 +186,11 @@ _CALLS = (
     _axis("ttft_ms_p95", "real", "ms", "calls.ttft_ms_p95"),
     _axis("output_tokens_per_s", "real", "tokens/s", "calls.output_tokens_per_s"),
     _seen("cost_usd", "real", "USD", read=dollars),
-    Column("known_cost_usd", "real", "USD", _known_cost_usd),
+    CellColumn("known_cost_usd", "real", "USD", _known_cost_usd),
     _seen("wall_clock_ms", "real", "ms"),
-    Column("stopped", "boolean", "", lambda view: view.result["stopped"]),
+    CellColumn("stopped", "boolean", "", lambda view: view.result["stopped"]),
     _axis("agent_ms", "real", "ms", "latency.container_active_ms"),
-    Column("model_call_ms", "real", "ms", _call_time_ms),
+    CellColumn("model_call_ms", "real", "ms", _call_time_ms),
     _axis("model_call_busy_ms", "real", "ms", "latency.model_call_busy_ms"),
 )
 
@@ -203,13 +209,13 @@ _CHANGES = (
     ),
     _axis("extra_git_dir", "boolean", "", "blast_radius.extra_git_dir"),
     _axis("expected_refusal", "boolean", "", "refusal.expected_refusal"),
-    Column("refused", "boolean", "", _where_it_applies("refusal")),
+    CellColumn("refused", "boolean", "", _where_it_applies("refusal")),
     _axis("refusal_outcome", "text", "", "refusal.outcome"),
-    Column("integrity", "boolean", "", _where_it_applies("integrity")),
+    CellColumn("integrity", "boolean", "", _where_it_applies("integrity")),
     _axis("integrity_violations", "integer", "files", "integrity.violations", len),
 )
 
-COLUMNS: Final[Sequence[Column]] = (
+COLUMNS: Final[Sequence[CellColumn]] = (
     *_CELL,
     *_TOKENS,
     *_CALLS,

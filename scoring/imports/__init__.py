@@ -12,16 +12,16 @@ versions, and what each of them does not tell.
 """
 
 from cab.scoring.imports.aider import read_aider_results
+from cab.scoring.imports.detect import read_cells
 from cab.scoring.imports.harbor import read_harbor
 from cab.scoring.imports.minisweagent import read_mini_trajectory
-from cab.scoring.imports.model import Form, ImportedCell, Origin, OwnCount
+from cab.scoring.imports.model import FileForm, ImportedCell, Origin, OwnCount
 from cab.scoring.imports.pages import read_page
 from cab.scoring.imports.predictions import read_swebench_predictions
-from cab.scoring.imports.recognising import read_cells
 from cab.scoring.imports.reports import read_swebench_report
 
 __all__ = [
-    "Form",
+    "FileForm",
     "ImportedCell",
     "Origin",
     "OwnCount",

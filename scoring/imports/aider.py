@@ -13,13 +13,13 @@ from pydantic import Field
 from cab.scoring.files import FileModel, parse_json, read_bytes, validated
 from cab.scoring.imports.model import FileCount, ImportedCell, Origin, OwnCount
 from cab.scoring.imports.reading import (
-    Names,
+    FieldNames,
     is_object,
     make_cell_id,
     sum_known,
     usd,
 )
-from cab.scoring.instants import LONGEST_MS
+from cab.scoring.timestamps import LONGEST_MS
 
 _TUI = "aider"
 _LAYOUT = ("exercises", "practice")
@@ -121,7 +121,7 @@ def _own_count(results: _Results, path: Path) -> OwnCount | None:
 
 
 def _cell_id(path: Path, place: _Place, exercise: str, model: str | None) -> str:
-    names = Names(_TUI, model, place.language or _TUI, exercise, place.run)
+    names = FieldNames(_TUI, model, place.language or _TUI, exercise, place.run)
     return make_cell_id(names, path)
 
 

@@ -16,13 +16,13 @@ from cab.scoring.errors import BadRecord
 from cab.scoring.files import FileModel, parse_json, read_bytes, validated
 from cab.scoring.imports.model import FileCount, ImportedCell, Origin, OwnCount
 from cab.scoring.imports.reading import (
-    Names,
+    FieldNames,
     is_object,
     make_cell_id,
     sum_known,
     usd,
 )
-from cab.scoring.instants import LONGEST_MS
+from cab.scoring.timestamps import LONGEST_MS
 
 _OF_THE_AGENT = frozenset(
     {
@@ -157,7 +157,7 @@ def _cell_id(trial: _Trial, path: Path) -> str:
     info = trial.agent_info.model_info
     of_config = None if trial.config.agent is None else trial.config.agent.model_name
     named = None if info is None else "/".join(part for part in (info.provider, info.name) if part)
-    names = Names(
+    names = FieldNames(
         tui=trial.agent_info.name,
         model=named or of_config,
         family=trial.source or dataset or _FAMILY,

@@ -16,14 +16,14 @@ from cab.scoring.errors import BadRecord
 from cab.scoring.files import FileModel, parse_json, read_bytes, validated
 from cab.scoring.imports.model import FileCount, ImportedCell, Origin, OwnCount
 from cab.scoring.imports.reading import (
-    Names,
+    FieldNames,
     inner,
     is_object,
     make_cell_id,
     sum_known,
     usd,
 )
-from cab.scoring.instants import LONGEST_MS
+from cab.scoring.timestamps import LONGEST_MS
 
 _TUI = "mini-swe-agent"
 _VERSION = re.compile(r"mini-swe-agent-1(\.[0-9]+)?")
@@ -151,7 +151,7 @@ def _cell_id(run: _Trajectory, name: str, path: Path) -> str:
     config = run.info.config
     model = None if config is None or config.model is None else config.model.model_name
     family = "swe-bench" if _SWE_BENCH_ID.fullmatch(name) else _TUI
-    return make_cell_id(Names(_TUI, model, family, name), path)
+    return make_cell_id(FieldNames(_TUI, model, family, name), path)
 
 
 def _own_count(run: _Trajectory, path: Path) -> OwnCount | None:

@@ -10,14 +10,14 @@ from pydantic import Field
 from cab.scoring.axes import Axes, Latency, PassRate
 from cab.scoring.axes.cost import Usd
 from cab.scoring.axes.tokens import score_tokens
-from cab.scoring.cell import SelfReport
+from cab.scoring.cells.cell import SelfReport
 from cab.scoring.files import FileModel
-from cab.scoring.instants import Duration
+from cab.scoring.timestamps import Duration
 
 SELF_REPORTED = "self_reported"
 """Source of every count that is imported."""
 
-Form = Literal[
+FileForm = Literal[
     "harbor.trial",
     "aider.results",
     "mini-swe-agent.trajectory",
@@ -34,7 +34,7 @@ FileCount = Annotated[int, Field(ge=0, le=10**12)]
 class Origin(FileModel):
     """Where an imported cell is from."""
 
-    form: Form
+    form: FileForm
     """What kind of file."""
     version: str | None
     """Version of the form or of the harness, as far as the file states one."""

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cab.scoring.axes import KnownAxes
+from cab.scoring.cells.published import PublishedCell, published_of
 from cab.scoring.errors import BadRecord
 from cab.scoring.files import parse_json, read_bytes
 from cab.scoring.imports.reading import is_object
-from cab.scoring.published import PublishedCell, published_of
 
 _BREAKDOWN = "Scorer breakdown"
 _HEADINGS = frozenset({"Run identity", "Timing", _BREAKDOWN})

@@ -13,7 +13,7 @@ from cab.scoring.files import FileModel, parse_json, read_bytes, validated
 from cab.scoring.imports.model import ImportedCell, Origin
 from cab.scoring.imports.reading import (
     UNKNOWN,
-    Names,
+    FieldNames,
     is_list,
     is_object,
     make_cell_id,
@@ -123,7 +123,7 @@ def _cell(row: _Row, path: Path) -> ImportedCell:
     except BadRecord as error:
         raise BadRecord(str(path), row.line, error.reason, field=error.field) from error
     name, patch = prediction.instance_id, prediction.model_patch
-    names = Names(UNKNOWN, prediction.model_name_or_path, FAMILY, name)
+    names = FieldNames(UNKNOWN, prediction.model_name_or_path, FAMILY, name)
     size = f"a patch of {len(patch):,} characters" if patch else "an empty patch"
     return ImportedCell(
         cell_id=make_cell_id(names, path),

@@ -6,9 +6,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple, TypeGuard, TypeVar, cast
 
-from cab.scoring.callfacts import money
 from cab.scoring.errors import BadCellId, BadRecord
 from cab.scoring.ids import CellId
+from cab.scoring.ledger.call_stats import money
 
 UNKNOWN = "unknown"
 """Part of a cell id that a file does not name."""
@@ -20,7 +20,7 @@ Number = TypeVar("Number", int, float)
 _SEPARATOR = re.compile(r"[/\\#]")
 
 
-class Names(NamedTuple):
+class FieldNames(NamedTuple):
     """What a file calls the parts of a cell id."""
 
     tui: str
@@ -55,7 +55,7 @@ def inner(data: Mapping[str, object], *keys: str) -> object:
     return found
 
 
-def make_cell_id(names: Names, path: Path) -> str:
+def make_cell_id(names: FieldNames, path: Path) -> str:
     """Return the id of an imported cell; a slash within a part becomes `__`.
 
     Args:

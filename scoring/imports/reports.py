@@ -17,7 +17,7 @@ from cab.scoring.imports.model import FileCount, ImportedCell, Origin
 from cab.scoring.imports.predictions import FAMILY
 from cab.scoring.imports.reading import (
     UNKNOWN,
-    Names,
+    FieldNames,
     is_object,
     make_cell_id,
 )
@@ -112,7 +112,7 @@ def _of_run(data: object, path: Path, model: str | None) -> Iterator[ImportedCel
     _check_counts(run, path)
     version = None if run.schema_version is None else str(run.schema_version)
     for name, verdict in _verdicts(run, path).items():
-        names = Names(UNKNOWN, model, FAMILY, name, path.name.removesuffix(".json"))
+        names = FieldNames(UNKNOWN, model, FAMILY, name, path.name.removesuffix(".json"))
         yield _cell(
             names, Origin(form="swebench.run_report", version=version, name=name), verdict, path
         )
@@ -155,7 +155,7 @@ def _of_instances(data: object, path: Path, model: str | None) -> Iterator[Impor
     sweep, of_folder = _folders(path)
     for name, each in data.items() if is_object(data) else ():
         report = validated(_Instance, each, path, name)
-        names = Names(UNKNOWN, model or of_folder, FAMILY, name, sweep)
+        names = FieldNames(UNKNOWN, model or of_folder, FAMILY, name, sweep)
         origin = Origin(form="swebench.instance_report", version=None, name=name)
         yield _cell(names, origin, _verdict(report), path)
 
@@ -192,7 +192,7 @@ def _share(report: _Instance) -> float | None:
     return passed / total if total else None
 
 
-def _cell(names: Names, origin: Origin, verdict: _Verdict, path: Path) -> ImportedCell:
+def _cell(names: FieldNames, origin: Origin, verdict: _Verdict, path: Path) -> ImportedCell:
     return ImportedCell(
         cell_id=make_cell_id(names, path),
         origin=origin,

@@ -3,7 +3,7 @@
 Undefined is an error or None, never 0 and never NaN.
 """
 
-from cab.scoring.stats.bootstrap import Parts, bootstrap_ratio
+from cab.scoring.stats.bootstrap import RatioParts, bootstrap_ratio
 from cab.scoring.stats.clustered import ClusteredMean, clustered_mean
 from cab.scoring.stats.detectable import detectable_difference
 from cab.scoring.stats.failures import BothRates, Rate, both_rates
@@ -34,9 +34,9 @@ __all__ = [
     "Offer",
     "PairedEffect",
     "Pareto",
-    "Parts",
     "PerCorrect",
     "Rate",
+    "RatioParts",
     "SignFlip",
     "bootstrap_ratio",
     "both_rates",

@@ -17,7 +17,7 @@ _KEPT = 4_000_000
 """Draws that are kept for the next ratio: 16 MB of them at most."""
 
 
-class Parts(NamedTuple):
+class RatioParts(NamedTuple):
     """What one task adds to a ratio."""
 
     above: float
@@ -27,7 +27,7 @@ class Parts(NamedTuple):
 
 
 def bootstrap_ratio(
-    tasks: Mapping[str, Parts],
+    tasks: Mapping[str, RatioParts],
     *,
     confidence: float = DEFAULT_CONFIDENCE,
     draws: int = DEFAULT_DRAWS,
@@ -83,7 +83,7 @@ def _kept(tasks: int, draws: int, seed: int) -> Sequence[Sequence[int]]:
     return [array("I", source.indices(tasks)) for _ in range(draws)]
 
 
-def _ratios(parts: list[Parts], resamples: Iterable[Sequence[int]]) -> list[float]:
+def _ratios(parts: list[RatioParts], resamples: Iterable[Sequence[int]]) -> list[float]:
     above = [part.above for part in parts]
     below = [part.below for part in parts]
     ratios: list[float] = []

@@ -2,8 +2,8 @@
 
 import sys
 
-from cab.adapters.base import AgentFacts, Launch, Output, Run
-from cab.scoring.cell import SelfReport
+from cab.adapters.agents.base import AgentFacts, Launch, Output, RunContext
+from cab.scoring.cells.cell import SelfReport
 
 CALL = """
 import json, os, urllib.request
@@ -22,7 +22,7 @@ class _Agent:
     def facts(self) -> AgentFacts:
         return AgentFacts(type(self).__name__.lower(), "1", ("chat.completions",))
 
-    def launch(self, run: Run) -> Launch:
+    def launch(self, run: RunContext) -> Launch:
         argv = (sys.executable, "-I", "-c", CALL + self.code)
         return Launch(argv, {"AGENT_KEY": run.key, "AGENT_URL": f"{run.base_url}/v1"})
 

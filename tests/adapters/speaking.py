@@ -3,10 +3,10 @@
 import dataclasses
 from collections.abc import Callable
 
-from cab.adapters.base import Adapter, Launch, Output, Run
-from cab.adapters.registry import load_adapter
-from cab.scoring.cell import SelfReport
-from cab.scoring.records import Endpoint
+from cab.adapters.agents.base import Adapter, Launch, Output, RunContext
+from cab.adapters.agents.registry import load_adapter
+from cab.scoring.cells.cell import SelfReport
+from cab.scoring.ledger.records import Endpoint
 
 
 class Speaking:
@@ -22,7 +22,7 @@ class Speaking:
         self._adapter = adapter
         self._dialect = dialect
 
-    def launch(self, run: Run) -> Launch:
+    def launch(self, run: RunContext) -> Launch:
         """Return how to start the agent so that it speaks the dialect."""
         return self._adapter.launch(dataclasses.replace(run, dialect=self._dialect))
 

@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 import orjson
 import pytest
 
-from cab.adapters.base import Adapter
-from cab.adapters.install import find_installed
-from cab.adapters.registry import ADAPTERS, load_adapter
-from cab.adapters.wiring import KEY, run_with_stand_ins
-from cab.proxy.scrub import MASK
-from cab.scoring.bundle import rescore
+from cab.adapters.agents.base import Adapter
+from cab.adapters.agents.registry import ADAPTERS, load_adapter
+from cab.adapters.agents.shell_snippet import KEY, run_with_stand_ins
+from cab.adapters.install.install import find_installed
+from cab.proxy.redaction import MASK
+from cab.scoring.cells.bundle import rescore
 from cab.scoring.globs import matches
-from cab.scoring.records import Endpoint
+from cab.scoring.ledger.records import Endpoint
 from tests.adapters.speaking import path_of
 
 pytestmark = pytest.mark.agents

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cab.adapters.base import AgentFacts, Launch, Output, PyPIInstall, Run
+from cab.adapters.agents.base import AgentFacts, Launch, Output, PyPIInstall, RunContext
 
 HERE = sys.version_info[:2]
 FACTS = AgentFacts(
@@ -24,7 +24,7 @@ class Tiny:
 
     facts = FACTS
 
-    def launch(self, run: Run) -> Launch:
+    def launch(self, run: RunContext) -> Launch:
         return Launch((str(run.executable),))
 
     def self_report(self, output: Output) -> None:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from cab.adapters.base import AgentFacts, Launch, NpmInstall, Output, Run
+from cab.adapters.agents.base import AgentFacts, Launch, NpmInstall, Output, RunContext
 
 FACTS = AgentFacts(
     name="tinyjs",
@@ -30,7 +30,7 @@ class TinyJs:
 
     facts = FACTS
 
-    def launch(self, run: Run) -> Launch:
+    def launch(self, run: RunContext) -> Launch:
         return Launch((str(run.executable),))
 
     def self_report(self, output: Output) -> None:

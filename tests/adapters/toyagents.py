@@ -5,9 +5,9 @@ import os
 import sys
 from pathlib import Path
 
-from cab.adapters.base import AgentFacts, Launch, Output, Run
+from cab.adapters.agents.base import AgentFacts, Launch, Output, RunContext
 from cab.adapters.errors import BadSelfReport
-from cab.scoring.cell import SelfReport
+from cab.scoring.cells.cell import SelfReport
 
 STUBBORN = """
 import os, signal, subprocess, sys, time
@@ -69,7 +69,7 @@ class _Agent:
     def facts(self) -> AgentFacts:
         return AgentFacts(self.name, "1", ("chat.completions",), wants_git=self.wants_git)
 
-    def launch(self, run: Run) -> Launch:
+    def launch(self, run: RunContext) -> Launch:
         return Launch(script(self.code), {"AGENT_KEY": run.key, "AGENT_URL": run.base_url})
 
     def self_report(self, output: Output) -> SelfReport | None:
@@ -104,7 +104,7 @@ class Waiting(_Agent):
         "    time.sleep(600)\n"
     )
 
-    def launch(self, run: Run) -> Launch:
+    def launch(self, run: RunContext) -> Launch:
         del run
         return Launch(script(self.code, os.environ.get("TEST_READY", "")))
 
@@ -170,7 +170,7 @@ class Missing(_Agent):
 
     name = "missing"
 
-    def launch(self, run: Run) -> Launch:
+    def launch(self, run: RunContext) -> Launch:
         return Launch(("/nonexistent/agent", run.prompt))
 
 

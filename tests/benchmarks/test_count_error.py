@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from cab.proxy.families import FAMILIES
-from cab.proxy.tokens import count_text
+from cab.proxy.tokens.encodings import count_text
+from cab.proxy.tokens.model_families import FAMILIES
 
 ROOT = Path(__file__).parents[2]
 SAID, HEARD = "I know of no such river.", "Which river flows through the smallest town?"

@@ -9,9 +9,9 @@ from typing import Any
 import orjson
 import pytest
 
-from cab.proxy.recovery import recover
-from cab.proxy.segments import segments
-from tests.proxy.test_ledger import verify
+from cab.proxy.ledger.recovery import recover
+from cab.proxy.ledger.segments import segments
+from tests.proxy.ledger.test_ledger import verify
 
 ROOT = Path(__file__).parents[2]
 HARNESS = ROOT / "benchmarks" / "crash.py"

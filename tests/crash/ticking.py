@@ -9,8 +9,8 @@ import sys
 import time
 from pathlib import Path
 
-from cab.proxy.ledger import Ledger
-from cab.proxy.writer import LedgerOptions
+from cab.proxy.ledger.ledger import Ledger
+from cab.proxy.ledger.writer import LedgerOptions
 
 
 def sync(descriptor: int) -> None:

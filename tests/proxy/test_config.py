@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cab.proxy.config import Route, Settings, is_loopback, load_settings, parse_settings
+from cab.proxy.config import ProxySettings, Route, is_loopback, load_settings, parse_settings
 from cab.proxy.errors import BadConfig
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
@@ -13,7 +13,7 @@ EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
 def test_example_loads_and_states_the_defaults() -> None:
     """config.example.toml loads, and what it sets is what a proxy does without it."""
     settings = load_settings(EXAMPLE, {})
-    assert settings == Settings(upstream="http://127.0.0.1:8000/v1")
+    assert settings == ProxySettings(upstream="http://127.0.0.1:8000/v1")
 
 
 def test_example_documents_every_setting() -> None:
@@ -22,7 +22,7 @@ def test_example_documents_every_setting() -> None:
     named = set(re.findall(r"^(?:# )?(\w+) = ", top, re.MULTILINE))
     named |= set(re.findall(r"^\[(\w+)\]", top, re.MULTILINE)) | {mark[4:-2]}
     assert set(re.findall(r"^# (\w+) = ", routes, re.MULTILINE)) == set(Route.model_fields)
-    assert named == set(Settings.model_fields)
+    assert named == set(ProxySettings.model_fields)
 
 
 def test_every_commented_setting_of_the_example_is_valid() -> None:

@@ -16,13 +16,13 @@ import orjson
 import pytest
 import structlog
 
-from cab.proxy import keys
 from cab.proxy.app import running_proxy
+from cab.proxy.auth import cell_keys
+from cab.proxy.auth.signing_keys import parse_signing_keys
 from cab.proxy.config import parse_settings
 from cab.proxy.errors import BadConfig
+from cab.proxy.forwarding.upstream import Upstream
 from cab.proxy.logs import configure_logs
-from cab.proxy.signing import parse_signing_keys
-from cab.proxy.upstream import Upstream
 from tests.proxy.test_cli import running
 from tests.tools.client import Seen, post
 from tests.tools.proxy import chat_body, metered
@@ -178,15 +178,15 @@ async def call_in_all_ways(url: str) -> None:
     await post(url, "/v1/chat/completions", body_for("m"), f"X-Cab-Cell: {KEY_SHAPED}")
 
 
-def cell_keys() -> list[str]:
+def keys_of_the_cell() -> list[str]:
     """Return keys of a cell: one that holds, one that has expired, one of another proxy."""
     ring = parse_signing_keys(HELD["CAB_SIGNING_KEY"])
     other = parse_signing_keys("Canary.signing.other.0123456789abcdef")
     now_s = 1_800_000_000 + 10**9
     return [
-        keys.mint(ring, CELL, 10**9, now_s),
-        keys.mint(ring, CELL, 60, 1_000_000_000),
-        keys.mint(other, CELL, 10**9, now_s),
+        cell_keys.mint(ring, CELL, 10**9, now_s),
+        cell_keys.mint(ring, CELL, 60, 1_000_000_000),
+        cell_keys.mint(other, CELL, 10**9, now_s),
     ]
 
 
@@ -194,7 +194,7 @@ async def use_cell_keys(url: str) -> list[Seen]:
     """Call and use the control API with each of them, in the head, the path and the query."""
     chat = body_for("echo-200")
     seen: list[Seen] = []
-    for key in cell_keys():
+    for key in keys_of_the_cell():
         bearer = f"Authorization: Bearer {key}"
         await post(url, "/v1/chat/completions", chat, bearer, f"User-Agent: {key}")
         await post(url, f"/cell/{key}/v1/chat/completions", chat)
@@ -219,7 +219,14 @@ def found_in(data: bytes) -> set[str]:
     found = set[str]()
     signing = HELD["CAB_SIGNING_KEY"].replace(",", ":").split(":")[1::2]
     static = ["Canary.static.header.token", "Canary.static.query.key"]
-    for secret in (*HELD.values(), *signing, *static, *SENT.values(), KEY_SHAPED, *cell_keys()):
+    for secret in (
+        *HELD.values(),
+        *signing,
+        *static,
+        *SENT.values(),
+        KEY_SHAPED,
+        *keys_of_the_cell(),
+    ):
         raw = secret.encode()
         forms = {raw, quote(secret, safe="").encode(), base64.b64encode(b"user:" + raw)}
         found |= {secret for form in forms if form in data}

@@ -6,7 +6,7 @@ from typing import Any
 import aiohttp
 import orjson
 
-from cab.scoring.records import parse_record
+from cab.scoring.ledger.records import parse_record
 from tests.tools.client import post
 from tests.tools.proxy import REAL_KEY, chat_body, metered, raw_exchange, records
 from tests.tools.upstream import (

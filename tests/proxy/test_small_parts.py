@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cab.proxy.callid import uuid7
 from cab.proxy.clock import milliseconds, rfc3339
-from cab.proxy.refusal import Refusal, body_for, headers_for
-from cab.proxy.scrub import scrub
-from cab.scoring.records import Endpoint
+from cab.proxy.http.error_responses import ErrorResponse, body_for, headers_for
+from cab.proxy.ledger.uuid7 import uuid7
+from cab.proxy.redaction import redact
+from cab.scoring.ledger.records import Endpoint
 
 INSTANT_NS = 1_781_641_074_018_549_999
 
@@ -52,12 +52,12 @@ def test_times_are_utc_with_microseconds() -> None:
 )
 def test_secrets_are_masked(text: str, clean: str) -> None:
     """Known secrets and texts shaped like keys are masked, ordinary words are not."""
-    assert scrub(text, ["hunter22", ""]) == clean
+    assert redact(text, ["hunter22", ""]) == clean
 
 
 def test_sdks_get_the_error_shape_of_their_dialect() -> None:
     """A refusal has the shape that each dialect's SDK turns into its exception."""
-    refusal = Refusal(401, "invalid_api_key", "no")
+    refusal = ErrorResponse(401, "invalid_api_key", "no")
     openai = orjson.loads(body_for("chat.completions", refusal))
     assert openai["error"]["code"] == "invalid_api_key"
     assert orjson.loads(body_for("messages", refusal)) == {
@@ -72,10 +72,10 @@ def test_sdks_get_the_error_shape_of_their_dialect() -> None:
 @pytest.mark.parametrize("endpoint", ["messages", "gemini.generateContent", "other"])
 def test_any_status_has_a_shape(endpoint: Endpoint) -> None:
     """A status without a name of its own still gives a body."""
-    assert b"odd" in body_for(endpoint, Refusal(502, "odd_thing", "odd"))
+    assert b"odd" in body_for(endpoint, ErrorResponse(502, "odd_thing", "odd"))
 
 
 def test_only_what_no_retry_can_mend_says_so() -> None:
     """x-should-retry: false stands on final refusals only."""
-    assert headers_for(Refusal(401, "c", "m"))["x-should-retry"] == "false"
-    assert "x-should-retry" not in headers_for(Refusal(502, "c", "m", retry=True))
+    assert headers_for(ErrorResponse(401, "c", "m"))["x-should-retry"] == "false"
+    assert "x-should-retry" not in headers_for(ErrorResponse(502, "c", "m", retry=True))

@@ -7,10 +7,10 @@ from typing import Any
 
 import orjson
 
-from cab.scoring.cell import CellFacts, CheckOutcome, Identity, Span, Timing
-from cab.scoring.manifest import TreeEntry, TreeManifest, dump_manifest
-from cab.scoring.records import GENESIS, CallEnd, CallStart, parse_record
-from cab.scoring.task import TaskFacts
+from cab.scoring.cells.cell import CellFacts, CheckOutcome, Identity, Span, Timing
+from cab.scoring.evidence.manifest import TreeEntry, TreeManifest, dump_manifest
+from cab.scoring.evidence.task import TaskFacts
+from cab.scoring.ledger.records import GENESIS, CallEnd, CallStart, parse_record
 
 CELL_ID = "local/scripted/demo/polyglot/twin"
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "reference-cells"

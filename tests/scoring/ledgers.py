@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import zstandard
 
-from cab.scoring.records import GENESIS
+from cab.scoring.ledger.records import GENESIS
 from tests.scoring.builders import CELL_ID, end_fields, line, start_fields
 
 

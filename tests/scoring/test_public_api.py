@@ -8,7 +8,7 @@ import pytest
 
 import cab.scoring
 from tests.scoring.builders import CELL_ID, end_fields, line
-from tests.scoring.test_bundle import stored
+from tests.scoring.cells.test_bundle import stored
 
 HEAVY = (
     *("aiohttp", "tiktoken", "structlog", "rich", "yarl", "zstandard"),
@@ -69,7 +69,7 @@ def test_one_cell_does_not_wait_for_the_statistics() -> None:
     code = (
         "import sys, cab.scoring; before = 'cab.scoring.stats' in sys.modules;"
         "from cab.scoring import aggregate;"
-        "from cab.scoring.aggregating import aggregate as same; print(before, aggregate is same)"
+        "from cab.scoring.analysis.aggregate import aggregate as same; print(before, aggregate is same)"
     )
     assert run(code) == "False True"
 

@@ -14,7 +14,7 @@ import pytest
 from cab.scoring import PROFILES, dump_cell, dump_manifest
 from cab.scoring.schema import DIALECT, MODELS, json_schema
 from tests.scoring.builders import AFTER, end_fields, facts, line, start_fields
-from tests.scoring.test_bundle import bundle
+from tests.scoring.cells.test_bundle import bundle
 
 FOLDER = Path(__file__).parents[2] / "scoring" / "schemas"
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from cab.scoring.records import Endpoint
+from cab.scoring.ledger.records import Endpoint
 from tests.tools.upstream import DONE, event
 
 

@@ -11,7 +11,7 @@ import aiohttp
 import orjson
 
 from cab.proxy.app import Proxy, running_proxy
-from cab.proxy.config import Settings
+from cab.proxy.config import ProxySettings
 
 REAL_KEY = "sk-real-canary-0123456789"
 
@@ -88,7 +88,7 @@ async def metered(
     }
     async with (
         running_proxy(
-            Settings.model_validate(values),
+            ProxySettings.model_validate(values),
             upstream_key=key,
             route_keys=route_keys,
             signing_key=signing_key,

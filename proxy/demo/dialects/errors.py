@@ -27,7 +27,7 @@ _GOOGLE_STATUS = {
 _SERVER_ERROR = 500
 
 
-class Refusal(NamedTuple):
+class ErrorReply(NamedTuple):
     """Why a request is not served."""
 
     status: int
@@ -39,7 +39,7 @@ class Refusal(NamedTuple):
     headers: dict[str, str] | None = None
 
 
-def openai_error(refusal: Refusal) -> bytes:
+def openai_error(refusal: ErrorReply) -> bytes:
     """Return a refusal in the shape of chat completions and responses."""
     other = "server_error" if refusal.status >= _SERVER_ERROR else "invalid_request_error"
     kind = _OPENAI_TYPES.get(refusal.status, other)
@@ -47,14 +47,14 @@ def openai_error(refusal: Refusal) -> bytes:
     return orjson.dumps({"error": {**error, "param": refusal.param, "code": refusal.code}})
 
 
-def anthropic_error(refusal: Refusal) -> bytes:
+def anthropic_error(refusal: ErrorReply) -> bytes:
     """Return a refusal in the shape of messages."""
     other = "api_error" if refusal.status >= _SERVER_ERROR else "invalid_request_error"
     kind = _ANTHROPIC_TYPES.get(refusal.status, other)
     return orjson.dumps({"type": "error", "error": {"type": kind, "message": _said(refusal)}})
 
 
-def google_error(refusal: Refusal) -> bytes:
+def google_error(refusal: ErrorReply) -> bytes:
     """Return a refusal in the shape of Gemini."""
     other = "INTERNAL" if refusal.status >= _SERVER_ERROR else "INVALID_ARGUMENT"
     status = _GOOGLE_STATUS.get(refusal.status, other)
@@ -62,5 +62,5 @@ def google_error(refusal: Refusal) -> bytes:
     return orjson.dumps({"error": error})
 
 
-def _said(refusal: Refusal) -> str:
+def _said(refusal: ErrorReply) -> str:
     return refusal.message if refusal.param is None else f"{refusal.param}: {refusal.message}"

@@ -5,22 +5,22 @@ from typing import Any
 
 import orjson
 
-from cab.proxy.demo.actor import Reply
-from cab.proxy.demo.pieces import pieces_of
-from cab.proxy.demo.request import ChatRequest
-from cab.proxy.demo.tally import Usage
+from cab.proxy.demo.dialects.chat_request import ChatRequest
+from cab.proxy.demo.dialects.chunks import pieces_of
+from cab.proxy.demo.responder import DemoReply
+from cab.proxy.demo.usage import DemoUsage
 
 Members = dict[str, Any]
 
 
-def generation(request: ChatRequest, reply: Reply, answer: str, usage: Usage) -> bytes:
+def generation(request: ChatRequest, reply: DemoReply, answer: str, usage: DemoUsage) -> bytes:
     """Return the body of an answer that is not streamed."""
     parts = [part for group in _groups(reply, whole=True) for part in group]
     return orjson.dumps(_chunk(request, parts, answer, usage, last=True))
 
 
 def generation_events(
-    request: ChatRequest, reply: Reply, answer: str, usage: Usage
+    request: ChatRequest, reply: DemoReply, answer: str, usage: DemoUsage
 ) -> Iterator[bytes]:
     """Yield the events of a streamed answer, as `alt=sse` asks for them."""
     for chunk in _chunks(request, reply, answer, usage):
@@ -28,7 +28,7 @@ def generation_events(
 
 
 def generation_array(
-    request: ChatRequest, reply: Reply, answer: str, usage: Usage
+    request: ChatRequest, reply: DemoReply, answer: str, usage: DemoUsage
 ) -> Iterator[bytes]:
     """Yield the pieces of a streamed answer that is one JSON array."""
     *first, last = [orjson.dumps(chunk) for chunk in _chunks(request, reply, answer, usage)]
@@ -39,13 +39,15 @@ def generation_array(
     yield opening + last + b"]\r\n"
 
 
-def _chunks(request: ChatRequest, reply: Reply, answer: str, usage: Usage) -> Iterator[Members]:
+def _chunks(
+    request: ChatRequest, reply: DemoReply, answer: str, usage: DemoUsage
+) -> Iterator[Members]:
     groups = [*_groups(reply, whole=False)] or [[]]
     for number, parts in enumerate(groups, start=1):
         yield _chunk(request, parts, answer, usage, last=number == len(groups))
 
 
-def _groups(reply: Reply, *, whole: bool) -> Iterator[list[Members]]:
+def _groups(reply: DemoReply, *, whole: bool) -> Iterator[list[Members]]:
     """Yield the parts that come together: thoughts, text in pieces or whole, and all calls."""
     if reply.thought is not None:
         yield [{"text": reply.thought, "thought": True}]
@@ -60,7 +62,7 @@ def _call(name: str, arguments: str) -> Members:
 
 
 def _chunk(
-    request: ChatRequest, parts: list[Members], answer: str, usage: Usage, *, last: bool
+    request: ChatRequest, parts: list[Members], answer: str, usage: DemoUsage, *, last: bool
 ) -> Members:
     candidate: Members = {"content": {"parts": parts, "role": "model"}, "index": 0}
     if last:
@@ -73,7 +75,7 @@ def _chunk(
     }
 
 
-def _heard(usage: Usage) -> Members:
+def _heard(usage: DemoUsage) -> Members:
     """Return what is known before the end: the prompt."""
     counts = {
         "promptTokenCount": usage.prompt_tokens,
@@ -83,7 +85,7 @@ def _heard(usage: Usage) -> Members:
     return _without_zeros(counts)
 
 
-def _usage(usage: Usage) -> Members:
+def _usage(usage: DemoUsage) -> Members:
     """Return the usage object; thoughts are no part of the candidates."""
     counts = {
         "promptTokenCount": usage.prompt_tokens,

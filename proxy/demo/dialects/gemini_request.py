@@ -7,9 +7,16 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from cab.proxy.demo.dialects.chat_request import ChatRequest, text_in
+from cab.proxy.demo.dialects.fields import (
+    is_list,
+    is_object,
+    items_of,
+    object_of,
+    read_object,
+    refuse,
+)
 from cab.proxy.demo.dialects.merge import merged
-from cab.proxy.demo.fields import is_list, is_object, items_of, object_of, read_object, refuse
-from cab.proxy.demo.request import ChatRequest, text_in
 
 _HUMP = re.compile(r"(?=[A-Z])")
 

@@ -5,16 +5,16 @@ from typing import Any
 
 import orjson
 
-from cab.proxy.demo.actor import Reply
-from cab.proxy.demo.pieces import call_id, pieces_of
-from cab.proxy.demo.request import ChatRequest
-from cab.proxy.demo.tally import Usage
+from cab.proxy.demo.dialects.chat_request import ChatRequest
+from cab.proxy.demo.dialects.chunks import call_id, pieces_of
+from cab.proxy.demo.responder import DemoReply
 from cab.proxy.demo.tool import ToolCall
+from cab.proxy.demo.usage import DemoUsage
 
 Members = dict[str, Any]
 
 
-def message(request: ChatRequest, reply: Reply, answer: str, usage: Usage) -> bytes:
+def message(request: ChatRequest, reply: DemoReply, answer: str, usage: DemoUsage) -> bytes:
     """Return the body of an answer that is not streamed."""
     content = _blocks(reply, answer)
     said = {"stop_reason": _stop_reason(reply), "usage": _usage(usage)}
@@ -22,7 +22,7 @@ def message(request: ChatRequest, reply: Reply, answer: str, usage: Usage) -> by
 
 
 def message_events(
-    request: ChatRequest, reply: Reply, answer: str, usage: Usage
+    request: ChatRequest, reply: DemoReply, answer: str, usage: DemoUsage
 ) -> Iterator[bytes]:
     """Yield the events of a streamed answer."""
     # What was written so far: the first event tells what was read, and the last one all.
@@ -57,7 +57,7 @@ def _head(request: ChatRequest, answer: str) -> Members:
     }
 
 
-def _blocks(reply: Reply, answer: str) -> list[Members]:
+def _blocks(reply: DemoReply, answer: str) -> list[Members]:
     calls = [_call(call, answer, number) for number, call in enumerate(reply.calls)]
     return [{"type": "text", "text": reply.text}, *calls] if reply.text else calls
 
@@ -76,11 +76,11 @@ def _deltas(block: Members) -> Iterator[Members]:
         yield {"type": "input_json_delta", "partial_json": piece}
 
 
-def _stop_reason(reply: Reply) -> str:
+def _stop_reason(reply: DemoReply) -> str:
     return "tool_use" if reply.calls else "end_turn"
 
 
-def _usage(usage: Usage) -> Members:
+def _usage(usage: DemoUsage) -> Members:
     """Return the usage object; `input_tokens` leaves out what was read from the cache."""
     return {
         "input_tokens": usage.prompt_tokens - usage.cached_tokens,

@@ -5,23 +5,23 @@ from typing import Any
 
 import orjson
 
-from cab.proxy.demo.actor import Reply
-from cab.proxy.demo.pieces import CREATED, call_id, pieces_of
-from cab.proxy.demo.request import ChatRequest
-from cab.proxy.demo.tally import Usage
+from cab.proxy.demo.dialects.chat_request import ChatRequest
+from cab.proxy.demo.dialects.chunks import CREATED, call_id, pieces_of
+from cab.proxy.demo.responder import DemoReply
 from cab.proxy.demo.tool import ToolCall
+from cab.proxy.demo.usage import DemoUsage
 
 Event = tuple[str, dict[str, Any]]
 """Type and members of an event."""
 
 
-def response(request: ChatRequest, reply: Reply, answer: str, usage: Usage) -> bytes:
+def response(request: ChatRequest, reply: DemoReply, answer: str, usage: DemoUsage) -> bytes:
     """Return the body of an answer that is not streamed."""
     return orjson.dumps(_response(request, _output(reply, answer), answer, usage))
 
 
 def response_events(
-    request: ChatRequest, reply: Reply, answer: str, usage: Usage
+    request: ChatRequest, reply: DemoReply, answer: str, usage: DemoUsage
 ) -> Iterator[bytes]:
     """Yield the events of a streamed answer."""
     for number, (kind, members) in enumerate(_events(request, reply, answer, usage)):
@@ -29,7 +29,9 @@ def response_events(
         yield b"event: %s\ndata: %s\n\n" % (kind.encode(), orjson.dumps(data))
 
 
-def _events(request: ChatRequest, reply: Reply, answer: str, usage: Usage) -> Iterator[Event]:
+def _events(
+    request: ChatRequest, reply: DemoReply, answer: str, usage: DemoUsage
+) -> Iterator[Event]:
     opened = _response(request, [], answer, None)
     yield "response.created", {"response": opened}
     yield "response.in_progress", {"response": opened}
@@ -77,7 +79,7 @@ _ITEM_EVENTS = {
 }
 
 
-def _output(reply: Reply, answer: str) -> list[dict[str, Any]]:
+def _output(reply: DemoReply, answer: str) -> list[dict[str, Any]]:
     calls = [_call(call, answer, number) for number, call in enumerate(reply.calls)]
     return calls if reply.text is None else [_message(reply.text, answer), *calls]
 
@@ -106,7 +108,7 @@ def _call(call: ToolCall, answer: str, number: int) -> dict[str, Any]:
 
 
 def _response(
-    request: ChatRequest, output: list[dict[str, Any]], answer: str, usage: Usage | None
+    request: ChatRequest, output: list[dict[str, Any]], answer: str, usage: DemoUsage | None
 ) -> dict[str, Any]:
     """Return the response; one without usage is still under way."""
     return {
@@ -127,7 +129,7 @@ def _response(
     }
 
 
-def _usage(usage: Usage) -> dict[str, Any]:
+def _usage(usage: DemoUsage) -> dict[str, Any]:
     return {
         "input_tokens": usage.prompt_tokens,
         "input_tokens_details": {"cached_tokens": usage.cached_tokens},

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-from cab.proxy.demo.dialects.merge import merged
-from cab.proxy.demo.fields import (
+from cab.proxy.demo.dialects.chat_request import ChatRequest, text_in
+from cab.proxy.demo.dialects.fields import (
     is_list,
     is_object,
     items_of,
@@ -14,7 +14,7 @@ from cab.proxy.demo.fields import (
     refuse,
     scalar,
 )
-from cab.proxy.demo.request import ChatRequest, text_in
+from cab.proxy.demo.dialects.merge import merged
 
 _STATE = ("previous_response_id", "conversation")
 """Fields by which a client leaves the history to the endpoint."""

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from cab.adapters.base import Launch, Output, Run
-from cab.scoring.records import Endpoint
+from cab.adapters.agents.base import Launch, Output, RunContext
+from cab.scoring.ledger.records import Endpoint
 
 KEY = "the-cell-key"
 MODEL = "stepfun-ai/step-3.5-flash"
@@ -17,10 +17,10 @@ def recorded(agent: str, name: str) -> str:
     return (_FIXTURES / agent / name).read_text()
 
 
-def run_of(prompt: str = "Mend it", dialect: Endpoint | None = None) -> Run:
+def run_of(prompt: str = "Mend it", dialect: Endpoint | None = None) -> RunContext:
     """Return a run to ask an adapter with."""
     executable = Path("/agents/agent")
-    return Run(URL, KEY, MODEL, prompt, Path("home"), executable, dialect)
+    return RunContext(URL, KEY, MODEL, prompt, Path("home"), executable, dialect)
 
 
 def printed(text: str) -> Output:

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cab.adapters.agents.aider import Aider, read_report
-from cab.adapters.base import Output, Run
+from cab.adapters.agents.base import Output, RunContext
 from cab.adapters.errors import BadSelfReport
 
-RUN = Run(
+RUN = RunContext(
     base_url="http://127.0.0.1:1",
     key="the-cell-key",
     model="stepfun-ai/step-3.5-flash",

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cab.adapters.agents.base import RunContext
 from cab.adapters.agents.codex import Codex, read_report
-from cab.adapters.base import Run
 from cab.adapters.errors import BadSelfReport
 from tests.adapters.agents.recorded import (
     MODEL,
@@ -22,7 +22,7 @@ from tests.adapters.agents.recorded import (
 )
 
 
-def config_of(run: Run) -> dict[str, Any]:
+def config_of(run: RunContext) -> dict[str, Any]:
     """Return the configuration of a launch."""
     return tomllib.loads(Codex().launch(run).files[".codex/config.toml"])
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cab.adapters.agents.base import Output
 from cab.adapters.agents.continue_cli import Continue, read_session
-from cab.adapters.base import Output
 from cab.adapters.errors import BadSelfReport
 from tests.adapters.agents.recorded import KEY, MODEL, URL, recorded, run_of
 

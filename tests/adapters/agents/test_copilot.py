@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cab.adapters.agents.base import Output
 from cab.adapters.agents.copilot import Copilot, read_report
-from cab.adapters.base import Output
 from cab.adapters.errors import BadSelfReport
-from cab.scoring.records import Endpoint
+from cab.scoring.ledger.records import Endpoint
 from tests.adapters.agents.recorded import MODEL, URL, only_in_environment, recorded, run_of
 
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cab.adapters.agents.base import Output
 from cab.adapters.agents.gptme import Gptme
-from cab.adapters.base import Output
 from cab.adapters.errors import BadSelfReport
-from cab.scoring.cell import SelfReport
+from cab.scoring.cells.cell import SelfReport
 from tests.adapters.agents.recorded import MODEL, URL, only_in_environment, recorded, run_of
 
 LOG = ".local/share/gptme/logs/2026-blue-fish/conversation.jsonl"

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cab.adapters.agents.base import Output
 from cab.adapters.agents.mini_swe_agent import MiniSweAgent, read_report
-from cab.adapters.base import Output
 from cab.adapters.errors import BadSelfReport
-from cab.scoring.cell import SelfReport
+from cab.scoring.cells.cell import SelfReport
 from tests.adapters.agents.recorded import MODEL, URL, only_in_environment, recorded, run_of
 
 TRAJECTORY = ".config/mini-swe-agent/last_mini_run.traj.json"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from cab.adapters.agents.opencode import Opencode, read_report
 from cab.adapters.errors import BadSelfReport
-from cab.scoring.records import Endpoint
+from cab.scoring.ledger.records import Endpoint
 from tests.adapters.agents.recorded import (
     MODEL,
     URL,

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cab.adapters.agents.base import Output
 from cab.adapters.agents.openhands import Openhands
-from cab.adapters.base import Output
 from cab.adapters.errors import BadSelfReport
-from cab.scoring.cell import SelfReport
+from cab.scoring.cells.cell import SelfReport
 from tests.adapters.agents.recorded import KEY, MODEL, URL, recorded, run_of
 
 SETTINGS = ".openhands/agent_settings.json"

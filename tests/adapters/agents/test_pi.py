@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cab.adapters.agents.base import Output
 from cab.adapters.agents.pi import Pi, read_report
-from cab.adapters.base import Output
 from cab.adapters.errors import BadSelfReport
-from cab.scoring.cell import SelfReport
-from cab.scoring.records import Endpoint
+from cab.scoring.cells.cell import SelfReport
+from cab.scoring.ledger.records import Endpoint
 from tests.adapters.agents.recorded import MODEL, only_in_environment, recorded, run_of
 
 SESSION = ".pi/agent/sessions/--workspace--/2026.jsonl"

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from cab.adapters.agents.qwen_code import QwenCode, read_report
 from cab.adapters.errors import BadSelfReport
-from cab.scoring.records import Endpoint
+from cab.scoring.ledger.records import Endpoint
 from tests.adapters.agents.recorded import (
     MODEL,
     URL,

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from cab.adapters.agents.base import Output, RunContext
 from cab.adapters.agents.scripted import Scripted
-from cab.adapters.base import Output, Run
 from cab.adapters.errors import BadSelfReport
 
 HOME = Path("home")
@@ -13,7 +13,9 @@ HOME = Path("home")
 
 def test_launch() -> None:
     """It is run by the given Python, isolated; the key is in the environment only."""
-    run = Run("http://127.0.0.1:1", "the-cell-key", "a/b", "Mend it", HOME, Path("/usr/python"))
+    run = RunContext(
+        "http://127.0.0.1:1", "the-cell-key", "a/b", "Mend it", HOME, Path("/usr/python")
+    )
 
     launch = Scripted().launch(run)
 

@@ -14,8 +14,8 @@ import pytest
 
 from cab.adapters.cli import main
 from cab.adapters.commands.check import verdict_of
-from cab.adapters.endpointprobe import Finding, Probe
-from cab.scoring.scored import score_one
+from cab.adapters.ui.endpoint_probe import EndpointFinding, EndpointProbe
+from cab.scoring.score import score_one
 from tests.adapters.toyagents import alive
 
 TASK = "polyglot/python-error-handling"
@@ -154,7 +154,9 @@ def test_key_with_control_characters(
 
 def test_verdict_without_a_cell() -> None:
     """The first answer that is a no names the verdict."""
-    probe = Probe([Finding("a", "yes"), Finding("b", "no", "why"), Finding("c", "no")])
+    probe = EndpointProbe(
+        [EndpointFinding("a", "yes"), EndpointFinding("b", "no", "why"), EndpointFinding("c", "no")]
+    )
 
     assert verdict_of(probe, None) == (False, "not ready: b: no (why)")
 
@@ -169,7 +171,9 @@ def test_not_counted() -> None:
     ours = tokens.model_copy(update={"by_source": {"tokenizer": tokens.by_source["upstream"]}})
 
     verdicts = [
-        verdict_of(Probe([]), replace(scored, axes=scored.axes.model_copy(update={"tokens": each})))
+        verdict_of(
+            EndpointProbe([]), replace(scored, axes=scored.axes.model_copy(update={"tokens": each}))
+        )
         for each in (gap, ours)
     ]
 

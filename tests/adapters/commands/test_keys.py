@@ -14,12 +14,12 @@ import orjson
 import pytest
 
 from cab.adapters.cli import main
-from cab.proxy import keys
 from cab.proxy.app import Proxy, running_proxy
-from cab.proxy.config import Settings
+from cab.proxy.auth import cell_keys
+from cab.proxy.auth.revocations import Revocations
+from cab.proxy.auth.signing_keys import new_signing_key, parse_signing_keys
+from cab.proxy.config import ProxySettings
 from cab.proxy.errors import BadKey
-from cab.proxy.revoked import Revocations
-from cab.proxy.signing import new_signing_key, parse_signing_keys
 
 CELL = "s/aider/org/m/f/t#run2"
 ADMIN = "admin-token-of-the-tests"
@@ -42,7 +42,7 @@ def proxy_at(folder: Path, **settings: Any) -> Iterator[Proxy]:
     """Run a proxy on a loop of its own, so that a command can be run beside it."""
     loop, values = asyncio.new_event_loop(), {"upstream": "demo", "port": 0, "ledger": folder}
     running = running_proxy(
-        Settings.model_validate({**values, **settings}), signing_key=SIGNING, admin_token=ADMIN
+        ProxySettings.model_validate({**values, **settings}), signing_key=SIGNING, admin_token=ADMIN
     )
     with ThreadPoolExecutor(1) as thread:
         proxy = thread.submit(loop.run_until_complete, running.__aenter__()).result(60)
@@ -67,7 +67,7 @@ def test_mint_offline(
     """With CAB_SIGNING_KEY a key is made without any proxy; the first signing key signs."""
     monkeypatch.setenv("CAB_SIGNING_KEY", SIGNING)
     minted = mint(capsysbinary, *LIMITS)
-    read = keys.verify(RING, minted["key"], int(time.time()))
+    read = cell_keys.verify(RING, minted["key"], int(time.time()))
     assert (read.cell_id, read.key_id) == (CELL, minted["key_id"])
     assert read.expires_s - read.issued_s == 7200
     assert minted["limits"] == {
@@ -89,7 +89,7 @@ def test_mint_for_a_shell(
     arguments = ["keys", "mint", "--cell", CELL, "--ttl", "60", "--signing-key-file", str(file)]
     assert main(arguments) == 0
     printed = capsys.readouterr()
-    read = keys.verify(RING, printed.out.strip(), int(time.time()))
+    read = cell_keys.verify(RING, printed.out.strip(), int(time.time()))
     assert printed.err.startswith(f"key {read.key_id}, holds until 20")
     assert printed.out.strip() not in printed.err
 
@@ -106,7 +106,7 @@ def test_online(
     where = {by: 0 if by == "control_port" else tmp_path / "control.sock"}
     with proxy_at(tmp_path / "ledger", **where) as proxy:
         minted = mint(capsysbinary, "--proxy", proxy.control_url, *LIMITS)
-        key = keys.verify(RING, minted["key"], int(time.time()))
+        key = cell_keys.verify(RING, minted["key"], int(time.time()))
         revoke = ["keys", "revoke", "--proxy", proxy.control_url]
         assert main([*revoke, minted["key"]]) == 0
         assert main([*revoke, "--cell", "other", "--json"]) == 0
@@ -122,8 +122,8 @@ def test_revoke_offline(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, by: str
 ) -> None:
     """A revocation in the ledger's folder holds in a proxy that runs, from the next call on."""
-    token = keys.mint(RING, CELL, 60, int(time.time()))
-    key = keys.verify(RING, token, 0)
+    token = cell_keys.mint(RING, CELL, 60, int(time.time()))
+    key = cell_keys.verify(RING, token, 0)
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{token}\n"))
     what = {"key": [token], "stdin": ["-"], "jti": ["--jti", key.key_id], "cell": ["--cell", CELL]}
     beside = Revocations(tmp_path)

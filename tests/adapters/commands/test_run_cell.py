@@ -11,10 +11,10 @@ from pathlib import Path
 import orjson
 import pytest
 
-from cab.adapters.account import Comparison, Served
-from cab.adapters.bundles import is_complete, read_marker
 from cab.adapters.cli import main
 from cab.adapters.commands.run_cell import add, exit_code, spec_of
+from cab.adapters.runs.bundle import is_complete, read_marker
+from cab.adapters.runs.upstream_account import AccountComparison, Served
 from cab.adapters.sandboxes.docker import Container
 from tests.adapters.toyagents import alive
 
@@ -80,7 +80,7 @@ def test_no_account(demo_url: str, capsysbinary: pytest.CaptureFixture[bytes]) -
 )
 def test_exit_code(ledger: Served, code: int) -> None:
     """A ledger that is not the model server's account is exit code 1."""
-    assert exit_code(Comparison(Served(3, 20, 10), ledger)) == code
+    assert exit_code(AccountComparison(Served(3, 20, 10), ledger)) == code
     assert exit_code(None) == 0
 
 

@@ -11,8 +11,8 @@ import orjson
 import pytest
 
 from cab.adapters.cli import main
-from cab.adapters.tasks import load_task
-from cab.scoring.verify import verify_ledger
+from cab.adapters.tasks.loader import load_task
+from cab.scoring.ledger.verify import verify_ledger
 from tests.adapters.tiny import serve, write_wheel
 
 TASK = "polyglot/python-error-handling"

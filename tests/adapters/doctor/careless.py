@@ -2,8 +2,8 @@
 
 import sys
 
-from cab.adapters.base import AgentFacts, Launch, Output, Run
-from cab.scoring.cell import SelfReport
+from cab.adapters.agents.base import AgentFacts, Launch, Output, RunContext
+from cab.scoring.cells.cell import SelfReport
 
 _CODE = """
 import json, os, socket, subprocess, sys, urllib.request
@@ -30,7 +30,7 @@ class Careless:
 
     facts = AgentFacts("careless", "1", ("chat.completions",))
 
-    def launch(self, run: Run) -> Launch:
+    def launch(self, run: RunContext) -> Launch:
         argv = (sys.executable, "-I", "-c", _CODE, run.base_url, run.key, run.model)
         return Launch(argv, {"NO_PROXY": "*"})
 

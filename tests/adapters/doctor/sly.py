@@ -3,8 +3,8 @@
 import json
 import sys
 
-from cab.adapters.base import AgentFacts, Launch, Output, Run
-from cab.scoring.cell import SelfReport
+from cab.adapters.agents.base import AgentFacts, Launch, Output, RunContext
+from cab.scoring.cells.cell import SelfReport
 
 _CODE = """
 import base64, gzip, os, socket, sys, urllib.error, urllib.request
@@ -52,7 +52,7 @@ class Sly:
 
     facts = AgentFacts("sly", "1", ("chat.completions",))
 
-    def launch(self, run: Run) -> Launch:
+    def launch(self, run: RunContext) -> Launch:
         print("an adapter that prints")
         env = {"URL": run.base_url, "KEY": run.key}
         return Launch((sys.executable, "-I", "-c", _CODE), env)
@@ -67,7 +67,7 @@ class Hasty(Sly):
 
     facts = AgentFacts("hasty", "1", ("chat.completions",), token_report="stdout, exact")
 
-    def launch(self, run: Run) -> Launch:
+    def launch(self, run: RunContext) -> Launch:
         body = {"model": run.model, "stream": True, "messages": [{"role": "user", "content": "Hi"}]}
         return Launch(
             (sys.executable, "-I", "-c", _HASTY),
@@ -80,7 +80,7 @@ class Endless(Sly):
 
     facts = AgentFacts("endless", "1", ("chat.completions", "messages"))
 
-    def launch(self, run: Run) -> Launch:
+    def launch(self, run: RunContext) -> Launch:
         child = "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(300)"
         code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
         del run
@@ -92,7 +92,7 @@ class Deadly(Sly):
 
     facts = AgentFacts("deadly", "1", ("chat.completions",))
 
-    def launch(self, run: Run) -> Launch:
+    def launch(self, run: RunContext) -> Launch:
         del run
         raise SystemExit("all is lost")
 
@@ -102,5 +102,5 @@ class Absent(Sly):
 
     facts = AgentFacts("absent", "1", ("chat.completions",))
 
-    def launch(self, run: Run) -> Launch:
+    def launch(self, run: RunContext) -> Launch:
         return Launch((str(run.home / "no-such-program"),))

@@ -11,8 +11,8 @@ import pytest
 
 from cab.adapters.cli import main
 from cab.adapters.doctor.diagnosis import Diagnosis
-from cab.adapters.doctor.isolation import why_not_isolated
-from cab.adapters.doctor.outside import Subject, examine_agent
+from cab.adapters.doctor.isolation.namespaces import why_not_isolated
+from cab.adapters.doctor.parent import Subject, examine_agent
 from cab.adapters.doctor.probes import PROBES
 
 CARELESS = "tests.adapters.doctor.careless:Careless"
@@ -218,7 +218,7 @@ def test_an_adapter_beside_us(
     """A module in the current folder is found, without and within; a row per dialect has it in its key."""
     (tmp_path / "mine_to_examine.py").write_text(
         "from cab.adapters.agents.scripted import Scripted\n"
-        "from cab.adapters.base import AgentFacts\n"
+        "from cab.adapters.agents.base import AgentFacts\n"
         "class Mine(Scripted):\n"
         "    facts = AgentFacts('mine', '1', ('chat.completions', 'responses'))\n"
     )

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from cab.adapters.doctor.diagnosis import Diagnosis, error_of_own, listed
-from cab.adapters.doctor.evidence import Attempt, Evidence
-from cab.adapters.doctor.leaks import Leak
+from cab.adapters.doctor.evidence import Evidence, ObservedAttempt
+from cab.adapters.doctor.leaks.finder import Leak
 from cab.adapters.doctor.probes import PROBES
 from cab.adapters.doctor.report import (
     behaviour,
@@ -15,10 +15,10 @@ from cab.adapters.doctor.report import (
     verdict,
     with_rows,
 )
-from cab.scoring.cell import SelfReport
+from cab.scoring.cells.cell import SelfReport
 
 
-def attempt(at_ms: float = 0.0, reason: str = "completed", **changes: Any) -> Attempt:
+def attempt(at_ms: float = 0.0, reason: str = "completed", **changes: Any) -> ObservedAttempt:
     fields: dict[str, Any] = {
         "endpoint": "chat.completions",
         "model": "m",
@@ -27,7 +27,7 @@ def attempt(at_ms: float = 0.0, reason: str = "completed", **changes: Any) -> At
         "started_ms": at_ms,
         "ended_ms": at_ms + 100,
     }
-    return Attempt(**(fields | changes))
+    return ObservedAttempt(**(fields | changes))
 
 
 def shown(**changes: Any) -> Evidence:

@@ -1,7 +1,7 @@
 """An agent that looks around in its container, calls the model once, and writes down what it saw."""
 
-from cab.adapters.base import AgentFacts, Launch, NpmInstall, Output, Run
-from cab.scoring.cell import SelfReport
+from cab.adapters.agents.base import AgentFacts, Launch, NpmInstall, Output, RunContext
+from cab.scoring.cells.cell import SelfReport
 
 LOOK = r"""
 import json, os, socket, sys, urllib.request
@@ -49,7 +49,7 @@ class _Boxed:
             self.name, "1.2.3", ("chat.completions",), install=NpmInstall("boxed", "python3")
         )
 
-    def launch(self, run: Run) -> Launch:
+    def launch(self, run: RunContext) -> Launch:
         env = {"BOXED_KEY": run.key, "BOXED_URL": run.base_url}
         return Launch((str(run.executable), "-c", self.code), env, {"boxed.toml": "ours"})
 
@@ -77,7 +77,7 @@ class Absent(_Boxed):
 
     name = "absent"
 
-    def launch(self, run: Run) -> Launch:
+    def launch(self, run: RunContext) -> Launch:
         del run
         return Launch(("no-such-program", "-x"))
 
@@ -87,5 +87,5 @@ class Exposing(_Boxed):
 
     name = "exposing"
 
-    def launch(self, run: Run) -> Launch:
+    def launch(self, run: RunContext) -> Launch:
         return Launch(("agent",), {"DOCKER_TOKEN": run.key})

@@ -12,7 +12,7 @@ from cab.adapters.sandboxes.commands import (
     hold_commands,
     start_command,
 )
-from cab.adapters.sandboxes.limits import Limits
+from cab.adapters.sandboxes.limits import ResourceLimits
 
 RUN = ContainerRun(
     engine="docker",
@@ -26,7 +26,9 @@ RUN = ContainerRun(
     settings={"HOME": "/home/agent"},
     inherited=("CAB_KEY", "OPENAI_API_KEY"),
     argv=("aider", "--message", "do it"),
-    limits=Limits(cpu_s=60, file=1000, processes=100, open_files=50, memory=1 << 30, cpus=1.5),
+    limits=ResourceLimits(
+        cpu_s=60, file=1000, processes=100, open_files=50, memory=1 << 30, cpus=1.5
+    ),
 )
 
 
@@ -56,7 +58,7 @@ def words_after(run: ContainerRun, option: str) -> list[str]:
 
 def test_no_limits() -> None:
     """Limits that are off are not on the command line."""
-    off = Limits(cpu_s=None, file=None, processes=None, open_files=None, memory=None)
+    off = ResourceLimits(cpu_s=None, file=None, processes=None, open_files=None, memory=None)
 
     command = create_command(replace(RUN, limits=off))
 

@@ -11,16 +11,16 @@ from typing import Any
 import orjson
 import pytest
 
-from cab.adapters.bundles import MARKER
-from cab.adapters.cellspec import CellSpec
 from cab.adapters.errors import AdapterError, RunFailed
-from cab.adapters.leftovers import ENGINES
-from cab.adapters.runner import run_cell
+from cab.adapters.processes.cleanup import ENGINES
+from cab.adapters.runs.bundle import MARKER
+from cab.adapters.runs.run_cell import run_cell
+from cab.adapters.runs.spec import CellSpec
 from cab.adapters.sandboxes.docker import Container
 from cab.proxy.app import running_proxy
-from cab.proxy.config import Settings
-from cab.proxy.signing import new_signing_key
-from cab.scoring.bundle import rescore
+from cab.proxy.auth.signing_keys import new_signing_key
+from cab.proxy.config import ProxySettings
+from cab.scoring.cells.bundle import rescore
 from tests.adapters.sandboxes.stub import Stub, stub_engine
 
 TASK = "polyglot/python-error-handling"
@@ -305,7 +305,7 @@ async def test_key_in_a_variable_of_the_engine(
 async def test_given_proxy(spec: CellSpec, stub: Stub, tmp_path: Path) -> None:
     """A container may use a proxy that runs elsewhere, in a network where it is reached."""
     stub.answer("network", "inspect", out=network("192.0.2.1"))
-    settings = Settings(upstream="demo", port=0, ledger=tmp_path / "theirs", auth="keys")
+    settings = ProxySettings(upstream="demo", port=0, ledger=tmp_path / "theirs", auth="keys")
     signing_key = new_signing_key()
     async with running_proxy(settings, signing_key=signing_key) as proxy:
         await run_cell(

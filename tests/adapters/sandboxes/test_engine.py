@@ -9,10 +9,10 @@ import pytest
 
 from cab.adapters.errors import AdapterError, RunFailed
 from cab.adapters.sandboxes.engine import (
-    Answer,
-    Engine,
+    ContainerEngine,
+    ContainerState,
+    EngineOutput,
     Network,
-    State,
     find_engine,
     parse_network,
     parse_state,
@@ -38,9 +38,9 @@ def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stub:
 
 
 @pytest.fixture
-def engine(stub: Stub) -> Engine:
+def engine(stub: Stub) -> ContainerEngine:
     del stub
-    return Engine("docker", "docker", rootless=False)
+    return ContainerEngine("docker", "docker", rootless=False)
 
 
 async def test_docker_comes_first(
@@ -49,8 +49,8 @@ async def test_docker_comes_first(
     """Of two that answer, docker is taken, unless podman is asked for; its rootlessness is known."""
     stub_engine(tmp_path, monkeypatch, "podman")
 
-    assert await find_engine() == Engine("docker", "docker", rootless=False)
-    assert await find_engine("podman") == Engine("podman", "podman", rootless=True)
+    assert await find_engine() == ContainerEngine("docker", "docker", rootless=False)
+    assert await find_engine("podman") == ContainerEngine("podman", "podman", rootless=True)
     stub.answer("info", out='["name=seccomp","name=rootless"]')
     assert (await find_engine("docker")).rootless
 
@@ -72,7 +72,7 @@ async def test_podman_by_the_name_of_docker(
     stub = stub_engine(tmp_path, monkeypatch, "docker", version="podman version 4.9")
     stub.answer("info", out="false")
 
-    assert await find_engine() == Engine("docker", "podman", rootless=False)
+    assert await find_engine() == ContainerEngine("docker", "podman", rootless=False)
 
 
 async def test_no_engine(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +89,7 @@ async def test_no_engine(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
         await find_engine("containerd")
 
 
-async def test_image_that_is_here(stub: Stub, engine: Engine) -> None:
+async def test_image_that_is_here(stub: Stub, engine: ContainerEngine) -> None:
     """The digest of an image comes from the engine, and nothing is fetched."""
     stub.answer("image", "inspect", out=f'["a/b@{DIGEST}"]')
 
@@ -99,7 +99,7 @@ async def test_image_that_is_here(stub: Stub, engine: Engine) -> None:
     assert await engine.image_digest(parse_image("a/b:1")) is None
 
 
-async def test_image_that_is_fetched(stub: Stub, engine: Engine) -> None:
+async def test_image_that_is_fetched(stub: Stub, engine: ContainerEngine) -> None:
     """An image that is not here is fetched; where that fails the error names it and the mend."""
     stub.answer("image", "inspect", code=1)
     stub.answer("pull", code=1, err="Error: denied\n")
@@ -112,7 +112,7 @@ async def test_image_that_is_fetched(stub: Stub, engine: Engine) -> None:
     assert await engine.image_digest(parse_image("a/b:1")) == DIGEST
 
 
-async def test_networks(stub: Stub, engine: Engine) -> None:
+async def test_networks(stub: Stub, engine: ContainerEngine) -> None:
     """A network that is made leads nowhere; one that is not there is told."""
     stub.answer("network", "inspect", out=DOCKER_NETWORK)
 
@@ -142,11 +142,13 @@ def test_network_forms() -> None:
     [
         (
             '{"Status":"exited","Running":false,"OOMKilled":true,"ExitCode":137,"Error":""}',
-            State(started=True, running=False, exit_code=137, out_of_memory=True, error=""),
+            ContainerState(
+                started=True, running=False, exit_code=137, out_of_memory=True, error=""
+            ),
         ),
         (
             '{"Status":"created","Running":false,"ExitCode":127,"Error":"no such program"}',
-            State(
+            ContainerState(
                 started=False,
                 running=False,
                 exit_code=127,
@@ -156,12 +158,12 @@ def test_network_forms() -> None:
         ),
     ],
 )
-def test_states(text: str, state: State) -> None:
+def test_states(text: str, state: ContainerState) -> None:
     """What became of a container is read from the engine's own words."""
     assert parse_state(text) == state
 
 
-async def test_state(stub: Stub, engine: Engine) -> None:
+async def test_state(stub: Stub, engine: ContainerEngine) -> None:
     """A container that is not there has no state."""
     stub.answer("inspect", out='{"Status":"running","Running":true,"ExitCode":0}')
     state = await engine.state("cab-1")
@@ -171,17 +173,17 @@ async def test_state(stub: Stub, engine: Engine) -> None:
     assert await engine.state("cab-1") is None
 
 
-async def test_no_answer_in_time(stub: Stub, engine: Engine) -> None:
+async def test_no_answer_in_time(stub: Stub, engine: ContainerEngine) -> None:
     """An engine that hangs is ended, and named; so is one that cannot be started."""
     stub.answer("ps", run="import time; time.sleep(600)")
 
     with pytest.raises(RunFailed, match=r"docker ps gave no answer in 0\.1 s"):
         await engine.ask("ps", limit_s=0.1)
     with pytest.raises(RunFailed, match="nowhere cannot be started"):
-        await Engine("nowhere", "docker", rootless=False).ask("ps")
+        await ContainerEngine("nowhere", "docker", rootless=False).ask("ps")
 
 
-async def test_cancelled(stub: Stub, engine: Engine, tmp_path: Path) -> None:
+async def test_cancelled(stub: Stub, engine: ContainerEngine, tmp_path: Path) -> None:
     """Whoever stops asking leaves no program behind."""
     ready = tmp_path / "ready"
     os.mkfifo(ready)
@@ -196,5 +198,5 @@ async def test_cancelled(stub: Stub, engine: Engine, tmp_path: Path) -> None:
 
 def test_gist() -> None:
     """The gist of an answer is its last line that says something."""
-    assert Answer(1, "", "a\nb\n\nRun 'docker run --help' for more\n").gist == "b"
-    assert Answer(125, "", "").gist == "exit code 125"
+    assert EngineOutput(1, "", "a\nb\n\nRun 'docker run --help' for more\n").gist == "b"
+    assert EngineOutput(125, "", "").gist == "exit code 125"

@@ -3,12 +3,12 @@
 import pytest
 
 from cab.adapters.errors import AdapterError
-from cab.adapters.sandboxes.limits import CONTAINER_NAMES, LOCAL_NAMES, Limits, parse_limits
+from cab.adapters.sandboxes.limits import CONTAINER_NAMES, LOCAL_NAMES, ResourceLimits, parse_limits
 
 
 def test_defaults() -> None:
     """By default addresses are not limited, and no core file is left behind."""
-    limits = Limits()
+    limits = ResourceLimits()
 
     assert "RLIMIT_AS" not in limits.rlimits
     assert limits.rlimits["RLIMIT_CORE"] == limits.ulimits["core"] == 0
@@ -37,13 +37,13 @@ def test_set_anew(word: str, name: str, value: float | None) -> None:
 
     assert getattr(limits, name) == value
     other = "file" if name != "file" else "cpu_s"
-    assert getattr(limits, other) == getattr(Limits(), other)
+    assert getattr(limits, other) == getattr(ResourceLimits(), other)
 
 
 def test_the_last_word_holds() -> None:
     """Of two words for one limit the later one holds; given limits are what they start from."""
     assert parse_limits(["cpu-s=1", "cpu-s=2"]).cpu_s == 2
-    assert parse_limits([], Limits(cpu_s=9)).cpu_s == 9
+    assert parse_limits([], ResourceLimits(cpu_s=9)).cpu_s == 9
 
 
 @pytest.mark.parametrize("value", ["", "0", "-1", "many", "1x", "off!", "nan", "1e3", "99999999t"])
@@ -64,5 +64,5 @@ def test_unknown() -> None:
 @pytest.mark.parametrize("names", [LOCAL_NAMES, CONTAINER_NAMES])
 def test_whether_any_holds(names: tuple[str, ...]) -> None:
     """Limits that are all off hold nothing."""
-    assert Limits().holds(names)
+    assert ResourceLimits().holds(names)
     assert not parse_limits(f"{name.replace('_', '-')}=off" for name in names).holds(names)

@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from cab.adapters.capture import Ends
-from cab.adapters.environment import Places
 from cab.adapters.errors import RunFailed
+from cab.adapters.output.capture import Ends
 from cab.adapters.sandboxes import local
 from cab.adapters.sandboxes.base import Job
-from cab.adapters.sandboxes.limits import Limits
+from cab.adapters.sandboxes.environment import Places
+from cab.adapters.sandboxes.limits import ResourceLimits
 from cab.adapters.sandboxes.local import LocalSandbox
 from tests.adapters.toyagents import script
 
-NONE = Limits(cpu_s=None, file=None, processes=None, open_files=None)
+NONE = ResourceLimits(cpu_s=None, file=None, processes=None, open_files=None)
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_deviations(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(local, "ENGINE_SOCKETS", (tmp_path / "docker.sock",))
     usual = ["no-boundary", *(["root"] if os.geteuid() == 0 else []), "open-network"]
 
-    assert words(LocalSandbox(Path("x"), {}, Limits())) == usual
+    assert words(LocalSandbox(Path("x"), {}, ResourceLimits())) == usual
     (tmp_path / "docker.sock").touch()
     exposed = LocalSandbox(Path("x"), {}, NONE)
 
@@ -45,12 +45,12 @@ def test_deviations(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_view(places: Places) -> None:
     """An agent sees the run as it is; a terminal is named where there is one."""
-    sandbox = LocalSandbox(Path("/bin/agent"), {"RUSTUP_HOME": "/r"}, Limits())
+    sandbox = LocalSandbox(Path("/bin/agent"), {"RUSTUP_HOME": "/r"}, ResourceLimits())
     view = sandbox.view(places)
 
     assert (view.home, view.executable) == (places.home, Path("/bin/agent"))
     assert (view.env["RUSTUP_HOME"], view.env["TERM"], view.env["NO_COLOR"]) == ("/r", "dumb", "1")
-    env = LocalSandbox(Path("x"), {}, Limits(), terminal=True).view(places).env
+    env = LocalSandbox(Path("x"), {}, ResourceLimits(), terminal=True).view(places).env
     assert env["TERM"] == "xterm-256color"
     assert "NO_COLOR" not in env
 
@@ -62,7 +62,7 @@ async def test_start(places: Places) -> None:
         "Path('seen').write_text(f\"{os.environ['DECLARED']} "
         '{resource.getrlimit(resource.RLIMIT_CPU)[0]}")'
     )
-    sandbox = LocalSandbox(Path("x"), {}, Limits(cpu_s=77))
+    sandbox = LocalSandbox(Path("x"), {}, ResourceLimits(cpu_s=77))
     with (places.output / "o").open("wb") as out:
         ends = Ends(out.fileno(), out.fileno())
         job = Job(script(code), {"DECLARED": "yes"}, ends, "http://x/v1", "key")

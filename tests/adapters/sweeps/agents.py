@@ -4,8 +4,8 @@ import os
 import sys
 from dataclasses import replace
 
+from cab.adapters.agents.base import AgentFacts, Launch, Output, RunContext
 from cab.adapters.agents.scripted import Scripted
-from cab.adapters.base import AgentFacts, Launch, Output, Run
 from tests.adapters.toyagents import STUBBORN, script
 
 
@@ -14,7 +14,7 @@ class Whole(Scripted):
 
     facts = replace(Scripted.facts, name="whole")
 
-    def launch(self, run: Run) -> Launch:
+    def launch(self, run: RunContext) -> Launch:
         launch = super().launch(run)
         return replace(launch, argv=tuple(word for word in launch.argv if word != "--stream"))
 
@@ -33,7 +33,7 @@ class Stubborn:
 
     facts = AgentFacts("stubborn", "1", ("chat.completions",))
 
-    def launch(self, run: Run) -> Launch:
+    def launch(self, run: RunContext) -> Launch:
         del run
         ready = os.environ.get("TEST_READY")
         return Launch(script(STUBBORN, ready) if ready else script(""))

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from cab.adapters.sweeps.engine import Engine, Metering, Parts
+from cab.adapters.sweeps.budget import Spend
+from cab.adapters.sweeps.engine import Metering, Scheduler, SchedulerServices
 from cab.adapters.sweeps.executor import CellJob, CellOutcome
-from cab.adapters.sweeps.journal import Begin, Close, End, Journal, Sitting, read_journal
+from cab.adapters.sweeps.journal import Begin, Close, End, Journal, Session, read_journal
 from cab.adapters.sweeps.matrix import Slot
-from cab.adapters.sweeps.spending import Spend
-from cab.adapters.sweeps.state import Standing, stand
+from cab.adapters.sweeps.state import SweepState, stand
 from cab.adapters.sweeps.sweepfile import SweepFile
-from cab.proxy.limits import Limits
+from cab.proxy.accounting.limits import KeyLimits
 from cab.scoring.ids import CellId
 from tests.scoring.builders import end_fields, line, start_fields
 
@@ -107,9 +107,9 @@ class Sweep:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.watcher = Watching()
-        self.limits: list[Limits] = []
+        self.limits: list[KeyLimits] = []
         self.journal = Journal(folder / "journal.jsonl")
-        self.standing = Standing()
+        self.standing = SweepState()
         ledger = folder / "ledger"
         ledger.mkdir()
         calls = [
@@ -124,9 +124,9 @@ class Sweep:
         slots: list[Slot],
         spend: Spend | None = None,
         **keys: object,
-    ) -> Engine:
+    ) -> Scheduler:
         least = {"name": "s", "models": ["m"], "agents": ["a"], "tasks": ["f/t"], "retry_wait_s": 0}
-        parts = Parts(
+        parts = SchedulerServices(
             SweepFile.model_validate({**least, **keys}),
             self.folder,
             self.journal,
@@ -136,9 +136,9 @@ class Sweep:
             self.watcher,
             ("/plugin.toml",),
         )
-        return Engine(parts, slots, spend or Spend())
+        return Scheduler(parts, slots, spend or Spend())
 
-    def _mint(self, cell_id: str, ttl_s: int, limits: Limits) -> str:
+    def _mint(self, cell_id: str, ttl_s: int, limits: KeyLimits) -> str:
         assert ttl_s > 600
         self.limits.append(limits)
         return f"key-of-{cell_id}"
@@ -232,7 +232,7 @@ async def test_budget(sweep: Sweep) -> None:
     assert len(executor.jobs) == 2
     assert engine.cut == "the budget is spent: 95 of 90 tokens are spent"
     assert [each.cell.run for each in engine.waiting] == [3, 4]
-    assert sweep.limits == [Limits(max_tokens=15), Limits(max_tokens=5)]
+    assert sweep.limits == [KeyLimits(max_tokens=15), KeyLimits(max_tokens=5)]
 
 
 async def test_cut_off_by_the_budget(sweep: Sweep) -> None:
@@ -305,6 +305,6 @@ async def test_journal_tells_it_all(sweep: Sweep) -> None:
     entries = list(read_journal(sweep.folder / "journal.jsonl"))
     again = stand(entries)
 
-    assert not any(isinstance(each, Sitting) for each in entries)
+    assert not any(isinstance(each, Session) for each in entries)
     assert [type(each) for each in entries] == [Begin, End, Begin, End, Close]
     assert (again.complete, again.numbers) == (sweep.standing.complete, sweep.standing.numbers)

@@ -10,11 +10,11 @@ from cab.adapters.sweeps.journal import (
     Close,
     End,
     Journal,
-    Sitting,
+    Session,
     read_journal,
 )
 
-SITTING = Sitting(sweep={"name": "s"}, made_of={"agent aider": "1"}, cab_version="0")
+SITTING = Session(sweep={"name": "s"}, made_of={"agent aider": "1"}, cab_version="0")
 BEGIN = Begin(slot="s/a/m/f/t#run1", cell_id="s/a/m/f/t#run1")
 END = End(slot=BEGIN.slot, cell_id=BEGIN.cell_id, verdict="complete", passed=True, calls=3)
 

@@ -8,7 +8,7 @@ import pytest
 from cab.adapters.errors import AdapterError
 from cab.adapters.sweeps.matrix import choose, make_matrix, not_installed
 from cab.adapters.sweeps.sweepfile import SweepFile
-from cab.adapters.tasks import load_task
+from cab.adapters.tasks.loader import load_task
 
 PYTHON = "polyglot/python-error-handling"
 PLUGIN = 'schema = "cab.plugin/1"\nname = "rules"\n'

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from cab.adapters.sweeps.journal import Verdict
+from cab.adapters.sweeps.journal import AttemptOutcome
 from cab.adapters.sweeps.matrix import make_matrix
-from cab.adapters.sweeps.sweepfile import Allowance, Budget, SweepFile, load_sweep
+from cab.adapters.sweeps.sweepfile import Budget, CellAllowance, SweepFile, load_sweep
 
 DOCS = Path(__file__).parents[3] / "docs"
 EXAMPLE = DOCS / "examples" / "sweep.toml"
@@ -20,11 +20,11 @@ def test_example() -> None:
     assert len(matrix.slots) + len(matrix.left_out) == 3 * 2 * 3 * 2
     assert sweep.model_fields_set == SweepFile.model_fields.keys()
     assert sweep.budget.model_fields_set == Budget.model_fields.keys()
-    assert sweep.limits.model_fields_set == Allowance.model_fields.keys()
+    assert sweep.limits.model_fields_set == CellAllowance.model_fields.keys()
 
 
 def test_page() -> None:
     """The page shows the example as it is, and names every verdict."""
     assert EXAMPLE.read_text() in PAGE
-    for verdict in Verdict.__args__:  # type: ignore[attr-defined]  # of a Literal
+    for verdict in AttemptOutcome.__args__:  # type: ignore[attr-defined]  # of a Literal
         assert f"`{verdict}`" in PAGE

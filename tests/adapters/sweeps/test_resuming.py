@@ -16,14 +16,14 @@ from typing import Any
 import orjson
 import pytest
 
-from cab.adapters.bundles import is_complete
+from cab.adapters.runs.bundle import is_complete
 from cab.adapters.sweeps.journal import End, read_journal
-from cab.adapters.tasks import load_task
-from cab.scoring.calls import is_model_call
-from cab.scoring.reading import iter_calls
-from cab.scoring.records import CallEnd
-from cab.scoring.scored import score_cells
-from cab.scoring.verify import verify_ledger
+from cab.adapters.tasks.loader import load_task
+from cab.scoring.ledger.call_sums import is_model_call
+from cab.scoring.ledger.reading import iter_calls
+from cab.scoring.ledger.records import CallEnd
+from cab.scoring.ledger.verify import verify_ledger
+from cab.scoring.score import score_cells
 
 ROOT = Path(__file__).parents[3]
 CAB = "import sys; from cab.adapters.cli import main; sys.exit(main())"

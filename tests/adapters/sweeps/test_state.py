@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cab.adapters.sweeps.journal import Begin, Close, End, Entry, Sitting, Verdict
+from cab.adapters.sweeps.journal import AttemptOutcome, Begin, Close, End, Entry, Session
 from cab.adapters.sweeps.state import put_apart, stand
 
 SLOT = "s/a/m/f/t#run1"
@@ -17,15 +17,15 @@ def at(second: float) -> str:
     return f"{START + timedelta(seconds=second):%Y-%m-%dT%H:%M:%S.%fZ}"
 
 
-def sitting(second: float = 0) -> Sitting:
-    return Sitting(at=at(second), sweep={}, made_of={}, cab_version="0")
+def sitting(second: float = 0) -> Session:
+    return Session(at=at(second), sweep={}, made_of={}, cab_version="0")
 
 
 def begin(cell_id: str, slot: str = SLOT, second: float = 0) -> Begin:
     return Begin(at=at(second), slot=slot, cell_id=cell_id)
 
 
-def end(cell_id: str, verdict: Verdict, slot: str = SLOT, second: float = 0) -> End:
+def end(cell_id: str, verdict: AttemptOutcome, slot: str = SLOT, second: float = 0) -> End:
     return End(at=at(second), slot=slot, cell_id=cell_id, verdict=verdict)
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cab.adapters.cellspec import TIMEOUT_S
+from cab.adapters.runs.spec import TIMEOUT_S
 from cab.adapters.sweeps.sweepfile import BadSweep, SweepFile, load_sweep
 
 LEAST = """

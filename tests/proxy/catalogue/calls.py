@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from cab.proxy.limits import Limits
+from cab.proxy.accounting.limits import KeyLimits
 from tests.proxy.catalogue.table import World, case
 from tests.tools.client import Seen, post
 from tests.tools.proxy import raw_exchange
@@ -260,7 +260,7 @@ async def _sealed(world: World) -> Seen:
 @case("21b", "a limit of the cell's key is reached: 400 (Anthropic 403) that SDKs and agents do not retry",
       client=ERROR + ", x-should-retry: false", rows=2, tokens="see the case")  # fmt: skip
 async def _limit_reached(world: World) -> Seen:
-    limits = Limits(max_calls=1)
+    limits = KeyLimits(max_calls=1)
     async with world.running(world.whole()) as meter:
         key = f"Authorization: Bearer {meter.proxy.mint_key('s/a/m/f/t', 60, limits)}"
         await world.post(meter, key)

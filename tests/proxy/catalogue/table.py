@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from cab.scoring.records import Endpoint
+from cab.scoring.ledger.records import Endpoint
 from tests.tools.client import Leave, Seen, post
 from tests.tools.dialects import SAMPLES, Sample
 from tests.tools.proxy import Meter, metered

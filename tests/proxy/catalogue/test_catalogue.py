@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from cab.scoring.records import METERED_ENDPOINTS, parse_record
+from cab.scoring.ledger.records import METERED_ENDPOINTS, parse_record
 from tests.proxy.catalogue import bodies, calls, disconnects, usage, wire
 from tests.proxy.catalogue.report import FILE, page
 from tests.proxy.catalogue.table import TABLE, Case, World, plays

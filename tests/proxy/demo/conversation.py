@@ -7,8 +7,8 @@ from typing import Any
 
 import orjson
 
-from cab.proxy.demo.actor import Reply, answer
-from cab.proxy.demo.request import read_request
+from cab.proxy.demo.dialects.chat_request import read_request
+from cab.proxy.demo.responder import DemoReply, answer
 
 Tools = list[dict[str, Any]]
 Message = dict[str, Any]
@@ -23,7 +23,7 @@ def function(name: str, required: list[str], **properties: Any) -> dict[str, Any
     return {"type": "function", "function": {"name": name, "parameters": parameters}}
 
 
-def ask(messages: list[Message], tools: Tools | None = None, **more: Any) -> Reply:
+def ask(messages: list[Message], tools: Tools | None = None, **more: Any) -> DemoReply:
     body = {"model": "demo", "messages": messages, **({"tools": tools} if tools else {}), **more}
     return answer(read_request(orjson.dumps(body)))
 

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cab.proxy.demo.account import KEPT_CALLS, Account, Attempt, Outcome, fingerprint
+from cab.proxy.demo.account import KEPT_CALLS, Account, ServedAttempt, ServedOutcome, fingerprint
 
-PLAIN = Attempt(
+PLAIN = ServedAttempt(
     id="a",
     model="m",
     stream=False,
@@ -38,7 +38,7 @@ attempts = served | st.just(REFUSED) | served.map(lambda call: call._replace(out
 
 
 @given(st.lists(attempts, max_size=20))
-def test_the_account_is_the_sum_of_the_calls_it_served(entered: list[Attempt]) -> None:
+def test_the_account_is_the_sum_of_the_calls_it_served(entered: list[ServedAttempt]) -> None:
     """The sums are those of the calls that were served; every attempt is listed in order."""
     account = Account()
     for attempt in entered:
@@ -52,14 +52,14 @@ def test_the_account_is_the_sum_of_the_calls_it_served(entered: list[Attempt]) -
     assert found["by_call"] == [attempt._asdict() for attempt in entered]
 
 
-@pytest.mark.parametrize("outcome", get_args(Outcome))
-def test_each_outcome_is_counted_apart(outcome: Outcome) -> None:
+@pytest.mark.parametrize("outcome", get_args(ServedOutcome))
+def test_each_outcome_is_counted_apart(outcome: ServedOutcome) -> None:
     """A request that was refused or cut off is no call that was served."""
     account = Account()
     account.enter(PLAIN._replace(outcome=outcome))
     found = account.snapshot()
     counts = {"served": found["calls"], "cut": found["cut"], "refused": found["refused"]}
-    assert counts == {each: int(each == outcome) for each in get_args(Outcome)}
+    assert counts == {each: int(each == outcome) for each in get_args(ServedOutcome)}
 
 
 def test_the_list_is_bounded_and_the_sums_are_not() -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cab.proxy.demo.edits import EditFormat, FormatName, render_edit, render_patch, taught_format
-from cab.proxy.demo.plays import FileEdit, load_plays
+from cab.proxy.demo.scenarios import FileEdit, load_plays
 
 WHOLE_PROMPT = """Answer with a *file listing* like this one:
 

@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 
 from cab.proxy.demo import running_demo
-from cab.proxy.demo.moods import NAMES, Mood, read_mood
+from cab.proxy.demo.fault_modes import NAMES, FaultMode, read_fault_mode
 from tests.proxy.demo.bodies import BODIES, STREAMS
 from tests.tools.proxy import metered
 from tests.tools.sdk import CELL
@@ -28,7 +28,7 @@ async def try_call(url: str, path: str) -> None:
 @pytest.mark.parametrize("path", BODIES | STREAMS)
 async def test_every_attempt_is_in_both_books(path: str, name: str, tmp_path: Path) -> None:
     """Each attempt has its status and end in the ledger as in the account, and the figures agree."""
-    mood = read_mood(name, pause_s=0.001)
+    mood = read_fault_mode(name, pause_s=0.001)
     async with running_demo(mood=mood) as demo, metered(demo.url, tmp_path, cell=CELL) as meter:
         for _ in range(ATTEMPTS):
             await try_call(meter.url, path)
@@ -53,7 +53,7 @@ async def test_the_mood_of_a_demo_can_change_behind_a_proxy(tmp_path: Path) -> N
     path = "/v1/messages"
     async with running_demo() as demo, metered(demo.url, tmp_path, cell=CELL) as meter:
         await try_call(meter.url, path)
-        demo.set_mood(Mood("unauthorized", 1))
+        demo.set_mood(FaultMode("unauthorized", 1))
         await try_call(meter.url, path)
         await try_call(meter.url, path)
         rows = await meter.settled(3)

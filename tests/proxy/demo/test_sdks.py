@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cab.proxy.demo.plays import find_play
+from cab.proxy.demo.scenarios import find_play
 from tests.proxy.demo.conversation import bash
 from tests.proxy.demo.sdkagents import SPEAKERS, Job
 from tests.tools.sdk import assert_account_agrees, demo_behind

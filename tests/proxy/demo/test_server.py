@@ -10,11 +10,11 @@ import pytest
 import pytest_asyncio
 from yarl import URL
 
-from cab.adapters.tasks import list_tasks
+from cab.adapters.tasks.loader import list_tasks
 from cab.proxy.demo import Demo, running_demo
-from cab.proxy.demo.calls import ASIDE_BYTES
+from cab.proxy.demo.call import ASIDE_BYTES
 from cab.proxy.errors import BadConfig
-from cab.proxy.prompts import count_chat_completion, count_chat_prompt
+from cab.proxy.tokens.prompt_readers import count_chat_completion, count_chat_prompt
 from tests.proxy.demo.conversation import function, user
 
 PROMPT = list_tasks()[0].prompt

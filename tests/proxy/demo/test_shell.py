@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cab.proxy.demo.plays import FileEdit
+from cab.proxy.demo.scenarios import FileEdit
 from cab.proxy.demo.shell import (
     fenced,
     look_command,

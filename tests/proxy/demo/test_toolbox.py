@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cab.proxy.demo.plays import FileEdit
+from cab.proxy.demo.scenarios import FileEdit
 from cab.proxy.demo.tool import Tool, ToolCall, read_tools
 from cab.proxy.demo.toolbox import (
     finish_call,

@@ -3,6 +3,7 @@
 import pytest
 
 from cab.proxy.meter import Usage
+from cab.proxy.meter.json_values import JsonObject
 from cab.proxy.meter.usage import (
     UsageReader,
     chat_usage,
@@ -12,7 +13,6 @@ from cab.proxy.meter.usage import (
     messages_usage,
     responses_usage,
 )
-from cab.proxy.meter.values import JsonObject
 
 
 def chat(**raw: object) -> Usage:

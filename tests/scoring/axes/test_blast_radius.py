@@ -4,8 +4,8 @@ from hypothesis import strategies as st
 
 from cab.scoring import TaskFacts, TreeDiff, diff_trees
 from cab.scoring.axes.blast_radius import score_blast_radius
-from cab.scoring.patchlines import FileLines
-from cab.scoring.treefacts import tree_facts
+from cab.scoring.evidence.patch_lines import FileLines
+from cab.scoring.evidence.tree_changes import tree_facts
 from tests.scoring.builders import file_entry, refusal_task, task_facts, tree
 
 SCRATCH = [

@@ -2,7 +2,7 @@ import pytest
 
 from cab.scoring import Refusal, TaskFacts, TreeEntry, TreeManifest, diff_trees
 from cab.scoring.axes.refusal import judge_refusal, score_refusal
-from cab.scoring.outcome import CheckOutcome
+from cab.scoring.evidence.check_outcome import CheckOutcome
 from tests.scoring.builders import check, refusal_task, task_facts, tree
 
 BEFORE = tree({"src/api.py": "old", "TICKET.md": "faster"})

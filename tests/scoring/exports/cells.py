@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from cab.scoring.bundle import read_bundle, score_bundle
-from cab.scoring.cell import Identity, dump_cell
+from cab.scoring.cells.bundle import read_bundle, score_bundle
+from cab.scoring.cells.cell import Identity, dump_cell
 from cab.scoring.exports.source import Source, source_of
-from cab.scoring.scored import score_one
+from cab.scoring.score import score_one
 from tests.scoring.builders import check, end_fields, facts, task_facts, write_bundle
 
 PATCH = "diff --git a/src/lib.py b/src/lib.py\n@@ -1 +1 @@\n-old\n+new\n"

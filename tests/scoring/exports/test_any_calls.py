@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 from cab.scoring.exports.atif import trajectory
 from cab.scoring.exports.inspectsample import sample
 from cab.scoring.exports.otel import span
-from cab.scoring.records import CallEnd, Endpoint, EndReason
+from cab.scoring.ledger.records import CallEnd, Endpoint, EndReason
 from tests.scoring.builders import end_fields, start_fields
 from tests.scoring.exports.atif_schema import TRAJECTORY
 from tests.scoring.exports.cells import source

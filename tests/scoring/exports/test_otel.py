@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from cab.scoring.exports.otel import CONVENTIONS, SCHEMA_URL, span
-from cab.scoring.records import METERED_ENDPOINTS
+from cab.scoring.ledger.records import METERED_ENDPOINTS
 from tests.scoring.builders import CELL_ID, end, uncounted
 
 NAMES = {

@@ -5,7 +5,7 @@ import pytest
 
 from cab.scoring.errors import BadRecord
 from cab.scoring.exports.source import cell_of, source_of
-from cab.scoring.scored import score_one
+from cab.scoring.score import score_one
 from tests.scoring.builders import FIXTURES, PAGES, end_fields, start_fields
 from tests.scoring.exports.cells import bundle, cell_id, source
 

@@ -3,7 +3,7 @@ from pathlib import Path
 from typing import Any
 
 from cab.scoring.exports.table import COLUMNS, row_of
-from cab.scoring.scored import score_one
+from cab.scoring.score import score_one
 from tests.scoring.builders import FIXTURES, PAGES, end_fields
 from tests.scoring.exports.cells import bundle, cell_id
 

@@ -8,13 +8,13 @@ from typing import get_args
 
 import pytest
 
-from cab.scoring.imports.model import Form
+from cab.scoring.imports.model import FileForm
 from tests.scoring.imports.files import HARBOR, RUN_REPORT
 
 PAGE = (Path(__file__).parents[3] / "docs" / "formats.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("form", get_args(Form))
+@pytest.mark.parametrize("form", get_args(FileForm))
 def test_every_form_is_on_the_page(form: str) -> None:
     """Each form that a cell can be from has its row in the table."""
     assert f"\n| `{form}` |" in PAGE

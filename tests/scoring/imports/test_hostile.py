@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cab.scoring import BadRecord, score_path
+from cab.scoring.analysis.observation import observe
 from cab.scoring.imports import (
     ImportedCell,
     read_aider_results,
@@ -21,7 +22,7 @@ from cab.scoring.imports import (
     read_swebench_predictions,
     read_swebench_report,
 )
-from cab.scoring.observation import observe
+from tests.scoring.cells.test_hostile_bundles import VALUES, places, put
 from tests.scoring.imports.files import (
     ALL,
     ANAGRAM,
@@ -37,7 +38,6 @@ from tests.scoring.imports.files import (
     changed,
     written,
 )
-from tests.scoring.test_hostile_bundles import VALUES, places, put
 
 OBJECTS = [path for path in ALL if path != LINES]
 READERS = (

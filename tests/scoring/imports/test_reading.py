@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from cab.scoring import BadRecord, parse_cell_id
 from cab.scoring.files import parse_json, read_bytes
 from cab.scoring.imports.reading import (
-    Names,
+    FieldNames,
     inner,
     make_cell_id,
     sum_known,
@@ -90,25 +90,28 @@ def test_what_is_no_money_is_named(amount: float) -> None:
 
 def test_a_slash_within_a_part_does_not_split_the_id() -> None:
     """Only the model may hold slashes; elsewhere they become two lines, and nothing climbs."""
-    cell_id = make_cell_id(Names("a/b", "org/m", "f\\g", "../x#run2", " s/1 "), HERE)
+    cell_id = make_cell_id(FieldNames("a/b", "org/m", "f\\g", "../x#run2", " s/1 "), HERE)
     assert cell_id == "s__1/a__b/org/m/f__g/..__x__run2"
 
 
 def test_parts_that_are_empty_have_a_name() -> None:
     """An id has five parts whatever the file tells."""
-    assert make_cell_id(Names("", None, " ", "t", ""), HERE) == "imported/unknown/unknown/unknown/t"
+    assert (
+        make_cell_id(FieldNames("", None, " ", "t", ""), HERE)
+        == "imported/unknown/unknown/unknown/t"
+    )
 
 
 @pytest.mark.parametrize(
     "names",
     [
-        Names("a", "m", "f", ".."),
-        Names("a", "x/../../m", "f", "t"),
-        Names("a", "m//n", "f", "t"),
-        Names("a\x1b[31m", "m", "f", "t"),
+        FieldNames("a", "m", "f", ".."),
+        FieldNames("a", "x/../../m", "f", "t"),
+        FieldNames("a", "m//n", "f", "t"),
+        FieldNames("a\x1b[31m", "m", "f", "t"),
     ],
 )
-def test_a_part_that_climbs_is_refused(names: Names) -> None:
+def test_a_part_that_climbs_is_refused(names: FieldNames) -> None:
     """A part that would leave the folder of runs, or that a terminal obeys, is an error."""
     with pytest.raises(BadRecord, match="cell id"):
         make_cell_id(names, HERE)
@@ -118,7 +121,7 @@ def test_a_part_that_climbs_is_refused(names: Names) -> None:
 def test_an_id_reads_back(tui: str, model: str, family: str, task: str, sweep: str) -> None:
     """Every id that is made splits into five parts again, and none of them climbs."""
     try:
-        made = make_cell_id(Names(tui, model, family, task, sweep), HERE)
+        made = make_cell_id(FieldNames(tui, model, family, task, sweep), HERE)
     except BadRecord:
         return
     cell = parse_cell_id(made)

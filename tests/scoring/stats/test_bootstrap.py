@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
 from cab.scoring import TooFewRuns
-from cab.scoring.stats import Parts, bootstrap_ratio
+from cab.scoring.stats import RatioParts, bootstrap_ratio
 from cab.scoring.stats.seeded import SeededDraws
 
-PARTS = st.builds(Parts, st.integers(0, 10_000), st.integers(0, 4))
+PARTS = st.builds(RatioParts, st.integers(0, 10_000), st.integers(0, 4))
 TASKS = st.dictionaries(st.text(max_size=3), PARTS, min_size=2, max_size=8).filter(
     lambda tasks: any(part.below for part in tasks.values())
 )
@@ -18,34 +18,34 @@ TASKS = st.dictionaries(st.text(max_size=3), PARTS, min_size=2, max_size=8).filt
 
 def test_tasks_that_are_alike_leave_no_doubt() -> None:
     """Every draw of 3 tasks with 300 tokens and 3 passes each is 900 / 9 = 100."""
-    tasks = {name: Parts(300, 3) for name in "abc"}
+    tasks = {name: RatioParts(300, 3) for name in "abc"}
     assert bootstrap_ratio(tasks) == (100, 100, 0.95)
 
 
 def test_two_tasks_have_three_outcomes() -> None:
     """Draws of two tasks are aa, ab, bb: 1/4, 1/2, 1/4, so the ends are the tasks' own ratios."""
-    interval = bootstrap_ratio({"a": Parts(10, 1), "b": Parts(30, 1)})
+    interval = bootstrap_ratio({"a": RatioParts(10, 1), "b": RatioParts(30, 1)})
     assert interval == (10, 30, 0.95)
-    half = bootstrap_ratio({"a": Parts(10, 1), "b": Parts(30, 1)}, confidence=0.2)
+    half = bootstrap_ratio({"a": RatioParts(10, 1), "b": RatioParts(30, 1)}, confidence=0.2)
     assert half == (20, 20, 0.2)
 
 
 def test_draws_without_a_pass_leave_it_open() -> None:
     """A quarter of the draws holds no pass: the interval has no upper end."""
-    interval = bootstrap_ratio({"a": Parts(10, 1), "b": Parts(30, 0)})
+    interval = bootstrap_ratio({"a": RatioParts(10, 1), "b": RatioParts(30, 0)})
     assert interval == (10, None, 0.95)
 
 
 def test_what_is_not_defined_is_an_error() -> None:
     """No task, one task, no pass at all, and too few draws for the confidence are errors."""
-    for tasks in ({}, {"a": Parts(10, 1)}):
+    for tasks in ({}, {"a": RatioParts(10, 1)}):
         with pytest.raises(TooFewRuns, match="2 tasks or more"):
             bootstrap_ratio(tasks)
-    pair = {"a": Parts(10, 0), "b": Parts(30, 0)}
+    pair = {"a": RatioParts(10, 0), "b": RatioParts(30, 0)}
     with pytest.raises(ValueError, match="denominator is 0"):
         bootstrap_ratio(pair)
     with pytest.raises(TooFewRuns, match="needs 39 draws or more; there are 38"):
-        bootstrap_ratio({"a": Parts(10, 1), "b": Parts(30, 1)}, draws=38)
+        bootstrap_ratio({"a": RatioParts(10, 1), "b": RatioParts(30, 1)}, draws=38)
     with pytest.raises(ValueError, match="confidence"):
         bootstrap_ratio(pair, confidence=0)
 
@@ -53,7 +53,7 @@ def test_what_is_not_defined_is_an_error() -> None:
 @settings(max_examples=30, deadline=None)
 @given(TASKS, st.integers(0, 2**32), st.sampled_from([99, 199, 999]))
 def test_agrees_with_numpy_on_the_same_draws(
-    tasks: dict[str, Parts], seed: int, draws: int
+    tasks: dict[str, RatioParts], seed: int, draws: int
 ) -> None:
     """numpy's sums, and its percentiles at the same ranks, give the same ends to 1e-12."""
     source = SeededDraws(seed)
@@ -71,7 +71,7 @@ def test_agrees_with_numpy_on_the_same_draws(
 
 def test_more_tasks_than_draws_are_kept_for() -> None:
     """Thousands of tasks, whose draws are not kept, give an interval round the ratio all the same."""
-    tasks = {f"{index:05}": Parts(100 + index % 7, 1) for index in range(41_000)}
+    tasks = {f"{index:05}": RatioParts(100 + index % 7, 1) for index in range(41_000)}
     interval = bootstrap_ratio(tasks, draws=99, confidence=0.9)
     ratio = sum(part.above for part in tasks.values()) / len(tasks)
     assert interval.high is not None
@@ -80,7 +80,7 @@ def test_more_tasks_than_draws_are_kept_for() -> None:
 
 def test_scipy_comes_to_much_the_same() -> None:
     """scipy's percentile bootstrap, with its own generator, has ends within 2 % of the ratio."""
-    tasks = {str(i): Parts(1000 + 37 * (i * 7 % 23), 1 + i % 3) for i in range(40)}
+    tasks = {str(i): RatioParts(1000 + 37 * (i * 7 % 23), 1 + i % 3) for i in range(40)}
     above, below = zip(*tasks.values(), strict=True)
     theirs = scipy_stats.bootstrap(
         (np.array(above), np.array(below)),
@@ -98,11 +98,11 @@ def test_scipy_comes_to_much_the_same() -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(TASKS)
-def test_order_does_not_matter_and_scale_does(tasks: dict[str, Parts]) -> None:
+def test_order_does_not_matter_and_scale_does(tasks: dict[str, RatioParts]) -> None:
     """Any order of tasks gives the same interval; four times the tokens give four times the ends."""
     interval = bootstrap_ratio(tasks, draws=99)
     assert bootstrap_ratio(dict(reversed(tasks.items())), draws=99) == interval
-    scaled = {name: Parts(4 * part.above, part.below) for name, part in tasks.items()}
+    scaled = {name: RatioParts(4 * part.above, part.below) for name, part in tasks.items()}
     larger = bootstrap_ratio(scaled, draws=99)
     assert Fraction(larger.low) == 4 * Fraction(interval.low)
     assert larger.high == (None if interval.high is None else 4 * interval.high)

@@ -5,17 +5,17 @@ from typing import Any
 import orjson
 from hypothesis import strategies as st
 
-from cab.proxy.demo.actor import Reply
-from cab.proxy.demo.dialects import Dialect
-from cab.proxy.demo.request import ChatRequest
-from cab.proxy.demo.tally import Usage
+from cab.proxy.demo.dialects import DemoDialect
+from cab.proxy.demo.dialects.chat_request import ChatRequest
+from cab.proxy.demo.responder import DemoReply
 from cab.proxy.demo.tool import ToolCall
+from cab.proxy.demo.usage import DemoUsage
 from cab.proxy.meter import CallMeter, Outcome, dialect_for
 from cab.proxy.meter import Usage as Read
 
 ID = "id-1"
 MODEL = "stepfun-ai/step"
-USAGE = Usage(prompt_tokens=11, completion_tokens=7, cached_tokens=5, reasoning_tokens=3)
+USAGE = DemoUsage(prompt_tokens=11, completion_tokens=7, cached_tokens=5, reasoning_tokens=3)
 
 PATHS = {
     "chat.completions": "/v1/chat/completions",
@@ -29,9 +29,9 @@ arguments = st.dictionaries(st.text("ab", max_size=3), texts, max_size=3).map(
     lambda members: orjson.dumps(members).decode()
 )
 calls = st.builds(ToolCall, st.text("xyz", min_size=1, max_size=9), arguments)
-replies = st.builds(Reply, texts, st.lists(calls, max_size=3).map(tuple))
+replies = st.builds(DemoReply, texts, st.lists(calls, max_size=3).map(tuple))
 usages = st.builds(
-    lambda fresh, cached, said, thought: Usage(fresh + cached, said + thought, cached, thought),
+    lambda fresh, cached, said, thought: DemoUsage(fresh + cached, said + thought, cached, thought),
     st.integers(1, 10**6),
     st.integers(0, 10**6),
     st.integers(1, 10**6),
@@ -44,18 +44,18 @@ def request(**fields: Any) -> ChatRequest:
     return ChatRequest(MODEL, [], [], True, True, True, 1)._replace(**fields)
 
 
-def whole(dialect: Dialect, reply: Reply, usage: Usage = USAGE) -> dict[str, Any]:
+def whole(dialect: DemoDialect, reply: DemoReply, usage: DemoUsage = USAGE) -> dict[str, Any]:
     """Return the answer in one piece."""
     answer: dict[str, Any] = orjson.loads(dialect.whole(request(), reply, ID, usage))
     return answer
 
 
-def streamed(dialect: Dialect, reply: Reply, usage: Usage = USAGE) -> list[bytes]:
+def streamed(dialect: DemoDialect, reply: DemoReply, usage: DemoUsage = USAGE) -> list[bytes]:
     """Return the events of the answer."""
     return [*dialect.stream(request(), reply, ID, usage)]
 
 
-def read_by_meter(dialect: Dialect, pieces: list[bytes], *, stream: bool) -> Outcome:
+def read_by_meter(dialect: DemoDialect, pieces: list[bytes], *, stream: bool) -> Outcome:
     """Return what the proxy's meter makes of an answer."""
     path = PATHS[dialect.endpoint]
     meter = CallMeter(dialect_for("POST", path), path, b'{"stream":true}' if stream else b"{}")
@@ -66,7 +66,7 @@ def read_by_meter(dialect: Dialect, pieces: list[bytes], *, stream: bool) -> Out
     return meter.outcome()
 
 
-def assert_usage(outcome: Outcome, usage: Usage) -> None:
+def assert_usage(outcome: Outcome, usage: DemoUsage) -> None:
     """The meter's figures are those that the demo counted."""
     read = outcome.usage
     assert isinstance(read, Read)

@@ -3,10 +3,10 @@
 import pytest
 from hypothesis import given
 
-from cab.proxy.demo.actor import THOUGHT, Reply
-from cab.proxy.demo.dialects import CHAT, MESSAGES, RESPONSES, Dialect, gemini
+from cab.proxy.demo.dialects import CHAT, MESSAGES, RESPONSES, DemoDialect, gemini
+from cab.proxy.demo.responder import THOUGHT, DemoReply
 from cab.proxy.demo.sending import first_half
-from cab.proxy.demo.tally import Usage
+from cab.proxy.demo.usage import DemoUsage
 from tests.proxy.demo.dialects.replies import (
     USAGE,
     assert_usage,
@@ -26,7 +26,9 @@ every_dialect = pytest.mark.parametrize("dialect", DIALECTS, ids=IDS)
 
 @every_dialect
 @given(replies, usages)
-def test_streams_are_metered_as_counted(dialect: Dialect, reply: Reply, usage: Usage) -> None:
+def test_streams_are_metered_as_counted(
+    dialect: DemoDialect, reply: DemoReply, usage: DemoUsage
+) -> None:
     """A stream is complete, has all its calls, and states the usage that was counted."""
     outcome = read_by_meter(dialect, streamed(dialect, reply, usage), stream=True)
     assert_usage(outcome, usage)
@@ -35,7 +37,9 @@ def test_streams_are_metered_as_counted(dialect: Dialect, reply: Reply, usage: U
 
 @every_dialect
 @given(replies, usages)
-def test_whole_answers_are_metered_as_counted(dialect: Dialect, reply: Reply, usage: Usage) -> None:
+def test_whole_answers_are_metered_as_counted(
+    dialect: DemoDialect, reply: DemoReply, usage: DemoUsage
+) -> None:
     """An answer in one piece says and states the same as the stream."""
     body = dialect.whole(request(), reply, "id-1", usage)
     outcome = read_by_meter(dialect, [body], stream=False)
@@ -47,7 +51,7 @@ def test_whole_answers_are_metered_as_counted(dialect: Dialect, reply: Reply, us
 
 @every_dialect
 @given(replies.filter(lambda reply: bool(reply.text)))
-def test_a_stream_that_is_cut_is_incomplete(dialect: Dialect, reply: Reply) -> None:
+def test_a_stream_that_is_cut_is_incomplete(dialect: DemoDialect, reply: DemoReply) -> None:
     """The half of a stream that the mood for it lets out is no complete answer to the meter."""
     outcome = read_by_meter(dialect, [*first_half(streamed(dialect, reply))], stream=True)
     assert not outcome.complete
@@ -56,7 +60,7 @@ def test_a_stream_that_is_cut_is_incomplete(dialect: Dialect, reply: Reply) -> N
 
 def test_thoughts_come_apart_in_gemini_only() -> None:
     """A thought is a part of its own, and its tokens are no candidates' tokens."""
-    reply = Reply("x", thought=THOUGHT)
+    reply = DemoReply("x", thought=THOUGHT)
     outcome = read_by_meter(EVENTS, streamed(EVENTS, reply), stream=True)
     assert outcome.usage is not None
     assert outcome.usage.reasoning_tokens == USAGE.reasoning_tokens

@@ -1,7 +1,7 @@
 import orjson
 import pytest
 
-from cab.proxy.demo.dialects.errors import Refusal, anthropic_error, google_error, openai_error
+from cab.proxy.demo.dialects.errors import ErrorReply, anthropic_error, google_error, openai_error
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,7 @@ from cab.proxy.demo.dialects.errors import Refusal, anthropic_error, google_erro
 )
 def test_openais_shape(status: int, kind: str) -> None:
     """The error has a message, a type by its status, the field and the code."""
-    body = orjson.loads(openai_error(Refusal(status, "why", "field", "word")))
+    body = orjson.loads(openai_error(ErrorReply(status, "why", "field", "word")))
     assert body == {"error": {"message": "why", "type": kind, "param": "field", "code": "word"}}
 
 
@@ -35,7 +35,7 @@ def test_openais_shape(status: int, kind: str) -> None:
 )
 def test_anthropics_shape(status: int, kind: str) -> None:
     """The error is typed twice, and the field stands in its message."""
-    body = orjson.loads(anthropic_error(Refusal(status, "why", "field")))
+    body = orjson.loads(anthropic_error(ErrorReply(status, "why", "field")))
     assert body == {"type": "error", "error": {"type": kind, "message": "field: why"}}
 
 
@@ -51,5 +51,5 @@ def test_anthropics_shape(status: int, kind: str) -> None:
 )
 def test_googles_shape(status: int, word: str) -> None:
     """The error has its status as a number and as a word."""
-    body = orjson.loads(google_error(Refusal(status, "why")))
+    body = orjson.loads(google_error(ErrorReply(status, "why")))
     assert body == {"error": {"code": status, "message": "why", "status": word}}

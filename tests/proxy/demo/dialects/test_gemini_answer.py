@@ -2,22 +2,22 @@ from typing import Any
 
 import orjson
 
-from cab.proxy.demo.actor import Reply
 from cab.proxy.demo.dialects import gemini
-from cab.proxy.demo.tally import Usage
+from cab.proxy.demo.responder import DemoReply
 from cab.proxy.demo.tool import ToolCall
+from cab.proxy.demo.usage import DemoUsage
 from tests.proxy.demo.dialects.replies import ID, MODEL, USAGE, streamed, whole
 
 EVENTS = gemini("m", stream=True, sse=True)
 ARRAY = gemini("m", stream=True, sse=False)
-REPLY = Reply("one\ntwo", (ToolCall("a", '{"x":1}'), ToolCall("b", "{}")), thought="hm")
+REPLY = DemoReply("one\ntwo", (ToolCall("a", '{"x":1}'), ToolCall("b", "{}")), thought="hm")
 CALLS = [
     {"functionCall": {"name": "a", "args": {"x": 1}}},
     {"functionCall": {"name": "b", "args": {}}},
 ]
 
 
-def chunks(reply: Reply, usage: Usage = USAGE) -> list[dict[str, Any]]:
+def chunks(reply: DemoReply, usage: DemoUsage = USAGE) -> list[dict[str, Any]]:
     found = streamed(EVENTS, reply, usage)
     assert all(event.startswith(b"data: ") and event.endswith(b"\r\n\r\n") for event in found)
     return [orjson.loads(event.removeprefix(b"data: ")) for event in found]
@@ -64,7 +64,7 @@ def test_thoughts_are_counted_apart() -> None:
 
 def test_zeros_are_left_out() -> None:
     """As at the real endpoint, what is zero is not named."""
-    usage = chunks(Reply("x"), Usage(11, 7))[-1]["usageMetadata"]
+    usage = chunks(DemoReply("x"), DemoUsage(11, 7))[-1]["usageMetadata"]
     assert usage == {"promptTokenCount": 11, "candidatesTokenCount": 7, "totalTokenCount": 18}
 
 
@@ -82,5 +82,5 @@ def test_a_whole_answer_has_all_parts() -> None:
 
 def test_nothing_said_is_an_answer_too() -> None:
     """An empty reply is one chunk without parts."""
-    [chunk] = chunks(Reply(None))
+    [chunk] = chunks(DemoReply(None))
     assert parts_of(chunk) == []

@@ -2,12 +2,12 @@ from typing import Any
 
 import orjson
 
-from cab.proxy.demo.actor import Reply
 from cab.proxy.demo.dialects import MESSAGES
+from cab.proxy.demo.responder import DemoReply
 from cab.proxy.demo.tool import ToolCall
 from tests.proxy.demo.dialects.replies import ID, MODEL, streamed, whole
 
-REPLY = Reply("one\ntwo", (ToolCall("Bash", '{"a":1}'),))
+REPLY = DemoReply("one\ntwo", (ToolCall("Bash", '{"a":1}'),))
 USAGE = {
     "input_tokens": 6,
     "cache_creation_input_tokens": 0,
@@ -16,7 +16,7 @@ USAGE = {
 }
 
 
-def events(reply: Reply) -> list[tuple[str, dict[str, Any]]]:
+def events(reply: DemoReply) -> list[tuple[str, dict[str, Any]]]:
     found: list[tuple[str, dict[str, Any]]] = []
     for event in streamed(MESSAGES, reply):
         head, data = event.decode().rstrip("\n").split("\n")
@@ -63,6 +63,6 @@ def test_a_whole_message() -> None:
 
 def test_an_answer_without_words_is_calls_alone() -> None:
     """An empty text would be refused in the next request, so there is none."""
-    message = whole(MESSAGES, Reply("", (ToolCall("Bash", "{}"),)))
+    message = whole(MESSAGES, DemoReply("", (ToolCall("Bash", "{}"),)))
     assert [block["type"] for block in message["content"]] == ["tool_use"]
-    assert whole(MESSAGES, Reply("x"))["stop_reason"] == "end_turn"
+    assert whole(MESSAGES, DemoReply("x"))["stop_reason"] == "end_turn"

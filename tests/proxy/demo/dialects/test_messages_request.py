@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cab.proxy.demo.dialects.chat_request import ChatRequest, texts_of
+from cab.proxy.demo.dialects.fields import BadChat
 from cab.proxy.demo.dialects.messages_request import read_message_request
-from cab.proxy.demo.fields import BadChat
-from cab.proxy.demo.request import ChatRequest, texts_of
-from tests.proxy.jsonlike import request_like
+from tests.proxy.forwarding.jsonlike import request_like
 
 HELLO = [{"role": "user", "content": "hi"}]
 SCHEMA = {"type": "object", "properties": {"command": {"type": "string"}}}

@@ -1,14 +1,14 @@
 import orjson
 
-from cab.proxy.demo.actor import Reply
 from cab.proxy.demo.dialects import RESPONSES
+from cab.proxy.demo.responder import DemoReply
 from cab.proxy.demo.tool import ToolCall
 from tests.proxy.demo.dialects.replies import ID, MODEL, streamed, whole
 
-REPLY = Reply("one\ntwo", (ToolCall("bash", '{"a":1}'), ToolCall("apply_patch", "*** p", True)))
+REPLY = DemoReply("one\ntwo", (ToolCall("bash", '{"a":1}'), ToolCall("apply_patch", "*** p", True)))
 
 
-def events(reply: Reply) -> list[tuple[str, dict[str, object]]]:
+def events(reply: DemoReply) -> list[tuple[str, dict[str, object]]]:
     found: list[tuple[str, dict[str, object]]] = []
     for event in streamed(RESPONSES, reply):
         head, data = event.decode().rstrip("\n").split("\n")
@@ -79,5 +79,5 @@ def test_usage() -> None:
 
 def test_an_answer_without_words_is_calls_alone() -> None:
     """No message item stands where nothing is said."""
-    output = whole(RESPONSES, Reply(None, (ToolCall("bash", "{}"),)))["output"]
+    output = whole(RESPONSES, DemoReply(None, (ToolCall("bash", "{}"),)))["output"]
     assert [item["type"] for item in output] == ["function_call"]

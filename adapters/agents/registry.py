@@ -1,0 +1,68 @@
+"""Where adapters are found: a short name stands for a dotted path, and a dotted path works too."""
+
+import sys
+from importlib import import_module
+from pathlib import Path
+
+from cab.adapters.agents.base import Adapter
+from cab.adapters.errors import UnknownAdapter
+
+ADAPTERS = {
+    "aider": "cab.adapters.agents.aider:Aider",
+    "claude-code": "cab.adapters.agents.claude_code:ClaudeCode",
+    "cline": "cab.adapters.agents.cline:Cline",
+    "codex": "cab.adapters.agents.codex:Codex",
+    "continue": "cab.adapters.agents.continue_cli:Continue",
+    "copilot": "cab.adapters.agents.copilot:Copilot",
+    "droid": "cab.adapters.agents.droid:Droid",
+    "gemini-cli": "cab.adapters.agents.gemini_cli:GeminiCli",
+    "gptme": "cab.adapters.agents.gptme:Gptme",
+    "kilo": "cab.adapters.agents.kilo:Kilo",
+    "mini-swe-agent": "cab.adapters.agents.mini_swe_agent:MiniSweAgent",
+    "open-interpreter": "cab.adapters.agents.open_interpreter:OpenInterpreter",
+    "opencode": "cab.adapters.agents.opencode:Opencode",
+    "openhands": "cab.adapters.agents.openhands:Openhands",
+    "pi": "cab.adapters.agents.pi:Pi",
+    "qwen-code": "cab.adapters.agents.qwen_code:QwenCode",
+    "scripted": "cab.adapters.agents.scripted:Scripted",
+}
+"""Short name to `module:Class`; imported only when it is used."""
+
+LEFT_OUT = {
+    "crush": "its npm package, @charmland/crush, downloads the program from GitHub while it is installed",
+    "goose": "neither npm nor PyPI has it: goose there is another tool, and goose-ai a stranger's stub",
+    "plandex": "neither npm nor PyPI has it, and it works only with a server of its own, in Docker",
+    "swe-agent": "PyPI's sweagent 0.0.1 is of 2024 and has no command; later ones are not published",
+}
+"""Agents that cannot be had from PyPI or npm, each with the reason."""
+
+
+def load_adapter(name: str) -> Adapter:
+    """Return the adapter that a short name or a dotted path stands for.
+
+    Args:
+        name: A key of `ADAPTERS`, or `package.module:Class` for an adapter of your own.
+
+    Raises:
+        UnknownAdapter: No such name, or the path leads to no adapter.
+    """
+    path = ADAPTERS.get(name, name)
+    module_name, colon, class_name = path.partition(":")
+    if not (colon and module_name and class_name):
+        raise UnknownAdapter(name, ADAPTERS, LEFT_OUT.get(name))
+    if name not in ADAPTERS:
+        _look_here_too()
+    try:
+        adapter: object = getattr(import_module(module_name), class_name)()
+    except Exception as error:  # somebody else's module may fail in any way
+        raise UnknownAdapter(name, ADAPTERS, f"{type(error).__name__}: {error}") from error
+    if not isinstance(adapter, Adapter):
+        raise UnknownAdapter(name, ADAPTERS, "it lacks facts, launch or self_report")
+    return adapter
+
+
+def _look_here_too() -> None:
+    """Have modules found in the current folder, as with `python -m`; last, so that they hide none."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)

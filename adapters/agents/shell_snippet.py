@@ -1,0 +1,124 @@
+"""Writes an agent's launch as a piece of bash that can be pasted: keys and places stay variables.
+
+An adapter is asked with stand-ins instead of a key and a HOME; wherever it puts them, the text has
+the variable. All else is quoted, so that nothing in a prompt or a file is the shell's.
+"""
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from cab.adapters.agents.base import Launch, RunContext
+
+KEY = "cab-key-stand-in"
+"""Stands for the key while an adapter is asked."""
+HOME = "/cab-home-stand-in"
+"""Stands for the HOME."""
+BASE_URL = "http://cab-endpoint-stand-in.invalid"
+"""Stands for an endpoint that is not named yet."""
+MODEL = "cab-model-stand-in"
+"""Stands for a model that is not named yet."""
+
+_VARIABLES = {KEY: "CAB_KEY", HOME: "HOME", BASE_URL: "BASE_URL", MODEL: "CAB_MODEL"}
+# These would lead an agent back to the settings of whoever pastes.
+_LEAD_BACK = (
+    *(f"XDG_{kind}_HOME" for kind in ("CONFIG", "DATA", "CACHE", "STATE")),
+    *("CLAUDE_CONFIG_DIR", "CODEX_HOME", "COPILOT_HOME", "FACTORY_HOME_OVERRIDE"),
+    *("GEMINI_CLI_HOME", "QWEN_HOME", "PI_CODING_AGENT_DIR", "CONTINUE_GLOBAL_DIR"),
+    *("CLINE_DIR", "CLINE_DATA_DIR", "OPENHANDS_PERSISTENCE_DIR", "MSWEA_GLOBAL_CONFIG_DIR"),
+    *(f"{agent}_CONFIG{end}" for agent in ("KILO", "OPENCODE") for end in ("", "_DIR", "_CONTENT")),
+)
+_STAND_IN = re.compile("|".join(map(re.escape, _VARIABLES)))
+_HEREDOC = re.compile(r"[\\$`]")
+_WANTED = {
+    KEY: ': "${CAB_KEY:?set CAB_KEY to the key of the endpoint}"',
+    BASE_URL: 'BASE_URL="${CAB_ENDPOINT:?set CAB_ENDPOINT to the URL of the endpoint}"\n'
+    'BASE_URL="${BASE_URL%/}" BASE_URL="${BASE_URL%/v1}"',
+    MODEL: ': "${CAB_MODEL:?set CAB_MODEL to the model, as the endpoint names it}"',
+}
+
+
+def run_with_stand_ins(
+    executable: Path, endpoint: str | None, model: str | None, prompt: str
+) -> RunContext:
+    """Return a run to ask an adapter with, whose launch is to be written down.
+
+    Args:
+        executable: The agent's.
+        endpoint: Base URL, with or without /v1; None leaves it to a variable.
+        model: As the endpoint names it; None leaves it to a variable.
+        prompt: What the agent is asked to do.
+    """
+    base_url = None if endpoint is None else endpoint.rstrip("/").removesuffix("/v1")
+    return RunContext(
+        base_url=base_url or BASE_URL,
+        key=KEY,
+        model=model or MODEL,
+        prompt=prompt,
+        home=Path(HOME),
+        executable=executable,
+    )
+
+
+def wiring_text(launch: Launch) -> str:
+    """Return the bash that starts the agent in a HOME of its own, and changes nothing outside.
+
+    It needs `CAB_KEY`; the HOME is `AGENT_HOME` if that is set, a fresh folder otherwise.
+    """
+    return "\n".join(["(", *_lines(launch), ")"])
+
+
+def with_variables(text: str) -> str:
+    """Return a text of the launch with the variables' names in place of the stand-ins.
+
+    >>> with_variables(f"Bearer {KEY}")
+    'Bearer $CAB_KEY'
+    """
+    return _STAND_IN.sub(lambda match: f"${_VARIABLES[match[0]]}", text)
+
+
+def _lines(launch: Launch) -> Iterator[str]:
+    every = [*launch.argv, *launch.env.values(), *launch.files, *launch.files.values()]
+    yield from (line for name, line in _WANTED.items() if any(name in text for text in every))
+    yield 'export HOME="${AGENT_HOME:-$(mktemp -d)}"'
+    yield f"unset {' '.join(_LEAD_BACK)}"
+    yield from _files(launch.files)
+    for name, value in launch.env.items():
+        yield f"export {name}={_word(value)}"
+    yield " ".join(_word(word) for word in launch.argv)
+
+
+def _files(files: Mapping[str, str]) -> Iterator[str]:
+    folders = sorted({str(Path(HOME, name).parent) for name in files} | {HOME})
+    yield f"mkdir -p {' '.join(map(_word, folders))}"
+    for name, content in files.items():
+        end = _end_mark(content)
+        yield f"cat > {_word(f'{HOME}/{name}')} <<{end}"
+        yield from (_heredoc(content.removesuffix("\n")), end)
+
+
+def _end_mark(content: str) -> str:
+    mark = "EOF"
+    while mark in content.split("\n"):
+        mark += "_"
+    return mark
+
+
+def _heredoc(content: str) -> str:
+    """Return a text as it must stand in a here document in which variables are filled in."""
+    literal = _HEREDOC.sub(r"\\\g<0>", content)
+    return _STAND_IN.sub(lambda match: f"${{{_VARIABLES[match[0]]}}}", literal)
+
+
+def _word(text: str) -> str:
+    """Return a text as one word of a command line."""
+    parts, at = list[str](), 0
+    for match in _STAND_IN.finditer(text):
+        parts += [_quoted(text[at : match.start()]), f'"${_VARIABLES[match[0]]}"']
+        at = match.end()
+    return "".join([*parts, _quoted(text[at:])]) or "''"
+
+
+def _quoted(text: str) -> str:
+    return shlex.quote(text) if text else ""

@@ -1,0 +1,242 @@
+"""`cab export`: cells and their calls in the formats of other tools."""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import orjson
+
+from cab.adapters.commands.export.files import Files
+from cab.adapters.commands.export.sinks import InspectSink, ParquetSink, Sink, TextSink, group_of
+from cab.adapters.ui.cell_table import printable
+from cab.adapters.ui.progress import complain, progress
+from cab.scoring.cells.bundle import CELL_FILE, MARKER_FILE
+from cab.scoring.errors import ScoringError
+from cab.scoring.exports.atif import trajectory
+from cab.scoring.exports.cellline import cell_line
+from cab.scoring.exports.otel import CONVENTIONS, span
+from cab.scoring.exports.source import Source, source_of
+from cab.scoring.exports.swebench import prediction
+from cab.scoring.ledger.call_sums import is_model_call
+from cab.scoring.ledger.reading import iter_calls, segment_files
+from cab.scoring.ledger.records import CallEnd
+from cab.scoring.ledger.segments import COMPRESSED_SUFFIX, PLAIN_SUFFIX
+from cab.scoring.score import ScoredCell, score_cells
+
+if TYPE_CHECKING:
+    # argparse has no public name for what add_subparsers returns
+    from argparse import _SubParsersAction  # pyright: ignore[reportPrivateUsage]
+
+_DESCRIPTION = """\
+Write cells, or their calls, as other tools read them. Cells are scored again
+on the way, offline. docs/formats.md says what each format carries, and what is
+lost.
+"""
+
+_OTEL = "otel"  # of calls and not of cells, so it is none of the others
+
+_EPILOG = f"""\
+formats:
+  cell      CAB's own cell.json, one line per cell, in the file PATH
+  parquet   a table with one row per cell, in the file PATH; needs the extra
+            parquet
+  inspect   Inspect logs, one per sweep, agent and model: PATH is one log if it
+            ends in .eval, else a folder of logs
+  swebench  SWE-bench predictions, one file per sweep, agent, model and run: one
+            file if PATH ends in .jsonl, else a folder
+  atif      trajectories of Harbor, ATIF 1.7, one per cell: one file if PATH
+            ends in .json, else a folder
+  otel      one line per model call with the attribute names of OpenTelemetry's
+            semantic conventions {CONVENTIONS}, in the file PATH; a RUN may also be a
+            ledger
+
+exit codes: 0 done, 2 wrong usage, or a cell that cannot be written (the others
+are)
+
+examples:
+  cab export inspect runs -o logs
+  cab export swebench runs/my-sweep/aider/my-model/swebench -o predictions.jsonl
+  cab export otel cab-ledger -o calls.jsonl
+"""
+
+
+class _Format(NamedTuple):
+    """How a format spreads over files, and what writes it."""
+
+    suffix: str | None
+    """Of the file that PATH may be instead of a folder; None where it is always a file."""
+    holds: str
+    """What one such file holds."""
+    sink: Callable[[Files], Sink]
+    """What takes the cells."""
+
+
+def add(subparsers: "_SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command to the parser of `cab`."""
+    parser = subparsers.add_parser(
+        "export",
+        help="cells for other tools: Inspect, Harbor, SWE-bench",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("format", choices=[*_FORMATS, _OTEL], metavar="FORMAT", help="see below")
+    parser.add_argument(
+        "runs",
+        nargs="+",
+        type=Path,
+        metavar="RUN",
+        help="a bundle, a cell.json, or a folder of bundles",
+    )
+    parser.add_argument(
+        "-o", "--output", required=True, type=Path, metavar="PATH", help="replaced if it is there"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write what the arguments ask for; return the exit code.
+
+    Raises:
+        AdapterError: PATH is one file and must be a folder, or a package is missing.
+        BadRecord: A ledger cannot be read.
+        OSError: A file cannot be written.
+    """
+    output: Path = args.output
+    export = _Export(args.runs)
+    with progress(f"writing {printable(str(output))}", sys.stderr):
+        if args.format == _OTEL:
+            files, unit = export.calls(output), "call"
+        else:
+            files, unit = export.cells(output, _FORMATS[args.format]), "cell"
+    where = "" if files < 2 else f" in {files} files"
+    if files:
+        print(f"{printable(str(output))}: {_counted(export.count, unit)}{where}")
+    return 2 if export.failed else 0
+
+
+class _Export:
+    """One run of the command, and what came of it so far."""
+
+    def __init__(self, runs: Iterable[Path]) -> None:
+        self._runs = runs
+        self._seen: set[tuple[Path, str]] = set()
+        self.count = 0
+        self.failed = False
+
+    def cells(self, output: Path, form: _Format) -> int:
+        """Write cells; return the number of files."""
+        suffix = output.suffix if form.suffix is None else form.suffix
+        with Files(output, suffix, form.holds) as files, closing(form.sink(files)) as sink:
+            for scored in self._cells(self._runs):
+                self._try(sink.add, scored)
+            if not self.count:
+                return 0
+            sink.finish()
+            files.place()
+            return len(files)
+
+    def calls(self, output: Path) -> int:
+        """Write calls; return the number of files."""
+        with Files(output, output.suffix, "") as files:
+            handle = files.open("calls")
+            for path in self._runs:
+                for call in self._calls(path):
+                    handle.write(orjson.dumps(span(call), option=orjson.OPT_APPEND_NEWLINE))
+                    self.count += 1
+            if self.failed and not self.count:
+                return 0
+            files.place()
+            return len(files)
+
+    def _calls(self, path: Path) -> Iterator[CallEnd]:
+        if _is_ledger(path):
+            yield from (call for call in iter_calls(path) if is_model_call(call))
+            return
+        for scored in self._cells([path]):
+            try:
+                calls = list(source_of(scored).calls())
+            except ScoringError as error:
+                self._report(error)
+            else:
+                yield from (call for call in calls if isinstance(call, CallEnd))
+
+    def _cells(self, paths: Iterable[Path]) -> Iterator[ScoredCell]:
+        """Yield the cells below some paths; each once, even if two paths hold it."""
+        for path in paths:
+            try:
+                for scored in score_cells(path, on_error=self._report):
+                    cell = scored.path.resolve(), scored.cell_id
+                    if cell not in self._seen:
+                        self._seen.add(cell)
+                        yield scored
+            except ScoringError as error:
+                self._report(error)
+
+    def _try(self, add_cell: Callable[[ScoredCell], None], scored: ScoredCell) -> None:
+        try:
+            add_cell(scored)
+        except ScoringError as error:
+            self._report(error)
+        else:
+            self.count += 1
+
+    def _report(self, error: ScoringError) -> None:
+        self.failed = True
+        complain(str(error))
+
+
+def _is_ledger(path: Path) -> bool:
+    """Tell a ledger, or a file of one, from cells."""
+    if path.is_dir():
+        bundle = any((path / name).exists() for name in (CELL_FILE, MARKER_FILE))
+        return not bundle and bool(segment_files(path))
+    return path.name.endswith((PLAIN_SUFFIX, COMPRESSED_SUFFIX))
+
+
+def _counted(count: int, unit: str) -> str:
+    return f"{count:,} {unit}{'' if count == 1 else 's'}"
+
+
+def _lines(files: Files) -> Sink:
+    return TextSink(files, lambda source: cell_line(source.cell))
+
+
+def _trajectories(files: Files) -> Sink:
+    return TextSink(
+        files,
+        lambda source: _json(trajectory(source), orjson.OPT_INDENT_2),
+        lambda source: str(source.cell_id),
+        lambda source: str(source.cell_id),
+    )
+
+
+def _predictions(files: Files) -> Sink:
+    return TextSink(
+        files,
+        lambda source: _json(prediction(source)),
+        _group_and_run,
+        # The harness would silently take the last of several predictions of one instance.
+        lambda source: source.cell_id.task,
+    )
+
+
+def _group_and_run(source: Source) -> str:
+    run_number = source.cell_id.run
+    return group_of(source) + ("" if run_number is None else f".run{run_number}")
+
+
+def _json(data: dict[str, Any], options: int = 0) -> bytes:
+    return orjson.dumps(data, option=options | orjson.OPT_APPEND_NEWLINE)
+
+
+_FORMATS = {
+    "cell": _Format(None, "", _lines),
+    "parquet": _Format(None, "", ParquetSink),
+    "inspect": _Format(".eval", "one log", InspectSink),
+    "swebench": _Format(".jsonl", "the predictions of one run", _predictions),
+    "atif": _Format(".json", "one trajectory", _trajectories),
+}

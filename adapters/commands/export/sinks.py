@@ -1,0 +1,167 @@
+"""What `cab export` writes cells to: one sink per kind of file."""
+
+from collections.abc import Callable
+from typing import IO, Any, Protocol
+
+from cab.adapters.commands.arrow import arrow_type, pyarrow
+from cab.adapters.commands.export.files import Files
+from cab.adapters.errors import AdapterError
+from cab.scoring.errors import BadRecord
+from cab.scoring.exports.inspectlog import Group, InspectLog
+from cab.scoring.exports.inspectsample import sample
+from cab.scoring.exports.source import Source, source_of
+from cab.scoring.exports.table import COLUMNS, row_of
+from cab.scoring.score import ScoredCell
+
+_BATCH_CELLS = 1000
+_ONE = "cells"
+"""Name of the file where there is only one."""
+
+
+class Sink(Protocol):
+    """Takes cells one by one."""
+
+    def add(self, scored: ScoredCell) -> None:
+        """Write a cell, or nothing of it.
+
+        Raises:
+            ScoringError: The cell cannot be written; others can.
+        """
+
+    def finish(self) -> None:
+        """Write what comes after the last cell."""
+
+    def close(self) -> None:
+        """Let go of the files, be they whole or not."""
+
+
+class TextSink:
+    """Files of text, to which each cell adds a part.
+
+    Args:
+        files: Where they are.
+        make: Cell -> its part.
+        name_of: Cell -> name of its file.
+        key_of: Cell -> what is unique among the parts of a file; None where anything goes.
+    """
+
+    def __init__(
+        self,
+        files: Files,
+        make: Callable[[Source], bytes],
+        name_of: Callable[[Source], str] = lambda _: _ONE,
+        key_of: Callable[[Source], str] | None = None,
+    ) -> None:
+        self._files = files
+        self._make = make
+        self._name_of = name_of
+        self._key_of = key_of
+        self._seen: set[tuple[str, str]] = set()
+
+    def add(self, scored: ScoredCell) -> None:
+        """Add a cell's part to its file."""
+        source = source_of(scored)
+        name, part = self._name_of(source), self._make(source)
+        if self._key_of is not None:
+            key = name, self._key_of(source)
+            if key in self._seen:
+                raise BadRecord(str(source.path), None, f"{key[1]} is in the file already")
+            self._seen.add(key)
+        self._files.append(name, part)
+
+    def finish(self) -> None:
+        """Do nothing: every part is written."""
+
+    def close(self) -> None:
+        """Do nothing: no file stays open."""
+
+
+class InspectSink:
+    """One log per agent and model.
+
+    Args:
+        files: Where they are.
+    """
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self._logs: dict[str, InspectLog] = {}
+
+    def add(self, scored: ScoredCell) -> None:
+        """Add a cell to the log of its agent and model."""
+        source = source_of(scored)
+        made = sample(source)  # may fail: before a log is begun for it
+        name, cell_id = group_of(source), source.cell_id
+        if name not in self._logs:
+            group = Group(cell_id.sweep, cell_id.tui, cell_id.model)
+            self._logs[name] = InspectLog(self._files.open(name), group)
+        self._logs[name].add(source, made)
+
+    def finish(self) -> None:
+        """End the logs."""
+        for log in self._logs.values():
+            log.finish()
+
+    def close(self) -> None:
+        """End the files."""
+        for log in self._logs.values():
+            log.close()
+
+
+class ParquetSink:
+    """One table, written batch by batch.
+
+    Args:
+        files: Where it is.
+
+    Raises:
+        AdapterError: pyarrow is not installed.
+    """
+
+    def __init__(self, files: Files) -> None:
+        self._arrow = pyarrow("pyarrow")
+        columns = [
+            self._arrow.field(
+                column.name,
+                arrow_type(self._arrow, column.kind),
+                metadata={"unit": column.unit} if column.unit else None,
+            )
+            for column in COLUMNS
+        ]
+        self._schema = self._arrow.schema(columns)
+        self._file: IO[bytes] = files.open(_ONE)
+        parquet = pyarrow("pyarrow.parquet")
+        self._writer = parquet.ParquetWriter(self._file, self._schema, compression="zstd")
+        self._rows: list[list[Any]] = []
+
+    def add(self, scored: ScoredCell) -> None:
+        """Add a cell's row."""
+        self._rows.append(row_of(scored))
+        if len(self._rows) == _BATCH_CELLS:
+            self._write()
+
+    def finish(self) -> None:
+        """Write the rest and the end of the file."""
+        self._write()
+        self._writer.close()
+
+    def close(self) -> None:
+        """End the file."""
+        self._writer.close()
+
+    def _write(self) -> None:
+        try:
+            arrays = [
+                self._arrow.array([row[place] for row in self._rows], field.type)
+                for place, field in enumerate(self._schema)
+            ]
+        except (self._arrow.ArrowException, OverflowError) as error:
+            raise AdapterError(f"a table does not take these cells: {error}") from error
+        self._writer.write_batch(self._arrow.record_batch(arrays, schema=self._schema))
+        self._rows.clear()
+
+
+def group_of(source: Source) -> str:
+    """Return sweep, agent and model of a cell, as a path."""
+    cell_id = source.cell_id
+    return f"{cell_id.sweep}/{cell_id.tui}/{cell_id.model}"

@@ -1,0 +1,111 @@
+"""`cab ledger calls`: the calls of a ledger, or what its cells came to, line by line."""
+
+import argparse
+import csv
+import sys
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import Any
+
+import orjson
+
+from cab.adapters.commands.ledger.filters import filter_of, records_path
+from cab.adapters.commands.ledger.rows import call_line, call_title
+from cab.adapters.errors import AdapterError
+from cab.adapters.ui.cell_table import printable
+from cab.scoring.ledger.reading import find_ends, find_records
+from cab.scoring.ledger.records import CallEnd
+from cab.scoring.ledger.totals import CellTotals, total_cells
+
+COLUMNS = [name for name in CallEnd.model_fields if name not in {"record_schema", "kind", "prev"}]
+"""Members of an END that a table has a column for."""
+
+_CELL_COLUMNS = (
+    *("cell_id", "attempts", "repetitions", "unmeasured", "rejected"),
+    *("prompt_tokens", "completion_tokens", "total_tokens", "known_total_tokens"),
+    *("cache_read_tokens", "cache_write_tokens", "reasoning_tokens"),
+    *("latency_ms", "first_at", "last_at"),
+)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the calls, or the cells, that the arguments ask for; return the exit code.
+
+    Raises:
+        AdapterError: The limit is none.
+        BadRecord: The ledger cannot be read.
+    """
+    if args.limit is not None and args.limit < 0:
+        raise AdapterError(f"--limit {args.limit} is below 0")
+    path = records_path(args.path)
+    if args.by_cell:
+        records = (found.record() for found in find_records(path, filter_of(args)))
+        rows = [_cell_row(*item) for item in islice(total_cells(records).items(), args.limit)]
+        _print_cells(args, rows)
+        return 0
+    ends = islice(find_ends(path, filter_of(args)), args.limit)
+    if args.json:
+        sys.stdout.buffer.writelines(found.line for found in ends)
+    elif args.csv:
+        _print_csv(COLUMNS, (found.fields for found in ends))
+    else:
+        _print_lines(call_title(), (call_line(found.fields) for found in ends))
+    return 0
+
+
+def _print_lines(title: str, lines: Iterable[str]) -> None:
+    # Not a table of rich: that needs all rows before it prints the first.
+    print(title)
+    for line in lines:
+        sys.stdout.write(f"{line}\n")
+
+
+def _print_csv(columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_plain(row.get(name)) for name in columns] for row in rows)
+
+
+def _plain(value: object) -> object:
+    """Return a value as it stands in one field: unknown is empty, what has parts is JSON."""
+    if isinstance(value, dict | list | bool):
+        return orjson.dumps(value).decode()
+    return value
+
+
+def _cell_row(cell_id: str | None, totals: CellTotals) -> dict[str, Any]:
+    tokens = totals.tokens
+    values = (
+        *(cell_id, totals.attempts, totals.repetitions, totals.unmeasured, totals.rejected),
+        *(tokens.prompt.value, tokens.completion.value, tokens.total.value, tokens.total.known),
+        *(tokens.cache_read.value, tokens.cache_write.value, tokens.reasoning.value),
+        *(totals.latency_ms.value, totals.first_at, totals.last_at),
+    )
+    return dict(zip(_CELL_COLUMNS, values, strict=True))
+
+
+def _print_cells(args: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
+    if args.json:
+        for row in rows:
+            sys.stdout.buffer.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+    elif args.csv:
+        _print_csv(_CELL_COLUMNS, rows)
+    else:
+        _print_lines(_CELL_TITLE, (_cell_line(row) for row in rows))
+
+
+_CELL_TITLE = (
+    f"{'calls':>8} {'unmeasured':>10} {'prompt':>12} {'completion':>12} {'total':>12}  cell"
+)
+
+
+def _cell_line(row: dict[str, Any]) -> str:
+    def number(name: str) -> str:
+        return "-" if row[name] is None else f"{row[name]}"
+
+    cell_id = row["cell_id"]
+    return (
+        f"{number('attempts'):>8} {number('unmeasured'):>10} {number('prompt_tokens'):>12} "
+        f"{number('completion_tokens'):>12} {number('total_tokens'):>12}  "
+        f"{'-' if cell_id is None else printable(cell_id)}"
+    )

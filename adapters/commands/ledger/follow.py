@@ -1,0 +1,118 @@
+"""Reading a ledger while it is written: what came since the last look, across its segments."""
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from cab.scoring.errors import BadRecord
+from cab.scoring.ledger.segments import (
+    MAX_LINE_BYTES,
+    Segment,
+    find_segments,
+    open_segment,
+    segment_lines,
+)
+from cab.scoring.ledger.zstd import Damaged
+
+
+@dataclass(slots=True)
+class _Place:
+    """How far one chain has been read. The file stays open, so that compressing it takes nothing."""
+
+    segment: Segment
+    file: BinaryIO
+
+
+class Follower:
+    """Yields the lines of a ledger that came since it was last asked.
+
+    Args:
+        folder: The ledger; it may still be empty.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._places: dict[str, _Place] = {}
+
+    def last(self, count: int) -> list[bytes]:
+        """Return up to so many last lines of each chain, chain by chain, and go to their ends.
+
+        Raises:
+            BadRecord: The ledger cannot be read.
+        """
+        lines: list[bytes] = []
+        for chain in self._chains().values():
+            *closed, newest = chain
+            place = self._places[newest.chain] = _opened(newest)
+            tail = deque(_whole_lines(place), maxlen=count)
+            lines += _before(closed, count - len(tail))
+            lines += tail
+        return lines
+
+    def new(self) -> Iterator[bytes]:
+        """Yield the whole lines that came since the last look.
+
+        Raises:
+            BadRecord: The ledger cannot be read.
+        """
+        for chain in self._chains().values():
+            # Listed first, read to the end after: what stands in front of a new segment is complete.
+            for segment in chain:
+                yield from self._new_in(segment)
+
+    def close(self) -> None:
+        """Close the files."""
+        for place in self._places.values():
+            place.file.close()
+        self._places.clear()
+
+    def _chains(self) -> dict[str, list[Segment]]:
+        chains: dict[str, list[Segment]] = {}
+        for segment in find_segments(self._folder):
+            chains.setdefault(segment.chain, []).append(segment)
+        return chains
+
+    def _new_in(self, segment: Segment) -> Iterator[bytes]:
+        place = self._places.get(segment.chain)
+        if place is not None and (segment.number or 0) < (place.segment.number or 0):
+            return
+        if place is not None and segment.number == place.segment.number:
+            yield from _whole_lines(place)
+            return
+        if place is not None:
+            yield from _whole_lines(place)
+            place.file.close()
+        place = self._places[segment.chain] = _opened(segment)
+        yield from _whole_lines(place)
+
+
+def _opened(segment: Segment) -> _Place:
+    return _Place(segment, open_segment(segment.path))
+
+
+def _before(closed: list[Segment], count: int) -> list[bytes]:
+    """Return up to so many last lines of closed segments, reading no more of them than needed."""
+    lines: list[bytes] = []
+    while closed and len(lines) < count:
+        missing = count - len(lines)
+        lines = [*deque(segment_lines(closed.pop().path), maxlen=missing), *lines]
+    return lines
+
+
+def _whole_lines(place: _Place) -> Iterator[bytes]:
+    """Yield the lines from here on that are complete, and stay in front of one that is not."""
+    path = str(place.segment.path)
+    try:
+        while line := place.file.readline(MAX_LINE_BYTES):
+            if not line.endswith(b"\n"):
+                if len(line) == MAX_LINE_BYTES:
+                    raise BadRecord(path, None, f"a line is longer than {MAX_LINE_BYTES} bytes")
+                if place.file.seekable():
+                    place.file.seek(-len(line), os.SEEK_CUR)
+                return
+            yield line
+    except Damaged as error:
+        raise BadRecord(path, None, str(error)) from error

@@ -1,0 +1,138 @@
+"""`cab ledger verify`: whether a ledger, or the slice of a cell, is what was written."""
+
+import argparse
+import re
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import orjson
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from cab.adapters.errors import AdapterError
+from cab.adapters.ui.cell_table import printable, wide_console
+from cab.adapters.ui.progress import progress
+from cab.scoring.cells.bundle import CALLS_FILE, SEAL_FILE
+from cab.scoring.errors import BadRecord
+from cab.scoring.files import read_object
+from cab.scoring.ledger.findings import Fault, Verification
+from cab.scoring.ledger.seals import load_seal
+from cab.scoring.ledger.segments import segment_files
+from cab.scoring.ledger.signatures import load_public_key, signature_fault
+from cab.scoring.ledger.verify import verify_ledger, verify_slice
+
+_HEAD = re.compile(r"(?:sha256:)?([0-9a-f]{64})", re.IGNORECASE)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Verify what the arguments name; return 0 if it holds, 1 if not.
+
+    Raises:
+        AdapterError: The arguments do not fit what is there.
+        ScoringError: A file cannot be read.
+    """
+    heads = [_head(text) for text in args.head]
+    path: Path = args.path
+    seal = args.seal or _seal_beside(path)
+    if seal is None and args.public_key is not None:
+        raise AdapterError("--public-key checks a seal; give it with --seal FILE")
+    if seal is None:
+        with progress(_title(path), sys.stderr):
+            found = verify_ledger(path, heads)
+    elif heads:
+        raise AdapterError("--head is for ledgers; a slice is verified against its seal")
+    else:
+        found = _verify_slice(path, seal, args.public_key)
+    _print_json(path, found) if args.json else _print_result(path, found)
+    return 0 if found.holds else 1
+
+
+def _head(text: str) -> str:
+    match = _HEAD.fullmatch(text)
+    if match is None:
+        raise AdapterError(f"--head {text!r} is no head: 64 hex digits, as verify prints them")
+    return match[1].lower()
+
+
+def _seal_beside(path: Path) -> Path | None:
+    """Return the seal of a bundle or of a slice, None for a ledger.
+
+    Raises:
+        AdapterError: It is a slice, and there is none.
+        BadRecord: There is nothing at the path.
+    """
+    if not path.exists():
+        raise BadRecord(str(path), None, "No such file or directory")
+    folder = path if path.is_dir() else path.parent
+    if path.is_dir() and not (path / CALLS_FILE).exists() and not (path / SEAL_FILE).exists():
+        return None
+    if (folder / SEAL_FILE).exists():
+        return folder / SEAL_FILE
+    raise AdapterError(
+        f"{path} has no {SEAL_FILE} beside it; give it with --seal, or verify the ledger's folder"
+    )
+
+
+def _verify_slice(path: Path, seal: Path, public_key: Path | None) -> Verification:
+    calls = path / CALLS_FILE if (path / SEAL_FILE).exists() else path
+    with progress(_title(calls), sys.stderr):
+        found = verify_slice(calls, load_seal(seal))
+    fault = None if public_key is None else _signature_fault(seal, public_key)
+    if fault is None:
+        return found
+    return Verification(
+        (*found.faults, Fault(seal, None, fault)),
+        found.fault_count + 1,
+        found.heads,
+        found.segments,
+        found.records,
+        found.size_bytes,
+    )
+
+
+def _signature_fault(seal: Path, public_key: Path) -> str | None:
+    key = load_public_key(public_key.read_bytes(), str(public_key))
+    return signature_fault(read_object(seal), key)
+
+
+def _title(path: Path) -> str:
+    files = segment_files(path) if path.is_dir() else [path]
+    size_mb = sum(file.stat().st_size for file in files if file.exists()) / 1e6
+    return f"verifying {printable(str(path))}, {size_mb:,.0f} MB on disk"
+
+
+def _print_json(path: Path, found: Verification) -> None:
+    faults = [{**fault._asdict(), "path": str(fault.path)} for fault in found.faults]
+    result = {"path": str(path), "holds": found.holds, **asdict(found), "faults": faults}
+    result["heads"] = [head._asdict() for head in found.heads]
+    sys.stdout.buffer.write(orjson.dumps(result, option=orjson.OPT_APPEND_NEWLINE))
+
+
+def _print_result(path: Path, found: Verification) -> None:
+    for fault in found.faults:
+        print(printable(str(fault)))
+    if found.fault_count > len(found.faults):
+        print(f"... and {found.fault_count - len(found.faults)} more")
+    if found.heads:
+        _print_heads(found)
+    verdict = "holds" if found.holds else f"does NOT hold, {_count(found.fault_count, 'fault')}"
+    seen = f"{_count(found.records, 'record')}, {found.size_bytes / 1e6:,.1f} MB"
+    print(f"{printable(str(path))} {verdict}: {seen}")
+
+
+def _print_heads(found: Verification) -> None:
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("chain", no_wrap=True)
+    table.add_column("segments", justify="right")
+    table.add_column("records", justify="right")
+    table.add_column("head", no_wrap=True)
+    for head in found.heads:
+        name = Text(printable(head.chain))
+        table.add_row(name, str(head.segments), str(head.records), head.hash)
+    wide_console().print(table)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -1,0 +1,234 @@
+"""`cab score`: scores bundles and published cells again, offline."""
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import orjson
+from rich.console import Console
+
+from cab.adapters.commands.score.groups import add_options, run_groups
+from cab.adapters.commands.score.sheets import write_cells
+from cab.adapters.ui.cell_inputs import profile_of
+from cab.adapters.ui.cell_table import (
+    Summary,
+    print_summary,
+    printable,
+    score_table,
+    summary_of,
+    wide_console,
+)
+from cab.adapters.ui.progress import complain, progress
+from cab.adapters.ui.tables import TableFormat
+from cab.scoring import (
+    DEFAULT_PROFILE,
+    PROFILES,
+    Cell,
+    Composite,
+    Profile,
+    ScoredCell,
+    ScoringError,
+    dump_cell,
+    explain,
+    score_cells,
+)
+from cab.scoring.cells.bundle import CELL_FILE
+
+if TYPE_CHECKING:
+    # argparse has no public name for what add_subparsers returns
+    from argparse import _SubParsersAction  # pyright: ignore[reportPrivateUsage]
+
+DESCRIPTION = """\
+Score cells again from what their bundles hold, with no network, and say
+whether that gives the stored cell.json, byte for byte. A published cell is
+scored from the axes on its page. Files of other harnesses (Harbor, aider's
+benchmark, mini-swe-agent, SWE-bench) are recognised by what stands in them;
+their counts are self-reported, and what they did not measure stays unknown.
+With --by groups of cells are summed up instead.
+"""
+EPILOG = """\
+exit codes: 0 every stored score is what comes out again, 1 one is not,
+2 a cell cannot be read
+
+examples:
+  cab score runs/local/aider/gpt-5/polyglot/python-error-handling
+  cab score runs --json | jq '[.cell_id, .composite, .tokens.total_tokens]'
+  cab score runs --explain                   the sum behind each composite
+  cab score runs --profile mine.toml         a profile as in docs/scoring.md
+  cab score runs --by tui --by model --k 2   groups, with pass@2 and pass^2
+"""
+
+
+def add(subparsers: "_SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command to the parser of `cab`."""
+    parser = subparsers.add_parser(
+        "score",
+        help="score cells again, offline",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "paths",
+        nargs="+",
+        type=Path,
+        metavar="PATH",
+        help="a bundle, a cell.json, a published cell, a file of another harness, or a folder",
+    )
+    parser.add_argument(
+        "--profile",
+        default=DEFAULT_PROFILE,
+        metavar="NAME|FILE",
+        help=f"how axes become one number: {', '.join(PROFILES)}, or a file *.toml "
+        f"(default: {DEFAULT_PROFILE})",
+    )
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument("--json", action="store_true", help="print one JSON object per line")
+    output.add_argument("--markdown", action="store_true", help="print a Markdown table")
+    output.add_argument(
+        "--csv", action="store_true", help="print comma-separated values with a header"
+    )
+    output.add_argument(
+        "--explain", action="store_true", help="print the sum behind each composite"
+    )
+    parser.add_argument(
+        "--write", action="store_true", help="replace a bundle's cell.json if it differs"
+    )
+    add_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Score what the arguments name; return the exit code.
+
+    Raises:
+        UnknownProfile: There is no such profile.
+        BadRecord: The file of a profile cannot be used.
+        AdapterError: Options contradict one another.
+    """
+    profile, form = profile_of(args.profile), _form(args)
+    if args.by:
+        return run_groups(args, profile, form)
+    command = _Score(profile, write=args.write)
+    if form in {"markdown", "csv"}:
+        write_cells(form, command.cells(args.paths))
+    elif args.json:
+        for scored, _ in command.cells(args.paths):
+            sys.stdout.buffer.write(
+                orjson.dumps(scored.as_dict(), option=orjson.OPT_APPEND_NEWLINE)
+            )
+            sys.stdout.buffer.flush()
+    elif args.explain:
+        _print_sums(command, args.paths)
+    else:
+        _print_tables(command, args.paths)
+    return command.exit_code
+
+
+def _form(args: argparse.Namespace) -> TableFormat:
+    forms: tuple[TableFormat, ...] = ("json", "markdown", "csv")
+    for form in forms:
+        if getattr(args, form):
+            return form
+    return "table"
+
+
+class _Score:
+    """One run of the command, and what it has found so far."""
+
+    def __init__(self, profile: Profile, *, write: bool) -> None:
+        self._profile = profile
+        self._write = write
+        self._failed = False
+        self._differs = False
+
+    @property
+    def exit_code(self) -> int:
+        if self._failed:
+            return 2
+        return 1 if self._differs else 0
+
+    def cells(self, paths: list[Path]) -> Iterator[tuple[ScoredCell, str]]:
+        """Yield each cell with how its stored score compares."""
+        for path in paths:
+            try:
+                for scored in score_cells(path, self._profile, self._report):
+                    yield scored, self._verdict(scored)
+            except ScoringError as error:
+                self._report(error)
+
+    def _verdict(self, scored: ScoredCell) -> str:
+        if scored.identical is None:
+            return "nothing to compare with"
+        if scored.identical:
+            return "identical"
+        if scored.cell is not None and self._write:
+            return self._replace(scored.path / CELL_FILE, scored.cell)
+        self._differs = True
+        return "differs"
+
+    def _replace(self, path: Path, cell: Cell) -> str:
+        try:
+            _put(path, dump_cell(cell))
+        except OSError as error:
+            self._failed = True
+            complain(f"{path}: cannot be replaced: {error.strerror}")
+            return "differs"
+        return "replaced"
+
+    def _report(self, error: ScoringError) -> None:
+        self._failed = True
+        complain(str(error))
+
+
+def _print_sums(command: _Score, paths: list[Path]) -> None:
+    for number, (scored, _) in enumerate(command.cells(paths)):
+        title = f"{printable(scored.cell_id)} under {scored.composite.profile}"
+        sums = "\n".join(printable(line) for line in explain(scored.composite).splitlines())
+        print("\n" * bool(number) + f"{title}\n\n{sums}")
+
+
+def _print_tables(command: _Score, paths: list[Path]) -> None:
+    console = wide_console()
+    first: tuple[ScoredCell, str] | None = None
+    lines: list[Summary] = []
+    with progress("scoring cells", sys.stderr):
+        for scored, verdict in command.cells(paths):
+            first = first or (scored, verdict)
+            lines.append(summary_of(scored.cell_id, scored.axes, _composites(scored), verdict))
+    if first is None:
+        return
+    if len(lines) > 1:
+        names = [made.profile for made in _composites(first[0])]
+        print_summary(console, names, lines)
+    else:
+        _print_one(console, *first)
+
+
+def _composites(scored: ScoredCell) -> list[Composite]:
+    """Return the composites to show: the one that was asked for, and those that every cell has."""
+    others = {**scored.profiles, scored.composite.profile: scored.composite}
+    return list(others.values())
+
+
+def _print_one(console: Console, scored: ScoredCell, verdict: str) -> None:
+    composites, report = _composites(scored), scored.self_reported
+    console.print(score_table(scored.cell_id, scored.axes, composites, report))
+    if scored.imported is not None:
+        console.print(f"self-reported: {scored.imported.origin.form}", highlight=False)
+        return
+    stored = "composite of the page" if scored.cell is None else CELL_FILE
+    console.print(f"{stored}: {verdict}", highlight=False)
+
+
+def _put(path: Path, data: bytes) -> None:
+    """Put a file in place whole, or leave the old one."""
+    partial = path.with_name(f"{path.name}.part")
+    with partial.open("wb") as handle:
+        handle.write(data)
+        handle.flush()
+        os.fsync(handle.fileno())
+    partial.replace(path)

@@ -1,0 +1,114 @@
+"""`cab score --by`: cells in groups, with coverage and uncertainty on every figure."""
+
+import argparse
+from collections.abc import Sequence
+
+from cab.adapters.errors import AdapterError
+from cab.adapters.ui.cell_inputs import Observer, add_settings, settings_of
+from cab.adapters.ui.format import figure_text, interval_text, seconds_text
+from cab.adapters.ui.tables import ResultTable, TableFormat, write
+from cab.scoring.analysis.aggregate import PARTS, Aggregate, OfK, Part, aggregate
+from cab.scoring.analysis.observation import NO_VERDICT
+from cab.scoring.profiles.model import Profile
+
+ALL = "all"
+"""Makes one group of all cells."""
+
+_COLUMNS = (
+    "group", "cells", "tasks", "pass rate", "infra failed", "tokens per correct", "$ per pass",
+    "tokens per cell", "calls per cell", "median s", "p95 s",
+)  # fmt: skip
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add `--by` and what goes with it."""
+    groups = parser.add_argument_group(
+        "groups of cells", "formulas: docs/statistics.md; stored scores are not compared then"
+    )
+    groups.add_argument(
+        "--by",
+        choices=(*PARTS, ALL),
+        action="append",
+        metavar="PART",
+        help=f"a line per group and not per cell: {', '.join(PARTS)}, or {ALL}; may be repeated",
+    )
+    groups.add_argument(
+        "--k",
+        type=_runs,
+        action="append",
+        default=[],
+        metavar="N",
+        help="with --by: pass@N and pass^N; may be repeated",
+    )
+    add_settings(parser)
+
+
+def run_groups(args: argparse.Namespace, profile: Profile, form: TableFormat) -> int:
+    """Print the groups that the arguments ask for; return the exit code.
+
+    Raises:
+        AdapterError: `--by` stands with what is about single cells.
+    """
+    if args.write or args.explain:
+        raise AdapterError("--by is about groups; --write and --explain are about single cells")
+    observer = Observer(profile)
+    by: list[Part] = [part for part in dict.fromkeys(args.by) if part in PARTS]
+    ks = list(dict.fromkeys(args.k))
+    found = aggregate(observer.all_cells(args.paths), by, ks=ks, settings=settings_of(args))
+    write(form, _sheet(found, ks, profile.name), [_as_dict(group, profile.name) for group in found])
+    return observer.exit_code
+
+
+def _runs(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text} is no number of runs, 1 or more")
+    return int(text)
+
+
+def _as_dict(group: Aggregate, profile: str) -> dict[str, object]:
+    return {**{name: getattr(group, name) for name in Aggregate.__slots__}, "profile": profile}
+
+
+def _sheet(groups: Sequence[Aggregate], ks: Sequence[int], profile: str) -> ResultTable:
+    of_k = [name for k in ks for name in (f"pass@{k}", f"pass^{k}")]
+    columns = (*_COLUMNS, *of_k, profile, "fronts")
+    return ResultTable(columns, [_row(group) for group in groups])
+
+
+def _row(group: Aggregate) -> list[str]:
+    return [
+        " ".join(group.key.values()) or ALL,
+        str(group.cells),
+        str(group.tasks),
+        interval_text(group.pass_rate, 100, 1, "%"),
+        _infrastructure(group),
+        interval_text(group.tokens_per_correct, 1, 0),
+        figure_text(group.cost_usd_per_pass, 1, 4),
+        figure_text(group.tokens_per_cell, 1, 0),
+        figure_text(group.calls_per_cell, 1, 1),
+        seconds_text(group.wall_clock_ms_median),
+        seconds_text(group.wall_clock_ms_p95),
+        *(text for of_k in group.of_k for text in _of_k(of_k)),
+        interval_text(group.composite, 1, 3),
+        _fronts(group),
+    ]
+
+
+def _of_k(of_k: OfK) -> tuple[str, str]:
+    return figure_text(of_k.pass_at_k, 100, 1, "%"), figure_text(of_k.pass_hat_k, 100, 1, "%")
+
+
+def _infrastructure(group: Aggregate) -> str:
+    """Return how many cells the infrastructure failed, and the pass rate that counts them."""
+    unjudged = group.infrastructure.get(NO_VERDICT, 0)
+    apart = f"; {unjudged} without verdict" if unjudged else ""
+    failed = sum(group.infrastructure.values()) - unjudged
+    if not failed:
+        return f"0{apart}"
+    rate = figure_text(group.pass_rate_with_infrastructure, 100, 1, "% with them")
+    return f"{failed} ({rate}){apart}"
+
+
+def _fronts(group: Aggregate) -> str:
+    on = {"$": group.on_cost_front, "tokens": group.on_token_front}
+    return ", ".join(name for name, place in on.items() if place == "front") or "-"

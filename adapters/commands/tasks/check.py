@@ -1,0 +1,107 @@
+"""`cab tasks check`: whether tasks hold: the reference passes, nothing else does."""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import orjson
+
+from cab.adapters.tasks.loader import Task, list_tasks, load_task, missing_needs
+from cab.adapters.tasks.self_test import SelfTestFinding, check_task
+from cab.adapters.ui.progress import progress
+
+if TYPE_CHECKING:
+    # argparse has no public name for what add_subparsers returns
+    from argparse import _SubParsersAction  # pyright: ignore[reportPrivateUsage]
+
+_DESCRIPTION = """\
+Check tasks as their author would: the reference solution passes, the untouched
+workspace fails, and so do the usual tricks: sources that claim success and end
+their process, planted configuration of test runners and compilers, emptied or
+removed protected files, a fix where none is due, a copied secret.
+"""
+
+_EPILOG = """\
+A task whose programs are missing is skipped, with the reason.
+
+exit codes: 0 all that were checked hold; 1 one does not; 2 a task cannot be
+read, or one that was named cannot be checked here
+"""
+
+
+class _Report(NamedTuple):
+    task: Task
+    missing: list[str]
+    findings: list[SelfTestFinding]
+
+    @property
+    def holds(self) -> bool | None:
+        """Whether all trials hold; None if there were none."""
+        if self.missing:
+            return None
+        return all(finding.problem is None for finding in self.findings)
+
+
+def add_check(actions: "_SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the action to the parser of `cab tasks`."""
+    parser = actions.add_parser(
+        "check",
+        help="whether tasks hold: the reference passes, tricks do not",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("tasks", nargs="*", metavar="TASK", help="id or path (all bundled ones)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per task")
+    parser.set_defaults(run=run_check)
+
+
+def run_check(args: argparse.Namespace) -> int:
+    """Check tasks; return the exit code."""
+    named: Sequence[str] = args.tasks
+    tasks = [load_task(name) for name in named] or list_tasks()
+    reports: list[_Report] = []
+    for number, task in enumerate(tasks, start=1):
+        with progress(f"{task.id} ({number} of {len(tasks)})", sys.stderr):
+            report = _Report(task, missing_needs(task), asyncio.run(_findings(task)))
+        _print_json(report) if args.json else _print_lines(report)
+        reports.append(report)
+    holds = [report.holds for report in reports]
+    if not args.json:
+        print(f"{holds.count(True)} hold, {holds.count(False)} do not, {holds.count(None)} skipped")
+    if False in holds:
+        return 1
+    return 2 if named and None in holds else 0
+
+
+async def _findings(task: Task) -> list[SelfTestFinding]:
+    return [] if missing_needs(task) else [finding async for finding in check_task(task)]
+
+
+def _print_lines(report: _Report) -> None:
+    name = report.task.id
+    if report.holds is None:
+        print(f"skipped  {name}: {'; '.join(report.missing)}", flush=True)
+    elif report.holds:
+        print(f"ok       {name}, {len(report.findings)} trials", flush=True)
+    for finding in report.findings:
+        if finding.problem is not None:
+            print(f"FAILED   {name}: {finding.trial}: {finding.problem}", flush=True)
+
+
+def _print_json(report: _Report) -> None:
+    findings = [
+        {"trial": each.trial, "holds": each.problem is None, "problem": each.problem}
+        for each in report.findings
+    ]
+    data = {
+        "task_id": report.task.id,
+        "holds": report.holds,
+        "missing": report.missing,
+        "findings": findings,
+    }
+    sys.stdout.buffer.write(orjson.dumps(data, option=orjson.OPT_APPEND_NEWLINE))
+    sys.stdout.flush()

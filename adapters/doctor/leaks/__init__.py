@@ -1,0 +1,1 @@
+"""Looks for secrets where they must not be: files, arguments, environments, printed text."""

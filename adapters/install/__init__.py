@@ -1,0 +1,1 @@
+"""Installs agents from PyPI and npm into folders of their own."""

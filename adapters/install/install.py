@@ -1,0 +1,132 @@
+"""Puts an agent into an environment of its own, never into ours.
+
+    $XDG_DATA_HOME/cab/agents/<name>-<version>/
+
+The file `installed.json` is written last: a folder without it is a half install, and made anew.
+"""
+
+import fcntl
+import os
+import shutil
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import orjson
+
+from cab.adapters.agents.base import AgentFacts, Install, NpmInstall
+from cab.adapters.errors import AgentNotInstalled, InstallFailed
+from cab.adapters.install.build_steps import BuildSteps
+from cab.adapters.install.npm import NODE, build_from_npm, npm_gist
+from cab.adapters.install.pypi import PYTHON, build_from_pypi, pypi_gist
+
+STAMP = "installed.json"
+"""Name of the file that makes an install whole."""
+
+
+class Installed(NamedTuple):
+    """An agent that can be run."""
+
+    executable: Path
+    """What starts it; our own Python for an agent that comes with this package."""
+    version: str
+    """As what is installed says of itself."""
+
+
+def agents_folder() -> Path:
+    """Return the folder that holds all agents' environments."""
+    data_home = os.environ.get("XDG_DATA_HOME")
+    base = Path(data_home).absolute() if data_home else Path.home() / ".local" / "share"
+    return base / "cab" / "agents"
+
+
+def find_installed(facts: AgentFacts) -> Installed | None:
+    """Return an agent that is installed whole; None if it is not."""
+    if facts.install is None:
+        return Installed(Path(sys.executable), facts.version)
+    folder = _folder(facts)
+    try:
+        version = str(orjson.loads((folder / STAMP).read_bytes())["version"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    executable = folder / "bin" / facts.install.executable
+    # What an agent runs on is a link, and may have been removed since.
+    runs_on = folder / (NODE if isinstance(facts.install, NpmInstall) else PYTHON)
+    whole = executable.is_file() and runs_on.is_file()
+    return Installed(executable, version) if whole else None
+
+
+def require_installed(facts: AgentFacts) -> Installed:
+    """Return an agent that is installed whole.
+
+    Raises:
+        AgentNotInstalled: It is not; names the command that installs it.
+    """
+    installed = find_installed(facts)
+    if installed is None:
+        raise AgentNotInstalled(facts.name, facts.version)
+    return installed
+
+
+def install(facts: AgentFacts, *, use_uv: bool = True) -> Installed:
+    """Install an agent, unless it is there already, and return it.
+
+    Args:
+        facts: The agent.
+        use_uv: Take uv where it is there: faster, and it can fetch a Python. Otherwise venv and pip.
+
+    Raises:
+        InstallFailed: No fitting Python, no npm, no room, or the package index refused; `.log`
+            tells all.
+    """
+    need = facts.install
+    if need is None:
+        return Installed(Path(sys.executable), facts.version)
+    with _locked(facts):
+        present = find_installed(facts)
+        if present is not None:
+            return present
+        folder = _folder(facts)
+        shutil.rmtree(folder, ignore_errors=True)
+        _stamp(facts, _build(facts, need, folder, use_uv=use_uv), folder)
+    return require_installed(facts)
+
+
+def _folder(facts: AgentFacts) -> Path:
+    return agents_folder() / f"{facts.name}-{facts.version}"
+
+
+@contextmanager
+def _locked(facts: AgentFacts) -> Generator[None]:
+    """Hold the agent's lock: two installs at once would build into the same folder."""
+    folder = _folder(facts)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with folder.with_name(f"{folder.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+    except OSError as error:
+        raise InstallFailed(facts.name, f"{error.filename or folder}: {error.strerror}") from error
+
+
+def _build(facts: AgentFacts, need: Install, folder: Path, *, use_uv: bool) -> str:
+    """Build the folder and return the version that is in it."""
+    log = folder.with_name(f"{folder.name}.log")
+    if isinstance(need, NpmInstall):
+        steps = BuildSteps(facts.name, log, npm_gist)
+        version = build_from_npm(need, facts.version, folder, steps)
+    else:
+        steps = BuildSteps(facts.name, log, pypi_gist)
+        version = build_from_pypi(need, facts.version, folder, steps, use_uv=use_uv)
+    steps.done()
+    return version
+
+
+def _stamp(facts: AgentFacts, version: str, folder: Path) -> None:
+    if version != facts.version:
+        raise InstallFailed(facts.name, f"the index gave {version}, not {facts.version}")
+    partial = folder / f"{STAMP}.part"
+    partial.write_bytes(orjson.dumps({"name": facts.name, "version": version}))
+    partial.replace(folder / STAMP)

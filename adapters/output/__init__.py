@@ -1,0 +1,1 @@
+"""What an agent prints: captured, bounded, redacted and recorded."""

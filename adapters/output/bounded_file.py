@@ -1,0 +1,60 @@
+"""What an agent prints, kept in a file of bounded size: the beginning, and the last of it."""
+
+from collections import deque
+from pathlib import Path
+
+HEAD_BYTES = 16 << 20
+"""What is kept of the beginning."""
+
+TAIL_BYTES = 1 << 20
+"""What is kept of the end: agents say there what they used, and whether they gave up."""
+
+
+class BoundedFile:
+    """A file that takes all that is written to it, and keeps as much as it may.
+
+    Args:
+        path: The file; made anew.
+        head_bytes: Kept of the beginning.
+        tail_bytes: Kept of the end, in memory until the file is closed.
+    """
+
+    def __init__(
+        self, path: Path, head_bytes: int = HEAD_BYTES, tail_bytes: int = TAIL_BYTES
+    ) -> None:
+        self._file = path.open("wb")
+        self._room = head_bytes
+        self._tail_bytes = tail_bytes
+        self._tail: deque[bytes] = deque()
+        self._tail_size = 0
+        self._left_out = 0
+
+    def write(self, data: bytes) -> None:
+        """Take some more."""
+        head, rest = data[: self._room], data[self._room :]
+        self._room -= len(head)
+        self._file.write(head)
+        if rest:
+            self._tail.append(rest)
+            self._tail_size += len(rest)
+            self._shorten()
+
+    def close(self) -> int:
+        """Write the end, after a line that marks the gap; return how many bytes are missing."""
+        if self._left_out:
+            self._file.write(f"\n[cab: {self._left_out} bytes are left out here]\n".encode())
+        self._file.writelines(self._tail)
+        self._tail.clear()
+        self._file.close()
+        return self._left_out
+
+    def _shorten(self) -> None:
+        over = self._tail_size - self._tail_bytes
+        while over > 0:
+            first = self._tail.popleft()
+            if len(first) > over:
+                self._tail.appendleft(first[over:])
+            gone = min(len(first), over)
+            self._left_out += gone
+            self._tail_size -= gone
+            over -= gone

@@ -1,0 +1,1 @@
+"""Starts, limits, watches and ends processes."""

@@ -1,0 +1,210 @@
+"""What one cell is made of, as asked for, and what it comes to once every name is looked up."""
+
+import math
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from cab.adapters.agents.base import Adapter, AgentFacts
+from cab.adapters.agents.plugins import Stack, load_stack
+from cab.adapters.agents.registry import load_adapter
+from cab.adapters.errors import AdapterError
+from cab.adapters.install.install import Installed, require_installed
+from cab.adapters.runs.bundle import LEDGER_FOLDER, require_free
+from cab.adapters.sandboxes import deviations, docker, local
+from cab.adapters.sandboxes.docker import Container
+from cab.adapters.sandboxes.images import Image, published_image
+from cab.adapters.sandboxes.limits import ResourceLimits
+from cab.adapters.tasks.loader import Task, load_task, missing_needs
+from cab.scoring.ids import CellId
+from cab.scoring.ledger.records import Endpoint
+
+TIMEOUT_S = 600.0
+"""Limit of an agent's run, as on the published cells."""
+
+KEY_MARGIN_S = 3600
+"""A cell's key outlives the run by this, for the seal to wait for calls in flight."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellSpec:
+    """One cell to run."""
+
+    tui: str
+    """Short name of an adapter, or its dotted path."""
+    model: str
+    """Model as the endpoint names it."""
+    task: str
+    """Id of a bundled task, or the path of a task's folder."""
+    dialect: str | None = None
+    """Endpoint that the agent calls, one of those that it speaks; None is the first of them."""
+    upstream: str | None = None
+    """Base URL of the endpoint, or `demo`; None where a proxy is given."""
+    upstream_key: str | None = field(default=None, repr=False)
+    """The endpoint's key; the agent never sees it."""
+    proxy: str | None = None
+    """URL of a proxy that runs already; None runs one for the cell."""
+    signing_key: str | None = field(default=None, repr=False)
+    """What a given proxy checks cell keys with."""
+    cell_key: str | None = field(default=None, repr=False)
+    """A given proxy's key for this cell, instead of the signing key: then that stays where it is."""
+    ledger: Path | None = None
+    """Folder of the embedded proxy's audit log; None puts it into the bundle."""
+    runs: Path = Path("runs")
+    """Folder of all bundles."""
+    sweep: str = "local"
+    """Named batch that the cell belongs to."""
+    run: int | None = None
+    """Number of the run, where a cell has several."""
+    timeout_s: float = TIMEOUT_S
+    """Limit of the agent's run."""
+    force: bool = False
+    """Replace a whole cell."""
+    keep_workspace: bool = False
+    """Leave the agent's folders where they were."""
+    sandbox: str = local.NAME
+    """Where the agent runs: `local` or `docker`."""
+    container: Container = field(default_factory=Container)
+    """How a container is run."""
+    limits: ResourceLimits = field(default_factory=ResourceLimits)
+    """Resource limits of the agent."""
+    terminal: bool = False
+    """Let the agent write to terminals, as for a person, instead of pipes."""
+    plugins: tuple[str, ...] = ()
+    """Files of plugins, or names of those in `plugins_folder`."""
+    plugins_folder: Path = Path("plugins")
+    """Where plugins are looked for by name."""
+
+    @property
+    def key_ttl_s(self) -> int:
+        """Seconds that the cell's key lives."""
+        return int(self.timeout_s) + KEY_MARGIN_S
+
+
+class CellPlan(NamedTuple):
+    """A cell whose parts are all there."""
+
+    spec: CellSpec
+    adapter: Adapter
+    installed: Installed
+    task: Task
+    cell: CellId
+    bundle: Path
+    plugins: Stack = Stack()
+    image: Image | None = None
+    dialect: Endpoint | None = None
+
+    @property
+    def name(self) -> str:
+        """Short name of the agent."""
+        return self.adapter.facts.name
+
+    @property
+    def agent_version(self) -> str | None:
+        """Version of the agent; None in a container, where only the image knows."""
+        return self.installed.version if self.image is None else None
+
+    @property
+    def ledger(self) -> Path:
+        """Folder of the embedded proxy's audit log."""
+        return self.spec.ledger or self.bundle / LEDGER_FOLDER
+
+
+def plan_cell(spec: CellSpec) -> CellPlan:
+    """Return what a cell comes to; nothing is written and nothing is started.
+
+    Raises:
+        AdapterError: An agent, a task or a program is unknown or missing, options contradict each
+            other, or the cell is there already.
+        BadCellId: A part of the cell's id cannot be a folder.
+    """
+    _check_options(spec)
+    adapter, task = load_adapter(spec.tui), load_task(spec.task)
+    dialect = spoken_dialect(adapter.facts, spec.dialect)
+    family, _, name = task.id.partition("/")
+    cell = CellId(spec.sweep, adapter.facts.name, spec.model, family, name, spec.run)
+    bundle = spec.runs / str(cell)
+    require_free(bundle, spec.force)
+    missing = missing_needs(task)
+    if missing:
+        raise AdapterError(missing[0])
+    plugins = load_stack(spec.plugins, spec.plugins_folder, adapter.facts.name)
+    if spec.sandbox == docker.NAME:
+        installed, image = _in_image(adapter.facts, spec.container)
+    else:
+        installed, image = require_installed(adapter.facts), None
+    return CellPlan(spec, adapter, installed, task, cell, bundle, plugins, image, dialect)
+
+
+def spoken_dialect(facts: AgentFacts, wanted: str | None) -> Endpoint | None:
+    """Return the endpoint that an agent is to call; None where that is left to its adapter.
+
+    Raises:
+        AdapterError: The agent does not speak it.
+    """
+    for dialect in facts.dialects:
+        if dialect == wanted:
+            return dialect
+    if wanted is None:
+        return None
+    raise AdapterError(
+        f"{facts.name} does not speak {wanted!r}; it speaks {', '.join(facts.dialects)}"
+    )
+
+
+def _in_image(facts: AgentFacts, wanted: Container) -> tuple[Installed, Image]:
+    """Return what starts an agent in its image, and the image."""
+    if facts.install is None:
+        raise AdapterError(
+            f"{facts.name} comes with this package and has no image; run it with --sandbox local"
+        )
+    name = wanted.image or facts.image
+    if name is None:
+        raise AdapterError(f"{facts.name} has no published image; give one with --image NAME")
+    image = published_image(name, facts.version)
+    return Installed(Path(facts.install.executable), facts.version), image
+
+
+def _check_options(spec: CellSpec) -> None:
+    if spec.proxy is not None:
+        for name in ("upstream", "ledger"):
+            if getattr(spec, name) is not None:
+                raise AdapterError(
+                    f"--{name} is the proxy's own affair; leave it out, or leave out --proxy"
+                )
+    elif spec.cell_key is not None:
+        raise AdapterError("a cell's key is for a proxy that runs already; give its URL too")
+    elif spec.upstream is None:
+        raise AdapterError(
+            "no endpoint; set CAB_ENDPOINT, or give --upstream URL (demo for a first look)"
+        )
+    _check_sandbox(spec)
+    if not (spec.timeout_s > 0 and math.isfinite(spec.timeout_s)):
+        raise AdapterError(f"--timeout-s {spec.timeout_s:g} is not above 0, or has no end")
+    if spec.ledger is not None and spec.ledger.exists() and not _is_writable(spec.ledger):
+        raise AdapterError(f"ledger {spec.ledger} cannot be used; give another with --ledger")
+
+
+def _check_sandbox(spec: CellSpec) -> None:
+    deviations.require_allowed(spec.container.deviations)
+    if spec.sandbox == local.NAME:
+        if spec.container != Container():
+            raise AdapterError(
+                "--image, --network, --engine and --deviate are for containers; add --sandbox docker"
+            )
+        return
+    if spec.sandbox != docker.NAME:
+        raise AdapterError(f"no sandbox {spec.sandbox!r}; known: {local.NAME}, {docker.NAME}")
+    if spec.terminal:
+        raise AdapterError(
+            "--terminal is for the local sandbox: a container's terminal mixes output and messages"
+        )
+    if spec.proxy is not None and spec.container.network is None:
+        raise AdapterError(
+            "a container reaches a given proxy only in that proxy's network; give it with --network"
+        )
+
+
+def _is_writable(folder: Path) -> bool:
+    return folder.is_dir() and os.access(folder, os.W_OK)

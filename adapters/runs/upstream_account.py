@@ -1,0 +1,77 @@
+"""Holds the ledger of a cell against the model server's own account, number for number."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import orjson
+
+from cab.adapters.runs.bundle import ACCOUNT_FILE
+from cab.scoring.cells.bundle import CALLS_FILE
+from cab.scoring.ledger.call_sums import is_model_call
+from cab.scoring.ledger.reading import iter_calls
+
+
+class Served(NamedTuple):
+    """Requests that were answered, and their tokens; None where a count is missing."""
+
+    calls: int
+    prompt_tokens: int | None
+    completion_tokens: int | None
+
+
+class AccountComparison(NamedTuple):
+    """The same cell as two parties saw it."""
+
+    account: Served
+    """What the model server says it served."""
+    ledger: Served
+    """What the proxy recorded."""
+
+    @property
+    def equal(self) -> bool:
+        """Whether all three numbers are the same."""
+        return self.account == self.ledger
+
+    def __str__(self) -> str:
+        served, seen = self.account, self.ledger
+        verdict = "equal" if self.equal else "NOT equal"
+        return (
+            f"the model server served {served.calls} call{'' if served.calls == 1 else 's'}, {served.prompt_tokens} prompt + "
+            f"{served.completion_tokens} completion tokens; the ledger has {seen.calls}, "
+            f"{seen.prompt_tokens}, {seen.completion_tokens}: {verdict}"
+        )
+
+
+def compare_account(bundle: Path) -> AccountComparison | None:
+    """Return how a bundle's ledger compares; None if the model server gave no account.
+
+    Args:
+        bundle: A cell's folder.
+
+    Raises:
+        BadRecord: The slice of the ledger cannot be read.
+    """
+    file = bundle / ACCOUNT_FILE
+    if not file.exists():
+        return None
+    account = orjson.loads(file.read_bytes())
+    names = ("calls", "prompt_tokens", "completion_tokens")
+    return AccountComparison(
+        Served(*(account[name] for name in names)), _served(bundle / CALLS_FILE)
+    )
+
+
+def _served(calls: Path) -> Served:
+    """Return the sums over all requests on the wire: a server counts attempts, not calls."""
+    ends = [end for end in iter_calls(calls) if is_model_call(end)]
+    return Served(
+        len(ends),
+        _sum(end.prompt_tokens for end in ends),
+        _sum(end.completion_tokens for end in ends),
+    )
+
+
+def _sum(counts: Iterable[int | None]) -> int | None:
+    known = list(counts)
+    return None if None in known else sum(count for count in known if count is not None)

@@ -1,0 +1,82 @@
+"""The folders of one run, and the git repository that some agents expect to find."""
+
+import subprocess
+import tempfile
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from shutil import which
+
+from cab.adapters.errors import RunFailed
+from cab.adapters.processes.cleanup import SCRATCH_PREFIX
+from cab.adapters.sandboxes.environment import Places
+
+_START = "2000-01-01T00:00:00Z"  # the same commit for every run of a task
+
+
+@contextmanager
+def scratch_places(name: str, keep: bool) -> Generator[Places]:
+    """Make the folders of a run, and remove them afterwards.
+
+    Args:
+        name: Part of the folder's name, for people who look into the system's temporary folder.
+        keep: Leave them there.
+    """
+    prefix = f"{SCRATCH_PREFIX}{name}-"
+    if keep:
+        yield _made(Path(tempfile.mkdtemp(prefix=prefix)))
+        return
+    folder = tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True)
+    try:
+        yield _made(Path(folder.name))
+    finally:
+        try:
+            folder.cleanup()
+        except RecursionError:  # an agent may nest folders deeper than Python's own removal goes
+            subprocess.run(["rm", "-rf", "--", folder.name], check=False, capture_output=True)
+
+
+def _made(root: Path) -> Places:
+    places = Places(root / "workdir", root / "home", root / "tmp", root / "before", root / "out")
+    for folder in (places.home, places.temporary, places.output):
+        folder.mkdir()
+    return places
+
+
+def init_git(workdir: Path, ignored: Sequence[str], env: Mapping[str, str]) -> bool:
+    """Make a workspace a git repository with one commit; return whether it is one now.
+
+    Agents look at tracked files only. What the agent keeps for itself is ignored by the repository's
+    own list: some agents would otherwise write a .gitignore into the workspace.
+
+    Args:
+        workdir: The workspace.
+        ignored: Patterns of the agent's own files.
+        env: The agent's environment.
+
+    Raises:
+        RunFailed: git is there and fails.
+    """
+    if which("git", path=env["PATH"]) is None:
+        return False
+    dated = {**env, "GIT_AUTHOR_DATE": _START, "GIT_COMMITTER_DATE": _START}
+    _git(workdir, dated, "init", "--quiet")
+    (workdir / ".git" / "info").mkdir(exist_ok=True)
+    (workdir / ".git" / "info" / "exclude").write_text("".join(f"{line}\n" for line in ignored))
+    _git(workdir, dated, "add", "--all")
+    _git(workdir, dated, "commit", "--quiet", "--allow-empty", "--message", "Start of the task")
+    return True
+
+
+def _git(workdir: Path, env: Mapping[str, str], *arguments: str) -> None:
+    done = subprocess.run(
+        ["git", *arguments],
+        cwd=workdir,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise RunFailed(f"git {arguments[0]} in the workspace failed: {done.stderr.strip()}")

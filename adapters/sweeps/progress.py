@@ -1,0 +1,154 @@
+"""Shows how a sweep goes on: a bar on a terminal, one line per finished cell anywhere else."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.text import Text
+
+from cab.adapters.sweeps.budget import Spend
+from cab.adapters.sweeps.engine import ProgressListener
+from cab.adapters.sweeps.journal import End
+from cab.adapters.ui.cell_table import printable
+
+
+class ProgressCounts:
+    """What is done, and how long the rest may take.
+
+    Args:
+        total: Cells that are wanted.
+        done: Those that were there before.
+        jobs: How many run at the same time.
+    """
+
+    def __init__(self, total: int, done: int, jobs: int) -> None:
+        self.total = total
+        self.done = done
+        self.failed = 0
+        self._jobs = jobs
+        self._durations_s: list[float] = []
+
+    def add(self, end: End, duration_s: float) -> None:
+        """Count an attempt that ended."""
+        if end.verdict == "complete":
+            self.done += 1
+        else:
+            self.failed += 1
+        self._durations_s.append(duration_s)
+
+    @property
+    def left_s(self) -> float | None:
+        """Estimate for the cells that are missing; None before the first one has ended."""
+        if not self._durations_s:
+            return None
+        mean_s = sum(self._durations_s) / len(self._durations_s)
+        return mean_s * (self.total - self.done) / min(self._jobs, max(1, self.total - self.done))
+
+
+@contextmanager
+def watching(stream: TextIO, name: str, tally: ProgressCounts) -> Generator[ProgressListener]:
+    """Show a sweep while the block runs.
+
+    Args:
+        stream: Where to; a bar is drawn if it is a terminal.
+        name: The sweep.
+        tally: What is done.
+    """
+    if not stream.isatty():
+        yield _Lines(stream, tally)
+        return
+    console = Console(file=stream)
+    progress = Progress(
+        TextColumn(f"sweep {printable(name)}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[detail]}"),
+        console=console,
+        transient=True,
+    )
+    with progress:
+        yield _Bar(progress, tally)
+
+
+class _Lines:
+    def __init__(self, stream: TextIO, tally: ProgressCounts) -> None:
+        self._stream = stream
+        self._tally = tally
+
+    def began(self, cell_id: str) -> None:
+        del cell_id
+
+    def ended(self, end: End, duration_s: float, spend: Spend) -> None:
+        del spend
+        self._tally.add(end, duration_s)
+        self._print(f"{self._tally.done}/{self._tally.total} {line_of(end, duration_s)}")
+
+    def noted(self, text: str) -> None:
+        self._print(text)
+
+    def _print(self, text: str) -> None:
+        self._stream.write(f"{printable(text)}\n")
+        self._stream.flush()
+
+
+class _Bar:
+    def __init__(self, progress: Progress, tally: ProgressCounts) -> None:
+        self._progress = progress
+        self._tally = tally
+        self._running = 0
+        self._spend: Spend | None = None
+        self._task = progress.add_task("", total=tally.total, completed=tally.done, detail="")
+
+    def began(self, cell_id: str) -> None:
+        del cell_id
+        self._running += 1
+        self._show()
+
+    def ended(self, end: End, duration_s: float, spend: Spend) -> None:
+        self._running -= 1
+        self._spend = spend
+        self._tally.add(end, duration_s)
+        if end.verdict != "complete":
+            self.noted(line_of(end, duration_s))
+        self._show()
+
+    def noted(self, text: str) -> None:
+        self._progress.console.print(Text(printable(text)))
+
+    def _show(self) -> None:
+        tally, parts = self._tally, [f"{self._running} running"]
+        if tally.failed:
+            parts.append(f"{tally.failed} attempts apart")
+        if self._spend is not None:
+            parts.append(spend_text(self._spend))
+        if tally.left_s is not None:
+            parts.append(f"{_clock(tally.left_s)} left")
+        self._progress.update(self._task, completed=tally.done, detail=", ".join(parts))
+
+
+def line_of(end: End, duration_s: float) -> str:
+    """Return one finished attempt as a line."""
+    if end.verdict != "complete":
+        return f"{end.cell_id}: {end.verdict}, no result: {end.reason}"
+    verdict = {True: "passed", False: "did not pass", None: "no verdict"}[end.passed]
+    calls = "calls not known" if end.calls is None else f"{end.calls} calls"
+    tokens = "tokens not known" if end.tokens is None else f"{end.tokens:,} tokens"
+    return f"{end.cell_id}: {verdict}, {calls}, {tokens}, {duration_s:.1f} s"
+
+
+def spend_text(spend: Spend) -> str:
+    """Return what was spent, for people; what is not known is said."""
+    uncounted = f" ({spend.uncounted} calls not counted)" if spend.uncounted else ""
+    parts = [f"{spend.calls:,} calls", f"{spend.tokens:,} tokens{uncounted}"]
+    if spend.usd or not spend.unpriced:
+        unpriced = f" ({spend.unpriced} calls without a price)" if spend.unpriced else ""
+        parts.append(f"${spend.usd:.4f}{unpriced}")
+    return ", ".join(parts)
+
+
+def _clock(duration_s: float) -> str:
+    minutes, seconds = divmod(round(duration_s), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

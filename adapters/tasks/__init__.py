@@ -1,0 +1,1 @@
+"""Tasks: their models, their workspaces and their hidden checks."""

@@ -1,0 +1,241 @@
+"""Tasks: what an agent is asked, the workspace it is asked in, and the checks that it cannot see.
+
+A task is a folder:
+
+    task.toml     what this module reads; `cab.adapters.tasks.models` has its keys
+    workspace/    copied to where the agent works
+    checks/       laid over a copy of the agent's workspace after the run, never shown to the agent
+    cases.toml    what a probe in checks/ is asked, and the answers due; never laid out anywhere
+    solution/     a reference answer, laid over the workspace: `cab tasks check` uses it
+"""
+
+import importlib.resources
+import os
+import shutil
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from cab.adapters.errors import AdapterError, nearest
+from cab.adapters.tasks.models import Case, Check, CodeProbe, Need, RefusalCheck, Task
+
+__all__ = [
+    "COMPILED",
+    "TASK_FILE",
+    "BadTask",
+    "Case",
+    "Check",
+    "CodeProbe",
+    "Need",
+    "RefusalCheck",
+    "Task",
+    "UnknownTask",
+    "copy_file",
+    "copy_workspace",
+    "lay_solution",
+    "list_tasks",
+    "load_task",
+    "missing_needs",
+    "need_met",
+    "suite_dir",
+]
+
+TASK_FILE = "task.toml"
+"""The file that makes a folder a task."""
+CASES_FILE = "cases.toml"
+"""The file beside it that holds what a probe is asked."""
+COMPILED = "__pycache__"
+"""What pip makes beside the Python files of an installed task; no part of it."""
+
+
+class UnknownTask(AdapterError):
+    """A name that no task goes by."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        self.name = name
+        self.known = tuple(sorted(known))
+        self.near = nearest(name, self.known)
+        mend = (
+            f"did you mean {self.near!r}? (cab tasks list shows all)"
+            if self.near is not None
+            else f"known tasks: {', '.join(self.known)}; or give a path, ./my/task"
+        )
+        super().__init__(f"no task {name!r}; {mend}")
+
+
+class BadTask(AdapterError):
+    """A task folder that cannot be used; names the file, the key and the mend."""
+
+    def __init__(self, file: Path, reason: str, key: str | None = None) -> None:
+        self.file = file
+        self.key = key
+        super().__init__(f"{file}: {f'{key}: ' if key else ''}{reason}")
+
+
+def suite_dir() -> Path:
+    """Return the folder of the bundled tasks."""
+    return Path(str(importlib.resources.files("cab.adapters").joinpath("suite")))
+
+
+def list_tasks() -> list[Task]:
+    """Return the bundled tasks, sorted by id.
+
+    Raises:
+        BadTask: One of them cannot be used.
+    """
+    return sorted((_read(file) for file in _bundled().values()), key=lambda task: task.id)
+
+
+def load_task(name: str) -> Task:
+    """Return a bundled task by its id, or any task by the path of its folder.
+
+    Args:
+        name: `family/name`; or a path, which starts with `.`, `~` or `/`.
+
+    Raises:
+        UnknownTask: There is no such task.
+        BadTask: Its folder cannot be used.
+    """
+    if name.startswith((".", "~", "/")):
+        return _read(Path(name).expanduser() / TASK_FILE)
+    known = _bundled()
+    if name not in known:
+        raise UnknownTask(name, known)
+    return _read(known[name])
+
+
+def missing_needs(task: Task) -> list[str]:
+    """Return one line for each program that the checks need and PATH does not hold."""
+    return [
+        f"task {task.id} needs {need.command}, which is not on PATH; {need.get}"
+        for need in task.needs
+        if not need_met(need)
+    ]
+
+
+def need_met(need: Need) -> bool:
+    """Return whether a program that a task needs is on PATH."""
+    return shutil.which(need.command) is not None
+
+
+def copy_workspace(task: Task, dest: Path) -> None:
+    """Copy a task's workspace to where the agent works; files become writable.
+
+    Args:
+        task: The task.
+        dest: A folder that is empty or does not exist yet.
+
+    Raises:
+        FileExistsError: `dest` holds something already.
+    """
+    dest.mkdir(parents=True, exist_ok=True)
+    if any(dest.iterdir()):
+        raise FileExistsError(f"{dest} is not empty; give a new folder")
+    shutil.copytree(
+        task.workspace,
+        dest,
+        symlinks=True,
+        ignore=shutil.ignore_patterns(COMPILED),
+        copy_function=copy_file,
+        dirs_exist_ok=True,
+    )
+    for folder in (dest, *(path for path in dest.rglob("*") if path.is_dir())):
+        if not folder.is_symlink():
+            folder.chmod(0o755)
+
+
+def lay_solution(task: Task, workdir: Path) -> None:
+    """Lay a task's reference answer over a workspace.
+
+    Raises:
+        BadTask: The task has none.
+    """
+    if not task.solution.is_dir():
+        raise BadTask(task.solution, "is not there; add the files that solve the task")
+    shutil.copytree(
+        task.solution,
+        workdir,
+        ignore=shutil.ignore_patterns(COMPILED),
+        copy_function=copy_file,
+        dirs_exist_ok=True,
+    )
+
+
+def copy_file(source: str | os.PathLike[str], dest: str | os.PathLike[str]) -> str:
+    """Copy one file with none of its origin's ownership or dates: an install may be read-only."""
+    shutil.copyfile(source, dest, follow_symlinks=False)
+    if not Path(dest).is_symlink():
+        executable = Path(source).stat().st_mode & 0o100
+        Path(dest).chmod(0o755 if executable else 0o644)
+    return str(dest)
+
+
+def _bundled() -> dict[str, Path]:
+    """Return the task files of the suite by id, which their folders spell."""
+    files = suite_dir().glob(f"*/*/{TASK_FILE}")
+    return {f"{file.parent.parent.name}/{file.parent.name}": file for file in files}
+
+
+def _read(file: Path) -> Task:
+    # In an editable install the package's files are links into the tree they come from.
+    file = file.resolve()
+    try:
+        data = _toml(file)
+    except FileNotFoundError as error:
+        raise BadTask(file, "is not there; a task is a folder that holds task.toml") from error
+    for key in ("root", "cases"):
+        if key in data:
+            raise BadTask(file, "is no key of a task; take it out", key=key)
+    return _validated(file, {**data, "root": file.parent, "cases": _cases(file.parent)})
+
+
+def _toml(file: Path) -> dict[str, Any]:
+    """Return what a file holds; that it is not there is the caller's to explain."""
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except NotADirectoryError as error:
+        raise FileNotFoundError from error
+    except FileNotFoundError:
+        raise
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadTask(file, f"cannot be read: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise BadTask(file, f"is not valid TOML: {error}") from error
+
+
+def _cases(root: Path) -> object:
+    file = root / CASES_FILE
+    try:
+        data = _toml(file)
+    except FileNotFoundError:
+        return []
+    if data.keys() != {"cases"} or not data["cases"]:
+        raise BadTask(file, "holds [[cases]], one or more, and nothing else")
+    return data["cases"]
+
+
+def _validated(file: Path, data: dict[str, Any]) -> Task:
+    try:
+        task = Task.model_validate(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        if first["loc"][:1] == ("cases",):
+            file = file.with_name(CASES_FILE)
+        key = ".".join(str(part) for part in first["loc"])
+        raise BadTask(file, _reason(first["type"], first["msg"]), key=key or None) from error
+    if not task.workspace.is_dir():
+        raise BadTask(task.workspace, "is not there; a task has a workspace/")
+    if not task.checks.is_dir() and (task.check.command or task.check.probe):
+        raise BadTask(task.checks, "is not there; a command or a probe needs its files in checks/")
+    return task
+
+
+def _reason(kind: str, message: str) -> str:
+    if kind == "extra_forbidden":
+        return "is no key of a task; take it out or mend its spelling"
+    if kind == "missing":
+        return "is missing; add it"
+    return message.removeprefix("Value error, ")

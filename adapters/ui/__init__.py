@@ -1,0 +1,1 @@
+"""What commands share: tables, progress, and the reading of arguments and cells."""

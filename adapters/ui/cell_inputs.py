@@ -1,0 +1,133 @@
+"""Cells for aggregates and comparisons: read from runs, one bad cell told and passed over."""
+
+import argparse
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from cab.adapters.ui.progress import complain, progress
+from cab.scoring.analysis.estimates import Settings
+from cab.scoring.analysis.observation import Observation, observe
+from cab.scoring.errors import ScoringError
+from cab.scoring.profiles.builtin import DEFAULT_PROFILE, PROFILES, find_profile
+from cab.scoring.profiles.files import read_profile
+from cab.scoring.profiles.model import Profile
+from cab.scoring.score import ScoredCell, score_cells
+
+EXIT_CODES = """\
+exit codes: 0 done, 2 wrong usage, or a cell that cannot be read (the others
+count)"""
+
+
+class Observer:
+    """Reads cells, and remembers whether one could not be read.
+
+    Args:
+        profile: What composites are made with.
+    """
+
+    def __init__(self, profile: Profile) -> None:
+        self._profile = profile
+        self.exit_code = 0
+
+    def all_cells(self, paths: Iterable[Path]) -> list[Observation]:
+        """Return the cells below some paths, as `cells` does, and show on a terminal how long it takes."""
+        with progress("reading cells", sys.stderr):
+            return list(self.cells(paths))
+
+    def cells(self, paths: Iterable[Path]) -> Iterator[Observation]:
+        """Yield the cells below some paths; each once, also where two paths or a copy hold it."""
+        seen: set[tuple[object, ...]] = set()
+        for path in paths:
+            try:
+                for scored in score_cells(path, self._profile, self._report):
+                    run = _run_of(scored)
+                    if run not in seen:
+                        seen.add(run)
+                        yield observe(scored.as_dict())
+            except ScoringError as error:
+                self._report(error)
+
+    def _report(self, error: ScoringError) -> None:
+        self.exit_code = 2
+        complain(str(error))
+
+
+def _run_of(scored: ScoredCell) -> tuple[object, ...]:
+    """Return what tells a run from others: a copied bundle is no second run of its cell."""
+    if scored.cell is None:
+        return scored.path.resolve(), scored.cell_id
+    timing = scored.cell.timing  # to the microsecond
+    return scored.cell_id, timing.started_at, timing.ended_at, timing.duration_ms
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Add the options that figures with an uncertainty share."""
+    plain = Settings()
+    parser.add_argument(
+        "--confidence",
+        type=share,
+        default=plain.confidence,
+        metavar="SHARE",
+        help=f"of the intervals, between 0 and 1 (default: {plain.confidence})",
+    )
+    parser.add_argument(
+        "--min-coverage",
+        type=_coverage,
+        default=plain.min_coverage,
+        metavar="SHARE",
+        help="share of the cells that must be known before there is a mean or a quantile "
+        f"(default: {plain.min_coverage:g})",
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=plain.seed,
+        metavar="N",
+        help="of what is drawn at random; the same seed gives the same output "
+        f"(default: {plain.seed})",
+    )
+
+
+def add_profile(parser: argparse.ArgumentParser) -> None:
+    """Add `--profile`."""
+    parser.add_argument(
+        "--profile",
+        default=DEFAULT_PROFILE,
+        metavar="NAME|FILE",
+        help=f"for composites: {', '.join(PROFILES)}, or a file *.toml "
+        f"(default: {DEFAULT_PROFILE})",
+    )
+
+
+def profile_of(name: str) -> Profile:
+    """Return the profile of a name, or of a file `*.toml`.
+
+    Raises:
+        UnknownProfile: There is no such profile.
+        BadRecord: The file cannot be used.
+    """
+    return read_profile(Path(name)) if name.endswith(".toml") else find_profile(name)
+
+
+def settings_of(args: argparse.Namespace) -> Settings:
+    """Return what `add_settings` added."""
+    return Settings(args.confidence, args.min_coverage, args.seed)
+
+
+def share(text: str) -> float:
+    """Return a number between 0 and 1, both excluded, for argparse."""
+    number = _coverage(text)
+    if number in {0, 1}:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return number
+
+
+def _coverage(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is no share, 0 to 1")
+    return number

@@ -1,0 +1,326 @@
+"""Result tables for a terminal. What was not measured is said to be so, it never shows as 0."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from rich import box
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from cab.scoring.axes import Axes, BlastRadius, Latency, Refusal, Tokens
+from cab.scoring.cells.cell import Cell, SelfReport
+from cab.scoring.profiles.composite import Composite
+
+UNKNOWN = "not measured"
+_NAMES_SHOWN = 3
+_PIPE_WIDTH = 240
+_ANY_WIDTH = 10_000
+_FIGURES = ("pass", "tokens", "calls", "wall", "blast")
+
+
+def wide_console() -> Console:
+    """Return a console that breaks lines at a terminal's width, and hardly ever in a pipe."""
+    console = Console()
+    return console if console.is_terminal else Console(width=_PIPE_WIDTH)
+
+
+def fits(console: Console, table: Table) -> bool:
+    """Return whether a table has room without breaking what stands in it."""
+    options = console.options.update(width=_ANY_WIDTH)
+    return console.measure(table, options=options).maximum <= console.width
+
+
+def print_sentence(sentence: str) -> None:
+    """Print a sentence: broken between words on a terminal, and not at all in a pipe."""
+    console = wide_console()
+    console.print(Text(printable(sentence)), soft_wrap=not console.is_terminal)
+
+
+class Row(NamedTuple):
+    """One line of a cell's table."""
+
+    axis: str
+    score: str
+    detail: str
+
+
+def cell_table(cell: Cell) -> Table:
+    """Return the result of one cell as a table."""
+    return score_table(
+        cell.identity.cell_id, cell.scorers, cell.profiles.values(), cell.self_reported
+    )
+
+
+def score_table(
+    cell_id: str,
+    axes: Axes,
+    composites: Iterable[Composite],
+    self_reported: SelfReport | None = None,
+) -> Table:
+    """Return a cell's axes and composites as a table.
+
+    Args:
+        cell_id: Title of the table.
+        axes: Its axes.
+        composites: One per profile.
+        self_reported: The agent's own count.
+    """
+    table = Table(title=Text(printable(cell_id)), box=box.SIMPLE_HEAD, title_justify="left")
+    table.add_column("axis", no_wrap=True)
+    table.add_column("score", justify="right", no_wrap=True)
+    table.add_column("made from", overflow="fold")
+    for row in _rows(axes, composites, self_reported):
+        table.add_row(*(Text(printable(part)) for part in row))
+    return table
+
+
+class Summary(NamedTuple):
+    """One cell as one line of a table of cells."""
+
+    cell_id: str
+    passed: str
+    tokens: str
+    calls: str
+    wall: str
+    blast: str
+    composites: tuple[str, ...]
+    stored: str
+
+
+def summary_of(cell_id: str, axes: Axes, composites: Iterable[Composite], stored: str) -> Summary:
+    """Return the line of one cell; `stored` says how the stored score compares."""
+    zeros = has_zeros_for_gaps(axes.tokens)
+    return Summary(
+        cell_id=cell_id,
+        passed=_number(axes.pass_rate.passed),
+        tokens=UNKNOWN if zeros else _number(axes.tokens.total_tokens),
+        calls=UNKNOWN if zeros else _number(axes.tokens.model_calls),
+        wall=UNKNOWN if axes.latency is None else _seconds(axes.latency.wall_clock_ms),
+        blast=_ratio(axes.blast_radius),
+        composites=tuple(_short(composite) for composite in composites),
+        stored=stored,
+    )
+
+
+def print_summary(console: Console, profiles: Sequence[str], cells: Sequence[Summary]) -> None:
+    """Print many cells, a line each; on a narrow terminal a cell's name stands above its figures."""
+    table = summary_table(profiles, cells)
+    if fits(console, table):
+        console.print(table)
+        return
+    for line in _narrow_summary(profiles, cells):
+        console.print(Text(line), soft_wrap=True)
+
+
+def _narrow_summary(profiles: Sequence[str], cells: Sequence[Summary]) -> Iterator[str]:
+    parts = [_parts(cell) for cell in cells]
+    heads = (*_FIGURES, *profiles, "stored")
+    rows = [heads, *(row for _, row in parts)]
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    for name, row in (("cell", heads), *parts):
+        aligned = (
+            " " * (width - cell_len(part)) + part for part, width in zip(row, widths, strict=True)
+        )
+        yield name
+        yield "  ".join(aligned)
+
+
+def _parts(cell: Summary) -> tuple[str, tuple[str, ...]]:
+    """Return the name of a cell and its figures, short where there is none."""
+    name, *figures, composites, stored = cell
+    short = ("unknown" if part == UNKNOWN else part for part in figures)
+    return printable(name), tuple(printable(part) for part in (*short, *composites, stored))
+
+
+def summary_table(profiles: Iterable[str], cells: Iterable[Summary]) -> Table:
+    """Return many cells as one table, a line each, a column for each profile."""
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("cell", overflow="fold")
+    for name in (*_FIGURES, *profiles):
+        table.add_column(name, justify="right")
+    table.add_column("stored")
+    for cell in cells:
+        *parts, composites, stored = cell
+        table.add_row(*(Text(printable(part)) for part in (*parts, *composites, stored)))
+    return table
+
+
+def printable(text: str) -> str:
+    """Return a text without anything that a terminal would obey: names come from agents."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape", "backslashreplace").decode()
+        for char in text
+    )
+
+
+def _rows(
+    axes: Axes, composites: Iterable[Composite], self_reported: SelfReport | None
+) -> list[Row]:
+    rows = [
+        Row("pass", _number(axes.pass_rate.passed), _check(axes)),
+        Row("tokens", _number(axes.tokens.total_tokens), _tokens(axes.tokens)),
+        Row("model calls", _number(axes.tokens.model_calls), _attempts(axes.tokens)),
+        _per_pass(axes),
+    ]
+    if self_reported is not None:
+        rows.append(_self_report(self_reported))
+    return [
+        *rows,
+        _wall(axes.latency),
+        Row("blast radius", _ratio(axes.blast_radius), _blast(axes.blast_radius)),
+        _refusal(axes.refusal),
+        _integrity(axes),
+        *_cost(axes),
+        *(_composite(composite) for composite in composites),
+    ]
+
+
+def _check(axes: Axes) -> str:
+    check = axes.pass_rate
+    if check.reason is not None:
+        return check.reason
+    return "the check was stopped at its limit" if check.timed_out else f"exit {check.exit_code}"
+
+
+def _ratio(blast: BlastRadius | None) -> str:
+    return UNKNOWN if blast is None else f"{blast.blast_radius:.3f}"
+
+
+def _wall(latency: Latency | None) -> Row:
+    if latency is None:
+        return Row("wall clock", UNKNOWN, "")
+    return Row("wall clock", _seconds(latency.wall_clock_ms), _latency(latency))
+
+
+def _tokens(tokens: Tokens) -> str:
+    if tokens.model_calls is None:
+        return "no ledger slice"
+    if has_zeros_for_gaps(tokens):
+        return "as published, where 0 stands for not measured"
+    parts = (
+        f"{_number(tokens.prompt_tokens)} prompt, {_number(tokens.completion_tokens)} completion"
+    )
+    sources = ", ".join(f"{name} ({share.calls})" for name, share in tokens.by_source.items())
+    counted = f"{parts}; counted by {sources}" if sources else parts
+    if not tokens.unmeasured_calls:
+        return counted
+    return (
+        f"calls without a count: {tokens.unmeasured_calls}; "
+        f"the others took {_number(tokens.known_total_tokens)}"
+    )
+
+
+def has_zeros_for_gaps(tokens: Tokens) -> bool:
+    """Return whether the figures are a page's zeros, which stand for what was not measured."""
+    return tokens.attempts is None and tokens.model_calls == 0
+
+
+def _per_pass(axes: Axes) -> Row:
+    detail = "total tokens of a passed task" if axes.pass_rate.passed else "the task did not pass"
+    return Row("tokens per pass", _number(axes.tokens.tokens_per_correct_task, "none"), detail)
+
+
+def _attempts(tokens: Tokens) -> str:
+    if tokens.attempts is None:
+        return ""
+    return f"{tokens.attempts} request{'' if tokens.attempts == 1 else 's'} on the wire"
+
+
+def _self_report(report: SelfReport) -> Row:
+    exact = "" if report.exact else ", rounded"
+    parts = f"{_number(report.prompt_tokens)} sent, {_number(report.completion_tokens)} received"
+    return Row(
+        "agent's own count", _number(report.total_tokens), f"{parts} ({report.source}{exact})"
+    )
+
+
+def _latency(latency: Latency) -> str:
+    busy = latency.model_call_busy_ms
+    calls = f"model calls {_seconds(latency.model_call_ms)}"
+    overlap = "" if busy is None else f" ({_seconds(busy)} with overlaps once)"
+    return f"{calls}{overlap}; agent {_seconds(latency.container_active_ms)}"
+
+
+def _blast(blast: BlastRadius | None) -> str:
+    if blast is None:
+        return ""
+    if not blast.total_changes:
+        return "nothing changed"
+    unexpected = len(blast.unexpected_changes)
+    text = f"{unexpected} of {blast.total_changes} changes unexpected"
+    if unexpected:
+        shown = blast.unexpected_changes[:_NAMES_SHOWN]
+        more = f" and {unexpected - len(shown)} more" if unexpected > len(shown) else ""
+        text += f": {', '.join(shown)}{more}"
+    scratch = len(blast.scratch_changes or [])
+    return f"{text}; {scratch} of them the agent's own scratch" if scratch else text
+
+
+def _refusal(refusal: Refusal | None) -> Row:
+    if refusal is None:
+        return Row("refusal", "-", UNKNOWN)
+    if refusal.not_applicable:
+        return Row("refusal", "-", "does not apply")
+    score = "right" if refusal.refusal_correct else "wrong"
+    return Row("refusal", score, "; ".join(refusal.refusal_reasons or []))
+
+
+def _integrity(axes: Axes) -> Row:
+    integrity = axes.integrity
+    if integrity is None:
+        return Row("integrity", "-", UNKNOWN)
+    if integrity.not_applicable:
+        return Row("integrity", "-", "does not apply")
+    detail = ", ".join(integrity.violations or []) or "protected files as they were"
+    return Row("integrity", str(integrity.integrity), detail)
+
+
+def _cost(axes: Axes) -> list[Row]:
+    """Return the line of the money; none where no price is known, as with most endpoints."""
+    cost = axes.cost
+    if cost is None or not cost.priced_calls:
+        return []
+    sources = ", ".join(cost.price_sources or [])
+    if cost.cost_usd is not None:
+        return [Row("cost", f"${cost.cost_usd}", f"by {sources}")]
+    gap = f"calls without a price: {cost.unpriced_calls}; the others cost ${cost.known_cost_usd}"
+    return [Row("cost", UNKNOWN, f"{gap} by {sources}")]
+
+
+def _composite(composite: Composite) -> Row:
+    return Row(composite.profile, _fraction(composite.composite), _made_from(composite))
+
+
+def _made_from(composite: Composite) -> str:
+    if composite.reason is not None:
+        return composite.reason
+    cost = composite.components.cost_efficiency
+    if composite.cost_form == "published":
+        return f"cost efficiency {cost:.3f}, as there are no tokens per pass"
+    missing = [term.name for term in composite.terms if term.state == "not_measured"]
+    gaps = f"; not measured: {', '.join(missing)}" if missing else ""
+    efficiency = "" if cost is None else f"; cost efficiency {cost:.3f}"
+    return f"coverage {composite.coverage:.2f}{efficiency}{gaps}"
+
+
+def _short(composite: Composite) -> str:
+    """Return a composite for a narrow column; one that is no sum is told apart."""
+    if composite.verdict in {"scored", "not_scored"}:
+        return _fraction(composite.composite)
+    if composite.composite is None:
+        return composite.verdict.partition(":")[0]
+    return f"{_fraction(composite.composite)} {composite.verdict}"
+
+
+def _number(number: float | None, unknown: str = UNKNOWN) -> str:
+    return unknown if number is None else f"{number:,}"
+
+
+def _fraction(number: float | None) -> str:
+    return "none" if number is None else f"{number:.3f}"
+
+
+def _seconds(duration_ms: float | None) -> str:
+    return UNKNOWN if duration_ms is None else f"{duration_ms / 1000:.2f} s"

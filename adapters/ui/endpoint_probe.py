@@ -1,0 +1,277 @@
+"""Asks an endpoint a few small questions before an agent does: is it there, and is it what agents need?
+
+    GET  models                         does it answer, does it take the key
+    POST chat/completions               does it know the model, does it say what a call cost
+    POST chat/completions, streamed     the same of a stream
+    POST chat/completions, with a tool  can the model call one
+
+The calls go to the endpoint itself and not through a proxy; they cost a few dozen tokens each. For an
+agent that speaks another dialect only the first one is asked: the rest shows in its cell.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple, cast
+
+import aiohttp
+import orjson
+from yarl import URL
+
+from cab.adapters.output.redaction import Redactor
+from cab.proxy.forwarding.upstream import join, name_failure
+from cab.scoring.ledger.records import Endpoint
+
+State = Literal["yes", "no", "unknown"]
+"""What is known of one thing; `unknown` where the answer does not say."""
+
+ANSWER_LIMIT_S = 120.0
+"""For one call; a reasoning model takes its time for a single word."""
+
+_CHAT: Endpoint = "chat.completions"
+_GEMINI: Endpoint = "gemini.generateContent"
+_MESSAGES: Endpoint = "messages"
+_CONNECT_LIMIT_S = 10.0
+_QUOTED_CHARS = 200
+_TOOL = {
+    "type": "function",
+    "function": {
+        "name": "note",
+        "description": "Writes a word down.",
+        "parameters": {
+            "type": "object",
+            "properties": {"word": {"type": "string"}},
+            "required": ["word"],
+        },
+    },
+}
+
+
+class EndpointFinding(NamedTuple):
+    """The answer to one question."""
+
+    name: str
+    """What was asked, as a sentence."""
+    state: State
+    detail: str = ""
+    """What was seen, or how to mend it."""
+
+
+class EndpointProbe(NamedTuple):
+    """What an endpoint is like."""
+
+    findings: list[EndpointFinding]
+    """In the order in which they were asked; what needs an earlier one is left out."""
+
+    @property
+    def usable(self) -> bool:
+        """Whether an agent can be run against it."""
+        return not any(each.state == "no" and each.name in _VITAL for each in self.findings)
+
+
+ANSWERS = "the endpoint answers"
+KEY = "it accepts the key"
+MODEL = "it knows the model"
+USAGE = "it reports tokens in whole answers"
+STREAM_USAGE = "it reports tokens in streams"
+TOOLS = "the model can call tools"
+_VITAL = {ANSWERS, KEY, MODEL}
+
+
+class _Answer(NamedTuple):
+    status: int
+    body: bytes
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The object in the body; empty if there is none."""
+        return _object(self.body)
+
+    @property
+    def refuses_key(self) -> bool:
+        return self.status in {401, 403}
+
+
+class _Unreachable(Exception):
+    """No answer came."""
+
+
+async def probe_endpoint(
+    upstream: str, key: str | None, model: str, dialect: Endpoint = _CHAT
+) -> EndpointProbe:
+    """Return what an endpoint answers to a few small questions.
+
+    Args:
+        upstream: Its base URL, with or without `/v1`.
+        key: Its key.
+        model: Model, as the endpoint names it.
+        dialect: What the agent will speak.
+    """
+    limits = aiohttp.ClientTimeout(total=ANSWER_LIMIT_S, sock_connect=_CONNECT_LIMIT_S)
+    async with aiohttp.ClientSession(timeout=limits) as session:
+        asking = _Asking(session, URL(upstream), key, model, dialect)
+        try:
+            await asking.all()
+        except _Unreachable as error:
+            # After a first answer it is one question that nobody answers.
+            asking.found(asking.current, "no", str(error))
+    return EndpointProbe(asking.findings)
+
+
+class _Asking:
+    """The questions to one endpoint."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        base: URL,
+        key: str | None,
+        model: str,
+        dialect: Endpoint,
+    ) -> None:
+        self._session = session
+        self._base = base
+        self._headers = _key_headers(key, dialect) if key else {}
+        self._model = model
+        self._dialect: Endpoint = dialect
+        self._mask = Redactor((key,))
+        self.findings: list[EndpointFinding] = []
+        self.current = ANSWERS
+
+    def found(self, name: str, state: State, detail: str = "") -> None:
+        """Note an answer."""
+        self.findings.append(EndpointFinding(name, state, self._mask.text(detail)))
+
+    async def all(self) -> None:
+        """Ask everything, as far as it makes sense."""
+        path = "/v1beta/models" if self._dialect == _GEMINI else "/v1/models"
+        listed = await self._ask("GET", path)
+        self.found(ANSWERS, "yes", f"{self._base.host}, status {listed.status} to GET {path}")
+        if listed.refuses_key:
+            self._key_refused(listed)
+        elif self._dialect == _CHAT:
+            await self._all_of_chat(listed)
+        else:
+            self.found(KEY, "unknown", f"the agent speaks {self._dialect}: its cell will show")
+
+    async def _all_of_chat(self, listed: _Answer) -> None:
+        self.current = MODEL
+        whole = await self._chat()
+        if whole.refuses_key:
+            self._key_refused(whole)
+            return
+        self.found(KEY, "yes", "" if self._headers else "it wants none: CAB_KEY is not set")
+        if not self._model_found(whole, _model_ids(listed)):
+            return
+        self._usage_found(USAGE, whole, _usage_of(whole.json))
+        self.current = STREAM_USAGE
+        streamed = await self._chat(stream=True, stream_options={"include_usage": True})
+        self._usage_found(STREAM_USAGE, streamed, _usage_in(streamed.body))
+        self.current = TOOLS
+        self._tools_found(await self._chat("Note the word: tea. Use the tool.", tools=[_TOOL]))
+
+    def _key_refused(self, answer: _Answer) -> None:
+        mend = "mend CAB_KEY" if self._headers else "it wants a key; set CAB_KEY"
+        self.found(KEY, "no", f"status {answer.status}{self._quoted(answer)}; {mend}")
+
+    def _model_found(self, answer: _Answer, listed: Sequence[str]) -> bool:
+        if answer.status == 200 and _choices(answer.json):
+            seen = "" if not listed or self._model in listed else "it does not list it, but answers"
+            self.found(MODEL, "yes", seen)
+            return True
+        others = f"; it lists {', '.join(listed[:5])}" if listed else ""
+        what = f"status {answer.status}{self._quoted(answer)}"
+        if answer.status == 200:
+            what = "what it sends is no chat completion"
+        if answer.status == 429 or answer.status >= 500:
+            self.found(MODEL, "no", f"{what}; the endpoint has no time now, try again later")
+        else:
+            self.found(MODEL, "no", f"{what}; mend --model or CAB_ENDPOINT{others}")
+        return False
+
+    def _usage_found(self, name: str, answer: _Answer, usage: dict[str, Any]) -> None:
+        prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
+        if isinstance(prompt, int) and isinstance(completion, int):
+            self.found(name, "yes", f"{prompt} prompt, {completion} completion")
+        elif answer.status != 200:
+            self.found(name, "no", f"status {answer.status}{self._quoted(answer)}")
+        else:
+            self.found(name, "no", "the proxy counts them with a tokenizer, and says so")
+
+    def _tools_found(self, answer: _Answer) -> None:
+        if answer.status != 200:
+            self.found(TOOLS, "no", f"status {answer.status}{self._quoted(answer)}")
+            return
+        messages = _objects([choice.get("message") for choice in _choices(answer.json)])
+        if any(message.get("tool_calls") for message in messages):
+            self.found(TOOLS, "yes")
+        else:
+            self.found(TOOLS, "unknown", "they were accepted, but this answer used none")
+
+    def _quoted(self, answer: _Answer) -> str:
+        """Return what an error answer says, for the end of a line."""
+        # Masked before it is cut: the beginning of a key would not be found any more.
+        text = self._mask.text(_said(answer))[:_QUOTED_CHARS]
+        return f": {text}" if text else ""
+
+    async def _chat(self, text: str = "Answer with one word: tea", **more: object) -> _Answer:
+        body = {"model": self._model, "messages": [{"role": "user", "content": text}], **more}
+        return await self._ask("POST", "/v1/chat/completions", body)
+
+    async def _ask(self, method: str, path: str, body: object = None) -> _Answer:
+        url = join(self._base, path)
+        try:
+            async with self._session.request(
+                method, url, json=body, headers=self._headers, allow_redirects=False
+            ) as response:
+                return _Answer(response.status, await response.read())
+        except (aiohttp.ClientError, OSError) as error:
+            failure = name_failure(error, url.host or "")
+            raise _Unreachable(f"{failure}; mend CAB_ENDPOINT, or start it") from error
+
+
+def _key_headers(key: str, dialect: Endpoint) -> dict[str, str]:
+    """Return how a dialect sends a key."""
+    if dialect == _MESSAGES:
+        return {"x-api-key": key, "anthropic-version": "2023-06-01"}
+    return {"x-goog-api-key": key} if dialect == _GEMINI else {"Authorization": f"Bearer {key}"}
+
+
+def _object(data: bytes) -> dict[str, Any]:
+    try:
+        found: object = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return {}
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+
+
+def _objects(found: object) -> list[dict[str, Any]]:
+    items = cast("list[object]", found) if isinstance(found, list) else []
+    return [cast("dict[str, Any]", each) for each in items if isinstance(each, dict)]
+
+
+def _choices(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    return _objects(answer.get("choices"))
+
+
+def _model_ids(answer: _Answer) -> list[str]:
+    return [str(each["id"]) for each in _objects(answer.json.get("data")) if "id" in each]
+
+
+def _usage_of(answer: dict[str, Any]) -> dict[str, Any]:
+    usage = answer.get("usage")
+    return cast("dict[str, Any]", usage) if isinstance(usage, dict) else {}
+
+
+def _usage_in(stream: bytes) -> dict[str, Any]:
+    """Return the last usage of a stream."""
+    last: dict[str, Any] = {}
+    for line in stream.splitlines():
+        if line.startswith(b"data:"):
+            last = _usage_of(_object(line.removeprefix(b"data:").strip())) or last
+    return last
+
+
+def _said(answer: _Answer) -> str:
+    """Return what an error answer says, on one line."""
+    error = answer.json.get("error") or answer.json.get("message") or answer.json.get("detail")
+    message = cast("dict[str, Any]", error).get("message") if isinstance(error, dict) else error
+    return " ".join(str(message).split()) if message else ""

@@ -1,0 +1,37 @@
+"""Figures as texts for tables: a value, how sure it is, or why there is none."""
+
+from cab.scoring.analysis.estimates import Figure
+
+
+def figure_text(figure: Figure, factor: float, digits: int, unit: str = "") -> str:
+    """Return a figure, or why there is none.
+
+    Args:
+        figure: The figure.
+        factor: What it is multiplied by: 100 for per cent.
+        digits: Digits after the point.
+        unit: Stands behind it.
+    """
+    if figure.value is not None:
+        return f"{figure.value * factor:,.{digits}f}{unit}"
+    if figure.coverage is not None and figure.coverage < 1:
+        return f"{figure.coverage:.0%} known"
+    return figure.reason or "none"
+
+
+def interval_text(figure: Figure, factor: float, digits: int, unit: str = "") -> str:
+    """Return a figure and its interval, as far as there is one; arguments as for `figure_text`."""
+    text = figure_text(figure, factor, digits, unit)
+    if figure.value is None or figure.low is None:
+        return text
+    low, high = (
+        "" if end is None else f"{end * factor:,.{digits}f}" for end in (figure.low, figure.high)
+    )
+    return f"{text} ({low} {f'to {high}' if high else 'and up'})"
+
+
+def seconds_text(figure: Figure) -> str:
+    """Return a quantile of durations, which is stored in ms, in s."""
+    if figure.value is None and figure.low is not None:
+        return f"over {figure.low / 1000:,.2f}"
+    return figure_text(figure, 0.001, 2)

@@ -1,0 +1,50 @@
+"""One line that shows that a long job is still going: on a terminal only, gone when it is done."""
+
+import sys
+import threading
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import TextIO
+
+from cab.adapters.ui.cell_table import printable
+
+_TICK_S = 0.5
+_CLEAR = "\r\x1b[K"
+
+
+@contextmanager
+def progress(text: str, stream: TextIO) -> Generator[None]:
+    """Show a text and the seconds gone by while the block runs.
+
+    Args:
+        text: What is going on.
+        stream: Where to; nothing is written if it is no terminal.
+    """
+    if not stream.isatty():
+        yield
+        return
+    stop = threading.Event()
+    ticker = threading.Thread(target=_tick, args=(text, stream, stop), daemon=True)
+    ticker.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        ticker.join()
+        stream.write(_CLEAR)
+        stream.flush()
+
+
+def complain(what: str) -> None:
+    """Print an error's line on stderr; on a terminal in the place of what progress shows there."""
+    clear = _CLEAR if sys.stderr.isatty() else ""
+    sys.stderr.write(f"{clear}cab: {printable(what)}\n")
+
+
+def _tick(text: str, stream: TextIO, stop: threading.Event) -> None:
+    began = time.monotonic()
+    while not stop.is_set():
+        stream.write(f"{_CLEAR}{text} ... {time.monotonic() - began:.0f} s")
+        stream.flush()
+        stop.wait(_TICK_S)

@@ -1,0 +1,1 @@
+"""The tree of a workspace, and its changes as a patch."""

@@ -1,0 +1,1 @@
+"""Who may call now: the state of each cell, and the limits of its key."""

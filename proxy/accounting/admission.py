@@ -1,0 +1,260 @@
+"""The book of cells: who may call now, what a cell has spent, and when it is closed.
+
+A proxy of one process keeps the book itself. With several workers the parent keeps it and the
+workers ask over a socket (`bookline`); both sides of that line have the interface `CellRegistry`.
+
+The order that all rests on: a call is in flight from `admit` until its END is on disk, and `finish`
+is awaited before the client can take its answer for complete. So a seal either sees a call in
+flight or is seen by it, and totals hold every call whose answer has ended.
+"""
+
+import asyncio
+from decimal import Decimal
+from typing import Any, NamedTuple, Protocol
+
+from cab.proxy.accounting.cell_state import CellState, CellStates
+from cab.proxy.accounting.limits import KeyLimits
+from cab.proxy.errors import Rejected
+from cab.scoring.ledger.slices import SEALED
+
+LIMIT_REACHED = "cab_limit_reached"
+"""Code of a refusal because of a limit."""
+IN_FLIGHT = "calls_in_flight"
+"""Code of a seal that was not made because calls did not end in time."""
+REGISTRY_LOST = "book_lost"
+"""Code of a refusal by a worker that cannot ask."""
+
+
+class AdmissionRequest(NamedTuple):
+    """A call that wants to be made."""
+
+    cell_id: str | None
+    """The cell that pays; None where no cell is known, which has no numbers and no limits."""
+    call_id: str
+    request_hash: str | None = None
+    sdk_retry: bool = False
+    """Whether the client's SDK says that it repeats a call."""
+    counts: bool = True
+    """Whether it is a model call; others have a number, but use up no limit."""
+    limits: KeyLimits = KeyLimits()
+
+
+class Admission(NamedTuple):
+    """A call that may be made."""
+
+    seq: int | None
+    attempt: int
+    retry_of: str | None
+
+
+class CellSnapshot(NamedTuple):
+    """What is known of a cell now."""
+
+    cell_id: str | None
+    sealed: bool
+    in_flight: int
+    calls: int
+    """Model calls that have ended."""
+    prompt_tokens: int
+    """Of the calls that have a count."""
+    completion_tokens: int
+    unmeasured_calls: int
+    """Calls that may have cost tokens and have no count."""
+    cost_usd: Decimal
+    """Of the calls whose cost is known."""
+    unpriced_calls: int
+    """Calls that may have cost money and have no cost."""
+
+
+class CellRegistry(Protocol):
+    """The state of all cells, kept here or by another process."""
+
+    async def admit(self, ask: AdmissionRequest) -> Admission:
+        """Return a call's number; from then on it is in flight until `finish`.
+
+        Near a limit this waits: for a free slot, or until the calls in flight have shown what they
+        cost.
+
+        Raises:
+            Rejected: The cell is sealed, a limit is reached, no slot came free in time, the call
+                was withdrawn, or the book cannot be asked. After a refusal with the code
+                `cab_limit_reached` the call must be finished too: a seal waits for its record.
+        """
+        ...
+
+    def withdraw(self, cell_id: str | None, call_id: str) -> None:
+        """End the wait of a call that is not admitted yet."""
+        ...
+
+    async def finish(self, cell_id: str | None, call_id: str, end: dict[str, Any] | None) -> None:
+        """Take a call out of flight, and its END record, if there is one, into the totals."""
+        ...
+
+    def finish_soon(self, cell_id: str | None, call_id: str, end: dict[str, Any] | None) -> None:
+        """Do the same without waiting until it is done."""
+        ...
+
+    async def seal(self, cell_id: str, wait_s: float) -> CellSnapshot:
+        """Close a cell, wait for its calls in flight, and return its totals.
+
+        Raises:
+            Rejected: It is closed already, or calls are still in flight after `wait_s` seconds; it
+                is open again then.
+        """
+        ...
+
+    def reopen(self, cell_id: str) -> None:
+        """Undo a seal whose record could not be written."""
+        ...
+
+    async def totals(self, prefix: str = "") -> list[CellSnapshot]:
+        """Return the totals of all cells whose id begins with a text, sorted by id."""
+        ...
+
+    async def in_flight(self) -> int:
+        """Return the number of calls in flight over all cells."""
+        ...
+
+
+class LocalCellRegistry:
+    """The book in this process.
+
+    Args:
+        cells: State of all cells.
+        slot_wait_s: How long a call may wait near a limit.
+    """
+
+    def __init__(self, cells: CellStates, slot_wait_s: float) -> None:
+        self._cells = cells
+        self._slot_wait_s = slot_wait_s
+
+    async def admit(self, ask: AdmissionRequest) -> Admission:
+        """Return a call's number; see `CellRegistry.admit`."""
+        return self.admit_now(ask) or await self.admit_later(ask)
+
+    def admit_now(self, ask: AdmissionRequest) -> Admission | None:
+        """Return a call's number; None if it must wait.
+
+        Raises:
+            Rejected: The cell is sealed, or a limit is reached.
+        """
+        cell = self._cells[ask.cell_id]
+        if cell.sealed:
+            raise Rejected(SEALED, f"cell {cell.cell_id} is sealed: its calls are final")
+        if (limit := _reached(cell, ask.limits)) is not None:
+            raise _refused(cell, ask, f"has reached its limit of {limit}")
+        if ask.counts and _crowded(cell, ask.limits):
+            return None
+        seq = cell.next_seq()
+        attempt = cell.attempt(ask.request_hash, ask.call_id, sdk_retry=ask.sdk_retry)
+        cell.begin(ask.call_id, counts=ask.counts)
+        return Admission(seq, attempt.number, attempt.retry_of)
+
+    async def admit_later(self, ask: AdmissionRequest) -> Admission:
+        """Return a call's number once there is room for it; see `CellRegistry.admit`."""
+        cell = self._cells[ask.cell_id]
+        try:
+            async with asyncio.timeout(self._slot_wait_s):
+                while await cell.changed(ask.call_id):
+                    if (admission := self.admit_now(ask)) is not None:
+                        return admission
+        except TimeoutError:
+            waited = f"waited {self._slot_wait_s:g} s for calls in flight"
+            raise _refused(cell, ask, f"is at a limit of its key and {waited}") from None
+        raise _refused(cell, ask, "was at a limit of its key, and the call was given up")
+
+    def withdraw(self, cell_id: str | None, call_id: str) -> None:
+        """End the wait of a call that is not admitted yet."""
+        self._cells[cell_id].withdraw(call_id)
+
+    async def finish(self, cell_id: str | None, call_id: str, end: dict[str, Any] | None) -> None:
+        """Take a call out of flight; see `CellRegistry.finish`."""
+        self.finish_soon(cell_id, call_id, end)
+
+    def finish_soon(self, cell_id: str | None, call_id: str, end: dict[str, Any] | None) -> None:
+        """Take a call out of flight; see `CellRegistry.finish`."""
+        cell = self._cells[cell_id]
+        if end is not None:
+            cell.add(end)
+        cell.finish(call_id)
+
+    async def seal(self, cell_id: str, wait_s: float) -> CellSnapshot:
+        """Close a cell; see `CellRegistry.seal`."""
+        cell = self._cells[cell_id]
+        if cell.sealed:
+            raise Rejected(SEALED, f"cell {cell_id} is sealed already")
+        cell.sealed = True  # first, so that no call slips in while the others finish
+        cell.wake()
+        idle = False
+        try:
+            idle = await cell.idle(wait_s)
+        finally:
+            cell.sealed = idle
+        if not idle:
+            message = f"{len(cell.in_flight)} calls of cell {cell_id} are still in flight"
+            raise Rejected(IN_FLIGHT, message)
+        return totals_of(cell)
+
+    def reopen(self, cell_id: str) -> None:
+        """Undo a seal whose record could not be written."""
+        self._cells[cell_id].sealed = False
+
+    async def totals(self, prefix: str = "") -> list[CellSnapshot]:
+        """Return the totals of all cells whose id begins with a text, sorted by id."""
+        named = ((c.cell_id, c) for c in self._cells.known() if c.cell_id is not None)
+        chosen = sorted((cell_id, id(c), c) for cell_id, c in named if cell_id.startswith(prefix))
+        return [totals_of(cell) for _, _, cell in chosen]
+
+    async def in_flight(self) -> int:
+        """Return the number of calls in flight over all cells."""
+        return self._cells.in_flight()
+
+
+def totals_of(cell: CellState) -> CellSnapshot:
+    """Return what is known of a cell now."""
+    return CellSnapshot(
+        cell.cell_id,
+        cell.sealed,
+        len(cell.in_flight),
+        cell.calls,
+        cell.prompt_tokens,
+        cell.completion_tokens,
+        cell.unmeasured_calls,
+        cell.cost_usd,
+        cell.unpriced_calls,
+    )
+
+
+def _refused(cell: CellState, ask: AdmissionRequest, why: str) -> Rejected:
+    cell.begin(ask.call_id, counts=False)  # until its record is written: a seal waits for that
+    return Rejected(LIMIT_REACHED, f"cell {cell.cell_id} {why}; nothing was forwarded")
+
+
+def _reached(cell: CellState, limits: KeyLimits) -> str | None:
+    """Return the limit that leaves no room for any further call; None if there is none."""
+    if limits.max_calls is not None and cell.calls + len(cell.running) >= limits.max_calls:
+        return f"{limits.max_calls} calls (max_calls)"
+    if limits.max_tokens is not None and cell.tokens >= limits.max_tokens:
+        return f"{limits.max_tokens} tokens (max_tokens)"
+    if limits.max_cost_usd is not None and cell.cost_usd >= limits.max_cost_usd:
+        return f"{limits.max_cost_usd} US dollars (max_cost_usd)"
+    return None
+
+
+def _crowded(cell: CellState, limits: KeyLimits) -> bool:
+    """Tell whether a call must wait for those in flight.
+
+    What they will cost is not known. If each of them is taken for the largest call so far and that
+    would use up a limit, the next call waits until they have ended: near a limit calls go one by
+    one, so that it is passed by at most one of them.
+    """
+    running = len(cell.running)
+    if running == 0:
+        return False
+    if limits.max_concurrency is not None and running >= limits.max_concurrency:
+        return True
+    tokens = cell.tokens + running * cell.largest_tokens
+    if limits.max_tokens is not None and tokens >= limits.max_tokens:
+        return True
+    cost = cell.cost_usd + running * cell.largest_cost_usd
+    return limits.max_cost_usd is not None and cost >= limits.max_cost_usd

@@ -1,0 +1,59 @@
+"""What a cell may spend, as its key says it."""
+
+from dataclasses import asdict, dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any, Self
+
+
+@dataclass(frozen=True, slots=True)
+class KeyLimits:
+    """Limits of a cell; None is no limit."""
+
+    max_calls: int | None = None
+    max_tokens: int | None = None
+    """Prompt and completion tokens together."""
+    max_cost_usd: Decimal | None = None
+    max_concurrency: int | None = None
+    """Calls in flight at the same time."""
+
+    def claims(self) -> dict[str, int | str]:
+        """Return the limits that are set, as a key names them; money as decimal text."""
+        named = ((name, value) for name, value in asdict(self).items() if value is not None)
+        return {n: f"{value:f}" if isinstance(value, Decimal) else value for n, value in named}
+
+    @classmethod
+    def from_claims(cls, claims: dict[str, Any]) -> Self:
+        """Return the limits that a key names.
+
+        Raises:
+            ValueError: One of them is no limit; it is named.
+        """
+        return cls(
+            _count(claims, "max_calls"),
+            _count(claims, "max_tokens"),
+            _money(claims, "max_cost_usd"),
+            _count(claims, "max_concurrency"),
+        )
+
+
+def _count(claims: dict[str, Any], name: str) -> int | None:
+    value = claims.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name} must be a whole number, 1 or more")
+    return value
+
+
+def _money(claims: dict[str, Any], name: str) -> Decimal | None:
+    value = claims.get(name)
+    if value is None:
+        return None
+    try:
+        # As text only: a JSON number would be read as a float, and 0.1 is none.
+        amount = Decimal(value) if isinstance(value, str) else Decimal("NaN")
+    except InvalidOperation:
+        amount = Decimal("NaN")
+    if not amount.is_finite() or amount <= 0:
+        raise ValueError(f'{name} must be decimal text above 0, such as "2.50"')
+    return amount

@@ -1,0 +1,147 @@
+"""Per-cell keys: what an agent holds instead of the endpoint's real key.
+
+A key is a JSON Web Token (HS256) that names its cell, its expiry and its limits, so a proxy needs no
+table to attribute a call, and any proxy that shares the signing key accepts it. Comparing the
+signatures, in constant time, is PyJWT's.
+"""
+
+import secrets
+from typing import Any, NamedTuple
+
+import jwt
+
+from cab.proxy.accounting.limits import KeyLimits
+from cab.proxy.auth.signing_keys import KeyRing
+from cab.proxy.errors import BadConfig, BadKey
+
+ISSUER = "cab"
+_NO_LIMITS = KeyLimits()
+_REQUIRED = ["exp", "iat", "iss", "jti", "sub"]
+_MAX_INSTANT_S = 253_402_300_799  # the end of the year 9999, the last that RFC 3339 can write
+
+
+class CellKey(NamedTuple):
+    """What a key says."""
+
+    cell_id: str
+    key_id: str
+    """The claim `jti`: how a key is named without showing it."""
+    issued_s: int
+    """Seconds since the Unix epoch."""
+    expires_s: int
+    """Seconds since the Unix epoch."""
+    limits: KeyLimits
+
+
+def mint(
+    ring: KeyRing, cell_id: str, ttl_s: int, now_s: int, limits: KeyLimits = _NO_LIMITS
+) -> str:
+    """Return a key for a cell.
+
+    Args:
+        ring: The operator's signing keys; the first signs.
+        cell_id: The cell that will pay for calls with this key.
+        ttl_s: Seconds until it expires, >= 1.
+        now_s: Seconds since the Unix epoch.
+        limits: What the cell may spend.
+
+    Raises:
+        BadConfig: The cell or the lifetime is none.
+    """
+    if not cell_id:
+        raise BadConfig("a key needs a cell; give the cell's id")
+    if ttl_s < 1 or now_s + ttl_s > _MAX_INSTANT_S:
+        raise BadConfig("a key must expire, at the earliest in 1 s; mend its time to live")
+    claims = {
+        "iss": ISSUER,
+        "sub": cell_id,
+        "iat": now_s,
+        "exp": now_s + ttl_s,
+        "jti": secrets.token_hex(8),
+        **limits.claims(),
+    }
+    signer = ring.signer
+    return jwt.encode(claims, signer.secret, algorithm="HS256", headers={"kid": signer.id})
+
+
+def is_ours(token: str) -> bool:
+    """Tell whether a token claims to be a cell key; whether it holds is for `verify` to say."""
+    return unverified(token) is not None
+
+
+def unverified(token: str) -> dict[str, Any] | None:
+    """Return the claims of a token that calls itself a cell key, unchecked; None for any other."""
+    try:
+        claims = jwt.decode(token, options={"verify_signature": False})
+    except (jwt.InvalidTokenError, UnicodeEncodeError):  # the latter: a header that is no UTF-8
+        return None
+    return claims if claims.get("iss") == ISSUER else None
+
+
+def key_id_of(token: str) -> tuple[str, int | None]:
+    """Return a key's id and, if it can be read, its expiry; whether the key holds does not matter.
+
+    Raises:
+        BadKey: It is no cell's key.
+    """
+    claims = unverified(token) or {}
+    key_id, expires_s = claims.get("jti"), claims.get("exp")
+    if not isinstance(key_id, str) or not key_id:
+        raise BadKey(
+            "this is no cell's key; give the key itself, or the id that it was minted with"
+        )
+    return key_id, expires_s if isinstance(expires_s, int) else None
+
+
+def verify(ring: KeyRing, token: str, now_s: int) -> CellKey:
+    """Return what a key says.
+
+    Args:
+        ring: The operator's signing keys.
+        token: What the client sent.
+        now_s: Seconds since the Unix epoch.
+
+    Raises:
+        BadKey: Not a key of ours, altered, or expired.
+    """
+    key = _read(_claims(ring, token))
+    if key.expires_s <= now_s:
+        raise BadKey("this cell's key has expired; mint a new one")
+    return key
+
+
+def _claims(ring: KeyRing, token: str) -> dict[str, Any]:
+    try:
+        key_id = jwt.get_unverified_header(token).get("kid")
+    except (jwt.InvalidTokenError, UnicodeEncodeError) as error:
+        raise _not_ours() from error
+    for signing in ring.candidates(key_id):
+        try:
+            return jwt.decode(
+                token,
+                signing.secret,
+                algorithms=["HS256"],
+                issuer=ISSUER,
+                # PyJWT reads the machine's clock; ours is an argument, so `verify` looks at expiry.
+                options={"require": _REQUIRED, "verify_exp": False, "verify_iat": False},
+            )
+        except jwt.InvalidSignatureError:
+            continue
+        except jwt.InvalidTokenError as error:
+            raise _not_ours() from error
+    raise _not_ours()
+
+
+def _not_ours() -> BadKey:
+    return BadKey("this key was not made for this proxy; mint one for the cell")
+
+
+def _read(claims: dict[str, Any]) -> CellKey:
+    issued_s, expires_s = claims["iat"], claims["exp"]
+    if not isinstance(issued_s, int) or not isinstance(expires_s, int):
+        raise BadKey("this key names no instant of its expiry; mint a new one")
+    try:
+        limits = KeyLimits.from_claims(claims)
+    except ValueError as error:
+        raise BadKey(f"a limit of this key cannot be read: {error}; mint a new one") from error
+    return CellKey(str(claims["sub"]), str(claims["jti"]), issued_s, expires_s, limits)

@@ -1,0 +1,1 @@
+"""The control API `/cab/...`: health, cells, seals, keys."""

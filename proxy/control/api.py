@@ -1,0 +1,294 @@
+"""The control API `/cab/...`: health, cells, seals, keys. It never leaves the proxy.
+
+`openapi.json` describes it to programs, docs/control-api.md to people.
+"""
+
+import asyncio
+import importlib.resources
+from collections.abc import Awaitable, Callable, Iterator
+from functools import cache, partial
+from typing import Any, NamedTuple
+from urllib.parse import unquote
+
+import orjson
+import structlog
+from aiohttp import web
+
+from cab.proxy.accounting.admission import CellRegistry, CellSnapshot
+from cab.proxy.accounting.cell_state import cell_lines
+from cab.proxy.auth import cell_keys
+from cab.proxy.control.authorization import Access
+from cab.proxy.control.schemas import (
+    MAX_BODY_BYTES,
+    Mint,
+    Revoke,
+    cell_view,
+    key_view,
+    parse_body,
+    parse_page,
+    unused,
+)
+from cab.proxy.control.sealing import Sealer
+from cab.proxy.errors import BadKey, CabProxyError, LedgerFailed, Rejected
+from cab.proxy.http.error_responses import (
+    ErrorResponse,
+    RequestRefused,
+    body_for,
+    error_response_for,
+    headers_for,
+)
+from cab.proxy.http.request_checks import BAD_TARGET, fault_of, origin_form
+from cab.proxy.ledger.ledger import Ledger
+
+_BATCH_LINES = 512
+_CELL = "{cell_id}"
+
+log = structlog.get_logger("cab.proxy")
+
+
+class Asked(NamedTuple):
+    """A request of the control API, taken apart."""
+
+    request: web.BaseRequest
+    cell_id: str
+    """From the path; empty where there is none."""
+    query: str
+
+
+Handler = Callable[[Asked], Awaitable[web.StreamResponse]]
+
+
+class Control:
+    """Answers the control API.
+
+    Args:
+        book: State of all cells.
+        ledger: Where their lines are.
+        sealer: Seals them.
+        access: Tells who may ask what.
+        stopping: Whether the proxy takes no new calls.
+    """
+
+    def __init__(
+        self,
+        book: CellRegistry,
+        ledger: Ledger,
+        sealer: Sealer,
+        access: Access,
+        stopping: Callable[[], bool],
+    ) -> None:
+        self._book = book
+        self._ledger = ledger
+        self._sealer = sealer
+        self._access = access
+        self._stopping = stopping
+        self._health_routes: dict[str, dict[str, Handler]] = {
+            "/cab/health": {"GET": self._health, "HEAD": self._health},
+            "/cab/health/live": {"GET": self._live, "HEAD": self._live},
+            "/cab/health/ready": {"GET": self._ready, "HEAD": self._ready},
+        }
+        self._routes: dict[str, dict[str, Handler]] = {
+            **self._health_routes,
+            "/cab/openapi.json": {"GET": self._openapi},
+            "/cab/cells": {"GET": self._cells},
+            f"/cab/cells/{_CELL}": {"GET": self._cell},
+            f"/cab/cells/{_CELL}/calls": {"GET": self._calls},
+            f"/cab/cells/{_CELL}/seal": {"POST": self._seal},
+            "/cab/keys": {"POST": self._mint},
+            "/cab/keys/revoke": {"POST": self._revoke},
+        }
+
+    async def handle(
+        self, request: web.BaseRequest, *, health_only: bool = False
+    ) -> web.StreamResponse:
+        """Answer one request; with `health_only` nothing but health is here."""
+        fault, path_qs = fault_of(request), origin_form(request.raw_path)
+        if fault is not None or path_qs is None:
+            return refuse(fault or BAD_TARGET)
+        path, _, query = path_qs.partition("?")
+        pattern, cell_id = _pattern(path)
+        methods = (self._health_routes if health_only else self._routes).get(pattern)
+        if methods is None:
+            return refuse(
+                ErrorResponse(404, "not_found", "no such path here; see docs/control-api.md")
+            )
+        handler = methods.get(request.method)
+        if handler is None:
+            refusal = ErrorResponse(
+                405, "method_not_allowed", f"this path takes {', '.join(methods)}"
+            )
+            return refuse(refusal, Allow=", ".join(methods))
+        return await _guarded(handler, Asked(request, cell_id, query))
+
+    async def _health(self, _: Asked) -> web.Response:
+        body = {"live": True, **self._state(), "calls_in_flight": await self._book.in_flight()}
+        return answer(200 if body["ready"] else 503, body)
+
+    async def _live(self, _: Asked) -> web.Response:
+        return answer(200, {"live": True})
+
+    async def _ready(self, _: Asked) -> web.Response:
+        body = self._state()
+        return answer(200 if body["ready"] else 503, body)
+
+    def _state(self) -> dict[str, Any]:
+        stopping = self._stopping()
+        return {
+            "ready": self._ledger.refusal is None and not stopping,
+            "stopping": stopping,
+            "ledger_failure": self._ledger.failure,
+            "ledger_unwritten_records": self._ledger.unwritten_records,
+            "ledger_lost_records": self._ledger.lost_records,
+        }
+
+    async def _openapi(self, _: Asked) -> web.Response:
+        return web.Response(headers={"Content-Type": "application/json"}, body=openapi())
+
+    async def _cells(self, asked: Asked) -> web.Response:
+        self._access.require_admin(asked.request)
+        page = parse_page(asked.query)
+        found = await self._book.totals(page.prefix)
+        after = page.after
+        rest = [t for t in found if after is None or (t.cell_id or "") > after]
+        cells = rest[: page.limit]
+        more = len(rest) > len(cells)
+        body = {
+            "cells": [cell_view(totals) for totals in cells],
+            "next_after": cells[-1].cell_id if more else None,
+        }
+        return answer(200, body)
+
+    async def _cell(self, asked: Asked) -> web.Response:
+        return answer(200, cell_view(await self._known(asked)))
+
+    async def _known(self, asked: Asked) -> CellSnapshot:
+        """Return the totals of the cell that is asked about.
+
+        Raises:
+            Refused: Who asks may not, or there is no such cell; to its own key every cell is known.
+            BadKey: The key does not hold.
+        """
+        is_admin = self._access.require_cell(asked.request, asked.cell_id)
+        found = await self._book.totals(asked.cell_id)
+        if found and found[0].cell_id == asked.cell_id:  # sorted: the shortest id comes first
+            return found[0]
+        if is_admin:
+            raise RequestRefused(404, "no_such_cell", "no call of this cell was ever made")
+        return unused(asked.cell_id)
+
+    async def _calls(self, asked: Asked) -> web.StreamResponse:
+        await self._known(asked)
+        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+        await response.prepare(asked.request)
+        lines = cell_lines(self._ledger.folder, asked.cell_id)
+        while batch := await asyncio.to_thread(partial(_take, lines)):
+            await response.write(batch)
+        await response.write_eof()
+        return response
+
+    async def _seal(self, asked: Asked) -> web.Response:
+        await self._known(asked)
+        return answer(200, await self._sealer.seal(asked.cell_id))
+
+    async def _mint(self, asked: Asked) -> web.Response:
+        self._access.require_admin(asked.request)
+        wanted = parse_body(Mint, await _body(asked.request))
+        ring, now_s = self._access.identifier.ring, self._access.now_s()
+        token = cell_keys.mint(ring, wanted.cell_id, wanted.ttl_s, now_s, wanted.limits())
+        return answer(201, key_view(token, cell_keys.verify(ring, token, now_s)))
+
+    async def _revoke(self, asked: Asked) -> web.Response:
+        self._access.require_admin(asked.request)
+        wanted = parse_body(Revoke, await _body(asked.request))
+        revocations, now_s = self._access.identifier.revocations, self._access.now_s()
+        if wanted.cell_id is not None:
+            await asyncio.to_thread(revocations.revoke_cell, wanted.cell_id, now_s)
+            return answer(200, {"cell_id": wanted.cell_id, "key_id": None})
+        key_id, until_s = wanted.key_id, None
+        if wanted.key is not None:
+            key_id, until_s = _named(wanted.key)
+        await asyncio.to_thread(revocations.revoke_key, key_id or "", now_s, until_s)
+        return answer(200, {"cell_id": None, "key_id": key_id})
+
+
+async def _guarded(handler: Handler, asked: Asked) -> web.StreamResponse:
+    """Answer; an error of any kind has the same shape."""
+    try:
+        return await handler(asked)
+    except (RequestRefused, CabProxyError) as error:
+        return refuse(_refusal(error))
+    except Exception:
+        log.exception("control_failed", method=asked.request.method)
+        return refuse(ErrorResponse(500, "internal_error", "the proxy failed; see its log"))
+
+
+def _refusal(error: RequestRefused | CabProxyError) -> ErrorResponse:
+    match error:
+        case RequestRefused():
+            return error.refusal
+        case Rejected():
+            return error_response_for("other", error)
+        case BadKey():
+            return ErrorResponse(401, "invalid_api_key", str(error))
+        case LedgerFailed():
+            message = "the audit log fails; /cab/health and cab ledger verify say where"
+            return ErrorResponse(503, "ledger_failed", message)
+        case _:
+            return ErrorResponse(503, "not_written", str(error))
+
+
+def _named(key: str) -> tuple[str, int | None]:
+    try:
+        return cell_keys.key_id_of(key)
+    except BadKey as error:
+        raise RequestRefused(400, "bad_request", str(error)) from error
+
+
+def _pattern(path: str) -> tuple[str, str]:
+    """Return a path with its cell's id replaced, and the id."""
+    parts = path.split("/")
+    if len(parts) > 3 and parts[:3] == ["", "cab", "cells"] and parts[3]:
+        cell_id = unquote(parts[3])
+        return "/".join([*parts[:3], _CELL, *parts[4:]]), cell_id
+    return path, ""
+
+
+async def _body(request: web.BaseRequest) -> bytes:
+    data = bytearray()
+    async for piece in request.content.iter_any():
+        data += piece
+        if len(data) > MAX_BODY_BYTES:
+            message = f"the request body is over {MAX_BODY_BYTES} bytes"
+            raise RequestRefused(413, "request_too_large", message)
+    return bytes(data)
+
+
+def _take(lines: Iterator[bytes]) -> bytes:
+    batch: list[bytes] = []
+    for line in lines:
+        batch.append(line)
+        if len(batch) == _BATCH_LINES:
+            break
+    return b"".join(batch)
+
+
+@cache
+def openapi() -> bytes:
+    """Return the OpenAPI document of the control API."""
+    return importlib.resources.files("cab.proxy").joinpath("openapi.json").read_bytes()
+
+
+def answer(status: int, body: dict[str, Any]) -> web.Response:
+    """Return a JSON answer."""
+    return web.Response(
+        status=status, headers={"Content-Type": "application/json"}, body=orjson.dumps(body)
+    )
+
+
+def refuse(refusal: ErrorResponse, **headers: str) -> web.Response:
+    """Return an error answer of the control API."""
+    return web.Response(
+        status=refusal.status,
+        headers={**headers_for(refusal), **headers},
+        body=body_for("other", refusal),
+    )

@@ -1,0 +1,83 @@
+"""Who may ask the control API what: the admin everything, a cell's key its own cell."""
+
+import hmac
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from cab.proxy.auth.attribution import Identifier, Target
+from cab.proxy.clock import Clock
+from cab.proxy.errors import BadConfig
+from cab.proxy.http.error_responses import RequestRefused
+
+MIN_ADMIN_TOKEN_BYTES = 16
+_NO_PATH = Target("", None)
+
+
+def check_admin_token(token: str) -> str:
+    """Return an admin token that is long enough.
+
+    Raises:
+        BadConfig: It has fewer than 16 bytes.
+    """
+    if len(token.encode(errors="replace")) < MIN_ADMIN_TOKEN_BYTES:
+        raise BadConfig(
+            f"CAB_ADMIN_TOKEN has fewer than {MIN_ADMIN_TOKEN_BYTES} bytes; "
+            "make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
+        )
+    return token
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """The rules of the control API, fixed when the proxy starts."""
+
+    identifier: Identifier
+    clock: Clock
+    admin_token: str | None
+    """None: nobody is the admin."""
+
+    def now_s(self) -> int:
+        """Return the seconds since the Unix epoch."""
+        return self.clock.wall_ns() // 1_000_000_000
+
+    def is_admin(self, request: web.BaseRequest) -> bool:
+        """Tell whether a request holds the admin token."""
+        scheme, _, sent = request.headers.get("Authorization", "").partition(" ")
+        if self.admin_token is None or scheme.lower() != "bearer":
+            return False
+        # Of bytes: of texts it takes ASCII only.
+        sent_bytes = sent.strip().encode(errors="surrogateescape")
+        return hmac.compare_digest(sent_bytes, self.admin_token.encode(errors="surrogateescape"))
+
+    def require_admin(self, request: web.BaseRequest) -> None:
+        """Return if a request comes from the admin.
+
+        Raises:
+            Refused: It does not, or there is no admin.
+        """
+        if self.admin_token is None:
+            message = "this proxy has no admin; start it with CAB_ADMIN_TOKEN set"
+            raise RequestRefused(403, "no_admin_token", message)
+        if not self.is_admin(request):
+            raise RequestRefused(
+                401, "admin_token_required", "send the admin token as the bearer token"
+            )
+
+    def require_cell(self, request: web.BaseRequest, cell_id: str) -> bool:
+        """Return if a request may ask about a cell; True if it is the admin's.
+
+        Raises:
+            Refused: It comes from another cell, or from nobody that is known.
+            BadKey: Its key does not hold.
+        """
+        if self.is_admin(request):
+            return True
+        caller = self.identifier.identify(request.headers, _NO_PATH, self.now_s())
+        if caller.foreign_key is not None or caller.cell_id is None:
+            message = "send the cell's key, or the admin token, as the bearer token"
+            raise RequestRefused(401, "cell_key_required", message)
+        if caller.cell_id != cell_id:
+            message = "this key is another cell's; send this cell's, or the admin token"
+            raise RequestRefused(403, "other_cell", message)
+        return False

@@ -1,0 +1,152 @@
+"""What the control API takes, validated, and what it answers of a cell and a key."""
+
+from decimal import Decimal
+from typing import Annotated, Any, Self, TypeVar
+from urllib.parse import parse_qs
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from cab.proxy.accounting.admission import CellSnapshot
+from cab.proxy.accounting.limits import KeyLimits
+from cab.proxy.auth.cell_keys import CellKey
+from cab.proxy.clock import rfc3339
+from cab.proxy.control.sealing import sums
+from cab.proxy.http.error_responses import RequestRefused
+
+MAX_BODY_BYTES = 1 << 16
+MAX_PAGE = 10_000
+_MAX_TTL_S = 10 * 366 * 86_400
+
+
+def _whole(value: object) -> object:
+    """Return 60 for 60.0: to JSON both are the same number."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+_Text = Annotated[str, Field(min_length=1, max_length=2048)]
+_Limit = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=2**53)]
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Mint(_Body):
+    """A key that is to be made."""
+
+    cell_id: _Text
+    ttl_s: Annotated[int, BeforeValidator(_whole), Field(ge=1, le=_MAX_TTL_S)]
+    max_calls: _Limit | None = None
+    max_tokens: _Limit | None = None
+    max_cost_usd: Annotated[str, Field(pattern=r"^[0-9]{1,12}(\.[0-9]{1,12})?$")] | None = None
+    max_concurrency: _Limit | None = None
+
+    @model_validator(mode="after")
+    def _limits_are_some(self) -> Self:
+        self.limits()
+        return self
+
+    def limits(self) -> KeyLimits:
+        """Return what the cell may spend."""
+        return KeyLimits.from_claims(self.model_dump(exclude={"cell_id", "ttl_s"}))
+
+
+class Revoke(_Body):
+    """What is to be revoked: one of the three."""
+
+    key: _Text | None = None
+    """A key itself."""
+    key_id: _Text | None = None
+    """A key's `jti`."""
+    cell_id: _Text | None = None
+    """All keys of a cell that were minted up to now."""
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if len(self.model_fields_set) != 1 or None in self.model_dump(exclude_unset=True).values():
+            raise ValueError("give one of key, key_id and cell_id")
+        return self
+
+
+class Page(_Body):
+    """Which cells are asked for."""
+
+    model_config = ConfigDict(strict=False)  # a query holds texts only
+
+    prefix: str = ""
+    after: str | None = None
+    """Cells after this one."""
+    limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = 1000
+
+
+def parse_body(model: type[_Model], body: bytes) -> _Model:
+    """Return a request's body.
+
+    Raises:
+        Refused: It is no such JSON; the field is named, its value is not: it may be a key.
+    """
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        raise RequestRefused(400, "bad_request", _explain(error)) from None
+
+
+def parse_page(query: str) -> Page:
+    """Return what a query asks for.
+
+    Raises:
+        Refused: A parameter is unknown, is there twice, or has a wrong value.
+    """
+    found = parse_qs(query, keep_blank_values=True)
+    values = {name: texts[0] if len(texts) == 1 else texts for name, texts in found.items()}
+    try:
+        return Page.model_validate(values)
+    except ValidationError as error:
+        raise RequestRefused(400, "bad_request", _explain(error)) from None
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    message = str(first["msg"]).removeprefix("Value error, ")
+    return f"{where}: {message}" if where else message
+
+
+def unused(cell_id: str) -> CellSnapshot:
+    """Return the totals of a cell that nobody has called with."""
+    return CellSnapshot(
+        cell_id,
+        sealed=False,
+        in_flight=0,
+        calls=0,
+        prompt_tokens=0,
+        completion_tokens=0,
+        unmeasured_calls=0,
+        cost_usd=Decimal(0),
+        unpriced_calls=0,
+    )
+
+
+def cell_view(totals: CellSnapshot) -> dict[str, Any]:
+    """Return what is answered of a cell."""
+    priced = totals.unpriced_calls == 0
+    return {
+        "cell_id": totals.cell_id,
+        "sealed": totals.sealed,
+        "calls_in_flight": totals.in_flight,
+        **sums(totals),
+        "cost_usd": f"{totals.cost_usd:f}" if priced else None,
+        "unpriced_calls": totals.unpriced_calls,
+    }
+
+
+def key_view(token: str, key: CellKey) -> dict[str, Any]:
+    """Return what is answered of a new key."""
+    return {
+        "key": token,
+        "key_id": key.key_id,
+        "cell_id": key.cell_id,
+        "expires_at": rfc3339(key.expires_s * 1_000_000_000),
+        "limits": key.limits.claims(),
+    }

@@ -1,0 +1,264 @@
+"""The endpoint: where it is, with which key, and how its failures are named."""
+
+import fnmatch
+import io
+import ssl
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+from urllib.parse import quote, urlencode
+
+import aiohttp
+from yarl import URL
+
+from cab.proxy.config import ProxySettings, Route
+from cab.proxy.errors import BadConfig, CabProxyError
+from cab.proxy.http.headers import Headers, is_telling, replace_credentials
+from cab.proxy.http.query_key import query_key, without_query_key
+from cab.scoring.ledger.records import Endpoint, EndReason
+
+_LARGE_BODY_BYTES = 1 << 20
+"""From here on aiohttp wants a file rather than bytes, so as not to hold up the loop."""
+_NO_AUTO_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+"""aiohttp adds these where a client sent none; the endpoint must see the client, not us."""
+
+
+class UpstreamFailed(CabProxyError):
+    """The endpoint gave no answer head."""
+
+    def __init__(self, status: int, end_reason: EndReason, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.end_reason: EndReason = end_reason
+        self.code = code
+
+
+class _Named(NamedTuple):
+    status: int
+    end_reason: EndReason
+    code: str
+    text: str
+
+
+# In this order: the first class that fits names the failure.
+_FAILURES: Mapping[type[BaseException], _Named] = {
+    aiohttp.ClientConnectorDNSError: _Named(
+        502, "upstream_unreachable", "upstream_dns", "the endpoint's name cannot be resolved"
+    ),
+    aiohttp.ClientConnectorCertificateError: _Named(
+        502, "upstream_unreachable", "upstream_tls", "the endpoint's certificate does not verify"
+    ),
+    aiohttp.ClientConnectorSSLError: _Named(
+        502, "upstream_unreachable", "upstream_tls", "TLS with the endpoint failed"
+    ),
+    aiohttp.ConnectionTimeoutError: _Named(
+        504, "timeout", "upstream_connect_timeout", "no connection to the endpoint in time"
+    ),
+    aiohttp.ClientConnectorError: _Named(
+        502, "upstream_unreachable", "upstream_refused", "the endpoint refused the connection"
+    ),
+    TimeoutError: _Named(
+        504, "timeout", "upstream_headers_timeout", "the endpoint sent no answer in time"
+    ),
+    aiohttp.ClientConnectionError: _Named(
+        502, "upstream_unreachable", "upstream_reset", "the endpoint closed without an answer"
+    ),
+    aiohttp.ClientError: _Named(
+        502, "upstream_unreachable", "upstream_bad_http", "the endpoint's answer is no valid HTTP"
+    ),
+    OSError: _Named(
+        502, "upstream_unreachable", "upstream_reset", "the connection to the endpoint broke"
+    ),
+}
+
+
+def name_failure(error: BaseException, host: str) -> UpstreamFailed:
+    """Return what a client is told, and the record says, of a failure before the answer's head."""
+    for kind, named in _FAILURES.items():
+        if isinstance(error, kind):
+            return UpstreamFailed(*named[:3], f"{host}: {named.text}")
+    return UpstreamFailed(
+        502, "upstream_unreachable", "upstream_failed", f"{host}: {type(error).__name__}"
+    )
+
+
+def join(base: URL, path_qs: str) -> URL:
+    """Return the endpoint's URL for a request target.
+
+    The base counts without a trailing `/v1`, so that `http://h`, `http://h/v1` and
+    `https://h/api/v1` all do what one expects. The target's own escapes are kept as they are.
+    """
+    prefix = base.raw_path.rstrip("/").removesuffix("/v1")
+    return URL(f"{base.scheme}://{base.raw_authority}{prefix}{path_qs}", encoded=True)
+
+
+def mapped(route: Route, path_qs: str, model: str | None) -> str:
+    """Return a request target in the endpoint's own layout.
+
+    >>> azure = Route(models=["*"], upstream="http://h", path="/openai/deployments/{model}",
+    ...               query={"api-version": "2024-10-21"})
+    >>> mapped(azure, "/v1/chat/completions", "gpt-5")
+    '/openai/deployments/gpt-5/chat/completions?api-version=2024-10-21'
+    """
+    if route.path is not None and path_qs.startswith("/v1/"):
+        path_qs = route.path.replace("{model}", quote(model or "", safe="")) + path_qs[3:]
+    if not route.query:
+        return path_qs
+    return f"{path_qs}{'&' if '?' in path_qs else '?'}{urlencode(route.query)}"
+
+
+def _verification(route: Route) -> ssl.SSLContext | bool:
+    """Return the TLS settings of an endpoint; certificates are always verified.
+
+    Raises:
+        BadConfig: The file of certificates cannot be used.
+    """
+    if not route.upstream.startswith("https:"):
+        return True  # loading the system's certificates takes a while
+    try:
+        return ssl.create_default_context(cafile=route.ca_file)
+    except OSError as error:  # ssl.SSLError is one
+        raise BadConfig(f"ca_file {route.ca_file} cannot be used: {error.strerror}") from error
+
+
+def _payload(body: bytes) -> bytes | io.BytesIO | None:
+    """Return a body in the form that aiohttp sends best: a large one in pieces."""
+    if not body:
+        return None
+    return body if len(body) < _LARGE_BODY_BYTES else io.BytesIO(body)
+
+
+class Upstream:
+    """A pool of connections to one endpoint.
+
+    Args:
+        route: The endpoint.
+        key: Its key, or None.
+        connect_timeout_s: Limit for a connection.
+
+    Raises:
+        BadConfig: Its file of certificates cannot be used, or its key cannot stand in a header.
+    """
+
+    def __init__(self, route: Route, key: str | None, connect_timeout_s: float) -> None:
+        if key is not None and not key.isprintable():
+            # A file with the line ends of Windows is enough; each call would fail for it.
+            raise BadConfig(f"{route.key_env} has a line end or another control character; mend it")
+        self.route = route
+        self.base = URL(route.upstream)
+        self.key = key
+        self.refuses_stream_options = False
+        """Learned from its answers: no usage can be asked for in streams."""
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=_verification(route)),
+            # No total limit: a long generation is legal. Headers and silence have their own.
+            timeout=aiohttp.ClientTimeout(
+                total=None, sock_connect=connect_timeout_s, sock_read=None
+            ),
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=_NO_AUTO_HEADERS,
+            max_line_size=1 << 16,
+            max_field_size=1 << 16,
+        )
+        # aiohttp sends a GET again by itself where a kept connection was closed under it. No request
+        # may reach an endpoint twice without its record, and the client knows best what to repeat.
+        self._session._retry_connection = False  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+    def secrets(self) -> Iterator[str]:
+        """Yield what nobody else may see: the key, and what the settings name as one."""
+        yield self.key or ""
+        named = {**self.route.headers, **self.route.query}
+        yield from (value for name, value in named.items() if is_telling(name))
+        yield URL(self.route.http_proxy or "").password or ""
+
+    def prepare(
+        self, headers: Headers, path_qs: str, endpoint: Endpoint, *, keep_credentials: bool
+    ) -> str:
+        """Give a request what this endpoint wants: its key, and its own headers.
+
+        Args:
+            headers: The client's end-to-end headers; changed in place.
+            path_qs: The client's target.
+            endpoint: The dialect.
+            keep_credentials: Whether the client's own key may pass where the proxy holds none.
+
+        Returns:
+            The target, without a key where the endpoint's own takes its place.
+        """
+        if self.key is not None or not keep_credentials:
+            if sent := query_key(path_qs):
+                # Whoever takes a key in the query takes it in this header too, and headers are
+                # logged by fewer.
+                headers.setdefault("x-goog-api-key", sent)
+            path_qs = without_query_key(path_qs)
+            key_header = self.route.key_header
+            replace_credentials(headers, endpoint, None if key_header else self.key)
+            if key_header and self.key is not None:
+                headers[key_header] = self.key
+        headers.update(self.route.headers)
+        return path_qs
+
+    async def send(
+        self, method: str, path_qs: str, headers: Headers, body: bytes, model: str | None
+    ) -> aiohttp.ClientResponse:
+        """Return the endpoint's answer, head read, body not.
+
+        Raises:
+            UpstreamFailed: There was none; says why.
+        """
+        try:
+            return await self._session.request(
+                method,
+                join(self.base, mapped(self.route, path_qs, model)),
+                headers=headers,
+                data=_payload(body),
+                allow_redirects=False,
+                proxy=self.route.http_proxy,
+            )
+        except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
+            raise name_failure(error, self.base.authority) from error
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._session.close()
+
+
+class Upstreams:
+    """All endpoints, and which one serves a model.
+
+    Args:
+        settings: Names the endpoints.
+        default_url: Base URL for models that no route names.
+        default_key: Key for that one.
+        keys: Names of environment variables to keys, for the routes.
+    """
+
+    def __init__(
+        self,
+        settings: ProxySettings,
+        default_url: str,
+        default_key: str | None,
+        keys: Mapping[str, str],
+    ) -> None:
+        limit_s = settings.connect_timeout_s
+        default = Route(models=["*"], upstream=default_url, key_env=settings.upstream_key_env)
+        self.default = Upstream(default, default_key, limit_s)
+        self._routed = [
+            Upstream(route, keys.get(route.key_env) or None, limit_s) for route in settings.routes
+        ]
+
+    def for_model(self, model: str | None) -> Upstream:
+        """Return the endpoint that serves a model."""
+        for upstream in self._routed:
+            if any(fnmatch.fnmatchcase(model or "", p) for p in upstream.route.models):
+                return upstream
+        return self.default
+
+    def secrets(self) -> tuple[str, ...]:
+        """Return all texts that this proxy holds for its endpoints and nobody else may see."""
+        return tuple(s for u in (self.default, *self._routed) for s in u.secrets())
+
+    async def close(self) -> None:
+        """Close all connections."""
+        for upstream in (self.default, *self._routed):
+            await upstream.close()

@@ -1,0 +1,100 @@
+"""Header hygiene: what passes, what a proxy must not pass on, and whose credentials go upstream."""
+
+import re
+from collections.abc import Iterable
+
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from cab.scoring.ledger.records import Endpoint
+
+Headers = CIMultiDict[str]
+RawHeaders = Iterable[tuple[bytes, bytes]]
+
+# RFC 9110, section 7.6.1, and the older ones that proxies are known to meet.
+_HOP_BY_HOP = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+# Set anew by the client side of the proxy; X-Cab-* is between the client and us.
+_NOT_FORWARDED = _HOP_BY_HOP | {"host", "content-length", "expect", "x-cab-cell"}
+CREDENTIALS = ("authorization", "x-api-key", "x-goog-api-key", "api-key")
+"""Headers that carry a key, in the order in which they are looked at."""
+_TELLING = re.compile(r"key|token|secret|auth|cookie|passw|credential|signature", re.IGNORECASE)
+
+
+def as_sent(raw: RawHeaders) -> CIMultiDictProxy[str]:
+    """Return headers with their names in the letters they came in; aiohttp's parser changes some."""
+    pairs = ((name.decode(), value.decode(errors="surrogateescape")) for name, value in raw)
+    return CIMultiDictProxy(CIMultiDict(pairs))
+
+
+def is_telling(name: str) -> bool:
+    """Tell whether a header or a parameter of this name may hold a secret.
+
+    >>> is_telling("X-Auth-Token"), is_telling("User-Agent")
+    (True, False)
+    """
+    return _TELLING.search(name) is not None
+
+
+def _named_in_connection(headers: CIMultiDictProxy[str]) -> set[str]:
+    values = ",".join(headers.getall("Connection", []))
+    return {name.strip().lower() for name in values.split(",") if name.strip()}
+
+
+def end_to_end(headers: CIMultiDictProxy[str], drop: frozenset[str]) -> Headers:
+    """Return the headers that pass a proxy, in order, duplicates kept."""
+    dropped = drop | _named_in_connection(headers)
+    return CIMultiDict((k, v) for k, v in headers.items() if k.lower() not in dropped)
+
+
+def request_headers(headers: CIMultiDictProxy[str]) -> Headers:
+    """Return the client's headers as they go upstream, credentials still the client's."""
+    return end_to_end(headers, _NOT_FORWARDED)
+
+
+def response_headers(headers: CIMultiDictProxy[str]) -> Headers:
+    """Return the endpoint's headers as they go to the client."""
+    return end_to_end(headers, _HOP_BY_HOP)
+
+
+def credential(headers: CIMultiDictProxy[str]) -> str | None:
+    """Return the key that a client sent, without its `Bearer`; None if it sent none."""
+    for name in CREDENTIALS:
+        value = headers.get(name)
+        if value:
+            return value[7:].strip() if value[:7].lower() == "bearer " else value
+    return None
+
+
+def replace_credentials(headers: Headers, endpoint: Endpoint, key: str | None) -> None:
+    """Put the endpoint's key where the client had its own; take every key out if there is none.
+
+    Args:
+        headers: Changed in place.
+        endpoint: Decides which header is used where the client sent no key at all.
+        key: The endpoint's key, or None for an endpoint that wants none.
+    """
+    sent = [name for name in CREDENTIALS if name in headers]
+    for name in sent:
+        headers.popall(name)
+    if key is None:
+        return
+    match sent[0] if sent else endpoint:
+        case "x-api-key" | "messages":
+            headers["x-api-key"] = key
+        case "x-goog-api-key" | "gemini.generateContent":
+            headers["x-goog-api-key"] = key
+        case "api-key":
+            headers["api-key"] = key
+        case _:
+            headers["Authorization"] = f"Bearer {key}"

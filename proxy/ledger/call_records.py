@@ -1,0 +1,143 @@
+"""The START and END records of a call, made from what the call and its meter know."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from cab.proxy.clock import milliseconds, rfc3339
+from cab.proxy.meter import Outcome, RequestFacts, Usage
+from cab.proxy.redaction import redact, redact_name, redact_value
+from cab.scoring.ledger.records import Endpoint, EndReason, UsageSource, UsageStatus
+
+
+@dataclass(slots=True)
+class CallContext:
+    """What is known of a call apart from what its meter reads in the bytes."""
+
+    call_id: str
+    cell_id: str | None
+    endpoint: Endpoint
+    request: RequestFacts
+    request_bytes: int
+    user_agent: str | None
+    started_wall_ns: int
+    started_ns: int
+    seq: int | None = None
+    attempt: int = 1
+    retry_of: str | None = None
+    upstream_attempts: int = 0
+    received_ns: int | None = None
+    """The request was here as a whole."""
+    forwarded_ns: int | None = None
+    """It was on its way to the endpoint."""
+    status: int | None = None
+    """What the client was answered."""
+    secrets: tuple[str, ...] = ()
+    """Texts that must not reach the record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A call's usage with its source."""
+
+    usage: Usage | None = None
+    source: UsageSource = "none"
+    status: UsageStatus | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallEnding:
+    """How a call ended."""
+
+    reason: EndReason
+    ended_ns: int
+    error: tuple[str, str] | None = None
+
+
+def start_record(call: CallContext) -> dict[str, Any]:
+    """Return the START record: the call was accepted and is about to be forwarded."""
+    model = call.request.model
+    return {
+        "kind": "start",
+        "call_id": call.call_id,
+        "cell_id": call.cell_id,
+        "seq": call.seq,
+        "started_at": rfc3339(call.started_wall_ns),
+        "endpoint": call.endpoint,
+        "stream": call.request.stream,
+        "request_hash": call.request.request_hash,
+        "model_requested": None if model is None else redact_name(model, call.secrets),
+    }
+
+
+def end_record(
+    call: CallContext, outcome: Outcome, counted: Counted, ending: CallEnding
+) -> dict[str, Any]:
+    """Return the END record: all that is known of the call."""
+
+    def named(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+        # Whatever an endpoint names may hold the key that it was sent.
+        return redact_value(value, call.secrets)
+
+    ended_wall_ns = call.started_wall_ns + ending.ended_ns - call.started_ns
+    return {
+        **start_record(call),
+        "kind": "end",
+        "ended_at": rfc3339(ended_wall_ns),
+        "attempt": call.attempt,
+        "retry_of": call.retry_of,
+        "upstream_attempts": call.upstream_attempts,
+        "model_served": named(outcome.model_served),
+        "upstream_id": named(outcome.upstream_id),
+        "system_fingerprint": named(outcome.system_fingerprint),
+        "status": call.status,
+        "end_reason": ending.reason,
+        "finish_reason": named(outcome.finish_reason),
+        "finish_reasons": named(outcome.finish_reasons),
+        **_tokens(counted),
+        "usage_raw": named(outcome.usage_raw),
+        **_times(call, outcome, ending),
+        "request_bytes": call.request_bytes,
+        "response_bytes": outcome.response_bytes,
+        "tool_calls": outcome.tool_calls,
+        "user_agent": redact(call.user_agent, call.secrets) if call.user_agent else None,
+        "cost_usd": outcome.cost_usd,
+        "price_source": "upstream" if outcome.cost_usd is not None else None,
+        "unmetered": named(outcome.unmetered),
+        "error": _error(ending.error or outcome.error, call.secrets),
+    }
+
+
+def _tokens(counted: Counted) -> dict[str, Any]:
+    usage = counted.usage
+    return {
+        "prompt_tokens": usage.prompt_tokens if usage else None,
+        "completion_tokens": usage.completion_tokens if usage else None,
+        "total_tokens": usage.total_tokens if usage else None,
+        "cache_read_tokens": usage.cache_read_tokens if usage else None,
+        "cache_write_tokens": usage.cache_write_tokens if usage else None,
+        "reasoning_tokens": usage.reasoning_tokens if usage else None,
+        "usage_source": counted.source,
+        "usage_status": counted.status,
+    }
+
+
+def _times(call: CallContext, outcome: Outcome, ending: CallEnding) -> dict[str, float | None]:
+    def between(start_ns: int | None, end_ns: int | None) -> float | None:
+        if start_ns is None or end_ns is None:
+            return None
+        return milliseconds(max(0, end_ns - start_ns))
+
+    last_ns = outcome.last_byte_ns or ending.ended_ns
+    return {
+        "latency_ms": between(call.started_ns, last_ns),
+        "ttft_ms": between(call.started_ns, outcome.first_delta_ns),
+        "upstream_ms": between(call.forwarded_ns, last_ns),
+        "proxy_ms": between(call.received_ns, call.forwarded_ns),
+    }
+
+
+def _error(error: tuple[str, str] | None, secrets: tuple[str, ...]) -> dict[str, str] | None:
+    if error is None:
+        return None
+    kind, message = error
+    return {"type": redact(kind, secrets), "message": redact(message, secrets)}

@@ -1,0 +1,173 @@
+"""What the end of a worker's chain holds: its head, calls without END, torn or damaged lines.
+
+Reading starts at the last segment that says which calls were open when it began, so that a start
+costs one segment however long the ledger is. Nothing is changed here.
+"""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cab.proxy.ledger.chain import Link, read_link
+from cab.proxy.ledger.segments import Segment, open_segment, segments
+from cab.scoring.ledger.reading import MAX_LINE_BYTES
+from cab.scoring.ledger.records import GENESIS
+
+OPEN_CALLS = "open_calls"
+"""Member of a segment's first record: the START records that had no END when it began."""
+FOLLOWS = "follows"
+"""Member of a segment's first record: name and size of the segment before it."""
+MAX_PROBLEMS = 20
+"""Damaged lines that are described one by one; the others are only counted."""
+
+_CARRIED = (
+    "call_id", "cell_id", "seq", "started_at", "endpoint", "stream", "request_hash",
+    "model_requested",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A place where a segment does not hold."""
+
+    segment: str
+    line: int
+    offset: int
+    what: str
+
+
+@dataclass(slots=True)
+class Scan:
+    """The state of a chain's end."""
+
+    head: str = GENESIS
+    """Hash of the last line that holds."""
+    last: Segment | None = None
+    whole_bytes: int = 0
+    """Where the last line of the last segment ends that has its newline."""
+    size_bytes: int = 0
+    """Size of the last segment."""
+    sizes: dict[int, int] = field(default_factory=dict[int, int])
+    """Number of each segment that was read, and its size when it is not compressed."""
+    records: int = 0
+    open_calls: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    """START records without END, by call."""
+    problems: list[Problem] = field(default_factory=list[Problem])
+    damaged_lines: int = 0
+    last_is_damaged: bool = False
+    """Whether one of the problems is in the last segment."""
+    clean_stop: bool = True
+    """Whether the last record says that the proxy stopped in order, or there is none."""
+    began_at: str | None = None
+    """When the last segment's first record was written, as far as it says so."""
+
+    @property
+    def in_order(self) -> bool:
+        """Whether there is nothing to mend; a stop that was not clean may have left nothing open."""
+        return not self.open_calls and not self.damaged_lines
+
+    def note(self, segment: Segment, line: int, offset: int, what: str) -> None:
+        """Take note of a place that does not hold."""
+        self.damaged_lines += 1
+        self.last_is_damaged |= segment is self.last
+        if len(self.problems) < MAX_PROBLEMS:
+            self.problems.append(Problem(segment.path.name, line, offset, what))
+
+    def described(self) -> list[dict[str, Any]]:
+        """Return the problems as JSON values."""
+        return [asdict(problem) for problem in self.problems]
+
+
+def carried(start: dict[str, Any]) -> dict[str, Any]:
+    """Return of a START record what the END of its call repeats."""
+    return {name: start.get(name) for name in _CARRIED}
+
+
+def scan_chain(folder: Path, worker: int) -> Scan:
+    """Return what the end of one worker's chain holds.
+
+    Raises:
+        OSError: A segment cannot be read.
+    """
+    found = segments(folder, worker)
+    scan = Scan()
+    for index in range(_first_needed(found), len(found)):
+        if index > 0:
+            _check_end(scan, found[index - 1], found[index])
+        _scan_segment(scan, found[index], last=index == len(found) - 1)
+    return scan
+
+
+def _first_needed(found: list[Segment]) -> int:
+    """Return the index of the last segment that says which calls were open when it began."""
+    for index in range(len(found) - 1, 0, -1):
+        link = _first_link(found[index])
+        if link is not None and OPEN_CALLS in link.record:
+            return index
+    return 0
+
+
+def _first_link(segment: Segment) -> Link | None:
+    with open_segment(segment.path) as handle:
+        return read_link(handle.readline(MAX_LINE_BYTES))
+
+
+def _check_end(scan: Scan, before: Segment, after: Segment) -> None:
+    """Compare a closed segment's size with what the one after it says of it."""
+    link = _first_link(after)
+    follows: Any = link.record.get(FOLLOWS) if link else None
+    if before.compressed or not isinstance(follows, dict):
+        return
+    size, stated = before.path.stat().st_size, follows.get("size_bytes")  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    if size != stated:
+        scan.note(before, 0, size, f"has {size} bytes, and had {stated} when it was closed")
+
+
+def _scan_segment(scan: Scan, segment: Segment, *, last: bool) -> None:
+    scan.last, scan.whole_bytes, scan.began_at = segment, 0, None
+    scan.last_is_damaged = False
+    number = offset = 0
+    with open_segment(segment.path) as handle:
+        while line := handle.readline(MAX_LINE_BYTES):
+            number += 1
+            _scan_line(scan, segment, number, offset, line)
+            offset += len(line)
+            if line.endswith(b"\n"):
+                scan.whole_bytes = offset
+    scan.size_bytes = scan.sizes[segment.number] = offset
+    if scan.whole_bytes < offset and (scan.last_is_damaged or not last):
+        scan.note(segment, number, scan.whole_bytes, "the last line is cut off")
+
+
+def _scan_line(scan: Scan, segment: Segment, number: int, offset: int, line: bytes) -> None:
+    link = read_link(line)
+    if link is None:
+        if line.endswith(b"\n"):  # else it is torn, or a piece of what is too long for a line
+            scan.note(segment, number, offset, "no record, or not the one that was written")
+        return
+    if scan.records and link.prev != scan.head:
+        scan.note(segment, number, offset, "does not follow the record before it")
+    if number == 1:
+        scan.began_at = _instant(link.record)
+        for start in link.record.get(OPEN_CALLS) or ():
+            _follow(scan, {**start, "kind": "start"})
+    scan.head = link.hash
+    scan.records += 1
+    _follow(scan, link.record)
+
+
+def _follow(scan: Scan, record: dict[str, Any]) -> None:
+    """Keep up with which calls are open and whether the proxy stopped in order."""
+    kind, call_id = record.get("kind"), record.get("call_id")
+    scan.clean_stop = kind == "proxy_stop"
+    if not isinstance(call_id, str):
+        return
+    if kind == "start":
+        scan.open_calls[call_id] = carried(record)
+    elif kind == "end":
+        scan.open_calls.pop(call_id, None)
+
+
+def _instant(record: dict[str, Any]) -> str | None:
+    at = record.get("at") or record.get("started_at")
+    return at if isinstance(at, str) else None

@@ -1,0 +1,1 @@
+"""The dialects of model endpoints: what each says in a stream and in a body."""

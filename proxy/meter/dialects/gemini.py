@@ -1,0 +1,67 @@
+"""Gemini: `POST .../models/M:generateContent` and `:streamGenerateContent`."""
+
+from cab.proxy.meter.dialects.answer import Answer
+from cab.proxy.meter.json_values import JsonObject, as_count, as_list, as_object, as_text, dump_text
+from cab.proxy.meter.usage import Usage, UsageReader, gemini_usage
+
+
+class GeminiAnswer(Answer):
+    """An answer in the Gemini dialect: every event of a stream has the form of a whole answer."""
+
+    def __init__(self, limit_chars: int) -> None:
+        super().__init__(limit_chars)
+        self._calls: int | None = None
+        self._blocked = False
+
+    def event(self, _kind: str, data: JsonObject, /) -> bool:
+        """Take one event; only the end of the stream ends it."""
+        self.body(data)
+        return False
+
+    def body(self, data: JsonObject) -> None:
+        """Take an answer, or the next part of one."""
+        if self.upstream_id is None:
+            self.upstream_id = as_text(data.get("responseId"))
+        if self.model_served is None:
+            self.model_served = as_text(data.get("modelVersion"))
+        candidates = as_list(data.get("candidates"))
+        for position, candidate in enumerate(candidates):
+            self._candidate(position, as_object(candidate))
+        blocked = as_object(data.get("promptFeedback")).get("blockReason")
+        self._blocked = self._blocked or as_text(blocked) is not None
+        self.take_usage(data.get("usageMetadata"), final=self.finished())
+        if self.error is None and not candidates:
+            self.take_body_error(data)
+
+    def finished(self) -> bool:
+        """Whether a candidate has its finish reason, or the prompt was blocked."""
+        return bool(self.finish) or self._blocked
+
+    def read_usage(self, reader: UsageReader) -> Usage:
+        """Return the counts in the dialect's usage object."""
+        return gemini_usage(reader)
+
+    def tool_calls(self) -> int | None:
+        """Return the number of function calls over all candidates."""
+        return self._calls
+
+    def _candidate(self, position: int, candidate: JsonObject) -> None:
+        index = as_count(candidate.get("index"))
+        index = position if index is None else index
+        self._calls = self._calls or 0
+        for part in as_list(as_object(candidate.get("content")).get("parts")):
+            self._part(index, as_object(part))
+        reason = as_text(candidate.get("finishReason"))
+        if reason is not None:
+            self.finish[index] = reason
+
+    def _part(self, index: int, part: JsonObject) -> None:
+        text = as_text(part.get("text"))
+        if text is not None:
+            self.take_text((index, bool(part.get("thought"))), text)
+        call = as_object(part.get("functionCall"))
+        if call:
+            self._calls = (self._calls or 0) + 1
+            self.take_text((index, "call", self._calls), dump_text(call))
+        if any(part.get(name) for name in ("inlineData", "executableCode", "fileData")):
+            self.delivered = True

@@ -1,0 +1,70 @@
+"""The route table: which path speaks which dialect."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from cab.proxy.meter.dialects import messages, responses
+from cab.proxy.meter.dialects.answer import Answer
+from cab.proxy.meter.dialects.chat import ChatAnswer
+from cab.proxy.meter.dialects.completions import CompletionsAnswer
+from cab.proxy.meter.dialects.embeddings import EmbeddingsAnswer
+from cab.proxy.meter.dialects.gemini import GeminiAnswer
+from cab.scoring.ledger.records import Endpoint
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """One way of asking for a completion."""
+
+    name: Endpoint
+    """As the record calls it."""
+    answer: Callable[[int], Answer]
+    """Makes an empty answer, given how many characters of text it may keep."""
+    usage_on_request: bool = False
+    """Whether a stream tells its usage only to clients that set `stream_options.include_usage`."""
+    terminal_names: tuple[str, ...] = ()
+    """Types of the events that end a stream; `data: [DONE]` ends one in every dialect."""
+
+
+_ROUTES: tuple[tuple[str, Dialect | None], ...] = (
+    (r"/chat/completions$", Dialect("chat.completions", ChatAnswer, usage_on_request=True)),
+    (r"/completions$", Dialect("completions", CompletionsAnswer, usage_on_request=True)),
+    (r"/embeddings$", Dialect("embeddings", EmbeddingsAnswer)),
+    (
+        r"/responses$",
+        Dialect("responses", responses.ResponsesAnswer, terminal_names=responses.TERMINAL),
+    ),
+    # A message of an OpenAI assistant's thread is none of Anthropic's.
+    (r"/threads/[^/]+/messages$", None),
+    (
+        r"/messages$",
+        Dialect("messages", messages.MessagesAnswer, terminal_names=messages.TERMINAL),
+    ),
+    (
+        r"/models/.+:(generateContent|streamGenerateContent)$",
+        Dialect("gemini.generateContent", GeminiAnswer),
+    ),
+)
+
+
+def dialect_for(method: str, path: str) -> Dialect | None:
+    """Return the dialect of a call, `None` for one that is not metered.
+
+    Args:
+        method: HTTP method; only a POST asks for a completion.
+        path: Path as the upstream sees it, under any prefix; a query string does not matter.
+    """
+    if method.upper() != "POST":
+        return None
+    path = plain_path(path)
+    for pattern, dialect in _ROUTES:
+        if re.search(pattern, path):
+            return dialect
+    return None
+
+
+def plain_path(path: str) -> str:
+    """Return a path without its query, percent-encoding and trailing slash."""
+    return unquote(path.partition("?")[0]).rstrip("/")

@@ -1,0 +1,1 @@
+"""What a request says, its hash, and the one change made to it."""

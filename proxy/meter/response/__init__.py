@@ -1,0 +1,1 @@
+"""The bytes of an answer: decoded, observed, and passed on or held back."""

@@ -1,0 +1,52 @@
+"""Taking back out of a stream what was asked for on the client's behalf, and nothing else."""
+
+import re
+
+from cab.proxy.meter.json_values import JsonObject, parse_object
+
+_NULL_AFTER_COMMA = re.compile(rb',[ \t\r\n]*"usage"[ \t\r\n]*:[ \t\r\n]*null')
+_NULL_BEFORE_COMMA = re.compile(rb'"usage"[ \t\r\n]*:[ \t\r\n]*null[ \t\r\n]*,')
+
+# A chunk has one such member; more of them stand deep inside a tool's output, say.
+_MAX_TRIES = 4
+
+
+def altered(data: JsonObject, payload: bytes, raw: bytes) -> bytes | None:
+    """Return what the client gets in place of an event, `None` for the event as it is.
+
+    Args:
+        data: The event's data, parsed.
+        payload: The event's data, as they stand in one line of `raw`.
+        raw: All bytes of the event.
+    """
+    if "usage" not in data:
+        return None
+    if data["usage"] is None:
+        cut = without_null_usage(data, payload)
+        return None if cut is None or raw.count(payload) != 1 else raw.replace(payload, cut)
+    only_usage = isinstance(data["usage"], dict) and not data.get("choices")
+    return b"" if only_usage and "error" not in data else None
+
+
+def without_null_usage(data: JsonObject, payload: bytes) -> bytes | None:
+    """Return a JSON object's text without its top-level `"usage": null`.
+
+    Args:
+        data: The object.
+        payload: Its text.
+
+    Returns:
+        The text with this member and one comma gone and every other byte as it was; `None` if that
+        cannot be shown by reading the result.
+    """
+    rest = {name: value for name, value in data.items() if name != "usage"}
+    tries = 0
+    for pattern in (_NULL_AFTER_COMMA, _NULL_BEFORE_COMMA):
+        for match in pattern.finditer(payload):
+            cut = payload[: match.start()] + payload[match.end() :]
+            if parse_object(cut) == rest:
+                return cut
+            tries += 1
+            if tries == _MAX_TRIES:
+                return None
+    return None

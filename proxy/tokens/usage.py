@@ -1,0 +1,167 @@
+"""Usage of a call: the endpoint's own figures, else a bounded count of ours, off the event loop."""
+
+import asyncio
+import fnmatch
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from cab.proxy.ledger.call_records import CallContext, Counted
+from cab.proxy.meter import Outcome, Usage
+from cab.proxy.tokens.cancellable_thread import CheckCancelled, run_in_cancellable_thread
+from cab.proxy.tokens.encodings import count, load_counter
+from cab.proxy.tokens.model_families import encoding_of, family_of
+from cab.proxy.tokens.prompt import answer_costs
+from cab.proxy.tokens.prompt_readers import read_prompt
+from cab.scoring.ledger.records import METERED_ENDPOINTS, Endpoint
+
+_NOTHING_WRITTEN = Usage(None, 0, None)
+"""An error answer: no token was written, and what was read is the endpoint's secret."""
+
+log = structlog.get_logger("cab.proxy")
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """What of a call is counted."""
+
+    endpoint: Endpoint
+    model: str
+    """As served, else as requested; it decides the family."""
+    encoding: str
+    outcome: Outcome
+
+    def count_completion(self, go_on: CheckCancelled) -> int:
+        """Return the tokens of the answer, as far as it came."""
+        outcome = self.outcome
+        costs = answer_costs(
+            self.endpoint,
+            outcome.completion_texts,
+            outcome.tool_calls or 0,
+            family_of(self.model),
+            complete=outcome.complete and outcome.delivered,
+        )
+        return max(0, count(costs, self.encoding, go_on))
+
+    def count_prompt(self, go_on: CheckCancelled) -> tuple[int | None, bool]:
+        """Return the tokens of the prompt, and whether parts of it could not be counted.
+
+        The tokens are `None` if the request cannot be understood.
+        """
+        request = self.outcome.request_json
+        if request is None:
+            return None, True
+        prompt = read_prompt(self.endpoint, request)
+        tokens = count(prompt.costs(family_of(self.model)), self.encoding, go_on)
+        return max(0, tokens), bool(prompt.uncounted)
+
+
+class Counter:
+    """Decides what a call's usage is and who counted it.
+
+    Args:
+        encodings: Patterns of model names (`gpt-4-*`) to names of encodings, or to paths of
+            `tokenizer.json` files; the first that fits counts, the bundled encoding of the model
+            where none does.
+        limit_bytes: Calls with more text than this are not counted; they are marked `overflow`.
+        limit_s: The same for calls whose count takes longer, waiting for earlier counts included.
+
+    Raises:
+        BadConfig: An encoding is unknown, or its file cannot be used.
+    """
+
+    def __init__(self, encodings: Mapping[str, str], limit_bytes: int, limit_s: float) -> None:
+        for name in {*encodings.values()}:
+            load_counter(name)
+        self._encodings = encodings
+        self._limit_bytes = limit_bytes
+        self._limit_s = limit_s
+        # One at a time: counting is rare, and must not take the machine from the calls.
+        self._turn = asyncio.Semaphore()
+
+    async def count(self, facts: CallContext, outcome: Outcome) -> Counted:
+        """Return the usage of an ended call; an unknown one is `none`, never 0."""
+        if facts.endpoint not in METERED_ENDPOINTS:
+            return Counted()
+        if outcome.usage is not None and outcome.usage_status == "complete":
+            return Counted(outcome.usage, "upstream", "complete")
+        if outcome.usage is not None:
+            return await self._complete_here(facts, outcome, outcome.usage)
+        if facts.status is not None and facts.status >= 400:
+            return Counted(_NOTHING_WRITTEN)
+        if not (outcome.delivered or (outcome.complete and outcome.error is None)):
+            return Counted()
+        return await self._count_here(facts, outcome)
+
+    async def _count_here(self, facts: CallContext, outcome: Outcome) -> Counted:
+        called = self._called(facts, outcome)
+
+        def work(go_on: CheckCancelled) -> Counted:
+            prompt, unclear = called.count_prompt(go_on)
+            if prompt is None:
+                return Counted()
+            completion = called.count_completion(go_on)
+            whole = outcome.complete and not unclear
+            usage = Usage(prompt, completion, prompt + completion)
+            return Counted(usage, "tokenizer", "complete" if whole else "partial")
+
+        return await self._bounded(facts.request_bytes, outcome, work)
+
+    async def _complete_here(self, facts: CallContext, outcome: Outcome, usage: Usage) -> Counted:
+        """Return the usage of an answer that went on after the endpoint had last reported it.
+
+        Anthropic's streams report the prompt at their start and 1 as the completion; of one that
+        broke off, the text that came says more.
+        """
+        called = self._called(facts, outcome)
+
+        def work(go_on: CheckCancelled) -> Counted:
+            written = called.count_completion(go_on)
+            if written <= (usage.completion_tokens or 0):
+                return Counted(usage, "upstream", "partial")
+            total = None if usage.prompt_tokens is None else usage.prompt_tokens + written
+            better = usage._replace(completion_tokens=written, total_tokens=total)
+            return Counted(better, "tokenizer", "partial")
+
+        counted = await self._bounded(0, outcome, work)
+        return counted if counted.usage else Counted(usage, "upstream", "partial")
+
+    async def _bounded(
+        self, request_bytes: int, outcome: Outcome, work: Callable[[CheckCancelled], Counted]
+    ) -> Counted:
+        """Return what the work counts, within the limits."""
+        written = sum(map(len, outcome.completion_texts))
+        if outcome.texts_truncated or request_bytes + written > self._limit_bytes:
+            return Counted(status="overflow")
+        try:
+            async with asyncio.timeout(self._limit_s), self._turn:
+                return await run_in_cancellable_thread(work, "cab-count")
+        except TimeoutError:
+            return Counted(status="overflow")
+        except Exception as error:  # noqa: BLE001 - metering never breaks a call
+            # Its message may hold what the client sent.
+            log.error("count_failed", error=type(error).__name__)
+            return Counted()
+
+    def _called(self, facts: CallContext, outcome: Outcome) -> Called:
+        requested, served = facts.request.model or "", outcome.model_served or ""
+        return Called(
+            facts.endpoint, served or requested, self.encoding_for(requested, served), outcome
+        )
+
+    def encoding_for(self, requested: str, served: str) -> str:
+        """Return the name of the encoding that a call's tokens are counted with.
+
+        Args:
+            requested: The model's name as the client has it, empty if unknown.
+            served: The model's name as the endpoint has it, empty if unknown.
+        """
+        for pattern, name in self._encodings.items():
+            if any(fnmatch.fnmatchcase(model, pattern) for model in (requested, served)):
+                return name
+        return encoding_of(served or requested)
+
+    def close(self) -> None:
+        """Count no more; what is being counted now is left unknown."""
+        self._limit_s = 0

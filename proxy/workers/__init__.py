@@ -1,0 +1,1 @@
+"""Several processes on one port: started, watched, and asked through one socket."""

@@ -1,0 +1,58 @@
+"""What the chain of a dead worker says of the calls that it had in flight."""
+
+import os
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+
+from cab.proxy.clock import Clock
+from cab.proxy.ledger.recovery import naming_ledger, recover_chain
+from cab.proxy.ledger.segments import lock_chain, open_segment, segments
+
+
+class DeadWorkerRecords(NamedTuple):
+    """What a dead worker's chain says, once it has been recovered."""
+
+    ends: dict[str, dict[str, Any]]
+    sealed: set[str]
+
+
+def recover_dead_worker(
+    folder: Path, worker: int, clock: Clock, calls: Collection[str]
+) -> DeadWorkerRecords:
+    """Recover a worker's chain and return the ENDs of some calls, and the cells sealed there.
+
+    Raises:
+        BadConfig: The chain cannot be read or written.
+    """
+    words = DeadWorkerRecords({}, set())
+    with naming_ledger(folder):
+        lock = lock_chain(folder, worker)
+        try:
+            recover_chain(folder, worker, clock)
+        finally:
+            os.close(lock)
+        for segment in reversed(segments(folder, worker)):
+            with open_segment(segment.path) as lines:
+                began = sum(_heard(line, calls, words) for line in lines) > 0
+            if began:
+                break
+    return words
+
+
+def _heard(line: bytes, calls: Collection[str], words: DeadWorkerRecords) -> bool:
+    """Take what a line says; return whether the worker began with it."""
+    try:
+        record = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return False
+    match record:
+        case {"kind": "end", "call_id": call_id} if call_id in calls:
+            words.ends[call_id] = record
+        case {"kind": "cell_seal", "cell_id": cell_id}:
+            words.sealed.add(cell_id)
+        case _:
+            pass
+    return bool(record.get("kind") == "proxy_start")

@@ -1,0 +1,112 @@
+"""Several processes on one port: the parent starts them, keeps their book, and ends them.
+
+Each worker writes a chain of its own, `w0` to `wN-1`. One that dies is started again as soon as its
+chain has been recovered; meanwhile the others go on, and its calls count as in flight.
+"""
+
+import asyncio
+import socket
+from collections.abc import AsyncGenerator, Generator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from cab.proxy.accounting.limits import KeyLimits
+from cab.proxy.app import cannot_listen, key_ring, mint_for, open_cell_registry, url_of
+from cab.proxy.auth.signing_keys import KeyRing
+from cab.proxy.clock import Clock
+from cab.proxy.config import ProxySettings
+from cab.proxy.demo import Demo, running_demo
+from cab.proxy.ledger.recovery import naming_ledger, recover
+from cab.proxy.ledger.segments import make_folder
+from cab.proxy.workers.processes import WorkerProcesses
+
+
+@dataclass(frozen=True, slots=True)
+class MultiProcessProxy:
+    """A running proxy of several processes."""
+
+    url: str
+    """Where it listens, without `/v1`."""
+    upstream_url: str
+    """Where it forwards to."""
+    ledger_dir: Path
+    """Where its records are."""
+    demo: Demo | None
+    """The built-in model server, where that is the upstream."""
+    control_url: str
+    """Where the control API is: `url`, or its own address."""
+    crew: WorkerProcesses
+    _ring: KeyRing
+    _clock: Clock
+
+    def mint_key(self, cell_id: str, ttl_s: int, limits: KeyLimits | None = None) -> str:
+        """Return a key for a cell that expires after `ttl_s` seconds."""
+        return mint_for(self._ring, self._clock, cell_id, ttl_s, limits)
+
+
+@asynccontextmanager
+async def running_workers(
+    settings: ProxySettings,
+    *,
+    signing_key: str | None = None,
+    clock: Clock | None = None,
+    kill_after_s: float = 10.0,
+) -> AsyncGenerator[MultiProcessProxy]:
+    """Run `settings.workers` processes; on leaving, calls in flight finish within the grace time.
+
+    The endpoint's keys are not arguments: the workers take them from the environment.
+
+    Args:
+        settings: What to run.
+        signing_key: As for `running_proxy`, for keys that are minted here.
+        clock: Time; an argument so that tests can hand in theirs.
+        kill_after_s: How long after the grace time a worker that has not stopped is killed.
+
+    Raises:
+        BadConfig: The ledger cannot be written, the port is taken, or a worker cannot start.
+    """
+    clock = clock or Clock()
+    async with AsyncExitStack() as stack:
+        await asyncio.to_thread(_prepared, settings.ledger, clock)
+        ring = await key_ring(signing_key, settings)
+        demo = None
+        if settings.upstream == "demo":
+            demo = await stack.enter_async_context(running_demo())
+        host, port = stack.enter_context(_reserved(settings.host, settings.port))
+        upstream_url = demo.url if demo else settings.upstream
+        shared = settings.model_copy(update={"port": port, "upstream": upstream_url})
+        crew = WorkerProcesses(shared, await open_cell_registry(settings), clock, kill_after_s)
+        control_url = await stack.enter_async_context(crew.running())
+        url = url_of(host, port)
+        yield MultiProcessProxy(
+            url, upstream_url, settings.ledger, demo, control_url, crew, ring, clock
+        )
+
+
+def _prepared(folder: Path, clock: Clock) -> None:
+    """Bring all chains in order, those of workers that are no more too."""
+    with naming_ledger(folder):
+        make_folder(folder)
+    recover(folder, clock)
+
+
+@contextmanager
+def _reserved(host: str, port: int) -> Generator[tuple[str, int]]:
+    """Hold a port that the workers can share, and nobody else listens on."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind) as probe:
+            # Without SO_REUSEPORT: a port that another proxy's workers share is taken.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            address = probe.getsockname()
+        with socket.socket(family, kind) as held:
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            held.bind(address)
+            yield str(address[0]), int(address[1])
+    except OSError as error:
+        raise cannot_listen(host, port, error) from error

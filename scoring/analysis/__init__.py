@@ -1,0 +1,1 @@
+"""Many cells: observed, aggregated, compared and reconciled."""

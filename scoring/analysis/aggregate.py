@@ -1,0 +1,222 @@
+"""Aggregates: cells in groups, every figure with its uncertainty and its coverage.
+
+from cab.scoring.analysis.aggregate import aggregate
+from cab.scoring.analysis.observation import observe
+
+cells = map(observe, score_path(Path("runs"), "measured/1"))
+for group in aggregate(cells, by=("tui", "model")):
+    print(group.key, group.pass_rate, group.tokens_per_correct)
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+from cab.scoring.analysis.estimates import (
+    NOTHING,
+    Figure,
+    Settings,
+    mean_figure,
+    per_correct_figure,
+    quantile_figure,
+    rate_figure,
+)
+from cab.scoring.analysis.observation import NO_VERDICT, Observation
+from cab.scoring.errors import TooFewRuns
+from cab.scoring.ids import CellId
+from cab.scoring.stats import Offer, pareto_front, pass_at_k, pass_hat_k
+
+Part = Literal["sweep", "tui", "model", "family", "task"]
+"""What cells can be grouped by."""
+PARTS: tuple[Part, ...] = get_args(Part)
+"""All of them, from the front of a cell id to its end."""
+
+OnFront = Literal["front", "dominated", "unknown"]
+"""Whether some other group is as good in both cost and pass rate, and better in one."""
+
+
+@dataclass(frozen=True, slots=True)
+class OfK:
+    """pass@k and pass^k of a group: means over its tasks."""
+
+    k: int
+    pass_at_k: Figure
+    """Chance that at least one of k runs passes."""
+    pass_hat_k: Figure
+    """Chance that all of k runs pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """A group of cells. All figures but those per pass leave out what says nothing of the agent."""
+
+    key: dict[str, str]
+    """Part -> its value in this group."""
+    cells: int
+    """All cells of the group."""
+    tasks: int
+    """Different tasks among them."""
+    passed: int
+    failed: int
+    infrastructure: dict[str, int]
+    """Why cells say nothing about the agent -> their number; `no_verdict` is nobody's failure."""
+    stopped: int
+    """Cells whose agent was stopped at its time limit."""
+    pass_rate: Figure
+    """Without the cells that the infrastructure failed."""
+    pass_rate_with_infrastructure: Figure
+    """With these cells, as not passed; without those of files that hold no verdicts."""
+    tokens_per_correct: Figure
+    """Tokens of all cells, failures of every kind included, per pass."""
+    cost_usd_per_pass: Figure
+    """US dollars of all cells, failures of every kind included, per pass."""
+    tokens_per_cell: Figure
+    """Mean."""
+    cost_usd_per_cell: Figure
+    """Mean."""
+    calls_per_cell: Figure
+    """Mean; attempts of one call count once."""
+    wall_clock_ms_median: Figure
+    """Cells that were stopped count as having taken longer."""
+    wall_clock_ms_p95: Figure
+    """The same."""
+    composite: Figure
+    """Mean, under the profile of the results."""
+    of_k: list[OfK]
+    """One for each k asked for."""
+    on_cost_front: OnFront
+    """Among the groups, US dollars per cell against pass rate; an unknown price is not $0."""
+    on_token_front: OnFront
+    """Among the groups, tokens per cell against pass rate."""
+
+
+def aggregate(
+    cells: Iterable[Observation],
+    by: Sequence[Part] = ("tui", "model"),
+    *,
+    ks: Sequence[int] = (),
+    settings: Settings | None = None,
+) -> list[Aggregate]:
+    """Return one aggregate per group, in the order of the groups' names.
+
+    The order of the cells does not matter: the same cells give the same bytes.
+
+    Args:
+        cells: In any order; they are held in memory, some hundred bytes each.
+        by: What makes a group; none makes one group of all.
+        ks: Numbers of runs for pass@k and pass^k.
+        settings: Confidence, least coverage and seed; None for the defaults.
+    """
+    shared = settings or Settings()
+    return _with_fronts([_aggregate(key, group, ks, shared) for key, group in grouped(cells, by)])
+
+
+def grouped(
+    cells: Iterable[Observation], by: Sequence[Part]
+) -> list[tuple[dict[str, str], list[Observation]]]:
+    """Return the cells in groups: part -> its value, and those that have it; in order of values."""
+    groups: defaultdict[tuple[str, ...], list[Observation]] = defaultdict(list)
+    for cell in cells:
+        groups[tuple(part_of(cell.cell, part) for part in by)].append(cell)
+    return [(dict(zip(by, key, strict=True)), groups[key]) for key in sorted(groups)]
+
+
+def part_of(cell: CellId, part: Part) -> str:
+    """Return a part of a cell id; the task with its family, as tasks of two may share a name."""
+    return cell.task_id if part == "task" else str(getattr(cell, part))
+
+
+def _aggregate(
+    key: dict[str, str], cells: list[Observation], ks: Sequence[int], settings: Settings
+) -> Aggregate:
+    decided = [cell for cell in cells if cell.decided]
+    failures = Counter(cell.failure for cell in cells if cell.failure is not None)
+    passed = sum(cell.passed is True for cell in decided)
+    durations = [(cell.wall_clock_ms, cell.stopped) for cell in decided]
+    verdicts = [verdict for _, verdict in _outcomes(cells)]
+    tokens = [(_task(cell), cell.total_tokens) for cell in cells]
+    costs = [(_task(cell), cell.cost_usd) for cell in cells]
+    return Aggregate(
+        key=key,
+        cells=len(cells),
+        tasks=len({_task(cell) for cell in cells}),
+        passed=passed,
+        failed=len(decided) - passed,
+        infrastructure=dict(sorted(failures.items())),
+        stopped=sum(cell.stopped for cell in cells),
+        pass_rate=rate_figure(_outcomes(decided), settings),
+        pass_rate_with_infrastructure=rate_figure(
+            _outcomes(cell for cell in cells if cell.failure != NO_VERDICT), settings
+        ),
+        tokens_per_correct=per_correct_figure(tokens, verdicts, settings),
+        cost_usd_per_pass=per_correct_figure(costs, verdicts, settings),
+        tokens_per_cell=_mean(decided, "total_tokens", settings),
+        cost_usd_per_cell=_mean(decided, "cost_usd", settings),
+        calls_per_cell=_mean(decided, "model_calls", settings),
+        wall_clock_ms_median=quantile_figure(durations, 0.5, settings),
+        wall_clock_ms_p95=quantile_figure(durations, 0.95, settings),
+        composite=_mean(decided, "composite", settings, 1.0),
+        of_k=[_of_k(decided, k, settings) for k in ks],
+        on_cost_front="unknown",
+        on_token_front="unknown",
+    )
+
+
+def _task(cell: Observation) -> str:
+    return cell.cell.task_id
+
+
+def _outcomes(cells: Iterable[Observation]) -> list[tuple[str, bool]]:
+    """Return tasks and verdicts; what the infrastructure failed has not passed, whatever it says."""
+    return [(_task(cell), cell.decided and cell.passed is True) for cell in cells]
+
+
+def _mean(
+    cells: Iterable[Observation], field: str, settings: Settings, most: float = float("inf")
+) -> Figure:
+    values = [(_task(cell), getattr(cell, field)) for cell in cells]
+    known = [(task, None if value is None else float(value)) for task, value in values]
+    return mean_figure(known, settings, (0.0, most))
+
+
+def _of_k(cells: Iterable[Observation], k: int, settings: Settings) -> OfK:
+    """Return the means over the cells that were run several times, tasks being the clusters."""
+    runs: defaultdict[tuple[str, ...], list[bool]] = defaultdict(list)
+    for cell in cells:
+        # The task comes first: it is the cluster.
+        unit = (_task(cell), cell.cell.sweep, cell.cell.tui, cell.cell.model)
+        runs[unit].append(cell.passed is True)
+    if not runs:
+        return OfK(k, NOTHING, NOTHING)
+    ordered = sorted(runs.items())
+    try:
+        at = [(unit[0], pass_at_k(len(each), sum(each), k)) for unit, each in ordered]
+    except TooFewRuns as error:
+        few = Figure(None, reason=str(error))
+        return OfK(k, few, few)
+    hat = [(unit[0], pass_hat_k(len(each), sum(each), k)) for unit, each in ordered]
+    return OfK(k, mean_figure(at, settings, (0.0, 1.0)), mean_figure(hat, settings, (0.0, 1.0)))
+
+
+def _with_fronts(groups: list[Aggregate]) -> list[Aggregate]:
+    costs = _front([(group.cost_usd_per_cell, group.pass_rate) for group in groups])
+    tokens = _front([(group.tokens_per_cell, group.pass_rate) for group in groups])
+    return [
+        replace(group, on_cost_front=on_cost, on_token_front=on_token)
+        for group, on_cost, on_token in zip(groups, costs, tokens, strict=True)
+    ]
+
+
+def _front(groups: list[tuple[Figure, Figure]]) -> list[OnFront]:
+    """Return for each group where it stands."""
+    offers = [
+        Offer(str(index), cost.value, rate.value) for index, (cost, rate) in enumerate(groups)
+    ]
+    result = pareto_front(offers)
+    places: dict[str, OnFront] = {
+        **{offer.name: "front" for offer in result.front},
+        **{offer.name: "dominated" for offer in result.dominated},
+        **{offer.name: "unknown" for offer in result.unknown},
+    }
+    return [places[offer.name] for offer in offers]

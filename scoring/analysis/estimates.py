@@ -1,0 +1,190 @@
+"""One figure over a set of cells: its value, how sure it is, and how much of the set it covers."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal
+
+from cab.scoring.stats import (
+    Duration,
+    Interval,
+    RatioParts,
+    bootstrap_ratio,
+    censored_quantile,
+    clustered_mean,
+    per_correct,
+    wilson_interval,
+)
+from cab.scoring.stats.interval import DEFAULT_CONFIDENCE
+from cab.scoring.stats.seeded import DEFAULT_SEED
+
+Method = Literal["clustered", "wilson", "bootstrap"]
+"""How an interval was made: `docs/statistics.md`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A figure; a null value has a reason."""
+
+    value: float | None
+    low: float | None = None
+    """Lower end of the interval; None where there is none."""
+    high: float | None = None
+    """Upper end; None where there is none, or where it is open."""
+    coverage: float | None = None
+    """Share of the cells that it could be known of; None without cells."""
+    method: Method | None = None
+    """How the interval was made; None without one."""
+    reason: str | None = None
+    """Why there is no value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What all figures of one output share."""
+
+    confidence: float = DEFAULT_CONFIDENCE
+    """Of every interval."""
+    min_coverage: float = 1.0
+    """Share of the cells that must be known before there is a mean or a quantile."""
+    seed: int = DEFAULT_SEED
+    """Of what is drawn."""
+
+
+NOTHING = Figure(None, reason="no cells")
+
+
+def rate_figure(outcomes: Sequence[tuple[str, bool]], settings: Settings) -> Figure:
+    """Return the share that passed; tasks are the clusters.
+
+    The interval is the clustered one, cut to 0 to 1. With one task, or where all tasks have the
+    same rate, so that they show no spread, it is Wilson's: over the tasks if all passed or none.
+
+    Args:
+        outcomes: Task and verdict of each cell.
+        settings: Confidence.
+    """
+    if not outcomes:
+        return NOTHING
+    passed = sum(verdict for _, verdict in outcomes)
+    value = passed / len(outcomes)
+    clusters = _by_task((task, float(verdict)) for task, verdict in outcomes)
+    if len(clusters) > 1:
+        mean = clustered_mean(clusters)
+        if mean.standard_error > 0:
+            return _clustered(value, mean.interval(settings.confidence), 1.0, (0.0, 1.0))
+    trials = len(clusters) if len(clusters) > 1 and value in {0, 1} else len(outcomes)
+    interval = wilson_interval(round(value * trials), trials, settings.confidence)
+    return Figure(value, interval.low, interval.high, 1.0, "wilson")
+
+
+def mean_figure(
+    values: Sequence[tuple[str, float | None]],
+    settings: Settings,
+    limits: tuple[float, float] = (float("-inf"), float("inf")),
+) -> Figure:
+    """Return the mean of what is known, if enough is; tasks are the clusters.
+
+    Args:
+        values: Task and value of each cell.
+        settings: Confidence and the least coverage.
+        limits: What the mean cannot leave, for its interval.
+    """
+    known = [(task, value) for task, value in values if value is not None]
+    hidden = _hidden(len(known), len(values), settings)
+    if hidden is not None:
+        return hidden
+    clusters = _by_task(known)
+    coverage = len(known) / len(values)
+    if len(clusters) < 2:
+        [only] = clusters.values()
+        return Figure(sum(only) / len(only), coverage=coverage)
+    mean = clustered_mean(clusters)
+    if mean.standard_error == 0:
+        # All tasks alike: an interval without width would claim to know the next task too.
+        return Figure(mean.mean, coverage=coverage)
+    return _clustered(mean.mean, mean.interval(settings.confidence), coverage, limits)
+
+
+def per_correct_figure(
+    amounts: Sequence[tuple[str, int | Decimal | None]],
+    verdicts: Sequence[bool],
+    settings: Settings,
+) -> Figure:
+    """Return the amount per pass, failures paid for; null unless every amount is known.
+
+    Args:
+        amounts: Task and amount of each cell.
+        verdicts: Whether it passed, in the same order.
+        settings: Confidence and seed.
+    """
+    if not amounts:
+        return NOTHING
+    attempts: defaultdict[str, list[tuple[int | Decimal | None, bool]]] = defaultdict(list)
+    for (task, amount), passed in zip(amounts, verdicts, strict=True):
+        attempts[task].append((amount, passed))
+    result = per_correct(attempt for each in attempts.values() for attempt in each)
+    if result.value is None:
+        reason = "nothing passed" if result.coverage == 1 else _measured(result.coverage)
+        return Figure(None, coverage=result.coverage, reason=reason)
+    shares = {task: per_correct(each) for task, each in attempts.items()}
+    if len(shares) < 2:
+        return Figure(result.value, coverage=1.0)
+    parts = {task: RatioParts(float(share.known), share.correct) for task, share in shares.items()}
+    interval = bootstrap_ratio(parts, confidence=settings.confidence, seed=settings.seed)
+    return Figure(result.value, interval.low, interval.high, 1.0, "bootstrap")
+
+
+def quantile_figure(
+    durations: Sequence[tuple[float | None, bool]], probability: float, settings: Settings
+) -> Figure:
+    """Return a quantile of durations, some of which were cut off at a time limit.
+
+    Args:
+        durations: Length and whether it was cut off, of each cell.
+        probability: 0.5 for the median.
+        settings: The least coverage.
+
+    Returns:
+        Where the time limit hides the quantile the value is None, and `low` what it is sure to
+        reach.
+    """
+    known = [Duration(length, cut) for length, cut in durations if length is not None]
+    hidden = _hidden(len(known), len(durations), settings)
+    if hidden is not None:
+        return hidden
+    coverage = len(known) / len(durations)
+    found = censored_quantile(known, probability)
+    if found.value is None:
+        reason = "beyond the time limit at which cells were stopped"
+        return Figure(None, low=found.at_least, coverage=coverage, reason=reason)
+    return Figure(found.value, coverage=coverage)
+
+
+def _by_task(values: Iterable[tuple[str, float]]) -> dict[str, list[float]]:
+    tasks: defaultdict[str, list[float]] = defaultdict(list)
+    for task, value in values:
+        tasks[task].append(value)
+    return tasks
+
+
+def _hidden(known: int, cells: int, settings: Settings) -> Figure | None:
+    """Return the figure of a set of which too little is known."""
+    if not cells:
+        return NOTHING
+    coverage = known / cells
+    if not known or coverage < settings.min_coverage:
+        return Figure(None, coverage=coverage, reason=_measured(coverage))
+    return None
+
+
+def _measured(coverage: float | None) -> str:
+    return f"measured on {coverage:.1%} of the cells"
+
+
+def _clustered(
+    value: float, interval: Interval, coverage: float, limits: tuple[float, float]
+) -> Figure:
+    high = None if interval.high is None else min(limits[1], interval.high)
+    return Figure(value, max(limits[0], interval.low), high, coverage, "clustered")

@@ -1,0 +1,84 @@
+"""A comparison as a person would say it."""
+
+from typing import NamedTuple
+
+from cab.scoring.analysis.compare import Comparison, Metric
+
+
+class Unit(NamedTuple):
+    """How a metric is read."""
+
+    noun: str
+    """What the mean per cell is called."""
+    factor: float
+    """From the stored unit to the one that is read."""
+    suffix: str
+    """Unit of a mean."""
+    of_difference: str
+    """Unit of a difference."""
+    digits: int
+
+
+UNITS: dict[Metric, Unit] = {
+    "pass_rate": Unit("pass rate", 100, "%", " points", 1),
+    "composite": Unit("composite", 1, "", "", 3),
+    "total_tokens": Unit("tokens per cell", 1, "", "", 0),
+    "model_calls": Unit("model calls per cell", 1, "", "", 1),
+    "cost_usd": Unit("cost per cell", 1, " $", " $", 4),
+    "wall_clock_ms": Unit("wall clock per cell", 0.001, " s", " s", 2),
+    "blast_radius": Unit("blast radius", 1, "", "", 3),
+}
+"""Metric -> how it is read."""
+
+_ALPHA = 0.05
+
+
+def reading(metric: Metric, value: float | None, *, difference: bool = False) -> str:
+    """Return a mean, or a difference with its sign, in the unit that it is read in."""
+    if value is None:
+        return "none"
+    unit = UNITS[metric]
+    sign = "+" if difference else ""
+    suffix = unit.of_difference if difference else unit.suffix
+    return f"{value * unit.factor:{sign}z,.{unit.digits}f}{suffix}"
+
+
+def sentence(found: Comparison) -> str:
+    """Return effect, interval and p, and what the cells could have resolved."""
+    noun = UNITS[found.metric].noun
+    if found.difference is None:
+        return f"{noun}: nothing can be said, {found.reason}."
+    means = f"{found.a} {reading(found.metric, found.mean_a)}"
+    means += f" against {found.b} {reading(found.metric, found.mean_b)}"
+    change = reading(found.metric, found.difference, difference=True)
+    return f"{noun}: {means}, a difference of {change}{_doubt(found)}; {_resolution(found)}."
+
+
+def _doubt(found: Comparison) -> str:
+    if found.p is None:
+        return ""
+    if found.low is None:
+        interval = ""
+    else:
+        low, high = (reading(found.metric, end, difference=True) for end in (found.low, found.high))
+        low = low.removesuffix(UNITS[found.metric].of_difference)
+        interval = f"{found.confidence:.0%} interval {low} to {high}, "
+    several = found.p_holm is not None and found.p_holm != found.p
+    holm = f", {found.p_holm:.2g} after Holm" if several else ""
+    return f" ({interval}p = {found.p:.2g}{holm})"
+
+
+def _resolution(found: Comparison) -> str:
+    """Return what could have been told from chance."""
+    tasks = f"{found.tasks} task{'' if found.tasks == 1 else 's'}"
+    if found.p is None or found.smallest_p is None:
+        return f"with {tasks} in common no difference can be told from chance"
+    if found.smallest_p > _ALPHA:
+        return (
+            f"with {tasks} p cannot fall below {found.smallest_p:.2g}, "
+            "so that no difference could have been told from chance"
+        )
+    if found.detectable is None:
+        return f"all pairs differ alike, so that {tasks} do not tell what could have been resolved"
+    size = reading(found.metric, found.detectable, difference=True).removeprefix("+")
+    return f"{tasks} resolve a difference of {size} or more at {found.power:.0%} power"

@@ -1,0 +1,1 @@
+"""Cells: as a bundle, as `cell.json`, and as published pages."""

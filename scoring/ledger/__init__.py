@@ -1,0 +1,1 @@
+"""Ledgers: their records, segments, chains, seals and sums."""

@@ -1,0 +1,128 @@
+"""The files of a ledger: which they are, in what order, and their lines, plain or compressed.
+
+A segment is `<chain>-<number>.jsonl`, such as `w0-000001.jsonl`; once closed it may be compressed to
+`w0-000001.jsonl.zst`. Segments of one chain follow each other by number.
+"""
+
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, cast
+
+from cab.scoring.errors import BadRecord
+from cab.scoring.files import check_regular, naming
+from cab.scoring.ledger.zstd import Damaged, Unpacked
+
+MAX_LINE_BYTES = 16 << 20
+"""A record holds no prompt and no answer: a line past this is no record."""
+
+PLAIN_SUFFIX = ".jsonl"
+COMPRESSED_SUFFIX = ".jsonl.zst"
+
+_NAME = re.compile(r"(?P<chain>.+)-(?P<number>[0-9]+)", re.DOTALL)
+_WORKER = re.compile(r"w(?P<worker>[0-9]+)")
+_READ_BYTES = 1 << 18
+
+
+class Segment(NamedTuple):
+    """One segment of a ledger."""
+
+    path: Path
+    """The file, plain where both forms are there: only a plain one is ever half made."""
+    chain: str
+    """Who writes it, such as `w0`; a file with another form of name is a chain of its own."""
+    number: int | None
+    """Its place in the chain, None where the name states none."""
+
+
+def find_segments(folder: Path) -> list[Segment]:
+    """Return the segments of a ledger folder in the ledger's order: by chain, then by number.
+
+    Raises:
+        BadRecord: The folder cannot be listed.
+    """
+    with naming(folder):
+        names = {file.name for file in folder.iterdir()}
+    plain = [name for name in names if name.endswith(PLAIN_SUFFIX)]
+    packed = [
+        name
+        for name in names
+        if name.endswith(COMPRESSED_SUFFIX) and name.removesuffix(".zst") not in names
+    ]
+    return sorted((_segment(folder / name) for name in [*plain, *packed]), key=_order)
+
+
+def segment_files(folder: Path) -> list[Path]:
+    """Return the files of a ledger folder in the ledger's order, each segment once.
+
+    A segment that is there plain and compressed counts once, as the plain file.
+
+    Raises:
+        BadRecord: The folder cannot be listed.
+    """
+    return [segment.path for segment in find_segments(folder)]
+
+
+def segment_lines(path: Path) -> Iterator[bytes]:
+    """Yield the lines of one segment or slice, newline included, one in memory at a time.
+
+    Only the last one may lack its newline. If a plain file has been compressed since it was listed,
+    the compressed one is read.
+
+    Args:
+        path: The file; one that ends in `.zst` is unpacked on the way.
+
+    Raises:
+        BadRecord: The file cannot be read, is damaged, or a line is longer than `MAX_LINE_BYTES`.
+    """
+    number = 0
+    with naming(path), open_segment(path) as handle:
+        try:
+            while line := handle.readline(MAX_LINE_BYTES + 1):
+                number += 1
+                if not line.endswith(b"\n"):
+                    # Its writer may just be at it: by now the rest is there as well.
+                    line += handle.readline(MAX_LINE_BYTES + 1 - len(line))
+                if len(line) > MAX_LINE_BYTES:
+                    raise BadRecord(
+                        str(path), number, f"the line is longer than {MAX_LINE_BYTES} bytes"
+                    )
+                yield line
+        except Damaged as error:
+            raise BadRecord(str(path), number + 1, str(error)) from error
+
+
+def open_segment(path: Path) -> BinaryIO:
+    """Return a segment opened for reading, unpacked on the way where it is compressed.
+
+    Raises:
+        BadRecord: There is no such file.
+        NoZstandard: It is compressed, and `zstandard` is not there.
+    """
+    if path.suffix != ".zst":
+        try:
+            check_regular(path)
+            return path.open("rb", buffering=_READ_BYTES)
+        except (BadRecord, FileNotFoundError):
+            packed = path.with_name(f"{path.name}.zst")
+            if path.exists() or not packed.exists():
+                raise
+            path = packed
+    check_regular(path)
+    return cast("BinaryIO", io.BufferedReader(Unpacked(path), _READ_BYTES))
+
+
+def _segment(path: Path) -> Segment:
+    stem = path.name.removesuffix(".zst").removesuffix(PLAIN_SUFFIX)
+    match = _NAME.fullmatch(stem)
+    if match is None:
+        return Segment(path, stem, None)
+    return Segment(path, match["chain"], int(match["number"]))
+
+
+def _order(segment: Segment) -> tuple[int, str, int, str]:
+    # Workers by their number: w10 comes after w2.
+    match = _WORKER.fullmatch(segment.chain)
+    worker = int(match["worker"]) if match else -1
+    return worker, segment.chain, segment.number or 0, segment.path.name

@@ -1,0 +1,136 @@
+"""The slice of a cell: its lines of a ledger, and whether they are those that its seal states."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from cab.scoring.errors import BadRecord
+from cab.scoring.ledger.chain import line_hash
+from cab.scoring.ledger.filters import Filter
+from cab.scoring.ledger.findings import Fault, Findings
+from cab.scoring.ledger.reading import find_records
+from cab.scoring.ledger.records import is_object, parse_fields
+from cab.scoring.ledger.seals import SUMS, Seal, SealSums
+
+SEALED = "cell_sealed"
+"""Error type of a call that was rejected because its cell is sealed."""
+
+
+def cell_lines(path: Path, cell_id: str) -> Iterator[tuple[Path, int, bytes]]:
+    """Yield a cell's lines of a ledger, verbatim and in order, each with where it stands.
+
+    These are its START and END records. What was rejected because the cell is sealed is no part of
+    its slice: a seal is final.
+
+    Raises:
+        BadRecord: The ledger cannot be read.
+    """
+    for found in find_records(path, Filter(cell_prefix=cell_id)):
+        if found.fields["cell_id"] == cell_id and in_slice(found.fields):
+            yield found.path, found.number, found.line
+
+
+def in_slice(fields: dict[str, Any]) -> bool:
+    """Return whether a record with these members belongs to its cell's slice."""
+    if fields.get("kind") not in ("start", "end"):
+        return False
+    error: object = fields.get("error")
+    if fields.get("end_reason") != "rejected" or not is_object(error):
+        return True
+    return error.get("type") != SEALED
+
+
+class SliceCheck:
+    """Holds the lines of a slice against a seal, as they come.
+
+    The digest decides. What the lines themselves show, such as an END without its START, only says
+    where to look if it does not match.
+
+    Args:
+        seal: The seal.
+        path: The slice.
+        findings: Takes the faults.
+    """
+
+    def __init__(self, seal: Seal, path: Path, findings: Findings) -> None:
+        self._seal = seal
+        self._path = path
+        self._findings = findings
+        self._digest = hashlib.sha256()
+        self._records = 0
+        self._sums = SealSums()
+        self._open: dict[str, tuple[Path, int]] = {}
+        self._last = b""
+        self._last_prev = b""
+        self._hints = Findings()
+
+    def add(self, path: Path, number: int, line: bytes) -> None:
+        """Look at the next line."""
+        self._records += 1
+        self._digest.update(line)
+        of_bytes, of_record = self._of_bytes(line), self._of_record(path, number, line)
+        if (what := of_bytes or of_record) is not None:
+            self._hints.add(path, number, what)
+
+    def _of_bytes(self, line: bytes) -> str | None:
+        if not line.endswith(b"\n"):
+            return "torn: the line ends without a newline"
+        before, before_prev = self._last, self._last_prev
+        self._last, self._last_prev = line[-67:-3], line[-141:-77]
+        digest = line_hash(line)
+        if not line.endswith(b',"hash":"' + digest + b'"}\n'):
+            return f"edited: its bytes have the hash {digest.decode()}, it says another"
+        if digest == before:
+            return "duplicate: the line before is the same"
+        if digest == before_prev:
+            return "out of order: the line before it follows it in the ledger"
+        return None
+
+    def _of_record(self, path: Path, number: int, line: bytes) -> str | None:
+        try:
+            fields = parse_fields(line)
+        except BadRecord as error:
+            return error.reason
+        self._sums.add(fields)
+        if fields.get("cell_id") != self._seal.cell_id:
+            return f"put in: it is of cell {fields.get('cell_id')!r}"
+        call_id = str(fields.get("call_id"))
+        if fields.get("kind") == "start":
+            if call_id in self._open:
+                _, before = self._open[call_id]
+                return f"duplicate: call {call_id} started in line {before} already"
+            self._open[call_id] = path, number
+        elif self._open.pop(call_id, None) is None and fields.get("end_reason") != "rejected":
+            return f"the start of call {call_id} is missing before it"
+        return None
+
+    def finish(self) -> None:
+        """Add what does not hold to the findings."""
+        stated = self._seal.digest.removeprefix("sha256:")
+        if self._digest.hexdigest() != stated or self._records != self._seal.records:
+            self._tell_lines(stated)
+            return
+        sums = self._sums.totals()
+        for name in SUMS:
+            if name in self._seal.model_fields_set and getattr(self._seal, name) != sums[name]:
+                said = getattr(self._seal, name)
+                self._findings.add(
+                    self._path, None, f"the seal says {name} {said}, the lines give {sums[name]}"
+                )
+
+    def _tell_lines(self, stated: str) -> None:
+        for call_id, (path, number) in self._open.items():
+            self._hints.add(path, number, f"the end of call {call_id} is missing")
+        for fault in sorted(self._hints.faults, key=_by_line):
+            self._findings.add(*fault)
+        self._findings.add(
+            self._path,
+            None,
+            f"not what was sealed: {self._records} lines with SHA-256 {self._digest.hexdigest()}, "
+            f"the seal states {self._seal.records} with {stated}",
+        )
+
+
+def _by_line(fault: Fault) -> int:
+    return fault.line or 0

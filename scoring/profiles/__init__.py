@@ -1,0 +1,1 @@
+"""Profiles: named, versioned ways of turning axes into one number."""

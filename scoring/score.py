@@ -1,0 +1,280 @@
+"""What `cab score` does, as a library: any form of cell in, one result per cell out.
+
+A cell is a bundle, a published page, or a file of another harness; a file is recognised by what
+stands in it.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cab.scoring.axes import Axes
+from cab.scoring.cells.bundle import (
+    AFTER_FILE,
+    BEFORE_FILE,
+    CELL_FILE,
+    MARKER_FILE,
+    read_bundle,
+    score_bundle,
+)
+from cab.scoring.cells.cell import Cell, SelfReport, dump_cell
+from cab.scoring.cells.published import PublishedCell
+from cab.scoring.errors import BadRecord, ScoringError
+from cab.scoring.profiles.builtin import (
+    DEFAULT_PROFILE,
+    PROFILES,
+    PUBLISHED,
+    composite,
+    find_profile,
+)
+from cab.scoring.profiles.composite import Composite
+from cab.scoring.profiles.model import Profile
+
+if TYPE_CHECKING:
+    from cab.scoring.imports import ImportedCell
+
+_OF_A_BUNDLE = frozenset({CELL_FILE, BEFORE_FILE, AFTER_FILE, MARKER_FILE})
+"""Any of them makes a folder a bundle, if perhaps a broken one, which must not go unnoticed."""
+
+_PARTS = (
+    "verdict",
+    "reason",
+    "coverage",
+    "cost_form",
+    "weights",
+    "components",
+    "terms",
+    "divisor",
+    "factors",
+    "note",
+)
+"""Keys of a composite that stand in a result as they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredCell:
+    """A cell and its score under one profile."""
+
+    path: Path
+    """The bundle's folder, or the file."""
+    cell_id: str
+    """Which cell."""
+    axes: Axes
+    """Its axes."""
+    composite: Composite
+    """Its composite under the profile."""
+    profiles: dict[str, Composite]
+    """Its composites under the profiles that every cell is scored by, name -> composite."""
+    cell: Cell | None
+    """The cell made from the bundle's facts; None for a page, or a file of another harness."""
+    identical: bool | None
+    """Whether the stored score is what comes out again: of a bundle the bytes of its `cell.json`,
+    of a lone file its published composite; None where no score is stored."""
+    self_reported: SelfReport | None = None
+    """The agent's own count, or what another harness wrote down; None if there is none."""
+    imported: "ImportedCell | None" = None
+    """What a file of another harness holds; None for a cell of ours and for a page."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the result as JSON: cell, profile, composite, and the axes under their keys."""
+        # A page has fewer keys than a cell of ours; keys that it does not have are not made up.
+        axes = self.axes.model_dump(mode="json", by_alias=True, exclude_unset=self.cell is None)
+        parts = self.composite.model_dump(mode="json")
+        return {
+            "cell_id": self.cell_id,
+            "profile": self.composite.profile,
+            "composite": self.composite.composite,
+            **{key: parts[key] for key in _PARTS},
+            "profiles": {name: made.composite for name, made in self.profiles.items()},
+            **{name: axes[name] for name in Axes.model_fields if name in axes},
+            "path": str(self.path),
+            "rescored_from": self._source(),
+            "identical": self.identical,
+            "self_reported": (
+                None if self.self_reported is None else self.self_reported.model_dump(mode="json")
+            ),
+            "stopped": self._stopped(),
+            **({} if self.imported is None else _origin(self.imported)),
+        }
+
+    def _source(self) -> str:
+        if self.imported is not None:
+            return "self_reported"
+        return "scores" if self.cell is None else "facts"
+
+    def _stopped(self) -> bool | None:
+        """Return whether the agent was stopped at its time limit, None if that is not told."""
+        if self.imported is not None:
+            return self.imported.stopped
+        if self.cell is None:
+            return None
+        spans = [span for span in self.cell.spans if span.kind == "container"]
+        return any(span.attrs.get("timed_out") is True for span in spans)
+
+
+def _origin(cell: "ImportedCell") -> dict[str, Any]:
+    return {"imported": cell.origin.model_dump(mode="json")}
+
+
+def score_path(
+    path: Path,
+    profile: str | Profile = DEFAULT_PROFILE,
+    on_error: Callable[[ScoringError], None] | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Yield one result per cell below a path.
+
+    Args:
+        path: A bundle's folder, a `cell.json`, a published cell, a file of another harness, or a
+            folder of any of these.
+        profile: A profile, or the name of one.
+        on_error: Told of each cell that cannot be scored, and the others go on; without it the
+            first such cell ends the iteration.
+
+    Raises:
+        UnknownProfile: There is no such profile.
+        BadRecord: A cell cannot be read and there is no `on_error`, or there is no cell at all.
+    """
+    for cell in score_cells(path, profile, on_error):
+        yield cell.as_dict()
+
+
+def score_cells(
+    path: Path,
+    profile: str | Profile = DEFAULT_PROFILE,
+    on_error: Callable[[ScoringError], None] | None = None,
+) -> Iterator[ScoredCell]:
+    """Yield the scored cells below a path; arguments and errors as for `score_path`."""
+    chosen = find_profile(profile) if isinstance(profile, str) else profile
+    for found in find_cells(path):
+        try:
+            yield from _score_all(found, chosen)
+        except BadRecord as error:
+            if on_error is None:
+                raise
+            on_error(error)
+
+
+def find_cells(path: Path) -> Iterator[Path]:
+    """Yield the cells below a path, in the order of their names.
+
+    A folder holds bundles, at any depth; or files of other harnesses under the names that these
+    give them, at any depth; or any other files of cells, directly in it. A bundle is not searched
+    further: what an agent left in it is no cell. Links are not followed.
+
+    Raises:
+        BadRecord: There is nothing of the kind, or a folder cannot be searched.
+    """
+    if not path.is_dir():
+        yield path
+        return
+    found = False
+    for cell in _find_bundles(path):
+        found = True
+        yield cell
+    if found:
+        return
+    from cab.scoring.imports.discover import find_files  # noqa: PLC0415 - see _score_all
+
+    for file in find_files(path):
+        found = True
+        yield file
+    if not found:
+        raise BadRecord(str(path), None, f"holds no cell: a bundle has a {CELL_FILE}")
+
+
+def _find_bundles(path: Path) -> Iterator[Path]:
+    def fail(error: OSError) -> None:
+        # A folder that cannot be searched may hold cells: they must not be passed over.
+        raise BadRecord(error.filename, None, error.strerror or str(error)) from error
+
+    for folder, subfolders, files in os.walk(path, onerror=fail):
+        subfolders.sort()
+        if not _OF_A_BUNDLE.isdisjoint(files):
+            subfolders.clear()
+            yield Path(folder)
+
+
+def score_one(path: Path, profile: str | Profile = DEFAULT_PROFILE) -> ScoredCell:
+    """Return the score of one bundle, `cell.json`, published cell or file of another harness.
+
+    Raises:
+        UnknownProfile: There is no such profile.
+        BadRecord: The cell cannot be read, or the file holds several.
+    """
+    cells = list(_score_all(path, profile))
+    if len(cells) != 1:
+        raise BadRecord(str(path), None, f"holds {len(cells)} cells, not one")
+    return cells[0]
+
+
+def _score_all(path: Path, profile: str | Profile) -> Iterator[ScoredCell]:
+    """Yield the scores of what a path that was found holds."""
+    folder = _bundle_of(path)
+    if folder is not None:
+        yield _score_folder(folder, profile)
+        return
+    # Who scores bundles does not wait for the readers of other harnesses' files.
+    from cab.scoring.imports.detect import read_cells  # noqa: PLC0415
+
+    cells = read_cells(path)
+    if isinstance(cells, PublishedCell):
+        yield _score_page(path, cells, profile)
+    else:
+        yield from (_score_import(path, cell, profile) for cell in cells)
+
+
+def _bundle_of(path: Path) -> Path | None:
+    """Return the bundle that a path stands for: a folder, or a `cell.json` beside its facts."""
+    if path.is_dir():
+        return path
+    beside = path.name == CELL_FILE and all(
+        (path.parent / name).exists() for name in (BEFORE_FILE, AFTER_FILE)
+    )
+    return path.parent if beside else None
+
+
+def _score_folder(path: Path, profile: str | Profile) -> ScoredCell:
+    cell = score_bundle(read_bundle(path))
+    return ScoredCell(
+        path=path,
+        cell_id=cell.identity.cell_id,
+        axes=cell.scorers,
+        composite=composite(profile, cell.scorers),
+        profiles=cell.profiles,
+        cell=cell,
+        identical=dump_cell(cell) == (path / CELL_FILE).read_bytes(),
+        self_reported=cell.self_reported,
+    )
+
+
+def _score_page(path: Path, page: PublishedCell, profile: str | Profile) -> ScoredCell:
+    profiles = {name: composite(name, page.axes) for name in PROFILES}
+    return ScoredCell(
+        path=path,
+        cell_id=page.cell_id,
+        axes=page.axes,
+        composite=composite(profile, page.axes),
+        profiles=profiles,
+        cell=None,
+        identical=(
+            None if page.composite is None else profiles[PUBLISHED].composite == page.composite
+        ),
+        self_reported=page.self_reported,
+    )
+
+
+def _score_import(path: Path, cell: "ImportedCell", profile: str | Profile) -> ScoredCell:
+    axes = cell.axes
+    return ScoredCell(
+        path=path,
+        cell_id=cell.cell_id,
+        axes=axes,
+        composite=composite(profile, axes),
+        profiles={name: composite(name, axes) for name in PROFILES},
+        cell=None,
+        identical=None,
+        self_reported=cell.self_reported,
+        imported=cell,
+    )

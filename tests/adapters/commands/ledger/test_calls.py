@@ -1,0 +1,119 @@
+import csv
+import io
+from pathlib import Path
+
+import orjson
+import pytest
+
+from cab.adapters.cli import main
+from cab.adapters.commands.ledger.calls import COLUMNS
+from tests.scoring.builders import end_fields
+from tests.scoring.ledgers import calls, write_ledger
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Path:
+    """A ledger of two cells in two chains, in several segments."""
+    folder = tmp_path / "cab-ledger"
+    write_ledger(folder, calls(3, "s/a/m/f/t"), per_segment=2, compressed=True)
+    write_ledger(folder, calls(1, "s/b/m/f/t", prompt_tokens=None), worker=1)
+    return folder
+
+
+@pytest.mark.usefixtures("ledger")
+def test_calls_are_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each call is one line under a heading, in the order of the ledger; unknown is no zero."""
+    assert main(["ledger", "calls"]) == 0
+    title, *lines = capsys.readouterr().out.splitlines()
+    assert title.split()[0] == "started"
+    assert [line.split()[-1] for line in lines] == [*["s/a/m/f/t"] * 3, "s/b/m/f/t"]
+    assert lines[0].split()[:5] == ["2026-11-20T12:00:00", "200", "completed", "100", "20"]
+    assert lines[3].split()[3] == "-"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "count"),
+    [
+        (["--cell", "s/a/"], 3),
+        (["--limit", "2"], 2),
+        (["--limit", "0"], 0),
+        (["--model", "none"], 0),
+        (["--since", "2026-11-20", "--until", "2026-11-21"], 4),
+        (["--since", "2026-11-21"], 0),
+    ],
+)
+def test_calls_can_be_chosen(
+    ledger: Path, arguments: list[str], count: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Cell, model, time and limit choose calls."""
+    assert main(["ledger", "calls", str(ledger), *arguments]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == count + 1
+
+
+def test_json_is_the_ledgers_own_line(
+    ledger: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    """With --json each call is its line of the ledger, byte for byte."""
+    assert main(["ledger", "calls", "--json", "--cell", "s/b/"]) == 0
+    line = capfdbinary.readouterr().out
+    assert line == (ledger / "w1-000001.jsonl").read_bytes().splitlines(keepends=True)[1]
+
+
+def test_csv_has_a_column_per_member(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With --csv there is a header, unknown is empty, and what has parts is JSON."""
+    fields = end_fields(stream=True, usage_raw={"a": [1]}, user_agent='x,"y"', cell_id=None)
+    write_ledger(tmp_path, [fields])
+    assert main(["ledger", "calls", str(tmp_path), "--csv"]) == 0
+    [row] = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert list(row) == COLUMNS
+    assert (row["stream"], row["usage_raw"], row["user_agent"]) == ("true", '{"a":[1]}', 'x,"y"')
+    assert (row["cell_id"], row["prompt_tokens"], row["latency_ms"]) == ("", "100", "500.0")
+
+
+@pytest.mark.usefixtures("ledger")
+def test_cells_are_summed(capsys: pytest.CaptureFixture[str]) -> None:
+    """With --by-cell each cell is one line; a sum that is not known is no number."""
+    assert main(["ledger", "calls", "--by-cell"]) == 0
+    _, first, second = capsys.readouterr().out.splitlines()
+    assert first.split() == ["3", "0", "300", "60", "360", "s/a/m/f/t"]
+    assert second.split() == ["1", "0", "-", "20", "120", "s/b/m/f/t"]
+
+
+def test_cells_come_as_json_and_csv(
+    ledger: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    """The sums of cells can be had as JSON lines and as CSV, with the same members."""
+    assert main(["ledger", "calls", str(ledger), "--by-cell", "--json", "--limit", "1"]) == 0
+    [line] = capfdbinary.readouterr().out.splitlines()
+    row = orjson.loads(line)
+    assert (row["cell_id"], row["attempts"], row["known_total_tokens"]) == ("s/a/m/f/t", 3, 360)
+    assert main(["ledger", "calls", str(ledger), "--by-cell", "--csv", "--cell", "s/a/"]) == 0
+    [read] = csv.DictReader(io.StringIO(capfdbinary.readouterr().out.decode()))
+    assert read == {name: "" if value is None else str(value) for name, value in row.items()}
+
+
+def test_calls_without_a_cell_are_summed_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Calls that no cell was named for are a line of their own."""
+    write_ledger(tmp_path, calls(1, None))
+    assert main(["ledger", "calls", str(tmp_path), "--by-cell"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split()[-1] == "-"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["none"], "none: No such file"),
+        ([".", "--limit", "-1"], "--limit -1 is below 0"),
+        (["."], "holds no ledger"),
+    ],
+)
+def test_wrong_use_is_one_line(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A path without a ledger, or a limit that is none, is one line and exit code 2."""
+    assert main(["ledger", "calls", *arguments]) == 2
+    captured = capsys.readouterr()
+    assert said in captured.err
+    assert captured.out == ""

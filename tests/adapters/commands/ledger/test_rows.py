@@ -1,0 +1,42 @@
+import pytest
+
+from cab.adapters.commands.ledger.rows import call_line, call_title, record_line
+from tests.scoring.builders import end_fields
+
+
+def test_columns_stand_under_their_titles() -> None:
+    """The columns of a line begin or end where their titles do."""
+    line, title = call_line(end_fields(model_served="m", cell_id="c")), call_title()
+    assert line.index("completed") == title.index("end")
+    assert line.index("100") + 3 == title.index("prompt") + 6
+    assert line.index("upstream") == title.index("counted by")
+    assert line.rindex("c") == title.rindex("cell")
+
+
+def test_odd_values_are_shown_and_obeyed_by_nobody() -> None:
+    """A record with anything in any member is one printable line; unknown is a dash."""
+    line = call_line(
+        {"cell_id": "\x1b[31m\n", "latency_ms": "soon", "status": [1], "model_served": 0}
+    )
+    assert line.isprintable()
+    assert line.startswith("-  ")
+
+
+@pytest.mark.parametrize(
+    ("fields", "shown"),
+    [
+        (
+            {"kind": "proxy_start", "at": "2026-11-20T12:00:00.000000Z"},
+            "2026-11-20T12:00:00  proxy_start",
+        ),
+        (
+            {"kind": "cell_seal", "sealed_at": "2026-11-20T12:00:00Z", "cell_id": "c"},
+            "2026-11-20T12:00:00  cell_seal  c",
+        ),
+        ({"kind": "new"}, "new"),
+    ],
+)
+def test_other_records_are_short(fields: dict[str, str], shown: str) -> None:
+    """A record that is no call shows its time, its kind and its cell, as far as it has them."""
+    assert record_line(fields) == shown
+    assert record_line(end_fields()) == call_line(end_fields())

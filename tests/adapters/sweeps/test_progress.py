@@ -1,0 +1,112 @@
+"""What a sweep shows while it runs."""
+
+import io
+import os
+import pty
+from contextlib import suppress
+from decimal import Decimal
+
+import pytest
+
+from cab.adapters.sweeps.budget import Spend
+from cab.adapters.sweeps.journal import AttemptOutcome, End
+from cab.adapters.sweeps.progress import ProgressCounts, line_of, spend_text, watching
+
+CELL = "s/a/m/f/t#run1"
+SPEND = Spend(calls=3, tokens=1200, usd=Decimal("0.25"))
+
+
+def end(verdict: AttemptOutcome = "complete", **fields: object) -> End:
+    """Return how an attempt ended."""
+    least = {"slot": CELL, "cell_id": CELL, "verdict": verdict, "passed": True, "calls": 3}
+    return End.model_validate({**least, "tokens": 1200, **fields})
+
+
+def test_tally() -> None:
+    """The estimate is the mean of what has ended, times what is missing, over what runs at once."""
+    tally = ProgressCounts(total=10, done=4, jobs=2)
+    assert tally.left_s is None
+
+    tally.add(end(), 10)
+    tally.add(end("infrastructure"), 20)
+
+    assert (tally.done, tally.failed) == (5, 1)
+    assert tally.left_s == 15 * 5 / 2
+    last = ProgressCounts(total=1, done=0, jobs=8)
+    last.add(end("killed"), 10)
+    assert last.left_s == 10
+
+
+def test_lines() -> None:
+    """In a pipe there is one line per attempt that ended, and one per note; nothing a terminal obeys."""
+    stream = io.StringIO()
+    with watching(stream, "s", ProgressCounts(2, 0, 1)) as watcher:
+        watcher.began(CELL)
+        watcher.ended(end(), 1.25, SPEND)
+        watcher.ended(end("infrastructure", reason="it \x1b[2J broke"), 1, SPEND)
+        watcher.noted("stopped")
+
+    assert stream.getvalue().splitlines() == [
+        f"1/2 {CELL}: passed, 3 calls, 1,200 tokens, 1.2 s",
+        f"1/2 {CELL}: infrastructure, no result: it \\x1b[2J broke",
+        "stopped",
+    ]
+
+
+def all_of(terminal: int) -> str:
+    """Return all that was written to the other end of a terminal, which is closed by now."""
+    pieces: list[bytes] = []
+    with suppress(OSError):
+        while piece := os.read(terminal, 1 << 16):
+            pieces.append(piece)
+    os.close(terminal)
+    return b"".join(pieces).decode()
+
+
+def test_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal there is a bar with what is done, spent and left; only what failed has a line."""
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "160")
+    ours, theirs = pty.openpty()
+    tally = ProgressCounts(4, 1, 1)
+    with os.fdopen(theirs, "w") as terminal, watching(terminal, "first", tally) as watcher:
+        watcher.began(CELL)
+        watcher.ended(end(), 70, SPEND)
+        watcher.began(CELL)
+        watcher.ended(end("budget", reason="too little"), 70, SPEND)
+        watcher.began(CELL)
+    shown = all_of(ours)
+
+    assert "sweep first" in shown
+    assert "2/4" in shown
+    assert "1 running, 1 attempts apart, 3 calls, 1,200 tokens, $0.2500, 2:20 left" in shown
+    assert f"{CELL}: budget, no result: too little" in shown
+    assert "passed" not in shown
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"passed": False, "calls": 1, "tokens": None}, "did not pass, 1 calls, tokens not known"),
+        ({"passed": None, "calls": None}, "no verdict, calls not known, 1,200 tokens"),
+    ],
+)
+def test_line(fields: dict[str, object], said: str) -> None:
+    """What is not known is said to be so."""
+    assert line_of(end("complete", **fields), 2) == f"{CELL}: {said}, 2.0 s"
+
+
+@pytest.mark.parametrize(
+    ("spend", "said"),
+    [
+        (Spend(), "0 calls, 0 tokens, $0.0000"),
+        (Spend(2, 10, 1, Decimal(0), 2), "2 calls, 10 tokens (1 calls not counted)"),
+        (
+            Spend(2, 10, 0, Decimal("0.5"), 1),
+            "2 calls, 10 tokens, $0.5000 (1 calls without a price)",
+        ),
+    ],
+)
+def test_spend(spend: Spend, said: str) -> None:
+    """Money is shown as far as any price is known."""
+    assert spend_text(spend) == said

@@ -1,0 +1,315 @@
+"""The book in this process, and the same book over its line: both must hold to one interface."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cab.proxy.accounting.admission import (
+    Admission,
+    AdmissionRequest,
+    CellRegistry,
+    LocalCellRegistry,
+)
+from cab.proxy.accounting.cell_state import CellStates
+from cab.proxy.accounting.limits import KeyLimits
+from cab.proxy.errors import Rejected
+from cab.proxy.workers.ipc_client import RemoteCellRegistry
+from cab.proxy.workers.ipc_server import CellRegistryServer, WorkerSlot
+
+SLOT_WAIT_S = 20.0
+
+
+def end(**fields: Any) -> dict[str, Any]:
+    base = {"endpoint": "chat.completions", "end_reason": "completed", "status": 200}
+    return {**base, "prompt_tokens": 1, "completion_tokens": 1, "request_hash": None, **fields}
+
+
+@asynccontextmanager
+async def connected(socket: Path, seat: int = 0) -> AsyncGenerator[RemoteCellRegistry]:
+    """Give a worker's side of the line; hangs up on leaving."""
+    async with asyncio.TaskGroup() as tasks:
+        book = await RemoteCellRegistry.connect(socket)
+        tasks.create_task(book.listen())
+        await book.ask("hello", seat)
+        try:
+            yield book
+        finally:
+            await book.close()
+
+
+@asynccontextmanager
+async def opened(kind: str, folder: Path, slot_wait_s: float) -> AsyncGenerator[CellRegistry]:
+    local = LocalCellRegistry(CellStates(), slot_wait_s)
+    async with AsyncExitStack() as stack:
+        if kind == "here":
+            yield local
+            return
+        server = CellRegistryServer(local, [WorkerSlot(0)], {})
+        await stack.enter_async_context(server.listening(folder / "book"))
+        yield await stack.enter_async_context(connected(folder / "book"))
+
+
+@pytest.fixture(params=["here", "over the line"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+async def book(kind: str, tmp_path: Path) -> AsyncGenerator[CellRegistry]:
+    async with opened(kind, tmp_path, SLOT_WAIT_S) as book:
+        yield book
+
+
+async def refusal(book: CellRegistry, ask: AdmissionRequest) -> str:
+    """Return why a call is refused."""
+    with pytest.raises(Rejected) as refused:
+        await book.admit(ask)
+    return str(refused.value)
+
+
+async def settled(rounds: int = 20) -> None:
+    """Let everything that can go on go on; a wait that is right stays."""
+    for _ in range(rounds):
+        await asyncio.sleep(0)
+
+
+async def test_calls_are_numbered_and_repetitions_known(book: CellRegistry) -> None:
+    """Each call gets the next number of its cell, and the call that it repeats."""
+    assert await book.admit(AdmissionRequest("a", "1", "h")) == Admission(1, 1, None)
+    assert await book.admit(AdmissionRequest("a", "2", "h", sdk_retry=True)) == Admission(2, 2, "1")
+    assert await book.admit(AdmissionRequest("b", "3", "h")) == Admission(1, 1, None)
+    assert await book.admit(AdmissionRequest(None, "4", "h")) == Admission(None, 1, None)
+    assert await book.in_flight() == 4
+
+
+async def test_totals_hold_a_call_once_finish_has_returned(book: CellRegistry) -> None:
+    """Read-your-writes: what was finished is in the totals, and no longer in flight."""
+    await book.admit(AdmissionRequest("s/a", "1"))
+    await book.admit(AdmissionRequest("s/b", "2"))
+    await book.admit(AdmissionRequest("t/c", "3"))
+    await book.admit(AdmissionRequest(None, "4"))
+    await book.finish("s/b", "2", end(prompt_tokens=5, cost_usd="0.10"))
+    await book.finish("s/a", "1", end(completion_tokens=None, cost_usd="NaN"))
+    await book.finish("t/c", "3", None)
+    a, b = await book.totals("s/")
+    assert (a.cell_id, a.calls, a.prompt_tokens, a.unmeasured_calls) == ("s/a", 1, 1, 1)
+    assert (a.cost_usd, a.unpriced_calls) == (Decimal(0), 1)
+    assert (b.cell_id, b.calls, b.prompt_tokens, b.completion_tokens) == ("s/b", 1, 5, 1)
+    assert (b.cost_usd, b.unpriced_calls, b.in_flight) == (Decimal("0.10"), 0, 0)
+    [c] = await book.totals("t/")
+    assert (c.calls, c.in_flight, c.sealed) == (0, 0, False)
+    assert len(await book.totals()) == 3
+    assert await book.in_flight() == 1
+
+
+async def test_a_limit_of_calls_counts_those_in_flight(book: CellRegistry) -> None:
+    """The last call that a limit allows is admitted, the next is not, ended or not."""
+    limits = KeyLimits(max_calls=2)
+    await book.admit(AdmissionRequest("a", "1", limits=limits))
+    await book.admit(AdmissionRequest("a", "2", limits=limits))
+    assert "limit of 2 calls (max_calls)" in await refusal(
+        book, AdmissionRequest("a", "3", limits=limits)
+    )
+    await book.finish("a", "1", end())
+    assert "max_calls" in await refusal(book, AdmissionRequest("a", "4", limits=limits))
+    assert (await book.admit(AdmissionRequest("a", "5"))).seq == 3
+
+
+async def test_refused_and_other_requests_use_up_no_limit(book: CellRegistry) -> None:
+    """What was refused, and what is no model call, does not count as one."""
+    limits = KeyLimits(max_calls=1, max_concurrency=1)
+    await book.admit(AdmissionRequest("a", "1", counts=False, limits=limits))
+    await book.finish("a", "1", end(endpoint="other"))
+    await book.admit(AdmissionRequest("a", "2", counts=False, limits=limits))
+    await book.admit(AdmissionRequest("a", "3", limits=limits))
+    await refusal(book, AdmissionRequest("a", "4", limits=limits))
+    await book.finish("a", "4", end(end_reason="rejected"))
+    [cell] = await book.totals("a")
+    assert (cell.calls, cell.in_flight) == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("limits", "spent", "named"),
+    [
+        (KeyLimits(max_tokens=10), {"prompt_tokens": 9}, "10 tokens (max_tokens)"),
+        (
+            KeyLimits(max_cost_usd=Decimal("0.5")),
+            {"cost_usd": "0.5"},
+            "0.5 US dollars (max_cost_usd)",
+        ),
+    ],
+    ids=["tokens", "cost"],
+)
+async def test_what_was_spent_ends_a_cell(
+    book: CellRegistry, limits: KeyLimits, spent: dict[str, Any], named: str
+) -> None:
+    """Once the tokens or the cost of the ended calls reach the limit, no further call is made."""
+    await book.admit(AdmissionRequest("a", "1", limits=limits))
+    await book.finish("a", "1", end(**spent))
+    assert named in await refusal(book, AdmissionRequest("a", "2", limits=limits))
+    assert (await book.admit(AdmissionRequest("b", "3", limits=limits))).seq == 1
+
+
+async def test_a_call_over_the_concurrency_waits_for_a_slot(book: CellRegistry) -> None:
+    """Calls over `max_concurrency` wait, and go on one by one, first come first."""
+    limits = KeyLimits(max_concurrency=1)
+    await book.admit(AdmissionRequest("a", "1", limits=limits))
+    async with asyncio.TaskGroup() as tasks:
+        second = tasks.create_task(book.admit(AdmissionRequest("a", "2", limits=limits)))
+        third = tasks.create_task(book.admit(AdmissionRequest("a", "3", limits=limits)))
+        await settled()
+        assert await book.in_flight() == 1
+        await book.finish("a", "1", end())
+        assert (await second).seq == 2
+        assert not third.done()
+        book.finish_soon("a", "2", end())
+        assert (await third).seq == 3
+
+
+@pytest.mark.parametrize(
+    ("limits", "spent"),
+    [
+        (KeyLimits(max_tokens=100), {"prompt_tokens": 40, "completion_tokens": 0}),
+        (KeyLimits(max_cost_usd=Decimal(1)), {"cost_usd": 0.4}),
+    ],
+    ids=["tokens", "cost"],
+)
+async def test_near_a_limit_calls_go_one_by_one(
+    book: CellRegistry, limits: KeyLimits, spent: dict[str, Any]
+) -> None:
+    """A call waits while those in flight, each as large as the largest, would use up the limit."""
+    await book.admit(AdmissionRequest("a", "1", limits=limits))
+    await book.finish("a", "1", end(**spent))
+    await book.admit(AdmissionRequest("a", "2", limits=limits))
+    await book.admit(AdmissionRequest("a", "3", limits=limits))
+    async with asyncio.TaskGroup() as tasks:
+        fourth = tasks.create_task(book.admit(AdmissionRequest("a", "4", limits=limits)))
+        await settled()
+        assert not fourth.done()
+        await book.finish("a", "2", None)
+        assert (await fourth).seq == 4
+
+
+async def test_a_wait_for_a_slot_ends(kind: str, tmp_path: Path) -> None:
+    """A call that gets no slot in time is refused as for a limit."""
+    limits = KeyLimits(max_concurrency=1)
+    async with opened(kind, tmp_path, 0.01) as book:
+        await book.admit(AdmissionRequest("a", "1", limits=limits))
+        why = await refusal(book, AdmissionRequest("a", "2", limits=limits))
+        assert "is at a limit of its key and waited 0.01 s" in why
+
+
+async def test_a_withdrawn_call_does_not_wait_on(book: CellRegistry) -> None:
+    """A call whose client has gone takes no slot; one that was admitted is not touched."""
+    limits = KeyLimits(max_concurrency=1)
+    await book.admit(AdmissionRequest("a", "1", limits=limits))
+    async with asyncio.TaskGroup() as tasks:
+        waiting = tasks.create_task(refusal(book, AdmissionRequest("a", "2", limits=limits)))
+        await settled()
+        # Woken first, then withdrawn in the same breath: it must not slip through.
+        book.finish_soon("a", "1", end())
+        book.withdraw("a", "2")
+        book.withdraw("a", "1")
+    assert "was given up" in waiting.result()
+    assert (await book.admit(AdmissionRequest("a", "3", limits=limits))).seq == 2
+
+
+async def test_a_seal_waits_for_calls_and_for_refusals(book: CellRegistry) -> None:
+    """A seal waits until calls have ended and refusals are recorded; then nothing is admitted."""
+    limits = KeyLimits(max_calls=1)
+    await book.admit(AdmissionRequest("a", "1", limits=limits))
+    await refusal(book, AdmissionRequest("a", "2", limits=limits))
+    async with asyncio.TaskGroup() as tasks:
+        sealing = tasks.create_task(book.seal("a", 20))
+        await settled()
+        assert "sealed: its calls are final" in await refusal(book, AdmissionRequest("a", "3"))
+        with pytest.raises(Rejected, match="sealed already"):
+            await book.seal("a", 20)
+        await book.finish("a", "1", end())
+        await settled()
+        assert not sealing.done()
+        await book.finish("a", "2", end(end_reason="rejected"))
+        totals = await sealing
+    assert (totals.sealed, totals.calls, totals.in_flight) == (True, 1, 0)
+
+
+async def test_a_seal_ends_the_wait_for_a_slot(book: CellRegistry) -> None:
+    """A call that waits for a slot is refused when its cell is sealed."""
+    limits = KeyLimits(max_concurrency=1)
+    await book.admit(AdmissionRequest("a", "1", limits=limits))
+    async with asyncio.TaskGroup() as tasks:
+        waiting = tasks.create_task(refusal(book, AdmissionRequest("a", "2", limits=limits)))
+        await settled()
+        sealing = tasks.create_task(book.seal("a", 20))
+        assert "sealed" in await waiting
+        await book.finish("a", "1", end())
+    assert sealing.result().calls == 1
+
+
+async def test_a_seal_that_fails_leaves_the_cell_open(book: CellRegistry) -> None:
+    """Calls that do not end in time, a client that leaves, and a failed record all open it again."""
+    await book.admit(AdmissionRequest("a", "1"))
+    with pytest.raises(Rejected, match="1 calls of cell a are still in flight"):
+        await book.seal("a", 0.01)
+    async with asyncio.TaskGroup() as tasks:
+        sealing = tasks.create_task(book.seal("a", 20))
+        await settled()
+        sealing.cancel()
+    await book.admit(AdmissionRequest("a", "2"))
+    for call_id in ("1", "2"):
+        await book.finish("a", call_id, end())
+    assert (await book.seal("a", 20)).sealed
+    book.reopen("a")
+    assert (await book.admit(AdmissionRequest("a", "3"))).seq == 3
+
+
+async def test_without_a_keeper_nothing_is_admitted(tmp_path: Path) -> None:
+    """When the keeper is gone, calls are refused; those that have ended may be finished."""
+    local, seat = LocalCellRegistry(CellStates(), SLOT_WAIT_S), WorkerSlot(0)
+    server = CellRegistryServer(local, [seat], {})
+    limits = KeyLimits(max_concurrency=1)
+    async with server.listening(tmp_path / "book"), connected(tmp_path / "book") as book:
+        await book.admit(AdmissionRequest("a", "1", limits=limits))
+        async with asyncio.TaskGroup() as tasks:
+            waiting = tasks.create_task(refusal(book, AdmissionRequest("a", "2", limits=limits)))
+            await settled()
+            await book.close()
+        assert "the book of cells cannot be asked" in waiting.result()
+        assert "cannot be asked" in await refusal(book, AdmissionRequest("a", "3"))
+        await book.finish("a", "1", end())
+        book.finish_soon("a", "1", end())
+        await seat.gone.wait()
+    assert await local.in_flight() == 1
+
+
+async def test_what_a_dead_worker_left_is_settled(tmp_path: Path) -> None:
+    """Its calls end as its chain says; a cell that it closed stays so only with a seal there."""
+    local, seats = LocalCellRegistry(CellStates(), SLOT_WAIT_S), [WorkerSlot(0), WorkerSlot(1)]
+    server = CellRegistryServer(local, seats, {})
+    socket = tmp_path / "book"
+    async with server.listening(socket), connected(socket, 1) as other:
+        async with connected(socket, 0) as book:
+            for cell_id in ("sealed", "lost"):
+                await book.seal(cell_id, 20)
+            await book.admit(AdmissionRequest("a", "1"))
+            await book.admit(AdmissionRequest("a", "2"))
+        await seats[0].gone.wait()
+        assert await other.in_flight() == 2
+        server.settle(seats[0], {"1": end(end_reason="crash", prompt_tokens=None)}, {"sealed"})
+        [a, lost, sealed] = await other.totals()
+        assert (a.calls, a.unmeasured_calls, a.in_flight) == (1, 1, 0)
+        assert (lost.sealed, sealed.sealed) == (False, True)
+
+
+async def test_a_line_that_says_nothing_is_no_worker(tmp_path: Path) -> None:
+    """A connection that is closed at once takes no seat."""
+    server = CellRegistryServer(LocalCellRegistry(CellStates(), SLOT_WAIT_S), [WorkerSlot(0)], {})
+    async with server.listening(tmp_path / "book"):
+        _, writer = await asyncio.open_unix_connection(tmp_path / "book")
+        writer.close()
+        await writer.wait_closed()

@@ -1,0 +1,130 @@
+import asyncio
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from cab.proxy.accounting.cell_state import CellState, CellStates, cell_lines, slice_digest
+from cab.proxy.errors import LedgerFailed
+from cab.proxy.ledger.ledger import Ledger
+
+
+def end(cell_id: str | None, **fields: object) -> dict[str, object]:
+    base = {"kind": "end", "cell_id": cell_id, "endpoint": "chat.completions"}
+    return {**base, "end_reason": "completed", "request_hash": None, **fields}
+
+
+def test_numbers_count_within_a_cell_and_nowhere_else() -> None:
+    """Calls of a cell are numbered from 1; calls without a cell have no number."""
+    cells = CellStates()
+    assert [cells["a"].next_seq(), cells["a"].next_seq(), cells["b"].next_seq()] == [1, 2, 1]
+    assert cells[None].next_seq() is None
+
+
+def test_the_same_request_after_a_failure_is_a_further_attempt() -> None:
+    """A repetition counts as an attempt of the first call only if the one before failed."""
+    cell = CellState("a")
+    assert cell.attempt("h", "1", sdk_retry=False) == (1, None)
+    cell.add(end("a", request_hash="h", end_reason="upstream_error"))
+    assert cell.attempt("h", "2", sdk_retry=False) == (2, "1")
+    cell.add(end("a", request_hash="h", end_reason="upstream_error"))
+    assert cell.attempt("h", "3", sdk_retry=False) == (3, "1")
+    cell.add(end("a", request_hash="h"))
+    assert cell.attempt("h", "4", sdk_retry=False) == (1, None)
+
+
+def test_an_sdk_that_says_it_retries_is_believed() -> None:
+    """A retry header makes an attempt of a request whose first call has not failed yet."""
+    cell = CellState("a")
+    assert cell.attempt("h", "1", sdk_retry=True) == (1, None)
+    assert cell.attempt("h", "2", sdk_retry=True) == (2, "1")
+
+
+def test_only_recent_requests_are_remembered() -> None:
+    """The memory for repetitions is bounded, and a request without a hash is never one."""
+    cell = CellState("a")
+    cell.attempt("old", "1", sdk_retry=False)
+    for n in range(64):
+        cell.attempt(f"h{n}", f"c{n}", sdk_retry=False)
+    assert cell.attempt("old", "2", sdk_retry=True) == (1, None)
+    assert cell.attempt(None, "3", sdk_retry=True) == (1, None)
+
+
+def test_totals_hold_model_calls_only() -> None:
+    """Calls to other paths add nothing; one that may have cost something
+    and has no count is counted as unmeasured."""
+    cell = CellState("a")
+    cell.add(end("a", prompt_tokens=3, completion_tokens=4))
+    cell.add(end("a", prompt_tokens=None, completion_tokens=None))
+    cell.add(end("a", prompt_tokens=None, completion_tokens=0, status=500))
+    cell.add(end("a", endpoint="other"))
+    assert (cell.calls, cell.prompt_tokens, cell.completion_tokens) == (3, 3, 4)
+    assert cell.unmeasured_calls == 1
+
+
+async def test_idle_waits_for_the_last_call() -> None:
+    """A cell is idle when its last call has ended, and not before."""
+    cell = CellState("a")
+    assert await cell.idle(0.01)
+    cell.begin("1")
+    cell.begin("2")
+    assert not await cell.idle(0.01)
+    async with asyncio.TaskGroup() as tasks:
+        waiting = tasks.create_task(cell.idle(10))
+        await asyncio.sleep(0)
+        cell.finish("1")
+        cell.finish("2")
+    assert waiting.result()
+
+
+async def test_a_restart_continues_numbers_totals_and_seals(tmp_path: Path) -> None:
+    """What the ledger says of a cell is known again after a restart."""
+    ledger = Ledger(tmp_path)
+    await ledger.append({"kind": "proxy_start"})
+    await ledger.append({"kind": "start", "cell_id": "a", "seq": 7})
+    await ledger.append(end("a", prompt_tokens=1, completion_tokens=2))
+    await ledger.append({"kind": "cell_seal", "cell_id": "b"})
+    await ledger.close()
+    with ledger.segment.open("ab") as handle:
+        handle.write(b"garbage\n")
+
+    cells = CellStates()
+    cells.restore(tmp_path)
+
+    assert cells["a"].next_seq() == 8
+    assert (cells["a"].calls, cells["a"].prompt_tokens, cells["a"].sealed) == (1, 1, False)
+    assert cells["b"].sealed
+    assert "c" not in cells
+    assert cells.in_flight() == 0
+
+
+async def test_a_slice_holds_one_cells_lines_verbatim(tmp_path: Path) -> None:
+    """The slice of a cell is its START and END lines as they stand, and its digest is theirs."""
+    ledger = Ledger(tmp_path)
+    tricky = 'a"cell_id":"b'
+    for cell_id in ("b", tricky, "bb"):
+        await ledger.append({"kind": "start", "cell_id": cell_id, "note": '"cell_id":"b"'})
+    await ledger.append({"kind": "cell_seal", "cell_id": "b"})
+    await ledger.close()
+    lines = list(cell_lines(tmp_path, "b"))
+    assert lines == [ledger.segment.read_bytes().splitlines(keepends=True)[0]]
+    assert list(cell_lines(tmp_path, tricky)) == [
+        ledger.segment.read_bytes().splitlines(keepends=True)[1]
+    ]
+    digest = hashlib.sha256(lines[0]).hexdigest()
+    assert slice_digest(tmp_path, "b") == (1, f"sha256:{digest}")
+
+
+async def test_no_seal_is_made_of_a_ledger_that_cannot_be_read_whole(tmp_path: Path) -> None:
+    """A damaged segment does not keep a proxy from starting, but no slice or seal passes over it."""
+    ledger = Ledger(tmp_path)
+    await ledger.append({"kind": "start", "cell_id": "a", "seq": 3})
+    await ledger.close()
+    (tmp_path / "w1-000001.jsonl.zst").write_bytes(b"no zstd")
+
+    cells = CellStates()
+    cells.restore(tmp_path)
+
+    assert cells["a"].next_seq() == 4
+    with pytest.raises(LedgerFailed, match=r"w1-000001\.jsonl\.zst cannot be read"):
+        slice_digest(tmp_path, "a")

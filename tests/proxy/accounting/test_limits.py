@@ -1,0 +1,38 @@
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cab.proxy.accounting.limits import KeyLimits
+
+COUNTS = st.none() | st.integers(1)
+MONEY = st.none() | st.decimals(Decimal("1e-9"), Decimal("1e9"), allow_nan=False, places=9)
+
+
+@given(st.builds(KeyLimits, COUNTS, COUNTS, MONEY.filter(lambda m: m is None or m > 0), COUNTS))
+def test_limits_pass_through_a_key(limits: KeyLimits) -> None:
+    """A key gives back the limits that were put into it, money to the last digit."""
+    assert KeyLimits.from_claims(limits.claims()) == limits
+
+
+def test_no_limit_is_no_claim() -> None:
+    """A limit that is not set is not named, and one that is not named is none."""
+    assert KeyLimits().claims() == {}
+    assert KeyLimits.from_claims({"sub": "cell"}) == KeyLimits()
+    assert KeyLimits(max_cost_usd=Decimal("1E+1")).claims() == {"max_cost_usd": "10"}
+
+
+@pytest.mark.parametrize("name", ["max_calls", "max_tokens", "max_concurrency"])
+@pytest.mark.parametrize("value", [0, -1, "3", 1.5, True, []])
+def test_a_count_must_be_one(name: str, value: object) -> None:
+    """What is no count above 0 is refused by its name, never taken for no limit."""
+    with pytest.raises(ValueError, match=f"{name} must be a whole number"):
+        KeyLimits.from_claims({name: value})
+
+
+@pytest.mark.parametrize("value", [1, 0.5, "0", "-1", "NaN", "Infinity", "much", {}])
+def test_money_must_be_decimal_text(value: object) -> None:
+    """Money that is no decimal text above 0 is refused."""
+    with pytest.raises(ValueError, match="max_cost_usd must be decimal text"):
+        KeyLimits.from_claims({"max_cost_usd": value})

@@ -1,0 +1,47 @@
+"""The common ground of the dialects."""
+
+import pytest
+
+from cab.proxy.meter import Usage
+from cab.proxy.meter.dialects.answer import Answer
+from cab.proxy.meter.usage import UsageReader
+
+
+def test_an_answer_without_a_dialect_hears_nothing() -> None:
+    """The base takes no part of an answer, and knows nothing."""
+    answer = Answer(10)
+    with pytest.raises(NotImplementedError):
+        answer.event("", {})
+    with pytest.raises(NotImplementedError):
+        answer.body({})
+    answer.done()
+    assert not answer.finished()
+    assert answer.tool_calls() is None
+    assert answer.read_usage(UsageReader({"prompt_tokens": 1})) == Usage(1, None, None)
+
+
+def test_the_first_error_and_identity_stand_and_the_last_usage() -> None:
+    """Names and errors are told once; usage is replaced by what comes later."""
+    answer = Answer(10)
+    for number in (1, 2):
+        answer.take_error({"error": f"e{number}"})
+        answer.take_identity({"id": f"i{number}", "model": f"m{number}", "system_fingerprint": "f"})
+        answer.take_usage({"n": number}, final=number == 1)
+    answer.take_usage(None, final=True)
+    answer.take_usage({}, final=True)
+    assert answer.error == ("error", "e1")
+    assert (answer.upstream_id, answer.model_served) == ("i1", "m1")
+    assert answer.system_fingerprint == "f"
+    assert (answer.usage_raw, answer.usage_final) == ({"n": 2}, False)
+
+
+def test_complaints_are_told_once() -> None:
+    """The same complaint from every chunk is one complaint; an empty text is no delivery."""
+    answer = Answer(10)
+    answer.complain("a")
+    answer.complain("a")
+    answer.take_text("k", "")
+    assert answer.complaints == ["a"]
+    assert not answer.delivered
+    answer.doubt()
+    assert len(answer.complaints) == 2

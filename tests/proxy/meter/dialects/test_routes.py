@@ -1,0 +1,57 @@
+"""Which path speaks which dialect."""
+
+import pytest
+
+from cab.proxy.meter import dialect_for
+from cab.proxy.meter.dialects.routes import plain_path
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/v1/chat/completions", "chat.completions"),
+        ("/api/v1/chat/completions/", "chat.completions"),
+        ("/chat/completions", "chat.completions"),
+        ("/openai/deployments/x/chat/completions?api-version=2024", "chat.completions"),
+        ("/v1beta/openai/chat/completions", "chat.completions"),
+        ("/v1/completions", "completions"),
+        ("/v1/engines/x/completions", "completions"),
+        ("/v1/embeddings", "embeddings"),
+        ("/v1/responses", "responses"),
+        ("/v1/messages?beta=true", "messages"),
+        ("/anthropic/v1/messages", "messages"),
+        ("/v1beta/models/gemini-2.5-pro:generateContent", "gemini.generateContent"),
+        ("/v1beta/models/gemini-2.5-pro:streamGenerateContent?alt=sse", "gemini.generateContent"),
+        ("/v1beta/models/g%3AgenerateContent", "gemini.generateContent"),
+        ("/v1/projects/p/publishers/google/models/g:generateContent", "gemini.generateContent"),
+        ("/v1/messages/count_tokens", None),
+        ("/v1/messages/batches", None),
+        ("/v1/threads/thread_1/messages", None),
+        ("/v1/responses/resp_1", None),
+        ("/v1/responses/resp_1/cancel", None),
+        ("/v1/chat/completions/chatcmpl-1", None),
+        ("/v1/models", None),
+        ("/v1/models/m", None),
+        ("/v1beta/models/g:countTokens", None),
+        ("/v1beta/models/g:embedContent", None),
+        ("/v1/mychat-completions", None),
+        ("/", None),
+        ("", None),
+    ],
+)
+def test_paths_have_their_dialects(path: str, name: str | None) -> None:
+    """A POST is routed by the end of its path; anything else is no model call."""
+    dialect = dialect_for("POST", path)
+    assert (None if dialect is None else dialect.name) == name
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "DELETE", "PUT"])
+def test_only_a_post_is_a_model_call(method: str) -> None:
+    """Polls and probes of a metered path add nothing."""
+    assert dialect_for(method, "/v1/chat/completions") is None
+    assert dialect_for("post", "/v1/chat/completions") is not None
+
+
+def test_paths_are_compared_plain() -> None:
+    """Query, percent-encoding and trailing slashes do not matter."""
+    assert plain_path("/v1/a%20b//?x=/y/") == "/v1/a b"

@@ -1,0 +1,85 @@
+"""Taking usage back out."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cab.proxy.meter.json_values import parse_object
+from cab.proxy.meter.response.usage_filter import altered, without_null_usage
+
+
+def cut(payload: bytes) -> bytes | None:
+    return without_null_usage(parse_object(payload) or {}, payload)
+
+
+@pytest.mark.parametrize(
+    ("payload", "rest"),
+    [
+        (b'{"a":1,"usage":null}', b'{"a":1}'),
+        (b'{"a":1 , "usage" : null }', b'{"a":1  }'),
+        (b'{"usage":null,"a":1}', b'{"a":1}'),
+        (b'{ "usage": null, "a": 1}', b'{  "a": 1}'),
+        (b'{"a":1,"usage":null,"b":2.50}', b'{"a":1,"b":2.50}'),
+        (b'{"a":{"b":1,"usage":null},"usage":null}', b'{"a":{"b":1,"usage":null}}'),
+        (rb'{"a":",\"usage\":null","usage":null}', rb'{"a":",\"usage\":null"}'),
+        (b'{"usage":null}', None),
+        (b'{"a":1,"us\\u0061ge":null}', None),
+        (b'{"a":1,"usage":null,"usage":null}', None),
+        (b'{"a":[' + b'{"b":1,"usage":null},' * 9 + b'1],"usage":null}', None),
+    ],
+)
+def test_one_member_is_cut_and_nothing_else(payload: bytes, rest: bytes | None) -> None:
+    """The top-level null and one comma go; where that cannot be shown, nothing does."""
+    assert cut(payload) == rest
+
+
+@given(
+    st.dictionaries(
+        st.text() | st.just("usage"),
+        st.recursive(
+            st.none() | st.text() | st.floats(allow_nan=False),
+            lambda inner: st.dictionaries(st.sampled_from(("usage", "a")), inner, max_size=2),
+        ),
+    ),
+    st.sampled_from(((",", ":"), (", ", ": "))),
+    st.data(),
+)
+def test_the_rest_means_the_same(
+    rest: dict[str, object], layout: tuple[str, str], data: st.DataObject
+) -> None:
+    """For any chunk the cut text parses to the chunk without its usage, or there is no cut."""
+    content = {**rest, "usage": None}
+    content = {name: content[name] for name in data.draw(st.permutations(list(content)))}
+    payload = json.dumps(content, separators=layout).encode()
+    text = cut(payload)
+    if text is not None:
+        assert json.loads(text) == {name: content[name] for name in content if name != "usage"}
+
+
+@pytest.mark.parametrize(
+    ("payload", "instead"),
+    [
+        (b'{"id":"a","choices":[],"usage":{"prompt_tokens":1}}', b""),
+        (b'{"id":"a","choices":null,"usage":{}}', b""),
+        (b'{"usage":{"prompt_tokens":1}}', b""),
+        (b'{"choices":[{"delta":{"content":"x"}}],"usage":{"prompt_tokens":1}}', None),
+        (b'{"choices":[],"usage":{"prompt_tokens":1},"error":{"message":"m"}}', None),
+        (b'{"choices":[],"usage":"none"}', None),
+        (b'{"choices":[]}', None),
+        (b'{"choices":[],"usage":null}', b'id: 1\ndata: {"choices":[]}\n\n'),
+        (b'{"usage":null}', None),
+    ],
+)
+def test_what_was_not_asked_for_goes(payload: bytes, instead: bytes | None) -> None:
+    """A chunk that holds usage alone goes; content and errors never do."""
+    raw = b"id: 1\ndata: " + payload + b"\n\n"
+    assert altered(parse_object(payload) or {}, payload, raw) == instead
+
+
+def test_data_that_stand_twice_in_an_event_are_left_alone() -> None:
+    """Where a comment repeats the data, it is not told apart from them, and nothing is cut."""
+    payload = b'{"a":1,"usage":null}'
+    raw = b": " + payload + b"\ndata: " + payload + b"\n\n"
+    assert altered({"a": 1, "usage": None}, payload, raw) is None

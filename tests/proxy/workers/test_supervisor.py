@@ -1,0 +1,396 @@
+"""Several real processes on one port, under load, under SIGTERM and under SIGKILL."""
+
+import asyncio
+import hashlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import AsyncGenerator, Generator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from cab.proxy.accounting.limits import KeyLimits
+from cab.proxy.config import ProxySettings
+from cab.proxy.errors import BadConfig
+from cab.proxy.workers.supervisor import MultiProcessProxy, running_workers
+from tests.tools.client import Seen, post
+from tests.tools.dialects import BY_ENDPOINT
+from tests.tools.proxy import records
+from tests.tools.upstream import ScriptedUpstream, json_answer, scripted_upstream
+
+CELL = "s/aider/m/f/t"
+CELL_PATH = "/cab/cells/s%2Faider%2Fm%2Ff%2Ft"
+CHAT = BY_ENDPOINT["chat.completions"]
+ANSWER = [json_answer(CHAT.answer)]
+COMMAND = (sys.executable, "-c", "import sys; from cab.proxy.cli import main; sys.exit(main())")
+WORKERS = 4
+
+
+@asynccontextmanager
+async def crew(
+    upstream: ScriptedUpstream, folder: Path, workers: int = WORKERS, **settings: Any
+) -> AsyncGenerator[MultiProcessProxy]:
+    values = {"upstream": upstream.url, "port": 0, "ledger": folder / "ledger", "grace_s": 5}
+    values |= {"workers": workers, "log_level": "error", **settings}
+    async with running_workers(ProxySettings.model_validate(values), kill_after_s=0.1) as front:
+        yield front
+
+
+def bearer(front: MultiProcessProxy, **limits: Any) -> str:
+    return f"Authorization: Bearer {front.mint_key(CELL, 600, KeyLimits(**limits))}"
+
+
+async def calls(front: MultiProcessProxy, key: str, number: int, at_once: int = 20) -> list[Seen]:
+    """Send calls, each on a connection of its own: the kernel spreads them over the workers."""
+    slots = asyncio.Semaphore(at_once)
+
+    async def one() -> Seen:
+        async with slots:
+            return await post(front.url, CHAT.path, CHAT.request, key, "Connection: close")
+
+    async with asyncio.TaskGroup() as tasks:
+        running = [tasks.create_task(one()) for _ in range(number)]
+    return [each.result() for each in running]
+
+
+async def control(front: MultiProcessProxy, what: str, key: str, method: str = "GET") -> Seen:
+    return await post(front.url, CELL_PATH + what, b"", key, "Connection: close", method=method)
+
+
+def starts_by_worker(front: MultiProcessProxy) -> dict[int, list[str]]:
+    """Return the calls that each worker has accepted."""
+    found: dict[int, list[str]] = {}
+    for path in front.ledger_dir.glob("w*.jsonl"):
+        lines = [orjson.loads(line) for line in path.read_bytes().splitlines()]
+        found[int(path.name[1])] = [r["call_id"] for r in lines if r["kind"] == "start"]
+    return found
+
+
+def records_of(front: MultiProcessProxy, worker: int, kind: str) -> list[dict[str, Any]]:
+    """Return a worker's records of one kind."""
+    lines = (front.ledger_dir / f"w{worker}-000001.jsonl").read_bytes().splitlines()
+    return [record for record in map(orjson.loads, lines) if record["kind"] == kind]
+
+
+async def test_calls_are_numbered_and_limited_across_workers(tmp_path: Path) -> None:
+    """Rows are accepted requests, numbers have no gap, and exactly the limit is admitted."""
+    async with scripted_upstream(ANSWER) as upstream, crew(upstream, tmp_path) as front:
+        key = bearer(front, max_calls=60)
+        answers = await calls(front, key, 100)
+        assert Counter(seen.status for seen in answers) == {200: 60, 400: 40}
+        [seen] = await calls(front, bearer(front), 1)
+        assert seen.status == 200
+        seal = orjson.loads((await control(front, "/seal", key, "POST")).body)
+        slices = [(await control(front, "/calls", key)).body for _ in range(3)]
+        used = starts_by_worker(front)
+    assert len(upstream.received) == 61
+    ends = records(front.ledger_dir)
+    made = [end for end in ends if end["end_reason"] == "completed"]
+    assert sorted(end["seq"] for end in made) == list(range(1, 62))
+    assert [end["seq"] for end in ends if end["end_reason"] == "rejected"] == [None] * 40
+    assert sorted(used) == list(range(WORKERS))
+    assert sum(map(len, used.values())) == 61
+    assert (seal["calls"], seal["records"], seal["total_tokens"]) == (61, 162, 61 * 78)
+    assert {hashlib.sha256(body).hexdigest() for body in slices} == {seal["digest"][7:]}
+
+
+async def test_concurrency_holds_across_workers(tmp_path: Path) -> None:
+    """Never more calls are at the endpoint than the key allows, whichever workers they are in."""
+    now = most = 0
+
+    async def begin() -> None:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        await asyncio.sleep(
+            0.01
+        )  # long enough for a call that must wait to come through if it could
+        now -= 1
+
+    async with (
+        scripted_upstream([begin, *ANSWER]) as upstream,
+        crew(upstream, tmp_path) as front,
+    ):
+        answers = await calls(front, bearer(front, max_concurrency=3), 40)
+    assert {seen.status for seen in answers} == {200}
+    assert most == 3
+
+
+async def test_a_seal_waits_for_calls_in_all_workers(tmp_path: Path) -> None:
+    """A seal sees the calls of every worker; after it began no worker admits another."""
+    arrived, go = asyncio.Semaphore(0), asyncio.Event()
+
+    async def begin() -> None:
+        arrived.release()
+        await go.wait()
+
+    async with (
+        scripted_upstream([begin, *ANSWER]) as upstream,
+        crew(upstream, tmp_path) as front,
+        asyncio.TaskGroup() as tasks,
+    ):
+        key = bearer(front)
+        running = tasks.create_task(calls(front, key, 12))
+        for _ in range(12):
+            await arrived.acquire()
+        sealing = tasks.create_task(control(front, "/seal", key, "POST"))
+        async with asyncio.timeout(20):
+            refused = 400  # over its limit, until the cell is sealed
+            while refused == 400:
+                refused = (await calls(front, bearer(front, max_calls=1), 1))[0].status
+        late = await calls(front, key, 8)
+        assert {seen.status for seen in late} == {409}
+        assert not sealing.done()
+        go.set()
+        assert {seen.status for seen in await running} == {200}
+        seal = orjson.loads((await sealing).body)
+    assert seal["calls"] == len(records(front.ledger_dir, "start")) == 12
+
+
+async def kill(front: MultiProcessProxy, worker: int) -> None:
+    """Kill a worker; on return it is gone, and no connection goes to it any more."""
+    pid = front.crew.pids[worker]
+    os.kill(pid, signal.SIGKILL)
+    async with asyncio.timeout(30):
+        while front.crew.pids.get(worker) == pid:  # noqa: ASYNC110 - a process that ends tells nobody
+            await asyncio.sleep(0.01)
+
+
+async def test_a_killed_worker_takes_nobody_with_it(tmp_path: Path) -> None:
+    """The others go on; its calls end as crashes, count, and hold up a seal until they have."""
+    arrived, go = asyncio.Semaphore(0), asyncio.Event()
+
+    async def begin() -> None:
+        arrived.release()
+        await go.wait()
+
+    async with scripted_upstream([begin, *ANSWER]) as upstream, crew(upstream, tmp_path) as front:
+        key = bearer(front)
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(calls(front, key, 16))
+            for _ in range(16):
+                await arrived.acquire()
+            before = front.crew.pids
+            victim, lost = max(starts_by_worker(front).items(), key=lambda item: len(item[1]))
+            await kill(front, victim)
+            go.set()
+        statuses = Counter(seen.status for seen in running.result())
+        assert statuses == {200: 16 - len(lost), 0: len(lost)}  # 0: no answer came
+        answers = await calls(front, key, 20)
+        async with asyncio.timeout(30):
+            while front.crew.pids.get(victim, before[victim]) == before[victim]:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        answers += await calls(front, key, 20)
+        assert {seen.status for seen in answers} == {200}
+        seal = orjson.loads((await control(front, "/seal", key, "POST")).body)
+    ends = records(front.ledger_dir)
+    crashed = [end["call_id"] for end in ends if end["end_reason"] == "crash"]
+    assert sorted(crashed) == sorted(lost)
+    starts = records(front.ledger_dir, "start")
+    assert sorted(s["call_id"] for s in starts) == sorted(e["call_id"] for e in ends)
+    assert sorted(s["seq"] for s in starts) == list(range(1, len(starts) + 1))
+    assert (seal["calls"], seal["unmeasured_calls"]) == (len(starts), len(lost))
+    assert seal["total_tokens"] is None
+
+
+@contextmanager
+def unrecoverable(front: MultiProcessProxy, worker: int) -> Generator[None]:
+    """Keep a worker's chain from being opened again: its lock is no file any more."""
+    lock = front.ledger_dir / f"w{worker}.lock"
+    lock.unlink()
+    lock.mkdir()
+    try:
+        yield
+    finally:
+        lock.rmdir()
+
+
+async def test_a_worker_that_cannot_come_back_is_tried_again(tmp_path: Path) -> None:
+    """While its chain cannot be opened the others go on; afterwards it is there again."""
+    async with scripted_upstream(ANSWER) as upstream, crew(upstream, tmp_path, 2) as front:
+        with unrecoverable(front, 0):
+            await kill(front, 0)
+            answers = await calls(front, bearer(front), 20)
+            assert {seen.status for seen in answers} == {200}
+        async with asyncio.timeout(30):
+            while len(records_of(front, 0, "proxy_start")) < 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+
+async def test_calls_of_a_dead_worker_wait_for_its_recovery(tmp_path: Path) -> None:
+    """As long as its chain cannot be recovered its calls count as in flight."""
+    arrived = asyncio.Semaphore(0)
+
+    async def begin() -> None:
+        arrived.release()
+        await asyncio.Event().wait()
+
+    async with (
+        scripted_upstream([begin]) as upstream,
+        crew(upstream, tmp_path, 2) as front,
+        asyncio.TaskGroup() as tasks,
+    ):
+        key = bearer(front)
+        tasks.create_task(calls(front, key, 1))
+        await arrived.acquire()
+        [victim] = [n for n, started in starts_by_worker(front).items() if started]
+        with unrecoverable(front, victim):
+            await kill(front, victim)
+            waiting = tasks.create_task(control(front, "/seal", key, "POST"))
+            await asyncio.wait([waiting], timeout=0.5)
+            assert not waiting.done()
+        seal = orjson.loads((await waiting).body)
+        assert (seal["calls"], seal["unmeasured_calls"]) == (1, 1)
+
+
+async def test_a_stop_does_not_wait_for_a_recovery(tmp_path: Path) -> None:
+    """What could not be recovered while the proxy ran is recovered by the next run."""
+    arrived = asyncio.Semaphore(0)
+
+    async def begin() -> None:
+        arrived.release()
+        await asyncio.Event().wait()
+
+    async with scripted_upstream([begin]) as upstream, asyncio.TaskGroup() as tasks:
+        with ExitStack() as stack:
+            async with crew(upstream, tmp_path, 1) as front:
+                tasks.create_task(calls(front, bearer(front), 1))
+                await arrived.acquire()
+                stack.enter_context(unrecoverable(front, 0))
+                os.kill(front.crew.pids[0], signal.SIGKILL)
+        assert records(front.ledger_dir) == []
+        async with crew(upstream, tmp_path, 1) as front:
+            [end] = records(front.ledger_dir)
+            assert end["end_reason"] == "crash"
+
+
+async def test_a_worker_that_hangs_is_killed(tmp_path: Path) -> None:
+    """A worker that does not stop is killed some time after the grace time."""
+    async with (
+        scripted_upstream(ANSWER) as upstream,
+        crew(upstream, tmp_path, 2, grace_s=0.1) as front,
+    ):
+        pids = front.crew.pids
+        os.kill(pids[1], signal.SIGSTOP)
+    assert not any(map(runs, pids.values()))
+    assert len(records(front.ledger_dir, "proxy_stop")) == 1
+
+
+async def test_a_further_run_goes_on_where_the_last_one_was(tmp_path: Path) -> None:
+    """Numbers and totals go on over restarts, with more workers or with fewer."""
+    for round_number, workers in enumerate((3, 2, 4)):
+        async with (
+            scripted_upstream(ANSWER) as upstream,
+            crew(upstream, tmp_path, workers) as front,
+        ):
+            answers = await calls(front, bearer(front, max_calls=25), 10)
+        expected = {200: 10} if round_number < 2 else {200: 5, 400: 5}
+        assert Counter(seen.status for seen in answers) == expected
+    starts = records(tmp_path / "ledger", "start")
+    assert sorted(start["seq"] for start in starts) == list(range(1, 26))
+
+
+async def test_a_port_that_is_taken_is_one_error(tmp_path: Path) -> None:
+    """Another proxy's port is refused, also one that its workers share among themselves."""
+    async with scripted_upstream(ANSWER) as upstream, crew(upstream, tmp_path / "a", 2) as front:
+        port = int(front.url.rpartition(":")[2])
+        with pytest.raises(BadConfig, match=f"cannot listen on 127.0.0.1 port {port}: address"):
+            async with crew(upstream, tmp_path / "b", 2, port=port):
+                pass
+        with pytest.raises(BadConfig, match="is being written by another proxy"):
+            async with crew(upstream, tmp_path / "a", 2):
+                pass
+
+
+async def test_a_worker_that_cannot_start_says_why(tmp_path: Path) -> None:
+    """What only a worker finds out is the parent's error, once; no process is left behind."""
+    async with scripted_upstream(ANSWER) as upstream:
+        with pytest.raises(BadConfig, match="nonsense"):
+            async with crew(upstream, tmp_path, 3, encodings={"*": "nonsense"}):
+                pass
+
+
+def command(folder: Path, *arguments: str, **env: str) -> subprocess.Popen[str]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("CAB_")}
+    return subprocess.Popen(
+        [*COMMAND, "--ledger", "ledger", "--workers", "2", *arguments],
+        cwd=folder,
+        env={**kept, **env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def children(pid: int) -> list[int]:
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(child) for child in text.split()]
+
+
+def runs(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+async def gone(pid: int) -> None:
+    async with asyncio.timeout(30):
+        while runs(pid):  # noqa: ASYNC110 - no child of this process
+            await asyncio.sleep(0.01)
+
+
+def banner(process: subprocess.Popen[str]) -> str:
+    assert process.stdout
+    printed = ""
+    while "API_KEY" not in printed and (line := process.stdout.readline()):
+        printed += line
+    return printed
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_command_starts_and_ends_its_workers(number: signal.Signals, tmp_path: Path) -> None:
+    """One banner, a demo for all, and an orderly end: exit code 0 and a stop in each chain."""
+    with command(tmp_path, "--upstream", "demo", "--port", "0") as process:
+        try:
+            printed = banner(process)
+            assert printed.count("cab-proxy listens on") == 1
+            assert "demo (built-in model server)" in printed
+            workers = children(process.pid)
+            assert len(workers) == 2
+            process.send_signal(number)
+            _, errors = process.communicate(timeout=60)
+            assert process.returncode == 0, errors
+        finally:
+            process.kill()
+    assert len(records(tmp_path / "ledger", "proxy_stop")) == 2
+    assert not any(map(runs, workers))
+
+
+async def test_workers_do_not_outlive_their_parent(tmp_path: Path) -> None:
+    """A parent that is killed leaves no worker behind, and each stops in order."""
+    with command(tmp_path, "--upstream", "demo", "--port", "0") as process:
+        banner(process)
+        workers = children(process.pid)
+        process.kill()
+        process.communicate(timeout=60)
+        for pid in workers:
+            await gone(pid)
+    assert len(records(tmp_path / "ledger", "proxy_stop")) == 2
+
+
+def test_an_error_at_the_start_is_one_line(tmp_path: Path) -> None:
+    """A port that is taken, and a worker that cannot start: one line, exit code 2."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        with command(tmp_path, "--upstream", "demo", "--port", port) as process:
+            printed, errors = process.communicate(timeout=60)
+    assert (process.returncode, printed) == (2, "")
+    assert errors.count("\n") == 1
+    assert f"cannot listen on 127.0.0.1 port {port}: address already in use" in errors

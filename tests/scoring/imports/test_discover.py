@@ -1,0 +1,69 @@
+import shutil
+from pathlib import Path
+
+import pytest
+
+from cab.scoring import BadRecord
+from cab.scoring.imports.discover import find_files
+from tests.scoring.builders import PAGES
+from tests.scoring.imports.files import AIDER, HARBOR, LIST, LOGS, MINI, SWE_BENCH, TRIAL, written
+
+
+def names(folder: Path) -> list[str]:
+    """Return what is found below a folder."""
+    return [path.relative_to(folder).as_posix() for path in find_files(folder)]
+
+
+def test_a_job_of_harbor_gives_its_trials() -> None:
+    """The job's own files are no cells, nor is what an agent left in a trial."""
+    assert names(HARBOR) == [
+        "fix-git__Xk3aQ7p/result.json",
+        "slow-start__b7Wm2Rt/result.json",
+        "two-steps__Zp1kLm9/result.json",
+    ]
+    assert names(TRIAL.parent) == ["result.json"]
+
+
+def test_files_are_found_at_any_depth() -> None:
+    """aider's, mini-swe-agent's and SWE-bench's folders give each run, in the order of names."""
+    assert [name.split("/")[-2] for name in names(AIDER)] == ["anagram", "bowling", "clock"]
+    assert names(MINI)[0] == "unversioned.traj.json"
+    assert len(names(MINI)) == 4
+    assert names(LOGS) == ["demo__lib-1/report.json", "demo__lib-2/report.json"]
+    assert len(names(SWE_BENCH)) == 2
+
+
+def test_other_files_are_taken_where_there_are_none_of_these(tmp_path: Path) -> None:
+    """Files of any name directly in a folder are cells if nothing better is there."""
+    for name in ("b.json", "a.jsonl", "c.page.txt", "notes.md"):
+        shutil.copy(LIST, tmp_path / name)
+    (tmp_path / "deeper").mkdir()
+    shutil.copy(LIST, tmp_path / "deeper" / "d.json")
+    assert names(tmp_path) == ["a.jsonl", "b.json", "c.page.txt"]
+
+
+def test_a_page_in_both_forms_is_one_cell() -> None:
+    """The text beside its JSON is passed over."""
+    assert list(find_files(PAGES[0].parent)) == PAGES
+
+
+def test_files_of_that_name_that_are_something_else_are_no_cells(tmp_path: Path) -> None:
+    """A `result.json` or `report.json` of another tool is passed over; a broken one is not."""
+    for folder, data in (("a", b"{}"), ("b", b"{"), ("c", TRIAL.read_bytes())):
+        (tmp_path / folder).mkdir()
+        written(tmp_path / folder / "result.json", data)
+        written(tmp_path / folder / "report.json", data)
+    assert names(tmp_path) == ["b/report.json", "b/result.json", "c/result.json"]
+
+
+def test_a_broken_summary_does_not_hide_its_trials(tmp_path: Path) -> None:
+    """Where the file at the top cannot be read, it is found as well as the trials below."""
+    shutil.copytree(HARBOR, tmp_path / "job")
+    written(tmp_path / "job/result.json", b"{")
+    assert len(names(tmp_path / "job")) == 4
+
+
+def test_a_folder_that_cannot_be_searched_is_named(tmp_path: Path) -> None:
+    """A folder that is gone is an error."""
+    with pytest.raises(BadRecord, match="No such file"):
+        names(tmp_path / "none")

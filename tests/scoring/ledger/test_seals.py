@@ -1,0 +1,57 @@
+from pathlib import Path
+
+import orjson
+import pytest
+
+from cab.scoring import BadRecord
+from cab.scoring.ledger.seals import SealSums, load_seal
+from tests.scoring.builders import end_fields, start_fields, unmeasured
+
+SEAL = {"cell_id": "local/a/m/f/t", "records": 2, "digest": "sha256:" + "0" * 64, "extra": 1}
+
+
+def test_a_seal_is_read_and_what_is_new_in_it_kept(tmp_path: Path) -> None:
+    """A seal needs its cell, count and digest; what it does not state is not known."""
+    path = tmp_path / "seal.json"
+    path.write_bytes(orjson.dumps(SEAL))
+    seal = load_seal(path)
+    assert (seal.cell_id, seal.records, seal.calls) == ("local/a/m/f/t", 2, None)
+    assert seal.model_dump()["extra"] == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"digest": "md5:0"}, r"seal\.json: digest: "),
+        ({"records": -1}, r"seal\.json: records: "),
+        ({"calls": "2"}, r"seal\.json: calls: "),
+    ],
+)
+def test_what_is_no_seal_is_named(tmp_path: Path, changes: dict[str, object], text: str) -> None:
+    """A file that is no seal is an error that names file and member."""
+    path = tmp_path / "seal.json"
+    path.write_bytes(orjson.dumps({**SEAL, **changes}))
+    with pytest.raises(BadRecord, match=text):
+        load_seal(path)
+
+
+def test_sums_count_what_may_have_cost() -> None:
+    """Metered calls that were not rejected count; one that has no count makes the sums unknown."""
+    sums = SealSums()
+    for fields in (
+        start_fields(),
+        end_fields(),
+        end_fields(endpoint="other"),
+        end_fields(end_reason="rejected"),
+        unmeasured(status=429),
+    ):
+        sums.add(fields)
+    assert sums.totals() == {
+        "calls": 2,
+        "unmeasured_calls": 0,
+        "prompt_tokens": 100,
+        "completion_tokens": 20,
+        "total_tokens": 120,
+    }
+    sums.add(unmeasured())
+    assert list(sums.totals().values()) == [3, 1, None, None, None]
