@@ -50,7 +50,7 @@ class Decoder:
         """Whether there is nothing to undo."""
         return not self._stages
 
-    def feed(self, chunk: bytes) -> Iterator[bytes]:
+    def decode(self, chunk: bytes) -> Iterator[bytes]:
         """Yield what `chunk` unfolds to.
 
         Raises:

@@ -3,10 +3,8 @@
 import pytest
 
 from cab.proxy.meter import Usage
-from tests.proxy.meter.drive import event, events, outcome_of
+from tests.proxy.meter.drive import JSON, event, events, outcome_of
 from tests.proxy.meter.recorded import GEMINI_STREAM as PATH
-
-JSON = "application/json"
 
 
 def part(text: bytes) -> bytes:

@@ -3,10 +3,9 @@
 import pytest
 
 from cab.proxy.meter import Usage
-from tests.proxy.meter.drive import event, events, outcome_of, started
+from tests.proxy.meter.drive import JSON, event, events, outcome_of, started
 
 PATH = "/v1/messages"
-JSON = "application/json"
 START = b'{"type":"message_start","message":{"id":"m","content":[],"usage":{"input_tokens":5,"cache_read_input_tokens":7,"output_tokens":1}}}'
 
 

@@ -3,10 +3,9 @@
 import pytest
 
 from cab.proxy.meter import Usage
-from tests.proxy.meter.drive import event, events, outcome_of, started
+from tests.proxy.meter.drive import JSON, event, events, outcome_of, started
 
 PATH = "/v1/responses"
-JSON = "application/json"
 
 
 @pytest.mark.parametrize(
@@ -80,7 +79,7 @@ def test_every_delta_with_text_is_a_first_delta() -> None:
 
 
 def test_calls_are_counted_in_stream_and_body() -> None:
-    """Items whose type ends in `_call` are tool calls, wherever they are told."""
+    """Items whose type ends in `_call` are tool calls, wherever they stand."""
     added = b'{"type":"response.output_item.added","item":{"type":"%s","name":"n"}}'
     end = b'{"type":"response.completed","response":{"status":"completed","output":[]}}'
     stream = events(
@@ -94,7 +93,7 @@ def test_calls_are_counted_in_stream_and_body() -> None:
 
 
 def test_a_background_response_says_that_its_usage_comes_later() -> None:
-    """A queued response has no usage, and the reason is told."""
+    """A queued response has no usage, and the reason is named."""
     outcome = outcome_of(PATH, b'{"id":"r","status":"queued","usage":null}', JSON)
     assert outcome.usage is None
     assert outcome.unmetered == "background response: only later polls would tell its usage"

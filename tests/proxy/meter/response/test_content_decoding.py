@@ -40,7 +40,7 @@ PACKERS: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
 
 def decoded(encoding: str, chunks: list[bytes]) -> bytes:
     decoder = Decoder(encoding, LIMIT)
-    return b"".join(piece for chunk in chunks for piece in decoder.feed(chunk))
+    return b"".join(piece for chunk in chunks for piece in decoder.decode(chunk))
 
 
 @pytest.mark.parametrize("name", PACKERS)
@@ -89,7 +89,7 @@ def test_a_bomb_is_stopped_before_it_unfolds(name: str) -> None:
     bomb = pack(bytes(64 << 20))
     pieces: list[bytes] = []
     with pytest.raises(BadEncoding, match="a chunk unfolds to more than 1048576 bytes"):
-        pieces.extend(Decoder(encoding, LIMIT).feed(bomb))
+        pieces.extend(Decoder(encoding, LIMIT).decode(bomb))
     assert sum(map(len, pieces)) <= LIMIT
 
 
@@ -98,4 +98,4 @@ def test_identity_is_known() -> None:
     assert Decoder("identity, ", LIMIT).is_identity
     assert not Decoder("gzip", LIMIT).is_identity
     chunk = b"x" * 10
-    assert next(iter(Decoder("", 1).feed(chunk))) is chunk
+    assert next(iter(Decoder("", 1).decode(chunk))) is chunk

@@ -1,15 +1,24 @@
-"""Listening to answers under right and wrong names."""
+"""Reading answers under right and wrong names."""
 
 import pytest
 
 from cab.proxy.meter import Usage
 from cab.proxy.meter.response.observer import is_event_stream
-from tests.proxy.meter.drive import CHAT, SSE, bytewise, drive, event, outcome_of, started
+from tests.proxy.meter.drive import (
+    CHAT,
+    CHUNK,
+    DONE,
+    JSON,
+    SSE,
+    USAGE,
+    bytewise,
+    drive,
+    event,
+    outcome_of,
+    started,
+)
 from tests.proxy.meter.recorded import GEMINI_STREAM
 
-JSON = "application/json; charset=utf-8"
-CHUNK = b'{"choices":[{"index":0,"delta":{"content":"x"},"finish_reason":"stop"}]}'
-USAGE = b'{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}'
 BODY = (
     b'{"choices":[{"message":{"content":"x"}}],"usage":{"prompt_tokens":1,"completion_tokens":2}}'
 )
@@ -39,13 +48,13 @@ def test_a_stream_is_known_by_its_name_and_its_first_byte(
     assert is_event_stream(content_type, first) is events
 
 
-@pytest.mark.parametrize("kind", [SSE, JSON, "", "text/plain"])
+@pytest.mark.parametrize("kind", [SSE, f"{JSON}; charset=utf-8", "", "text/plain"])
 @pytest.mark.parametrize(
     "answer",
     [
         BODY,
         b"\r\n \t" + BODY,
-        event(CHUNK) + event(USAGE) + event(b"[DONE]"),
+        event(CHUNK) + event(USAGE) + DONE,
         CHUNK + b"\n" + USAGE + b"\n",
         b"data: " + CHUNK + b"\ndata: " + USAGE + b"\ndata: [DONE]\n",
     ],
@@ -88,7 +97,7 @@ def test_what_is_not_understood_is_named(answer: bytes, kind: str, reason: str) 
 
 
 def test_noise_beside_usage_does_not_matter() -> None:
-    """A malformed event is no complaint where the endpoint's own count came."""
+    """A malformed event is not worth a warning where the endpoint's own count came."""
     outcome = outcome_of(CHAT, event(b"{oops") + event(CHUNK) + event(USAGE))
     assert outcome.usage == Usage(1, 2, 3)
     assert outcome.unmetered is None

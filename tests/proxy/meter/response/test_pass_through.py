@@ -1,13 +1,20 @@
-"""The way of bodies and of whatever is compressed."""
+"""Bodies, and whatever is compressed."""
 
 import gzip
 
 from cab.proxy.meter import Usage
-from tests.proxy.meter.drive import CHAT, bytewise, drive, event, events, started
-
-CHUNK = b'{"choices":[{"index":0,"delta":{"content":"x"},"finish_reason":"stop"}]}'
-USAGE = b'{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}'
-DONE = event(b"[DONE]")
+from tests.proxy.meter.drive import (
+    CHAT,
+    CHUNK,
+    DONE,
+    JSON,
+    USAGE,
+    bytewise,
+    drive,
+    event,
+    events,
+    started,
+)
 
 
 def test_a_compressed_stream_is_never_altered() -> None:
@@ -26,8 +33,8 @@ def test_the_chunk_with_the_end_of_a_compressed_stream_waits() -> None:
     last = gzip.compress(DONE)
     driven = drive(started(encoding="gzip"), [first, last])
     assert (driven.early, driven.late, driven.terminals) == (first, last, 1)
-    open_gate = drive(started(encoding="gzip", hold_terminal=False), [first, last])
-    assert (open_gate.early, open_gate.late) == (first + last, b"")
+    unheld = drive(started(encoding="gzip", hold_terminal=False), [first, last])
+    assert (unheld.early, unheld.late) == (first + last, b"")
     late = started(encoding="gzip")
     late.feed(first + last, 1)
     assert late.feed(gzip.compress(b": x\n\n"), 2) == (b"", False)
@@ -51,7 +58,7 @@ def test_rubbish_under_a_coding_is_named() -> None:
 
 
 def test_an_unknown_coding_is_named() -> None:
-    """A coding that cannot be undone passes unheard and is named."""
+    """A coding that cannot be undone passes unread and is named."""
     driven = drive(started(encoding="compress"), [events(CHUNK, USAGE)])
     assert driven.sent == events(CHUNK, USAGE)
     assert driven.outcome.unmetered == "content-encoding compress is not known"
@@ -64,13 +71,12 @@ def test_an_empty_compressed_body_is_empty() -> None:
 
 
 def test_the_last_event_of_a_compressed_stream_counts_without_its_blank_line() -> None:
-    """An event that the end of the stream leaves open is heard under a coding too."""
+    """An event that the end of the stream leaves open counts under a coding too."""
     packed = gzip.compress(event(CHUNK) + b"data: " + USAGE)
     assert drive(started(encoding="gzip"), [packed]).outcome.usage == Usage(1, 2, 3)
 
 
 def test_a_compressed_body_is_read() -> None:
     """A whole answer under gzip gives its figures."""
-    body = b'{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}'
-    meter = started(CHAT, content_type="application/json", encoding="gzip")
-    assert drive(meter, bytewise(gzip.compress(body))).outcome.usage == Usage(1, 2, 3)
+    meter = started(CHAT, content_type=JSON, encoding="gzip")
+    assert drive(meter, bytewise(gzip.compress(USAGE))).outcome.usage == Usage(1, 2, 3)
