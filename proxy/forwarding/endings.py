@@ -1,0 +1,52 @@
+"""How a call ended, as its END record has it: what counts as complete, cut, failed or given up."""
+
+from typing import NamedTuple
+
+from cab.proxy.forwarding.deadline import Limit
+from cab.proxy.ledger.call_records import CallEnding
+from cab.proxy.meter import Outcome
+from cab.scoring.ledger.records import EndReason
+
+
+class Failure(NamedTuple):
+    """Why an answer did not come whole."""
+
+    end_reason: EndReason
+    code: str
+    message: str
+
+
+def ending_of(outcome: Outcome, ended_ns: int, *, client_gone: bool, is_stream: bool) -> CallEnding:
+    """Return the ending of a call whose answer came to its end."""
+    if outcome.error is not None:
+        return CallEnding("upstream_error", ended_ns, outcome.error)
+    if client_gone:
+        return CallEnding("client_gone", ended_ns)
+    if outcome.complete:
+        return CallEnding("completed", ended_ns)
+    if is_stream:
+        message = "the stream ended before its last event"
+        return CallEnding("upstream_cut", ended_ns, ("incomplete_stream", message))
+    message = outcome.unmetered or "the body is no answer of its dialect"
+    return CallEnding("upstream_error", ended_ns, ("not_understood", message))
+
+
+def failure_of(error: Exception, limit: Limit, host: str, *, client_gone: bool) -> Failure:
+    """Return why an answer broke off.
+
+    Args:
+        error: What reading it raised: `TimeoutError` if a limit ran out.
+        limit: The limit that applied.
+        host: The endpoint.
+        client_gone: Whether nobody waits for the answer any more.
+    """
+    if not isinstance(error, TimeoutError):
+        reason: EndReason = "client_gone" if client_gone else "upstream_cut"
+        return Failure(reason, "cut", f"{host}: the answer broke off: {error}")
+    if client_gone:
+        return Failure("client_gone", "stopped", "reading on was stopped")
+    if limit == "stop":
+        message = "the proxy stopped before the answer was complete"
+        return Failure("timeout", "proxy_stopped", message)
+    silent = "sent no answer in time" if limit == "headers" else "fell silent"
+    return Failure("timeout", f"upstream_{limit}_timeout", f"{host}: the endpoint {silent}")
