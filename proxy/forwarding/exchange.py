@@ -5,8 +5,9 @@
     forward     the request goes up, the head of the answer goes down
     relay       each chunk is fed to the meter and sent on before the next is read, so that a slow
                 client slows the endpoint down and nothing piles up here
-    conclude    END is on disk before the bytes leave that tell the client that its answer is complete
-    linger      what the endpoint sends after that is passed on until it closes
+    conclude    END is on disk
+    linger      only now the bytes leave that tell the client that its answer is complete, and what
+                the endpoint still sends until it closes
 
 A client that leaves changes one thing: the answer is read on without it, within limits, for the exact
 usage. Limits apply while the endpoint is read, never while END is made and written.
@@ -219,19 +220,21 @@ class Exchange:
         return b""
 
     async def _conclude(self) -> None:
-        """Write the END of an answer that came whole, then let go of what tells the client so."""
+        """Write the END of an answer that came whole."""
         is_stream = self._answer is not None and self._answer.content_type == "text/event-stream"
         outcome, gone = self._meter.outcome(), self._client.gone
         await self._end(ending_of(outcome, self._now(), client_gone=gone, is_stream=is_stream))
-        await self._client.send(self._meter.release())
 
     async def _linger(self) -> None:
-        """Pass on what the endpoint sends after its answer's end, until it closes."""
+        """Let go of what tells the client that its answer is complete, and of what still comes."""
         if self._client.gone:
             self._deadline.set("gone", _LINGER_S)
+        else:
+            self._deadline.set("body", self._settings.body_timeout_s)
         try:
             with suppress(TimeoutError):
                 async with self._deadline.applied():
+                    await self._client.send(self._meter.release())
                     await self._relay()
                     await self._client.send_end()
         except (aiohttp.ClientError, OSError):
