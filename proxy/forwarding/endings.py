@@ -27,7 +27,7 @@ def ending_of(outcome: Outcome, ended_ns: int, *, client_gone: bool, is_stream: 
     if is_stream:
         message = "the stream ended before its last event"
         return CallEnding("upstream_cut", ended_ns, ("incomplete_stream", message))
-    message = outcome.unmetered or "the body is no answer of its dialect"
+    message = outcome.unmetered or "the body is not an answer of its dialect"
     return CallEnding("upstream_error", ended_ns, ("not_understood", message))
 
 
@@ -38,7 +38,7 @@ def failure_of(error: Exception, limit: Limit, host: str, *, client_gone: bool) 
         error: What reading it raised: `TimeoutError` if a limit ran out.
         limit: The limit that applied.
         host: The endpoint.
-        client_gone: Whether nobody waits for the answer any more.
+        client_gone: Whether the client has gone.
     """
     if not isinstance(error, TimeoutError):
         reason: EndReason = "client_gone" if client_gone else "upstream_cut"

@@ -1,6 +1,6 @@
 """One call on its way, from its accepted request to its END record.
 
-    admit       the cell lets the call through; else END says that it was rejected
+    admit       the cell lets the call through, or END says that it was rejected
     START       is written before anything is forwarded
     forward     the request goes up, the head of the answer goes down
     relay       each chunk is fed to the meter and sent on before the next is read, so that a slow
@@ -116,7 +116,7 @@ class Exchange:
             log.error("ledger_failed", error=str(error))
             if self._context.upstream_attempts == 0:
                 message = "the audit log cannot be written; call refused"
-                await self._refuse(ErrorResponse(503, "ledger_failed", message))
+                await self._respond(ErrorResponse(503, "ledger_failed", message))
             else:
                 # The client must not take an answer for complete whose record is not on disk.
                 self._client.abort()
@@ -130,14 +130,14 @@ class Exchange:
         return self._client.response or web.Response(status=499)
 
     async def _admit(self) -> bool:
-        """Return whether the call may be made, with its number; else refuse it."""
+        """Return whether the call may be made, with its number; else answer with an error."""
         context = self._context
         try:
             context.seq, context.attempt, context.retry_of = await self._lifecycle.admit()
         except Rejected as error:
             ending = CallEnding("rejected", self._now(), (error.code, str(error)))
-            refusal = error_response_for(context.endpoint, error)
-            await self._refuse(refusal, None if error.code == REGISTRY_LOST else ending)
+            response = error_response_for(context.endpoint, error)
+            await self._respond(response, None if error.code == REGISTRY_LOST else ending)
             return False
         return True
 
@@ -148,8 +148,8 @@ class Exchange:
                 await self._relay()
         except UpstreamFailed as error:
             ending = CallEnding(error.end_reason, self._now(), (error.code, str(error)))
-            refusal = ErrorResponse(error.status, error.code, str(error), retry=True)
-            await self._refuse(refusal, ending)
+            response = ErrorResponse(error.status, error.code, str(error), retry=True)
+            await self._respond(response, ending)
         except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
             await self._break_off(error)
         else:
@@ -167,7 +167,7 @@ class Exchange:
         await self._client.send_head(answer, may_alter=self._meter.may_alter)
 
     async def _request(self) -> aiohttp.ClientResponse:
-        """Return the endpoint's answer; if it refuses `stream_options`, that to a request without."""
+        """Return the endpoint's answer; if it rejects `stream_options`, that to a request without."""
         answer = await self._request_once(self._meter.upstream_body)
         if not (self._meter.request.injected and answer.status in {400, 422}):
             return answer
@@ -247,26 +247,26 @@ class Exchange:
         ending = CallEnding(reason, self._now(), (code, message))
         await self._client.send(self._meter.cut())
         if self._client.response is None and not self._client.gone:
-            await self._refuse(ErrorResponse(504, code, message, retry=True), ending)
+            await self._respond(ErrorResponse(504, code, message, retry=True), ending)
         else:
             await self._end(ending)
             self._client.abort()
 
     async def _crash(self, error: Exception) -> None:
-        """End a call that met a fault of ours; what was sent of its answer stays as it is."""
+        """End a call that met a fault of the proxy; what was sent of its answer stays as it is."""
         ending = None
         if not self._lifecycle.ended:
             ending = CallEnding("crash", self._now(), ("internal_error", type(error).__name__))
         if self._client.response is None:
             message = "the proxy failed; see its log"
-            await self._refuse(ErrorResponse(500, "internal_error", message), ending)
+            await self._respond(ErrorResponse(500, "internal_error", message), ending)
         else:
             if ending is not None:
                 await self._end(ending)
             self._client.abort()
 
-    async def _refuse(self, response: ErrorResponse, ending: CallEnding | None = None) -> None:
-        """Answer the call with an error of ours, once its END, if it has one, is written."""
+    async def _respond(self, response: ErrorResponse, ending: CallEnding | None = None) -> None:
+        """Answer with an error of the proxy; END, if there is one, is written before."""
         self._context.status = response.status
         if ending is not None:
             await self._end(ending)

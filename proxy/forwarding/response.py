@@ -1,4 +1,4 @@
-"""The answer to the client: the endpoint's head and bytes, nothing of our own but the call's id."""
+"""The answer to the client: the endpoint's head and bytes, and of the proxy only the call's id."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -93,7 +93,7 @@ class Client:
             await self._sent(self.response.write_eof())
 
     def respond(self, endpoint: Endpoint, error: ErrorResponse) -> None:
-        """Make an error of ours the client's answer."""
+        """Answer with an error of the proxy."""
         headers = {**headers_for(error), CALL_ID_HEADER: self._call_id}
         body = body_for(endpoint, error)
         self.response = web.Response(status=error.status, headers=headers, body=body)

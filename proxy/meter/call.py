@@ -55,7 +55,7 @@ class CallMeter:
         self.start(0, "", "", None)
 
     def without_injection(self) -> bytes:
-        """Return the client's own body, to be sent again after the upstream refused the other."""
+        """Return the client's own body, to be sent again after the upstream rejected the other."""
         self.request = dataclasses.replace(
             self.request, injected=False, not_injected="the endpoint refused to be asked for usage"
         )

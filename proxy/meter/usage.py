@@ -71,7 +71,7 @@ class UsageReading(NamedTuple):
 
 
 class UsageReader:
-    """Reads counts from an endpoint's usage object and notes what is none."""
+    """Reads counts from an endpoint's usage object and notes what is not a count."""
 
     def __init__(self, raw: JsonObject) -> None:
         self._raw = raw
@@ -83,14 +83,14 @@ class UsageReader:
         value: object = self._raw
         for depth, name in enumerate(path):
             if not is_object(value):
-                self.warn(f"usage.{'.'.join(path[:depth])} is no object")
+                self.warn(f"usage.{'.'.join(path[:depth])} is not an object")
                 return None
             value = value.get(name)
             if value is None:
                 return None
         number = as_count(value)
         if number is None:
-            self.warn(f"usage.{'.'.join(path)} is no count of tokens")
+            self.warn(f"usage.{'.'.join(path)} is not a count of tokens")
         return number
 
     def first(self, *paths: tuple[str, ...]) -> int | None:
@@ -239,6 +239,6 @@ def cost_usd(raw: JsonObject) -> str | None:
         price = Decimal(repr(cost) if isinstance(cost, float) else cost)
     except InvalidOperation:
         return None
-    # Beyond these magnitudes it is no price, and its decimal text could be megabytes long.
+    # Beyond these magnitudes it is not a price, and its decimal text could be megabytes long.
     known = price.is_finite() and price >= 0 and -20 <= price.adjusted() <= 9
     return format(price, "f") if known and len(price.as_tuple().digits) <= 40 else None

@@ -94,7 +94,7 @@ class Answer:
         if raw is None:
             return
         if not is_object(raw):
-            self.warn("usage is no object")
+            self.warn("usage is not an object")
         elif usage := self.merge_usage(raw):
             self.usage_raw, self.usage_final = usage, final
 

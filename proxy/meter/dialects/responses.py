@@ -46,7 +46,7 @@ class ResponsesAnswer(Answer):
         if self.error is None and not self.finish_reasons:
             self.take_body_error(data)
         if data.get("status") in ("queued", "in_progress"):
-            self.warn("background response: only later polls would tell its usage")
+            self.warn("background response: only later polls report its usage")
 
     def finished(self) -> bool:
         """Return false: without its terminal event a response is never complete."""

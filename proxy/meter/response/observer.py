@@ -49,7 +49,7 @@ def _observe_line(answer: Answer, event: SseEvent, line: bytes, at_ns: int) -> b
         return True
     data = parse_object(line) if event.lines > 1 else None
     if data is None and event.closed and (line.strip() or event.oversized):
-        what = "is over the limit" if event.oversized else "is no JSON object"
+        what = "is over the limit" if event.oversized else "is not a JSON object"
         answer.warn(f"an event of the stream {what}")
         # Its name may still say that the answer is over.
         data = {}
@@ -89,7 +89,7 @@ class BodyObserver:
     Args:
         answer: Where the body goes.
         limit_bytes: The largest body that is understood.
-        content_type: As the endpoint calls it, for the warning if it is no JSON.
+        content_type: As the endpoint calls it, for the warning if it is not JSON.
     """
 
     def __init__(self, answer: Answer, limit_bytes: int, content_type: str) -> None:
@@ -123,7 +123,7 @@ class BodyObserver:
         else:
             kind = self._content_type.partition(";")[0].strip()[:80] or "no content type"
             cut = "" if clean else ", cut off"
-            self._answer.warn(f"the answer is no JSON object ({kind}{cut})")
+            self._answer.warn(f"the answer is not a JSON object ({kind}{cut})")
 
     def _add_parts(self, body: bytes) -> bool:
         """Take a stream under a wrong name: JSON lines, or events; return whether it is one."""
@@ -154,7 +154,7 @@ class ArrayObserver:
         for part in self._reader.feed(decoded):
             data = parse_object(part)
             if data is None:
-                self._answer.warn("a part of the answer's array is no JSON object")
+                self._answer.warn("a part of the answer's array is not a JSON object")
             else:
                 self._parts += 1
                 self._answer.add_event(b"", data, at_ns)
@@ -180,7 +180,7 @@ def is_event_stream(content_type: str, first: bytes) -> bool:
 
     Args:
         content_type: The header's value, in lower case.
-        first: The body's first byte that is no white space.
+        first: The body's first byte that is not white space.
     """
     if first in b"{[<":
         return False

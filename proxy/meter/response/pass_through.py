@@ -43,7 +43,7 @@ class PassThrough:
     Args:
         answer: Where warnings go.
         decoder: Undoes the encoding of the copy that is observed.
-        observer_for: Makes the observer, given the first byte that is no white space; `None` to pass
+        observer_for: Makes the observer, given the first byte that is not white space; `None` to pass
             the bytes unread.
         hold: Whether the chunk with the terminal event of a compressed stream is kept inside.
     """

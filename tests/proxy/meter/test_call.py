@@ -177,7 +177,7 @@ def test_json_of_any_shape_is_survived(path: str, values: list[object], streamed
 
 
 def test_a_second_head_begins_all_over() -> None:
-    """After a resend nothing of the refused answer is left in the outcome."""
+    """After a resend nothing of the rejection is left in the outcome."""
     meter = started(status=400, content_type=JSON)
     meter.feed(b'{"error":{"type":"bad","message":"stream_options"}}', 1)
     meter.finish(2)
@@ -310,7 +310,7 @@ def test_white_space_before_the_answer_passes() -> None:
         ("text/html", "", True, False),
     ],
 )
-def test_a_length_can_be_promised_unless_usage_may_be_withheld(
+def test_a_length_can_be_promised_unless_usage_may_be_filtered(
     content_type: str, encoding: str, injects: bool, alters: bool
 ) -> None:
     """Only an uncompressed stream for which usage was asked may become shorter."""
@@ -344,7 +344,7 @@ def faulty(content_type: str, encoding: str = "") -> CallMeter:
 def test_a_fault_of_the_meter_never_holds_up_bytes(
     chunks: list[bytes], content_type: str, encoding: str
 ) -> None:
-    """Whatever goes wrong inside, every byte passes, and the outcome tells of the fault."""
+    """Whatever goes wrong inside, every byte passes, and the outcome names the fault."""
     chunks = [gzip.compress(chunk) for chunk in chunks] if encoding else chunks
     meter = faulty(content_type, encoding)
     driven = drive(meter, chunks)

@@ -12,7 +12,7 @@ def test_an_error_status_without_an_error_object_is_known_by_its_status() -> Non
     meter = started(status=502, content_type="text/html")
     outcome = drive(meter, [b"<html>Bad Gateway</html>"]).outcome
     assert outcome.error == ("http_502", "the endpoint gave no error object")
-    assert outcome.unmetered == "the answer is no JSON object (text/html)"
+    assert outcome.unmetered == "the answer is not a JSON object (text/html)"
 
 
 def test_an_error_status_keeps_its_own_error() -> None:
@@ -29,15 +29,15 @@ def test_an_error_status_keeps_its_own_error() -> None:
     [
         (
             b'{"prompt_tokens":"12"}',
-            "usage.prompt_tokens is no count of tokens; usage holds no counts",
+            "usage.prompt_tokens is not a count of tokens; usage holds no counts",
         ),
         (b'{"foo":1}', "usage holds no counts"),
-        (b'"12"', "usage is no object"),
-        (b"[]", "usage is no object"),
+        (b'"12"', "usage is not an object"),
+        (b"[]", "usage is not an object"),
     ],
 )
 def test_usage_that_says_nothing_is_unknown(usage: bytes, reason: str) -> None:
-    """A usage object without a single count is no usage, and the reason is named."""
+    """A usage object without a single count is unknown usage, and the reason is named."""
     outcome = outcome_of(CHAT, b'{"id":"a","choices":[],"usage":%s}' % usage, JSON)
     assert outcome.usage is None
     assert outcome.usage_status is None
@@ -50,7 +50,7 @@ def test_one_bad_count_does_not_spoil_the_others() -> None:
     outcome = outcome_of(CHAT, b'{"id":"a","usage":%s}' % usage, JSON)
     assert outcome.usage == Usage(3, None, None)
     assert outcome.usage_raw == {"prompt_tokens": 3, "completion_tokens": -1}
-    assert outcome.unmetered == "usage.completion_tokens is no count of tokens"
+    assert outcome.unmetered == "usage.completion_tokens is not a count of tokens"
 
 
 @pytest.mark.parametrize("odd", [rb'"\ud83d"', b"[" * 300 + b"]" * 300])

@@ -74,7 +74,7 @@ def test_the_total_is_the_endpoints_own_or_the_sum() -> None:
 
 
 def test_explicit_zeros_stay_zero() -> None:
-    """A zero that the endpoint measured is no unknown."""
+    """A zero that the endpoint measured is known."""
     assert chat(prompt_tokens=0, completion_tokens=0, total_tokens=0) == Usage(0, 0, 0)
 
 
@@ -140,17 +140,17 @@ def test_gemini_adds_thoughts_and_tool_prompts(raw: JsonObject, usage: Usage) ->
 
 
 @pytest.mark.parametrize("value", ["12", -1, 1.5, True, [], {}, 2**60])
-def test_what_is_no_count_is_unknown_and_named(value: object) -> None:
+def test_what_is_not_a_count_is_unknown_and_named(value: object) -> None:
     """A count of the wrong type is unknown, never a crash, and the warning names it once."""
     reading = read_usage({"prompt_tokens": value, "completion_tokens": 12.0}, chat_usage)
     assert reading.usage == Usage(None, 12, None)
-    assert reading.warnings == ["usage.prompt_tokens is no count of tokens"]
+    assert reading.warnings == ["usage.prompt_tokens is not a count of tokens"]
 
 
 def test_details_of_the_wrong_type_are_named() -> None:
     """A part that should be an object and is none is named once."""
     raw: JsonObject = {"prompt_tokens_details": 7}
-    warnings = ["usage.prompt_tokens_details is no object", "usage holds no counts"]
+    warnings = ["usage.prompt_tokens_details is not an object", "usage holds no counts"]
     assert read_usage(raw, chat_usage) == (None, raw, warnings)
 
 

@@ -36,7 +36,7 @@ def test_the_first_error_and_identity_stand_and_the_last_usage() -> None:
 
 
 def test_warnings_are_kept_once() -> None:
-    """The same warning from every chunk is one warning; an empty text is no delivery."""
+    """The same warning from every chunk is one warning; an empty text delivers nothing."""
     answer = Answer(10)
     answer.warn("a")
     answer.warn("a")

@@ -44,7 +44,7 @@ BODY = (
 def test_a_stream_is_known_by_its_name_and_its_first_byte(
     content_type: str, first: bytes, events: bool
 ) -> None:
-    """The header decides, unless the first byte contradicts it or there is no telling header."""
+    """The header decides, unless the first byte contradicts it or the header does not say."""
     assert is_event_stream(content_type, first) is events
 
 
@@ -75,17 +75,17 @@ def test_an_answer_is_understood_under_any_name(kind: str, answer: bytes) -> Non
     [
         (b"", JSON, "the answer is empty"),
         (b" \n", JSON, "the answer is empty"),
-        (b"<html>", "text/html", "the answer is no JSON object (text/html)"),
-        (b"<html>", SSE, "the answer is no JSON object (text/event-stream)"),
-        (b"no", "", "the answer is no JSON object (no content type)"),
-        (b'"text"', JSON, "the answer is no JSON object (application/json)"),
-        (b'{"a":', JSON, "the answer is no JSON object (application/json)"),
+        (b"<html>", "text/html", "the answer is not a JSON object (text/html)"),
+        (b"<html>", SSE, "the answer is not a JSON object (text/event-stream)"),
+        (b"no", "", "the answer is not a JSON object (no content type)"),
+        (b'"text"', JSON, "the answer is not a JSON object (application/json)"),
+        (b'{"a":', JSON, "the answer is not a JSON object (application/json)"),
         (b"error", "text/plain", "the answer holds nothing that its dialect knows"),
         (b"{}", JSON, "the answer holds nothing that its dialect knows"),
         (b": c\n\n", SSE, "the answer holds nothing that its dialect knows"),
         (b"[]", JSON, "the answer is an array without objects"),
-        (b"[{a}]", JSON, "a part of the answer's array is no JSON object"),
-        (b"data: x\n\ndata: \n\n", SSE, "an event of the stream is no JSON object"),
+        (b"[{a}]", JSON, "a part of the answer's array is not a JSON object"),
+        (b"data: x\n\ndata: \n\n", SSE, "an event of the stream is not a JSON object"),
     ],
 )
 def test_what_is_not_understood_is_named(answer: bytes, kind: str, reason: str) -> None:
@@ -140,7 +140,9 @@ def test_a_body_that_breaks_off_is_not_complete_yet_its_usage_counts() -> None:
     meter = started(content_type=JSON)
     meter.feed(BODY[:-4], 1)
     meter.cut()
-    assert meter.outcome().unmetered == "the answer is no JSON object (application/json, cut off)"
+    assert (
+        meter.outcome().unmetered == "the answer is not a JSON object (application/json, cut off)"
+    )
 
 
 def test_parts_of_an_array_have_their_times() -> None:

@@ -28,7 +28,7 @@ def test_a_compressed_stream_is_never_altered() -> None:
 
 
 def test_the_chunk_with_the_end_of_a_compressed_stream_waits() -> None:
-    """The chunk in which the terminal event unfolds is kept inside whole."""
+    """The compressed chunk with the terminal event is kept inside whole."""
     first = gzip.compress(events(CHUNK, USAGE))
     last = gzip.compress(DONE)
     driven = drive(started(encoding="gzip"), [first, last])
@@ -40,8 +40,8 @@ def test_the_chunk_with_the_end_of_a_compressed_stream_waits() -> None:
     assert late.feed(gzip.compress(b": x\n\n"), 2) == (b"", False)
 
 
-def test_what_unfolded_before_a_fault_still_counts() -> None:
-    """A compressed answer that turns to rubbish keeps its usage and is not complete."""
+def test_what_was_decoded_before_a_fault_still_counts() -> None:
+    """A compressed answer that becomes invalid keeps its usage and is not complete."""
     packed, rubbish = gzip.compress(events(CHUNK, USAGE)), b"\x1f\x8b that is no member"
     for chunks in ([packed, rubbish], bytewise(packed + rubbish)):
         driven = drive(started(encoding="gzip"), chunks)
@@ -50,11 +50,13 @@ def test_what_unfolded_before_a_fault_still_counts() -> None:
         assert not driven.outcome.complete
 
 
-def test_rubbish_under_a_coding_is_named() -> None:
+def test_a_body_that_is_not_encoded_as_announced_is_named() -> None:
     """A body that is not encoded as announced is passed on and says so."""
     driven = drive(started(encoding="gzip"), [b"data: x\n\n", b"data: y\n\n"])
     assert driven.sent == b"data: x\n\ndata: y\n\n"
-    assert (driven.outcome.unmetered or "").startswith("content-encoding does not hold")
+    assert (driven.outcome.unmetered or "").startswith(
+        "the body does not match its content-encoding"
+    )
 
 
 def test_an_unknown_coding_is_named() -> None:

@@ -161,7 +161,7 @@ def test_text_that_speaks_of_the_end_is_not_the_end() -> None:
 
 
 def test_an_event_that_came_to_nothing_does_not_taint_the_next() -> None:
-    """A terminal name without data is no end, and what follows passes."""
+    """A terminal name without data does not end the answer, and what follows passes."""
     meter = started("/v1/messages")
     assert meter.feed(b"event: message_stop\n", 1).data == b""
     assert meter.feed(b"\n", 1).data == b"event: message_stop\n\n"
