@@ -75,13 +75,11 @@ class CallLifecycle:
         if self._end_written is None:
             self._finish_soon()
         else:
-            self._end_written.add_done_callback(self._finish_after)
+            self._end_written.add_done_callback(self._finish_soon)
 
-    def _finish_after(self, written: asyncio.Future[None]) -> None:
-        _retrieve(written)
-        self._finish_soon()
-
-    def _finish_soon(self) -> None:
+    def _finish_soon(self, written: asyncio.Future[None] | None = None) -> None:
+        if written is not None:
+            _retrieve(written)
         if self._in_flight:
             self._in_flight = False
             self._registry.finish_soon(self._request.cell_id, self._request.call_id, self._end)

@@ -1,19 +1,9 @@
 """How a call ended, as its END record has it: what counts as complete, cut, failed or given up."""
 
-from typing import NamedTuple
-
 from cab.proxy.forwarding.deadline import Limit
 from cab.proxy.ledger.call_records import CallEnding
 from cab.proxy.meter import Outcome
 from cab.scoring.ledger.records import EndReason
-
-
-class Failure(NamedTuple):
-    """Why an answer did not come whole."""
-
-    end_reason: EndReason
-    code: str
-    message: str
 
 
 def ending_of(outcome: Outcome, ended_ns: int, *, client_gone: bool, is_stream: bool) -> CallEnding:
@@ -31,8 +21,10 @@ def ending_of(outcome: Outcome, ended_ns: int, *, client_gone: bool, is_stream: 
     return CallEnding("upstream_error", ended_ns, ("not_understood", message))
 
 
-def failure_of(error: Exception, limit: Limit, host: str, *, client_gone: bool) -> Failure:
-    """Return why an answer broke off.
+def failure_of(
+    error: Exception, limit: Limit, host: str, *, client_gone: bool
+) -> tuple[EndReason, str, str]:
+    """Return why an answer broke off: end reason, error type and message.
 
     Args:
         error: What reading it raised: `TimeoutError` if a limit ran out.
@@ -42,11 +34,10 @@ def failure_of(error: Exception, limit: Limit, host: str, *, client_gone: bool) 
     """
     if not isinstance(error, TimeoutError):
         reason: EndReason = "client_gone" if client_gone else "upstream_cut"
-        return Failure(reason, "cut", f"{host}: the answer broke off: {error}")
+        return reason, "cut", f"{host}: the answer broke off: {error}"
     if client_gone:
-        return Failure("client_gone", "stopped", "reading on was stopped")
+        return "client_gone", "stopped", "reading on was stopped"
     if limit == "stop":
-        message = "the proxy stopped before the answer was complete"
-        return Failure("timeout", "proxy_stopped", message)
+        return "timeout", "proxy_stopped", "the proxy stopped before the answer was complete"
     silent = "sent no answer in time" if limit == "headers" else "fell silent"
-    return Failure("timeout", f"upstream_{limit}_timeout", f"{host}: the endpoint {silent}")
+    return "timeout", f"upstream_{limit}_timeout", f"{host}: the endpoint {silent}"

@@ -56,41 +56,28 @@ def _observe_line(answer: Answer, event: SseEvent, line: bytes, at_ns: int) -> b
     return data is not None and answer.add_event(event.name, data, at_ns)
 
 
-class EventObserver:
-    """Reads server-sent events.
-
-    Args:
-        answer: Where the events go.
-        limit_bytes: The largest event that is understood.
-    """
+class _EventObserver:
+    """Reads server-sent events."""
 
     def __init__(self, answer: Answer, limit_bytes: int) -> None:
         self._answer = answer
         self._reader = SseReader(limit_bytes)
 
     def observe(self, decoded: bytes, at_ns: int) -> bool:
-        """Read the next bytes; return whether they hold the end of the answer."""
         terminal = False
         for event in self._reader.feed(decoded):
             terminal |= observe_event(self._answer, event, at_ns)[0]
         return terminal
 
     def finish(self, at_ns: int, *, clean: bool) -> None:
-        """Take the end."""
         event = self._reader.finish()
         if event is not None:
             observe_event(self._answer, event, at_ns)
         self._answer.end(clean=clean)
 
 
-class BodyObserver:
-    """Reads an answer in one piece.
-
-    Args:
-        answer: Where the body goes.
-        limit_bytes: The largest body that is understood.
-        content_type: As the endpoint calls it, for the warning if it is not JSON.
-    """
+class _BodyObserver:
+    """Reads an answer in one piece; only its end ends the answer."""
 
     def __init__(self, answer: Answer, limit_bytes: int, content_type: str) -> None:
         self._answer = answer
@@ -100,7 +87,6 @@ class BodyObserver:
         self._oversized = False
 
     def observe(self, decoded: bytes, at_ns: int) -> bool:  # noqa: ARG002 - a body has no first delta
-        """Read the next bytes; only the end of the body ends the answer."""
         if not self._oversized:
             self._body += decoded
             if len(self._body) > self._limit_bytes:
@@ -109,7 +95,6 @@ class BodyObserver:
         return False
 
     def finish(self, at_ns: int, *, clean: bool) -> None:  # noqa: ARG002 - as above
-        """Take the end."""
         if self._oversized:
             self._answer.warn(f"the answer is over {self._limit_bytes} bytes")
             return
@@ -136,13 +121,8 @@ class BodyObserver:
         return bool(parts)
 
 
-class ArrayObserver:
-    """Reads a JSON array of objects, each a part of the answer.
-
-    Args:
-        answer: Where the parts go.
-        limit_bytes: The largest part that is understood.
-    """
+class _ArrayObserver:
+    """Reads a JSON array of objects, each a part of the answer; only its end ends the answer."""
 
     def __init__(self, answer: Answer, limit_bytes: int) -> None:
         self._answer = answer
@@ -150,7 +130,6 @@ class ArrayObserver:
         self._parts = 0
 
     def observe(self, decoded: bytes, at_ns: int) -> bool:
-        """Read the next bytes; only the end of the array ends the answer."""
         for part in self._reader.feed(decoded):
             data = parse_object(part)
             if data is None:
@@ -161,7 +140,6 @@ class ArrayObserver:
         return False
 
     def finish(self, at_ns: int, *, clean: bool) -> None:  # noqa: ARG002 - every part had its time
-        """Take the end."""
         if self._reader.oversized:
             self._answer.warn("a part of the answer's array is over the limit")
         elif not self._parts:
@@ -190,9 +168,16 @@ def is_event_stream(content_type: str, first: bytes) -> bool:
 
 
 def observer_for(first: bytes, content_type: str, answer: Answer, limit_bytes: int) -> Observer:
-    """Return the observer of a body, by its first byte and its content type."""
+    """Return the observer of a body.
+
+    Args:
+        first: The body's first byte that is not white space.
+        content_type: The header's value, in lower case.
+        answer: Where the parts of the answer go.
+        limit_bytes: The largest event, part or body that is understood.
+    """
     if is_event_stream(content_type, first):
-        return EventObserver(answer, limit_bytes)
+        return _EventObserver(answer, limit_bytes)
     if first == b"[":
-        return ArrayObserver(answer, limit_bytes)
-    return BodyObserver(answer, limit_bytes, content_type)
+        return _ArrayObserver(answer, limit_bytes)
+    return _BodyObserver(answer, limit_bytes, content_type)

@@ -6,17 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.proxy.meter.drive import (
-    CHAT,
-    DONE,
-    Options,
-    bytewise,
-    drive,
-    event,
-    events,
-    slicings,
-    started,
-)
+from cab.proxy.meter import Outcome
+from tests.proxy.meter.drive import CHAT, DONE, bytewise, drive, event, events, slicings, started
 from tests.proxy.meter.recorded import RECORDED
 
 ASKED = b'{"stream":true,"stream_options":{"include_usage":true}}'
@@ -242,22 +233,14 @@ def test_streams_of_odd_pieces_are_the_same_in_any_slicing(
 ) -> None:
     """Well-formed and odd pieces in any order and slicing give the same bytes and outcome."""
     stream = b"".join(data.draw(st.lists(PIECES, max_size=12)))
-    options: Options = {
-        "hold_terminal": hold,
-        "capture_limit_bytes": data.draw(st.sampled_from((90, 9999))),
-    }
-    chunks = data.draw(slicings(stream))
-    if end:
-        whole, sliced = (
-            drive(started(CHAT, **options), [stream]),
-            drive(started(CHAT, **options), chunks),
-        )
-        assert (sliced.sent, sliced.outcome) == (whole.sent, whole.outcome)
-        return
-    meters = [started(CHAT, **options), started(CHAT, **options)]
-    sent = [b"", b""]
-    for index, parts in enumerate(([stream], chunks)):
-        sent[index] += b"".join(meters[index].feed(part, 7).data for part in parts)
-        sent[index] += meters[index].cut()
-    assert sent[0] == sent[1]
-    assert meters[0].outcome() == meters[1].outcome()
+    limit_bytes = data.draw(st.sampled_from((90, 9999)))
+
+    def metered(chunks: list[bytes]) -> tuple[bytes, Outcome]:
+        meter = started(CHAT, hold_terminal=hold, capture_limit_bytes=limit_bytes)
+        if end:
+            driven = drive(meter, chunks)
+            return driven.sent, driven.outcome
+        sent = b"".join(meter.feed(chunk, 7).data for chunk in chunks) + meter.cut()
+        return sent, meter.outcome()
+
+    assert metered(data.draw(slicings(stream))) == metered([stream])
