@@ -64,7 +64,7 @@ def show_cost() -> None:
         events = stream_of(20_000, null_usage=inject)
         whole = b"".join(events)
         blocks = [whole[start : start + 65536] for start in range(0, len(whole), 65536)]
-        what = "usage withheld" if inject else "passed through"
+        what = "usage filtered" if inject else "passed through"
         for name, chunks in (("one event per chunk", events), ("64 KiB chunks", blocks)):
             cost_s = best_s(lambda chunks=chunks, inject=inject: metered(chunks, inject=inject))
             base_s = best_s(lambda chunks=chunks: split(chunks))
@@ -77,7 +77,7 @@ def show_cost() -> None:
 def show_growth() -> None:
     print(f"\n{'growth when the size doubles (2.0 is linear)':<60}{'ratio':>6}")
     for inject in (False, True):
-        what = "usage withheld" if inject else "passed through"
+        what = "usage filtered" if inject else "passed through"
         for name, chars, size in (
             ("one line of 2 and of 4 MB in 1 KiB chunks", 2 << 20, 1024),
             ("one line of 128 and of 256 KB, byte by byte", 1 << 17, 1),

@@ -193,8 +193,8 @@ async def _serving(
 ) -> AsyncGenerator[tuple[Server, str, int]]:
     """Listen, and on leaving refuse new calls and let those in flight finish."""
     settings = parts.settings
-    sealer = Sealer(parts.book, parts.ledger, parts.clock, signer_from(settings.seal_key_file))
-    control = Control(parts.book, parts.ledger, sealer, access, lambda: server.stopping)
+    sealer = Sealer(parts.registry, parts.ledger, parts.clock, signer_from(settings.seal_key_file))
+    control = Control(parts.registry, parts.ledger, sealer, access, lambda: server.stopping)
     server = Server(parts, access.identifier, control, IN_PLAY.get())
     runner = web.ServerRunner(
         web.Server(

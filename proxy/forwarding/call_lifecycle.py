@@ -1,4 +1,4 @@
-"""A call between its START and its END: in flight in its cell's book, and on its way to the disk."""
+"""A call between its START and its END: in flight in its cell, and on its way to the disk."""
 
 import asyncio
 from typing import Any
@@ -9,43 +9,48 @@ from cab.proxy.ledger.ledger import Ledger
 
 
 class CallLifecycle:
-    """Keeps a call's book and its records in step.
+    """Keeps a call's state in its cell and its records in step.
 
     Args:
-        book: The book of its cell.
+        registry: Knows its cell.
         ledger: Takes its records.
-        ask: What the book is asked.
+        request: What the registry is asked.
         waits: Whether records are waited for (`--ack end`).
     """
 
     def __init__(
-        self, book: CellRegistry, ledger: Ledger, ask: AdmissionRequest, *, waits: bool
+        self, registry: CellRegistry, ledger: Ledger, request: AdmissionRequest, *, waits: bool
     ) -> None:
-        self._book = book
+        self._registry = registry
         self._ledger = ledger
-        self._ask = ask
+        self._request = request
         self._waits = waits
-        self._asking = True
+        self._waiting = True
         self._in_flight = False
         self._end: dict[str, Any] | None = None
         self._end_written: asyncio.Future[None] | None = None
 
+    @property
+    def ended(self) -> bool:
+        """Whether the END is written, or on its way to the disk."""
+        return self._end_written is not None
+
     async def admit(self) -> Admission:
-        """Return the call's number once the book lets it through; see `CellRegistry.admit`."""
+        """Return the call's number once its cell lets it through; see `CellRegistry.admit`."""
         try:
-            admission = await self._book.admit(self._ask)
+            admission = await self._registry.admit(self._request)
         except Rejected as error:
             self._in_flight = error.code == LIMIT_REACHED  # until its record is written
             raise
         finally:
-            self._asking = False
+            self._waiting = False
         self._in_flight = True
         return admission
 
-    def give_up(self) -> None:
+    def withdraw(self) -> None:
         """End the wait for admission, if the call waits."""
-        if self._asking:
-            self._book.withdraw(self._ask.cell_id, self._ask.call_id)
+        if self._waiting:
+            self._registry.withdraw(self._request.cell_id, self._request.call_id)
 
     async def start(self, record: dict[str, Any]) -> None:
         """Write the START; with `--ack end`, return when it is on disk."""
@@ -53,36 +58,34 @@ class CallLifecycle:
         if self._waits:
             await written
         else:
-            written.add_done_callback(_heard)  # the ledger's own state says what failed
+            written.add_done_callback(_retrieve)  # the ledger's own state says what failed
 
     async def end(self, record: dict[str, Any]) -> None:
         """Write the END; with `--ack end`, return when it is on disk and in the cell's totals."""
         self._end = record
         written = self._end_written = self._ledger.append(record)
         if self._waits:
-            await asyncio.shield(written)  # a limit that runs out now must not hide the outcome
+            await asyncio.shield(written)
             if self._in_flight:
                 self._in_flight = False
-                await self._book.finish(self._ask.cell_id, self._ask.call_id, record)
+                await self._registry.finish(self._request.cell_id, self._request.call_id, record)
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """Take the call out of flight, if that has not happened: once its END is written."""
         if self._end_written is None:
-            self._land()
+            self._finish_soon()
         else:
-            self._end_written.add_done_callback(self._land_after)
+            self._end_written.add_done_callback(self._finish_soon)
 
-    def _land_after(self, written: asyncio.Future[None]) -> None:
-        _heard(written)
-        self._land()
-
-    def _land(self) -> None:
+    def _finish_soon(self, written: asyncio.Future[None] | None = None) -> None:
+        if written is not None:
+            _retrieve(written)
         if self._in_flight:
             self._in_flight = False
-            self._book.finish_soon(self._ask.cell_id, self._ask.call_id, self._end)
+            self._registry.finish_soon(self._request.cell_id, self._request.call_id, self._end)
 
 
-def _heard(written: asyncio.Future[None]) -> None:
-    """Take note of a future's outcome, so that asyncio does not complain that nobody did."""
+def _retrieve(written: asyncio.Future[None]) -> None:
+    """Look at a future's outcome, so that asyncio does not warn that nobody did."""
     if not written.cancelled():
         written.exception()

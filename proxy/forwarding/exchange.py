@@ -1,13 +1,20 @@
-"""One call on its way: request up, answer down, START and END into the ledger.
+"""One call on its way, from its accepted request to its END record.
 
-The bytes go first: each upstream chunk is fed to the meter and sent on before the next is read, so
-a slow client slows the endpoint down and nothing piles up here. What would tell the client that its
-answer is complete is held until the END record is on disk.
+    admit       the cell lets the call through, or END says that it was rejected
+    START       is written before anything is forwarded
+    forward     the request goes up, the head of the answer goes down
+    relay       each chunk is fed to the meter and sent on before the next is read, so that a slow
+                client slows the endpoint down and nothing piles up here
+    conclude    END is on disk
+    linger      only now the bytes leave that tell the client that its answer is complete, and what
+                the endpoint still sends until it closes
+
+A client that leaves changes one thing: the answer is read on without it, within limits, for the exact
+usage. Limits apply while the endpoint is read, never while END is made and written.
 """
 
-import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Literal
 
 import aiohttp
 import structlog
@@ -18,10 +25,12 @@ from cab.proxy.clock import Clock
 from cab.proxy.config import ProxySettings
 from cab.proxy.errors import LedgerFailed, Rejected
 from cab.proxy.forwarding.call_lifecycle import CallLifecycle
-from cab.proxy.forwarding.response import CALL_ID_HEADER, checked, passed_on
+from cab.proxy.forwarding.deadline import Deadline
+from cab.proxy.forwarding.endings import ending_of, failure_of
+from cab.proxy.forwarding.response import Client, checked
 from cab.proxy.forwarding.upstream import Upstream, UpstreamFailed, Upstreams
-from cab.proxy.http.error_responses import ErrorResponse, body_for, error_response_for, headers_for
-from cab.proxy.http.headers import Headers, as_sent, response_headers
+from cab.proxy.http.error_responses import ErrorResponse, error_response_for
+from cab.proxy.http.headers import Headers
 from cab.proxy.ledger.call_records import CallContext, CallEnding, end_record, start_record
 from cab.proxy.ledger.ledger import Ledger
 from cab.proxy.meter import CallMeter
@@ -31,9 +40,6 @@ _REJECTION_BYTES = 1 << 20
 """How much of a 400 is read to see whether `stream_options` was its cause."""
 _LINGER_S = 2.0
 """How long the endpoint may take to close a finished answer before its connection is dropped."""
-
-TimeoutKind = Literal["headers", "body", "gone", "stop"]
-"""Which limit runs out next."""
 
 log = structlog.get_logger("cab.proxy")
 
@@ -47,18 +53,18 @@ class ProxyServices:
     ledger: Ledger
     upstreams: Upstreams
     counter: Counter
-    book: CellRegistry
+    registry: CellRegistry
 
 
 class Exchange:
     """A call from its accepted request to its END record.
 
     Args:
-        parts: What every call uses.
-        facts: What is known of this call so far; filled as it goes.
+        services: What every call uses.
+        context: What is known of this call so far; filled as it goes.
         meter: Fed with the answer's bytes.
-        ask: What its cell's book is asked.
-        endpoint: Where it goes.
+        admission: What its cell is asked.
+        upstream: Where it goes.
         request: The client's request, body already read.
         path_qs: Target for the endpoint.
         headers: End-to-end headers for the endpoint, with its credentials.
@@ -66,303 +72,212 @@ class Exchange:
 
     def __init__(  # noqa: PLR0913 - a call is put together in one place
         self,
-        parts: ProxyServices,
-        facts: CallContext,
+        services: ProxyServices,
+        context: CallContext,
         meter: CallMeter,
-        ask: AdmissionRequest,
-        endpoint: Upstream,
+        admission: AdmissionRequest,
+        upstream: Upstream,
         request: web.BaseRequest,
         path_qs: str,
         headers: Headers,
     ) -> None:
-        self._parts = parts
-        self._facts = facts
+        self._services = services
+        self._settings = services.settings
+        self._context = context
         self._meter = meter
-        self._flight = CallLifecycle(
-            parts.book, parts.ledger, ask, waits=parts.settings.ack == "end"
+        self._lifecycle = CallLifecycle(
+            services.registry, services.ledger, admission, waits=services.settings.ack == "end"
         )
-        self._endpoint = endpoint
-        self._request = request
+        self._upstream = upstream
         self._path_qs = path_qs
         self._headers = headers
-        self._response: web.StreamResponse | None = None
-        self._upstream: aiohttp.ClientResponse | None = None
-        self._client_gone = False
-        self._is_stream = False
-        self._ended = False
-        self._scope: asyncio.Timeout | None = None
-        self._limit: TimeoutKind = "headers"
-        self._read_after_gone = 0
-        self._rejection = b""
+        self._client = Client(request, context.call_id, self._on_client_gone)
+        self._deadline = Deadline()
+        self._answer: aiohttp.ClientResponse | None = None
+        self._read_ahead = b""
+        self._drained_bytes = 0
+
+    def client_left(self) -> None:
+        """Take note that the client's connection is gone: drain within limits, or stop."""
+        self._client.left()
+
+    def stop(self) -> None:
+        """End the call now: the proxy stops and its grace time is over."""
+        self._lifecycle.withdraw()
+        self._deadline.set("stop", 0)
 
     async def run(self) -> web.StreamResponse:
         """Serve the call, if its cell may make it, and return the client's response."""
         try:
-            refusal = await self._admit()
-            return await self._serve() if refusal is None else refusal
+            if await self._admit():
+                await self._lifecycle.start(start_record(self._context))
+                await self._serve()
         except LedgerFailed as error:
             log.error("ledger_failed", error=str(error))
-            if self._facts.upstream_attempts == 0:
+            if self._context.upstream_attempts == 0:
                 message = "the audit log cannot be written; call refused"
-                return self._refuse(ErrorResponse(503, "ledger_failed", message))
-            # The client must not take an answer for complete whose record is not on disk.
-            self._abort_client()
-            return self._response or web.Response(status=503)
+                await self._respond(ErrorResponse(503, "ledger_failed", message))
+            else:
+                # The client must not take an answer for complete whose record is not on disk.
+                self._client.abort()
         except Exception as error:
-            log.exception("call_failed", method=self._request.method)
-            return await self._crashed(error)
+            log.exception("call_failed", method=self._client.request.method)
+            await self._crash(error)
         finally:
-            if self._upstream is not None:
-                self._upstream.close()
-            self._flight.leave()
+            if self._answer is not None:
+                self._answer.close()
+            self._lifecycle.release()
+        return self._client.response or web.Response(status=499)
 
-    async def _admit(self) -> web.StreamResponse | None:
-        """Return None if the call may be made, with its number; else the refusal."""
-        facts = self._facts
+    async def _admit(self) -> bool:
+        """Return whether the call may be made, with its number; else answer with an error."""
+        context = self._context
         try:
-            facts.seq, facts.attempt, facts.retry_of = await self._flight.admit()
+            context.seq, context.attempt, context.retry_of = await self._lifecycle.admit()
         except Rejected as error:
-            return await self._rejected(error)
-        return None
+            ending = CallEnding("rejected", self._now(), (error.code, str(error)))
+            response = error_response_for(context.endpoint, error)
+            await self._respond(response, None if error.code == REGISTRY_LOST else ending)
+            return False
+        return True
 
-    async def _rejected(self, error: Rejected) -> web.StreamResponse:
-        refusal = error_response_for(self._facts.endpoint, error)
-        self._facts.status = refusal.status
-        if error.code != REGISTRY_LOST:
-            await self._end(CallEnding("rejected", self._now(), (error.code, str(error))))
-        return self._refuse(refusal)
-
-    def client_left(self) -> None:
-        """Take note that the client's connection is gone: drain within limits, or stop."""
-        if self._client_gone:
-            return
-        self._client_gone = True
-        self._flight.give_up()
-        self._limit_after_client()
-
-    def stop(self) -> None:
-        """End the call now: the proxy stops and its grace time is over."""
-        self._flight.give_up()
-        self._expire_in("stop", 0)
-
-    def _limit_after_client(self) -> None:
-        settings = self._parts.settings
-        if self._ended:
-            self._expire_in("gone", _LINGER_S)
-        elif settings.on_disconnect == "drain":
-            self._expire_in("gone", settings.drain_max_s)
-        else:
-            self._expire_in("gone", 0)
-
-    async def _serve(self) -> web.StreamResponse:
-        await self._flight.start(start_record(self._facts))
+    async def _serve(self) -> None:
         try:
-            await self._relay_within_limits()
-        except UpstreamFailed as error:
-            await self._fail(error)
-        except TimeoutError:
-            await self._timed_out()
-        except (aiohttp.ClientError, OSError) as error:
-            await self._broke_off(error)
-        return self._response or web.Response(status=499)
-
-    async def _relay_within_limits(self) -> None:
-        async with asyncio.timeout(None) as scope:
-            self._scope = scope
-            try:
-                if self._client_gone:  # it left while START was written
-                    self._limit_after_client()
+            async with self._deadline.applied():
+                await self._forward()
                 await self._relay()
-            finally:
-                self._scope = None
+        except UpstreamFailed as error:
+            ending = CallEnding(error.end_reason, self._now(), (error.code, str(error)))
+            response = ErrorResponse(error.status, error.code, str(error), retry=True)
+            await self._respond(response, ending)
+        except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
+            await self._break_off(error)
+        else:
+            await self._conclude()
+            await self._linger()
+
+    async def _forward(self) -> None:
+        """Send the request to the endpoint, and the head of its answer to the client."""
+        answer = checked(await self._request())
+        self._context.status = answer.status
+        content_type, encoding = (
+            answer.headers.get(name, "") for name in ("Content-Type", "Content-Encoding")
+        )
+        self._meter.start(answer.status, content_type, encoding, answer.content_length)
+        await self._client.send_head(answer, may_alter=self._meter.may_alter)
+
+    async def _request(self) -> aiohttp.ClientResponse:
+        """Return the endpoint's answer; if it rejects `stream_options`, that to a request without."""
+        answer = await self._request_once(self._meter.upstream_body)
+        if not (self._meter.request.injected and answer.status in {400, 422}):
+            return answer
+        self._read_ahead = await answer.content.read(_REJECTION_BYTES)
+        if b"stream_options" not in self._read_ahead and b"include_usage" not in self._read_ahead:
+            return answer
+        answer.close()
+        self._read_ahead = b""
+        self._upstream.refuses_stream_options = True
+        log.info("stream_options_refused", upstream=self._upstream.base.authority)
+        return await self._request_once(self._meter.without_injection())
+
+    async def _request_once(self, body: bytes) -> aiohttp.ClientResponse:
+        context = self._context
+        context.upstream_attempts += 1
+        if context.forwarded_ns is None:
+            context.forwarded_ns = self._now()
+        if not self._client.gone:
+            self._deadline.set("headers", self._settings.headers_timeout_s)
+        method, model = self._client.request.method, context.request.model
+        self._answer = await self._upstream.send(method, self._path_qs, self._headers, body, model)
+        return self._answer
 
     async def _relay(self) -> None:
-        self._upstream = upstream = checked(await self._open())
-        self._facts.status = upstream.status
-        self._is_stream = upstream.content_type == "text/event-stream"
-        self._meter.start(
-            upstream.status,
-            upstream.headers.get("Content-Type", ""),
-            upstream.headers.get("Content-Encoding", ""),
-            upstream.content_length,
-        )
-        await self._start_response(upstream)
-        self._expect_bytes()
-        if self._rejection:
-            await self._pass_on(self._rejection)
+        """Pass the answer on, until all has come that tells the client that it is complete."""
+        while chunk := await self._next_chunk():
+            output = self._meter.feed(chunk, self._now())
+            await self._client.send(output.data)
+            if output.terminal:
+                return
+            if self._client.gone:
+                self._drained_bytes += len(chunk)
+                if self._drained_bytes > self._settings.drain_max_bytes:
+                    raise TimeoutError
+        output = self._meter.finish(self._now())
+        await self._client.send(output.data)
+
+    async def _next_chunk(self) -> bytes:
+        """Return the answer's next bytes, none at its end."""
+        if self._read_ahead:
+            chunk, self._read_ahead = self._read_ahead, b""
+            return chunk
+        if not self._client.gone:
+            self._deadline.set("body", self._settings.body_timeout_s)
         # Not iter_chunks: on a response without a body it may never end (aiohttp 3.14).
-        while not upstream.content.at_eof():
-            chunk, _ = await upstream.content.readchunk()
+        while self._answer is not None and not self._answer.content.at_eof():
+            chunk, _ = await self._answer.content.readchunk()
             if chunk:
-                await self._pass_on(chunk)
-        feed = self._meter.finish(self._now())
-        await self._send(feed.data)
-        await self._conclude()
-        if self._response is not None and not self._client_gone:
-            await self._write_eof(self._response)
-
-    async def _pass_on(self, chunk: bytes) -> None:
-        feed = self._meter.feed(chunk, self._now())
-        await self._send(feed.data)
-        if feed.terminal:
-            await self._conclude()
-        if self._client_gone:
-            self._read_after_gone += len(chunk)
-            if self._read_after_gone > self._parts.settings.drain_max_bytes:
-                raise TimeoutError
-        else:
-            self._expect_bytes()
-
-    async def _open(self) -> aiohttp.ClientResponse:
-        """Return the endpoint's answer; one without `stream_options` if it refuses that."""
-        upstream = await self._send_upstream(self._meter.upstream_body)
-        if not (self._meter.request.injected and upstream.status in {400, 422}):
-            return upstream
-        self._rejection = await upstream.content.read(_REJECTION_BYTES)
-        if b"stream_options" not in self._rejection and b"include_usage" not in self._rejection:
-            return upstream
-        upstream.close()
-        self._rejection = b""
-        self._endpoint.refuses_stream_options = True
-        log.info("stream_options_refused", upstream=self._endpoint.base.authority)
-        return await self._send_upstream(self._meter.without_injection())
-
-    async def _send_upstream(self, body: bytes) -> aiohttp.ClientResponse:
-        self._facts.upstream_attempts += 1
-        if self._facts.forwarded_ns is None:
-            self._facts.forwarded_ns = self._now()
-        limit_s = self._parts.settings.headers_timeout_s
-        if limit_s is not None and not self._client_gone:
-            self._expire_in("headers", limit_s)
-        return await self._endpoint.send(
-            self._request.method,
-            self._path_qs,
-            self._headers,
-            body,
-            self._facts.request.model,
-        )
-
-    async def _start_response(self, upstream: aiohttp.ClientResponse) -> None:
-        if self._client_gone:
-            return
-        headers = response_headers(as_sent(upstream.raw_headers))
-        headers[CALL_ID_HEADER] = self._facts.call_id
-        length = upstream.content_length
-        bodiless = self._request.method == "HEAD" or upstream.status in {204, 304}
-        self._response = passed_on(
-            upstream.status,
-            upstream.reason,
-            headers,
-            sized=bodiless or (length is not None and not self._meter.may_alter),
-            chunked=self._request.version >= (1, 1),
-        )
-        if "Upgrade" in self._request.headers:
-            # aiohttp loses what a client sends right behind an upgrade that is not taken up: the
-            # client must know that nothing more is read here.
-            self._response.force_close()
-        try:
-            await self._response.prepare(self._request)
-        except ConnectionError:
-            self.client_left()
-
-    async def _send(self, data: bytes) -> None:
-        if not data or self._client_gone or self._response is None:
-            return
-        try:
-            await self._response.write(data)
-        except ConnectionError:
-            self.client_left()
+                return chunk
+        return b""
 
     async def _conclude(self) -> None:
-        """Write the END of an answer that came whole, then let go of what tells the client so."""
-        if not self._ended:
-            await self._end(self._verdict())
-        await self._send(self._meter.release())
-        if self._client_gone:
-            self._expire_in("gone", _LINGER_S)
+        """Write the END of an answer that came whole."""
+        is_stream = self._answer is not None and self._answer.content_type == "text/event-stream"
+        outcome, gone = self._meter.outcome(), self._client.gone
+        await self._end(ending_of(outcome, self._now(), client_gone=gone, is_stream=is_stream))
 
-    def _verdict(self) -> CallEnding:
-        outcome, now = self._meter.outcome(), self._now()
-        status = self._facts.status or 0
-        if status >= 400 or outcome.error is not None:
-            return CallEnding(
-                "upstream_error", now, outcome.error or ("http_error", f"HTTP {status}")
-            )
-        if self._client_gone:
-            return CallEnding("client_gone", now)
-        if outcome.complete:
-            return CallEnding("completed", now)
-        if self._is_stream:
-            message = "the stream ended before its last event"
-            return CallEnding("upstream_cut", now, ("incomplete_stream", message))
-        message = outcome.unmetered or "the body is no answer of its dialect"
-        return CallEnding("upstream_error", now, ("not_understood", message))
-
-    async def _fail(self, error: UpstreamFailed) -> None:
-        """End a call that the endpoint gave no answer to."""
-        self._facts.status = error.status
-        await self._end(CallEnding(error.end_reason, self._now(), (error.code, str(error))))
-        self._refuse(ErrorResponse(error.status, error.code, str(error), retry=True))
-
-    async def _timed_out(self) -> None:
-        if self._ended:
-            return
-        if self._client_gone:
-            ending = CallEnding("client_gone", self._now(), ("stopped", "reading on was stopped"))
-        elif self._limit == "stop":
-            message = "the proxy stopped before the answer was complete"
-            ending = CallEnding("timeout", self._now(), ("proxy_stopped", message))
+    async def _linger(self) -> None:
+        """Let go of what tells the client that its answer is complete, and of what still comes."""
+        if self._client.gone:
+            self._deadline.set("gone", _LINGER_S)
         else:
-            what = "sent no answer in time" if self._limit == "headers" else "fell silent"
-            message = f"{self._endpoint.base.authority}: the endpoint {what}"
-            ending = CallEnding(
-                "timeout", self._now(), (f"upstream_{self._limit}_timeout", message)
-            )
-        await self._give_up(ending)
+            self._deadline.set("body", self._settings.body_timeout_s)
+        try:
+            with suppress(TimeoutError):
+                async with self._deadline.applied():
+                    await self._client.send(self._meter.release())
+                    await self._relay()
+                    await self._client.send_end()
+        except (aiohttp.ClientError, OSError):
+            self._client.abort()
 
-    async def _broke_off(self, error: Exception) -> None:
-        if self._ended:
-            self._abort_client()
-            return
-        message = f"{self._endpoint.base.authority}: the answer broke off: {error}"
-        gone = self._client_gone
-        reason = CallEnding(
-            "client_gone" if gone else "upstream_cut", self._now(), ("cut", message)
-        )
-        await self._give_up(reason)
-
-    async def _give_up(self, ending: CallEnding) -> None:
+    async def _break_off(self, error: Exception) -> None:
         """End a call whose answer will not come whole; the client sees it end where it ended."""
-        await self._send(self._meter.cut())
-        headless = self._response is None and not self._client_gone
-        if headless:
-            self._facts.status = 504
-        await self._end(ending)
-        if headless and ending.error:
-            self._refuse(ErrorResponse(504, *ending.error, retry=True))
+        host, gone = self._upstream.base.authority, self._client.gone
+        reason, code, message = failure_of(error, self._deadline.limit, host, client_gone=gone)
+        ending = CallEnding(reason, self._now(), (code, message))
+        await self._client.send(self._meter.cut())
+        if self._client.response is None and not self._client.gone:
+            await self._respond(ErrorResponse(504, code, message, retry=True), ending)
         else:
-            self._abort_client()
+            await self._end(ending)
+            self._client.abort()
 
-    async def _crashed(self, error: Exception) -> web.StreamResponse:
-        """End a call that met a fault of ours; what was sent of its answer stays as it is."""
-        if not self._ended:
-            self._facts.status = 500 if self._response is None else self._facts.status
-            await self._end(
-                CallEnding("crash", self._now(), ("internal_error", type(error).__name__))
-            )
-        if self._response is None:
+    async def _crash(self, error: Exception) -> None:
+        """End a call that met a fault of the proxy; what was sent of its answer stays as it is."""
+        ending = None
+        if not self._lifecycle.ended:
+            ending = CallEnding("crash", self._now(), ("internal_error", type(error).__name__))
+        if self._client.response is None:
             message = "the proxy failed; see its log"
-            return self._refuse(ErrorResponse(500, "internal_error", message))
-        self._abort_client()
-        return self._response
+            await self._respond(ErrorResponse(500, "internal_error", message), ending)
+        else:
+            if ending is not None:
+                await self._end(ending)
+            self._client.abort()
+
+    async def _respond(self, response: ErrorResponse, ending: CallEnding | None = None) -> None:
+        """Answer with an error of the proxy; END, if there is one, is written before."""
+        self._context.status = response.status
+        if ending is not None:
+            await self._end(ending)
+        self._client.respond(self._context.endpoint, response)
 
     async def _end(self, ending: CallEnding) -> None:
-        """Write the END record, once."""
-        self._ended = True
+        """Write the END record."""
         outcome = self._meter.outcome()
-        counted = await self._parts.counter.count(self._facts, outcome)
-        record = end_record(self._facts, outcome, counted, ending)
-        await self._flight.end(record)
+        counted = await self._services.counter.count(self._context, outcome)
+        record = end_record(self._context, outcome, counted, ending)
+        await self._lifecycle.end(record)
         log.info(
             "call",
             cell=record["cell_id"],
@@ -375,36 +290,15 @@ class Exchange:
             latency_ms=record["latency_ms"],
         )
 
-    def _refuse(self, refusal: ErrorResponse) -> web.StreamResponse:
-        self._facts.status = refusal.status
-        headers = {**headers_for(refusal), CALL_ID_HEADER: self._facts.call_id}
-        body = body_for(self._facts.endpoint, refusal)
-        self._response = web.Response(status=refusal.status, headers=headers, body=body)
-        return self._response
-
-    async def _write_eof(self, response: web.StreamResponse) -> None:
-        try:
-            await response.write_eof()
-        except ConnectionError:
-            self.client_left()
-
-    def _abort_client(self) -> None:
-        """Close the connection without the bytes that would make the answer look complete."""
-        transport = self._request.transport
-        if transport is not None:
-            transport.close()
-
-    def _expect_bytes(self) -> None:
-        limit_s = self._parts.settings.body_timeout_s
-        if limit_s is not None and not self._client_gone:
-            self._expire_in("body", limit_s)
-        elif self._limit == "headers" and not self._client_gone and self._scope is not None:
-            self._scope.reschedule(None)
-
-    def _expire_in(self, limit: TimeoutKind, seconds: float) -> None:
-        self._limit = limit
-        if self._scope is not None:
-            self._scope.reschedule(asyncio.get_running_loop().time() + seconds)
+    def _on_client_gone(self) -> None:
+        """Stop waiting for the call's cell, and drain the answer within limits."""
+        self._lifecycle.withdraw()
+        if self._lifecycle.ended:
+            self._deadline.set("gone", _LINGER_S)
+        elif self._settings.on_disconnect == "drain":
+            self._deadline.set("gone", self._settings.drain_max_s)
+        else:
+            self._deadline.set("gone", 0)
 
     def _now(self) -> int:
-        return self._parts.clock.mono_ns()
+        return self._services.clock.mono_ns()

@@ -1,12 +1,15 @@
-"""The answer to the client: the endpoint's head and bytes, nothing of our own but the call's id."""
+"""The answer to the client: the endpoint's head and bytes, and of the proxy only the call's id."""
 
 import re
+from collections.abc import Awaitable, Callable
 
 import aiohttp
 from aiohttp import hdrs, web
 
 from cab.proxy.forwarding.upstream import name_failure
-from cab.proxy.http.headers import Headers
+from cab.proxy.http.error_responses import ErrorResponse, body_for, headers_for
+from cab.proxy.http.headers import as_sent, response_headers
+from cab.scoring.ledger.records import Endpoint
 
 CALL_ID_HEADER = "x-cab-call-id"
 _FRAMING = {"connection", "transfer-encoding"}
@@ -29,6 +32,84 @@ class ForwardedResponse(web.StreamResponse):
         self.headers.extend(framing)
 
 
+class Client:
+    """The client of a call: what it is answered, and whether it is still there.
+
+    Args:
+        request: Its request.
+        call_id: The call's id, for a header of the answer.
+        on_gone: Called once, when it turns out that the client has gone.
+    """
+
+    def __init__(self, request: web.BaseRequest, call_id: str, on_gone: Callable[[], None]) -> None:
+        self.request = request
+        self.response: web.StreamResponse | None = None
+        """Its answer, once that has a head."""
+        self.gone = False
+        self._call_id = call_id
+        self._on_gone = on_gone
+
+    def left(self) -> None:
+        """Take note that the client has gone: nothing is sent any more."""
+        if not self.gone:
+            self.gone = True
+            self._on_gone()
+
+    async def send_head(self, upstream: aiohttp.ClientResponse, *, may_alter: bool) -> None:
+        """Pass the head of the endpoint's answer on.
+
+        Args:
+            upstream: The answer.
+            may_alter: Whether its body may become shorter, so that no length can be promised.
+        """
+        if self.gone:
+            return
+        headers = response_headers(as_sent(upstream.raw_headers))
+        headers[CALL_ID_HEADER] = self._call_id
+        bodiless = self.request.method == "HEAD" or upstream.status in {204, 304}
+        sized = bodiless or (upstream.content_length is not None and not may_alter)
+        if not sized:
+            headers.popall(hdrs.CONTENT_LENGTH, None)
+        response = ForwardedResponse(
+            status=upstream.status, reason=upstream.reason, headers=headers
+        )
+        if not sized and self.request.version >= (1, 1):
+            response.enable_chunked_encoding()
+        if "Upgrade" in self.request.headers:
+            # aiohttp loses what a client sends right behind an upgrade that is not taken up: the
+            # client must know that nothing more is read here.
+            response.force_close()
+        self.response = response
+        await self._sent(response.prepare(self.request))
+
+    async def send(self, data: bytes) -> None:
+        """Pass bytes of the body on."""
+        if data and self.response is not None and not self.gone:
+            await self._sent(self.response.write(data))
+
+    async def send_end(self) -> None:
+        """End the body as a whole one."""
+        if self.response is not None and not self.gone:
+            await self._sent(self.response.write_eof())
+
+    def respond(self, endpoint: Endpoint, error: ErrorResponse) -> None:
+        """Answer with an error of the proxy."""
+        headers = {**headers_for(error), CALL_ID_HEADER: self._call_id}
+        body = body_for(endpoint, error)
+        self.response = web.Response(status=error.status, headers=headers, body=body)
+
+    def abort(self) -> None:
+        """Close the connection without the bytes that would make the answer look complete."""
+        if self.request.transport is not None:
+            self.request.transport.close()
+
+    async def _sent(self, sending: Awaitable[object]) -> None:
+        try:
+            await sending
+        except ConnectionError:
+            self.left()
+
+
 def checked(answer: aiohttp.ClientResponse) -> aiohttp.ClientResponse:
     """Return an endpoint's answer, whose head can be passed on.
 
@@ -43,23 +124,3 @@ def checked(answer: aiohttp.ClientResponse) -> aiohttp.ClientResponse:
         return answer
     answer.close()
     raise name_failure(aiohttp.ClientError(), answer.url.authority)
-
-
-def passed_on(
-    status: int, reason: str | None, headers: Headers, *, sized: bool, chunked: bool
-) -> ForwardedResponse:
-    """Return the response that passes an endpoint's answer on, not yet prepared.
-
-    Args:
-        status: The endpoint's status.
-        reason: Its reason phrase.
-        headers: End-to-end headers of its answer.
-        sized: Whether the body goes out in the length that the endpoint announced.
-        chunked: Whether the client understands chunks (HTTP/1.1).
-    """
-    if not sized:
-        headers.popall(hdrs.CONTENT_LENGTH, None)
-    response = ForwardedResponse(status=status, reason=reason, headers=headers)
-    if not sized and chunked:
-        response.enable_chunked_encoding()
-    return response

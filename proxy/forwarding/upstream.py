@@ -4,7 +4,6 @@ import fnmatch
 import io
 import ssl
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
 from urllib.parse import quote, urlencode
 
 import aiohttp
@@ -32,53 +31,33 @@ class UpstreamFailed(CabProxyError):
         self.code = code
 
 
-class _Named(NamedTuple):
-    status: int
-    end_reason: EndReason
-    code: str
-    text: str
-
-
-# In this order: the first class that fits names the failure.
-_FAILURES: Mapping[type[BaseException], _Named] = {
-    aiohttp.ClientConnectorDNSError: _Named(
-        502, "upstream_unreachable", "upstream_dns", "the endpoint's name cannot be resolved"
+# In this order: the first class that fits names the failure. What ends in `timeout` is a 504.
+_FAILURES: Mapping[type[BaseException], tuple[str, str]] = {
+    aiohttp.ClientConnectorDNSError: ("upstream_dns", "the endpoint's name cannot be resolved"),
+    aiohttp.ClientConnectorCertificateError: (
+        "upstream_tls",
+        "the endpoint's certificate does not verify",
     ),
-    aiohttp.ClientConnectorCertificateError: _Named(
-        502, "upstream_unreachable", "upstream_tls", "the endpoint's certificate does not verify"
+    aiohttp.ClientConnectorSSLError: ("upstream_tls", "TLS with the endpoint failed"),
+    aiohttp.ConnectionTimeoutError: (
+        "upstream_connect_timeout",
+        "no connection to the endpoint in time",
     ),
-    aiohttp.ClientConnectorSSLError: _Named(
-        502, "upstream_unreachable", "upstream_tls", "TLS with the endpoint failed"
-    ),
-    aiohttp.ConnectionTimeoutError: _Named(
-        504, "timeout", "upstream_connect_timeout", "no connection to the endpoint in time"
-    ),
-    aiohttp.ClientConnectorError: _Named(
-        502, "upstream_unreachable", "upstream_refused", "the endpoint refused the connection"
-    ),
-    TimeoutError: _Named(
-        504, "timeout", "upstream_headers_timeout", "the endpoint sent no answer in time"
-    ),
-    aiohttp.ClientConnectionError: _Named(
-        502, "upstream_unreachable", "upstream_reset", "the endpoint closed without an answer"
-    ),
-    aiohttp.ClientError: _Named(
-        502, "upstream_unreachable", "upstream_bad_http", "the endpoint's answer is no valid HTTP"
-    ),
-    OSError: _Named(
-        502, "upstream_unreachable", "upstream_reset", "the connection to the endpoint broke"
-    ),
+    aiohttp.ClientConnectorError: ("upstream_refused", "the endpoint refused the connection"),
+    TimeoutError: ("upstream_headers_timeout", "the endpoint sent no answer in time"),
+    aiohttp.ClientConnectionError: ("upstream_reset", "the endpoint closed without an answer"),
+    aiohttp.ClientError: ("upstream_bad_http", "the endpoint's answer is not valid HTTP"),
+    OSError: ("upstream_reset", "the connection to the endpoint broke"),
 }
 
 
 def name_failure(error: BaseException, host: str) -> UpstreamFailed:
-    """Return what a client is told, and the record says, of a failure before the answer's head."""
-    for kind, named in _FAILURES.items():
-        if isinstance(error, kind):
-            return UpstreamFailed(*named[:3], f"{host}: {named.text}")
-    return UpstreamFailed(
-        502, "upstream_unreachable", "upstream_failed", f"{host}: {type(error).__name__}"
-    )
+    """Return how the client and the record see a failure before the answer's head."""
+    found = (named for kind, named in _FAILURES.items() if isinstance(error, kind))
+    code, text = next(found, ("upstream_failed", type(error).__name__))
+    if code.endswith("timeout"):
+        return UpstreamFailed(504, "timeout", code, f"{host}: {text}")
+    return UpstreamFailed(502, "upstream_unreachable", code, f"{host}: {text}")
 
 
 def join(base: URL, path_qs: str) -> URL:
@@ -113,7 +92,7 @@ def _verification(route: Route) -> ssl.SSLContext | bool:
         BadConfig: The file of certificates cannot be used.
     """
     if not route.upstream.startswith("https:"):
-        return True  # loading the system's certificates takes a while
+        return True  # loading the system's certificates takes time
     try:
         return ssl.create_default_context(cafile=route.ca_file)
     except OSError as error:  # ssl.SSLError is one
@@ -121,7 +100,6 @@ def _verification(route: Route) -> ssl.SSLContext | bool:
 
 
 def _payload(body: bytes) -> bytes | io.BytesIO | None:
-    """Return a body in the form that aiohttp sends best: a large one in pieces."""
     if not body:
         return None
     return body if len(body) < _LARGE_BODY_BYTES else io.BytesIO(body)
@@ -142,12 +120,14 @@ class Upstream:
     def __init__(self, route: Route, key: str | None, connect_timeout_s: float) -> None:
         if key is not None and not key.isprintable():
             # A file with the line ends of Windows is enough; each call would fail for it.
-            raise BadConfig(f"{route.key_env} has a line end or another control character; mend it")
+            raise BadConfig(
+                f"{route.key_env} has a line end or another control character; remove it"
+            )
         self.route = route
         self.base = URL(route.upstream)
         self.key = key
         self.refuses_stream_options = False
-        """Learned from its answers: no usage can be asked for in streams."""
+        """Learned from its answers: usage cannot be asked for in streams."""
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ssl=_verification(route)),
             # No total limit: a long generation is legal. Headers and silence have their own.
@@ -165,7 +145,7 @@ class Upstream:
         self._session._retry_connection = False  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
     def secrets(self) -> Iterator[str]:
-        """Yield what nobody else may see: the key, and what the settings name as one."""
+        """Yield the secrets: the key, and what the settings name as one."""
         yield self.key or ""
         named = {**self.route.headers, **self.route.query}
         yield from (value for name, value in named.items() if is_telling(name))
@@ -255,7 +235,7 @@ class Upstreams:
         return self.default
 
     def secrets(self) -> tuple[str, ...]:
-        """Return all texts that this proxy holds for its endpoints and nobody else may see."""
+        """Return the secrets of all endpoints."""
         return tuple(s for u in (self.default, *self._routed) for s in u.secrets())
 
     async def close(self) -> None:

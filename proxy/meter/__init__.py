@@ -1,12 +1,22 @@
 """The pure meter: bytes and times in, facts out. It knows no socket, no clock and no event loop.
 
-    call -> request -> canonical, members
-         -> reply -> gate (events), paths (bodies) -> listen -> dialect's answer -> usage
-         -> outcome
+The walk of a response chunk, and what each step decides:
 
-`call.CallMeter` is what the server holds, `dialects.dialect_for` the route table. The reply's two
-sides are kept apart: `gate` and `paths` decide which bytes leave and when, `listen` hears what they
-say, and a fault in the second never touches the first.
+    exchange                       has read the chunk, and sends what comes back
+      -> CallMeter.feed            what leaves now, and what is held until END is on disk (call)
+        -> StreamFilter.pass_on    server-sent events: which bytes wait, which usage is taken out
+         | PassThrough.pass_on     all else: the chunk leaves whole, a decoded copy is observed as
+                                   events, a JSON array or one body (response/observer)
+          -> Answer.add_event      facts: the dialect's `read_event` (dialects/)
+
+A fault in the last two steps never holds up bytes: they pass unread from then on. Before that comes
+the request (request/), after it the outcome. Each rule has one place:
+
+    what an endpoint's counts mean, how usage objects merge, what holds between counts    usage
+    what counts as an error of the endpoint                                               error_body
+    when an answer is complete, when its usage is final                                   dialects/
+    what is taken out of a stream                                                         usage_filter
+    which path speaks which dialect                                                       routes
 """
 
 from cab.proxy.meter.call import CAPTURE_LIMIT_BYTES, CallMeter
@@ -14,7 +24,7 @@ from cab.proxy.meter.dialects.routes import Dialect, dialect_for
 from cab.proxy.meter.error_body import EndpointError
 from cab.proxy.meter.outcome import Outcome
 from cab.proxy.meter.request.request import RequestFacts
-from cab.proxy.meter.response.pass_through import Feed
+from cab.proxy.meter.response.pass_through import Output
 from cab.proxy.meter.usage import Usage
 
 __all__ = [
@@ -22,8 +32,8 @@ __all__ = [
     "CallMeter",
     "Dialect",
     "EndpointError",
-    "Feed",
     "Outcome",
+    "Output",
     "RequestFacts",
     "Usage",
     "dialect_for",

@@ -1,15 +1,23 @@
 """The meter of one call: request in, response bytes in and out, and in the end an outcome."""
 
 import dataclasses
+import re
+from functools import partial
 
+from cab.proxy.meter.dialects.answer import Answer
 from cab.proxy.meter.dialects.routes import Dialect
 from cab.proxy.meter.outcome import Outcome, Transfer, outcome_of
 from cab.proxy.meter.request.request import RequestFacts, read_request
-from cab.proxy.meter.response.pass_through import Feed
-from cab.proxy.meter.response.reply import Reply, ResponseHead, Terms
+from cab.proxy.meter.response.content_decoding import BadEncoding, Decoder
+from cab.proxy.meter.response.observer import is_event_stream, may_be_event_stream, observer_for
+from cab.proxy.meter.response.pass_through import Output, PassThrough, ResponseFilter
+from cab.proxy.meter.response.stream_filter import StreamFilter
 
 CAPTURE_LIMIT_BYTES = 64 << 20
 """How much of a body, or of one event, is kept for understanding it."""
+
+_NOTHING = Output(b"", terminal=False)
+_SIGNIFICANT = re.compile(rb"[^ \t\r\n]")
 
 
 class CallMeter:
@@ -47,7 +55,7 @@ class CallMeter:
         self.start(0, "", "", None)
 
     def without_injection(self) -> bytes:
-        """Return the client's own body, to be sent again after the upstream refused the other."""
+        """Return the client's own body, to be sent again after the upstream rejected the other."""
         self.request = dataclasses.replace(
             self.request, injected=False, not_injected="the endpoint refused to be asked for usage"
         )
@@ -66,17 +74,30 @@ class CallMeter:
             content_length: The header's value, `None` if there is none.
         """
         self._status = status
-        self._reply = Reply(
-            ResponseHead(status, content_type.strip().lower(), content_encoding, content_length),
-            Terms(self._dialect, self._hold, self.request.injected, self._limit_bytes),
+        self._content_type = content_type.strip().lower()
+        self._content_length = content_length
+        self._received_bytes = 0
+        self._last_byte_ns: int | None = None
+        self._faults: list[str] = []
+        self._observed = self._dialect
+        """The dialect as which the bytes are read, `None` to pass them unread."""
+        self._answer = (
+            Answer(0) if self._dialect is None else self._dialect.answer(self._limit_bytes)
         )
+        self._decoder = self._decoder_of(content_encoding)
+        self._filter: ResponseFilter | None = None
+        self._held = bytearray()
+        self._ended = False  # the terminal bytes came, or the end did
+        self._released = not self._hold
+        self._closed = False
 
     @property
     def may_alter(self) -> bool:
         """Whether the client may get fewer bytes than came, so that no length can be promised."""
-        return self._reply.may_alter
+        plain = self._decoder.is_identity
+        return self.request.injected and plain and may_be_event_stream(self._content_type)
 
-    def feed(self, chunk: bytes, at_ns: int) -> Feed:
+    def feed(self, chunk: bytes, at_ns: int) -> Output:
         """Return what of the response may be sent at once now that `chunk` has come.
 
         Args:
@@ -87,9 +108,23 @@ class CallMeter:
             The bytes; and, once per response, `terminal`: the bytes that tell the client that its
             answer is complete have come and are kept inside.
         """
-        return self._reply.feed(chunk, at_ns)
+        if not chunk:
+            return _NOTHING
+        self._received_bytes += len(chunk)
+        self._last_byte_ns = at_ns
+        if self._ended:
+            return Output(self._pass_late(chunk, at_ns), terminal=False)
+        output = self._filtered(chunk, at_ns)
+        if output.terminal:
+            return self._end(output.data, self._rest())
+        length = self._content_length
+        if length is None or self._received_bytes < length:
+            return output
+        # The last chunk of a body of known length: no later byte would tell the client.
+        last = output.data + self._close(at_ns, clean=True) + self._rest()
+        return self._end(last, b"") if self._released else self._end(b"", last)
 
-    def finish(self, at_ns: int) -> Feed:
+    def finish(self, at_ns: int) -> Output:
         """Return what may still be sent now that the upstream has closed the response cleanly.
 
         Args:
@@ -98,26 +133,114 @@ class CallMeter:
         Returns:
             The bytes; and `terminal` if it is this end that tells the client.
         """
-        return self._reply.finish(at_ns)
+        data = self._close(at_ns, clean=True)
+        return Output(data, terminal=False) if self._ended else self._end(data, self._rest())
 
     def cut(self) -> bytes:
         """Return the bytes that came and were not given out, now that the upstream broke off."""
-        return self._reply.cut()
+        data = self._close(self._last_byte_ns or 0, clean=False)
+        self._ended = True
+        return data + self._rest() + self.release()
 
     def release(self) -> bytes:
-        """Return the bytes that were kept inside; from now on all others pass."""
-        return self._reply.release()
+        """Return the bytes that were kept inside; after the answer's end all others pass."""
+        held = bytes(self._held)
+        self._held.clear()
+        self._released = self._released or self._ended
+        return held
 
     def outcome(self) -> Outcome:
         """Return what is known of the call; it may be asked for at any time."""
-        reply, answer = self._reply, self._reply.ear.answer
-        notes = (self.request.body_error, self.request.not_injected, *reply.faults)
-        wire = Transfer(
-            status=self._status,
-            first_delta_ns=reply.ear.first_delta_ns,
-            last_byte_ns=reply.last_byte_ns,
-            response_bytes=reply.received_bytes,
-            complete=reply.ear.complete,
-            notes=tuple(note for note in notes if note is not None),
+        request = self.request
+        notes = [note for note in (request.body_error, request.not_injected) if note is not None]
+        transfer = Transfer(
+            self._status, self._last_byte_ns, self._received_bytes, notes + self._faults
         )
-        return outcome_of(answer, wire, self._body)
+        return outcome_of(self._answer, transfer, self._body)
+
+    def _filtered(self, chunk: bytes, at_ns: int) -> Output:
+        if self._filter is None:
+            self._filter = self._filter_for(chunk)
+        if self._filter is None:
+            return Output(chunk, terminal=False)
+        try:
+            return self._filter.pass_on(chunk, at_ns)
+        except Exception as error:  # noqa: BLE001 - metering never breaks a call
+            return Output(self._stop_metering(self._filter, error), terminal=False)
+
+    def _pass_late(self, chunk: bytes, at_ns: int) -> bytes:
+        """Take a chunk that comes after the answer's end."""
+        if self._filter is not None and not self._closed:
+            try:
+                self._filter.observe(chunk, at_ns)
+            except Exception as error:  # noqa: BLE001 - as above
+                self._stop_metering(self._filter, error)
+        if self._released:
+            return chunk
+        self._held += chunk
+        return b""
+
+    def _close(self, at_ns: int, *, clean: bool) -> bytes:
+        """Take the end of the body, once; return what need not be kept inside."""
+        if self._closed:
+            return b""
+        self._closed = True
+        if self._filter is None:
+            self._filter = self._pass_through()
+        try:
+            last = self._filter.finish(at_ns, clean=clean)
+        except Exception as error:  # noqa: BLE001 - as above
+            last = self._stop_metering(self._filter, error)
+        if self._dialect is None:
+            self._answer.complete = clean
+        return last
+
+    def _end(self, data: bytes, held: bytes) -> Output:
+        self._ended = True
+        self._held += held
+        return Output(data, terminal=True)
+
+    def _rest(self) -> bytes:
+        return b"" if self._filter is None else self._filter.rest()
+
+    def _stop_metering(self, broken: ResponseFilter, error: Exception) -> bytes:
+        """Pass all bytes unread from now on; return those that the broken filter kept inside."""
+        self._faults.append(f"fault in the meter: {type(error).__name__}")
+        self._observed = None
+        self._filter = self._pass_through()
+        return broken.rest()
+
+    def _decoder_of(self, content_encoding: str) -> Decoder:
+        try:
+            return Decoder(content_encoding, self._limit_bytes)
+        except BadEncoding as error:
+            self._faults.append(str(error))
+            self._observed = None
+            return Decoder("", self._limit_bytes)
+
+    def _filter_for(self, chunk: bytes) -> ResponseFilter | None:
+        """Return the filter of a body that begins with `chunk`, `None` while it has no content."""
+        if self._observed is None or not self._decoder.is_identity:
+            return self._pass_through()
+        first = _SIGNIFICANT.search(chunk)
+        if first is None:
+            return None
+        if not is_event_stream(self._content_type, first[0]):
+            return self._pass_through()
+        return StreamFilter(
+            self._answer,
+            self._observed.terminal_names,
+            hold=self._hold,
+            filter_usage=self.request.injected,
+            limit_bytes=self._limit_bytes,
+        )
+
+    def _pass_through(self) -> PassThrough:
+        observer = partial(
+            observer_for,
+            content_type=self._content_type,
+            answer=self._answer,
+            limit_bytes=self._limit_bytes,
+        )
+        chosen = None if self._observed is None else observer
+        return PassThrough(self._answer, self._decoder, chosen, hold=self._hold)

@@ -1,4 +1,4 @@
-"""The answer's own words, kept for counting tokens where the endpoint reports none."""
+"""The text of an answer, kept for counting tokens where the endpoint reports none."""
 
 from collections.abc import Hashable
 

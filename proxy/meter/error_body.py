@@ -17,36 +17,43 @@ class EndpointError(NamedTuple):
     """One line, as the endpoint gives it: it may repeat secrets that the client sent."""
 
 
-def fault_in(data: JsonObject) -> EndpointError | None:
-    """Return the fault that an object holds as its `error` member, `None` if it holds none.
+def error_in(data: JsonObject) -> EndpointError | None:
+    """Return the error that an object holds as its `error` member, `None` if it holds none.
 
     OpenAI, Anthropic and Gemini all put an object there, some servers a text.
     """
     error = data.get("error")
     if is_object(error):
-        return fault_from(error)
+        return error_from(error)
     text = as_text(error)
     return None if text is None else EndpointError("error", _one_line(text))
 
 
-def fault_in_body(data: JsonObject) -> EndpointError | None:
-    """Return the fault that the body of a refused request holds.
+def error_in_body(data: JsonObject) -> EndpointError | None:
+    """Return the error in the answer to a request that the endpoint rejected.
 
     Besides `error` this knows vLLM's bare `{"object": "error", ...}` and FastAPI's `detail`.
     """
-    fault = fault_in(data)
-    if fault is not None:
-        return fault
+    error = error_in(data)
+    if error is not None:
+        return error
     if "detail" in data:
         return EndpointError("error", _text(data["detail"]) or _NO_MESSAGE)
-    return fault_from(data) if as_text(data.get("message")) else None
+    return error_from(data) if as_text(data.get("message")) else None
 
 
-def fault_from(error: JsonObject) -> EndpointError:
-    """Return the fault that an error object describes."""
+def error_from(error: JsonObject) -> EndpointError:
+    """Return the error that an error object describes."""
     names = (_text(error.get(key)) for key in ("type", "status", "code"))
     kind = next((name for name in names if name), "error")
     return EndpointError(kind, _text(error.get("message")) or _NO_MESSAGE)
+
+
+def error_of_status(status: int) -> EndpointError | None:
+    """Return the error that an answer without an error object has by its status, if it has one."""
+    if status < 400:
+        return None
+    return EndpointError(f"http_{status}", "the endpoint gave no error object")
 
 
 def _text(value: object) -> str:

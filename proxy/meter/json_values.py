@@ -16,7 +16,7 @@ def parse(data: bytes) -> object:
     """Return the JSON value in `data`.
 
     Raises:
-        ValueError: It is no JSON, even read leniently.
+        ValueError: It is not JSON, even read leniently.
     """
     try:
         return orjson.loads(data)

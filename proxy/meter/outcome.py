@@ -3,14 +3,12 @@
 from dataclasses import dataclass
 from typing import Literal
 
-import orjson
-
 from cab.proxy.meter.dialects.answer import Answer
-from cab.proxy.meter.error_body import EndpointError
+from cab.proxy.meter.error_body import EndpointError, error_of_status
 from cab.proxy.meter.json_values import JsonObject, clean, clean_or_none, parse_object
-from cab.proxy.meter.usage import Usage, UsageReader, cost_usd
+from cab.proxy.meter.usage import Usage, cost_usd, read_usage
 
-_MAX_COMPLAINTS = 3
+_MAX_WARNINGS = 3
 
 
 @dataclass(frozen=True)
@@ -67,26 +65,26 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Transfer:
-    """What the wire says about an answer."""
+    """What is known of an answer apart from what it says."""
 
     status: int
-    first_delta_ns: int | None
     last_byte_ns: int | None
     response_bytes: int
-    complete: bool
-    notes: tuple[str, ...]
+    warnings: list[str]
     """What the meter could not do."""
 
 
-def outcome_of(answer: Answer, wire: Transfer, request_body: bytes) -> Outcome:
+def outcome_of(answer: Answer, transfer: Transfer, request_body: bytes) -> Outcome:
     """Return the outcome of a call."""
-    usage, raw, complaints = _usage(answer)
+    usage, raw = None, None
+    warnings: list[str] = []
+    if answer.usage_raw is not None:
+        usage, raw, warnings = read_usage(answer.usage_raw, answer.read_usage)
     # Noise between well-formed parts does not matter once the endpoint's own count is there.
-    noise = list(wire.notes) + answer.complaints if usage is None else []
-    unclear = complaints + [note for note in noise if note not in complaints]
-    finals = [reason for _, reason in sorted(answer.finish.items())]
-    reasons = [clean(reason) for reason in finals]
-    final = answer.usage_final or wire.complete
+    noise = transfer.warnings + answer.warnings if usage is None else []
+    unclear = warnings + [warning for warning in noise if warning not in warnings]
+    reasons = [clean(reason) for _, reason in sorted(answer.finish_reasons.items())]
+    final = answer.usage_final or answer.complete
     return Outcome(
         model_served=clean_or_none(answer.model_served),
         upstream_id=clean_or_none(answer.upstream_id),
@@ -97,42 +95,15 @@ def outcome_of(answer: Answer, wire: Transfer, request_body: bytes) -> Outcome:
         usage_raw=raw,
         usage_status=None if usage is None else ("complete" if final else "partial"),
         cost_usd=None if raw is None else cost_usd(raw),
-        complete=wire.complete,
+        complete=answer.complete,
         delivered=answer.delivered,
-        first_delta_ns=wire.first_delta_ns,
-        last_byte_ns=wire.last_byte_ns,
-        response_bytes=wire.response_bytes,
-        tool_calls=answer.tool_calls(),
-        error=answer.error or _refusal(wire.status),
-        unmetered="; ".join(unclear[:_MAX_COMPLAINTS]) or None,
+        first_delta_ns=answer.first_delta_ns,
+        last_byte_ns=transfer.last_byte_ns,
+        response_bytes=transfer.response_bytes,
+        tool_calls=answer.tool_calls,
+        error=answer.error or error_of_status(transfer.status),
+        unmetered="; ".join(unclear[:_MAX_WARNINGS]) or None,
         completion_texts=answer.texts.joined(),
         texts_truncated=answer.texts.truncated,
         request_body=request_body,
     )
-
-
-def _refusal(status: int) -> EndpointError | None:
-    """Return what a refusal says by its status alone."""
-    return (
-        EndpointError(f"http_{status}", "the endpoint gave no error object")
-        if status >= 400
-        else None
-    )
-
-
-def _usage(answer: Answer) -> tuple[Usage | None, JsonObject | None, list[str]]:
-    raw = answer.usage_raw
-    if raw is None:
-        return None, None, []
-    reader = UsageReader(raw)
-    usage = answer.read_usage(reader)
-    complaints = reader.complaints
-    known = usage if any(count is not None for count in usage) else None
-    if known is None:
-        complaints = [*complaints, "usage holds no counts"]
-    try:
-        orjson.dumps({"usage_raw": raw})  # as deep as the record will have it
-    except orjson.JSONEncodeError:
-        # The ledger could not write it, and a record is worth more than its raw part.
-        return known, None, [*complaints, "usage cannot be written as JSON"]
-    return known, raw, complaints

@@ -6,7 +6,7 @@ The convention: `prompt_tokens` is all that the model read, cached tokens includ
 report them; `total_tokens` is the endpoint's own total, or the sum of the two where it gives none.
 An explicit zero stays a zero; an absent count stays `None`.
 
-The rules, per dialect:
+The rules for the counts of each dialect (what holds in all of them is in `read_usage`):
 
 chat.completions, completions
     prompt = `prompt_tokens`, completion = `completion_tokens`, both inclusive already.
@@ -27,7 +27,8 @@ messages (Anthropic)
     `input_tokens` leaves cached tokens out, so prompt = `input_tokens` + `cache_read_input_tokens` +
     `cache_creation_input_tokens`; completion = `output_tokens`, which includes thinking; reasoning =
     `output_tokens_details.thinking_tokens`. In a stream the object is `message_start`'s usage with the
-    members of each `message_delta`'s usage laid over it: these are cumulative, so the last one stands.
+    members of each `message_delta`'s usage laid over it (`usage_laid_over`): these are cumulative, so
+    the last one stands.
 gemini.generateContent
     prompt = `promptTokenCount` (cached ones included) + `toolUsePromptTokenCount`; completion =
     `candidatesTokenCount` + `thoughtsTokenCount`; cache read = `cachedContentTokenCount`; reasoning =
@@ -35,8 +36,11 @@ gemini.generateContent
     named is what `totalTokenCount` leaves over the prompt.
 """
 
+from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from typing import NamedTuple
+
+import orjson
 
 from cab.proxy.meter.json_values import JsonObject, as_count, is_object
 
@@ -52,12 +56,26 @@ class Usage(NamedTuple):
     reasoning_tokens: int | None = None
 
 
+_NO_COUNTS = Usage(None, None, None)
+
+
+class UsageReading(NamedTuple):
+    """What an endpoint's usage object says."""
+
+    usage: Usage | None
+    """`None` if it holds no count."""
+    raw: JsonObject | None
+    """The object, `None` if it cannot be written as JSON."""
+    warnings: list[str]
+    """What could not be understood."""
+
+
 class UsageReader:
-    """Reads counts from an endpoint's usage object and notes what is none."""
+    """Reads counts from an endpoint's usage object and notes what is not a count."""
 
     def __init__(self, raw: JsonObject) -> None:
         self._raw = raw
-        self.complaints: list[str] = []
+        self.warnings: list[str] = []
         """What was there and could not be understood."""
 
     def count(self, *path: str) -> int | None:
@@ -65,14 +83,14 @@ class UsageReader:
         value: object = self._raw
         for depth, name in enumerate(path):
             if not is_object(value):
-                self._complain(f"usage.{'.'.join(path[:depth])} is no object")
+                self.warn(f"usage.{'.'.join(path[:depth])} is not an object")
                 return None
             value = value.get(name)
             if value is None:
                 return None
         number = as_count(value)
         if number is None:
-            self._complain(f"usage.{'.'.join(path)} is no count of tokens")
+            self.warn(f"usage.{'.'.join(path)} is not a count of tokens")
         return number
 
     def first(self, *paths: tuple[str, ...]) -> int | None:
@@ -83,9 +101,44 @@ class UsageReader:
                 return number
         return None
 
-    def _complain(self, complaint: str) -> None:
-        if complaint not in self.complaints:
-            self.complaints.append(complaint)
+    def warn(self, warning: str) -> None:
+        """Note what could not be understood, each thing once."""
+        if warning not in self.warnings:
+            self.warnings.append(warning)
+
+
+def usage_laid_over(before: JsonObject, raw: JsonObject) -> JsonObject:
+    """Return `before` with the members of `raw`; one that is null there keeps its value."""
+    given = {name: value for name, value in raw.items() if value is not None}
+    return {**raw, **before, **given}
+
+
+def read_usage(raw: JsonObject, counts: Callable[[UsageReader], Usage]) -> UsageReading:
+    """Return what a usage object says, by the rules that hold in every dialect.
+
+    Args:
+        raw: The object.
+        counts: Reads the counts as the dialect names them.
+    """
+    reader = UsageReader(raw)
+    usage: Usage | None = _with_total(counts(reader))
+    if usage == _NO_COUNTS:
+        usage = None
+        reader.warn("usage holds no counts")
+    try:
+        orjson.dumps({"usage_raw": raw})  # as deep as the record will have it
+    except orjson.JSONEncodeError:
+        # The ledger could not write it, and a record is worth more than its raw part.
+        reader.warn("usage cannot be written as JSON")
+        return UsageReading(usage, None, reader.warnings)
+    return UsageReading(usage, raw, reader.warnings)
+
+
+def _with_total(usage: Usage) -> Usage:
+    prompt, completion, total = usage[:3]
+    if total is not None or prompt is None or completion is None:
+        return usage
+    return usage._replace(total_tokens=prompt + completion)
 
 
 def chat_usage(reader: UsageReader) -> Usage:
@@ -101,7 +154,7 @@ def chat_usage(reader: UsageReader) -> Usage:
     return Usage(
         prompt_tokens=prompt,
         completion_tokens=completion,
-        total_tokens=_total(total, prompt, completion),
+        total_tokens=total,
         cache_read_tokens=reader.first(
             ("prompt_tokens_details", "cached_tokens"),
             ("prompt_cache_hit_tokens",),
@@ -122,18 +175,15 @@ def embeddings_usage(reader: UsageReader) -> Usage:
     usage = chat_usage(reader)
     if usage.completion_tokens is not None or usage.prompt_tokens is None:
         return usage
-    return usage._replace(
-        completion_tokens=0, total_tokens=_total(usage.total_tokens, usage.prompt_tokens, 0)
-    )
+    return usage._replace(completion_tokens=0)
 
 
 def responses_usage(reader: UsageReader) -> Usage:
     """Return the counts of a response."""
-    prompt, completion = reader.count("input_tokens"), reader.count("output_tokens")
     return Usage(
-        prompt_tokens=prompt,
-        completion_tokens=completion,
-        total_tokens=_total(reader.count("total_tokens"), prompt, completion),
+        prompt_tokens=reader.count("input_tokens"),
+        completion_tokens=reader.count("output_tokens"),
+        total_tokens=reader.count("total_tokens"),
         cache_read_tokens=reader.count("input_tokens_details", "cached_tokens"),
         cache_write_tokens=reader.count("input_tokens_details", "cache_write_tokens"),
         reasoning_tokens=reader.count("output_tokens_details", "reasoning_tokens"),
@@ -145,12 +195,10 @@ def messages_usage(reader: UsageReader) -> Usage:
     fresh = reader.count("input_tokens")
     read = reader.count("cache_read_input_tokens")
     written = reader.count("cache_creation_input_tokens")
-    prompt = None if fresh is None else fresh + (read or 0) + (written or 0)
-    completion = reader.count("output_tokens")
     return Usage(
-        prompt_tokens=prompt,
-        completion_tokens=completion,
-        total_tokens=_total(None, prompt, completion),
+        prompt_tokens=None if fresh is None else fresh + (read or 0) + (written or 0),
+        completion_tokens=reader.count("output_tokens"),
+        total_tokens=None,
         cache_read_tokens=read,
         cache_write_tokens=written,
         reasoning_tokens=reader.count("output_tokens_details", "thinking_tokens"),
@@ -171,16 +219,10 @@ def gemini_usage(reader: UsageReader) -> Usage:
     return Usage(
         prompt_tokens=prompt,
         completion_tokens=completion,
-        total_tokens=_total(total, prompt, completion),
+        total_tokens=total,
         cache_read_tokens=reader.count("cachedContentTokenCount"),
         reasoning_tokens=thoughts,
     )
-
-
-def _total(own: int | None, prompt: int | None, completion: int | None) -> int | None:
-    if own is not None or prompt is None or completion is None:
-        return own
-    return prompt + completion
 
 
 def cost_usd(raw: JsonObject) -> str | None:
@@ -197,6 +239,6 @@ def cost_usd(raw: JsonObject) -> str | None:
         price = Decimal(repr(cost) if isinstance(cost, float) else cost)
     except InvalidOperation:
         return None
-    # Beyond these magnitudes it is no price, and its decimal text could be megabytes long.
+    # Beyond these magnitudes it is not a price, and its decimal text could be megabytes long.
     known = price.is_finite() and price >= 0 and -20 <= price.adjusted() <= 9
     return format(price, "f") if known and len(price.as_tuple().digits) <= 40 else None

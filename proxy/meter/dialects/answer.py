@@ -1,88 +1,111 @@
-"""What an answer has said so far: the common ground of the dialects."""
+"""What an answer has said so far: what all dialects share."""
 
 from collections.abc import Hashable
 
 from cab.proxy.meter.completion_text import Texts
-from cab.proxy.meter.error_body import EndpointError, fault_in, fault_in_body
+from cab.proxy.meter.error_body import EndpointError, error_in, error_in_body
 from cab.proxy.meter.json_values import JsonObject, as_text, is_object
-from cab.proxy.meter.usage import Usage, UsageReader, chat_usage
+from cab.proxy.meter.usage import chat_usage
 
 
 class Answer:
     """One answer of one dialect, built up from the events of a stream or from one body.
 
+    The reader of the bytes hands the parts over: `add_event`, `add_done`, `add_body`, `end`. A dialect
+    says what they mean: `read_event`, `read_body`, `finished`, `merge_usage`, `read_usage`.
+
     Args:
         limit_chars: How much of the answer's text is kept.
     """
+
+    read_usage = staticmethod(chat_usage)
+    """Returns the counts in the dialect's usage object."""
 
     def __init__(self, limit_chars: int) -> None:
         self.model_served: str | None = None
         self.upstream_id: str | None = None
         self.system_fingerprint: str | None = None
-        self.finish: dict[int, str] = {}
-        """Finish reason by the index of the choice."""
+        self.finish_reasons: dict[int, str] = {}
+        """By the index of the choice."""
         self.usage_raw: JsonObject | None = None
         """The usage object that stands so far."""
         self.usage_final = False
         """Whether it covers the whole answer, even if the stream should break now."""
         self.complete = False
-        """Whether the dialect's own end was seen."""
+        """Whether the end was seen: the dialect's end mark, a whole body, or see `finished`."""
         self.delivered = False
         """Whether anything was generated: a text, reasoning, a refusal, a tool call."""
+        self.first_delta_ns: int | None = None
+        """When the first part came that delivered something; `None` for an answer in one piece."""
+        self.tool_calls: int | None = None
         self.error: EndpointError | None = None
-        self.complaints: list[str] = []
+        self.warnings: list[str] = []
         """What could not be understood."""
         self.texts = Texts(limit_chars)
 
-    def event(self, kind: str, data: JsonObject, /) -> bool:
-        """Take one event of a stream.
+    def add_event(self, name: bytes, data: JsonObject, at_ns: int | None) -> bool:
+        """Take one part of a stream.
 
         Args:
-            kind: The event's name, empty if it has none.
+            name: The event's name, empty if it has none.
             data: Its data.
+            at_ns: When it came, `None` if the parts came all at once.
 
         Returns:
             Whether it tells the client that the answer is complete.
         """
+        terminal = self.read_event(name.decode("utf-8", "replace") if name else "", data)
+        if self.first_delta_ns is None and self.delivered:
+            self.first_delta_ns = at_ns
+        return terminal
+
+    def add_done(self) -> None:
+        """Take `data: [DONE]`, which completes the answer in some dialects."""
+
+    def add_body(self, data: JsonObject, *, clean: bool) -> None:
+        """Take the whole answer as one object; `clean` unless the connection broke."""
+        self.read_body(data)
+        self.complete = clean
+        self._warn_if_nothing_is_known()
+
+    def end(self, *, clean: bool) -> None:
+        """Take the end of a stream; `clean` unless the connection broke."""
+        self.complete = self.complete or (clean and self.finished())
+        self._warn_if_nothing_is_known()
+
+    def read_event(self, kind: str, data: JsonObject, /) -> bool:
+        """Read one event of a stream; return whether it is the dialect's end mark."""
         raise NotImplementedError
 
-    def body(self, data: JsonObject) -> None:
-        """Take the whole answer as one object."""
+    def read_body(self, data: JsonObject) -> None:
+        """Read the whole answer."""
         raise NotImplementedError
-
-    def done(self) -> None:
-        """Take `data: [DONE]`, which ends a stream in some dialects."""
 
     def finished(self) -> bool:
         """Whether an end of the stream without the dialect's own end mark leaves nothing open."""
-        return bool(self.finish)
+        return bool(self.finish_reasons)
 
-    def tool_calls(self) -> int | None:
-        """Return the number of tool calls, `None` where it is not known."""
-        return None
+    def merge_usage(self, raw: JsonObject) -> JsonObject:
+        """Return the usage object that stands once `raw` has come: the last one."""
+        return raw
 
-    def read_usage(self, reader: UsageReader) -> Usage:
-        """Return the counts in the dialect's usage object."""
-        return chat_usage(reader)
+    def take_usage(self, raw: object, *, final: bool) -> None:
+        """Note a usage object; `None` and `{}` say nothing."""
+        if raw is None:
+            return
+        if not is_object(raw):
+            self.warn("usage is not an object")
+        elif usage := self.merge_usage(raw):
+            self.usage_raw, self.usage_final = usage, final
 
     def take_error(self, data: JsonObject) -> None:
         """Note an `error` member; the first one stands."""
         if self.error is None:
-            self.error = fault_in(data)
+            self.error = error_in(data)
 
     def take_body_error(self, data: JsonObject) -> None:
-        """Note the error of a refused request."""
-        self.error = fault_in_body(data)
-
-    def take_usage(self, raw: object, *, final: bool) -> None:
-        """Let a usage object replace the one before; `None` and `{}` say nothing."""
-        if raw is None or raw == {}:
-            return
-        if not is_object(raw):
-            self.complain("usage is no object")
-            return
-        self.usage_raw = raw
-        self.usage_final = final
+        """Note the error of a request that the endpoint rejected."""
+        self.error = error_in_body(data)
 
     def take_identity(self, data: JsonObject) -> None:
         """Note id, model and fingerprint: the first that are given stand."""
@@ -99,13 +122,12 @@ class Answer:
             self.delivered = True
             self.texts.add(key, piece)
 
-    def doubt(self) -> None:
-        """Complain if the answer is over and has said nothing that the dialect knows."""
-        known = (self.delivered, self.finish, self.usage_raw, self.error, self.upstream_id)
-        if not any(known):
-            self.complain("the answer holds nothing that its dialect knows")
-
-    def complain(self, complaint: str) -> None:
+    def warn(self, warning: str) -> None:
         """Note what could not be understood, each thing once."""
-        if complaint not in self.complaints:
-            self.complaints.append(complaint)
+        if warning not in self.warnings:
+            self.warnings.append(warning)
+
+    def _warn_if_nothing_is_known(self) -> None:
+        known = (self.delivered, self.finish_reasons, self.usage_raw, self.error, self.upstream_id)
+        if not any(known):
+            self.warn("the answer holds nothing that its dialect knows")

@@ -14,35 +14,30 @@ class ChatAnswer(Answer):
     def __init__(self, limit_chars: int) -> None:
         super().__init__(limit_chars)
         self._choices: set[int] = set()
-        self._calls = 0
         self._open_calls: dict[tuple[int, int], tuple[int, str | None]] = {}
 
-    def event(self, kind: str, data: JsonObject, /) -> bool:
-        """Take one chunk; none of them ends the stream, `[DONE]` does."""
-        self._take(data)
+    def read_event(self, kind: str, data: JsonObject, /) -> bool:
+        """Read one chunk; none of them ends the stream, `[DONE]` does."""
+        self._read(data)
         if kind == "error" and self.error is None:
             self.take_body_error(data)
         return False
 
-    def body(self, data: JsonObject) -> None:
-        """Take a whole completion."""
-        self._take(data)
+    def read_body(self, data: JsonObject) -> None:
+        """Read a whole completion."""
+        self._read(data)
         if self.error is None and not self._choices:
             self.take_body_error(data)
 
-    def done(self) -> None:
+    def add_done(self) -> None:
         """Take `data: [DONE]`, the dialect's end."""
         self.complete = True
 
     def finished(self) -> bool:
         """Whether every choice has given its finish reason."""
-        return bool(self.finish) and len(self.finish) >= len(self._choices)
+        return bool(self.finish_reasons) and len(self.finish_reasons) >= len(self._choices)
 
-    def tool_calls(self) -> int | None:
-        """Return the number of tool calls over all choices."""
-        return self._calls if self._choices else None
-
-    def _take(self, data: JsonObject) -> None:
+    def _read(self, data: JsonObject) -> None:
         self.take_identity(data)
         if "error" in data:
             self.take_error(data)
@@ -53,19 +48,20 @@ class ChatAnswer(Answer):
         if usage is None:
             usage = _usage_elsewhere(data, choices)
         if usage is not None:
-            self.take_usage(usage, final=bool(self.finish))
+            self.take_usage(usage, final=bool(self.finish_reasons))
 
     def _choice(self, position: int, choice: JsonObject) -> None:
         index = as_count(choice.get("index"))
         index = position if index is None else index
         self._choices.add(index)
-        self.take_content(index, choice)
+        self.read_content(index, choice)
         reason = as_text(choice.get("finish_reason"))
         if reason is not None:
-            self.finish[index] = reason
+            self.finish_reasons[index] = reason
 
-    def take_content(self, index: int, choice: JsonObject) -> None:
-        """Take what a choice has generated, in a delta or in a whole message."""
+    def read_content(self, index: int, choice: JsonObject) -> None:
+        """Read what a choice has generated, in a delta or in a whole message."""
+        self.tool_calls = self.tool_calls or 0
         message = as_object(choice.get("delta") or choice.get("message"))
         for name, value in message.items():
             if not value or name == "role":
@@ -101,8 +97,8 @@ class ChatAnswer(Answer):
         number, known_id = self._open_calls.get(place, (0, None))
         # Gemini's OpenAI endpoint gives every parallel call the index 0 and an id of its own.
         if number == 0 or (call_id and known_id and call_id != known_id):
-            self._calls += 1
-            number, known_id = self._calls, None
+            number = self.tool_calls = (self.tool_calls or 0) + 1
+            known_id = None
         self._open_calls[place] = (number, known_id or call_id)
         return number
 

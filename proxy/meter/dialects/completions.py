@@ -6,12 +6,8 @@ from cab.proxy.meter.json_values import JsonObject
 
 
 class CompletionsAnswer(ChatAnswer):
-    """An answer in the older dialect: as chat, with a `text` where chat has a message."""
+    """An answer in the older dialect: as chat, with a `text` where chat has a message, and no tool calls."""
 
-    def tool_calls(self) -> int | None:
-        """Return `None`: the dialect has no tool calls."""
-        return None
-
-    def take_content(self, index: int, choice: JsonObject) -> None:
-        """Take what a choice has generated."""
+    def read_content(self, index: int, choice: JsonObject) -> None:
+        """Read what a choice has generated."""
         self.take_text((index, "text"), text_of(choice.get("text")))

@@ -2,24 +2,25 @@
 
 from cab.proxy.meter.dialects.answer import Answer
 from cab.proxy.meter.json_values import JsonObject, as_count, as_list, as_object, as_text, dump_text
-from cab.proxy.meter.usage import Usage, UsageReader, gemini_usage
+from cab.proxy.meter.usage import gemini_usage
 
 
 class GeminiAnswer(Answer):
     """An answer in the Gemini dialect: every event of a stream has the form of a whole answer."""
 
+    read_usage = staticmethod(gemini_usage)
+
     def __init__(self, limit_chars: int) -> None:
         super().__init__(limit_chars)
-        self._calls: int | None = None
         self._blocked = False
 
-    def event(self, _kind: str, data: JsonObject, /) -> bool:
-        """Take one event; only the end of the stream ends it."""
-        self.body(data)
+    def read_event(self, _kind: str, data: JsonObject, /) -> bool:
+        """Read one event; only the end of the stream ends it."""
+        self.read_body(data)
         return False
 
-    def body(self, data: JsonObject) -> None:
-        """Take an answer, or the next part of one."""
+    def read_body(self, data: JsonObject) -> None:
+        """Read an answer, or the next part of one."""
         if self.upstream_id is None:
             self.upstream_id = as_text(data.get("responseId"))
         if self.model_served is None:
@@ -35,25 +36,17 @@ class GeminiAnswer(Answer):
 
     def finished(self) -> bool:
         """Whether a candidate has its finish reason, or the prompt was blocked."""
-        return bool(self.finish) or self._blocked
-
-    def read_usage(self, reader: UsageReader) -> Usage:
-        """Return the counts in the dialect's usage object."""
-        return gemini_usage(reader)
-
-    def tool_calls(self) -> int | None:
-        """Return the number of function calls over all candidates."""
-        return self._calls
+        return bool(self.finish_reasons) or self._blocked
 
     def _candidate(self, position: int, candidate: JsonObject) -> None:
         index = as_count(candidate.get("index"))
         index = position if index is None else index
-        self._calls = self._calls or 0
+        self.tool_calls = self.tool_calls or 0
         for part in as_list(as_object(candidate.get("content")).get("parts")):
             self._part(index, as_object(part))
         reason = as_text(candidate.get("finishReason"))
         if reason is not None:
-            self.finish[index] = reason
+            self.finish_reasons[index] = reason
 
     def _part(self, index: int, part: JsonObject) -> None:
         text = as_text(part.get("text"))
@@ -61,7 +54,7 @@ class GeminiAnswer(Answer):
             self.take_text((index, bool(part.get("thought"))), text)
         call = as_object(part.get("functionCall"))
         if call:
-            self._calls = (self._calls or 0) + 1
-            self.take_text((index, "call", self._calls), dump_text(call))
+            self.tool_calls = (self.tool_calls or 0) + 1
+            self.take_text((index, "call", self.tool_calls), dump_text(call))
         if any(part.get(name) for name in ("inlineData", "executableCode", "fileData")):
             self.delivered = True

@@ -2,9 +2,9 @@
 
 from cab.proxy.meter.completion_text import text_of
 from cab.proxy.meter.dialects.answer import Answer
-from cab.proxy.meter.error_body import fault_from
+from cab.proxy.meter.error_body import error_from
 from cab.proxy.meter.json_values import JsonObject, as_list, as_object, as_text
-from cab.proxy.meter.usage import Usage, UsageReader, responses_usage
+from cab.proxy.meter.usage import responses_usage
 
 TERMINAL = ("response.completed", "response.incomplete", "response.failed")
 """Events that end a response."""
@@ -16,13 +16,14 @@ class ResponsesAnswer(Answer):
     Its finish reason is the response's `status`, or the reason why it is incomplete.
     """
 
+    read_usage = staticmethod(responses_usage)
+
     def __init__(self, limit_chars: int) -> None:
         super().__init__(limit_chars)
-        self._calls: int | None = None
         self._texts_streamed = False
 
-    def event(self, kind: str, data: JsonObject, /) -> bool:
-        """Take one event; the three terminal ones end the stream."""
+    def read_event(self, kind: str, data: JsonObject, /) -> bool:
+        """Read one event; the three terminal ones end the stream."""
         kind = as_text(data.get("type")) or kind
         if kind.endswith(".delta"):
             self._delta(kind, data)
@@ -31,7 +32,7 @@ class ResponsesAnswer(Answer):
         elif kind == "error":
             # The flat form has its class in `code`; its `type` only says that it is an error.
             flat = {name: value for name, value in data.items() if name != "type"}
-            self.error = self.error or fault_from(as_object(data.get("error")) or flat)
+            self.error = self.error or error_from(as_object(data.get("error")) or flat)
         elif "response" in data:
             self._response(as_object(data["response"]), final=kind in TERMINAL)
         else:
@@ -39,25 +40,17 @@ class ResponsesAnswer(Answer):
         self.complete = self.complete or kind in TERMINAL
         return kind in TERMINAL
 
-    def body(self, data: JsonObject) -> None:
-        """Take a whole response."""
+    def read_body(self, data: JsonObject) -> None:
+        """Read a whole response."""
         self._response(data, final=True)
-        if self.error is None and not self.finish:
+        if self.error is None and not self.finish_reasons:
             self.take_body_error(data)
         if data.get("status") in ("queued", "in_progress"):
-            self.complain("background response: only later polls would tell its usage")
+            self.warn("background response: only later polls report its usage")
 
     def finished(self) -> bool:
         """Return false: without its terminal event a response is never complete."""
         return False
-
-    def read_usage(self, reader: UsageReader) -> Usage:
-        """Return the counts in the dialect's usage object."""
-        return responses_usage(reader)
-
-    def tool_calls(self) -> int | None:
-        """Return the number of output items that are calls."""
-        return self._calls
 
     def _delta(self, kind: str, data: JsonObject) -> None:
         piece = data.get("delta")
@@ -69,9 +62,9 @@ class ResponsesAnswer(Answer):
     def _item_added(self, data: JsonObject) -> None:
         item = as_object(data.get("item"))
         if _is_call(item):
-            self._calls = (self._calls or 0) + 1
+            self.tool_calls = (self.tool_calls or 0) + 1
             name = as_text(item.get("name")) or ""
-            self.take_text(("name", self._calls), name)
+            self.take_text(("name", self.tool_calls), name)
 
     def _response(self, response: JsonObject, *, final: bool) -> None:
         self.take_identity(response)
@@ -80,14 +73,14 @@ class ResponsesAnswer(Answer):
         output = [as_object(item) for item in as_list(response.get("output"))]
         calls = sum(map(_is_call, output))
         # Some endpoints leave the final output empty; then what was streamed stands.
-        self._calls = max(self._calls or 0, calls)
+        self.tool_calls = max(self.tool_calls or 0, calls)
         if not self._texts_streamed:
             for number, item in enumerate(output):
                 self._item(number, item)
         status = as_text(response.get("status"))
         if final and status is not None:
             details = as_object(response.get("incomplete_details"))
-            self.finish[0] = as_text(details.get("reason")) or status
+            self.finish_reasons[0] = as_text(details.get("reason")) or status
 
     def _item(self, number: int, item: JsonObject) -> None:
         texts = [text_of(item.get("content")), text_of(item.get("summary"))]

@@ -23,7 +23,7 @@ class Dialect:
     answer: Callable[[int], Answer]
     """Makes an empty answer, given how many characters of text it may keep."""
     usage_on_request: bool = False
-    """Whether a stream tells its usage only to clients that set `stream_options.include_usage`."""
+    """Whether a stream reports its usage only to clients that set `stream_options.include_usage`."""
     terminal_names: tuple[str, ...] = ()
     """Types of the events that end a stream; `data: [DONE]` ends one in every dialect."""
 

@@ -7,7 +7,7 @@ The canonical form of a JSON text is the JSON text with
   `\u00xx` in lower case for the other characters below U+0020,
 - every number as it was written, so that `1`, `1.0` and `1e0` differ and no digit is lost.
 
-A body without such a form is hashed as it is, byte for byte: one that is no JSON (RFC 8259, UTF-8, no
+A body without such a form is hashed as it is, byte for byte: one that is not JSON (RFC 8259, UTF-8, no
 byte order mark), that repeats a member name, holds half of a surrogate pair, or is nested deeper than
 254 levels. `docs/request-hash.md` has test vectors.
 """
@@ -34,7 +34,7 @@ def canonical_json(body: bytes) -> bytes | None:
             body.decode(),
             parse_float=orjson.Fragment,
             parse_int=orjson.Fragment,
-            parse_constant=_refuse,
+            parse_constant=_reject,
             object_pairs_hook=_unique,
         )
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
@@ -43,8 +43,8 @@ def canonical_json(body: bytes) -> bytes | None:
         return None
 
 
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON")
+def _reject(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not valid JSON")
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:

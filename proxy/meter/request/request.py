@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from cab.proxy.meter.dialects.routes import Dialect, plain_path
 from cab.proxy.meter.json_values import (
@@ -32,7 +33,7 @@ class RequestFacts:
     request_hash: str | None
     """`sha256:` and hex, see `canonical`; `None` for an empty body."""
     wants_usage: bool
-    """Whether the client itself asked for usage in the stream, so that nothing is withheld."""
+    """Whether the client itself asked for usage in the stream, so that it gets all of it."""
     injected: bool
     """Whether usage is asked for on the client's behalf."""
     body_error: str | None
@@ -41,13 +42,12 @@ class RequestFacts:
     """Why usage was not asked for where it would have been due."""
 
 
-class Edit:
+class Edit(NamedTuple):
     """The body to send upstream, and why it is not changed if it should have been."""
 
-    def __init__(self, body: bytes, *, injected: bool = False, reason: str | None = None) -> None:
-        self.body = body
-        self.injected = injected
-        self.reason = reason
+    body: bytes
+    injected: bool = False
+    reason: str | None = None
 
 
 def read_request(
@@ -66,18 +66,18 @@ def read_request(
     """
     path = plain_path(path)
     content = parse_object(body) if body else None
-    said = content or {}
+    fields = content or {}
     stream = _stream(dialect, path, content)
-    include = as_object(said.get("stream_options")).get("include_usage")
-    # A value that is neither true nor false is the client's affair: nothing is changed or hidden.
-    silent = include is None or include is False
+    include = as_object(fields.get("stream_options")).get("include_usage")
+    # With a value that is neither true nor false nothing is changed or taken out.
+    absent = include is None or include is False
     asks = dialect is not None and dialect.usage_on_request and stream is True
-    edit = ask_for_usage(body, said) if asks and silent and inject_usage else Edit(body)
+    edit = ask_for_usage(body, fields) if asks and absent and inject_usage else Edit(body)
     facts = RequestFacts(
-        model=clean_or_none(_model(path, said)),
+        model=clean_or_none(_model(path, fields)),
         stream=stream,
         request_hash=request_hash(body),
-        wants_usage=asks and not silent,
+        wants_usage=asks and not absent,
         injected=edit.injected,
         body_error=_body_error(dialect, body, content),
         not_injected=edit.reason,
@@ -93,14 +93,14 @@ def ask_for_usage(body: bytes, content: JsonObject) -> Edit:
         content: The same, parsed.
     """
     absent = "stream_options" not in content
-    # The usual body needs no look at its inside: the name stands there once, and not in disguise.
+    # The usual body need not be parsed again: the name stands there once, and without escapes.
     if absent and body.count(b'"stream"') == 1 and b"\\u" not in body:
         return _insert(body)
     found = members(body)
     names = [member.name for member in found]
     for name in ("stream", "stream_options"):
         if names.count(name) > 1:
-            return _refused(body, f"`{name}` is repeated")
+            return _unchanged(body, f"`{name}` is repeated")
     if absent:
         return _insert(body)
     return _ask_in(body, content["stream_options"], found[names.index("stream_options")])
@@ -115,12 +115,12 @@ def _ask_in(body: bytes, options: object, place: Member) -> Edit:
     if options is None:
         return _replace(body, place.value_start, place.value_end, _ASK)
     if not is_object(options):
-        # The endpoint's own complaint about it is what the client must see.
-        return _refused(body, "`stream_options` is no object")
+        # The client must see the endpoint's own error.
+        return _unchanged(body, "`stream_options` is not an object")
     inside = members(body[place.value_start : place.value_end])
     asked = [member for member in inside if member.name == "include_usage"]
     if len(asked) > 1:
-        return _refused(body, "`include_usage` is repeated")
+        return _unchanged(body, "`include_usage` is repeated")
     if asked:
         start = place.value_start + asked[0].value_start
         return _replace(body, start, place.value_start + asked[0].value_end, b"true")
@@ -132,7 +132,7 @@ def _replace(body: bytes, start: int, end: int, text: bytes) -> Edit:
     return Edit(body[:start] + text + body[end:], injected=True)
 
 
-def _refused(body: bytes, reason: str) -> Edit:
+def _unchanged(body: bytes, reason: str) -> Edit:
     return Edit(body, reason=f"usage was not asked for: {reason} in the request")
 
 
@@ -147,8 +147,8 @@ def _stream(dialect: Dialect | None, path: str, content: JsonObject | None) -> b
     return stream if isinstance(stream, bool) else None
 
 
-def _model(path: str, said: JsonObject) -> str | None:
-    model = as_text(said.get("model"))
+def _model(path: str, fields: JsonObject) -> str | None:
+    model = as_text(fields.get("model"))
     named = _GEMINI_MODEL.match(path) or _AZURE_DEPLOYMENT.match(path)
     return named[1] if model is None and named else model
 
@@ -156,4 +156,4 @@ def _model(path: str, said: JsonObject) -> str | None:
 def _body_error(dialect: Dialect | None, body: bytes, content: JsonObject | None) -> str | None:
     if dialect is None or content is not None:
         return None
-    return "the request's body is no JSON object" if body else "the request has no body"
+    return "the request's body is not a JSON object" if body else "the request has no body"

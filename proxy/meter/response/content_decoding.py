@@ -7,28 +7,28 @@ from typing import Any, cast
 import brotli  # pyright: ignore[reportMissingTypeStubs] - it has none
 import zstandard
 
-# Compressed input is taken in small bites, so that no bite can unfold into much memory at once:
+# Compressed input is decoded in small pieces, so that no piece needs much memory at once:
 # zstd's densest blocks grow 32,000-fold.
-_BITE_BYTES = 1024
+_PIECE_BYTES = 1024
 
 
 class BadEncoding(ValueError):
-    """A body that is not encoded as its header says, or that unfolds beyond all bounds."""
+    """A body that is not encoded as its header says, or that decompresses to too many bytes."""
 
 
 _BROTLI = cast("Any", brotli)
 _ERRORS: tuple[type[Exception], ...] = (zlib.error, _BROTLI.error, zstandard.ZstdError)
 
 Inflate = Callable[[bytes], bytes]
-"""Takes the next bite, returns what it unfolds to."""
+"""Returns what the next piece decompresses to."""
 
 
 class Decoder:
-    """Undoes the content encoding of a body, bite by bite.
+    """Undoes the content encoding of a body, piece by piece.
 
     Args:
         content_encoding: The header's value; several encodings stand in the order of application.
-        limit_bytes: One chunk may not unfold to more.
+        limit_bytes: One chunk may not decompress to more.
 
     Raises:
         BadEncoding: An encoding is not known.
@@ -50,8 +50,8 @@ class Decoder:
         """Whether there is nothing to undo."""
         return not self._stages
 
-    def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """Yield what `chunk` unfolds to.
+    def decode(self, chunk: bytes) -> Iterator[bytes]:
+        """Yield what `chunk` decompresses to.
 
         Raises:
             BadEncoding: The bytes are not what the header says, or too many.
@@ -60,16 +60,18 @@ class Decoder:
             yield chunk
             return
         room_bytes = self._limit_bytes
-        for start in range(0, len(chunk), _BITE_BYTES):
-            data = chunk[start : start + _BITE_BYTES]
+        for start in range(0, len(chunk), _PIECE_BYTES):
+            data = chunk[start : start + _PIECE_BYTES]
             try:
                 for stage in self._stages:
                     data = stage(data)
             except _ERRORS as error:
-                raise BadEncoding(f"content-encoding does not hold: {error}") from error
+                raise BadEncoding(
+                    f"the body does not match its content-encoding: {error}"
+                ) from error
             room_bytes -= len(data)
             if room_bytes < 0:
-                raise BadEncoding(f"a chunk unfolds to more than {self._limit_bytes} bytes")
+                raise BadEncoding(f"a chunk decompresses to more than {self._limit_bytes} bytes")
             yield data
 
 
@@ -79,8 +81,8 @@ class _Gzip:
     def __init__(self) -> None:
         self._member = zlib.decompressobj(31)
 
-    def __call__(self, bite: bytes) -> bytes:
-        out = self._member.decompress(bite)
+    def __call__(self, piece: bytes) -> bytes:
+        out = self._member.decompress(piece)
         # What follows a member is another one, or padding that means nothing.
         while self._member.eof and (rest := self._member.unused_data).startswith(b"\x1f"):
             self._member = zlib.decompressobj(31)
@@ -95,15 +97,15 @@ class _Deflate:
         self._head = b""
         self._body: Inflate | None = None
 
-    def __call__(self, bite: bytes) -> bytes:
+    def __call__(self, piece: bytes) -> bytes:
         if self._body is None:
-            self._head += bite
+            self._head += piece
             if len(self._head) < 2:
                 return b""
-            bite, first = self._head, self._head[0]
+            piece, first = self._head, self._head[0]
             zlibbed = first & 0x0F == 8 and (first << 8 | self._head[1]) % 31 == 0
             self._body = zlib.decompressobj(15 if zlibbed else -15).decompress
-        return self._body(bite)
+        return self._body(piece)
 
 
 def _brotli() -> Inflate:

@@ -1,14 +1,15 @@
-"""The way of an answer's bytes through the meter: what leaves at once, and what waits."""
+"""Passing an answer's bytes on as they come, while a decoded copy is observed."""
 
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
+from cab.proxy.meter.dialects.answer import Answer
 from cab.proxy.meter.response.content_decoding import BadEncoding, Decoder
-from cab.proxy.meter.response.observer import Ear, Listener
+from cab.proxy.meter.response.observer import Observer
 
 
-class Feed(NamedTuple):
-    """What becomes of a chunk."""
+class Output(NamedTuple):
+    """What a chunk leads to."""
 
     data: bytes
     """Bytes that may be sent at once."""
@@ -16,21 +17,18 @@ class Feed(NamedTuple):
     """Whether the bytes that tell the client that its answer is complete have now come."""
 
 
-NOTHING = Feed(b"", terminal=False)
+class ResponseFilter(Protocol):
+    """Decides which bytes of one answer leave at once, and hands its parts over to the answer."""
 
-
-class Path(Protocol):
-    """The way of one answer."""
-
-    def feed(self, chunk: bytes, at_ns: int) -> Feed:
+    def pass_on(self, chunk: bytes, at_ns: int) -> Output:
         """Take a chunk. What is not given out stays inside until `rest`."""
         ...
 
-    def listen(self, chunk: bytes, at_ns: int) -> Feed:
-        """Take a chunk after the terminal bytes: it is heard, and neither given out nor kept."""
+    def observe(self, chunk: bytes, at_ns: int) -> object:
+        """Read a chunk that comes after the terminal bytes, without giving it out or keeping it."""
         ...
 
-    def finish(self, at_ns: int, *, clean: bool) -> Feed:
+    def finish(self, at_ns: int, *, clean: bool) -> bytes:
         """Take the end and return what may leave. The rest stays inside until `rest`."""
         ...
 
@@ -39,67 +37,64 @@ class Path(Protocol):
         ...
 
 
-class BodyPath:
+class PassThrough:
     """Passes chunks whole: for bodies in one piece, and for whatever is compressed.
 
     Args:
-        decoder: Undoes the encoding of the copy that is listened to.
-        choose: Makes the listener, given the first byte that is no white space; `None` to be deaf.
-        ear: Where complaints go.
+        answer: Where warnings go.
+        decoder: Undoes the encoding of the copy that is observed.
+        observer_for: Makes the observer, given the first byte that is not white space; `None` to pass
+            the bytes unread.
         hold: Whether the chunk with the terminal event of a compressed stream is kept inside.
     """
 
     def __init__(
         self,
+        answer: Answer,
         decoder: Decoder,
-        choose: Callable[[bytes], Listener] | None,
-        ear: Ear,
+        observer_for: Callable[[bytes], Observer] | None,
         *,
         hold: bool,
     ) -> None:
+        self._answer = answer
         self._decoder = decoder
-        self._choose = choose
-        self._ear = ear
+        self._observer_for = observer_for
         self._hold = hold
-        self._listener: Listener | None = None
+        self._observer: Observer | None = None
         self._broken = False
         self._inside = b""
 
-    def feed(self, chunk: bytes, at_ns: int) -> Feed:
+    def pass_on(self, chunk: bytes, at_ns: int) -> Output:
         """Take a chunk."""
         self._inside = chunk
-        terminal = self._listen(chunk, at_ns)
-        return Feed(b"" if terminal and self._hold else self.rest(), terminal)
+        terminal = self.observe(chunk, at_ns)
+        return Output(b"" if terminal and self._hold else self.rest(), terminal)
 
-    def listen(self, chunk: bytes, at_ns: int) -> Feed:
-        """Take a chunk after the terminal bytes."""
-        self._listen(chunk, at_ns)
-        return NOTHING
+    def observe(self, chunk: bytes, at_ns: int) -> bool:
+        """Read a chunk; return whether it tells the client that the answer is complete."""
+        if self._observer_for is None or self._broken:
+            return False
+        terminal = False
+        try:
+            for piece in self._decoder.decode(chunk):
+                if self._observer is None and (first := piece.lstrip()[:1]):
+                    self._observer = self._observer_for(first)
+                if self._observer is not None:
+                    terminal |= self._observer.observe(piece, at_ns)
+        except BadEncoding as error:
+            self._answer.warn(str(error))
+            self._broken = True
+        return terminal
 
-    def finish(self, at_ns: int, *, clean: bool) -> Feed:
+    def finish(self, at_ns: int, *, clean: bool) -> bytes:
         """Take the end."""
-        if self._listener is not None:
-            self._listener.finish(at_ns, clean=clean and not self._broken)
-        elif self._choose is not None and not self._broken:
-            self._ear.answer.complain("the answer is empty")
-        return NOTHING
+        if self._observer is not None:
+            self._observer.finish(at_ns, clean=clean and not self._broken)
+        elif self._observer_for is not None and not self._broken:
+            self._answer.warn("the answer is empty")
+        return b""
 
     def rest(self) -> bytes:
         """Give out what is still inside."""
         inside, self._inside = self._inside, b""
         return inside
-
-    def _listen(self, chunk: bytes, at_ns: int) -> bool:
-        if self._choose is None or self._broken:
-            return False
-        terminal = False
-        try:
-            for piece in self._decoder.feed(chunk):
-                if self._listener is None and (first := piece.lstrip()[:1]):
-                    self._listener = self._choose(first)
-                if self._listener is not None:
-                    terminal |= self._listener.feed(piece, at_ns)
-        except BadEncoding as error:
-            self._ear.answer.complain(str(error))
-            self._broken = True
-        return terminal

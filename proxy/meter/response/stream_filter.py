@@ -1,101 +1,103 @@
-"""The way of server-sent events: which bytes must wait, and which must not leave at all."""
+"""Passing server-sent events on: which bytes must wait, and which must not leave at all."""
 
+from cab.proxy.meter.dialects.answer import Answer
 from cab.proxy.meter.json_values import JsonObject
-from cab.proxy.meter.response.observer import DONE, EventListener
-from cab.proxy.meter.response.pass_through import NOTHING, Feed
-from cab.proxy.meter.response.sse import SseEvent
-from cab.proxy.meter.response.usage_filter import altered
+from cab.proxy.meter.response.observer import DONE, observe_event
+from cab.proxy.meter.response.pass_through import Output
+from cab.proxy.meter.response.sse import SseEvent, SseReader
+from cab.proxy.meter.response.usage_filter import without_injected_usage
 
 # Longer than any start of a line that has to be recognised.
 _HEAD_BYTES = 48
 
 
-class EventPath:
+class StreamFilter:
     """Passes the bytes of a stream as they come, but for these.
 
     Kept inside, if `hold`, are the event that ends the answer, a line or an event that may turn out
-    to be that, and everything after it. With `alter`, whole events leave, so that each can be judged
-    first.
+    to be that, and everything after it. With `filter_usage`, whole events leave, so that each can be
+    looked at first.
 
     Args:
-        listener: Hears the events.
+        answer: Where the events go.
         terminal_names: Types of the events that end the answer, besides `data: [DONE]`.
         hold: Whether the end of the answer is kept inside.
-        alter: Whether usage that the client did not ask for is taken out.
+        filter_usage: Whether usage that the client did not ask for is taken out.
         limit_bytes: An event that is larger passes as it comes.
     """
 
     def __init__(
         self,
-        listener: EventListener,
+        answer: Answer,
         terminal_names: tuple[str, ...],
         *,
         hold: bool,
-        alter: bool,
+        filter_usage: bool,
         limit_bytes: int,
     ) -> None:
-        self._listener = listener
-        self._reader = listener.reader
+        self._answer = answer
+        self._reader = SseReader(limit_bytes)
         self._hold = hold
-        self._alter = alter
+        self._filter_usage = filter_usage
         self._limit_bytes = limit_bytes
         self._names = tuple(name.encode() for name in terminal_names)
         ends = [b"data: " + DONE, b"data:" + DONE]
         ends += [field + name for name in self._names for field in (b"event: ", b"event:")]
         self._ends = tuple(ends)
         self._inside = bytearray()
-        self._given = 0  # offset in the stream of the first byte inside
+        self._inside_start = 0  # offset in the stream of the first byte inside
         self._out: list[bytes] = []
         self._drop_lf = False
-        self._judged_event: int | None = None
-        self._judged_lines = 0
-        self._suspect = False
+        self._checked_event: int | None = None
+        self._checked_lines = 0
+        self._may_be_terminal = False
 
-    def feed(self, chunk: bytes, at_ns: int) -> Feed:
+    def pass_on(self, chunk: bytes, at_ns: int) -> Output:
         """Take a chunk."""
         self._inside += chunk
         if self._drop_lf and chunk.startswith(b"\n"):
-            self._take(self._given + 1)
+            self._take(self._inside_start + 1)
         self._drop_lf = False
-        return self._sort(self._reader.feed(chunk), at_ns)
+        return self._pass_on_events(self._reader.feed(chunk), at_ns)
 
-    def listen(self, chunk: bytes, at_ns: int) -> Feed:
-        """Take a chunk after the terminal bytes."""
-        self._listener.feed(chunk, at_ns)
-        return NOTHING
+    def observe(self, chunk: bytes, at_ns: int) -> None:
+        """Read a chunk that comes after the terminal bytes."""
+        for event in self._reader.feed(chunk):
+            observe_event(self._answer, event, at_ns)
 
-    def finish(self, at_ns: int, *, clean: bool) -> Feed:
+    def finish(self, at_ns: int, *, clean: bool) -> bytes:
         """Take the end, which is an end of the answer too if no event was."""
         event = self._reader.finish()
-        feed = self._sort([] if event is None else [event], at_ns)
-        self._listener.end(clean=clean)
-        return feed
+        output = self._pass_on_events([] if event is None else [event], at_ns)
+        self._answer.end(clean=clean)
+        return output.data
 
     def rest(self) -> bytes:
         """Give out what is still inside."""
-        return self._flush(self._given + len(self._inside))
+        return self._flush(self._inside_start + len(self._inside))
 
-    def _sort(self, events: list[SseEvent], at_ns: int) -> Feed:
+    def _pass_on_events(self, events: list[SseEvent], at_ns: int) -> Output:
         terminal_at: int | None = None
         for event in events:
-            heard = self._listener.hear(event, at_ns)
+            terminal, data = observe_event(self._answer, event, at_ns)
             if terminal_at is not None:
                 continue
-            if heard.terminal:
+            if terminal:
                 terminal_at = event.start
-            elif self._alter and heard.data is not None and "usage" in heard.data:
-                self._judge(event, heard.data)
+            elif self._filter_usage and data is not None and "usage" in data:
+                self._take_usage_out(event, data)
         if terminal_at is None:
-            return Feed(self._flush(self._safe_until()), terminal=False)
-        return Feed(self._flush(terminal_at if self._hold else self._reader.offset), terminal=True)
+            return Output(self._flush(self._safe_until()), terminal=False)
+        until = terminal_at if self._hold else self._reader.offset
+        return Output(self._flush(until), terminal=True)
 
-    def _judge(self, event: SseEvent, data: JsonObject) -> None:
-        """Take usage that was not asked for out of an event."""
+    def _take_usage_out(self, event: SseEvent, data: JsonObject) -> None:
         # The same two cases in which `_safe_until` lets an event go before it is whole.
         if event.lines > 1 or event.end - event.start > self._limit_bytes:
             return
         self._out.append(self._take(event.start))
-        replacement = altered(data, event.data, bytes(self._inside[: event.end - event.start]))
+        raw = bytes(self._inside[: event.end - event.start])
+        replacement = without_injected_usage(data, event.data, raw)
         if replacement is None:
             return
         self._take(event.end)
@@ -110,7 +112,7 @@ class EventPath:
         open_at, end = reader.open_at, reader.offset
         if open_at == end or end - open_at > self._limit_bytes:
             return end
-        if self._alter and reader.lines <= 1:
+        if self._filter_usage and reader.lines <= 1:
             return open_at
         return open_at if self._hold and self._may_end() else end
 
@@ -123,24 +125,26 @@ class EventPath:
 
     def _open_event_may_end(self) -> bool:
         reader = self._reader
-        if reader.event_start != self._judged_event:
-            self._judged_event, self._judged_lines = reader.event_start, 0
-            self._suspect = False
-        self._suspect |= reader.name in self._names
-        for value in reader.data[self._judged_lines :]:
+        if reader.event_start != self._checked_event:
+            self._checked_event, self._checked_lines = reader.event_start, 0
+            self._may_be_terminal = False
+        self._may_be_terminal |= reader.name in self._names
+        for value in reader.data[self._checked_lines :]:
             typed = not reader.name and any(name in value for name in self._names)
-            self._suspect |= typed or value.lstrip().startswith(DONE)
-        self._judged_lines = len(reader.data)
-        return self._suspect
+            self._may_be_terminal |= typed or value.lstrip().startswith(DONE)
+        self._checked_lines = len(reader.data)
+        return self._may_be_terminal
 
     def _take(self, until: int) -> bytes:
-        count = max(0, until - self._given)
+        count = max(0, until - self._inside_start)
         taken = bytes(self._inside[:count])
         del self._inside[:count]
-        self._given += count
+        self._inside_start += count
         return taken
 
     def _flush(self, until: int) -> bytes:
-        self._out.append(self._take(until))
-        out, self._out = self._out, []
+        last = self._take(until)
+        if not self._out:
+            return last
+        out, self._out = [*self._out, last], []
         return b"".join(out)

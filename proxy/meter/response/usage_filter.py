@@ -11,7 +11,7 @@ _NULL_BEFORE_COMMA = re.compile(rb'"usage"[ \t\r\n]*:[ \t\r\n]*null[ \t\r\n]*,')
 _MAX_TRIES = 4
 
 
-def altered(data: JsonObject, payload: bytes, raw: bytes) -> bytes | None:
+def without_injected_usage(data: JsonObject, payload: bytes, raw: bytes) -> bytes | None:
     """Return what the client gets in place of an event, `None` for the event as it is.
 
     Args:

@@ -1,6 +1,6 @@
 """Malformed input from both sides, drawn at random: every call is one row, nothing is lost, nothing breaks.
 
-One proxy serves all examples; the bench fails the run if any log of it tells of a fault of ours.
+One proxy serves all examples; the bench fails the run if a log line reports a fault of the proxy.
 """
 
 import re
@@ -60,7 +60,7 @@ def got(answer: Answer | None) -> Answer:
     return answer
 
 
-def no_good(good: Any) -> st.SearchStrategy[bytes]:
+def bad_body(good: Any) -> st.SearchStrategy[bytes]:
     """Draw a body that is not, or not quite, the good one."""
     return (
         st.binary(max_size=200)
@@ -74,13 +74,13 @@ def no_good(good: Any) -> st.SearchStrategy[bytes]:
 def some_request(draw: st.DrawFn) -> tuple[Sample, bool, bytes]:
     sample = draw(st.sampled_from(SAMPLES))
     stream = sample.streams and draw(st.booleans())
-    return sample, stream, draw(no_good(sample.body(stream=stream)))
+    return sample, stream, draw(bad_body(sample.body(stream=stream)))
 
 
 @some
 @given(some_request())
 def test_requests(bench: Bench, drawn: tuple[Sample, bool, bytes]) -> None:
-    """A body that is no good request goes up as it is, is answered as ever, and is one row."""
+    """A bad request goes up as it is, is answered as always, and is one row."""
     sample, stream, body = drawn
     bench.play(json_answer(sample.answer))
     answer = got(bench.exchange(request(sample.target(stream=stream), body)))
@@ -94,13 +94,13 @@ def test_requests(bench: Bench, drawn: tuple[Sample, bool, bytes]) -> None:
 @st.composite
 def some_answer(draw: st.DrawFn) -> tuple[Sample, bytes]:
     sample = draw(st.sampled_from(SAMPLES))
-    return sample, draw(no_good(sample.answer))
+    return sample, draw(bad_body(sample.answer))
 
 
 @some
 @given(some_answer(), st.sampled_from([200, 200, 404, 500]), st.sampled_from(CODINGS))
 def test_answers(bench: Bench, drawn: tuple[Sample, bytes], status: int, coding: str) -> None:
-    """A body that is no good answer is with the client byte for byte, and is one row."""
+    """A bad answer reaches the client byte for byte, and is one row."""
     sample, body = drawn
     headers = [f"Content-Encoding: {coding}"] if coding else []
     bench.play(json_answer(body, f"{status} Such", *headers))
@@ -142,7 +142,7 @@ def some_stream(draw: st.DrawFn, samples: list[Sample]) -> tuple[Sample, list[by
 @more
 @given(some_stream(STREAMS))
 def test_streams(bench: Bench, drawn: tuple[Sample, list[bytes]]) -> None:
-    """A stream that is no good one is with the client byte for byte, and is one row."""
+    """A bad stream reaches the client byte for byte, and is one row."""
     sample, pieces = drawn
     body = b"".join(pieces)
     bench.play(sse_head(), *map(chunk, pieces), LAST_CHUNK)
@@ -158,7 +158,7 @@ def test_streams(bench: Bench, drawn: tuple[Sample, list[bytes]]) -> None:
 def test_streams_that_are_looked_through_for_usage(
     bench: Bench, drawn: tuple[Sample, list[bytes]]
 ) -> None:
-    """Where usage is to be withheld, whatever is not usage still arrives, byte for byte."""
+    """Where usage is filtered, whatever is not usage still arrives, byte for byte."""
     _, pieces = drawn
     body = b"".join(pieces)
     bench.play(sse_head(), *map(chunk, pieces), LAST_CHUNK)
@@ -171,7 +171,7 @@ def test_streams_that_are_looked_through_for_usage(
 
 
 def left_out(whole: bytes, kept: bytes) -> bool:
-    """Tell whether `kept` is `whole` with some bytes left out, and none added or moved."""
+    """Return whether `kept` is `whole` with some bytes left out, and none added or moved."""
     rest = iter(whole)
     return all(byte in rest for byte in kept)
 
@@ -216,7 +216,7 @@ def test_heads_of_answers(bench: Bench, head: bytes) -> None:
 @some
 @given(spoiled_bytes(GOOD_CALL))
 def test_requests_on_the_wire(bench: Bench, raw: bytes) -> None:
-    """A spoiled request is refused, or waited for, or goes up as one clear request with one row."""
+    """A spoiled request is rejected, or waited for, or goes up as one clear request with one row."""
     bench.play(json_answer(CHAT.answer))
     bench.exchange(raw, patience_s=0.1)
     assert len(bench.news().ends) <= 2

@@ -63,7 +63,7 @@ async def test_200_mb_in_bounded_memory(
         scripted_upstream([json_answer(CHAT.answer)], script) as upstream,
         proxy_process(upstream.url, tmp_path) as proxy,
     ):
-        await swallowed(proxy.url, WHOLE)  # what a first call loads is no growth
+        await swallowed(proxy.url, WHOLE)  # what a first call loads does not count as growth
         before = proxy.resident_bytes()
         got = await swallowed(proxy.url, raw)
         grown = proxy.resident_bytes("VmHWM") - before

@@ -125,7 +125,7 @@ async def test_models_go_to_their_endpoints_with_their_keys(tmp_path: Path) -> N
 
 
 async def test_certificates_are_verified(tmp_path: Path) -> None:
-    """An endpoint with an unknown certificate is refused; with its CA named it is called."""
+    """An endpoint with an unknown certificate is rejected; with its CA named it is called."""
     authority = trustme.CA()
     server_side = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("127.0.0.1").configure_cert(server_side)

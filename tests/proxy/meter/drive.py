@@ -12,6 +12,10 @@ from cab.proxy.meter import CallMeter, Outcome, dialect_for
 CHAT = "/v1/chat/completions"
 ASKING = b'{"model":"m","stream":true,"messages":[]}'
 SSE = "text/event-stream; charset=utf-8"
+JSON = "application/json"
+CHUNK = b'{"choices":[{"index":0,"delta":{"content":"x"},"finish_reason":"stop"}]}'
+USAGE = b'{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}'
+DONE = b"data: [DONE]\n\n"
 
 
 class Options(TypedDict, total=False):
@@ -27,7 +31,7 @@ class Driven:
     """What came of an answer."""
 
     early: bytes
-    """What left before anything told the client that its answer is complete."""
+    """What left before the client could know that its answer is complete."""
     late: bytes
     """What was kept inside until then, and what came after."""
     terminals: int
@@ -62,22 +66,15 @@ def drive(meter: CallMeter, chunks: Iterable[bytes]) -> Driven:
     """Feed the chunks, all at the instant 7, and then the clean end, at the instant 9."""
     early, late, terminals = b"", b"", 0
     for chunk in chunks:
-        feed = meter.feed(chunk, 7)
-        if terminals:
-            late += feed.data
-        else:
-            early += feed.data
-        if feed.terminal:
+        data, terminal = meter.feed(chunk, 7)
+        early, late = (early, late + data) if terminals else (early + data, late)
+        if terminal:
             terminals += 1
             late += meter.release()
-    feed = meter.finish(9)
-    if terminals:
-        late += feed.data
-    else:
-        early += feed.data
-    terminals += feed.terminal
+    data, terminal = meter.finish(9)
+    early, late = (early, late + data) if terminals else (early + data, late)
     late += meter.release()
-    return Driven(early, late, terminals, meter.outcome())
+    return Driven(early, late, terminals + terminal, meter.outcome())
 
 
 def bytewise(data: bytes) -> list[bytes]:

@@ -1,4 +1,4 @@
-"""The whole meter, over answers as endpoints send them, in every slicing."""
+"""The whole meter, over answers as endpoints send them, in every slicing; their end; its own faults."""
 
 import gzip
 import json
@@ -9,14 +9,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cab.proxy.meter import CallMeter, Dialect, dialect_for
+from cab.proxy.meter.dialects.answer import Answer
+from cab.proxy.meter.json_values import JsonObject
 from tests.proxy.meter.drive import (
     ASKING,
     CHAT,
+    DONE,
+    JSON,
     SSE,
+    USAGE,
     Options,
     bytewise,
     drive,
     event,
+    events,
     slicings,
     started,
 )
@@ -171,15 +177,15 @@ def test_json_of_any_shape_is_survived(path: str, values: list[object], streamed
 
 
 def test_a_second_head_begins_all_over() -> None:
-    """After a resend nothing of the refused answer is left in the outcome."""
-    meter = started(status=400, content_type="application/json")
+    """After a resend nothing of the rejection is left in the outcome."""
+    meter = started(status=400, content_type=JSON)
     meter.feed(b'{"error":{"type":"bad","message":"stream_options"}}', 1)
     meter.finish(2)
     assert meter.outcome().error == ("bad", "stream_options")
     assert meter.without_injection() == ASKING
     assert meter.upstream_body is ASKING
     meter.start(200, SSE, "", None)
-    answer = event(b'{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}')
+    answer = event(USAGE)
     driven = drive(meter, [answer])
     assert driven.outcome.error is None
     assert driven.sent == answer
@@ -207,9 +213,9 @@ def test_an_outcome_can_be_had_before_anything_came() -> None:
     assert outcome.request_json == {"model": "m", "stream": True, "messages": []}
 
 
-def test_calls_of_other_paths_pass_unheard() -> None:
+def test_calls_of_other_paths_pass_unread() -> None:
     """A path that is not metered passes as it is, and its clean end is its completion."""
-    meter = started("/v1/models", b"", content_type="application/json")
+    meter = started("/v1/models", b"", content_type=JSON)
     driven = drive(meter, [b'{"usage":{"prompt_tokens":1}}'])
     assert driven.sent == b'{"usage":{"prompt_tokens":1}}'
     assert driven.outcome.complete
@@ -225,3 +231,134 @@ def test_the_dialect_is_a_plain_value() -> None:
     """A dialect compares by its facts, so that a test or a config can name one."""
     assert dialect_for("POST", CHAT) == dialect_for("POST", "/api" + CHAT + "/")
     assert isinstance(dialect_for("POST", CHAT), Dialect)
+
+
+def test_the_last_chunk_of_a_body_of_known_length_waits() -> None:
+    """When `Content-Length` bytes have come, the chunk with the last of them is kept inside."""
+    meter = started(content_type=JSON, length=len(USAGE))
+    assert meter.feed(USAGE[:5], 1) == (USAGE[:5], False)
+    assert meter.feed(USAGE[5:], 2) == (b"", True)
+    assert meter.outcome().complete
+    assert meter.outcome().usage is not None
+    assert meter.feed(b"x", 3) == (b"", False)
+    assert meter.release() == USAGE[5:] + b"x"
+    assert meter.feed(b"y", 4) == (b"y", False)
+    assert meter.finish(5) == (b"", False)
+    assert meter.cut() == b""
+
+
+def test_a_body_of_unknown_length_ends_with_its_stream() -> None:
+    """For a chunked body it is the end itself that tells the client."""
+    meter = started(content_type=JSON)
+    assert meter.feed(USAGE, 1) == (USAGE, False)
+    assert not meter.outcome().complete
+    assert meter.finish(2) == (b"", True)
+    assert meter.release() == b""
+    assert meter.outcome().complete
+
+
+def test_without_hold_the_last_chunk_passes() -> None:
+    """With `hold_terminal=False` a body of known length passes and its end is reported."""
+    meter = started(content_type=JSON, length=len(USAGE), hold_terminal=False)
+    assert meter.feed(USAGE, 1) == (USAGE, True)
+    assert meter.feed(b"x", 1) == (b"x", False)
+
+
+@pytest.mark.parametrize("content_type", [JSON, SSE])
+def test_an_empty_body_ends_at_once(content_type: str) -> None:
+    """A body of length 0 has no chunk; its end is the terminal."""
+    meter = started(content_type=content_type, length=0)
+    assert meter.feed(b"", 1) == (b"", False)
+    assert meter.finish(1) == (b"", True)
+    assert meter.outcome().last_byte_ns is None
+    assert not meter.outcome().complete
+
+
+def test_a_stream_of_known_length_waits_too() -> None:
+    """A stream that announces its length and has no terminal event waits with its last bytes."""
+    stream = events(USAGE)
+    meter = started(length=len(stream), inject_usage=False)
+    assert meter.feed(stream[:-4], 1).data == stream[:-4]
+    assert meter.feed(stream[-4:], 2) == (b"", True)
+    assert meter.release() == stream[-4:]
+    meter = started(length=len(stream + DONE), inject_usage=False)
+    assert meter.feed(stream + DONE, 1) == (stream, True)
+    assert meter.finish(2) == (b"", False)
+    assert meter.release() == DONE
+
+
+def test_white_space_before_the_answer_passes() -> None:
+    """Until the first byte that says something, bytes pass as they are."""
+    meter = started(content_type=JSON, length=len(USAGE) + 2)
+    assert meter.feed(b"\r\n", 1) == (b"\r\n", False)
+    assert meter.feed(USAGE, 2) == (b"", True)
+    assert meter.outcome().usage is not None
+    blank = started(content_type=JSON, length=2)
+    assert blank.feed(b"\r\n", 1) == (b"", True)
+    assert blank.feed(b"x", 1) == (b"", False)
+    assert blank.release() == b"\r\nx"
+
+
+@pytest.mark.parametrize(
+    ("content_type", "encoding", "injects", "alters"),
+    [
+        (SSE, "", True, True),
+        ("", "", True, True),
+        (SSE, "gzip", True, False),
+        (SSE, "", False, False),
+        (JSON, "", True, False),
+        ("text/html", "", True, False),
+    ],
+)
+def test_a_length_can_be_promised_unless_usage_may_be_filtered(
+    content_type: str, encoding: str, injects: bool, alters: bool
+) -> None:
+    """Only an uncompressed stream for which usage was asked may become shorter."""
+    meter = started(content_type=content_type, encoding=encoding, inject_usage=injects)
+    assert meter.may_alter is alters
+
+
+class Faulty(Answer):
+    """An answer with a bug, as a dialect of tomorrow may have one."""
+
+    def read_event(self, _kind: str, data: JsonObject, /) -> bool:
+        raise KeyError(str(data))
+
+    def read_body(self, data: JsonObject) -> None:
+        raise KeyError(str(data))
+
+    def add_done(self) -> None:
+        self.complete = True
+
+
+def faulty(content_type: str, encoding: str = "") -> CallMeter:
+    meter = CallMeter(Dialect("chat.completions", Faulty, usage_on_request=True), CHAT, ASKING)
+    meter.start(200, content_type, encoding, None)
+    return meter
+
+
+@pytest.mark.parametrize(
+    "chunks", [[events(USAGE) + DONE], [events(USAGE), DONE], [DONE, event(USAGE)]]
+)
+@pytest.mark.parametrize(("content_type", "encoding"), [(SSE, ""), (SSE, "gzip"), (JSON, "")])
+def test_a_fault_of_the_meter_never_holds_up_bytes(
+    chunks: list[bytes], content_type: str, encoding: str
+) -> None:
+    """Whatever goes wrong inside, every byte passes, and the outcome names the fault."""
+    chunks = [gzip.compress(chunk) for chunk in chunks] if encoding else chunks
+    meter = faulty(content_type, encoding)
+    driven = drive(meter, chunks)
+    assert driven.sent == b"".join(chunks)
+    assert driven.terminals == 1
+    assert driven.outcome.unmetered is not None
+    assert driven.outcome.unmetered.startswith("fault in the meter: KeyError")
+
+
+def test_a_fault_at_the_end_gives_out_what_is_inside() -> None:
+    """An unfinished event that leads to a fault at the very end is passed on."""
+    meter = faulty(SSE)
+    assert meter.feed(b"data: " + USAGE, 1).data == b""
+    assert meter.finish(2) == (b"data: " + USAGE, True)
+    broken = faulty(SSE)
+    broken.feed(b"data: " + USAGE, 1)
+    assert broken.cut() == b"data: " + USAGE

@@ -2,12 +2,18 @@
 
 import pytest
 
-from cab.proxy.meter.error_body import EndpointError, fault_from, fault_in, fault_in_body
+from cab.proxy.meter.error_body import (
+    EndpointError,
+    error_from,
+    error_in,
+    error_in_body,
+    error_of_status,
+)
 from cab.proxy.meter.json_values import JsonObject
 
 
 @pytest.mark.parametrize(
-    ("data", "fault"),
+    ("data", "error"),
     [
         (
             {"error": {"message": "No  such\nmodel", "type": "invalid_request_error", "code": "x"}},
@@ -27,25 +33,31 @@ from cab.proxy.meter.json_values import JsonObject
         ({}, None),
     ],
 )
-def test_errors_are_found_in_every_shape(data: JsonObject, fault: EndpointError | None) -> None:
+def test_errors_are_found_in_every_shape(data: JsonObject, error: EndpointError | None) -> None:
     """OpenAI's, Anthropic's and Gemini's error objects and plain texts give a class and a line."""
-    assert fault_in(data) == fault
-    assert fault_in_body(data) == fault
+    assert error_in(data) == error
+    assert error_in_body(data) == error
 
 
-def test_refusals_have_shapes_of_their_own() -> None:
-    """vLLM's bare error object and FastAPI's `detail` are errors of a refused request."""
+def test_rejections_have_shapes_of_their_own() -> None:
+    """vLLM's bare error object and FastAPI's `detail` are errors of a rejected request."""
     vllm: JsonObject = {"object": "error", "message": "too long", "type": "BadRequestError"}
-    assert fault_in_body(vllm) == EndpointError("BadRequestError", "too long")
-    assert fault_in_body({"detail": "Not Found"}) == EndpointError("error", "Not Found")
-    assert fault_in_body({"detail": [{"msg": "m"}]}) == EndpointError("error", '[{"msg":"m"}]')
-    assert fault_in_body({"detail": None}) == EndpointError("error", "no message")
-    assert fault_in_body({"message": 3}) is None
+    assert error_in_body(vllm) == EndpointError("BadRequestError", "too long")
+    assert error_in_body({"detail": "Not Found"}) == EndpointError("error", "Not Found")
+    assert error_in_body({"detail": [{"msg": "m"}]}) == EndpointError("error", '[{"msg":"m"}]')
+    assert error_in_body({"detail": None}) == EndpointError("error", "no message")
+    assert error_in_body({"message": 3}) is None
 
 
 def test_a_long_message_is_cut_and_can_be_written() -> None:
     """A message of any length and any characters fits into a record's one line."""
-    fault = fault_from({"message": "\ud83d" + "x" * 10_000, "type": 2**70})
-    assert fault.type == "error"
-    assert len(fault.message) == 2000
-    fault.message.encode()
+    error = error_from({"message": "\ud83d" + "x" * 10_000, "type": 2**70})
+    assert error.type == "error"
+    assert len(error.message) == 2000
+    error.message.encode()
+
+
+def test_a_status_alone_is_an_error() -> None:
+    """From 400 on an answer is an error, whatever its body."""
+    assert error_of_status(503) == EndpointError("http_503", "the endpoint gave no error object")
+    assert error_of_status(399) is None

@@ -61,8 +61,8 @@ def test_what_a_lenient_client_reads_is_read(text: bytes, value: object) -> None
 
 
 @pytest.mark.parametrize("text", [b"", b"x", b"{", b"{}{}", b"[" * 100_000, b'{"a":' + b"9" * 5000])
-def test_what_is_no_json_has_one_kind_of_error(text: bytes) -> None:
-    """Whatever the reason, text that is no JSON raises ValueError and holds no object."""
+def test_what_is_not_json_has_one_kind_of_error(text: bytes) -> None:
+    """Whatever the reason, text that is not JSON raises ValueError and holds no object."""
     with pytest.raises(ValueError, match=r".+"):
         parse(text)
     assert parse_object(text) is None

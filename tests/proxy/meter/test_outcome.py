@@ -4,20 +4,18 @@ import orjson
 import pytest
 
 from cab.proxy.meter import Usage
-from tests.proxy.meter.drive import CHAT, SSE, drive, event, events, outcome_of, started
-
-JSON = "application/json"
+from tests.proxy.meter.drive import CHAT, JSON, SSE, drive, event, events, outcome_of, started
 
 
-def test_a_refusal_without_an_error_object_is_known_by_its_status() -> None:
+def test_an_error_status_without_an_error_object_is_known_by_its_status() -> None:
     """An HTML error page is an error of the status's class."""
     meter = started(status=502, content_type="text/html")
     outcome = drive(meter, [b"<html>Bad Gateway</html>"]).outcome
     assert outcome.error == ("http_502", "the endpoint gave no error object")
-    assert outcome.unmetered == "the answer is no JSON object (text/html)"
+    assert outcome.unmetered == "the answer is not a JSON object (text/html)"
 
 
-def test_a_refusal_keeps_its_own_error() -> None:
+def test_an_error_status_keeps_its_own_error() -> None:
     """The endpoint's class and message stand before the status."""
     meter = started(status=429, content_type=JSON)
     outcome = drive(meter, [b'{"error":{"type":"rate_limit","message":"slow down"}}']).outcome
@@ -31,15 +29,15 @@ def test_a_refusal_keeps_its_own_error() -> None:
     [
         (
             b'{"prompt_tokens":"12"}',
-            "usage.prompt_tokens is no count of tokens; usage holds no counts",
+            "usage.prompt_tokens is not a count of tokens; usage holds no counts",
         ),
         (b'{"foo":1}', "usage holds no counts"),
-        (b'"12"', "usage is no object"),
-        (b"[]", "usage is no object"),
+        (b'"12"', "usage is not an object"),
+        (b"[]", "usage is not an object"),
     ],
 )
 def test_usage_that_says_nothing_is_unknown(usage: bytes, reason: str) -> None:
-    """A usage object without a single count is no usage, and the reason is told."""
+    """A usage object without a single count is unknown usage, and the reason is named."""
     outcome = outcome_of(CHAT, b'{"id":"a","choices":[],"usage":%s}' % usage, JSON)
     assert outcome.usage is None
     assert outcome.usage_status is None
@@ -52,7 +50,7 @@ def test_one_bad_count_does_not_spoil_the_others() -> None:
     outcome = outcome_of(CHAT, b'{"id":"a","usage":%s}' % usage, JSON)
     assert outcome.usage == Usage(3, None, None)
     assert outcome.usage_raw == {"prompt_tokens": 3, "completion_tokens": -1}
-    assert outcome.unmetered == "usage.completion_tokens is no count of tokens"
+    assert outcome.unmetered == "usage.completion_tokens is not a count of tokens"
 
 
 @pytest.mark.parametrize("odd", [rb'"\ud83d"', b"[" * 300 + b"]" * 300])
@@ -66,7 +64,7 @@ def test_usage_that_the_ledger_could_not_write_loses_its_raw_form(odd: bytes) ->
 
 
 def test_all_texts_can_be_written() -> None:
-    """Names and texts with half surrogates are mended before they reach a record."""
+    """Names and texts with half surrogates are made writable before they reach a record."""
     chunk = rb'{"id":"\ud83d","model":"\ud83d","system_fingerprint":"\ude00","choices":[{"delta":{"content":"\ud83d"},"finish_reason":"\ud83d"}]}'
     outcome = outcome_of(CHAT, events(chunk, rb'{"choices":[{"delta":{"content":"\ude00"}}]}'))
     named = (outcome.upstream_id, outcome.model_served, outcome.system_fingerprint)
@@ -76,7 +74,7 @@ def test_all_texts_can_be_written() -> None:
     orjson.dumps([*named, outcome.completion_texts])
 
 
-def test_only_a_few_complaints_are_told() -> None:
+def test_only_a_few_warnings_are_kept() -> None:
     """The reason stays one readable line."""
     parts = [b'{"id":"a","usage":{%s}}' % b",".join(b'"%s":"x"' % name for name in COUNTS)]
     outcome = outcome_of(CHAT, parts[0], JSON)

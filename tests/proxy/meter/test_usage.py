@@ -5,18 +5,18 @@ import pytest
 from cab.proxy.meter import Usage
 from cab.proxy.meter.json_values import JsonObject
 from cab.proxy.meter.usage import (
-    UsageReader,
     chat_usage,
     cost_usd,
     embeddings_usage,
     gemini_usage,
     messages_usage,
+    read_usage,
     responses_usage,
 )
 
 
 def chat(**raw: object) -> Usage:
-    return chat_usage(UsageReader(raw))
+    return read_usage(raw, chat_usage).usage or Usage(None, None, None)
 
 
 def test_chat_counts_are_inclusive() -> None:
@@ -74,17 +74,19 @@ def test_the_total_is_the_endpoints_own_or_the_sum() -> None:
 
 
 def test_explicit_zeros_stay_zero() -> None:
-    """A zero that the endpoint measured is no unknown."""
+    """A zero that the endpoint measured is known."""
     assert chat(prompt_tokens=0, completion_tokens=0, total_tokens=0) == Usage(0, 0, 0)
 
 
 def test_an_embedding_has_written_nothing() -> None:
     """The completion of an embedding is a measured zero, unless the endpoint counts one."""
-    assert embeddings_usage(UsageReader({"prompt_tokens": 8, "total_tokens": 8})) == Usage(8, 0, 8)
-    assert embeddings_usage(UsageReader({"prompt_tokens": 8})) == Usage(8, 0, 8)
+    assert read_usage({"prompt_tokens": 8, "total_tokens": 8}, embeddings_usage).usage == Usage(
+        8, 0, 8
+    )
+    assert read_usage({"prompt_tokens": 8}, embeddings_usage).usage == Usage(8, 0, 8)
     counted: JsonObject = {"prompt_tokens": 8, "completion_tokens": 1}
-    assert embeddings_usage(UsageReader(counted)) == Usage(8, 1, 9)
-    assert embeddings_usage(UsageReader({"total_tokens": 8})) == Usage(None, None, 8)
+    assert read_usage(counted, embeddings_usage).usage == Usage(8, 1, 9)
+    assert read_usage({"total_tokens": 8}, embeddings_usage).usage == Usage(None, None, 8)
 
 
 def test_anthropic_counts_exclude_the_cache() -> None:
@@ -96,9 +98,11 @@ def test_anthropic_counts_exclude_the_cache() -> None:
         "output_tokens": 89,
         "output_tokens_details": {"thinking_tokens": 40},
     }
-    assert messages_usage(UsageReader(raw)) == Usage(8312, 89, 8401, 8000, 300, 40)
-    assert messages_usage(UsageReader({"input_tokens": 3, "output_tokens": 0})) == Usage(3, 0, 3)
-    assert messages_usage(UsageReader({"output_tokens": 4})) == Usage(None, 4, None)
+    assert read_usage(raw, messages_usage).usage == Usage(8312, 89, 8401, 8000, 300, 40)
+    assert read_usage({"input_tokens": 3, "output_tokens": 0}, messages_usage).usage == Usage(
+        3, 0, 3
+    )
+    assert read_usage({"output_tokens": 4}, messages_usage).usage == Usage(None, 4, None)
 
 
 def test_responses_counts_are_inclusive() -> None:
@@ -109,7 +113,7 @@ def test_responses_counts_are_inclusive() -> None:
         "input_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 2},
         "output_tokens_details": {"reasoning_tokens": 3},
     }
-    assert responses_usage(UsageReader(raw)) == Usage(10, 5, 15, 4, 2, 3)
+    assert read_usage(raw, responses_usage).usage == Usage(10, 5, 15, 4, 2, 3)
 
 
 @pytest.mark.parametrize(
@@ -132,22 +136,22 @@ def test_responses_counts_are_inclusive() -> None:
 )
 def test_gemini_adds_thoughts_and_tool_prompts(raw: JsonObject, usage: Usage) -> None:
     """Thoughts belong to the completion, tool prompts to the prompt; zeros are left out."""
-    assert gemini_usage(UsageReader(raw)) == usage
+    assert read_usage(raw, gemini_usage).usage == usage
 
 
 @pytest.mark.parametrize("value", ["12", -1, 1.5, True, [], {}, 2**60])
-def test_what_is_no_count_is_unknown_and_named(value: object) -> None:
-    """A count of the wrong type is unknown, never a crash, and the complaint names it once."""
-    reader = UsageReader({"prompt_tokens": value, "completion_tokens": 12.0})
-    assert chat_usage(reader) == Usage(None, 12, None)
-    assert reader.complaints == ["usage.prompt_tokens is no count of tokens"]
+def test_what_is_not_a_count_is_unknown_and_named(value: object) -> None:
+    """A count of the wrong type is unknown, never a crash, and the warning names it once."""
+    reading = read_usage({"prompt_tokens": value, "completion_tokens": 12.0}, chat_usage)
+    assert reading.usage == Usage(None, 12, None)
+    assert reading.warnings == ["usage.prompt_tokens is not a count of tokens"]
 
 
 def test_details_of_the_wrong_type_are_named() -> None:
     """A part that should be an object and is none is named once."""
-    reader = UsageReader({"prompt_tokens_details": 7})
-    assert chat_usage(reader) == Usage(None, None, None)
-    assert reader.complaints == ["usage.prompt_tokens_details is no object"]
+    raw: JsonObject = {"prompt_tokens_details": 7}
+    warnings = ["usage.prompt_tokens_details is not an object", "usage holds no counts"]
+    assert read_usage(raw, chat_usage) == (None, raw, warnings)
 
 
 @pytest.mark.parametrize(

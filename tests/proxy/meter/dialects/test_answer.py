@@ -7,21 +7,21 @@ from cab.proxy.meter.dialects.answer import Answer
 from cab.proxy.meter.usage import UsageReader
 
 
-def test_an_answer_without_a_dialect_hears_nothing() -> None:
+def test_an_answer_without_a_dialect_reads_nothing() -> None:
     """The base takes no part of an answer, and knows nothing."""
     answer = Answer(10)
     with pytest.raises(NotImplementedError):
-        answer.event("", {})
+        answer.add_event(b"", {}, 1)
     with pytest.raises(NotImplementedError):
-        answer.body({})
-    answer.done()
+        answer.add_body({}, clean=True)
+    answer.add_done()
     assert not answer.finished()
-    assert answer.tool_calls() is None
+    assert answer.tool_calls is None
     assert answer.read_usage(UsageReader({"prompt_tokens": 1})) == Usage(1, None, None)
 
 
 def test_the_first_error_and_identity_stand_and_the_last_usage() -> None:
-    """Names and errors are told once; usage is replaced by what comes later."""
+    """The first name and the first error stand; usage is replaced by what comes later."""
     answer = Answer(10)
     for number in (1, 2):
         answer.take_error({"error": f"e{number}"})
@@ -35,13 +35,13 @@ def test_the_first_error_and_identity_stand_and_the_last_usage() -> None:
     assert (answer.usage_raw, answer.usage_final) == ({"n": 2}, False)
 
 
-def test_complaints_are_told_once() -> None:
-    """The same complaint from every chunk is one complaint; an empty text is no delivery."""
+def test_warnings_are_kept_once() -> None:
+    """The same warning from every chunk is one warning; an empty text delivers nothing."""
     answer = Answer(10)
-    answer.complain("a")
-    answer.complain("a")
+    answer.warn("a")
+    answer.warn("a")
     answer.take_text("k", "")
-    assert answer.complaints == ["a"]
+    assert answer.warnings == ["a"]
     assert not answer.delivered
-    answer.doubt()
-    assert len(answer.complaints) == 2
+    answer.end(clean=True)
+    assert len(answer.warnings) == 2

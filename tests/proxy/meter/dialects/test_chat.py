@@ -4,9 +4,7 @@ import pytest
 
 from cab.proxy.meter import Usage
 from cab.proxy.meter.dialects.chat import ChatAnswer
-from tests.proxy.meter.drive import CHAT, drive, event, events, outcome_of, started
-
-JSON = "application/json"
+from tests.proxy.meter.drive import CHAT, JSON, drive, event, events, outcome_of, started
 
 
 def chunk(delta: bytes, rest: bytes = b"") -> bytes:
@@ -151,7 +149,7 @@ def test_a_clean_end_completes_only_what_is_finished() -> None:
 
 
 def test_finish_reasons_keep_the_order_of_the_choices() -> None:
-    """Several choices finish in any order and are told in theirs."""
+    """Several choices finish in any order and are kept in theirs."""
     stream = events(
         b'{"choices":[{"index":1,"finish_reason":"length"}]}',
         b'{"choices":[{"index":0,"finish_reason":"stop"},{"index":2,"finish_reason":""}]}',

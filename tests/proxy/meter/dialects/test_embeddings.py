@@ -1,14 +1,14 @@
 """Embeddings beyond the recorded one."""
 
 from cab.proxy.meter import Usage
-from tests.proxy.meter.drive import event, outcome_of
+from tests.proxy.meter.drive import JSON, event, outcome_of
 
 PATH = "/v1/embeddings"
 
 
-def test_an_error_is_no_embedding() -> None:
-    """A refused request has an error and nothing delivered."""
-    outcome = outcome_of(PATH, b'{"error":{"type":"t","message":"m"}}', "application/json")
+def test_an_error_is_not_an_embedding() -> None:
+    """A rejected request has an error and nothing delivered."""
+    outcome = outcome_of(PATH, b'{"error":{"type":"t","message":"m"}}', JSON)
     assert outcome.error == ("t", "m")
     assert not outcome.delivered
     assert outcome.usage is None

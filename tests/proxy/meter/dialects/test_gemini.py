@@ -3,10 +3,8 @@
 import pytest
 
 from cab.proxy.meter import Usage
-from tests.proxy.meter.drive import event, events, outcome_of
+from tests.proxy.meter.drive import JSON, event, events, outcome_of
 from tests.proxy.meter.recorded import GEMINI_STREAM as PATH
-
-JSON = "application/json"
 
 
 def part(text: bytes) -> bytes:
@@ -62,7 +60,7 @@ def test_a_stream_without_finish_reason_is_not_complete() -> None:
     ],
 )
 def test_errors_are_kept_in_every_form(answer: bytes, kind: str) -> None:
-    """A refusal comes as an object, as an array of one, or as an event."""
+    """An error comes as an object, as an array of one, or as an event."""
     outcome = outcome_of(PATH, answer, kind)
     assert outcome.error == ("INVALID_ARGUMENT", "m")
 

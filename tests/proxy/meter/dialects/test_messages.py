@@ -3,10 +3,9 @@
 import pytest
 
 from cab.proxy.meter import Usage
-from tests.proxy.meter.drive import event, events, outcome_of, started
+from tests.proxy.meter.drive import JSON, event, events, outcome_of, started
 
 PATH = "/v1/messages"
-JSON = "application/json"
 START = b'{"type":"message_start","message":{"id":"m","content":[],"usage":{"input_tokens":5,"cache_read_input_tokens":7,"output_tokens":1}}}'
 
 
@@ -62,7 +61,7 @@ def test_a_block_that_starts_with_something_is_a_first_delta(block: bytes) -> No
     assert outcome.tool_calls == (1 if b"tool_use" in block else 0)
 
 
-def test_a_signature_is_no_delta() -> None:
+def test_a_signature_is_not_a_delta() -> None:
     """The signature of a thinking block is not generated text."""
     delta = b'{"type":"content_block_delta","delta":{"type":"signature_delta","signature":"x"}}'
     assert outcome_of(PATH, event(delta)).first_delta_ns is None
@@ -84,14 +83,14 @@ def test_an_error_event_is_kept(data: bytes, name: bytes) -> None:
     assert not outcome.complete
 
 
-def test_usage_that_is_no_object_is_named() -> None:
+def test_usage_that_is_not_an_object_is_named() -> None:
     """A usage of the wrong type is unknown and named."""
     outcome = outcome_of(PATH, b'{"id":"m","content":[],"usage":"12"}', JSON)
     assert outcome.usage is None
-    assert outcome.unmetered == "usage is no object"
+    assert outcome.unmetered == "usage is not an object"
 
 
-def test_a_refused_request_has_an_error() -> None:
+def test_a_rejected_request_has_an_error() -> None:
     """Anthropic's error body gives class and message."""
     body = b'{"type":"error","error":{"type":"not_found_error","message":"model: x"}}'
     outcome = outcome_of(PATH, body, JSON)

@@ -3,10 +3,9 @@
 import pytest
 
 from cab.proxy.meter import Usage
-from tests.proxy.meter.drive import event, events, outcome_of, started
+from tests.proxy.meter.drive import JSON, event, events, outcome_of, started
 
 PATH = "/v1/responses"
-JSON = "application/json"
 
 
 @pytest.mark.parametrize(
@@ -63,14 +62,14 @@ def test_usage_before_the_end_is_partial() -> None:
     assert meter.outcome().usage_status == "partial"
 
 
-def test_done_is_no_end_of_a_response() -> None:
+def test_done_does_not_end_a_response() -> None:
     """`[DONE]` lets a client go, but only the dialect's own end completes a response."""
     stream = events(b'{"type":"response.output_text.delta","delta":"x"}', b"[DONE]")
     assert not outcome_of(PATH, stream).complete
 
 
 def test_every_delta_with_text_is_a_first_delta() -> None:
-    """Any event that ends in `.delta` counts if it brings text; a delta that is no text does not."""
+    """Any event that ends in `.delta` counts if it brings text; a delta that is not a text does not."""
     meter = started(PATH)
     meter.feed(event(b'{"type":"response.audio.delta","delta":""}'), 1)
     meter.feed(event(b'{"type":"response.shell_call_output_content.delta","delta":{"a":1}}'), 2)
@@ -80,7 +79,7 @@ def test_every_delta_with_text_is_a_first_delta() -> None:
 
 
 def test_calls_are_counted_in_stream_and_body() -> None:
-    """Items whose type ends in `_call` are tool calls, wherever they are told."""
+    """Items whose type ends in `_call` are tool calls, wherever they stand."""
     added = b'{"type":"response.output_item.added","item":{"type":"%s","name":"n"}}'
     end = b'{"type":"response.completed","response":{"status":"completed","output":[]}}'
     stream = events(
@@ -94,12 +93,12 @@ def test_calls_are_counted_in_stream_and_body() -> None:
 
 
 def test_a_background_response_says_that_its_usage_comes_later() -> None:
-    """A queued response has no usage, and the reason is told."""
+    """A queued response has no usage, and the reason is named."""
     outcome = outcome_of(PATH, b'{"id":"r","status":"queued","usage":null}', JSON)
     assert outcome.usage is None
-    assert outcome.unmetered == "background response: only later polls would tell its usage"
+    assert outcome.unmetered == "background response: only later polls report its usage"
 
 
-def test_a_refused_request_has_an_error() -> None:
+def test_a_rejected_request_has_an_error() -> None:
     """An error body is understood, whatever its shape."""
     assert outcome_of(PATH, b'{"detail":"no"}', JSON).error == ("error", "no")

@@ -40,7 +40,7 @@ from cab.proxy.meter.dialects.routes import plain_path
     ],
 )
 def test_paths_have_their_dialects(path: str, name: str | None) -> None:
-    """A POST is routed by the end of its path; anything else is no model call."""
+    """A POST is routed by the end of its path; anything else is not a model call."""
     dialect = dialect_for("POST", path)
     assert (None if dialect is None else dialect.name) == name
 

@@ -110,8 +110,8 @@ def test_other_bodies_pass_as_the_same_object(path: str, body: bytes) -> None:
             b'{"stream":true,"stream_options":{"include_usage":true,"include_usage":false}}',
             "`include_usage` is repeated",
         ),
-        (b'{"stream":true,"stream_options":false}', "`stream_options` is no object"),
-        (b'{"stream":true,"stream_options":[]}', "`stream_options` is no object"),
+        (b'{"stream":true,"stream_options":false}', "`stream_options` is not an object"),
+        (b'{"stream":true,"stream_options":[]}', "`stream_options` is not an object"),
     ],
 )
 def test_an_ambiguous_body_is_left_alone_and_says_so(body: bytes, reason: str) -> None:
@@ -205,9 +205,9 @@ def test_streaming_is_asked_for_in_body_or_path(
     assert facts_of(path, body).stream is stream
 
 
-def test_a_metered_body_that_is_no_object_is_reported() -> None:
-    """A bad or missing body is named for metered calls, and is no matter for others."""
-    assert facts_of(CHAT, b"[]").body_error == "the request's body is no JSON object"
+def test_a_metered_body_that_is_not_an_object_is_reported() -> None:
+    """A bad or missing body is named for metered calls, and does not matter for others."""
+    assert facts_of(CHAT, b"[]").body_error == "the request's body is not a JSON object"
     assert facts_of(CHAT, b"").body_error == "the request has no body"
     assert facts_of(CHAT, b"{}").body_error is None
     assert facts_of("/v1/files", b"--boundary").body_error is None

@@ -1,15 +1,24 @@
-"""Listening to answers under right and wrong names."""
+"""Reading answers under right and wrong names."""
 
 import pytest
 
 from cab.proxy.meter import Usage
 from cab.proxy.meter.response.observer import is_event_stream
-from tests.proxy.meter.drive import CHAT, SSE, bytewise, drive, event, outcome_of, started
+from tests.proxy.meter.drive import (
+    CHAT,
+    CHUNK,
+    DONE,
+    JSON,
+    SSE,
+    USAGE,
+    bytewise,
+    drive,
+    event,
+    outcome_of,
+    started,
+)
 from tests.proxy.meter.recorded import GEMINI_STREAM
 
-JSON = "application/json; charset=utf-8"
-CHUNK = b'{"choices":[{"index":0,"delta":{"content":"x"},"finish_reason":"stop"}]}'
-USAGE = b'{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}'
 BODY = (
     b'{"choices":[{"message":{"content":"x"}}],"usage":{"prompt_tokens":1,"completion_tokens":2}}'
 )
@@ -35,17 +44,17 @@ BODY = (
 def test_a_stream_is_known_by_its_name_and_its_first_byte(
     content_type: str, first: bytes, events: bool
 ) -> None:
-    """The header decides, unless the first byte contradicts it or there is no telling header."""
+    """The header decides, unless the first byte contradicts it or the header does not say."""
     assert is_event_stream(content_type, first) is events
 
 
-@pytest.mark.parametrize("kind", [SSE, JSON, "", "text/plain"])
+@pytest.mark.parametrize("kind", [SSE, f"{JSON}; charset=utf-8", "", "text/plain"])
 @pytest.mark.parametrize(
     "answer",
     [
         BODY,
         b"\r\n \t" + BODY,
-        event(CHUNK) + event(USAGE) + event(b"[DONE]"),
+        event(CHUNK) + event(USAGE) + DONE,
         CHUNK + b"\n" + USAGE + b"\n",
         b"data: " + CHUNK + b"\ndata: " + USAGE + b"\ndata: [DONE]\n",
     ],
@@ -66,17 +75,17 @@ def test_an_answer_is_understood_under_any_name(kind: str, answer: bytes) -> Non
     [
         (b"", JSON, "the answer is empty"),
         (b" \n", JSON, "the answer is empty"),
-        (b"<html>", "text/html", "the answer is no JSON object (text/html)"),
-        (b"<html>", SSE, "the answer is no JSON object (text/event-stream)"),
-        (b"no", "", "the answer is no JSON object (no content type)"),
-        (b'"text"', JSON, "the answer is no JSON object (application/json)"),
-        (b'{"a":', JSON, "the answer is no JSON object (application/json)"),
+        (b"<html>", "text/html", "the answer is not a JSON object (text/html)"),
+        (b"<html>", SSE, "the answer is not a JSON object (text/event-stream)"),
+        (b"no", "", "the answer is not a JSON object (no content type)"),
+        (b'"text"', JSON, "the answer is not a JSON object (application/json)"),
+        (b'{"a":', JSON, "the answer is not a JSON object (application/json)"),
         (b"error", "text/plain", "the answer holds nothing that its dialect knows"),
         (b"{}", JSON, "the answer holds nothing that its dialect knows"),
         (b": c\n\n", SSE, "the answer holds nothing that its dialect knows"),
         (b"[]", JSON, "the answer is an array without objects"),
-        (b"[{a}]", JSON, "a part of the answer's array is no JSON object"),
-        (b"data: x\n\ndata: \n\n", SSE, "an event of the stream is no JSON object"),
+        (b"[{a}]", JSON, "a part of the answer's array is not a JSON object"),
+        (b"data: x\n\ndata: \n\n", SSE, "an event of the stream is not a JSON object"),
     ],
 )
 def test_what_is_not_understood_is_named(answer: bytes, kind: str, reason: str) -> None:
@@ -88,7 +97,7 @@ def test_what_is_not_understood_is_named(answer: bytes, kind: str, reason: str) 
 
 
 def test_noise_beside_usage_does_not_matter() -> None:
-    """A malformed event is no complaint where the endpoint's own count came."""
+    """A malformed event is not worth a warning where the endpoint's own count came."""
     outcome = outcome_of(CHAT, event(b"{oops") + event(CHUNK) + event(USAGE))
     assert outcome.usage == Usage(1, 2, 3)
     assert outcome.unmetered is None
@@ -131,7 +140,9 @@ def test_a_body_that_breaks_off_is_not_complete_yet_its_usage_counts() -> None:
     meter = started(content_type=JSON)
     meter.feed(BODY[:-4], 1)
     meter.cut()
-    assert meter.outcome().unmetered == "the answer is no JSON object (application/json, cut off)"
+    assert (
+        meter.outcome().unmetered == "the answer is not a JSON object (application/json, cut off)"
+    )
 
 
 def test_parts_of_an_array_have_their_times() -> None:

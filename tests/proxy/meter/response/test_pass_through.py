@@ -1,13 +1,20 @@
-"""The way of bodies and of whatever is compressed."""
+"""Bodies, and whatever is compressed."""
 
 import gzip
 
 from cab.proxy.meter import Usage
-from tests.proxy.meter.drive import CHAT, bytewise, drive, event, events, started
-
-CHUNK = b'{"choices":[{"index":0,"delta":{"content":"x"},"finish_reason":"stop"}]}'
-USAGE = b'{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}'
-DONE = event(b"[DONE]")
+from tests.proxy.meter.drive import (
+    CHAT,
+    CHUNK,
+    DONE,
+    JSON,
+    USAGE,
+    bytewise,
+    drive,
+    event,
+    events,
+    started,
+)
 
 
 def test_a_compressed_stream_is_never_altered() -> None:
@@ -21,20 +28,20 @@ def test_a_compressed_stream_is_never_altered() -> None:
 
 
 def test_the_chunk_with_the_end_of_a_compressed_stream_waits() -> None:
-    """The chunk in which the terminal event unfolds is kept inside whole."""
+    """The compressed chunk with the terminal event is kept inside whole."""
     first = gzip.compress(events(CHUNK, USAGE))
     last = gzip.compress(DONE)
     driven = drive(started(encoding="gzip"), [first, last])
     assert (driven.early, driven.late, driven.terminals) == (first, last, 1)
-    open_gate = drive(started(encoding="gzip", hold_terminal=False), [first, last])
-    assert (open_gate.early, open_gate.late) == (first + last, b"")
+    unheld = drive(started(encoding="gzip", hold_terminal=False), [first, last])
+    assert (unheld.early, unheld.late) == (first + last, b"")
     late = started(encoding="gzip")
     late.feed(first + last, 1)
     assert late.feed(gzip.compress(b": x\n\n"), 2) == (b"", False)
 
 
-def test_what_unfolded_before_a_fault_still_counts() -> None:
-    """A compressed answer that turns to rubbish keeps its usage and is not complete."""
+def test_what_was_decoded_before_a_fault_still_counts() -> None:
+    """A compressed answer that becomes invalid keeps its usage and is not complete."""
     packed, rubbish = gzip.compress(events(CHUNK, USAGE)), b"\x1f\x8b that is no member"
     for chunks in ([packed, rubbish], bytewise(packed + rubbish)):
         driven = drive(started(encoding="gzip"), chunks)
@@ -43,15 +50,17 @@ def test_what_unfolded_before_a_fault_still_counts() -> None:
         assert not driven.outcome.complete
 
 
-def test_rubbish_under_a_coding_is_named() -> None:
+def test_a_body_that_is_not_encoded_as_announced_is_named() -> None:
     """A body that is not encoded as announced is passed on and says so."""
     driven = drive(started(encoding="gzip"), [b"data: x\n\n", b"data: y\n\n"])
     assert driven.sent == b"data: x\n\ndata: y\n\n"
-    assert (driven.outcome.unmetered or "").startswith("content-encoding does not hold")
+    assert (driven.outcome.unmetered or "").startswith(
+        "the body does not match its content-encoding"
+    )
 
 
 def test_an_unknown_coding_is_named() -> None:
-    """A coding that cannot be undone passes unheard and is named."""
+    """A coding that cannot be undone passes unread and is named."""
     driven = drive(started(encoding="compress"), [events(CHUNK, USAGE)])
     assert driven.sent == events(CHUNK, USAGE)
     assert driven.outcome.unmetered == "content-encoding compress is not known"
@@ -64,13 +73,12 @@ def test_an_empty_compressed_body_is_empty() -> None:
 
 
 def test_the_last_event_of_a_compressed_stream_counts_without_its_blank_line() -> None:
-    """An event that the end of the stream leaves open is heard under a coding too."""
+    """An event that the end of the stream leaves open counts under a coding too."""
     packed = gzip.compress(event(CHUNK) + b"data: " + USAGE)
     assert drive(started(encoding="gzip"), [packed]).outcome.usage == Usage(1, 2, 3)
 
 
 def test_a_compressed_body_is_read() -> None:
     """A whole answer under gzip gives its figures."""
-    body = b'{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}'
-    meter = started(CHAT, content_type="application/json", encoding="gzip")
-    assert drive(meter, bytewise(gzip.compress(body))).outcome.usage == Usage(1, 2, 3)
+    meter = started(CHAT, content_type=JSON, encoding="gzip")
+    assert drive(meter, bytewise(gzip.compress(USAGE))).outcome.usage == Usage(1, 2, 3)

@@ -105,7 +105,7 @@ def test_offsets_point_at_the_raw_event() -> None:
     for chunks in ([stream], bytewise(stream)):
         events, _ = read(chunks)
         raws = [stream[event.start : event.end] for event in events]
-        # Fed byte by byte, the blank line ends with its CR; the LF after it is nobody's.
+        # Fed byte by byte, the blank line ends with its CR; the LF after it belongs to no event.
         assert raws[0].rstrip(b"\r\n") == b"event: x\r\n: c\r\ndata: a"
         assert raws[0].endswith(b"\r\n\r") or raws[0].endswith(b"\r\n\r\n")
         assert raws[1] == b"data: b\n\n"
@@ -151,7 +151,7 @@ def test_an_event_over_the_limit_keeps_its_name_and_loses_its_data(stream: bytes
         ]
 
 
-def test_a_long_comment_is_no_event() -> None:
+def test_a_long_comment_is_not_an_event() -> None:
     """A comment over the limit leaves nothing behind."""
     for chunks in ([b":" + b"x" * 100 + b"\n\n"], bytewise(b":" + b"x" * 100 + b"\n\n")):
         assert read([*chunks, b"data: b\n\n"], limit=10)[0][0].data == b"b"

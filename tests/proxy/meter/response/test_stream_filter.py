@@ -6,16 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.proxy.meter.drive import (
-    CHAT,
-    Options,
-    bytewise,
-    drive,
-    event,
-    events,
-    slicings,
-    started,
-)
+from cab.proxy.meter import Outcome
+from tests.proxy.meter.drive import CHAT, DONE, bytewise, drive, event, events, slicings, started
 from tests.proxy.meter.recorded import RECORDED
 
 ASKED = b'{"stream":true,"stream_options":{"include_usage":true}}'
@@ -23,7 +15,6 @@ TEXT = b'{"id":"a","choices":[{"index":0,"delta":{"content":"x"}}],"usage":null}
 BARE = b'{"id":"a","choices":[{"index":0,"delta":{"content":"x"}}]}'
 LAST = b'{"id":"a","choices":[{"index":0,"delta":{"content":"y"}}],"usage":{"completion_tokens":2}}'
 USAGE = b'{"id":"a","choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}'
-DONE = b"data: [DONE]\n\n"
 
 
 def test_what_was_not_asked_for_does_not_reach_the_client() -> None:
@@ -52,7 +43,7 @@ def test_a_recorded_stream_loses_only_usage() -> None:
 
 
 @pytest.mark.parametrize("eol", [b"\n", b"\r\n", b"\r"])
-def test_every_line_end_is_withheld_with_its_event(eol: bytes) -> None:
+def test_every_line_end_is_taken_out_with_its_event(eol: bytes) -> None:
     """Cut anywhere, also within a CRLF, the client gets the same bytes."""
     stream = (b": ping\n\n" + events(TEXT, USAGE, TEXT) + DONE).replace(b"\n", eol)
     expected = (b": ping\n\n" + events(BARE, BARE) + DONE).replace(b"\n", eol)
@@ -61,7 +52,7 @@ def test_every_line_end_is_withheld_with_its_event(eol: bytes) -> None:
     assert drive(started(), bytewise(stream)).sent == expected
 
 
-def test_whole_events_leave_when_usage_is_withheld() -> None:
+def test_whole_events_leave_when_usage_is_filtered() -> None:
     """With injection nothing of an event leaves before its blank line, comments leave at once."""
     meter = started()
     assert meter.feed(b": keep-", 1).data == b": keep-"
@@ -72,7 +63,7 @@ def test_whole_events_leave_when_usage_is_withheld() -> None:
     assert meter.cut() == b"da"
 
 
-def test_bytes_leave_as_they_come_when_nothing_is_withheld() -> None:
+def test_bytes_leave_as_they_come_when_nothing_is_filtered() -> None:
     """Without injection even half a line leaves at once."""
     meter = started(inject_usage=False)
     stream = b": c\n\n" + event(BARE)
@@ -155,15 +146,13 @@ def test_text_that_speaks_of_the_end_is_not_the_end() -> None:
     data = b'{"type":"response.output_text.delta","delta":"see response.completed"}'
     meter = started("/v1/responses")
     assert meter.feed(b"data: " + data + b"\n", 1).data == b""
-    feed = meter.feed(b"\n", 1)
-    assert feed.data == event(data)
-    assert not feed.terminal
+    assert meter.feed(b"\n", 1) == (event(data), False)
     named = b"event: response.output_text.delta\ndata: " + data + b"\n"
     assert meter.feed(named, 1).data == named
 
 
 def test_an_event_that_came_to_nothing_does_not_taint_the_next() -> None:
-    """A terminal name without data is no end, and what follows passes."""
+    """A terminal name without data does not end the answer, and what follows passes."""
     meter = started("/v1/messages")
     assert meter.feed(b"event: message_stop\n", 1).data == b""
     assert meter.feed(b"\n", 1).data == b"event: message_stop\n\n"
@@ -173,8 +162,7 @@ def test_an_event_that_came_to_nothing_does_not_taint_the_next() -> None:
 def test_after_the_end_bytes_are_kept_until_release_and_then_pass() -> None:
     """What follows the terminal event is counted, kept with it, and passes once it is released."""
     meter = started(inject_usage=False)
-    feed = meter.feed(event(BARE) + DONE + b": x\n\n", 1)
-    assert feed == (event(BARE), True)
+    assert meter.feed(event(BARE) + DONE + b": x\n\n", 1) == (event(BARE), True)
     assert meter.feed(event(USAGE), 2) == (b"", False)
     assert meter.release() == DONE + b": x\n\n" + event(USAGE)
     assert meter.feed(DONE, 3) == (DONE, False)
@@ -187,7 +175,7 @@ def test_after_the_end_bytes_are_kept_until_release_and_then_pass() -> None:
 
 
 def test_release_before_the_end_lets_nothing_slip() -> None:
-    """A release that comes too early does not open the gate."""
+    """A release that comes too early lets nothing out."""
     meter = started(inject_usage=False)
     assert meter.release() == b""
     assert meter.feed(DONE, 1) == (b"", True)
@@ -245,22 +233,14 @@ def test_streams_of_odd_pieces_are_the_same_in_any_slicing(
 ) -> None:
     """Well-formed and odd pieces in any order and slicing give the same bytes and outcome."""
     stream = b"".join(data.draw(st.lists(PIECES, max_size=12)))
-    options: Options = {
-        "hold_terminal": hold,
-        "capture_limit_bytes": data.draw(st.sampled_from((90, 9999))),
-    }
-    chunks = data.draw(slicings(stream))
-    if end:
-        whole, sliced = (
-            drive(started(CHAT, **options), [stream]),
-            drive(started(CHAT, **options), chunks),
-        )
-        assert (sliced.sent, sliced.outcome) == (whole.sent, whole.outcome)
-        return
-    meters = [started(CHAT, **options), started(CHAT, **options)]
-    sent = [b"", b""]
-    for index, parts in enumerate(([stream], chunks)):
-        sent[index] += b"".join(meters[index].feed(part, 7).data for part in parts)
-        sent[index] += meters[index].cut()
-    assert sent[0] == sent[1]
-    assert meters[0].outcome() == meters[1].outcome()
+    limit_bytes = data.draw(st.sampled_from((90, 9999)))
+
+    def metered(chunks: list[bytes]) -> tuple[bytes, Outcome]:
+        meter = started(CHAT, hold_terminal=hold, capture_limit_bytes=limit_bytes)
+        if end:
+            driven = drive(meter, chunks)
+            return driven.sent, driven.outcome
+        sent = b"".join(meter.feed(chunk, 7).data for chunk in chunks) + meter.cut()
+        return sent, meter.outcome()
+
+    assert metered(data.draw(slicings(stream))) == metered([stream])

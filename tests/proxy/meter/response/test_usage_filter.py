@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cab.proxy.meter.json_values import parse_object
-from cab.proxy.meter.response.usage_filter import altered, without_null_usage
+from cab.proxy.meter.response.usage_filter import without_injected_usage, without_null_usage
 
 
 def cut(payload: bytes) -> bytes | None:
@@ -75,11 +75,11 @@ def test_the_rest_means_the_same(
 def test_what_was_not_asked_for_goes(payload: bytes, instead: bytes | None) -> None:
     """A chunk that holds usage alone goes; content and errors never do."""
     raw = b"id: 1\ndata: " + payload + b"\n\n"
-    assert altered(parse_object(payload) or {}, payload, raw) == instead
+    assert without_injected_usage(parse_object(payload) or {}, payload, raw) == instead
 
 
 def test_data_that_stand_twice_in_an_event_are_left_alone() -> None:
-    """Where a comment repeats the data, it is not told apart from them, and nothing is cut."""
+    """Where a comment repeats the data, the two cannot be told apart, and nothing is cut."""
     payload = b'{"a":1,"usage":null}'
     raw = b": " + payload + b"\ndata: " + payload + b"\n\n"
-    assert altered({"a": 1, "usage": None}, payload, raw) is None
+    assert without_injected_usage({"a": 1, "usage": None}, payload, raw) is None
