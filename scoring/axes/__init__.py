@@ -4,29 +4,16 @@ A published key keeps its name and its meaning. What CAB knows beyond that stand
 and is null on cells that were published without it.
 """
 
-from cab.scoring.axes.blast_radius import BlastRadius
-from cab.scoring.axes.calls import Calls
-from cab.scoring.axes.cost import Cost
-from cab.scoring.axes.integrity import Integrity
-from cab.scoring.axes.latency import Latency
-from cab.scoring.axes.pass_rate import PassRate
-from cab.scoring.axes.refusal import Refusal
-from cab.scoring.axes.tokens import SourceTokens, Tokens
+from cab.scoring.axes.blast_radius import BlastRadius as BlastRadius
+from cab.scoring.axes.calls import Calls as Calls
+from cab.scoring.axes.cost import Cost as Cost
+from cab.scoring.axes.integrity import Integrity as Integrity
+from cab.scoring.axes.latency import Latency as Latency
+from cab.scoring.axes.pass_rate import PassRate as PassRate
+from cab.scoring.axes.refusal import Refusal as Refusal
+from cab.scoring.axes.tokens import SourceTokens as SourceTokens
+from cab.scoring.axes.tokens import Tokens as Tokens
 from cab.scoring.files import FileModel
-
-__all__ = [
-    "Axes",
-    "BlastRadius",
-    "Calls",
-    "Cost",
-    "Integrity",
-    "KnownAxes",
-    "Latency",
-    "PassRate",
-    "Refusal",
-    "SourceTokens",
-    "Tokens",
-]
 
 
 class Axes(FileModel):

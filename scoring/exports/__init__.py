@@ -11,25 +11,14 @@ What is unknown is left out, or null where the format has nulls; it is never 0. 
 the same bytes.
 """
 
-from cab.scoring.exports.atif import trajectory
-from cab.scoring.exports.cellline import cell_line
-from cab.scoring.exports.inspectlog import Group, InspectLog
-from cab.scoring.exports.inspectsample import sample
-from cab.scoring.exports.otel import span
-from cab.scoring.exports.source import Source, source_of
-from cab.scoring.exports.swebench import prediction
-from cab.scoring.exports.table import COLUMNS, row_of
-
-__all__ = [
-    "COLUMNS",
-    "Group",
-    "InspectLog",
-    "Source",
-    "cell_line",
-    "prediction",
-    "row_of",
-    "sample",
-    "source_of",
-    "span",
-    "trajectory",
-]
+from cab.scoring.exports.atif import trajectory as trajectory
+from cab.scoring.exports.cellline import cell_line as cell_line
+from cab.scoring.exports.inspectlog import Group as Group
+from cab.scoring.exports.inspectlog import InspectLog as InspectLog
+from cab.scoring.exports.inspectsample import sample as sample
+from cab.scoring.exports.otel import span as span
+from cab.scoring.exports.source import Source as Source
+from cab.scoring.exports.source import source_of as source_of
+from cab.scoring.exports.swebench import prediction as prediction
+from cab.scoring.exports.table import COLUMNS as COLUMNS
+from cab.scoring.exports.table import row_of as row_of

@@ -24,11 +24,19 @@ def run(code: str, folder: Path | None = None) -> str:
     return done.stdout.strip()
 
 
+def exported() -> list[str]:
+    """Return the exported names; a type checker has them from the imports instead."""
+    names: list[str] = cab.scoring.__all__  # type: ignore[attr-defined]
+    return names
+
+
 def test_all_that_is_listed_is_there() -> None:
-    """Every name of `__all__` exists, and none is listed twice."""
-    names = cab.scoring.__all__
+    """Every name of `__all__` exists, none is listed twice, and `import *` brings all of them."""
+    names = exported()
     assert len(set(names)) == len(names)
     assert all(hasattr(cab.scoring, name) for name in names)
+    code = "from cab.scoring import *; print(*(name for name in dir() if name[0] != '_'))"
+    assert sorted(run(code).split()) == sorted(names)
 
 
 def test_pydantic_and_orjson_are_all_it_needs() -> None:
@@ -74,6 +82,12 @@ def test_one_cell_does_not_wait_for_the_statistics() -> None:
     assert run(code) == "False True"
 
 
+def test_a_module_of_the_room_is_no_reason_to_load_the_statistics() -> None:
+    """`from cab.scoring import MODULE` asks for an attribute first; that loads nothing else."""
+    code = "import sys; from cab.scoring import schema; print('cab.scoring.stats' in sys.modules)"
+    assert run(code) == "False"
+
+
 def test_an_unknown_name_is_no_attribute() -> None:
     """A name that the room does not export is an AttributeError, as of any module."""
     with pytest.raises(AttributeError, match="has no attribute 'nonesuch'"):
@@ -82,4 +96,4 @@ def test_an_unknown_name_is_no_attribute() -> None:
 
 def test_all_names_show_in_a_prompt() -> None:
     """`dir` lists every exported name, also those that are not loaded yet."""
-    assert set(cab.scoring.__all__) <= set(dir(cab.scoring))
+    assert set(exported()) <= set(dir(cab.scoring))
