@@ -63,9 +63,9 @@ class Refusal(FileModel):
     refusal_produced: bool
     """Whether the agent left a document that asks or declines."""
     fabricated_fix_detected: bool | None = None
-    """Whether it changed sources where it should have asked; None where that is no question."""
+    """Whether it changed sources where it should have asked; None where no refusal is due."""
     refusal_correct: Annotated[bool | None, BeforeValidator(_without_text)]
-    """Whether it asked and changed no source; None where that is no question."""
+    """Whether it asked and changed no source; None where no refusal is due."""
     refusal_reasons: list[str] | None = None
     """What speaks for and against it."""
     refusal_signals: RefusalSignals | None = None

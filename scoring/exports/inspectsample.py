@@ -30,7 +30,7 @@ def sample(source: Source) -> dict[str, Any]:
     """Return the sample of a cell.
 
     Raises:
-        BadRecord: Its calls cannot be read, or a price is no amount of money.
+        BadRecord: Its calls cannot be read, or a price is not an amount of money.
     """
     cell = source.cell
     scores = list(scores_of(cell))

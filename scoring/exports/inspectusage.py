@@ -21,7 +21,7 @@ COUNTS = (
 )
 """Members of a usage that add up."""
 _CACHED = ("input_tokens_cache_read", "input_tokens_cache_write")
-"""Members that are no part of the input."""
+"""Members that are not part of the input."""
 
 
 def usage_of_cell(cell: Cell) -> dict[str, Any] | None:

@@ -33,7 +33,7 @@ class CellView(NamedTuple):
     axes: Axes
     """Its axes."""
     seen: Observation
-    """Its figures, where a page's zeros are None."""
+    """Its numbers, where a page's zeros are None."""
     cell: Cell | None
     """Its facts; None for a page, and for a cell of another harness."""
 
@@ -43,21 +43,21 @@ class CellColumn:
     """One column."""
 
     name: str
-    """Unique, with the unit where the figure has one."""
+    """Unique, with the unit where it has one."""
     kind: CellColumnKind
     """Type of its values."""
     unit: str
-    """What is counted; empty for what is no figure."""
+    """What is counted; empty for what is not a number."""
     value: Callable[[CellView], Any]
-    """What of a cell stands there, None where it is not known."""
+    """The value of a cell, None where it is not known."""
 
 
 def row_of(scored: ScoredCell) -> list[Any]:
     """Return a cell's values in the order of the columns.
 
     Raises:
-        BadCellId: The id is no cell id.
-        BadRecord: A figure is of the wrong type, negative or not finite.
+        BadCellId: The id is not a cell id.
+        BadRecord: A number is of the wrong type, negative or not finite.
     """
     result = scored.as_dict()
     view = CellView(scored, result, scored.axes, observe(result), cell_of(scored))
@@ -98,7 +98,7 @@ def _call_time_ms(view: CellView) -> float | None:
 
 
 def _known_cost_usd(view: CellView) -> float | None:
-    """Return the sum of the prices that are known; of none it is no price, not a price of 0."""
+    """Return the sum of the prices that are known; without any it is unknown, not 0."""
     cost = view.axes.cost
     return dollars(cost.known_cost_usd) if cost and cost.priced_calls else None
 

@@ -8,7 +8,7 @@ print(cell.cell_id, cell.passed, cell.self_reported)
 
 Nothing of such a cell was metered: its counts are `self_reported`, beside the meter's and never in
 their place. `cab.scoring.score_cells` reads all these forms by itself. `docs/formats.md` says which
-versions, and what each of them does not tell.
+versions, and what each of them does not say.
 """
 
 from cab.scoring.imports.aider import read_aider_results as read_aider_results

@@ -1,4 +1,4 @@
-"""The engine that makes one composite of a cell's axes, as a profile says.
+"""Makes one composite of a cell's axes, as a profile says.
 
 See `cab.scoring.profiles.model` for the formula.
 """
@@ -67,8 +67,8 @@ def _term(term: Term, axes: Axes) -> TermValue:
     reading = read_component(term.component, term.unit, axes)
     if term.needs_pass and reading.state == "measured":
         reading = _of_a_pass(reading, axes.pass_rate.passed)
-    gift = {"not_measured": term.if_unmeasured, "not_applicable": term.if_not_applicable}
-    granted = gift.get(reading.state)
+    grants = {"not_measured": term.if_unmeasured, "not_applicable": term.if_not_applicable}
+    granted = grants.get(reading.state)
     return TermValue(
         name=term.name,
         component=term.component,

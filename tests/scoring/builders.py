@@ -108,7 +108,7 @@ def task_facts(**changes: Any) -> TaskFacts:
     fields: dict[str, Any] = {
         "task_id": "polyglot/twin",
         "category": "polyglot",
-        "prompt": "mend it",
+        "prompt": "fix it",
         "expected_changes": ["src/lib.py"],
         "source_files": ["src/**"],
         "scratch_files": [".aider*"],

@@ -19,7 +19,7 @@ def test_bad_record_says_where(line: int | None, field: str | None, text: str) -
 
 
 def test_every_error_is_a_scoring_error() -> None:
-    """Whoever catches ScoringError catches all that bad input can raise, and each says the mend."""
+    """Whoever catches ScoringError catches all that bad input can raise, and each names the fix."""
     few = TooFewRuns(1, 2, "an error")
     for error in (BadCellId("x", "short"), UnknownProfile("p/1", ("published/1",)), few):
         assert isinstance(error, ScoringError)

@@ -82,13 +82,13 @@ def test_one_cell_does_not_wait_for_the_statistics() -> None:
     assert run(code) == "False True"
 
 
-def test_a_module_of_the_room_is_no_reason_to_load_the_statistics() -> None:
+def test_a_module_of_the_room_is_not_a_reason_to_load_the_statistics() -> None:
     """`from cab.scoring import MODULE` asks for an attribute first; that loads nothing else."""
     code = "import sys; from cab.scoring import schema; print('cab.scoring.stats' in sys.modules)"
     assert run(code) == "False"
 
 
-def test_an_unknown_name_is_no_attribute() -> None:
+def test_an_unknown_name_is_not_an_attribute() -> None:
     """A name that the room does not export is an AttributeError, as of any module."""
     with pytest.raises(AttributeError, match="has no attribute 'nonesuch'"):
         _ = cab.scoring.nonesuch  # type: ignore[attr-defined]

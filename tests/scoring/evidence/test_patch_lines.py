@@ -106,7 +106,7 @@ def test_a_line_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
         read(tmp_path, b"diff --git a/f b/f and so on\n")
 
 
-def test_a_link_to_nowhere_is_no_missing_patch(tmp_path: Path) -> None:
+def test_a_link_to_nowhere_is_not_a_missing_patch(tmp_path: Path) -> None:
     """A patch that is a broken link is an error, and not unknown."""
     (tmp_path / "changes.patch").symlink_to("nowhere")
     with pytest.raises(BadRecord, match=r"changes\.patch"):

@@ -1,4 +1,4 @@
-"""Whatever the calls of a cell were, every format takes them, and their figures agree."""
+"""Whatever the calls of a cell were, every format takes them, and their numbers agree."""
 
 import tempfile
 from pathlib import Path

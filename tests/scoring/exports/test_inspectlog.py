@@ -155,7 +155,7 @@ def test_summaries_list_the_samples(seen: dict[str, Any]) -> None:
     """Summaries have the values without what they were made from."""
     by_id = {(one["id"], one["epoch"]): one for one in seen["summaries"]}
     assert by_id["polyglot/one", 2]["scores"]["pass_rate"]["value"] == 0
-    assert by_id["polyglot/one", 2]["input"] == "mend it"
+    assert by_id["polyglot/one", 2]["input"] == "fix it"
     assert by_id["polyglot/two", 1]["model_usage"] == {}
 
 

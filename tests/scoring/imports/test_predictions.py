@@ -21,7 +21,7 @@ def test_all_forms_hold_the_same_cells(path: Path) -> None:
 
 
 def test_a_prediction_holds_neither_verdict_nor_count() -> None:
-    """What a patch is worth is not known before it is evaluated; an empty one is told."""
+    """What a patch is worth is not known before it is evaluated; an empty one is reported."""
     patch, empty, none = read_swebench_predictions(LIST)
     assert patch.reason == "a patch of 19 characters; a prediction holds no verdict"
     assert empty.reason == none.reason == "an empty patch; a prediction holds no verdict"
@@ -44,7 +44,7 @@ def test_the_key_names_the_instance_where_the_prediction_does_not(tmp_path: Path
 
 
 def test_blank_lines_are_passed_over(tmp_path: Path) -> None:
-    """Lines without anything on them are no predictions."""
+    """Lines without anything on them are not predictions."""
     path = written(tmp_path / "x.jsonl", b"\n" + LINES.read_bytes().replace(b"\n", b"\n\n"))
     assert len(read_swebench_predictions(path)) == 3
 
@@ -74,7 +74,7 @@ def test_a_wrong_prediction_is_named(
 
 
 def test_a_wrong_line_is_named(tmp_path: Path) -> None:
-    """A line that is no JSON, holds a wrong value or comes again is named by its number."""
+    """A line that is not JSON, holds a wrong value or comes again is named by its number."""
     lines = LINES.read_bytes().splitlines()
     for wrong, field in (
         (b"{", None),

@@ -190,7 +190,7 @@ def test_without_a_model_call_a_cell_is_invalid(calls: dict[str, object], why: s
 
 
 def test_an_unmetered_cell_is_not_invalid() -> None:
-    """Where nothing was metered nobody knows of calls, which is no fault of the agent."""
+    """Where nothing was metered nobody knows of calls, which is not a fault of the agent."""
     assert measured(calls={"succeeded": None}).verdict == "scored"
     page = axes(**FULL).model_copy(update={"calls": None})
     assert composite("measured/1", page).verdict == "scored"
@@ -242,7 +242,7 @@ def test_a_factor_above_zero_still_needs_a_sum() -> None:
 
 
 def test_published_keeps_its_defects_apart_from_its_coverage() -> None:
-    """The published sum is what it was, and its coverage tells how much of it was measured."""
+    """The published sum is what it was, and its coverage says how much of it was measured."""
     result = composite("published/1", axes())
     assert result.composite is not None
     assert result.coverage == pytest.approx(0.65 / 0.8)
@@ -273,7 +273,7 @@ def test_a_soft_factor_is_named_too() -> None:
 
 
 UNSEEN = {"latency": None, "blast_radius": None, "refusal": None, "integrity": None}
-"""What a cell of another harness does not tell."""
+"""What a cell of another harness does not say."""
 
 
 @pytest.mark.parametrize("name", ["integrity", "latency", "blast_radius"])
@@ -284,7 +284,7 @@ def test_published_scores_nothing_that_nobody_measured(name: str) -> None:
     assert result.reason is not None
 
 
-def test_a_verdict_alone_is_no_composite() -> None:
+def test_a_verdict_alone_is_not_a_composite() -> None:
     """A pass of which nothing else is known stays below the coverage, in any profile."""
     alone = Axes.model_validate({**dict(AXES), **UNSEEN})
     for name in PROFILES:
