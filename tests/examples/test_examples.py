@@ -13,7 +13,7 @@ from tests.scoring.builders import end_fields, start_fields
 from tests.scoring.ledgers import write_ledger
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
-READER = Path(__file__).parents[1] / "scoring" / "exports" / "read_inspect.py"
+READER = Path(__file__).parents[1] / "scoring" / "exports" / "inspect" / "read_log.py"
 
 
 def run(*command: str, folder: Path) -> str:

@@ -7,8 +7,10 @@ from typing import Any
 
 import orjson
 
-from cab.scoring.cells.cell import CellFacts, CheckOutcome, Identity, Span, Timing
+from cab.scoring.cells.cell import CellFacts, Identity, Timing
+from cab.scoring.evidence.check_outcome import CheckOutcome
 from cab.scoring.evidence.manifest import TreeEntry, TreeManifest, dump_manifest
+from cab.scoring.evidence.spans import Span
 from cab.scoring.evidence.task import TaskFacts
 from cab.scoring.ledger.records import GENESIS, CallEnd, CallStart, parse_record
 

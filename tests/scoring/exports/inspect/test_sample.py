@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from cab.scoring.exports.inspectsample import digest, sample, summary
+from cab.scoring.exports.inspect.sample import digest, sample, summary
 from tests.scoring.builders import end_fields, start_fields, unmeasured
 from tests.scoring.exports.cells import cell_id, source
 

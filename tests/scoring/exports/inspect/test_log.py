@@ -9,13 +9,13 @@ import orjson
 import pytest
 
 from cab.scoring.errors import BadRecord
-from cab.scoring.exports.inspectlog import Group, InspectLog
-from cab.scoring.exports.inspectsample import sample
+from cab.scoring.exports.inspect.log import Group, InspectLog
+from cab.scoring.exports.inspect.sample import sample
 from cab.scoring.exports.source import Source
 from tests.scoring.builders import end_fields, unmeasured
 from tests.scoring.exports.cells import cell_id, source
 
-READER = Path(__file__).parent / "read_inspect.py"
+READER = Path(__file__).parent / "read_log.py"
 GROUP = Group("local", "scripted", "lab/demo")
 CALL = end_fields(model_requested="demo", cache_read_tokens=60, reasoning_tokens=5, ttft_ms=40.0)
 
