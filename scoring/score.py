@@ -35,7 +35,7 @@ from cab.scoring.profiles.model import Profile
 if TYPE_CHECKING:
     from cab.scoring.imports import ImportedCell
 
-_OF_A_BUNDLE = frozenset({CELL_FILE, BEFORE_FILE, AFTER_FILE, MARKER_FILE})
+_BUNDLE_FILES = frozenset({CELL_FILE, BEFORE_FILE, AFTER_FILE, MARKER_FILE})
 """Any of them makes a folder a bundle, if perhaps a broken one, which must not go unnoticed."""
 
 _COMPOSITE_KEYS = (
@@ -179,7 +179,7 @@ def find_cells(path: Path) -> Iterator[Path]:
 
 def _find_bundles(path: Path) -> Iterator[Path]:
     for folder, subfolders, files in walk(path):
-        if not _OF_A_BUNDLE.isdisjoint(files):
+        if not _BUNDLE_FILES.isdisjoint(files):
             subfolders.clear()
             yield folder
 
@@ -198,7 +198,6 @@ def score_one(path: Path, profile: str | Profile = DEFAULT_PROFILE) -> ScoredCel
 
 
 def _score_all(path: Path, profile: str | Profile) -> Iterator[ScoredCell]:
-    """Yield the scores of what a path that was found holds."""
     folder = _bundle_of(path)
     if folder is not None:
         yield _score_folder(folder, profile)

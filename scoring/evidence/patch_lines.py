@@ -59,8 +59,6 @@ def read_patch_lines(path: Path) -> dict[str, FileLines] | None:
 
 
 class _Lines:
-    """The lines of a file, one at a time, and where we are."""
-
     def __init__(self, path: Path) -> None:
         self._path = path
         self._number = 0

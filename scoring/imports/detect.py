@@ -28,8 +28,6 @@ KNOWN = (
 
 
 class _Form(NamedTuple):
-    """A form of JSON."""
-
     recognises: Callable[[object], bool]
     read: Callable[[object, Path], ImportedCell | list[ImportedCell]]
 

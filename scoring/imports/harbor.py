@@ -18,7 +18,7 @@ from cab.scoring.imports.model import FileCount, ImportedCell, Origin, OwnCount
 from cab.scoring.imports.reading import FieldNames, make_cell_id, sum_known, usd
 from cab.scoring.timestamps import LONGEST_MS
 
-_OF_THE_AGENT = frozenset(
+_AGENT_FAILURES = frozenset(
     {
         *("AgentTimeoutError", "AgentSafetyRefusalError", "ContentPolicyViolationError"),
         *("ContextWindowExceededError", "ContextLengthExceededError"),
@@ -175,7 +175,7 @@ def _job(trial: _Trial) -> str | None:
 
 def _verdict(trial: _Trial) -> tuple[Literal[0, 1] | None, float | None, str]:
     """Return pass, share of the reward, and what the file says."""
-    others = [name for name in trial.exceptions if name not in _OF_THE_AGENT]
+    others = [name for name in trial.exceptions if name not in _AGENT_FAILURES]
     reward, reason = _reward(
         None if trial.verifier_result is None else trial.verifier_result.rewards
     )

@@ -27,9 +27,7 @@ _KEYS = {"cell_id": ("identity", "cell_id")} | {
 _ROW = re.compile(r"(?P<axis>[a-z_]+) [a-z_, ]*(?P<values>\{.*\})")
 
 
-class _Line(NamedTuple):
-    """Where something stands."""
-
+class _Location(NamedTuple):
     path: Path
     number: int
 
@@ -64,7 +62,6 @@ def page_of_text(text: bytes, path: Path) -> PublishedCell:
 
 
 def _as_json(lines: Sequence[str], path: Path) -> dict[str, object]:
-    """Return a page in text form as what its JSON form holds."""
     parts: dict[str, dict[str, object]] = {"identity": {}, "timing": {}, "scorers": {}}
     section = ""
     for number, line in enumerate(lines, 1):
@@ -74,10 +71,10 @@ def _as_json(lines: Sequence[str], path: Path) -> dict[str, object]:
             section = line
         elif section in {"Run identity", "Timing"} and line in _KEYS:
             part, key = _KEYS[line]
-            _put(parts, part, key, _value(lines, number), _Line(path, number))
+            _put(parts, part, key, _value(lines, number), _Location(path, number))
         elif section == _BREAKDOWN and (row := _ROW.fullmatch(line)) and row["axis"] in _AXES:
             values = parse_json(row["values"].encode(), path, number)
-            _put(parts, "scorers", row["axis"], values, _Line(path, number))
+            _put(parts, "scorers", row["axis"], values, _Location(path, number))
     return dict(parts)
 
 
@@ -87,7 +84,7 @@ def _value(lines: Sequence[str], number: int) -> str:
 
 
 def _put(
-    parts: Mapping[str, dict[str, object]], part: str, key: str, value: object, at: _Line
+    parts: Mapping[str, dict[str, object]], part: str, key: str, value: object, at: _Location
 ) -> None:
     if key in parts[part]:
         raise BadRecord(str(at.path), at.number, "is on the page twice", field=f"{part}.{key}")

@@ -28,8 +28,6 @@ class _Prediction(FileModel):
 
 
 class _Row(NamedTuple):
-    """A prediction, and where it stands."""
-
     data: object
     at: str
     line: int | None

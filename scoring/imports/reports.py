@@ -19,7 +19,7 @@ from cab.scoring.imports.reading import UNKNOWN, FieldNames, make_cell_id
 
 _LOGS = "run_evaluation"
 """Folder of the logs of all runs."""
-_WEIGHED = ("FAIL_TO_PASS", "PASS_TO_PASS")
+_DECISIVE = ("FAIL_TO_PASS", "PASS_TO_PASS")
 """Groups of tests that the verdict is made from."""
 
 
@@ -181,7 +181,7 @@ def _share(report: _Instance) -> float | None:
     """Return the share of the tests that count which passed; None where they are not listed."""
     if report.tests_status is None:
         return None
-    groups = [tests for name, tests in report.tests_status.items() if name in _WEIGHED]
+    groups = [tests for name, tests in report.tests_status.items() if name in _DECISIVE]
     passed = sum(len(group.success) for group in groups)
     total = passed + sum(len(group.failure) for group in groups)
     return passed / total if total else None
