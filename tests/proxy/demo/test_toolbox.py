@@ -9,7 +9,7 @@ from cab.proxy.demo.scenarios import FileEdit
 from cab.proxy.demo.tool import Tool, ToolCall, read_tools
 from cab.proxy.demo.toolbox import (
     finish_call,
-    is_timid,
+    has_strict_shell,
     patch_call,
     read_call,
     shell_call,
@@ -134,10 +134,10 @@ def test_a_tool_that_runs_scripts_is_given_one_that_calls_the_shell() -> None:
 
 
 def test_a_shell_that_refuses_signs_is_known_by_its_name() -> None:
-    """Of the shells, the one that looks for substitutions in quoted text is told from the others."""
+    """Of the shells, the one that looks for substitutions in quoted text is distinguished from the others."""
     known = function("run_shell_command", ["command"], command="string")
-    assert is_timid(tools(READ, known))
-    assert not is_timid(tools(READ, function("bash", ["command"], command="string")))
+    assert has_strict_shell(tools(READ, known))
+    assert not has_strict_shell(tools(READ, function("bash", ["command"], command="string")))
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_a_freeform_tool_takes_no_json() -> None:
     assert write_call(tools(odd), OLD, "", "") is None
 
 
-def test_an_editor_is_no_shell() -> None:
+def test_an_editor_is_not_a_shell() -> None:
     """A tool whose command is one of a list of words runs no shell commands."""
     batch = function("run_commands", ["commands"], commands=FILES)
     assert shell_call(tools(EDITOR, READ, "odd", {"type": "web_search"}, batch), "ls", "") is None

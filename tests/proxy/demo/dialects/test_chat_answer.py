@@ -13,8 +13,8 @@ from cab.proxy.demo.dialects.chat_answer import (
     message_of,
     usage_json,
 )
-from cab.proxy.demo.dialects.chat_request import ChatRequest
 from cab.proxy.demo.dialects.chunks import CREATED, PIECE_CHARS
+from cab.proxy.demo.dialects.request import ChatRequest
 from cab.proxy.demo.responder import DemoReply
 from cab.proxy.demo.tool import ToolCall
 from cab.proxy.demo.usage import DemoUsage
