@@ -29,7 +29,7 @@ class Endpoint:
         """The `user` of each request that arrived, with its prompt and completion tokens."""
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer; a proxy that was killed is no news."""
+        """Answer; a proxy that was killed is not news."""
         try:
             return await self._answer(request)
         except ConnectionError:

@@ -108,7 +108,7 @@ def name_of(model: str) -> str:
 
 
 def encoding_of(model: str) -> str:
-    """Return the name of the bundled encoding of a model's texts; the default where it is secret."""
+    """Return the name of the bundled encoding of a model's texts; the default where it is not published."""
     return "cl100k_base" if _fits(_VENDOR.sub("", model.lower()), _CL100K) else DEFAULT_ENCODING
 
 

@@ -102,7 +102,7 @@ def answer_costs(
 
 
 def compact(value: object) -> str:
-    """Return a JSON value as text; one that cannot be written as such, a huge number say, as Python's."""
+    """Return a JSON value as text; one that cannot be written as such, like a huge number, as Python writes it."""
     return dump_text(value) or str(value)
 
 

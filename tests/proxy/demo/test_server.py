@@ -14,8 +14,8 @@ from cab.adapters.tasks.loader import list_tasks
 from cab.proxy.demo import Demo, running_demo
 from cab.proxy.demo.call import THREAD_BYTES
 from cab.proxy.errors import BadConfig
-from cab.proxy.tokens.prompt_readers import count_chat_completion, count_chat_prompt
 from tests.proxy.demo.conversation import function, user
+from tests.tools.chat_counts import count_chat_completion, count_chat_prompt
 
 PROMPT = list_tasks()[0].prompt
 BASH = function("bash", ["command"], command="string")

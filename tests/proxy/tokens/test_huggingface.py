@@ -68,7 +68,7 @@ def test_paths_count_from_the_working_directory(
 
 @pytest.mark.parametrize(
     ("content", "complaint"),
-    [(None, "cannot be read: No such file"), (b"{", "is no tokenizer.json: EOF"), (b"\xff", "is no tokenizer.json")],
+    [(None, "cannot be read: No such file"), (b"{", "is not a tokenizer.json: EOF"), (b"\xff", "is not a tokenizer.json")],
 )  # fmt: skip
 def test_unusable_files_are_one_line(content: bytes | None, complaint: str, tmp_path: Path) -> None:
     """A file that is missing or damaged is one line that names it, when the proxy starts."""
