@@ -1,7 +1,5 @@
 """The room as other harnesses meet it: what it exports, what it needs, how fast it is."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +7,7 @@ import pytest
 import cab.scoring
 from tests.scoring.builders import CELL_ID, end_fields, line
 from tests.scoring.cells.test_bundle import stored
+from tests.tools.programs import run_python
 
 HEAVY = (
     *("aiohttp", "tiktoken", "structlog", "rich", "yarl", "zstandard"),
@@ -18,10 +17,7 @@ HEAVY = (
 
 def run(code: str, folder: Path | None = None) -> str:
     """Run code in a fresh interpreter and return what it prints."""
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True
-    )
-    return done.stdout.strip()
+    return run_python("-c", code, cwd=folder).strip()
 
 
 def exported() -> list[str]:

@@ -1,5 +1,3 @@
-import subprocess
-import sys
 import zipfile
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +12,7 @@ from cab.scoring.exports.inspect.sample import sample
 from cab.scoring.exports.source import Source
 from tests.scoring.builders import end_fields, unmeasured
 from tests.scoring.exports.cells import cell_id, source
+from tests.tools.programs import run_python
 
 READER = Path(__file__).parent / "read_log.py"
 GROUP = Group("local", "scripted", "lab/demo")
@@ -45,11 +44,7 @@ def cells(folder: Path) -> list[Source]:
 
 def read_by_inspect(log: Path) -> dict[str, Any]:
     """Return what the real Inspect reads in a log."""
-    done = subprocess.run(
-        [sys.executable, str(READER), str(log)], capture_output=True, check=False, timeout=120
-    )
-    assert done.returncode == 0, done.stderr.decode()
-    read: dict[str, Any] = orjson.loads(done.stdout)
+    read: dict[str, Any] = orjson.loads(run_python(READER, log))
     return read
 
 
