@@ -3,9 +3,8 @@ from typing import Any
 
 import pytest
 
-from cab.scoring import BadRecord
 from cab.scoring.imports import read_aider_results
-from tests.scoring.imports.files import ANAGRAM, BOWLING, CLOCK, changed, written
+from tests.scoring.imports.files import ANAGRAM, BOWLING, CLOCK, assert_rejected, changed, written
 
 
 def test_an_exercise_is_a_cell() -> None:
@@ -101,7 +100,4 @@ def test_tests_that_were_not_run_give_no_verdict(tmp_path: Path) -> None:
 )
 def test_a_wrong_field_is_named(tmp_path: Path, changes: dict[str, Any], field: str) -> None:
     """A field of the wrong type or out of range is named with its file."""
-    path = changed(ANAGRAM, tmp_path, changes)
-    with pytest.raises(BadRecord) as caught:
-        read_aider_results(path)
-    assert (caught.value.path, caught.value.field) == (str(path), field)
+    assert_rejected(read_aider_results, changed(ANAGRAM, tmp_path, changes), field)

@@ -5,7 +5,7 @@ import pytest
 
 from cab.scoring import BadRecord
 from cab.scoring.imports import read_harbor
-from tests.scoring.imports.files import JOB, STEPS, TIMED_OUT, TRIAL, changed
+from tests.scoring.imports.files import JOB, STEPS, TIMED_OUT, TRIAL, assert_rejected, changed
 
 
 def test_a_trial_is_a_cell() -> None:
@@ -154,10 +154,7 @@ def test_a_wrong_field_is_named(
     tmp_path: Path, changes: dict[str, Any], field: str | None, reason: str
 ) -> None:
     """A field that is missing, of the wrong type or out of range is named with its file."""
-    path = changed(TRIAL, tmp_path, changes)
-    with pytest.raises(BadRecord, match=reason) as caught:
-        read_harbor(path)
-    assert (caught.value.path, caught.value.field) == (str(path), field)
+    assert_rejected(read_harbor, changed(TRIAL, tmp_path, changes), field, reason)
 
 
 def test_a_job_is_not_a_cell() -> None:

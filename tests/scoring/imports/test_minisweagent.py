@@ -10,6 +10,7 @@ from tests.scoring.imports.files import (
     UNVERSIONED,
     VERSION_1,
     VERSION_1_1,
+    assert_rejected,
     changed,
     written,
 )
@@ -177,10 +178,7 @@ def test_a_wrong_field_is_named(
     tmp_path: Path, changes: dict[str, Any], field: str, reason: str
 ) -> None:
     """A field that is missing, of the wrong type or out of range is named down to its message."""
-    path = changed(VERSION_1, tmp_path, changes)
-    with pytest.raises(BadRecord, match=reason) as caught:
-        read_mini_trajectory(path)
-    assert (caught.value.path, caught.value.field) == (str(path), field)
+    assert_rejected(read_mini_trajectory, changed(VERSION_1, tmp_path, changes), field, reason)
 
 
 def test_messages_alone_are_not_a_trajectory(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from cab.scoring import BadRecord
 from cab.scoring.imports import read_swebench_predictions
-from tests.scoring.imports.files import BY_INSTANCE, LINES, LIST, changed, written
+from tests.scoring.imports.files import BY_INSTANCE, LINES, LIST, assert_rejected, changed, written
 
 ONE = {"instance_id": "demo__lib-7", "model_name_or_path": "m", "model_patch": "x"}
 
@@ -68,9 +68,8 @@ def test_a_wrong_prediction_is_named(
     tmp_path: Path, data: Any, field: str | None, reason: str
 ) -> None:
     """A prediction that is missing, twice, contradictory or of the wrong type is named."""
-    with pytest.raises(BadRecord, match=reason) as caught:
-        read_swebench_predictions(written(tmp_path / "x.json", data))
-    assert caught.value.field == field
+    path = written(tmp_path / "x.json", data)
+    assert_rejected(read_swebench_predictions, path, field, reason)
 
 
 def test_a_wrong_line_is_named(tmp_path: Path) -> None:

@@ -6,7 +6,14 @@ import pytest
 
 from cab.scoring import BadRecord
 from cab.scoring.imports import read_swebench_report
-from tests.scoring.imports.files import RESOLVED, RUN_REPORT, UNRESOLVED, changed, written
+from tests.scoring.imports.files import (
+    RESOLVED,
+    RUN_REPORT,
+    UNRESOLVED,
+    assert_rejected,
+    changed,
+    written,
+)
 
 
 def test_a_run_has_a_verdict_for_each_instance() -> None:
@@ -126,10 +133,7 @@ def test_a_report_that_contradicts_itself_is_refused(
     tmp_path: Path, changes: dict[str, Any], field: str, reason: str
 ) -> None:
     """An instance in two lists, or a number that is not its list's, is named."""
-    path = changed(RUN_REPORT, tmp_path, changes)
-    with pytest.raises(BadRecord, match=reason) as caught:
-        read_swebench_report(path)
-    assert (caught.value.path, caught.value.field) == (str(path), field)
+    assert_rejected(read_swebench_report, changed(RUN_REPORT, tmp_path, changes), field, reason)
 
 
 @pytest.mark.parametrize(

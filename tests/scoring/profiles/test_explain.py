@@ -2,7 +2,7 @@ import pytest
 
 from cab.scoring import Axes, composite, explain, read_published
 from tests.scoring.builders import PAGES
-from tests.scoring.profiles.test_builtin import FULL, NOTHING, axes
+from tests.scoring.profiles.test_evaluate import FULL, NOTHING, axes
 
 AIDER, IDLE, TICKET, _ = (read_published(path).axes for path in PAGES)
 
