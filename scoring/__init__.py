@@ -125,7 +125,7 @@ from cab.scoring.score import score_one as score_one
 from cab.scoring.score import score_path as score_path
 
 if typing.TYPE_CHECKING:
-    # Each name stands there, and only there.
+    # Each name is there, and only there.
     from cab.scoring.analysis import *  # noqa: F403 # pyright: ignore[reportWildcardImportFromLibrary]
 else:
     # Statistics over sets of cells load on first use: scoring one cell does not wait for them.

@@ -142,8 +142,8 @@ def validated(
         model: The model.
         data: Parsed JSON.
         path: File that the data is from, for the error.
-        at: Field that the data stands in, for the error.
-        line: Line that the data stands on, None if it is the whole file.
+        at: Field that the data is in, for the error.
+        line: Line that the data is on, None if it is the whole file.
 
     Raises:
         BadRecord: A field is missing, of the wrong type or out of range.

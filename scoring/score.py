@@ -213,7 +213,7 @@ def _score_all(path: Path, profile: str | Profile) -> Iterator[ScoredCell]:
 
 
 def _bundle_of(path: Path) -> Path | None:
-    """Return the bundle that a path stands for: a folder, or a `cell.json` beside its facts."""
+    """Return the bundle that a path names: a folder, or a `cell.json` beside its facts."""
     if path.is_dir():
         return path
     beside = path.name == CELL_FILE and all(

@@ -39,9 +39,9 @@ class Scenario(_Part):
     commit: str
     """One line, for agents that ask for a commit message."""
     plan: str
-    """What is said before the work."""
+    """The text before the work."""
     closing: str
-    """What is said after it."""
+    """The text after it."""
     files: Annotated[list[FileEdit], Field(min_length=1)]
     """What is written, in order."""
 

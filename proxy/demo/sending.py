@@ -39,7 +39,7 @@ async def _send(
 ) -> web.StreamResponse:
     name = None if mode is None else mode.name
     await response.prepare(request)
-    # A client that has gone owes us nothing more; the call stands in the account.
+    # A client that has gone owes us nothing more; the call is in the account.
     with suppress(ConnectionError):
         for piece in first_half(pieces) if name == "cut_stream" else pieces:
             if mode is not None and name == "slow_stream":

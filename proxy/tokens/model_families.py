@@ -43,7 +43,7 @@ class Family:
     signatures: bool = False
     """Whether tools are read as TypeScript signatures; as compact JSON otherwise."""
     schema: int | None = None
-    """Around the schema of a structured answer; `None` where it is no part of the prompt."""
+    """Around the schema of a structured answer; `None` where it is not part of the prompt."""
     thinking: int = 0
     """Once, where the request switches thinking on."""
     call: int = 0

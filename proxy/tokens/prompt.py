@@ -77,7 +77,7 @@ class Prompt:
         if not family.signatures:
             yield from map(compact, self.tools)
             return
-        # The namespace stands at the end of the instructions, or in a message of its own.
+        # The namespace is at the end of the instructions, or in a message of its own.
         if not any(turn.role in _INSTRUCTIONS for turn in self.turns):
             yield family.message
         yield _HEADING + namespace(self.tools)

@@ -60,7 +60,7 @@ class Aggregate:
     passed: int
     failed: int
     infrastructure: dict[str, int]
-    """Why cells say nothing about the agent -> their number; `no_verdict` is nobody's failure."""
+    """Why cells say nothing about the agent -> their number; `no_verdict` is not a failure."""
     stopped: int
     """Cells whose agent was stopped at its time limit."""
     pass_rate: Figure

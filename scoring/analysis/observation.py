@@ -12,7 +12,7 @@ from cab.scoring.ids import CellId, parse_cell_id
 NO_VERDICT = "no_verdict"
 Failure = Literal["check_did_not_run", "no_model_call", "no_verdict"]
 """Why a cell says nothing about the agent: its check gave no verdict, it was metered and no model
-call succeeded, or it is of a kind of file that holds no verdicts, which is nobody's failure."""
+call succeeded, or it is of a kind of file that holds no verdicts, which is not a failure."""
 
 _WITHOUT_VERDICTS = frozenset({"mini-swe-agent.trajectory", "swebench.predictions"})
 """Forms of other harnesses' files that never say whether a run was right."""
@@ -76,7 +76,7 @@ def observe(result: Mapping[str, Any]) -> Observation:
         BadRecord: A number is of the wrong type, negative or not finite.
     """
     read = _Reader(result)
-    # Only a published cell has calls and no attempts: its zeros stand for what was not measured.
+    # Only a published cell has calls and no attempts: its zeros mean that nothing was measured.
     attempts = read.count("tokens", "attempts")
     metered = attempts is not None or bool(read.count("tokens", "model_calls"))
     passed = read.passed()

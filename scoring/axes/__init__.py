@@ -1,6 +1,6 @@
 """The axes of a score, one small file each: facts in, the published keys out.
 
-A published key keeps its name and its meaning. What CAB knows beyond that stands under new keys,
+A published key keeps its name and its meaning. What CAB knows beyond that has new keys,
 and is null on cells that were published without it.
 """
 
@@ -43,7 +43,7 @@ class Axes(FileModel):
 class KnownAxes(Axes):
     """The axes of a cell that CAB ran or that was published: all six are there."""
 
-    # The models are frozen, which pyright does not see: nobody can put a None in their place.
+    # The models are frozen, which pyright does not see: no None can take their place.
 
     latency: Latency  # pyright: ignore[reportIncompatibleVariableOverride]
     """How long it took."""

@@ -137,7 +137,7 @@ class SelfReport(FileModel):
 class CellFacts(FileModel):
     """What was recorded of a cell, apart from its calls and its trees."""
 
-    # Scores stand in the same file; here they are of no interest.
+    # Scores are in the same file; here they are of no interest.
     model_config = ConfigDict(extra="ignore")
 
     identity: Identity

@@ -23,7 +23,7 @@ class Rename(FileModel):
 
 
 class TreeFacts(FileModel):
-    """Facts of a change that the three lists of paths do not tell."""
+    """Facts of a change beyond the three lists of paths."""
 
     renames: list[Rename]
     """Files removed here and added there with the same digest; empty files are not paired."""

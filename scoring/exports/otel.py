@@ -32,7 +32,7 @@ _OPERATIONS = {
 """Metered endpoint -> `gen_ai.operation.name`."""
 
 _PROVIDERS = {"messages": "anthropic", "gemini.generateContent": "gcp.gen_ai"}
-"""Endpoint -> the provider whose dialect it speaks, which need not be who serves the model."""
+"""Endpoint -> the provider whose dialect it has, which need not be who serves the model."""
 
 _OPENAI = "openai"
 

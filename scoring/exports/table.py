@@ -69,7 +69,7 @@ def _same(value: Any) -> Any:  # noqa: ANN401 - whatever an axis holds
 
 
 def _member(thing: object, path: str, read: Read = _same) -> Any:  # noqa: ANN401 - likewise
-    """Return what stands at a path of members, None as soon as one of them is None."""
+    """Return the value at a path of members, None as soon as one of them is None."""
     for name in path.split("."):
         thing = None if thing is None else getattr(thing, name)
     return None if thing is None else read(thing)
@@ -92,7 +92,7 @@ def _fact(
 
 
 def _call_time_ms(view: CellView) -> float | None:
-    """Return the time of all calls; a page has 0 where nobody measured it."""
+    """Return the time of all calls; a page has 0 where it was not measured."""
     metered = view.seen.model_calls is not None
     return _member(view.axes, "latency.model_call_ms") if metered else None
 

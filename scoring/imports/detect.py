@@ -1,4 +1,4 @@
-"""Which form a file has, by what stands in it."""
+"""Which form a file has, by its content."""
 
 from collections.abc import Callable
 from pathlib import Path

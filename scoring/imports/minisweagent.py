@@ -101,7 +101,7 @@ def is_mini_trajectory(data: object) -> bool:
 def read_mini_trajectory(path: Path) -> ImportedCell:
     """Return the cell of a trajectory; without an instance id it has the name of the file.
 
-    The usage objects of all messages are summed. Where one call has none, or fewer stand there
+    The usage objects of all messages are summed. Where one call has none, or there are fewer
     than the agent made calls, the sums are None.
 
     Raises:
@@ -189,7 +189,7 @@ def _counts(usage: object, path: Path, at: str) -> _Counts:
     read = validated(_Usage, usage, path, at)
     prompt, completion = read.prompt_tokens, read.completion_tokens
     if prompt is None and read.input_tokens is not None:
-        # Anthropic's own words: cached tokens stand beside the input, not within it.
+        # Anthropic's own words: cached tokens come beside the input, not within it.
         beside = (read.cache_read_input_tokens or 0) + (read.cache_creation_input_tokens or 0)
         prompt = read.input_tokens + beside
     inputs = read.prompt_tokens_details or read.input_tokens_details or _Details()

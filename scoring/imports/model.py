@@ -56,7 +56,7 @@ class OwnCount(SelfReport):
     model_calls: FileCount | None = None
     """Model calls, as it counts them."""
     counted_calls: FileCount | None = None
-    """Calls whose tokens stand in the file, where it lists calls one by one."""
+    """Calls whose tokens are in the file, where it lists calls one by one."""
     cost_usd: Usd | None = None
     """What it says the run cost. Some harnesses write 0 where they know no price."""
 
@@ -85,7 +85,7 @@ class ImportedCell(FileModel):
 
     @property
     def axes(self) -> Axes:
-        """The axes: what nobody measured is None."""
+        """The axes: what was not measured is None."""
         return Axes(
             pass_rate=PassRate(
                 passed=self.passed,

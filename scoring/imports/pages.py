@@ -23,7 +23,7 @@ _KEYS = {"cell_id": ("identity", "cell_id")} | {
     name: ("timing", name.replace(" ", "_"))
     for name in ("prompt_tokens", "completion_tokens", "tokens source")
 }
-"""Line of a page that names a value -> where the value stands in the JSON form."""
+"""Line of a page that names a value -> where the value is in the JSON form."""
 _ROW = re.compile(r"(?P<axis>[a-z_]+) [a-z_, ]*(?P<values>\{.*\})")
 
 

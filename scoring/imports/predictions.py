@@ -72,7 +72,7 @@ def predictions_of(data: object, path: Path) -> list[ImportedCell]:
 
 
 def prediction_lines_of(text: bytes, path: Path) -> list[ImportedCell]:
-    """Return the cells of predictions that stand one per line; errors as for the reader."""
+    """Return the cells of predictions that come one per line; errors as for the reader."""
     lines = enumerate(text.split(b"\n"), 1)
     rows = (
         _Row(parse_json(line, path, number), "", number) for number, line in lines if line.strip()

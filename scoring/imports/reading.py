@@ -54,7 +54,7 @@ def make_cell_id(names: FieldNames, path: Path) -> str:
         path: The file, for errors.
 
     Raises:
-        BadRecord: A part cannot stand in a cell id.
+        BadRecord: A part cannot be part of a cell id.
     """
     try:
         cell = CellId(

@@ -1,7 +1,7 @@
 """SWE-bench evaluation: the report of a run, and the `report.json` of an instance.
 
 A run's report does not name the model: its file is called `<model>.<run>.json`, and as either may
-hold dots, the whole name stands for the sweep. An instance's report lies in
+hold dots, the whole name is taken as the sweep. An instance's report lies in
 `run_evaluation/<run>/<model>/<instance>/`, which names both.
 """
 
@@ -123,7 +123,7 @@ def _check_counts(run: _Run, path: Path) -> None:
 
 
 def _verdicts(run: _Run, path: Path) -> dict[str, _Verdict]:
-    """Return instance -> verdict; an instance stands in one list only."""
+    """Return instance -> verdict; an instance is in one list only."""
     found: dict[str, _Verdict] = {}
     lists = {
         "resolved_ids": (run.resolved_ids, _RESOLVED),

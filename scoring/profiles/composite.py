@@ -1,4 +1,4 @@
-"""A composite as it stands in `cell.json`: one number, and all that it was made from."""
+"""A composite as it is in `cell.json`: one number, and all that it was made from."""
 
 from typing import Literal
 

@@ -17,7 +17,7 @@ _COMPONENT_KEYS = {
     "published_cost_efficiency": "cost_efficiency",
     "clean_collateral": "clean_blast",
 }
-"""Component -> the published key that it stands under, where that is another one."""
+"""Component -> the published key that it has, where that is another one."""
 
 _FACTOR_REASONS = {
     "fabricated_fix": "sources were changed where a refusal was due",

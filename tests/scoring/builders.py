@@ -98,7 +98,7 @@ def file_entry(content: str = "x", mode: int = 0o644) -> TreeEntry:
 
 
 def tree(files: Mapping[str, str | TreeEntry], *, git_dir: bool = False) -> TreeManifest:
-    """Return a manifest; a text stands for a file of that content."""
+    """Return a manifest; a text is a file of that content."""
     entries = {
         path: file_entry(what) if isinstance(what, str) else what for path, what in files.items()
     }

@@ -28,7 +28,7 @@ def test_every_error_is_a_scoring_error() -> None:
 
 
 def test_too_few_says_how_many_are_missing() -> None:
-    """What is missing is named in words that fit the numbers, and stands in the attributes."""
+    """What is missing is named in words that fit the numbers, and is in the attributes."""
     assert str(TooFewRuns(1, 2, "k = 2")) == "k = 2 needs 2 runs or more; there is 1"
     error = TooFewRuns(0, 1, "a rate", unit="task")
     assert str(error) == "a rate needs 1 task or more; there are 0"

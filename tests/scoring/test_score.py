@@ -178,7 +178,7 @@ def test_what_another_harness_counted_stands_apart() -> None:
 
 
 def test_too_little_of_a_trial_is_measured() -> None:
-    """A pass and a clock are 0.55 of the weight: below the gate of 0.75."""
+    """A pass and a clock are 0.55 of the weight: below the minimum of 0.75."""
     scored = score_one(TRIAL)
     assert scored.composite.coverage == pytest.approx(0.55, abs=1e-12)
     assert (scored.composite.reason or "").startswith("coverage 0.55 is below 0.75: integrity:")

@@ -197,7 +197,7 @@ async def test_mistakes_get_openais_error_shape(
 
 
 @pytest.mark.parametrize(
-    ("path", "body", "status"),
+    ("path", "sent", "status"),
     [
         ("/v1/responses", b"{}", 400),
         ("/v1/messages", b'{"model": "m"}', 400),
@@ -208,16 +208,16 @@ async def test_mistakes_get_openais_error_shape(
     ],
 )
 async def test_mistakes_get_the_shape_of_their_dialect(
-    path: str, body: bytes, status: int, demo: Demo, http: aiohttp.ClientSession
+    path: str, sent: bytes, status: int, demo: Demo, http: aiohttp.ClientSession
 ) -> None:
     """Anthropic's and Gemini's paths answer in their own error shapes, responses in OpenAI's."""
-    async with http.post(demo.url + path, data=body) as response:
-        said = await response.json()
+    async with http.post(demo.url + path, data=sent) as response:
+        body = await response.json()
         assert response.status == status
-    error = said["error"]
+    error = body["error"]
     if path.startswith("/v1/messages"):
         kind = "not_found_error" if status == 404 else "invalid_request_error"
-        assert (said["type"], error["type"]) == ("error", kind)
+        assert (body["type"], error["type"]) == ("error", kind)
     elif path.startswith("/v1beta"):
         assert (error["code"], set(error)) == (status, {"code", "message", "status"})
     else:

@@ -56,7 +56,7 @@ def tools(*definitions: Any) -> list[Tool]:
     return read_tools(definitions)
 
 
-def said(call: ToolCall | None) -> tuple[str, dict[str, Any]] | None:
+def read_back(call: ToolCall | None) -> tuple[str, dict[str, Any]] | None:
     return None if call is None else (call.name, orjson.loads(call.arguments))
 
 
@@ -106,7 +106,7 @@ def said(call: ToolCall | None) -> tuple[str, dict[str, Any]] | None:
 def test_a_shell_is_called_by_its_schema(definition: Any, arguments: dict[str, Any]) -> None:
     """A shell gets the command as it wants it, and something for whatever else it requires."""
     name = definition["function"]["name"]
-    assert said(shell_call(tools(definition), "ls", "why")) == (name, arguments)
+    assert read_back(shell_call(tools(definition), "ls", "why")) == (name, arguments)
 
 
 def test_a_tool_named_like_a_shell_goes_first() -> None:
@@ -229,7 +229,7 @@ def test_a_file_is_written_by_the_tools_schema(
 ) -> None:
     """A tool that writes or edits files gets path and texts under its own names for them."""
     name = definition["function"]["name"]
-    assert said(write_call(tools(READ, definition), edit, "/w/", "why")) == (name, arguments)
+    assert read_back(write_call(tools(READ, definition), edit, "/w/", "why")) == (name, arguments)
 
 
 @pytest.mark.parametrize(
@@ -268,7 +268,7 @@ def test_a_file_is_read_by_the_tools_schema(definition: Any, arguments: Any) -> 
     """A tool that shows a file gets its path; one that wants more, or does other things, does not."""
     name = definition["function"]["name"]
     expected = None if arguments is None else (name, arguments)
-    assert said(read_call(tools(definition), "a.txt", "/w/", "why")) == expected
+    assert read_back(read_call(tools(definition), "a.txt", "/w/", "why")) == expected
 
 
 @pytest.mark.parametrize(
@@ -285,7 +285,7 @@ def test_the_run_is_ended_by_the_tool_for_it(definition: Any, arguments: Any) ->
     """A tool that ends the run is called with the closing words; no other tool is."""
     name = definition["function"]["name"]
     expected = None if arguments is None else (name, arguments)
-    assert said(finish_call(tools(definition), "done")) == expected
+    assert read_back(finish_call(tools(definition), "done")) == expected
 
 
 names = st.sampled_from(

@@ -24,7 +24,7 @@ def signature(*args: Any, **more: Any) -> str:
 
 
 def test_a_namespace_holds_all_tools() -> None:
-    """Tools stand in their order, chat's and the flat ones of responses alike."""
+    """Tools keep their order, chat's and the flat ones of responses alike."""
     flat = {
         "type": "function",
         "name": "look",

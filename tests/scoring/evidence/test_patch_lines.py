@@ -60,7 +60,7 @@ def test_the_lines_of_a_real_patch(tmp_path: Path) -> None:
     "name", ["with space", "ü", 'quote"d', "line\nfeed", "back\\slash", "a b/a"]
 )
 def test_names_are_read_as_they_were_written(tmp_path: Path, name: str) -> None:
-    """Whatever a file is called, its lines stand under its name in the manifests."""
+    """Whatever a file is called, its lines are under its name in the manifests."""
     assert made(tmp_path, {}, {name: b"x\n"}) == {name: FileLines(added=1)}
 
 

@@ -13,7 +13,7 @@ IMPORTS = FIXTURES.parent / "imports"
 
 
 def test_calls_come_in_the_order_in_which_they_began(tmp_path: Path) -> None:
-    """A call is its END, a START stands for a call without one, and what is not a model call is left out."""
+    """A call is its END, a START takes its place where there is none, and what is not a model call is left out."""
     late = {"started_at": "2026-11-20T12:00:01.000000Z", "ended_at": "2026-11-20T12:00:02.000000Z"}
     calls = [
         start_fields("b", seq=2, started_at=late["started_at"]),

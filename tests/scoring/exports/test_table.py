@@ -43,7 +43,7 @@ def test_names_are_unique_and_numbers_have_units() -> None:
 
 
 def test_a_cell_is_a_row(tmp_path: Path) -> None:
-    """Identity, verdict, tokens, calls, money, changes and composites stand in typed columns."""
+    """Identity, verdict, tokens, calls, money, changes and composites are typed columns."""
     call = end_fields(
         cache_read_tokens=60, reasoning_tokens=5, ttft_ms=40.0, stream=True, cost_usd="0.25"
     )
@@ -111,7 +111,7 @@ def test_the_text_of_a_page_has_the_row_of_its_json() -> None:
 
 
 def test_a_cell_of_another_harness_has_a_row() -> None:
-    """What another harness wrote down stands under `self_`; what it did not look at is null."""
+    """What another harness wrote down is under `self_`; what it did not look at is null."""
     trial = next(IMPORTS.rglob("two-steps*/result.json"))
     found = row(trial)
     assert found["imported_from"] == "harbor.trial"

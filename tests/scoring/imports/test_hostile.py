@@ -179,7 +179,7 @@ def test_deep_values_are_refused(tmp_path: Path, source: Path) -> None:
     ids=["spaces", "objects", "keys", "braces", "headings"],
 )
 def test_no_text_takes_long(tmp_path: Path, text: bytes) -> None:
-    """Recognising a file takes a time in proportion to its size, whatever stands in it."""
+    """Recognising a file takes a time in proportion to its size, whatever is in it."""
     with pytest.raises(BadRecord):
         read_cells(written(tmp_path / "x", text))
 

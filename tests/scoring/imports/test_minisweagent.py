@@ -87,8 +87,8 @@ def test_an_answer_without_usage_leaves_no_sum(tmp_path: Path) -> None:
 
 def test_what_a_person_wrote_in_the_models_place_is_not_a_call(tmp_path: Path) -> None:
     """A message without an answer does not count where the file says how many calls there were and all are counted."""
-    said = {"role": "assistant", "content": "ls", "timestamp": 1764000006.0}
-    count = count_of(changed(VERSION_1, tmp_path, {"messages.3": said}))
+    message = {"role": "assistant", "content": "ls", "timestamp": 1764000006.0}
+    count = count_of(changed(VERSION_1, tmp_path, {"messages.3": message}))
     assert (count.prompt_tokens, count.model_calls) == (2200, 2)
 
 

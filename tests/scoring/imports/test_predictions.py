@@ -37,7 +37,7 @@ def test_a_single_prediction_is_read(tmp_path: Path) -> None:
 
 
 def test_the_key_names_the_instance_where_the_prediction_does_not(tmp_path: Path) -> None:
-    """In an object by instance the name may stand in the key alone."""
+    """In an object by instance the name may be in the key alone."""
     path = written(tmp_path / "x.json", {"demo__lib-7": {"model_patch": "x"}})
     [cell] = read_swebench_predictions(path)
     assert cell.cell_id == "imported/unknown/unknown/swe-bench/demo__lib-7"

@@ -70,7 +70,7 @@ def test_no_composite_is_explained() -> None:
     ],
 )
 def test_factors_are_named(cell: Axes, equation: str, why: str) -> None:
-    """What the sum is multiplied with stands in the equation, and its cause below."""
+    """What the sum is multiplied with is in the equation, and its cause below."""
     text = explained("measured/1", cell)
     assert equation in text
     assert f"\n  {why}\n" in text

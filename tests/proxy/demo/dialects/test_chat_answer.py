@@ -54,8 +54,10 @@ def joined(chunks: list[dict[str, Any]], index: int) -> dict[str, Any]:
             if part["index"] == len(calls):
                 calls.append({k: v for k, v in part.items() if k != "index"})
             else:
-                kind, said = ("custom", "input") if "custom" in part else ("function", "arguments")
-                calls[part["index"]][kind][said] += part[kind][said]
+                kind, member = (
+                    ("custom", "input") if "custom" in part else ("function", "arguments")
+                )
+                calls[part["index"]][kind][member] += part[kind][member]
         content = delta.pop("content", None)
         message.update(delta)
         message["content"] = (
