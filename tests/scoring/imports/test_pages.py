@@ -73,7 +73,7 @@ def test_what_stands_behind_the_scores_is_not_read(tmp_path: Path) -> None:
 def test_a_broken_page_is_named(
     tmp_path: Path, old: str, new: str, field: str | None, line: int | None
 ) -> None:
-    """What is missing, twice, of the wrong type or no JSON is named by field or by line."""
+    """What is missing, twice, of the wrong type or not JSON is named by field or by line."""
     text = AIDER.read_text()
     assert text.count(old) == 1
     path = written(tmp_path / "p.txt", text.replace(old, new).encode())
