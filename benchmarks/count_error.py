@@ -3,7 +3,7 @@
     python benchmarks/count_error.py FOLDER... [--by-family]
 
 reads VCR cassettes and JSON lines of {"endpoint", "request", "response"} (and "path" for Gemini, where
-the model stands there), passes each call through the proxy's meter, counts it as the proxy would if
+the model is there), passes each call through the proxy's meter, counts it as the proxy would if
 the endpoint had reported nothing, and compares. It prints, per dialect and on demand per family of
 models: the number of calls, the relative error of a call (median, 90th percentile, largest), and the
 bias, which is the error of the sum; then what could not be compared, and why. Nothing of the
@@ -24,7 +24,7 @@ from cab.proxy.meter import CallMeter, Dialect, Outcome, Usage, dialect_for
 from cab.proxy.meter.json_values import JsonObject, as_list, as_object
 from cab.proxy.tokens.model_families import encoding_of, name_of
 from cab.proxy.tokens.prompt_readers import read_prompt
-from cab.proxy.tokens.usage import Called
+from cab.proxy.tokens.usage import CountedCall
 
 FEWEST = 10
 """A family with fewer calls in a dialect is not shown by itself."""
@@ -87,35 +87,35 @@ def compared(folders: list[Path], left_out: Counter[str]) -> Iterator[Compared]:
 def compare(dialect: Dialect, call: Recorded) -> Compared | None:
     """Return our counts beside the endpoint's, `None` if it reports none."""
     meter = CallMeter(dialect, call.path, call.request)
-    outcome = heard(meter, call, call.content_encoding)
+    outcome = metered(meter, call, call.content_encoding)
     if outcome.usage is None and call.content_encoding:
         # Many recorders undo the encoding and keep the header.
-        outcome = heard(meter, call, "")
+        outcome = metered(meter, call, "")
     usage, request = outcome.usage, outcome.request_json
     if usage is None or request is None:
         return None
     model = outcome.model_served or meter.request.model or ""
-    called = Called(dialect.name, model, encoding_of(model), outcome)
+    counted = CountedCall(dialect.name, model, encoding_of(model), outcome)
     missing = read_prompt(dialect.name, request).uncounted
     reason = " and ".join(WHY[part] for part in sorted({*missing}))
     return Compared(
         dialect=dialect.name,
         family=name_of(model),
-        prompt=reason or prompt_pair(called, usage),
+        prompt=reason or prompt_pair(counted, usage),
         completion=unseen(outcome, usage, request, tools="tools" in missing)
-        or Pair(called.count_completion(go_on), usage.completion_tokens or 0),
+        or Pair(counted.count_completion(never_cancelled), usage.completion_tokens or 0),
     )
 
 
-def heard(meter: CallMeter, call: Recorded, content_encoding: str) -> Outcome:
+def metered(meter: CallMeter, call: Recorded, content_encoding: str) -> Outcome:
     meter.start(call.status, call.content_type, content_encoding, None)
     meter.feed(call.response, 0)
     meter.finish(0)
     return meter.outcome()
 
 
-def prompt_pair(called: Called, usage: Usage) -> Pair | str:
-    ours, _ = called.count_prompt(go_on)
+def prompt_pair(call: CountedCall, usage: Usage) -> Pair | str:
+    ours, _ = call.count_prompt(never_cancelled)
     if not usage.prompt_tokens:
         return "no prompt tokens reported"
     return Pair(ours or 0, usage.prompt_tokens)
@@ -137,7 +137,7 @@ def unseen(outcome: Outcome, usage: Usage, request: JsonObject, *, tools: bool) 
     return next((why for holds, why in reasons if holds), None)
 
 
-def go_on() -> None:
+def never_cancelled() -> None:
     pass
 
 
@@ -154,11 +154,11 @@ def show(calls: list[Compared], *, by_family: bool) -> None:
         prompts = [call.prompt for call in group if isinstance(call.prompt, Pair)]
         completions = [call.completion for call in group if isinstance(call.completion, Pair)]
         if not family or len(prompts) >= FEWEST:
-            cells = [dialect, family or "all", *figures(prompts), *figures(completions)]
+            cells = [dialect, family or "all", *numbers(prompts), *numbers(completions)]
             print(f"| {' | '.join(cells)} |")
 
 
-def figures(pairs: list[Pair]) -> list[str]:
+def numbers(pairs: list[Pair]) -> list[str]:
     if not pairs:
         return ["0", "", "", "", ""]
     errors = sorted(abs(pair.ours - pair.theirs) / pair.theirs for pair in pairs)

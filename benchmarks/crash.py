@@ -1,11 +1,11 @@
-"""Kills the proxy under load, again and again, and holds its ledger against clients and endpoint.
+"""Kills the proxy under load, again and again, and compares its ledger with clients and endpoint.
 
     python benchmarks/crash.py --rounds 200 --seconds 2
     python benchmarks/crash.py --scenario term|full|full-open|limit|readonly|slow|writers
 
 After each kill the proxy is started again on the same ledger, which recovers it. Then: the chain holds;
 each answer that a client got whole has its END; each START has one END; all tokens are those that the
-endpoint stated. Prints one JSON object with the figures; exit code 1 if anything does not hold.
+endpoint stated. Prints one JSON object with the results; exit code 1 if anything does not hold.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from pathlib import Path
 import aiohttp
 import orjson
 from crash_check import read_ledger
-from crash_harness import MAIN, Figures, Harness, Proxy
+from crash_harness import MAIN, Harness, Proxy, Results
 from crash_load import running_endpoint
 
 ROUNDS_PER_LEDGER = 10
@@ -33,21 +33,21 @@ OWN_DISK = {"full", "full-open", "readonly"}
 
 async def kill(harness: Harness) -> None:
     """SIGKILL at random moments, under load and now and then while it starts."""
-    figures = harness.figures
+    results = harness.results
     for number in range(1, harness.options.rounds + 1):
-        if harness.dice.random() < 0.1:
+        if harness.random.random() < 0.1:
             starting = await harness.start()
-            await asyncio.sleep(harness.dice.uniform(0.2, 1.5))
+            await asyncio.sleep(harness.random.uniform(0.2, 1.5))
             await starting.kill()
-            figures.kills_while_starting += 1
+            results.kills_while_starting += 1
         async with harness.running() as proxy:
             await harness.check()  # what the kill before left, after recovery
             async with harness.clients.calling(proxy.url):
-                await asyncio.sleep(harness.moment())
+                await asyncio.sleep(harness.delay_s())
                 harness.note_memory(proxy)
                 await proxy.kill()
-        figures.rounds, figures.kills = number, figures.kills + 1
-        figures.kills_while_compressing += _was_compressing(harness.ledger)
+        results.rounds, results.kills = number, results.kills + 1
+        results.kills_while_compressing += _was_compressing(harness.ledger)
         if number % ROUNDS_PER_LEDGER == 0 or number == harness.options.rounds:
             async with harness.running() as proxy:
                 await harness.check()
@@ -56,7 +56,7 @@ async def kill(harness: Harness) -> None:
             await harness.conclude()
         if sys.stderr.isatty():
             print(
-                f"\r{number} rounds, {len(figures.violations)} violations", end="", file=sys.stderr
+                f"\r{number} rounds, {len(results.violations)} violations", end="", file=sys.stderr
             )
 
 
@@ -69,17 +69,17 @@ async def term(harness: Harness) -> None:
     """SIGTERM under load: calls in flight finish, new ones are refused, nothing is left open."""
     for number in range(1, harness.options.rounds + 1):
         async with harness.running() as proxy, harness.clients.calling(proxy.url):
-            await asyncio.sleep(harness.moment())
+            await asyncio.sleep(harness.delay_s())
             code = await proxy.terminate()
-        harness.figures.rounds = number
+        harness.results.rounds = number
         state = await harness.check()
         if code != 0:
-            harness.figures.violations.append(f"SIGTERM ended the proxy with {code}")
+            harness.results.violations.append(f"SIGTERM ended the proxy with {code}")
         if state.records[-1]["kind"] != "proxy_stop":
-            harness.figures.violations.append("the last record is no proxy_stop")
+            harness.results.violations.append("the last record is not a proxy_stop")
         ends = state.of_kind("end")
         if crashed := [end for end in ends if end["end_reason"] == "crash"]:
-            harness.figures.violations.append(f"{len(crashed)} calls ended as crash")
+            harness.results.violations.append(f"{len(crashed)} calls ended as crash")
     await harness.conclude()
 
 
@@ -90,21 +90,21 @@ async def full(harness: Harness) -> None:
     for number in range(1, harness.options.rounds + 1):
         async with harness.running(on_ledger_failure=mode) as proxy:
             async with harness.clients.calling(proxy.url):
-                await asyncio.sleep(harness.moment())
+                await asyncio.sleep(harness.delay_s())
                 with _no_space(harness, proxy):
-                    await asyncio.sleep(harness.moment())
+                    await asyncio.sleep(harness.delay_s())
                 await _healthy(proxy.url)
                 await asyncio.sleep(0.2)
                 harness.note_memory(proxy)
             await proxy.terminate()
-        harness.figures.rounds = number
+        harness.results.rounds = number
         state = await asyncio.to_thread(read_ledger, harness.ledger)
         lost = sum(report.get("lost_records", 0) for report in state.of_kind("recovery"))
         await harness.check(lost=lost)
         if not any("failure" in report for report in state.of_kind("recovery")):
-            harness.figures.violations.append("no record tells that the disk was full")
+            harness.results.violations.append("no record says that the disk was full")
         if mode == "open" and harness.seen.refused:
-            harness.figures.violations.append("calls were refused although the ledger is open")
+            harness.results.violations.append("calls were rejected although the ledger is open")
         await harness.conclude()
         _remove(harness.folder)
 
@@ -146,7 +146,7 @@ async def readonly(harness: Harness) -> None:
     """A ledger that cannot be written: the proxy says so in one line and does not start."""
     async with harness.running() as proxy:
         async with harness.clients.calling(proxy.url):
-            await asyncio.sleep(harness.moment())
+            await asyncio.sleep(harness.delay_s())
         await proxy.kill()
     before = {path: path.read_bytes() for path in harness.ledger.iterdir()}
     _mount(harness.folder, "remount,ro")
@@ -155,23 +155,27 @@ async def readonly(harness: Harness) -> None:
         *("--ledger", str(harness.ledger)),
         stderr=asyncio.subprocess.PIPE,
     )
-    _, said = await process.communicate()
-    if process.returncode != 2 or b"Read-only file system" not in said or said.count(b"\n") != 1:
-        harness.figures.violations.append(f"exit {process.returncode}: {said.decode()}")
+    _, errors = await process.communicate()
+    if (
+        process.returncode != 2
+        or b"Read-only file system" not in errors
+        or errors.count(b"\n") != 1
+    ):
+        harness.results.violations.append(f"exit {process.returncode}: {errors.decode()}")
     if before != {path: path.read_bytes() for path in harness.ledger.iterdir()}:
-        harness.figures.violations.append("the ledger was changed")
+        harness.results.violations.append("the ledger was changed")
     _mount(harness.folder, "remount,rw")
     async with harness.running() as proxy:
         await proxy.terminate()
     await harness.check()
-    harness.figures.rounds = 1
+    harness.results.rounds = 1
     await harness.conclude()
 
 
 async def slow(harness: Harness) -> None:
     """Syncs that take long, and a kill: answers wait for their records, many records for one sync."""
     for number in range(1, harness.options.rounds + 1):
-        slow_s = harness.dice.choice([0.05, 0.3])
+        slow_s = harness.random.choice([0.05, 0.3])
         async with (
             harness.running(slow_s=slow_s) as proxy,
             harness.clients.calling(proxy.url),
@@ -182,7 +186,7 @@ async def slow(harness: Harness) -> None:
         async with harness.running() as proxy:
             await harness.check()
             await proxy.terminate()
-        harness.figures.rounds, harness.figures.kills = number, number
+        harness.results.rounds, harness.results.kills = number, number
     await harness.conclude()
 
 
@@ -193,9 +197,9 @@ async def writers(harness: Harness) -> None:
             async with harness.clients.calling(proxy.url):
                 second = await harness.start()
                 if await second.process.wait() != 2:
-                    harness.figures.violations.append("a second proxy started on the same ledger")
+                    harness.results.violations.append("a second proxy started on the same ledger")
             await proxy.terminate()
-        harness.figures.rounds = number
+        harness.results.rounds = number
         await harness.check()
     await harness.conclude()
 
@@ -223,11 +227,11 @@ def _in_own_namespace() -> int:
     return subprocess.run(command, check=False).returncode
 
 
-async def run(options: argparse.Namespace, folder: Path) -> Figures:
+async def run(options: argparse.Namespace, folder: Path) -> Results:
     async with running_endpoint() as endpoint:
         harness = Harness(options, folder, endpoint)
         await SCENARIOS[options.scenario](harness)
-        return harness.figures
+        return harness.results
 
 
 def main() -> int:
@@ -249,11 +253,11 @@ def main() -> int:
         folder = Path(name)
         if options.inside:
             _mount(folder, f"size={SMALL_DISK}")
-        figures = asyncio.run(run(options, folder))
+        results = asyncio.run(run(options, folder))
         if options.inside:
             subprocess.run(["umount", name], check=True)
-    print(orjson.dumps(figures, option=orjson.OPT_INDENT_2).decode())
-    return 1 if figures.violations else 0
+    print(orjson.dumps(results, option=orjson.OPT_INDENT_2).decode())
+    return 1 if results.violations else 0
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the crash harness holds against a ledger: its chain, the clients' answers, the endpoint's account.
+"""What the crash harness compares a ledger with: its chain, the clients' answers, the endpoint's account.
 
 It shares no code with what wrote the ledger.
 """
@@ -22,7 +22,7 @@ TOKENS = ("prompt_tokens", "completion_tokens")
 
 @dataclass
 class LedgerState:
-    """What stands in a ledger."""
+    """What is in a ledger."""
 
     records: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     faults: list[str] = field(default_factory=list[str])

@@ -1,4 +1,4 @@
-"""The crash harness: a real proxy in a process of its own, its load, and the figures of what came of it."""
+"""The crash harness: a real proxy in a process of its own, its load, and the results of what came of it."""
 
 import argparse
 import asyncio
@@ -23,7 +23,7 @@ SLOW = "import os, time; r = os.fdatasync; os.fdatasync = lambda f: (time.sleep(
 
 
 @dataclass
-class Figures:
+class Results:
     """What is printed."""
 
     scenario: str
@@ -97,11 +97,11 @@ class Harness:
         self.options = options
         self.folder = folder
         self.endpoint = endpoint
-        self.dice = random.Random(options.seed)
-        self.figures = Figures(options.scenario)
+        self.random = random.Random(options.seed)
+        self.results = Results(options.scenario)
         self.seen = Seen()
         self.ledger = folder / "ledger"
-        self.clients = Clients(self.seen, options.clients, self.dice)
+        self.clients = Clients(self.seen, options.clients, self.random)
 
     async def start(self, *, slow_s: float = 0, **settings: object) -> Proxy:
         """Start a proxy on the ledger; it is not ready yet."""
@@ -126,17 +126,17 @@ class Harness:
         proxy = await self.start(slow_s=slow_s, **settings)
         try:
             await proxy.ready()
-            self.figures.longest_start_s = max(
-                self.figures.longest_start_s, round(proxy.start_s, 2)
+            self.results.longest_start_s = max(
+                self.results.longest_start_s, round(proxy.start_s, 2)
             )
             yield proxy
         finally:
             await proxy.kill()
 
     async def check(self, *, lost: int = 0) -> LedgerState:
-        """Hold the ledger against clients and endpoint."""
+        """Compare the ledger with clients and endpoint."""
         state = await asyncio.to_thread(read_ledger, self.ledger)
-        self.figures.violations += check(state, self.seen, await self.account(), lost=lost)
+        self.results.violations += check(state, self.seen, await self.account(), lost=lost)
         return state
 
     async def account(self) -> dict[str, list[int]]:
@@ -148,35 +148,35 @@ class Harness:
             return dict(orjson.loads(await answer.read()))
 
     async def conclude(self) -> None:
-        """Add what stands in this ledger to the figures, and go on with a fresh one."""
-        state, figures = await asyncio.to_thread(read_ledger, self.ledger), self.figures
+        """Add what is in this ledger to the results, and go on with a fresh one."""
+        state, results = await asyncio.to_thread(read_ledger, self.ledger), self.results
         account = await self.account()
-        figures.starts += len(state.of_kind("start"))
-        figures.ends += len(state.of_kind("end"))
+        results.starts += len(state.of_kind("start"))
+        results.ends += len(state.of_kind("end"))
         for end in state.of_kind("end"):
-            figures.crash_ends += end["end_reason"] == "crash"
+            results.crash_ends += end["end_reason"] == "crash"
             if end["end_reason"] == "completed":
-                figures.tokens_in_ledger += end["total_tokens"]
-                figures.tokens_at_endpoint += sum(account[end["upstream_id"]])
+                results.tokens_in_ledger += end["total_tokens"]
+                results.tokens_at_endpoint += sum(account[end["upstream_id"]])
         for report in state.of_kind("recovery"):
-            figures.late_records += report.get("late_records", 0)
-            figures.lost_records += report.get("lost_records", 0)
-            figures.torn_lines += bool(report.get("torn_bytes"))
-        figures.segments += sum(".jsonl" in path.name for path in self.ledger.iterdir())
-        figures.answers_complete_at_clients += len(self.seen.complete)
-        figures.answers_broken_off += self.seen.broken
-        figures.refused_with_503 += len(self.seen.refused)
+            results.late_records += report.get("late_records", 0)
+            results.lost_records += report.get("lost_records", 0)
+            results.torn_lines += bool(report.get("torn_bytes"))
+        results.segments += sum(".jsonl" in path.name for path in self.ledger.iterdir())
+        results.answers_complete_at_clients += len(self.seen.complete)
+        results.answers_broken_off += self.seen.broken
+        results.refused_with_503 += len(self.seen.refused)
         self.seen = Seen()
-        self.clients = Clients(self.seen, self.options.clients, self.dice)
-        self.ledger = self.folder / f"ledger-{self.figures.rounds}"
+        self.clients = Clients(self.seen, self.options.clients, self.random)
+        self.ledger = self.folder / f"ledger-{self.results.rounds}"
 
     def note_memory(self, proxy: Proxy) -> None:
         """Keep the largest of what proxies ever held."""
-        self.figures.largest_rss_mb = max(self.figures.largest_rss_mb, round(proxy.peak_mb(), 1))
+        self.results.largest_rss_mb = max(self.results.largest_rss_mb, round(proxy.peak_mb(), 1))
 
-    def moment(self) -> float:
+    def delay_s(self) -> float:
         """Return a random time within a round."""
-        return self.dice.uniform(0.02, self.options.seconds)
+        return self.random.uniform(0.02, self.options.seconds)
 
 
 def _toml(item: tuple[str, object]) -> tuple[bytes, bytes]:

@@ -29,7 +29,7 @@ class Endpoint:
         """The `user` of each request that arrived, with its prompt and completion tokens."""
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer; a proxy that was killed is no news."""
+        """Answer; a proxy may be killed at any time."""
         try:
             return await self._answer(request)
         except ConnectionError:
@@ -114,12 +114,12 @@ class Seen:
 
 
 class Clients:
-    """Many clients that call one after the other, streamed and not, until told to stop."""
+    """Many clients that call one after the other, streamed and not, until they are stopped."""
 
-    def __init__(self, seen: Seen, number: int, dice: random.Random) -> None:
+    def __init__(self, seen: Seen, number: int, rng: random.Random) -> None:
         self._seen = seen
         self._number = number
-        self._dice = dice
+        self._random = rng
         self._stopped = False
 
     @asynccontextmanager
@@ -141,7 +141,7 @@ class Clients:
 
     async def _loop(self, session: aiohttp.ClientSession, url: str) -> None:
         while not self._stopped:
-            name, stream = uuid.uuid4().hex, self._dice.random() < 0.5
+            name, stream = uuid.uuid4().hex, self._random.random() < 0.5
             try:
                 await self._call(session, url, name, stream=stream)
             except (aiohttp.ClientError, ConnectionError):
@@ -179,7 +179,7 @@ class Clients:
             # Many clients take their answer for complete here, whatever comes of the connection.
             if stream and body.endswith(DONE):
                 self._complete(answer, name)
-                if self._dice.random() < 0.5:
+                if self._random.random() < 0.5:
                     answer.close()
                     return
         if stream and not body.endswith(DONE):

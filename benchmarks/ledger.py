@@ -36,20 +36,27 @@ def calls(count: int) -> Iterator[dict[str, Any]]:
     for n in range(count):
         minute, second = divmod(n // 10, 60)
         at = f"2026-11-{1 + minute // 1440:02d}T{minute // 60 % 24:02d}:{minute % 60:02d}:{second:02d}"
-        start = {
-            "schema": "cab.call/1",
-            "kind": "start",
-            "call_id": f"0198{n:08x}-7000-8000-{n:012x}",
-            "cell_id": f"sweep/aider/vendor/model-{n % 5}/polyglot/task-{n % 2000}",
-            "seq": n // 2000 + 1,
-            "started_at": f"{at}.000000Z",
-            "endpoint": "chat.completions",
-            "stream": True,
-            "request_hash": f"sha256:{sha256(b'%d' % n).hexdigest()}",
-            "model_requested": f"vendor/model-{n % 5}",
-        }
-        yield start
-        yield {**start, "kind": "end", "ended_at": f"{at}.900000Z", **END, "usage_raw": USAGE}
+        cell_id = f"sweep/aider/vendor/model-{n % 5}/polyglot/task-{n % 2000}"
+        call_id = f"0198{n:08x}-7000-8000-{n:012x}"
+        yield from records_of(call_id, cell_id, n // 2000 + 1, at)
+
+
+def records_of(call_id: str, cell_id: str, seq: int, at: str) -> Iterator[dict[str, Any]]:
+    """Yield START and END of a call that begins at a second."""
+    start = {
+        "schema": "cab.call/1",
+        "kind": "start",
+        "call_id": call_id,
+        "cell_id": cell_id,
+        "seq": seq,
+        "started_at": f"{at}.000000Z",
+        "endpoint": "chat.completions",
+        "stream": True,
+        "request_hash": f"sha256:{sha256(call_id.encode()).hexdigest()}",
+        "model_requested": "vendor/model-1",
+    }
+    yield start
+    yield {**start, "kind": "end", "ended_at": f"{at}.900000Z", **END, "usage_raw": USAGE}
 
 
 USAGE = {

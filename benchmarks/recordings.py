@@ -47,7 +47,7 @@ def recordings(folders: list[Path], unread: Counter[str]) -> Iterator[Recorded]:
 
     Args:
         folders: Folders, or files.
-        unread: Takes the number of files that are no recordings, by what they are instead.
+        unread: Takes the number of files that are not recordings, by what they are instead.
     """
     for folder in folders:
         files = sorted(folder.rglob("*")) if folder.is_dir() else [folder]

@@ -18,7 +18,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ledger import CAB, END, USAGE, measured
+from ledger import CAB, measured, records_of
 
 from cab.proxy.ledger.chain import chain
 from cab.scoring.ledger.records import GENESIS
@@ -102,20 +102,7 @@ def calls(cell_id: str, n: int, count: int) -> Iterator[dict[str, Any]]:
     for seq in range(1, count + 1):
         minute, second = divmod(2 * seq, 60)
         at = f"2026-11-01T12:{minute % 60:02d}:{second:02d}"
-        start = {
-            "schema": "cab.call/1",
-            "kind": "start",
-            "call_id": f"0198{n:08x}-7000-8000-{seq:012x}",
-            "cell_id": cell_id,
-            "seq": seq,
-            "started_at": f"{at}.000000Z",
-            "endpoint": "chat.completions",
-            "stream": True,
-            "request_hash": f"sha256:{sha256(b'%d %d' % (n, seq)).hexdigest()}",
-            "model_requested": "vendor/model",
-        }
-        yield start
-        yield {**start, "kind": "end", "ended_at": f"{at}.900000Z", **END, "usage_raw": USAGE}
+        yield from records_of(f"0198{n:08x}-7000-8000-{seq:012x}", cell_id, seq, at)
 
 
 def rows(runs: Path, size: Size) -> Iterator[tuple[str, list[str]]]:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Two clocks: one tells when something happened, the other how long it took."""
+    """Two clocks: one for when something happened, the other for how long it took."""
 
     wall_ns: Callable[[], int] = time.time_ns
     """Nanoseconds since the Unix epoch; may jump."""

@@ -1,10 +1,10 @@
-"""Errors of the proxy; each names the thing and the mend in one line.
+"""Errors of the proxy; each names the thing and the fix in one line.
 
 CabProxyError
 ├── BadConfig       a setting, a flag or a file is wrong: exit code 2
 ├── BadKey          a per-cell key is not ours, has expired or is revoked: 401
 ├── LedgerFailed    the ledger cannot be written: 503 before anything is forwarded
-└── Rejected        a cell may make no call now: a limit, a seal, or no book to ask
+└── Rejected        a cell may make no call now: a limit, a seal, or no admission control to ask
 """
 
 

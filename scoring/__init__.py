@@ -17,7 +17,7 @@ Whole cells, from their bundles or from published pages:
     for cell in score_path(Path("runs"), "measured/1"):
         print(cell["cell_id"], cell["composite"], cell["tokens"]["total_tokens"])
 
-Sets of cells, with an uncertainty on every figure:
+Sets of cells, with an uncertainty on every estimate:
 
     from cab.scoring import aggregate, observe
 
@@ -28,227 +28,105 @@ Sets of cells, with an uncertainty on every figure:
 Unknown is None, never 0, and bad input raises a `ScoringError` that names file, line and field.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING
+import typing
 
-from cab.scoring.axes import (
-    Axes,
-    BlastRadius,
-    Calls,
-    Cost,
-    Integrity,
-    Latency,
-    PassRate,
-    Refusal,
-    SourceTokens,
-    Tokens,
-)
-from cab.scoring.axes.blast_radius import score_blast_radius
-from cab.scoring.axes.calls import score_calls
-from cab.scoring.axes.cost import score_cost
-from cab.scoring.axes.integrity import score_integrity
-from cab.scoring.axes.latency import score_latency
-from cab.scoring.axes.pass_rate import score_pass_rate
-from cab.scoring.axes.refusal import RefusalVerdict, judge_refusal, score_refusal
-from cab.scoring.axes.tokens import score_tokens
-from cab.scoring.cells.bundle import (
-    Bundle,
-    read_bundle,
-    read_facts,
-    rescore,
-    score_bundle,
-)
-from cab.scoring.cells.cell import (
-    Cell,
-    CellFacts,
-    CheckOutcome,
-    Identity,
-    Scorers,
-    SelfReport,
-    Span,
-    Timing,
-    dump_cell,
-)
-from cab.scoring.cells.published import PublishedCell, read_published
-from cab.scoring.errors import BadCellId, BadRecord, ScoringError, TooFewRuns, UnknownProfile
-from cab.scoring.evidence.manifest import (
-    TreeDiff,
-    TreeEntry,
-    TreeManifest,
-    diff_trees,
-    dump_manifest,
-    load_manifest,
-)
-from cab.scoring.evidence.task import TaskFacts
-from cab.scoring.ids import CellId, parse_cell_id
-from cab.scoring.ledger.call_sums import CallSums, sum_calls
-from cab.scoring.ledger.reading import iter_calls, iter_records
-from cab.scoring.ledger.records import CallEnd, CallStart, OtherRecord, parse_record
-from cab.scoring.ledger.seals import Seal, load_seal
-from cab.scoring.ledger.totals import CellTotals, total_cells
-from cab.scoring.ledger.verify import Verification, verify_ledger, verify_slice
-from cab.scoring.profiles.builtin import DEFAULT_PROFILE, PROFILES, composite, find_profile
-from cab.scoring.profiles.composite import Composite
-from cab.scoring.profiles.explain import explain
-from cab.scoring.profiles.files import read_profile
-from cab.scoring.profiles.model import Factors, Profile, Term
-from cab.scoring.score import ScoredCell, find_cells, score_cells, score_one, score_path
+from cab.scoring import lazy
 
-if TYPE_CHECKING:
-    from cab.scoring.analysis.aggregate import Aggregate, OfK, Part, aggregate
-    from cab.scoring.analysis.compare import METRICS, Comparison, Metric, compare, compare_all
-    from cab.scoring.analysis.estimates import Figure, Settings
-    from cab.scoring.analysis.observation import Observation, SelfCount, observe
-    from cab.scoring.analysis.reconcile import (
-        CellReconciliation,
-        CounterError,
-        Discrepancy,
-        Reconciliation,
-        reconcile,
-        reconcile_cell,
-    )
-    from cab.scoring.analysis.sentences import sentence
+# axes: one dimension of the score each
+from cab.scoring.axes import Axes as Axes
+from cab.scoring.axes import BlastRadius as BlastRadius
+from cab.scoring.axes import Calls as Calls
+from cab.scoring.axes import Cost as Cost
+from cab.scoring.axes import Integrity as Integrity
+from cab.scoring.axes import Latency as Latency
+from cab.scoring.axes import PassRate as PassRate
+from cab.scoring.axes import Refusal as Refusal
+from cab.scoring.axes import SourceTokens as SourceTokens
+from cab.scoring.axes import Tokens as Tokens
+from cab.scoring.axes.blast_radius import score_blast_radius as score_blast_radius
+from cab.scoring.axes.calls import score_calls as score_calls
+from cab.scoring.axes.cost import score_cost as score_cost
+from cab.scoring.axes.integrity import score_integrity as score_integrity
+from cab.scoring.axes.latency import score_latency as score_latency
+from cab.scoring.axes.pass_rate import score_pass_rate as score_pass_rate
+from cab.scoring.axes.refusal import RefusalVerdict as RefusalVerdict
+from cab.scoring.axes.refusal import judge_refusal as judge_refusal
+from cab.scoring.axes.refusal import score_refusal as score_refusal
+from cab.scoring.axes.tokens import score_tokens as score_tokens
 
-# What is about sets of cells is imported when it is first used: who scores one cell does not wait
-# for the statistics.
-_LATER = {
-    "analysis.aggregate": ("Aggregate", "OfK", "Part", "aggregate"),
-    "analysis.compare": ("METRICS", "Comparison", "Metric", "compare", "compare_all"),
-    "analysis.estimates": ("Figure", "Settings"),
-    "analysis.observation": ("Observation", "SelfCount", "observe"),
-    "analysis.reconcile": (
-        *("CellReconciliation", "CounterError", "Discrepancy", "Reconciliation"),
-        *("reconcile", "reconcile_cell"),
-    ),
-    "analysis.sentences": ("sentence",),
-}
+# whole cells, from their bundles and from published pages
+from cab.scoring.cells.bundle import Bundle as Bundle
+from cab.scoring.cells.bundle import read_bundle as read_bundle
+from cab.scoring.cells.bundle import read_facts as read_facts
+from cab.scoring.cells.bundle import rescore as rescore
+from cab.scoring.cells.bundle import score_bundle as score_bundle
+from cab.scoring.cells.cell import Cell as Cell
+from cab.scoring.cells.cell import CellFacts as CellFacts
+from cab.scoring.cells.cell import Identity as Identity
+from cab.scoring.cells.cell import Scorers as Scorers
+from cab.scoring.cells.cell import SelfReport as SelfReport
+from cab.scoring.cells.cell import Timing as Timing
+from cab.scoring.cells.cell import dump_cell as dump_cell
+from cab.scoring.cells.published import PublishedCell as PublishedCell
+from cab.scoring.cells.published import read_published as read_published
+from cab.scoring.errors import BadCellId as BadCellId
+from cab.scoring.errors import BadRecord as BadRecord
+from cab.scoring.errors import ScoringError as ScoringError
+from cab.scoring.errors import TooFewRuns as TooFewRuns
+from cab.scoring.errors import UnknownProfile as UnknownProfile
 
-__all__ = [  # noqa: RUF022 - a table of contents, not an index
-    # records: what the ledger holds
-    "CallEnd",
-    "CallStart",
-    "OtherRecord",
-    "CellTotals",
-    "iter_calls",
-    "iter_records",
-    "parse_record",
-    "total_cells",
-    # whether it is what was written
-    "Seal",
-    "Verification",
-    "load_seal",
-    "verify_ledger",
-    "verify_slice",
-    # facts: what a run leaves behind
-    "CellFacts",
-    "CellId",
-    "CheckOutcome",
-    "Identity",
-    "SelfReport",
-    "Span",
-    "TaskFacts",
-    "Timing",
-    "TreeDiff",
-    "TreeEntry",
-    "TreeManifest",
-    "diff_trees",
-    "dump_manifest",
-    "load_manifest",
-    "parse_cell_id",
-    # axes: one dimension of the score each
-    "Axes",
-    "BlastRadius",
-    "CallSums",
-    "Calls",
-    "Cost",
-    "Integrity",
-    "Latency",
-    "PassRate",
-    "Refusal",
-    "RefusalVerdict",
-    "SourceTokens",
-    "Tokens",
-    "judge_refusal",
-    "score_blast_radius",
-    "score_calls",
-    "score_cost",
-    "score_integrity",
-    "score_latency",
-    "score_pass_rate",
-    "score_refusal",
-    "score_tokens",
-    "sum_calls",
-    # profiles: from axes to one number
-    "DEFAULT_PROFILE",
-    "PROFILES",
-    "Composite",
-    "Factors",
-    "Profile",
-    "Term",
-    "composite",
-    "explain",
-    "find_profile",
-    "read_profile",
-    # whole cells
-    "Bundle",
-    "Cell",
-    "PublishedCell",
-    "ScoredCell",
-    "Scorers",
-    "dump_cell",
-    "find_cells",
-    "read_bundle",
-    "read_facts",
-    "read_published",
-    "rescore",
-    "score_bundle",
-    "score_cells",
-    "score_one",
-    "score_path",
-    # sets of cells: how much, how sure, how different
-    "METRICS",
-    "Aggregate",
-    "CellReconciliation",
-    "Comparison",
-    "CounterError",
-    "Discrepancy",
-    "Figure",
-    "Metric",
-    "Observation",
-    "OfK",
-    "Part",
-    "Reconciliation",
-    "SelfCount",
-    "Settings",
-    "aggregate",
-    "compare",
-    "compare_all",
-    "observe",
-    "reconcile",
-    "reconcile_cell",
-    "sentence",
-    # errors
-    "BadCellId",
-    "BadRecord",
-    "ScoringError",
-    "TooFewRuns",
-    "UnknownProfile",
-]
+# what a run leaves behind
+from cab.scoring.evidence.check_outcome import CheckOutcome as CheckOutcome
+from cab.scoring.evidence.manifest import TreeDiff as TreeDiff
+from cab.scoring.evidence.manifest import TreeEntry as TreeEntry
+from cab.scoring.evidence.manifest import TreeManifest as TreeManifest
+from cab.scoring.evidence.manifest import diff_trees as diff_trees
+from cab.scoring.evidence.manifest import dump_manifest as dump_manifest
+from cab.scoring.evidence.manifest import load_manifest as load_manifest
+from cab.scoring.evidence.spans import Span as Span
+from cab.scoring.evidence.task import TaskFacts as TaskFacts
+from cab.scoring.ids import CellId as CellId
+from cab.scoring.ids import parse_cell_id as parse_cell_id
 
+# what the ledger holds, and whether it is what was written
+from cab.scoring.ledger.call_sums import CallSums as CallSums
+from cab.scoring.ledger.call_sums import sum_calls as sum_calls
+from cab.scoring.ledger.reading import iter_calls as iter_calls
+from cab.scoring.ledger.reading import iter_records as iter_records
+from cab.scoring.ledger.records import CallEnd as CallEnd
+from cab.scoring.ledger.records import CallStart as CallStart
+from cab.scoring.ledger.records import OtherRecord as OtherRecord
+from cab.scoring.ledger.records import parse_record as parse_record
+from cab.scoring.ledger.seals import Seal as Seal
+from cab.scoring.ledger.seals import load_seal as load_seal
+from cab.scoring.ledger.totals import CellTotals as CellTotals
+from cab.scoring.ledger.totals import total_cells as total_cells
+from cab.scoring.ledger.verify import Verification as Verification
+from cab.scoring.ledger.verify import verify_ledger as verify_ledger
+from cab.scoring.ledger.verify import verify_slice as verify_slice
 
-def _loaded(name: str) -> object:
-    for module, names in _LATER.items():
-        if name in names:
-            value: object = getattr(import_module(f"{__name__}.{module}"), name)
-            globals()[name] = value
-            return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+# profiles: from axes to one number
+from cab.scoring.profiles.builtin import DEFAULT_PROFILE as DEFAULT_PROFILE
+from cab.scoring.profiles.builtin import PROFILES as PROFILES
+from cab.scoring.profiles.builtin import composite as composite
+from cab.scoring.profiles.builtin import find_profile as find_profile
+from cab.scoring.profiles.composite import Composite as Composite
+from cab.scoring.profiles.explain import explain as explain
+from cab.scoring.profiles.files import read_profile as read_profile
+from cab.scoring.profiles.model import Factors as Factors
+from cab.scoring.profiles.model import Profile as Profile
+from cab.scoring.profiles.model import Term as Term
 
+# any form of cell in, one result per cell out
+from cab.scoring.score import ScoredCell as ScoredCell
+from cab.scoring.score import find_cells as find_cells
+from cab.scoring.score import score_cells as score_cells
+from cab.scoring.score import score_one as score_one
+from cab.scoring.score import score_path as score_path
 
-if not TYPE_CHECKING:
-    # A type checker that saw it would take any name for one of ours.
-    __getattr__ = _loaded
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+if typing.TYPE_CHECKING:
+    # Each name is there, and only there.
+    from cab.scoring.analysis import *  # noqa: F403 # pyright: ignore[reportWildcardImportFromLibrary]
+else:
+    # Statistics over sets of cells load on first use: scoring one cell does not wait for them.
+    __getattr__, __dir__ = lazy.exports(__name__, "analysis")

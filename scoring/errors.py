@@ -27,7 +27,7 @@ class BadRecord(ScoringError):
 
 
 class BadCellId(ScoringError):
-    """A text that is no cell id."""
+    """A text that is not a cell id."""
 
     def __init__(self, text: str, reason: str) -> None:
         super().__init__(

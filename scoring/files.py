@@ -1,10 +1,11 @@
 """Reading the files of a bundle: bounded, checked, and every fault named by file and field."""
 
+import os
 import stat
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeGuard, TypeVar, cast
 
 import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -12,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from cab.scoring.errors import BadRecord
 
 MAX_FILE_BYTES = 256 << 20
-"""A manifest of 10^5 paths takes about 20 MB; what is far past that is no file of ours."""
+"""A manifest of 10^5 paths takes about 20 MB; a file far past that is not ours."""
 
 
 class FileModel(BaseModel):
@@ -45,12 +46,12 @@ def check_regular(path: Path) -> int:
     """Return the size in bytes of a regular file.
 
     Raises:
-        BadRecord: There is no such file, it is no regular file, or it cannot be looked at.
+        BadRecord: There is no such file, it is not a regular file, or it cannot be looked at.
     """
     with naming(path):
         facts = path.stat()
     if not stat.S_ISREG(facts.st_mode):
-        raise BadRecord(str(path), None, "is no regular file")
+        raise BadRecord(str(path), None, "is not a regular file")
     return facts.st_size
 
 
@@ -58,7 +59,7 @@ def read_bytes(path: Path) -> bytes:
     """Return the bytes of a file.
 
     Raises:
-        BadRecord: It cannot be read, is no regular file, or is over the limit.
+        BadRecord: It cannot be read, is not a regular file, or is over the limit.
     """
     size_bytes = check_regular(path)
     if size_bytes > MAX_FILE_BYTES:
@@ -78,34 +79,71 @@ def parse_json(text: bytes, path: Path, line: int | None = None) -> object:
         line: Line that the text is, None if it is the whole file.
 
     Raises:
-        BadRecord: It is no JSON; a number that is none, such as `NaN`, is no JSON either.
+        BadRecord: It is not valid JSON; `NaN` and the like are not.
     """
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise BadRecord(str(path), line or error.lineno, f"no JSON: {error.msg}") from error
+        raise BadRecord(str(path), line or error.lineno, f"not valid JSON: {error.msg}") from error
+
+
+def read_json(path: Path) -> object:
+    """Return what a JSON file holds.
+
+    Raises:
+        BadRecord: The file cannot be read, is over the limit, or is not valid JSON.
+    """
+    return parse_json(read_bytes(path), path)
 
 
 def read_object(path: Path) -> dict[str, Any]:
     """Return the JSON object that a file holds.
 
     Raises:
-        BadRecord: The file cannot be read, is over the limit, or holds no JSON object.
+        BadRecord: As for `read_json`, or the file holds something else than an object.
     """
-    data = parse_json(read_bytes(path), path)
-    if not isinstance(data, dict):
-        raise BadRecord(str(path), None, "no JSON object")
+    data = read_json(path)
+    if not is_object(data):
+        raise BadRecord(str(path), None, "is not a JSON object")
     return cast("dict[str, Any]", data)
 
 
-def validated(model: type[ModelT], data: object, path: Path, at: str = "") -> ModelT:
+def is_object(data: object) -> TypeGuard[dict[str, object]]:
+    """Return whether parsed JSON is an object."""
+    return isinstance(data, dict)
+
+
+def is_list(data: object) -> TypeGuard[list[object]]:
+    """Return whether parsed JSON is a list."""
+    return isinstance(data, list)
+
+
+def walk(top: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Yield each folder with the names of its subfolders and files, as `os.walk` does, in order.
+
+    Raises:
+        BadRecord: A folder cannot be searched: it may hold files that must not be passed over.
+    """
+
+    def fail(error: OSError) -> None:
+        raise BadRecord(error.filename, None, error.strerror or str(error)) from error
+
+    for folder, subfolders, files in os.walk(top, onerror=fail):
+        subfolders.sort()
+        yield Path(folder), subfolders, sorted(files)
+
+
+def validated(
+    model: type[ModelT], data: object, path: Path, at: str = "", line: int | None = None
+) -> ModelT:
     """Return `data` as a model; types must be right, nothing is converted.
 
     Args:
         model: The model.
         data: Parsed JSON.
         path: File that the data is from, for the error.
-        at: Field that the data stands in, for the error.
+        at: Field that the data is in, for the error.
+        line: Line that the data is on, None if it is the whole file.
 
     Raises:
         BadRecord: A field is missing, of the wrong type or out of range.
@@ -117,4 +155,4 @@ def validated(model: type[ModelT], data: object, path: Path, at: str = "") -> Mo
         where = [at, *map(str, first["loc"])]
         reason = first["msg"].removeprefix("Value error, ")
         field = ".".join(part for part in where if part)
-        raise BadRecord(str(path), None, reason, field=field or None) from error
+        raise BadRecord(str(path), line, reason, field=field or None) from error

@@ -1,6 +1,6 @@
 """Path patterns of tasks and agents, read the same way by every axis and by a task's own check.
 
-A pattern stands for paths relative to the workspace, `/` between parts. `*`, `?` and `[...]` match
+A pattern means paths relative to the workspace, `/` between parts. `*`, `?` and `[...]` match
 within a part, dots included; `**` matches any number of parts. A pattern that matches a folder
 matches all that is in it, so `.aider*` covers `.aider.tags.cache.v4/cache.db`.
 """
@@ -48,7 +48,7 @@ def _match(pattern: tuple[str, ...], path: tuple[str, ...]) -> bool:
     used = {0}
     for number, part in enumerate(pattern, start=1):
         if part == "**":
-            # A last `**` stands for what is in the folder, not for the folder itself.
+            # A last `**` means what is in the folder, not for the folder itself.
             least = min(used) + (number == len(pattern))
             used = set(range(least, len(path) + 1))
         else:

@@ -56,7 +56,7 @@ def parse_cell_id(text: str) -> CellId:
     """Return the parts of a cell id, split from both ends.
 
     Raises:
-        BadCellId: The text is no cell id.
+        BadCellId: The text is not a cell id.
 
     >>> parse_cell_id("free/aider/stepfun-ai/step-3.5-flash/polyglot/rust#run2").model
     'stepfun-ai/step-3.5-flash'

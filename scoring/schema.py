@@ -32,7 +32,7 @@ MODELS: Mapping[str, Any] = MappingProxyType(
         "tree-1": TreeManifest,
     }
 )
-"""Name and version of a schema -> what it describes; `record-1` is a line that is no call."""
+"""Name and version of a schema -> what it describes; `record-1` is a line that is not a call."""
 
 
 def json_schema(name: str) -> dict[str, Any]:

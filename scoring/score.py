@@ -1,10 +1,9 @@
 """What `cab score` does, as a library: any form of cell in, one result per cell out.
 
-A cell is a bundle, a published page, or a file of another harness; a file is recognised by what
-stands in it.
+A cell is a bundle, a published page, or a file of another harness; a file is recognised by its
+content.
 """
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,11 +21,12 @@ from cab.scoring.cells.bundle import (
 from cab.scoring.cells.cell import Cell, SelfReport, dump_cell
 from cab.scoring.cells.published import PublishedCell
 from cab.scoring.errors import BadRecord, ScoringError
+from cab.scoring.files import walk
 from cab.scoring.profiles.builtin import (
     DEFAULT_PROFILE,
-    PROFILES,
     PUBLISHED,
     composite,
+    composites,
     find_profile,
 )
 from cab.scoring.profiles.composite import Composite
@@ -35,22 +35,14 @@ from cab.scoring.profiles.model import Profile
 if TYPE_CHECKING:
     from cab.scoring.imports import ImportedCell
 
-_OF_A_BUNDLE = frozenset({CELL_FILE, BEFORE_FILE, AFTER_FILE, MARKER_FILE})
+_BUNDLE_FILES = frozenset({CELL_FILE, BEFORE_FILE, AFTER_FILE, MARKER_FILE})
 """Any of them makes a folder a bundle, if perhaps a broken one, which must not go unnoticed."""
 
-_PARTS = (
-    "verdict",
-    "reason",
-    "coverage",
-    "cost_form",
-    "weights",
-    "components",
-    "terms",
-    "divisor",
-    "factors",
-    "note",
+_COMPOSITE_KEYS = (
+    *("verdict", "reason", "coverage", "cost_form", "weights", "components"),
+    *("terms", "divisor", "factors", "note"),
 )
-"""Keys of a composite that stand in a result as they are."""
+"""Keys of a composite that a result repeats unchanged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +78,7 @@ class ScoredCell:
             "cell_id": self.cell_id,
             "profile": self.composite.profile,
             "composite": self.composite.composite,
-            **{key: parts[key] for key in _PARTS},
+            **{key: parts[key] for key in _COMPOSITE_KEYS},
             "profiles": {name: made.composite for name, made in self.profiles.items()},
             **{name: axes[name] for name in Axes.model_fields if name in axes},
             "path": str(self.path),
@@ -96,8 +88,13 @@ class ScoredCell:
                 None if self.self_reported is None else self.self_reported.model_dump(mode="json")
             ),
             "stopped": self._stopped(),
-            **({} if self.imported is None else _origin(self.imported)),
+            **self._origin(),
         }
+
+    def _origin(self) -> dict[str, Any]:
+        if self.imported is None:
+            return {}
+        return {"imported": self.imported.origin.model_dump(mode="json")}
 
     def _source(self) -> str:
         if self.imported is not None:
@@ -105,17 +102,13 @@ class ScoredCell:
         return "scores" if self.cell is None else "facts"
 
     def _stopped(self) -> bool | None:
-        """Return whether the agent was stopped at its time limit, None if that is not told."""
+        """Return whether the agent was stopped at its time limit, None if nothing says so."""
         if self.imported is not None:
             return self.imported.stopped
         if self.cell is None:
             return None
         spans = [span for span in self.cell.spans if span.kind == "container"]
         return any(span.attrs.get("timed_out") is True for span in spans)
-
-
-def _origin(cell: "ImportedCell") -> dict[str, Any]:
-    return {"imported": cell.origin.model_dump(mode="json")}
 
 
 def score_path(
@@ -129,8 +122,8 @@ def score_path(
         path: A bundle's folder, a `cell.json`, a published cell, a file of another harness, or a
             folder of any of these.
         profile: A profile, or the name of one.
-        on_error: Told of each cell that cannot be scored, and the others go on; without it the
-            first such cell ends the iteration.
+        on_error: Called with the error of each cell that cannot be scored, and the others go on;
+            without it the first such error ends the iteration.
 
     Raises:
         UnknownProfile: There is no such profile.
@@ -161,7 +154,7 @@ def find_cells(path: Path) -> Iterator[Path]:
 
     A folder holds bundles, at any depth; or files of other harnesses under the names that these
     give them, at any depth; or any other files of cells, directly in it. A bundle is not searched
-    further: what an agent left in it is no cell. Links are not followed.
+    further: what an agent left in it is not a cell. Links are not followed.
 
     Raises:
         BadRecord: There is nothing of the kind, or a folder cannot be searched.
@@ -185,15 +178,10 @@ def find_cells(path: Path) -> Iterator[Path]:
 
 
 def _find_bundles(path: Path) -> Iterator[Path]:
-    def fail(error: OSError) -> None:
-        # A folder that cannot be searched may hold cells: they must not be passed over.
-        raise BadRecord(error.filename, None, error.strerror or str(error)) from error
-
-    for folder, subfolders, files in os.walk(path, onerror=fail):
-        subfolders.sort()
-        if not _OF_A_BUNDLE.isdisjoint(files):
+    for folder, subfolders, files in walk(path):
+        if not _BUNDLE_FILES.isdisjoint(files):
             subfolders.clear()
-            yield Path(folder)
+            yield folder
 
 
 def score_one(path: Path, profile: str | Profile = DEFAULT_PROFILE) -> ScoredCell:
@@ -210,7 +198,6 @@ def score_one(path: Path, profile: str | Profile = DEFAULT_PROFILE) -> ScoredCel
 
 
 def _score_all(path: Path, profile: str | Profile) -> Iterator[ScoredCell]:
-    """Yield the scores of what a path that was found holds."""
     folder = _bundle_of(path)
     if folder is not None:
         yield _score_folder(folder, profile)
@@ -226,7 +213,7 @@ def _score_all(path: Path, profile: str | Profile) -> Iterator[ScoredCell]:
 
 
 def _bundle_of(path: Path) -> Path | None:
-    """Return the bundle that a path stands for: a folder, or a `cell.json` beside its facts."""
+    """Return the bundle that a path names: a folder, or a `cell.json` beside its facts."""
     if path.is_dir():
         return path
     beside = path.name == CELL_FILE and all(
@@ -250,7 +237,8 @@ def _score_folder(path: Path, profile: str | Profile) -> ScoredCell:
 
 
 def _score_page(path: Path, page: PublishedCell, profile: str | Profile) -> ScoredCell:
-    profiles = {name: composite(name, page.axes) for name in PROFILES}
+    profiles = composites(page.axes)
+    known = page.composite is not None
     return ScoredCell(
         path=path,
         cell_id=page.cell_id,
@@ -258,9 +246,7 @@ def _score_page(path: Path, page: PublishedCell, profile: str | Profile) -> Scor
         composite=composite(profile, page.axes),
         profiles=profiles,
         cell=None,
-        identical=(
-            None if page.composite is None else profiles[PUBLISHED].composite == page.composite
-        ),
+        identical=profiles[PUBLISHED].composite == page.composite if known else None,
         self_reported=page.self_reported,
     )
 
@@ -272,7 +258,7 @@ def _score_import(path: Path, cell: "ImportedCell", profile: str | Profile) -> S
         cell_id=cell.cell_id,
         axes=axes,
         composite=composite(profile, axes),
-        profiles={name: composite(name, axes) for name in PROFILES},
+        profiles=composites(axes),
         cell=None,
         identical=None,
         self_reported=cell.self_reported,

@@ -1,34 +1,25 @@
 """What users install: every module and data file is in the wheel, and the wheel runs alone."""
 
 import json
-import os
-import subprocess
 import sys
 import tomllib
 import venv
 import zipfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from cab.adapters.install.pypi import find_uv
+from tests.tools import programs
 
 ROOT = Path(__file__).parents[1]
 ROOMS = ("adapters", "proxy", "scoring")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
-def run(*command: str | Path, cwd: Path) -> str:
-    """Run a command in a clean environment and return what it printed."""
-    environment = {
-        k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "COV", "CAB_"))
-    }
-    done = subprocess.run(
-        command, cwd=cwd, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
-    return done.stdout
+run = partial(programs.run, hidden=("PYTHON", "COV", "CAB_"), timeout_s=None)
 
 
 @pytest.fixture(scope="module")

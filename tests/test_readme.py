@@ -1,25 +1,15 @@
 """The README's commands and figures come from real runs."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
+from tests.tools.programs import run_python
 from tests.tools.proxy import chat_body, metered
 from tests.tools.upstream import json_answer, scripted_upstream
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-
-
-def run(*command: str, cwd: Path) -> str:
-    """Run a program of the README and return what it printed."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("CAB_")}
-    return subprocess.run(
-        command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120, check=True
-    ).stdout
 
 
 def figures(text: str) -> list[str]:
@@ -34,10 +24,9 @@ def test_the_first_look_prints_what_the_readme_shows(tmp_path: Path) -> None:
     arguments = "run-cell --tui scripted --upstream demo --task polyglot/python-error-handling"
     assert f"cab {arguments} --runs demo-run" in (ROOT / "Makefile").read_text()
     program = "import sys; from cab.adapters.cli import main; sys.exit(main())"
-    command = (sys.executable, "-c", program, *arguments.split(), "--runs", "demo-run")
-    printed = run(*command, cwd=tmp_path)
+    printed = run_python("-c", program, *arguments.split(), "--runs", "demo-run", cwd=tmp_path)
     assert figures(BLOCKS[0][1]) == figures(printed)
-    score = run(sys.executable, "-c", program, "score", "demo-run", cwd=tmp_path)
+    score = run_python("-c", program, "score", "demo-run", cwd=tmp_path)
     assert score.splitlines()[-1] == BLOCKS[1][1].splitlines()[-1] == "cell.json: identical"
 
 
@@ -53,7 +42,7 @@ async def test_the_example_for_other_harnesses_runs(tmp_path: Path) -> None:
     ):
         await meter.chat(**chat_body())
     (tmp_path / "ledger").rename(tmp_path / "cab-ledger")
-    printed = run(sys.executable, "-c", example, cwd=tmp_path)
+    printed = run_python("-c", example, cwd=tmp_path)
     assert printed.startswith("1 7 ")
 
 

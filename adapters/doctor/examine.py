@@ -183,7 +183,7 @@ def _spec(order: Order, folder: Path) -> CellSpec:
 async def _room(stack: AsyncExitStack, folder: Path, probe: DoctorProbe, cell_id: str) -> _Room:
     """Put endpoint and proxy up; the proxy alone holds the endpoint's key."""
     ledger = folder / "ledger"
-    demo = await stack.enter_async_context(running_demo(mood=probe.mood))
+    demo = await stack.enter_async_context(running_demo(fault_mode=probe.fault_mode))
     values = {"upstream": demo.url, "port": 0, "ledger": ledger, "auth": "keys"}
     real_key = f"sk-canary-{token_hex(24)}"
     proxy = await stack.enter_async_context(

@@ -1,4 +1,4 @@
-"""The demo's own account of what it served: the truth that a meter's figures are held against."""
+"""The demo's own account of what it served: the truth that a meter's numbers are compared with."""
 
 import hashlib
 from collections import Counter, deque
@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 from cab.proxy.demo.usage import DemoUsage
 from cab.scoring.ledger.records import Endpoint
 
-KEPT_CALLS = 10_000
+LISTED_CALLS = 10_000
 """Most calls that are listed one by one; the sums cover all."""
 
 ServedOutcome = Literal["served", "cut", "refused"]
@@ -44,7 +44,7 @@ class Account:
         self._counts: Counter[ServedOutcome] = Counter()
         self._prompt_tokens = 0
         self._completion_tokens = 0
-        self._by_call: deque[ServedAttempt] = deque(maxlen=KEPT_CALLS)
+        self._by_call: deque[ServedAttempt] = deque(maxlen=LISTED_CALLS)
         self._seen: Counter[bytes] = Counter()
 
     def repetition(self, body: bytes) -> int:
@@ -53,8 +53,8 @@ class Account:
         self._seen[digest] += 1
         return self._seen[digest]
 
-    def enter(self, attempt: ServedAttempt) -> None:
-        """Enter a request; the sums of tokens are those of the calls that were served."""
+    def add(self, attempt: ServedAttempt) -> None:
+        """Add a request; the sums of tokens are those of the calls that were served."""
         self._counts[attempt.outcome] += 1
         self._by_call.append(attempt)
         if attempt.outcome == "served":
@@ -76,6 +76,6 @@ class Account:
 
 
 def fingerprint(authorization: str | None) -> str | None:
-    """Return what identifies a key without telling it; None if there is none."""
+    """Return what identifies a key without showing it; None if there is none."""
     key = (authorization or "").removeprefix("Bearer ").strip()
     return hashlib.sha256(key.encode()).hexdigest()[:12] if key else None

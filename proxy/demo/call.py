@@ -1,28 +1,29 @@
-"""Serves one model call, whatever its dialect: reads, decides, counts, enters, answers."""
+"""Serves one model call, whatever its dialect: reads, decides, counts, records, answers."""
 
 import asyncio
 from typing import NamedTuple
 
 from aiohttp import web
 
-from cab.proxy.demo.account import Account, ServedAttempt, ServedOutcome, fingerprint
-from cab.proxy.demo.dialects import DemoDialect, ErrorReply
-from cab.proxy.demo.dialects.chat_request import ChatRequest
+from cab.proxy.demo.account import Account, ServedAttempt, fingerprint
+from cab.proxy.demo.dialects import DemoDialect
 from cab.proxy.demo.dialects.chunks import answer_id
+from cab.proxy.demo.dialects.errors import ErrorReply
 from cab.proxy.demo.dialects.fields import BadChat, read_object
-from cab.proxy.demo.fault_modes import FaultMode, FaultModes, error_reply_in
-from cab.proxy.demo.responder import DemoReply, answer
+from cab.proxy.demo.dialects.request import ChatRequest
+from cab.proxy.demo.fault_modes import FaultMode, FaultModes, error_of
+from cab.proxy.demo.responder import DemoReply, reply_to
 from cab.proxy.demo.sending import send_stream, send_whole
 from cab.proxy.demo.usage import DemoUsage, count_usage
 
-ASIDE_BYTES = 32 << 10
+THREAD_BYTES = 32 << 10
 """Bodies from here on are answered in a thread: to count them takes 5 ms and more."""
 
 ACCOUNT: web.AppKey[Account] = web.AppKey("account", Account)
-MOODS: web.AppKey[FaultModes] = web.AppKey("moods", FaultModes)
+FAULT_MODES: web.AppKey[FaultModes] = web.AppKey("fault_modes", FaultModes)
 
 
-class Made(NamedTuple):
+class PreparedAnswer(NamedTuple):
     """All that is known of an answer before its first byte leaves."""
 
     request: ChatRequest
@@ -32,26 +33,26 @@ class Made(NamedTuple):
 
 
 async def serve_call(request: web.Request, dialect: DemoDialect) -> web.StreamResponse:
-    """Return the answer to a model call, or its refusal in the dialect's own shape."""
+    """Return the answer to a model call, or an error in the dialect's own shape."""
     body = await request.read()
     try:
         chat = dialect.read(body)
-    except BadChat as error:
-        return _refuse(request, dialect, ErrorReply(400, str(error), error.param), None)
-    mood = request.app[MOODS].take()
-    why = error_reply_in(mood, dialect.endpoint)
-    if why is not None:
-        return _refuse(request, dialect, why, chat)
-    made = await _made(dialect, chat, body, request.app[ACCOUNT].repetition(body))
-    request.app[ACCOUNT].enter(_served(request, dialect, made, mood))
+    except BadChat as bad:
+        return _answer_error(request, dialect, ErrorReply(400, str(bad), bad.param), None)
+    mode = request.app[FAULT_MODES].take()
+    error = error_of(mode, dialect.endpoint)
+    if error is not None:
+        return _answer_error(request, dialect, error, chat)
+    answer = await _prepare(dialect, chat, body, request.app[ACCOUNT].repetition(body))
+    request.app[ACCOUNT].add(_served(request, dialect, answer, mode))
     if not chat.stream:
-        return await send_whole(request, dialect.whole(*made), mood)
-    return await send_stream(request, [*dialect.stream(*made)], dialect.stream_type, mood)
+        return await send_whole(request, dialect.whole(*answer), mode)
+    return await send_stream(request, [*dialect.stream(*answer)], dialect.stream_type, mode)
 
 
-def refusal(dialect: DemoDialect, why: ErrorReply) -> web.Response:
-    """Return a refusal in the shape of a dialect."""
-    return json_response(dialect.refuse(why), why.status, why.headers)
+def error_response(dialect: DemoDialect, error: ErrorReply) -> web.Response:
+    """Return an error in the shape of a dialect."""
+    return json_response(dialect.error(error), error.status, error.headers)
 
 
 def json_response(
@@ -61,22 +62,42 @@ def json_response(
     return web.Response(body=body, status=status, headers=headers, content_type="application/json")
 
 
-async def _made(dialect: DemoDialect, chat: ChatRequest, body: bytes, repetition: int) -> Made:
-    if len(body) < ASIDE_BYTES:
-        return _make(dialect, chat, body, repetition)
-    return await asyncio.to_thread(_make, dialect, chat, body, repetition)
+async def _prepare(
+    dialect: DemoDialect, chat: ChatRequest, body: bytes, repetition: int
+) -> PreparedAnswer:
+    def prepare() -> PreparedAnswer:
+        reply = reply_to(chat)
+        usage = count_usage(dialect.endpoint, read_object(body), reply, choices=chat.choices)
+        return PreparedAnswer(chat, reply, answer_id(body, repetition, dialect.id_prefix), usage)
+
+    return prepare() if len(body) < THREAD_BYTES else await asyncio.to_thread(prepare)
 
 
-def _make(dialect: DemoDialect, chat: ChatRequest, body: bytes, repetition: int) -> Made:
-    reply = answer(chat)
-    usage = count_usage(dialect.endpoint, read_object(body), reply, choices=chat.choices)
-    return Made(chat, reply, answer_id(body, repetition, dialect.id_prefix), usage)
-
-
-def _refuse(
-    request: web.Request, dialect: DemoDialect, why: ErrorReply, chat: ChatRequest | None
+def _answer_error(
+    request: web.Request, dialect: DemoDialect, error: ErrorReply, chat: ChatRequest | None
 ) -> web.Response:
-    entry = ServedAttempt(
+    request.app[ACCOUNT].add(_attempt(request, dialect, chat, error.status))
+    return error_response(dialect, error)
+
+
+def _served(
+    request: web.Request, dialect: DemoDialect, answer: PreparedAnswer, mode: FaultMode | None
+) -> ServedAttempt:
+    cut = mode is not None and mode.name == "cut_stream"
+    return _attempt(request, dialect, answer.request, 200)._replace(
+        id=answer.id,
+        prompt_tokens=answer.usage.prompt_tokens,
+        completion_tokens=answer.usage.completion_tokens,
+        finish_reason=answer.reply.finish_reason,
+        outcome="cut" if cut else "served",
+    )
+
+
+def _attempt(
+    request: web.Request, dialect: DemoDialect, chat: ChatRequest | None, status: int
+) -> ServedAttempt:
+    """Return a request that got no answer yet."""
+    return ServedAttempt(
         id=None,
         model=None if chat is None else chat.model,
         stream=None if chat is None else chat.stream,
@@ -86,35 +107,13 @@ def _refuse(
         key_fingerprint=fingerprint(_key(request)),
         endpoint=dialect.endpoint,
         path=request.path,
-        status=why.status,
+        status=status,
         outcome="refused",
-    )
-    request.app[ACCOUNT].enter(entry)
-    return refusal(dialect, why)
-
-
-def _served(
-    request: web.Request, dialect: DemoDialect, made: Made, mood: FaultMode | None
-) -> ServedAttempt:
-    cut = mood is not None and mood.name == "cut_stream"
-    outcome: ServedOutcome = "cut" if cut else "served"
-    return ServedAttempt(
-        id=made.id,
-        model=made.request.model,
-        stream=made.request.stream,
-        prompt_tokens=made.usage.prompt_tokens,
-        completion_tokens=made.usage.completion_tokens,
-        finish_reason=made.reply.finish_reason,
-        key_fingerprint=fingerprint(_key(request)),
-        endpoint=dialect.endpoint,
-        path=request.path,
-        status=200,
-        outcome=outcome,
     )
 
 
 def _key(request: web.Request) -> str | None:
-    """Return the key that a request came with, in whichever place its dialect has for it."""
+    """Return the key of a request, in whichever place its dialect has for it."""
     names = ("Authorization", "x-api-key", "x-goog-api-key")
     held = (request.headers.get(name) for name in names)
     return next((key for key in held if key), request.query.get("key"))

@@ -1,4 +1,4 @@
-"""Edits as text: in the formats that aider teaches, and as patches for a tool that applies them."""
+"""Edits as text: in the formats of aider's prompts, and as patches for a tool that applies them."""
 
 import difflib
 import re
@@ -12,7 +12,7 @@ FormatName = Literal["whole", "diff", "diff-fenced", "udiff"]
 CONTEXT_LINES = 3
 """Unchanged lines around a change, so that it is found in one place only."""
 
-# In the examples of aider's prompts, the lines around which tell the fence that it will look for.
+# The examples in aider's prompts show the fence that it will look for.
 _WHOLE_FENCE = re.compile(r"^path/to/filename\.js\n(?P<open>\S+)\n(?:.*\n)*?(?P<close>\S+)$", re.M)
 _DIFF_FENCE = re.compile(r"opening fence and code language, eg: (?P<open>\S+?)python\n")
 _CLOSING_FENCE = re.compile(r"closing fence: (?P<close>\S+)\n")
@@ -33,8 +33,8 @@ class _Change(NamedTuple):
     new: list[str]
 
 
-def taught_format(texts: Sequence[str]) -> EditFormat | None:
-    """Return the edit format that the prompt teaches, None if it teaches none."""
+def requested_format(texts: Sequence[str]) -> EditFormat | None:
+    """Return the edit format that the prompt asks for, None if it asks for none."""
     prompt = "\n".join(texts)
     if "*file listing*" in prompt:
         return EditFormat("whole", *_fence(prompt, _WHOLE_FENCE, _WHOLE_FENCE))

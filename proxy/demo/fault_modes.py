@@ -1,4 +1,4 @@
-"""Moods: how the demo misbehaves on purpose, so that agents and meters can be tried on it."""
+"""Fault modes: how the demo misbehaves on purpose, so that agents and meters can be tried on it."""
 
 from typing import Literal, NamedTuple, get_args
 
@@ -9,22 +9,21 @@ from cab.scoring.ledger.records import Endpoint
 FaultModeName = Literal[
     "unauthorized", "rate_limited", "server_error", "budget", "cut_stream", "slow_stream"
 ]
-NAMES: tuple[str, ...] = get_args(FaultModeName)
+NAMES: tuple[FaultModeName, ...] = get_args(FaultModeName)
 
-FOREVER = None
+ALL_CALLS = None
 """As a number of calls: all of them."""
-_LASTS: dict[FaultModeName, int | None] = {
-    "unauthorized": FOREVER,
+PAUSE_S = 0.5
+"""Default pause between the events of a slow stream."""
+_DEFAULT_CALLS: dict[FaultModeName, int | None] = {
+    "unauthorized": ALL_CALLS,
     "rate_limited": 2,
     "server_error": 1,
-    "budget": FOREVER,
+    "budget": ALL_CALLS,
     "cut_stream": 1,
-    "slow_stream": FOREVER,
+    "slow_stream": ALL_CALLS,
 }
-"""For how many model calls a mood lasts if nobody says."""
-_BY_WORD: dict[str, FaultModeName] = {name: name for name in _LASTS}
-PAUSE_S = 0.5
-"""Pause between the events of a slow stream if nobody says."""
+_BY_WORD: dict[str, FaultModeName] = {name: name for name in NAMES}
 
 
 class FaultMode(NamedTuple):
@@ -32,59 +31,59 @@ class FaultMode(NamedTuple):
 
     name: FaultModeName
     """`unauthorized` 401; `rate_limited` 429 with `Retry-After: 1`; `server_error` 500; `budget` as an
-    endpoint refuses whose budget is spent; `cut_stream` resets the connection in the midst of the
+    endpoint answers whose budget is spent; `cut_stream` resets the connection in the middle of the
     answer, streamed or not; `slow_stream` pauses before each event, or before a whole answer."""
-    calls: int | None = FOREVER
+    calls: int | None = ALL_CALLS
     """For how many model calls; None for all of them."""
     pause_s: float = PAUSE_S
     """Pause of a slow stream."""
 
 
 class FaultModes:
-    """The mood of a demo that runs, and for how long it lasts."""
+    """The fault mode of a demo that runs, and how many calls of it are left."""
 
-    def __init__(self, mood: FaultMode | None = None) -> None:
-        self.mood = mood
+    def __init__(self, current: FaultMode | None = None) -> None:
+        self.current = current
 
     def take(self) -> FaultMode | None:
-        """Return the mood in which the next model call is answered; None for a good one."""
-        mood = self.mood
-        if mood is not None and mood.calls is not None:
-            self.mood = mood._replace(calls=mood.calls - 1) if mood.calls > 1 else None
-        return mood
+        """Return the fault mode of the next model call; None if it is answered as it should be."""
+        mode = self.current
+        if mode is not None and mode.calls is not None:
+            self.current = mode._replace(calls=mode.calls - 1) if mode.calls > 1 else None
+        return mode
 
 
 def read_fault_mode(text: str, pause_s: float = PAUSE_S) -> FaultMode:
-    """Return the mood that a text names: `NAME`, `NAME:CALLS` or `NAME:all`.
+    """Return the fault mode that a text names: `NAME`, `NAME:CALLS` or `NAME:all`.
 
     Args:
-        text: Without a number the mood lasts as long as is usual for it.
+        text: Without a number it lasts as many calls as is usual for the mode.
         pause_s: Pause of a slow stream.
 
     Raises:
-        BadConfig: There is no such mood, or the number is none.
+        BadConfig: The mode or the number is not valid.
     """
     word, colon, calls = text.partition(":")
     name = _BY_WORD.get(word)
     if name is None:
-        raise BadConfig(f"mood {word!r} is unknown; known moods: {', '.join(NAMES)}")
+        raise BadConfig(f"fault mode {word!r} is unknown; known fault modes: {', '.join(NAMES)}")
     if not colon:
-        return FaultMode(name, _LASTS[name], pause_s)
+        return FaultMode(name, _DEFAULT_CALLS[name], pause_s)
     if calls == "all":
-        return FaultMode(name, FOREVER, pause_s)
+        return FaultMode(name, ALL_CALLS, pause_s)
     if not (calls.isascii() and calls.isdigit() and int(calls)):
-        raise BadConfig(f"mood {text!r}: after the colon stands a number from 1 on, or all")
+        raise BadConfig(f"fault mode {text!r}: after the colon give a number of calls, or all")
     return FaultMode(name, int(calls), pause_s)
 
 
-def error_reply_in(mood: FaultMode | None, endpoint: Endpoint) -> ErrorReply | None:
-    """Return the refusal that a mood has for a call; None if it answers."""
-    if mood is None or mood.name in ("cut_stream", "slow_stream"):
+def error_of(mode: FaultMode | None, endpoint: Endpoint) -> ErrorReply | None:
+    """Return the error with which a fault mode answers a call; None if it sends an answer."""
+    if mode is None or mode.name in ("cut_stream", "slow_stream"):
         return None
-    if mood.name == "budget":
+    if mode.name == "budget":
         # Statuses on which agents give up: with others they would send the call again.
         return _BUDGET._replace(status=402 if endpoint == "messages" else 400)
-    return _REFUSALS[mood.name]
+    return _ERRORS[mode.name]
 
 
 _BUDGET = ErrorReply(
@@ -93,7 +92,7 @@ _BUDGET = ErrorReply(
     code="budget_exceeded",
     headers={"x-should-retry": "false"},
 )
-_REFUSALS = {
+_ERRORS = {
     "unauthorized": ErrorReply(401, "the API key is not valid", code="invalid_api_key"),
     "rate_limited": ErrorReply(
         429, "too many requests", code="rate_limit_exceeded", headers={"Retry-After": "1"}

@@ -1,28 +1,28 @@
 """Decides what the demo answers: a tool call, an edit as text, a command, one line or a few words.
 
-The state of a play is the number of answers that the conversation already holds, so that the demo
-keeps none: first it looks, then it writes file by file, then it says that it is done.
+The state of a scenario is the number of answers that the conversation already holds, so that the demo
+keeps none: first it reads, then it writes file by file, then it says that it is done.
 """
 
 import re
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from cab.proxy.demo.dialects.chat_request import ChatRequest, texts_of
-from cab.proxy.demo.edits import EditFormat, render_edit, taught_format
-from cab.proxy.demo.scenarios import FileEdit, Scenario, find_play
+from cab.proxy.demo.dialects.request import ChatRequest, Message, texts_of
+from cab.proxy.demo.edits import EditFormat, render_edit, requested_format
+from cab.proxy.demo.scenarios import FileEdit, Scenario, find_scenario
 from cab.proxy.demo.shell import (
     SUBMIT_MARKER,
     fenced,
-    look_command,
+    requested_fence,
+    show_command,
     submit_command,
-    taught_fence,
     write_command,
 )
 from cab.proxy.demo.tool import Tool, ToolCall, filled, read_tools
 from cab.proxy.demo.toolbox import (
     finish_call,
-    is_timid,
+    has_strict_shell,
     patch_call,
     read_call,
     shell_call,
@@ -30,12 +30,12 @@ from cab.proxy.demo.toolbox import (
 )
 
 GREETING = (
-    "This is the scripted demo model. It plays the bundled tasks and has no answer of its own; "
+    "This is the scripted demo model. It solves the bundled tasks and has no answer of its own; "
     "put a real endpoint behind --upstream to get one."
 )
-"""The answer to everything that is no play."""
-THOUGHT = "I look for a play that fits, and for the step that is due."
-"""What the demo thinks, for clients that want to know."""
+"""The answer to everything outside the scenarios."""
+THOUGHT = "I look for a scenario that fits, and for the step that is due."
+"""The thoughts of the demo, for clients that ask for them."""
 
 _COMMIT = re.compile(r"commit message", re.IGNORECASE)
 _TITLE = re.compile(r"\btitles?\b|\bname (for|of) (this|the) (conversation|chat)", re.IGNORECASE)
@@ -53,7 +53,7 @@ class DemoReply(NamedTuple):
     text: str | None
     calls: tuple[ToolCall, ...] = ()
     thought: str | None = None
-    """What the model says that it thought, None if it was not asked."""
+    """The model's thoughts, None if nobody asked for them."""
 
     @property
     def finish_reason(self) -> str:
@@ -61,121 +61,125 @@ class DemoReply(NamedTuple):
         return "tool_calls" if self.calls else "stop"
 
 
-def answer(request: ChatRequest) -> DemoReply:
+def reply_to(request: ChatRequest) -> DemoReply:
     """Return the reply to a request; the same request has the same reply."""
     reply = _reply(request)
     return reply._replace(thought=THOUGHT) if request.thinks else reply
 
 
 def _reply(request: ChatRequest) -> DemoReply:
-    play = find_play(texts_of(request.messages, "user"))
+    scenario = find_scenario(texts_of(request.messages, "user"))
     tools = read_tools(request.tools) if request.may_call else []
     if request.schema:
-        return DemoReply(filled(request.schema, GREETING if play is None else play.title))
+        return DemoReply(filled(request.schema, GREETING if scenario is None else scenario.title))
     if tools:
-        return DemoReply(GREETING) if play is None else _act(play, request.messages, tools)
+        return (
+            DemoReply(GREETING)
+            if scenario is None
+            else _tool_step(scenario, request.messages, tools)
+        )
     rules = texts_of(request.messages, "system", "developer")
-    form = taught_format(rules) or taught_format(texts_of(request.messages, "user"))
-    # Who teaches how to run commands wants some; the rules may speak of titles as of other things.
-    if form is None and taught_fence(rules) is None:
-        line = _one_line(play, rules)
+    form = requested_format(rules) or requested_format(texts_of(request.messages, "user"))
+    # A prompt that shows how to run commands asks for some, whatever else its rules mention.
+    if form is None and requested_fence(rules) is None:
+        line = _one_line(scenario, rules)
         if line is not None:
             return DemoReply(line)
-    if play is None:
+    if scenario is None:
         return DemoReply(GREETING)
-    return _in_words(play, request.messages, form)
+    return _text_step(scenario, request.messages, form)
 
 
-def _act(play: Scenario, messages: list[dict[str, Any]], tools: list[Tool]) -> DemoReply:
-    """Return the next step of a play for an agent that offers tools."""
+def _tool_step(scenario: Scenario, messages: list[Message], tools: list[Tool]) -> DemoReply:
+    """Return the next step of a scenario for an agent that offers tools."""
     folder = _folder(messages)
-    look = _look(play, tools, folder)
-    # An agent that shows nothing can still be told to write: the play knows its files.
-    steps = [DemoReply(play.plan, look)] if look else []
-    steps += [_write(play, edit, tools, folder) for edit in play.files]
-    end = finish_call(tools, play.closing)
-    if end is None and _wants_marker(messages):
-        end = shell_call(tools, submit_command(), play.title)
-    steps += [] if end is None else [DemoReply(play.closing, (end,))]
-    return _step(steps, play, messages)
+    reads = _read_calls(scenario, tools, folder)
+    # An agent without a tool to read can still write: the scenario knows its files.
+    steps = [DemoReply(scenario.plan, reads)] if reads else []
+    steps += [_write_step(scenario, edit, tools, folder) for edit in scenario.files]
+    end = finish_call(tools, scenario.closing)
+    if end is None and _has_marker(messages):
+        end = shell_call(tools, submit_command(), scenario.title)
+    steps += [] if end is None else [DemoReply(scenario.closing, (end,))]
+    return _step(steps, scenario, messages)
 
 
-def _look(play: Scenario, tools: list[Tool], folder: str) -> tuple[ToolCall, ...]:
+def _read_calls(scenario: Scenario, tools: list[Tool], folder: str) -> tuple[ToolCall, ...]:
     """Return the calls that show the files; some agents write only what they have read."""
-    if not is_timid(tools):
-        look = shell_call(tools, look_command(play.reads), play.title)
-        if look is not None:
-            return (look,)
-    old = (edit.path for edit in play.files if edit.before is not None)
-    paths = dict.fromkeys((*play.reads, *old))
-    calls = (read_call(tools, path, folder, play.title) for path in paths)
+    if not has_strict_shell(tools):
+        show = shell_call(tools, show_command(scenario.reads), scenario.title)
+        if show is not None:
+            return (show,)
+    old = (edit.path for edit in scenario.files if edit.before is not None)
+    paths = dict.fromkeys((*scenario.reads, *old))
+    calls = (read_call(tools, path, folder, scenario.title) for path in paths)
     return tuple(call for call in calls if call is not None)
 
 
-def _write(play: Scenario, edit: FileEdit, tools: list[Tool], folder: str) -> DemoReply:
-    by_shell = shell_call(tools, write_command(edit), play.title)
-    by_file = write_call(tools, edit, folder, play.title)
-    call = by_file or by_shell if is_timid(tools) else by_shell or by_file
-    call = patch_call(tools, edit, folder, play.title) or call
+def _write_step(scenario: Scenario, edit: FileEdit, tools: list[Tool], folder: str) -> DemoReply:
+    by_shell = shell_call(tools, write_command(edit), scenario.title)
+    by_file = write_call(tools, edit, folder, scenario.title)
+    call = by_file or by_shell if has_strict_shell(tools) else by_shell or by_file
+    call = patch_call(tools, edit, folder, scenario.title) or call
     if call is None:
-        return DemoReply(_listing(play, EditFormat("whole")))
+        return DemoReply(_edits_as_text(scenario, EditFormat("whole")))
     return DemoReply(f"I am writing {edit.path}.", (call,))
 
 
-def _in_words(play: Scenario, messages: list[dict[str, Any]], form: EditFormat | None) -> DemoReply:
-    """Return the next step of a play for an agent that reads the answer's text."""
+def _text_step(scenario: Scenario, messages: list[Message], form: EditFormat | None) -> DemoReply:
+    """Return the next step of a scenario for an agent that reads the answer's text."""
     if form is not None:
-        done = _is_done(play, texts_of(messages, "user"))
-        return DemoReply(play.closing if done else _listing(play, form))
-    fence = taught_fence(texts_of(messages, "system", "developer", "user"))
+        done = _is_done(scenario, texts_of(messages, "user"))
+        return DemoReply(scenario.closing if done else _edits_as_text(scenario, form))
+    fence = requested_fence(texts_of(messages, "system", "developer", "user"))
     if fence is None:
-        return DemoReply(_listing(play, EditFormat("whole")))
-    said = [(play.plan, look_command(play.reads))]
-    said += [(f"I am writing {edit.path}.", write_command(edit)) for edit in play.files]
-    said += [(play.closing, submit_command())] if _wants_marker(messages) else []
-    steps = [DemoReply(f"{words}\n\n{fenced(fence, command)}") for words, command in said]
-    return _step(steps, play, messages)
+        return DemoReply(_edits_as_text(scenario, EditFormat("whole")))
+    parts = [(scenario.plan, show_command(scenario.reads))]
+    parts += [(f"I am writing {edit.path}.", write_command(edit)) for edit in scenario.files]
+    parts += [(scenario.closing, submit_command())] if _has_marker(messages) else []
+    steps = [DemoReply(f"{words}\n\n{fenced(fence, command)}") for words, command in parts]
+    return _step(steps, scenario, messages)
 
 
-def _step(steps: list[DemoReply], play: Scenario, messages: list[dict[str, Any]]) -> DemoReply:
-    """Return the step that is due: as many are behind us as there are answers."""
-    turn = _turns(play, messages)
-    return steps[turn] if turn < len(steps) else DemoReply(play.closing)
+def _step(steps: list[DemoReply], scenario: Scenario, messages: list[Message]) -> DemoReply:
+    """Return the step that is due: the answers so far took one step each."""
+    turn = _answers_since_prompt(scenario, messages)
+    return steps[turn] if turn < len(steps) else DemoReply(scenario.closing)
 
 
-def _listing(play: Scenario, form: EditFormat) -> str:
-    edits = "\n\n".join(render_edit(edit, form) for edit in play.files)
-    return f"{play.plan}\n\n{edits}\n"
+def _edits_as_text(scenario: Scenario, form: EditFormat) -> str:
+    edits = "\n\n".join(render_edit(edit, form) for edit in scenario.files)
+    return f"{scenario.plan}\n\n{edits}\n"
 
 
-def _one_line(play: Scenario | None, rules: Iterable[str]) -> str | None:
+def _one_line(scenario: Scenario | None, rules: Iterable[str]) -> str | None:
     """Return a commit message or a title, if that is all that is asked for."""
     text = "\n".join(rules)
     if _COMMIT.search(text):
-        return "chore: update files" if play is None else play.commit
+        return "chore: update files" if scenario is None else scenario.commit
     if _TITLE.search(text):
-        return "A question" if play is None else play.title
+        return "A question" if scenario is None else scenario.title
     return None
 
 
-def _turns(play: Scenario, messages: list[dict[str, Any]]) -> int:
-    """Return how many answers there are since the play's prompt first came up."""
-    heard = (find_play(texts_of([message], "user")) is play for message in messages)
-    start = list(heard).index(True)
+def _answers_since_prompt(scenario: Scenario, messages: list[Message]) -> int:
+    """Return how many answers there are since the scenario's prompt first came up."""
+    found = [find_scenario(texts_of([message], "user")) is scenario for message in messages]
+    start = found.index(True)
     return sum(message["role"] == "assistant" for message in messages[start:])
 
 
-def _is_done(play: Scenario, shown: list[str]) -> bool:
-    """Return whether the agent shows every file as the play leaves it, and not only our words."""
-    files = [text for text in shown if play.plan not in text]
-    return all(any(edit.after.strip() in text for text in files) for edit in play.files)
+def _is_done(scenario: Scenario, shown: list[str]) -> bool:
+    """Return whether the agent shows every file as the scenario leaves it, beyond our own words."""
+    files = [text for text in shown if scenario.plan not in text]
+    return all(any(edit.after.strip() in text for text in files) for edit in scenario.files)
 
 
-def _wants_marker(messages: list[dict[str, Any]]) -> bool:
+def _has_marker(messages: list[Message]) -> bool:
     return any(SUBMIT_MARKER in text for text in texts_of(messages, "system", "user"))
 
 
-def _folder(messages: list[dict[str, Any]]) -> str:
+def _folder(messages: list[Message]) -> str:
     """Return the folder that the agent says it works in, with a slash; empty if it says none."""
     for text in texts_of(messages, "system", "developer", "user"):
         found = _FOLDER.search(text)

@@ -1,4 +1,4 @@
-"""The plays: which prompt the demo answers to, and which files it then writes."""
+"""The scenarios: which prompt the demo answers to, and which files it then writes."""
 
 import functools
 import tomllib
@@ -17,21 +17,21 @@ class _Part(BaseModel):
 
 
 class FileEdit(_Part):
-    """A file that a play writes."""
+    """A file that a scenario writes."""
 
     path: str
     """Where, relative to the workspace."""
     before: WholeLines | None = None
     """The file as the task has it; None for a new file."""
     after: WholeLines
-    """The file as the play leaves it."""
+    """The file as the scenario leaves it."""
 
 
 class Scenario(_Part):
     """What the demo says and does for one task."""
 
     prompt: str
-    """Text by which the play is found in what the user says."""
+    """Text by which the scenario is found in what the user says."""
     reads: Annotated[list[str], Field(min_length=1)]
     """Files to look at first."""
     title: str
@@ -39,16 +39,16 @@ class Scenario(_Part):
     commit: str
     """One line, for agents that ask for a commit message."""
     plan: str
-    """What is said before the work."""
+    """The text before the work."""
     closing: str
-    """What is said after it."""
+    """The text after it."""
     files: Annotated[list[FileEdit], Field(min_length=1)]
     """What is written, in order."""
 
 
 @functools.cache
-def load_plays() -> tuple[Scenario, ...]:
-    """Return the bundled plays."""
+def load_scenarios() -> tuple[Scenario, ...]:
+    """Return the bundled scenarios."""
     folder = resources.files("cab.proxy.demo").joinpath("scenarios")
     files = (entry for entry in folder.iterdir() if entry.name.endswith(".toml"))
     return tuple(
@@ -57,15 +57,15 @@ def load_plays() -> tuple[Scenario, ...]:
     )
 
 
-def find_play(texts: Sequence[str]) -> Scenario | None:
-    """Return the play whose prompt stands in one of the texts, the last one first.
+def find_scenario(texts: Sequence[str]) -> Scenario | None:
+    """Return the scenario whose prompt is in one of the texts, the last one first.
 
-    White space may differ. A play's plan does as well as its prompt: an agent may hand one model's
-    plan to a second one without the prompt.
+    White space may differ. A scenario's plan does as well as its prompt: an agent may hand one
+    model's plan to a second one without the prompt.
     """
     for text in reversed(texts):
         flat = " ".join(text.split())
-        for play in load_plays():
-            if play.prompt in flat or play.plan in flat:
-                return play
+        for scenario in load_scenarios():
+            if scenario.prompt in flat or scenario.plan in flat:
+                return scenario
     return None

@@ -1,4 +1,4 @@
-"""Sends an answer: whole or event by event, at once, slowly, or cut off in its midst."""
+"""Sends an answer: whole or event by event, at once, slowly, or cut off in its middle."""
 
 import asyncio
 import socket
@@ -15,35 +15,35 @@ _RESET = struct.pack("ii", 1, 0)
 
 
 async def send_whole(
-    request: web.Request, body: bytes, mood: FaultMode | None = None
+    request: web.Request, body: bytes, mode: FaultMode | None
 ) -> web.StreamResponse:
     """Send an answer in one piece."""
     response = web.StreamResponse(headers={"Content-Type": "application/json"})
     response.content_length = len(body)
-    return await _send(request, response, [body], mood)
+    return await _send(request, response, [body], mode)
 
 
 async def send_stream(
-    request: web.Request, events: Sequence[bytes], media_type: str, mood: FaultMode | None = None
+    request: web.Request, events: Sequence[bytes], media_type: str, mode: FaultMode | None
 ) -> web.StreamResponse:
     """Send an answer event by event."""
     headers = {"Content-Type": media_type, "Cache-Control": "no-cache"}
-    return await _send(request, web.StreamResponse(headers=headers), events, mood)
+    return await _send(request, web.StreamResponse(headers=headers), events, mode)
 
 
 async def _send(
     request: web.Request,
     response: web.StreamResponse,
     pieces: Sequence[bytes],
-    mood: FaultMode | None,
+    mode: FaultMode | None,
 ) -> web.StreamResponse:
-    name = None if mood is None else mood.name
+    name = None if mode is None else mode.name
     await response.prepare(request)
-    # A client that has gone owes us nothing more; the call stands in the account.
+    # A client that has gone owes us nothing more; the call is in the account.
     with suppress(ConnectionError):
         for piece in first_half(pieces) if name == "cut_stream" else pieces:
-            if mood is not None and name == "slow_stream":
-                await asyncio.sleep(mood.pause_s)
+            if mode is not None and name == "slow_stream":
+                await asyncio.sleep(mode.pause_s)
             await response.write(piece)
         if name == "cut_stream":
             _reset(request)

@@ -4,15 +4,17 @@ import asyncio
 import errno
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 import orjson
 from aiohttp import web
 
 from cab.proxy.demo.account import Account
-from cab.proxy.demo.call import ACCOUNT, MOODS, json_response, refusal, serve_call
-from cab.proxy.demo.dialects import CHAT, MESSAGES, RESPONSES, DemoDialect, ErrorReply, gemini
+from cab.proxy.demo.call import ACCOUNT, FAULT_MODES, error_response, json_response, serve_call
+from cab.proxy.demo.dialects import CHAT, MESSAGES, RESPONSES, DemoDialect, gemini
 from cab.proxy.demo.dialects.chunks import CREATED
+from cab.proxy.demo.dialects.errors import ErrorReply
 from cab.proxy.demo.dialects.fields import BadChat, read_object
 from cab.proxy.demo.fault_modes import FaultMode, FaultModes, read_fault_mode
 from cab.proxy.demo.usage import count_prompt
@@ -23,8 +25,8 @@ MODEL = "demo"
 """The one model that is listed; any name is served."""
 MAX_BODY_BYTES = 256 << 20
 """aiohttp would refuse more than 1 MiB, which real prompts exceed."""
-GOODBYE_S = 1.0
-"""How long open connections are awaited when the server stops."""
+SHUTDOWN_TIMEOUT_S = 1.0
+"""How long the server waits for open connections when it stops."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -34,63 +36,63 @@ class Demo(NamedTuple):
 
     url: str
     """`http://host:port`, without `/v1`."""
-    books: Account
-    """The live account."""
-    moods: FaultModes
-    """How it behaves; changed by `set_mood`."""
+    served: Account
+    """The account that it keeps."""
+    fault_modes: FaultModes
+    """How it behaves; changed by `set_fault_mode`."""
 
-    def set_mood(self, mood: FaultMode | str | None) -> None:
+    def set_fault_mode(self, mode: FaultMode | str | None) -> None:
         """Set how the next model calls are answered; None for as they should be.
 
         Raises:
-            BadConfig: There is no such mood.
+            BadConfig: The fault mode is unknown.
         """
-        self.moods.mood = _mood(mood)
+        self.fault_modes.current = _as_fault_mode(mode)
 
     def account(self) -> dict[str, Any]:
         """Return what was served so far: calls, tokens, and each call."""
-        return self.books.snapshot()
+        return self.served.snapshot()
 
 
 @asynccontextmanager
 async def running_demo(
-    host: str = "127.0.0.1", port: int = 0, *, mood: FaultMode | str | None = None
+    host: str = "127.0.0.1", port: int = 0, *, fault_mode: FaultMode | str | None = None
 ) -> AsyncGenerator[Demo]:
     """Run the demo until the block ends.
 
     Args:
         host: Address to listen on.
         port: Port to listen on; 0 takes a free one.
-        mood: How it misbehaves, as a text that `read_fault_mode` knows or as what that returns.
+        fault_mode: How it misbehaves, as a text that `read_fault_mode` knows or as what that returns.
 
     Raises:
-        BadConfig: It cannot listen there, or there is no such mood.
+        BadConfig: It cannot listen there, or the fault mode is unknown.
     """
-    moods, account = FaultModes(_mood(mood)), Account()
+    modes, account = FaultModes(_as_fault_mode(fault_mode)), Account()
     await asyncio.to_thread(load_encoding)
-    application = _application(account, moods)
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=GOODBYE_S)
+    application = _application(account, modes)
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
     await runner.setup()
     try:
         await _listen(runner, host, port)
-        yield Demo(_url(host, runner.addresses[0][1]), account, moods)
+        yield Demo(_url(host, runner.addresses[0][1]), account, modes)
     finally:
         await runner.cleanup()
 
 
-def _mood(mood: FaultMode | str | None) -> FaultMode | None:
-    return read_fault_mode(mood) if isinstance(mood, str) else mood
+def _as_fault_mode(mode: FaultMode | str | None) -> FaultMode | None:
+    return read_fault_mode(mode) if isinstance(mode, str) else mode
 
 
-def _application(account: Account, moods: FaultModes) -> web.Application:
-    application = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[_refusals])
+def _application(account: Account, modes: FaultModes) -> web.Application:
+    application = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[_errors])
     application[ACCOUNT] = account
-    application[MOODS] = moods
+    application[FAULT_MODES] = modes
     router = application.router
-    router.add_post("/v1/chat/completions", _chat)
-    router.add_post("/v1/responses", _responses)
+    router.add_post("/v1/chat/completions", partial(serve_call, dialect=CHAT))
+    router.add_post("/v1/responses", partial(serve_call, dialect=RESPONSES))
     router.add_get("/v1/responses", _websocket)
-    router.add_post("/v1/messages", _messages)
+    router.add_post("/v1/messages", partial(serve_call, dialect=MESSAGES))
     router.add_post("/v1/messages/count_tokens", _count_tokens)
     router.add_get("/api/hello", _hello)
     router.add_post("/{version:v1|v1beta}/models/{model:.+}:generateContent", _generate)
@@ -105,24 +107,12 @@ async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
         await web.TCPSite(runner, host, port).start()
     except (OSError, OverflowError) as error:
         busy = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
-        why = "the port is in use; give another --port" if busy else f"{error}; mend host or port"
+        why = "the port is in use; give another --port" if busy else f"{error}; change host or port"
         raise BadConfig(f"the demo cannot listen on {host}:{port}: {why}") from error
 
 
 def _url(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-async def _chat(request: web.Request) -> web.StreamResponse:
-    return await serve_call(request, CHAT)
-
-
-async def _responses(request: web.Request) -> web.StreamResponse:
-    return await serve_call(request, RESPONSES)
-
-
-async def _messages(request: web.Request) -> web.StreamResponse:
-    return await serve_call(request, MESSAGES)
 
 
 async def _generate(request: web.Request) -> web.StreamResponse:
@@ -135,9 +125,11 @@ async def _stream(request: web.Request) -> web.StreamResponse:
 
 
 async def _websocket(request: web.Request) -> web.StreamResponse:
-    """Tell a client that asks for a websocket at once that there is none, so that it posts."""
+    """Answer a client that asks for a websocket with an error at once, so that it posts."""
     if request.headers.get("Upgrade", "").lower() == "websocket":
-        return refusal(RESPONSES, ErrorReply(426, "there is no websocket here; POST instead"))
+        return error_response(
+            RESPONSES, ErrorReply(426, "there is no websocket here; POST instead")
+        )
     raise web.HTTPMethodNotAllowed("GET", ["POST"])
 
 
@@ -148,7 +140,7 @@ async def _count_tokens(request: web.Request) -> web.StreamResponse:
 
 
 async def _hello(_: web.Request) -> web.StreamResponse:
-    """Answer Claude Code, which looks at its start whether there is anybody."""
+    """Answer Claude Code, which checks at its start that the endpoint is there."""
     return json_response(b"{}")
 
 
@@ -162,23 +154,22 @@ async def _account(request: web.Request) -> web.StreamResponse:
 
 
 @web.middleware
-async def _refusals(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer every mistake in the shape of the dialect that was meant."""
+async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer every mistake in the shape of the dialect that its path looks like."""
     try:
         return await handler(request)
     except BadChat as error:
-        why = ErrorReply(400, str(error), error.param)
+        reply = ErrorReply(400, str(error), error.param)
     except web.HTTPNotFound:
-        why = ErrorReply(404, f"no {request.method} {request.path} here", code="unknown_url")
+        reply = ErrorReply(404, f"no {request.method} {request.path} here", code="unknown_url")
     except web.HTTPMethodNotAllowed:
-        why = ErrorReply(405, f"{request.method} is not allowed for {request.path}")
+        reply = ErrorReply(405, f"{request.method} is not allowed for {request.path}")
     except web.HTTPRequestEntityTooLarge:
-        why = ErrorReply(413, f"the body is over {MAX_BODY_BYTES} bytes")
-    return refusal(_meant(request.path), why)
+        reply = ErrorReply(413, f"the body is over {MAX_BODY_BYTES} bytes")
+    return error_response(_dialect_of(request.path), reply)
 
 
-def _meant(path: str) -> DemoDialect:
-    """Return the dialect that a path looks like; OpenAI's where it looks like none."""
+def _dialect_of(path: str) -> DemoDialect:
     if path.startswith("/v1/messages"):
         return MESSAGES
     return gemini("", stream=False, sse=False) if path.startswith("/v1beta/") else CHAT

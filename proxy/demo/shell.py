@@ -1,4 +1,4 @@
-"""The shell commands with which the demo looks and writes, and the fences they stand in as text."""
+"""The shell commands with which the demo shows and writes files, and their fences in a text."""
 
 import re
 import shlex
@@ -16,7 +16,7 @@ _FENCES = re.compile(r"```(mswea_bash_command|bash|shell|sh)\b")
 _ANY_LANGUAGE = "Specify the language after the ```"
 
 
-def look_command(paths: Sequence[str]) -> str:
+def show_command(paths: Sequence[str]) -> str:
     """Return a command that lists the folder and shows files."""
     return f"ls -a && cat {shlex.join(paths)}"
 
@@ -34,8 +34,8 @@ def submit_command() -> str:
     return f"echo {SUBMIT_MARKER}"
 
 
-def taught_fence(texts: Sequence[str]) -> str | None:
-    """Return the language of the code fence that a prompt teaches for commands, if it does."""
+def requested_fence(texts: Sequence[str]) -> str | None:
+    """Return the language of the code fence that a prompt asks for around commands, if it does."""
     if any(_ANY_LANGUAGE in text for text in texts):
         return "shell"
     found = [match for text in texts for match in _FENCES.findall(text)]

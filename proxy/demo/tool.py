@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from cab.proxy.demo.dialects.fields import is_list, is_object, object_of
+from cab.proxy.demo.dialects.fields import is_list
+from cab.proxy.meter.json_values import JsonObject, as_list, as_object, is_object
 
 SHELL_IN_SCRIPTS = "tools.exec_command"
 """What the shell is called in the scripts that Codex runs; the description of its tool says so."""
@@ -25,7 +26,7 @@ class Tool(NamedTuple):
     """What the demo needs to know of a tool that is offered."""
 
     name: str
-    properties: dict[str, dict[str, Any]]
+    properties: dict[str, JsonObject]
     required: list[str]
     freeform: bool = False
     """Whether it takes a text instead of JSON arguments."""
@@ -38,7 +39,7 @@ class Tool(NamedTuple):
 
     @property
     def takes_text(self) -> bool:
-        """Whether what it takes is no object but a bare text."""
+        """Whether it takes a bare text instead of an object."""
         return not self.properties
 
     def list_of(self, names: Iterable[str]) -> "Tool | None":
@@ -52,7 +53,7 @@ class Tool(NamedTuple):
     def commands(self) -> list[str]:
         """Return the words that a tool of many uses, such as an editor, takes as its command."""
         words = self.properties.get("command", {}).get("enum")
-        return [str(word) for word in words] if is_list(words) else []
+        return [str(word) for word in as_list(words)]
 
     def call(self, arguments: dict[str, Any], note: str) -> ToolCall:
         """Return a call with these arguments and something for whatever else must be there."""
@@ -79,32 +80,29 @@ def read_tools(tools: Sequence[object]) -> list[Tool]:
     return found
 
 
-def _tool(function: dict[str, Any]) -> Tool:
-    schema = function.get("parameters")
-    schema = schema if is_object(schema) else {}
-    properties = schema.get("properties")
-    properties = properties if is_object(properties) else {}
-    required = schema.get("required")
+def _tool(function: JsonObject) -> Tool:
+    schema = as_object(function.get("parameters"))
+    properties = as_object(schema.get("properties"))
     return Tool(
         name=str(function.get("name")),
         properties={key: value for key, value in properties.items() if is_object(value)},
-        required=[str(name) for name in required] if is_list(required) else [],
+        required=[str(name) for name in as_list(schema.get("required"))],
     )
 
 
-def filled(schema: dict[str, Any], note: str) -> str:
+def filled(schema: JsonObject, note: str) -> str:
     """Return JSON text that fits a schema, for clients that want such an answer."""
-    properties = object_of(schema.get("properties"))
-    values = {name: _filler(object_of(value), note) for name, value in properties.items()}
+    properties = as_object(schema.get("properties"))
+    values = {name: _filler(as_object(value), note) for name, value in properties.items()}
     return orjson.dumps(values).decode()
 
 
-def _filler(schema: dict[str, Any], note: str) -> Any:  # noqa: ANN401 - a JSON value
+def _filler(schema: JsonObject, note: str) -> object:
     """Return a value that the schema takes, for an argument that means nothing to the demo."""
-    choices = schema.get("enum")
-    if is_list(choices) and choices:
+    choices = as_list(schema.get("enum"))
+    if choices:
         return choices[0]
-    fillers: dict[str, Any] = {
+    fillers: JsonObject = {
         "string": note,
         "boolean": False,
         "integer": schema.get("minimum", 1),
@@ -115,7 +113,7 @@ def _filler(schema: dict[str, Any], note: str) -> Any:  # noqa: ANN401 - a JSON 
     return next((fillers[kind] for kind in types_of(schema) if kind in fillers), note)
 
 
-def types_of(schema: dict[str, Any]) -> list[str]:
-    """Return the types that a schema allows; one that names none is taken for a text."""
+def types_of(schema: JsonObject) -> list[str]:
+    """Return the types that a schema allows; one that names none allows a text."""
     kinds = schema.get("type", "string")
     return [str(kind) for kind in kinds] if is_list(kinds) else [str(kinds)]

@@ -28,8 +28,8 @@ _READ_NAME = re.compile(r"(?!.*image)(read|view|cat|open|show)", re.IGNORECASE)
 _SHELL_NAME = re.compile(r"bash|shell|terminal|exec|run|command", re.IGNORECASE)
 _NEW_FILE_NAME = re.compile(r"create", re.IGNORECASE)
 _PATCH_NAME = re.compile(r"apply_?patch", re.IGNORECASE)
-_TIMID_SHELLS = frozenset(("run_shell_command",))
-"""Refuse commands that hold the signs of a substitution, were it in a quoted text."""
+_STRICT_SHELLS = frozenset(("run_shell_command",))
+"""Reject commands that hold the signs of a substitution, even in a quoted text."""
 
 
 def shell_call(tools: Sequence[Tool], command: str, note: str) -> ToolCall | None:
@@ -56,9 +56,9 @@ def shell_script(command: str) -> str:
     return f"const result = await {SHELL_IN_SCRIPTS}({arguments});\ntext(result.output);\n"
 
 
-def is_timid(tools: Sequence[Tool]) -> bool:
+def has_strict_shell(tools: Sequence[Tool]) -> bool:
     """Return whether the shell among the tools does not take every file's text in a command."""
-    return any(tool.name in _TIMID_SHELLS for tool in tools)
+    return any(tool.name in _STRICT_SHELLS for tool in tools)
 
 
 def patch_call(tools: Sequence[Tool], edit: FileEdit, folder: str, note: str) -> ToolCall | None:
@@ -82,7 +82,7 @@ def write_call(tools: Sequence[Tool], edit: FileEdit, folder: str, note: str) ->
         tools: What the agent offers.
         edit: What is written.
         folder: Put before the path; empty, or ends with a slash.
-        note: One line, for tools that want to be told why.
+        note: One line, for tools that ask for a reason.
     """
     calls = (
         make(tool, edit, folder + edit.path, note)

@@ -1,9 +1,10 @@
 """What a call costs: the tokens that tiktoken counts in what the demo really got and sent."""
 
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from cab.proxy.demo.responder import DemoReply
+from cab.proxy.meter.json_values import JsonObject
 from cab.proxy.tokens.encodings import count, count_text
 from cab.proxy.tokens.model_families import OTHER
 from cab.proxy.tokens.prompt import Prompt, answer_costs
@@ -33,7 +34,7 @@ class DemoUsage(NamedTuple):
 
 
 def count_usage(
-    endpoint: Endpoint, data: dict[str, Any], reply: DemoReply, *, choices: int
+    endpoint: Endpoint, data: JsonObject, reply: DemoReply, *, choices: int
 ) -> DemoUsage:
     """Return what a call costs.
 
@@ -52,7 +53,7 @@ def count_usage(
     )
 
 
-def count_prompt(endpoint: Endpoint, data: dict[str, Any]) -> int:
+def count_prompt(endpoint: Endpoint, data: JsonObject) -> int:
     """Return the tokens of a request's prompt."""
     return count(read_prompt(endpoint, data).costs(OTHER))
 
@@ -65,11 +66,11 @@ def count_reply(endpoint: Endpoint, reply: DemoReply) -> int:
 
 
 def _cached(prompt: Prompt) -> int:
-    """Return the tokens of what stood before the last answer: the call before this one sent it."""
+    """Return the tokens of what came before the last answer: the call before this one sent it."""
     end = len(prompt.turns)
     while end and prompt.turns[end - 1].role not in _ANSWERED:
         end -= 1
-    # One answer may stand there as several turns: its words and each of its calls.
+    # One answer may be there as several turns: its words and each of its calls.
     while end and prompt.turns[end - 1].role in _ANSWERED:
         end -= 1
     return count(replace(prompt, turns=prompt.turns[:end]).costs(OTHER)) if end else 0

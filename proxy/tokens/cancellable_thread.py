@@ -1,4 +1,4 @@
-"""Work in a thread of its own that can be told to stop, for what would hold up the event loop."""
+"""Work in a thread of its own that can be cancelled, for what would block the event loop."""
 
 import asyncio
 import threading
@@ -9,11 +9,11 @@ from typing import TypeVar, cast
 T = TypeVar("T")
 
 CheckCancelled = Callable[[], None]
-"""Raises `ThreadCancelled` once nobody waits for the work any more; to be called between small steps."""
+"""Raises `ThreadCancelled` once the caller has gone; the work calls it between small steps."""
 
 
 class ThreadCancelled(Exception):
-    """Nobody waits for this work any more."""
+    """Nobody waits for the work any more."""
 
 
 async def run_in_cancellable_thread(work: Callable[[CheckCancelled], T], name: str) -> T:
@@ -27,17 +27,17 @@ async def run_in_cancellable_thread(work: Callable[[CheckCancelled], T], name: s
         name: Of the thread.
 
     Raises:
-        RuntimeError: The thread died of something that is no error of Python's, a panic in Rust say.
+        RuntimeError: The thread died of something that is not a Python error, such as a panic in Rust.
     """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
-    nobody_waits = threading.Event()
+    cancelled = threading.Event()
 
-    def go_on() -> None:
-        if nobody_waits.is_set():
+    def check_cancelled() -> None:
+        if cancelled.is_set():
             raise ThreadCancelled
 
-    def settle(result: T | None, error: Exception | None) -> None:
+    def resolve(result: T | None, error: Exception | None) -> None:
         if done.cancelled():
             return
         if error is not None:
@@ -48,17 +48,17 @@ async def run_in_cancellable_thread(work: Callable[[CheckCancelled], T], name: s
     def run() -> None:
         result, error = None, None
         try:
-            result = work(go_on)
+            result = work(check_cancelled)
         except Exception as raised:  # noqa: BLE001 - it is raised where it is awaited
             error = raised
         except BaseException as died:  # noqa: BLE001 - likewise, as something that ends no process
             error = RuntimeError(repr(died))
-        # The loop may be closed by now: then there is nobody to tell.
+        # The loop may be closed by now: then nobody waits for the result.
         with suppress(RuntimeError):
-            loop.call_soon_threadsafe(settle, result, error)
+            loop.call_soon_threadsafe(resolve, result, error)
 
     threading.Thread(target=run, name=name, daemon=True).start()
     try:
         return await done
     finally:
-        nobody_waits.set()
+        cancelled.set()

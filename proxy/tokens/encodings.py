@@ -19,7 +19,7 @@ DEFAULT_ENCODING = "o200k_base"
 WINDOW_CHARS = 32_768
 """Most characters that are handed to a tokenizer at once: 10 to 20 ms of work.
 
-It bounds how long a count that is told to stop goes on, and how long it can hold Python's lock.
+It bounds how long a cancelled count goes on, and how long it can hold Python's lock.
 """
 
 # A text may be cut here without changing its tokens: both encodings begin a new piece after a line's
@@ -34,11 +34,11 @@ CountPiece = Callable[[str], int]
 """Returns the tokens of a text of at most `WINDOW_CHARS`."""
 
 
-def _go_on() -> None:
-    """Let a count go on."""
+def _never_cancelled() -> None:
+    pass
 
 
-class _Recipe(NamedTuple):
+class _Definition(NamedTuple):
     """What tiktoken needs besides the ranks; facts of the published encodings."""
 
     sha256: str
@@ -46,8 +46,8 @@ class _Recipe(NamedTuple):
     special_tokens: dict[str, int]
 
 
-_RECIPES = {
-    "o200k_base": _Recipe(
+_DEFINITIONS = {
+    "o200k_base": _Definition(
         "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d",
         r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+"
         r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
@@ -56,7 +56,7 @@ _RECIPES = {
         r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+",
         {"<|endoftext|>": 199999, "<|endofprompt|>": 200018},
     ),
-    "cl100k_base": _Recipe(
+    "cl100k_base": _Definition(
         "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7",
         r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+"
         r"|\s++$|\s*[\r\n]|\s+(?!\S)|\s",
@@ -70,7 +70,7 @@ _RECIPES = {
     ),
 }
 
-ENCODINGS = tuple(_RECIPES)
+ENCODINGS = tuple(_DEFINITIONS)
 """Names of the encodings that ship with the package."""
 
 
@@ -80,7 +80,7 @@ def load_encoding(name: str = DEFAULT_ENCODING) -> tiktoken.Encoding:
     Raises:
         BadConfig: There is no such encoding, or its file in the package is damaged.
     """
-    if name not in _RECIPES:
+    if name not in _DEFINITIONS:
         raise BadConfig(
             f"encoding {name!r} is unknown; known encodings: {', '.join(ENCODINGS)}, "
             "or the path of a tokenizer.json"
@@ -112,14 +112,14 @@ def count_text(text: str, encoding: str = DEFAULT_ENCODING) -> int:
 def count(
     costs: Iterable[TokenCost],
     encoding: str = DEFAULT_ENCODING,
-    go_on: Callable[[], None] = _go_on,
+    check_cancelled: Callable[[], None] = _never_cancelled,
 ) -> int:
     """Return the sum of costs.
 
     Args:
         costs: Texts, and tokens around them.
         encoding: One of `ENCODINGS`, or the path of a Hugging Face `tokenizer.json`.
-        go_on: Called before each piece of work of some milliseconds; what it raises ends the count.
+        check_cancelled: Called before each piece of work of some milliseconds; what it raises ends the count.
     """
     count_piece = load_counter(encoding)
     total = 0
@@ -128,7 +128,7 @@ def count(
             total += cost
             continue
         for piece in pieces(cost):
-            go_on()
+            check_cancelled()
             total += count_piece(piece)
     return total
 
@@ -152,18 +152,18 @@ def pieces(text: str) -> Iterator[str]:
 
 @functools.cache
 def _load(name: str) -> tiktoken.Encoding:
-    recipe = _RECIPES[name]
+    definition = _DEFINITIONS[name]
     data = (
         resources.files("cab.proxy.tokens")
         .joinpath("vocabularies", f"{name}.tiktoken")
         .read_bytes()
     )
-    _check(name, data, recipe.sha256)
+    _check(name, data, definition.sha256)
     return tiktoken.Encoding(
         name=name,
-        pat_str=recipe.pattern,
+        pat_str=definition.pattern,
         mergeable_ranks=_ranks(data),
-        special_tokens=recipe.special_tokens,
+        special_tokens=definition.special_tokens,
     )
 
 
@@ -171,7 +171,7 @@ def _check(name: str, data: bytes, sha256: str) -> None:
     found = hashlib.sha256(data).hexdigest()
     if found != sha256:
         raise BadConfig(
-            f"encodings/{name}.tiktoken in the package is damaged (sha256 {found}, "
+            f"vocabularies/{name}.tiktoken in the package is damaged (sha256 {found}, "
             f"expected {sha256}); reinstall coding-agent-bench"
         )
 

@@ -31,8 +31,8 @@ def load_tokenizer_file(path: str) -> Callable[[str], int]:
     except OSError as error:
         raise BadConfig(f"encodings: {path} cannot be read: {error.strerror}") from error
     except Exception as error:  # the library raises nothing more exact than Exception
-        raise BadConfig(f"encodings: {path} is no tokenizer.json: {error}") from error
-    # The file may say how inputs are cut and filled for training, which is no matter of counting.
+        raise BadConfig(f"encodings: {path} is not a tokenizer.json: {error}") from error
+    # The file may say how inputs are cut and filled for training, which does not matter here.
     tokenizer.no_truncation()
     tokenizer.no_padding()
     # What looks like a special token is plain text, as everywhere here.

@@ -43,7 +43,7 @@ class Family:
     signatures: bool = False
     """Whether tools are read as TypeScript signatures; as compact JSON otherwise."""
     schema: int | None = None
-    """Around the schema of a structured answer; `None` where it is no part of the prompt."""
+    """Around the schema of a structured answer; `None` where it is not part of the prompt."""
     thinking: int = 0
     """Once, where the request switches thinking on."""
     call: int = 0
@@ -108,7 +108,7 @@ def name_of(model: str) -> str:
 
 
 def encoding_of(model: str) -> str:
-    """Return the name of the bundled encoding of a model's texts; the default where it is secret."""
+    """Return the name of the bundled encoding of a model's texts; the default where it is not published."""
     return "cl100k_base" if _fits(_VENDOR.sub("", model.lower()), _CL100K) else DEFAULT_ENCODING
 
 

@@ -77,7 +77,7 @@ class Prompt:
         if not family.signatures:
             yield from map(compact, self.tools)
             return
-        # The namespace stands at the end of the instructions, or in a message of its own.
+        # The namespace is at the end of the instructions, or in a message of its own.
         if not any(turn.role in _INSTRUCTIONS for turn in self.turns):
             yield family.message
         yield _HEADING + namespace(self.tools)
@@ -102,7 +102,7 @@ def answer_costs(
 
 
 def compact(value: object) -> str:
-    """Return a JSON value as text; one that cannot be written as such, a huge number say, as Python's."""
+    """Return a JSON value as text; one that cannot be written as such, like a huge number, as Python writes it."""
     return dump_text(value) or str(value)
 
 

@@ -6,13 +6,10 @@ compact JSON: counting never fails on what a client sent.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator
 
 from cab.proxy.meter.json_values import JsonObject, as_list, as_object, as_text, is_object
-from cab.proxy.tokens.encodings import DEFAULT_ENCODING, count
-from cab.proxy.tokens.model_families import OTHER
-from cab.proxy.tokens.prompt import Prompt, Turn, answer_costs, compact
+from cab.proxy.tokens.prompt import Prompt, Turn, compact
 from cab.scoring.ledger.records import Endpoint
 
 # Chat templates leave out what a model thought in earlier turns: they drop the member that holds it,
@@ -33,28 +30,6 @@ def read_prompt(endpoint: Endpoint, request: JsonObject) -> Prompt:
     prompt = Prompt(endpoint)
     _READERS[endpoint](prompt, request)
     return prompt
-
-
-def count_chat_prompt(
-    messages: Sequence[Any], tools: Sequence[Any] | None = None, encoding: str = DEFAULT_ENCODING
-) -> int:
-    """Return the tokens of a chat prompt for a model of which nothing is known.
-
-    Args:
-        messages: As the client sent them.
-        tools: The request's tool definitions, if any.
-        encoding: Name of the encoding to count with.
-    """
-    prompt = read_prompt("chat.completions", {"messages": [*messages], "tools": [*(tools or ())]})
-    return count(prompt.costs(OTHER), encoding)
-
-
-def count_chat_completion(message: Mapping[str, Any], encoding: str = DEFAULT_ENCODING) -> int:
-    """Return the tokens of a whole chat answer's message from such a model."""
-    turn = _chat_turn(Prompt("chat.completions"), dict(message), {})
-    texts = [*turn.texts, _text(_reasoning(message)), *(t for call in turn.calls for t in call)]
-    calls = len(turn.calls)
-    return count(answer_costs("chat.completions", texts, calls, OTHER, complete=True), encoding)
 
 
 def _chat(prompt: Prompt, request: JsonObject) -> None:
@@ -95,20 +70,15 @@ def _chat_turn(prompt: Prompt, value: object, names: Names) -> Turn:
     name = _text(message.get("name"))
     if turn.role in ("tool", "function"):
         turn.result_of, name = names.get(_text(message.get("tool_call_id"))) or name, ""
-    turn.texts += [_text(said) for said in (message.get("refusal"), name) if said]
-    for said in as_list(message.get("tool_calls")):
-        call = as_object(said)
+    turn.texts += [_text(text) for text in (message.get("refusal"), name) if text]
+    for item in as_list(message.get("tool_calls")):
+        call = as_object(item)
         function = as_object(call.get("function") or call.get("custom"))
-        turn.calls.append(_call(function, "arguments", "input") if function else [_text(said)])
+        turn.calls.append(_call(function, "arguments", "input") if function else [_text(item)])
         names[_text(call.get("id"))] = _text(function.get("name"))
     if is_object(message.get("function_call")):
         turn.calls.append(_call(as_object(message["function_call"]), "arguments"))
     return turn
-
-
-def _reasoning(message: Mapping[str, object]) -> object:
-    # Endpoints call it by either name; some send the same text under both.
-    return message.get("reasoning_content") or message.get("reasoning")
 
 
 def _responses(prompt: Prompt, request: JsonObject) -> None:
@@ -126,7 +96,6 @@ def _responses(prompt: Prompt, request: JsonObject) -> None:
 
 
 def _item(prompt: Prompt, value: object, names: Names) -> None:
-    """Add an item of a response's input."""
     item = as_object(value)
     kind, call_id = as_text(item.get("type")) or "message", _text(item.get("call_id"))
     if not item:
@@ -143,7 +112,7 @@ def _item(prompt: Prompt, value: object, names: Names) -> None:
     elif kind == "reasoning":
         prompt.uncounted.append("reasoning")
     else:
-        prompt.uncounted.append("state" if kind in _KEPT else "tools")
+        prompt.uncounted.append("state" if kind in _STATE_ITEMS else "tools")
 
 
 def _messages(prompt: Prompt, request: JsonObject) -> None:
@@ -166,26 +135,26 @@ def _messages(prompt: Prompt, request: JsonObject) -> None:
     names: Names = {}
     for value in as_list(request.get("messages")):
         message = as_object(value)
-        said = Turn(_text(message.get("role")))
+        turn = Turn(_text(message.get("role")))
         for block in _parts(message.get("content") if message else value):
-            _block(prompt, said, block, names)
-        if said.texts or said.calls:
-            prompt.turns.append(said)
+            _block(prompt, turn, block, names)
+        if turn.texts or turn.calls:
+            prompt.turns.append(turn)
 
 
-def _block(prompt: Prompt, said: Turn, value: object, names: Names) -> None:
+def _block(prompt: Prompt, turn: Turn, value: object, names: Names) -> None:
     """Add a content block of an Anthropic message; a tool's result is a turn of its own."""
     block = as_object(value)
     kind = block.get("type")
     if kind == "tool_use":
         names[_text(block.get("id"))] = _text(block.get("name"))
-        said.calls.append(_call(block, "input"))
+        turn.calls.append(_call(block, "input"))
     elif kind == "tool_result":
-        turn = _turn(prompt, "tool", block.get("content"))
-        turn.result_of = names.get(_text(block.get("tool_use_id")), "")
-        prompt.turns.append(turn)
+        result = _turn(prompt, "tool", block.get("content"))
+        result.result_of = names.get(_text(block.get("tool_use_id")), "")
+        prompt.turns.append(result)
     else:
-        _add_part(prompt, said, value)
+        _add_part(prompt, turn, value)
 
 
 def _gemini(prompt: Prompt, request: JsonObject) -> None:
@@ -200,27 +169,27 @@ def _gemini(prompt: Prompt, request: JsonObject) -> None:
     system = _either(request, "systemInstruction", "system_instruction")
     for content in [*_parts(system), *_parts(request.get("contents"))]:
         fields = as_object(content)
-        said = Turn(_text(fields.get("role")))
+        turn = Turn(_text(fields.get("role")))
         for part in _parts(fields.get("parts", content)):
-            _gemini_part(prompt, said, part)
-        prompt.turns.append(said)
+            _gemini_part(prompt, turn, part)
+        prompt.turns.append(turn)
 
 
-def _gemini_part(prompt: Prompt, said: Turn, value: object) -> None:
+def _gemini_part(prompt: Prompt, turn: Turn, value: object) -> None:
     part = as_object(value)
     if _either(part, "thoughtSignature", "thought_signature"):
         prompt.uncounted.append("reasoning")
     call = as_object(_either(part, "functionCall", "function_call"))
     result = as_object(_either(part, "functionResponse", "function_response"))
     if call:
-        said.calls.append(_call(call, "args"))
+        turn.calls.append(_call(call, "args"))
     elif result:
-        said.texts += [_text(result.get("name")), _text(result.get("response"))]
+        turn.texts += [_text(result.get("name")), _text(result.get("response"))]
     else:
-        _add_part(prompt, said, value)
+        _add_part(prompt, turn, value)
 
 
-def _bare(member: str) -> Callable[[Prompt, JsonObject], None]:
+def _texts_or_tokens(member: str) -> Callable[[Prompt, JsonObject], None]:
     """Return what reads a prompt or an input: a text, tokens, or a list of either."""
 
     def read(prompt: Prompt, request: JsonObject) -> None:
@@ -242,8 +211,8 @@ def _flat(value: object) -> Iterator[object]:
 
 _READERS: dict[Endpoint, Callable[[Prompt, JsonObject], None]] = {
     "chat.completions": _chat,
-    "completions": _bare("prompt"),
-    "embeddings": _bare("input"),
+    "completions": _texts_or_tokens("prompt"),
+    "embeddings": _texts_or_tokens("input"),
     "responses": _responses,
     "messages": _messages,
     "gemini.generateContent": _gemini,
@@ -251,7 +220,6 @@ _READERS: dict[Endpoint, Callable[[Prompt, JsonObject], None]] = {
 
 
 def _turn(prompt: Prompt, role: str, content: object) -> Turn:
-    """Return a message with this content."""
     turn = Turn(role)
     for part in _parts(content):
         _add_part(prompt, turn, part)
@@ -266,13 +234,12 @@ def _parts(content: object) -> list[object]:
 
 
 def _add_part(prompt: Prompt, turn: Turn, value: object) -> None:
-    """Add what a content part says."""
     part = as_object(value)
-    text = next((part[name] for name in _SAID if isinstance(part.get(name), str)), None)
+    text = next((part[name] for name in _TEXT_MEMBERS if isinstance(part.get(name), str)), None)
     source = as_object(part.get("source"))
     kind = str(part.get("type"))
     if "signature" in part:
-        # A summary; what was really thought is sealed.
+        # A summary; the real thoughts are hidden.
         prompt.uncounted.append("reasoning")
     if not part:
         turn.texts.append(_text(value))
@@ -286,10 +253,10 @@ def _add_part(prompt: Prompt, turn: Turn, value: object) -> None:
         prompt.uncounted.append("tools" if "tool" in kind else "media")
 
 
-_KEPT = ("item_reference", "compaction")
-"""Items that stand for what the endpoint keeps."""
+_STATE_ITEMS = ("item_reference", "compaction")
+"""Items that refer to what the endpoint keeps."""
 
-_SAID = ("text", "refusal", "thinking")
+_TEXT_MEMBERS = ("text", "refusal", "thinking")
 """Members that hold a content part's text."""
 
 

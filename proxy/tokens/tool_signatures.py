@@ -47,7 +47,7 @@ class _Writer:
         return f"{head}type {as_text(function.get('name')) or ''} = ({takes}) => any;\n\n"
 
     def _members(self, schema: JsonObject, level: int) -> str:
-        """Write an object: on one line, or on several if anything in it is explained."""
+        """Write an object: on one line, or on several if anything in it has a comment."""
         indent = "  " * level
         required = as_list(schema.get("required"))
         title = self._comments(schema.get("title"))
@@ -102,7 +102,7 @@ class _Writer:
         return schema
 
     def _comments(self, value: object) -> list[str]:
-        """Return the lines that explain something."""
+        """Return a description as comment lines."""
         text = as_text(value)
         if text is None or self._room_chars < 0:
             return []

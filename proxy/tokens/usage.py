@@ -17,13 +17,13 @@ from cab.proxy.tokens.prompt_readers import read_prompt
 from cab.scoring.ledger.records import METERED_ENDPOINTS, Endpoint
 
 _NOTHING_WRITTEN = Usage(None, 0, None)
-"""An error answer: no token was written, and what was read is the endpoint's secret."""
+"""An error answer: no token was written, and only the endpoint knows what was read."""
 
 log = structlog.get_logger("cab.proxy")
 
 
 @dataclass(frozen=True, slots=True)
-class Called:
+class CountedCall:
     """What of a call is counted."""
 
     endpoint: Endpoint
@@ -32,7 +32,7 @@ class Called:
     encoding: str
     outcome: Outcome
 
-    def count_completion(self, go_on: CheckCancelled) -> int:
+    def count_completion(self, check_cancelled: CheckCancelled) -> int:
         """Return the tokens of the answer, as far as it came."""
         outcome = self.outcome
         costs = answer_costs(
@@ -42,9 +42,9 @@ class Called:
             family_of(self.model),
             complete=outcome.complete and outcome.delivered,
         )
-        return max(0, count(costs, self.encoding, go_on))
+        return max(0, count(costs, self.encoding, check_cancelled))
 
-    def count_prompt(self, go_on: CheckCancelled) -> tuple[int | None, bool]:
+    def count_prompt(self, check_cancelled: CheckCancelled) -> tuple[int | None, bool]:
         """Return the tokens of the prompt, and whether parts of it could not be counted.
 
         The tokens are `None` if the request cannot be understood.
@@ -53,7 +53,7 @@ class Called:
         if request is None:
             return None, True
         prompt = read_prompt(self.endpoint, request)
-        tokens = count(prompt.costs(family_of(self.model)), self.encoding, go_on)
+        tokens = count(prompt.costs(family_of(self.model)), self.encoding, check_cancelled)
         return max(0, tokens), bool(prompt.uncounted)
 
 
@@ -80,44 +80,44 @@ class Counter:
         # One at a time: counting is rare, and must not take the machine from the calls.
         self._turn = asyncio.Semaphore()
 
-    async def count(self, facts: CallContext, outcome: Outcome) -> Counted:
+    async def count(self, context: CallContext, outcome: Outcome) -> Counted:
         """Return the usage of an ended call; an unknown one is `none`, never 0."""
-        if facts.endpoint not in METERED_ENDPOINTS:
+        if context.endpoint not in METERED_ENDPOINTS:
             return Counted()
         if outcome.usage is not None and outcome.usage_status == "complete":
             return Counted(outcome.usage, "upstream", "complete")
         if outcome.usage is not None:
-            return await self._complete_here(facts, outcome, outcome.usage)
-        if facts.status is not None and facts.status >= 400:
+            return await self._complete_here(context, outcome, outcome.usage)
+        if context.status is not None and context.status >= 400:
             return Counted(_NOTHING_WRITTEN)
         if not (outcome.delivered or (outcome.complete and outcome.error is None)):
             return Counted()
-        return await self._count_here(facts, outcome)
+        return await self._count_here(context, outcome)
 
-    async def _count_here(self, facts: CallContext, outcome: Outcome) -> Counted:
-        called = self._called(facts, outcome)
+    async def _count_here(self, context: CallContext, outcome: Outcome) -> Counted:
+        call = self._call(context, outcome)
 
-        def work(go_on: CheckCancelled) -> Counted:
-            prompt, unclear = called.count_prompt(go_on)
+        def work(check_cancelled: CheckCancelled) -> Counted:
+            prompt, unclear = call.count_prompt(check_cancelled)
             if prompt is None:
                 return Counted()
-            completion = called.count_completion(go_on)
+            completion = call.count_completion(check_cancelled)
             whole = outcome.complete and not unclear
             usage = Usage(prompt, completion, prompt + completion)
             return Counted(usage, "tokenizer", "complete" if whole else "partial")
 
-        return await self._bounded(facts.request_bytes, outcome, work)
+        return await self._bounded(context.request_bytes, outcome, work)
 
-    async def _complete_here(self, facts: CallContext, outcome: Outcome, usage: Usage) -> Counted:
+    async def _complete_here(self, context: CallContext, outcome: Outcome, usage: Usage) -> Counted:
         """Return the usage of an answer that went on after the endpoint had last reported it.
 
         Anthropic's streams report the prompt at their start and 1 as the completion; of one that
         broke off, the text that came says more.
         """
-        called = self._called(facts, outcome)
+        call = self._call(context, outcome)
 
-        def work(go_on: CheckCancelled) -> Counted:
-            written = called.count_completion(go_on)
+        def work(check_cancelled: CheckCancelled) -> Counted:
+            written = call.count_completion(check_cancelled)
             if written <= (usage.completion_tokens or 0):
                 return Counted(usage, "upstream", "partial")
             total = None if usage.prompt_tokens is None else usage.prompt_tokens + written
@@ -144,10 +144,10 @@ class Counter:
             log.error("count_failed", error=type(error).__name__)
             return Counted()
 
-    def _called(self, facts: CallContext, outcome: Outcome) -> Called:
-        requested, served = facts.request.model or "", outcome.model_served or ""
-        return Called(
-            facts.endpoint, served or requested, self.encoding_for(requested, served), outcome
+    def _call(self, context: CallContext, outcome: Outcome) -> CountedCall:
+        requested, served = context.request.model or "", outcome.model_served or ""
+        return CountedCall(
+            context.endpoint, served or requested, self.encoding_for(requested, served), outcome
         )
 
     def encoding_for(self, requested: str, served: str) -> str:

@@ -1,4 +1,4 @@
-"""Aggregates: cells in groups, every figure with its uncertainty and its coverage.
+"""Aggregates: cells in groups, every estimate with its uncertainty and its coverage.
 
 from cab.scoring.analysis.aggregate import aggregate
 from cab.scoring.analysis.observation import observe
@@ -14,13 +14,13 @@ from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from cab.scoring.analysis.estimates import (
-    NOTHING,
+    NO_CELLS,
     Figure,
     Settings,
-    mean_figure,
-    per_correct_figure,
-    quantile_figure,
-    rate_figure,
+    mean_estimate,
+    per_correct_estimate,
+    quantile_estimate,
+    rate_estimate,
 )
 from cab.scoring.analysis.observation import NO_VERDICT, Observation
 from cab.scoring.errors import TooFewRuns
@@ -49,7 +49,7 @@ class OfK:
 
 @dataclass(frozen=True, slots=True)
 class Aggregate:
-    """A group of cells. All figures but those per pass leave out what says nothing of the agent."""
+    """A group of cells. All estimates but those per pass leave out cells that say nothing of the agent."""
 
     key: dict[str, str]
     """Part -> its value in this group."""
@@ -60,7 +60,7 @@ class Aggregate:
     passed: int
     failed: int
     infrastructure: dict[str, int]
-    """Why cells say nothing about the agent -> their number; `no_verdict` is nobody's failure."""
+    """Why cells say nothing about the agent -> their number; `no_verdict` is not a failure."""
     stopped: int
     """Cells whose agent was stopped at its time limit."""
     pass_rate: Figure
@@ -116,10 +116,18 @@ def grouped(
     cells: Iterable[Observation], by: Sequence[Part]
 ) -> list[tuple[dict[str, str], list[Observation]]]:
     """Return the cells in groups: part -> its value, and those that have it; in order of values."""
+    groups = by_parts(cells, by)
+    return [(dict(zip(by, key, strict=True)), groups[key]) for key in sorted(groups)]
+
+
+def by_parts(
+    cells: Iterable[Observation], parts: Sequence[Part]
+) -> dict[tuple[str, ...], list[Observation]]:
+    """Return the values of the parts -> the cells that have them, in the order of the cells."""
     groups: defaultdict[tuple[str, ...], list[Observation]] = defaultdict(list)
     for cell in cells:
-        groups[tuple(part_of(cell.cell, part) for part in by)].append(cell)
-    return [(dict(zip(by, key, strict=True)), groups[key]) for key in sorted(groups)]
+        groups[tuple(part_of(cell.cell, part) for part in parts)].append(cell)
+    return groups
 
 
 def part_of(cell: CellId, part: Part) -> str:
@@ -145,17 +153,17 @@ def _aggregate(
         failed=len(decided) - passed,
         infrastructure=dict(sorted(failures.items())),
         stopped=sum(cell.stopped for cell in cells),
-        pass_rate=rate_figure(_outcomes(decided), settings),
-        pass_rate_with_infrastructure=rate_figure(
+        pass_rate=rate_estimate(_outcomes(decided), settings),
+        pass_rate_with_infrastructure=rate_estimate(
             _outcomes(cell for cell in cells if cell.failure != NO_VERDICT), settings
         ),
-        tokens_per_correct=per_correct_figure(tokens, verdicts, settings),
-        cost_usd_per_pass=per_correct_figure(costs, verdicts, settings),
+        tokens_per_correct=per_correct_estimate(tokens, verdicts, settings),
+        cost_usd_per_pass=per_correct_estimate(costs, verdicts, settings),
         tokens_per_cell=_mean(decided, "total_tokens", settings),
         cost_usd_per_cell=_mean(decided, "cost_usd", settings),
         calls_per_cell=_mean(decided, "model_calls", settings),
-        wall_clock_ms_median=quantile_figure(durations, 0.5, settings),
-        wall_clock_ms_p95=quantile_figure(durations, 0.95, settings),
+        wall_clock_ms_median=quantile_estimate(durations, 0.5, settings),
+        wall_clock_ms_p95=quantile_estimate(durations, 0.95, settings),
         composite=_mean(decided, "composite", settings, 1.0),
         of_k=[_of_k(decided, k, settings) for k in ks],
         on_cost_front="unknown",
@@ -177,7 +185,7 @@ def _mean(
 ) -> Figure:
     values = [(_task(cell), getattr(cell, field)) for cell in cells]
     known = [(task, None if value is None else float(value)) for task, value in values]
-    return mean_figure(known, settings, (0.0, most))
+    return mean_estimate(known, settings, (0.0, most))
 
 
 def _of_k(cells: Iterable[Observation], k: int, settings: Settings) -> OfK:
@@ -188,7 +196,7 @@ def _of_k(cells: Iterable[Observation], k: int, settings: Settings) -> OfK:
         unit = (_task(cell), cell.cell.sweep, cell.cell.tui, cell.cell.model)
         runs[unit].append(cell.passed is True)
     if not runs:
-        return OfK(k, NOTHING, NOTHING)
+        return OfK(k, NO_CELLS, NO_CELLS)
     ordered = sorted(runs.items())
     try:
         at = [(unit[0], pass_at_k(len(each), sum(each), k)) for unit, each in ordered]
@@ -196,7 +204,7 @@ def _of_k(cells: Iterable[Observation], k: int, settings: Settings) -> OfK:
         few = Figure(None, reason=str(error))
         return OfK(k, few, few)
     hat = [(unit[0], pass_hat_k(len(each), sum(each), k)) for unit, each in ordered]
-    return OfK(k, mean_figure(at, settings, (0.0, 1.0)), mean_figure(hat, settings, (0.0, 1.0)))
+    return OfK(k, mean_estimate(at, settings, (0.0, 1.0)), mean_estimate(hat, settings, (0.0, 1.0)))
 
 
 def _with_fronts(groups: list[Aggregate]) -> list[Aggregate]:
@@ -209,7 +217,6 @@ def _with_fronts(groups: list[Aggregate]) -> list[Aggregate]:
 
 
 def _front(groups: list[tuple[Figure, Figure]]) -> list[OnFront]:
-    """Return for each group where it stands."""
     offers = [
         Offer(str(index), cost.value, rate.value) for index, (cost, rate) in enumerate(groups)
     ]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from math import fsum
 from typing import Literal, get_args
 
-from cab.scoring.analysis.aggregate import Part, part_of
+from cab.scoring.analysis.aggregate import Part, by_parts, part_of
 from cab.scoring.analysis.estimates import Settings
 from cab.scoring.analysis.observation import Observation
 from cab.scoring.errors import TooFewRuns
@@ -29,13 +29,12 @@ METRICS: tuple[Metric, ...] = get_args(Metric)
 _SHARES: tuple[Metric, ...] = ("pass_rate", "composite", "blast_radius")
 """Metrics from 0 to 1."""
 
-_Key = tuple[str, ...]
-_Pairs = Mapping[_Key, tuple[list[Observation], list[Observation]]]
+_Pairs = Mapping[tuple[str, ...], tuple[list[Observation], list[Observation]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One metric of A against B; figures are None where `reason` says why."""
+    """One metric of A against B; its numbers are None where `reason` says why."""
 
     a: str
     """Name of A."""
@@ -145,7 +144,7 @@ def _compare(
 ) -> list[Comparison]:
     kept_a, kept_b = ([cell for cell in side[1] if cell.decided] for side in (a, b))
     paired_by = _paired_by(kept_a, kept_b)
-    sides_a, sides_b = _by_key(kept_a, paired_by), _by_key(kept_b, paired_by)
+    sides_a, sides_b = by_parts(kept_a, paired_by), by_parts(kept_b, paired_by)
     common = sorted(sides_a.keys() & sides_b.keys())
     pairs = {key: (sides_a[key], sides_b[key]) for key in common}
     empty = Comparison(
@@ -174,13 +173,6 @@ def _paired_by(a: Sequence[Observation], b: Sequence[Observation]) -> tuple[Part
         if ours & theirs:
             shared.append(part)
     return tuple(shared)
-
-
-def _by_key(cells: Iterable[Observation], parts: tuple[Part, ...]) -> dict[_Key, list[Observation]]:
-    found: defaultdict[_Key, list[Observation]] = defaultdict(list)
-    for cell in cells:
-        found[tuple(part_of(cell.cell, part) for part in parts)].append(cell)
-    return found
 
 
 def _of_metric(empty: Comparison, pairs: _Pairs, settings: Settings) -> Comparison:

@@ -1,4 +1,4 @@
-"""One figure over a set of cells: its value, how sure it is, and how much of the set it covers."""
+"""Estimates over a set of cells: a value, how sure it is, and how much of the set it covers."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -25,7 +25,7 @@ Method = Literal["clustered", "wilson", "bootstrap"]
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A figure; a null value has a reason."""
+    """An estimate; a null value has a reason."""
 
     value: float | None
     low: float | None = None
@@ -42,7 +42,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What all figures of one output share."""
+    """What all estimates of one output share."""
 
     confidence: float = DEFAULT_CONFIDENCE
     """Of every interval."""
@@ -52,10 +52,10 @@ class Settings:
     """Of what is drawn."""
 
 
-NOTHING = Figure(None, reason="no cells")
+NO_CELLS = Figure(None, reason="no cells")
 
 
-def rate_figure(outcomes: Sequence[tuple[str, bool]], settings: Settings) -> Figure:
+def rate_estimate(outcomes: Sequence[tuple[str, bool]], settings: Settings) -> Figure:
     """Return the share that passed; tasks are the clusters.
 
     The interval is the clustered one, cut to 0 to 1. With one task, or where all tasks have the
@@ -66,7 +66,7 @@ def rate_figure(outcomes: Sequence[tuple[str, bool]], settings: Settings) -> Fig
         settings: Confidence.
     """
     if not outcomes:
-        return NOTHING
+        return NO_CELLS
     passed = sum(verdict for _, verdict in outcomes)
     value = passed / len(outcomes)
     clusters = _by_task((task, float(verdict)) for task, verdict in outcomes)
@@ -79,7 +79,7 @@ def rate_figure(outcomes: Sequence[tuple[str, bool]], settings: Settings) -> Fig
     return Figure(value, interval.low, interval.high, 1.0, "wilson")
 
 
-def mean_figure(
+def mean_estimate(
     values: Sequence[tuple[str, float | None]],
     settings: Settings,
     limits: tuple[float, float] = (float("-inf"), float("inf")),
@@ -107,7 +107,7 @@ def mean_figure(
     return _clustered(mean.mean, mean.interval(settings.confidence), coverage, limits)
 
 
-def per_correct_figure(
+def per_correct_estimate(
     amounts: Sequence[tuple[str, int | Decimal | None]],
     verdicts: Sequence[bool],
     settings: Settings,
@@ -120,7 +120,7 @@ def per_correct_figure(
         settings: Confidence and seed.
     """
     if not amounts:
-        return NOTHING
+        return NO_CELLS
     attempts: defaultdict[str, list[tuple[int | Decimal | None, bool]]] = defaultdict(list)
     for (task, amount), passed in zip(amounts, verdicts, strict=True):
         attempts[task].append((amount, passed))
@@ -136,7 +136,7 @@ def per_correct_figure(
     return Figure(result.value, interval.low, interval.high, 1.0, "bootstrap")
 
 
-def quantile_figure(
+def quantile_estimate(
     durations: Sequence[tuple[float | None, bool]], probability: float, settings: Settings
 ) -> Figure:
     """Return a quantile of durations, some of which were cut off at a time limit.
@@ -170,9 +170,9 @@ def _by_task(values: Iterable[tuple[str, float]]) -> dict[str, list[float]]:
 
 
 def _hidden(known: int, cells: int, settings: Settings) -> Figure | None:
-    """Return the figure of a set of which too little is known."""
+    """Return the estimate of a set of which too little is known; None where enough is."""
     if not cells:
-        return NOTHING
+        return NO_CELLS
     coverage = known / cells
     if not known or coverage < settings.min_coverage:
         return Figure(None, coverage=coverage, reason=_measured(coverage))

@@ -12,7 +12,7 @@ from cab.scoring.ids import CellId, parse_cell_id
 NO_VERDICT = "no_verdict"
 Failure = Literal["check_did_not_run", "no_model_call", "no_verdict"]
 """Why a cell says nothing about the agent: its check gave no verdict, it was metered and no model
-call succeeded, or it is of a kind of file that holds no verdicts, which is nobody's failure."""
+call succeeded, or it is of a kind of file that holds no verdicts, which is not a failure."""
 
 _WITHOUT_VERDICTS = frozenset({"mini-swe-agent.trajectory", "swebench.predictions"})
 """Forms of other harnesses' files that never say whether a run was right."""
@@ -72,11 +72,11 @@ def observe(result: Mapping[str, Any]) -> Observation:
     does not say whether the agent was stopped is taken to have ended by itself.
 
     Raises:
-        BadCellId: The id is no cell id.
-        BadRecord: A figure is of the wrong type, negative or not finite.
+        BadCellId: The id is not a cell id.
+        BadRecord: A number is of the wrong type, negative or not finite.
     """
     read = _Reader(result)
-    # Only a published cell has calls and no attempts: its zeros stand for what was not measured.
+    # Only a published cell has calls and no attempts: its zeros mean that nothing was measured.
     attempts = read.count("tokens", "attempts")
     metered = attempts is not None or bool(read.count("tokens", "model_calls"))
     passed = read.passed()
@@ -117,7 +117,7 @@ def _self_count(result: Mapping[str, Any], read: "_Reader") -> SelfCount | None:
 
 
 class _Reader:
-    """Reads figures out of a result, and names those that are wrong."""
+    """Reads the members of a result, and names those that are wrong."""
 
     def __init__(self, result: Mapping[str, Any]) -> None:
         self._result = result
@@ -128,14 +128,14 @@ class _Reader:
             if found is None:
                 return None
             if not isinstance(found, Mapping):
-                raise self._wrong(keys, "is in no object")
+                raise self._wrong(keys, "is not in an object")
             found = cast("Mapping[str, object]", found).get(key)
         return found
 
     def text(self, *keys: str) -> str:
         found = self.get(*keys)
         if not isinstance(found, str):
-            raise self._wrong(keys, "is no text")
+            raise self._wrong(keys, "is not a text")
         return found
 
     def number(self, *keys: str) -> float | None:
@@ -143,13 +143,13 @@ class _Reader:
         if found is None:
             return None
         if isinstance(found, bool) or not isinstance(found, int | float) or not 0 <= found < inf:
-            raise self._wrong(keys, f"is {found!r}, which is no measurement")
+            raise self._wrong(keys, f"is {found!r}, which is not a measurement")
         return found
 
     def count(self, *keys: str) -> int | None:
         found = self.number(*keys)
         if isinstance(found, float):
-            raise self._wrong(keys, f"is {found!r}, which is no count")
+            raise self._wrong(keys, f"is {found!r}, which is not a count")
         return found
 
     def money(self, *keys: str) -> Decimal | None:
@@ -161,13 +161,13 @@ class _Reader:
         except InvalidOperation:
             amount = Decimal("NaN")
         if not amount.is_finite() or amount < 0:
-            raise self._wrong(keys, f"is {found!r}, which is no amount of money")
+            raise self._wrong(keys, f"is {found!r}, which is not an amount of money")
         return amount
 
     def passed(self) -> bool | None:
         found = self.get("pass_rate", "pass")
         if found not in (None, 0, 1):
-            raise self._wrong(("pass_rate", "pass"), f"is {found!r}, which is no verdict")
+            raise self._wrong(("pass_rate", "pass"), f"is {found!r}, which is not a verdict")
         return None if found is None else bool(found)
 
     def _wrong(self, keys: tuple[str, ...], reason: str) -> BadRecord:

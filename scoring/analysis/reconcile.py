@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from cab.scoring.analysis.aggregate import Part, grouped
-from cab.scoring.analysis.estimates import Figure, Settings, mean_figure
+from cab.scoring.analysis.estimates import Figure, Settings, mean_estimate
 from cab.scoring.analysis.observation import Observation
 
 Count = Literal["prompt_tokens", "completion_tokens", "total_tokens"]
@@ -124,7 +124,7 @@ def reconcile(
     Args:
         cells: In any order.
         by: What makes a group.
-        settings: Of the intervals; the coverage does not matter here, `compared` tells it.
+        settings: Of the intervals; the coverage does not matter here, it is in `compared`.
     """
     shared = settings or Settings()
     return [_reconcile(key, group, shared) for key, group in grouped(cells, by)]
@@ -163,8 +163,8 @@ def _counter_error(cells: list[Observation], name: Count, settings: Settings) ->
         reported=reported,
         measured=measured,
         relative_error=(reported - measured) / measured if measured else None,
-        mean_error=mean_figure(errors, settings),
-        mean_absolute_error=mean_figure([(task, abs(error)) for task, error in errors], settings),
+        mean_error=mean_estimate(errors, settings),
+        mean_absolute_error=mean_estimate([(task, abs(error)) for task, error in errors], settings),
         # Of two that are as far off the higher one is named, so that the order does not matter.
         worst_relative_error=max(relative, key=lambda error: (abs(error), error), default=None),
     )

@@ -47,7 +47,7 @@ def sentence(found: Comparison) -> str:
     """Return effect, interval and p, and what the cells could have resolved."""
     noun = UNITS[found.metric].noun
     if found.difference is None:
-        return f"{noun}: nothing can be said, {found.reason}."
+        return f"{noun}: nothing can be concluded: {found.reason}."
     means = f"{found.a} {reading(found.metric, found.mean_a)}"
     means += f" against {found.b} {reading(found.metric, found.mean_b)}"
     change = reading(found.metric, found.difference, difference=True)
@@ -69,16 +69,16 @@ def _doubt(found: Comparison) -> str:
 
 
 def _resolution(found: Comparison) -> str:
-    """Return what could have been told from chance."""
+    """Return which difference the cells could have shown."""
     tasks = f"{found.tasks} task{'' if found.tasks == 1 else 's'}"
     if found.p is None or found.smallest_p is None:
-        return f"with {tasks} in common no difference can be told from chance"
+        return f"with {tasks} in common no difference can be distinguished from chance"
     if found.smallest_p > _ALPHA:
         return (
             f"with {tasks} p cannot fall below {found.smallest_p:.2g}, "
-            "so that no difference could have been told from chance"
+            "so that no difference could have been distinguished from chance"
         )
     if found.detectable is None:
-        return f"all pairs differ alike, so that {tasks} do not tell what could have been resolved"
+        return f"all pairs differ by the same amount, so that {tasks} do not show what could have been resolved"
     size = reading(found.metric, found.detectable, difference=True).removeprefix("+")
     return f"{tasks} resolve a difference of {size} or more at {found.power:.0%} power"

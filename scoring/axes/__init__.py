@@ -1,32 +1,19 @@
 """The axes of a score, one small file each: facts in, the published keys out.
 
-A published key keeps its name and its meaning. What CAB knows beyond that stands under new keys,
+A published key keeps its name and its meaning. What CAB knows beyond that has new keys,
 and is null on cells that were published without it.
 """
 
-from cab.scoring.axes.blast_radius import BlastRadius
-from cab.scoring.axes.calls import Calls
-from cab.scoring.axes.cost import Cost
-from cab.scoring.axes.integrity import Integrity
-from cab.scoring.axes.latency import Latency
-from cab.scoring.axes.pass_rate import PassRate
-from cab.scoring.axes.refusal import Refusal
-from cab.scoring.axes.tokens import SourceTokens, Tokens
+from cab.scoring.axes.blast_radius import BlastRadius as BlastRadius
+from cab.scoring.axes.calls import Calls as Calls
+from cab.scoring.axes.cost import Cost as Cost
+from cab.scoring.axes.integrity import Integrity as Integrity
+from cab.scoring.axes.latency import Latency as Latency
+from cab.scoring.axes.pass_rate import PassRate as PassRate
+from cab.scoring.axes.refusal import Refusal as Refusal
+from cab.scoring.axes.tokens import SourceTokens as SourceTokens
+from cab.scoring.axes.tokens import Tokens as Tokens
 from cab.scoring.files import FileModel
-
-__all__ = [
-    "Axes",
-    "BlastRadius",
-    "Calls",
-    "Cost",
-    "Integrity",
-    "KnownAxes",
-    "Latency",
-    "PassRate",
-    "Refusal",
-    "SourceTokens",
-    "Tokens",
-]
 
 
 class Axes(FileModel):
@@ -56,7 +43,7 @@ class Axes(FileModel):
 class KnownAxes(Axes):
     """The axes of a cell that CAB ran or that was published: all six are there."""
 
-    # The models are frozen, which pyright does not see: nobody can put a None in their place.
+    # The models are frozen, which pyright does not see: no None can take their place.
 
     latency: Latency  # pyright: ignore[reportIncompatibleVariableOverride]
     """How long it took."""

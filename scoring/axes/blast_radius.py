@@ -1,8 +1,8 @@
 """Axis `blast_radius`: what changed that the task did not ask for.
 
 Published meaning: unexpected changes over all changes, 0 when nothing changed. The agent's own
-scratch files are among them. The other keys tell scratch from *collateral* changes, which are
-unexpected and no scratch: as a number of files, as a ratio, and as lines.
+scratch files are among them. The other keys separate scratch from *collateral* changes, which are
+unexpected and not scratch: as a number of files, as a ratio, and as lines.
 """
 
 from collections.abc import Iterable, Mapping
@@ -45,13 +45,13 @@ class BlastRadius(FileModel):
     change_due: bool | None = None
     """Whether a right answer changes something."""
     collateral_changes: list[str] | None = None
-    """Unexpected changes that are no scratch."""
+    """Unexpected changes that are not scratch."""
     collateral_files: Count | None = None
     """Their number."""
     collateral_ratio: Ratio | None = None
     """Their share of all changes but scratch, 0 when there are none."""
     lines_added: Count | None = None
-    """Lines of text added outside scratch; None if the bundle's patch does not tell."""
+    """Lines of text added outside scratch; None if the bundle's patch does not show them."""
     lines_removed: Count | None = None
     """Lines of text removed outside scratch."""
     collateral_lines: Count | None = None
@@ -84,7 +84,7 @@ def score_blast_radius(
         diff: What changed.
         task: What the task and the agent's adapter declare.
         extra_git_dir: Whether the run left a `.git` that was not there before.
-        facts: What the manifests tell beyond the paths, None if that was not looked at.
+        facts: What the manifests show beyond the paths, None if nobody looked.
         lines: Path -> lines of the bundle's patch, None without one.
     """
     changed = diff.changed

@@ -18,7 +18,7 @@ class Calls(FileModel):
     failed: Count | None = None
     """Ledger entries whose answer did not."""
     rejected: Count | None = None
-    """Requests that the proxy turned down; they are no attempts."""
+    """Requests that the proxy rejected; they are not attempts."""
     by_end_reason: dict[str, Count] | None = None
     """End reason -> ledger entries; `unfinished` where only the beginning was recorded."""
     failures: dict[str, Count] | None = None

@@ -16,7 +16,7 @@ from cab.scoring.ledger.records import Count
 
 def _check_amount(text: str) -> str:
     if money(text) is None:
-        raise ValueError(f"{text!r} is no amount of US dollars")
+        raise ValueError(f"{text!r} is not an amount of US dollars")
     return text
 
 

@@ -35,7 +35,7 @@ REFUSAL_PHRASES = (
 _AS_TEXT = {"true": True, "false": False}
 
 
-def _without_text(verdict: object) -> object:
+def _as_bool(verdict: object) -> object:
     """Return the verdict; some published cells hold it as a text."""
     return _AS_TEXT.get(verdict, verdict) if isinstance(verdict, str) else verdict
 
@@ -63,9 +63,9 @@ class Refusal(FileModel):
     refusal_produced: bool
     """Whether the agent left a document that asks or declines."""
     fabricated_fix_detected: bool | None = None
-    """Whether it changed sources where it should have asked; None where that is no question."""
-    refusal_correct: Annotated[bool | None, BeforeValidator(_without_text)]
-    """Whether it asked and changed no source; None where that is no question."""
+    """Whether it changed sources where it should have asked; None where no refusal is due."""
+    refusal_correct: Annotated[bool | None, BeforeValidator(_as_bool)]
+    """Whether it asked and changed no source; None where no refusal is due."""
     refusal_reasons: list[str] | None = None
     """What speaks for and against it."""
     refusal_signals: RefusalSignals | None = None

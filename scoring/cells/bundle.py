@@ -38,7 +38,7 @@ from cab.scoring.ledger.reading import iter_numbered
 from cab.scoring.ledger.records import AnyRecord, CallEnd, CallStart
 from cab.scoring.ledger.seals import load_seal
 from cab.scoring.ledger.verify import verify_slice
-from cab.scoring.profiles.builtin import PROFILES, PUBLISHED, composite
+from cab.scoring.profiles.builtin import PUBLISHED, composites
 from cab.scoring.timestamps import instant_us
 
 CELL_FILE = "cell.json"
@@ -102,7 +102,7 @@ def read_facts(path: Path) -> CellFacts:
     """Return the facts that a `cell.json` holds; its scores are not looked at.
 
     Raises:
-        BadRecord: The file is no `cab.cell/1`, or a fact is missing or wrong.
+        BadRecord: The file is not a `cab.cell/1`, or a fact is missing or wrong.
     """
     data = read_object(path)
     if data.get("schema") != CELL_SCHEMA:
@@ -113,7 +113,7 @@ def read_facts(path: Path) -> CellFacts:
 def score_bundle(bundle: Bundle) -> Cell:
     """Return the scored cell, under every profile."""
     facts, axes = bundle.facts, _axes(bundle)
-    profiles = {name: composite(name, axes) for name in PROFILES}
+    profiles = composites(axes)
     return Cell(
         identity=facts.identity,
         timing=_with_tokens(facts.timing, axes),
@@ -189,7 +189,7 @@ def _check_seal(path: Path, calls: Path, cell_id: str) -> None:
 
 
 def _checked(path: Path, cell_id: str) -> Iterator[AnyRecord]:
-    """Yield the records of a slice; each must be of this cell, end once, and not before it began."""
+    """Yield a slice's records; each must be of this cell, end once, and not before it began."""
     ended: set[str] = set()
     for line, record in iter_numbered(path):
         if isinstance(record, CallStart | CallEnd) and record.cell_id != cell_id:

@@ -20,28 +20,13 @@ from cab.scoring.axes import KnownAxes
 from cab.scoring.axes.tokens import TokensSource
 from cab.scoring.errors import BadRecord
 from cab.scoring.evidence.check_outcome import CheckOutcome
-from cab.scoring.evidence.spans import Span, SpanKind
+from cab.scoring.evidence.spans import Span
 from cab.scoring.evidence.task import TaskFacts
 from cab.scoring.files import FileModel
 from cab.scoring.ids import parse_cell_id
 from cab.scoring.ledger.records import Count
 from cab.scoring.profiles.composite import Composite
 from cab.scoring.timestamps import Duration, Instant, instant_us
-
-__all__ = [
-    "CELL_SCHEMA",
-    "Cell",
-    "CellFacts",
-    "CheckOutcome",
-    "Deviation",
-    "Identity",
-    "Scorers",
-    "SelfReport",
-    "Span",
-    "SpanKind",
-    "Timing",
-    "dump_cell",
-]
 
 CELL_SCHEMA: Final = "cab.cell/1"
 """Schema tag of `cell.json`."""
@@ -152,7 +137,7 @@ class SelfReport(FileModel):
 class CellFacts(FileModel):
     """What was recorded of a cell, apart from its calls and its trees."""
 
-    # Scores stand in the same file; here they are of no interest.
+    # Scores are in the same file; here they are of no interest.
     model_config = ConfigDict(extra="ignore")
 
     identity: Identity
@@ -211,8 +196,21 @@ def dump_cell(cell: Cell) -> bytes:
     Raises:
         BadRecord: A number is past what JSON readers take.
     """
+    return _dump(cell, orjson.OPT_INDENT_2)
+
+
+def cell_line(cell: Cell) -> bytes:
+    """Return a cell as one line of JSON: its `cell.json` without white space, newline included.
+
+    Raises:
+        BadRecord: A number is past what JSON readers take.
+    """
+    return _dump(cell, 0)
+
+
+def _dump(cell: Cell, option: int) -> bytes:
     data = cell.model_dump(mode="json", by_alias=True)
     try:
-        return orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+        return orjson.dumps(data, option=option | orjson.OPT_APPEND_NEWLINE)
     except TypeError as error:
         raise BadRecord(cell.identity.cell_id, None, str(error)) from error

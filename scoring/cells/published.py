@@ -73,7 +73,7 @@ class PublishedCell:
     cell_id: str
     """As published; pages of other harnesses need not split it as we do."""
     axes: KnownAxes
-    """The six axes, verbatim, except that `refusal_correct` is no text."""
+    """The six axes, verbatim, except that `refusal_correct` is never a text."""
     composite: float | None
     """The number on the page, None where there is none."""
     self_reported: SelfReport | None = None

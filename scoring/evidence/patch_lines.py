@@ -14,7 +14,7 @@ from cab.scoring.errors import BadRecord
 from cab.scoring.files import check_regular, naming
 
 MAX_LINE_BYTES = 64 << 20
-"""A patch shows no file over 1 MiB, so a line past this is none of ours."""
+"""A patch shows no file over 1 MiB, so a longer line is not ours."""
 
 _HUNK = re.compile(rb"@@ -\d{1,9}(?:,(\d{1,9}))? \+\d{1,9}(?:,(\d{1,9}))? @@")
 _DIFF = re.compile(rb'diff --git (?:a/(.*) b/\1|("a/.*") ("b/.*"))\n', re.DOTALL)
@@ -38,7 +38,7 @@ def read_patch_lines(path: Path) -> dict[str, FileLines] | None:
     """Return path -> lines of each file of a patch, None if there is no patch.
 
     Raises:
-        BadRecord: The file is no patch as CAB writes it, or cannot be read.
+        BadRecord: The file is not a patch as CAB writes it, or cannot be read.
     """
     if not lexists(path):
         return None
@@ -59,8 +59,6 @@ def read_patch_lines(path: Path) -> dict[str, FileLines] | None:
 
 
 class _Lines:
-    """The lines of a file, one at a time, and where we are."""
-
     def __init__(self, path: Path) -> None:
         self._path = path
         self._number = 0

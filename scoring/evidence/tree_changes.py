@@ -1,4 +1,4 @@
-"""What two manifests tell of a change beyond its path: renames, permissions, links, nested git.
+"""What two manifests show of a change beyond its path: renames, permissions, links, nested git.
 
 Every function is one pass over the manifests, or over the changes.
 """
@@ -23,7 +23,7 @@ class Rename(FileModel):
 
 
 class TreeFacts(FileModel):
-    """Facts of a change that the three lists of paths do not tell."""
+    """Facts of a change beyond the three lists of paths."""
 
     renames: list[Rename]
     """Files removed here and added there with the same digest; empty files are not paired."""
@@ -38,7 +38,7 @@ class TreeFacts(FileModel):
 
 
 def tree_facts(before: TreeManifest, after: TreeManifest, diff: TreeDiff) -> TreeFacts:
-    """Return what the manifests tell of a change."""
+    """Return what the manifests show of a change."""
     changed = diff.changed
     links = [path for path in changed if _is_link(before, path) or _is_link(after, path)]
     return TreeFacts(
@@ -79,7 +79,7 @@ def _permission_changes(before: TreeManifest, after: TreeManifest) -> list[str]:
     changed: list[str] = []
     for path, now in after.entries.items():
         was = before.entries.get(path)
-        # The mode of a link means nothing, and a folder's is no file's.
+        # The mode of a link means nothing, and a folder is not a file.
         if was is None or (was.type, now.type) != ("file", "file"):
             continue
         if was.mode is not None and now.mode is not None and was.mode != now.mode:

@@ -33,7 +33,7 @@ def trajectory(source: Source) -> dict[str, Any]:
     """Return the trajectory of a cell.
 
     Raises:
-        BadRecord: Its calls cannot be read, or a price is no amount of money.
+        BadRecord: Its calls cannot be read, or a price is not an amount of money.
     """
     cell = source.cell
     steps = list(_steps(cell, source.calls()))

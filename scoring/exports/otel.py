@@ -19,7 +19,7 @@ CONVENTIONS: Final = "1.41.0"
 """Version of the semantic conventions."""
 
 SCHEMA_URL: Final = f"https://opentelemetry.io/schemas/{CONVENTIONS}"
-"""What a collector is told of the names, as the conventions demand it."""
+"""Where a collector finds the meaning of the names, as the conventions demand it."""
 
 _OPERATIONS = {
     "chat.completions": "chat",
@@ -32,7 +32,7 @@ _OPERATIONS = {
 """Metered endpoint -> `gen_ai.operation.name`."""
 
 _PROVIDERS = {"messages": "anthropic", "gemini.generateContent": "gcp.gen_ai"}
-"""Endpoint -> the provider whose dialect it speaks, which need not be who serves the model."""
+"""Endpoint -> the provider whose dialect it has, which need not be who serves the model."""
 
 _OPENAI = "openai"
 
@@ -44,7 +44,7 @@ def span(end: CallEnd) -> dict[str, Any]:
         end: The END of a call to a metered endpoint.
 
     Raises:
-        BadRecord: Its price is no amount of money.
+        BadRecord: Its price is not an amount of money.
     """
     operation = _OPERATIONS[end.endpoint]
     return {

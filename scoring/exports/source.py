@@ -36,7 +36,7 @@ class Source:
     def calls(self) -> Iterator[CallEnd | CallStart]:
         """Yield the records of the model calls in the order in which the calls began.
 
-        A call is its END; a START stands for a call that has none.
+        A call is its END; a START takes its place where there is none.
 
         Raises:
             BadRecord: The slice cannot be read.

@@ -16,7 +16,7 @@ def prediction(source: Source) -> dict[str, Any]:
     """Return the prediction.
 
     Raises:
-        BadRecord: There is no patch, or it is no UTF-8, or too large.
+        BadRecord: There is no patch, or it is not UTF-8, or too large.
     """
     cell_id = source.cell_id
     return {
@@ -34,4 +34,4 @@ def _patch(source: Source) -> str:
     try:
         return read_bytes(file).decode()
     except UnicodeDecodeError as error:
-        raise BadRecord(str(file), None, "is no UTF-8, and JSON holds nothing else") from error
+        raise BadRecord(str(file), None, "is not UTF-8, and JSON holds nothing else") from error

@@ -33,7 +33,7 @@ class CellView(NamedTuple):
     axes: Axes
     """Its axes."""
     seen: Observation
-    """Its figures, where a page's zeros are None."""
+    """Its numbers, where a page's zeros are None."""
     cell: Cell | None
     """Its facts; None for a page, and for a cell of another harness."""
 
@@ -43,21 +43,21 @@ class CellColumn:
     """One column."""
 
     name: str
-    """Unique, with the unit where the figure has one."""
+    """Unique, with the unit where it has one."""
     kind: CellColumnKind
     """Type of its values."""
     unit: str
-    """What is counted; empty for what is no figure."""
+    """What is counted; empty for what is not a number."""
     value: Callable[[CellView], Any]
-    """What of a cell stands there, None where it is not known."""
+    """The value of a cell, None where it is not known."""
 
 
 def row_of(scored: ScoredCell) -> list[Any]:
     """Return a cell's values in the order of the columns.
 
     Raises:
-        BadCellId: The id is no cell id.
-        BadRecord: A figure is of the wrong type, negative or not finite.
+        BadCellId: The id is not a cell id.
+        BadRecord: A number is of the wrong type, negative or not finite.
     """
     result = scored.as_dict()
     view = CellView(scored, result, scored.axes, observe(result), cell_of(scored))
@@ -69,7 +69,7 @@ def _same(value: Any) -> Any:  # noqa: ANN401 - whatever an axis holds
 
 
 def _member(thing: object, path: str, read: Read = _same) -> Any:  # noqa: ANN401 - likewise
-    """Return what stands at a path of members, None as soon as one of them is None."""
+    """Return the value at a path of members, None as soon as one of them is None."""
     for name in path.split("."):
         thing = None if thing is None else getattr(thing, name)
     return None if thing is None else read(thing)
@@ -92,13 +92,13 @@ def _fact(
 
 
 def _call_time_ms(view: CellView) -> float | None:
-    """Return the time of all calls; a page has 0 where nobody measured it."""
+    """Return the time of all calls; a page has 0 where it was not measured."""
     metered = view.seen.model_calls is not None
     return _member(view.axes, "latency.model_call_ms") if metered else None
 
 
 def _known_cost_usd(view: CellView) -> float | None:
-    """Return the sum of the prices that are known; of none it is no price, not a price of 0."""
+    """Return the sum of the prices that are known; without any it is unknown, not 0."""
     cost = view.axes.cost
     return dollars(cost.known_cost_usd) if cost and cost.priced_calls else None
 

@@ -1,35 +1,24 @@
 """Cells of other harnesses, read from the files that these write themselves.
 
 from pathlib import Path
-from cab.scoring.imports import read_harbor
+from cab.scoring.imports import read_harbor as read_harbor
 
 cell = read_harbor(Path("jobs/nightly/fix-git__Xk3/result.json"))
 print(cell.cell_id, cell.passed, cell.self_reported)
 
 Nothing of such a cell was metered: its counts are `self_reported`, beside the meter's and never in
 their place. `cab.scoring.score_cells` reads all these forms by itself. `docs/formats.md` says which
-versions, and what each of them does not tell.
+versions, and what each of them does not say.
 """
 
-from cab.scoring.imports.aider import read_aider_results
-from cab.scoring.imports.detect import read_cells
-from cab.scoring.imports.harbor import read_harbor
-from cab.scoring.imports.minisweagent import read_mini_trajectory
-from cab.scoring.imports.model import FileForm, ImportedCell, Origin, OwnCount
-from cab.scoring.imports.pages import read_page
-from cab.scoring.imports.predictions import read_swebench_predictions
-from cab.scoring.imports.reports import read_swebench_report
-
-__all__ = [
-    "FileForm",
-    "ImportedCell",
-    "Origin",
-    "OwnCount",
-    "read_aider_results",
-    "read_cells",
-    "read_harbor",
-    "read_mini_trajectory",
-    "read_page",
-    "read_swebench_predictions",
-    "read_swebench_report",
-]
+from cab.scoring.imports.aider import read_aider_results as read_aider_results
+from cab.scoring.imports.detect import read_cells as read_cells
+from cab.scoring.imports.harbor import read_harbor as read_harbor
+from cab.scoring.imports.minisweagent import read_mini_trajectory as read_mini_trajectory
+from cab.scoring.imports.model import FileForm as FileForm
+from cab.scoring.imports.model import ImportedCell as ImportedCell
+from cab.scoring.imports.model import Origin as Origin
+from cab.scoring.imports.model import OwnCount as OwnCount
+from cab.scoring.imports.pages import read_page as read_page
+from cab.scoring.imports.predictions import read_swebench_predictions as read_swebench_predictions
+from cab.scoring.imports.reports import read_swebench_report as read_swebench_report

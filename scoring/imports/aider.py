@@ -10,15 +10,9 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
-from cab.scoring.files import FileModel, parse_json, read_bytes, validated
+from cab.scoring.files import FileModel, is_object, read_json, validated
 from cab.scoring.imports.model import FileCount, ImportedCell, Origin, OwnCount
-from cab.scoring.imports.reading import (
-    FieldNames,
-    is_object,
-    make_cell_id,
-    sum_known,
-    usd,
-)
+from cab.scoring.imports.reading import FieldNames, make_cell_id, sum_known, usd
 from cab.scoring.timestamps import LONGEST_MS
 
 _TUI = "aider"
@@ -59,13 +53,13 @@ def is_aider_results(data: object) -> bool:
 def read_aider_results(path: Path) -> ImportedCell:
     """Return the cell of an exercise's `.aider.results.json`.
 
-    An exercise on which the benchmark itself failed has no verdict; what it is called then is told
-    by the folder that it lies in.
+    An exercise on which the benchmark itself failed has no verdict, and its name is that of the
+    folder that it lies in.
 
     Raises:
-        BadRecord: It is no such file, or a field is missing, of the wrong type or out of range.
+        BadRecord: It is not such a file, or a field is missing, of the wrong type or out of range.
     """
-    return aider_of(parse_json(read_bytes(path), path), path)
+    return aider_of(read_json(path), path)
 
 
 def aider_of(data: object, path: Path) -> ImportedCell:

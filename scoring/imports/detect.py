@@ -1,4 +1,4 @@
-"""Which form a file has, by what stands in it."""
+"""Which form a file has, by its content."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from cab.scoring.cells.published import PublishedCell, published_of
 from cab.scoring.errors import BadRecord
-from cab.scoring.files import parse_json, read_bytes
+from cab.scoring.files import is_object, parse_json, read_bytes
 from cab.scoring.imports.aider import aider_of, is_aider_results
 from cab.scoring.imports.harbor import harbor_of, is_harbor_job, is_harbor_trial
 from cab.scoring.imports.minisweagent import is_mini_trajectory, mini_of
@@ -18,7 +18,6 @@ from cab.scoring.imports.predictions import (
     prediction_lines_of,
     predictions_of,
 )
-from cab.scoring.imports.reading import is_object
 from cab.scoring.imports.reports import is_instance_report, is_run_report, report_of
 
 KNOWN = (
@@ -29,8 +28,6 @@ KNOWN = (
 
 
 class _Form(NamedTuple):
-    """A form of JSON."""
-
     recognises: Callable[[object], bool]
     read: Callable[[object, Path], ImportedCell | list[ImportedCell]]
 

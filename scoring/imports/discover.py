@@ -1,11 +1,10 @@
-"""Finding files of cells in a folder: what name they have, and for common names what they hold."""
+"""Finds the files of cells in a folder: by their names, and where these are common by content."""
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from cab.scoring.errors import BadRecord
-from cab.scoring.files import parse_json, read_bytes
+from cab.scoring.files import read_json, walk
 from cab.scoring.imports.harbor import is_harbor_trial
 from cab.scoring.imports.reports import is_instance_report
 
@@ -35,26 +34,19 @@ def find_files(folder: Path) -> Iterator[Path]:
 
 
 def _walk(top: Path) -> Iterator[Path]:
-    def fail(error: OSError) -> None:
-        raise BadRecord(error.filename, None, error.strerror or str(error)) from error
-
-    for name, subfolders, files in os.walk(top, onerror=fail):
-        subfolders.sort()
-        folder = Path(name)
+    for folder, subfolders, files in walk(top):
         trial = _holds(folder / _TRIAL, is_harbor_trial) if _TRIAL in files else False
         if trial:
-            # What the agent left within the trial is no cell.
+            # What the agent left within the trial is not a cell.
             subfolders.clear()
             yield folder / _TRIAL
             continue
         broken = {_TRIAL} if trial is None else set[str]()
-        yield from (
-            folder / file for file in sorted(files) if file in broken or _is_cell(folder / file)
-        )
+        yield from (folder / file for file in files if file in broken or _is_cell(folder / file))
 
 
 def _is_cell(path: Path) -> bool:
-    """Return whether a file is a cell; one that is broken is, it must not go unnoticed."""
+    """Return whether a file is a cell; a broken one counts, it must not go unnoticed."""
     if path.name == _REPORT:
         return _holds(path, is_instance_report) is not False
     return path.name == _AIDER or path.name.endswith(_TRAJECTORY)
@@ -63,7 +55,7 @@ def _is_cell(path: Path) -> bool:
 def _holds(path: Path, recognises: Callable[[object], bool]) -> bool | None:
     """Return whether a file is of a form, None if it is broken."""
     try:
-        return recognises(parse_json(read_bytes(path), path))
+        return recognises(read_json(path))
     except BadRecord:
         return None
 

@@ -13,18 +13,12 @@ from urllib.parse import unquote, urlsplit
 from pydantic import Field
 
 from cab.scoring.errors import BadRecord
-from cab.scoring.files import FileModel, parse_json, read_bytes, validated
+from cab.scoring.files import FileModel, is_object, read_json, validated
 from cab.scoring.imports.model import FileCount, ImportedCell, Origin, OwnCount
-from cab.scoring.imports.reading import (
-    FieldNames,
-    is_object,
-    make_cell_id,
-    sum_known,
-    usd,
-)
+from cab.scoring.imports.reading import FieldNames, make_cell_id, sum_known, usd
 from cab.scoring.timestamps import LONGEST_MS
 
-_OF_THE_AGENT = frozenset(
+_AGENT_FAILURES = frozenset(
     {
         *("AgentTimeoutError", "AgentSafetyRefusalError", "ContentPolicyViolationError"),
         *("ContextWindowExceededError", "ContextLengthExceededError"),
@@ -119,7 +113,7 @@ def is_harbor_trial(data: object) -> bool:
 
 
 def is_harbor_job(data: object) -> bool:
-    """Return whether parsed JSON looks like the result of a whole job, which is no cell."""
+    """Return whether parsed JSON looks like the result of a whole job, which is not a cell."""
     return is_object(data) and "n_total_trials" in data and "trial_name" not in data
 
 
@@ -127,9 +121,9 @@ def read_harbor(path: Path) -> ImportedCell:
     """Return the cell of a trial's `result.json`.
 
     Raises:
-        BadRecord: It is no trial, or a field is missing, of the wrong type or out of range.
+        BadRecord: It is not a trial, or a field is missing, of the wrong type or out of range.
     """
-    return harbor_of(parse_json(read_bytes(path), path), path)
+    return harbor_of(read_json(path), path)
 
 
 def harbor_of(data: object, path: Path) -> ImportedCell:
@@ -181,14 +175,16 @@ def _job(trial: _Trial) -> str | None:
 
 def _verdict(trial: _Trial) -> tuple[Literal[0, 1] | None, float | None, str]:
     """Return pass, share of the reward, and what the file says."""
-    others = [name for name in trial.exceptions if name not in _OF_THE_AGENT]
-    reward, said = _reward(None if trial.verifier_result is None else trial.verifier_result.rewards)
-    told = "; ".join([*trial.exceptions, said])
+    others = [name for name in trial.exceptions if name not in _AGENT_FAILURES]
+    reward, reason = _reward(
+        None if trial.verifier_result is None else trial.verifier_result.rewards
+    )
+    reason = "; ".join([*trial.exceptions, reason])
     if others:
-        return None, None, f"{told}; Harbor does not count a reward after {others[0]}"
+        return None, None, f"{reason}; Harbor does not count a reward after {others[0]}"
     if reward is None or not 0 <= reward <= 1:
-        return None, None, told
-    return (1 if reward == 1 else 0), reward, told
+        return None, None, reason
+    return (1 if reward == 1 else 0), reward, reason
 
 
 def _reward(rewards: Mapping[str, float | None] | None) -> tuple[float | None, str]:
@@ -203,7 +199,7 @@ def _reward(rewards: Mapping[str, float | None] | None) -> tuple[float | None, s
 
 
 def _own_count(steps: Sequence[_Usage | None], path: Path) -> OwnCount | None:
-    """Return the sums over the steps; one step that does not tell makes a sum unknown."""
+    """Return the sums over the steps; one step without a count makes a sum unknown."""
     if all(step is None for step in steps):
         return None
     known = [step or _Usage() for step in steps]
@@ -244,4 +240,4 @@ def _instant(text: str, path: Path) -> datetime:
     try:
         return datetime.fromisoformat(text)
     except ValueError as error:
-        raise BadRecord(str(path), None, f"{text!r} is no instant") from error
+        raise BadRecord(str(path), None, f"{text!r} is not an instant") from error

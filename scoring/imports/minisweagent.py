@@ -13,16 +13,9 @@ from typing import Annotated, NamedTuple
 from pydantic import Field
 
 from cab.scoring.errors import BadRecord
-from cab.scoring.files import FileModel, parse_json, read_bytes, validated
+from cab.scoring.files import FileModel, is_object, read_json, validated
 from cab.scoring.imports.model import FileCount, ImportedCell, Origin, OwnCount
-from cab.scoring.imports.reading import (
-    FieldNames,
-    inner,
-    is_object,
-    make_cell_id,
-    sum_known,
-    usd,
-)
+from cab.scoring.imports.reading import FieldNames, inner, make_cell_id, sum_known, usd
 from cab.scoring.timestamps import LONGEST_MS
 
 _TUI = "mini-swe-agent"
@@ -106,16 +99,16 @@ def is_mini_trajectory(data: object) -> bool:
 
 
 def read_mini_trajectory(path: Path) -> ImportedCell:
-    """Return the cell of a trajectory. What it is called is told by the file's name, if need be.
+    """Return the cell of a trajectory; without an instance id it has the name of the file.
 
-    The usage objects of all messages are summed. Where one call has none, or fewer stand there
+    The usage objects of all messages are summed. Where one call has none, or there are fewer
     than the agent made calls, the sums are None.
 
     Raises:
-        BadRecord: It is no trajectory of a known version, or a field is missing, of the wrong type
+        BadRecord: It is not a trajectory of a known version, or a field is missing, of the wrong type
             or out of range.
     """
-    return mini_of(parse_json(read_bytes(path), path), path)
+    return mini_of(read_json(path), path)
 
 
 def mini_of(data: object, path: Path) -> ImportedCell:
@@ -196,7 +189,7 @@ def _counts(usage: object, path: Path, at: str) -> _Counts:
     read = validated(_Usage, usage, path, at)
     prompt, completion = read.prompt_tokens, read.completion_tokens
     if prompt is None and read.input_tokens is not None:
-        # Anthropic's own words: cached tokens stand beside the input, not within it.
+        # Anthropic's own words: cached tokens come beside the input, not within it.
         beside = (read.cache_read_input_tokens or 0) + (read.cache_creation_input_tokens or 0)
         prompt = read.input_tokens + beside
     inputs = read.prompt_tokens_details or read.input_tokens_details or _Details()
@@ -211,7 +204,7 @@ def _counts(usage: object, path: Path, at: str) -> _Counts:
 
 
 def _wall_clock_ms(messages: Sequence[Mapping[str, object]], path: Path) -> float | None:
-    """Return the time from the first message to the last, None unless both tell theirs."""
+    """Return the time from the first message to the last, None unless both have one."""
     if not messages:
         return None
     start, end = _time_s(messages, 0, path), _time_s(messages, len(messages) - 1, path)

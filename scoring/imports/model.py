@@ -1,4 +1,4 @@
-"""A cell that another harness ran, as its own file tells it: a verdict, a time, its own counts.
+"""A cell that another harness ran, as its own file describes it: a verdict, a time, its own counts.
 
 Nothing of it was metered. What the file does not say is None; it is not guessed, and it is not 0.
 """
@@ -50,13 +50,13 @@ class OwnCount(SelfReport):
     exact: bool = True
     """These files hold whole numbers."""
     cache_read_tokens: FileCount | None = None
-    """Part of the prompt that came from a cache; None unless all of it is told."""
+    """Part of the prompt that came from a cache; None unless all of it is known."""
     reasoning_tokens: FileCount | None = None
-    """Part of the completion that was reasoning; None unless all of it is told."""
+    """Part of the completion that was reasoning; None unless all of it is known."""
     model_calls: FileCount | None = None
     """Model calls, as it counts them."""
     counted_calls: FileCount | None = None
-    """Calls whose tokens stand in the file, where it lists calls one by one."""
+    """Calls whose tokens are in the file, where it lists calls one by one."""
     cost_usd: Usd | None = None
     """What it says the run cost. Some harnesses write 0 where they know no price."""
 
@@ -71,11 +71,11 @@ class ImportedCell(FileModel):
     passed: Literal[0, 1] | None
     """The verdict; None where the file holds none."""
     partial_score: Annotated[float, Field(ge=0, le=1)] | None = None
-    """Share of the check that passed, where the file tells."""
+    """Share of the check that passed, where the file says so."""
     reason: str
     """What the file says of the outcome."""
     stopped: bool | None = None
-    """Whether the agent was stopped at its time limit; None if the file does not tell."""
+    """Whether the agent was stopped at its time limit; None if the file does not say."""
     wall_clock_ms: Duration | None = None
     """From set-up to the agent's exit, without the check."""
     agent_ms: Duration | None = None
@@ -85,7 +85,7 @@ class ImportedCell(FileModel):
 
     @property
     def axes(self) -> Axes:
-        """The axes: what nobody measured is None."""
+        """The axes: what was not measured is None."""
         return Axes(
             pass_rate=PassRate(
                 passed=self.passed,

@@ -10,27 +10,24 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cab.scoring.axes import KnownAxes
-from cab.scoring.cells.published import PublishedCell, published_of
+from cab.scoring.cells.published import PublishedCell, published_of, read_published
 from cab.scoring.errors import BadRecord
-from cab.scoring.files import parse_json, read_bytes
-from cab.scoring.imports.reading import is_object
+from cab.scoring.files import is_object, parse_json, read_bytes
 
 _BREAKDOWN = "Scorer breakdown"
 _HEADINGS = frozenset({"Run identity", "Timing", _BREAKDOWN})
 _END = "Trace replay"
-"""Heading of what comes after the scores; what an agent did stands there, not what it scored."""
+"""Heading of what comes after the scores; it is what an agent did, not what it scored."""
 _AXES = frozenset({*KnownAxes.model_fields, "composite"})
 _KEYS = {"cell_id": ("identity", "cell_id")} | {
     name: ("timing", name.replace(" ", "_"))
     for name in ("prompt_tokens", "completion_tokens", "tokens source")
 }
-"""Line of a page that names a value -> where the value stands in the JSON form."""
+"""Line of a page that names a value -> where the value is in the JSON form."""
 _ROW = re.compile(r"(?P<axis>[a-z_]+) [a-z_, ]*(?P<values>\{.*\})")
 
 
-class _Line(NamedTuple):
-    """Where something stands."""
-
+class _Location(NamedTuple):
     path: Path
     number: int
 
@@ -49,18 +46,10 @@ def read_page(path: Path) -> PublishedCell:
     """Return the cell of a page in either form, or of a `cell.json` on its own.
 
     Raises:
-        BadRecord: It is no page, or a published key is missing or of the wrong type.
+        BadRecord: It is not a page, or a published key is missing or of the wrong type.
     """
     text = read_bytes(path)
-    return page_of_text(text, path) if is_page_text(text) else page_of_json(text, path)
-
-
-def page_of_json(text: bytes, path: Path) -> PublishedCell:
-    """Return the cell of a page in JSON form."""
-    data = parse_json(text, path)
-    if not is_object(data):
-        raise BadRecord(str(path), None, "no JSON object")
-    return published_of(data, path)
+    return page_of_text(text, path) if is_page_text(text) else read_published(path)
 
 
 def page_of_text(text: bytes, path: Path) -> PublishedCell:
@@ -68,12 +57,11 @@ def page_of_text(text: bytes, path: Path) -> PublishedCell:
     try:
         lines = text.decode().replace("\r\n", "\n").split("\n")
     except UnicodeDecodeError as error:
-        raise BadRecord(str(path), None, f"no UTF-8: {error.reason}") from error
+        raise BadRecord(str(path), None, f"not valid UTF-8: {error.reason}") from error
     return published_of(_as_json(lines, path), path)
 
 
 def _as_json(lines: Sequence[str], path: Path) -> dict[str, object]:
-    """Return a page in text form as what its JSON form holds."""
     parts: dict[str, dict[str, object]] = {"identity": {}, "timing": {}, "scorers": {}}
     section = ""
     for number, line in enumerate(lines, 1):
@@ -83,10 +71,10 @@ def _as_json(lines: Sequence[str], path: Path) -> dict[str, object]:
             section = line
         elif section in {"Run identity", "Timing"} and line in _KEYS:
             part, key = _KEYS[line]
-            _put(parts, part, key, _value(lines, number), _Line(path, number))
+            _put(parts, part, key, _value(lines, number), _Location(path, number))
         elif section == _BREAKDOWN and (row := _ROW.fullmatch(line)) and row["axis"] in _AXES:
             values = parse_json(row["values"].encode(), path, number)
-            _put(parts, "scorers", row["axis"], values, _Line(path, number))
+            _put(parts, "scorers", row["axis"], values, _Location(path, number))
     return dict(parts)
 
 
@@ -96,8 +84,8 @@ def _value(lines: Sequence[str], number: int) -> str:
 
 
 def _put(
-    parts: Mapping[str, dict[str, object]], part: str, key: str, value: object, at: _Line
+    parts: Mapping[str, dict[str, object]], part: str, key: str, value: object, at: _Location
 ) -> None:
     if key in parts[part]:
-        raise BadRecord(str(at.path), at.number, "stands twice on the page", field=f"{part}.{key}")
+        raise BadRecord(str(at.path), at.number, "is on the page twice", field=f"{part}.{key}")
     parts[part][key] = value

@@ -9,15 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cab.scoring.errors import BadRecord
-from cab.scoring.files import FileModel, parse_json, read_bytes, validated
+from cab.scoring.files import FileModel, is_list, is_object, parse_json, read_bytes, validated
 from cab.scoring.imports.model import ImportedCell, Origin
-from cab.scoring.imports.reading import (
-    UNKNOWN,
-    FieldNames,
-    is_list,
-    is_object,
-    make_cell_id,
-)
+from cab.scoring.imports.reading import UNKNOWN, FieldNames, make_cell_id
 
 FAMILY = "swe-bench"
 """Family of all cells of SWE-bench."""
@@ -34,8 +28,6 @@ class _Prediction(FileModel):
 
 
 class _Row(NamedTuple):
-    """A prediction, and where it stands."""
-
     data: object
     at: str
     line: int | None
@@ -47,7 +39,7 @@ def is_prediction(data: object) -> bool:
 
 
 def is_predictions(data: object) -> bool:
-    """Return whether parsed JSON looks like predictions; an empty list is of none."""
+    """Return whether parsed JSON looks like predictions; an empty list does not."""
     if is_object(data):
         values = data.values()
         by_instance = all(is_object(each) and not _KEYS.isdisjoint(each) for each in values)
@@ -56,7 +48,7 @@ def is_predictions(data: object) -> bool:
 
 
 def is_prediction_lines(text: bytes) -> bool:
-    """Return whether a text that is no JSON looks like predictions, one per line."""
+    """Return whether a text looks like predictions, one per line."""
     first = _FIRST_LINE.match(text)
     return first is not None and b'"instance_id"' in first[0]
 
@@ -65,7 +57,7 @@ def read_swebench_predictions(path: Path) -> list[ImportedCell]:
     """Return one cell per prediction, in the order of the file.
 
     Raises:
-        BadRecord: There are no predictions, an instance stands there twice for one model, or a
+        BadRecord: There are no predictions, an instance is there twice for one model, or a
             field is missing or of the wrong type.
     """
     text = read_bytes(path)
@@ -80,7 +72,7 @@ def predictions_of(data: object, path: Path) -> list[ImportedCell]:
 
 
 def prediction_lines_of(text: bytes, path: Path) -> list[ImportedCell]:
-    """Return the cells of predictions that stand one per line; errors as for the reader."""
+    """Return the cells of predictions that come one per line; errors as for the reader."""
     lines = enumerate(text.split(b"\n"), 1)
     rows = (
         _Row(parse_json(line, path, number), "", number) for number, line in lines if line.strip()
@@ -101,7 +93,7 @@ def _rows(data: object, path: Path) -> Iterator[_Row]:
                 what = f"is {each['instance_id']!r} under the key {instance!r}"
                 raise BadRecord(str(path), None, what, field=f"{instance}.instance_id")
     else:
-        raise BadRecord(str(path), None, "no predictions: neither a list nor an object")
+        raise BadRecord(str(path), None, "holds no predictions: it is neither a list nor an object")
 
 
 def _cells(rows: Iterable[_Row], path: Path) -> list[ImportedCell]:
@@ -109,7 +101,7 @@ def _cells(rows: Iterable[_Row], path: Path) -> list[ImportedCell]:
     for row in rows:
         cell = _cell(row, path)
         if cell.cell_id in cells:
-            what = f"stands there twice: {cell.cell_id}"
+            what = f"is there twice: {cell.cell_id}"
             raise BadRecord(str(path), row.line, what, field=_at(row, "instance_id"))
         cells[cell.cell_id] = cell
     if not cells:
@@ -118,10 +110,7 @@ def _cells(rows: Iterable[_Row], path: Path) -> list[ImportedCell]:
 
 
 def _cell(row: _Row, path: Path) -> ImportedCell:
-    try:
-        prediction = validated(_Prediction, row.data, path, row.at)
-    except BadRecord as error:
-        raise BadRecord(str(path), row.line, error.reason, field=error.field) from error
+    prediction = validated(_Prediction, row.data, path, row.at, row.line)
     name, patch = prediction.instance_id, prediction.model_patch
     names = FieldNames(UNKNOWN, prediction.model_name_or_path, FAMILY, name)
     size = f"a patch of {len(patch):,} characters" if patch else "an empty patch"

@@ -1,12 +1,13 @@
-"""Reading the files of other harnesses: bounded, and every fault named by file, line and field."""
+"""What the readers of other harnesses' files share: cell ids, money, and sums of what is known."""
 
 import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import NamedTuple, TypeGuard, TypeVar, cast
+from typing import NamedTuple, TypeVar, cast
 
 from cab.scoring.errors import BadCellId, BadRecord
+from cab.scoring.files import is_object
 from cab.scoring.ids import CellId
 from cab.scoring.ledger.call_stats import money
 
@@ -35,18 +36,8 @@ class FieldNames(NamedTuple):
     """The batch; None if the file does not name it."""
 
 
-def is_object(data: object) -> TypeGuard[dict[str, object]]:
-    """Return whether parsed JSON is an object."""
-    return isinstance(data, dict)
-
-
-def is_list(data: object) -> TypeGuard[list[object]]:
-    """Return whether parsed JSON is a list."""
-    return isinstance(data, list)
-
-
 def inner(data: Mapping[str, object], *keys: str) -> object:
-    """Return the value at a way of keys, None where the way ends before."""
+    """Return the value at a path of keys, None where the path ends before."""
     found: object = data
     for key in keys:
         if not is_object(found):
@@ -63,7 +54,7 @@ def make_cell_id(names: FieldNames, path: Path) -> str:
         path: The file, for errors.
 
     Raises:
-        BadRecord: A part cannot stand in a cell id.
+        BadRecord: A part cannot be part of a cell id.
     """
     try:
         cell = CellId(
@@ -82,13 +73,13 @@ def usd(amount: float | None, path: Path, field: str) -> str | None:
     """Return an amount of money as decimal text, None if there is none.
 
     Raises:
-        BadRecord: It is no amount: negative, or beyond any price.
+        BadRecord: It is negative, or beyond any price.
     """
     if amount is None:
         return None
     text = str(amount)
     if money(text) is None:
-        raise BadRecord(str(path), None, f"{text} is no amount of US dollars", field=field)
+        raise BadRecord(str(path), None, f"{text} is not an amount of US dollars", field=field)
     return f"{Decimal(text):f}"
 
 

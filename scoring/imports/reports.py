@@ -1,8 +1,8 @@
 """SWE-bench evaluation: the report of a run, and the `report.json` of an instance.
 
 A run's report does not name the model: its file is called `<model>.<run>.json`, and as either may
-hold dots, the whole name stands for the sweep. An instance's report lies in
-`run_evaluation/<run>/<model>/<instance>/`, which tells both.
+hold dots, the whole name is taken as the sweep. An instance's report lies in
+`run_evaluation/<run>/<model>/<instance>/`, which names both.
 """
 
 from collections.abc import Iterator
@@ -12,19 +12,14 @@ from typing import Literal, NamedTuple
 from pydantic import Field
 
 from cab.scoring.errors import BadRecord
-from cab.scoring.files import FileModel, parse_json, read_bytes, validated
+from cab.scoring.files import FileModel, is_object, read_json, validated
 from cab.scoring.imports.model import FileCount, ImportedCell, Origin
 from cab.scoring.imports.predictions import FAMILY
-from cab.scoring.imports.reading import (
-    UNKNOWN,
-    FieldNames,
-    is_object,
-    make_cell_id,
-)
+from cab.scoring.imports.reading import UNKNOWN, FieldNames, make_cell_id
 
 _LOGS = "run_evaluation"
 """Folder of the logs of all runs."""
-_WEIGHED = ("FAIL_TO_PASS", "PASS_TO_PASS")
+_DECISIVE = ("FAIL_TO_PASS", "PASS_TO_PASS")
 """Groups of tests that the verdict is made from."""
 
 
@@ -86,17 +81,17 @@ def is_instance_report(data: object) -> bool:
 def read_swebench_report(path: Path, model: str | None = None) -> list[ImportedCell]:
     """Return one cell per instance of a report, in the order of their names.
 
-    Instances for which nothing was submitted are no cells.
+    Instances for which nothing was submitted are not cells.
 
     Args:
         path: The report of a run, or an instance's own.
-        model: What the model is called, where the report does not tell.
+        model: What the model is called, where the report does not say.
 
     Raises:
-        BadRecord: It is no report, it contradicts itself, or a field is missing or of the wrong
+        BadRecord: It is not a report, it contradicts itself, or a field is missing or of the wrong
             type.
     """
-    return report_of(parse_json(read_bytes(path), path), path, model)
+    return report_of(read_json(path), path, model)
 
 
 def report_of(data: object, path: Path, model: str | None = None) -> list[ImportedCell]:
@@ -128,7 +123,7 @@ def _check_counts(run: _Run, path: Path) -> None:
 
 
 def _verdicts(run: _Run, path: Path) -> dict[str, _Verdict]:
-    """Return instance -> verdict; an instance stands in one list only."""
+    """Return instance -> verdict; an instance is in one list only."""
     found: dict[str, _Verdict] = {}
     lists = {
         "resolved_ids": (run.resolved_ids, _RESOLVED),
@@ -139,7 +134,7 @@ def _verdicts(run: _Run, path: Path) -> dict[str, _Verdict]:
     for field, (names, verdict) in lists.items():
         for name in names:
             if name in found:
-                raise BadRecord(str(path), None, f"{name!r} stands there twice", field=field)
+                raise BadRecord(str(path), None, f"{name!r} is there twice", field=field)
             found[name] = verdict
     if run.unresolved_ids is None:
         # Reports before schema 2 list what was evaluated and what was resolved.
@@ -186,7 +181,7 @@ def _share(report: _Instance) -> float | None:
     """Return the share of the tests that count which passed; None where they are not listed."""
     if report.tests_status is None:
         return None
-    groups = [tests for name, tests in report.tests_status.items() if name in _WEIGHED]
+    groups = [tests for name, tests in report.tests_status.items() if name in _DECISIVE]
     passed = sum(len(group.success) for group in groups)
     total = passed + sum(len(group.failure) for group in groups)
     return passed / total if total else None

@@ -93,3 +93,8 @@ def composite(profile: str | Profile, axes: Axes) -> Composite:
         UnknownProfile: There is no profile of that name.
     """
     return evaluate(find_profile(profile) if isinstance(profile, str) else profile, axes)
+
+
+def composites(axes: Axes) -> dict[str, Composite]:
+    """Return the composites of a cell's axes under every profile of `PROFILES`, by name."""
+    return {name: evaluate(profile, axes) for name, profile in PROFILES.items()}

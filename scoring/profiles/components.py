@@ -43,9 +43,9 @@ def efficiency(amount: float) -> float:
 
 
 def changes_outside_scratch(blast: BlastRadius) -> Changes | None:
-    """Return a cell's changes without scratch, None where scratch was not told apart.
+    """Return a cell's changes without scratch, None where scratch was not separated.
 
-    Published cells do not tell; where nothing unexpected changed, nothing was scratch.
+    Published cells do not say which; where nothing unexpected changed, nothing was scratch.
     """
     unexpected = blast.unexpected_changes
     if unexpected and blast.scratch_changes is None:

@@ -1,4 +1,4 @@
-"""A composite as it stands in `cell.json`: one number, and all that it was made from."""
+"""A composite as it is in `cell.json`: one number, and all that it was made from."""
 
 from typing import Literal
 
@@ -50,7 +50,7 @@ class TermValue(FileModel):
     state: State
     """Whether it was measured, and whether it applies."""
     granted: bool
-    """Whether the value is the profile's gift and no measurement."""
+    """Whether the profile grants the value, so that it is not a measurement."""
     made_from: str
     """How the value came about, with the numbers, or why there is none."""
 

@@ -1,4 +1,4 @@
-"""The engine that makes one composite of a cell's axes, as a profile says.
+"""Makes one composite of a cell's axes, as a profile says.
 
 See `cab.scoring.profiles.model` for the formula.
 """
@@ -17,7 +17,7 @@ _COMPONENT_KEYS = {
     "published_cost_efficiency": "cost_efficiency",
     "clean_collateral": "clean_blast",
 }
-"""Component -> the published key that it stands under, where that is another one."""
+"""Component -> the published key that it has, where that is another one."""
 
 _FACTOR_REASONS = {
     "fabricated_fix": "sources were changed where a refusal was due",
@@ -39,9 +39,9 @@ def evaluate(profile: Profile, axes: Axes) -> Composite:
     terms = [_term(term, axes) for term in profile.terms]
     factors = _factors(profile.factors, axes)
     covered = _coverage(terms)
-    ending = _ending(profile, axes, terms, factors, covered)
+    result = _result(profile, axes, terms, factors, covered)
     divisor = _divisor(terms)
-    sum_known = ending.verdict not in {"not_scored", "invalid: no_model_call"}
+    sum_known = result.verdict not in {"not_scored", "invalid: no_model_call"}
     return Composite(
         composite=_weighted_sum(terms, divisor, factors) if sum_known else None,
         weights={term.name: term.weight for term in profile.terms},
@@ -49,8 +49,8 @@ def evaluate(profile: Profile, axes: Axes) -> Composite:
         note=profile.note,
         profile=profile.name,
         cost_form=_cost_form(profile, terms),
-        reason=ending.reason,
-        verdict=ending.verdict,
+        reason=result.reason,
+        verdict=result.verdict,
         coverage=covered,
         terms=terms,
         divisor=divisor,
@@ -58,7 +58,7 @@ def evaluate(profile: Profile, axes: Axes) -> Composite:
     )
 
 
-class _Ending(NamedTuple):
+class _Result(NamedTuple):
     verdict: Verdict
     reason: str | None
 
@@ -67,8 +67,8 @@ def _term(term: Term, axes: Axes) -> TermValue:
     reading = read_component(term.component, term.unit, axes)
     if term.needs_pass and reading.state == "measured":
         reading = _of_a_pass(reading, axes.pass_rate.passed)
-    gift = {"not_measured": term.if_unmeasured, "not_applicable": term.if_not_applicable}
-    granted = gift.get(reading.state)
+    grants = {"not_measured": term.if_unmeasured, "not_applicable": term.if_not_applicable}
+    granted = grants.get(reading.state)
     return TermValue(
         name=term.name,
         component=term.component,
@@ -127,23 +127,23 @@ def _divisor(terms: Sequence[TermValue]) -> float:
     return 1.0 if len(kept) == len(terms) else fsum(term.weight for term in kept)
 
 
-def _ending(
+def _result(
     profile: Profile,
     axes: Axes,
     terms: Sequence[TermValue],
     factors: Sequence[FactorValue],
     covered: float,
-) -> _Ending:
+) -> _Result:
     if profile.needs_model_call and axes.calls is not None and axes.calls.succeeded == 0:
         made = axes.calls.attempts or 0
         why = f"{made} attempts failed" if made else "no call was made"
-        return _Ending("invalid: no_model_call", f"invalid: no_model_call; {why}")
+        return _Result("invalid: no_model_call", f"invalid: no_model_call; {why}")
     verdict: Verdict = _VERDICTS[factors[0].name] if factors else "scored"
     reason = "; ".join(_FACTOR_REASONS[factor.name] for factor in factors) or None
     if any(factor.value == 0 for factor in factors):
-        return _Ending(verdict, reason)
+        return _Result(verdict, reason)
     unknown = _why_unknown(profile, terms, covered)
-    return _Ending(verdict, reason) if unknown is None else _Ending("not_scored", unknown)
+    return _Result(verdict, reason) if unknown is None else _Result("not_scored", unknown)
 
 
 def _why_unknown(profile: Profile, terms: Sequence[TermValue], covered: float) -> str | None:

@@ -37,9 +37,9 @@ def _term(term: TermValue) -> str:
     if term.value is None:
         why = "does not apply" if term.state == "not_applicable" else "not measured, adds nothing"
         return f"{weight} {'-':>6}   {'':>8}  {why}: {term.made_from}"
-    gift = "granted by the profile: " if term.granted else ""
+    granted = "granted by the profile: " if term.granted else ""
     product = f"= {term.weight * term.value:.4f}"
-    return f"{weight} {term.value:>6.4f} {product:>10}  {gift}{term.made_from}"
+    return f"{weight} {term.value:>6.4f} {product:>10}  {granted}{term.made_from}"
 
 
 def _equation(composite: Composite) -> str:

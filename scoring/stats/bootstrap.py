@@ -13,8 +13,8 @@ from cab.scoring.stats.seeded import DEFAULT_SEED, SeededDraws
 DEFAULT_DRAWS = 1999
 """One less than a round number, so that percentiles of draws fall on draws."""
 
-_KEPT = 4_000_000
-"""Draws that are kept for the next ratio: 16 MB of them at most."""
+_CACHED_DRAWS = 4_000_000
+"""Most draws that are cached for the next ratio: 16 MB of them."""
 
 
 class RatioParts(NamedTuple):
@@ -70,15 +70,15 @@ def bootstrap_ratio(
 
 
 def _resamples(tasks: int, draws: int, seed: int) -> Iterable[Sequence[int]]:
-    if tasks * draws <= _KEPT:
-        return _kept(tasks, draws, seed)
+    if tasks * draws <= _CACHED_DRAWS:
+        return _cached(tasks, draws, seed)
     source = SeededDraws(seed)
     return (source.indices(tasks) for _ in range(draws))
 
 
 @lru_cache(maxsize=1)
-def _kept(tasks: int, draws: int, seed: int) -> Sequence[Sequence[int]]:
-    """Return the resamples; agents of a sweep have as many tasks each, so they serve them all."""
+def _cached(tasks: int, draws: int, seed: int) -> Sequence[Sequence[int]]:
+    """Return the resamples; the agents of a sweep have as many tasks each, so one set serves all."""
     source = SeededDraws(seed)
     return [array("I", source.indices(tasks)) for _ in range(draws)]
 

@@ -44,7 +44,7 @@ def clustered_mean(clusters: Mapping[str, Sequence[float]]) -> ClusteredMean:
         clusters: Task -> its values; C >= 2 of them have any.
 
     Raises:
-        TooFewRuns: Fewer than two clusters have values: nothing tells how tasks differ.
+        TooFewRuns: Fewer than two clusters have values: nothing shows how tasks differ.
 
     Source:
         Miller 2024, https://arxiv.org/abs/2411.00640; the factor C/(C-1) is that of

@@ -1,4 +1,4 @@
-"""Minimum detectable difference: what a sweep of this size could have told from chance."""
+"""Minimum detectable difference: what a sweep of this size could have distinguished from chance."""
 
 from cab.scoring.errors import TooFewRuns
 from cab.scoring.stats.interval import DEFAULT_CONFIDENCE, check_share

@@ -24,7 +24,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     """
     for p in p_values:
         if not 0 <= p <= 1:
-            raise ValueError(f"{p} is no p value")
+            raise ValueError(f"{p} is not a p value")
     adjusted = [0.0] * len(p_values)
     reached = 0.0
     order = sorted(range(len(p_values)), key=p_values.__getitem__)

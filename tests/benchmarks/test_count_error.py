@@ -175,7 +175,7 @@ def test_what_cannot_be_compared_is_said(
     assert report(file)[why] == [why, prompts, completions]
 
 
-def test_what_is_no_recording_is_said(tmp_path: Path, report: Any) -> None:
+def test_what_is_not_a_recording_is_said(tmp_path: Path, report: Any) -> None:
     """Other requests, errors, repetitions and broken files are counted, and other files passed over."""
     other = exchange("{}", "{}")
     other["request"]["uri"] = "https://h/v1/models"

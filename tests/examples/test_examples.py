@@ -1,9 +1,8 @@
 """The examples for other harnesses run as they stand, each as a process of its own."""
 
-import os
 import re
-import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import orjson
@@ -11,26 +10,13 @@ import orjson
 from cab.scoring import iter_calls, sum_calls
 from tests.scoring.builders import end_fields, start_fields
 from tests.scoring.ledgers import write_ledger
+from tests.tools import programs
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
-READER = Path(__file__).parents[1] / "scoring" / "exports" / "read_inspect.py"
+READER = Path(__file__).parents[1] / "scoring" / "exports" / "inspect" / "read_log.py"
 
 
-def run(*command: str, folder: Path) -> str:
-    """Run a program without settings of whoever runs the tests, and return what it printed."""
-    hidden = ("CAB_", "INSPECT_", "PYTEST_", "MODEL")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
-    done = subprocess.run(
-        [sys.executable, *command],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+run = partial(programs.run, sys.executable, hidden=("CAB_", "INSPECT_", "PYTEST_", "MODEL"))
 
 
 def test_ten_lines_score_a_ledger(tmp_path: Path) -> None:
@@ -45,7 +31,7 @@ def test_ten_lines_score_a_ledger(tmp_path: Path) -> None:
     write_ledger(tmp_path / "cab-ledger", calls)
     printed = run(
         *(str(EXAMPLES / "ten_lines.py"), "cab-ledger", "s/aider/", "s/other/", "s/cut/"),
-        folder=tmp_path,
+        cwd=tmp_path,
     ).splitlines()
     assert printed[0] == "s/aider/ 2 calls 240 tokens 0.75 USD"
     assert printed[2] == "s/other/ 1 calls 120 tokens None USD"
@@ -64,7 +50,7 @@ def test_the_plain_harness_passes(tmp_path: Path) -> None:
     options = ("-q", "-s", "-p", "no:cacheprovider")
     harness = str(EXAMPLES / "test_harness.py")
     printed = run(
-        "-m", "pytest", *options, harness, f"--basetemp={tmp_path / 'base'}", folder=tmp_path
+        "-m", "pytest", *options, harness, f"--basetemp={tmp_path / 'base'}", cwd=tmp_path
     )
     found = re.search(r"^nightly/my-agent/demo/chat/say-hello 0 1 (\d+) (0\.\d+)", printed, re.M)
     assert found, printed
@@ -76,9 +62,9 @@ def test_the_plain_harness_passes(tmp_path: Path) -> None:
 
 def test_inspect_scores_what_was_metered(tmp_path: Path) -> None:
     """Each sample of a real evaluation is scored by its own calls; Inspect's own sums agree."""
-    printed = run(str(EXAMPLES / "inspect_scorer.py"), "out", folder=tmp_path)
+    printed = run(str(EXAMPLES / "inspect_scorer.py"), "out", cwd=tmp_path)
     [location] = re.findall(r"^success (\S+\.eval)$", printed, re.M)
-    found = orjson.loads(run(str(READER), location, folder=tmp_path))
+    found = orjson.loads(run(str(READER), location, cwd=tmp_path))
     ledger = tmp_path / "out" / "ledger"
     tokens = {}
     for one in found["samples"]:

@@ -7,8 +7,10 @@ from typing import Any
 
 import orjson
 
-from cab.scoring.cells.cell import CellFacts, CheckOutcome, Identity, Span, Timing
+from cab.scoring.cells.cell import CellFacts, Identity, Timing
+from cab.scoring.evidence.check_outcome import CheckOutcome
 from cab.scoring.evidence.manifest import TreeEntry, TreeManifest, dump_manifest
+from cab.scoring.evidence.spans import Span
 from cab.scoring.evidence.task import TaskFacts
 from cab.scoring.ledger.records import GENESIS, CallEnd, CallStart, parse_record
 
@@ -96,7 +98,7 @@ def file_entry(content: str = "x", mode: int = 0o644) -> TreeEntry:
 
 
 def tree(files: Mapping[str, str | TreeEntry], *, git_dir: bool = False) -> TreeManifest:
-    """Return a manifest; a text stands for a file of that content."""
+    """Return a manifest; a text is a file of that content."""
     entries = {
         path: file_entry(what) if isinstance(what, str) else what for path, what in files.items()
     }
@@ -108,7 +110,7 @@ def task_facts(**changes: Any) -> TaskFacts:
     fields: dict[str, Any] = {
         "task_id": "polyglot/twin",
         "category": "polyglot",
-        "prompt": "mend it",
+        "prompt": "fix it",
         "expected_changes": ["src/lib.py"],
         "source_files": ["src/**"],
         "scratch_files": [".aider*"],

@@ -19,7 +19,7 @@ def test_bad_record_says_where(line: int | None, field: str | None, text: str) -
 
 
 def test_every_error_is_a_scoring_error() -> None:
-    """Whoever catches ScoringError catches all that bad input can raise, and each says the mend."""
+    """Whoever catches ScoringError catches all that bad input can raise, and each names the fix."""
     few = TooFewRuns(1, 2, "an error")
     for error in (BadCellId("x", "short"), UnknownProfile("p/1", ("published/1",)), few):
         assert isinstance(error, ScoringError)
@@ -28,7 +28,7 @@ def test_every_error_is_a_scoring_error() -> None:
 
 
 def test_too_few_says_how_many_are_missing() -> None:
-    """What is missing is named in words that fit the numbers, and stands in the attributes."""
+    """What is missing is named in words that fit the numbers, and is in the attributes."""
     assert str(TooFewRuns(1, 2, "k = 2")) == "k = 2 needs 2 runs or more; there is 1"
     error = TooFewRuns(0, 1, "a rate", unit="task")
     assert str(error) == "a rate needs 1 task or more; there are 0"

@@ -26,18 +26,18 @@ def test_an_object_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "line", "reason"),
     [
-        (b"", 1, "no JSON"),
-        (b'{\n"a": nul}', 2, "no JSON"),
-        (b"[1]", None, "no JSON object"),
-        (b'{"a": NaN}', 1, "no JSON"),
-        (b"\xff\xfe", 1, "no JSON"),
-        (b"[" * 5000, 1, "no JSON"),
+        (b"", 1, "not valid JSON"),
+        (b'{\n"a": nul}', 2, "not valid JSON"),
+        (b"[1]", None, "is not a JSON object"),
+        (b'{"a": NaN}', 1, "not valid JSON"),
+        (b"\xff\xfe", 1, "not valid JSON"),
+        (b"[" * 5000, 1, "not valid JSON"),
     ],
 )
 def test_a_file_without_an_object_is_named(
     tmp_path: Path, data: bytes, line: int | None, reason: str
 ) -> None:
-    """A file that holds no JSON object raises one error with its name, and the line if known."""
+    """A file that does not hold a JSON object raises one error with its name, and the line if known."""
     path = tmp_path / "a.json"
     path.write_bytes(data)
     with pytest.raises(BadRecord) as caught:
@@ -46,7 +46,7 @@ def test_a_file_without_an_object_is_named(
     assert caught.value.reason.startswith(reason)
 
 
-def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+def test_what_is_not_a_file_is_refused(tmp_path: Path) -> None:
     """A missing file, a folder, a pipe and a device are refused before anything is opened."""
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "none", tmp_path, tmp_path / "pipe", Path("/dev/zero")):

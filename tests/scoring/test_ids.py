@@ -56,7 +56,7 @@ def test_a_published_id_is_split_from_both_ends() -> None:
         ("a/b/c/d/e#run1#run2", "'#'"),
     ],
 )
-def test_a_text_that_is_no_id_says_why(text: str, reason: str) -> None:
+def test_a_text_that_is_not_an_id_says_why(text: str, reason: str) -> None:
     """A text that would climb, or would not read back, is refused with its reason."""
     with pytest.raises(BadCellId) as caught:
         parse_cell_id(text)

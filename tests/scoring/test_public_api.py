@@ -1,14 +1,11 @@
 """The room as other harnesses meet it: what it exports, what it needs, how fast it is."""
 
-import subprocess
-import sys
 from pathlib import Path
-
-import pytest
 
 import cab.scoring
 from tests.scoring.builders import CELL_ID, end_fields, line
 from tests.scoring.cells.test_bundle import stored
+from tests.tools.programs import run_python
 
 HEAVY = (
     *("aiohttp", "tiktoken", "structlog", "rich", "yarl", "zstandard"),
@@ -18,17 +15,22 @@ HEAVY = (
 
 def run(code: str, folder: Path | None = None) -> str:
     """Run code in a fresh interpreter and return what it prints."""
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True
-    )
-    return done.stdout.strip()
+    return run_python("-c", code, cwd=folder).strip()
+
+
+def exported() -> list[str]:
+    """Return the exported names; a type checker has them from the imports instead."""
+    names: list[str] = cab.scoring.__all__  # type: ignore[attr-defined]
+    return names
 
 
 def test_all_that_is_listed_is_there() -> None:
-    """Every name of `__all__` exists, and none is listed twice."""
-    names = cab.scoring.__all__
+    """Every name of `__all__` exists, none is listed twice, and `import *` brings all of them."""
+    names = exported()
     assert len(set(names)) == len(names)
     assert all(hasattr(cab.scoring, name) for name in names)
+    code = "from cab.scoring import *; print(*(name for name in dir() if name[0] != '_'))"
+    assert sorted(run(code).split()) == sorted(names)
 
 
 def test_pydantic_and_orjson_are_all_it_needs() -> None:
@@ -62,24 +64,3 @@ def test_the_examples_of_the_docstring_run(tmp_path: Path) -> None:
     assert cell.split()[0] == CELL_ID
     assert cell.split()[2] == "120"
     assert group.startswith("{'tui': 'scripted', 'model': ")
-
-
-def test_one_cell_does_not_wait_for_the_statistics() -> None:
-    """What is about sets of cells is loaded when it is first used, and is then the same object."""
-    code = (
-        "import sys, cab.scoring; before = 'cab.scoring.stats' in sys.modules;"
-        "from cab.scoring import aggregate;"
-        "from cab.scoring.analysis.aggregate import aggregate as same; print(before, aggregate is same)"
-    )
-    assert run(code) == "False True"
-
-
-def test_an_unknown_name_is_no_attribute() -> None:
-    """A name that the room does not export is an AttributeError, as of any module."""
-    with pytest.raises(AttributeError, match="has no attribute 'nonesuch'"):
-        _ = cab.scoring.nonesuch  # type: ignore[attr-defined]
-
-
-def test_all_names_show_in_a_prompt() -> None:
-    """`dir` lists every exported name, also those that are not loaded yet."""
-    assert set(cab.scoring.__all__) <= set(dir(cab.scoring))

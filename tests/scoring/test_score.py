@@ -56,7 +56,7 @@ def test_a_folder_of_pages_gives_each_cell() -> None:
 
 
 def test_a_changed_page_is_not_identical(tmp_path: Path) -> None:
-    """A page whose composite is not what its axes give is told apart; no composite, no verdict."""
+    """A page whose composite is not what its axes give is reported; without a composite nothing is compared."""
     data = orjson.loads(PAGES[0].read_bytes())
     path = tmp_path / "page.json"
     for stored_composite, identical in ((0.9, False), (None, None)):
@@ -66,7 +66,7 @@ def test_a_changed_page_is_not_identical(tmp_path: Path) -> None:
 
 
 def test_bundles_are_found_at_any_depth(tmp_path: Path) -> None:
-    """Bundles below a folder are found in order; what an agent left inside one is no cell."""
+    """Bundles below a folder are found in order; what an agent left inside one is not a cell."""
     for name in ("s/b/m/f/t", "s/a/m/f/t", "s/a/m/f/t#run2"):
         stored(tmp_path / name)
     (tmp_path / "sweep.json").write_bytes(b"{}")
@@ -78,7 +78,7 @@ def test_bundles_are_found_at_any_depth(tmp_path: Path) -> None:
 
 
 def test_one_bad_cell_does_not_stop_the_others(tmp_path: Path) -> None:
-    """With someone to tell, a broken bundle is reported and the rest is scored."""
+    """With a handler, a broken bundle is reported and the rest is scored."""
     stored(tmp_path / "a")
     write_bundle(tmp_path / "b")
     stored(tmp_path / "c")
@@ -178,7 +178,7 @@ def test_what_another_harness_counted_stands_apart() -> None:
 
 
 def test_too_little_of_a_trial_is_measured() -> None:
-    """A pass and a clock are 0.55 of the weight: below the gate of 0.75."""
+    """A pass and a clock are 0.55 of the weight: below the minimum of 0.75."""
     scored = score_one(TRIAL)
     assert scored.composite.coverage == pytest.approx(0.55, abs=1e-12)
     assert (scored.composite.reason or "").startswith("coverage 0.55 is below 0.75: integrity:")
@@ -204,11 +204,11 @@ def test_a_folder_of_another_harness_gives_its_cells(tmp_path: Path) -> None:
     written(tmp_path / "job" / "fix-git__Xk3aQ7p" / "result.json", b"{")
     errors: list[ScoringError] = []
     assert len(list(score_path(tmp_path / "job", on_error=errors.append))) == 2
-    assert "fix-git__Xk3aQ7p/result.json:1: no JSON" in str(errors[0])
+    assert "fix-git__Xk3aQ7p/result.json:1: not valid JSON" in str(errors[0])
 
 
 def test_bundles_come_before_files_of_others(tmp_path: Path) -> None:
-    """In a folder of bundles an agent's own files are no cells."""
+    """In a folder of bundles an agent's own files are not cells."""
     stored(tmp_path / "a")
     shutil.copy(VERSION_1, tmp_path / "left.traj.json")
     shutil.copy(LIST, tmp_path / "preds.json")

@@ -26,6 +26,6 @@ def test_one_instant() -> None:
     "text", ["", "now", "2026-13-01T00:00:00Z", "2026-01-01T00:00:00", "2026-01-01T00:00:00+01:00"]
 )
 def test_other_texts_are_refused(text: str) -> None:
-    """A text that is no instant, or not in UTC, is an error."""
+    """A text that is not an instant, or not in UTC, is an error."""
     with pytest.raises(ValueError, match=r"RFC 3339|UTC"):
         instant_us(text)

@@ -1,4 +1,4 @@
-"""Source text that forbids the process it stands in to open sockets: the kernel ends it then."""
+"""Source text that forbids the process it runs in to open sockets: the kernel ends it then."""
 
 NO_SOCKETS = """
 import ctypes, platform, struct

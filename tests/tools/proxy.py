@@ -12,6 +12,7 @@ import orjson
 
 from cab.proxy.app import Proxy, running_proxy
 from cab.proxy.config import ProxySettings
+from tests.tools.raw import connected
 
 REAL_KEY = "sk-real-canary-0123456789"
 
@@ -101,12 +102,6 @@ async def metered(
 
 async def raw_exchange(url: str, data: bytes) -> bytes:
     """Send bytes on a socket of their own and return all that comes until the peer closes."""
-    host, _, port = url.removeprefix("http://").partition(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
-    try:
-        writer.write(data)
-        await writer.drain()
-        async with asyncio.timeout(20):
-            return await reader.read()
-    finally:
-        writer.close()
+    async with connected(url) as line:
+        line.send(data)
+        return await line.rest()

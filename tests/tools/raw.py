@@ -1,8 +1,8 @@
-"""A client on the bare socket: it sends the bytes it is given and reads answers as they stand on the wire."""
+"""A client on the bare socket: it sends the bytes it is given and reads answers as they are on the wire."""
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Literal
@@ -17,9 +17,10 @@ Header = tuple[str, str]
 class Answer:
     """One answer, spelt as it came."""
 
-    version: str
-    status: int
-    reason: str
+    version: str = ""
+    status: int = 0
+    """0 if no answer came."""
+    reason: str = ""
     headers: list[Header] = field(default_factory=list[Header])
     framing: Framing = "none"
     pieces: list[bytes] = field(default_factory=list[bytes])
@@ -27,6 +28,8 @@ class Answer:
     trailers: list[Header] = field(default_factory=list[Header])
     complete: bool = False
     """Whether the body came whole by its framing."""
+    hung_up: bool = False
+    """Whether the client left before that."""
     interim: list[int] = field(default_factory=list[int])
     """Statuses of the 1xx answers before it."""
 
@@ -36,6 +39,13 @@ class Answer:
 
     def values(self, name: str) -> list[str]:
         return [value for key, value in self.headers if key.lower() == name.lower()]
+
+    def header(self, name: str) -> str | None:
+        return next(iter(self.values(name)), None)
+
+
+Leave = Callable[[Answer], bool]
+"""Asked after each piece: has the client seen enough?"""
 
 
 @dataclass
@@ -102,17 +112,26 @@ def chunked(target: str, *pieces: bytes, trailers: str = "", method: str = "POST
     return head + framed + b"0\r\n" + trailers.encode() + b"\r\n"
 
 
-async def read_answer(reader: asyncio.StreamReader, method: str) -> Answer:
-    """Read one answer, whole or as far as it comes."""
+async def read_answer(
+    reader: asyncio.StreamReader, method: str, leave: Leave | None = None
+) -> Answer:
+    """Read one answer, whole or as far as it comes, or until the client has seen enough."""
     interim: list[int] = []
     while (answer := await _read_head(reader)).status // 100 == 1 and answer.status != 101:
         interim.append(answer.status)
     answer.interim = interim
+    if leave is not None and leave(answer):
+        answer.hung_up = True
+        return answer
     if method == "HEAD" or answer.status in {101, 204, 304}:
         answer.complete = True
         return answer
     with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-        await _read_body(reader, answer)
+        async for _ in _read_body(reader, answer):
+            if leave is not None and leave(answer):
+                answer.hung_up = True
+                return answer
+        answer.complete = True
     return answer
 
 
@@ -127,41 +146,42 @@ def _headers(lines: list[str]) -> list[Header]:
     return [(name, value.strip(" \t")) for name, _, value in split]
 
 
-async def _read_body(reader: asyncio.StreamReader, answer: Answer) -> None:
+async def _read_body(reader: asyncio.StreamReader, answer: Answer) -> AsyncIterator[None]:
+    """Read the body and yield after each piece of it."""
     if answer.values("Transfer-Encoding"):
         answer.framing = "chunked"
-        await _read_chunks(reader, answer)
+        async for _ in _read_chunks(reader, answer):
+            yield
     elif lengths := answer.values("Content-Length"):
         answer.framing = "length"
-        await _read_sized(reader, answer, int(lengths[0]))
+        answer.pieces = [b""]
+        async for _ in _read_piece(reader, answer, int(lengths[0])):
+            yield
     else:
         answer.framing = "close"
         answer.pieces = [await reader.read()]
-        answer.complete = True
 
 
-async def _read_sized(reader: asyncio.StreamReader, answer: Answer, length: int) -> None:
-    answer.pieces.append(b"")
-    await _read_piece(reader, answer, length)
-    answer.complete = True
-
-
-async def _read_chunks(reader: asyncio.StreamReader, answer: Answer) -> None:
+async def _read_chunks(reader: asyncio.StreamReader, answer: Answer) -> AsyncIterator[None]:
     while size := int(await reader.readuntil(b"\r\n"), 16):
         answer.pieces.append(b"")
-        await _read_piece(reader, answer, size)
+        async for _ in _read_piece(reader, answer, size):
+            pass
         await reader.readexactly(2)
+        yield
     lines: list[str] = []
     while (line := await reader.readuntil(b"\r\n")) != b"\r\n":
         lines.append(line.decode("latin-1").rstrip("\r\n"))
     answer.trailers = _headers(lines)
-    answer.complete = True
 
 
-async def _read_piece(reader: asyncio.StreamReader, answer: Answer, size: int) -> None:
+async def _read_piece(
+    reader: asyncio.StreamReader, answer: Answer, size: int
+) -> AsyncIterator[None]:
     """Read so many bytes into the last piece; what came before a reset is kept as well."""
     while missing := size - len(answer.pieces[-1]):
         data = await reader.read(missing)
         if not data:
             raise asyncio.IncompleteReadError(b"", missing)
         answer.pieces[-1] += data
+        yield

@@ -56,7 +56,7 @@ def answered(sample: Sample, *, stream: bool) -> list[Step]:
 
 
 def counts(row: dict[str, Any]) -> dict[str, int | None]:
-    """Return the figures of a record."""
+    """Return the token counts of a record."""
     return {name: row[name] for name in BY_ENDPOINT["chat.completions"].figures}
 
 
@@ -70,8 +70,8 @@ def without_nulls(members: dict[str, Any]) -> dict[str, Any]:
 
 
 def assert_account_agrees(demo: Demo, rows: list[dict[str, Any]]) -> None:
-    """The ledger's calls and figures are those that the model server wrote down itself."""
+    """The ledger's calls and token counts are those that the model server wrote down itself."""
     served = demo.account()["by_call"]
-    told = [(r["upstream_id"], r["prompt_tokens"], r["completion_tokens"]) for r in rows]
-    assert told == [(c["id"], c["prompt_tokens"], c["completion_tokens"]) for c in served]
+    recorded = [(r["upstream_id"], r["prompt_tokens"], r["completion_tokens"]) for r in rows]
+    assert recorded == [(c["id"], c["prompt_tokens"], c["completion_tokens"]) for c in served]
     assert {row["usage_source"] for row in rows} == {"upstream"}

@@ -15,8 +15,8 @@ from cab.adapters.ui.cell_table import printable
 from cab.adapters.ui.progress import complain, progress
 from cab.scoring.cells.bundle import CELL_FILE, MARKER_FILE
 from cab.scoring.errors import ScoringError
+from cab.scoring.exports import cell_line
 from cab.scoring.exports.atif import trajectory
-from cab.scoring.exports.cellline import cell_line
 from cab.scoring.exports.otel import CONVENTIONS, span
 from cab.scoring.exports.source import Source, source_of
 from cab.scoring.exports.swebench import prediction

@@ -7,8 +7,8 @@ from cab.adapters.commands.arrow import arrow_type, pyarrow
 from cab.adapters.commands.export.files import Files
 from cab.adapters.errors import AdapterError
 from cab.scoring.errors import BadRecord
-from cab.scoring.exports.inspectlog import Group, InspectLog
-from cab.scoring.exports.inspectsample import sample
+from cab.scoring.exports.inspect.log import Group, InspectLog
+from cab.scoring.exports.inspect.sample import sample
 from cab.scoring.exports.source import Source, source_of
 from cab.scoring.exports.table import COLUMNS, row_of
 from cab.scoring.score import ScoredCell

@@ -1,7 +1,7 @@
-"""The dialects that the demo speaks: each reads a request, and writes an answer or a refusal.
+"""The dialects that the demo knows: each reads a request, and writes an answer or an error.
 
-*_request -> what the actor looks at (ChatRequest)
-*_answer <- what it decides (Reply), what that costs (Usage)
+*_request -> what the responder looks at (ChatRequest)
+*_answer <- what it decides (DemoReply), what that costs (DemoUsage)
 """
 
 from collections.abc import Callable, Iterator
@@ -9,19 +9,18 @@ from functools import partial
 from typing import NamedTuple
 
 from cab.proxy.demo.dialects.chat_answer import completion, events
-from cab.proxy.demo.dialects.chat_request import ChatRequest, read_request
+from cab.proxy.demo.dialects.chat_request import read_request
 from cab.proxy.demo.dialects.errors import ErrorReply, anthropic_error, google_error, openai_error
 from cab.proxy.demo.dialects.gemini_answer import generation, generation_array, generation_events
 from cab.proxy.demo.dialects.gemini_request import read_generation_request
 from cab.proxy.demo.dialects.messages_answer import message, message_events
 from cab.proxy.demo.dialects.messages_request import read_message_request
+from cab.proxy.demo.dialects.request import ChatRequest
 from cab.proxy.demo.dialects.responses_answer import response, response_events
 from cab.proxy.demo.dialects.responses_request import read_response_request
 from cab.proxy.demo.responder import DemoReply
 from cab.proxy.demo.usage import DemoUsage
 from cab.scoring.ledger.records import Endpoint
-
-__all__ = ["CHAT", "MESSAGES", "RESPONSES", "DemoDialect", "ErrorReply", "gemini"]
 
 EVENT_STREAM = "text/event-stream; charset=utf-8"
 
@@ -37,7 +36,8 @@ class DemoDialect(NamedTuple):
     """Writes the answer in one piece."""
     stream: Callable[[ChatRequest, DemoReply, str, DemoUsage], Iterator[bytes]]
     """Writes the answer event by event."""
-    refuse: Callable[[ErrorReply], bytes]
+    error: Callable[[ErrorReply], bytes]
+    """Writes an error."""
     stream_type: str = EVENT_STREAM
     """Media type of a stream."""
 
@@ -65,6 +65,6 @@ def gemini(model: str, *, stream: bool, sse: bool) -> DemoDialect:
         read=partial(read_generation_request, model=model, stream=stream),
         whole=generation,
         stream=generation_events if sse else generation_array,
-        refuse=google_error,
+        error=google_error,
         stream_type=EVENT_STREAM if sse else "application/json",
     )

@@ -1,12 +1,11 @@
 """Writes a reply as a chat completion: one JSON body, or a stream of server-sent events."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import orjson
 
-from cab.proxy.demo.dialects.chat_request import ChatRequest
-from cab.proxy.demo.dialects.chunks import CREATED, call_id, pieces_of
+from cab.proxy.demo.dialects.chunks import CREATED, Members, call_id, event, pieces_of
+from cab.proxy.demo.dialects.request import ChatRequest
 from cab.proxy.demo.responder import DemoReply
 from cab.proxy.demo.tool import ToolCall
 from cab.proxy.demo.usage import DemoUsage
@@ -16,7 +15,7 @@ FINGERPRINT = "fp_cab_demo"
 DONE = b"data: [DONE]\n\n"
 
 
-def usage_json(usage: DemoUsage) -> dict[str, Any]:
+def usage_json(usage: DemoUsage) -> Members:
     """Return the usage object of a chat completion."""
     return {
         "prompt_tokens": usage.prompt_tokens,
@@ -27,9 +26,9 @@ def usage_json(usage: DemoUsage) -> dict[str, Any]:
     }
 
 
-def message_of(reply: DemoReply, answer: str) -> dict[str, Any]:
+def message_of(reply: DemoReply, answer: str) -> Members:
     """Return the reply as the message of an answer with this id."""
-    message: dict[str, Any] = {"role": "assistant", "content": reply.text, "refusal": None}
+    message: Members = {"role": "assistant", "content": reply.text, "refusal": None}
     if reply.calls:
         message["tool_calls"] = [
             {"id": call_id(answer, number), **_call(call, call.arguments)}
@@ -57,14 +56,14 @@ def events(
     asked = {"usage": None} if request.include_usage else {}
     for index in range(request.choices):
         for delta in _deltas(reply, answer):
-            yield _event({**head, "choices": [_choice(index, delta, None)], **asked})
-        yield _event({**head, "choices": [_choice(index, {}, reply.finish_reason)], **asked})
+            yield event({**head, "choices": [_choice(index, delta, None)], **asked})
+        yield event({**head, "choices": [_choice(index, {}, reply.finish_reason)], **asked})
     if request.include_usage:
-        yield _event({**head, "choices": [], "usage": usage_json(usage)})
+        yield event({**head, "choices": [], "usage": usage_json(usage)})
     yield DONE
 
 
-def _head(request: ChatRequest, answer: str, kind: str) -> dict[str, Any]:
+def _head(request: ChatRequest, answer: str, kind: str) -> Members:
     return {
         "id": answer,
         "object": kind,
@@ -74,11 +73,11 @@ def _head(request: ChatRequest, answer: str, kind: str) -> dict[str, Any]:
     }
 
 
-def _choice(index: int, delta: dict[str, Any], finish_reason: str | None) -> dict[str, Any]:
+def _choice(index: int, delta: Members, finish_reason: str | None) -> Members:
     return {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
 
 
-def _deltas(reply: DemoReply, answer: str) -> Iterator[dict[str, Any]]:
+def _deltas(reply: DemoReply, answer: str) -> Iterator[Members]:
     yield {"role": "assistant", "content": None if reply.text is None else "", "refusal": None}
     for piece in pieces_of(reply.text or ""):
         yield {"content": piece}
@@ -86,15 +85,11 @@ def _deltas(reply: DemoReply, answer: str) -> Iterator[dict[str, Any]]:
         opening = {"index": number, "id": call_id(answer, number), **_call(call, "")}
         yield {"tool_calls": [opening]}
         for piece in pieces_of(call.arguments):
-            kind, said = ("custom", "input") if call.freeform else ("function", "arguments")
-            yield {"tool_calls": [{"index": number, kind: {said: piece}}]}
+            kind, member = ("custom", "input") if call.freeform else ("function", "arguments")
+            yield {"tool_calls": [{"index": number, kind: {member: piece}}]}
 
 
-def _call(call: ToolCall, said: str) -> dict[str, Any]:
+def _call(call: ToolCall, arguments: str) -> Members:
     if call.freeform:
-        return {"type": "custom", "custom": {"name": call.name, "input": said}}
-    return {"type": "function", "function": {"name": call.name, "arguments": said}}
-
-
-def _event(data: dict[str, Any]) -> bytes:
-    return b"data: " + orjson.dumps(data) + b"\n\n"
+        return {"type": "custom", "custom": {"name": call.name, "input": arguments}}
+    return {"type": "function", "function": {"name": call.name, "arguments": arguments}}

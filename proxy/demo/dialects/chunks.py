@@ -1,7 +1,13 @@
-"""What the answers of all dialects are made of: ids, a date, and texts cut in pieces."""
+"""What the answers of all dialects are made of: ids, a date, events, and texts cut in pieces."""
 
 import hashlib
 from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+Members = dict[str, Any]
+"""Of a JSON object."""
 
 CREATED = 1767225600
 """Date of every answer, 2026-01-01: a clock would make the same request answer differently."""
@@ -19,6 +25,12 @@ def answer_id(body: bytes, repetition: int, prefix: str = "chatcmpl-") -> str:
 def call_id(answer: str, number: int, prefix: str = "call_") -> str:
     """Return the id of one of an answer's tool calls."""
     return f"{prefix}{hashlib.sha256(f'{answer}/{number}'.encode()).hexdigest()[:24]}"
+
+
+def event(data: object, kind: str | None = None) -> bytes:
+    """Return a server-sent event."""
+    name = "" if kind is None else f"event: {kind}\n"
+    return b"%sdata: %s\n\n" % (name.encode(), orjson.dumps(data))
 
 
 def pieces_of(text: str) -> Iterator[str]:

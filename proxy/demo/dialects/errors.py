@@ -39,28 +39,28 @@ class ErrorReply(NamedTuple):
     headers: dict[str, str] | None = None
 
 
-def openai_error(refusal: ErrorReply) -> bytes:
-    """Return a refusal in the shape of chat completions and responses."""
-    other = "server_error" if refusal.status >= _SERVER_ERROR else "invalid_request_error"
-    kind = _OPENAI_TYPES.get(refusal.status, other)
-    error = {"message": refusal.message, "type": kind}
-    return orjson.dumps({"error": {**error, "param": refusal.param, "code": refusal.code}})
+def openai_error(error: ErrorReply) -> bytes:
+    """Return an error in the shape of chat completions and responses."""
+    other = "server_error" if error.status >= _SERVER_ERROR else "invalid_request_error"
+    kind = _OPENAI_TYPES.get(error.status, other)
+    members = {"message": error.message, "type": kind, "param": error.param, "code": error.code}
+    return orjson.dumps({"error": members})
 
 
-def anthropic_error(refusal: ErrorReply) -> bytes:
-    """Return a refusal in the shape of messages."""
-    other = "api_error" if refusal.status >= _SERVER_ERROR else "invalid_request_error"
-    kind = _ANTHROPIC_TYPES.get(refusal.status, other)
-    return orjson.dumps({"type": "error", "error": {"type": kind, "message": _said(refusal)}})
+def anthropic_error(error: ErrorReply) -> bytes:
+    """Return an error in the shape of messages."""
+    other = "api_error" if error.status >= _SERVER_ERROR else "invalid_request_error"
+    kind = _ANTHROPIC_TYPES.get(error.status, other)
+    return orjson.dumps({"type": "error", "error": {"type": kind, "message": _message(error)}})
 
 
-def google_error(refusal: ErrorReply) -> bytes:
-    """Return a refusal in the shape of Gemini."""
-    other = "INTERNAL" if refusal.status >= _SERVER_ERROR else "INVALID_ARGUMENT"
-    status = _GOOGLE_STATUS.get(refusal.status, other)
-    error = {"code": refusal.status, "message": _said(refusal), "status": status}
-    return orjson.dumps({"error": error})
+def google_error(error: ErrorReply) -> bytes:
+    """Return an error in the shape of Gemini."""
+    other = "INTERNAL" if error.status >= _SERVER_ERROR else "INVALID_ARGUMENT"
+    status = _GOOGLE_STATUS.get(error.status, other)
+    members = {"code": error.status, "message": _message(error), "status": status}
+    return orjson.dumps({"error": members})
 
 
-def _said(refusal: ErrorReply) -> str:
-    return refusal.message if refusal.param is None else f"{refusal.param}: {refusal.message}"
+def _message(error: ErrorReply) -> str:
+    return error.message if error.param is None else f"{error.param}: {error.message}"

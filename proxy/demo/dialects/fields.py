@@ -1,8 +1,10 @@
-"""Reads the fields of a request's JSON, and refuses what an endpoint would refuse."""
+"""Reads the fields of a request's JSON, and rejects what an endpoint would reject."""
 
-from typing import Any, NoReturn, TypeGuard, TypeVar
+from typing import NoReturn, TypeGuard, TypeVar
 
 import orjson
+
+from cab.proxy.meter.json_values import JsonObject, as_list, as_object, is_object
 
 Scalar = TypeVar("Scalar", bool, int, str)
 
@@ -15,7 +17,12 @@ class BadChat(Exception):
         self.param = param
 
 
-def read_object(body: bytes) -> dict[str, Any]:
+def reject(message: str, param: str | None = None) -> NoReturn:
+    """Raise the error of a wrong field."""
+    raise BadChat(message, param)
+
+
+def read_object(body: bytes) -> JsonObject:
     """Return the JSON object that a body holds.
 
     Raises:
@@ -24,56 +31,44 @@ def read_object(body: bytes) -> dict[str, Any]:
     try:
         data: object = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise BadChat(f"the body is no JSON: {error}") from error
-    return data if is_object(data) else refuse("the body is no JSON object")
+        raise BadChat(f"the body is not valid JSON: {error}") from error
+    return data if is_object(data) else reject("the body is not a JSON object")
 
 
-def scalar(data: dict[str, Any], key: str, kind: type[Scalar]) -> Scalar | None:
+def scalar(data: JsonObject, key: str, kind: type[Scalar]) -> Scalar | None:
     """Return a member of that type, None if it is absent or null."""
     value = data.get(key)
+    if value is None:
+        return None
     # bool is a kind of int in Python, not in JSON.
-    if value is None or type(value) is kind:
+    if isinstance(value, kind) and type(value) is kind:
         return value
-    return refuse(f"{key} is no {kind.__name__}", key)
+    return reject(f"{key} is not of type {kind.__name__}", key)
 
 
-def list_of(data: dict[str, Any], key: str) -> list[Any]:
+def model_of(data: JsonObject) -> str:
+    """Return the member `model`, which must be there."""
+    return scalar(data, "model", str) or reject("model is missing", "model")
+
+
+def list_of(data: JsonObject, key: str) -> list[object]:
     """Return a member that is a list; an empty one if it is absent or null."""
     value = data.get(key)
     if value is None:
         return []
-    return value if is_list(value) else refuse(f"{key} is no list", key)
+    return value if is_list(value) else reject(f"{key} is not a list", key)
 
 
-def messages_in(data: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the member `messages`: one object with a role at least, and nothing else."""
-    messages = list_of(data, "messages") or refuse("messages is missing or empty", "messages")
-    for number, message in enumerate(messages):
-        if not is_object(message) or not isinstance(message.get("role"), str):
-            refuse("every message is an object with a role", f"messages[{number}]")
-    return messages
+def objects_in(value: object) -> list[JsonObject]:
+    """Return the objects in a list; none if it is something else."""
+    return [item for item in as_list(value) if is_object(item)]
 
 
-def refuse(message: str, param: str | None = None) -> NoReturn:
-    """Refuse the request because of a field."""
-    raise BadChat(message, param)
+def schema_in(form: object) -> JsonObject | None:
+    """Return the JSON schema that a form of the answer demands, None if it demands none."""
+    return as_object(as_object(form).get("schema")) or None
 
 
-def object_of(value: object) -> dict[str, Any]:
-    """Return a parsed JSON value that is an object; an empty one for anything else."""
-    return value if is_object(value) else {}
-
-
-def items_of(value: object) -> list[Any]:
-    """Return a parsed JSON value that is a list; an empty one for anything else."""
-    return value if is_list(value) else []
-
-
-def is_object(value: object) -> TypeGuard[dict[str, Any]]:
-    """Return whether a parsed JSON value is an object; its names are strings then."""
-    return isinstance(value, dict)
-
-
-def is_list(value: object) -> TypeGuard[list[Any]]:
+def is_list(value: object) -> TypeGuard[list[object]]:
     """Return whether a parsed JSON value is a list."""
     return isinstance(value, list)

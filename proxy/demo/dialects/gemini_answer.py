@@ -1,16 +1,13 @@
 """Writes a reply as a Gemini generation: one JSON body, events, or a JSON array that grows."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import orjson
 
-from cab.proxy.demo.dialects.chat_request import ChatRequest
-from cab.proxy.demo.dialects.chunks import pieces_of
+from cab.proxy.demo.dialects.chunks import Members, pieces_of
+from cab.proxy.demo.dialects.request import ChatRequest
 from cab.proxy.demo.responder import DemoReply
 from cab.proxy.demo.usage import DemoUsage
-
-Members = dict[str, Any]
 
 
 def generation(request: ChatRequest, reply: DemoReply, answer: str, usage: DemoUsage) -> bytes:
@@ -69,14 +66,14 @@ def _chunk(
         candidate["finishReason"] = "STOP"
     return {
         "candidates": [candidate],
-        "usageMetadata": _usage(usage) if last else _heard(usage),
+        "usageMetadata": _usage(usage) if last else _prompt_usage(usage),
         "modelVersion": request.model,
         "responseId": answer,
     }
 
 
-def _heard(usage: DemoUsage) -> Members:
-    """Return what is known before the end: the prompt."""
+def _prompt_usage(usage: DemoUsage) -> Members:
+    """Return the usage object before the end, where only the prompt is known."""
     counts = {
         "promptTokenCount": usage.prompt_tokens,
         "cachedContentTokenCount": usage.cached_tokens,
@@ -86,7 +83,7 @@ def _heard(usage: DemoUsage) -> Members:
 
 
 def _usage(usage: DemoUsage) -> Members:
-    """Return the usage object; thoughts are no part of the candidates."""
+    """Return the usage object; thoughts are not part of the candidates."""
     counts = {
         "promptTokenCount": usage.prompt_tokens,
         "cachedContentTokenCount": usage.cached_tokens,
@@ -98,5 +95,5 @@ def _usage(usage: DemoUsage) -> Members:
 
 
 def _without_zeros(counts: dict[str, int]) -> Members:
-    """Leave out what is zero, as the endpoint does."""
+    """Return the counts as the endpoint writes them: zeros are left out."""
     return {name: number for name, number in counts.items() if number}

@@ -1,31 +1,28 @@
 """Writes a reply as an Anthropic message: one JSON body, or its sequence of events."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import orjson
 
-from cab.proxy.demo.dialects.chat_request import ChatRequest
-from cab.proxy.demo.dialects.chunks import call_id, pieces_of
+from cab.proxy.demo.dialects.chunks import Members, call_id, event, pieces_of
+from cab.proxy.demo.dialects.request import ChatRequest
 from cab.proxy.demo.responder import DemoReply
 from cab.proxy.demo.tool import ToolCall
 from cab.proxy.demo.usage import DemoUsage
-
-Members = dict[str, Any]
 
 
 def message(request: ChatRequest, reply: DemoReply, answer: str, usage: DemoUsage) -> bytes:
     """Return the body of an answer that is not streamed."""
     content = _blocks(reply, answer)
-    said = {"stop_reason": _stop_reason(reply), "usage": _usage(usage)}
-    return orjson.dumps({**_head(request, answer), "content": content, **said})
+    end = {"stop_reason": _stop_reason(reply), "usage": _usage(usage)}
+    return orjson.dumps({**_head(request, answer), "content": content, **end})
 
 
 def message_events(
     request: ChatRequest, reply: DemoReply, answer: str, usage: DemoUsage
 ) -> Iterator[bytes]:
     """Yield the events of a streamed answer."""
-    # What was written so far: the first event tells what was read, and the last one all.
+    # What was written so far: the first event reports what was read, and the last one all.
     begun = {**_usage(usage), "output_tokens": 1}
     yield _event("message_start", message={**_head(request, answer), "usage": begun})
     yield _event("ping")
@@ -42,7 +39,7 @@ def message_events(
 
 
 _EMPTY: dict[str, Members] = {"text": {"text": ""}, "tool_use": {"input": {}}}
-"""What of a block comes later, in pieces."""
+"""Members of a block that come later, in pieces."""
 
 
 def _head(request: ChatRequest, answer: str) -> Members:
@@ -91,5 +88,4 @@ def _usage(usage: DemoUsage) -> Members:
 
 
 def _event(kind: str, **members: object) -> bytes:
-    data = orjson.dumps({"type": kind, **members})
-    return b"event: %s\ndata: %s\n\n" % (kind.encode(), data)
+    return event({"type": kind, **members}, kind)

@@ -1,17 +1,16 @@
 """Writes a reply as an OpenAI response: one JSON body, or its sequence of events."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import orjson
 
-from cab.proxy.demo.dialects.chat_request import ChatRequest
-from cab.proxy.demo.dialects.chunks import CREATED, call_id, pieces_of
+from cab.proxy.demo.dialects.chunks import CREATED, Members, call_id, event, pieces_of
+from cab.proxy.demo.dialects.request import ChatRequest
 from cab.proxy.demo.responder import DemoReply
 from cab.proxy.demo.tool import ToolCall
 from cab.proxy.demo.usage import DemoUsage
 
-Event = tuple[str, dict[str, Any]]
+Event = tuple[str, Members]
 """Type and members of an event."""
 
 
@@ -25,8 +24,7 @@ def response_events(
 ) -> Iterator[bytes]:
     """Yield the events of a streamed answer."""
     for number, (kind, members) in enumerate(_events(request, reply, answer, usage)):
-        data = {"type": kind, "sequence_number": number, **members}
-        yield b"event: %s\ndata: %s\n\n" % (kind.encode(), orjson.dumps(data))
+        yield event({"type": kind, "sequence_number": number, **members}, kind)
 
 
 def _events(
@@ -37,14 +35,15 @@ def _events(
     yield "response.in_progress", {"response": opened}
     output = _output(reply, answer)
     for index, item in enumerate(output):
-        yield from _ITEM_EVENTS[item["type"]](item, index)
+        events = _message_events if item["type"] == "message" else _call_events
+        yield from events(item, index)
     yield "response.completed", {"response": _response(request, output, answer, usage)}
 
 
-def _message_events(item: dict[str, Any], index: int) -> Iterator[Event]:
+def _message_events(item: Members, index: int) -> Iterator[Event]:
     [part] = item["content"]
     place = {"item_id": item["id"], "output_index": index, "content_index": 0}
-    opened: dict[str, Any] = {**item, "status": "in_progress", "content": []}
+    opened: Members = {**item, "status": "in_progress", "content": []}
     yield "response.output_item.added", {"output_index": index, "item": opened}
     yield "response.content_part.added", {**place, "part": {**part, "text": ""}}
     for piece in pieces_of(part["text"]):
@@ -54,38 +53,25 @@ def _message_events(item: dict[str, Any], index: int) -> Iterator[Event]:
     yield "response.output_item.done", {"output_index": index, "item": item}
 
 
-def _function_events(item: dict[str, Any], index: int) -> Iterator[Event]:
-    yield from _call_events(item, index, "arguments", "response.function_call_arguments")
-
-
-def _custom_events(item: dict[str, Any], index: int) -> Iterator[Event]:
-    yield from _call_events(item, index, "input", "response.custom_tool_call_input")
-
-
-def _call_events(item: dict[str, Any], index: int, said: str, kind: str) -> Iterator[Event]:
+def _call_events(item: Members, index: int) -> Iterator[Event]:
+    member = "input" if item["type"] == "custom_tool_call" else "arguments"
+    kind = f"response.{item['type']}_{member}"
     place = {"item_id": item["id"], "output_index": index}
-    opened = {**item, "status": "in_progress", said: ""}
+    opened = {**item, "status": "in_progress", member: ""}
     yield "response.output_item.added", {"output_index": index, "item": opened}
-    for piece in pieces_of(item[said]):
+    for piece in pieces_of(item[member]):
         yield f"{kind}.delta", {**place, "delta": piece}
-    yield f"{kind}.done", {**place, said: item[said]}
+    yield f"{kind}.done", {**place, member: item[member]}
     yield "response.output_item.done", {"output_index": index, "item": item}
 
 
-_ITEM_EVENTS = {
-    "message": _message_events,
-    "function_call": _function_events,
-    "custom_tool_call": _custom_events,
-}
-
-
-def _output(reply: DemoReply, answer: str) -> list[dict[str, Any]]:
+def _output(reply: DemoReply, answer: str) -> list[Members]:
     calls = [_call(call, answer, number) for number, call in enumerate(reply.calls)]
     return calls if reply.text is None else [_message(reply.text, answer), *calls]
 
 
-def _message(text: str, answer: str) -> dict[str, Any]:
-    part: dict[str, Any] = {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+def _message(text: str, answer: str) -> Members:
+    part: Members = {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
     return {
         "id": call_id(answer, -1, "msg_"),
         "type": "message",
@@ -95,22 +81,24 @@ def _message(text: str, answer: str) -> dict[str, Any]:
     }
 
 
-def _call(call: ToolCall, answer: str, number: int) -> dict[str, Any]:
-    kind, said = ("custom_tool_call", "input") if call.freeform else ("function_call", "arguments")
+def _call(call: ToolCall, answer: str, number: int) -> Members:
+    kind, member = (
+        ("custom_tool_call", "input") if call.freeform else ("function_call", "arguments")
+    )
     return {
         "id": call_id(answer, number, "ctc_" if call.freeform else "fc_"),
         "type": kind,
         "status": "completed",
         "call_id": call_id(answer, number),
         "name": call.name,
-        said: call.arguments,
+        member: call.arguments,
     }
 
 
 def _response(
-    request: ChatRequest, output: list[dict[str, Any]], answer: str, usage: DemoUsage | None
-) -> dict[str, Any]:
-    """Return the response; one without usage is still under way."""
+    request: ChatRequest, output: list[Members], answer: str, usage: DemoUsage | None
+) -> Members:
+    """Return the response; one without usage is still in progress."""
     return {
         "id": answer,
         "object": "response",
@@ -129,7 +117,7 @@ def _response(
     }
 
 
-def _usage(usage: DemoUsage) -> dict[str, Any]:
+def _usage(usage: DemoUsage) -> Members:
     return {
         "input_tokens": usage.prompt_tokens,
         "input_tokens_details": {"cached_tokens": usage.cached_tokens},

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from cab.adapters.agents import scripted_agent
 from cab.adapters.agents.scripted_agent import MAX_TURNS, inside, main, use_tool
+from tests.tools.servers import serving
 
 Answer = Callable[[dict[str, Any]], web.Response]
 
@@ -53,13 +54,8 @@ async def model(answer: Answer) -> AsyncGenerator[str]:
     async def handle(request: web.BaseRequest) -> web.Response:
         return answer(json.loads(await request.read()))
 
-    runner = web.ServerRunner(web.Server(handle))
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
-    finally:
-        await runner.cleanup()
+    async with serving(handle) as url:
+        yield f"{url}/v1"
 
 
 def call(name: str, **arguments: str) -> dict[str, Any]:

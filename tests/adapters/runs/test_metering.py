@@ -2,8 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import aiohttp
@@ -17,6 +16,7 @@ from cab.proxy.auth.signing_keys import new_signing_key
 from cab.proxy.config import ProxySettings
 from cab.proxy.demo import running_demo
 from cab.proxy.errors import BadConfig
+from tests.tools.servers import serving
 
 CELL = "local/scripted/a/b/polyglot/python-error-handling#run2"
 CHAT = {"model": "demo", "messages": [{"role": "user", "content": "Hello"}]}
@@ -49,20 +49,13 @@ def embedded(ledger: Path) -> AbstractAsyncContextManager[Meter]:
     return embedded_meter(CELL, 60, upstream="demo", upstream_key="real", ledger=ledger)
 
 
-@asynccontextmanager
-async def answering(status: int, body: bytes) -> AsyncGenerator[str]:
+def answering(status: int, body: bytes) -> AbstractAsyncContextManager[str]:
     """Run a server that gives one answer to everything."""
 
     async def handle(_: web.BaseRequest) -> web.Response:
         return web.Response(status=status, body=body)
 
-    runner = web.ServerRunner(web.Server(handle))
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
+    return serving(handle)
 
 
 async def test_embedded(tmp_path: Path) -> None:

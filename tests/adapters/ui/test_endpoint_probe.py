@@ -21,6 +21,7 @@ from cab.adapters.ui.endpoint_probe import (
 )
 from cab.proxy.demo import running_demo
 from cab.scoring.ledger.records import Endpoint
+from tests.tools.servers import serving
 
 SECRET = "sk-canary-0123456789"
 ALL = [ANSWERS, KEY, MODEL, USAGE, STREAM_USAGE, TOOLS]
@@ -251,12 +252,8 @@ async def test_other_dialects(dialect: Endpoint, header: str, path: str, *, refu
         seen.append((request.path, request.headers.get(header)))
         return web.Response(status=403 if refused else 200)
 
-    runner = web.ServerRunner(web.Server(answer))
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    probe = await probe_endpoint(url, SECRET, "m", dialect)
-    await runner.cleanup()
+    async with serving(answer) as url:
+        probe = await probe_endpoint(url, SECRET, "m", dialect)
 
     [(asked, key)] = seen
     assert (asked, (key or "").removeprefix("Bearer ")) == (path, SECRET)

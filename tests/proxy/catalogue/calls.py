@@ -114,7 +114,7 @@ async def _unknown_name(world: World) -> Seen:
     return await failed(world, 502, upstream="http://no-such-host.invalid")
 
 
-@case("19", "the endpoint speaks no TLS", client=ERROR + ", 502", tokens="nothing written",
+@case("19", "the endpoint does not use TLS", client=ERROR + ", 502", tokens="nothing written",
       end_reason="upstream_unreachable", status=502)  # fmt: skip
 async def _tls_failure(world: World) -> Seen:
     async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -133,7 +133,7 @@ async def _reset_before_the_head(world: World) -> Seen:
     return await failed(world, 502, [Fault.RESET])
 
 
-@case("19", "the endpoint answers with no HTTP", client=ERROR + ", 502", tokens="nothing written",
+@case("19", "the endpoint answers with something else than HTTP", client=ERROR + ", 502", tokens="nothing written",
       end_reason="upstream_unreachable", status=502)  # fmt: skip
 async def _no_http(world: World) -> Seen:
     return await failed(world, 502, [b"220 smtp ready\r\n\r\n", Fault.CLOSE])

@@ -10,12 +10,12 @@ PASSED: set[Result] = set()
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Note which plays passed."""
+    """Note which runs passed."""
     if report.when != "call" or not report.passed:
         return
-    said = dict(report.user_properties)
-    if "case" in said:
-        PASSED.add((str(said["case"]), str(said["dialect"]), bool(said["stream"])))
+    run = dict(report.user_properties)
+    if "case" in run:
+        PASSED.add((str(run["case"]), str(run["dialect"]), bool(run["stream"])))
 
 
 def pytest_sessionfinish() -> None:

@@ -12,11 +12,11 @@ Result = tuple[str, str, bool]
 _HEAD = """\
 # What breaks meters, and what happens here
 
-Each line is a fault that users of other meters and gateways reported. The tests play it on real
+Each line is a fault that users of other meters and gateways reported. The tests produce it on real
 sockets, at both ends of the proxy, for every dialect and mode that it can happen in. This page is
-written by that test run (`make catalogue`); a mode stands in a dialect's column if it passed there.
+written by that test run (`make catalogue`); a mode is in a dialect's column if it passed there.
 
-In every line, accepted requests = END records. *Tokens* says what the record's figures are:
+In every line, accepted requests = END records. *Tokens* says what the record's token counts are:
 *exact* = the endpoint's own, field by field; *counted here* = tiktoken's, marked as such; *nothing
 written* = an error, 0 completion tokens; *none* = unknown, `null`.
 
@@ -35,7 +35,7 @@ def page(passed: Iterable[Result]) -> str:
     modes = dict.fromkeys(("stream", "whole"), 0)
     for _, _, stream in results:
         modes["stream" if stream else "whole"] += 1
-    count = f"{len(results)} plays passed: {modes['stream']} streamed, {modes['whole']} whole.\n"
+    count = f"{len(results)} runs passed: {modes['stream']} streamed, {modes['whole']} whole.\n"
     return _HEAD + "\n".join(lines) + f"\n\n{count}"
 
 

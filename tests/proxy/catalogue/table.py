@@ -1,6 +1,6 @@
 """The table of faults: what breaks meters, what the END record says then, what the client saw.
 
-Each case plays one fault on real sockets, for every dialect and mode that it can happen in. The
+Each case produces one fault on real sockets, for every dialect and mode that it can happen in. The
 table is what the test runs and what `docs/catalogue.md` shows.
 """
 
@@ -28,7 +28,7 @@ from tests.tools.upstream import (
 )
 
 Tokens = Literal["exact", "counted here", "none", "nothing written", "see the case"]
-"""What the figures of the row are: the endpoint's, ours, unknown, or 0 written."""
+"""What the token counts of the row are: the endpoint's, ours, unknown, or 0 written."""
 
 ALL: tuple[Endpoint, ...] = tuple(sample.endpoint for sample in SAMPLES)
 STREAMING: tuple[Endpoint, ...] = tuple(s.endpoint for s in SAMPLES if s.streams)
@@ -37,7 +37,7 @@ OPENAI: tuple[Endpoint, ...] = ("chat.completions", "completions")
 
 @dataclass
 class World:
-    """One play: a dialect, a mode, and the means to run it."""
+    """One run of a case: a dialect, a mode, and the means to run it."""
 
     sample: Sample
     stream: bool
@@ -92,7 +92,7 @@ class World:
             return await self.post(meter, *headers, leave=leave)
 
 
-Play = Callable[[World], Awaitable[Seen]]
+Run = Callable[[World], Awaitable[Seen]]
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Case:
     number: str
     """Its place in the list of faults that other meters had."""
     title: str
-    play: Play
+    run: Run
     end: dict[str, Any]
     """What the END record holds, at least."""
     tokens: Tokens
@@ -118,7 +118,7 @@ class Case:
 
     @property
     def name(self) -> str:
-        return self.play.__name__.strip("_")
+        return self.run.__name__.strip("_")
 
 
 def _order(number: str) -> tuple[int, str]:
@@ -139,21 +139,21 @@ def case(
     streaming: tuple[bool, ...] = (False, True),
     rows: int = 1,
     **end: Any,
-) -> Callable[[Play], Play]:
-    """Enter a play into the table."""
+) -> Callable[[Run], Run]:
+    """Add a case to the table."""
 
-    def enter(play: Play) -> Play:
+    def add(run: Run) -> Run:
         # In the list's order, whichever file is imported first.
         place = bisect.bisect([e.order for e in TABLE], _order(number))
         TABLE.insert(
-            place, Case(number, title, play, end, tokens, client, dialects, streaming, rows)
+            place, Case(number, title, run, end, tokens, client, dialects, streaming, rows)
         )
-        return play
+        return run
 
-    return enter
+    return add
 
 
-def plays() -> list[tuple[Case, Sample, bool]]:
+def runs() -> list[tuple[Case, Sample, bool]]:
     """Return every case in every dialect and mode that it is for."""
     return [
         (entry, sample, stream)

@@ -1,4 +1,4 @@
-"""Plays the table of faults; the results are what docs/catalogue.md shows."""
+"""Runs the table of faults; the results are what docs/catalogue.md shows."""
 
 import asyncio
 from pathlib import Path
@@ -10,20 +10,20 @@ import pytest
 from cab.scoring.ledger.records import METERED_ENDPOINTS, parse_record
 from tests.proxy.catalogue import bodies, calls, disconnects, usage, wire
 from tests.proxy.catalogue.report import FILE, page
-from tests.proxy.catalogue.table import TABLE, Case, World, plays
+from tests.proxy.catalogue.table import TABLE, Case, World, runs
 from tests.tools.dialects import Sample
 
 assert [bodies, calls, disconnects, usage, wire]  # importing them fills the table
-PLAYS = plays()
+RUNS = runs()
 
 
-def label(play: tuple[Case, Sample, bool]) -> str:
-    entry, sample, stream = play
+def label(run: tuple[Case, Sample, bool]) -> str:
+    entry, sample, stream = run
     return f"{entry.number}-{entry.name}-{sample.endpoint}-{'stream' if stream else 'whole'}"
 
 
 def check_tokens(entry: Case, sample: Sample, row: dict[str, Any]) -> None:
-    """Check the figures of a row against what the case says of them."""
+    """Check the token counts of a row against what the case says of them."""
     counts = {name: row[name] for name in sample.figures}
     match entry.tokens:
         case "exact":
@@ -43,13 +43,13 @@ def check_tokens(entry: Case, sample: Sample, row: dict[str, Any]) -> None:
             pass
 
 
-@pytest.mark.parametrize("play", PLAYS, ids=label)
-async def test_fault(play: tuple[Case, Sample, bool], tmp_path: Path, record_property: Any) -> None:
+@pytest.mark.parametrize("run", RUNS, ids=label)
+async def test_fault(run: tuple[Case, Sample, bool], tmp_path: Path, record_property: Any) -> None:
     """Accepted requests are rows, and each row says what the case says."""
-    entry, sample, stream = play
+    entry, sample, stream = run
     world = World(sample, stream, tmp_path)
     async with asyncio.timeout(60):
-        await entry.play(world)
+        await entry.run(world)
     assert len(world.rows) == entry.rows
     for row in world.rows:
         parse_record(orjson.dumps(row))
@@ -67,6 +67,6 @@ def test_the_table_has_every_number_of_the_list() -> None:
 
 
 def test_the_page_shows_the_table_as_it_is() -> None:
-    """docs/catalogue.md is what a run in which every play passes writes; else: make catalogue."""
-    everything = [(entry.name, sample.endpoint, stream) for entry, sample, stream in PLAYS]
+    """docs/catalogue.md is what a run in which all pass writes; else: make catalogue."""
+    everything = [(entry.name, sample.endpoint, stream) for entry, sample, stream in RUNS]
     assert FILE.read_text() == page(everything)

@@ -272,14 +272,14 @@ async def _response_poll(world: World) -> Seen:
         return await post(meter.url, "/v1/responses/resp_7", b"", method="GET")
 
 
-@case("11", "`messages/count_tokens` is no completion", client=WHOLE, dialects=("messages",), streaming=(False,),
+@case("11", "`messages/count_tokens` is not a completion", client=WHOLE, dialects=("messages",), streaming=(False,),
       tokens="none", endpoint="other", end_reason="completed")  # fmt: skip
 async def _count_tokens(world: World) -> Seen:
     async with world.running([json_answer({"input_tokens": 60})]) as meter:
         return await post(meter.url, "/v1/messages/count_tokens", world.sample.request)
 
 
-@case("12", "the same call streamed and not gives the same figures", client=WHOLE, end_reason="completed",
+@case("12", "the same call streamed and not gives the same token counts", client=WHOLE, end_reason="completed",
       usage_status="complete")  # fmt: skip
 async def _undisturbed(world: World) -> Seen:
     seen = await world.call(world.whole())

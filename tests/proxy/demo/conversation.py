@@ -1,4 +1,4 @@
-"""An agent in a few lines, for the tests of the demo: it does what the demo says, for real."""
+"""An agent in a few lines, for the tests of the demo: it really does what the demo says."""
 
 import subprocess
 from collections.abc import Callable
@@ -8,10 +8,10 @@ from typing import Any
 import orjson
 
 from cab.proxy.demo.dialects.chat_request import read_request
-from cab.proxy.demo.responder import DemoReply, answer
+from cab.proxy.demo.dialects.request import Message
+from cab.proxy.demo.responder import DemoReply, reply_to
 
 Tools = list[dict[str, Any]]
-Message = dict[str, Any]
 
 MOST_TURNS = 12
 
@@ -25,7 +25,7 @@ def function(name: str, required: list[str], **properties: Any) -> dict[str, Any
 
 def ask(messages: list[Message], tools: Tools | None = None, **more: Any) -> DemoReply:
     body = {"model": "demo", "messages": messages, **({"tools": tools} if tools else {}), **more}
-    return answer(read_request(orjson.dumps(body)))
+    return reply_to(read_request(orjson.dumps(body)))
 
 
 def user(text: str) -> Message:
@@ -39,7 +39,7 @@ def system(text: str) -> Message:
 def run_with_tools(
     messages: list[Message], tools: Tools, act: Callable[[str, dict[str, Any]], str | None]
 ) -> list[tuple[str, dict[str, Any]]]:
-    """Play on until the demo calls no tool or `act` returns None; returns the calls."""
+    """Go on until the demo calls no tool or `act` returns None; return the calls."""
     messages = list(messages)
     called: list[tuple[str, dict[str, Any]]] = []
     for _ in range(MOST_TURNS):

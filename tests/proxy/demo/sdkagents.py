@@ -1,4 +1,4 @@
-"""Agents in a few lines, one per SDK: each runs a shell command when it is told to."""
+"""Agents in a few lines, one per SDK: each runs the shell commands that it gets."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
@@ -24,8 +24,8 @@ SCHEMA: dict[str, Any] = {
 }
 
 
-class Told(NamedTuple):
-    """What an SDK says of one answer."""
+class SdkAnswer(NamedTuple):
+    """One answer as an SDK reports it."""
 
     id: str
     prompt_tokens: int
@@ -43,9 +43,9 @@ class Job(NamedTuple):
     stream: bool
 
 
-async def by_responses(job: Job) -> list[Told]:
-    """Play on over OpenAI responses until no tool is called."""
-    told: list[Told] = []
+async def by_responses(job: Job) -> list[SdkAnswer]:
+    """Go on over OpenAI responses until no tool is called."""
+    answers: list[SdkAnswer] = []
     items: list[Any] = [{"role": "user", "content": job.prompt}]
     tool = {"type": "function", "name": "bash", "parameters": SCHEMA, "strict": False}
     async with openai.AsyncOpenAI(base_url=f"{job.url}/v1", api_key=KEY, max_retries=0) as sdk:
@@ -53,8 +53,8 @@ async def by_responses(job: Job) -> list[Told]:
             asked = {"model": job.model, "input": items, "tools": [tool]}
             answer = await _response(sdk, asked, stream=job.stream)
             usage = answer.usage
-            told.append(
-                Told(answer.id, usage.input_tokens, usage.output_tokens, answer.output_text)
+            answers.append(
+                SdkAnswer(answer.id, usage.input_tokens, usage.output_tokens, answer.output_text)
             )
             calls = [item for item in answer.output if item.type == "function_call"]
             items += [item.model_dump(exclude_none=True) for item in answer.output]
@@ -64,8 +64,8 @@ async def by_responses(job: Job) -> list[Told]:
                     {"type": "function_call_output", "call_id": call.call_id, "output": output}
                 )
             if not calls:
-                return told
-    raise AssertionError(f"no end: {told}")
+                return answers
+    raise AssertionError(f"no end: {answers}")
 
 
 async def _response(sdk: Sdk, asked: dict[str, Any], *, stream: bool) -> Any:
@@ -75,9 +75,9 @@ async def _response(sdk: Sdk, asked: dict[str, Any], *, stream: bool) -> Any:
         return await events.get_final_response()
 
 
-async def by_messages(job: Job) -> list[Told]:
-    """Play on over Anthropic messages until no tool is called."""
-    told: list[Told] = []
+async def by_messages(job: Job) -> list[SdkAnswer]:
+    """Go on over Anthropic messages until no tool is called."""
+    answers: list[SdkAnswer] = []
     messages: list[Any] = [{"role": "user", "content": job.prompt}]
     tool = {"name": "bash", "description": "runs a command", "input_schema": SCHEMA}
     async with anthropic.AsyncAnthropic(base_url=job.url, api_key=KEY, max_retries=0) as sdk:
@@ -87,7 +87,9 @@ async def by_messages(job: Job) -> list[Told]:
             usage = answer.usage
             cached = usage.cache_read_input_tokens + usage.cache_creation_input_tokens
             text = "".join(block.text for block in answer.content if block.type == "text")
-            told.append(Told(answer.id, usage.input_tokens + cached, usage.output_tokens, text))
+            answers.append(
+                SdkAnswer(answer.id, usage.input_tokens + cached, usage.output_tokens, text)
+            )
             messages.append({"role": "assistant", "content": answer.content})
             calls = [block for block in answer.content if block.type == "tool_use"]
             results = [
@@ -100,9 +102,9 @@ async def by_messages(job: Job) -> list[Told]:
             ]
             assert bool(calls) is (answer.stop_reason == "tool_use")
             if not calls:
-                return told
+                return answers
             messages.append({"role": "user", "content": results})
-    raise AssertionError(f"no end: {told}")
+    raise AssertionError(f"no end: {answers}")
 
 
 async def _message(sdk: Sdk, asked: dict[str, Any], *, stream: bool) -> Any:
@@ -112,9 +114,9 @@ async def _message(sdk: Sdk, asked: dict[str, Any], *, stream: bool) -> Any:
         return await events.get_final_message()
 
 
-async def by_gemini(job: Job) -> list[Told]:
-    """Play on over Gemini generations until no tool is called."""
-    told: list[Told] = []
+async def by_gemini(job: Job) -> list[SdkAnswer]:
+    """Go on over Gemini generations until no tool is called."""
+    answers: list[SdkAnswer] = []
     declared = {"name": "bash", "description": "runs a command", "parameters_json_schema": SCHEMA}
     config: Any = {
         "tools": [{"function_declarations": [declared]}],
@@ -129,7 +131,7 @@ async def by_gemini(job: Job) -> list[Told]:
             asked: dict[str, Any] = {"model": job.model, "contents": contents, "config": config}
             chunks = await _chunks(sdk, asked, stream=job.stream)
             parts = [part for chunk in chunks for part in chunk.candidates[0].content.parts]
-            told.append(_gemini_told(chunks, parts))
+            answers.append(_gemini_answer(chunks, parts))
             contents.append(types.Content(role="model", parts=parts))
             results = [
                 types.Part.from_function_response(
@@ -139,9 +141,9 @@ async def by_gemini(job: Job) -> list[Told]:
                 if part.function_call
             ]
             if not results:
-                return told
+                return answers
             contents.append(types.Content(role="user", parts=results))
-    raise AssertionError(f"no end: {told}")
+    raise AssertionError(f"no end: {answers}")
 
 
 async def _chunks(sdk: Sdk, asked: dict[str, Any], *, stream: bool) -> list[Any]:
@@ -150,15 +152,15 @@ async def _chunks(sdk: Sdk, asked: dict[str, Any], *, stream: bool) -> list[Any]
     return [chunk async for chunk in await sdk.models.generate_content_stream(**asked)]
 
 
-def _gemini_told(chunks: list[Any], parts: list[Any]) -> Told:
+def _gemini_answer(chunks: list[Any], parts: list[Any]) -> SdkAnswer:
     usage = chunks[-1].usage_metadata
     written = usage.candidates_token_count + (usage.thoughts_token_count or 0)
     assert usage.total_token_count == usage.prompt_token_count + written
     text = "".join(part.text or "" for part in parts if not part.thought)
-    return Told(chunks[-1].response_id, usage.prompt_token_count, written, text)
+    return SdkAnswer(chunks[-1].response_id, usage.prompt_token_count, written, text)
 
 
-SPEAKERS: dict[str, Callable[[Job], Awaitable[list[Told]]]] = {
+SPEAKERS: dict[str, Callable[[Job], Awaitable[list[SdkAnswer]]]] = {
     "responses": by_responses,
     "messages": by_messages,
     "gemini.generateContent": by_gemini,

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cab.proxy.demo.edits import EditFormat, FormatName, render_edit, render_patch, taught_format
-from cab.proxy.demo.scenarios import FileEdit, load_plays
+from cab.proxy.demo.edits import EditFormat, FormatName, render_edit, render_patch, requested_format
+from cab.proxy.demo.scenarios import FileEdit, load_scenarios
 
 WHOLE_PROMPT = """Answer with a *file listing* like this one:
 
@@ -25,7 +25,7 @@ OPENING = "The opening fence and code language, eg: {open}python"
 PATH = "The *FULL* file path alone on a line, verbatim."
 UDIFF_PROMPT = "Answer with a unified diff, without line numbers: `@@ ... @@` heads each hunk.\n"
 
-EDITS = [edit for play in load_plays() for edit in play.files]
+EDITS = [edit for scenario in load_scenarios() for edit in scenario.files]
 
 
 def diff_prompt(opening: str, closing: str, *, path_inside: bool) -> str:
@@ -87,8 +87,8 @@ def apply(edit: FileEdit, form: EditFormat) -> str:
     ],
     ids=lambda form: f"{form.name}{form.opening}",
 )
-def test_every_play_comes_out_in_every_format(edit: FileEdit, form: EditFormat) -> None:
-    """An edit that is read back and applied leaves the file that the play wants."""
+def test_every_scenario_comes_out_in_every_format(edit: FileEdit, form: EditFormat) -> None:
+    """An edit that is read back and applied leaves the file that the scenario wants."""
     assert apply(edit, form) == edit.after
 
 
@@ -143,4 +143,4 @@ def test_any_change_comes_out_of_a_patch(before: list[int] | None, after: list[i
 )
 def test_the_format_that_a_prompt_teaches(prompt: str, form: EditFormat | None) -> None:
     """The format and its fence are read from the rules that the agent sends."""
-    assert taught_format(["Be brief.", prompt]) == form
+    assert requested_format(["Be brief.", prompt]) == form

@@ -1,4 +1,4 @@
-"""The proxy's ledger against the demo's account, attempt by attempt, in every mood and dialect."""
+"""The proxy's ledger against the demo's account, attempt by attempt, in every fault mode and dialect."""
 
 import contextlib
 from pathlib import Path
@@ -17,7 +17,7 @@ OUTCOMES = {"served": "completed", "cut": "upstream_cut", "refused": "upstream_e
 
 
 async def try_call(url: str, path: str) -> None:
-    """Make a call as an agent would that minds no failure."""
+    """Make a call as an agent would that ignores failures."""
     async with aiohttp.ClientSession(url) as http:
         with contextlib.suppress(aiohttp.ClientError):
             async with http.post(path, json=(BODIES | STREAMS)[path]) as response:
@@ -26,10 +26,13 @@ async def try_call(url: str, path: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("path", BODIES | STREAMS)
-async def test_every_attempt_is_in_both_books(path: str, name: str, tmp_path: Path) -> None:
-    """Each attempt has its status and end in the ledger as in the account, and the figures agree."""
-    mood = read_fault_mode(name, pause_s=0.001)
-    async with running_demo(mood=mood) as demo, metered(demo.url, tmp_path, cell=CELL) as meter:
+async def test_every_attempt_is_in_ledger_and_account(path: str, name: str, tmp_path: Path) -> None:
+    """Each attempt has its status and end in the ledger as in the account, and the numbers agree."""
+    mode = read_fault_mode(name, pause_s=0.001)
+    async with (
+        running_demo(fault_mode=mode) as demo,
+        metered(demo.url, tmp_path, cell=CELL) as meter,
+    ):
         for _ in range(ATTEMPTS):
             await try_call(meter.url, path)
         rows = await meter.settled(ATTEMPTS)
@@ -48,12 +51,12 @@ async def test_every_attempt_is_in_both_books(path: str, name: str, tmp_path: Pa
     assert all(row["prompt_tokens"] is None for row in refused)
 
 
-async def test_the_mood_of_a_demo_can_change_behind_a_proxy(tmp_path: Path) -> None:
-    """A mood that is set between two calls shows in the ledger's next row."""
+async def test_the_mode_of_a_demo_can_change_behind_a_proxy(tmp_path: Path) -> None:
+    """A mode that is set between two calls shows in the ledger's next row."""
     path = "/v1/messages"
     async with running_demo() as demo, metered(demo.url, tmp_path, cell=CELL) as meter:
         await try_call(meter.url, path)
-        demo.set_mood(FaultMode("unauthorized", 1))
+        demo.set_fault_mode(FaultMode("unauthorized", 1))
         await try_call(meter.url, path)
         await try_call(meter.url, path)
         rows = await meter.settled(3)

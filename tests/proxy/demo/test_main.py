@@ -26,10 +26,10 @@ async def test_it_serves_alone_until_it_is_stopped(stop: signal.Signals) -> None
     assert (process.returncode, out, err) == (0, b"", b"")
 
 
-async def test_a_mood_is_given_on_the_command_line() -> None:
-    """With `--mood` the first model calls are refused, as many as it says."""
+async def test_a_mode_is_given_on_the_command_line() -> None:
+    """With `--fault-mode` the first model calls are refused, as many as it says."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "cab.proxy.demo", "--mood", "server_error:1"), stdout=PIPE
+        *(sys.executable, "-m", "cab.proxy.demo", "--fault-mode", "server_error:1"), stdout=PIPE
     )
     assert process.stdout is not None
     line = (await process.stdout.readline()).decode()
@@ -45,13 +45,13 @@ async def test_a_mood_is_given_on_the_command_line() -> None:
     assert (process.returncode, statuses) == (0, [500, 200])
 
 
-def test_an_unknown_mood_ends_it_with_2(capsys: pytest.CaptureFixture[str]) -> None:
-    """A mood that there is not is one line on stderr that names the others, and exit code 2."""
-    assert main(["--mood", "merry"]) == 2
+def test_an_unknown_mode_ends_it_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+    """An unknown mode is one line on stderr that names the others, and exit code 2."""
+    assert main(["--fault-mode", "merry"]) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") == 1
-    assert "known moods: unauthorized, " in err
+    assert "known fault modes: unauthorized, " in err
 
 
 def test_a_port_in_use_ends_it_with_2(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,13 +5,13 @@ import orjson
 import pytest
 
 from cab.adapters.tasks.loader import Task, copy_workspace, list_tasks, load_task
+from cab.proxy.demo.dialects.request import Message
 from cab.proxy.demo.edits import EditFormat, render_edit
 from cab.proxy.demo.responder import GREETING, DemoReply
-from cab.proxy.demo.scenarios import Scenario, find_play
+from cab.proxy.demo.scenarios import Scenario, find_scenario
 from cab.proxy.demo.shell import SUBMIT_MARKER
 from tests.proxy.demo.conversation import (
     MOST_TURNS,
-    Message,
     Tools,
     ask,
     bash,
@@ -42,21 +42,21 @@ def work(task: Task, tmp_path: Path) -> Path:
     return tmp_path / "work"
 
 
-def play_of(task: Task) -> Scenario:
-    play = find_play([task.prompt])
-    assert play is not None
-    return play
+def scenario_of(task: Task) -> Scenario:
+    scenario = find_scenario([task.prompt])
+    assert scenario is not None
+    return scenario
 
 
 def is_solved(task: Task, work: Path) -> bool:
-    return all((work / e.path).read_text() == e.after for e in play_of(task).files)
+    return all((work / e.path).read_text() == e.after for e in scenario_of(task).files)
 
 
 def test_an_agent_with_a_shell_solves_the_task(task: Task, work: Path) -> None:
     """Led by the demo, an agent that offers a shell looks, writes, and ends on a plain answer."""
     calls = run_with_tools([user(task.prompt)], [BASH], lambda _, a: bash(a["command"], work))
     assert is_solved(task, work)
-    assert len(calls) == 1 + len(play_of(task).files)
+    assert len(calls) == 1 + len(scenario_of(task).files)
 
 
 def test_an_agent_with_file_tools_solves_the_task(task: Task, work: Path) -> None:
@@ -74,7 +74,7 @@ def test_an_agent_with_file_tools_solves_the_task(task: Task, work: Path) -> Non
 
 
 def test_an_agent_that_only_writes_solves_the_task(task: Task, work: Path) -> None:
-    """An agent that offers no way to look is told to write at once, and once only."""
+    """An agent that offers no way to read writes at once, and once only."""
 
     def act(_: str, arguments: dict[str, Any]) -> str:
         (work / arguments["path"]).write_text(arguments["content"])
@@ -82,7 +82,7 @@ def test_an_agent_that_only_writes_solves_the_task(task: Task, work: Path) -> No
 
     calls = run_with_tools([user(task.prompt)], [WRITE], act)
     assert is_solved(task, work)
-    assert len(calls) == len(play_of(task).files)
+    assert len(calls) == len(scenario_of(task).files)
 
 
 def test_an_agent_with_a_finish_tool_is_ended_by_it(task: Task, work: Path) -> None:
@@ -92,12 +92,12 @@ def test_an_agent_with_a_finish_tool_is_ended_by_it(task: Task, work: Path) -> N
         [BASH, FINISH],
         lambda name, a: None if name == "finish" else bash(a["command"], work),
     )
-    assert calls[-1] == ("finish", {"message": play_of(task).closing})
+    assert calls[-1] == ("finish", {"message": scenario_of(task).closing})
     assert is_solved(task, work)
 
 
 def test_mini_swe_agent_is_ended_by_its_marker(task: Task, work: Path) -> None:
-    """Where the prompt tells of a marker that ends the run, a command prints it last."""
+    """Where the prompt names a marker that ends the run, a command prints it last."""
     rules = system(f"To end, print {SUBMIT_MARKER}.")
 
     def act(_: str, arguments: dict[str, Any]) -> str | None:
@@ -109,14 +109,14 @@ def test_mini_swe_agent_is_ended_by_its_marker(task: Task, work: Path) -> None:
 
 
 def test_after_the_last_step_there_are_only_words(task: Task) -> None:
-    """A conversation that goes on after the play gets the closing words and no further call."""
+    """A conversation that goes on after the scenario gets the closing words and no further call."""
     done: list[Message] = [{"role": "assistant", "content": "x"}] * MOST_TURNS
-    assert ask([user(task.prompt), *done], [BASH, FINISH]) == DemoReply(play_of(task).closing)
+    assert ask([user(task.prompt), *done], [BASH, FINISH]) == DemoReply(scenario_of(task).closing)
 
 
 @pytest.mark.parametrize("marker", [True, False])
 def test_an_agent_that_reads_fences_solves_the_task(task: Task, work: Path, marker: bool) -> None:
-    """Without tools, commands come in the code fence that the prompt teaches, one in each answer."""
+    """Without tools, commands come in the code fence that the prompt asks for, one in each answer."""
     rules = "Answer with one ```bash block." + (f" End with {SUBMIT_MARKER}." if marker else "")
     messages = [system(rules), user(task.prompt)]
     outputs: list[str] = []
@@ -134,15 +134,15 @@ def test_an_agent_that_reads_fences_solves_the_task(task: Task, work: Path, mark
 
 
 def test_rules_for_commands_come_before_titles(task: Task) -> None:
-    """An agent that reads fences is led through the play, even if its rules speak of titles."""
+    """An agent that reads fences is led through the scenario, even if its rules speak of titles."""
     rules = "Answer with one ```bash block. A page has a title."
-    assert (ask([system(rules), user(task.prompt)]).text or "").startswith(play_of(task).plan)
+    assert (ask([system(rules), user(task.prompt)]).text or "").startswith(scenario_of(task).plan)
 
 
-def test_text_edits_come_in_the_format_that_is_taught(task: Task) -> None:
-    """Without tools, every file of the play comes in the edit format of the prompt."""
+def test_text_edits_come_in_the_format_of_the_prompt(task: Task) -> None:
+    """Without tools, every file of the scenario comes in the edit format of the prompt."""
     text = ask([system(AIDER_WHOLE), user(task.prompt)]).text or ""
-    assert all(render_edit(edit, EditFormat("whole")) in text for edit in play_of(task).files)
+    assert all(render_edit(edit, EditFormat("whole")) in text for edit in scenario_of(task).files)
 
 
 def test_text_edits_come_again_until_they_are_applied(task: Task) -> None:
@@ -153,14 +153,14 @@ def test_text_edits_come_again_until_they_are_applied(task: Task) -> None:
 
 
 def test_applied_edits_are_seen(task: Task) -> None:
-    """Once the agent shows the files as the play leaves them, there are only the closing words."""
-    shown = "\n".join(edit.after for edit in play_of(task).files)
+    """Once the agent shows the files as the scenario leaves them, there are only the closing words."""
+    shown = "\n".join(edit.after for edit in scenario_of(task).files)
     messages = [system(AIDER_WHOLE), user(f"{ADDED}\n{shown}"), user(task.prompt)]
-    assert ask(messages) == DemoReply(play_of(task).closing)
+    assert ask(messages) == DemoReply(scenario_of(task).closing)
 
 
-def test_an_agent_with_a_timid_shell_reads_and_writes_files(task: Task, work: Path) -> None:
-    """Where the shell refuses signs in quoted texts, all files are read first, then written."""
+def test_an_agent_with_a_strict_shell_reads_and_writes_files(task: Task, work: Path) -> None:
+    """Where the shell rejects signs in quoted texts, all files are read first, then written."""
     shell = function("run_shell_command", ["command"], command="string")
     seen: set[str] = set()
 
@@ -174,11 +174,11 @@ def test_an_agent_with_a_timid_shell_reads_and_writes_files(task: Task, work: Pa
     calls = run_with_tools([user(task.prompt)], [shell, READ, WRITE], act)
     assert is_solved(task, work)
     assert "run_shell_command" not in [name for name, _ in calls]
-    assert seen >= {edit.path for edit in play_of(task).files if edit.before is not None}
+    assert seen >= {edit.path for edit in scenario_of(task).files if edit.before is not None}
 
 
 def test_an_agent_that_applies_patches_is_given_them(task: Task) -> None:
-    """Beside a shell, a tool for patches is what writes; the shell only looks."""
+    """Beside a shell, a tool for patches is what writes; the shell only reads."""
     patch = {"type": "custom", "custom": {"name": "apply_patch"}}
     calls: list[str] = []
     messages = [user(task.prompt)]
@@ -187,7 +187,7 @@ def test_an_agent_that_applies_patches_is_given_them(task: Task) -> None:
             break
         calls += [call.name for call in reply.calls]
         messages += [{"role": "assistant", "content": reply.text}, {"role": "tool", "content": ""}]
-    assert calls == ["bash", *["apply_patch"] * len(play_of(task).files)]
+    assert calls == ["bash", *["apply_patch"] * len(scenario_of(task).files)]
 
 
 def test_an_answer_with_a_schema_is_json(task: Task) -> None:
@@ -195,7 +195,7 @@ def test_an_answer_with_a_schema_is_json(task: Task) -> None:
     schema = {"type": "object", "properties": {"title": {"type": "string"}}}
     form = {"type": "json_schema", "json_schema": {"schema": schema}}
     reply = ask([user(task.prompt)], [BASH], response_format=form)
-    assert reply == DemoReply(orjson.dumps({"title": play_of(task).title}).decode())
+    assert reply == DemoReply(orjson.dumps({"title": scenario_of(task).title}).decode())
     assert orjson.loads(ask([user("hi")], response_format=form).text or "") == {"title": GREETING}
 
 
@@ -203,13 +203,13 @@ def test_a_plan_that_is_handed_on_is_carried_out(task: Task) -> None:
     """A second model, given the first one's answer instead of the prompt, gets the edits."""
     plan = ask([user(task.prompt)]).text or ""
     edits = ask([system(AIDER_WHOLE), user(plan)]).text or ""
-    assert all(render_edit(edit, EditFormat("whole")) in edits for edit in play_of(task).files)
+    assert all(render_edit(edit, EditFormat("whole")) in edits for edit in scenario_of(task).files)
 
 
 def test_a_person_without_any_format_gets_the_whole_files(task: Task) -> None:
     """Somebody who just asks gets the files in full."""
     text = ask([user(task.prompt)]).text or ""
-    assert all(edit.after in text for edit in play_of(task).files)
+    assert all(edit.after in text for edit in scenario_of(task).files)
 
 
 @pytest.mark.parametrize(
@@ -222,15 +222,15 @@ def test_a_person_without_any_format_gets_the_whole_files(task: Task) -> None:
     ],
 )
 def test_small_questions_get_one_line(task: Task, rules: str, known: str, other: str) -> None:
-    """A commit message or a title is one line that fits the play, or any line without one."""
+    """A commit message or a title is one line that fits the scenario, or any line without one."""
     about = ask([system(rules), user(f"About: {task.prompt}")]).text
-    assert about == getattr(play_of(task), known)
+    assert about == getattr(scenario_of(task), known)
     assert ask([system(rules), user("About the weather")]).text == other
 
 
 @pytest.mark.parametrize("tools", [None, [BASH]])
 def test_other_questions_get_a_polite_answer(tools: Tools | None) -> None:
-    """What is no play gets words and no call, tools or not."""
+    """What is outside the scenarios gets words and no call, tools or not."""
     assert ask([user("What is the time?")], tools) == DemoReply(GREETING)
     assert ask([system(AIDER_WHOLE), user("What is the time?")]) == DemoReply(GREETING)
 
@@ -241,15 +241,15 @@ def test_tools_that_may_not_be_called_are_not(task: Task) -> None:
 
 
 def test_unsuitable_tools_get_words(task: Task) -> None:
-    """An agent whose tools can neither look nor write gets the files in words."""
+    """An agent whose tools can neither read nor write gets the files in words."""
     weather = function("weather", ["city"], city="string")
     reply = ask([user(task.prompt)], [weather])
     assert reply.calls == ()
-    assert all(edit.after in (reply.text or "") for edit in play_of(task).files)
+    assert all(edit.after in (reply.text or "") for edit in scenario_of(task).files)
 
 
 @pytest.mark.parametrize(
-    ("told", "path"),
+    ("text", "path"),
     [
         ("Working directory: /home/u/my-task\n", "/home/u/my-task/numlist.py"),
         ("Your current working directory is `/w`.", "/w/numlist.py"),
@@ -263,8 +263,8 @@ def test_unsuitable_tools_get_words(task: Task) -> None:
         ("", "numlist.py"),
     ],
 )
-def test_file_tools_get_paths_in_the_folder_that_is_told(told: str, path: str) -> None:
-    """Paths start with the working folder if the agent tells it, and are relative otherwise."""
+def test_file_tools_get_paths_in_the_working_folder(text: str, path: str) -> None:
+    """Paths start with the working folder if the agent names it, and are relative otherwise."""
     prompt = load_task("polyglot/python-error-handling").prompt
-    call = ask([system(told), user(prompt)], [READ, WRITE]).calls[0]
+    call = ask([system(text), user(prompt)], [READ, WRITE]).calls[0]
     assert call.arguments == f'{{"path":"{path}"}}'

@@ -1,10 +1,10 @@
-"""Real SDKs, a real proxy and the demo: every dialect leads to the solution, and the figures agree."""
+"""Real SDKs, a real proxy and the demo: every dialect leads to the solution, and the numbers agree."""
 
 from pathlib import Path
 
 import pytest
 
-from cab.proxy.demo.scenarios import find_play
+from cab.proxy.demo.scenarios import find_scenario
 from tests.proxy.demo.conversation import bash
 from tests.proxy.demo.sdkagents import SPEAKERS, Job
 from tests.tools.sdk import assert_account_agrees, demo_behind
@@ -15,12 +15,12 @@ PROMPT = "Function lets int() blow up on user input; replace with proper error p
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
 @pytest.mark.parametrize("endpoint", SPEAKERS)
 async def test_an_sdk_is_led_to_the_solution(endpoint: str, stream: bool, tmp_path: Path) -> None:
-    """The SDK runs what it is told, its files are solved, and SDK, ledger and account agree."""
-    play = find_play([PROMPT])
-    assert play is not None
+    """The SDK runs the commands, its files are solved, and SDK, ledger and account agree."""
+    scenario = find_scenario([PROMPT])
+    assert scenario is not None
     work = tmp_path / "work"
     work.mkdir()
-    for edit in play.files:
+    for edit in scenario.files:
         (work / edit.path).write_text(edit.before or "")
     async with demo_behind(tmp_path / "ledger") as (demo, meter):
         job = Job(
@@ -30,13 +30,13 @@ async def test_an_sdk_is_led_to_the_solution(endpoint: str, stream: bool, tmp_pa
             act=lambda command: bash(command, work),
             stream=stream,
         )
-        told = await SPEAKERS[endpoint](job)
-        rows = await meter.settled(len(told))
+        answers = await SPEAKERS[endpoint](job)
+        rows = await meter.settled(len(answers))
         account = demo.account()
-    assert all((work / edit.path).read_text() == edit.after for edit in play.files)
-    assert told[-1].text == play.closing
+    assert all((work / edit.path).read_text() == edit.after for edit in scenario.files)
+    assert answers[-1].text == scenario.closing
     assert_account_agrees(demo, rows)
-    assert [each[:3] for each in told] == [
+    assert [each[:3] for each in answers] == [
         (row["upstream_id"], row["prompt_tokens"], row["completion_tokens"]) for row in rows
     ]
     assert [(row["endpoint"], row["model_requested"], row["stream"]) for row in rows] == [
@@ -51,8 +51,8 @@ async def test_an_sdk_is_led_to_the_solution(endpoint: str, stream: bool, tmp_pa
 
 @pytest.mark.parametrize("endpoint", SPEAKERS)
 async def test_other_questions_get_the_greeting(endpoint: str, tmp_path: Path) -> None:
-    """What is no play gets one harmless final answer."""
+    """What is outside the scenarios gets one harmless final answer."""
     async with demo_behind(tmp_path) as (_, meter):
         job = Job(meter.url, "m", "What is the time?", lambda _: "", stream=True)
-        [told] = await SPEAKERS[endpoint](job)
-    assert told.text.startswith("This is the scripted demo model.")
+        [answer] = await SPEAKERS[endpoint](job)
+    assert answer.text.startswith("This is the scripted demo model.")

@@ -12,14 +12,14 @@ from yarl import URL
 
 from cab.adapters.tasks.loader import list_tasks
 from cab.proxy.demo import Demo, running_demo
-from cab.proxy.demo.call import ASIDE_BYTES
+from cab.proxy.demo.call import THREAD_BYTES
 from cab.proxy.errors import BadConfig
-from cab.proxy.tokens.prompt_readers import count_chat_completion, count_chat_prompt
 from tests.proxy.demo.conversation import function, user
+from tests.tools.chat_counts import count_chat_completion, count_chat_prompt
 
 PROMPT = list_tasks()[0].prompt
 BASH = function("bash", ["command"], command="string")
-LONG = "word " * ASIDE_BYTES
+LONG = "word " * THREAD_BYTES
 
 REQUESTS: list[dict[str, Any]] = [
     {"model": "m", "messages": [user("hi")]},
@@ -57,16 +57,16 @@ async def test_usage_is_what_the_messages_cost(
     """The usage is the count of the messages received and sent, and the account says the same."""
     status, data = await post(http, demo, body)
     answer = orjson.loads(data)
-    said = sum(count_chat_completion(choice["message"]) for choice in answer["choices"])
-    heard = count_chat_prompt(body["messages"], body.get("tools"))
+    written = sum(count_chat_completion(choice["message"]) for choice in answer["choices"])
+    read = count_chat_prompt(body["messages"], body.get("tools"))
     usage = answer["usage"]
     assert status == 200
-    assert (usage["prompt_tokens"], usage["completion_tokens"]) == (heard, said)
+    assert (usage["prompt_tokens"], usage["completion_tokens"]) == (read, written)
     account = demo.account()
     assert (account["calls"], account["prompt_tokens"], account["completion_tokens"]) == (
         1,
-        heard,
-        said,
+        read,
+        written,
     )
 
 
@@ -99,7 +99,7 @@ async def test_repeated_requests_differ_in_their_id_alone(
     assert first == second
 
 
-async def test_concurrent_calls_all_stand_in_the_account(
+async def test_concurrent_calls_are_all_in_the_account(
     demo: Demo, http: aiohttp.ClientSession
 ) -> None:
     """Calls that overlap are all counted, and the sums are those of the answers."""
@@ -156,7 +156,7 @@ async def test_the_openai_sdk_understands_it(demo: Demo) -> None:
 async def test_any_key_is_taken_and_only_its_fingerprint_kept(
     demo: Demo, http: aiohttp.ClientSession
 ) -> None:
-    """The account tells by its hash which key a call came with, and not the key."""
+    """The account shows the hash of the key that a call came with, and not the key."""
     key = "sk-cell-7"
     headers = {"Authorization": f"Bearer {key}"}
     async with http.post(
@@ -187,7 +187,7 @@ async def test_mistakes_get_openais_error_shape(
     demo: Demo,
     http: aiohttp.ClientSession,
 ) -> None:
-    """What an endpoint would refuse is refused in OpenAI's shape, and is no call."""
+    """What an endpoint would reject is rejected in OpenAI's shape, and is not a call."""
     async with http.request(method, demo.url + path, data=body) as response:
         error = (await response.json())["error"]
         assert response.status == status
@@ -197,7 +197,7 @@ async def test_mistakes_get_openais_error_shape(
 
 
 @pytest.mark.parametrize(
-    ("path", "body", "status"),
+    ("path", "sent", "status"),
     [
         ("/v1/responses", b"{}", 400),
         ("/v1/messages", b'{"model": "m"}', 400),
@@ -207,24 +207,24 @@ async def test_mistakes_get_openais_error_shape(
         ("/v1beta/models/m:embedContent", b"{}", 404),
     ],
 )
-async def test_mistakes_get_the_shape_of_the_dialect_that_was_meant(
-    path: str, body: bytes, status: int, demo: Demo, http: aiohttp.ClientSession
+async def test_mistakes_get_the_shape_of_their_dialect(
+    path: str, sent: bytes, status: int, demo: Demo, http: aiohttp.ClientSession
 ) -> None:
     """Anthropic's and Gemini's paths answer in their own error shapes, responses in OpenAI's."""
-    async with http.post(demo.url + path, data=body) as response:
-        said = await response.json()
+    async with http.post(demo.url + path, data=sent) as response:
+        body = await response.json()
         assert response.status == status
-    error = said["error"]
+    error = body["error"]
     if path.startswith("/v1/messages"):
         kind = "not_found_error" if status == 404 else "invalid_request_error"
-        assert (said["type"], error["type"]) == ("error", kind)
+        assert (body["type"], error["type"]) == ("error", kind)
     elif path.startswith("/v1beta"):
         assert (error["code"], set(error)) == (status, {"code", "message", "status"})
     else:
         assert (error["type"], error["param"]) == ("invalid_request_error", "model")
 
 
-async def test_a_websocket_is_refused_at_once(demo: Demo, http: aiohttp.ClientSession) -> None:
+async def test_a_websocket_is_rejected_at_once(demo: Demo, http: aiohttp.ClientSession) -> None:
     """A client that tries a websocket gets 426, after which it posts; a plain GET is not allowed."""
     upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
     async with http.get(f"{demo.url}/v1/responses", headers=upgrade) as response:
@@ -252,7 +252,7 @@ async def test_claude_codes_greeting_and_token_count(
 
 @pytest.mark.parametrize("model", ["m", "stepfun-ai/step", "stepfun-ai%2Fstep", "a:b"])
 @pytest.mark.parametrize("version", ["v1", "v1beta"])
-async def test_gemini_models_stand_in_the_path(
+async def test_gemini_models_are_in_the_path(
     model: str, version: str, demo: Demo, http: aiohttp.ClientSession
 ) -> None:
     """Any name of a model works, slashes and colons included; without `alt=sse` a stream is an array."""
@@ -265,7 +265,7 @@ async def test_gemini_models_stand_in_the_path(
 
 
 @pytest.mark.parametrize("place", ["Authorization", "x-api-key", "x-goog-api-key", "?key="])
-async def test_keys_are_known_wherever_they_stand(
+async def test_keys_are_found_in_every_place(
     place: str, demo: Demo, http: aiohttp.ClientSession
 ) -> None:
     """Each dialect's place for the key is looked at, and the path in the account holds none."""
@@ -280,7 +280,7 @@ async def test_keys_are_known_wherever_they_stand(
     assert row["path"] == path
 
 
-async def test_bodies_over_the_limit_are_refused(
+async def test_bodies_over_the_limit_are_rejected(
     monkeypatch: pytest.MonkeyPatch, http: aiohttp.ClientSession
 ) -> None:
     """A body over the limit gets 413 in OpenAI's shape."""
@@ -304,7 +304,7 @@ async def test_a_client_that_leaves_is_still_charged(demo: Demo) -> None:
 
 
 async def test_a_port_in_use_is_one_clear_line(demo: Demo) -> None:
-    """A port that is taken is an error that names the port and the mend."""
+    """A port that is taken is an error that names the port and the fix."""
     port = int(demo.url.rsplit(":", 1)[1])
     with pytest.raises(BadConfig, match=rf"127\.0\.0\.1:{port}: the port is in use; give another"):
         async with running_demo(port=port):
@@ -313,12 +313,12 @@ async def test_a_port_in_use_is_one_clear_line(demo: Demo) -> None:
 
 async def test_a_host_that_is_not_ours_is_one_clear_line() -> None:
     """An address that cannot be listened on is an error that names it."""
-    with pytest.raises(BadConfig, match=r"cannot listen on 192\.0\.2\.1:0: .*mend host or port"):
+    with pytest.raises(BadConfig, match=r"cannot listen on 192\.0\.2\.1:0: .*change host or port"):
         async with running_demo(host="192.0.2.1"):
             pass
 
 
-async def test_ipv6_addresses_stand_in_brackets(http: aiohttp.ClientSession) -> None:
+async def test_ipv6_addresses_are_in_brackets(http: aiohttp.ClientSession) -> None:
     """The URL of a server on IPv6 can be used as it is."""
     async with running_demo(host="::1") as demo:
         assert (await post(http, demo, REQUESTS[0]))[0] == 200

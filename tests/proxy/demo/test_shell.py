@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from cab.proxy.demo.scenarios import FileEdit
 from cab.proxy.demo.shell import (
     fenced,
-    look_command,
+    requested_fence,
+    show_command,
     submit_command,
-    taught_fence,
     write_command,
 )
 
@@ -48,7 +48,7 @@ def test_a_file_at_the_top_needs_no_folder(tmp_path: Path) -> None:
 def test_looking_shows_the_folder_and_the_files(tmp_path: Path) -> None:
     """The command to look lists the folder and prints each file."""
     (tmp_path / "a b.txt").write_text("inside\n")
-    shown = shell(look_command(["a b.txt"]), tmp_path)
+    shown = shell(show_command(["a b.txt"]), tmp_path)
     assert shown.splitlines() == [".", "..", "a b.txt", "inside"]
 
 
@@ -71,7 +71,7 @@ def test_submitting_prints_the_marker_first(tmp_path: Path) -> None:
 )
 def test_the_fence_that_a_prompt_teaches(texts: list[str], language: str | None) -> None:
     """The first fence for commands counts, mini-swe-agent's own before any other."""
-    assert taught_fence(texts) == language
+    assert requested_fence(texts) == language
 
 
 def test_a_fence_stands_on_lines_of_its_own() -> None:

@@ -25,7 +25,7 @@ def test_an_answer_to_a_schema_fits_it(schema: dict[str, Any], answer: dict[str,
 
 def test_function_tools_and_custom_ones_are_read() -> None:
     """Functions have properties, custom tools take a bare text; other kinds are passed over."""
-    path = {"type": "string"}
+    path: dict[str, object] = {"type": "string"}
     schema = {"properties": {"path": path, "odd": 7}, "required": ["path"]}
     offered = [
         {"type": "function", "function": {"name": "read", "parameters": schema}},
@@ -42,7 +42,7 @@ def test_function_tools_and_custom_ones_are_read() -> None:
 
 
 def test_what_a_list_holds_is_read_like_a_tool() -> None:
-    """A list of objects has their properties, a list of texts has none, and other members are no list."""
+    """A list of objects has their properties, a list of texts has none, and other members are not a list."""
     [tool] = read_tools(
         [
             {

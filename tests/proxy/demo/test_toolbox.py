@@ -9,7 +9,7 @@ from cab.proxy.demo.scenarios import FileEdit
 from cab.proxy.demo.tool import Tool, ToolCall, read_tools
 from cab.proxy.demo.toolbox import (
     finish_call,
-    is_timid,
+    has_strict_shell,
     patch_call,
     read_call,
     shell_call,
@@ -56,7 +56,7 @@ def tools(*definitions: Any) -> list[Tool]:
     return read_tools(definitions)
 
 
-def said(call: ToolCall | None) -> tuple[str, dict[str, Any]] | None:
+def read_back(call: ToolCall | None) -> tuple[str, dict[str, Any]] | None:
     return None if call is None else (call.name, orjson.loads(call.arguments))
 
 
@@ -106,7 +106,7 @@ def said(call: ToolCall | None) -> tuple[str, dict[str, Any]] | None:
 def test_a_shell_is_called_by_its_schema(definition: Any, arguments: dict[str, Any]) -> None:
     """A shell gets the command as it wants it, and something for whatever else it requires."""
     name = definition["function"]["name"]
-    assert said(shell_call(tools(definition), "ls", "why")) == (name, arguments)
+    assert read_back(shell_call(tools(definition), "ls", "why")) == (name, arguments)
 
 
 def test_a_tool_named_like_a_shell_goes_first() -> None:
@@ -134,10 +134,10 @@ def test_a_tool_that_runs_scripts_is_given_one_that_calls_the_shell() -> None:
 
 
 def test_a_shell_that_refuses_signs_is_known_by_its_name() -> None:
-    """Of the shells, the one that looks for substitutions in quoted text is told from the others."""
+    """Of the shells, the one that looks for substitutions in quoted text is distinguished from the others."""
     known = function("run_shell_command", ["command"], command="string")
-    assert is_timid(tools(READ, known))
-    assert not is_timid(tools(READ, function("bash", ["command"], command="string")))
+    assert has_strict_shell(tools(READ, known))
+    assert not has_strict_shell(tools(READ, function("bash", ["command"], command="string")))
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_a_freeform_tool_takes_no_json() -> None:
     assert write_call(tools(odd), OLD, "", "") is None
 
 
-def test_an_editor_is_no_shell() -> None:
+def test_an_editor_is_not_a_shell() -> None:
     """A tool whose command is one of a list of words runs no shell commands."""
     batch = function("run_commands", ["commands"], commands=FILES)
     assert shell_call(tools(EDITOR, READ, "odd", {"type": "web_search"}, batch), "ls", "") is None
@@ -229,7 +229,7 @@ def test_a_file_is_written_by_the_tools_schema(
 ) -> None:
     """A tool that writes or edits files gets path and texts under its own names for them."""
     name = definition["function"]["name"]
-    assert said(write_call(tools(READ, definition), edit, "/w/", "why")) == (name, arguments)
+    assert read_back(write_call(tools(READ, definition), edit, "/w/", "why")) == (name, arguments)
 
 
 @pytest.mark.parametrize(
@@ -268,7 +268,7 @@ def test_a_file_is_read_by_the_tools_schema(definition: Any, arguments: Any) -> 
     """A tool that shows a file gets its path; one that wants more, or does other things, does not."""
     name = definition["function"]["name"]
     expected = None if arguments is None else (name, arguments)
-    assert said(read_call(tools(definition), "a.txt", "/w/", "why")) == expected
+    assert read_back(read_call(tools(definition), "a.txt", "/w/", "why")) == expected
 
 
 @pytest.mark.parametrize(
@@ -285,7 +285,7 @@ def test_the_run_is_ended_by_the_tool_for_it(definition: Any, arguments: Any) ->
     """A tool that ends the run is called with the closing words; no other tool is."""
     name = definition["function"]["name"]
     expected = None if arguments is None else (name, arguments)
-    assert said(finish_call(tools(definition), "done")) == expected
+    assert read_back(finish_call(tools(definition), "done")) == expected
 
 
 names = st.sampled_from(

@@ -7,7 +7,8 @@ from cab.proxy.demo.tool import ToolCall
 from cab.proxy.demo.usage import DemoUsage, count_prompt, count_reply, count_usage
 from cab.proxy.tokens.encodings import count, count_text
 from cab.proxy.tokens.model_families import OTHER
-from cab.proxy.tokens.prompt_readers import count_chat_completion, count_chat_prompt, read_prompt
+from cab.proxy.tokens.prompt_readers import read_prompt
+from tests.tools.chat_counts import count_chat_completion, count_chat_prompt
 
 CALL = ToolCall("bash", '{"command":"ls"}')
 HELLO = {"role": "user", "content": "hello world"}

@@ -152,7 +152,7 @@ def test_costs_add_up() -> None:
 
 
 def test_a_count_can_be_ended_between_two_pieces() -> None:
-    """Each piece is preceded by a question, and what it raises ends the count there."""
+    """Each piece is preceded by a check, and what it raises ends the count there."""
     asked: list[int] = []
 
     def twice() -> None:
@@ -161,7 +161,7 @@ def test_a_count_can_be_ended_between_two_pieces() -> None:
             raise KeyError
 
     with pytest.raises(KeyError):
-        count(["a" * 10 * WINDOW_CHARS], go_on=twice)
+        count(["a" * 10 * WINDOW_CHARS], check_cancelled=twice)
     assert len(asked) == 3
 
 
@@ -176,7 +176,7 @@ def test_unknown_encodings_are_named(load: object) -> None:
 def test_damaged_encodings_are_refused() -> None:
     """An encoding whose bytes differ from the published ones is not used."""
     with pytest.raises(BadConfig, match=r"o200k_base\.tiktoken .*damaged.*reinstall"):
-        encodings._check("o200k_base", b"aGVsbG8= 0\n", encodings._RECIPES["o200k_base"].sha256)
+        encodings._check("o200k_base", b"aGVsbG8= 0\n", encodings._DEFINITIONS["o200k_base"].sha256)
 
 
 def test_the_files_to_be_built_in_are_the_published_ones() -> None:
@@ -185,7 +185,7 @@ def test_the_files_to_be_built_in_are_the_published_ones() -> None:
     assert {file.name for file in folder.iterdir()} == {f"{name}.tiktoken" for name in ENCODINGS}
     for name in ENCODINGS:
         data = (folder / f"{name}.tiktoken").read_bytes()
-        encodings._check(name, data, encodings._RECIPES[name].sha256)
+        encodings._check(name, data, encodings._DEFINITIONS[name].sha256)
 
 
 COUNTING = """

@@ -1,4 +1,3 @@
-import subprocess
 import sys
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from cab.proxy.tokens.encodings import WINDOW_CHARS, count_text
 from cab.proxy.tokens.huggingface import load_tokenizer_file
 from cab.proxy.tokens.usage import Counter
 from tests.tools.nosockets import NO_SOCKETS
+from tests.tools.programs import run_python
 
 
 def make_tokenizer(path: Path) -> Tokenizer:
@@ -68,7 +68,7 @@ def test_paths_count_from_the_working_directory(
 
 @pytest.mark.parametrize(
     ("content", "complaint"),
-    [(None, "cannot be read: No such file"), (b"{", "is no tokenizer.json: EOF"), (b"\xff", "is no tokenizer.json")],
+    [(None, "cannot be read: No such file"), (b"{", "is not a tokenizer.json: EOF"), (b"\xff", "is not a tokenizer.json")],
 )  # fmt: skip
 def test_unusable_files_are_one_line(content: bytes | None, complaint: str, tmp_path: Path) -> None:
     """A file that is missing or damaged is one line that names it, when the proxy starts."""
@@ -99,10 +99,4 @@ def test_counting_opens_no_socket(file: Path) -> None:
         "from cab.proxy.tokens.huggingface import load_tokenizer_file\n"
         "print(load_tokenizer_file(sys.argv[1])('tango'))\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", NO_SOCKETS + script, str(file)],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.strip() == "1"
+    assert run_python("-c", NO_SOCKETS + script, file) == "1\n"

@@ -28,7 +28,7 @@ from cab.proxy.tokens.model_families import FAMILIES, OTHER, encoding_of, family
     ],
 )
 def test_models_have_families(model: str, family: str) -> None:
-    """A model's family is told by its name, whatever vendor stands before it."""
+    """A model's family is found by its name, whatever vendor is before it."""
     assert name_of(model) == family
     assert family_of(model) is FAMILIES[family]
 

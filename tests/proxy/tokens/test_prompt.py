@@ -72,18 +72,18 @@ def test_costs(prompt: Prompt, texts: list[str], around: int) -> None:
     assert split(prompt.costs(PRIMES)) == (texts, around)
 
 
-def test_schemas_are_no_part_of_every_prompt() -> None:
+def test_schemas_are_not_part_of_every_prompt() -> None:
     """A family whose models do not read the schema of a structured answer does not pay for it."""
     assert split(Prompt("messages", schema={"type": "object"}).costs(OTHER)) == ([], 3)
 
 
-def test_signatures_stand_in_the_instructions() -> None:
+def test_signatures_are_part_of_the_instructions() -> None:
     """Signatures are added to the instructions, and cost a message more where there are none."""
     bare = Prompt("responses", tools=[TOOL])
     assert split(bare.costs(SIGNATURES)) == ([WRITTEN], 3)
     for role in ("system", "developer"):
-        told = Prompt("responses", [Turn(role, ["Be brief."])], tools=[TOOL])
-        assert split(told.costs(SIGNATURES)) == (["Be brief.", WRITTEN], 3)
+        prompt = Prompt("responses", [Turn(role, ["Be brief."])], tools=[TOOL])
+        assert split(prompt.costs(SIGNATURES)) == (["Be brief.", WRITTEN], 3)
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from cab.proxy.tokens.encodings import count, count_text
 from cab.proxy.tokens.model_families import FAMILIES, OTHER
 from cab.proxy.tokens.prompt import Prompt, Turn
-from cab.proxy.tokens.prompt_readers import count_chat_completion, count_chat_prompt, read_prompt
+from cab.proxy.tokens.prompt_readers import read_prompt
 from cab.scoring.ledger.records import METERED_ENDPOINTS
 from tests.proxy.forwarding.jsonlike import request_like
+from tests.tools.chat_counts import count_chat_completion, count_chat_prompt
 
 IMAGE = {"type": "image_url", "image_url": {"url": "data:,"}}
 

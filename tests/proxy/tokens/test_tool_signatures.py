@@ -24,7 +24,7 @@ def signature(*args: Any, **more: Any) -> str:
 
 
 def test_a_namespace_holds_all_tools() -> None:
-    """Tools stand in their order, chat's and the flat ones of responses alike."""
+    """Tools keep their order, chat's and the flat ones of responses alike."""
     flat = {
         "type": "function",
         "name": "look",
@@ -73,7 +73,7 @@ def test_types(schema: Any, written: str) -> None:
     assert text == f"type f = (_: {{ x: {written} }}) => any;"
 
 
-def test_what_is_explained_stands_on_lines_of_its_own() -> None:
+def test_what_has_a_comment_has_lines_of_its_own() -> None:
     """Titles, descriptions and defaults become comments, with two spaces more for each level."""
     properties = {
         "a": {"type": "string", "title": "A", "description": "First\n  of two", "default": "x"},
@@ -108,5 +108,5 @@ def test_references_cannot_multiply_without_end(monkeypatch: pytest.MonkeyPatch)
 @given(st.lists(json_values | st.builds(lambda p: tool("t", {"a": p}), json_values), max_size=3))
 @settings(deadline=None)
 def test_no_definition_breaks_it(tools: list[Any]) -> None:
-    """Whatever JSON stands for tools, a text comes back that can be written as UTF-8."""
+    """Whatever JSON is given as tools, a text comes back that can be written as UTF-8."""
     orjson.dumps(namespace(tools))

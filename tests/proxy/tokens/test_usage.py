@@ -13,9 +13,9 @@ from cab.proxy.ledger.call_records import CallContext, Counted
 from cab.proxy.meter import CallMeter, Outcome, Usage, dialect_for
 from cab.proxy.tokens.encodings import WINDOW_CHARS, count_text
 from cab.proxy.tokens.model_families import FAMILIES, OTHER
-from cab.proxy.tokens.prompt_readers import count_chat_completion, count_chat_prompt
 from cab.proxy.tokens.usage import Counter
 from cab.scoring.ledger.records import Endpoint
+from tests.tools.chat_counts import count_chat_completion, count_chat_prompt
 
 PATHS: dict[Endpoint, str] = {
     "chat.completions": "/v1/chat/completions",
@@ -55,7 +55,7 @@ class Call:
         else:
             meter.finish(2)
         self.outcome: Outcome = meter.outcome()
-        self.facts = CallContext(
+        self.context = CallContext(
             call_id="c",
             cell_id=None,
             endpoint=endpoint,
@@ -68,7 +68,7 @@ class Call:
         )
 
     async def count(self, counter: Counter | None = None) -> Counted:
-        return await (counter or Counter({}, 64 << 20, 60)).count(self.facts, self.outcome)
+        return await (counter or Counter({}, 64 << 20, 60)).count(self.context, self.outcome)
 
 
 def events(*data: Any) -> bytes:
@@ -125,7 +125,7 @@ async def test_a_prompt_with_an_image_is_partial() -> None:
     assert (await Call({"messages": messages}).count()).status == "partial"
 
 
-async def test_a_request_that_is_no_json_is_unknown() -> None:
+async def test_a_request_that_is_not_json_is_unknown() -> None:
     """Without the prompt there is no count, though an answer came."""
     assert await Call(b"hello").count() == Counted()
 
@@ -138,7 +138,7 @@ TEXT = {"type": "content_block_delta", "delta": {"type": "text_delta", "text": "
     ("request_body", "parts", "usage", "source"),
     [
         ({"model": "m"}, [STARTED, TEXT], Usage(9, 3, 12), "tokenizer"),
-        (b"no JSON", [STARTED, TEXT], Usage(9, 3, 12), "tokenizer"),
+        (b"not JSON", [STARTED, TEXT], Usage(9, 3, 12), "tokenizer"),
         ({"model": "m"}, [STARTED], Usage(9, 1, 10), "upstream"),
     ],
 )
@@ -182,8 +182,13 @@ async def test_the_answers_of_the_demo_cost_what_the_demo_says() -> None:
     message = {"role": "assistant", "content": "I look.", "tool_calls": [call, call]}
     answer = {"choices": [{"message": message, "finish_reason": "tool_calls"}]}
     read = read_request(orjson.dumps(request))
-    heard, said = count_chat_prompt(read.messages, read.tools), count_chat_completion(message)
-    assert (await Call(request, answer).count()).usage == Usage(heard, said, heard + said)
+    prompt, answer_tokens = (
+        count_chat_prompt(read.messages, read.tools),
+        count_chat_completion(message),
+    )
+    assert (await Call(request, answer).count()).usage == Usage(
+        prompt, answer_tokens, prompt + answer_tokens
+    )
 
 
 async def test_the_model_decides_the_frames() -> None:
@@ -217,7 +222,7 @@ def test_encodings(requested: str, served: str, encoding: str) -> None:
     assert counter.encoding_for(requested, served) == encoding
 
 
-def test_unknown_encodings_are_refused_at_once() -> None:
+def test_unknown_encodings_are_rejected_at_once() -> None:
     """A map with an unknown encoding is an error before any call."""
     with pytest.raises(BadConfig, match="'p50k' is unknown"):
         Counter({"m": "p50k"}, 1, 1)

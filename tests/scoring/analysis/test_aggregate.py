@@ -29,7 +29,7 @@ def test_every_part_of_an_id_can_make_groups() -> None:
     assert aggregate([]) == []
 
 
-def test_figures_of_a_group() -> None:
+def test_estimates_of_a_group() -> None:
     """Worked: tasks of 100 passed, 300 failed tokens: 400 per pass, 200 per cell, 1/2 passed."""
     [group] = aggregate(
         [cell("s/a/m/f/t", total=100), cell("s/a/m/f/u", total=300, passed=0, wall_ms=9000.0)]
@@ -68,10 +68,10 @@ def test_a_cell_that_was_stopped_is_censored() -> None:
 
 
 def test_what_is_not_measured_is_null() -> None:
-    """Without tokens and prices the figures are None with their coverage, never 0."""
+    """Without tokens and prices the estimates are None with their coverage, never 0."""
     [group] = aggregate([cell(total=None, cost=None), cell("s/aider/m/f/two")])
-    for figure in (group.tokens_per_correct, group.cost_usd_per_pass, group.tokens_per_cell):
-        assert (figure.value, figure.coverage) == (None, 0.5)
+    for estimate in (group.tokens_per_correct, group.cost_usd_per_pass, group.tokens_per_cell):
+        assert (estimate.value, estimate.coverage) == (None, 0.5)
     [loose] = aggregate(
         [cell(total=None), cell("s/aider/m/f/two")], settings=Settings(min_coverage=0.5)
     )

@@ -61,7 +61,7 @@ def test_pairs_share_what_both_sides_have() -> None:
 
 
 def test_what_has_no_counterpart_is_counted() -> None:
-    """Cells without a pair, and cells that the infrastructure failed, are told and left out."""
+    """Cells without a pair, and cells that the infrastructure failed, are counted and left out."""
     a, b = side("a", [1, 0, 1, None]), side("b", [1, 1])
     [found] = compare(a, b)
     assert (found.pairs, found.unpaired_a, found.unpaired_b) == (2, 1, 0)

@@ -3,12 +3,12 @@ from decimal import Decimal
 import pytest
 
 from cab.scoring.analysis.estimates import (
-    NOTHING,
+    NO_CELLS,
     Settings,
-    mean_figure,
-    per_correct_figure,
-    quantile_figure,
-    rate_figure,
+    mean_estimate,
+    per_correct_estimate,
+    quantile_estimate,
+    rate_estimate,
 )
 from cab.scoring.stats import clustered_mean, wilson_interval
 
@@ -18,7 +18,7 @@ LOOSE = Settings(min_coverage=0.5)
 
 def test_a_rate_of_many_tasks_is_clustered() -> None:
     """Four tasks of which three passed: 3/4, with the clustered interval cut at 1."""
-    found = rate_figure([("a", True), ("b", True), ("c", True), ("d", False)], PLAIN)
+    found = rate_estimate([("a", True), ("b", True), ("c", True), ("d", False)], PLAIN)
     interval = clustered_mean({"a": [1], "b": [1], "c": [1], "d": [0]}).interval()
     assert (found.value, found.low, found.method) == (3 / 4, max(0, interval.low), "clustered")
     assert found.high == 1
@@ -26,78 +26,80 @@ def test_a_rate_of_many_tasks_is_clustered() -> None:
 
 def test_a_rate_without_spread_is_wilsons() -> None:
     """All passed says no more than Wilson's interval over the tasks, however often they ran."""
-    found = rate_figure([("a", True), ("a", True), ("b", True)], PLAIN)
+    found = rate_estimate([("a", True), ("a", True), ("b", True)], PLAIN)
     assert (found.value, found.low, found.high, found.method) == (
         1,
         wilson_interval(2, 2).low,
         1,
         "wilson",
     )
-    halves = rate_figure([("a", True), ("a", False), ("b", True), ("b", False)], PLAIN)
+    halves = rate_estimate([("a", True), ("a", False), ("b", True), ("b", False)], PLAIN)
     assert (halves.low, halves.high) == wilson_interval(2, 4)[:2]
 
 
 def test_one_task_is_wilsons_and_none_is_nothing() -> None:
     """Runs of one task give Wilson's interval over the runs; no cells give no rate."""
-    assert rate_figure([("a", True), ("a", False)], PLAIN).low == wilson_interval(1, 2).low
-    assert rate_figure([], PLAIN) == NOTHING
+    assert rate_estimate([("a", True), ("a", False)], PLAIN).low == wilson_interval(1, 2).low
+    assert rate_estimate([], PLAIN) == NO_CELLS
 
 
 def test_a_mean_needs_its_coverage() -> None:
     """Two of three known: no mean by default, a mean where less coverage is allowed."""
     values = [("a", 1.0), ("b", 3.0), ("c", None)]
-    hidden = mean_figure(values, PLAIN)
+    hidden = mean_estimate(values, PLAIN)
     assert (hidden.value, hidden.coverage, hidden.reason) == (
         None,
         2 / 3,
         "measured on 66.7% of the cells",
     )
-    found = mean_figure(values, LOOSE)
+    found = mean_estimate(values, LOOSE)
     assert (found.value, found.coverage, found.method) == (2, 2 / 3, "clustered")
-    nothing_known = mean_figure([("a", None)], Settings(min_coverage=0))
+    nothing_known = mean_estimate([("a", None)], Settings(min_coverage=0))
     assert (nothing_known.value, nothing_known.coverage) == (None, 0)
-    assert mean_figure([], PLAIN) == NOTHING
+    assert mean_estimate([], PLAIN) == NO_CELLS
 
 
 def test_a_mean_keeps_to_its_limits() -> None:
     """The interval of a mean that cannot leave 0 to 1 does not."""
-    found = mean_figure([("a", 0.0), ("b", 1.0)], PLAIN, (0, 1))
+    found = mean_estimate([("a", 0.0), ("b", 1.0)], PLAIN, (0, 1))
     assert (found.value, found.low, found.high) == (0.5, 0, 1)
 
 
 def test_a_mean_without_spread_has_no_interval() -> None:
-    """One task, and tasks that are all alike, tell nothing of the next one."""
+    """One task, and tasks that are all alike, say nothing of the next one."""
     for values in ([("a", 1.0), ("a", 3.0)], [("a", 2.0), ("b", 2.0)]):
-        found = mean_figure(values, PLAIN)
+        found = mean_estimate(values, PLAIN)
         assert (found.value, found.low, found.high, found.method) == (2, None, None, None)
 
 
 def test_amounts_per_pass() -> None:
     """300 tokens of two tasks and one pass: 300, open above, as draws without a pass happen."""
-    found = per_correct_figure([("a", 100), ("b", 200)], [True, False], PLAIN)
+    found = per_correct_estimate([("a", 100), ("b", 200)], [True, False], PLAIN)
     assert (found.value, found.high, found.method) == (300, None, "bootstrap")
-    money = per_correct_figure([("a", Decimal("0.1")), ("a", Decimal("0.2"))], [True, True], PLAIN)
+    money = per_correct_estimate(
+        [("a", Decimal("0.1")), ("a", Decimal("0.2"))], [True, True], PLAIN
+    )
     assert (money.value, money.low, money.method) == (0.15, None, None)
-    assert per_correct_figure([], [], PLAIN) == NOTHING
+    assert per_correct_estimate([], [], PLAIN) == NO_CELLS
 
 
 @pytest.mark.parametrize("settings", [PLAIN, Settings(min_coverage=0)])
 def test_amounts_per_pass_need_every_cell(settings: Settings) -> None:
-    """One missing amount hides the figure, whatever coverage is allowed; so does no pass."""
-    found = per_correct_figure([("a", 100), ("b", None)], [True, True], settings)
+    """One missing amount hides the estimate, whatever coverage is allowed; so does no pass."""
+    found = per_correct_estimate([("a", 100), ("b", None)], [True, True], settings)
     assert (found.value, found.coverage) == (None, 0.5)
     assert found.reason == "measured on 50.0% of the cells"
-    assert per_correct_figure([("a", 100)], [False], settings).reason == "nothing passed"
+    assert per_correct_estimate([("a", 100)], [False], settings).reason == "nothing passed"
 
 
 def test_quantiles_know_the_time_limit() -> None:
     """A median behind the limit is None with what it is sure to reach."""
-    found = quantile_figure([(10.0, False), (60.0, True), (60.0, True)], 0.5, PLAIN)
+    found = quantile_estimate([(10.0, False), (60.0, True), (60.0, True)], 0.5, PLAIN)
     assert (found.value, found.low, found.reason) == (
         None,
         60,
         "beyond the time limit at which cells were stopped",
     )
-    assert quantile_figure([(10.0, False), (60.0, True)], 0.5, PLAIN).value == 10
-    assert quantile_figure([(10.0, False), (None, False)], 0.5, PLAIN).value is None
-    assert quantile_figure([], 0.5, PLAIN) == NOTHING
+    assert quantile_estimate([(10.0, False), (60.0, True)], 0.5, PLAIN).value == 10
+    assert quantile_estimate([(10.0, False), (None, False)], 0.5, PLAIN).value is None
+    assert quantile_estimate([], 0.5, PLAIN) == NO_CELLS

@@ -71,7 +71,7 @@ def test_who_failed(changes: dict[str, Any], failure: str | None) -> None:
     assert seen.decided is (failure is None)
 
 
-def test_what_never_holds_a_verdict_is_no_failure() -> None:
+def test_what_never_holds_a_verdict_is_not_a_failure() -> None:
     """Predictions and trajectories have none by their nature; a report's errors were not checked."""
     for path in (LINES, VERSION_1):
         assert {observe(flat).failure for flat in score_path(path)} == {"no_verdict"}
@@ -81,23 +81,23 @@ def test_what_never_holds_a_verdict_is_no_failure() -> None:
 @pytest.mark.parametrize(
     ("path", "value", "reason"),
     [
-        (("tokens", "total_tokens"), -1, "no measurement"),
-        (("tokens", "total_tokens"), True, "no measurement"),
-        (("tokens", "total_tokens"), "120", "no measurement"),
-        (("tokens", "total_tokens"), 1.5, "no count"),
-        (("latency", "wall_clock_ms"), float("nan"), "no measurement"),
-        (("latency", "wall_clock_ms"), float("inf"), "no measurement"),
-        (("pass_rate", "pass"), 2, "no verdict"),
-        (("cost", "cost_usd"), "free", "no amount of money"),
-        (("cost", "cost_usd"), "-1", "no amount of money"),
-        (("cost", "cost_usd"), "NaN", "no amount of money"),
-        (("self_reported", "source"), 7, "no text"),
+        (("tokens", "total_tokens"), -1, "not a measurement"),
+        (("tokens", "total_tokens"), True, "not a measurement"),
+        (("tokens", "total_tokens"), "120", "not a measurement"),
+        (("tokens", "total_tokens"), 1.5, "not a count"),
+        (("latency", "wall_clock_ms"), float("nan"), "not a measurement"),
+        (("latency", "wall_clock_ms"), float("inf"), "not a measurement"),
+        (("pass_rate", "pass"), 2, "not a verdict"),
+        (("cost", "cost_usd"), "free", "not an amount of money"),
+        (("cost", "cost_usd"), "-1", "not an amount of money"),
+        (("cost", "cost_usd"), "NaN", "not an amount of money"),
+        (("self_reported", "source"), 7, "not a text"),
     ],
 )
-def test_a_wrong_figure_names_cell_and_field(
+def test_a_wrong_number_names_cell_and_field(
     path: tuple[str, str], value: object, reason: str
 ) -> None:
-    """What is no figure is an error with the cell's path and the field."""
+    """What is not a number is an error with the cell's path and the field."""
     flat = result(own=120)
     flat[path[0]][path[1]] = value
     with pytest.raises(BadRecord, match=reason) as caught:
@@ -106,9 +106,9 @@ def test_a_wrong_figure_names_cell_and_field(
     assert caught.value.field == ".".join(path)
 
 
-def test_what_is_no_object_and_no_id_is_an_error() -> None:
-    """An axis that is no object, and an id that does not split, are named."""
-    with pytest.raises(BadRecord, match="is in no object"):
+def test_a_wrong_axis_or_id_is_an_error() -> None:
+    """An axis that is not an object, and an id that does not split, are named."""
+    with pytest.raises(BadRecord, match="is not in an object"):
         observe({**result(), "tokens": 7})
     with pytest.raises(BadCellId):
         observe({**result(), "cell_id": "x"})

@@ -19,7 +19,7 @@ def test_few_tasks_cannot_tell() -> None:
     [found] = compare(side("a", [1, 1, 1, 0]), side("b", [0, 0, 1, 0]))
     assert sentence(found).endswith(
         "with 4 tasks p cannot fall below 0.12, "
-        "so that no difference could have been told from chance."
+        "so that no difference could have been distinguished from chance."
     )
 
 
@@ -28,11 +28,11 @@ def test_one_task_and_none() -> None:
     [one] = compare(side("a", [1]), side("b", [0]))
     assert sentence(one) == (
         "pass rate: a 100.0% against b 0.0%, a difference of +100.0 points; "
-        "with 1 task in common no difference can be told from chance."
+        "with 1 task in common no difference can be distinguished from chance."
     )
     [none] = compare(side("a", [1]), ("b", [cell("s/b/m/f/other")]))
     assert sentence(none) == (
-        "pass rate: nothing can be said, no cells to pair: A and B have no task in common."
+        "pass rate: nothing can be concluded: no cells to pair: A and B have no task in common."
     )
 
 
@@ -41,7 +41,7 @@ def test_pairs_that_differ_alike() -> None:
     [found] = compare(side("a", [1] * 6, total=220), side("b", [1] * 6), ["total_tokens"])
     assert sentence(found) == (
         "tokens per cell: a 220 against b 120, a difference of +100 (p = 0.031); "
-        "all pairs differ alike, so that 6 tasks do not tell what could have been resolved."
+        "all pairs differ by the same amount, so that 6 tasks do not show what could have been resolved."
     )
 
 

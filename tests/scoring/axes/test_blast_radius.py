@@ -82,7 +82,7 @@ def test_collateral_is_told_as_files_ratio_and_lines() -> None:
     assert axis.blast_radius == 3 / 4
 
 
-def test_scratch_alone_is_no_collateral() -> None:
+def test_scratch_alone_is_not_collateral() -> None:
     """Where only scratch changed, nothing that counts did."""
     axis = score_blast_radius(TreeDiff([".aider.log"], [], []), task_facts(), extra_git_dir=False)
     assert (axis.blast_radius, axis.collateral_ratio, axis.collateral_files) == (1.0, 0.0, 0)

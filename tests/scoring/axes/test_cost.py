@@ -42,6 +42,6 @@ def test_no_call_cost_nothing() -> None:
 
 
 def test_an_amount_in_a_file_is_checked() -> None:
-    """A cost that is no amount of money is refused where a file is read."""
-    with pytest.raises(ValidationError, match="no amount of US dollars"):
+    """A cost that is not an amount of money is refused where a file is read."""
+    with pytest.raises(ValidationError, match="not an amount of US dollars"):
         Cost.model_validate({"cost_usd": "cheap"})

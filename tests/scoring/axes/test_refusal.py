@@ -69,7 +69,7 @@ def test_a_fix_where_a_question_was_due_is_fabricated() -> None:
 
 
 @pytest.mark.parametrize("content", [None, ""])
-def test_no_question_is_no_refusal(content: str | None) -> None:
+def test_no_question_is_not_a_refusal(content: str | None) -> None:
     """Doing nothing, or leaving an empty document, is not asking; words on the terminal neither."""
     files = {"src/api.py": "old", "TICKET.md": "faster"}
     after = tree(files if content is None else {**files, "CLARIFY.md": content})
@@ -99,7 +99,7 @@ def test_the_check_can_overrule_a_refusal() -> None:
 
 
 def test_the_check_cannot_make_a_fix_a_refusal() -> None:
-    """A check that misses changed sources does not make them right; the difference is told."""
+    """A check that misses changed sources does not make them right; the difference is reported."""
     axis = refusal(tree({**ASKED, "src/api.py": "new"}), outcome=check())
     assert (axis.refusal_correct, axis.check_agrees) == (False, False)
 
@@ -118,7 +118,7 @@ def test_a_rewritten_document_counts_and_a_kept_one_does_not() -> None:
     assert judge_refusal(diff_trees(BEFORE, after), after, task).correct
 
 
-def test_a_document_among_the_sources_is_no_edit() -> None:
+def test_a_document_among_the_sources_is_not_an_edit() -> None:
     """A question that lies in a source folder is a question; a link may hold one as well."""
     task = refusal_task(clarify_files=["src/CLARIFY.md"], source_files=["src/**"])
     link = TreeEntry(type="symlink", size=3, target="../q")

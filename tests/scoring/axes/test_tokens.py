@@ -70,7 +70,7 @@ def test_an_unmetered_total_has_no_source() -> None:
 
 
 def test_half_a_total_has_no_source() -> None:
-    """A prompt without a completion is no total."""
+    """A prompt without a completion is not a total."""
     calls = sum_calls([end(completion_tokens=None, total_tokens=None)])
     axis = score_tokens(calls, passed=1)
     assert (axis.prompt_tokens, axis.completion_tokens) == (100, None)

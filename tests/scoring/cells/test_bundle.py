@@ -126,7 +126,7 @@ def test_facts_survive_any_number_of_rounds(duration_ms: float, prompt: str, att
     assert dump_cell(bundle(read, calls=[])) == first
 
 
-def test_derived_figures_are_made_anew(tmp_path: Path) -> None:
+def test_derived_numbers_are_made_again(tmp_path: Path) -> None:
     """Scores that were changed by hand do not come out again; the facts do."""
     folder = stored(tmp_path / "b", calls=CALLS)
     honest = (folder / "cell.json").read_bytes()
@@ -192,7 +192,7 @@ def test_a_slice_without_calls_is_zero(tmp_path: Path) -> None:
 
 
 def test_the_agents_own_count_stays_apart(tmp_path: Path) -> None:
-    """What the agent says of its tokens is kept beside the metered figures, never mixed in."""
+    """What the agent says of its tokens is kept beside the metered ones, never mixed in."""
     report = SelfReport(
         prompt_tokens=1200,
         completion_tokens=1600,
@@ -233,7 +233,7 @@ def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
 
 
 def test_a_bundle_that_is_not_whole_is_refused(tmp_path: Path) -> None:
-    """A bundle with the marker of an unfinished run is no result."""
+    """A bundle with the marker of an unfinished run is not a result."""
     folder = stored(tmp_path / "b")
     (folder / "INCOMPLETE").touch()
     with pytest.raises(BadRecord, match="not whole"):
@@ -297,7 +297,7 @@ def test_a_wrong_call_is_named(
 
 
 def test_other_records_of_a_slice_are_left_alone(tmp_path: Path) -> None:
-    """Opening and sealing a cell are no calls."""
+    """Opening and sealing a cell are not calls."""
     folder = write_bundle(tmp_path / "b", calls=CALLS)
     with (folder / "calls.jsonl").open("ab") as handle:
         handle.write(line({"kind": "cell_seal", "cell_id": CELL_ID}))
@@ -315,7 +315,7 @@ def test_a_link_to_nowhere_is_not_a_missing_file(tmp_path: Path, name: str) -> N
 
 
 def test_lines_come_from_the_patch(tmp_path: Path) -> None:
-    """A bundle's patch tells the lines of its changes; a patch that is broken is named."""
+    """A bundle's patch shows the lines of its changes; a patch that is broken is named."""
     folder = write_bundle(tmp_path / "b")
     assert score_bundle(read_bundle(folder, facts())).scorers.blast_radius.lines_added is None
     patch = folder / "changes.patch"

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -5,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from cab.scoring import BadRecord, Cell, Identity, Timing, dump_cell
-from cab.scoring.cells.cell import Deviation
+from cab.scoring.cells.cell import Deviation, cell_line
 from tests.scoring.builders import CELL_ID, facts, spans, task_facts
 from tests.scoring.cells.test_bundle import bundle
 
@@ -75,11 +76,21 @@ def test_the_task_is_that_of_the_id() -> None:
         facts(task=task_facts(task_id="polyglot/other"))
 
 
-def test_what_json_cannot_hold_is_named() -> None:
-    """A span with a number that JSON readers would not take back is an error, not a traceback."""
+def test_a_line_is_the_file_without_white_space() -> None:
+    """A line holds the members of `cell.json`, all of them and in their order, and ends the line."""
+    cell = bundle(facts(), calls=[])
+    line = cell_line(cell)
+    assert line.count(b"\n") == 1
+    assert line.endswith(b"}\n")
+    assert orjson.dumps(orjson.loads(line)) == orjson.dumps(orjson.loads(dump_cell(cell)))
+
+
+@pytest.mark.parametrize("dump", [dump_cell, cell_line])
+def test_what_json_cannot_hold_is_named(dump: Callable[[Cell], bytes]) -> None:
+    """A number that JSON readers would not take back is an error that names the cell."""
     huge = [spans()[0].model_copy(update={"attrs": {"count": 2**80}})]
-    with pytest.raises(BadRecord, match="64-bit"):
-        dump_cell(bundle(facts(spans=huge), calls=[]))
+    with pytest.raises(BadRecord, match="polyglot/twin: Integer exceeds 64-bit"):
+        dump(bundle(facts(spans=huge), calls=[]))
 
 
 def test_newer_facts_are_kept_and_old_cells_stay_as_they_are() -> None:

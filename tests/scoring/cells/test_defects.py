@@ -31,7 +31,7 @@ AIDER_PAGE = next(path for path in PAGES if path.name.startswith("aider"))
 
 
 def scored(calls: list[CallEnd] | None, after: TreeManifest = MENDED, **changes: object) -> Cell:
-    """Return a cell that mended its source, with some facts changed."""
+    """Return a cell that fixed its source, with some facts changed."""
     sums = None if calls is None else sum_calls(calls)
     return score_bundle(Bundle(facts(**changes), WAS, after, sums, ""))
 
@@ -83,7 +83,7 @@ def test_3_the_agents_own_rounded_count_is_never_the_score() -> None:
     assert composites(scored(None, self_reported=report)) == composites(scored(None))
 
 
-def test_4_scratch_is_no_blast() -> None:
+def test_4_scratch_is_not_blast() -> None:
     """The agent's own files and its `git init` cost a right fix nothing; published, most of it."""
     scratch = dict.fromkeys([f".aider.{n}" for n in range(6)], "x")
     littered = tree({"src/lib.py": "new", "TICKET.md": "faster", **scratch}, git_dir=True)
@@ -162,7 +162,7 @@ def test_8_blast_is_a_count_and_a_ratio_each_under_its_own_key() -> None:
     assert blast.blast_radius == 3 / 4
 
 
-def test_9_integrity_that_does_not_apply_is_no_credit() -> None:
+def test_9_integrity_that_does_not_apply_is_not_credit() -> None:
     """An axis that does not apply is named so, leaves the sum, and does not lower the coverage."""
     cell = scored([end()])
     published, honest = cell.profiles["published/1"], cell.profiles["measured/1"]

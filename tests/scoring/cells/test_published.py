@@ -76,8 +76,8 @@ def page(tmp_path: Path, *keys: str, value: Any) -> Path:
         (("scorers", "composite", "composite"), "0.9"),
     ],
 )
-def test_a_wrong_figure_is_named(tmp_path: Path, keys: tuple[str, ...], value: object) -> None:
-    """A figure that is missing, of the wrong type or out of range is named by its key."""
+def test_a_wrong_number_is_named(tmp_path: Path, keys: tuple[str, ...], value: object) -> None:
+    """A number that is missing, of the wrong type or out of range is named by its key."""
     with pytest.raises(BadRecord) as caught:
         read_published(page(tmp_path, *keys, value=value))
     assert (caught.value.field or "").startswith(".".join(keys))
@@ -102,8 +102,10 @@ def test_a_verdict_of_false_is_read(tmp_path: Path) -> None:
         {"prompt_tokens": 5, "completion_tokens": 6, "tokens_source": "proxy"},
     ],
 )
-def test_what_is_no_count_of_the_agent_is_none(tmp_path: Path, timing: dict[str, object]) -> None:
-    """Words, zeros and another party's figures under a page's timing are no count of the agent."""
+def test_what_is_not_a_count_of_the_agent_is_none(
+    tmp_path: Path, timing: dict[str, object]
+) -> None:
+    """Words, zeros and another party's numbers under a page's timing are not a count of the agent."""
     page = orjson.loads(AMBIGUOUS.read_bytes())
     page["timing"] = page.get("timing", {}) | timing
     (tmp_path / "page.json").write_bytes(orjson.dumps(page))

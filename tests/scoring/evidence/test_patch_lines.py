@@ -60,7 +60,7 @@ def test_the_lines_of_a_real_patch(tmp_path: Path) -> None:
     "name", ["with space", "ü", 'quote"d', "line\nfeed", "back\\slash", "a b/a"]
 )
 def test_names_are_read_as_they_were_written(tmp_path: Path, name: str) -> None:
-    """Whatever a file is called, its lines stand under its name in the manifests."""
+    """Whatever a file is called, its lines are under its name in the manifests."""
     assert made(tmp_path, {}, {name: b"x\n"}) == {name: FileLines(added=1)}
 
 
@@ -106,7 +106,7 @@ def test_a_line_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
         read(tmp_path, b"diff --git a/f b/f and so on\n")
 
 
-def test_a_link_to_nowhere_is_no_missing_patch(tmp_path: Path) -> None:
+def test_a_link_to_nowhere_is_not_a_missing_patch(tmp_path: Path) -> None:
     """A patch that is a broken link is an error, and not unknown."""
     (tmp_path / "changes.patch").symlink_to("nowhere")
     with pytest.raises(BadRecord, match=r"changes\.patch"):

@@ -100,7 +100,7 @@ def test_links_that_come_and_go() -> None:
 
 
 def test_new_git_folders_below_the_top_are_named() -> None:
-    """A `.git` in a folder that was not there before is told, one that was there is not."""
+    """A `.git` in a folder that was not there before is reported, one that was there is not."""
     folder = TreeEntry(type="dir")
     before = tree({"old/.git": folder})
     after = tree(

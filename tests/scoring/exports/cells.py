@@ -70,5 +70,5 @@ def bundle(
 
 
 def source(folder: Path, which: str | None = None, **changes: Any) -> Source:
-    """Return a cell to export, with one call unless it is told others."""
+    """Return a cell to export, with one call unless others are given."""
     return source_of(score_one(bundle(folder, which, **{"calls": [end_fields()], **changes})))

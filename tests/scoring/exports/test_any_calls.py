@@ -1,4 +1,4 @@
-"""Whatever the calls of a cell were, every format takes them, and their figures agree."""
+"""Whatever the calls of a cell were, every format takes them, and their numbers agree."""
 
 import tempfile
 from pathlib import Path
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from cab.scoring.exports.atif import trajectory
-from cab.scoring.exports.inspectsample import sample
+from cab.scoring.exports.inspect.sample import sample
 from cab.scoring.exports.otel import span
 from cab.scoring.ledger.records import CallEnd, Endpoint, EndReason
 from tests.scoring.builders import end_fields, start_fields

@@ -50,7 +50,7 @@ def test_a_call_is_a_step_with_metrics(tmp_path: Path) -> None:
     assert made["session_id"] == made["trajectory_id"] == cell_id(run=2)
     assert made["agent"] == {"name": "scripted", "version": "1.2", "model_name": "lab/demo"}
     task, first, second = made["steps"]
-    assert (task["source"], task["message"]) == ("user", "mend it")
+    assert (task["source"], task["message"]) == ("user", "fix it")
     assert (first["source"], first["model_name"], first["message"]) == ("agent", "demo-1", "")
     assert first["metrics"] == {
         "prompt_tokens": 100,
@@ -92,7 +92,7 @@ def test_what_is_absent_is_said(tmp_path: Path) -> None:
         assert not {"tool_calls", "observation", "reasoning_content"} & step.keys()
 
 
-def test_unknown_figures_are_missing(tmp_path: Path) -> None:
+def test_unknown_numbers_are_missing(tmp_path: Path) -> None:
     """A call that nobody counted has no tokens, and then the trajectory has no totals of them."""
     calls = [
         unmeasured("a"),
@@ -112,7 +112,7 @@ def test_unknown_figures_are_missing(tmp_path: Path) -> None:
 
 
 def test_a_cell_that_was_not_metered_has_the_task_alone(tmp_path: Path) -> None:
-    """Without a slice there is one step, and no figure."""
+    """Without a slice there is one step, and no number."""
     made = checked(trajectory(source(tmp_path / "b", calls=None)))
     assert len(made["steps"]) == 1
     assert made["agent"]["version"] == "unknown"

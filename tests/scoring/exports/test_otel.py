@@ -47,7 +47,7 @@ FULL: dict[str, Any] = {
 
 
 def test_a_call_under_the_names_of_the_conventions() -> None:
-    """Every figure of a call stands under its name, and input tokens include cached ones."""
+    """Every number of a call has its name, and input tokens include cached ones."""
     assert span(end(**FULL)) == {
         "schema_url": "https://opentelemetry.io/schemas/1.41.0",
         "name": "chat m",

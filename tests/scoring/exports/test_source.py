@@ -13,7 +13,7 @@ IMPORTS = FIXTURES.parent / "imports"
 
 
 def test_calls_come_in_the_order_in_which_they_began(tmp_path: Path) -> None:
-    """A call is its END, a START stands for a call without one, and what is no model call is left out."""
+    """A call is its END, a START takes its place where there is none, and what is not a model call is left out."""
     late = {"started_at": "2026-11-20T12:00:01.000000Z", "ended_at": "2026-11-20T12:00:02.000000Z"}
     calls = [
         start_fields("b", seq=2, started_at=late["started_at"]),
@@ -44,7 +44,7 @@ def test_a_cell_json_on_its_own_has_facts_and_no_calls(tmp_path: Path) -> None:
 
 
 def test_a_bundle_without_a_slice_has_no_calls(tmp_path: Path) -> None:
-    """A cell that was not metered has no calls, which is no error."""
+    """A cell that was not metered has no calls, which is not an error."""
     assert list(source(tmp_path / "b", calls=None).calls()) == []
 
 
@@ -62,7 +62,9 @@ def test_a_page_has_no_facts(file: Path) -> None:
 
 
 def test_a_start_at_no_time_is_named(tmp_path: Path) -> None:
-    """A START whose time cannot be read is told with its file and field."""
+    """A START whose time cannot be read is reported with its file and field."""
     found = source(tmp_path / "b", calls=[start_fields("a", started_at="soon")])
-    with pytest.raises(BadRecord, match=r"calls\.jsonl: started_at: 'soon' is no instant"):
+    with pytest.raises(
+        BadRecord, match=r"calls\.jsonl: started_at: 'soon' is not an RFC 3339 instant"
+    ):
         list(found.calls())

@@ -8,7 +8,7 @@ from tests.scoring.exports.cells import PATCH, cell_id, source
 
 
 def test_a_prediction_has_the_three_members_that_the_harness_reads(tmp_path: Path) -> None:
-    """Instance, who made it, and the patch as it is; the run is no part of them."""
+    """Instance, who made it, and the patch as it is; the run is not part of them."""
     found = source(tmp_path / "b", cell_id("django__django-11099", run=2))
     assert prediction(found) == {
         "instance_id": "django__django-11099",
@@ -18,7 +18,7 @@ def test_a_prediction_has_the_three_members_that_the_harness_reads(tmp_path: Pat
 
 
 def test_a_patch_is_passed_on_to_the_byte(tmp_path: Path) -> None:
-    """Carriage returns and letters of other alphabets come through; nothing changed is no text."""
+    """Carriage returns and letters of other alphabets come through; nothing changed is an empty text."""
     text = PATCH.replace("+new", "+n\u00eb\u00f6\r")
     assert prediction(source(tmp_path / "a", patch=text.encode()))["model_patch"] == text
     assert prediction(source(tmp_path / "b", patch=b""))["model_patch"] == ""
@@ -28,10 +28,12 @@ def test_a_patch_is_passed_on_to_the_byte(tmp_path: Path) -> None:
     ("patch", "says"),
     [
         (None, r"has no changes\.patch, so there is no prediction"),
-        (PATCH.encode().replace(b"new", b"\xff"), r"changes\.patch: is no UTF-8"),
+        (PATCH.encode().replace(b"new", b"\xff"), r"changes\.patch: is not UTF-8"),
     ],
 )
-def test_an_unknown_patch_is_no_empty_one(tmp_path: Path, patch: bytes | None, says: str) -> None:
+def test_an_unknown_patch_is_not_an_empty_one(
+    tmp_path: Path, patch: bytes | None, says: str
+) -> None:
     """A patch that is missing or no text is an error: an empty one would be evaluated, and fail."""
     with pytest.raises(BadRecord, match=says):
         prediction(source(tmp_path / "b", patch=patch))

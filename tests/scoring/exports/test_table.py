@@ -34,8 +34,8 @@ def row(path: Path) -> dict[str, Any]:
     return values
 
 
-def test_names_are_unique_and_figures_have_units() -> None:
-    """No column stands twice, and whatever is a measured number says in what unit."""
+def test_names_are_unique_and_numbers_have_units() -> None:
+    """No column is there twice, and whatever is a measured number says in what unit."""
     names = [column.name for column in COLUMNS]
     assert len(set(names)) == len(names)
     assert names[0] == "cell_id"
@@ -43,7 +43,7 @@ def test_names_are_unique_and_figures_have_units() -> None:
 
 
 def test_a_cell_is_a_row(tmp_path: Path) -> None:
-    """Identity, verdict, tokens, calls, money, changes and composites stand in typed columns."""
+    """Identity, verdict, tokens, calls, money, changes and composites are typed columns."""
     call = end_fields(
         cache_read_tokens=60, reasoning_tokens=5, ttft_ms=40.0, stream=True, cost_usd="0.25"
     )
@@ -85,7 +85,7 @@ def test_no_price_is_not_a_price_of_nothing(tmp_path: Path) -> None:
 
 
 def test_a_page_has_a_row_without_facts() -> None:
-    """A published page's zeros for tokens and calls are null; its other figures stand as they are."""
+    """A published page's zeros for tokens and calls are null; its other numbers stay as they are."""
     for page in PAGES:
         found = row(page)
         assert found["started_at"] is None
@@ -103,7 +103,7 @@ def test_a_cell_json_on_its_own_has_the_same_row(tmp_path: Path) -> None:
 
 
 def test_the_text_of_a_page_has_the_row_of_its_json() -> None:
-    """Both forms of a published page give the same figures."""
+    """Both forms of a published page give the same numbers."""
     for page in PAGES:
         ours, text = row(page), row(page.with_suffix(".page.txt"))
         same = ("cell_id", "passed", "wall_clock_ms", "total_changes", "composite_published_1")
@@ -111,7 +111,7 @@ def test_the_text_of_a_page_has_the_row_of_its_json() -> None:
 
 
 def test_a_cell_of_another_harness_has_a_row() -> None:
-    """What another harness wrote down stands under `self_`; what it did not look at is null."""
+    """What another harness wrote down is under `self_`; what it did not look at is null."""
     trial = next(IMPORTS.rglob("two-steps*/result.json"))
     found = row(trial)
     assert found["imported_from"] == "harbor.trial"

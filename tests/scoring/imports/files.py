@@ -1,10 +1,13 @@
 """The fixtures of other harnesses' files, and files like them with one thing changed."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import orjson
+import pytest
+
+from cab.scoring.errors import BadRecord
 
 FILES = Path(__file__).parents[2] / "fixtures" / "imports"
 
@@ -58,3 +61,12 @@ def written(path: Path, data: object) -> Path:
     """Write a JSON file."""
     path.write_bytes(data if isinstance(data, bytes) else orjson.dumps(data))
     return path
+
+
+def assert_rejected(
+    read: Callable[[Path], object], path: Path, field: str | None, reason: str | None = None
+) -> None:
+    """A reader names a file and the field that is wrong in it."""
+    with pytest.raises(BadRecord, match=reason) as caught:
+        read(path)
+    assert (caught.value.path, caught.value.field) == (str(path), field)

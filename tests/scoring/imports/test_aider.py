@@ -3,9 +3,8 @@ from typing import Any
 
 import pytest
 
-from cab.scoring import BadRecord
 from cab.scoring.imports import read_aider_results
-from tests.scoring.imports.files import ANAGRAM, BOWLING, CLOCK, changed, written
+from tests.scoring.imports.files import ANAGRAM, BOWLING, CLOCK, assert_rejected, changed, written
 
 
 def test_an_exercise_is_a_cell() -> None:
@@ -30,14 +29,14 @@ def test_its_counts_are_its_own() -> None:
 
 
 def test_the_last_try_counts() -> None:
-    """Tests that failed at every try are no pass; a cost of 0 is kept as the file says it."""
+    """Tests that failed at every try are not a pass; a cost of 0 is kept as the file says it."""
     cell = read_aider_results(BOWLING)
     assert (cell.passed, cell.reason) == (0, "tests failed, tries: 2")
     assert cell.self_reported is not None
     assert cell.self_reported.cost_usd == "0.0"
 
 
-def test_a_crash_of_the_benchmark_is_no_verdict() -> None:
+def test_a_crash_of_the_benchmark_is_not_a_verdict() -> None:
     """An exercise with nothing but an exception has no verdict, and shows no message: it may hold a key."""
     cell = read_aider_results(CLOCK)
     assert cell.cell_id == "2026-01-05-10-00-00--small/aider/unknown/rust/clock"
@@ -46,7 +45,7 @@ def test_a_crash_of_the_benchmark_is_no_verdict() -> None:
 
 
 def test_an_exception_of_no_known_form_is_not_shown(tmp_path: Path) -> None:
-    """Where the last line is no exception's name, nothing of it is shown."""
+    """Where the last line is not an exception's name, nothing of it is shown."""
     path = written(tmp_path / "x.json", {"exception": "7 secrets"})
     assert read_aider_results(path).reason == "the benchmark failed: an exception"
 
@@ -74,12 +73,12 @@ def test_a_file_of_an_older_version_is_read(tmp_path: Path) -> None:
     ],
 )
 def test_a_folder_may_tell_less(tmp_path: Path, testdir: str, start: str) -> None:
-    """What the folder does not tell is not made up, and no part of it climbs."""
+    """What the folder does not say is not made up, and no part of it climbs."""
     cell = read_aider_results(changed(ANAGRAM, tmp_path, {"testdir": testdir}))
     assert cell.cell_id.startswith(start)
 
 
-def test_tests_that_were_not_run_are_no_verdict(tmp_path: Path) -> None:
+def test_tests_that_were_not_run_give_no_verdict(tmp_path: Path) -> None:
     """Without outcomes there is no verdict."""
     cell = read_aider_results(changed(ANAGRAM, tmp_path, {"tests_outcomes": []}))
     assert (cell.passed, cell.reason) == (None, "no tests were run")
@@ -101,7 +100,4 @@ def test_tests_that_were_not_run_are_no_verdict(tmp_path: Path) -> None:
 )
 def test_a_wrong_field_is_named(tmp_path: Path, changes: dict[str, Any], field: str) -> None:
     """A field of the wrong type or out of range is named with its file."""
-    path = changed(ANAGRAM, tmp_path, changes)
-    with pytest.raises(BadRecord) as caught:
-        read_aider_results(path)
-    assert (caught.value.path, caught.value.field) == (str(path), field)
+    assert_rejected(read_aider_results, changed(ANAGRAM, tmp_path, changes), field)

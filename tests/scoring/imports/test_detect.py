@@ -56,19 +56,19 @@ def test_a_page_is_recognised_in_both_forms(tmp_path: Path, ending: str) -> None
 @pytest.mark.parametrize(
     "data", [{}, [], 7, "text", {"a": 1}, [{}], {"a": {}}, {"exception": "x", "b": 1}, [[[]]]]
 )
-def test_a_file_of_no_known_form_is_told_what_is_known(tmp_path: Path, data: object) -> None:
+def test_the_error_of_an_unknown_form_lists_the_known_ones(tmp_path: Path, data: object) -> None:
     """What is none of the forms is refused, with their names."""
     with pytest.raises(BadRecord, match=r"no form that is known.*Harbor.*SWE-bench"):
         read_cells(written(tmp_path / "x.json", data))
 
 
 def test_a_job_is_told_where_its_cells_are() -> None:
-    """Harbor's summary of a job is recognised, and is no cell."""
+    """Harbor's summary of a job is recognised, and is not a cell."""
     with pytest.raises(BadRecord, match="whole job"):
         read_cells(JOB)
 
 
-def test_text_that_is_no_json_is_named(tmp_path: Path) -> None:
+def test_text_that_is_not_json_is_named(tmp_path: Path) -> None:
     """What is neither JSON nor a page is named by its line."""
-    with pytest.raises(BadRecord, match=":1: no JSON"):
+    with pytest.raises(BadRecord, match=":1: not valid JSON"):
         read_cells(written(tmp_path / "x", b"hello\n{"))

@@ -15,7 +15,7 @@ def names(folder: Path) -> list[str]:
 
 
 def test_a_job_of_harbor_gives_its_trials() -> None:
-    """The job's own files are no cells, nor is what an agent left in a trial."""
+    """The job's own files are not cells, nor is what an agent left in a trial."""
     assert names(HARBOR) == [
         "fix-git__Xk3aQ7p/result.json",
         "slow-start__b7Wm2Rt/result.json",
@@ -47,7 +47,7 @@ def test_a_page_in_both_forms_is_one_cell() -> None:
     assert list(find_files(PAGES[0].parent)) == PAGES
 
 
-def test_files_of_that_name_that_are_something_else_are_no_cells(tmp_path: Path) -> None:
+def test_files_of_that_name_that_are_something_else_are_not_cells(tmp_path: Path) -> None:
     """A `result.json` or `report.json` of another tool is passed over; a broken one is not."""
     for folder, data in (("a", b"{}"), ("b", b"{"), ("c", TRIAL.read_bytes())):
         (tmp_path / folder).mkdir()

@@ -1,8 +1,6 @@
 """The page on formats says what is read, and its lines run as they stand."""
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import get_args
 
@@ -10,6 +8,7 @@ import pytest
 
 from cab.scoring.imports.model import FileForm
 from tests.scoring.imports.files import HARBOR, RUN_REPORT
+from tests.tools.programs import run_python
 
 PAGE = (Path(__file__).parents[3] / "docs" / "formats.md").read_text(encoding="utf-8")
 
@@ -27,19 +26,11 @@ def test_the_example_runs(tmp_path: Path) -> None:
     shutil.copy(RUN_REPORT, tmp_path / "reports" / "model.run-1.json")
     section = PAGE.partition("\n## In:")[2]
     code = section.partition("```python\n")[2].partition("```")[0]
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
-    assert done.stdout.startswith("nightly/mini-swe-agent/vendor/small-1/demo-suite/fix-git 1 ")
+    printed = run_python("-c", code, cwd=tmp_path)
+    assert printed.startswith("nightly/mini-swe-agent/vendor/small-1/demo-suite/fix-git 1 ")
 
 
 def test_who_scores_bundles_does_not_wait_for_the_readers() -> None:
     """Importing the room does not import the readers of other harnesses' files."""
     code = "import sys, cab.scoring; print('cab.scoring.imports' in sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout == "False\n"
+    assert run_python("-c", code) == "False\n"

@@ -5,7 +5,7 @@ import pytest
 
 from cab.scoring import BadRecord
 from cab.scoring.imports import read_harbor
-from tests.scoring.imports.files import JOB, STEPS, TIMED_OUT, TRIAL, changed
+from tests.scoring.imports.files import JOB, STEPS, TIMED_OUT, TRIAL, assert_rejected, changed
 
 
 def test_a_trial_is_a_cell() -> None:
@@ -33,7 +33,7 @@ def test_the_clock_runs_from_the_start_to_the_agents_exit() -> None:
 
 
 def test_a_trial_that_ran_out_of_time_has_its_reward_and_no_count() -> None:
-    """A part of the reward is no pass; unknown tokens are None and not 0."""
+    """A part of the reward is not a pass; unknown tokens are None and not 0."""
     cell = read_harbor(TIMED_OUT)
     assert (cell.passed, cell.partial_score, cell.stopped) == (0, 0.5, True)
     assert cell.reason == "AgentTimeoutError; reward 0.5"
@@ -93,15 +93,15 @@ def test_what_reward_is_a_verdict(
     assert read_harbor(changed(TRIAL, tmp_path, {"verifier_result": None})).passed is None
 
 
-def test_a_failure_of_the_infrastructure_is_no_verdict(tmp_path: Path) -> None:
+def test_a_failure_of_the_infrastructure_is_not_a_verdict(tmp_path: Path) -> None:
     """After an exception that is not the agent's own ending Harbor counts no reward, nor do we."""
-    told = {"exception_type": "ApiRateLimitError", "exception_message": "the key sk-REDACTED"}
-    cell = read_harbor(changed(TRIAL, tmp_path, {"exception_info": told}))
+    info = {"exception_type": "ApiRateLimitError", "exception_message": "the key sk-REDACTED"}
+    cell = read_harbor(changed(TRIAL, tmp_path, {"exception_info": info}))
     assert cell.passed is None
     assert cell.reason == (
         "ApiRateLimitError; reward 1; Harbor does not count a reward after ApiRateLimitError"
     )
-    step = read_harbor(changed(STEPS, tmp_path, {"step_results.0.exception_info": told}))
+    step = read_harbor(changed(STEPS, tmp_path, {"step_results.0.exception_info": info}))
     assert step.passed is None
 
 
@@ -128,8 +128,8 @@ def test_what_names_the_cell(tmp_path: Path, changes: dict[str, Any], cell_id: s
 def test_older_instants_without_a_zone_are_read(tmp_path: Path) -> None:
     """Early versions wrote local times; a duration between two of them is known all the same."""
     start, end = "2025-11-01T10:00:00.5", "2025-11-01T10:00:02"
-    told = {"started_at": start, "agent_execution": {"started_at": start, "finished_at": end}}
-    assert read_harbor(changed(TRIAL, tmp_path, told)).agent_ms == 1500.0
+    times = {"started_at": start, "agent_execution": {"started_at": start, "finished_at": end}}
+    assert read_harbor(changed(TRIAL, tmp_path, times)).agent_ms == 1500.0
 
 
 @pytest.mark.parametrize(
@@ -141,12 +141,12 @@ def test_older_instants_without_a_zone_are_read(tmp_path: Path) -> None:
         ({"agent_result.n_input_tokens": 1.5}, "agent_result.n_input_tokens", "integer"),
         ({"agent_result.n_output_tokens": 10**13}, "agent_result.n_output_tokens", "less"),
         ({"agent_result.cost_usd": -0.01}, "agent_result.cost_usd", "greater"),
-        ({"agent_result.cost_usd": 1e300}, "agent_result.cost_usd", "no amount"),
+        ({"agent_result.cost_usd": 1e300}, "agent_result.cost_usd", "not an amount"),
         ({"verifier_result.rewards": {"reward": "1"}}, "verifier_result.rewards.reward", "number"),
         ({"verifier_result.rewards": {"reward": True}}, "verifier_result.rewards.reward", "number"),
         ({"agent_execution.finished_at": "2026-08-01T00:00:00Z"}, "finished_at", "is before"),
         ({"agent_execution.finished_at": "2026-09-01T10:01:30"}, None, "time zone"),
-        ({"agent_execution.finished_at": "soon"}, None, "no instant"),
+        ({"agent_execution.finished_at": "soon"}, None, "not an instant"),
         ({"agent_info.name": "a\nb"}, None, "cannot be printed"),
     ],
 )
@@ -154,13 +154,10 @@ def test_a_wrong_field_is_named(
     tmp_path: Path, changes: dict[str, Any], field: str | None, reason: str
 ) -> None:
     """A field that is missing, of the wrong type or out of range is named with its file."""
-    path = changed(TRIAL, tmp_path, changes)
-    with pytest.raises(BadRecord, match=reason) as caught:
-        read_harbor(path)
-    assert (caught.value.path, caught.value.field) == (str(path), field)
+    assert_rejected(read_harbor, changed(TRIAL, tmp_path, changes), field, reason)
 
 
-def test_a_job_is_no_cell() -> None:
+def test_a_job_is_not_a_cell() -> None:
     """The result of a whole job is refused, with where the cells are."""
     with pytest.raises(BadRecord, match="name its trials' folders"):
         read_harbor(JOB)

@@ -35,6 +35,7 @@ from tests.scoring.imports.files import (
     TRIAL,
     VERSION_1,
     VERSION_1_1,
+    assert_rejected,
     changed,
     written,
 )
@@ -127,11 +128,9 @@ def test_a_file_of_another_form_is_refused(read: Any, source: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("value", [-1, 1.5, True, "12", [], 2**63, 1e18])
-def test_what_is_no_count_is_refused(tmp_path: Path, source: Path, way: str, value: Any) -> None:
+def test_what_is_not_a_count_is_refused(tmp_path: Path, source: Path, way: str, value: Any) -> None:
     """A count that is negative, broken, a text, a verdict or beyond reason names its field."""
-    with pytest.raises(BadRecord) as caught:
-        read_cells(changed(source, tmp_path, {way: value}))
-    assert caught.value.field == way
+    assert_rejected(read_cells, changed(source, tmp_path, {way: value}), way)
 
 
 @pytest.mark.parametrize("word", [b"NaN", b"Infinity", b"-Infinity", b"1e999"])
@@ -139,10 +138,10 @@ def test_what_is_no_count_is_refused(tmp_path: Path, source: Path, way: str, val
 def test_a_number_that_is_none_is_refused(
     tmp_path: Path, source: Path, old: bytes, word: bytes
 ) -> None:
-    """`NaN` and the like are written by some harnesses, and are no number."""
+    """`NaN` and the like are written by some harnesses, and are not numbers."""
     text = source.read_bytes().replace(old, word)
     assert word in text
-    with pytest.raises(BadRecord, match="no JSON"):
+    with pytest.raises(BadRecord, match="not valid JSON"):
         read_cells(written(tmp_path / "x.json", text))
 
 
@@ -150,8 +149,8 @@ def test_the_largest_counts_add_up(tmp_path: Path) -> None:
     """Sums of the largest counts that are taken are still written out."""
     usage = {"prompt_tokens": 10**12, "completion_tokens": 10**12}
     message = {"role": "assistant", "extra": {"response": {"usage": usage}}}
-    told = {"messages": [message] * 1000, "info.model_stats.api_calls": 1000}
-    path = changed(VERSION_1, tmp_path, told)
+    changes = {"messages": [message] * 1000, "info.model_stats.api_calls": 1000}
+    path = changed(VERSION_1, tmp_path, changes)
     [cell] = [read_mini_trajectory(path)]
     assert cell.self_reported is not None
     assert cell.self_reported.total_tokens == 2 * 10**15
@@ -163,7 +162,7 @@ def test_deep_values_are_refused(tmp_path: Path, source: Path) -> None:
     """A value nested a hundred thousand times is an error and no crash."""
     deep = b'{"x":' * 100_000 + b"1" + b"}" * 100_000
     text = source.read_bytes().replace(b"{", b'{"deep":' + deep + b",", 1)
-    with pytest.raises(BadRecord, match="no JSON"):
+    with pytest.raises(BadRecord, match="not valid JSON"):
         read_cells(written(tmp_path / "x.json", text))
 
 
@@ -180,7 +179,7 @@ def test_deep_values_are_refused(tmp_path: Path, source: Path) -> None:
     ids=["spaces", "objects", "keys", "braces", "headings"],
 )
 def test_no_text_takes_long(tmp_path: Path, text: bytes) -> None:
-    """Recognising a file takes a time in proportion to its size, whatever stands in it."""
+    """Recognising a file takes a time in proportion to its size, whatever is in it."""
     with pytest.raises(BadRecord):
         read_cells(written(tmp_path / "x", text))
 
@@ -194,8 +193,8 @@ def test_a_large_file_is_read(tmp_path: Path) -> None:
     assert isinstance(cells[0], ImportedCell)
 
 
-def test_a_link_to_a_device_is_no_file(tmp_path: Path) -> None:
+def test_a_link_to_a_device_is_not_a_file(tmp_path: Path) -> None:
     """A name that leads to an endless device is refused and not read."""
     (tmp_path / "x.json").symlink_to("/dev/zero")
-    with pytest.raises(BadRecord, match="no regular file"):
+    with pytest.raises(BadRecord, match="not a regular file"):
         read_cells(tmp_path / "x.json")

@@ -10,6 +10,7 @@ from tests.scoring.imports.files import (
     UNVERSIONED,
     VERSION_1,
     VERSION_1_1,
+    assert_rejected,
     changed,
     written,
 )
@@ -23,7 +24,7 @@ def count_of(path: Path) -> OwnCount:
 
 
 def test_a_trajectory_is_a_cell_without_a_verdict() -> None:
-    """A run that was submitted may be wrong: how it ended is told, and no pass."""
+    """A run that was submitted may be wrong: its end is reported, and that is not a pass."""
     cell = read_mini_trajectory(VERSION_1)
     assert cell.cell_id == "imported/mini-swe-agent/vendor/small-1/swe-bench/demo__lib-7"
     assert (cell.origin.version, cell.origin.name) == ("mini-swe-agent-1", "demo__lib-7")
@@ -84,10 +85,10 @@ def test_an_answer_without_usage_leaves_no_sum(tmp_path: Path) -> None:
         assert (count.prompt_tokens, count.counted_calls) == (None, 1)
 
 
-def test_what_a_person_wrote_in_the_models_place_is_no_call(tmp_path: Path) -> None:
-    """A message without an answer does not count where the calls are told and all counted."""
-    said = {"role": "assistant", "content": "ls", "timestamp": 1764000006.0}
-    count = count_of(changed(VERSION_1, tmp_path, {"messages.3": said}))
+def test_what_a_person_wrote_in_the_models_place_is_not_a_call(tmp_path: Path) -> None:
+    """A message without an answer does not count where the file says how many calls there were and all are counted."""
+    message = {"role": "assistant", "content": "ls", "timestamp": 1764000006.0}
+    count = count_of(changed(VERSION_1, tmp_path, {"messages.3": message}))
     assert (count.prompt_tokens, count.model_calls) == (2200, 2)
 
 
@@ -140,7 +141,7 @@ def test_a_run_that_was_stopped_is_told() -> None:
 
 
 def test_a_later_minor_version_is_read(tmp_path: Path) -> None:
-    """Versions 1.x are read by their shape; a file name ends the name where no instance is told."""
+    """Versions 1.x are read by their shape; a file name gives the name where no instance is named."""
     path = changed(
         VERSION_1_1, tmp_path, {"trajectory_format": "mini-swe-agent-1.2", "instance_id": None}
     )
@@ -157,7 +158,11 @@ def test_a_later_minor_version_is_read(tmp_path: Path) -> None:
         ({"messages.1": "text"}, "messages.1", "dictionary"),
         ({"info.model_stats.api_calls": -1}, "info.model_stats.api_calls", "greater"),
         ({"info.model_stats.instance_cost": -0.5}, "info.model_stats.instance_cost", "greater"),
-        ({"info.model_stats.instance_cost": 1e99}, "info.model_stats.instance_cost", "no amount"),
+        (
+            {"info.model_stats.instance_cost": 1e99},
+            "info.model_stats.instance_cost",
+            "not an amount",
+        ),
         (
             {"messages.2.extra.response.usage.prompt_tokens": -1},
             "messages.2.extra.response.usage.prompt_tokens",
@@ -173,13 +178,10 @@ def test_a_wrong_field_is_named(
     tmp_path: Path, changes: dict[str, Any], field: str, reason: str
 ) -> None:
     """A field that is missing, of the wrong type or out of range is named down to its message."""
-    path = changed(VERSION_1, tmp_path, changes)
-    with pytest.raises(BadRecord, match=reason) as caught:
-        read_mini_trajectory(path)
-    assert (caught.value.path, caught.value.field) == (str(path), field)
+    assert_rejected(read_mini_trajectory, changed(VERSION_1, tmp_path, changes), field, reason)
 
 
-def test_messages_alone_are_no_trajectory(tmp_path: Path) -> None:
+def test_messages_alone_are_not_a_trajectory(tmp_path: Path) -> None:
     """The first versions wrote a bare list of messages, which says too little."""
     with pytest.raises(BadRecord, match="dictionary"):
         read_mini_trajectory(written(tmp_path / "x.traj.json", [{"role": "user"}]))

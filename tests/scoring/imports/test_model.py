@@ -37,7 +37,7 @@ def test_what_nobody_measured_gives_no_composite(path: Path) -> None:
 
 
 def test_the_verdict_and_the_clock_are_axes() -> None:
-    """What a file does tell stands under the published keys, and no exit code is made up."""
+    """What a file does say has the published keys, and no exit code is made up."""
     [cell] = cells_of(TRIAL)
     axes = cell.axes
     assert (axes.pass_rate.passed, axes.pass_rate.partial_score) == (1, 1.0)
@@ -48,7 +48,7 @@ def test_the_verdict_and_the_clock_are_axes() -> None:
     assert axes.latency.model_call_ms is None
 
 
-def test_an_unknown_time_is_no_axis() -> None:
+def test_an_unknown_time_is_not_an_axis() -> None:
     """Without a clock there is no latency, not one of 0."""
     [cell] = cells_of(UNVERSIONED)
     assert cell.axes.latency is None

@@ -73,7 +73,7 @@ def test_what_stands_behind_the_scores_is_not_read(tmp_path: Path) -> None:
 def test_a_broken_page_is_named(
     tmp_path: Path, old: str, new: str, field: str | None, line: int | None
 ) -> None:
-    """What is missing, twice, of the wrong type or no JSON is named by field or by line."""
+    """What is missing, twice, of the wrong type or not JSON is named by field or by line."""
     text = AIDER.read_text()
     assert text.count(old) == 1
     path = written(tmp_path / "p.txt", text.replace(old, new).encode())
@@ -94,10 +94,10 @@ def test_a_page_that_ends_in_the_middle_is_named(tmp_path: Path) -> None:
 
 
 def test_a_page_is_text(tmp_path: Path) -> None:
-    """Bytes that are no UTF-8 are no page."""
-    with pytest.raises(BadRecord, match="no UTF-8"):
+    """Bytes that are not UTF-8 are not a page."""
+    with pytest.raises(BadRecord, match="not valid UTF-8"):
         read_page(written(tmp_path / "p.txt", b"\xff\nScorer breakdown\n"))
-    with pytest.raises(BadRecord, match="no JSON object"):
+    with pytest.raises(BadRecord, match="not a JSON object"):
         read_page(written(tmp_path / "p.json", [1]))
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from cab.scoring import BadRecord
 from cab.scoring.imports import read_swebench_predictions
-from tests.scoring.imports.files import BY_INSTANCE, LINES, LIST, changed, written
+from tests.scoring.imports.files import BY_INSTANCE, LINES, LIST, assert_rejected, changed, written
 
 ONE = {"instance_id": "demo__lib-7", "model_name_or_path": "m", "model_patch": "x"}
 
@@ -21,7 +21,7 @@ def test_all_forms_hold_the_same_cells(path: Path) -> None:
 
 
 def test_a_prediction_holds_neither_verdict_nor_count() -> None:
-    """What a patch is worth is not known before it is evaluated; an empty one is told."""
+    """What a patch is worth is not known before it is evaluated; an empty one is reported."""
     patch, empty, none = read_swebench_predictions(LIST)
     assert patch.reason == "a patch of 19 characters; a prediction holds no verdict"
     assert empty.reason == none.reason == "an empty patch; a prediction holds no verdict"
@@ -37,14 +37,14 @@ def test_a_single_prediction_is_read(tmp_path: Path) -> None:
 
 
 def test_the_key_names_the_instance_where_the_prediction_does_not(tmp_path: Path) -> None:
-    """In an object by instance the name may stand in the key alone."""
+    """In an object by instance the name may be in the key alone."""
     path = written(tmp_path / "x.json", {"demo__lib-7": {"model_patch": "x"}})
     [cell] = read_swebench_predictions(path)
     assert cell.cell_id == "imported/unknown/unknown/swe-bench/demo__lib-7"
 
 
 def test_blank_lines_are_passed_over(tmp_path: Path) -> None:
-    """Lines without anything on them are no predictions."""
+    """Lines without anything on them are not predictions."""
     path = written(tmp_path / "x.jsonl", b"\n" + LINES.read_bytes().replace(b"\n", b"\n\n"))
     assert len(read_swebench_predictions(path)) == 3
 
@@ -68,13 +68,12 @@ def test_a_wrong_prediction_is_named(
     tmp_path: Path, data: Any, field: str | None, reason: str
 ) -> None:
     """A prediction that is missing, twice, contradictory or of the wrong type is named."""
-    with pytest.raises(BadRecord, match=reason) as caught:
-        read_swebench_predictions(written(tmp_path / "x.json", data))
-    assert caught.value.field == field
+    path = written(tmp_path / "x.json", data)
+    assert_rejected(read_swebench_predictions, path, field, reason)
 
 
 def test_a_wrong_line_is_named(tmp_path: Path) -> None:
-    """A line that is no JSON, holds a wrong value or comes again is named by its number."""
+    """A line that is not JSON, holds a wrong value or comes again is named by its number."""
     lines = LINES.read_bytes().splitlines()
     for wrong, field in (
         (b"{", None),

@@ -34,18 +34,18 @@ def test_a_file_that_takes_no_room_on_the_disk_is_refused_too(tmp_path: Path) ->
         read_bytes(tmp_path / "huge.json")
 
 
-def test_what_is_no_file_is_named(tmp_path: Path) -> None:
+def test_what_is_not_a_file_is_named(tmp_path: Path) -> None:
     """A missing file and a folder are errors that name it."""
     with pytest.raises(BadRecord, match="No such file"):
         read_bytes(tmp_path / "none")
-    with pytest.raises(BadRecord, match="no regular file"):
+    with pytest.raises(BadRecord, match="not a regular file"):
         read_bytes(tmp_path)
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"NaN", b'{"a": Infinity}', b"1e999", b"\xff"])
-def test_what_is_no_json_is_named_by_its_line(text: bytes) -> None:
-    """Numbers that are none are no JSON; the line is the file's own or the one that was given."""
-    with pytest.raises(BadRecord, match=r"file\.json:1: no JSON") as caught:
+def test_what_is_not_json_is_named_by_its_line(text: bytes) -> None:
+    """`NaN` and the like are not JSON; the line is the file's own or the one that was given."""
+    with pytest.raises(BadRecord, match=r"file\.json:1: not valid JSON") as caught:
         parse_json(text, HERE)
     assert caught.value.line == 1
     with pytest.raises(BadRecord) as caught:
@@ -55,12 +55,12 @@ def test_what_is_no_json_is_named_by_its_line(text: bytes) -> None:
 
 def test_deep_json_is_refused() -> None:
     """A hundred thousand brackets are an error and no crash."""
-    with pytest.raises(BadRecord, match="no JSON"):
+    with pytest.raises(BadRecord, match="not valid JSON"):
         parse_json(b"[" * 100_000 + b"]" * 100_000, HERE)
 
 
 def test_a_way_that_ends_before_gives_nothing() -> None:
-    """Where a key is missing or its value is no object there is None."""
+    """Where a key is missing or its value is not an object there is None."""
     data: dict[str, object] = {"a": {"b": 1}, "c": [1]}
     assert inner(data, "a", "b") == 1
     assert inner(data, "a", "x") is None
@@ -82,9 +82,9 @@ def test_money_is_kept_as_the_file_says_it(amount: float | None, expected: str |
 
 
 @pytest.mark.parametrize("amount", [-0.01, 1e300])
-def test_what_is_no_money_is_named(amount: float) -> None:
+def test_what_is_not_money_is_named(amount: float) -> None:
     """A negative amount, or one beyond any price, is an error that names its field."""
-    with pytest.raises(BadRecord, match=r"cost: .* no amount of US dollars"):
+    with pytest.raises(BadRecord, match=r"cost: .* not an amount of US dollars"):
         usd(amount, HERE, "cost")
 
 
@@ -95,7 +95,7 @@ def test_a_slash_within_a_part_does_not_split_the_id() -> None:
 
 
 def test_parts_that_are_empty_have_a_name() -> None:
-    """An id has five parts whatever the file tells."""
+    """An id has five parts whatever the file says."""
     assert (
         make_cell_id(FieldNames("", None, " ", "t", ""), HERE)
         == "imported/unknown/unknown/unknown/t"

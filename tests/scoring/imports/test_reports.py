@@ -6,7 +6,14 @@ import pytest
 
 from cab.scoring import BadRecord
 from cab.scoring.imports import read_swebench_report
-from tests.scoring.imports.files import RESOLVED, RUN_REPORT, UNRESOLVED, changed, written
+from tests.scoring.imports.files import (
+    RESOLVED,
+    RUN_REPORT,
+    UNRESOLVED,
+    assert_rejected,
+    changed,
+    written,
+)
 
 
 def test_a_run_has_a_verdict_for_each_instance() -> None:
@@ -25,7 +32,7 @@ def test_a_run_has_a_verdict_for_each_instance() -> None:
     }
 
 
-def test_what_was_not_submitted_is_no_cell() -> None:
+def test_what_was_not_submitted_is_not_a_cell() -> None:
     """An instance without a prediction was not run by anybody."""
     names = [cell.origin.name for cell in read_swebench_report(RUN_REPORT)]
     assert "demo__lib-7" not in names
@@ -51,8 +58,8 @@ def test_a_report_before_schema_2_is_read(tmp_path: Path) -> None:
 
 def test_a_failure_of_the_infrastructure_without_a_reason_is_told(tmp_path: Path) -> None:
     """A reason that is missing is said to be; what was resolved stays so."""
-    told = {"failure_reasons": {}, "infra_failure_ids": ["demo__lib-3", "demo__lib-1", "other"]}
-    cells = read_swebench_report(changed(RUN_REPORT, tmp_path, told))
+    changes = {"failure_reasons": {}, "infra_failure_ids": ["demo__lib-3", "demo__lib-1", "other"]}
+    cells = read_swebench_report(changed(RUN_REPORT, tmp_path, changes))
     found = {cell.origin.name: (cell.passed, cell.reason) for cell in cells}
     assert found["demo__lib-3"] == (None, "infrastructure failure: no reason is given")
     assert found["demo__lib-1"] == (1, "resolved")
@@ -60,7 +67,7 @@ def test_a_failure_of_the_infrastructure_without_a_reason_is_told(tmp_path: Path
 
 
 def test_an_instance_names_run_and_model_by_its_folders() -> None:
-    """An instance's own report lies in a folder that tells both."""
+    """An instance's own report lies in a folder that names both."""
     [cell] = read_swebench_report(RESOLVED)
     assert cell.cell_id == "run-1/unknown/vendor__small-1/swe-bench/demo__lib-1"
     assert (cell.passed, cell.partial_score, cell.reason) == (1, 1.0, "resolved")
@@ -75,7 +82,7 @@ def test_the_share_of_the_tests_that_passed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "expected"),
+    ("report", "expected"),
     [
         ({"resolved": False}, (0, "not resolved", None)),
         ({"resolved": False, "patch_exists": False}, (0, "no patch", None)),
@@ -95,10 +102,10 @@ def test_the_share_of_the_tests_that_passed() -> None:
     ],
 )
 def test_what_an_instance_says(
-    tmp_path: Path, told: dict[str, Any], expected: tuple[int | None, str, float | None]
+    tmp_path: Path, report: dict[str, Any], expected: tuple[int | None, str, float | None]
 ) -> None:
-    """The verdict is the file's own, with what it says of the patch; no tests are no share."""
-    [cell] = read_swebench_report(written(tmp_path / "report.json", {"demo__lib-1": told}))
+    """The verdict is the file's own, with what it says of the patch; without tests there is no share."""
+    [cell] = read_swebench_report(written(tmp_path / "report.json", {"demo__lib-1": report}))
     assert (cell.passed, cell.reason, cell.partial_score) == expected
     assert cell.cell_id == "imported/unknown/unknown/swe-bench/demo__lib-1"
 
@@ -117,8 +124,8 @@ def test_a_file_may_hold_several_instances(tmp_path: Path) -> None:
         ({"resolved_ids": [1], "resolved_instances": 1}, "resolved_ids.0", "string"),
         ({"resolved_instances": 2}, "resolved_instances", "says 2 where resolved_ids has 1"),
         ({"error_instances": -1}, "error_instances", "greater"),
-        ({"error_ids": ["demo__lib-5", "demo__lib-1"]}, "error_ids", "stands there twice"),
-        ({"empty_patch_ids": ["demo__lib-2"]}, "empty_patch_ids", "stands there twice"),
+        ({"error_ids": ["demo__lib-5", "demo__lib-1"]}, "error_ids", "is there twice"),
+        ({"empty_patch_ids": ["demo__lib-2"]}, "empty_patch_ids", "is there twice"),
         ({"failure_reasons": []}, "failure_reasons", "dictionary"),
     ],
 )
@@ -126,27 +133,24 @@ def test_a_report_that_contradicts_itself_is_refused(
     tmp_path: Path, changes: dict[str, Any], field: str, reason: str
 ) -> None:
     """An instance in two lists, or a number that is not its list's, is named."""
-    path = changed(RUN_REPORT, tmp_path, changes)
-    with pytest.raises(BadRecord, match=reason) as caught:
-        read_swebench_report(path)
-    assert (caught.value.path, caught.value.field) == (str(path), field)
+    assert_rejected(read_swebench_report, changed(RUN_REPORT, tmp_path, changes), field, reason)
 
 
 @pytest.mark.parametrize(
-    ("told", "field"),
+    ("report", "field"),
     [
         ({"resolved": 1}, "x.resolved"),
         ({"resolved": True, "tests_status": {"FAIL_TO_PASS": {"success": []}}}, "x.tests_status"),
     ],
 )
-def test_a_wrong_field_of_an_instance_is_named(tmp_path: Path, told: Any, field: str) -> None:
+def test_a_wrong_field_of_an_instance_is_named(tmp_path: Path, report: Any, field: str) -> None:
     """A field of the wrong type is named with its instance."""
     with pytest.raises(BadRecord) as caught:
-        read_swebench_report(written(tmp_path / "report.json", {"x": told}))
+        read_swebench_report(written(tmp_path / "report.json", {"x": report}))
     assert (caught.value.field or "").startswith(field)
 
 
-def test_an_empty_object_is_no_report(tmp_path: Path) -> None:
-    """Where nothing stands there is no report."""
+def test_an_empty_object_is_not_a_report(tmp_path: Path) -> None:
+    """An empty file has no report."""
     with pytest.raises(BadRecord, match="required"):
         read_swebench_report(written(tmp_path / "report.json", {}))

@@ -111,7 +111,7 @@ def test_an_endless_line_is_not_held(tmp_path: Path, suffix: str) -> None:
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     """A pipe that is called a segment is an error, not a wait for ever."""
     os.mkfifo(tmp_path / "w0-000001.jsonl")
-    with pytest.raises(BadRecord, match="is no regular file"):
+    with pytest.raises(BadRecord, match="is not a regular file"):
         list(segment_lines(tmp_path / "w0-000001.jsonl"))
 
 

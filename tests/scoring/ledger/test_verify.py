@@ -338,7 +338,9 @@ def test_what_cannot_be_read_is_a_fault_and_the_rest_is_checked(tmp_path: Path) 
     os.mkfifo(files[2])
     found = told(verify_ledger(tmp_path))
     assert found[0].startswith("w0-000001.jsonl:2: the line is longer than")
-    assert found[1].startswith("w0-000003.jsonl: is no regular file; the rest of the file cannot")
+    assert found[1].startswith(
+        "w0-000003.jsonl: is not a regular file; the rest of the file cannot"
+    )
     assert len(found) == 2
 
 

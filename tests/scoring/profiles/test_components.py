@@ -12,7 +12,7 @@ from cab.scoring.profiles.components import (
     read_component,
 )
 from cab.scoring.profiles.model import Component
-from tests.scoring.profiles.test_builtin import AXES, axes
+from tests.scoring.profiles.test_evaluate import AXES, axes
 
 
 @pytest.mark.parametrize(("amount", "expected"), [(0, 1.0), (9, 0.5), (99, 1 / 3)])

@@ -2,7 +2,7 @@ import pytest
 
 from cab.scoring import Axes, composite, explain, read_published
 from tests.scoring.builders import PAGES
-from tests.scoring.profiles.test_builtin import FULL, NOTHING, axes
+from tests.scoring.profiles.test_evaluate import FULL, NOTHING, axes
 
 AIDER, IDLE, TICKET, _ = (read_published(path).axes for path in PAGES)
 
@@ -70,7 +70,7 @@ def test_no_composite_is_explained() -> None:
     ],
 )
 def test_factors_are_named(cell: Axes, equation: str, why: str) -> None:
-    """What the sum is multiplied with stands in the equation, and its cause below."""
+    """What the sum is multiplied with is in the equation, and its cause below."""
     text = explained("measured/1", cell)
     assert equation in text
     assert f"\n  {why}\n" in text

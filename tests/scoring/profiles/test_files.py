@@ -40,8 +40,8 @@ def test_a_profile_is_read_from_its_file(tmp_path: Path) -> None:
         (MINE.replace("pass_rate", "cost_efficiency"), "terms.0", "is in tokens"),
         (MINE + "min_coverge = 1\n", "min_coverge", "Extra"),
         (MINE + "[factors]\nno_op = 2\n", "factors.no_op", "less than or equal to 1"),
-        ("name = ", None, "no TOML"),
-        (b"name = '\xff'", None, "no TOML"),
+        ("name = ", None, "not valid TOML"),
+        (b"name = '\xff'", None, "not valid TOML"),
         (b"#" * (MAX_BYTES + 1), None, "is over"),
     ],
 )

@@ -45,7 +45,7 @@ def test_a_slip_of_the_pen_is_refused(changes: dict[str, Any], message: str) -> 
 
 
 def test_what_is_not_said_changes_nothing() -> None:
-    """Without further keys there is no gate, no factor and no gift."""
+    """Without further keys there is no minimum, no factor and nothing granted."""
     plain = profile()
     assert (plain.min_coverage, plain.needs_model_call, plain.factors) == (0, False, Factors())
     assert plain.terms == (Term(name="pass", weight=1.0, component="pass_rate"),)

@@ -22,7 +22,7 @@ def test_two_tasks_resolve_next_to_nothing() -> None:
 
 
 def test_no_spread_says_nothing() -> None:
-    """Pairs that all differ alike do not tell what could have been found: None, not 0."""
+    """Pairs that all differ alike do not show what could have been found: None, not 0."""
     assert detectable_difference(0, 10) is None
 
 

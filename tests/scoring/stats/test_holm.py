@@ -26,9 +26,9 @@ def test_ties_are_adjusted_alike() -> None:
 
 
 @pytest.mark.parametrize("p", [-0.1, 1.1, float("nan")])
-def test_what_is_no_p_value_is_an_error(p: float) -> None:
+def test_what_is_not_a_p_value_is_an_error(p: float) -> None:
     """A number outside 0 to 1 is refused."""
-    with pytest.raises(ValueError, match="no p value"):
+    with pytest.raises(ValueError, match="not a p value"):
         holm([0.5, p])
 
 

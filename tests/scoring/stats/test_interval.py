@@ -10,7 +10,7 @@ def test_the_middle_of_the_normal_distribution_is_zero() -> None:
 
 
 @pytest.mark.parametrize("share", [0, 1, -0.1, 95, float("nan")])
-def test_a_share_is_no_percentage(share: float) -> None:
+def test_a_share_is_not_a_percentage(share: float) -> None:
     """What does not lie between 0 and 1 is an error that names the argument."""
     with pytest.raises(ValueError, match=r"confidence is .*between 0 and 1"):
         check_share("confidence", share)

@@ -55,7 +55,7 @@ def test_thirds_are_not_missed_by_a_rounding() -> None:
 
 
 def test_no_duration_is_an_error() -> None:
-    """Nothing has no median; a percentage is no probability."""
+    """Nothing has no median; a percentage is not a probability."""
     with pytest.raises(TooFewRuns):
         censored_quantile([], 0.5)
     with pytest.raises(ValueError, match="probability is 95"):

@@ -19,7 +19,7 @@ def test_failures_are_paid_for() -> None:
 
 
 def test_none_correct_is_not_zero() -> None:
-    """Where nothing passed there is no amount per pass, and the coverage is still told."""
+    """Where nothing passed there is no amount per pass, and the coverage is still reported."""
     assert per_correct([(100, False)]).value is None
     assert per_correct([(100, False)]).coverage == 1
 
@@ -56,7 +56,7 @@ def test_negative_amounts_are_an_error() -> None:
 
 @given(ATTEMPTS, st.randoms(use_true_random=False))
 def test_order_does_not_matter(attempts: list[tuple[float | None, bool]], random: object) -> None:
-    """Any order gives the same figures, and the value times the passes is what was spent."""
+    """Any order gives the same numbers, and the value times the passes is what was spent."""
     result = per_correct(attempts)
     shuffled = list(attempts)
     random.shuffle(shuffled)  # type: ignore[attr-defined]

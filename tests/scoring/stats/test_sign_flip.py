@@ -30,7 +30,7 @@ def test_ties_of_a_rounding_count() -> None:
 
 
 def test_one_task_proves_nothing() -> None:
-    """A single difference is as far from 0 with either sign, and no difference is no evidence."""
+    """A single difference is as far from 0 with either sign, and no difference is not evidence."""
     assert sign_flip_test([5]).p == 1
     assert sign_flip_test([0, 0]).p == 1
 

@@ -125,7 +125,7 @@ def test_bad_cells_are_told_and_the_rest_is_scored(
     ("arguments", "text"),
     [
         (["none"], "none: No such file"),
-        ([__file__], "no JSON"),
+        ([__file__], "not valid JSON"),
         ([str(Path(__file__).parent)], "holds no cell"),
         ([str(PAGES[0]), "--profile", "mine/1"], "profile 'mine/1' is unknown"),
     ],

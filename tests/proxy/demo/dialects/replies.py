@@ -6,7 +6,7 @@ import orjson
 from hypothesis import strategies as st
 
 from cab.proxy.demo.dialects import DemoDialect
-from cab.proxy.demo.dialects.chat_request import ChatRequest
+from cab.proxy.demo.dialects.request import ChatRequest
 from cab.proxy.demo.responder import DemoReply
 from cab.proxy.demo.tool import ToolCall
 from cab.proxy.demo.usage import DemoUsage
@@ -31,7 +31,7 @@ arguments = st.dictionaries(st.text("ab", max_size=3), texts, max_size=3).map(
 calls = st.builds(ToolCall, st.text("xyz", min_size=1, max_size=9), arguments)
 replies = st.builds(DemoReply, texts, st.lists(calls, max_size=3).map(tuple))
 usages = st.builds(
-    lambda fresh, cached, said, thought: DemoUsage(fresh + cached, said + thought, cached, thought),
+    lambda fresh, cached, text, thought: DemoUsage(fresh + cached, text + thought, cached, thought),
     st.integers(1, 10**6),
     st.integers(0, 10**6),
     st.integers(1, 10**6),
@@ -41,7 +41,7 @@ usages = st.builds(
 
 def request(**fields: Any) -> ChatRequest:
     """A request for a stream with usage."""
-    return ChatRequest(MODEL, [], [], True, True, True, 1)._replace(**fields)
+    return ChatRequest(MODEL, [], [], may_call=True, stream=True)._replace(**fields)
 
 
 def whole(dialect: DemoDialect, reply: DemoReply, usage: DemoUsage = USAGE) -> dict[str, Any]:
@@ -67,7 +67,7 @@ def read_by_meter(dialect: DemoDialect, pieces: list[bytes], *, stream: bool) ->
 
 
 def assert_usage(outcome: Outcome, usage: DemoUsage) -> None:
-    """The meter's figures are those that the demo counted."""
+    """The meter's numbers are those that the demo counted."""
     read = outcome.usage
     assert isinstance(read, Read)
     assert (read.prompt_tokens, read.completion_tokens, read.total_tokens) == (

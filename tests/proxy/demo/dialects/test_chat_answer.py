@@ -13,8 +13,8 @@ from cab.proxy.demo.dialects.chat_answer import (
     message_of,
     usage_json,
 )
-from cab.proxy.demo.dialects.chat_request import ChatRequest
 from cab.proxy.demo.dialects.chunks import CREATED, PIECE_CHARS
+from cab.proxy.demo.dialects.request import ChatRequest
 from cab.proxy.demo.responder import DemoReply
 from cab.proxy.demo.tool import ToolCall
 from cab.proxy.demo.usage import DemoUsage
@@ -54,8 +54,10 @@ def joined(chunks: list[dict[str, Any]], index: int) -> dict[str, Any]:
             if part["index"] == len(calls):
                 calls.append({k: v for k, v in part.items() if k != "index"})
             else:
-                kind, said = ("custom", "input") if "custom" in part else ("function", "arguments")
-                calls[part["index"]][kind][said] += part[kind][said]
+                kind, member = (
+                    ("custom", "input") if "custom" in part else ("function", "arguments")
+                )
+                calls[part["index"]][kind][member] += part[kind][member]
         content = delta.pop("content", None)
         message.update(delta)
         message["content"] = (

@@ -52,14 +52,14 @@ def test_whole_answers_are_metered_as_counted(
 @every_dialect
 @given(replies.filter(lambda reply: bool(reply.text)))
 def test_a_stream_that_is_cut_is_incomplete(dialect: DemoDialect, reply: DemoReply) -> None:
-    """The half of a stream that the mood for it lets out is no complete answer to the meter."""
+    """The half of a stream that a cut sends is not a complete answer to the meter."""
     outcome = read_by_meter(dialect, [*first_half(streamed(dialect, reply))], stream=True)
     assert not outcome.complete
     assert outcome.finish_reason is None
 
 
 def test_thoughts_come_apart_in_gemini_only() -> None:
-    """A thought is a part of its own, and its tokens are no candidates' tokens."""
+    """A thought is a part of its own, and its tokens are not among the candidates."""
     reply = DemoReply("x", thought=THOUGHT)
     outcome = read_by_meter(EVENTS, streamed(EVENTS, reply), stream=True)
     assert outcome.usage is not None

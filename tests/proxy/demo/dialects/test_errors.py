@@ -34,7 +34,7 @@ def test_openais_shape(status: int, kind: str) -> None:
     ],
 )
 def test_anthropics_shape(status: int, kind: str) -> None:
-    """The error is typed twice, and the field stands in its message."""
+    """The error is typed twice, and the field is in its message."""
     body = orjson.loads(anthropic_error(ErrorReply(status, "why", "field")))
     assert body == {"type": "error", "error": {"type": kind, "message": "field: why"}}
 

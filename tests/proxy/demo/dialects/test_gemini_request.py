@@ -1,28 +1,20 @@
-import contextlib
-import json
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from cab.proxy.demo.dialects.chat_request import ChatRequest, texts_of
-from cab.proxy.demo.dialects.fields import BadChat
-from cab.proxy.demo.dialects.gemini_request import read_generation_request
-from tests.proxy.forwarding.jsonlike import request_like
+from cab.proxy.demo.dialects.request import ChatRequest
+from tests.proxy.demo.dialects.reading import reader
 
 HELLO = {"role": "user", "parts": [{"text": "hi"}]}
 
 
-def read(**fields: Any) -> ChatRequest:
-    body = json.dumps({"contents": [HELLO], **fields}).encode()
-    return read_generation_request(body, "stepfun-ai/step", stream=True)
+read = reader("gemini")
 
 
 def test_a_plain_request() -> None:
     """Model and stream come from the path, the message from the body."""
     messages = [{"role": "user", "content": "hi"}]
-    assert read() == ChatRequest("stepfun-ai/step", messages, [], True, True, True, 1)
+    assert read() == ChatRequest("stepfun-ai/step", messages, [], may_call=True, stream=True)
 
 
 @pytest.mark.parametrize("member", ["systemInstruction", "system_instruction"])
@@ -90,33 +82,3 @@ def test_settings_are_read_in_both_spellings(snake: bool) -> None:
     }
     asked = read(**(spelt if snake else camel))
     assert (asked.thinks, asked.schema, asked.may_call) == (True, schema, False)
-
-
-@pytest.mark.parametrize(
-    ("fields", "param"),
-    [({"contents": []}, "contents"), ({"contents": None}, "contents"), ({"contents": ["hi"]}, "contents[0]")],
-)  # fmt: skip
-def test_bad_requests_name_the_field(fields: dict[str, Any], param: str) -> None:
-    """What an endpoint would refuse is refused, and the field is named."""
-    with pytest.raises(BadChat) as caught:
-        read(**fields)
-    assert caught.value.param == param
-
-
-@given(
-    st.dictionaries(
-        st.sampled_from(["contents", "systemInstruction", "tools", "generationConfig"]),
-        request_like,
-    )
-)
-def test_no_json_breaks_the_reader(fields: dict[str, Any]) -> None:
-    """Whatever JSON comes, it is a request or a refusal."""
-    with contextlib.suppress(BadChat):
-        assert texts_of(read(**fields).messages, "user", "assistant") is not None
-
-
-@given(request_like)
-def test_no_parts_break_the_reader(parts: Any) -> None:
-    """Whatever a content holds, it is read, unless the body is no JSON."""
-    with contextlib.suppress(BadChat):
-        assert read(contents=[{"role": "model", "parts": parts}]).messages

@@ -1,28 +1,17 @@
-import contextlib
-import json
-from typing import Any
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from cab.proxy.demo.dialects.chat_request import ChatRequest, texts_of
-from cab.proxy.demo.dialects.fields import BadChat
-from cab.proxy.demo.dialects.messages_request import read_message_request
-from tests.proxy.forwarding.jsonlike import request_like
+from cab.proxy.demo.dialects.request import ChatRequest
+from tests.proxy.demo.dialects.reading import HELLO, reader
 
-HELLO = [{"role": "user", "content": "hi"}]
 SCHEMA = {"type": "object", "properties": {"command": {"type": "string"}}}
 
 
-def read(**fields: Any) -> ChatRequest:
-    plain = {"model": "m", "max_tokens": 9, "messages": HELLO}
-    return read_message_request(json.dumps({**plain, **fields}).encode())
+read = reader("messages")
 
 
 def test_a_plain_request() -> None:
     """One message of the user's, without tools, is read as it stands."""
-    assert read() == ChatRequest("m", HELLO, [], True, False, True, 1)
+    assert read() == ChatRequest("m", HELLO, [], may_call=True, stream=False)
 
 
 def test_blocks_become_messages() -> None:
@@ -68,41 +57,3 @@ def test_a_schema_and_forbidden_tools(member: str) -> None:
     value = form if member == "output_format" else {"format": form}
     asked = read(**{member: value, "tool_choice": {"type": "none"}})
     assert (asked.schema, asked.may_call) == (SCHEMA, False)
-
-
-@pytest.mark.parametrize(
-    ("fields", "param"),
-    [
-        ({"model": None}, "model"),
-        ({"max_tokens": None}, "max_tokens"),
-        ({"max_tokens": "9"}, "max_tokens"),
-        ({"messages": []}, "messages"),
-        ({"messages": [{"content": "hi"}]}, "messages[0]"),
-        ({"stream": 1}, "stream"),
-        ({"tools": {}}, "tools"),
-    ],
-)
-def test_bad_requests_name_the_field(fields: dict[str, Any], param: str) -> None:
-    """What an endpoint would refuse is refused, and the field is named."""
-    with pytest.raises(BadChat) as caught:
-        read(**fields)
-    assert caught.value.param == param
-
-
-@given(
-    st.dictionaries(
-        st.sampled_from(["messages", "system", "tools", "output_config", "tool_choice", "stream"]),
-        request_like,
-    )
-)
-def test_no_json_breaks_the_reader(fields: dict[str, Any]) -> None:
-    """Whatever JSON comes, it is a request or a refusal."""
-    with contextlib.suppress(BadChat):
-        assert texts_of(read(**fields).messages, "user", "assistant") is not None
-
-
-@given(request_like)
-def test_no_content_breaks_the_reader(content: Any) -> None:
-    """Whatever a message holds, it is read, unless the body is no JSON."""
-    with contextlib.suppress(BadChat):
-        assert read(messages=[{"role": "user", "content": content}]).messages

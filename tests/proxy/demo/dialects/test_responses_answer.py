@@ -45,7 +45,7 @@ def test_the_last_event_holds_the_whole_answer() -> None:
 
 
 def test_a_response_under_way_has_no_output_and_no_usage() -> None:
-    """The first events tell id and model, and nothing that is not yet known."""
+    """The first events have id and model, and nothing that is not yet known."""
     for _, data in events(REPLY)[:2]:
         response = data["response"]
         assert isinstance(response, dict)
@@ -78,6 +78,6 @@ def test_usage() -> None:
 
 
 def test_an_answer_without_words_is_calls_alone() -> None:
-    """No message item stands where nothing is said."""
+    """There is no message item where there is no text."""
     output = whole(RESPONSES, DemoReply(None, (ToolCall("bash", "{}"),)))["output"]
     assert [item["type"] for item in output] == ["function_call"]

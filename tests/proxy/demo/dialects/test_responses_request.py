@@ -1,28 +1,17 @@
-import contextlib
-import json
-from typing import Any
-
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
-from cab.proxy.demo.dialects.chat_request import ChatRequest, texts_of
-from cab.proxy.demo.dialects.fields import BadChat
-from cab.proxy.demo.dialects.responses_request import read_response_request
-from tests.proxy.forwarding.jsonlike import request_like
+from cab.proxy.demo.dialects.request import ChatRequest
+from tests.proxy.demo.dialects.reading import reader
 
 BASH = {"type": "function", "name": "bash", "parameters": {"type": "object"}}
 PATCH = {"type": "custom", "name": "apply_patch", "format": {"type": "grammar"}}
 
 
-def read(**fields: Any) -> ChatRequest:
-    return read_response_request(json.dumps({"model": "m", "input": "hi", **fields}).encode())
+read = reader("responses")
 
 
 def test_a_plain_request() -> None:
     """A text as input is one message of the user's."""
     hello = [{"role": "user", "content": "hi"}]
-    assert read() == ChatRequest("m", hello, [], True, False, True, 1)
+    assert read() == ChatRequest("m", hello, [], may_call=True, stream=False)
 
 
 def test_items_become_messages() -> None:
@@ -58,7 +47,7 @@ def test_tools_that_the_client_runs_are_offered() -> None:
 
 
 def test_tools_may_stand_among_the_items() -> None:
-    """Tools that an item adds are offered like the others, and the item is no turn."""
+    """Tools that an item adds are offered like the others, and the item is not a turn."""
     functions = {"type": "namespace", "name": "functions", "tools": [BASH]}
     others = {"type": "namespace", "name": "clock", "tools": [BASH]}
     later = {"type": "additional_tools", "role": "developer", "tools": [PATCH, functions, others]}
@@ -72,38 +61,3 @@ def test_a_schema_and_forbidden_tools() -> None:
     schema = {"type": "object", "properties": {}}
     asked = read(text={"format": {"type": "json_schema", "schema": schema}}, tool_choice="none")
     assert (asked.schema, asked.may_call) == (schema, False)
-
-
-@pytest.mark.parametrize(
-    ("fields", "param"),
-    [
-        ({"model": None}, "model"),
-        ({"input": None}, "input"),
-        ({"input": []}, "input"),
-        ({"input": {}}, "input"),
-        ({"input": ["hi"]}, "input[0]"),
-        ({"input": [{"type": "message"}]}, "input[0]"),
-        ({"stream": "yes"}, "stream"),
-        ({"tools": {}}, "tools"),
-        ({"instructions": 3}, "instructions"),
-        ({"previous_response_id": "resp_1"}, "previous_response_id"),
-        ({"conversation": {"id": "c"}}, "conversation"),
-    ],
-)
-def test_bad_requests_name_the_field(fields: dict[str, Any], param: str) -> None:
-    """What an endpoint would refuse is refused, and the field is named."""
-    with pytest.raises(BadChat) as caught:
-        read(**fields)
-    assert caught.value.param == param
-
-
-@given(
-    st.dictionaries(
-        st.sampled_from(["input", "instructions", "tools", "text", "tool_choice", "stream"]),
-        request_like,
-    )
-)
-def test_no_json_breaks_the_reader(fields: dict[str, Any]) -> None:
-    """Whatever JSON comes, it is a request or a refusal."""
-    with contextlib.suppress(BadChat):
-        assert texts_of(read(**fields).messages, "user", "assistant") is not None

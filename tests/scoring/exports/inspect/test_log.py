@@ -1,5 +1,3 @@
-import subprocess
-import sys
 import zipfile
 from contextlib import closing
 from pathlib import Path
@@ -9,13 +7,14 @@ import orjson
 import pytest
 
 from cab.scoring.errors import BadRecord
-from cab.scoring.exports.inspectlog import Group, InspectLog
-from cab.scoring.exports.inspectsample import sample
+from cab.scoring.exports.inspect.log import Group, InspectLog
+from cab.scoring.exports.inspect.sample import sample
 from cab.scoring.exports.source import Source
 from tests.scoring.builders import end_fields, unmeasured
 from tests.scoring.exports.cells import cell_id, source
+from tests.tools.programs import run_python
 
-READER = Path(__file__).parent / "read_inspect.py"
+READER = Path(__file__).parent / "read_log.py"
 GROUP = Group("local", "scripted", "lab/demo")
 CALL = end_fields(model_requested="demo", cache_read_tokens=60, reasoning_tokens=5, ttft_ms=40.0)
 
@@ -45,11 +44,7 @@ def cells(folder: Path) -> list[Source]:
 
 def read_by_inspect(log: Path) -> dict[str, Any]:
     """Return what the real Inspect reads in a log."""
-    done = subprocess.run(
-        [sys.executable, str(READER), str(log)], capture_output=True, check=False, timeout=120
-    )
-    assert done.returncode == 0, done.stderr.decode()
-    read: dict[str, Any] = orjson.loads(done.stdout)
+    read: dict[str, Any] = orjson.loads(run_python(READER, log))
     return read
 
 
@@ -155,7 +150,7 @@ def test_summaries_list_the_samples(seen: dict[str, Any]) -> None:
     """Summaries have the values without what they were made from."""
     by_id = {(one["id"], one["epoch"]): one for one in seen["summaries"]}
     assert by_id["polyglot/one", 2]["scores"]["pass_rate"]["value"] == 0
-    assert by_id["polyglot/one", 2]["input"] == "mend it"
+    assert by_id["polyglot/one", 2]["input"] == "fix it"
     assert by_id["polyglot/two", 1]["model_usage"] == {}
 
 

@@ -4,7 +4,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cab.scoring.exports.inspectusage import add, usage, usage_of_cell
+from cab.scoring.exports.inspect.usage import total_usage, usage, usage_of_cell
 from tests.scoring.builders import end_fields, unmeasured
 from tests.scoring.exports.cells import source
 
@@ -38,7 +38,7 @@ def test_unknown_parts_are_missing_and_take_nothing_off() -> None:
     assert usage(7, 3, **NOTHING) == {"input_tokens": 7, "output_tokens": 3, "total_tokens": 10}
 
 
-def test_unknown_tokens_are_no_usage(tmp_path: Path) -> None:
+def test_unknown_tokens_give_no_usage(tmp_path: Path) -> None:
     """Inspect's usage has zeros where nothing is known, so there is none at all."""
     assert usage_of_cell(source(tmp_path / "b", calls=[unmeasured()]).cell) is None
     assert usage_of_cell(source(tmp_path / "c", calls=None).cell) is None
@@ -68,15 +68,19 @@ def test_sums_keep_what_both_have() -> None:
     """A part that one usage lacks is not known of the sum; an unknown usage leaves nothing."""
     one = {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3, "reasoning_tokens": 1}
     other = {"input_tokens": 10, "output_tokens": 20, "total_tokens": 30}
-    assert add(one, other) == {"input_tokens": 11, "output_tokens": 22, "total_tokens": 33}
-    assert add(one, {}) == {}
+    assert total_usage([one, other]) == {
+        "input_tokens": 11,
+        "output_tokens": 22,
+        "total_tokens": 33,
+    }
+    assert total_usage([one, {}]) == {}
 
 
-def test_what_a_cache_took_off_goes_back_where_the_other_does_not_tell() -> None:
+def test_what_a_cache_took_off_goes_back_where_the_other_lacks_it() -> None:
     """100 read with 60 of them cached, and 100 of which nothing is known: 200 are the input."""
-    told = usage(100, 10, **{**NOTHING, "cache_read": 60, "cache_write": 0})
+    reported = usage(100, 10, **{**NOTHING, "cache_read": 60, "cache_write": 0})
     silent = usage(100, 10, **NOTHING)
-    assert told is not None
+    assert reported is not None
     assert silent is not None
-    for total in (add(told, silent), add(silent, told)):
+    for total in (total_usage([reported, silent]), total_usage([silent, reported])):
         assert total == {"input_tokens": 200, "output_tokens": 20, "total_tokens": 220}

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from cab.scoring.cells.cell import Cell
-from cab.scoring.exports.inspectscores import Score, scores_of
-from cab.scoring.exports.inspectusage import usage, usage_of_cell
+from cab.scoring.exports.inspect.scores import Score, scores_of
+from cab.scoring.exports.inspect.usage import usage, usage_of_cell
 from cab.scoring.exports.plain import known
 from cab.scoring.exports.source import Source
 from cab.scoring.ledger.call_stats import UNFINISHED, failure_class, has_succeeded, read_price
@@ -30,7 +30,7 @@ def sample(source: Source) -> dict[str, Any]:
     """Return the sample of a cell.
 
     Raises:
-        BadRecord: Its calls cannot be read, or a price is no amount of money.
+        BadRecord: Its calls cannot be read, or a price is not an amount of money.
     """
     cell = source.cell
     scores = list(scores_of(cell))

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from cab.scoring.axes import Axes
-from cab.scoring.exports.inspectscores import SCORERS, scores_of, units
+from cab.scoring.exports.inspect.scores import SCORERS, scores_of, units
 from cab.scoring.profiles.builtin import PROFILES
 from tests.scoring.builders import end_fields
 from tests.scoring.exports.cells import source

@@ -1,6 +1,6 @@
 """The scores of a cell as Inspect has them: one per axis, and one per profile's composite.
 
-Inspect marks what could not be scored with a NaN, which is no JSON. Here such a score is missing, and
+Inspect marks what could not be scored with a NaN, which JSON does not have. Here such a score is missing, and
 the sample's metadata says why.
 """
 

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from cab.scoring.exports.inspectsample import digest, sample, summary
+from cab.scoring.exports.inspect.sample import digest, sample, summary
 from tests.scoring.builders import end_fields, start_fields, unmeasured
 from tests.scoring.exports.cells import cell_id, source
 
@@ -44,7 +44,7 @@ def test_calls_that_failed_or_did_not_end_say_so(tmp_path: Path) -> None:
 
 
 def test_the_agents_own_count_is_kept_apart(tmp_path: Path) -> None:
-    """What the agent says of its tokens stands in the metadata, never in the usage."""
+    """What the agent says of its tokens is in the metadata, never in the usage."""
     report = {
         "prompt_tokens": 7,
         "completion_tokens": 3,

@@ -5,28 +5,21 @@ log is written sample by sample; only summaries and values stay in memory.
 """
 
 import zipfile
-from collections.abc import Iterable
 from typing import IO, Any, Final, NamedTuple
 
 import orjson
 
 from cab.scoring.errors import BadRecord
-from cab.scoring.exports.inspectsample import digest, summary
-from cab.scoring.exports.inspectscores import units
-from cab.scoring.exports.inspectusage import add
+from cab.scoring.exports.inspect.sample import digest, summary
+from cab.scoring.exports.inspect.scores import units
+from cab.scoring.exports.inspect.usage import total_usage
 from cab.scoring.exports.source import Source
 
 LOG_VERSION: Final = 2
 """Of the format."""
 
-_EARLIEST = (
-    1980,
-    1,
-    1,
-    0,
-    0,
-    0,
-)  # zip files hold a time of each member; the same log, the same bytes
+# Zip files hold a time of each member; with a fixed one the same log gives the same bytes.
+_EARLIEST = (1980, 1, 1, 0, 0, 0)
 
 
 class Group(NamedTuple):
@@ -61,7 +54,7 @@ class InspectLog:
 
         Args:
             source: The cell.
-            made: Its sample, as `inspectsample.sample` gives it.
+            made: Its sample, as `sample` gives it.
 
         Raises:
             BadRecord: This task has this run already.
@@ -168,11 +161,11 @@ class InspectLog:
         ]
 
     def _means(self, name: str) -> dict[str, float]:
-        """Return the mean over the epochs of each sample that was scored."""
+        """Return the mean over the epochs of each sample that has a score."""
         return {task: _mean(values) for task, values in self._values[name].items()}
 
     def _stats(self) -> dict[str, Any]:
-        total = _sum(self._usage)
+        total = total_usage(self._usage)
         return {
             "started_at": min(self._started_at),
             "completed_at": max(self._ended_at),
@@ -186,11 +179,3 @@ _MEAN: Final[dict[str, Any]] = {"name": "inspect_ai/mean", "options": {}}
 
 def _mean(values: list[float]) -> float:
     return sum(values) / len(values)
-
-
-def _sum(usages: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """Return the sum of usages; empty if one of them is not known."""
-    first, *others = usages
-    for other in others:
-        first = add(first, other)
-    return first

@@ -4,7 +4,9 @@ Ours includes it, so the parts that were read from a cache and written to one ar
 has no unknown usage, only a usage of 0; what was not measured has none at all.
 """
 
+from collections.abc import Iterable
 from decimal import Decimal
+from functools import reduce
 from typing import Any
 
 from cab.scoring.cells.cell import Cell
@@ -21,7 +23,7 @@ COUNTS = (
 )
 """Members of a usage that add up."""
 _CACHED = ("input_tokens_cache_read", "input_tokens_cache_write")
-"""Members that are no part of the input."""
+"""Members that are not part of the input."""
 
 
 def usage_of_cell(cell: Cell) -> dict[str, Any] | None:
@@ -70,11 +72,15 @@ def usage(  # noqa: PLR0913 - the parts of a usage
     )
 
 
-def add(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """Return the sum of two usages; a part that one of them lacks is not known of both.
+def total_usage(usages: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Return the sum of usages; a part that one of them lacks is unknown in the sum.
 
-    What a cache took off the input of one of them goes back there then: nothing is lost of the sum.
+    What a cache took off the input goes back there then: nothing is lost of the sum.
     """
+    return reduce(_add, usages)
+
+
+def _add(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     total = {name: one[name] + other[name] for name in COUNTS if name in one and name in other}
     for part in _CACHED:
         if total and part not in total:

@@ -1,0 +1,41 @@
+"""A package that loads a part of its names when one of them is first used."""
+
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any
+
+
+def exports(package: str, inner: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """Return `__getattr__` and `__dir__` for a package that also exports what an inner one does.
+
+    `__all__` is then what both export, so that no name has to be written down twice.
+
+    Args:
+        package: Full name of the package.
+        inner: Name of the package in it that is loaded on first use.
+    """
+
+    def load(name: str) -> Any:  # noqa: ANN401 - whatever is exported
+        # `from package import module` asks here first: that must not load the inner package.
+        private = name.startswith("_") and name != "__all__"
+        if not private and find_spec(f"{package}.{name}") is None:
+            later = _public(import_module(f"{package}.{inner}"))
+            if name == "__all__":
+                return [*_public(sys.modules[package]), *later]
+            if name in later:
+                return later[name]
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+
+    return load, lambda: sorted({*vars(sys.modules[package]), *load("__all__")})
+
+
+def _public(module: ModuleType) -> dict[str, Any]:
+    names = vars(module).items()
+    return {
+        name: value
+        for name, value in names
+        if not name.startswith("_") and not isinstance(value, ModuleType)
+    }
