@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeGuard, TypeVar, cast
 
 from cab.scoring.errors import BadCellId, BadRecord
 from cab.scoring.ids import CellId
-from cab.scoring.ledger.call_stats import money
+from cab.scoring.ledger.money import money
 
 UNKNOWN = "unknown"
 """Part of a cell id that a file does not name."""

@@ -48,10 +48,12 @@ def test_sums_count_what_may_have_cost() -> None:
         sums.add(fields)
     assert sums.totals() == {
         "calls": 2,
+        "attempts": 2,
         "unmeasured_calls": 0,
         "prompt_tokens": 100,
         "completion_tokens": 20,
         "total_tokens": 120,
+        "known_total_tokens": 120,
     }
     sums.add(unmeasured())
-    assert list(sums.totals().values()) == [3, 1, None, None, None]
+    assert list(sums.totals().values()) == [3, 3, 1, None, None, None, 120]

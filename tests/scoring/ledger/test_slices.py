@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 
 from cab.scoring import BadRecord
-from cab.scoring.ledger.records import parse_fields
-from cab.scoring.ledger.seals import Seal, SealSums
+from cab.scoring.ledger.seals import Seal, seal_lines
 from cab.scoring.ledger.slices import cell_lines, in_slice
 from cab.scoring.ledger.verify import Verification, verify_slice
 from tests.scoring.builders import CELL_ID, end_fields, start_fields, unmeasured
@@ -19,12 +18,7 @@ OVER_LIMIT = end_fields("l", end_reason="rejected", error={"type": "cab_limit", 
 
 def sealed(lines: list[bytes], **changes: Any) -> Seal:
     """Return the seal that a proxy writes for these lines."""
-    sums = SealSums()
-    for text in lines:
-        sums.add(parse_fields(text))
-    digest = f"sha256:{hashlib.sha256(b''.join(lines)).hexdigest()}"
-    fields = {"cell_id": CELL_ID, "records": len(lines), "digest": digest, **sums.totals()}
-    return Seal(**{**fields, **changes})
+    return Seal(**{"cell_id": CELL_ID, **seal_lines(lines), **changes})
 
 
 def told(found: Verification) -> list[str]:

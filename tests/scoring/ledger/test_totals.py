@@ -38,7 +38,7 @@ def test_what_was_not_measured_makes_a_sum_unknown() -> None:
     """A call without a count, or without its END, leaves the sum unknown and keeps what is known."""
     for odd in (unmeasured("b"), start_fields("b")):
         totals = totals_of(start_fields("a"), end_fields("a"), odd)
-        assert (totals.attempts, totals.unmeasured) == (2, 1)
+        assert (totals.attempts, totals.unmeasured_calls) == (2, 1)
         assert (totals.tokens.total.value, totals.tokens.total.known) == (None, 120)
 
 
@@ -51,7 +51,7 @@ def test_what_cost_nothing_needs_no_count() -> None:
         unmeasured("d", endpoint="other"),
         start_fields("e", endpoint="other"),
     )
-    assert (totals.attempts, totals.rejected, totals.unmeasured) == (2, 1, 0)
+    assert (totals.attempts, totals.rejected, totals.unmeasured_calls) == (2, 1, 0)
     assert totals.tokens.total.value == 120
 
 
