@@ -132,10 +132,12 @@ class CellState:
         seen = self._seen.get(call.get("request_hash") or "")
         if seen is not None and call.get("end_reason") != "rejected":
             seen.failed = call.get("end_reason") != "completed"
-        tokens, cost_usd = self.totals.tokens.total.known, self.totals.cost.known
+        tokens, cost = self.totals.tokens.total, self.totals.cost
+        tokens_before, usd_before = tokens.known, cost.known
         self.totals.add(call)
-        self.largest_tokens = max(self.largest_tokens, self.totals.tokens.total.known - tokens)
-        self.largest_cost_usd = max(self.largest_cost_usd, self.totals.cost.known - cost_usd)
+        self.largest_tokens = max(self.largest_tokens, tokens.known - tokens_before)
+        if cost.known is not usd_before:
+            self.largest_cost_usd = max(self.largest_cost_usd, cost.known - usd_before)
 
     async def idle(self, limit_s: float) -> bool:
         """Wait until no call is in flight; return whether that came true within the limit."""

@@ -11,7 +11,6 @@ from cab.scoring.ledger.totals import (
     CallTotals,
     TokenTotals,
     counts_as_call,
-    is_model_call,
 )
 from cab.scoring.timestamps import LONGEST_MS, instant_us
 
@@ -54,12 +53,13 @@ def sum_calls(records: Iterable[AnyRecord]) -> CallSums:
     intervals_us: list[tuple[int, int]] = []
     pairing = CallPairing(sums.add)
     for record in records:
+        calls = sums.calls
         pairing.take(vars(record))
         if not isinstance(record, CallEnd):
             continue
         if record.retry_of is not None:
             retry_of[record.call_id] = record.retry_of
-        if is_model_call(record):
+        if sums.calls > calls:  # it is a model call
             call_ids.append(record.call_id)
             if record.latency_ms is not None:
                 intervals_us.append(_interval_us(record, record.latency_ms))

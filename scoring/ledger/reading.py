@@ -112,9 +112,10 @@ def find_records(path: Path, where: Filter = EVERYTHING) -> Iterator[Found]:
     Raises:
         BadRecord: As for `iter_records`, but that members are not checked.
     """
+    is_open = where == EVERYTHING
     for file, number, line in ledger_lines(path):
         fields = parse_fields(line, str(file), number)
-        if _admits(where, fields, file, number):
+        if is_open or _admits(where, fields, file, number):
             yield Found(file, number, line, fields)
 
 

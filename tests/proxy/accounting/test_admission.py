@@ -27,7 +27,8 @@ SLOT_WAIT_S = 20.0
 
 def end(**fields: Any) -> dict[str, Any]:
     base = {"endpoint": "chat.completions", "end_reason": "completed", "status": 200}
-    return {**base, "prompt_tokens": 1, "completion_tokens": 1, "request_hash": None, **fields}
+    counted = {"prompt_tokens": 1, "completion_tokens": 1, "usage_source": "upstream"}
+    return {**base, **counted, "request_hash": None, **fields}
 
 
 @asynccontextmanager

@@ -7,7 +7,8 @@ from cab.proxy.ledger.ledger import Ledger
 
 def end(cell_id: str | None, **fields: object) -> dict[str, object]:
     base = {"kind": "end", "cell_id": cell_id, "endpoint": "chat.completions"}
-    return {**base, "end_reason": "completed", "request_hash": None, **fields}
+    counted = {"end_reason": "completed", "usage_source": "upstream", "request_hash": None}
+    return {**base, **counted, **fields}
 
 
 def test_numbers_count_within_a_cell_and_nowhere_else() -> None:
@@ -52,7 +53,7 @@ def test_totals_hold_model_calls_only() -> None:
     cell = CellState("a")
     cell.add(end("a", prompt_tokens=3, completion_tokens=4))
     cell.add(end("a", prompt_tokens=None, completion_tokens=None))
-    cell.add(end("a", prompt_tokens=None, completion_tokens=0, status=500))
+    cell.add(end("a", prompt_tokens=None, completion_tokens=0, status=500, usage_source="none"))
     cell.add(end("a", endpoint="other"))
     tokens = cell.totals.tokens
     assert (cell.totals.calls, tokens.prompt.known, tokens.completion.known) == (3, 3, 4)
@@ -94,3 +95,22 @@ async def test_a_restart_continues_numbers_totals_and_seals(tmp_path: Path) -> N
     assert cells["b"].sealed
     assert "c" not in cells
     assert cells.in_flight() == 0
+
+
+async def test_a_call_whose_end_is_lost_is_not_measured_after_a_restart(tmp_path: Path) -> None:
+    """A START whose END is a damaged line is a call, and nothing of it is known."""
+    start = {"kind": "start", "cell_id": "a", "seq": 1, "endpoint": "chat.completions"}
+    ledger = Ledger(tmp_path)
+    for call_id in ("1", "2"):
+        await ledger.append({**start, "call_id": call_id})
+    await ledger.append({**end("a", prompt_tokens=1, completion_tokens=2), "call_id": "1"})
+    await ledger.close()
+    with ledger.segment.open("ab") as handle:
+        handle.write(b"garbage\n")
+
+    cells = CellStates()
+    cells.restore(tmp_path)
+
+    totals = cells["a"].totals
+    assert (totals.calls, totals.unmeasured_calls) == (2, 1)
+    assert (totals.tokens.total.value, totals.tokens.total.known) == (None, 3)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from cab.scoring import BadRecord, CallEnd, OtherRecord, parse_record, sum_calls
 from cab.scoring.ledger.call_sums import union_us
-from cab.scoring.ledger.totals import Total, is_model_call, may_have_cost, total_of
+from cab.scoring.ledger.totals import Total, is_model_call, may_have_cost
 from tests.scoring.builders import end, line, start, uncounted
 
 
@@ -175,7 +175,7 @@ def test_a_total_is_stated_or_made_from_both_parts(
 ) -> None:
     """A call's total is the stated one, else the sum of two known parts, else unknown."""
     record = end(prompt_tokens=prompt, completion_tokens=completion, total_tokens=total)
-    assert total_of(vars(record)) == expected
+    assert sum_calls([record]).tokens.total.value == expected
 
 
 def test_overlapping_calls_are_busy_once() -> None:
