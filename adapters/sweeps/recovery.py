@@ -1,7 +1,6 @@
 """Settles what a killed sweep left open: attempts of which nobody wrote down how they ended."""
 
 import asyncio
-import fcntl
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from cab.adapters.sweeps.journal import Begin, End
 from cab.adapters.sweeps.state import BUNDLES, SweepState, put_apart
 from cab.adapters.sweeps.worker import outcome_of
 from cab.proxy.accounting.limits import KeyLimits
+from cab.proxy.file_lock import lock_file
 from cab.scoring.ledger.totals import CallTotals
 
 WAIT_S = 90.0
@@ -84,9 +84,6 @@ async def _released(bundle: Path, wait_s: float) -> None:
 def _is_free(marker: Path) -> bool:
     try:
         with marker.open("rb") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+            return lock_file(handle)
     except FileNotFoundError:
         return True
-    return True
