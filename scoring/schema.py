@@ -15,6 +15,7 @@ from cab.scoring.evidence.manifest import TreeManifest
 from cab.scoring.evidence.spans import Span
 from cab.scoring.evidence.task import TaskFacts
 from cab.scoring.ledger.records import CallEnd, CallStart, OtherRecord
+from cab.scoring.ledger.seals import Seal
 from cab.scoring.profiles.model import Profile
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -27,12 +28,14 @@ MODELS: Mapping[str, Any] = MappingProxyType(
         "cell-1": Cell,
         "profile-1": Profile,
         "record-1": OtherRecord,
+        "seal-2": Seal,
         "span-1": Span,
         "task-1": TaskFacts,
         "tree-1": TreeManifest,
     }
 )
-"""Name and version of a schema -> what it describes; `record-1` is a line that is not a call."""
+"""Name and version of a schema -> what it describes; `record-1` is a line that is not a call, and
+`seal-2` takes seals of the first form as well."""
 
 
 def json_schema(name: str) -> dict[str, Any]:

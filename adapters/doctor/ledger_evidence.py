@@ -1,6 +1,6 @@
 """What ledger and endpoint say of the requests of one run."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 from cab.adapters.doctor.accounts import differences
 from cab.adapters.doctor.evidence import ObservedAttempt
 from cab.proxy.demo.account import fingerprint
-from cab.scoring.ledger.call_sums import is_model_call
+from cab.scoring.ledger.call_sums import sum_calls
 from cab.scoring.ledger.reading import iter_calls
 from cab.scoring.ledger.records import CallEnd
+from cab.scoring.ledger.totals import is_model_call
 
 
 class LedgerEvidence(NamedTuple):
@@ -38,11 +39,11 @@ def read_wire(
     """
     every = list(iter_calls(ledger))
     ends = [end for end in every if is_model_call(end) or end.end_reason == "rejected"]
-    mine = fingerprint(real_key)
+    tokens, mine = sum_calls(every).tokens, fingerprint(real_key)
     return LedgerEvidence(
         attempts=tuple(_attempts(ends)),
-        prompt_tokens=_sum(end.prompt_tokens for end in ends),
-        completion_tokens=_sum(end.completion_tokens for end in ends),
+        prompt_tokens=tokens.prompt.value,
+        completion_tokens=tokens.completion.value,
         differences=tuple(differences(account, ends)),
         past_the_proxy=sum(row["key_fingerprint"] != mine for row in account["by_call"]),
         other_keys=sum(end.cell_id != cell_id for end in every),
@@ -62,8 +63,3 @@ def _attempts(ends: Sequence[CallEnd]) -> Iterator[ObservedAttempt]:
             started_ms=since,
             ended_ms=None if end.latency_ms is None else since + end.latency_ms,
         )
-
-
-def _sum(counts: Iterable[int | None]) -> int | None:
-    known = list(counts)
-    return None if None in known else sum(count for count in known if count is not None)

@@ -5,7 +5,6 @@
 The file `installed.json` is written last: a folder without it is a half install, and made anew.
 """
 
-import fcntl
 import os
 import shutil
 import sys
@@ -21,6 +20,7 @@ from cab.adapters.errors import AgentNotInstalled, InstallFailed
 from cab.adapters.install.build_steps import BuildSteps
 from cab.adapters.install.npm import NODE, build_from_npm, npm_gist
 from cab.adapters.install.pypi import PYTHON, build_from_pypi, pypi_gist
+from cab.proxy.file_lock import lock_file
 
 STAMP = "installed.json"
 """Name of the file that makes an install whole."""
@@ -105,7 +105,7 @@ def _locked(facts: AgentFacts) -> Generator[None]:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with folder.with_name(f"{folder.name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            lock_file(lock, blocking=True)
             yield
     except OSError as error:
         raise InstallFailed(facts.name, f"{error.filename or folder}: {error.strerror}") from error

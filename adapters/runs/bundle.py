@@ -5,7 +5,6 @@ writing. A folder with a marker is an interrupted cell, and no result: the marke
 run came, and what the next one has to clear up first.
 """
 
-import fcntl
 import os
 import shutil
 from collections.abc import Generator
@@ -18,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from cab.adapters.errors import AdapterError, BundleExists
 from cab.adapters.output.redaction import Redactor
 from cab.adapters.processes.cleanup import CleanupPlan
+from cab.proxy.file_lock import lock_file
 from cab.scoring.cells.bundle import AFTER_FILE, BEFORE_FILE, CALLS_FILE, CELL_FILE, STDOUT_FILE
 
 MARKER = "INCOMPLETE"
@@ -146,10 +146,8 @@ def _marker(bundle: Path, force: bool) -> IO[str]:
 
 
 def _lock(marker: IO[str], bundle: Path) -> None:
-    try:
-        fcntl.flock(marker, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise BundleExists(f"{bundle} is being written by another run; wait for it") from error
+    if not lock_file(marker):
+        raise BundleExists(f"{bundle} is being written by another run; wait for it")
     # Between our opening and our locking, its holder may have taken the marker away.
     if os.fstat(marker.fileno()).st_nlink == 0:
         raise BundleExists(f"{bundle} was finished by another run just now")

@@ -1,6 +1,5 @@
 """Holds the ledger of a cell against the model server's own account, number for number."""
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,8 +7,8 @@ import orjson
 
 from cab.adapters.runs.bundle import ACCOUNT_FILE
 from cab.scoring.cells.bundle import CALLS_FILE
-from cab.scoring.ledger.call_sums import is_model_call
-from cab.scoring.ledger.reading import iter_calls
+from cab.scoring.ledger.call_sums import sum_calls
+from cab.scoring.ledger.reading import iter_records
 
 
 class Served(NamedTuple):
@@ -63,15 +62,5 @@ def compare_account(bundle: Path) -> AccountComparison | None:
 
 
 def _served(calls: Path) -> Served:
-    """Return the sums over all requests on the wire: a server counts attempts, not calls."""
-    ends = [end for end in iter_calls(calls) if is_model_call(end)]
-    return Served(
-        len(ends),
-        _sum(end.prompt_tokens for end in ends),
-        _sum(end.completion_tokens for end in ends),
-    )
-
-
-def _sum(counts: Iterable[int | None]) -> int | None:
-    known = list(counts)
-    return None if None in known else sum(count for count in known if count is not None)
+    totals = sum_calls(iter_records(calls))
+    return Served(totals.calls, totals.tokens.prompt.value, totals.tokens.completion.value)

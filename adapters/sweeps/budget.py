@@ -1,59 +1,20 @@
 """What a sweep has spent, and whether it may spend more."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import TypeVar
 
 from cab.adapters.sweeps.sweepfile import Budget, CellAllowance
 from cab.proxy.accounting.limits import KeyLimits
-from cab.scoring.ledger.call_stats import read_price
-from cab.scoring.ledger.call_sums import is_model_call, may_have_cost, total_of
 from cab.scoring.ledger.reading import iter_records
-from cab.scoring.ledger.records import AnyRecord, CallEnd, CallStart
+from cab.scoring.ledger.records import AnyRecord
+from cab.scoring.ledger.totals import CallTotals, total_cells
 
 _Amount = TypeVar("_Amount", int, Decimal)
 
 
-@dataclass(frozen=True, slots=True)
-class Spend:
-    """Sums over model calls. What was not measured is counted, never taken for 0."""
-
-    calls: int = 0
-    """Calls on the wire, an SDK's repetitions included."""
-    tokens: int = 0
-    """Of the calls that have a count."""
-    uncounted: int = 0
-    """Calls that may have cost tokens and have no count."""
-    usd: Decimal = Decimal(0)
-    """Of the calls whose price is known."""
-    unpriced: int = 0
-    """Calls that may have cost money and have no price."""
-
-    def __add__(self, other: "Spend") -> "Spend":
-        return Spend(
-            self.calls + other.calls,
-            self.tokens + other.tokens,
-            self.uncounted + other.uncounted,
-            self.usd + other.usd,
-            self.unpriced + other.unpriced,
-        )
-
-    def as_dict(self) -> dict[str, int | str | None]:
-        """Return the sums as JSON; a sum of which a part is missing is null, its known part beside it."""
-        return {
-            "calls": self.calls,
-            "tokens": None if self.uncounted else self.tokens,
-            "known_tokens": self.tokens,
-            "calls_without_count": self.uncounted,
-            "cost_usd": None if self.unpriced else f"{self.usd:f}",
-            "known_cost_usd": f"{self.usd:f}",
-            "calls_without_price": self.unpriced,
-        }
-
-
-def spend_by_cell(ledger: Path) -> dict[str, Spend]:
+def spend_by_cell(ledger: Path) -> dict[str, CallTotals]:
     """Return what each cell of a ledger has spent: one streaming pass.
 
     Args:
@@ -65,56 +26,49 @@ def spend_by_cell(ledger: Path) -> dict[str, Spend]:
     return sum_by_cell(iter_records(ledger)) if ledger.exists() else {}
 
 
-def sum_by_cell(records: Iterable[AnyRecord]) -> dict[str, Spend]:
-    """Return the sums of each cell; calls without a cell are left out."""
-    sums: dict[str, Spend] = {}
-    unfinished: dict[str, CallStart] = {}
-    for record in records:
-        if isinstance(record, CallStart):
-            unfinished[record.call_id] = record
-        elif isinstance(record, CallEnd):
-            unfinished.pop(record.call_id, None)
-            if record.cell_id is not None and is_model_call(record):
-                sums[record.cell_id] = sums.get(record.cell_id, Spend()) + _of_one(record)
-    for start in unfinished.values():
-        if start.cell_id is not None and is_model_call(start):
-            sums[start.cell_id] = sums.get(start.cell_id, Spend()) + Spend(1, 0, 1, Decimal(0), 1)
-    return sums
+def sum_by_cell(records: Iterable[AnyRecord]) -> dict[str, CallTotals]:
+    """Return the totals of each cell; calls without a cell are left out."""
+    cells = total_cells(records).items()
+    return {cell_id: totals for cell_id, totals in cells if cell_id is not None}
 
 
-def _of_one(end: CallEnd) -> Spend:
-    total, price, may_cost = total_of(end), read_price(end), may_have_cost(end)
-    return Spend(
-        calls=1,
-        tokens=total or 0,
-        uncounted=int(total is None and may_cost),
-        usd=price or Decimal(0),
-        unpriced=int(price is None and may_cost),
-    )
+def spend_members(spend: CallTotals) -> dict[str, int | str | None]:
+    """Return totals as JSON; a sum of which a part is missing is null, its known part beside it."""
+    tokens, cost = spend.tokens.total, spend.cost
+    return {
+        "calls": spend.calls,
+        "tokens": tokens.value,
+        "known_tokens": tokens.known,
+        "calls_without_count": spend.unmeasured_calls,
+        "cost_usd": None if cost.value is None else f"{cost.value:f}",
+        "known_cost_usd": f"{cost.known:f}",
+        "calls_without_price": cost.missing,
+    }
 
 
-def spent(budget: Budget, spend: Spend, wall_s: float) -> str | None:
+def spent(budget: Budget, spend: CallTotals, wall_s: float) -> str | None:
     """Return which part of a budget is used up; None while there is some of each."""
-    if budget.tokens is not None and spend.tokens >= budget.tokens:
-        return f"{spend.tokens:,} of {budget.tokens:,} tokens are spent"
+    tokens, usd = spend.tokens.total.known, spend.cost.known
+    if budget.tokens is not None and tokens >= budget.tokens:
+        return f"{tokens:,} of {budget.tokens:,} tokens are spent"
     if budget.calls is not None and spend.calls >= budget.calls:
         return f"{spend.calls:,} of {budget.calls:,} calls are made"
-    if budget.usd is not None and spend.usd >= budget.usd:
-        return f"${spend.usd:f} of ${budget.usd:f} are spent"
+    if budget.usd is not None and usd >= budget.usd:
+        return f"${usd:f} of ${budget.usd:f} are spent"
     if budget.wall_s is not None and wall_s >= budget.wall_s:
         return f"{wall_s:,.0f} of {budget.wall_s:,.0f} s are over"
     return None
 
 
-def limits_of(allowance: CellAllowance, budget: Budget, spend: Spend) -> KeyLimits:
+def limits_of(allowance: CellAllowance, budget: Budget, spend: CallTotals) -> KeyLimits:
     """Return the limits of a cell's key: its own, or what is left of the budget if that is less.
 
     The budget must not be spent. What cells side by side have left is not divided among them.
     """
     left = KeyLimits(
         None if budget.calls is None else budget.calls - spend.calls,
-        None if budget.tokens is None else budget.tokens - spend.tokens,
-        None if budget.usd is None else budget.usd - spend.usd,
+        None if budget.tokens is None else budget.tokens - spend.tokens.total.known,
+        None if budget.usd is None else budget.usd - spend.cost.known,
     )
     return KeyLimits(
         _least(allowance.calls, left.max_calls),
@@ -123,12 +77,13 @@ def limits_of(allowance: CellAllowance, budget: Budget, spend: Spend) -> KeyLimi
     )
 
 
-def has_reached(limits: KeyLimits, spend: Spend) -> bool:
-    """Tell whether a cell has used up one of its limits."""
+def has_reached(limits: KeyLimits, spend: CallTotals) -> bool:
+    """Return whether a cell has used up one of its limits."""
+    tokens, usd = spend.tokens.total.known, spend.cost.known
     return (
         (limits.max_calls is not None and spend.calls >= limits.max_calls)
-        or (limits.max_tokens is not None and spend.tokens >= limits.max_tokens)
-        or (limits.max_cost_usd is not None and spend.usd >= limits.max_cost_usd)
+        or (limits.max_tokens is not None and tokens >= limits.max_tokens)
+        or (limits.max_cost_usd is not None and usd >= limits.max_cost_usd)
     )
 
 

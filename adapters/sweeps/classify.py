@@ -2,10 +2,11 @@
 
 from typing import NamedTuple
 
-from cab.adapters.sweeps.budget import Spend, has_reached
+from cab.adapters.sweeps.budget import has_reached
 from cab.adapters.sweeps.executor import CellOutcome
 from cab.adapters.sweeps.journal import AttemptOutcome
 from cab.proxy.accounting.limits import KeyLimits
+from cab.scoring.ledger.totals import CallTotals
 
 PASSING = frozenset({"crash", "endpoint", "network", "rate_limited", "unfinished"})
 """Classes of failed calls that may be over the next time; a refused request (a wrong key, a model that
@@ -20,7 +21,7 @@ class Classification(NamedTuple):
 
 
 def classify(
-    outcome: CellOutcome, spend: Spend, own: KeyLimits, given: KeyLimits | None
+    outcome: CellOutcome, spend: CallTotals, own: KeyLimits, given: KeyLimits | None
 ) -> Classification:
     """Return what an attempt is worth.
 

@@ -12,7 +12,6 @@ from typing import NamedTuple, Protocol
 from cab.adapters.output.redaction import Redactor
 from cab.adapters.runs.spec import KEY_MARGIN_S
 from cab.adapters.sweeps.budget import (
-    Spend,
     limits_of,
     own_limits,
     spend_by_cell,
@@ -29,6 +28,7 @@ from cab.proxy.accounting.limits import KeyLimits
 from cab.scoring.cells.bundle import CALLS_FILE
 from cab.scoring.ids import CellId
 from cab.scoring.ledger.reading import iter_records
+from cab.scoring.ledger.totals import CallTotals
 
 _LONGEST_WAIT_S = 300.0
 
@@ -51,7 +51,7 @@ class ProgressListener(Protocol):
         """Hear of an attempt that begins."""
         ...
 
-    def ended(self, end: End, duration_s: float, spend: Spend) -> None:
+    def ended(self, end: End, duration_s: float, spend: CallTotals) -> None:
         """Hear how an attempt ended, and what the whole sweep has spent by then."""
         ...
 
@@ -84,7 +84,7 @@ class Scheduler:
         spend: What was spent before.
     """
 
-    def __init__(self, parts: SchedulerServices, slots: Iterable[Slot], spend: Spend) -> None:
+    def __init__(self, parts: SchedulerServices, slots: Iterable[Slot], spend: CallTotals) -> None:
         self._parts = parts
         self._queue = deque(slots)
         self._began = time.monotonic()
@@ -187,17 +187,17 @@ class Scheduler:
             plugins=list(self._parts.plugins),
         )
 
-    def _spend_of(self, cell_id: str, outcome: CellOutcome) -> Spend:
+    def _spend_of(self, cell_id: str, outcome: CellOutcome) -> CallTotals:
         if outcome.bundle is not None:
             sums = spend_by_cell(Path(outcome.bundle) / CALLS_FILE)
         else:
             # No slice was cut for it, but its calls are in the ledger all the same.
             records = iter_records(self._parts.metering.ledger, cell_prefix=cell_id)
             sums = sum_by_cell(records)
-        return sums.get(cell_id, Spend())
+        return sums.get(cell_id, CallTotals())
 
     def _judged(
-        self, slot: Slot, job: CellJob, outcome: CellOutcome, spend: Spend, given: KeyLimits
+        self, slot: Slot, job: CellJob, outcome: CellOutcome, spend: CallTotals, given: KeyLimits
     ) -> End:
         folder, cell_id = self._parts.folder, job.cell_id
         found = classify(outcome, spend, own_limits(self._parts.sweep.limits), given)
@@ -211,7 +211,7 @@ class Scheduler:
             bundle=place,
             passed=outcome.passed,
             calls=spend.calls,
-            tokens=None if spend.uncounted else spend.tokens,
+            tokens=spend.tokens.total.value,
         )
 
     def _write(self, entry: Begin | End) -> None:

@@ -9,7 +9,6 @@ A sitting without `close` was killed; so was a `begin` without `end`. A line is 
 tells of goes on; the last one may be cut off, and is then passed over.
 """
 
-import fcntl
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -20,6 +19,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from cab.adapters.errors import AdapterError
+from cab.proxy.file_lock import lock_file
 
 SCHEMA: Literal["cab.sweep/1"] = "cab.sweep/1"
 
@@ -133,13 +133,11 @@ class Journal:
         except OSError as error:
             raise BadJournal(f"{file} cannot be written: {error.strerror}") from error
         self._file = file
-        try:
-            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        if not lock_file(self._handle):
             self._handle.close()
             raise BadJournal(
                 f"{file.parent} is being filled by another cab sweep; wait for it, or stop it"
-            ) from error
+            )
         self._cut_torn_line()
 
     def __enter__(self) -> Self:

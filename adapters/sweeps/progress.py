@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
-from cab.adapters.sweeps.budget import Spend
 from cab.adapters.sweeps.engine import ProgressListener
 from cab.adapters.sweeps.journal import End
 from cab.adapters.ui.cell_table import printable
+from cab.scoring.ledger.totals import CallTotals
 
 
 class ProgressCounts:
@@ -80,7 +80,7 @@ class _Lines:
     def began(self, cell_id: str) -> None:
         del cell_id
 
-    def ended(self, end: End, duration_s: float, spend: Spend) -> None:
+    def ended(self, end: End, duration_s: float, spend: CallTotals) -> None:
         del spend
         self._tally.add(end, duration_s)
         self._print(f"{self._tally.done}/{self._tally.total} {line_of(end, duration_s)}")
@@ -98,7 +98,7 @@ class _Bar:
         self._progress = progress
         self._tally = tally
         self._running = 0
-        self._spend: Spend | None = None
+        self._spend: CallTotals | None = None
         self._task = progress.add_task("", total=tally.total, completed=tally.done, detail="")
 
     def began(self, cell_id: str) -> None:
@@ -106,7 +106,7 @@ class _Bar:
         self._running += 1
         self._show()
 
-    def ended(self, end: End, duration_s: float, spend: Spend) -> None:
+    def ended(self, end: End, duration_s: float, spend: CallTotals) -> None:
         self._running -= 1
         self._spend = spend
         self._tally.add(end, duration_s)
@@ -138,13 +138,14 @@ def line_of(end: End, duration_s: float) -> str:
     return f"{end.cell_id}: {verdict}, {calls}, {tokens}, {duration_s:.1f} s"
 
 
-def spend_text(spend: Spend) -> str:
+def spend_text(spend: CallTotals) -> str:
     """Return what was spent, for people; what is not known is said."""
-    uncounted = f" ({spend.uncounted} calls not counted)" if spend.uncounted else ""
-    parts = [f"{spend.calls:,} calls", f"{spend.tokens:,} tokens{uncounted}"]
-    if spend.usd or not spend.unpriced:
-        unpriced = f" ({spend.unpriced} calls without a price)" if spend.unpriced else ""
-        parts.append(f"${spend.usd:.4f}{unpriced}")
+    tokens, cost = spend.tokens.total, spend.cost
+    uncounted = f" ({tokens.missing} calls not counted)" if tokens.missing else ""
+    parts = [f"{spend.calls:,} calls", f"{tokens.known:,} tokens{uncounted}"]
+    if cost.known or not cost.missing:
+        unpriced = f" ({cost.missing} calls without a price)" if cost.missing else ""
+        parts.append(f"${cost.known:.4f}{unpriced}")
     return ", ".join(parts)
 
 

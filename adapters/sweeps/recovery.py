@@ -1,19 +1,19 @@
 """Settles what a killed sweep left open: attempts of which nobody wrote down how they ended."""
 
 import asyncio
-import fcntl
 from collections.abc import Mapping
 from pathlib import Path
 
 from cab.adapters.errors import AdapterError
 from cab.adapters.processes.cleanup import clean_up
 from cab.adapters.runs.bundle import MARKER, is_complete, read_marker
-from cab.adapters.sweeps.budget import Spend
 from cab.adapters.sweeps.classify import Classification, classify
 from cab.adapters.sweeps.journal import Begin, End
 from cab.adapters.sweeps.state import BUNDLES, SweepState, put_apart
 from cab.adapters.sweeps.worker import outcome_of
 from cab.proxy.accounting.limits import KeyLimits
+from cab.proxy.file_lock import lock_file
+from cab.scoring.ledger.totals import CallTotals
 
 WAIT_S = 90.0
 """The process of a cell may take this long to end its agent after its sweep was killed."""
@@ -23,7 +23,7 @@ _POLL_S = 0.1
 async def settle(
     standing: SweepState,
     folder: Path,
-    spends: Mapping[str, Spend],
+    spends: Mapping[str, CallTotals],
     own: KeyLimits,
     wait_s: float = WAIT_S,
 ) -> list[End]:
@@ -43,9 +43,9 @@ async def settle(
 
 
 async def _ended(
-    begun: Begin, folder: Path, spends: Mapping[str, Spend], own: KeyLimits, wait_s: float
+    begun: Begin, folder: Path, spends: Mapping[str, CallTotals], own: KeyLimits, wait_s: float
 ) -> End:
-    bundle, spend = folder / BUNDLES / begun.cell_id, spends.get(begun.cell_id, Spend())
+    bundle, spend = folder / BUNDLES / begun.cell_id, spends.get(begun.cell_id, CallTotals())
     await _released(bundle, wait_s)
     marker = read_marker(bundle)
     if marker is not None:
@@ -64,7 +64,7 @@ async def _ended(
         bundle=place if found.verdict == "complete" else put_apart(folder, begun.cell_id),
         passed=passed,
         calls=spend.calls,
-        tokens=None if spend.uncounted else spend.tokens,
+        tokens=spend.tokens.total.value,
     )
 
 
@@ -84,9 +84,6 @@ async def _released(bundle: Path, wait_s: float) -> None:
 def _is_free(marker: Path) -> bool:
     try:
         with marker.open("rb") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+            return lock_file(handle)
     except FileNotFoundError:
         return True
-    return True

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from cab.adapters.sweeps.budget import Spend
+from cab.adapters.sweeps.budget import spend_members
 from cab.adapters.sweeps.journal import End
 from cab.adapters.sweeps.progress import spend_text
 from cab.adapters.sweeps.session import SessionResult, SweepPlan
@@ -21,6 +21,7 @@ from cab.scoring.analysis.aggregate import Aggregate, Part, aggregate
 from cab.scoring.analysis.observation import Observation
 from cab.scoring.analysis.reconcile import Reconciliation, reconcile
 from cab.scoring.ids import CellId, parse_cell_id
+from cab.scoring.ledger.totals import CallTotals
 from cab.scoring.profiles.builtin import DEFAULT_PROFILE, find_profile
 
 _BY: tuple[Part, ...] = ("tui", "model")
@@ -47,7 +48,7 @@ class Report:
     """Slot -> why nobody filled it."""
     apart: list[End]
     """All attempts that are no results."""
-    spend: Spend
+    spend: CallTotals
     """Of all attempts."""
     unreadable: bool
     """Whether a bundle could not be read; it has been told."""
@@ -73,7 +74,7 @@ class Report:
             "whole": self.whole,
             "groups": self.groups,
             "self_reported": self.counters,
-            "spend": self.spend.as_dict(),
+            "spend": spend_members(self.spend),
             "cells": self.cells,
             "failed": {slot: end.reason for slot, end in self.failed.items()},
             "not_run": self.not_run,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cab.adapters.runs.metering import check_reachable
-from cab.adapters.sweeps.budget import Spend, own_limits, spend_by_cell
+from cab.adapters.sweeps.budget import own_limits, spend_by_cell
 from cab.adapters.sweeps.drift import compare_sweeps, require_comparable
 from cab.adapters.sweeps.engine import Metering, ProgressListener, Scheduler, SchedulerServices
 from cab.adapters.sweeps.executor import Executor
@@ -20,6 +20,7 @@ from cab.adapters.sweeps.sweepfile import SweepFile
 from cab.proxy.app import running_proxy
 from cab.proxy.auth.signing_keys import new_signing_key
 from cab.proxy.config import parse_settings
+from cab.scoring.ledger.totals import CallTotals
 
 JOURNAL = "journal.jsonl"
 """The sweep's memory, in its folder."""
@@ -60,7 +61,7 @@ class SessionResult:
 
     standing: SweepState
     """Where the sweep stands now."""
-    spend: Spend
+    spend: CallTotals
     """What it has spent, over all its sittings."""
     not_run: dict[str, str]
     """Slot -> why nobody filled it; those that were not chosen are no part of it."""
@@ -100,7 +101,7 @@ async def run_session(
                 if end.verdict != "complete":
                     watcher.noted(f"{end.cell_id}: {end.reason}; it is put apart")
             _drop_lost(plan, standing, watcher)
-            spend = sum(before.values(), Spend())
+            spend = sum(before.values(), CallTotals())
             parts = SchedulerServices(
                 plan.sweep,
                 plan.folder,
@@ -127,7 +128,7 @@ def last_ending(plan: SweepPlan) -> SessionResult:
         BadRecord: Its ledger cannot.
     """
     standing = stand(read_journal(plan.journal))
-    spend = sum(_spent_before(plan, standing).values(), Spend())
+    spend = sum(_spent_before(plan, standing).values(), CallTotals())
     waiting = {
         slot.id: "not run yet"
         for slot in _open_slots(plan, standing)
@@ -181,7 +182,7 @@ def _adopt(plan: SweepPlan, standing: SweepState) -> None:
             standing.take(Begin(slot=slot.id, cell_id=slot.id))
 
 
-def _spent_before(plan: SweepPlan, standing: SweepState) -> dict[str, Spend]:
+def _spent_before(plan: SweepPlan, standing: SweepState) -> dict[str, CallTotals]:
     """Return what the sweep's cells have spent, whatever came of them; their numbers are taken."""
     prefix = f"{plan.sweep.name}/"
     cells = {

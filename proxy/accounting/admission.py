@@ -1,7 +1,7 @@
-"""The book of cells: who may call now, what a cell has spent, and when it is closed.
+"""Admission: which call may be made now, what its cell has spent, and when the cell is closed.
 
-A proxy of one process keeps the book itself. With several workers the parent keeps it and the
-workers ask over a socket (`bookline`); both sides of that line have the interface `CellRegistry`.
+A proxy of one process keeps the cells' state itself. With several workers the parent keeps it and the
+workers ask over a socket (`cab.proxy.workers`); both have the interface `CellRegistry`.
 
 The order that all rests on: a call is in flight from `admit` until its END is on disk, and `finish`
 is awaited before the client can take its answer for complete. So a seal either sees a call in
@@ -9,19 +9,19 @@ flight or is seen by it, and totals hold every call whose answer has ended.
 """
 
 import asyncio
-from decimal import Decimal
 from typing import Any, NamedTuple, Protocol
 
 from cab.proxy.accounting.cell_state import CellState, CellStates
 from cab.proxy.accounting.limits import KeyLimits
 from cab.proxy.errors import Rejected
 from cab.scoring.ledger.slices import SEALED
+from cab.scoring.ledger.totals import CallTotals
 
 LIMIT_REACHED = "cab_limit_reached"
 """Code of a refusal because of a limit."""
 IN_FLIGHT = "calls_in_flight"
 """Code of a seal that was not made because calls did not end in time."""
-REGISTRY_LOST = "book_lost"
+REGISTRY_LOST = "registry_lost"
 """Code of a refusal by a worker that cannot ask."""
 
 
@@ -48,22 +48,13 @@ class Admission(NamedTuple):
 
 
 class CellSnapshot(NamedTuple):
-    """What is known of a cell now."""
+    """The state of a cell now."""
 
     cell_id: str | None
     sealed: bool
     in_flight: int
-    calls: int
-    """Model calls that have ended."""
-    prompt_tokens: int
-    """Of the calls that have a count."""
-    completion_tokens: int
-    unmeasured_calls: int
-    """Calls that may have cost tokens and have no count."""
-    cost_usd: Decimal
-    """Of the calls whose cost is known."""
-    unpriced_calls: int
-    """Calls that may have cost money and have no cost."""
+    totals: CallTotals
+    """Of the model calls that have ended; goes on with them."""
 
 
 class CellRegistry(Protocol):
@@ -77,7 +68,7 @@ class CellRegistry(Protocol):
 
         Raises:
             Rejected: The cell is sealed, a limit is reached, no slot came free in time, the call
-                was withdrawn, or the book cannot be asked. After a refusal with the code
+                was withdrawn, or the state cannot be asked for. After a refusal with the code
                 `cab_limit_reached` the call must be finished too: a seal waits for its record.
         """
         ...
@@ -95,7 +86,7 @@ class CellRegistry(Protocol):
         ...
 
     async def seal(self, cell_id: str, wait_s: float) -> CellSnapshot:
-        """Close a cell, wait for its calls in flight, and return its totals.
+        """Close a cell, wait for its calls in flight, and return its state.
 
         Raises:
             Rejected: It is closed already, or calls are still in flight after `wait_s` seconds; it
@@ -108,7 +99,7 @@ class CellRegistry(Protocol):
         ...
 
     async def totals(self, prefix: str = "") -> list[CellSnapshot]:
-        """Return the totals of all cells whose id begins with a text, sorted by id."""
+        """Return the state of all cells whose id begins with a text, sorted by id."""
         ...
 
     async def in_flight(self) -> int:
@@ -117,7 +108,7 @@ class CellRegistry(Protocol):
 
 
 class LocalCellRegistry:
-    """The book in this process.
+    """The state of all cells in this process.
 
     Args:
         cells: State of all cells.
@@ -193,36 +184,25 @@ class LocalCellRegistry:
         if not idle:
             message = f"{len(cell.in_flight)} calls of cell {cell_id} are still in flight"
             raise Rejected(IN_FLIGHT, message)
-        return totals_of(cell)
+        return _snapshot(cell)
 
     def reopen(self, cell_id: str) -> None:
         """Undo a seal whose record could not be written."""
         self._cells[cell_id].sealed = False
 
     async def totals(self, prefix: str = "") -> list[CellSnapshot]:
-        """Return the totals of all cells whose id begins with a text, sorted by id."""
+        """Return the state of all cells whose id begins with a text, sorted by id."""
         named = ((c.cell_id, c) for c in self._cells.known() if c.cell_id is not None)
         chosen = sorted((cell_id, id(c), c) for cell_id, c in named if cell_id.startswith(prefix))
-        return [totals_of(cell) for _, _, cell in chosen]
+        return [_snapshot(cell) for _, _, cell in chosen]
 
     async def in_flight(self) -> int:
         """Return the number of calls in flight over all cells."""
         return self._cells.in_flight()
 
 
-def totals_of(cell: CellState) -> CellSnapshot:
-    """Return what is known of a cell now."""
-    return CellSnapshot(
-        cell.cell_id,
-        cell.sealed,
-        len(cell.in_flight),
-        cell.calls,
-        cell.prompt_tokens,
-        cell.completion_tokens,
-        cell.unmeasured_calls,
-        cell.cost_usd,
-        cell.unpriced_calls,
-    )
+def _snapshot(cell: CellState) -> CellSnapshot:
+    return CellSnapshot(cell.cell_id, cell.sealed, len(cell.in_flight), cell.totals)
 
 
 def _refused(cell: CellState, ask: AdmissionRequest, why: str) -> Rejected:
@@ -232,17 +212,18 @@ def _refused(cell: CellState, ask: AdmissionRequest, why: str) -> Rejected:
 
 def _reached(cell: CellState, limits: KeyLimits) -> str | None:
     """Return the limit that leaves no room for any further call; None if there is none."""
-    if limits.max_calls is not None and cell.calls + len(cell.running) >= limits.max_calls:
+    calls, spent = cell.totals.calls + len(cell.running), cell.totals
+    if limits.max_calls is not None and calls >= limits.max_calls:
         return f"{limits.max_calls} calls (max_calls)"
-    if limits.max_tokens is not None and cell.tokens >= limits.max_tokens:
+    if limits.max_tokens is not None and spent.tokens.total.known >= limits.max_tokens:
         return f"{limits.max_tokens} tokens (max_tokens)"
-    if limits.max_cost_usd is not None and cell.cost_usd >= limits.max_cost_usd:
+    if limits.max_cost_usd is not None and spent.cost.known >= limits.max_cost_usd:
         return f"{limits.max_cost_usd} US dollars (max_cost_usd)"
     return None
 
 
 def _crowded(cell: CellState, limits: KeyLimits) -> bool:
-    """Tell whether a call must wait for those in flight.
+    """Return whether a call must wait for those in flight.
 
     What they will cost is not known. If each of them is taken for the largest call so far and that
     would use up a limit, the next call waits until they have ended: near a limit calls go one by
@@ -253,8 +234,8 @@ def _crowded(cell: CellState, limits: KeyLimits) -> bool:
         return False
     if limits.max_concurrency is not None and running >= limits.max_concurrency:
         return True
-    tokens = cell.tokens + running * cell.largest_tokens
+    tokens = cell.totals.tokens.total.known + running * cell.largest_tokens
     if limits.max_tokens is not None and tokens >= limits.max_tokens:
         return True
-    cost = cell.cost_usd + running * cell.largest_cost_usd
+    cost = cell.totals.cost.known + running * cell.largest_cost_usd
     return limits.max_cost_usd is not None and cost >= limits.max_cost_usd

@@ -1,22 +1,20 @@
-"""What the proxy knows of each cell while it runs: numbers, calls in flight, totals, the seal."""
+"""What the proxy knows of each cell while it runs: numbers, calls in flight, totals, sealed or not."""
 
 import asyncio
-import hashlib
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
-import orjson
 import structlog
 
-from cab.proxy.errors import LedgerFailed
 from cab.scoring.errors import BadRecord
 from cab.scoring.ledger.reading import segment_files, segment_lines
-from cab.scoring.ledger.records import METERED_ENDPOINTS
-from cab.scoring.ledger.slices import in_slice
+from cab.scoring.ledger.records import parse_fields
+from cab.scoring.ledger.totals import CallPairing, CallTotals, Fields
 
 log = structlog.get_logger("cab.proxy")
 
@@ -47,13 +45,8 @@ class CellState:
     cell_id: str | None
     last_seq: int = 0
     sealed: bool = False
-    calls: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    unmeasured_calls: int = 0
-    cost_usd: Decimal = Decimal(0)
-    """Sum of the costs that are known."""
-    unpriced_calls: int = 0
+    totals: CallTotals = field(default_factory=CallTotals)
+    """Of the calls that have ended."""
     largest_tokens: int = 0
     """Tokens of the largest call so far."""
     largest_cost_usd: Decimal = Decimal(0)
@@ -96,11 +89,6 @@ class CellState:
         if len(self._seen) > _REMEMBERED_REQUESTS:
             self._seen.popitem(last=False)
 
-    @property
-    def tokens(self) -> int:
-        """Tokens of all calls that have a count."""
-        return self.prompt_tokens + self.completion_tokens
-
     def begin(self, call_id: str, *, counts: bool = True) -> None:
         """Count a call as in flight; `counts` says whether it is one for the limits as well."""
         self.in_flight.add(call_id)
@@ -139,32 +127,17 @@ class CellState:
             self._withdrawn.discard(waiter)
         return not withdrawn
 
-    def add(self, end: dict[str, Any]) -> None:
-        """Add an END record to the totals."""
-        if end["end_reason"] == "rejected":
-            return
-        seen = self._seen.get(end.get("request_hash") or "")
-        if seen is not None:
-            seen.failed = end["end_reason"] != "completed"
-        if end["endpoint"] not in METERED_ENDPOINTS:
-            return
-        self.calls += 1
-        refused = (end.get("status") or 0) >= 400  # an error costs nothing, so it needs no count
-        prompt, completion = end.get("prompt_tokens"), end.get("completion_tokens")
-        if not refused and (prompt is None or completion is None):
-            self.unmeasured_calls += 1
-        self.prompt_tokens += prompt or 0
-        self.completion_tokens += completion or 0
-        self.largest_tokens = max(self.largest_tokens, (prompt or 0) + (completion or 0))
-        self._add_cost(end.get("cost_usd"), refused=refused)
-
-    def _add_cost(self, stated: object, *, refused: bool) -> None:
-        cost = _dollars(stated)
-        if cost is None:
-            self.unpriced_calls += not refused
-            return
-        self.cost_usd += cost
-        self.largest_cost_usd = max(self.largest_cost_usd, cost)
+    def add(self, call: Fields) -> None:
+        """Add a call to the totals, by its END, or by its START if its END is lost."""
+        seen = self._seen.get(call.get("request_hash") or "")
+        if seen is not None and call.get("end_reason") != "rejected":
+            seen.failed = call.get("end_reason") != "completed"
+        tokens, cost = self.totals.tokens.total, self.totals.cost
+        tokens_before, usd_before = tokens.known, cost.known
+        self.totals.add(call)
+        self.largest_tokens = max(self.largest_tokens, tokens.known - tokens_before)
+        if cost.known is not usd_before:
+            self.largest_cost_usd = max(self.largest_cost_usd, cost.known - usd_before)
 
     async def idle(self, limit_s: float) -> bool:
         """Wait until no call is in flight; return whether that came true within the limit."""
@@ -175,16 +148,6 @@ class CellState:
         except TimeoutError:
             return False
         return True
-
-
-def _dollars(stated: object) -> Decimal | None:
-    if not isinstance(stated, int | float | str):
-        return None
-    try:
-        amount = Decimal(str(stated))
-    except InvalidOperation:
-        return None
-    return amount if amount.is_finite() else None
 
 
 class CellStates:
@@ -203,7 +166,7 @@ class CellStates:
         return cell_id in self._cells
 
     def known(self) -> Iterable[CellState]:
-        """Return all cells; none that no call was accepted for."""
+        """Return all cells that a call was accepted for."""
         return self._cells.values()
 
     def in_flight(self) -> int:
@@ -211,76 +174,32 @@ class CellStates:
         return sum(len(cell.in_flight) for cell in self._cells.values())
 
     def restore(self, folder: Path) -> None:
-        """Continue the numbers, totals and seals of an existing ledger: one streaming pass."""
-        for line in ledger_lines(folder, skip_unreadable=True):
-            record = _read(line)
-            if record is None:
-                continue  # verify names it; a meter that refuses to start would lose more
+        """Continue the numbers, totals and seals of an existing ledger: one streaming pass.
+
+        Damaged lines, and segments that cannot be read, are passed over: `cab ledger verify` names
+        them, and a proxy that refuses to start would lose more. A call whose END is among them counts
+        as one that was not measured.
+        """
+        pairing = CallPairing(lambda call: self[call.get("cell_id")].add(call))
+        for record in _readable_records(folder):
             cell = self[record.get("cell_id")]
+            pairing.take(record)
             match record.get("kind"):
                 case "start":
                     cell.last_seq = max(cell.last_seq, record.get("seq") or 0)
-                case "end" if {"end_reason", "endpoint"} <= record.keys():
-                    cell.add(record)
                 case "cell_seal":
                     cell.sealed = True
                 case _:
                     pass
+        pairing.finish()
 
 
-def ledger_lines(folder: Path, *, skip_unreadable: bool = False) -> Iterator[bytes]:
-    """Yield every whole line of a ledger folder, segment by segment, newline included.
-
-    Args:
-        folder: The ledger.
-        skip_unreadable: Go on behind a segment that cannot be read, as behind a damaged line. Good for
-            knowing cells again, never for a slice or a seal: they would hold less than they state.
-
-    Raises:
-        LedgerFailed: A segment cannot be read.
-    """
+def _readable_records(folder: Path) -> Iterator[dict[str, Any]]:
     for segment in segment_files(folder):
         try:
-            yield from (line for line in segment_lines(segment) if line.endswith(b"\n"))
+            for line in segment_lines(segment):
+                if line.endswith(b"\n"):
+                    with suppress(BadRecord):
+                        yield parse_fields(line)
         except BadRecord as error:
             log.error("segment_unreadable", segment=segment.name, reason=str(error))
-            if not skip_unreadable:
-                message = f"segment {segment.name} cannot be read; cab ledger verify says where"
-                raise LedgerFailed(message) from error
-
-
-def _read(line: bytes) -> dict[str, Any] | None:
-    """Return the record that a line holds, None if it holds none."""
-    try:
-        record: object = orjson.loads(line)
-    except orjson.JSONDecodeError:
-        return None
-    return cast("dict[str, Any]", record) if isinstance(record, dict) else None
-
-
-class SliceDigest(NamedTuple):
-    """What a seal states of a cell's lines."""
-
-    records: int
-    digest: str
-
-
-def cell_lines(folder: Path, cell_id: str) -> Iterator[bytes]:
-    """Yield the lines of one cell's slice, verbatim and in order."""
-    # A cheap look at the bytes first: most lines of a big ledger belong to other cells.
-    needle = b'"cell_id":' + orjson.dumps(cell_id)
-    for line in ledger_lines(folder):
-        if needle not in line:
-            continue
-        record = _read(line) or {}
-        if record.get("cell_id") == cell_id and in_slice(record):
-            yield line
-
-
-def slice_digest(folder: Path, cell_id: str) -> SliceDigest:
-    """Return the number of a cell's lines and the SHA-256 of their bytes, one after the other."""
-    digest, records = hashlib.sha256(), 0
-    for line in cell_lines(folder, cell_id):
-        digest.update(line)
-        records += 1
-    return SliceDigest(records, f"sha256:{digest.hexdigest()}")

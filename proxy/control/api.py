@@ -15,7 +15,6 @@ import structlog
 from aiohttp import web
 
 from cab.proxy.accounting.admission import CellRegistry, CellSnapshot
-from cab.proxy.accounting.cell_state import cell_lines
 from cab.proxy.auth import cell_keys
 from cab.proxy.control.authorization import Access
 from cab.proxy.control.schemas import (
@@ -28,7 +27,7 @@ from cab.proxy.control.schemas import (
     parse_page,
     unused,
 )
-from cab.proxy.control.sealing import Sealer
+from cab.proxy.control.sealing import Sealer, slice_lines
 from cab.proxy.errors import BadKey, CabProxyError, LedgerFailed, Rejected
 from cab.proxy.http.error_responses import (
     ErrorResponse,
@@ -180,7 +179,7 @@ class Control:
         await self._known(asked)
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
         await response.prepare(asked.request)
-        lines = cell_lines(self._ledger.folder, asked.cell_id)
+        lines = slice_lines(self._ledger.folder, asked.cell_id)
         while batch := await asyncio.to_thread(partial(_take, lines)):
             await response.write(batch)
         await response.write_eof()

@@ -1,6 +1,5 @@
 """What the control API takes, validated, and what it answers of a cell and a key."""
 
-from decimal import Decimal
 from typing import Annotated, Any, Self, TypeVar
 from urllib.parse import parse_qs
 
@@ -10,8 +9,9 @@ from cab.proxy.accounting.admission import CellSnapshot
 from cab.proxy.accounting.limits import KeyLimits
 from cab.proxy.auth.cell_keys import CellKey
 from cab.proxy.clock import rfc3339
-from cab.proxy.control.sealing import sums
 from cab.proxy.http.error_responses import RequestRefused
+from cab.scoring.ledger.seals import stated_sums
+from cab.scoring.ledger.totals import CallTotals
 
 MAX_BODY_BYTES = 1 << 16
 MAX_PAGE = 10_000
@@ -114,30 +114,20 @@ def _explain(error: ValidationError) -> str:
 
 
 def unused(cell_id: str) -> CellSnapshot:
-    """Return the totals of a cell that nobody has called with."""
-    return CellSnapshot(
-        cell_id,
-        sealed=False,
-        in_flight=0,
-        calls=0,
-        prompt_tokens=0,
-        completion_tokens=0,
-        unmeasured_calls=0,
-        cost_usd=Decimal(0),
-        unpriced_calls=0,
-    )
+    """Return the state of a cell that nobody has called with."""
+    return CellSnapshot(cell_id, sealed=False, in_flight=0, totals=CallTotals())
 
 
-def cell_view(totals: CellSnapshot) -> dict[str, Any]:
+def cell_view(cell: CellSnapshot) -> dict[str, Any]:
     """Return what is answered of a cell."""
-    priced = totals.unpriced_calls == 0
+    cost = cell.totals.cost
     return {
-        "cell_id": totals.cell_id,
-        "sealed": totals.sealed,
-        "calls_in_flight": totals.in_flight,
-        **sums(totals),
-        "cost_usd": f"{totals.cost_usd:f}" if priced else None,
-        "unpriced_calls": totals.unpriced_calls,
+        "cell_id": cell.cell_id,
+        "sealed": cell.sealed,
+        "calls_in_flight": cell.in_flight,
+        **stated_sums(cell.totals),
+        "cost_usd": None if cost.value is None else f"{cost.value:f}",
+        "unpriced_calls": cost.missing,
     }
 
 

@@ -1,19 +1,25 @@
-"""Sealing a cell: its book is closed, its lines are read back, and what is there is stated."""
+"""Sealing a cell: it is closed, its lines are read back, and what is there is stated."""
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from cab.proxy.accounting.admission import CellRegistry, CellSnapshot
-from cab.proxy.accounting.cell_state import slice_digest
+import structlog
+
+from cab.proxy.accounting.admission import CellRegistry
 from cab.proxy.clock import Clock, rfc3339
-from cab.proxy.errors import BadConfig
+from cab.proxy.errors import BadConfig, LedgerFailed
 from cab.proxy.ledger.ledger import Ledger
-from cab.scoring.errors import BadSealKey
+from cab.scoring.errors import BadRecord, BadSealKey
+from cab.scoring.ledger.seals import seal_lines
 from cab.scoring.ledger.signatures import load_private_key, sign_seal
+from cab.scoring.ledger.slices import cell_lines
 
 SEAL_WAIT_S = 30.0
 """How long a seal waits for calls in flight."""
+
+log = structlog.get_logger("cab.proxy")
 
 
 class Sign(Protocol):
@@ -50,14 +56,14 @@ class Sealer:
     """Seals cells.
 
     Args:
-        book: State of all cells.
+        cells: State of all cells.
         ledger: Takes the seals.
         clock: Stamps them.
         sign: Gives them their signature.
     """
 
-    def __init__(self, book: CellRegistry, ledger: Ledger, clock: Clock, sign: Sign) -> None:
-        self._book = book
+    def __init__(self, cells: CellRegistry, ledger: Ledger, clock: Clock, sign: Sign) -> None:
+        self._cells = cells
         self._ledger = ledger
         self._clock = clock
         self._sign = sign
@@ -69,37 +75,32 @@ class Sealer:
             Rejected: The cell is sealed already, or its calls do not end in time.
             LedgerFailed: The seal cannot be written.
         """
-        totals = await self._book.seal(cell_id, SEAL_WAIT_S)
+        await self._cells.seal(cell_id, SEAL_WAIT_S)
         try:
-            seal = self._sign(await self._states(cell_id, totals))
+            # The slice is read back from the disk: the seal states what is there.
+            stated = await asyncio.to_thread(seal_lines, slice_lines(self._ledger.folder, cell_id))
+            sealed_at = rfc3339(self._clock.wall_ns())
+            seal = self._sign({"cell_id": cell_id, "sealed_at": sealed_at, **stated})
             written = self._ledger.append({"kind": "cell_seal", **seal})
         except BaseException:
-            self._book.reopen(cell_id)  # a cell must not stay closed without a seal
+            self._cells.reopen(cell_id)  # a cell must not stay closed without a seal
             raise
         # Not cancelled with the client: once handed over, the record is written.
         await asyncio.shield(written)
         return seal
 
-    async def _states(self, cell_id: str, totals: CellSnapshot) -> dict[str, Any]:
-        # The slice is read back from the disk: the seal states what is there.
-        states = await asyncio.to_thread(slice_digest, self._ledger.folder, cell_id)
-        return {
-            "cell_id": cell_id,
-            "sealed_at": rfc3339(self._clock.wall_ns()),
-            "records": states.records,
-            **sums(totals),
-            "digest": states.digest,
-        }
 
+def slice_lines(folder: Path, cell_id: str) -> Iterator[bytes]:
+    """Yield the lines of a cell's slice, verbatim and in order.
 
-def sums(totals: CellSnapshot) -> dict[str, int | None]:
-    """Return a cell's calls and tokens; a sum is null where a call of it was not measured."""
-    prompt, completion = totals.prompt_tokens, totals.completion_tokens
-    measured = totals.unmeasured_calls == 0
-    return {
-        "calls": totals.calls,
-        "prompt_tokens": prompt if measured else None,
-        "completion_tokens": completion if measured else None,
-        "total_tokens": prompt + completion if measured else None,
-        "unmeasured_calls": totals.unmeasured_calls,
-    }
+    Raises:
+        LedgerFailed: A segment cannot be read: the slice, and its seal, would hold less than they state.
+    """
+    try:
+        for _, _, line in cell_lines(folder, cell_id, skip_damaged=True):
+            yield line
+    except BadRecord as error:
+        segment = Path(error.path).name
+        log.error("segment_unreadable", segment=segment, reason=str(error))
+        message = f"segment {segment} cannot be read; cab ledger verify says where"
+        raise LedgerFailed(message) from error

@@ -4,15 +4,18 @@ The plain file goes only after the compressed one is on disk under its name and 
 """
 
 import hashlib
+import io
 import os
 import queue
 import threading
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import structlog
 import zstandard
 
-from cab.proxy.ledger.segments import open_segment, sync_folder
+from cab.proxy.ledger.segments import sync_folder
+from cab.scoring.ledger.zstd import Damaged, Unpacked
 
 _LEVEL = 3
 """About a tenth of the size at several hundred MB/s; higher levels gain little on JSON lines."""
@@ -94,18 +97,20 @@ def _pack(plain: Path, packed: Path, stop: threading.Event) -> None:
 
 
 def _same(plain: Path, packed: Path, stop: threading.Event) -> bool:
-    """Tell whether both files hold the same bytes."""
-    try:
-        return _digest(plain, stop) == _digest(packed, stop)
-    except zstandard.ZstdError:
-        return False
+    """Return whether both files hold the same bytes."""
+    # By its class, not by `open_segment`: while it is made its name does not end in .zst.
+    unpacked = cast("BinaryIO", io.BufferedReader(Unpacked(packed), _PIECE_BYTES))
+    with plain.open("rb") as source, unpacked:
+        try:
+            return _digest(source, stop) == _digest(unpacked, stop)
+        except Damaged:
+            return False
 
 
-def _digest(path: Path, stop: threading.Event) -> bytes:
+def _digest(source: BinaryIO, stop: threading.Event) -> bytes:
     digest = hashlib.sha256()
-    with open_segment(path) as handle:
-        while piece := handle.read(_PIECE_BYTES):
-            digest.update(piece)
-            if stop.is_set():
-                raise CompressionStopped
+    while piece := source.read(_PIECE_BYTES):
+        digest.update(piece)
+        if stop.is_set():
+            raise CompressionStopped
     return digest.digest()

@@ -17,15 +17,16 @@ from cab.proxy.errors import BadConfig
 from cab.proxy.ledger.chain import chain
 from cab.proxy.ledger.scan import FOLLOWS, OPEN_CALLS, Problem, Scan, carried, scan_chain
 from cab.proxy.ledger.segments import (
-    Segment,
     create_segment,
     lock_chain,
-    segment_path,
+    next_segment,
     segments,
     sync_folder,
     write_all,
 )
+from cab.scoring.errors import BadRecord
 from cab.scoring.ledger.records import SCHEMA
+from cab.scoring.ledger.zstd import Damaged
 
 _COPY_BYTES = 1 << 20
 
@@ -71,7 +72,8 @@ def recover(
     """
     done: list[Recovered] = []
     with naming_ledger(folder):
-        for worker in sorted({segment.worker for segment in segments(folder)}):
+        workers = {segment.worker for segment in segments(folder)}
+        for worker in sorted(worker for worker in workers if worker is not None):
             try:
                 lock = lock_chain(folder, worker)
             except BadConfig:
@@ -87,9 +89,13 @@ def recover(
 
 @contextmanager
 def naming_ledger(folder: Path) -> Generator[None]:
-    """Turn an error of the system into one that names the ledger and the mend."""
+    """Turn an error of the disk into one that names the ledger and the fix."""
     try:
         yield
+    except (BadRecord, Damaged) as error:
+        raise BadConfig(
+            f"ledger {folder} cannot be read: {error}; give another with --ledger"
+        ) from error
     except OSError as error:
         raise BadConfig(
             f"ledger {folder} cannot be written: {error.strerror or error}; "
@@ -103,7 +109,9 @@ def recover_chain(
     """Recover one worker's chain; its lock is held by the caller.
 
     Raises:
-        OSError: The ledger cannot be read or written.
+        OSError: The ledger cannot be written.
+        BadRecord: A segment cannot be read.
+        Damaged: A compressed segment cannot be unpacked.
     """
     for unfinished in folder.glob(f"w{worker}-*.jsonl.zst.tmp"):
         unfinished.unlink()
@@ -111,11 +119,13 @@ def recover_chain(
     torn = 0 if scan.last_is_damaged else scan.size_bytes - scan.whole_bytes
     torn_file = _cut(scan, torn) if torn else None
     target, size = _target(folder, worker, scan)
-    report = _report(scan, torn, torn_file) | _follows(folder, scan, target, size)
+    report = _report(scan, torn, torn_file)
+    if not size:
+        report |= _follows(folder, worker, scan, target)
     lines, head = b"", scan.head
     if not scan.in_order or torn or OPEN_CALLS in report:
         lines, head = _chained(report, scan, clock)
-    descriptor = create_segment(target.path)
+    descriptor = create_segment(target)
     try:
         if lines:
             write_all(descriptor, lines)
@@ -124,7 +134,7 @@ def recover_chain(
         os.close(descriptor)
     return Recovered(
         worker=worker,
-        segment=target.path,
+        segment=target,
         head=head,
         size_bytes=size + len(lines),
         began_at=scan.began_at if size else None,
@@ -164,13 +174,12 @@ def follows(
     }
 
 
-def _target(folder: Path, worker: int, scan: Scan) -> tuple[Segment, int]:
+def _target(folder: Path, worker: int, scan: Scan) -> tuple[Path, int]:
     """Return the segment that writing goes on in, and its size."""
     last = scan.last
     if last is not None and not last.compressed and not scan.last_is_damaged:
-        return last, scan.whole_bytes
-    number = last.number + 1 if last else 1
-    return Segment(worker, number, segment_path(folder, worker, number)), 0
+        return last.path, scan.whole_bytes
+    return next_segment(folder, worker), 0
 
 
 def _report(scan: Scan, torn_bytes: int, torn_file: Path | None) -> dict[str, Any]:
@@ -184,12 +193,10 @@ def _report(scan: Scan, torn_bytes: int, torn_file: Path | None) -> dict[str, An
     }
 
 
-def _follows(folder: Path, scan: Scan, target: Segment, size: int) -> dict[str, Any]:
+def _follows(folder: Path, worker: int, scan: Scan, target: Path) -> dict[str, Any]:
     """Return the further members of a report that is a segment's first record."""
-    before = [s for s in segments(folder, target.worker) if s.number < target.number]
-    if size or not before:
-        return {}
-    return follows(before[-1].path, scan.sizes.get(before[-1].number), scan.open_calls)
+    before = [s.path for s in segments(folder, worker) if s.path != target]
+    return follows(before[-1], scan.sizes.get(before[-1]), scan.open_calls) if before else {}
 
 
 def _chained(report: dict[str, Any], scan: Scan, clock: Clock) -> tuple[bytes, str]:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from cab.proxy.ledger.chain import Link, read_link
-from cab.proxy.ledger.segments import Segment, open_segment, segments
-from cab.scoring.ledger.reading import MAX_LINE_BYTES
+from cab.proxy.ledger.segments import segments
 from cab.scoring.ledger.records import GENESIS
+from cab.scoring.ledger.segments import MAX_LINE_BYTES, Segment, open_segment
 
 OPEN_CALLS = "open_calls"
 """Member of a segment's first record: the START records that had no END when it began."""
@@ -47,8 +47,8 @@ class Scan:
     """Where the last line of the last segment ends that has its newline."""
     size_bytes: int = 0
     """Size of the last segment."""
-    sizes: dict[int, int] = field(default_factory=dict[int, int])
-    """Number of each segment that was read, and its size when it is not compressed."""
+    sizes: dict[Path, int] = field(default_factory=dict[Path, int])
+    """Each segment that was read, and its size when it is not compressed."""
     records: int = 0
     open_calls: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     """START records without END, by call."""
@@ -87,7 +87,8 @@ def scan_chain(folder: Path, worker: int) -> Scan:
     """Return what the end of one worker's chain holds.
 
     Raises:
-        OSError: A segment cannot be read.
+        BadRecord: A segment cannot be read.
+        Damaged: A compressed segment cannot be unpacked.
     """
     found = segments(folder, worker)
     scan = Scan()
@@ -134,7 +135,7 @@ def _scan_segment(scan: Scan, segment: Segment, *, last: bool) -> None:
             offset += len(line)
             if line.endswith(b"\n"):
                 scan.whole_bytes = offset
-    scan.size_bytes = scan.sizes[segment.number] = offset
+    scan.size_bytes = scan.sizes[segment.path] = offset
     if scan.whole_bytes < offset and (scan.last_is_damaged or not last):
         scan.note(segment, number, scan.whole_bytes, "the last line is cut off")
 

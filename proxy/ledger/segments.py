@@ -1,68 +1,35 @@
-"""The files of a ledger: names, order, locks, and what makes them durable.
+"""Making the files of a ledger: the next segment, locks, and what makes files durable.
 
-A worker's chain lies in `w<worker>-<number>.jsonl`; closed segments are compressed to
-`w<worker>-<number>.jsonl.zst`. For a moment both are there, with the same content.
+Which files are segments, and how they are read, is known to `cab.scoring.ledger.segments`.
 """
 
 import errno
-import fcntl
-import io
 import os
-import re
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, cast
-
-import zstandard
 
 from cab.proxy.errors import BadConfig
-
-_NAME = re.compile(r"w(\d+)-(\d{6,})\.jsonl(\.zst)?")
-_BUFFER_BYTES = 1 << 20
-
-
-class Segment(NamedTuple):
-    """One file of a worker's chain; sorts in the chain's order."""
-
-    worker: int
-    number: int
-    path: Path
-
-    @property
-    def compressed(self) -> bool:
-        """Whether it is closed and packed."""
-        return self.path.suffix == ".zst"
+from cab.proxy.file_lock import lock_file
+from cab.scoring.ledger.segments import Segment, segment_name, segments_among
 
 
 def segments(folder: Path, worker: int | None = None) -> list[Segment]:
-    """Return a ledger's segments in order; the plain file where both forms are there.
+    """Return the segments that workers wrote, in the ledger's order.
 
     Args:
         folder: The ledger.
         worker: Only this worker's; None gives all.
+
+    Raises:
+        OSError: The folder cannot be listed.
     """
-    found: dict[tuple[int, int], Segment] = {}
-    for path in sorted(folder.iterdir(), reverse=True):  # the plain name sorts first: it wins
-        name = _NAME.fullmatch(path.name)
-        if name and (worker is None or int(name[1]) == worker):
-            key = int(name[1]), int(name[2])
-            found[key] = Segment(*key, path)
-    return sorted(found.values())
+    found = segments_among(folder.iterdir())
+    return [s for s in found if s.worker is not None and worker in (None, s.worker)]
 
 
-def segment_path(folder: Path, worker: int, number: int) -> Path:
-    """Return where a segment is written."""
-    return folder / f"w{worker}-{number:06d}.jsonl"
-
-
-def open_segment(path: Path) -> BinaryIO:
-    """Return a segment's bytes as a file, whether it is plain or compressed."""
-    if ".zst" not in path.suffixes:  # also one that has no final name yet
-        try:
-            return path.open("rb")
-        except FileNotFoundError:  # compressed since it was listed
-            path = path.with_name(f"{path.name}.zst")
-    plain = zstandard.ZstdDecompressor().stream_reader(path.open("rb"), closefd=True)
-    return io.BufferedReader(cast("io.RawIOBase", plain), _BUFFER_BYTES)
+def next_segment(folder: Path, worker: int) -> Path:
+    """Return where the segment after a worker's last one is written."""
+    numbers = [segment.number or 0 for segment in segments(folder, worker)]
+    return folder / segment_name(worker, max(numbers, default=0) + 1)
 
 
 def create_segment(path: Path) -> int:
@@ -90,14 +57,12 @@ def lock_chain(folder: Path, worker: int) -> int:
         BadConfig: Another process writes to it.
     """
     descriptor = os.open(folder / f"w{worker}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
+    if not lock_file(descriptor):
         os.close(descriptor)
         raise BadConfig(
             f"ledger {folder} is being written by another proxy; "
             "stop that one, or give another with --ledger"
-        ) from error
+        )
     return descriptor
 
 

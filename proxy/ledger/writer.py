@@ -20,7 +20,7 @@ from cab.proxy.ledger.segments import (
     create_segment,
     lock_chain,
     make_folder,
-    segment_path,
+    next_segment,
     segments,
     write_all,
 )
@@ -182,8 +182,7 @@ class Writer:
 
     def _next_segment(self) -> None:
         """Close the segment and begin the next; nothing has changed if the disk refuses."""
-        found = segments(self.folder, self._worker)
-        path = segment_path(self.folder, self._worker, found[-1].number + 1)
+        path = next_segment(self.folder, self._worker)
         descriptor = create_segment(path)
         closed = self.segment
         self._opening = follows(closed, self.size_bytes, self.open_calls)

@@ -9,7 +9,8 @@ import orjson
 
 from cab.proxy.clock import Clock
 from cab.proxy.ledger.recovery import naming_ledger, recover_chain
-from cab.proxy.ledger.segments import lock_chain, open_segment, segments
+from cab.proxy.ledger.segments import lock_chain, segments
+from cab.scoring.ledger.segments import segment_lines
 
 
 class DeadWorkerRecords(NamedTuple):
@@ -35,9 +36,7 @@ def recover_dead_worker(
         finally:
             os.close(lock)
         for segment in reversed(segments(folder, worker)):
-            with open_segment(segment.path) as lines:
-                began = sum(_heard(line, calls, words) for line in lines) > 0
-            if began:
+            if sum(_heard(line, calls, words) for line in segment_lines(segment.path)) > 0:
                 break
     return words
 

@@ -11,27 +11,28 @@ from decimal import Decimal
 from typing import Any
 
 import orjson
+from pydantic import TypeAdapter
 
 from cab.proxy.accounting.admission import AdmissionRequest, CellSnapshot
 from cab.proxy.accounting.limits import KeyLimits
+from cab.scoring.ledger.totals import CALL_MEMBERS, CallTotals
 
 _LENGTH_BYTES = 4
-_END_MEMBERS = (
-    "request_hash",
-    "endpoint",
-    "end_reason",
-    "status",
-    "prompt_tokens",
-    "completion_tokens",
-    "cost_usd",
-)
-"""The members of an END record that totals are made from."""
+_END_MEMBERS = ("request_hash", *CALL_MEMBERS)
+"""The members of an END record that a cell's state is made from."""
+_TOTALS = TypeAdapter(CallTotals)
 
 
 def packed(message: list[Any]) -> bytes:
     """Return a message as it goes over the line."""
-    body = orjson.dumps(message)
+    body = orjson.dumps(message, default=_decimal_text)
     return len(body).to_bytes(_LENGTH_BYTES, "big") + body
+
+
+def _decimal_text(value: object) -> str:
+    if isinstance(value, Decimal):
+        return str(value)
+    raise TypeError(type(value).__name__)
 
 
 async def messages(reader: asyncio.StreamReader) -> AsyncIterator[list[Any]]:
@@ -54,17 +55,22 @@ def unpack_ask(values: list[Any]) -> AdmissionRequest:
     return AdmissionRequest(*values[:-1])._replace(limits=KeyLimits.from_claims(values[-1]))
 
 
-def pack_end(end: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return the part of an END record that totals are made from."""
-    return None if end is None else {name: end.get(name) for name in _END_MEMBERS}
+def pack_end(end: dict[str, Any] | None) -> list[Any] | None:
+    """Return the part of an END record that a cell's state is made from, without the names."""
+    return None if end is None else [end.get(name) for name in _END_MEMBERS]
 
 
-def pack_totals(totals: CellSnapshot) -> list[Any]:
-    """Return a cell's totals as JSON values."""
-    return [str(value) if isinstance(value, Decimal) else value for value in totals]
+def unpack_end(values: list[Any] | None) -> dict[str, Any] | None:
+    """Return what `pack_end` packed."""
+    return None if values is None else dict(zip(_END_MEMBERS, values, strict=True))
+
+
+def pack_totals(cell: CellSnapshot) -> list[Any]:
+    """Return a cell's state as JSON values."""
+    return list(cell)
 
 
 def unpack_totals(values: list[Any]) -> CellSnapshot:
     """Return what `pack_totals` packed."""
-    totals = CellSnapshot(*values)
-    return totals._replace(cost_usd=Decimal(totals.cost_usd))
+    cell_id, sealed, in_flight, totals = values
+    return CellSnapshot(cell_id, sealed, in_flight, _TOTALS.validate_python(totals))

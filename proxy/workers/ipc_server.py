@@ -18,7 +18,7 @@ from cab.proxy.accounting.admission import (
     LocalCellRegistry,
 )
 from cab.proxy.errors import BadConfig, Rejected
-from cab.proxy.workers.ipc_protocol import messages, pack_totals, packed, unpack_ask
+from cab.proxy.workers.ipc_protocol import messages, pack_totals, packed, unpack_ask, unpack_end
 
 Line = AsyncIterator[list[Any]]
 
@@ -190,9 +190,9 @@ class _WorkerSession:
             self._seat.calls[ask.call_id] = ask.cell_id
         self._refuse(number, error)
 
-    def _finish(self, cell_id: str | None, call_id: str, end: dict[str, Any] | None) -> None:
+    def _finish(self, cell_id: str | None, call_id: str, end: list[Any] | None) -> None:
         self._seat.calls.pop(call_id, None)
-        self._book.finish_soon(cell_id, call_id, end)
+        self._book.finish_soon(cell_id, call_id, unpack_end(end))
 
     async def _seal(self, number: int | None, cell_id: str, wait_s: float) -> None:
         try:

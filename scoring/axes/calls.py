@@ -43,7 +43,7 @@ def score_calls(calls: CallSums | None) -> Calls:
         attempts=calls.attempts,
         succeeded=facts.succeeded,
         failed=sum(facts.failures.values()),
-        rejected=facts.rejected,
+        rejected=calls.rejected,
         by_end_reason=dict(sorted(facts.by_end_reason.items())),
         failures=dict(sorted(facts.failures.items())),
         ttft_known=len(facts.ttft_ms),

@@ -9,8 +9,8 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 from cab.scoring.files import FileModel
-from cab.scoring.ledger.call_stats import money
 from cab.scoring.ledger.call_sums import CallSums
+from cab.scoring.ledger.money import money
 from cab.scoring.ledger.records import Count
 
 
@@ -50,7 +50,7 @@ def score_cost(calls: CallSums | None, passed: int | None) -> Cost:
     """
     if calls is None:
         return Cost()
-    cost = calls.facts.cost
+    cost = calls.cost
     total = None if cost.value is None else _text(cost.value)
     return Cost(
         cost_usd=total,
@@ -58,7 +58,7 @@ def score_cost(calls: CallSums | None, passed: int | None) -> Cost:
         cost_usd_per_correct_task=total if passed else None,
         priced_calls=cost.priced,
         unpriced_calls=cost.missing,
-        price_sources=sorted(cost.sources),
+        price_sources=sorted(calls.facts.price_sources),
     )
 
 

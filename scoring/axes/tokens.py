@@ -55,7 +55,7 @@ class Tokens(FileModel):
     known_completion_tokens: Count | None = None
     """Sum over the attempts that were counted."""
     known_total_tokens: Count | None = None
-    """Sum over the attempts that were counted."""
+    """What is known of the sum, also of attempts of which only a part was counted."""
     cache_read_tokens: Count | None = None
     """Part of the prompt that came from a cache; None unless every call reported it."""
     cache_write_tokens: Count | None = None

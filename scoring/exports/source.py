@@ -10,9 +10,9 @@ from cab.scoring.cells.cell import CELL_SCHEMA, Cell
 from cab.scoring.errors import BadRecord
 from cab.scoring.files import read_object, validated
 from cab.scoring.ids import CellId, parse_cell_id
-from cab.scoring.ledger.call_sums import is_model_call
 from cab.scoring.ledger.reading import iter_records
 from cab.scoring.ledger.records import CallEnd, CallStart
+from cab.scoring.ledger.totals import is_model_call
 from cab.scoring.score import ScoredCell
 from cab.scoring.timestamps import instant_us
 

@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar, cast
 from cab.scoring.errors import BadCellId, BadRecord
 from cab.scoring.files import is_object
 from cab.scoring.ids import CellId
-from cab.scoring.ledger.call_stats import money
+from cab.scoring.ledger.money import money
 
 UNKNOWN = "unknown"
 """Part of a cell id that a file does not name."""

@@ -1,29 +1,21 @@
-"""How the attempts of a cell's model calls went: ends, first tokens, output rate, money.
+"""How a cell's model calls went: ends, first tokens, output rate, sources of prices.
 
-An attempt *succeeded* if its answer came to its end with a status below 400, or if the client left
+A call *succeeded* if its answer came to its end with a status below 400, or if the client left
 after the answer had begun: many agents hang up once they have seen what they need.
 """
 
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from decimal import Context, Decimal, DecimalException
+from decimal import Decimal
 
 from cab.scoring.errors import BadRecord
+from cab.scoring.ledger.money import money
 from cab.scoring.ledger.records import CallEnd
 from cab.scoring.timestamps import LONGEST_MS
 
 UNFINISHED = "unfinished"
 """End of a call that has a START and no END."""
-
-MOST_USD = Decimal(10) ** 12
-"""No call costs that much."""
-
-_EXPONENTS = range(-60, 13)
-"""Of the last digit of a price: far finer than prices are quoted, and short when written out."""
-
-_EXACT = Context(prec=100)
-"""Sums of 10^15 such prices need no rounding."""
 
 _CLASS_OF_REASON = {
     "client_gone": "client_gone",
@@ -33,25 +25,6 @@ _CLASS_OF_REASON = {
     "upstream_unreachable": "network",
 }
 """End reason -> class of failure, where the status says nothing."""
-
-
-@dataclass(slots=True)
-class MoneyTotal:
-    """A sum in US dollars that knows whether a part of it is missing."""
-
-    known: Decimal = Decimal(0)
-    """Sum of the prices that are known."""
-    priced: int = 0
-    """Attempts with a price."""
-    missing: int = 0
-    """Attempts that may have cost something and have none."""
-    sources: set[str] = field(default_factory=set[str])
-    """Where the prices are from."""
-
-    @property
-    def value(self) -> Decimal | None:
-        """The sum, None while a price is missing."""
-        return None if self.missing else self.known
 
 
 def _no_times() -> "array[float]":
@@ -64,8 +37,6 @@ class CallStats:
 
     succeeded: int = 0
     """Attempts whose answer reached the agent."""
-    rejected: int = 0
-    """Requests for a completion that the proxy itself turned down; not among the attempts."""
     by_end_reason: dict[str, int] = field(default_factory=dict[str, int])
     """How the attempts ended."""
     failures: dict[str, int] = field(default_factory=dict[str, int])
@@ -76,30 +47,24 @@ class CallStats:
     """Completion tokens of the streams whose writing was timed."""
     streaming_ms: float = 0.0
     """Time from first token to last byte of these streams."""
-    cost: MoneyTotal = field(default_factory=MoneyTotal)
-    """What the attempts cost."""
+    price_sources: set[str] = field(default_factory=set[str])
+    """Where the prices are from."""
 
-    def add(self, end: CallEnd, *, may_cost: bool) -> None:
-        """Add an attempt; `may_cost` says whether one without a price leaves a gap.
+    def add(self, end: CallEnd) -> None:
+        """Add a call.
 
         Raises:
-            BadRecord: Its time to first token or its price is no measurement.
+            BadRecord: Its time to first token or its price is not a measurement.
         """
         self._count(end)
         self._time(end)
-        price = read_price(end)
-        if price is not None:
-            self.cost.known = _EXACT.add(self.cost.known, price)
-            self.cost.priced += 1
-            self.cost.sources.add(end.price_source or "unnamed")
-        elif may_cost:
-            self.cost.missing += 1
+        if read_price(end) is not None:
+            self.price_sources.add(end.price_source or "unnamed")
 
     def add_unfinished(self) -> None:
-        """Add an attempt of which only the beginning is known."""
+        """Add a call of which only the beginning is known."""
         _one_more(self.by_end_reason, UNFINISHED)
         _one_more(self.failures, UNFINISHED)
-        self.cost.missing += 1
 
     def _count(self, end: CallEnd) -> None:
         _one_more(self.by_end_reason, end.end_reason)
@@ -112,7 +77,9 @@ class CallStats:
         if end.ttft_ms is None:
             return
         if end.ttft_ms > LONGEST_MS:
-            raise BadRecord(f"call {end.call_id}", None, "no call takes that long", field="ttft_ms")
+            raise BadRecord(
+                f"call {end.call_id}", None, "is longer than any call takes", field="ttft_ms"
+            )
         self.ttft_ms.append(end.ttft_ms)
         writing_ms = (end.latency_ms or 0.0) - end.ttft_ms
         if end.stream and end.completion_tokens is not None and writing_ms > 0:
@@ -159,18 +126,6 @@ def read_price(end: CallEnd) -> Decimal | None:
             f"call {end.call_id}", None, f"{end.cost_usd!r} is no amount", field="cost_usd"
         )
     return price
-
-
-def money(text: str) -> Decimal | None:
-    """Return an amount of US dollars, None if the text is none."""
-    try:
-        amount = Decimal(text)
-    except DecimalException:
-        return None
-    if not amount.is_finite() or amount < 0 or amount > MOST_USD:
-        return None
-    # Nothing is written out before this: an exponent of a billion is a gigabyte of zeros.
-    return amount if amount.as_tuple().exponent in _EXPONENTS else None
 
 
 def quantile(values: Sequence[float], pick: Callable[[Sequence[float]], float]) -> float | None:

@@ -21,6 +21,7 @@ __all__ = [
     "iter_calls",
     "iter_numbered",
     "iter_records",
+    "ledger_lines",
     "segment_files",
     "segment_lines",
 ]
@@ -111,9 +112,10 @@ def find_records(path: Path, where: Filter = EVERYTHING) -> Iterator[Found]:
     Raises:
         BadRecord: As for `iter_records`, but that members are not checked.
     """
-    for file, number, line in _iter_lines(path):
+    is_open = where == EVERYTHING
+    for file, number, line in ledger_lines(path):
         fields = parse_fields(line, str(file), number)
-        if _admits(where, fields, file, number):
+        if is_open or _admits(where, fields, file, number):
             yield Found(file, number, line, fields)
 
 
@@ -123,7 +125,7 @@ def find_ends(path: Path, where: Filter = EVERYTHING) -> Iterator[Found]:
     Raises:
         BadRecord: As for `find_records`; of a START nothing but its kind is looked at.
     """
-    for file, number, line in _iter_lines(path):
+    for file, number, line in ledger_lines(path):
         # Half of a ledger is STARTs, and the mark cannot stand in a text: its quotes would be escaped.
         if _START_MARK in line and _END_MARK not in line:
             continue
@@ -149,8 +151,12 @@ def _admits(where: Filter, fields: dict[str, Any], file: Path, number: int) -> b
         raise BadRecord(str(file), number, str(error), field="started_at") from error
 
 
-def _iter_lines(path: Path) -> Iterator[tuple[Path, int, bytes]]:
-    """Yield the lines of a folder's segments or of a file, with where each stands."""
+def ledger_lines(path: Path) -> Iterator[tuple[Path, int, bytes]]:
+    """Yield the whole lines of a folder's segments or of a file, with where each stands.
+
+    Raises:
+        BadRecord: The file cannot be read, or is a single one whose last line is cut off.
+    """
     if not path.is_dir():
         for number, line in enumerate(segment_lines(path), 1):
             if not line.endswith(b"\n"):

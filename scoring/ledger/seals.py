@@ -1,19 +1,30 @@
 """Seals: what a proxy states of a cell's lines when it closes the cell."""
 
+from collections.abc import Iterable
+from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from cab.scoring.files import FileModel, read_object, validated
-from cab.scoring.ledger.records import METERED_ENDPOINTS, Count
+from cab.scoring.ledger.records import METERED_ENDPOINTS, Count, parse_fields
+from cab.scoring.ledger.totals import CallPairing, CallTotals, Fields
 
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+
+SealSchema = Literal["cab.seal/1", "cab.seal/2"]
+FIRST_SEAL_SCHEMA: SealSchema = "cab.seal/1"
+"""Form of the seals that state no form."""
+SEAL_SCHEMA: SealSchema = "cab.seal/2"
+"""Form of the seals that are made today."""
 
 
 class Seal(FileModel):
     """A seal, as `cell_seal` in a ledger and as `seal.json` in a bundle."""
 
+    seal_schema: SealSchema = FIRST_SEAL_SCHEMA
+    """Its form, which says by what rule its sums are made: see docs/seals.md."""
     cell_id: str
     """The cell."""
     records: Count
@@ -22,54 +33,87 @@ class Seal(FileModel):
     """`sha256:` and the SHA-256 of its lines, newlines included, in the order of the ledger."""
     calls: Count | None = None
     """Its requests to metered endpoints that were not rejected, repetitions included."""
+    attempts: Count | None = None
+    """HTTP requests that the proxy made for them, at least one each."""
     unmeasured_calls: Count | None = None
-    """Those of them that may have cost something and were not counted."""
+    """Calls that may have cost something and whose total is not known."""
     prompt_tokens: Count | None = None
-    """Their sum, None if a call is unmeasured."""
+    """Their sum, None if a part of it is not known."""
     completion_tokens: Count | None = None
-    """Their sum, None if a call is unmeasured."""
+    """Their sum, None if a part of it is not known."""
     total_tokens: Count | None = None
-    """Sum of the two."""
-
-
-SUMS = ("calls", "unmeasured_calls", "prompt_tokens", "completion_tokens", "total_tokens")
-"""Members of a seal that follow from the lines."""
+    """Sum of the calls' totals, None if one of them is not known."""
+    known_total_tokens: Count | None = None
+    """What is known of that sum."""
 
 
 def load_seal(path: Path) -> Seal:
     """Return the seal that a file holds.
 
     Raises:
-        BadRecord: The file cannot be read, or holds no seal.
+        BadRecord: The file cannot be read, or does not hold a seal of a known form.
     """
     return validated(Seal, read_object(path), path)
+
+
+def stated_sums(totals: CallTotals) -> dict[str, int | None]:
+    """Return a call total under the names that seals and the control API have for it."""
+    tokens = totals.tokens
+    return {
+        "calls": totals.calls,
+        "attempts": totals.attempts,
+        "unmeasured_calls": totals.unmeasured_calls,
+        "prompt_tokens": tokens.prompt.value,
+        "completion_tokens": tokens.completion.value,
+        "total_tokens": tokens.total.value,
+        "known_total_tokens": tokens.total.known,
+    }
 
 
 class SealSums:
     """The sums of a seal, made from a cell's records as they come."""
 
     def __init__(self) -> None:
-        self._calls = 0
-        self._unmeasured = 0
-        self._prompt = 0
-        self._completion = 0
+        self._totals = CallTotals()
+        self._pairing = CallPairing(self._totals.add)
 
-    def add(self, fields: dict[str, Any]) -> None:
+    def add(self, record: Fields) -> None:
         """Add a record by its members."""
-        if fields.get("kind") != "end" or fields.get("end_reason") == "rejected":
+        self._pairing.take(record)
+
+    def totals(self) -> dict[str, int | None]:
+        """Return the sums once all records were added."""
+        self._pairing.finish()
+        return stated_sums(self._totals)
+
+
+class FirstSealSums:
+    """The same for seals of the form `cab.seal/1`, by the rule that was theirs.
+
+    An answer with an error status was free, even one that the proxy gave for an endpoint that fell
+    silent, and a START without its END was no call.
+    """
+
+    def __init__(self) -> None:
+        self._calls = self._unmeasured = self._prompt = self._completion = 0
+
+    def add(self, record: Fields) -> None:
+        """Add a record by its members."""
+        if record.get("kind") != "end" or record.get("end_reason") == "rejected":
             return
-        if fields.get("endpoint") not in METERED_ENDPOINTS:
+        if str(record.get("endpoint")) not in METERED_ENDPOINTS:
             return
-        prompt, completion = _count(fields, "prompt_tokens"), _count(fields, "completion_tokens")
-        # An answer that is an error costs nothing, so it needs no count.
-        refused = (_count(fields, "status") or 0) >= 400
+        prompt, completion, status = (
+            value if isinstance(value := record.get(name), int) else None
+            for name in ("prompt_tokens", "completion_tokens", "status")
+        )
         self._calls += 1
-        self._unmeasured += not refused and (prompt is None or completion is None)
+        self._unmeasured += (status or 0) < 400 and (prompt is None or completion is None)
         self._prompt += prompt or 0
         self._completion += completion or 0
 
     def totals(self) -> dict[str, int | None]:
-        """Return the sums under the names that a seal has for them."""
+        """Return the sums once all records were added."""
         measured = self._unmeasured == 0
         return {
             "calls": self._calls,
@@ -80,6 +124,25 @@ class SealSums:
         }
 
 
-def _count(fields: dict[str, Any], name: str) -> int | None:
-    value = fields.get(name)
-    return value if isinstance(value, int) else None
+def sums_for(seal: Seal) -> SealSums | FirstSealSums:
+    """Return what makes the sums that a seal must state, by the rule of its form."""
+    return FirstSealSums() if seal.seal_schema == FIRST_SEAL_SCHEMA else SealSums()
+
+
+def seal_lines(lines: Iterable[bytes]) -> dict[str, Any]:
+    """Return what a seal states of a cell's slice: its form, the sums, and the digest.
+
+    Raises:
+        BadRecord: A line is not a JSON object.
+    """
+    digest, records, sums = sha256(), 0, SealSums()
+    for line in lines:
+        digest.update(line)
+        records += 1
+        sums.add(parse_fields(line))
+    return {
+        "seal_schema": SEAL_SCHEMA,
+        "records": records,
+        **sums.totals(),
+        "digest": f"sha256:{digest.hexdigest()}",
+    }

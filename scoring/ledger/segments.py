@@ -1,12 +1,12 @@
 """The files of a ledger: which they are, in what order, and their lines, plain or compressed.
 
-A segment is `<chain>-<number>.jsonl`, such as `w0-000001.jsonl`; once closed it may be compressed to
-`w0-000001.jsonl.zst`. Segments of one chain follow each other by number.
+A segment is `w<worker>-<number>.jsonl`, such as `w0-000001.jsonl`; once closed it may be compressed to
+`w0-000001.jsonl.zst`. Segments of one worker are one chain, and follow each other by number.
 """
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
@@ -32,8 +32,20 @@ class Segment(NamedTuple):
     """The file, plain where both forms are there: only a plain one is ever half made."""
     chain: str
     """Who writes it, such as `w0`; a file with another form of name is a chain of its own."""
-    number: int | None
+    number: int | None = None
     """Its place in the chain, None where the name states none."""
+    worker: int | None = None
+    """Number of the worker that writes it, None where the name is not exactly a segment's."""
+
+    @property
+    def compressed(self) -> bool:
+        """Whether it is closed and compressed."""
+        return self.path.suffix == ".zst"
+
+
+def segment_name(worker: int, number: int) -> str:
+    """Return the name of a plain segment."""
+    return f"w{worker}-{number:06d}{PLAIN_SUFFIX}"
 
 
 def find_segments(folder: Path) -> list[Segment]:
@@ -43,14 +55,19 @@ def find_segments(folder: Path) -> list[Segment]:
         BadRecord: The folder cannot be listed.
     """
     with naming(folder):
-        names = {file.name for file in folder.iterdir()}
-    plain = [name for name in names if name.endswith(PLAIN_SUFFIX)]
+        return segments_among(folder.iterdir())
+
+
+def segments_among(files: Iterable[Path]) -> list[Segment]:
+    """Return the segments among the files of a folder in the ledger's order, each once."""
+    paths = {file.name: file for file in files}
+    plain = [name for name in paths if name.endswith(PLAIN_SUFFIX)]
     packed = [
         name
-        for name in names
-        if name.endswith(COMPRESSED_SUFFIX) and name.removesuffix(".zst") not in names
+        for name in paths
+        if name.endswith(COMPRESSED_SUFFIX) and name.removesuffix(".zst") not in paths
     ]
-    return sorted((_segment(folder / name) for name in [*plain, *packed]), key=_order)
+    return sorted((_segment(paths[name]) for name in [*plain, *packed]), key=_order)
 
 
 def segment_files(folder: Path) -> list[Path]:
@@ -117,12 +134,20 @@ def _segment(path: Path) -> Segment:
     stem = path.name.removesuffix(".zst").removesuffix(PLAIN_SUFFIX)
     match = _NAME.fullmatch(stem)
     if match is None:
-        return Segment(path, stem, None)
-    return Segment(path, match["chain"], int(match["number"]))
+        return Segment(path, stem)
+    chain, number = match["chain"], int(match["number"])
+    worker = _worker(chain)
+    exact = worker is not None and segment_name(worker, number) == f"{stem}{PLAIN_SUFFIX}"
+    return Segment(path, chain, number, worker if exact else None)
+
+
+def _worker(chain: str) -> int | None:
+    match = _WORKER.fullmatch(chain)
+    return int(match["worker"]) if match else None
 
 
 def _order(segment: Segment) -> tuple[int, str, int, str]:
     # Workers by their number: w10 comes after w2.
-    match = _WORKER.fullmatch(segment.chain)
-    worker = int(match["worker"]) if match else -1
-    return worker, segment.chain, segment.number or 0, segment.path.name
+    worker = _worker(segment.chain)
+    number = segment.number or 0
+    return -1 if worker is None else worker, segment.chain, number, segment.path.name

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
         Ed25519PublicKey,
     )
 
-SIGNED_PREFIX = b"cab.seal/1\n"
-"""Comes before the signed members, so that no other use of the key can be taken for a seal."""
+_SIGNED_PREFIX = {None: b"cab.seal/1\n", "cab.seal/2": b"cab.seal/2\n"}
+"""`seal_schema` of a seal -> what comes before the signed members, so that no other use of the key can
+be taken for a seal, and no seal for one of another form."""
 NOT_SIGNED = frozenset({"schema", "kind", "prev", "hash", "signature"})
 """Members of a record that are no part of the seal: its place in the ledger, and the signature."""
 
@@ -30,11 +31,16 @@ NOT_SIGNED = frozenset({"schema", "kind", "prev", "hash", "signature"})
 def signed_bytes(seal: Mapping[str, Any]) -> bytes:
     r"""Return the bytes that a seal's signature is over, of a record or of an answer alike.
 
+    Raises:
+        KeyError: Its form is not known.
+
     >>> signed_bytes({"kind": "cell_seal", "digest": "sha256:00", "calls": 2})
     b'cab.seal/1\n{"calls":2,"digest":"sha256:00"}'
     """
     members = {name: value for name, value in seal.items() if name not in NOT_SIGNED}
-    return SIGNED_PREFIX + orjson.dumps(members, option=orjson.OPT_SORT_KEYS)
+    return _SIGNED_PREFIX[seal.get("seal_schema")] + orjson.dumps(
+        members, option=orjson.OPT_SORT_KEYS
+    )
 
 
 def load_private_key(pem: bytes, name: str) -> "Ed25519PrivateKey":
@@ -111,6 +117,6 @@ def signature_fault(seal: Mapping[str, Any], key: "Ed25519PublicKey") -> str | N
         return f"the seal is signed with {seal.get('public_key_id')}, not {public_key_id(key)}"
     try:
         key.verify(base64.b64decode(signature, validate=True), signed_bytes(seal))
-    except (InvalidSignature, binascii.Error, TypeError, ValueError):
+    except (InvalidSignature, binascii.Error, KeyError, TypeError, ValueError):
         return "the seal was changed after it was signed"
     return None

@@ -5,30 +5,49 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from cab.scoring.errors import BadRecord
 from cab.scoring.ledger.chain import line_hash
-from cab.scoring.ledger.filters import Filter
 from cab.scoring.ledger.findings import Fault, Findings
-from cab.scoring.ledger.reading import find_records
+from cab.scoring.ledger.reading import ledger_lines
 from cab.scoring.ledger.records import is_object, parse_fields
-from cab.scoring.ledger.seals import SUMS, Seal, SealSums
+from cab.scoring.ledger.seals import Seal, sums_for
 
 SEALED = "cell_sealed"
 """Error type of a call that was rejected because its cell is sealed."""
 
 
-def cell_lines(path: Path, cell_id: str) -> Iterator[tuple[Path, int, bytes]]:
+def cell_lines(
+    path: Path, cell_id: str, *, skip_damaged: bool = False
+) -> Iterator[tuple[Path, int, bytes]]:
     """Yield a cell's lines of a ledger, verbatim and in order, each with where it stands.
 
     These are its START and END records. What was rejected because the cell is sealed is no part of
     its slice: a seal is final.
 
+    Args:
+        path: The ledger.
+        cell_id: The cell.
+        skip_damaged: Pass over lines that are not a JSON object.
+
     Raises:
-        BadRecord: The ledger cannot be read.
+        BadRecord: A segment cannot be read, or a line is not a JSON object.
     """
-    for found in find_records(path, Filter(cell_prefix=cell_id)):
-        if found.fields["cell_id"] == cell_id and in_slice(found.fields):
-            yield found.path, found.number, found.line
+    named = orjson.dumps(cell_id)
+    for file, number, line in ledger_lines(path):
+        # Most lines of a large ledger are of other cells. One without a backslash holds every text as
+        # it is, so that a look at its bytes is enough.
+        if skip_damaged and named not in line and b"\\" not in line:
+            continue
+        try:
+            fields = parse_fields(line, str(file), number)
+        except BadRecord:
+            if not skip_damaged:
+                raise
+            continue
+        if fields.get("cell_id") == cell_id and in_slice(fields):
+            yield file, number, line
 
 
 def in_slice(fields: dict[str, Any]) -> bool:
@@ -59,7 +78,7 @@ class SliceCheck:
         self._findings = findings
         self._digest = hashlib.sha256()
         self._records = 0
-        self._sums = SealSums()
+        self._sums = sums_for(seal)
         self._open: dict[str, tuple[Path, int]] = {}
         self._last = b""
         self._last_prev = b""
@@ -109,17 +128,16 @@ class SliceCheck:
         """Add what does not hold to the findings."""
         stated = self._seal.digest.removeprefix("sha256:")
         if self._digest.hexdigest() != stated or self._records != self._seal.records:
-            self._tell_lines(stated)
+            self._name_lines(stated)
             return
-        sums = self._sums.totals()
-        for name in SUMS:
-            if name in self._seal.model_fields_set and getattr(self._seal, name) != sums[name]:
+        for name, made in self._sums.totals().items():
+            if name in self._seal.model_fields_set and getattr(self._seal, name) != made:
                 said = getattr(self._seal, name)
                 self._findings.add(
-                    self._path, None, f"the seal says {name} {said}, the lines give {sums[name]}"
+                    self._path, None, f"the seal says {name} {said}, the lines give {made}"
                 )
 
-    def _tell_lines(self, stated: str) -> None:
+    def _name_lines(self, stated: str) -> None:
         for call_id, (path, number) in self._open.items():
             self._hints.add(path, number, f"the end of call {call_id} is missing")
         for fault in sorted(self._hints.faults, key=_by_line):

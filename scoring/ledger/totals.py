@@ -1,14 +1,102 @@
-"""What each cell of a ledger came to, in one pass: memory grows with the cells, not with the calls.
+"""The one call total: which records are calls, what may have cost something, and how calls add up.
 
-The score of one cell is made by `sum_calls`, which also recognises overlaps and repetitions across the
-whole cell; here are the sums that a ledger of any size gives.
+The proxy's live totals, seals, the scorer, `cab ledger calls --by-cell` and the budget of a sweep are
+all made here, so they say the same of the same records.
+
+A *call* is one request of the agent for a completion, an END record; an *attempt* is one HTTP request
+that the proxy made for it. A sum is known only if every part of it is: one call that may have cost
+something and has no count makes the total unknown, and what is known of the rest is kept apart.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from decimal import Decimal
+from typing import Any, Generic, Self, TypeVar
 
-from cab.scoring.ledger.call_sums import TokenTotals, Total, is_model_call, may_have_cost, total_of
-from cab.scoring.ledger.records import AnyRecord, CallEnd, CallStart
+from cab.scoring.ledger.money import EXACT, money
+from cab.scoring.ledger.records import METERED_ENDPOINTS, AnyRecord, CallEnd, CallStart
+
+Fields = Mapping[str, Any]
+"""The members of a record: those of a parsed line, checked or not, or `vars` of a record."""
+
+CALL_MEMBERS = (
+    *("endpoint", "end_reason", "status", "upstream_attempts", "usage_source", "usage_status"),
+    *("prompt_tokens", "completion_tokens", "total_tokens"),
+    *("cache_read_tokens", "cache_write_tokens", "reasoning_tokens", "cost_usd", "latency_ms"),
+)
+"""The members of a call's records that `CallTotals` looks at."""
+
+_NUMBER = TypeVar("_NUMBER", int, float, Decimal)
+
+_UNKNOWN: Fields = {}
+"""Stands for a call of which no count is known."""
+
+_METERED = tuple(sorted(METERED_ENDPOINTS))
+"""Not a set: an unchecked line may hold a list, which cannot be looked up in one."""
+
+_PROXY_GAVE_UP = frozenset({502, 504})
+"""Statuses with which the proxy answers for an endpoint that took the request and then failed."""
+
+
+def is_counted(call: Fields) -> bool:
+    """Return whether somebody counted a call's tokens; figures that nobody counted are none."""
+    return call.get("usage_source") not in (None, "none")
+
+
+def may_have_cost(call: Fields) -> bool:
+    """Return whether a call may have cost something: all that decide about it ask here.
+
+    A call that was counted has cost what was counted. Without a count it is free if it never left the
+    proxy, never reached the endpoint, or was answered with an error by the endpoint. All others may
+    have cost something, and so may a START without its END.
+    """
+    if is_counted(call):
+        return True
+    end_reason, status = call.get("end_reason"), _count(call, "status")
+    if call.get("upstream_attempts") == 0 or end_reason in ("rejected", "upstream_unreachable"):
+        return False
+    if status is None or status < 400:
+        return True
+    return end_reason in ("timeout", "upstream_cut") and status in _PROXY_GAVE_UP
+
+
+def is_model_call(record: CallStart | CallEnd) -> bool:
+    """Return whether a record is a model call: metered, and not rejected by the proxy."""
+    return counts_as_call(vars(record))
+
+
+def counts_as_call(call: Fields) -> bool:
+    """Return whether a START or END with these members is a model call."""
+    return _is_metered(call) and not _is_rejected(call)
+
+
+@dataclass(slots=True)
+class Total(Generic[_NUMBER]):
+    """A sum that knows whether a part of it is missing."""
+
+    known: _NUMBER
+    """Sum of the parts that are known."""
+    missing: int = 0
+    """Number of parts that are not."""
+
+    @property
+    def value(self) -> _NUMBER | None:
+        """The sum, None while a part is missing."""
+        return None if self.missing else self.known
+
+    def add(self, part: _NUMBER | None) -> None:
+        """Add a part, None where it is not known."""
+        if part is None:
+            self.missing += 1
+        else:
+            self.known += part
+
+    def __add__(self, other: Self) -> Self:
+        return type(self)(self.known + other.known, self.missing + other.missing)
+
+
+def _no_tokens() -> Total[int]:
+    return Total(0)
 
 
 def _no_time() -> Total[float]:
@@ -16,71 +104,208 @@ def _no_time() -> Total[float]:
 
 
 @dataclass(slots=True)
-class CellTotals:
-    """Sums over the model calls of one cell."""
+class TokenTotals:
+    """Tokens of a set of calls; the last three are parts of the first two."""
 
+    prompt: Total[int] = field(default_factory=_no_tokens)
+    completion: Total[int] = field(default_factory=_no_tokens)
+    total: Total[int] = field(default_factory=_no_tokens)
+    """Its known part holds what is known of a call of which only one part is."""
+    cache_read: Total[int] = field(default_factory=_no_tokens)
+    cache_write: Total[int] = field(default_factory=_no_tokens)
+    reasoning: Total[int] = field(default_factory=_no_tokens)
+
+    def add(self, call: Fields) -> None:
+        """Add a call's counts; its total is the stated one, else the sum of two known parts."""
+        get = call.get
+        prompt, completion, total = (
+            get("prompt_tokens"),
+            get("completion_tokens"),
+            get("total_tokens"),
+        )
+        # Written out for speed: a ledger has 10^8 records.
+        for counted, count in (
+            (self.prompt, prompt),
+            (self.completion, completion),
+            (self.cache_read, get("cache_read_tokens")),
+            (self.cache_write, get("cache_write_tokens")),
+            (self.reasoning, get("reasoning_tokens")),
+        ):
+            if type(count) is int:
+                counted.known += count
+            else:
+                counted.missing += 1
+        if type(total) is int:
+            self.total.known += total
+            return
+        parts = [count for count in (prompt, completion) if type(count) is int]
+        self.total.known += sum(parts)
+        self.total.missing += len(parts) < 2
+
+    def __add__(self, other: Self) -> Self:
+        return type(self)(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+
+@dataclass(slots=True)
+class MoneyTotal:
+    """A sum in US dollars, exact, that knows whether a part of it is missing."""
+
+    known: Decimal = Decimal(0)
+    """Sum of the prices that are known."""
+    priced: int = 0
+    """Calls with a price."""
+    missing: int = 0
+    """Calls that may have cost something and have no price."""
+
+    @property
+    def value(self) -> Decimal | None:
+        """The sum, None while a price is missing."""
+        return None if self.missing else self.known
+
+    def add(self, price: Decimal | None) -> None:
+        """Add a price, None where it is not known."""
+        if price is None:
+            self.missing += 1
+        else:
+            self.known = EXACT.add(self.known, price)
+            self.priced += 1
+
+    def __add__(self, other: Self) -> Self:
+        known = EXACT.add(self.known, other.known)
+        return type(self)(known, self.priced + other.priced, self.missing + other.missing)
+
+
+@dataclass(slots=True)
+class CallTotals:
+    """What model calls came to. Requests for a completion that the proxy rejected are counted apart."""
+
+    calls: int = 0
+    """Calls: END records, and STARTs whose END is missing. A repetition is a further call."""
     attempts: int = 0
-    """Calls as they were recorded, repetitions included."""
-    repetitions: int = 0
-    """Those of them that repeat an earlier one."""
-    unmeasured: int = 0
-    """Those that may have cost something and were not counted, a START without its END included."""
+    """HTTP requests: what the proxy sent for a call, at least one of them."""
+    partial_calls: int = 0
+    """Calls whose count does not cover the whole answer."""
     rejected: int = 0
-    """Calls that the proxy refused; no part of the others."""
+    """Requests for a completion that the proxy turned down; no part of all the others."""
     tokens: TokenTotals = field(default_factory=TokenTotals)
-    """A sum is unknown while a call is unmeasured; what is known of it is kept apart."""
+    cost: MoneyTotal = field(default_factory=MoneyTotal)
     latency_ms: Total[float] = field(default_factory=_no_time)
-    """Sum over all attempts."""
+    """Sum over all calls."""
+
+    @property
+    def unmeasured_calls(self) -> int:
+        """Calls that may have cost something and whose total is not known."""
+        return self.tokens.total.missing
+
+    def add(self, call: Fields) -> None:
+        """Add a call by the members of its END, or of its START where that is all there is.
+
+        What is not of the type that a record needs counts as not known, so that lines which nobody
+        has checked can be added too.
+        """
+        if not _is_metered(call):
+            return
+        if _is_rejected(call):
+            self.rejected += 1
+            return
+        self.calls += 1
+        self.attempts += _count(call, "upstream_attempts") or 1
+        self.partial_calls += call.get("usage_status") in ("partial", "overflow")
+        latency_ms = call.get("latency_ms")
+        self.latency_ms.add(latency_ms if type(latency_ms) in (int, float) else None)
+        stated = call.get("cost_usd")
+        price = None if stated is None else money(str(stated))
+        if may_have_cost(call):
+            self.tokens.add(call if is_counted(call) else _UNKNOWN)
+            self.cost.add(price)
+        elif price is not None:
+            self.cost.add(price)
+
+    def __add__(self, other: "CallTotals") -> "CallTotals":
+        parts = (getattr(self, f.name) + getattr(other, f.name) for f in fields(CallTotals))
+        return CallTotals(*parts)
+
+
+class CallPairing:
+    """Hands on each call once: its END as it comes; at the finish each START that has none.
+
+    Args:
+        add: Takes the members of an END, or of a START without END.
+    """
+
+    def __init__(self, add: Callable[[Fields], None]) -> None:
+        self._add = add
+        self._open: dict[str, Fields] = {}
+
+    def take(self, record: Fields) -> None:
+        """Take the next record of a ledger; those that are neither START nor END are passed over."""
+        kind = record.get("kind")
+        if kind == "end":
+            self._open.pop(str(record.get("call_id")), None)
+            self._add(record)
+        elif kind == "start":
+            self._open[str(record.get("call_id"))] = record
+
+    def finish(self) -> list[Fields]:
+        """Hand on the STARTs whose END did not come, and return them."""
+        unended = list(self._open.values())
+        self._open.clear()
+        for start in unended:
+            self._add(start)
+        return unended
+
+
+@dataclass(slots=True)
+class CellTotals(CallTotals):
+    """What the model calls of one cell came to."""
+
+    repetitions: int = 0
+    """Calls that repeat an earlier one."""
     first_at: str | None = None
     """Start of the first call, as recorded; None if there is none."""
     last_at: str | None = None
     """Start of the last."""
 
+    def add(self, call: Fields) -> None:
+        """Add a call; see `CallTotals.add`."""
+        calls = self.calls
+        CallTotals.add(self, call)
+        if self.calls == calls:
+            return
+        self.repetitions += (_count(call, "attempt") or 1) > 1
+        # RFC 3339 in UTC and of one width: the text sorts as the time does.
+        started_at = str(call.get("started_at"))
+        self.first_at = min(self.first_at or started_at, started_at)
+        self.last_at = max(self.last_at or started_at, started_at)
+
 
 def total_cells(records: Iterable[AnyRecord]) -> dict[str | None, CellTotals]:
     """Return the totals of every cell, in the order in which the cells first appear.
+
+    One pass, whose memory grows with the cells, not with the calls. The score of one cell is made by
+    `sum_calls`, which also recognises overlaps and repetitions across the whole cell.
 
     Args:
         records: Of a ledger, such as `iter_records` gives them; None stands for calls without a cell.
     """
     cells: dict[str | None, CellTotals] = {}
-    open_calls: dict[str, CallStart] = {}
+    pairing = CallPairing(lambda call: cells[call["cell_id"]].add(call))
     for record in records:
-        if isinstance(record, CallStart):
-            open_calls[record.call_id] = record
+        if isinstance(record, CallStart | CallEnd):
             cells.setdefault(record.cell_id, CellTotals())
-        elif isinstance(record, CallEnd):
-            open_calls.pop(record.call_id, None)
-            _add(cells.setdefault(record.cell_id, CellTotals()), record)
-    for start in open_calls.values():
-        if is_model_call(start):
-            _add_unfinished(cells[start.cell_id], start)
+            pairing.take(vars(record))
+    pairing.finish()
     return cells
 
 
-def _add(cell: CellTotals, end: CallEnd) -> None:
-    if end.end_reason == "rejected":
-        cell.rejected += 1
-    if not is_model_call(end):
-        return
-    cell.attempts += 1
-    cell.repetitions += end.attempt > 1
-    cell.latency_ms.add(end.latency_ms)
-    _stretch(cell, end.started_at)
-    if end.usage_source != "none" or may_have_cost(end):
-        cell.tokens.add(end)
-        cell.unmeasured += total_of(end) is None
+def _is_metered(call: Fields) -> bool:
+    return call.get("endpoint") in _METERED
 
 
-def _add_unfinished(cell: CellTotals, start: CallStart) -> None:
-    cell.attempts += 1
-    cell.unmeasured += 1
-    cell.latency_ms.add(None)
-    cell.tokens.add_unknown()
-    _stretch(cell, start.started_at)
+def _is_rejected(call: Fields) -> bool:
+    return bool(call.get("end_reason") == "rejected")
 
 
-def _stretch(cell: CellTotals, started_at: str) -> None:
-    # RFC 3339 in UTC and of one width: the text sorts as the time does.
-    cell.first_at = min(cell.first_at or started_at, started_at)
-    cell.last_at = max(cell.last_at or started_at, started_at)
+def _count(call: Fields, name: str) -> int | None:
+    value = call.get(name)
+    return value if type(value) is int else None

@@ -12,6 +12,7 @@ import orjson
 import pytest
 
 from cab.scoring import PROFILES, dump_cell, dump_manifest
+from cab.scoring.ledger.seals import seal_lines
 from cab.scoring.schema import DIALECT, MODELS, json_schema
 from tests.scoring.builders import AFTER, end_fields, facts, line, start_fields
 from tests.scoring.cells.test_bundle import bundle
@@ -42,6 +43,7 @@ def files() -> list[tuple[str, Any]]:
         ("call-start-1", orjson.loads(line(start_fields()))),
         ("call-end-1", orjson.loads(line(end_fields()))),
         ("record-1", orjson.loads(line({"kind": "cell_seal"}))),
+        ("seal-2", {"cell_id": "s/a/m/f/t", **seal_lines([line(end_fields())])}),
         ("cell-1", cell),
         ("cell-1", {**cell, "added_later": 1}),
         ("profile-1", orjson.loads(PROFILES["measured/1"].model_dump_json(by_alias=True))),

@@ -20,10 +20,10 @@ from cab.scoring.exports.atif import trajectory
 from cab.scoring.exports.otel import CONVENTIONS, span
 from cab.scoring.exports.source import Source, source_of
 from cab.scoring.exports.swebench import prediction
-from cab.scoring.ledger.call_sums import is_model_call
 from cab.scoring.ledger.reading import iter_calls, segment_files
 from cab.scoring.ledger.records import CallEnd
 from cab.scoring.ledger.segments import COMPRESSED_SUFFIX, PLAIN_SUFFIX
+from cab.scoring.ledger.totals import is_model_call
 from cab.scoring.score import ScoredCell, score_cells
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ COLUMNS = [name for name in CallEnd.model_fields if name not in {"record_schema"
 """Members of an END that a table has a column for."""
 
 _CELL_COLUMNS = (
-    *("cell_id", "attempts", "repetitions", "unmeasured", "rejected"),
+    *("cell_id", "calls", "attempts", "repetitions", "unmeasured", "rejected"),
     *("prompt_tokens", "completion_tokens", "total_tokens", "known_total_tokens"),
     *("cache_read_tokens", "cache_write_tokens", "reasoning_tokens"),
     *("latency_ms", "first_at", "last_at"),
@@ -76,7 +76,8 @@ def _plain(value: object) -> object:
 def _cell_row(cell_id: str | None, totals: CellTotals) -> dict[str, Any]:
     tokens = totals.tokens
     values = (
-        *(cell_id, totals.attempts, totals.repetitions, totals.unmeasured, totals.rejected),
+        *(cell_id, totals.calls, totals.attempts, totals.repetitions),
+        *(totals.unmeasured_calls, totals.rejected),
         *(tokens.prompt.value, tokens.completion.value, tokens.total.value, tokens.total.known),
         *(tokens.cache_read.value, tokens.cache_write.value, tokens.reasoning.value),
         *(totals.latency_ms.value, totals.first_at, totals.last_at),
@@ -105,7 +106,7 @@ def _cell_line(row: dict[str, Any]) -> str:
 
     cell_id = row["cell_id"]
     return (
-        f"{number('attempts'):>8} {number('unmeasured'):>10} {number('prompt_tokens'):>12} "
+        f"{number('calls'):>8} {number('unmeasured'):>10} {number('prompt_tokens'):>12} "
         f"{number('completion_tokens'):>12} {number('total_tokens'):>12}  "
         f"{'-' if cell_id is None else printable(cell_id)}"
     )

@@ -21,6 +21,7 @@ END: dict[str, Any] = {
     "end_reason": "completed",
     "prompt_tokens": 10,
     "completion_tokens": 5,
+    "usage_source": "upstream",
 }
 
 

@@ -2,13 +2,13 @@
 
 import pytest
 
-from cab.adapters.sweeps.budget import Spend
 from cab.adapters.sweeps.classify import classify
 from cab.adapters.sweeps.executor import CellOutcome
 from cab.proxy.accounting.limits import KeyLimits
+from tests.adapters.sweeps.spend import spend
 
 NONE, FEW, MORE = KeyLimits(), KeyLimits(max_calls=3), KeyLimits(max_calls=9)
-SPEND = Spend(calls=3)
+SPEND = spend(calls=3)
 
 
 def whole(**fields: object) -> CellOutcome:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cab.adapters.sweeps.budget import Spend
+from cab.adapters.sweeps.budget import spend_members
 from cab.adapters.sweeps.engine import Metering, Scheduler, SchedulerServices
 from cab.adapters.sweeps.executor import CellJob, CellOutcome
 from cab.adapters.sweeps.journal import Begin, Close, End, Journal, Session, read_journal
@@ -15,6 +15,8 @@ from cab.adapters.sweeps.state import SweepState, stand
 from cab.adapters.sweeps.sweepfile import SweepFile
 from cab.proxy.accounting.limits import KeyLimits
 from cab.scoring.ids import CellId
+from cab.scoring.ledger.totals import CallTotals
+from tests.adapters.sweeps.spend import spend
 from tests.scoring.builders import end_fields, line, start_fields
 
 Play = Callable[[CellJob], CellOutcome]
@@ -87,12 +89,12 @@ class Watching:
     def __init__(self) -> None:
         self.notes: list[str] = []
         self.ends: list[End] = []
-        self.spends: list[Spend] = []
+        self.spends: list[CallTotals] = []
 
     def began(self, cell_id: str) -> None:
         del cell_id
 
-    def ended(self, end: End, duration_s: float, spend: Spend) -> None:
+    def ended(self, end: End, duration_s: float, spend: CallTotals) -> None:
         assert duration_s >= 0
         self.ends.append(end)
         self.spends.append(spend)
@@ -122,7 +124,7 @@ class Sweep:
         self,
         executor: Playing | Holding,
         slots: list[Slot],
-        spend: Spend | None = None,
+        before: CallTotals | None = None,
         **keys: object,
     ) -> Scheduler:
         least = {"name": "s", "models": ["m"], "agents": ["a"], "tasks": ["f/t"], "retry_wait_s": 0}
@@ -136,7 +138,7 @@ class Sweep:
             self.watcher,
             ("/plugin.toml",),
         )
-        return Scheduler(parts, slots, spend or Spend())
+        return Scheduler(parts, slots, before or CallTotals())
 
     def _mint(self, cell_id: str, ttl_s: int, limits: KeyLimits) -> str:
         assert ttl_s > 600
@@ -166,7 +168,7 @@ async def test_all_filled(sweep: Sweep) -> None:
 
     assert set(sweep.standing.complete) == {each.id for each in slots}
     assert executor.most_at_once == 3
-    assert engine.spend == Spend(calls=7, tokens=70, unpriced=7)
+    assert spend_members(engine.spend) == spend_members(spend(calls=7, tokens=70, unpriced=7))
     assert (engine.cut, engine.waiting) == (None, ())
     job = executor.jobs[0]
     assert (job.cell_id, job.number, job.key) == (slots[0].id, 1, f"key-of-{slots[0].id}")
@@ -226,7 +228,7 @@ async def test_budget(sweep: Sweep) -> None:
     slots = [slot(n) for n in range(1, 5)]
     executor = Playing(complete)
 
-    engine = sweep.engine(executor, slots, Spend(calls=2, tokens=75), budget={"tokens": 90})
+    engine = sweep.engine(executor, slots, spend(calls=2, tokens=75), budget={"tokens": 90})
     await engine.run()
 
     assert len(executor.jobs) == 2

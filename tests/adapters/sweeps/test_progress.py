@@ -4,16 +4,16 @@ import io
 import os
 import pty
 from contextlib import suppress
-from decimal import Decimal
 
 import pytest
 
-from cab.adapters.sweeps.budget import Spend
 from cab.adapters.sweeps.journal import AttemptOutcome, End
 from cab.adapters.sweeps.progress import ProgressCounts, line_of, spend_text, watching
+from cab.scoring.ledger.totals import CallTotals
+from tests.adapters.sweeps.spend import spend
 
 CELL = "s/a/m/f/t#run1"
-SPEND = Spend(calls=3, tokens=1200, usd=Decimal("0.25"))
+SPEND = spend(calls=3, tokens=1200, usd="0.25")
 
 
 def end(verdict: AttemptOutcome = "complete", **fields: object) -> End:
@@ -97,16 +97,16 @@ def test_line(fields: dict[str, object], said: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spend", "said"),
+    ("totals", "said"),
     [
-        (Spend(), "0 calls, 0 tokens, $0.0000"),
-        (Spend(2, 10, 1, Decimal(0), 2), "2 calls, 10 tokens (1 calls not counted)"),
+        (spend(), "0 calls, 0 tokens, $0.0000"),
+        (spend(2, 10, 1, "0", 2), "2 calls, 10 tokens (1 calls not counted)"),
         (
-            Spend(2, 10, 0, Decimal("0.5"), 1),
+            spend(2, 10, 0, "0.5", 1),
             "2 calls, 10 tokens, $0.5000 (1 calls without a price)",
         ),
     ],
 )
-def test_spend(spend: Spend, said: str) -> None:
+def test_spend(totals: CallTotals, said: str) -> None:
     """Money is shown as far as any price is known."""
-    assert spend_text(spend) == said
+    assert spend_text(totals) == said

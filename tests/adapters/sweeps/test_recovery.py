@@ -14,15 +14,15 @@ from cab.adapters.processes.tree import RUN_MARK
 from cab.adapters.runs.bundle import Marker, claimed
 from cab.adapters.runs.run_cell import run_cell
 from cab.adapters.runs.spec import CellSpec
-from cab.adapters.sweeps.budget import Spend
 from cab.adapters.sweeps.journal import Begin, End
 from cab.adapters.sweeps.recovery import settle
 from cab.adapters.sweeps.state import stand
 from cab.proxy.accounting.limits import KeyLimits
+from tests.adapters.sweeps.spend import spend
 
 TASK = "polyglot/python-error-handling"
 CELL = f"s/scripted/demo/{TASK}#run1"
-SPENDS = {CELL: Spend(calls=3, tokens=20, uncounted=1)}
+SPENDS = {CELL: spend(calls=3, tokens=20, uncounted=1)}
 
 
 async def settled(folder: Path, wait_s: float = 60) -> End:

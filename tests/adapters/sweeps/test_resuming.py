@@ -19,9 +19,9 @@ import pytest
 from cab.adapters.runs.bundle import is_complete
 from cab.adapters.sweeps.journal import End, read_journal
 from cab.adapters.tasks.loader import load_task
-from cab.scoring.ledger.call_sums import is_model_call
 from cab.scoring.ledger.reading import iter_calls
 from cab.scoring.ledger.records import CallEnd
+from cab.scoring.ledger.totals import is_model_call
 from cab.scoring.ledger.verify import verify_ledger
 from cab.scoring.score import score_cells
 

@@ -20,13 +20,15 @@ from cab.proxy.accounting.limits import KeyLimits
 from cab.proxy.errors import Rejected
 from cab.proxy.workers.ipc_client import RemoteCellRegistry
 from cab.proxy.workers.ipc_server import CellRegistryServer, WorkerSlot
+from cab.scoring.ledger.totals import MoneyTotal, Total
 
 SLOT_WAIT_S = 20.0
 
 
 def end(**fields: Any) -> dict[str, Any]:
     base = {"endpoint": "chat.completions", "end_reason": "completed", "status": 200}
-    return {**base, "prompt_tokens": 1, "completion_tokens": 1, "request_hash": None, **fields}
+    counted = {"prompt_tokens": 1, "completion_tokens": 1, "usage_source": "upstream"}
+    return {**base, **counted, "request_hash": None, **fields}
 
 
 @asynccontextmanager
@@ -97,12 +99,14 @@ async def test_totals_hold_a_call_once_finish_has_returned(book: CellRegistry) -
     await book.finish("s/a", "1", end(completion_tokens=None, cost_usd="NaN"))
     await book.finish("t/c", "3", None)
     a, b = await book.totals("s/")
-    assert (a.cell_id, a.calls, a.prompt_tokens, a.unmeasured_calls) == ("s/a", 1, 1, 1)
-    assert (a.cost_usd, a.unpriced_calls) == (Decimal(0), 1)
-    assert (b.cell_id, b.calls, b.prompt_tokens, b.completion_tokens) == ("s/b", 1, 5, 1)
-    assert (b.cost_usd, b.unpriced_calls, b.in_flight) == (Decimal("0.10"), 0, 0)
+    assert (a.cell_id, a.totals.calls, a.totals.unmeasured_calls) == ("s/a", 1, 1)
+    assert (a.totals.tokens.prompt, a.totals.tokens.completion) == (Total(1), Total(0, missing=1))
+    assert a.totals.cost == MoneyTotal(Decimal(0), missing=1)
+    assert (b.cell_id, b.totals.calls, b.in_flight) == ("s/b", 1, 0)
+    assert (b.totals.tokens.prompt, b.totals.tokens.completion) == (Total(5), Total(1))
+    assert b.totals.cost == MoneyTotal(Decimal("0.10"), priced=1)
     [c] = await book.totals("t/")
-    assert (c.calls, c.in_flight, c.sealed) == (0, 0, False)
+    assert (c.totals.calls, c.in_flight, c.sealed) == (0, 0, False)
     assert len(await book.totals()) == 3
     assert await book.in_flight() == 1
 
@@ -130,7 +134,7 @@ async def test_refused_and_other_requests_use_up_no_limit(book: CellRegistry) ->
     await refusal(book, AdmissionRequest("a", "4", limits=limits))
     await book.finish("a", "4", end(end_reason="rejected"))
     [cell] = await book.totals("a")
-    assert (cell.calls, cell.in_flight) == (0, 2)
+    assert (cell.totals.calls, cell.in_flight) == (0, 2)
 
 
 @pytest.mark.parametrize(
@@ -234,8 +238,8 @@ async def test_a_seal_waits_for_calls_and_for_refusals(book: CellRegistry) -> No
         await settled()
         assert not sealing.done()
         await book.finish("a", "2", end(end_reason="rejected"))
-        totals = await sealing
-    assert (totals.sealed, totals.calls, totals.in_flight) == (True, 1, 0)
+        cell = await sealing
+    assert (cell.sealed, cell.totals.calls, cell.in_flight) == (True, 1, 0)
 
 
 async def test_a_seal_ends_the_wait_for_a_slot(book: CellRegistry) -> None:
@@ -248,7 +252,7 @@ async def test_a_seal_ends_the_wait_for_a_slot(book: CellRegistry) -> None:
         sealing = tasks.create_task(book.seal("a", 20))
         assert "sealed" in await waiting
         await book.finish("a", "1", end())
-    assert sealing.result().calls == 1
+    assert sealing.result().totals.calls == 1
 
 
 async def test_a_seal_that_fails_leaves_the_cell_open(book: CellRegistry) -> None:
@@ -302,7 +306,7 @@ async def test_what_a_dead_worker_left_is_settled(tmp_path: Path) -> None:
         assert await other.in_flight() == 2
         server.settle(seats[0], {"1": end(end_reason="crash", prompt_tokens=None)}, {"sealed"})
         [a, lost, sealed] = await other.totals()
-        assert (a.calls, a.unmeasured_calls, a.in_flight) == (1, 1, 0)
+        assert (a.totals.calls, a.totals.unmeasured_calls, a.in_flight) == (1, 1, 0)
         assert (lost.sealed, sealed.sealed) == (False, True)
 
 

@@ -265,6 +265,6 @@ async def test_a_worker_without_a_book_refuses_calls(tmp_path: Path) -> None:
                 await book.close()
                 seen = await post(proxy.url, CHAT.path, CHAT.request)
         assert seen.status == 503
-        assert orjson.loads(seen.body)["error"]["code"] == "book_lost"
+        assert orjson.loads(seen.body)["error"]["code"] == "registry_lost"
         assert len(upstream.received) == 1
         assert len(records(proxy.ledger_dir)) == 1

@@ -94,10 +94,12 @@ async def test_totals_hold_every_call_whose_answer_has_ended(tmp_path: Path) -> 
         "sealed": False,
         "calls_in_flight": 0,
         "calls": 3,
+        "attempts": 3,
+        "unmeasured_calls": 0,
         "prompt_tokens": 33,
         "completion_tokens": 21,
         "total_tokens": 54,
-        "unmeasured_calls": 0,
+        "known_total_tokens": 54,
         "cost_usd": None,
         "unpriced_calls": 3,
     }

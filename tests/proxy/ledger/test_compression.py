@@ -6,8 +6,8 @@ import pytest
 import zstandard
 
 from cab.proxy.ledger.compression import CompressionStopped, Compressor, compress_segment
-from cab.proxy.ledger.segments import open_segment
 from cab.scoring.ledger.reading import segment_files, segment_lines
+from cab.scoring.ledger.segments import open_segment
 
 CONTENT = b"".join(b'{"n":%d}\n' % n for n in range(300_000))
 NEVER = threading.Event()

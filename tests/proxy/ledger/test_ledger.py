@@ -13,9 +13,10 @@ import pytest
 from cab.proxy.errors import BadConfig, LedgerFailed
 from cab.proxy.ledger.backlog import Backlog
 from cab.proxy.ledger.ledger import Ledger
-from cab.proxy.ledger.segments import open_segment, segments
+from cab.proxy.ledger.segments import segments
 from cab.proxy.ledger.writer import LedgerOptions
 from cab.scoring.ledger.records import GENESIS
+from cab.scoring.ledger.segments import open_segment
 
 
 def verify(folder: Path) -> list[dict[str, Any]]:

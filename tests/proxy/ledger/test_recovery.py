@@ -12,9 +12,10 @@ from cab.proxy.clock import Clock
 from cab.proxy.errors import BadConfig
 from cab.proxy.ledger.chain import chain
 from cab.proxy.ledger.recovery import recover
-from cab.proxy.ledger.segments import lock_chain, open_segment, segment_path, segments
+from cab.proxy.ledger.segments import lock_chain, next_segment, segments
 from cab.scoring.ledger.reading import iter_records
 from cab.scoring.ledger.records import GENESIS, CallEnd, CallStart
+from cab.scoring.ledger.segments import open_segment, segment_name
 
 AT = Clock(wall_ns=lambda: 1_800_000_000_000_000_000)
 TORN = b'{"schema":"cab.call/1","kind":"en'
@@ -51,7 +52,7 @@ def lines(*records: dict[str, Any], prev: str = GENESIS) -> list[bytes]:
 
 
 def write(folder: Path, *pieces: bytes, number: int = 1, worker: int = 0) -> Path:
-    path = segment_path(folder, worker, number)
+    path = folder / segment_name(worker, number)
     path.write_bytes(b"".join(pieces))
     return path
 
@@ -175,7 +176,7 @@ def test_damage_is_named_and_stays(tmp_path: Path, how: str, line: int) -> None:
     path = write(tmp_path, content)
     [done] = recover(tmp_path, AT)
     assert path.read_bytes() == content
-    assert done.segment == segment_path(tmp_path, 0, 2)
+    assert done.segment == tmp_path / segment_name(0, 2)
     assert done.problems[0].segment == path.name
     assert done.problems[0].line == line
     report, *ends = read(done.segment)
@@ -221,7 +222,7 @@ def test_a_call_that_began_in_an_earlier_segment_is_ended(tmp_path: Path) -> Non
     write(tmp_path, *lines(opened, start("8"), end("8")), number=2)
     [done] = recover(tmp_path, AT)
     assert (done.crash_ends, done.damaged_lines) == (1, 0)
-    assert read(segment_path(tmp_path, 0, 2))[-1]["call_id"] == "7"
+    assert read(tmp_path / segment_name(0, 2))[-1]["call_id"] == "7"
     assert before.exists()
 
 
@@ -320,10 +321,15 @@ def test_records_that_are_odd_are_passed_over(tmp_path: Path) -> None:
 
 
 def test_segments_are_ordered_by_number(tmp_path: Path) -> None:
-    """Workers and numbers count as numbers, a segment in both forms counts once, as the plain one."""
+    """Workers and numbers count as numbers, a segment in both forms counts once, as the plain one.
+
+    What is not named exactly so is not a segment of any worker.
+    """
     names = ["w10-000001.jsonl", "w2-1000000.jsonl", "w2-999999.jsonl.zst", "w2-999999.jsonl"]
     for name in [*names, "w2-12.jsonl", "w2-000001.jsonl.torn", "w2.lock", "x.jsonl"]:
         (tmp_path / name).touch()
     found = [segment.path.name for segment in segments(tmp_path)]
     assert found == ["w2-999999.jsonl", "w2-1000000.jsonl", "w10-000001.jsonl"]
+    assert [segment.path.name for segment in segments(tmp_path, 2)] == found[:2]
+    assert next_segment(tmp_path, 2).name == "w2-1000001.jsonl"
     assert segments(tmp_path, 3) == []

@@ -16,6 +16,7 @@ def test_a_seal_is_read_and_what_is_new_in_it_kept(tmp_path: Path) -> None:
     path.write_bytes(orjson.dumps(SEAL))
     seal = load_seal(path)
     assert (seal.cell_id, seal.records, seal.calls) == ("local/a/m/f/t", 2, None)
+    assert seal.seal_schema == "cab.seal/1"
     assert seal.model_dump()["extra"] == 1
 
 
@@ -25,6 +26,7 @@ def test_a_seal_is_read_and_what_is_new_in_it_kept(tmp_path: Path) -> None:
         ({"digest": "md5:0"}, r"seal\.json: digest: "),
         ({"records": -1}, r"seal\.json: records: "),
         ({"calls": "2"}, r"seal\.json: calls: "),
+        ({"seal_schema": "cab.seal/3"}, r"seal\.json: seal_schema: .*'cab.seal/1' or 'cab.seal/2'"),
     ],
 )
 def test_what_is_no_seal_is_named(tmp_path: Path, changes: dict[str, object], text: str) -> None:
@@ -48,10 +50,12 @@ def test_sums_count_what_may_have_cost() -> None:
         sums.add(fields)
     assert sums.totals() == {
         "calls": 2,
+        "attempts": 2,
         "unmeasured_calls": 0,
         "prompt_tokens": 100,
         "completion_tokens": 20,
         "total_tokens": 120,
+        "known_total_tokens": 120,
     }
     sums.add(unmeasured())
-    assert list(sums.totals().values()) == [3, 1, None, None, None]
+    assert list(sums.totals().values()) == [3, 3, 1, None, None, None, 120]

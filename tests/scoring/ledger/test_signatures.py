@@ -61,10 +61,13 @@ def test_the_record_and_the_answer_are_signed_alike() -> None:
 def test_the_signed_bytes_are_those_of_the_page() -> None:
     """The example of docs/seals.md is what is signed, and its signature is the one stated there."""
     page = Path("docs/seals.md").read_text()
-    seal = sign_seal({"cell_id": "s/a/m/f/t", "calls": 2, "digest": "sha256:00"}, PRIVATE)
-    assert signed_bytes(seal).decode() in page.replace("\n    {", "\n{").replace("    cab", "cab")
-    assert seal["signature"] in page
-    assert seal["public_key_id"] in page
+    first = {"cell_id": "s/a/m/f/t", "calls": 2, "digest": "sha256:00"}
+    for members in (first, {"seal_schema": "cab.seal/2", **first}):
+        seal = sign_seal(members, PRIVATE)
+        text = page.replace("\n    {", "\n{").replace("    cab", "cab")
+        assert signed_bytes(seal).decode() in text
+        assert seal["signature"] in page
+        assert seal["public_key_id"] in page
     assert base64.b64encode(PUBLIC.public_bytes_raw()).decode() in page
 
 
@@ -74,6 +77,15 @@ def test_any_change_is_seen(member: str, value: object) -> None:
     changed = {**sign_seal(SEAL, PRIVATE), member: value}
     expected = None if value == SEAL[member] else "the seal was changed after it was signed"
     assert signature_fault(changed, PUBLIC) == expected
+
+
+@pytest.mark.parametrize("form", [None, "cab.seal/1", "cab.seal/3", ["cab.seal/2"]])
+def test_a_seal_cannot_be_taken_for_one_of_another_form(form: object) -> None:
+    """The form is signed twice over, as a member and in what comes before the members."""
+    signed = sign_seal({**SEAL, "seal_schema": "cab.seal/2"}, PRIVATE)
+    assert signature_fault(signed, PUBLIC) is None
+    changed = {**signed, "seal_schema": form}
+    assert signature_fault(changed, PUBLIC) == "the seal was changed after it was signed"
 
 
 def test_members_cannot_be_added_or_taken_away() -> None:

@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 
 from cab.scoring import BadRecord
-from cab.scoring.ledger.records import parse_fields
-from cab.scoring.ledger.seals import Seal, SealSums
+from cab.scoring.ledger.seals import Seal, seal_lines
 from cab.scoring.ledger.slices import cell_lines, in_slice
 from cab.scoring.ledger.verify import Verification, verify_slice
 from tests.scoring.builders import CELL_ID, end_fields, start_fields, unmeasured
@@ -19,12 +18,7 @@ OVER_LIMIT = end_fields("l", end_reason="rejected", error={"type": "cab_limit", 
 
 def sealed(lines: list[bytes], **changes: Any) -> Seal:
     """Return the seal that a proxy writes for these lines."""
-    sums = SealSums()
-    for text in lines:
-        sums.add(parse_fields(text))
-    digest = f"sha256:{hashlib.sha256(b''.join(lines)).hexdigest()}"
-    fields = {"cell_id": CELL_ID, "records": len(lines), "digest": digest, **sums.totals()}
-    return Seal(**{**fields, **changes})
+    return Seal(**{"cell_id": CELL_ID, **seal_lines(lines), **changes})
 
 
 def told(found: Verification) -> list[str]:
@@ -130,6 +124,8 @@ def test_a_line_that_is_no_json_is_named(tmp_path: Path) -> None:
         ("prompt_tokens", 0),
         ("completion_tokens", None),
         ("total_tokens", 361),
+        ("attempts", 4),
+        ("known_total_tokens", 0),
     ],
 )
 def test_the_sums_of_a_seal_must_be_right(tmp_path: Path, name: str, value: int | None) -> None:
@@ -140,6 +136,43 @@ def test_the_sums_of_a_seal_must_be_right(tmp_path: Path, name: str, value: int 
     assert told(verify_slice(path, sealed(LINES, **{name: value}))) == [
         f"calls.jsonl: the seal says {name} {value}, the lines give {right}"
     ]
+
+
+def test_a_seal_of_the_first_form_is_held_against_the_rule_of_then(tmp_path: Path) -> None:
+    """An old seal that took a silent endpoint's answer for free holds; one of today must not say so."""
+    silent = unmeasured("b", status=504, end_reason="timeout")
+    lines = chained([start_fields("a"), end_fields("a"), start_fields("b"), silent])
+    path = tmp_path / "calls.jsonl"
+    path.write_bytes(b"".join(lines))
+    now = seal_lines(lines)
+    then = {
+        "calls": 2,
+        "unmeasured_calls": 0,
+        "prompt_tokens": 100,
+        "completion_tokens": 20,
+        "total_tokens": 120,
+    }
+    old = {"cell_id": CELL_ID, "records": now["records"], "digest": now["digest"], **then}
+    assert verify_slice(path, Seal(**old)).holds
+    assert told(verify_slice(path, Seal(**{**old, "unmeasured_calls": 1}))) == [
+        "calls.jsonl: the seal says unmeasured_calls 1, the lines give 0"
+    ]
+    assert told(verify_slice(path, Seal(**old, seal_schema="cab.seal/2"))) == [
+        f"calls.jsonl: the seal says {name} {said}, the lines give {now[name]}"
+        for name, said in then.items()
+        if now[name] != said
+    ]
+    assert (now["total_tokens"], now["unmeasured_calls"]) == (None, 1)
+
+
+def test_an_old_seal_of_an_unmeasured_call_states_no_sums(tmp_path: Path) -> None:
+    """By the rule of then, a good answer without a count made all sums unknown."""
+    lines = chained([start_fields("a"), end_fields("a"), start_fields("b"), unmeasured("b")])
+    path = tmp_path / "calls.jsonl"
+    path.write_bytes(b"".join(lines))
+    none = dict.fromkeys(("prompt_tokens", "completion_tokens", "total_tokens"))
+    stated = {"records": 4, "digest": seal_lines(lines)["digest"], "calls": 2, **none}
+    assert verify_slice(path, Seal(cell_id=CELL_ID, unmeasured_calls=1, **stated)).holds
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,22 @@
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cab.scoring.ledger.reading import iter_records
 from cab.scoring.ledger.records import parse_record
-from cab.scoring.ledger.totals import CellTotals, total_cells
+from cab.scoring.ledger.totals import (
+    CALL_MEMBERS,
+    CallPairing,
+    CallTotals,
+    CellTotals,
+    MoneyTotal,
+    Total,
+    total_cells,
+)
 from tests.scoring.builders import end_fields, line, start_fields, unmeasured
 from tests.scoring.ledgers import calls, write_ledger
 
@@ -38,7 +52,7 @@ def test_what_was_not_measured_makes_a_sum_unknown() -> None:
     """A call without a count, or without its END, leaves the sum unknown and keeps what is known."""
     for odd in (unmeasured("b"), start_fields("b")):
         totals = totals_of(start_fields("a"), end_fields("a"), odd)
-        assert (totals.attempts, totals.unmeasured) == (2, 1)
+        assert (totals.attempts, totals.unmeasured_calls) == (2, 1)
         assert (totals.tokens.total.value, totals.tokens.total.known) == (None, 120)
 
 
@@ -51,7 +65,7 @@ def test_what_cost_nothing_needs_no_count() -> None:
         unmeasured("d", endpoint="other"),
         start_fields("e", endpoint="other"),
     )
-    assert (totals.attempts, totals.rejected, totals.unmeasured) == (2, 1, 0)
+    assert (totals.attempts, totals.rejected, totals.unmeasured_calls) == (2, 1, 0)
     assert totals.tokens.total.value == 120
 
 
@@ -67,3 +81,101 @@ def test_repetitions_and_times_are_kept() -> None:
         "2026-11-20T12:00:02.000000Z",
     )
     assert totals_of(end_fields(endpoint="other")).first_at is None
+
+
+def total(*calls: dict[str, Any]) -> CallTotals:
+    totals = CallTotals()
+    for call in calls:
+        totals.add(call)
+    return totals
+
+
+def test_what_is_known_of_half_a_count_is_kept() -> None:
+    """A call of which only the prompt is known makes the total unknown, and its prompt is known of it."""
+    half = end_fields("b", completion_tokens=None, total_tokens=None)
+    totals = total(end_fields("a"), half)
+    assert totals.tokens.total == Total(220, missing=1)
+    assert totals.tokens.completion == Total(20, missing=1)
+    assert totals.unmeasured_calls == 1
+
+
+def test_what_nobody_counted_is_no_count() -> None:
+    """The 0 that a record states of a silent endpoint's answer is not taken for a measured one."""
+    silent = unmeasured("b", status=504, end_reason="timeout", completion_tokens=0)
+    totals = total(end_fields("a"), silent)
+    assert (totals.tokens.completion.value, totals.tokens.completion.known) == (None, 20)
+
+
+def test_a_price_of_a_call_that_nobody_counted_counts() -> None:
+    """A price is added whoever counted the tokens; a missing one is a gap only where it may be one."""
+    free = unmeasured("c", status=429)
+    priced = unmeasured("b", cost_usd="0.10")
+    totals = total(end_fields("a"), priced, free, {**free, "cost_usd": 0.5})
+    assert totals.cost == MoneyTotal(Decimal("0.60"), priced=2, missing=1)
+
+
+CALL = st.fixed_dictionaries(
+    {},
+    optional={
+        "status": st.sampled_from([200, 429, 502]),
+        "end_reason": st.sampled_from(["completed", "upstream_cut", "rejected"]),
+        "usage_source": st.sampled_from(["upstream", "none"]),
+        "prompt_tokens": st.none() | st.integers(0, 99),
+        "total_tokens": st.none() | st.integers(0, 99),
+        "upstream_attempts": st.integers(0, 2),
+        "cost_usd": st.none() | st.decimals(0, 1, places=20).map(str),
+        "latency_ms": st.none() | st.integers(0, 99).map(float),
+    },
+)
+
+
+@given(st.lists(CALL, max_size=8), st.integers(0, 8))
+def test_the_sum_of_parts_is_the_sum_of_all(calls: list[dict[str, Any]], cut: int) -> None:
+    """Totals of two halves add up to the totals of the whole, unknown parts and money included."""
+    ends = [end_fields(str(number), **changes) for number, changes in enumerate(calls)]
+    assert total(*ends[:cut]) + total(*ends[cut:]) == total(*ends)
+    assert sum([total(end) for end in ends], CallTotals()) == total(*ends)
+
+
+@given(st.lists(CALL, max_size=8))
+def test_only_the_named_members_are_looked_at(calls: list[dict[str, Any]]) -> None:
+    """The members that are listed are all that totals are made from."""
+    ends = [end_fields(str(number), **changes) for number, changes in enumerate(calls)]
+    few = [{name: end[name] for name in CALL_MEMBERS if name in end} for end in ends]
+    assert total(*few) == total(*ends)
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2)
+    ),
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from([*CALL_MEMBERS, "kind", "call_id"]), ANYTHING),
+    st.sampled_from(["start", "end"]),
+)
+def test_lines_that_nobody_has_checked_can_be_added(members: dict[str, Any], kind: str) -> None:
+    """Whatever JSON stands in a line, adding it is no error, and a count is never made of it."""
+    totals = CallTotals()
+    pairing = CallPairing(totals.add)
+    pairing.take({"kind": kind, "endpoint": "messages", **members})
+    pairing.finish()
+    assert type(totals.tokens.total.known) is int
+    assert totals.calls + totals.rejected <= 1
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (0, 2, 1, 3), (2, 0, 3, 1)])
+def test_each_call_is_handed_on_once(order: tuple[int, ...]) -> None:
+    """Of a call with an END the END is handed on, of the others the START, in the end."""
+    records = [start_fields("a"), end_fields("a"), start_fields("b"), {"kind": "cell_seal"}]
+    seen: list[tuple[Any, Any]] = []
+    pairing = CallPairing(lambda call: seen.append((call["kind"], call["call_id"])))
+    for index in order:
+        pairing.take(records[index])
+    assert seen == [("end", "a")]
+    assert [start["call_id"] for start in pairing.finish()] == ["b"]
+    assert seen == [("end", "a"), ("start", "b")]
+    assert pairing.finish() == []
