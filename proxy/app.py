@@ -31,7 +31,8 @@ from cab.proxy.forwarding.upstream import Upstreams
 from cab.proxy.ledger.ledger import Ledger
 from cab.proxy.ledger.recovery import recover
 from cab.proxy.ledger.writer import LedgerOptions
-from cab.proxy.redaction import IN_PLAY, worth_hiding
+from cab.proxy.logs import SILENT, redacting_libraries
+from cab.proxy.redaction import Redactor
 from cab.proxy.server import Server
 from cab.proxy.tokens.usage import Counter
 
@@ -45,8 +46,8 @@ class WorkerContext:
 
     number: int
     """Number of its chain in the ledger."""
-    book: CellRegistry
-    """The book of all of them."""
+    registry: CellRegistry
+    """The state of all cells, which the processes share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ class Proxy:
 
 
 @asynccontextmanager
-async def running_proxy(  # noqa: PLR0913 - what is not in the settings: secrets, time, place
+async def running_proxy(  # noqa: PLR0913 - what is not in the settings: secrets, time, its number
     settings: ProxySettings,
     *,
     upstream_key: str | None = None,
@@ -85,7 +86,7 @@ async def running_proxy(  # noqa: PLR0913 - what is not in the settings: secrets
     signing_key: str | None = None,
     admin_token: str | None = None,
     clock: Clock | None = None,
-    place: WorkerContext | None = None,
+    worker: WorkerContext | None = None,
 ) -> AsyncGenerator[Proxy]:
     """Run a proxy on this event loop; on leaving, calls in flight finish within the grace time.
 
@@ -97,7 +98,7 @@ async def running_proxy(  # noqa: PLR0913 - what is not in the settings: secrets
             keeps one beside the ledger.
         admin_token: What the admin of the control API sends; None: there is no admin.
         clock: Time; an argument so that tests can hand in theirs.
-        place: Its place among several processes; None runs it alone, whatever `workers` says.
+        worker: Which of several processes it is; None runs it alone, whatever `workers` says.
 
     Raises:
         BadConfig: The ledger cannot be written, the port is taken, or the signing key is short.
@@ -108,23 +109,24 @@ async def running_proxy(  # noqa: PLR0913 - what is not in the settings: secrets
         if settings.upstream == "demo":
             demo = await stack.enter_async_context(running_demo())
         upstream_url = demo.url if demo else settings.upstream
-        ledger = await _open_ledger(settings, clock, place)
+        ledger = await _open_ledger(settings, clock, worker)
         stack.push_async_callback(_close, ledger, clock)
         ring = await key_ring(signing_key, settings)
         upstreams = Upstreams(settings, upstream_url, upstream_key, route_keys or {})
         stack.push_async_callback(upstreams.close)
         counter = Counter(settings.encodings, settings.count_max_bytes, settings.count_max_s)
         stack.callback(counter.close)
-        book = place.book if place else await open_cell_registry(settings)
-        parts = ProxyServices(settings, clock, ledger, upstreams, counter, book)
-        shared = place is not None
+        registry = worker.registry if worker else await open_cell_registry(settings)
+        services = ProxyServices(settings, clock, ledger, upstreams, counter, registry)
         access = _access(ring, settings, clock, admin_token)
-        # From here on whatever is logged is searched for them, in all tasks that begin from now.
-        IN_PLAY.set(worth_hiding([*upstreams.secrets(), *ring.secrets(), admin_token]))
-        server, host, port = await stack.enter_async_context(_serving(parts, access, shared=shared))
+        held = Redactor([*upstreams.secrets(), *ring.secrets(), admin_token])
+        server = _server(services, registry, access, held)
+        stack.enter_context(redacting_libraries(held, server.call_redactors))
+        shared = worker is not None
+        host, port = await stack.enter_async_context(_serving(server, settings, shared=shared))
         url = control_url = url_of(host, port)
         # Of several processes the first one has it; each of them can answer for all.
-        if settings.control_apart and (place is None or place.number == 0):
+        if settings.control_apart and (worker is None or worker.number == 0):
             listener = control_listener(settings, server.handle_control)
             control_url = await stack.enter_async_context(listener)
         await ledger.append(
@@ -135,7 +137,7 @@ async def running_proxy(  # noqa: PLR0913 - what is not in the settings: secrets
                 "upstream": upstreams.default.base.authority,
                 "cab_version": importlib.metadata.version("coding-agent-bench"),
                 "pid": os.getpid(),
-                "worker": place.number if place else 0,
+                "worker": worker.number if worker else 0,
             }
         )
         yield Proxy(url, upstream_url, settings.ledger, demo, control_url, ring, clock, server)
@@ -156,7 +158,7 @@ def url_of(host: str, port: int) -> str:
 
 
 async def open_cell_registry(settings: ProxySettings) -> LocalCellRegistry:
-    """Return the book as the ledger has it."""
+    """Return the state of all cells as the ledger has it."""
     cells = CellStates()
     await asyncio.to_thread(cells.restore, settings.ledger)
     return LocalCellRegistry(cells, settings.slot_wait_s)
@@ -187,21 +189,28 @@ def _access(
     return Access(identifier, clock, check_admin_token(admin_token) if admin_token else None)
 
 
+def _server(
+    services: ProxyServices, registry: CellRegistry, access: Access, held: Redactor
+) -> Server:
+    ledger, sign = services.ledger, signer_from(services.settings.seal_key_file)
+    sealer = Sealer(registry, ledger, services.clock, sign)
+    control = Control(registry, ledger, sealer, access, lambda: server.stopping)
+    server = Server(services, access.identifier, control, held)
+    return server
+
+
 @asynccontextmanager
 async def _serving(
-    parts: ProxyServices, access: Access, *, shared: bool
-) -> AsyncGenerator[tuple[Server, str, int]]:
+    server: Server, settings: ProxySettings, *, shared: bool
+) -> AsyncGenerator[tuple[str, int]]:
     """Listen, and on leaving refuse new calls and let those in flight finish."""
-    settings = parts.settings
-    sealer = Sealer(parts.book, parts.ledger, parts.clock, signer_from(settings.seal_key_file))
-    control = Control(parts.book, parts.ledger, sealer, access, lambda: server.stopping)
-    server = Server(parts, access.identifier, control, IN_PLAY.get())
     runner = web.ServerRunner(
         web.Server(
             server.handle,
             handler_cancellation=True,  # how a client that hangs up is noticed at once
             auto_decompress=False,  # request bodies pass as they are
             access_log=None,
+            logger=SILENT,
             max_line_size=_HEAD_BYTES,
             max_field_size=_HEAD_BYTES,
         ),
@@ -209,15 +218,14 @@ async def _serving(
     )
     await runner.setup()
     try:
-        host, port = await _listen(runner, settings, shared=shared)
-        yield server, host, port
+        yield await _listen(runner, settings, shared=shared)
     finally:
         await server.stop(settings.grace_s)
         await runner.cleanup()
 
 
 async def _open_ledger(
-    settings: ProxySettings, clock: Clock, place: WorkerContext | None
+    settings: ProxySettings, clock: Clock, worker: WorkerContext | None
 ) -> Ledger:
     options = LedgerOptions(
         segment_max_bytes=settings.segment_max_bytes,
@@ -225,9 +233,9 @@ async def _open_ledger(
         min_free_bytes=settings.min_free_bytes,
         on_failure=settings.on_ledger_failure,
     )
-    number = place.number if place else 0
+    number = worker.number if worker else 0
     ledger = Ledger(settings.ledger, worker=number, options=options, clock=clock)
-    if place is None:
+    if worker is None:
         # Other workers' chains, from a run with more of them: their calls must end as well.
         await asyncio.to_thread(recover, settings.ledger, clock, skip_busy=True)
     return ledger

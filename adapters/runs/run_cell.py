@@ -10,7 +10,6 @@ from pathlib import Path
 
 import orjson
 
-from cab.adapters.output.redaction import Redactor
 from cab.adapters.processes.cleanup import clean_up
 from cab.adapters.runs.agent_run import AgentRun, AgentRunner, exit_code, local_sandbox
 from cab.adapters.runs.bundle import (
@@ -34,6 +33,7 @@ from cab.adapters.tasks.loader import Task
 from cab.adapters.workspaces.patch import make_patch
 from cab.adapters.workspaces.tree import walk_tree
 from cab.proxy.auth.signing_keys import secret_texts
+from cab.proxy.redaction import Redactor
 from cab.scoring.cells.bundle import (
     AFTER_FILE,
     BEFORE_FILE,

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import orjson
-import structlog
 
 from cab.proxy.errors import LedgerFailed
+from cab.proxy.logs import RedactingLogger
 from cab.scoring.errors import BadRecord
 from cab.scoring.ledger.reading import segment_files, segment_lines
 from cab.scoring.ledger.records import METERED_ENDPOINTS
 from cab.scoring.ledger.slices import in_slice
 
-log = structlog.get_logger("cab.proxy")
+log = RedactingLogger()
 
 _REMEMBERED_REQUESTS = 64
 """Requests per cell whose repetition is recognised; agents retry at once, not after hundreds."""

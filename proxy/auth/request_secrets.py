@@ -9,7 +9,7 @@ from multidict import CIMultiDictProxy
 
 from cab.proxy.auth.attribution import Target
 from cab.proxy.auth.cell_keys import is_ours
-from cab.proxy.http.headers import CREDENTIALS, is_telling
+from cab.proxy.http.headers import CREDENTIALS, may_hold_secret
 
 _PARTS = re.compile(r"[\s;,\"'=]+")
 
@@ -22,10 +22,10 @@ def sent_secrets(headers: CIMultiDictProxy[str], target: Target) -> set[str]:
     _, _, query = target.path_qs.partition("?")
     for parameter in query.split("&") if query else ():
         name, _, value = parameter.partition("=")
-        if is_telling(name):
+        if may_hold_secret(name):
             found.add(value)
     for name, value in headers.items():
-        if name.lower() in CREDENTIALS or is_telling(name):
+        if name.lower() in CREDENTIALS or may_hold_secret(name):
             found.update(_forms(value))
     return found
 

@@ -8,7 +8,7 @@ from aiohttp import web
 from cab.proxy.auth.attribution import Identifier, Target
 from cab.proxy.clock import Clock
 from cab.proxy.errors import BadConfig
-from cab.proxy.http.error_responses import RequestRefused
+from cab.proxy.http.error_responses import RequestFailed
 
 MIN_ADMIN_TOKEN_BYTES = 16
 _NO_PATH = Target("", None)
@@ -42,7 +42,7 @@ class Access:
         return self.clock.wall_ns() // 1_000_000_000
 
     def is_admin(self, request: web.BaseRequest) -> bool:
-        """Tell whether a request holds the admin token."""
+        """Return whether a request holds the admin token."""
         scheme, _, sent = request.headers.get("Authorization", "").partition(" ")
         if self.admin_token is None or scheme.lower() != "bearer":
             return False
@@ -54,13 +54,13 @@ class Access:
         """Return if a request comes from the admin.
 
         Raises:
-            Refused: It does not, or there is no admin.
+            RequestFailed: It does not, or there is no admin.
         """
         if self.admin_token is None:
             message = "this proxy has no admin; start it with CAB_ADMIN_TOKEN set"
-            raise RequestRefused(403, "no_admin_token", message)
+            raise RequestFailed(403, "no_admin_token", message)
         if not self.is_admin(request):
-            raise RequestRefused(
+            raise RequestFailed(
                 401, "admin_token_required", "send the admin token as the bearer token"
             )
 
@@ -68,7 +68,7 @@ class Access:
         """Return if a request may ask about a cell; True if it is the admin's.
 
         Raises:
-            Refused: It comes from another cell, or from nobody that is known.
+            RequestFailed: It comes from another cell, or from nobody that is known.
             BadKey: Its key does not hold.
         """
         if self.is_admin(request):
@@ -76,8 +76,8 @@ class Access:
         caller = self.identifier.identify(request.headers, _NO_PATH, self.now_s())
         if caller.foreign_key is not None or caller.cell_id is None:
             message = "send the cell's key, or the admin token, as the bearer token"
-            raise RequestRefused(401, "cell_key_required", message)
+            raise RequestFailed(401, "cell_key_required", message)
         if caller.cell_id != cell_id:
             message = "this key is another cell's; send this cell's, or the admin token"
-            raise RequestRefused(403, "other_cell", message)
+            raise RequestFailed(403, "other_cell", message)
         return False

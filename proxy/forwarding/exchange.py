@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import aiohttp
-import structlog
 from aiohttp import web
 
 from cab.proxy.accounting.admission import REGISTRY_LOST, AdmissionRequest, CellRegistry
@@ -24,6 +23,7 @@ from cab.proxy.http.error_responses import ErrorResponse, body_for, error_respon
 from cab.proxy.http.headers import Headers, as_sent, response_headers
 from cab.proxy.ledger.call_records import CallContext, CallEnding, end_record, start_record
 from cab.proxy.ledger.ledger import Ledger
+from cab.proxy.logs import RedactingLogger
 from cab.proxy.meter import CallMeter
 from cab.proxy.tokens.usage import Counter
 
@@ -34,8 +34,6 @@ _LINGER_S = 2.0
 
 TimeoutKind = Literal["headers", "body", "gone", "stop"]
 """Which limit runs out next."""
-
-log = structlog.get_logger("cab.proxy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +75,8 @@ class Exchange:
     ) -> None:
         self._parts = parts
         self._facts = facts
+        self.redactor = facts.redactor
+        self._log = RedactingLogger(facts.redactor)
         self._meter = meter
         self._flight = CallLifecycle(
             parts.book, parts.ledger, ask, waits=parts.settings.ack == "end"
@@ -101,15 +101,15 @@ class Exchange:
             refusal = await self._admit()
             return await self._serve() if refusal is None else refusal
         except LedgerFailed as error:
-            log.error("ledger_failed", error=str(error))
+            self._log.error("ledger_failed", error=str(error))
             if self._facts.upstream_attempts == 0:
                 message = "the audit log cannot be written; call refused"
                 return self._refuse(ErrorResponse(503, "ledger_failed", message))
             # The client must not take an answer for complete whose record is not on disk.
             self._abort_client()
             return self._response or web.Response(status=503)
-        except Exception as error:
-            log.exception("call_failed", method=self._request.method)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the call ends and is logged
+            self._log.exception("call_failed", method=self._request.method)
             return await self._crashed(error)
         finally:
             if self._upstream is not None:
@@ -224,7 +224,7 @@ class Exchange:
         upstream.close()
         self._rejection = b""
         self._endpoint.refuses_stream_options = True
-        log.info("stream_options_refused", upstream=self._endpoint.base.authority)
+        self._log.info("stream_options_refused", upstream=self._endpoint.base.authority)
         return await self._send_upstream(self._meter.without_injection())
 
     async def _send_upstream(self, body: bytes) -> aiohttp.ClientResponse:
@@ -363,7 +363,7 @@ class Exchange:
         counted = await self._parts.counter.count(self._facts, outcome)
         record = end_record(self._facts, outcome, counted, ending)
         await self._flight.end(record)
-        log.info(
+        self._log.info(
             "call",
             cell=record["cell_id"],
             endpoint=record["endpoint"],

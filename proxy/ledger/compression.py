@@ -9,16 +9,16 @@ import queue
 import threading
 from pathlib import Path
 
-import structlog
 import zstandard
 
 from cab.proxy.ledger.segments import open_segment, sync_folder
+from cab.proxy.logs import RedactingLogger
 
 _LEVEL = 3
 """About a tenth of the size at several hundred MB/s; higher levels gain little on JSON lines."""
 _PIECE_BYTES = 1 << 20
 
-log = structlog.get_logger("cab.proxy")
+log = RedactingLogger()
 
 
 class CompressionStopped(Exception):

@@ -8,12 +8,11 @@ from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-import structlog
-
 from cab.proxy.accounting.admission import LocalCellRegistry
 from cab.proxy.clock import Clock
 from cab.proxy.config import ProxySettings
 from cab.proxy.errors import BadConfig
+from cab.proxy.logs import RedactingLogger
 from cab.proxy.workers.dead_worker import recover_dead_worker
 from cab.proxy.workers.ipc_server import CellRegistryServer, WorkerSlot
 
@@ -22,7 +21,7 @@ _LONGEST_RESTART_S = 30.0
 _LONGEST_SOCKET_PATH = 100
 """Linux takes 107 bytes."""
 
-log = structlog.get_logger("cab.proxy")
+log = RedactingLogger()
 
 
 class WorkerProcesses:

@@ -49,7 +49,7 @@ async def _serve(
         route_keys=os.environ,
         signing_key=os.environ.get("CAB_SIGNING_KEY") or None,
         admin_token=os.environ.get("CAB_ADMIN_TOKEN") or None,
-        place=place,
+        worker=place,
     ) as proxy:
         book.tell("ready", proxy.control_url)
         await stop.wait()

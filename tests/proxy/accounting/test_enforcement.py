@@ -243,7 +243,7 @@ async def test_a_refusal_that_cannot_be_recorded_is_a_503(tmp_path: Path) -> Non
     async with scripted_upstream(whole()) as upstream, metered(upstream.url, tmp_path) as meter:
         key = bearer(meter, max_calls=1)
         await post(meter.url, CHAT.path, CHAT.request, key)
-        writer = meter.proxy._server._parts.ledger._writer
+        writer = meter.proxy._server._services.ledger._writer
         writer.file, closed = os.open("/dev/full", os.O_WRONLY), writer.file
         seen = await post(meter.url, CHAT.path, CHAT.request, key)
         os.close(closed)
@@ -260,7 +260,7 @@ async def test_a_worker_without_a_book_refuses_calls(tmp_path: Path) -> None:
             tasks.create_task(book.listen())
             await book.ask("hello", 0)
             place = WorkerContext(0, book)
-            async with running_proxy(ProxySettings.model_validate(values), place=place) as proxy:
+            async with running_proxy(ProxySettings.model_validate(values), worker=place) as proxy:
                 assert (await post(proxy.url, CHAT.path, CHAT.request)).status == 200
                 await book.close()
                 seen = await post(proxy.url, CHAT.path, CHAT.request)
