@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -14,11 +15,17 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from cab.adapters.errors import AdapterError
-from cab.adapters.ui.control_client import ask_control
+from cab.adapters.ui.control_option import (
+    CONTROL_HELP,
+    add_control,
+    admin_token,
+    control_address,
+)
 from cab.proxy.accounting.limits import KeyLimits
 from cab.proxy.auth import cell_keys
 from cab.proxy.auth.revocations import Revocations
 from cab.proxy.auth.signing_keys import KeyRing, load_signing_keys, parse_signing_keys
+from cab.proxy.control.client import ControlClient
 from cab.proxy.errors import BadKey
 
 if TYPE_CHECKING:
@@ -31,30 +38,39 @@ _TTL = re.compile(r"([1-9][0-9]{0,8})([smhd]?)")
 _UNITS_S = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _STDIN = "-"
 
-_MINT_EPILOG = """\
-The key alone goes to standard output. Every proxy that has the signing key takes it.
+_MINT_EPILOG = (
+    """\
+The key alone goes to standard output. Every proxy that has the signing key takes it. Without a proxy
+to ask (--proxy, --control, CAB_CONTROL), or with --signing-key-file, the key is made here.
 
 environment:
   CAB_SIGNING_KEY  what keys are signed with; or --signing-key-file
-  CAB_ADMIN_TOKEN  with --proxy: the proxy makes the key
-
+  CAB_ADMIN_TOKEN  with --proxy or --control: the proxy makes the key
+"""
+    + CONTROL_HELP
+    + """
 examples:
   export OPENAI_API_KEY=$(cab keys mint --cell my-sweep/aider/gpt-5/polyglot/rust-error-handling --ttl 24h)
   cab keys mint --cell ID --ttl 2h --max-calls 200 --max-cost-usd 2.50 --json
 """
+)
 
-_REVOKE_EPILOG = """\
-Without --proxy the revocation is written into the ledger's folder, where all proxies that use it
-see it at once.
+_REVOKE_EPILOG = (
+    """\
+Without a proxy to ask (--proxy, --control, CAB_CONTROL), or with --ledger, the revocation is written
+into the ledger's folder, where all proxies that use it see it at once.
 
 environment:
-  CAB_ADMIN_TOKEN  with --proxy: the proxy writes it
-
+  CAB_ADMIN_TOKEN  with --proxy or --control: the proxy writes it
+"""
+    + CONTROL_HELP
+    + """
 examples:
   cab keys revoke --jti 41f0c7a9d2b35e68
   cab keys revoke - < key.txt
   cab keys revoke --cell my-sweep/aider/gpt-5/polyglot/rust-error-handling --proxy http://host:31415
 """
+)
 
 
 def add(subparsers: "Actions") -> None:
@@ -116,7 +132,6 @@ def _add_revoke(actions: "Actions") -> None:
     parser.add_argument(
         "--ledger",
         type=Path,
-        default=Path("cab-ledger"),
         metavar="DIR",
         help="the proxy's audit log (./cab-ledger)",
     )
@@ -124,11 +139,8 @@ def _add_revoke(actions: "Actions") -> None:
 
 
 def _add_source(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--proxy",
-        metavar="URL",
-        help="ask a running proxy: its URL, or unix: and its control socket",
-    )
+    parser.add_argument("--proxy", metavar="URL", help="ask a running proxy")
+    add_control(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -136,12 +148,13 @@ def run_mint(args: argparse.Namespace) -> int:
     """Make a key and print it; return the exit code.
 
     Raises:
-        AdapterError: There is nothing to sign with, or nobody to ask.
+        AdapterError: There is nothing to sign with.
+        CabProxyError: The proxy does not make the key.
     """
     limits = KeyLimits(args.max_calls, args.max_tokens, args.max_cost_usd, args.max_concurrency)
-    if args.proxy is not None:
-        body = {"cell_id": args.cell, "ttl_s": args.ttl, **limits.claims()}
-        minted = _ask(args.proxy, "/cab/keys", body)
+    address = _proxy(args, local=args.signing_key_file is not None)
+    if address is not None:
+        minted = _ask(address, lambda control: control.mint(args.cell, args.ttl, limits))
     else:
         minted = _mint(_ring(args.signing_key_file), args.cell, args.ttl, limits)
     if args.json:
@@ -181,16 +194,18 @@ def run_revoke(args: argparse.Namespace) -> int:
     """Revoke a key or a cell's keys; return the exit code.
 
     Raises:
-        AdapterError: What is given is no key, or there is nobody to ask.
+        AdapterError: What is given is not a key.
+        CabProxyError: The proxy does not revoke it.
     """
     key_id, until_s = args.jti, None
     if args.key is not None:
         key_id, until_s = _named(args.key)
-    if args.proxy is not None:
-        body = {"cell_id": args.cell} if args.cell is not None else {"key_id": key_id}
-        revoked = _ask(args.proxy, "/cab/keys/revoke", body)
+    address = _proxy(args, local=args.ledger is not None)
+    if address is not None:
+        revoked = _ask(address, lambda control: control.revoke(key_id=key_id, cell_id=args.cell))
     else:
-        revocations, now_s = Revocations(args.ledger), int(time.time())
+        ledger = args.ledger or Path("cab-ledger")
+        revocations, now_s = Revocations(ledger), int(time.time())
         if args.cell is not None:
             revocations.revoke_cell(args.cell, now_s)
         else:
@@ -212,11 +227,24 @@ def _named(key: str) -> tuple[str, int | None]:
         raise AdapterError(str(error)) from error
 
 
-def _ask(proxy: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
-    token = os.environ.get("CAB_ADMIN_TOKEN")
-    if not token:
-        raise AdapterError("set CAB_ADMIN_TOKEN to the admin token of the proxy")
-    return asyncio.run(ask_control(proxy, path, token, body))
+def _proxy(args: argparse.Namespace, *, local: bool) -> str | None:
+    """Return where the proxy to ask is; None where it is done here.
+
+    What the shell exports must not contradict a flag that says where.
+    """
+    if local and args.control is None and args.proxy is None:
+        return None
+    return control_address(args)
+
+
+def _ask(
+    address: str, question: Callable[[ControlClient], Awaitable[dict[str, Any]]]
+) -> dict[str, Any]:
+    async def ask() -> dict[str, Any]:
+        async with ControlClient(address, admin_token(address)) as control:
+            return await question(control)
+
+    return asyncio.run(ask())
 
 
 def _ttl(text: str) -> int:

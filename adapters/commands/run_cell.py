@@ -21,6 +21,7 @@ from cab.adapters.sandboxes.deviations import ALLOWED
 from cab.adapters.sandboxes.docker import Container
 from cab.adapters.sandboxes.limits import limit_names, parse_limits
 from cab.adapters.ui.cell_table import cell_table
+from cab.adapters.ui.control_option import add_control, control_address
 from cab.adapters.ui.progress import progress
 from cab.proxy.logs import configure_logs
 from cab.scoring.score import ScoredCell, score_one
@@ -46,6 +47,7 @@ environment:
   CAB_ENDPOINT      base URL of the model endpoint; --upstream wins over it
   CAB_KEY           its key
   CAB_SIGNING_KEY   with --proxy: what that proxy checks cell keys with
+  CAB_CONTROL       with --proxy: its control API, as --control
 
 examples:
   cab run-cell --tui scripted --upstream demo --task polyglot/python-error-handling
@@ -78,6 +80,7 @@ def add(subparsers: "_SubParsersAction[argparse.ArgumentParser]") -> None:
     where = parser.add_argument_group("the endpoint")
     where.add_argument("--upstream", metavar="URL", help="model endpoint, or 'demo': built in")
     where.add_argument("--proxy", metavar="URL", help="a cab-proxy that runs already")
+    add_control(where)
     where.add_argument("--ledger", type=Path, metavar="DIR", help="audit log (in the bundle)")
     how = parser.add_argument_group("the run")
     how.add_argument(
@@ -164,6 +167,7 @@ def spec_of(args: argparse.Namespace) -> CellSpec:
         upstream=upstream,
         upstream_key=os.environ.get("CAB_KEY") or None,
         proxy=args.proxy,
+        control=control_address(args) if args.proxy else args.control,
         signing_key=os.environ.get("CAB_SIGNING_KEY") or None,
         ledger=args.ledger,
         runs=args.runs,

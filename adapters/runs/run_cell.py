@@ -4,7 +4,7 @@ import asyncio
 import importlib.metadata
 import secrets
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -105,24 +105,28 @@ async def _sandbox(plan: CellPlan) -> AsyncGenerator[Sandbox]:
         yield sandbox
 
 
-def _meter(plan: CellPlan, host: str) -> AbstractAsyncContextManager[Meter]:
+@asynccontextmanager
+async def _meter(plan: CellPlan, host: str) -> AsyncGenerator[Meter]:
     spec, cell_id = plan.spec, str(plan.cell)
     if spec.proxy is not None:
-        return given_meter(
+        yield await given_meter(
             cell_id,
             spec.key_ttl_s,
             url=spec.proxy,
+            control=spec.control,
             signing_key=spec.signing_key,
             cell_key=spec.cell_key,
         )
-    return embedded_meter(
+        return
+    async with embedded_meter(
         cell_id,
         spec.key_ttl_s,
         upstream=spec.upstream or "",
         upstream_key=spec.upstream_key,
         ledger=plan.ledger,
         host=host,
-    )
+    ) as meter:
+        yield meter
 
 
 class _Cell:

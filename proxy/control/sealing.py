@@ -1,4 +1,4 @@
-"""Sealing a cell: it is closed, its lines are read back, and what is there is stated."""
+"""Sealing a cell: its book is closed, its lines are read back, and what is there is stated."""
 
 import asyncio
 from pathlib import Path
@@ -50,14 +50,14 @@ class Sealer:
     """Seals cells.
 
     Args:
-        registry: State of all cells.
+        book: State of all cells.
         ledger: Takes the seals.
         clock: Stamps them.
         sign: Gives them their signature.
     """
 
-    def __init__(self, registry: CellRegistry, ledger: Ledger, clock: Clock, sign: Sign) -> None:
-        self._registry = registry
+    def __init__(self, book: CellRegistry, ledger: Ledger, clock: Clock, sign: Sign) -> None:
+        self._book = book
         self._ledger = ledger
         self._clock = clock
         self._sign = sign
@@ -69,12 +69,12 @@ class Sealer:
             Rejected: The cell is sealed already, or its calls do not end in time.
             LedgerFailed: The seal cannot be written.
         """
-        totals = await self._registry.seal(cell_id, SEAL_WAIT_S)
+        totals = await self._book.seal(cell_id, SEAL_WAIT_S)
         try:
             seal = self._sign(await self._states(cell_id, totals))
             written = self._ledger.append({"kind": "cell_seal", **seal})
         except BaseException:
-            self._registry.reopen(cell_id)  # a cell must not stay closed without a seal
+            self._book.reopen(cell_id)  # a cell must not stay closed without a seal
             raise
         # Not cancelled with the client: once handed over, the record is written.
         await asyncio.shield(written)
