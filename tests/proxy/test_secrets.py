@@ -24,6 +24,7 @@ from cab.proxy.forwarding.upstream import Upstream
 from cab.proxy.logs import configure_logs
 from tests.proxy.test_cli import running
 from tests.tools.client import Seen, post
+from tests.tools.logs import reset_logs
 from tests.tools.proxy import Meter, chat_body, metered
 
 # Without the shapes by which a key is known: they are found because they were sent or held.
@@ -261,11 +262,8 @@ async def test_no_secret_is_written(tmp_path: Path, log_format: str) -> None:
 @pytest.fixture
 def own_logs() -> Iterator[None]:
     """Give the log and the crash hook back as they were."""
-    hook, root = sys.excepthook, logging.getLogger()
-    handlers = root.handlers[:]
     yield
-    logging.getLogger("cab").setLevel(logging.NOTSET)
-    sys.excepthook, root.handlers = hook, handlers
+    reset_logs()
 
 
 @pytest.mark.parametrize("log_format", ["console", "json"])
