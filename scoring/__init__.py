@@ -108,6 +108,11 @@ if TYPE_CHECKING:
         reconcile_cell,
     )
     from cab.scoring.analysis.sentences import sentence
+    from cab.scoring.imports.harbor import read_harbor
+    from cab.scoring.imports.reports import read_swebench_report
+    from cab.scoring.ledger.signatures import load_public_key, signature_fault
+
+    from . import exports, imports, stats
 
 # What is about sets of cells is imported when it is first used: who scores one cell does not wait
 # for the statistics.
@@ -121,7 +126,12 @@ _LATER = {
         *("reconcile", "reconcile_cell"),
     ),
     "analysis.sentences": ("sentence",),
+    "imports.harbor": ("read_harbor",),
+    "imports.reports": ("read_swebench_report",),
+    "ledger.signatures": ("load_public_key", "signature_fault"),
 }
+_PACKAGES = ("exports", "imports", "stats")
+"""Public packages below this one."""
 
 __all__ = [  # noqa: RUF022 - a table of contents, not an index
     # records: what the ledger holds
@@ -136,7 +146,9 @@ __all__ = [  # noqa: RUF022 - a table of contents, not an index
     # whether it is what was written
     "Seal",
     "Verification",
+    "load_public_key",
     "load_seal",
+    "signature_fault",
     "verify_ledger",
     "verify_slice",
     # facts: what a run leaves behind
@@ -227,6 +239,12 @@ __all__ = [  # noqa: RUF022 - a table of contents, not an index
     "reconcile",
     "reconcile_cell",
     "sentence",
+    # other tools: formats in and out, and statistics on plain numbers
+    "exports",
+    "imports",
+    "read_harbor",
+    "read_swebench_report",
+    "stats",
     # errors
     "BadCellId",
     "BadRecord",
@@ -237,6 +255,8 @@ __all__ = [  # noqa: RUF022 - a table of contents, not an index
 
 
 def _loaded(name: str) -> object:
+    if name in _PACKAGES:
+        return import_module(f"{__name__}.{name}")
     for module, names in _LATER.items():
         if name in names:
             value: object = getattr(import_module(f"{__name__}.{module}"), name)
