@@ -23,6 +23,7 @@ class UnknownAdapter(AdapterError):
 
     def __init__(self, name: str, known: Iterable[str], reason: str | None = None) -> None:
         self.name = name
+        self.reason = reason
         self.known = tuple(sorted(known))
         self.near = nearest(name, self.known)
         super().__init__(f"no agent {name!r}{f' ({reason})' if reason else ''}; {self._mend()}")
