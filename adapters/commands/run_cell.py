@@ -1,9 +1,7 @@
 """`cab run-cell`: one agent on one task with one model, metered and scored."""
 
 import argparse
-import asyncio
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,6 +10,7 @@ import orjson
 from rich.console import Console
 
 from cab.adapters.errors import AdapterError
+from cab.adapters.processes.termination import run_until_terminated
 from cab.adapters.runs.metering import DEMO
 from cab.adapters.runs.run_cell import run_cell
 from cab.adapters.runs.spec import TIMEOUT_S, CellSpec
@@ -137,7 +136,7 @@ def run(args: argparse.Namespace) -> int:
     configure_logs("warning", "auto")
     spec = spec_of(args)
     with progress(f"{spec.tui} on {spec.task}, at most {spec.timeout_s:g} s", sys.stderr):
-        bundle = _run_to_end(spec)
+        bundle = run_until_terminated(run_cell(spec))
     result = _Result(bundle, score_one(bundle), compare_account(bundle))
     _print_json(result) if args.json else _print_table(result)
     return exit_code(result.account)
@@ -194,21 +193,6 @@ class _Result(NamedTuple):
     bundle: Path
     scored: ScoredCell
     account: AccountComparison | None
-
-
-def _run_to_end(spec: CellSpec) -> Path:
-    """Run the cell; SIGTERM ends it as Ctrl-C does: the agent with all it has started."""
-    try:
-        return asyncio.run(_cancellable(spec))
-    except asyncio.CancelledError:
-        raise SystemExit(128 + signal.SIGTERM) from None
-
-
-async def _cancellable(spec: CellSpec) -> Path:
-    task = asyncio.current_task()
-    assert task is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    return await run_cell(spec)
 
 
 def _print_table(result: _Result) -> None:
