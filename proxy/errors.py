@@ -21,7 +21,7 @@ class BadConfig(CabProxyError):
 
 
 class BadKey(CabProxyError):
-    """A per-cell key that does not hold."""
+    """A per-cell key that is not valid."""
 
     status = 401
 

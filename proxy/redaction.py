@@ -1,7 +1,7 @@
 """Secrets taken out of texts before they are written anywhere.
 
 Known secrets are found wherever they stand. Unknown ones are found by their shape: in sentences
-generously, in names (of models, of finish reasons) only where nothing but a key can be meant, for
+generously, in names (of models, of finish reasons) only where it can only be a key, for
 `xai-grok-4` is a model and not a key.
 """
 
@@ -143,5 +143,5 @@ def _begun(data: bytes, secret: bytes) -> int:
 
 
 def is_secret_name(text: str) -> bool:
-    """Tell whether a name holds what can be nothing but a key."""
+    """Return whether a name holds what can only be a key."""
     return _IN_NAMES.search(text) is not None

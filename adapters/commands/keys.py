@@ -96,7 +96,7 @@ def _add_mint(actions: "Actions") -> None:
     )
     parser.add_argument("--cell", required=True, metavar="ID", help="the cell that pays")
     parser.add_argument(
-        "--ttl", required=True, type=_ttl, metavar="TIME", help="how long it holds: 90m, 24h, 7d"
+        "--ttl", required=True, type=_ttl, metavar="TIME", help="how long it is valid: 90m, 24h, 7d"
     )
     limits = parser.add_argument_group("limits of the cell")
     limits.add_argument("--max-calls", type=_count, metavar="N", help="calls")
@@ -115,7 +115,7 @@ def _add_mint(actions: "Actions") -> None:
 def _add_revoke(actions: "Actions") -> None:
     parser = actions.add_parser(
         "revoke",
-        help="make a key hold no longer",
+        help="revoke a key",
         description="Revoke one key, or all keys that a cell has now.",
         epilog=_REVOKE_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -161,7 +161,7 @@ def run_mint(args: argparse.Namespace) -> int:
         _print_json(minted)
         return 0
     print(minted["key"])
-    print(f"key {minted['key_id']}, holds until {minted['expires_at']}", file=sys.stderr)
+    print(f"key {minted['key_id']}, valid until {minted['expires_at']}", file=sys.stderr)
     return 0
 
 
@@ -250,13 +250,13 @@ def _ask(
 def _ttl(text: str) -> int:
     match = _TTL.fullmatch(text)
     if match is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time; give 90m, 24h or 7d")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time; give 90m, 24h or 7d")
     return int(match[1]) * _UNITS_S[match[2]]
 
 
 def _count(text: str) -> int:
     if not text.isascii() or not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)
 
 
@@ -266,7 +266,7 @@ def _money(text: str) -> Decimal:
     except ValueError:
         amount = None
     if amount is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no amount above 0, such as 2.50")
+        raise argparse.ArgumentTypeError(f"{text!r} is not an amount above 0, such as 2.50")
     return amount
 
 

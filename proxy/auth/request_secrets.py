@@ -1,4 +1,4 @@
-"""What of a request may be a secret: whatever came with it must reach no record and no log."""
+"""What in a request may be a secret: it must not reach a record or a log."""
 
 import base64
 import binascii
@@ -18,7 +18,7 @@ def sent_secrets(headers: CIMultiDictProxy[str], target: Target) -> set[str]:
     """Return all texts of a request's head that may be a secret, whole and in parts."""
     found = {target.query_key or ""}
     if target.path_key is not None and is_ours(target.path_key):
-        found.add(target.path_key)  # else it is a cell's id, which is no secret
+        found.add(target.path_key)  # else it is a cell's id, which is not secret
     _, _, query = target.path_qs.partition("?")
     for parameter in query.split("&") if query else ():
         name, _, value = parameter.partition("=")

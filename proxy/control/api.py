@@ -177,8 +177,8 @@ class Control:
         """Return the totals of the cell that is asked about.
 
         Raises:
-            RequestFailed: Who asks may not, or there is no such cell; to its own key every cell is known.
-            BadKey: The key does not hold.
+            RequestFailed: The caller may not ask, or there is no such cell; a cell's own key always finds it.
+            BadKey: The key is not valid.
         """
         is_admin = self._access.require_cell(asked.request, asked.cell_id)
         found = await self._registry.totals(asked.cell_id)

@@ -1,4 +1,4 @@
-"""Who may ask the control API what: the admin everything, a cell's key its own cell."""
+"""Who may ask the control API: the admin for everything, a cell's key for its own cell."""
 
 import hmac
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class Access:
     identifier: Identifier
     clock: Clock
     admin_token: str | None
-    """None: nobody is the admin."""
+    """None: there is no admin."""
 
     def now_s(self) -> int:
         """Return the seconds since the Unix epoch."""
@@ -68,8 +68,8 @@ class Access:
         """Return if a request may ask about a cell; True if it is the admin's.
 
         Raises:
-            RequestFailed: It comes from another cell, or from nobody that is known.
-            BadKey: Its key does not hold.
+            RequestFailed: It comes from another cell, or from an unknown caller.
+            BadKey: Its key is not valid.
         """
         if self.is_admin(request):
             return True

@@ -75,7 +75,7 @@ def test_mint_for_a_shell(
     assert main(arguments) == 0
     printed = capsys.readouterr()
     read = cell_keys.verify(RING, printed.out.strip(), int(time.time()))
-    assert printed.err.startswith(f"key {read.key_id}, holds until 20")
+    assert printed.err.startswith(f"key {read.key_id}, valid until 20")
     assert printed.out.strip() not in printed.err
 
 
@@ -143,12 +143,12 @@ def test_revoke_offline(
     ("arguments", "said"),
     [
         (["mint", "--cell", CELL, "--ttl", "1h"], "nothing to sign with; set CAB_SIGNING_KEY"),
-        (["mint", "--cell", CELL, "--ttl", "soon"], "'soon' is no time; give 90m, 24h or 7d"),
-        (["mint", "--cell", CELL, "--ttl", "0"], "'0' is no time"),
-        (["mint", "--cell", CELL, "--ttl", "1h", "--max-calls", "0"], "no whole number above 0"),
-        (["mint", "--cell", CELL, "--ttl", "1h", "--max-cost-usd", "-1"], "no amount above 0"),
+        (["mint", "--cell", CELL, "--ttl", "soon"], "'soon' is not a time; give 90m, 24h or 7d"),
+        (["mint", "--cell", CELL, "--ttl", "0"], "'0' is not a time"),
+        (["mint", "--cell", CELL, "--ttl", "1h", "--max-calls", "0"], "not a whole number above 0"),
+        (["mint", "--cell", CELL, "--ttl", "1h", "--max-cost-usd", "-1"], "not an amount above 0"),
         (["mint", "--cell", CELL, "--ttl", "1h", "--proxy", "http://h"], "set CAB_ADMIN_TOKEN"),
-        (["revoke", "sk-canary-0123456789"], "this is no cell's key"),
+        (["revoke", "sk-canary-0123456789"], "this is not a cell's key"),
         (["revoke", "--jti", "a", "--ledger", "none"], "cannot be written: No such file"),
         (["revoke"], "one of the arguments"),
     ],
