@@ -80,9 +80,10 @@ def _load(name: str, path: str) -> Adapter:
         raise UnknownAdapter(name, ADAPTERS, why)
     try:
         adapter: object = getattr(import_module(module_name), class_name)()
+        facts: object = getattr(adapter, "facts", None)
     except Exception as error:  # somebody else's module may fail in any way
         raise UnknownAdapter(name, ADAPTERS, f"{type(error).__name__}: {error}") from error
-    if not (isinstance(adapter, Adapter) and isinstance(adapter.facts, AgentFacts)):
+    if not (isinstance(adapter, Adapter) and isinstance(facts, AgentFacts)):
         raise UnknownAdapter(name, ADAPTERS, "it lacks facts, launch or self_report")
     return adapter
 

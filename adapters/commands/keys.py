@@ -7,7 +7,6 @@ import re
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,6 @@ from cab.adapters.errors import AdapterError
 from cab.adapters.ui.control_option import (
     CONTROL_HELP,
     add_control,
-    admin_token,
     control_address,
 )
 from cab.proxy.accounting.limits import KeyLimits
@@ -26,7 +24,7 @@ from cab.proxy.auth import cell_keys
 from cab.proxy.auth.revocations import Revocations
 from cab.proxy.auth.signing_keys import KeyRing, load_signing_keys, parse_signing_keys
 from cab.proxy.control.client import ControlClient
-from cab.proxy.errors import BadKey
+from cab.proxy.control.schemas import key_view
 
 if TYPE_CHECKING:
     # argparse has no public name for what add_subparsers returns
@@ -156,26 +154,15 @@ def run_mint(args: argparse.Namespace) -> int:
     if address is not None:
         minted = _ask(address, lambda control: control.mint(args.cell, args.ttl, limits))
     else:
-        minted = _mint(_ring(args.signing_key_file), args.cell, args.ttl, limits)
+        ring, now_s = _ring(args.signing_key_file), int(time.time())
+        token = cell_keys.mint(ring, args.cell, args.ttl, now_s, limits)
+        minted = key_view(token, cell_keys.verify(ring, token, now_s))
     if args.json:
         _print_json(minted)
         return 0
     print(minted["key"])
     print(f"key {minted['key_id']}, valid until {minted['expires_at']}", file=sys.stderr)
     return 0
-
-
-def _mint(ring: KeyRing, cell_id: str, ttl_s: int, limits: KeyLimits) -> dict[str, Any]:
-    now_s = int(time.time())
-    token = cell_keys.mint(ring, cell_id, ttl_s, now_s, limits)
-    key = cell_keys.verify(ring, token, now_s)
-    return {
-        "key": token,
-        "key_id": key.key_id,
-        "cell_id": key.cell_id,
-        "expires_at": f"{datetime.fromtimestamp(key.expires_s, UTC):%Y-%m-%dT%H:%M:%S.%fZ}",
-        "limits": key.limits.claims(),
-    }
 
 
 def _ring(file: Path | None) -> KeyRing:
@@ -194,12 +181,13 @@ def run_revoke(args: argparse.Namespace) -> int:
     """Revoke a key or a cell's keys; return the exit code.
 
     Raises:
-        AdapterError: What is given is not a key.
-        CabProxyError: The proxy does not revoke it.
+        AdapterError: The proxy's admin token is not set.
+        CabProxyError: What is given is not a key, or the proxy does not revoke it.
     """
     key_id, until_s = args.jti, None
     if args.key is not None:
-        key_id, until_s = _named(args.key)
+        text = sys.stdin.readline() if args.key == _STDIN else args.key
+        key_id, until_s = cell_keys.key_id_of(text.strip())
     address = _proxy(args, local=args.ledger is not None)
     if address is not None:
         revoked = _ask(address, lambda control: control.revoke(key_id=key_id, cell_id=args.cell))
@@ -219,14 +207,6 @@ def run_revoke(args: argparse.Namespace) -> int:
     return 0
 
 
-def _named(key: str) -> tuple[str, int | None]:
-    text = sys.stdin.readline() if key == _STDIN else key
-    try:
-        return cell_keys.key_id_of(text.strip())
-    except BadKey as error:
-        raise AdapterError(str(error)) from error
-
-
 def _proxy(args: argparse.Namespace, *, local: bool) -> str | None:
     """Return where the proxy to ask is; None where it is done here.
 
@@ -240,8 +220,12 @@ def _proxy(args: argparse.Namespace, *, local: bool) -> str | None:
 def _ask(
     address: str, question: Callable[[ControlClient], Awaitable[dict[str, Any]]]
 ) -> dict[str, Any]:
+    token = os.environ.get("CAB_ADMIN_TOKEN")
+    if not token:
+        raise AdapterError(f"set CAB_ADMIN_TOKEN to the admin token of the proxy at {address}")
+
     async def ask() -> dict[str, Any]:
-        async with ControlClient(address, admin_token(address)) as control:
+        async with ControlClient(address, token) as control:
             return await question(control)
 
     return asyncio.run(ask())

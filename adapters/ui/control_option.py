@@ -2,8 +2,11 @@
 
 import argparse
 import os
+from typing import TYPE_CHECKING
 
-from cab.adapters.errors import AdapterError
+if TYPE_CHECKING:
+    # argparse has no public name for what parsers and their groups have in common
+    from argparse import _ActionsContainer  # pyright: ignore[reportPrivateUsage]
 
 CONTROL_HELP = """\
   CAB_CONTROL      control API of the proxy, as --control: a URL, or unix: and the
@@ -12,7 +15,7 @@ CONTROL_HELP = """\
 """For the list of environment variables in a command's help."""
 
 
-def add_control(parser: argparse._ActionsContainer) -> None:
+def add_control(parser: "_ActionsContainer") -> None:
     """Add the option to a parser, or to a group of one."""
     parser.add_argument(
         "--control",
@@ -27,15 +30,3 @@ def control_address(args: argparse.Namespace) -> str | None:
     if proxy is not None and proxy.startswith("unix:"):  # nothing else is at a socket
         return args.control or proxy
     return args.control or os.environ.get("CAB_CONTROL") or proxy
-
-
-def admin_token(address: str) -> str:
-    """Return the admin token of a proxy.
-
-    Raises:
-        AdapterError: There is none.
-    """
-    token = os.environ.get("CAB_ADMIN_TOKEN")
-    if not token:
-        raise AdapterError(f"set CAB_ADMIN_TOKEN to the admin token of the proxy at {address}")
-    return token

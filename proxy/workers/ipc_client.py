@@ -91,9 +91,9 @@ class RemoteCellRegistry:
         with contextlib.suppress(ConnectionError):
             await self._writer.wait_closed()
 
-    async def admit(self, request: AdmissionRequest) -> Admission:
+    async def admit(self, ask: AdmissionRequest) -> Admission:
         """Return a call's number; see `CellRegistry.admit`."""
-        return Admission(*await self.request("admit", *pack_admission_request(request)))
+        return Admission(*await self.request("admit", *pack_admission_request(ask)))
 
     def withdraw(self, cell_id: str | None, call_id: str) -> None:
         """End the wait of a call that is not admitted yet."""

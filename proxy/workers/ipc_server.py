@@ -80,7 +80,8 @@ class CellRegistryServer:
         incoming = messages(reader)
         try:
             # The first message asks for the configuration and names the worker.
-            async for number, _, (slot_number,) in incoming:
+            async for number, _, arguments in incoming:
+                slot_number: int = arguments[0]
                 writer.write(packed([number, self._configuration, None]))
                 await self._serve(self._slots[slot_number], incoming, writer)
         finally:

@@ -160,7 +160,7 @@ def test_what_cannot_be_done(
     arguments: list[str],
     said: str,
 ) -> None:
-    """Every error is one line that names the mend, and shows no key."""
+    """Every error is one line that names the fix, and shows no key."""
     monkeypatch.chdir(tmp_path)
     for name in ("CAB_SIGNING_KEY", "CAB_ADMIN_TOKEN"):
         monkeypatch.delenv(name, raising=False)
