@@ -10,6 +10,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Callable, Generator, Iterable, Mapping
+from itertools import chain
 from types import TracebackType
 from typing import Any, Literal, NamedTuple
 
@@ -74,49 +75,6 @@ class RedactingLogger:
         return self._redactor.value(value if isinstance(value, str | dict | list) else str(value))
 
 
-class LibraryRedaction(logging.Filter):
-    """Redacts lines of libraries, which know no call, with the secrets of one proxy.
-
-    Args:
-        held: Redacts what the proxy holds.
-        calls: Gives what redacts the secrets of its calls in flight.
-    """
-
-    def __init__(self, held: Redactor, calls: Callable[[], Iterable[Redactor]] = tuple) -> None:
-        super().__init__()
-        self._held = held
-        self._calls = calls
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Change the record's texts; let it pass."""
-        if isinstance(record.msg, LogEvent):  # it knew its own secrets
-            return True
-        message, record.exc_text = record.getMessage(), exception_text(record)
-        for redactor in (self._held, *self._calls()):
-            message = redactor.name(message)
-            record.exc_text = record.exc_text and redactor.name(record.exc_text)
-        record.msg, record.args = message, None
-        return True
-
-
-@contextlib.contextmanager
-def redacting_libraries(held: Redactor, calls: Callable[[], Iterable[Redactor]]) -> Generator[None]:
-    """Redact what libraries log, and a crash of the process, while a proxy runs.
-
-    Afterwards what the proxy held is redacted still: a late traceback may show it.
-    """
-    handlers = [each for each in logging.getLogger().handlers if isinstance(each, StderrHandler)]
-    running, ended = LibraryRedaction(held, calls), LibraryRedaction(held)
-    for handler in handlers:
-        handler.addFilter(running)
-    try:
-        yield
-    finally:
-        for handler in handlers:
-            handler.addFilter(ended)
-            handler.removeFilter(running)
-
-
 class StderrHandler(logging.Handler):
     """Writes lines to standard error; if that fails, as on a full disk, it costs no call.
 
@@ -126,6 +84,8 @@ class StderrHandler(logging.Handler):
 
     def __init__(self, *, console: bool) -> None:
         super().__init__()
+        self.redactors: list[Callable[[], Iterable[Redactor]]] = [lambda: (Redactor(),)]
+        """What redacts lines of libraries, which know neither proxy nor call."""
         self._stream = sys.stderr
         self._render: structlog.typing.Processor = structlog.processors.JSONRenderer()
         if console:
@@ -137,26 +97,44 @@ class StderrHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line."""
+        if isinstance(record.msg, LogEvent):
+            values = {"event": record.msg.name, **record.msg.values}
+        else:
+            values = {"event": record.getMessage()}
+            if record.exc_info and record.exc_info[0] is not None:
+                values["exception"] = "".join(traceback.format_exception(*record.exc_info))
+            for redactor in chain.from_iterable(each() for each in self.redactors):
+                values = redactor.value(values)
         level = record.levelname.lower()
-        line = self._render(None, level, _STAMP(None, level, {**_values(record), "level": level}))
+        line = self._render(None, level, _STAMP(None, level, {**values, "level": level}))
         with contextlib.suppress(OSError, ValueError):
             self._stream.write(f"{line!s}\n")
             self._stream.flush()
 
 
-def _values(record: logging.LogRecord) -> dict[str, Any]:
-    if isinstance(record.msg, LogEvent):
-        return {"event": record.msg.name, **record.msg.values}
-    redactor, exception = Redactor(), exception_text(record)
-    values = {"event": redactor.name(record.getMessage())}
-    return values if exception is None else {**values, "exception": redactor.name(exception)}
+@contextlib.contextmanager
+def redacting_libraries(held: Redactor, calls: Callable[[], Iterable[Redactor]]) -> Generator[None]:
+    """Redact what libraries log, and a crash of the process, while a proxy runs.
+
+    Afterwards what the proxy held is redacted still: a late traceback may show it.
+
+    Args:
+        held: Redacts what the proxy holds.
+        calls: Gives what redacts the secrets of its calls in flight.
+    """
+    lists = [each.redactors for each in _handlers()]
+    for redactors in lists:
+        redactors.append(calls)
+        redactors.append(lambda: (held,))
+    try:
+        yield
+    finally:
+        for redactors in lists:
+            redactors.remove(calls)
 
 
-def exception_text(record: logging.LogRecord) -> str | None:
-    """Return the traceback of a record; None if it has none."""
-    if record.exc_text is None and record.exc_info and record.exc_info[0] is not None:
-        return "".join(traceback.format_exception(*record.exc_info)).rstrip()
-    return record.exc_text
+def _handlers() -> list[StderrHandler]:
+    return [each for each in logging.getLogger().handlers if isinstance(each, StderrHandler)]
 
 
 def configure_logs(level: str, log_format: LogFormat) -> None:
@@ -169,11 +147,10 @@ def configure_logs(level: str, log_format: LogFormat) -> None:
     console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
     handler = StderrHandler(console=console)
     handler.setLevel(level.upper())
-    root = logging.getLogger()
-    for earlier in [each for each in root.handlers if isinstance(each, StderrHandler)]:
-        handler.filters += earlier.filters
-        root.removeHandler(earlier)
-    root.addHandler(handler)
+    for earlier in _handlers():
+        handler.redactors = earlier.redactors
+        logging.getLogger().removeHandler(earlier)
+    logging.getLogger().addHandler(handler)
     logging.getLogger("cab").setLevel(level.upper())
     # What aiohttp says of requests and of connections, our records say.
     logging.getLogger("aiohttp.access").disabled = True
