@@ -6,7 +6,6 @@ AdapterError
 ├── InstallFailed      an agent's environment could not be made; `.log`
 ├── BadSelfReport      an agent printed a token report that cannot be read exactly
 ├── BundleExists       a bundle of that cell is complete, or being written
-├── ProxyRefused       a proxy that was given does not take the cell; `.url`
 └── RunFailed          a cell could not be brought to its end, for a reason outside the agent
 """
 
@@ -24,6 +23,7 @@ class UnknownAdapter(AdapterError):
 
     def __init__(self, name: str, known: Iterable[str], reason: str | None = None) -> None:
         self.name = name
+        self.reason = reason
         self.known = tuple(sorted(known))
         self.near = nearest(name, self.known)
         super().__init__(f"no agent {name!r}{f' ({reason})' if reason else ''}; {self._mend()}")
@@ -58,14 +58,6 @@ class BadSelfReport(AdapterError):
 
 class BundleExists(AdapterError):
     """A folder that holds a cell already."""
-
-
-class ProxyRefused(AdapterError):
-    """A proxy that does not take the cell."""
-
-    def __init__(self, url: str, reason: str) -> None:
-        self.url = url
-        super().__init__(f"proxy {url}: {reason}")
 
 
 class RunFailed(AdapterError):

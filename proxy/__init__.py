@@ -1,8 +1,69 @@
-"""The metering proxy, its ledger, its keys and its control API.
+"""The metering proxy: run it inside a program of your own, or ask one that runs elsewhere.
 
-    cli -> workers -> app -> server -> exchange -> book, ledger, upstream, counting -> meter (pure)
+On an event loop:
 
-`app` is the one place where the parts are put together. `meter` never does I/O. `control` and its
-neighbours answer `/cab/`; `ledger` hands records to `writer`, which keeps `segments`; `book` knows what
-each cell has spent, and with several workers it is asked over a socket (`bookline`, `bookserver`).
+    from cab.proxy import running_proxy
+
+    async with running_proxy(upstream="https://host/v1", key=KEY, ledger="cab-ledger") as proxy:
+        cell = await proxy.open_cell("nightly/my-agent/gpt-5/chat/hello", ttl_s=3600)
+        ...  # calls go to cell.base_url, with cell.headers or with cell.key as the API key
+        print(await proxy.totals(cell.cell_id))
+        sealed = await proxy.seal(cell.cell_id)
+
+Without one, as in a plain pytest test, the same on a thread:
+
+    from cab.proxy import start_proxy
+
+    with start_proxy(upstream="demo", ledger="cab-ledger") as proxy:
+        cell = proxy.open_cell("nightly/my-agent/demo/chat/hello", ttl_s=3600)
+
+Settings are keyword arguments, with the names of config.example.toml. A proxy that runs elsewhere:
+
+    from cab.proxy import ControlClient
+
+    async with ControlClient("http://host:31415", ADMIN_TOKEN) as control:
+        minted = await control.mint("nightly/my-agent/gpt-5/chat/hello", ttl_s=3600)
+
+Everything is imported when it is first used: `import cab.proxy` costs nothing. All errors are
+`CabProxyError`s. What is not listed in `__all__` is not public.
 """
+
+from typing import TYPE_CHECKING
+
+from cab.proxy.lazy import attribute_loader
+
+if TYPE_CHECKING:
+    from cab.proxy.accounting.limits import KeyLimits
+    from cab.proxy.control.client import ControlClient, SealedCell
+    from cab.proxy.embedded import BlockingProxy, running_proxy, start_proxy
+    from cab.proxy.errors import BadConfig, CabProxyError, ProxyRefused
+    from cab.proxy.handle import OpenCell, RunningProxy
+else:
+    __getattr__ = attribute_loader(
+        __name__,
+        {
+            "accounting.limits": ["KeyLimits"],
+            "control.client": ["ControlClient", "SealedCell"],
+            "embedded": ["BlockingProxy", "running_proxy", "start_proxy"],
+            "errors": ["BadConfig", "CabProxyError", "ProxyRefused"],
+            "handle": ["OpenCell", "RunningProxy"],
+        },
+    )
+
+__all__ = [
+    "BadConfig",
+    "BlockingProxy",
+    "CabProxyError",
+    "ControlClient",
+    "KeyLimits",
+    "OpenCell",
+    "ProxyRefused",
+    "RunningProxy",
+    "SealedCell",
+    "running_proxy",
+    "start_proxy",
+]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -7,31 +7,32 @@ import os
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TypedDict, Unpack
 
 from aiohttp import web
 
 from cab.proxy.accounting.admission import CellRegistry, LocalCellRegistry
 from cab.proxy.accounting.cell_state import CellStates
-from cab.proxy.accounting.limits import KeyLimits
-from cab.proxy.auth import cell_keys
+from cab.proxy.auth import signing_keys
 from cab.proxy.auth.attribution import Identifier
 from cab.proxy.auth.revocations import Revocations
-from cab.proxy.auth.signing_keys import KeyRing, load_or_create_signing_keys, parse_signing_keys
+from cab.proxy.auth.signing_keys import KeyRing
 from cab.proxy.clock import Clock, rfc3339
 from cab.proxy.config import ProxySettings
 from cab.proxy.control.api import Control
 from cab.proxy.control.authorization import Access, check_admin_token
 from cab.proxy.control.listener import control_listener
 from cab.proxy.control.sealing import Sealer, signer_from
-from cab.proxy.demo import Demo, running_demo
+from cab.proxy.demo import running_demo
 from cab.proxy.errors import BadConfig, LedgerFailed
 from cab.proxy.forwarding.exchange import ProxyServices
 from cab.proxy.forwarding.upstream import Upstreams
+from cab.proxy.handle import RunningProxy
 from cab.proxy.ledger.ledger import Ledger
 from cab.proxy.ledger.recovery import recover
 from cab.proxy.ledger.writer import LedgerOptions
-from cab.proxy.redaction import IN_PLAY, worth_hiding
+from cab.proxy.logs import SILENT, redacting_libraries
+from cab.proxy.redaction import Redactor
 from cab.proxy.server import Server
 from cab.proxy.tokens.usage import Counter
 
@@ -45,31 +46,40 @@ class WorkerContext:
 
     number: int
     """Number of its chain in the ledger."""
-    book: CellRegistry
-    """The book of all of them."""
+    registry: CellRegistry
+    """The state of all cells, which the processes share."""
+
+
+class ProxySecrets(TypedDict, total=False):
+    """What a proxy must know and its settings must not hold; a missing one is as None."""
+
+    upstream_key: str | None
+    """The endpoint's key; None passes the clients' own keys on."""
+    route_keys: Mapping[str, str] | None
+    """Names of environment variables to keys, for the endpoints of `routes`."""
+    signing_key: str | None
+    """Secrets that cell keys are signed with, as `CAB_SIGNING_KEY` holds them; None keeps one beside
+    the ledger."""
+    admin_token: str | None
+    """What the admin of the control API sends; None: there is no admin."""
+
+
+def secrets_from(environment: Mapping[str, str], settings: ProxySettings) -> ProxySecrets:
+    """Return the secrets that an environment holds for a proxy."""
+    names = {route.key_env for route in settings.routes}
+    return {
+        "upstream_key": environment.get(settings.upstream_key_env) or None,
+        "route_keys": {name: environment[name] for name in names if name in environment},
+        "signing_key": environment.get(signing_keys.ENVIRONMENT) or None,
+        "admin_token": environment.get("CAB_ADMIN_TOKEN") or None,
+    }
 
 
 @dataclass(frozen=True, slots=True)
-class Proxy:
-    """A running proxy."""
+class Proxy(RunningProxy):
+    """A running proxy of one process."""
 
-    url: str
-    """Where it listens, without `/v1`."""
-    upstream_url: str
-    """Where it forwards to."""
-    ledger_dir: Path
-    """Where its records are."""
-    demo: Demo | None
-    """The built-in model server, where that is the upstream."""
-    control_url: str
-    """Where the control API is: `url`, or its own address."""
-    _ring: KeyRing
-    _clock: Clock
     _server: Server
-
-    def mint_key(self, cell_id: str, ttl_s: int, limits: KeyLimits | None = None) -> str:
-        """Return a key for a cell that expires after `ttl_s` seconds."""
-        return mint_for(self._ring, self._clock, cell_id, ttl_s, limits)
 
     async def quiet(self, limit_s: float) -> bool:
         """Wait until no call is in flight; return whether that came true within the limit."""
@@ -77,27 +87,20 @@ class Proxy:
 
 
 @asynccontextmanager
-async def running_proxy(  # noqa: PLR0913 - what is not in the settings: secrets, time, place
+async def running_proxy(
     settings: ProxySettings,
     *,
-    upstream_key: str | None = None,
-    route_keys: Mapping[str, str] | None = None,
-    signing_key: str | None = None,
-    admin_token: str | None = None,
     clock: Clock | None = None,
-    place: WorkerContext | None = None,
+    worker: WorkerContext | None = None,
+    **secrets: Unpack[ProxySecrets],
 ) -> AsyncGenerator[Proxy]:
     """Run a proxy on this event loop; on leaving, calls in flight finish within the grace time.
 
     Args:
         settings: What to run.
-        upstream_key: The endpoint's key; None passes the clients' own keys on.
-        route_keys: Names of environment variables to keys, for the endpoints of `routes`.
-        signing_key: Secrets that cell keys are signed with, as `CAB_SIGNING_KEY` holds them; None
-            keeps one beside the ledger.
-        admin_token: What the admin of the control API sends; None: there is no admin.
         clock: Time; an argument so that tests can hand in theirs.
-        place: Its place among several processes; None runs it alone, whatever `workers` says.
+        worker: Which of several processes it is; None runs it alone, whatever `workers` says.
+        secrets: Keys that the settings do not hold.
 
     Raises:
         BadConfig: The ledger cannot be written, the port is taken, or the signing key is short.
@@ -108,23 +111,25 @@ async def running_proxy(  # noqa: PLR0913 - what is not in the settings: secrets
         if settings.upstream == "demo":
             demo = await stack.enter_async_context(running_demo())
         upstream_url = demo.url if demo else settings.upstream
-        ledger = await _open_ledger(settings, clock, place)
+        ledger = await _open_ledger(settings, clock, worker)
         stack.push_async_callback(_close, ledger, clock)
-        ring = await key_ring(signing_key, settings)
-        upstreams = Upstreams(settings, upstream_url, upstream_key, route_keys or {})
+        ring, admin_token = await key_ring(secrets, settings), secrets.get("admin_token")
+        keys = secrets.get("upstream_key"), secrets.get("route_keys") or {}
+        upstreams = Upstreams(settings, upstream_url, *keys)
         stack.push_async_callback(upstreams.close)
         counter = Counter(settings.encodings, settings.count_max_bytes, settings.count_max_s)
         stack.callback(counter.close)
-        book = place.book if place else await open_cell_registry(settings)
-        parts = ProxyServices(settings, clock, ledger, upstreams, counter, book)
-        shared = place is not None
+        registry = worker.registry if worker else await open_cell_registry(settings)
+        services = ProxyServices(settings, clock, ledger, upstreams, counter, registry)
         access = _access(ring, settings, clock, admin_token)
-        # From here on whatever is logged is searched for them, in all tasks that begin from now.
-        IN_PLAY.set(worth_hiding([*upstreams.secrets(), *ring.secrets(), admin_token]))
-        server, host, port = await stack.enter_async_context(_serving(parts, access, shared=shared))
+        held = Redactor([*upstreams.secrets(), *ring.secrets(), admin_token])
+        server = _server(services, registry, access, held)
+        stack.enter_context(redacting_libraries(held, server.call_redactors))
+        shared = worker is not None
+        host, port = await stack.enter_async_context(_serving(server, settings, shared=shared))
         url = control_url = url_of(host, port)
         # Of several processes the first one has it; each of them can answer for all.
-        if settings.control_apart and (place is None or place.number == 0):
+        if settings.control_apart and (worker is None or worker.number == 0):
             listener = control_listener(settings, server.handle_control)
             control_url = await stack.enter_async_context(listener)
         await ledger.append(
@@ -135,19 +140,10 @@ async def running_proxy(  # noqa: PLR0913 - what is not in the settings: secrets
                 "upstream": upstreams.default.base.authority,
                 "cab_version": importlib.metadata.version("coding-agent-bench"),
                 "pid": os.getpid(),
-                "worker": place.number if place else 0,
+                "worker": worker.number if worker else 0,
             }
         )
         yield Proxy(url, upstream_url, settings.ledger, demo, control_url, ring, clock, server)
-
-
-def mint_for(
-    ring: KeyRing, clock: Clock, cell_id: str, ttl_s: int, limits: KeyLimits | None
-) -> str:
-    """Return a key for a cell that expires after `ttl_s` seconds from now."""
-    return cell_keys.mint(
-        ring, cell_id, ttl_s, clock.wall_ns() // 1_000_000_000, limits or KeyLimits()
-    )
 
 
 def url_of(host: str, port: int) -> str:
@@ -156,22 +152,22 @@ def url_of(host: str, port: int) -> str:
 
 
 async def open_cell_registry(settings: ProxySettings) -> LocalCellRegistry:
-    """Return the book as the ledger has it."""
+    """Return the state of all cells as the ledger has it."""
     cells = CellStates()
     await asyncio.to_thread(cells.restore, settings.ledger)
     return LocalCellRegistry(cells, settings.slot_wait_s)
 
 
-async def key_ring(given: str | None, settings: ProxySettings) -> KeyRing:
+async def key_ring(secrets: ProxySecrets, settings: ProxySettings) -> KeyRing:
     """Return the signing keys: those given, else those of the file, which is made if missing.
 
     Raises:
         BadConfig: They cannot be read, or are too short.
     """
-    if given is not None:
-        return parse_signing_keys(given)
+    if (given := secrets.get("signing_key")) is not None:
+        return signing_keys.parse_signing_keys(given)
     file = settings.signing_key_file or settings.ledger / "signing.key"
-    return await asyncio.to_thread(load_or_create_signing_keys, file)
+    return await asyncio.to_thread(signing_keys.load_or_create_signing_keys, file)
 
 
 def _access(
@@ -187,21 +183,28 @@ def _access(
     return Access(identifier, clock, check_admin_token(admin_token) if admin_token else None)
 
 
+def _server(
+    services: ProxyServices, registry: CellRegistry, access: Access, held: Redactor
+) -> Server:
+    ledger, sign = services.ledger, signer_from(services.settings.seal_key_file)
+    sealer = Sealer(registry, ledger, services.clock, sign)
+    control = Control(registry, ledger, sealer, access, lambda: server.stopping)
+    server = Server(services, access.identifier, control, held)
+    return server
+
+
 @asynccontextmanager
 async def _serving(
-    parts: ProxyServices, access: Access, *, shared: bool
-) -> AsyncGenerator[tuple[Server, str, int]]:
+    server: Server, settings: ProxySettings, *, shared: bool
+) -> AsyncGenerator[tuple[str, int]]:
     """Listen, and on leaving refuse new calls and let those in flight finish."""
-    settings = parts.settings
-    sealer = Sealer(parts.registry, parts.ledger, parts.clock, signer_from(settings.seal_key_file))
-    control = Control(parts.registry, parts.ledger, sealer, access, lambda: server.stopping)
-    server = Server(parts, access.identifier, control, IN_PLAY.get())
     runner = web.ServerRunner(
         web.Server(
             server.handle,
             handler_cancellation=True,  # how a client that hangs up is noticed at once
             auto_decompress=False,  # request bodies pass as they are
             access_log=None,
+            logger=SILENT,
             max_line_size=_HEAD_BYTES,
             max_field_size=_HEAD_BYTES,
         ),
@@ -209,15 +212,14 @@ async def _serving(
     )
     await runner.setup()
     try:
-        host, port = await _listen(runner, settings, shared=shared)
-        yield server, host, port
+        yield await _listen(runner, settings, shared=shared)
     finally:
         await server.stop(settings.grace_s)
         await runner.cleanup()
 
 
 async def _open_ledger(
-    settings: ProxySettings, clock: Clock, place: WorkerContext | None
+    settings: ProxySettings, clock: Clock, worker: WorkerContext | None
 ) -> Ledger:
     options = LedgerOptions(
         segment_max_bytes=settings.segment_max_bytes,
@@ -225,9 +227,9 @@ async def _open_ledger(
         min_free_bytes=settings.min_free_bytes,
         on_failure=settings.on_ledger_failure,
     )
-    number = place.number if place else 0
+    number = worker.number if worker else 0
     ledger = Ledger(settings.ledger, worker=number, options=options, clock=clock)
-    if place is None:
+    if worker is None:
         # Other workers' chains, from a run with more of them: their calls must end as well.
         await asyncio.to_thread(recover, settings.ledger, clock, skip_busy=True)
     return ledger

@@ -10,11 +10,12 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from cab.proxy.app import Proxy, running_proxy
+from cab.proxy.app import running_proxy, secrets_from
 from cab.proxy.config import ProxySettings, load_settings
 from cab.proxy.errors import CabProxyError
+from cab.proxy.handle import RunningProxy
 from cab.proxy.logs import configure_logs
-from cab.proxy.workers.supervisor import MultiProcessProxy, running_workers
+from cab.proxy.workers.supervisor import running_workers
 
 _DESCRIPTION = """\
 Meter every model call between coding agents and an OpenAI-compatible endpoint.
@@ -108,20 +109,14 @@ async def _serve(settings: ProxySettings) -> None:
         await stop.wait()
 
 
-def _running(settings: ProxySettings) -> AbstractAsyncContextManager[Proxy | MultiProcessProxy]:
-    signing_key = os.environ.get("CAB_SIGNING_KEY") or None
+def _running(settings: ProxySettings) -> AbstractAsyncContextManager[RunningProxy]:
+    secrets = secrets_from(os.environ, settings)
     if settings.workers > 1:
-        return running_workers(settings, signing_key=signing_key)
-    return running_proxy(
-        settings,
-        upstream_key=os.environ.get(settings.upstream_key_env) or None,
-        route_keys=os.environ,
-        signing_key=signing_key,
-        admin_token=os.environ.get("CAB_ADMIN_TOKEN") or None,
-    )
+        return running_workers(settings, **secrets)
+    return running_proxy(settings, **secrets)
 
 
-def banner(proxy: Proxy | MultiProcessProxy, settings: ProxySettings) -> str:
+def banner(proxy: RunningProxy, settings: ProxySettings) -> str:
     """Return what is printed at start: where, whereto, the ledger, and two lines to paste."""
     key = proxy.mint_key(settings.cell, ttl_s=86_400) if settings.cell else "any-text"
     if settings.auth == "keys" and not settings.cell:

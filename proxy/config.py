@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from cab.proxy.errors import BadConfig
-from cab.proxy.redaction import redact
+from cab.proxy.redaction import Redactor
 
 Seconds = Annotated[float, Field(gt=0)]
 Bytes = Annotated[int, Field(ge=1)]
@@ -152,7 +152,7 @@ class ProxySettings(BaseModel):
 
 
 def _base_url(value: str) -> str:
-    parts, shown = urlsplit(value), redact(value)
+    parts, shown = urlsplit(value), Redactor().sentence(value)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError(f"{shown!r} is no http(s) URL; give one, or 'demo'")
     if parts.query or parts.fragment:

@@ -4,7 +4,8 @@ CabProxyError
 ├── BadConfig       a setting, a flag or a file is wrong: exit code 2
 ├── BadKey          a per-cell key is not ours, has expired or is revoked: 401
 ├── LedgerFailed    the ledger cannot be written: 503 before anything is forwarded
-└── Rejected        a cell may make no call now: a limit, a seal, or no admission control to ask
+├── ProxyRefused    a proxy cannot be reached, or does not do what it is asked; `.address`, `.code`
+└── Rejected        a cell may make no call now: a limit, a seal, or no cell registry to ask
 """
 
 
@@ -20,7 +21,7 @@ class BadConfig(CabProxyError):
 
 
 class BadKey(CabProxyError):
-    """A per-cell key that does not hold."""
+    """A per-cell key that is not valid."""
 
     status = 401
 
@@ -29,6 +30,16 @@ class LedgerFailed(CabProxyError):
     """The ledger could not take a record."""
 
     status = 503
+
+
+class ProxyRefused(CabProxyError):
+    """A running proxy that does not do what it is asked."""
+
+    def __init__(self, address: str, reason: str, code: str | None = None) -> None:
+        super().__init__(f"proxy {address}: {reason}")
+        self.address = address
+        self.code = code
+        """The error's code as the control API names it; None where there was none."""
 
 
 class Rejected(CabProxyError):

@@ -1,89 +1,167 @@
-"""Logs on standard error: for people on a terminal, JSON lines in a pipe."""
+"""Logs of the proxy: secrets are redacted before any handler sees a line.
+
+Lines go through Python's `logging`, below `cab`: whoever runs a proxy inside a program of their own
+decides what becomes of them. The commands write them to standard error (`configure_logs`): for people
+on a terminal, JSON lines in a pipe.
+"""
 
 import contextlib
-import io
 import logging
 import sys
+import traceback
+from collections.abc import Callable, Generator, Iterable, Mapping
+from itertools import chain
 from types import TracebackType
-from typing import Literal, TextIO, cast
+from typing import Any, Literal, NamedTuple
 
 import structlog
 
-from cab.proxy.redaction import redact_in_play
+from cab.proxy.redaction import Redactor
 
 LogFormat = Literal["auto", "console", "json"]
 
+_LOGGER = logging.getLogger("cab.proxy")
+SILENT = logging.getLogger("cab.proxy.http")
+"""For aiohttp's servers: our records say all they would, and a bad request may hold a key."""
+SILENT.disabled = True
+_STAMP = structlog.processors.TimeStamper(fmt="iso", utc=True)
 
-class _Lossy(io.TextIOBase):
-    """A stream without secrets, that may fail: a full disk below the log must cost no call."""
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+class LogEvent(NamedTuple):
+    """One line of the log: its name, and values without secrets."""
 
-    def write(self, text: str) -> int:
+    name: str
+    values: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        return " ".join([self.name, *(f"{name}={value}" for name, value in self.values.items())])
+
+
+class RedactingLogger:
+    """Logs for one proxy, or for one of its calls.
+
+    Args:
+        redactor: Takes out of each line what that proxy or call knows to be secret.
+    """
+
+    def __init__(self, redactor: Redactor | None = None) -> None:
+        self._redactor = redactor or Redactor()
+
+    def info(self, event: str, **values: object) -> None:
+        """Log what is usual."""
+        self._log(logging.INFO, event, values)
+
+    def warning(self, event: str, **values: object) -> None:
+        """Log what somebody may want to look at."""
+        self._log(logging.WARNING, event, values)
+
+    def error(self, event: str, **values: object) -> None:
+        """Log what somebody has to look at."""
+        self._log(logging.ERROR, event, values)
+
+    def exception(self, event: str, **values: object) -> None:
+        """Log an error with the traceback of the exception that is being handled."""
+        self.error(event, **values, exception=traceback.format_exc().rstrip())
+
+    def _log(self, level: int, event: str, values: Mapping[str, object]) -> None:
+        if _LOGGER.isEnabledFor(level):
+            line = LogEvent(event, {name: self._redacted(each) for name, each in values.items()})
+            # Not `_LOGGER.log`: it looks for the caller's line, and that takes longer than all else.
+            _LOGGER.handle(logging.LogRecord(_LOGGER.name, level, __file__, 0, line, None, None))
+
+    def _redacted(self, value: object) -> object:
+        if value is None or isinstance(value, int | float):
+            return value
+        return self._redactor.value(value if isinstance(value, str | dict | list) else str(value))
+
+
+class StderrHandler(logging.Handler):
+    """Writes lines to standard error; if that fails, as on a full disk, it costs no call.
+
+    Args:
+        console: Write for people; else one JSON object a line.
+    """
+
+    def __init__(self, *, console: bool) -> None:
+        super().__init__()
+        self.redactors: list[Callable[[], Iterable[Redactor]]] = [lambda: (Redactor(),)]
+        """What redacts lines of libraries, which know neither proxy nor call."""
+        self._stream = sys.stderr
+        self._render: structlog.typing.Processor = structlog.processors.JSONRenderer()
+        if console:
+            self._render = structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(),
+                # A plain traceback: a pretty one prints local variables, and they hold keys.
+                exception_formatter=structlog.dev.plain_traceback,
+            )
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        if isinstance(record.msg, LogEvent):
+            values = {"event": record.msg.name, **record.msg.values}
+        else:
+            values = {"event": record.getMessage()}
+            if record.exc_info and record.exc_info[0] is not None:
+                values["exception"] = "".join(traceback.format_exception(*record.exc_info))
+            for redactor in chain.from_iterable(each() for each in self.redactors):
+                values = redactor.value(values)
+        level = record.levelname.lower()
+        line = self._render(None, level, _STAMP(None, level, {**values, "level": level}))
         with contextlib.suppress(OSError, ValueError):
-            self._stream.write(redact_in_play(text))
-        return len(text)
-
-    def flush(self) -> None:
-        with contextlib.suppress(OSError, ValueError):
+            self._stream.write(f"{line!s}\n")
             self._stream.flush()
 
 
+@contextlib.contextmanager
+def redacting_libraries(held: Redactor, calls: Callable[[], Iterable[Redactor]]) -> Generator[None]:
+    """Redact what libraries log, and a crash of the process, while a proxy runs.
+
+    Afterwards what the proxy held is redacted still: a late traceback may show it.
+
+    Args:
+        held: Redacts what the proxy holds.
+        calls: Gives what redacts the secrets of its calls in flight.
+    """
+    lists = [each.redactors for each in _handlers()]
+    for redactors in lists:
+        redactors.append(calls)
+        redactors.append(lambda: (held,))
+    try:
+        yield
+    finally:
+        for redactors in lists:
+            redactors.remove(calls)
+
+
+def _handlers() -> list[StderrHandler]:
+    return [each for each in logging.getLogger().handlers if isinstance(each, StderrHandler)]
+
+
 def configure_logs(level: str, log_format: LogFormat) -> None:
-    """Set structlog up for this process.
+    """Have this process write its log to standard error.
 
     Args:
         level: Least level that is logged.
         log_format: `auto` looks at whether standard error is a terminal.
     """
     console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
-    processors: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    if console:
-        processors.append(_console())
-    else:
-        processors += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    structlog.configure(
-        processors=processors,
-        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(file=cast("TextIO", _Lossy(sys.stderr))),
-        cache_logger_on_first_use=False,
-    )
-    _silence_aiohttp()
-    root = logging.getLogger()
-    if not any(isinstance(handler, _ToStructlog) for handler in root.handlers):
-        root.addHandler(_ToStructlog())
+    handler = StderrHandler(console=console)
+    handler.setLevel(level.upper())
+    for earlier in _handlers():
+        handler.redactors = earlier.redactors
+        logging.getLogger().removeHandler(earlier)
+    logging.getLogger().addHandler(handler)
+    logging.getLogger("cab").setLevel(level.upper())
+    # What aiohttp says of requests and of connections, our records say.
+    logging.getLogger("aiohttp.access").disabled = True
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     sys.excepthook = _log_crash
 
 
-class _ToStructlog(logging.Handler):
-    """Takes what libraries log, such as asyncio's tracebacks, the same way as our own."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        log = structlog.get_logger(record.name)
-        log.log(record.levelno, record.getMessage(), exc_info=record.exc_info)
-
-
 def _log_crash(
-    kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
     if isinstance(error, KeyboardInterrupt):
-        sys.__excepthook__(kind, error, traceback)
+        sys.__excepthook__(kind, error, trace)
         return
-    structlog.get_logger("cab.proxy").critical("crashed", exc_info=(kind, error, traceback))
-
-
-def _console() -> structlog.dev.ConsoleRenderer:
-    # A plain traceback: a pretty one prints local variables, and they hold keys.
-    plain = structlog.dev.plain_traceback
-    return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)
-
-
-def _silence_aiohttp() -> None:
-    """Keep aiohttp's own loggers from printing what our records already say."""
-    logging.getLogger("aiohttp.access").disabled = True
-    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
+    _LOGGER.critical("crashed", exc_info=(kind, error, trace))

@@ -88,6 +88,10 @@ from cab.scoring.evidence.task import TaskFacts as TaskFacts
 from cab.scoring.ids import CellId as CellId
 from cab.scoring.ids import parse_cell_id as parse_cell_id
 
+# files of other harnesses
+from cab.scoring.imports.harbor import read_harbor as read_harbor
+from cab.scoring.imports.reports import read_swebench_report as read_swebench_report
+
 # what the ledger holds, and whether it is what was written
 from cab.scoring.ledger.call_sums import CallSums as CallSums
 from cab.scoring.ledger.call_sums import sum_calls as sum_calls
@@ -99,6 +103,8 @@ from cab.scoring.ledger.records import OtherRecord as OtherRecord
 from cab.scoring.ledger.records import parse_record as parse_record
 from cab.scoring.ledger.seals import Seal as Seal
 from cab.scoring.ledger.seals import load_seal as load_seal
+from cab.scoring.ledger.signatures import load_public_key as load_public_key
+from cab.scoring.ledger.signatures import signature_fault as signature_fault
 from cab.scoring.ledger.totals import CellTotals as CellTotals
 from cab.scoring.ledger.totals import total_cells as total_cells
 from cab.scoring.ledger.verify import Verification as Verification

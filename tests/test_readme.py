@@ -10,6 +10,7 @@ from tests.tools.upstream import json_answer, scripted_upstream
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+PYTHON = [code for language, code in BLOCKS if language == "python"]
 
 
 def figures(text: str) -> list[str]:
@@ -32,7 +33,7 @@ def test_the_first_look_prints_what_the_readme_shows(tmp_path: Path) -> None:
 
 async def test_the_example_for_other_harnesses_runs(tmp_path: Path) -> None:
     """The README's Python example reads a ledger that a proxy wrote, and prints its sums."""
-    [example] = [code for language, code in BLOCKS if language == "python"]
+    example = next(code for code in PYTHON if "iter_records" in code)
     usage = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
     answer = json_answer({"model": "m", "choices": [], "usage": usage})
     cell = "my-sweep/aider/my-model/my-family/my-task"
@@ -44,6 +45,14 @@ async def test_the_example_for_other_harnesses_runs(tmp_path: Path) -> None:
     (tmp_path / "ledger").rename(tmp_path / "cab-ledger")
     printed = run_python("-c", example, cwd=tmp_path)
     assert printed.startswith("1 7 ")
+
+
+def test_the_example_of_a_proxy_in_a_program_runs(tmp_path: Path) -> None:
+    """The README's proxy opens a cell, sums it, and seals it."""
+    example = next(code for code in PYTHON if "start_proxy" in code)
+    printed = run_python("-c", example, cwd=tmp_path)
+    assert re.fullmatch(r"0 sha256:[0-9a-f]{64}\n", printed)
+    assert len(PYTHON) == 2
 
 
 def test_links_lead_somewhere() -> None:

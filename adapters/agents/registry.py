@@ -1,11 +1,15 @@
-"""Where adapters are found: a short name stands for a dotted path, and a dotted path works too."""
+"""Where adapters are found: built in, brought by another package, or given by their dotted path."""
 
 import sys
 from importlib import import_module
 from pathlib import Path
 
-from cab.adapters.agents.base import Adapter
+from cab.adapters.agents.base import Adapter, AgentFacts
+from cab.adapters.entry_points import Extensions, find_extensions
 from cab.adapters.errors import UnknownAdapter
+
+GROUP = "cab.adapters"
+"""Group of the entry points by which other packages bring adapters: a name to `module:Class`."""
 
 ADAPTERS = {
     "aider": "cab.adapters.agents.aider:Aider",
@@ -37,32 +41,55 @@ LEFT_OUT = {
 """Agents that cannot be had from PyPI or npm, each with the reason."""
 
 
+def found_adapters() -> Extensions:
+    """Return the adapters that other installed packages bring; none of them is imported."""
+    return find_extensions(GROUP, ADAPTERS)
+
+
 def load_adapter(name: str) -> Adapter:
     """Return the adapter that a short name or a dotted path stands for.
 
     Args:
-        name: A key of `ADAPTERS`, or `package.module:Class` for an adapter of your own.
+        name: A key of `ADAPTERS`, the name of an entry point of the group `cab.adapters`, or
+            `package.module:Class` for an adapter of your own.
 
     Raises:
         UnknownAdapter: No such name, or the path leads to no adapter.
     """
-    path = ADAPTERS.get(name, name)
-    module_name, colon, class_name = path.partition(":")
-    if not (colon and module_name and class_name):
-        raise UnknownAdapter(name, ADAPTERS, LEFT_OUT.get(name))
-    if name not in ADAPTERS:
+    if name in ADAPTERS:
+        return _load(name, ADAPTERS[name])
+    if ":" in name:
         _look_here_too()
+        return _load(name, name)
+    found = found_adapters()
+    if name not in found.usable:
+        reasons = [f"{each.origin}: {each.reason}" for each in found.unusable if each.name == name]
+        reason = LEFT_OUT.get(name) or "; ".join(reasons) or None
+        raise UnknownAdapter(name, [*ADAPTERS, *found.usable], reason)
+    adapter = _load(name, found.usable[name].path)
+    if adapter.facts.name != name:  # by that its cells are named, and the folder that it is in
+        why = f"its facts name it {adapter.facts.name!r}; the entry point must have that name"
+        raise UnknownAdapter(name, ADAPTERS, why)
+    return adapter
+
+
+def _load(name: str, path: str) -> Adapter:
+    module_name, _, class_name = path.partition(":")
+    if not (module_name and class_name):
+        why = None if path == name else f"{path!r} is not module:Class"
+        raise UnknownAdapter(name, ADAPTERS, why)
     try:
         adapter: object = getattr(import_module(module_name), class_name)()
+        facts: object = getattr(adapter, "facts", None)
     except Exception as error:  # somebody else's module may fail in any way
         raise UnknownAdapter(name, ADAPTERS, f"{type(error).__name__}: {error}") from error
-    if not isinstance(adapter, Adapter):
+    if not (isinstance(adapter, Adapter) and isinstance(facts, AgentFacts)):
         raise UnknownAdapter(name, ADAPTERS, "it lacks facts, launch or self_report")
     return adapter
 
 
 def _look_here_too() -> None:
-    """Have modules found in the current folder, as with `python -m`; last, so that they hide none."""
+    """Find modules in the current folder too, as with `python -m`; last, so that they hide none."""
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.append(here)

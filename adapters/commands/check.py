@@ -1,10 +1,8 @@
 """`cab check`: does an endpoint do, and is it metered? A few questions, then one provisional cell."""
 
 import argparse
-import asyncio
 import os
 import shlex
-import signal
 import sys
 import tempfile
 from collections.abc import AsyncGenerator, Generator
@@ -19,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cab.adapters.errors import AdapterError
+from cab.adapters.processes.termination import run_until_terminated
 from cab.adapters.runs.metering import DEMO
 from cab.adapters.runs.run_cell import run_cell
 from cab.adapters.runs.spec import TIMEOUT_S, CellSpec, plan_cell
@@ -134,7 +133,7 @@ def run(args: argparse.Namespace) -> int:
         )
         # What is wrong with the names is told before the endpoint is asked.
         dialect = plan_cell(spec).adapter.facts.dialects[0]
-        checked = _check_to_end(spec, dialect, kept=args.keep is not None)
+        checked = run_until_terminated(_check(spec, dialect, kept=args.keep is not None))
         verdict = verdict_of(checked.probe, checked.scored)
         _print_json(checked, verdict) if args.json else _print(checked, verdict, spec)
     return 0 if verdict.ready else 1
@@ -164,17 +163,7 @@ def _folder(keep: Path | None) -> Generator[Path]:
         yield Path(folder)
 
 
-def _check_to_end(spec: CellSpec, dialect: Endpoint, *, kept: bool) -> _Checked:
-    try:
-        return asyncio.run(_cancellable(spec, dialect, kept))
-    except asyncio.CancelledError:
-        raise SystemExit(128 + signal.SIGTERM) from None
-
-
-async def _cancellable(spec: CellSpec, dialect: Endpoint, kept: bool) -> _Checked:
-    task = asyncio.current_task()
-    assert task is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+async def _check(spec: CellSpec, dialect: Endpoint, *, kept: bool) -> _Checked:
     async with _reached(spec.upstream or "") as url:
         with progress(f"asking {url} for {spec.model}", sys.stderr):
             probe = await probe_endpoint(url, spec.upstream_key, spec.model, dialect)

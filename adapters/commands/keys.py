@@ -6,7 +6,7 @@ import os
 import re
 import sys
 import time
-from datetime import UTC, datetime
+from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,12 +14,17 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from cab.adapters.errors import AdapterError
-from cab.adapters.ui.control_client import ask_control
+from cab.adapters.ui.control_option import (
+    CONTROL_HELP,
+    add_control,
+    control_address,
+)
 from cab.proxy.accounting.limits import KeyLimits
 from cab.proxy.auth import cell_keys
 from cab.proxy.auth.revocations import Revocations
 from cab.proxy.auth.signing_keys import KeyRing, load_signing_keys, parse_signing_keys
-from cab.proxy.errors import BadKey
+from cab.proxy.control.client import ControlClient
+from cab.proxy.control.schemas import key_view
 
 if TYPE_CHECKING:
     # argparse has no public name for what add_subparsers returns
@@ -31,30 +36,39 @@ _TTL = re.compile(r"([1-9][0-9]{0,8})([smhd]?)")
 _UNITS_S = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _STDIN = "-"
 
-_MINT_EPILOG = """\
-The key alone goes to standard output. Every proxy that has the signing key takes it.
+_MINT_EPILOG = (
+    """\
+The key alone goes to standard output. Every proxy that has the signing key takes it. Without a proxy
+to ask (--proxy, --control, CAB_CONTROL), or with --signing-key-file, the key is made here.
 
 environment:
   CAB_SIGNING_KEY  what keys are signed with; or --signing-key-file
-  CAB_ADMIN_TOKEN  with --proxy: the proxy makes the key
-
+  CAB_ADMIN_TOKEN  with --proxy or --control: the proxy makes the key
+"""
+    + CONTROL_HELP
+    + """
 examples:
   export OPENAI_API_KEY=$(cab keys mint --cell my-sweep/aider/gpt-5/polyglot/rust-error-handling --ttl 24h)
   cab keys mint --cell ID --ttl 2h --max-calls 200 --max-cost-usd 2.50 --json
 """
+)
 
-_REVOKE_EPILOG = """\
-Without --proxy the revocation is written into the ledger's folder, where all proxies that use it
-see it at once.
+_REVOKE_EPILOG = (
+    """\
+Without a proxy to ask (--proxy, --control, CAB_CONTROL), or with --ledger, the revocation is written
+into the ledger's folder, where all proxies that use it see it at once.
 
 environment:
-  CAB_ADMIN_TOKEN  with --proxy: the proxy writes it
-
+  CAB_ADMIN_TOKEN  with --proxy or --control: the proxy writes it
+"""
+    + CONTROL_HELP
+    + """
 examples:
   cab keys revoke --jti 41f0c7a9d2b35e68
   cab keys revoke - < key.txt
   cab keys revoke --cell my-sweep/aider/gpt-5/polyglot/rust-error-handling --proxy http://host:31415
 """
+)
 
 
 def add(subparsers: "Actions") -> None:
@@ -80,7 +94,7 @@ def _add_mint(actions: "Actions") -> None:
     )
     parser.add_argument("--cell", required=True, metavar="ID", help="the cell that pays")
     parser.add_argument(
-        "--ttl", required=True, type=_ttl, metavar="TIME", help="how long it holds: 90m, 24h, 7d"
+        "--ttl", required=True, type=_ttl, metavar="TIME", help="how long it is valid: 90m, 24h, 7d"
     )
     limits = parser.add_argument_group("limits of the cell")
     limits.add_argument("--max-calls", type=_count, metavar="N", help="calls")
@@ -99,7 +113,7 @@ def _add_mint(actions: "Actions") -> None:
 def _add_revoke(actions: "Actions") -> None:
     parser = actions.add_parser(
         "revoke",
-        help="make a key hold no longer",
+        help="revoke a key",
         description="Revoke one key, or all keys that a cell has now.",
         epilog=_REVOKE_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -116,7 +130,6 @@ def _add_revoke(actions: "Actions") -> None:
     parser.add_argument(
         "--ledger",
         type=Path,
-        default=Path("cab-ledger"),
         metavar="DIR",
         help="the proxy's audit log (./cab-ledger)",
     )
@@ -124,11 +137,8 @@ def _add_revoke(actions: "Actions") -> None:
 
 
 def _add_source(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--proxy",
-        metavar="URL",
-        help="ask a running proxy: its URL, or unix: and its control socket",
-    )
+    parser.add_argument("--proxy", metavar="URL", help="ask a running proxy")
+    add_control(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -136,33 +146,23 @@ def run_mint(args: argparse.Namespace) -> int:
     """Make a key and print it; return the exit code.
 
     Raises:
-        AdapterError: There is nothing to sign with, or nobody to ask.
+        AdapterError: There is nothing to sign with.
+        CabProxyError: The proxy does not make the key.
     """
     limits = KeyLimits(args.max_calls, args.max_tokens, args.max_cost_usd, args.max_concurrency)
-    if args.proxy is not None:
-        body = {"cell_id": args.cell, "ttl_s": args.ttl, **limits.claims()}
-        minted = _ask(args.proxy, "/cab/keys", body)
+    address = _proxy(args, local=args.signing_key_file is not None)
+    if address is not None:
+        minted = _ask(address, lambda control: control.mint(args.cell, args.ttl, limits))
     else:
-        minted = _mint(_ring(args.signing_key_file), args.cell, args.ttl, limits)
+        ring, now_s = _ring(args.signing_key_file), int(time.time())
+        token = cell_keys.mint(ring, args.cell, args.ttl, now_s, limits)
+        minted = key_view(token, cell_keys.verify(ring, token, now_s))
     if args.json:
         _print_json(minted)
         return 0
     print(minted["key"])
-    print(f"key {minted['key_id']}, holds until {minted['expires_at']}", file=sys.stderr)
+    print(f"key {minted['key_id']}, valid until {minted['expires_at']}", file=sys.stderr)
     return 0
-
-
-def _mint(ring: KeyRing, cell_id: str, ttl_s: int, limits: KeyLimits) -> dict[str, Any]:
-    now_s = int(time.time())
-    token = cell_keys.mint(ring, cell_id, ttl_s, now_s, limits)
-    key = cell_keys.verify(ring, token, now_s)
-    return {
-        "key": token,
-        "key_id": key.key_id,
-        "cell_id": key.cell_id,
-        "expires_at": f"{datetime.fromtimestamp(key.expires_s, UTC):%Y-%m-%dT%H:%M:%S.%fZ}",
-        "limits": key.limits.claims(),
-    }
 
 
 def _ring(file: Path | None) -> KeyRing:
@@ -181,16 +181,19 @@ def run_revoke(args: argparse.Namespace) -> int:
     """Revoke a key or a cell's keys; return the exit code.
 
     Raises:
-        AdapterError: What is given is no key, or there is nobody to ask.
+        AdapterError: The proxy's admin token is not set.
+        CabProxyError: What is given is not a key, or the proxy does not revoke it.
     """
     key_id, until_s = args.jti, None
     if args.key is not None:
-        key_id, until_s = _named(args.key)
-    if args.proxy is not None:
-        body = {"cell_id": args.cell} if args.cell is not None else {"key_id": key_id}
-        revoked = _ask(args.proxy, "/cab/keys/revoke", body)
+        text = sys.stdin.readline() if args.key == _STDIN else args.key
+        key_id, until_s = cell_keys.key_id_of(text.strip())
+    address = _proxy(args, local=args.ledger is not None)
+    if address is not None:
+        revoked = _ask(address, lambda control: control.revoke(key_id=key_id, cell_id=args.cell))
     else:
-        revocations, now_s = Revocations(args.ledger), int(time.time())
+        ledger = args.ledger or Path("cab-ledger")
+        revocations, now_s = Revocations(ledger), int(time.time())
         if args.cell is not None:
             revocations.revoke_cell(args.cell, now_s)
         else:
@@ -204,31 +207,40 @@ def run_revoke(args: argparse.Namespace) -> int:
     return 0
 
 
-def _named(key: str) -> tuple[str, int | None]:
-    text = sys.stdin.readline() if key == _STDIN else key
-    try:
-        return cell_keys.key_id_of(text.strip())
-    except BadKey as error:
-        raise AdapterError(str(error)) from error
+def _proxy(args: argparse.Namespace, *, local: bool) -> str | None:
+    """Return where the proxy to ask is; None where it is done here.
+
+    What the shell exports must not contradict a flag that says where.
+    """
+    if local and args.control is None and args.proxy is None:
+        return None
+    return control_address(args)
 
 
-def _ask(proxy: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
+def _ask(
+    address: str, question: Callable[[ControlClient], Awaitable[dict[str, Any]]]
+) -> dict[str, Any]:
     token = os.environ.get("CAB_ADMIN_TOKEN")
     if not token:
-        raise AdapterError("set CAB_ADMIN_TOKEN to the admin token of the proxy")
-    return asyncio.run(ask_control(proxy, path, token, body))
+        raise AdapterError(f"set CAB_ADMIN_TOKEN to the admin token of the proxy at {address}")
+
+    async def ask() -> dict[str, Any]:
+        async with ControlClient(address, token) as control:
+            return await question(control)
+
+    return asyncio.run(ask())
 
 
 def _ttl(text: str) -> int:
     match = _TTL.fullmatch(text)
     if match is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time; give 90m, 24h or 7d")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time; give 90m, 24h or 7d")
     return int(match[1]) * _UNITS_S[match[2]]
 
 
 def _count(text: str) -> int:
     if not text.isascii() or not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)
 
 
@@ -238,7 +250,7 @@ def _money(text: str) -> Decimal:
     except ValueError:
         amount = None
     if amount is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no amount above 0, such as 2.50")
+        raise argparse.ArgumentTypeError(f"{text!r} is not an amount above 0, such as 2.50")
     return amount
 
 

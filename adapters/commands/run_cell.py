@@ -1,9 +1,7 @@
 """`cab run-cell`: one agent on one task with one model, metered and scored."""
 
 import argparse
-import asyncio
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,6 +10,7 @@ import orjson
 from rich.console import Console
 
 from cab.adapters.errors import AdapterError
+from cab.adapters.processes.termination import run_until_terminated
 from cab.adapters.runs.metering import DEMO
 from cab.adapters.runs.run_cell import run_cell
 from cab.adapters.runs.spec import TIMEOUT_S, CellSpec
@@ -21,6 +20,7 @@ from cab.adapters.sandboxes.deviations import ALLOWED
 from cab.adapters.sandboxes.docker import Container
 from cab.adapters.sandboxes.limits import limit_names, parse_limits
 from cab.adapters.ui.cell_table import cell_table
+from cab.adapters.ui.control_option import add_control, control_address
 from cab.adapters.ui.progress import progress
 from cab.proxy.logs import configure_logs
 from cab.scoring.score import ScoredCell, score_one
@@ -46,6 +46,7 @@ environment:
   CAB_ENDPOINT      base URL of the model endpoint; --upstream wins over it
   CAB_KEY           its key
   CAB_SIGNING_KEY   with --proxy: what that proxy checks cell keys with
+  CAB_CONTROL       with --proxy: its control API, as --control
 
 examples:
   cab run-cell --tui scripted --upstream demo --task polyglot/python-error-handling
@@ -78,6 +79,7 @@ def add(subparsers: "_SubParsersAction[argparse.ArgumentParser]") -> None:
     where = parser.add_argument_group("the endpoint")
     where.add_argument("--upstream", metavar="URL", help="model endpoint, or 'demo': built in")
     where.add_argument("--proxy", metavar="URL", help="a cab-proxy that runs already")
+    add_control(where)
     where.add_argument("--ledger", type=Path, metavar="DIR", help="audit log (in the bundle)")
     how = parser.add_argument_group("the run")
     how.add_argument(
@@ -134,7 +136,7 @@ def run(args: argparse.Namespace) -> int:
     configure_logs("warning", "auto")
     spec = spec_of(args)
     with progress(f"{spec.tui} on {spec.task}, at most {spec.timeout_s:g} s", sys.stderr):
-        bundle = _run_to_end(spec)
+        bundle = run_until_terminated(run_cell(spec))
     result = _Result(bundle, score_one(bundle), compare_account(bundle))
     _print_json(result) if args.json else _print_table(result)
     return exit_code(result.account)
@@ -164,6 +166,7 @@ def spec_of(args: argparse.Namespace) -> CellSpec:
         upstream=upstream,
         upstream_key=os.environ.get("CAB_KEY") or None,
         proxy=args.proxy,
+        control=control_address(args) if args.proxy else args.control,
         signing_key=os.environ.get("CAB_SIGNING_KEY") or None,
         ledger=args.ledger,
         runs=args.runs,
@@ -190,21 +193,6 @@ class _Result(NamedTuple):
     bundle: Path
     scored: ScoredCell
     account: AccountComparison | None
-
-
-def _run_to_end(spec: CellSpec) -> Path:
-    """Run the cell; SIGTERM ends it as Ctrl-C does: the agent with all it has started."""
-    try:
-        return asyncio.run(_cancellable(spec))
-    except asyncio.CancelledError:
-        raise SystemExit(128 + signal.SIGTERM) from None
-
-
-async def _cancellable(spec: CellSpec) -> Path:
-    task = asyncio.current_task()
-    assert task is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    return await run_cell(spec)
 
 
 def _print_table(result: _Result) -> None:

@@ -11,8 +11,6 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any, NamedTuple
 
-import aiohttp
-
 from cab.adapters.agents.base import Adapter, Output
 from cab.adapters.doctor.evidence import Evidence
 from cab.adapters.doctor.isolation.dns import name_server
@@ -193,9 +191,10 @@ async def _room(stack: AsyncExitStack, folder: Path, probe: DoctorProbe, cell_id
             signing_key=new_signing_key(),
         )
     )
-    session = await stack.enter_async_context(aiohttp.ClientSession())
     key = proxy.mint_key(cell_id, _KEY_TTL_S, probe.limits)
-    return _Room(demo, proxy, Meter(proxy.url, cell_id, key, session, demo), ledger, real_key)
+    return _Room(
+        demo, proxy, Meter(proxy.url, proxy.control_url, cell_id, key, demo), ledger, real_key
+    )
 
 
 def _own_report(

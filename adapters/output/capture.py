@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from cab.adapters.output.asciicast import SCREEN, CastWriter, TerminalText
 from cab.adapters.output.bounded_file import BoundedFile
-from cab.adapters.output.redaction import Redactor, StreamRedactor
+from cab.proxy.redaction import Redactor, StreamRedactor
 
 _READ_BYTES = 1 << 16
 

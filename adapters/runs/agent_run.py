@@ -11,7 +11,6 @@ from cab.adapters.agents.plugins import with_plugins, write_workspace
 from cab.adapters.errors import BadSelfReport
 from cab.adapters.output.asciicast import CastWriter
 from cab.adapters.output.capture import Capture
-from cab.adapters.output.redaction import Redactor
 from cab.adapters.processes.agent_process import Exit
 from cab.adapters.processes.cleanup import CleanupPlan, watched_cleanup
 from cab.adapters.runs.bundle import Claim
@@ -24,6 +23,7 @@ from cab.adapters.sandboxes.environment import Places, agent_environment, tool_h
 from cab.adapters.sandboxes.local import LocalSandbox
 from cab.adapters.tasks.loader import copy_workspace
 from cab.adapters.workspaces.tree import walk_tree
+from cab.proxy.redaction import Redactor
 from cab.scoring.cells.cell import SelfReport
 from cab.scoring.evidence.manifest import TreeManifest
 from cab.scoring.evidence.spans import Span

@@ -15,9 +15,9 @@ from typing import IO, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cab.adapters.errors import AdapterError, BundleExists
-from cab.adapters.output.redaction import Redactor
 from cab.adapters.processes.cleanup import CleanupPlan
 from cab.proxy.file_lock import lock_file
+from cab.proxy.redaction import Redactor
 from cab.scoring.cells.bundle import AFTER_FILE, BEFORE_FILE, CALLS_FILE, CELL_FILE, STDOUT_FILE
 
 MARKER = "INCOMPLETE"

@@ -4,13 +4,12 @@ import asyncio
 import importlib.metadata
 import secrets
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import orjson
 
-from cab.adapters.output.redaction import Redactor
 from cab.adapters.processes.cleanup import clean_up
 from cab.adapters.runs.agent_run import AgentRun, AgentRunner, exit_code, local_sandbox
 from cab.adapters.runs.bundle import (
@@ -34,6 +33,7 @@ from cab.adapters.tasks.loader import Task
 from cab.adapters.workspaces.patch import make_patch
 from cab.adapters.workspaces.tree import walk_tree
 from cab.proxy.auth.signing_keys import secret_texts
+from cab.proxy.redaction import Redactor
 from cab.scoring.cells.bundle import (
     AFTER_FILE,
     BEFORE_FILE,
@@ -105,24 +105,28 @@ async def _sandbox(plan: CellPlan) -> AsyncGenerator[Sandbox]:
         yield sandbox
 
 
-def _meter(plan: CellPlan, host: str) -> AbstractAsyncContextManager[Meter]:
+@asynccontextmanager
+async def _meter(plan: CellPlan, host: str) -> AsyncGenerator[Meter]:
     spec, cell_id = plan.spec, str(plan.cell)
     if spec.proxy is not None:
-        return given_meter(
+        yield await given_meter(
             cell_id,
             spec.key_ttl_s,
             url=spec.proxy,
+            control=spec.control,
             signing_key=spec.signing_key,
             cell_key=spec.cell_key,
         )
-    return embedded_meter(
+        return
+    async with embedded_meter(
         cell_id,
         spec.key_ttl_s,
         upstream=spec.upstream or "",
         upstream_key=spec.upstream_key,
         ledger=plan.ledger,
         host=host,
-    )
+    ) as meter:
+        yield meter
 
 
 class _Cell:

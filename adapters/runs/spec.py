@@ -45,6 +45,8 @@ class CellSpec:
     """The endpoint's key; the agent never sees it."""
     proxy: str | None = None
     """URL of a proxy that runs already; None runs one for the cell."""
+    control: str | None = None
+    """Where a given proxy's control API is; None is the same URL."""
     signing_key: str | None = field(default=None, repr=False)
     """What a given proxy checks cell keys with."""
     cell_key: str | None = field(default=None, repr=False)
@@ -175,6 +177,8 @@ def _check_options(spec: CellSpec) -> None:
                 )
     elif spec.cell_key is not None:
         raise AdapterError("a cell's key is for a proxy that runs already; give its URL too")
+    elif spec.control is not None:
+        raise AdapterError("--control is for a proxy that runs already; add its URL with --proxy")
     elif spec.upstream is None:
         raise AdapterError(
             "no endpoint; set CAB_ENDPOINT, or give --upstream URL (demo for a first look)"

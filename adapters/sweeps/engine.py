@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from cab.adapters.output.redaction import Redactor
 from cab.adapters.runs.spec import KEY_MARGIN_S
 from cab.adapters.sweeps.budget import (
     limits_of,
@@ -25,6 +24,7 @@ from cab.adapters.sweeps.matrix import Slot
 from cab.adapters.sweeps.state import BUNDLES, SweepState, put_apart
 from cab.adapters.sweeps.sweepfile import SweepFile
 from cab.proxy.accounting.limits import KeyLimits
+from cab.proxy.redaction import Redactor
 from cab.scoring.cells.bundle import CALLS_FILE
 from cab.scoring.ids import CellId
 from cab.scoring.ledger.reading import iter_records

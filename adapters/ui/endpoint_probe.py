@@ -16,8 +16,8 @@ import aiohttp
 import orjson
 from yarl import URL
 
-from cab.adapters.output.redaction import Redactor
 from cab.proxy.forwarding.upstream import join, name_failure
+from cab.proxy.redaction import Redactor
 from cab.scoring.ledger.records import Endpoint
 
 State = Literal["yes", "no", "unknown"]

@@ -20,9 +20,7 @@ from inspect_ai.model import get_model
 from inspect_ai.scorer import Score, Scorer, Target, mean, scorer
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 
-from cab.proxy.app import Proxy, running_proxy
-from cab.proxy.config import parse_settings
-from cab.proxy.logs import configure_logs
+from cab.proxy import RunningProxy, running_proxy
 from cab.scoring import (
     Axes,
     CheckOutcome,
@@ -49,13 +47,13 @@ def cell_of(state: TaskState) -> str:
 
 
 @solver
-def metered(proxy: Proxy) -> Solver:
+def metered(proxy: RunningProxy) -> Solver:
     """Ask the model through the proxy, with the sample's own key."""
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:  # noqa: ARG001 - Inspect's signature
-        key = proxy.mint_key(cell_of(state), ttl_s=3600)
-        address = f"{proxy.url}/v1"
-        model = get_model(f"openai-api/cab/{MODEL}", base_url=address, api_key=key, memoize=False)
+        cell = await proxy.open_cell(cell_of(state), ttl_s=3600)
+        name, address = f"openai-api/cab/{MODEL}", cell.base_url
+        model = get_model(name, base_url=address, api_key=cell.key, memoize=False)
         began = time.monotonic()
         state.output = await model.generate(state.messages)
         state.messages.append(state.output.message)
@@ -114,10 +112,8 @@ def cab_composite(ledger: Path) -> Scorer:
 
 async def evaluate(ledger: Path, logs: Path) -> EvalLog:
     """Run the samples behind a proxy, and return the log of Inspect."""
-    upstream = os.environ.get("CAB_ENDPOINT", "demo")
-    values = {"upstream": upstream, "port": 0, "ledger": ledger, "auth": "keys"}
-    settings = parse_settings(values, "this evaluation")
-    async with running_proxy(settings, upstream_key=os.environ.get("CAB_KEY")) as proxy:
+    upstream, key = os.environ.get("CAB_ENDPOINT", "demo"), os.environ.get("CAB_KEY")
+    async with running_proxy(upstream=upstream, key=key, ledger=ledger, auth="keys") as proxy:
         task = Task(
             dataset=SAMPLES,
             solver=metered(proxy),
@@ -129,7 +125,6 @@ async def evaluate(ledger: Path, logs: Path) -> EvalLog:
 
 
 if __name__ == "__main__":
-    configure_logs("warning", "auto")
     here = Path(sys.argv[1] if len(sys.argv) > 1 else "inspect-example")
     done = asyncio.run(evaluate(here / "ledger", here / "logs"))
     print(done.status, done.location)

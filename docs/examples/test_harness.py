@@ -6,14 +6,13 @@ Without these variables the command talks to CAB's built-in model server. Any co
 takes its endpoint and its key from the environment; `score` alone does for a ledger that is there.
 """
 
-import asyncio
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
 
-from cab.proxy.app import running_proxy
-from cab.proxy.config import parse_settings
+from cab.proxy import start_proxy
 from cab.scoring import (
     Axes,
     CheckOutcome,
@@ -38,17 +37,19 @@ urlopen(Request(url, json.dumps(body).encode(), headers)).read()
 """
 
 
-async def run(cell: str, ledger: Path, *command: str) -> tuple[int, float]:
+def run(cell_id: str, ledger: Path, *command: str) -> tuple[int, float]:
     """Run a command behind a proxy; return its exit code and its milliseconds."""
-    upstream = os.environ.get("CAB_ENDPOINT", "demo")
-    values = {"upstream": upstream, "port": 0, "ledger": ledger, "auth": "keys"}
-    settings = parse_settings(values, "this harness")
-    async with running_proxy(settings, upstream_key=os.environ.get("CAB_KEY")) as proxy:
-        key = proxy.mint_key(cell, ttl_s=600)  # the endpoint's own key stays here
-        env = {"OPENAI_BASE_URL": f"{proxy.url}/v1", "OPENAI_API_KEY": key}
+    upstream, key = os.environ.get("CAB_ENDPOINT", "demo"), os.environ.get("CAB_KEY")
+    with start_proxy(upstream=upstream, key=key, ledger=ledger, auth="keys") as proxy:
+        cell = proxy.open_cell(cell_id, ttl_s=600)
+        # The endpoint's own key stays with the proxy: the command gets the cell's.
+        env = {"OPENAI_BASE_URL": cell.base_url, "OPENAI_API_KEY": cell.key}
+        hidden = {name: text for name, text in os.environ.items() if name != "CAB_KEY"}
         began = time.monotonic()
-        process = await asyncio.create_subprocess_exec(*command, env={**os.environ, **env})
-        return await process.wait(), (time.monotonic() - began) * 1000
+        done = subprocess.run(command, env={**hidden, **env}, check=False)
+        wall_clock_ms = (time.monotonic() - began) * 1000
+        proxy.seal(cell_id)  # its calls are final, and the ledger states them
+    return done.returncode, wall_clock_ms
 
 
 def score(
@@ -73,7 +74,7 @@ def score(
 
 def test_the_agent_answers_within_its_budget(tmp_path: Path) -> None:
     """The command ends well, and takes one call and at most a thousand tokens."""
-    exit_code, wall_clock_ms = asyncio.run(run(CELL, tmp_path, sys.executable, "-c", AGENT))
+    exit_code, wall_clock_ms = run(CELL, tmp_path, sys.executable, "-c", AGENT)
     axes, total = score(CELL, tmp_path, exit_code, wall_clock_ms)
     print(CELL, exit_code, axes.tokens.model_calls, axes.tokens.total_tokens, total)
     assert axes.pass_rate.passed

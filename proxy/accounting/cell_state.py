@@ -9,14 +9,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import structlog
-
+from cab.proxy.logs import RedactingLogger
 from cab.scoring.errors import BadRecord
 from cab.scoring.ledger.reading import segment_files, segment_lines
 from cab.scoring.ledger.records import parse_fields
 from cab.scoring.ledger.totals import CallPairing, CallTotals, Fields
 
-log = structlog.get_logger("cab.proxy")
+log = RedactingLogger()
 
 _REMEMBERED_REQUESTS = 64
 """Requests per cell whose repetition is recognised; agents retry at once, not after hundreds."""

@@ -69,14 +69,14 @@ class Identifier:
             now_s: Seconds since the Unix epoch.
 
         Raises:
-            BadKey: A cell key does not hold, or none was sent where one is required.
+            BadKey: A cell key is not valid, or none was sent where one is required.
         """
-        for text in _sent(headers, target):
+        for text in _sent_keys(headers, target):
             if cell_keys.is_ours(text):
                 key = self.verify(text, now_s)
                 return Caller(key.cell_id, None, key)
         if self.keys_required:
-            raise BadKey("this proxy wants a cell's key as the API key; mint one for the cell")
+            raise BadKey("this proxy needs a cell's key as the API key; mint one for the cell")
         foreign = credential(headers) or target.query_key
         named = target.path_key or headers.get("X-Cab-Cell")
         if named and self.open_attribution:
@@ -86,20 +86,20 @@ class Identifier:
         return Caller(self.default_cell, foreign)
 
     def verify(self, text: str, now_s: int) -> CellKey:
-        """Return what a cell's key says.
+        """Return what a cell's key states.
 
         Raises:
-            BadKey: It does not hold, or was revoked.
+            BadKey: It is not valid, or was revoked.
         """
         key = cell_keys.verify(self.ring, text, now_s)
         self.revocations.check(key)
         return key
 
 
-def _sent(headers: CIMultiDictProxy[str], target: Target) -> list[str]:
+def _sent_keys(headers: CIMultiDictProxy[str], target: Target) -> list[str]:
     """Return all that may be a cell's key: it counts before any other key that came along."""
     values = [value for name in CREDENTIALS for value in headers.getall(name, [])]
-    # The last word: the schemes before it are more than Bearer.
+    # The last word: there are other schemes before it than Bearer.
     words = [value.split()[-1] for value in values if value.strip()]
     return [text for text in (target.path_key, *words, target.query_key) if text]
 
@@ -108,7 +108,7 @@ def _writable(cell_id: str) -> str:
     """Return a cell id that records can hold.
 
     Raises:
-        BadKey: It is no UTF-8, or somebody's key.
+        BadKey: It is not UTF-8, or it looks like a key.
     """
     if is_secret_name(cell_id):
         raise BadKey(
@@ -117,5 +117,5 @@ def _writable(cell_id: str) -> str:
     try:
         cell_id.encode()
     except UnicodeEncodeError as error:
-        raise BadKey("the cell's id is no UTF-8; name the cell in UTF-8") from error
+        raise BadKey("the cell's id is not UTF-8; name the cell in UTF-8") from error
     return cell_id

@@ -1,4 +1,4 @@
-"""Per-cell keys: what an agent holds instead of the endpoint's real key.
+"""Per-cell keys: what an agent has instead of the endpoint's real key.
 
 A key is a JSON Web Token (HS256) that names its cell, its expiry and its limits, so a proxy needs no
 table to attribute a call, and any proxy that shares the signing key accepts it. Comparing the
@@ -21,7 +21,7 @@ _MAX_INSTANT_S = 253_402_300_799  # the end of the year 9999, the last that RFC 
 
 
 class CellKey(NamedTuple):
-    """What a key says."""
+    """What a key states."""
 
     cell_id: str
     key_id: str
@@ -46,12 +46,14 @@ def mint(
         limits: What the cell may spend.
 
     Raises:
-        BadConfig: The cell or the lifetime is none.
+        BadConfig: The cell's id is empty, or the lifetime is not a valid one.
     """
     if not cell_id:
         raise BadConfig("a key needs a cell; give the cell's id")
     if ttl_s < 1 or now_s + ttl_s > _MAX_INSTANT_S:
-        raise BadConfig("a key must expire, at the earliest in 1 s; mend its time to live")
+        raise BadConfig(
+            "a key expires after 1 s or later, and before the year 10000; fix its time to live"
+        )
     claims = {
         "iss": ISSUER,
         "sub": cell_id,
@@ -65,7 +67,7 @@ def mint(
 
 
 def is_ours(token: str) -> bool:
-    """Tell whether a token claims to be a cell key; whether it holds is for `verify` to say."""
+    """Return whether a token claims to be a cell key; `verify` finds out whether it is valid."""
     return unverified(token) is not None
 
 
@@ -73,28 +75,28 @@ def unverified(token: str) -> dict[str, Any] | None:
     """Return the claims of a token that calls itself a cell key, unchecked; None for any other."""
     try:
         claims = jwt.decode(token, options={"verify_signature": False})
-    except (jwt.InvalidTokenError, UnicodeEncodeError):  # the latter: a header that is no UTF-8
+    except (jwt.InvalidTokenError, UnicodeEncodeError):  # the latter: a header that is not UTF-8
         return None
     return claims if claims.get("iss") == ISSUER else None
 
 
 def key_id_of(token: str) -> tuple[str, int | None]:
-    """Return a key's id and, if it can be read, its expiry; whether the key holds does not matter.
+    """Return a key's id and, if it can be read, its expiry; the key need not be valid.
 
     Raises:
-        BadKey: It is no cell's key.
+        BadKey: It is not a cell's key.
     """
     claims = unverified(token) or {}
     key_id, expires_s = claims.get("jti"), claims.get("exp")
     if not isinstance(key_id, str) or not key_id:
         raise BadKey(
-            "this is no cell's key; give the key itself, or the id that it was minted with"
+            "this is not a cell's key; give the key itself, or the id that it was minted with"
         )
     return key_id, expires_s if isinstance(expires_s, int) else None
 
 
 def verify(ring: KeyRing, token: str, now_s: int) -> CellKey:
-    """Return what a key says.
+    """Return what a key states.
 
     Args:
         ring: The operator's signing keys.
@@ -139,7 +141,7 @@ def _not_ours() -> BadKey:
 def _read(claims: dict[str, Any]) -> CellKey:
     issued_s, expires_s = claims["iat"], claims["exp"]
     if not isinstance(issued_s, int) or not isinstance(expires_s, int):
-        raise BadKey("this key names no instant of its expiry; mint a new one")
+        raise BadKey("this key does not say when it expires; mint a new one")
     try:
         limits = KeyLimits.from_claims(claims)
     except ValueError as error:

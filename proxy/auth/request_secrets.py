@@ -1,4 +1,4 @@
-"""What of a request may be a secret: whatever came with it must reach no record and no log."""
+"""What in a request may be a secret: it must not reach a record or a log."""
 
 import base64
 import binascii
@@ -9,7 +9,7 @@ from multidict import CIMultiDictProxy
 
 from cab.proxy.auth.attribution import Target
 from cab.proxy.auth.cell_keys import is_ours
-from cab.proxy.http.headers import CREDENTIALS, is_telling
+from cab.proxy.http.headers import CREDENTIALS, may_hold_secret
 
 _PARTS = re.compile(r"[\s;,\"'=]+")
 
@@ -18,14 +18,14 @@ def sent_secrets(headers: CIMultiDictProxy[str], target: Target) -> set[str]:
     """Return all texts of a request's head that may be a secret, whole and in parts."""
     found = {target.query_key or ""}
     if target.path_key is not None and is_ours(target.path_key):
-        found.add(target.path_key)  # else it is a cell's id, which is no secret
+        found.add(target.path_key)  # else it is a cell's id, which is not secret
     _, _, query = target.path_qs.partition("?")
     for parameter in query.split("&") if query else ():
         name, _, value = parameter.partition("=")
-        if is_telling(name):
+        if may_hold_secret(name):
             found.add(value)
     for name, value in headers.items():
-        if name.lower() in CREDENTIALS or is_telling(name):
+        if name.lower() in CREDENTIALS or may_hold_secret(name):
             found.update(_forms(value))
     return found
 

@@ -1,4 +1,4 @@
-"""Keys that no longer count: a small append-only file beside the ledger.
+"""Keys that are not valid any more: a small append-only file beside the ledger.
 
 The file is what all processes share: each looks at its length before it believes a key, so that a
 revocation holds everywhere from the moment in which it is on disk, whoever wrote it.
@@ -39,7 +39,7 @@ class Revocations:
         self._lock = threading.Lock()
 
     def check(self, key: CellKey) -> None:
-        """Return if a key counts.
+        """Return if a key is not revoked.
 
         Raises:
             BadKey: It, or all keys of its cell up to its own, were revoked.

@@ -108,7 +108,9 @@ def load_signing_keys(file: Path) -> KeyRing:
     except OSError as error:
         raise BadConfig(f"signing key {file} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise BadConfig(f"signing key {file} is no text; give a file of id:secret lines") from error
+        raise BadConfig(
+            f"signing key {file} is not text; give a file of id:secret lines"
+        ) from error
 
 
 def load_or_create_signing_keys(file: Path) -> KeyRing:

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 import orjson
-import structlog
 from aiohttp import web
 
 from cab.proxy.accounting.admission import CellRegistry, CellSnapshot
@@ -31,21 +30,19 @@ from cab.proxy.control.sealing import Sealer, slice_lines
 from cab.proxy.errors import BadKey, CabProxyError, LedgerFailed, Rejected
 from cab.proxy.http.error_responses import (
     ErrorResponse,
-    RequestRefused,
-    body_for,
+    RequestFailed,
     error_response_for,
-    headers_for,
+    web_response,
 )
-from cab.proxy.http.request_checks import BAD_TARGET, fault_of, origin_form
 from cab.proxy.ledger.ledger import Ledger
+from cab.proxy.logs import RedactingLogger
+from cab.proxy.redaction import Redactor
 
 _BATCH_LINES = 512
 _CELL = "{cell_id}"
 
-log = structlog.get_logger("cab.proxy")
 
-
-class Asked(NamedTuple):
+class ControlRequest(NamedTuple):
     """A request of the control API, taken apart."""
 
     request: web.BaseRequest
@@ -54,29 +51,29 @@ class Asked(NamedTuple):
     query: str
 
 
-Handler = Callable[[Asked], Awaitable[web.StreamResponse]]
+Handler = Callable[[ControlRequest], Awaitable[web.StreamResponse]]
 
 
 class Control:
     """Answers the control API.
 
     Args:
-        book: State of all cells.
+        registry: State of all cells.
         ledger: Where their lines are.
         sealer: Seals them.
-        access: Tells who may ask what.
+        access: Decides who may ask what.
         stopping: Whether the proxy takes no new calls.
     """
 
     def __init__(
         self,
-        book: CellRegistry,
+        registry: CellRegistry,
         ledger: Ledger,
         sealer: Sealer,
         access: Access,
         stopping: Callable[[], bool],
     ) -> None:
-        self._book = book
+        self._registry = registry
         self._ledger = ledger
         self._sealer = sealer
         self._access = access
@@ -98,35 +95,50 @@ class Control:
         }
 
     async def handle(
-        self, request: web.BaseRequest, *, health_only: bool = False
+        self,
+        request: web.BaseRequest,
+        path_qs: str,
+        redactor: Redactor,
+        *,
+        health_only: bool = False,
     ) -> web.StreamResponse:
-        """Answer one request; with `health_only` nothing but health is here."""
-        fault, path_qs = fault_of(request), origin_form(request.raw_path)
-        if fault is not None or path_qs is None:
-            return refuse(fault or BAD_TARGET)
+        """Answer one request.
+
+        Args:
+            request: The request.
+            path_qs: Its path and query.
+            redactor: Takes what came with it out of the log.
+            health_only: Answer nothing but health here.
+        """
         path, _, query = path_qs.partition("?")
         pattern, cell_id = _pattern(path)
         methods = (self._health_routes if health_only else self._routes).get(pattern)
         if methods is None:
-            return refuse(
-                ErrorResponse(404, "not_found", "no such path here; see docs/control-api.md")
-            )
+            message = "no such path here; see docs/control-api.md"
+            return web_response("other", ErrorResponse(404, "not_found", message))
         handler = methods.get(request.method)
         if handler is None:
-            refusal = ErrorResponse(
-                405, "method_not_allowed", f"this path takes {', '.join(methods)}"
-            )
-            return refuse(refusal, Allow=", ".join(methods))
-        return await _guarded(handler, Asked(request, cell_id, query))
+            allowed = ", ".join(methods)
+            error = ErrorResponse(405, "method_not_allowed", f"this path takes {allowed}")
+            return web_response("other", error, Allow=allowed)
+        try:
+            return await handler(ControlRequest(request, cell_id, query))
+        except (RequestFailed, CabProxyError) as error:
+            return web_response("other", _response_for(error))
+        except Exception:
+            log = RedactingLogger(redactor)
+            log.exception("control_failed", method=request.method)
+            message = "the proxy failed; see its log"
+            return web_response("other", ErrorResponse(500, "internal_error", message))
 
-    async def _health(self, _: Asked) -> web.Response:
-        body = {"live": True, **self._state(), "calls_in_flight": await self._book.in_flight()}
+    async def _health(self, _: ControlRequest) -> web.Response:
+        body = {"live": True, **self._state(), "calls_in_flight": await self._registry.in_flight()}
         return answer(200 if body["ready"] else 503, body)
 
-    async def _live(self, _: Asked) -> web.Response:
+    async def _live(self, _: ControlRequest) -> web.Response:
         return answer(200, {"live": True})
 
-    async def _ready(self, _: Asked) -> web.Response:
+    async def _ready(self, _: ControlRequest) -> web.Response:
         body = self._state()
         return answer(200 if body["ready"] else 503, body)
 
@@ -140,13 +152,13 @@ class Control:
             "ledger_lost_records": self._ledger.lost_records,
         }
 
-    async def _openapi(self, _: Asked) -> web.Response:
+    async def _openapi(self, _: ControlRequest) -> web.Response:
         return web.Response(headers={"Content-Type": "application/json"}, body=openapi())
 
-    async def _cells(self, asked: Asked) -> web.Response:
+    async def _cells(self, asked: ControlRequest) -> web.Response:
         self._access.require_admin(asked.request)
         page = parse_page(asked.query)
-        found = await self._book.totals(page.prefix)
+        found = await self._registry.totals(page.prefix)
         after = page.after
         rest = [t for t in found if after is None or (t.cell_id or "") > after]
         cells = rest[: page.limit]
@@ -157,25 +169,25 @@ class Control:
         }
         return answer(200, body)
 
-    async def _cell(self, asked: Asked) -> web.Response:
+    async def _cell(self, asked: ControlRequest) -> web.Response:
         return answer(200, cell_view(await self._known(asked)))
 
-    async def _known(self, asked: Asked) -> CellSnapshot:
+    async def _known(self, asked: ControlRequest) -> CellSnapshot:
         """Return the totals of the cell that is asked about.
 
         Raises:
-            Refused: Who asks may not, or there is no such cell; to its own key every cell is known.
-            BadKey: The key does not hold.
+            RequestFailed: The caller may not ask, or there is no such cell; a cell's own key always finds it.
+            BadKey: The key is not valid.
         """
         is_admin = self._access.require_cell(asked.request, asked.cell_id)
-        found = await self._book.totals(asked.cell_id)
+        found = await self._registry.totals(asked.cell_id)
         if found and found[0].cell_id == asked.cell_id:  # sorted: the shortest id comes first
             return found[0]
         if is_admin:
-            raise RequestRefused(404, "no_such_cell", "no call of this cell was ever made")
+            raise RequestFailed(404, "no_such_cell", "no call of this cell was ever made")
         return unused(asked.cell_id)
 
-    async def _calls(self, asked: Asked) -> web.StreamResponse:
+    async def _calls(self, asked: ControlRequest) -> web.StreamResponse:
         await self._known(asked)
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
         await response.prepare(asked.request)
@@ -185,18 +197,18 @@ class Control:
         await response.write_eof()
         return response
 
-    async def _seal(self, asked: Asked) -> web.Response:
+    async def _seal(self, asked: ControlRequest) -> web.Response:
         await self._known(asked)
         return answer(200, await self._sealer.seal(asked.cell_id))
 
-    async def _mint(self, asked: Asked) -> web.Response:
+    async def _mint(self, asked: ControlRequest) -> web.Response:
         self._access.require_admin(asked.request)
         wanted = parse_body(Mint, await _body(asked.request))
         ring, now_s = self._access.identifier.ring, self._access.now_s()
         token = cell_keys.mint(ring, wanted.cell_id, wanted.ttl_s, now_s, wanted.limits())
         return answer(201, key_view(token, cell_keys.verify(ring, token, now_s)))
 
-    async def _revoke(self, asked: Asked) -> web.Response:
+    async def _revoke(self, asked: ControlRequest) -> web.Response:
         self._access.require_admin(asked.request)
         wanted = parse_body(Revoke, await _body(asked.request))
         revocations, now_s = self._access.identifier.revocations, self._access.now_s()
@@ -210,27 +222,18 @@ class Control:
         return answer(200, {"cell_id": None, "key_id": key_id})
 
 
-async def _guarded(handler: Handler, asked: Asked) -> web.StreamResponse:
-    """Answer; an error of any kind has the same shape."""
-    try:
-        return await handler(asked)
-    except (RequestRefused, CabProxyError) as error:
-        return refuse(_refusal(error))
-    except Exception:
-        log.exception("control_failed", method=asked.request.method)
-        return refuse(ErrorResponse(500, "internal_error", "the proxy failed; see its log"))
-
-
-def _refusal(error: RequestRefused | CabProxyError) -> ErrorResponse:
+def _response_for(error: RequestFailed | CabProxyError) -> ErrorResponse:
     match error:
-        case RequestRefused():
-            return error.refusal
+        case RequestFailed():
+            return error.response
         case Rejected():
             return error_response_for("other", error)
         case BadKey():
             return ErrorResponse(401, "invalid_api_key", str(error))
         case LedgerFailed():
-            message = "the audit log fails; /cab/health and cab ledger verify say where"
+            message = (
+                "the audit log cannot be written; /cab/health and cab ledger verify show where"
+            )
             return ErrorResponse(503, "ledger_failed", message)
         case _:
             return ErrorResponse(503, "not_written", str(error))
@@ -240,7 +243,7 @@ def _named(key: str) -> tuple[str, int | None]:
     try:
         return cell_keys.key_id_of(key)
     except BadKey as error:
-        raise RequestRefused(400, "bad_request", str(error)) from error
+        raise RequestFailed(400, "bad_request", str(error)) from error
 
 
 def _pattern(path: str) -> tuple[str, str]:
@@ -258,7 +261,7 @@ async def _body(request: web.BaseRequest) -> bytes:
         data += piece
         if len(data) > MAX_BODY_BYTES:
             message = f"the request body is over {MAX_BODY_BYTES} bytes"
-            raise RequestRefused(413, "request_too_large", message)
+            raise RequestFailed(413, "request_too_large", message)
     return bytes(data)
 
 
@@ -281,13 +284,4 @@ def answer(status: int, body: dict[str, Any]) -> web.Response:
     """Return a JSON answer."""
     return web.Response(
         status=status, headers={"Content-Type": "application/json"}, body=orjson.dumps(body)
-    )
-
-
-def refuse(refusal: ErrorResponse, **headers: str) -> web.Response:
-    """Return an error answer of the control API."""
-    return web.Response(
-        status=refusal.status,
-        headers={**headers_for(refusal), **headers},
-        body=body_for("other", refusal),
     )

@@ -1,4 +1,4 @@
-"""Who may ask the control API what: the admin everything, a cell's key its own cell."""
+"""Who may ask the control API: the admin for everything, a cell's key for its own cell."""
 
 import hmac
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from aiohttp import web
 from cab.proxy.auth.attribution import Identifier, Target
 from cab.proxy.clock import Clock
 from cab.proxy.errors import BadConfig
-from cab.proxy.http.error_responses import RequestRefused
+from cab.proxy.http.error_responses import RequestFailed
 
 MIN_ADMIN_TOKEN_BYTES = 16
 _NO_PATH = Target("", None)
@@ -35,14 +35,14 @@ class Access:
     identifier: Identifier
     clock: Clock
     admin_token: str | None
-    """None: nobody is the admin."""
+    """None: there is no admin."""
 
     def now_s(self) -> int:
         """Return the seconds since the Unix epoch."""
         return self.clock.wall_ns() // 1_000_000_000
 
     def is_admin(self, request: web.BaseRequest) -> bool:
-        """Tell whether a request holds the admin token."""
+        """Return whether a request holds the admin token."""
         scheme, _, sent = request.headers.get("Authorization", "").partition(" ")
         if self.admin_token is None or scheme.lower() != "bearer":
             return False
@@ -54,13 +54,13 @@ class Access:
         """Return if a request comes from the admin.
 
         Raises:
-            Refused: It does not, or there is no admin.
+            RequestFailed: It does not, or there is no admin.
         """
         if self.admin_token is None:
             message = "this proxy has no admin; start it with CAB_ADMIN_TOKEN set"
-            raise RequestRefused(403, "no_admin_token", message)
+            raise RequestFailed(403, "no_admin_token", message)
         if not self.is_admin(request):
-            raise RequestRefused(
+            raise RequestFailed(
                 401, "admin_token_required", "send the admin token as the bearer token"
             )
 
@@ -68,16 +68,16 @@ class Access:
         """Return if a request may ask about a cell; True if it is the admin's.
 
         Raises:
-            Refused: It comes from another cell, or from nobody that is known.
-            BadKey: Its key does not hold.
+            RequestFailed: It comes from another cell, or from an unknown caller.
+            BadKey: Its key is not valid.
         """
         if self.is_admin(request):
             return True
         caller = self.identifier.identify(request.headers, _NO_PATH, self.now_s())
         if caller.foreign_key is not None or caller.cell_id is None:
             message = "send the cell's key, or the admin token, as the bearer token"
-            raise RequestRefused(401, "cell_key_required", message)
+            raise RequestFailed(401, "cell_key_required", message)
         if caller.cell_id != cell_id:
             message = "this key is another cell's; send this cell's, or the admin token"
-            raise RequestRefused(403, "other_cell", message)
+            raise RequestFailed(403, "other_cell", message)
         return False

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from cab.proxy.config import ProxySettings
 from cab.proxy.errors import BadConfig
+from cab.proxy.logs import SILENT
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -31,7 +32,9 @@ async def control_listener(settings: ProxySettings, handle: Handler) -> AsyncGen
     Raises:
         BadConfig: It cannot be listened on.
     """
-    runner = web.ServerRunner(web.Server(handle, access_log=None), shutdown_timeout=1)
+    runner = web.ServerRunner(
+        web.Server(handle, access_log=None, logger=SILENT), shutdown_timeout=1
+    )
     await runner.setup()
     bound: socket.socket | None = None
     try:

@@ -9,7 +9,7 @@ from cab.proxy.accounting.admission import CellSnapshot
 from cab.proxy.accounting.limits import KeyLimits
 from cab.proxy.auth.cell_keys import CellKey
 from cab.proxy.clock import rfc3339
-from cab.proxy.http.error_responses import RequestRefused
+from cab.proxy.http.error_responses import RequestFailed
 from cab.scoring.ledger.seals import stated_sums
 from cab.scoring.ledger.totals import CallTotals
 
@@ -84,26 +84,26 @@ def parse_body(model: type[_Model], body: bytes) -> _Model:
     """Return a request's body.
 
     Raises:
-        Refused: It is no such JSON; the field is named, its value is not: it may be a key.
+        RequestFailed: It is not such JSON; the field is named, its value is not: it may be a key.
     """
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
-        raise RequestRefused(400, "bad_request", _explain(error)) from None
+        raise RequestFailed(400, "bad_request", _explain(error)) from None
 
 
 def parse_page(query: str) -> Page:
     """Return what a query asks for.
 
     Raises:
-        Refused: A parameter is unknown, is there twice, or has a wrong value.
+        RequestFailed: A parameter is unknown, is there twice, or has a wrong value.
     """
     found = parse_qs(query, keep_blank_values=True)
     values = {name: texts[0] if len(texts) == 1 else texts for name, texts in found.items()}
     try:
         return Page.model_validate(values)
     except ValidationError as error:
-        raise RequestRefused(400, "bad_request", _explain(error)) from None
+        raise RequestFailed(400, "bad_request", _explain(error)) from None
 
 
 def _explain(error: ValidationError) -> str:

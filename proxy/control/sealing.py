@@ -5,12 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-import structlog
-
 from cab.proxy.accounting.admission import CellRegistry
 from cab.proxy.clock import Clock, rfc3339
 from cab.proxy.errors import BadConfig, LedgerFailed
 from cab.proxy.ledger.ledger import Ledger
+from cab.proxy.logs import RedactingLogger
 from cab.scoring.errors import BadRecord, BadSealKey
 from cab.scoring.ledger.seals import seal_lines
 from cab.scoring.ledger.signatures import load_private_key, sign_seal
@@ -19,7 +18,7 @@ from cab.scoring.ledger.slices import cell_lines
 SEAL_WAIT_S = 30.0
 """How long a seal waits for calls in flight."""
 
-log = structlog.get_logger("cab.proxy")
+log = RedactingLogger()
 
 
 class Sign(Protocol):

@@ -17,7 +17,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import aiohttp
-import structlog
 from aiohttp import web
 
 from cab.proxy.accounting.admission import REGISTRY_LOST, AdmissionRequest, CellRegistry
@@ -33,6 +32,7 @@ from cab.proxy.http.error_responses import ErrorResponse, error_response_for
 from cab.proxy.http.headers import Headers
 from cab.proxy.ledger.call_records import CallContext, CallEnding, end_record, start_record
 from cab.proxy.ledger.ledger import Ledger
+from cab.proxy.logs import RedactingLogger
 from cab.proxy.meter import CallMeter
 from cab.proxy.tokens.usage import Counter
 
@@ -40,8 +40,6 @@ _REJECTION_BYTES = 1 << 20
 """How much of a 400 is read to see whether `stream_options` was its cause."""
 _LINGER_S = 2.0
 """How long the endpoint may take to close a finished answer before its connection is dropped."""
-
-log = structlog.get_logger("cab.proxy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +82,8 @@ class Exchange:
         self._services = services
         self._settings = services.settings
         self._context = context
+        self.redactor = context.redactor
+        self._log = RedactingLogger(context.redactor)
         self._meter = meter
         self._lifecycle = CallLifecycle(
             services.registry, services.ledger, admission, waits=services.settings.ack == "end"
@@ -113,15 +113,15 @@ class Exchange:
                 await self._lifecycle.start(start_record(self._context))
                 await self._serve()
         except LedgerFailed as error:
-            log.error("ledger_failed", error=str(error))
+            self._log.error("ledger_failed", error=str(error))
             if self._context.upstream_attempts == 0:
                 message = "the audit log cannot be written; call refused"
                 await self._respond(ErrorResponse(503, "ledger_failed", message))
             else:
                 # The client must not take an answer for complete whose record is not on disk.
                 self._client.abort()
-        except Exception as error:
-            log.exception("call_failed", method=self._client.request.method)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the call ends and is logged
+            self._log.exception("call_failed", method=self._client.request.method)
             await self._crash(error)
         finally:
             if self._answer is not None:
@@ -177,7 +177,7 @@ class Exchange:
         answer.close()
         self._read_ahead = b""
         self._upstream.refuses_stream_options = True
-        log.info("stream_options_refused", upstream=self._upstream.base.authority)
+        self._log.info("stream_options_refused", upstream=self._upstream.base.authority)
         return await self._request_once(self._meter.without_injection())
 
     async def _request_once(self, body: bytes) -> aiohttp.ClientResponse:
@@ -278,7 +278,7 @@ class Exchange:
         counted = await self._services.counter.count(self._context, outcome)
         record = end_record(self._context, outcome, counted, ending)
         await self._lifecycle.end(record)
-        log.info(
+        self._log.info(
             "call",
             cell=record["cell_id"],
             endpoint=record["endpoint"],

@@ -11,7 +11,7 @@ from yarl import URL
 
 from cab.proxy.config import ProxySettings, Route
 from cab.proxy.errors import BadConfig, CabProxyError
-from cab.proxy.http.headers import Headers, is_telling, replace_credentials
+from cab.proxy.http.headers import Headers, may_hold_secret, replace_credentials
 from cab.proxy.http.query_key import query_key, without_query_key
 from cab.scoring.ledger.records import Endpoint, EndReason
 
@@ -148,7 +148,7 @@ class Upstream:
         """Yield the secrets: the key, and what the settings name as one."""
         yield self.key or ""
         named = {**self.route.headers, **self.route.query}
-        yield from (value for name, value in named.items() if is_telling(name))
+        yield from (value for name, value in named.items() if may_hold_secret(name))
         yield URL(self.route.http_proxy or "").password or ""
 
     def prepare(

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import orjson
+from aiohttp import web
 
 from cab.proxy.accounting.admission import IN_FLIGHT, LIMIT_REACHED, REGISTRY_LOST
 from cab.proxy.errors import Rejected
@@ -40,19 +41,19 @@ class ErrorResponse:
     """Whether a client's own retry may help; if not, `x-should-retry: false` says so."""
 
 
-class RequestRefused(Exception):
-    """A request that is answered with a refusal."""
+class RequestFailed(Exception):
+    """A request that is answered with an error; `response` is that answer."""
 
     def __init__(self, status: int, code: str, message: str, *, retry: bool = False) -> None:
         super().__init__(message)
-        self.refusal = ErrorResponse(status, code, message, retry)
+        self.response = ErrorResponse(status, code, message, retry)
 
 
 _STATUS = {SEALED: 409, LIMIT_REACHED: 400, IN_FLIGHT: 503, REGISTRY_LOST: 503}
 
 
 def error_response_for(endpoint: Endpoint, error: Rejected) -> ErrorResponse:
-    """Return how a call that its cell may not make is refused.
+    """Return the answer to a call that its cell may not make.
 
     Agents must stop, not try again. 429 would start their retry loops; most give up on a 400 with a
     code that they do not know. Of Anthropic's clients, some send a call again on 400 and stop on 403.
@@ -63,25 +64,32 @@ def error_response_for(endpoint: Endpoint, error: Rejected) -> ErrorResponse:
     return ErrorResponse(status, error.code, str(error), retry=status == 503)
 
 
-def body_for(endpoint: Endpoint, refusal: ErrorResponse) -> bytes:
+def body_for(endpoint: Endpoint, error: ErrorResponse) -> bytes:
     """Return the JSON body that SDKs of this dialect turn into their usual exception."""
+    status, message = error.status, error.message
     if endpoint == "messages":
-        kind = _ANTHROPIC_TYPES.get(refusal.status, "api_error")
-        error = {"type": kind, "message": refusal.message}
-        return orjson.dumps({"type": "error", "error": error})
+        kind = _ANTHROPIC_TYPES.get(status, "api_error")
+        return orjson.dumps({"type": "error", "error": {"type": kind, "message": message}})
     if endpoint == "gemini.generateContent":
-        status = _GOOGLE_STATUS.get(refusal.status, "INTERNAL")
-        return orjson.dumps(
-            {"error": {"code": refusal.status, "message": refusal.message, "status": status}}
-        )
+        name = _GOOGLE_STATUS.get(status, "INTERNAL")
+        return orjson.dumps({"error": {"code": status, "message": message, "status": name}})
     kind = "cab_proxy_error"
-    shape = {"message": refusal.message, "type": kind, "param": None, "code": refusal.code}
+    shape = {"message": message, "type": kind, "param": None, "code": error.code}
     return orjson.dumps({"error": shape})
 
 
-def headers_for(refusal: ErrorResponse) -> dict[str, str]:
-    """Return the headers of a refusal; those that no retry can mend tell SDKs to stop."""
+def headers_for(error: ErrorResponse) -> dict[str, str]:
+    """Return the headers of an error answer; where no retry can help, SDKs are asked to stop."""
     headers = {"Content-Type": "application/json"}
-    if not refusal.retry:
+    if not error.retry:
         headers["x-should-retry"] = "false"
     return headers
+
+
+def web_response(endpoint: Endpoint, error: ErrorResponse, **headers: str) -> web.Response:
+    """Return an error answer, with some more headers."""
+    return web.Response(
+        status=error.status,
+        headers={**headers_for(error), **headers},
+        body=body_for(endpoint, error),
+    )

@@ -1,4 +1,4 @@
-"""Header hygiene: what passes, what a proxy must not pass on, and whose credentials go upstream."""
+"""Which headers pass, which ones a proxy must not pass on, and whose credentials go upstream."""
 
 import re
 from collections.abc import Iterable
@@ -28,7 +28,9 @@ _HOP_BY_HOP = frozenset(
 _NOT_FORWARDED = _HOP_BY_HOP | {"host", "content-length", "expect", "x-cab-cell"}
 CREDENTIALS = ("authorization", "x-api-key", "x-goog-api-key", "api-key")
 """Headers that carry a key, in the order in which they are looked at."""
-_TELLING = re.compile(r"key|token|secret|auth|cookie|passw|credential|signature", re.IGNORECASE)
+_SECRET_NAMES = re.compile(
+    r"key|token|secret|auth|cookie|passw|credential|signature", re.IGNORECASE
+)
 
 
 def as_sent(raw: RawHeaders) -> CIMultiDictProxy[str]:
@@ -37,13 +39,13 @@ def as_sent(raw: RawHeaders) -> CIMultiDictProxy[str]:
     return CIMultiDictProxy(CIMultiDict(pairs))
 
 
-def is_telling(name: str) -> bool:
-    """Tell whether a header or a parameter of this name may hold a secret.
+def may_hold_secret(name: str) -> bool:
+    """Return whether a header or a parameter of this name may hold a secret.
 
-    >>> is_telling("X-Auth-Token"), is_telling("User-Agent")
+    >>> may_hold_secret("X-Auth-Token"), may_hold_secret("User-Agent")
     (True, False)
     """
-    return _TELLING.search(name) is not None
+    return _SECRET_NAMES.search(name) is not None
 
 
 def _named_in_connection(headers: CIMultiDictProxy[str]) -> set[str]:

@@ -1,16 +1,12 @@
-"""What must hold of a request's HTTP before it may go on: nobody behind may read it in another way."""
+"""Checks of a request's HTTP before it goes on: an endpoint must read it as it is read here."""
 
 import re
 
 from aiohttp import web
 
-from cab.proxy.http.error_responses import ErrorResponse
+from cab.proxy.http.error_responses import RequestFailed
 
-BAD_TARGET = ErrorResponse(
-    400, "bad_target", "a request's target must be a path without a fragment"
-)
-"""The answer where there is no `origin_form`."""
-_SPOKEN = {(1, 0), (1, 1)}
+_VERSIONS = {(1, 0), (1, 1)}
 _SCHEME_AND_HOST = re.compile(r"https?://[^/?#]*", re.IGNORECASE)
 
 
@@ -28,13 +24,20 @@ def origin_form(raw_target: str) -> str | None:
     return rest if rest.startswith("/") and "#" not in rest else None
 
 
-def fault_of(request: web.BaseRequest) -> ErrorResponse | None:
-    """Return why a request's framing cannot be read here as it was meant; None if it can."""
-    if request.version not in _SPOKEN:
-        return ErrorResponse(505, "http_version", "HTTP/1.1 and HTTP/1.0 are spoken here")
+def checked_target(request: web.BaseRequest) -> str:
+    """Return the path and query of a request that can be read here as it was meant.
+
+    Raises:
+        RequestFailed: It cannot be.
+    """
+    if request.version not in _VERSIONS:
+        raise RequestFailed(505, "http_version", "this proxy speaks HTTP/1.1 and HTTP/1.0")
     coding = request.headers.get("Transfer-Encoding", "chunked")
     if coding.strip().lower() != "chunked":
-        return ErrorResponse(
-            501, "transfer_encoding", "of transfer codings only chunked is known here"
-        )
-    return None
+        message = "chunked is the only transfer coding that this proxy knows"
+        raise RequestFailed(501, "transfer_encoding", message)
+    path_qs = origin_form(request.raw_path)
+    if path_qs is None:
+        message = "a request's target must be a path without a fragment"
+        raise RequestFailed(400, "bad_target", message)
+    return path_qs

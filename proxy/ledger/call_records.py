@@ -1,11 +1,11 @@
 """The START and END records of a call, made from what the call and its meter know."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from cab.proxy.clock import milliseconds, rfc3339
 from cab.proxy.meter import Outcome, RequestFacts, Usage
-from cab.proxy.redaction import redact, redact_name, redact_value
+from cab.proxy.redaction import Redactor
 from cab.scoring.ledger.records import Endpoint, EndReason, UsageSource, UsageStatus
 
 
@@ -31,8 +31,8 @@ class CallContext:
     """It was on its way to the endpoint."""
     status: int | None = None
     """What the client was answered."""
-    secrets: tuple[str, ...] = ()
-    """Texts that must not reach the record."""
+    redactor: Redactor = field(default_factory=Redactor)
+    """Takes out what must not reach the record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def start_record(call: CallContext) -> dict[str, Any]:
         "endpoint": call.endpoint,
         "stream": call.request.stream,
         "request_hash": call.request.request_hash,
-        "model_requested": None if model is None else redact_name(model, call.secrets),
+        "model_requested": None if model is None else call.redactor.name(model),
     }
 
 
@@ -76,7 +76,7 @@ def end_record(
 
     def named(value: Any) -> Any:  # noqa: ANN401 - any JSON value
         # Whatever an endpoint names may hold the key that it was sent.
-        return redact_value(value, call.secrets)
+        return call.redactor.value(value)
 
     ended_wall_ns = call.started_wall_ns + ending.ended_ns - call.started_ns
     return {
@@ -99,11 +99,11 @@ def end_record(
         "request_bytes": call.request_bytes,
         "response_bytes": outcome.response_bytes,
         "tool_calls": outcome.tool_calls,
-        "user_agent": redact(call.user_agent, call.secrets) if call.user_agent else None,
+        "user_agent": call.redactor.sentence(call.user_agent) if call.user_agent else None,
         "cost_usd": outcome.cost_usd,
         "price_source": "upstream" if outcome.cost_usd is not None else None,
         "unmetered": named(outcome.unmetered),
-        "error": _error(ending.error or outcome.error, call.secrets),
+        "error": _error(ending.error or outcome.error, call.redactor),
     }
 
 
@@ -136,8 +136,8 @@ def _times(call: CallContext, outcome: Outcome, ending: CallEnding) -> dict[str,
     }
 
 
-def _error(error: tuple[str, str] | None, secrets: tuple[str, ...]) -> dict[str, str] | None:
+def _error(error: tuple[str, str] | None, redactor: Redactor) -> dict[str, str] | None:
     if error is None:
         return None
     kind, message = error
-    return {"type": redact(kind, secrets), "message": redact(message, secrets)}
+    return {"type": redactor.sentence(kind), "message": redactor.sentence(message)}

@@ -11,17 +11,17 @@ import threading
 from pathlib import Path
 from typing import BinaryIO, cast
 
-import structlog
 import zstandard
 
 from cab.proxy.ledger.segments import sync_folder
+from cab.proxy.logs import RedactingLogger
 from cab.scoring.ledger.zstd import Damaged, Unpacked
 
 _LEVEL = 3
 """About a tenth of the size at several hundred MB/s; higher levels gain little on JSON lines."""
 _PIECE_BYTES = 1 << 20
 
-log = structlog.get_logger("cab.proxy")
+log = RedactingLogger()
 
 
 class CompressionStopped(Exception):

@@ -17,18 +17,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import structlog
-
 from cab.proxy.clock import Clock, rfc3339
 from cab.proxy.errors import LedgerFailed
 from cab.proxy.ledger.backlog import Backlog
 from cab.proxy.ledger.recovery import Recovered
 from cab.proxy.ledger.writer import LedgerOptions, Writer
+from cab.proxy.logs import RedactingLogger
 
 _LOOK_S = 1.0
 """How often the free space is looked at while records are written."""
 
-log = structlog.get_logger("cab.proxy")
+log = RedactingLogger()
 
 
 class _Waiting(NamedTuple):

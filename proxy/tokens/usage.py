@@ -5,9 +5,8 @@ import fnmatch
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import structlog
-
 from cab.proxy.ledger.call_records import CallContext, Counted
+from cab.proxy.logs import RedactingLogger
 from cab.proxy.meter import Outcome, Usage
 from cab.proxy.tokens.cancellable_thread import CheckCancelled, run_in_cancellable_thread
 from cab.proxy.tokens.encodings import count, load_counter
@@ -19,7 +18,7 @@ from cab.scoring.ledger.records import METERED_ENDPOINTS, Endpoint
 _NOTHING_WRITTEN = Usage(None, 0, None)
 """An error answer: no token was written, and only the endpoint knows what was read."""
 
-log = structlog.get_logger("cab.proxy")
+log = RedactingLogger()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,1 @@
-"""Several processes on one port: started, watched, and asked through one socket."""
+"""Several processes on one port: started, supervised, and joined by one socket."""

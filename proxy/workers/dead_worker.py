@@ -1,4 +1,4 @@
-"""What the chain of a dead worker says of the calls that it had in flight."""
+"""What the chain of a dead worker says about the calls that it had in flight."""
 
 import os
 from collections.abc import Collection
@@ -28,7 +28,7 @@ def recover_dead_worker(
     Raises:
         BadConfig: The chain cannot be read or written.
     """
-    words = DeadWorkerRecords({}, set())
+    found = DeadWorkerRecords({}, set())
     with naming_ledger(folder):
         lock = lock_chain(folder, worker)
         try:
@@ -36,12 +36,12 @@ def recover_dead_worker(
         finally:
             os.close(lock)
         for segment in reversed(segments(folder, worker)):
-            if sum(_heard(line, calls, words) for line in segment_lines(segment.path)) > 0:
+            if sum(_take(line, calls, found) for line in segment_lines(segment.path)) > 0:
                 break
-    return words
+    return found
 
 
-def _heard(line: bytes, calls: Collection[str], words: DeadWorkerRecords) -> bool:
+def _take(line: bytes, calls: Collection[str], found: DeadWorkerRecords) -> bool:
     """Take what a line says; return whether the worker began with it."""
     try:
         record = orjson.loads(line)
@@ -49,9 +49,9 @@ def _heard(line: bytes, calls: Collection[str], words: DeadWorkerRecords) -> boo
         return False
     match record:
         case {"kind": "end", "call_id": call_id} if call_id in calls:
-            words.ends[call_id] = record
+            found.ends[call_id] = record
         case {"kind": "cell_seal", "cell_id": cell_id}:
-            words.sealed.add(cell_id)
+            found.sealed.add(cell_id)
         case _:
             pass
     return bool(record.get("kind") == "proxy_start")

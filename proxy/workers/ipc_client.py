@@ -1,4 +1,4 @@
-"""The book of cells as a worker has it: each question goes to the process that keeps it."""
+"""The cell registry as a worker sees it: each question goes to the parent, which keeps it."""
 
 import asyncio
 import contextlib
@@ -15,15 +15,15 @@ from cab.proxy.workers.ipc_protocol import (
     unpack_totals,
 )
 
-_LOST = "the book of cells cannot be asked; call refused"
+_LOST = "the cell registry cannot be reached; call refused"
 
 
 class RemoteCellRegistry:
-    """The book in another process.
+    """The cell registry of the parent.
 
     Args:
-        reader: From the keeper.
-        writer: To the keeper.
+        reader: From the parent.
+        writer: To the parent.
     """
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -35,11 +35,11 @@ class RemoteCellRegistry:
 
     @classmethod
     async def connect(cls, path: Path) -> "RemoteCellRegistry":
-        """Return a book whose keeper listens on a unix socket."""
+        """Return the registry of the parent that listens on a unix socket."""
         return cls(*await asyncio.open_unix_connection(path))
 
     async def listen(self) -> None:
-        """Take the keeper's answers; return when it is gone."""
+        """Take the parent's answers; return when it is gone."""
         try:
             async for number, result, error in messages(self._reader):
                 answer = self._answers.pop(number, None)
@@ -50,9 +50,9 @@ class RemoteCellRegistry:
                 else:
                     answer.set_exception(Rejected(*error))
         finally:
-            self._hang_up()
+            self._disconnect()
 
-    def _hang_up(self) -> None:
+    def _disconnect(self) -> None:
         self._lost = True
         self._writer.close()
         for answer in self._answers.values():
@@ -60,16 +60,16 @@ class RemoteCellRegistry:
                 answer.set_exception(Rejected(REGISTRY_LOST, _LOST))
         self._answers.clear()
 
-    def tell(self, operation: str, *arguments: object) -> None:
+    def notify(self, operation: str, *arguments: object) -> None:
         """Send a message that wants no answer."""
         if not self._lost:
             self._writer.write(packed([None, operation, arguments]))
 
-    async def ask(self, operation: str, *arguments: object) -> Any:  # noqa: ANN401 - JSON
-        """Return the keeper's answer; if the wait is cancelled, the keeper is told.
+    async def request(self, operation: str, *arguments: object) -> Any:  # noqa: ANN401 - JSON
+        """Return the parent's answer; cancelling the wait withdraws the question.
 
         Raises:
-            Rejected: The keeper refuses, or it is gone.
+            Rejected: The parent refuses, or it is gone.
         """
         if self._lost:
             raise Rejected(REGISTRY_LOST, _LOST)
@@ -80,47 +80,47 @@ class RemoteCellRegistry:
         try:
             return await answer
         except asyncio.CancelledError:
-            self.tell("cancel", number)
+            self.notify("cancel", number)
             raise
         finally:
             self._answers.pop(number, None)
 
     async def close(self) -> None:
-        """Send what was said, and hang up."""
+        """Send what is still to be sent, and disconnect."""
         self._writer.close()
         with contextlib.suppress(ConnectionError):
             await self._writer.wait_closed()
 
     async def admit(self, ask: AdmissionRequest) -> Admission:
-        """Return a call's number; see `Book.admit`."""
-        return Admission(*await self.ask("admit", *pack_admission_request(ask)))
+        """Return a call's number; see `CellRegistry.admit`."""
+        return Admission(*await self.request("admit", *pack_admission_request(ask)))
 
     def withdraw(self, cell_id: str | None, call_id: str) -> None:
         """End the wait of a call that is not admitted yet."""
-        self.tell("withdraw", cell_id, call_id)
+        self.notify("withdraw", cell_id, call_id)
 
     async def finish(self, cell_id: str | None, call_id: str, end: dict[str, Any] | None) -> None:
-        """Take a call out of flight; see `Book.finish`."""
-        # Without a keeper nobody can ask for totals either: the answer, which is on disk, may go.
+        """Take a call out of flight; see `CellRegistry.finish`."""
+        # Without the parent nobody can ask for totals either: the answer, which is on disk, may go.
         with contextlib.suppress(Rejected):
-            await self.ask("finish", cell_id, call_id, pack_end(end))
+            await self.request("finish", cell_id, call_id, pack_end(end))
 
     def finish_soon(self, cell_id: str | None, call_id: str, end: dict[str, Any] | None) -> None:
-        """Take a call out of flight; see `Book.finish`."""
-        self.tell("finish", cell_id, call_id, pack_end(end))
+        """Take a call out of flight; see `CellRegistry.finish`."""
+        self.notify("finish", cell_id, call_id, pack_end(end))
 
     async def seal(self, cell_id: str, wait_s: float) -> CellSnapshot:
-        """Close a cell; see `Book.seal`."""
-        return unpack_totals(await self.ask("seal", cell_id, wait_s))
+        """Close a cell; see `CellRegistry.seal`."""
+        return unpack_totals(await self.request("seal", cell_id, wait_s))
 
     def reopen(self, cell_id: str) -> None:
         """Undo a seal whose record could not be written."""
-        self.tell("reopen", cell_id)
+        self.notify("reopen", cell_id)
 
     async def totals(self, prefix: str = "") -> list[CellSnapshot]:
         """Return the totals of all cells whose id begins with a text, sorted by id."""
-        return [unpack_totals(values) for values in await self.ask("totals", prefix)]
+        return [unpack_totals(values) for values in await self.request("totals", prefix)]
 
     async def in_flight(self) -> int:
         """Return the number of calls in flight over all cells."""
-        return int(await self.ask("in_flight"))
+        return int(await self.request("in_flight"))

@@ -1,8 +1,8 @@
-"""What workers and the keeper of the book say to each other, over a unix socket.
+"""Messages between workers and the parent, which keeps the cell registry, over a unix socket.
 
 A message is its length, four bytes, and JSON. A worker sends `[number, operation, arguments]`, with
 `null` as number where it wants no answer; an answer is `[number, result, null]`, or
-`[number, null, [code, message]]` for a refusal.
+`[number, null, [code, message]]` for an error.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ _TOTALS = TypeAdapter(CallTotals)
 
 
 def packed(message: list[Any]) -> bytes:
-    """Return a message as it goes over the line."""
+    """Return the bytes of a message."""
     body = orjson.dumps(message, default=_decimal_text)
     return len(body).to_bytes(_LENGTH_BYTES, "big") + body
 
@@ -45,12 +45,12 @@ async def messages(reader: asyncio.StreamReader) -> AsyncIterator[list[Any]]:
         return
 
 
-def pack_admission_request(ask: AdmissionRequest) -> list[Any]:
+def pack_admission_request(request: AdmissionRequest) -> list[Any]:
     """Return a call that wants to be made as JSON values."""
-    return [*ask[:-1], ask.limits.claims()]
+    return [*request[:-1], request.limits.claims()]
 
 
-def unpack_ask(values: list[Any]) -> AdmissionRequest:
+def unpack_admission_request(values: list[Any]) -> AdmissionRequest:
     """Return what `pack_admission_request` packed."""
     return AdmissionRequest(*values[:-1])._replace(limits=KeyLimits.from_claims(values[-1]))
 

@@ -1,4 +1,4 @@
-"""The keeper's side of the book: answers the workers, and remembers what each has in flight.
+"""The parent's side of the cell registry: answers the workers, and knows what each has in flight.
 
 When a worker dies, its calls stay in flight until its chain of the ledger has been recovered: a
 seal waits for them, and their ENDs are what the recovered chain says.
@@ -18,14 +18,20 @@ from cab.proxy.accounting.admission import (
     LocalCellRegistry,
 )
 from cab.proxy.errors import BadConfig, Rejected
-from cab.proxy.workers.ipc_protocol import messages, pack_totals, packed, unpack_ask, unpack_end
+from cab.proxy.workers.ipc_protocol import (
+    messages,
+    pack_totals,
+    packed,
+    unpack_admission_request,
+    unpack_end,
+)
 
-Line = AsyncIterator[list[Any]]
+Messages = AsyncIterator[list[Any]]
 
 
 @dataclass(slots=True)
 class WorkerSlot:
-    """A worker's place: what it has in flight, and whether it runs."""
+    """One of the workers: what it has in flight, and whether it runs."""
 
     number: int
     calls: dict[str, str | None] = field(default_factory=dict[str, str | None])
@@ -37,7 +43,7 @@ class WorkerSlot:
     )
     """Done when it takes calls, with the address of its control API; fails if it cannot start."""
     gone: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set while no line from the worker is open."""
+    """Set while no connection from the worker is open."""
 
     def __post_init__(self) -> None:
         self.gone.set()
@@ -47,17 +53,18 @@ class CellRegistryServer:
     """Answers the workers.
 
     Args:
-        book: The book.
-        seats: The workers' places, by their numbers.
-        welcome: What a worker is told when it comes.
+        registry: State of all cells.
+        slots: The workers, by their numbers.
+        configuration: What a worker that connects is to run, with its secrets: the socket is in a
+            folder that only this user can enter.
     """
 
     def __init__(
-        self, book: LocalCellRegistry, seats: list[WorkerSlot], welcome: dict[str, Any]
+        self, registry: LocalCellRegistry, slots: list[WorkerSlot], configuration: object
     ) -> None:
-        self._book = book
-        self._seats = seats
-        self._welcome = welcome
+        self._registry = registry
+        self._slots = slots
+        self._configuration = configuration
 
     @asynccontextmanager
     async def listening(self, path: Path) -> AsyncGenerator[None]:
@@ -67,67 +74,72 @@ class CellRegistryServer:
             yield
         finally:
             server.close()
-            for seat in self._seats:
-                await seat.gone.wait()
+            for slot in self._slots:
+                await slot.gone.wait()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        line = messages(reader)
+        incoming = messages(reader)
         try:
-            async for hello in line:
-                seat_number: int = hello[2][0]
-                writer.write(packed([hello[0], self._welcome, None]))
-                await self._serve(self._seats[seat_number], line, writer)
+            # The first message asks for the configuration and names the worker.
+            async for number, _, arguments in incoming:
+                slot_number: int = arguments[0]
+                writer.write(packed([number, self._configuration, None]))
+                await self._serve(self._slots[slot_number], incoming, writer)
         finally:
             writer.close()
 
-    async def _serve(self, seat: WorkerSlot, line: Line, writer: asyncio.StreamWriter) -> None:
-        seat.gone.clear()
+    async def _serve(
+        self, slot: WorkerSlot, incoming: Messages, writer: asyncio.StreamWriter
+    ) -> None:
+        slot.gone.clear()
         try:
             async with asyncio.TaskGroup() as tasks:
-                desk = _WorkerSession(self._book, seat, writer, tasks)
-                async for message in line:
-                    desk.take(*message)
-                desk.close()
+                session = _WorkerSession(self._registry, slot, writer, tasks)
+                async for message in incoming:
+                    session.take(*message)
+                session.close()
         finally:
-            seat.gone.set()
+            slot.gone.set()
 
-    def settle(self, seat: WorkerSlot, ends: dict[str, dict[str, Any]], sealed: set[str]) -> None:
+    def end_calls(
+        self, slot: WorkerSlot, ends: dict[str, dict[str, Any]], sealed: set[str]
+    ) -> None:
         """Take a dead worker's calls out of flight.
 
         Args:
-            seat: The worker's place; it is empty.
+            slot: The worker; its process has ended.
             ends: END records of its recovered chain, by call.
             sealed: Cells whose seals are in that chain.
         """
-        for call_id, cell_id in seat.calls.items():
-            self._book.finish_soon(cell_id, call_id, ends.get(call_id))
-        for cell_id in seat.seals.keys() - sealed:
-            self._book.reopen(cell_id)
-        seat.calls.clear()
-        seat.seals.clear()
+        for call_id, cell_id in slot.calls.items():
+            self._registry.finish_soon(cell_id, call_id, ends.get(call_id))
+        for cell_id in slot.seals.keys() - sealed:
+            self._registry.reopen(cell_id)
+        slot.calls.clear()
+        slot.seals.clear()
 
 
 class _WorkerSession:
-    """Serves one worker's line."""
+    """Serves one worker's connection."""
 
     def __init__(
         self,
-        book: LocalCellRegistry,
-        seat: WorkerSlot,
+        registry: LocalCellRegistry,
+        slot: WorkerSlot,
         writer: asyncio.StreamWriter,
         tasks: asyncio.TaskGroup,
     ) -> None:
-        self._book = book
-        self._seat = seat
+        self._registry = registry
+        self._slot = slot
         self._writer = writer
         self._tasks = tasks
         self._waiting: dict[int | None, asyncio.Task[None]] = {}
         self._operations: dict[str, Callable[..., object]] = {
-            "withdraw": book.withdraw,
+            "withdraw": registry.withdraw,
             "finish": self._finish,
             "reopen": self._reopen,
             "cancel": self._cancel,
-            "ready": self._seat.ready.set_result,
+            "ready": self._slot.ready.set_result,
             "failed": self._failed,
         }
 
@@ -135,7 +147,7 @@ class _WorkerSession:
         """Do what a message asks for."""
         match operation:
             case "admit":
-                self._admit(number, unpack_ask(arguments))
+                self._admit(number, unpack_admission_request(arguments))
             case "seal":
                 self._later(number, self._seal(number, *arguments))
             case "totals":
@@ -147,7 +159,7 @@ class _WorkerSession:
                 self._answer(number, None)
 
     def close(self) -> None:
-        """Drop what waits for an answer: nobody is there to hear it."""
+        """Drop what waits for an answer: nobody is there to take it."""
         for task in self._waiting.values():
             task.cancel()
 
@@ -159,66 +171,68 @@ class _WorkerSession:
         if number is not None:
             self._writer.write(packed([number, result, None]))
 
-    def _refuse(self, number: int | None, error: Rejected) -> None:
+    def _reject(self, number: int | None, error: Rejected) -> None:
         self._writer.write(packed([number, None, [error.code, str(error)]]))
 
-    def _admit(self, number: int | None, ask: AdmissionRequest) -> None:
+    def _admit(self, number: int | None, request: AdmissionRequest) -> None:
         try:
-            admission = self._book.admit_now(ask)
+            admission = self._registry.admit_now(request)
         except Rejected as error:
-            self._rejected(number, ask, error)
+            self._not_admitted(number, request, error)
             return
         if admission is None:
-            self._later(number, self._admit_later(number, ask))
+            self._later(number, self._admit_later(number, request))
         else:
-            self._admitted(number, ask, admission)
+            self._admitted(number, request, admission)
 
-    async def _admit_later(self, number: int | None, ask: AdmissionRequest) -> None:
+    async def _admit_later(self, number: int | None, request: AdmissionRequest) -> None:
         try:
-            admission = await self._book.admit_later(ask)
+            admission = await self._registry.admit_later(request)
         except Rejected as error:
-            self._rejected(number, ask, error)
+            self._not_admitted(number, request, error)
         else:
-            self._admitted(number, ask, admission)
+            self._admitted(number, request, admission)
 
-    def _admitted(self, number: int | None, ask: AdmissionRequest, admission: Admission) -> None:
-        self._seat.calls[ask.call_id] = ask.cell_id
+    def _admitted(
+        self, number: int | None, request: AdmissionRequest, admission: Admission
+    ) -> None:
+        self._slot.calls[request.call_id] = request.cell_id
         self._answer(number, list(admission))
 
-    def _rejected(self, number: int | None, ask: AdmissionRequest, error: Rejected) -> None:
+    def _not_admitted(self, number: int | None, request: AdmissionRequest, error: Rejected) -> None:
         if error.code == LIMIT_REACHED:  # in flight until its record is written
-            self._seat.calls[ask.call_id] = ask.cell_id
-        self._refuse(number, error)
+            self._slot.calls[request.call_id] = request.cell_id
+        self._reject(number, error)
 
     def _finish(self, cell_id: str | None, call_id: str, end: list[Any] | None) -> None:
-        self._seat.calls.pop(call_id, None)
-        self._book.finish_soon(cell_id, call_id, unpack_end(end))
+        self._slot.calls.pop(call_id, None)
+        self._registry.finish_soon(cell_id, call_id, unpack_end(end))
 
     async def _seal(self, number: int | None, cell_id: str, wait_s: float) -> None:
         try:
-            totals = await self._book.seal(cell_id, wait_s)
+            totals = await self._registry.seal(cell_id, wait_s)
         except Rejected as error:
-            self._refuse(number, error)
+            self._reject(number, error)
         else:
-            self._seat.seals[cell_id] = number
+            self._slot.seals[cell_id] = number
             self._answer(number, pack_totals(totals))
 
     def _reopen(self, cell_id: str) -> None:
-        del self._seat.seals[cell_id]
-        self._book.reopen(cell_id)
+        del self._slot.seals[cell_id]
+        self._registry.reopen(cell_id)
 
     def _cancel(self, number: int) -> None:
         """Drop a question whose answer nobody waits for any more, or undo what it did."""
         if (task := self._waiting.get(number)) is not None:
             task.cancel()
-        for cell_id in [cell for cell, asked in self._seat.seals.items() if asked == number]:
+        for cell_id in [cell for cell, by in self._slot.seals.items() if by == number]:
             self._reopen(cell_id)
 
     async def _totals(self, number: int | None, prefix: str) -> None:
-        self._answer(number, [pack_totals(each) for each in await self._book.totals(prefix)])
+        self._answer(number, [pack_totals(each) for each in await self._registry.totals(prefix)])
 
     async def _in_flight(self, number: int | None) -> None:
-        self._answer(number, await self._book.in_flight())
+        self._answer(number, await self._registry.in_flight())
 
     def _failed(self, message: str) -> None:
-        self._seat.ready.set_exception(BadConfig(message))
+        self._slot.ready.set_exception(BadConfig(message))

@@ -1,4 +1,4 @@
-"""The workers as processes: started, watched, started again when they die, and ended in order."""
+"""The workers as processes: started, supervised, started again when they die, ended in order."""
 
 import asyncio
 import signal
@@ -8,12 +8,12 @@ from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-import structlog
-
 from cab.proxy.accounting.admission import LocalCellRegistry
+from cab.proxy.app import ProxySecrets
 from cab.proxy.clock import Clock
 from cab.proxy.config import ProxySettings
 from cab.proxy.errors import BadConfig
+from cab.proxy.logs import RedactingLogger
 from cab.proxy.workers.dead_worker import recover_dead_worker
 from cab.proxy.workers.ipc_server import CellRegistryServer, WorkerSlot
 
@@ -22,27 +22,34 @@ _LONGEST_RESTART_S = 30.0
 _LONGEST_SOCKET_PATH = 100
 """Linux takes 107 bytes."""
 
-log = structlog.get_logger("cab.proxy")
+log = RedactingLogger()
 
 
 class WorkerProcesses:
-    """The workers and their book.
+    """The workers and the cell registry that they share.
 
     Args:
         settings: What each of them runs, with the port they share.
-        book: The book they ask.
+        secrets: Keys that the settings do not hold.
+        registry: State of all cells.
         clock: Stamps what the recovery of a dead worker's chain records.
         kill_after_s: How long after the grace time a worker that has not stopped is killed.
     """
 
     def __init__(
-        self, settings: ProxySettings, book: LocalCellRegistry, clock: Clock, kill_after_s: float
+        self,
+        settings: ProxySettings,
+        secrets: ProxySecrets,
+        registry: LocalCellRegistry,
+        clock: Clock,
+        kill_after_s: float,
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._kill_after_s = kill_after_s
-        self._seats = [WorkerSlot(number) for number in range(settings.workers)]
-        self._server = CellRegistryServer(book, self._seats, settings.model_dump(mode="json"))
+        self._slots = [WorkerSlot(number) for number in range(settings.workers)]
+        configuration = [settings.model_dump(mode="json"), secrets]
+        self._server = CellRegistryServer(registry, self._slots, configuration)
         self._processes: dict[int, asyncio.subprocess.Process] = {}
         self._stopping = asyncio.Event()
 
@@ -60,61 +67,61 @@ class WorkerProcesses:
         """
         failure: BadConfig | None = None
         with _socket_folder() as folder:
-            path = folder / "book"
+            path = folder / "cells"
             async with self._server.listening(path), asyncio.TaskGroup() as tasks:
-                keepers = [tasks.create_task(self._keep(seat, path)) for seat in self._seats]
+                running = [tasks.create_task(self._supervise(slot, path)) for slot in self._slots]
                 try:
-                    first, *_ = await asyncio.gather(*(seat.ready for seat in self._seats))
+                    first, *_ = await asyncio.gather(*(slot.ready for slot in self._slots))
                     yield first
                 except BadConfig as error:
                     failure = error  # raised in here, the group would wrap it
                 finally:
                     late = self._stop()
-                    await asyncio.wait(keepers)
+                    await asyncio.wait(running)
                     late.cancel()
         if failure is not None:
             raise failure
 
-    async def _keep(self, seat: WorkerSlot, path: Path) -> None:
+    async def _supervise(self, slot: WorkerSlot, path: Path) -> None:
         """Run one worker, again and again, until the proxy stops."""
         delay_s = _RESTART_S
-        while await self._run_once(seat, path):
-            was_ready = seat.ready.done() and seat.ready.exception() is None
+        while await self._run_once(slot, path):
+            was_ready = slot.ready.done() and slot.ready.exception() is None
             delay_s = _RESTART_S if was_ready else min(2 * delay_s, _LONGEST_RESTART_S)
             await self._pause(delay_s)
-            seat.ready = asyncio.get_running_loop().create_future()
+            slot.ready = asyncio.get_running_loop().create_future()
 
-    async def _run_once(self, seat: WorkerSlot, path: Path) -> bool:
-        """Run a worker until it ends; return whether another one is to take its place."""
+    async def _run_once(self, slot: WorkerSlot, path: Path) -> bool:
+        """Run a worker until it ends; return whether to start it again."""
         if self._stopping.is_set():
             return False
-        first = seat.number not in self._processes
+        first = slot.number not in self._processes
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "cab.proxy.workers.worker", str(path), str(seat.number)),
+            *(sys.executable, "-P", "-m", "cab.proxy.workers.worker", str(path), str(slot.number)),
             process_group=0,  # Ctrl-C is for the parent, which then ends the workers in order
         )
-        self._processes[seat.number] = process
+        self._processes[slot.number] = process
         if self._stopping.is_set():
             process.send_signal(signal.SIGTERM)
         code = await process.wait()
-        await seat.gone.wait()
-        await self._settle(seat, code)
-        if not seat.ready.done():
-            reason = f"worker {seat.number} ended with exit code {code} before it could start"
-            seat.ready.set_exception(BadConfig(reason))
-        failed = seat.ready.exception()
+        await slot.gone.wait()
+        await self._recover(slot, code)
+        if not slot.ready.done():
+            reason = f"worker {slot.number} ended with exit code {code} before it could start"
+            slot.ready.set_exception(BadConfig(reason))
+        failed = slot.ready.exception()
         if self._stopping.is_set() or (first and failed is not None):
             return False
-        log.error("worker_ended", worker=seat.number, exit_code=code, reason=str(failed or ""))
+        log.error("worker_ended", worker=slot.number, exit_code=code, reason=str(failed or ""))
         return True
 
-    async def _settle(self, seat: WorkerSlot, code: int) -> None:
-        """End what a dead worker has left open."""
-        folder, number = self._settings.ledger, seat.number
-        while code != 0 and (seat.calls or seat.seals):
+    async def _recover(self, slot: WorkerSlot, code: int) -> None:
+        """End the calls that a dead worker had in flight."""
+        folder, number = self._settings.ledger, slot.number
+        while code != 0 and (slot.calls or slot.seals):
             try:
-                words = await asyncio.to_thread(
-                    recover_dead_worker, folder, number, self._clock, set(seat.calls)
+                found = await asyncio.to_thread(
+                    recover_dead_worker, folder, number, self._clock, set(slot.calls)
                 )
             except BadConfig as error:
                 log.error("not_recovered", worker=number, reason=str(error))
@@ -122,10 +129,10 @@ class WorkerProcesses:
                     return
                 await self._pause(_RESTART_S)
             else:
-                self._server.settle(seat, *words)
+                self._server.end_calls(slot, *found)
 
     def _stop(self) -> asyncio.TimerHandle:
-        """Tell the workers to stop, and kill those that have not some time after the grace time."""
+        """End the workers, and kill those that still run some time after the grace time."""
         self._stopping.set()
         for process in self._processes.values():
             if process.returncode is None:

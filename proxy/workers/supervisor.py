@@ -1,4 +1,4 @@
-"""Several processes on one port: the parent starts them, keeps their book, and ends them.
+"""Several processes on one port: the parent starts them, keeps the cell registry, and ends them.
 
 Each worker writes a chain of its own, `w0` to `wN-1`. One that dies is started again as soon as its
 chain has been recovered; meanwhile the others go on, and its calls count as in flight.
@@ -10,58 +10,40 @@ from collections.abc import AsyncGenerator, Generator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Unpack
 
-from cab.proxy.accounting.limits import KeyLimits
-from cab.proxy.app import cannot_listen, key_ring, mint_for, open_cell_registry, url_of
-from cab.proxy.auth.signing_keys import KeyRing
+from cab.proxy.app import ProxySecrets, cannot_listen, key_ring, open_cell_registry, url_of
 from cab.proxy.clock import Clock
 from cab.proxy.config import ProxySettings
-from cab.proxy.demo import Demo, running_demo
+from cab.proxy.demo import running_demo
+from cab.proxy.handle import RunningProxy
 from cab.proxy.ledger.recovery import naming_ledger, recover
 from cab.proxy.ledger.segments import make_folder
 from cab.proxy.workers.processes import WorkerProcesses
 
 
 @dataclass(frozen=True, slots=True)
-class MultiProcessProxy:
+class MultiProcessProxy(RunningProxy):
     """A running proxy of several processes."""
 
-    url: str
-    """Where it listens, without `/v1`."""
-    upstream_url: str
-    """Where it forwards to."""
-    ledger_dir: Path
-    """Where its records are."""
-    demo: Demo | None
-    """The built-in model server, where that is the upstream."""
-    control_url: str
-    """Where the control API is: `url`, or its own address."""
-    crew: WorkerProcesses
-    _ring: KeyRing
-    _clock: Clock
-
-    def mint_key(self, cell_id: str, ttl_s: int, limits: KeyLimits | None = None) -> str:
-        """Return a key for a cell that expires after `ttl_s` seconds."""
-        return mint_for(self._ring, self._clock, cell_id, ttl_s, limits)
+    workers: WorkerProcesses
 
 
 @asynccontextmanager
 async def running_workers(
     settings: ProxySettings,
     *,
-    signing_key: str | None = None,
     clock: Clock | None = None,
     kill_after_s: float = 10.0,
+    **secrets: Unpack[ProxySecrets],
 ) -> AsyncGenerator[MultiProcessProxy]:
     """Run `settings.workers` processes; on leaving, calls in flight finish within the grace time.
 
-    The endpoint's keys are not arguments: the workers take them from the environment.
-
     Args:
         settings: What to run.
-        signing_key: As for `running_proxy`, for keys that are minted here.
         clock: Time; an argument so that tests can hand in theirs.
         kill_after_s: How long after the grace time a worker that has not stopped is killed.
+        secrets: Keys that the settings do not hold.
 
     Raises:
         BadConfig: The ledger cannot be written, the port is taken, or a worker cannot start.
@@ -69,18 +51,25 @@ async def running_workers(
     clock = clock or Clock()
     async with AsyncExitStack() as stack:
         await asyncio.to_thread(_prepared, settings.ledger, clock)
-        ring = await key_ring(signing_key, settings)
+        ring = await key_ring(secrets, settings)
         demo = None
         if settings.upstream == "demo":
             demo = await stack.enter_async_context(running_demo())
         host, port = stack.enter_context(_reserved(settings.host, settings.port))
         upstream_url = demo.url if demo else settings.upstream
         shared = settings.model_copy(update={"port": port, "upstream": upstream_url})
-        crew = WorkerProcesses(shared, await open_cell_registry(settings), clock, kill_after_s)
-        control_url = await stack.enter_async_context(crew.running())
-        url = url_of(host, port)
+        registry = await open_cell_registry(settings)
+        workers = WorkerProcesses(shared, secrets, registry, clock, kill_after_s)
+        control_url = await stack.enter_async_context(workers.running())
         yield MultiProcessProxy(
-            url, upstream_url, settings.ledger, demo, control_url, crew, ring, clock
+            url_of(host, port),
+            upstream_url,
+            settings.ledger,
+            demo,
+            control_url,
+            ring,
+            clock,
+            workers,
         )
 
 

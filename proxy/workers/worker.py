@@ -1,7 +1,6 @@
-"""One of several processes on one port; `workers` starts it with the book's socket and a number."""
+"""One of several processes on one port; the parent starts it with its socket and a number."""
 
 import asyncio
-import os
 import signal
 import sys
 from pathlib import Path
@@ -16,43 +15,32 @@ from cab.proxy.workers.ipc_client import RemoteCellRegistry
 def main() -> int:
     """Run a worker and return its exit code: 2 if it could not start, and the parent knows why."""
     socket, number = sys.argv[1:]
-    return asyncio.run(_work(Path(socket), int(number)))
+    return asyncio.run(_run(Path(socket), int(number)))
 
 
-async def _work(socket: Path, number: int) -> int:
+async def _run(socket: Path, number: int) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, stop.set)
-    book = await RemoteCellRegistry.connect(socket)
+    registry = await RemoteCellRegistry.connect(socket)
     async with asyncio.TaskGroup() as tasks:
         # Without the parent nobody would stop this process, and it could take no call.
-        tasks.create_task(book.listen()).add_done_callback(lambda _: stop.set())
-        settings = ProxySettings.model_validate(await book.ask("hello", number))
+        tasks.create_task(registry.listen()).add_done_callback(lambda _: stop.set())
+        values, secrets = await registry.request("configuration", number)
+        settings = ProxySettings.model_validate(values)
         configure_logs(settings.log_level, settings.log_format)
         try:
-            await _serve(settings, WorkerContext(number, book), stop, book)
+            worker = WorkerContext(number, registry)
+            async with running_proxy(settings, worker=worker, **secrets) as proxy:
+                registry.notify("ready", proxy.control_url)
+                await stop.wait()
         except CabProxyError as error:
-            book.tell("failed", str(error))
+            registry.notify("failed", str(error))
             return 2
         finally:
-            await book.close()
+            await registry.close()
     return 0
-
-
-async def _serve(
-    settings: ProxySettings, place: WorkerContext, stop: asyncio.Event, book: RemoteCellRegistry
-) -> None:
-    async with running_proxy(
-        settings,
-        upstream_key=os.environ.get(settings.upstream_key_env) or None,
-        route_keys=os.environ,
-        signing_key=os.environ.get("CAB_SIGNING_KEY") or None,
-        admin_token=os.environ.get("CAB_ADMIN_TOKEN") or None,
-        place=place,
-    ) as proxy:
-        book.tell("ready", proxy.control_url)
-        await stop.wait()
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from cab.adapters.agents.base import Adapter
 from cab.adapters.agents.registry import ADAPTERS, load_adapter
 from cab.adapters.agents.shell_snippet import KEY, run_with_stand_ins
 from cab.adapters.install.install import find_installed
-from cab.proxy.redaction import MASK
+from cab.proxy.redaction import REDACTED
 from cab.scoring.cells.bundle import rescore
 from cab.scoring.globs import matches
 from cab.scoring.ledger.records import Endpoint
@@ -225,7 +225,7 @@ def test_no_key_in_the_bundle(cell: Cell) -> None:
 
     assert not [path for path in files(cell.bundle) if CELL_KEY.search(path.read_bytes())]
     assert argv
-    assert not [word for word in argv if MASK in word]
+    assert not [word for word in argv if REDACTED in word]
 
 
 def test_key_in_the_home(cell: Cell) -> None:

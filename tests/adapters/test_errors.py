@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from cab.adapters.errors import InstallFailed, ProxyRefused, UnknownAdapter, nearest
+from cab.adapters.errors import InstallFailed, UnknownAdapter, nearest
 
 
 def test_numbers_and_names_are_attributes() -> None:
@@ -12,7 +12,6 @@ def test_numbers_and_names_are_attributes() -> None:
     assert (unknown.name, unknown.known, unknown.near) == ("codx", ("aider", "codex"), "codex")
     assert InstallFailed("aider", "no", Path("log")).log == Path("log")
     assert str(InstallFailed("aider", "no")) == "aider was not installed: no"
-    assert ProxyRefused("http://x", "no").url == "http://x"
 
 
 def test_nearest() -> None:

@@ -4,11 +4,10 @@ import sys
 from pathlib import Path
 
 _LOGGING = """
-import structlog
-from cab.proxy.logs import configure_logs
+from cab.proxy.logs import RedactingLogger, configure_logs
 configure_logs("info", "json")
 for n in range(1000):
-    structlog.get_logger().error("heard", n=n)
+    RedactingLogger().error("counted", n=n)
 print("done")
 """
 

@@ -7,8 +7,8 @@ from cab.proxy.auth import cell_keys
 from cab.proxy.auth.attribution import Target
 from cab.proxy.auth.request_secrets import sent_secrets
 from cab.proxy.auth.signing_keys import new_signing_key, parse_signing_keys
-from cab.proxy.http.headers import is_telling
-from cab.proxy.redaction import MASK, is_secret_name, redact_name, redact_value, worth_hiding
+from cab.proxy.http.headers import may_hold_secret
+from cab.proxy.redaction import REDACTED, Redactor, is_secret_name
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ from cab.proxy.redaction import MASK, is_secret_name, redact_name, redact_value,
 )
 def test_names_stay(name: str) -> None:
     """Names of models, cells, answers and finish reasons are no keys."""
-    assert redact_name(name) == name
+    assert Redactor().name(name) == name
     assert not is_secret_name(name)
 
 
@@ -46,19 +46,19 @@ def test_names_stay(name: str) -> None:
     ],
 )
 def test_keys_are_known_by_their_shape(key: str) -> None:
-    """The keys of the usual vendors, and ours, are masked wherever a name may stand."""
-    assert redact_name(f"a/{key} b") == f"a/{MASK} b"
+    """The keys of the usual vendors, and ours, are redacted wherever a name may stand."""
+    assert Redactor().name(f"a/{key} b") == f"a/{REDACTED} b"
     assert is_secret_name(key)
 
 
 def test_values_are_searched_to_the_last_text() -> None:
     """Every text of a JSON value is looked at, those of members too; all else stays."""
     value = {"a secret-1": [1, None, "x secret-1"], "b": {"c": 1.5, "d": True}}
-    masked = {f"a {MASK}": [1, None, f"x {MASK}"], "b": {"c": 1.5, "d": True}}
-    assert redact_value(value, ("secret-1",)) == masked
+    redacted = {f"a {REDACTED}": [1, None, f"x {REDACTED}"], "b": {"c": 1.5, "d": True}}
+    assert Redactor(["secret-1"]).value(value) == redacted
 
 
-def test_what_is_worth_hiding() -> None:
+def test_what_can_be_a_secret() -> None:
     """Placeholders are not; a key is, also percent-encoded, and before any other that it begins with."""
     texts = [
         None,
@@ -70,7 +70,7 @@ def test_what_is_worth_hiding() -> None:
         "a+key/of-mine-too",
         " padded-key\n",
     ]
-    assert worth_hiding(texts) == (
+    assert Redactor(texts).secrets == (
         "a%2Bkey%2Fof-mine-too",
         "a%2Bkey%2Fof-mine",
         "a+key/of-mine-too",
@@ -79,15 +79,25 @@ def test_what_is_worth_hiding() -> None:
     )
 
 
+def test_secrets_of_a_proxy_and_of_a_call() -> None:
+    """What a call knows is redacted beside what its proxy holds, the longest first."""
+    held = Redactor(["secret-12", "secret/of-the-proxy"])
+    both = held.with_secrets(["secret-123456", None, "short"])
+    assert both.text("secret-123456 secret-12 secret%2Fof-the-proxy") == " ".join([REDACTED] * 3)
+    assert held.text("secret-123456") == f"{REDACTED}3456"
+
+
 @given(
     st.text(st.characters(), max_size=30),
     st.lists(st.text(st.characters(), min_size=1, max_size=9)),
 )
-def test_what_is_masked_is_gone_and_can_be_written(text: str, secrets: list[str]) -> None:
+def test_what_is_redacted_is_gone_and_can_be_written(text: str, secrets: list[str]) -> None:
     """Any text comes out as UTF-8; one secret alone is nowhere in it any more."""
-    assert isinstance(redact_name(text, secrets).encode(), bytes)
-    for secret in worth_hiding(secrets):
-        assert secret not in redact_name(text + secret, (secret,)) or secret in MASK
+    assert isinstance(Redactor(secrets).name(text).encode(), bytes)
+    for secret in secrets:
+        alone = Redactor([secret])
+        for form in alone.secrets:
+            assert form not in alone.name(text + form) or form in REDACTED
 
 
 @pytest.mark.parametrize(
@@ -123,6 +133,6 @@ def test_a_cells_id_in_the_path_is_no_secret() -> None:
 def test_telling_names() -> None:
     """Headers and parameters are judged by their names."""
     for name in ("x-api-key", "Authorization", "Set-Cookie", "X-Vault-Token", "sessionSecret"):
-        assert is_telling(name)
+        assert may_hold_secret(name)
     for name in ("User-Agent", "Accept", "Content-Type", "x-stainless-retry-count"):
-        assert not is_telling(name)
+        assert not may_hold_secret(name)

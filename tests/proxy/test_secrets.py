@@ -14,7 +14,6 @@ from urllib.parse import quote
 
 import orjson
 import pytest
-import structlog
 
 from cab.proxy.app import running_proxy
 from cab.proxy.auth import cell_keys
@@ -25,7 +24,8 @@ from cab.proxy.forwarding.upstream import Upstream
 from cab.proxy.logs import configure_logs
 from tests.proxy.test_cli import running
 from tests.tools.client import Seen, post
-from tests.tools.proxy import chat_body, metered
+from tests.tools.logs import reset_logs
+from tests.tools.proxy import Meter, chat_body, metered
 
 # Without the shapes by which a key is known: they are found because they were sent or held.
 HELD = {
@@ -261,12 +261,9 @@ async def test_no_secret_is_written(tmp_path: Path, log_format: str) -> None:
 
 @pytest.fixture
 def own_logs() -> Iterator[None]:
-    """Give structlog and the crash hook back as they were."""
-    hook, root = sys.excepthook, logging.getLogger()
-    handlers = root.handlers[:]
+    """Give the log and the crash hook back as they were."""
     yield
-    structlog.reset_defaults()
-    sys.excepthook, root.handlers = hook, handlers
+    reset_logs()
 
 
 @pytest.mark.parametrize("log_format", ["console", "json"])
@@ -304,6 +301,43 @@ async def test_tracebacks_hold_no_secret(
     assert found_in(seen.body) == set()
 
 
+@pytest.mark.parametrize("log_format", ["console", "json"])
+@pytest.mark.usefixtures("own_logs")
+async def test_two_proxies_in_one_process_show_no_key(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    log_format: Literal["console", "json"],
+) -> None:
+    """Each one's keys are redacted in the logs of both, while both run and when one has ended."""
+    configure_logs("debug", log_format)
+    keys = {name: f"Canary.key/of+proxy={name}" for name in ("one", "two")}
+
+    async def fails(upstream: Upstream, *_: object) -> None:
+        logging.getLogger("asyncio").error("lost: %s", list(keys.values()))
+        raise RuntimeError(f"cannot send {upstream.key}")
+
+    monkeypatch.setattr(Upstream, "send", fails)
+    chat, headers = next(requests())
+
+    async def call(meter: Meter) -> None:
+        assert (await post(meter.url, chat, chat_body(), *headers)).status == 500
+
+    async with metered("http://127.0.0.1:9", tmp_path / "one", key=keys["one"]) as one:
+        async with metered("http://127.0.0.1:9", tmp_path / "two", key=keys["two"]) as two:
+            await call(one)
+            await call(two)
+            await call(one)
+        await call(one)
+        logging.getLogger("asyncio").error("lost: %s", list(keys.values()))
+    async with metered("http://127.0.0.1:9", tmp_path / "two", key=keys["two"]) as two:
+        await call(two)
+    logging.getLogger("asyncio").error("lost: %s", list(keys.values()))
+    logged = capsys.readouterr().err
+    assert (logged.count("RuntimeError: cannot send"), logged.count("lost: ")) == (5, 7)
+    assert found_in(logged.encode()) == set()
+
+
 async def test_a_key_in_the_query_goes_upstream_as_a_header(tmp_path: Path) -> None:
     """Gemini's key= is taken out like a header's, and the endpoint's key goes in a header."""
     target = f"/v1beta/models/echo-200:generateContent?alt=json&key={SENT['query']}&x=1"
@@ -324,7 +358,7 @@ async def test_a_key_in_the_query_goes_upstream_as_a_header(tmp_path: Path) -> N
 
 
 def test_a_crash_of_the_command_shows_no_key(tmp_path: Path) -> None:
-    """A key in a place that is printed, such as the endpoint's URL, stops the start, masked."""
+    """A key in a place that is printed, such as the endpoint's URL, stops the start, redacted."""
     for upstream in (
         f"http://user:{SENT['model']}@h/v1",
         f"ftp://{SENT['model']}@h",

@@ -265,7 +265,7 @@ async def test_a_ledger_that_cannot_be_written_stops_calls_before_they_cost(tmp_
         scripted_upstream([json_answer(COMPLETION)]) as upstream,
         metered(upstream.url, tmp_path) as meter,
     ):
-        writer = meter.proxy._server._parts.ledger._writer
+        writer = meter.proxy._server._services.ledger._writer
         writer.file, closed = os.open("/dev/full", os.O_WRONLY), writer.file
         answers = [await meter.chat(), await meter.chat()]
         health = await post(meter.url, "/cab/health", b"", method="GET")
@@ -291,7 +291,7 @@ async def test_an_answer_whose_end_cannot_be_written_is_cut(tmp_path: Path) -> N
     ):
         call = tasks.create_task(post(meter.url, "/v1/chat/completions", chat_body()))
         await arrived.wait()
-        writer = meter.proxy._server._parts.ledger._writer
+        writer = meter.proxy._server._services.ledger._writer
         writer.file, closed = os.open("/dev/full", os.O_WRONLY), writer.file
         go.set()
         seen = await call

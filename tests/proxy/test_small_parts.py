@@ -1,4 +1,4 @@
-"""Clock, ids, scrubbing and refusals."""
+"""Clock, ids, redaction and error responses."""
 
 import uuid
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from cab.proxy.clock import milliseconds, rfc3339
 from cab.proxy.http.error_responses import ErrorResponse, body_for, headers_for
 from cab.proxy.ledger.uuid7 import uuid7
-from cab.proxy.redaction import redact
+from cab.proxy.redaction import Redactor
 from cab.scoring.ledger.records import Endpoint
 
 INSTANT_NS = 1_781_641_074_018_549_999
@@ -50,9 +50,9 @@ def test_times_are_utc_with_microseconds() -> None:
         ("ask-me about task-runner and disk-usage", "ask-me about task-runner and disk-usage"),
     ],
 )
-def test_secrets_are_masked(text: str, clean: str) -> None:
-    """Known secrets and texts shaped like keys are masked, ordinary words are not."""
-    assert redact(text, ["hunter22", ""]) == clean
+def test_secrets_are_redacted(text: str, clean: str) -> None:
+    """Known secrets and texts shaped like keys are redacted, ordinary words are not."""
+    assert Redactor(["hunter22", ""]).sentence(text) == clean
 
 
 def test_sdks_get_the_error_shape_of_their_dialect() -> None:

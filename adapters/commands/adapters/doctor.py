@@ -3,10 +3,8 @@
 import argparse
 import datetime
 import os
-import signal
 import sys
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import orjson
@@ -19,6 +17,7 @@ from cab.adapters.doctor.probes import PROBES
 from cab.adapters.doctor.report import HEADING, METERED, behaviour_row, metered_row, with_rows
 from cab.adapters.doctor.selection import chosen
 from cab.adapters.errors import AdapterError, AgentNotInstalled
+from cab.adapters.processes.termination import ended_by_signals
 from cab.adapters.ui.cell_table import printable
 from cab.adapters.ui.progress import progress
 
@@ -91,7 +90,7 @@ def run_doctor(args: argparse.Namespace) -> int:
     choice = chosen(args.names, args.dialect, every_agent=args.all, every_dialect=args.all_dialects)
     _tell_missing(choice.missing, as_json=args.json)
     faults = 0
-    with _ended_by_signals():
+    with ended_by_signals():
         for found in _examined(choice.subjects, probes, args.limit_s):
             faults += len(found.faults)
             _print_json(found.as_dict()) if args.json else _print_text(found, probes)
@@ -127,22 +126,6 @@ def _tell_missing(missing: Sequence[AgentFacts], *, as_json: bool) -> None:
         if as_json:
             told = {"agent": facts.name, "version": facts.version, "holds": None, "why": why}
             _print_json(told)
-
-
-@contextmanager
-def _ended_by_signals() -> Generator[None]:
-    """Let SIGTERM and the end of the terminal do what Ctrl-C does: nothing is left running."""
-
-    def end(number: int, frame: object) -> None:
-        del frame
-        raise SystemExit(128 + number)
-
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _examined(

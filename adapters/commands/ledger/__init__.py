@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cab.adapters.commands.ledger.filters import add_filters, add_path
+from cab.adapters.ui.control_option import CONTROL_HELP, add_control
 
 if TYPE_CHECKING:
     # argparse has no public name for what add_subparsers returns
@@ -32,11 +33,14 @@ examples:
   cab ledger calls runs/local/aider/gpt-5/polyglot/python-error-handling --json | jq .usage_raw
 """
 
-_SEAL_EPILOG = """\
+_SEAL_EPILOG = (
+    """\
 environment:
   CAB_CELL_KEY     the cell's own key
   CAB_ADMIN_TOKEN  the admin token of the proxy, where there is no CAB_CELL_KEY
 """
+    + CONTROL_HELP
+)
 
 
 def add(subparsers: "Actions") -> None:
@@ -119,9 +123,8 @@ def _add_seal(actions: "Actions") -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("cell", metavar="CELL", help="the cell's id")
-    parser.add_argument(
-        "--proxy", required=True, metavar="URL", help="the cab-proxy that meters it"
-    )
+    parser.add_argument("--proxy", metavar="URL", help="the cab-proxy that meters it")
+    add_control(parser)
     parser.add_argument("--json", action="store_true", help="print the seal as one JSON object")
     parser.set_defaults(run=run, action="seal")
 

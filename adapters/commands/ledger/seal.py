@@ -6,46 +6,39 @@ import os
 import sys
 from typing import Any
 
-import aiohttp
 import orjson
 
 from cab.adapters.errors import AdapterError
-from cab.adapters.runs.metering import Meter
 from cab.adapters.ui.cell_table import printable
+from cab.adapters.ui.control_option import control_address
 from cab.adapters.ui.progress import progress
-
-_LIMIT_S = 60.0
-"""A seal waits up to half of it for calls in flight."""
+from cab.proxy.control.client import ControlClient
 
 
 def run(args: argparse.Namespace) -> int:
     """Seal the cell that the arguments name, print the seal; return the exit code.
 
     Raises:
-        AdapterError: There is neither key nor token, or the proxy does not seal the cell.
+        AdapterError: There is no address, or neither key nor token.
+        CabProxyError: The proxy does not seal the cell.
     """
+    address = control_address(args)
+    if address is None:
+        raise AdapterError("no proxy; give its URL with --proxy, or set CAB_CONTROL")
     token = os.environ.get("CAB_CELL_KEY") or os.environ.get("CAB_ADMIN_TOKEN")
     if not token:
         raise AdapterError("set CAB_CELL_KEY to the cell's key, or CAB_ADMIN_TOKEN to the proxy's")
-    base = args.proxy.rstrip("/").removesuffix("/v1")
-    if not base.startswith(("http://", "https://")):
-        raise AdapterError(f"--proxy {args.proxy!r} is no http(s) URL")
     with progress(f"sealing {printable(args.cell)}", sys.stderr):
-        seal = asyncio.run(_seal(base, args.cell, token))
+        seal = asyncio.run(_seal(address, args.cell, token))
     if args.json:
         sys.stdout.buffer.write(orjson.dumps(seal, option=orjson.OPT_APPEND_NEWLINE))
     else:
-        _print(seal)
+        for name, value in seal.items():
+            shown = "not measured" if value is None else printable(str(value))
+            print(f"{name + ':':<20}{shown}")
     return 0
 
 
-async def _seal(base: str, cell_id: str, token: str) -> dict[str, Any]:
-    timeout = aiohttp.ClientTimeout(total=_LIMIT_S)
-    async with aiohttp.ClientSession(timeout=timeout) as session:
-        return (await Meter(base, cell_id, token, session).seal()).seal
-
-
-def _print(seal: dict[str, Any]) -> None:
-    for name, value in seal.items():
-        shown = "not measured" if value is None else printable(str(value))
-        print(f"{name + ':':<20}{shown}")
+async def _seal(address: str, cell_id: str, token: str) -> dict[str, Any]:
+    async with ControlClient(address, token) as control:
+        return (await control.seal(cell_id)).seal

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cab.adapters.doctor.leaks.encodings import Forms, readings
-from cab.adapters.output.redaction import Redactor
+from cab.proxy.redaction import Redactor
 
 _PROC = Path("/proc")
 

@@ -7,9 +7,9 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-import structlog
 
 from cab.proxy.demo import running_demo
+from tests.tools.logs import reset_logs
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +21,7 @@ def own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[None
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.chdir(tmp_path)
     yield
-    structlog.reset_defaults()
+    reset_logs()
 
 
 @pytest.fixture

@@ -1,12 +1,10 @@
 """`cab keys`: offline with the signing key, online with the admin token."""
 
-import asyncio
 import http.server
 import io
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +12,10 @@ import orjson
 import pytest
 
 from cab.adapters.cli import main
-from cab.proxy.app import Proxy, running_proxy
+from cab.proxy import BlockingProxy, start_proxy
 from cab.proxy.auth import cell_keys
 from cab.proxy.auth.revocations import Revocations
 from cab.proxy.auth.signing_keys import new_signing_key, parse_signing_keys
-from cab.proxy.config import ProxySettings
 from cab.proxy.errors import BadKey
 
 CELL = "s/aider/org/m/f/t#run2"
@@ -37,23 +34,11 @@ LIMITS = (
 )
 
 
-@contextmanager
-def proxy_at(folder: Path, **settings: Any) -> Iterator[Proxy]:
-    """Run a proxy on a loop of its own, so that a command can be run beside it."""
-    loop, values = asyncio.new_event_loop(), {"upstream": "demo", "port": 0, "ledger": folder}
-    running = running_proxy(
-        ProxySettings.model_validate({**values, **settings}), signing_key=SIGNING, admin_token=ADMIN
+def proxy_at(folder: Path, **settings: Any) -> AbstractContextManager[BlockingProxy]:
+    """Run a proxy on a thread of its own, so that a command can be run beside it."""
+    return start_proxy(
+        upstream="demo", ledger=folder, signing_key=SIGNING, admin_token=ADMIN, **settings
     )
-    with ThreadPoolExecutor(1) as thread:
-        proxy = thread.submit(loop.run_until_complete, running.__aenter__()).result(60)
-        serving = thread.submit(loop.run_forever)
-        try:
-            yield proxy
-        finally:
-            loop.call_soon_threadsafe(loop.stop)
-            serving.result(60)
-            thread.submit(loop.run_until_complete, running.__aexit__(None, None, None)).result(60)
-    loop.close()
 
 
 def mint(capsysbinary: pytest.CaptureFixture[bytes], *more: str) -> dict[str, Any]:
@@ -90,24 +75,30 @@ def test_mint_for_a_shell(
     assert main(arguments) == 0
     printed = capsys.readouterr()
     read = cell_keys.verify(RING, printed.out.strip(), int(time.time()))
-    assert printed.err.startswith(f"key {read.key_id}, holds until 20")
+    assert printed.err.startswith(f"key {read.key_id}, valid until 20")
     assert printed.out.strip() not in printed.err
 
 
 @pytest.mark.parametrize("by", ["control_port", "control_socket"])
+@pytest.mark.parametrize("option", ["--proxy", "--control", "CAB_CONTROL"])
 def test_online(
     capsysbinary: pytest.CaptureFixture[bytes],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     by: str,
+    option: str,
 ) -> None:
-    """With --proxy and the admin token the proxy makes keys and revokes them."""
+    """With an address and the admin token the proxy makes keys and revokes them."""
     monkeypatch.setenv("CAB_ADMIN_TOKEN", ADMIN)
     where = {by: 0 if by == "control_port" else tmp_path / "control.sock"}
     with proxy_at(tmp_path / "ledger", **where) as proxy:
-        minted = mint(capsysbinary, "--proxy", proxy.control_url, *LIMITS)
+        asked = [option, proxy.control_url]
+        if option == "CAB_CONTROL":
+            monkeypatch.setenv(option, proxy.control_url)
+            asked = ["--proxy", proxy.url]
+        minted = mint(capsysbinary, *asked, *LIMITS)
         key = cell_keys.verify(RING, minted["key"], int(time.time()))
-        revoke = ["keys", "revoke", "--proxy", proxy.control_url]
+        revoke = ["keys", "revoke", *asked]
         assert main([*revoke, minted["key"]]) == 0
         assert main([*revoke, "--cell", "other", "--json"]) == 0
     printed = capsysbinary.readouterr().out.decode()
@@ -115,6 +106,19 @@ def test_online(
     assert orjson.loads(printed.splitlines()[1]) == {"cell_id": "other", "key_id": None}
     with pytest.raises(BadKey, match="revoked"):
         Revocations(tmp_path / "ledger").check(key)
+
+
+def test_a_flag_that_says_here_wins_over_the_shell(
+    capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """With a signing key's file, or a ledger's folder, no proxy is asked, whatever CAB_CONTROL says."""
+    monkeypatch.setenv("CAB_CONTROL", "unix:/nowhere/socket")
+    monkeypatch.setenv("CAB_ADMIN_TOKEN", ADMIN)
+    (tmp_path / "signing.key").write_text(SIGNING.replace(",", "\n"))
+    minted = mint(capsysbinary, "--signing-key-file", str(tmp_path / "signing.key"))
+    assert main(["keys", "revoke", "--jti", minted["key_id"], "--ledger", str(tmp_path)]) == 0
+    assert main(["keys", "revoke", "--jti", minted["key_id"]]) == 2
+    assert b"proxy unix:/nowhere/socket: cannot be reached" in capsysbinary.readouterr().err
 
 
 @pytest.mark.parametrize("by", ["key", "stdin", "jti", "cell"])
@@ -139,12 +143,12 @@ def test_revoke_offline(
     ("arguments", "said"),
     [
         (["mint", "--cell", CELL, "--ttl", "1h"], "nothing to sign with; set CAB_SIGNING_KEY"),
-        (["mint", "--cell", CELL, "--ttl", "soon"], "'soon' is no time; give 90m, 24h or 7d"),
-        (["mint", "--cell", CELL, "--ttl", "0"], "'0' is no time"),
-        (["mint", "--cell", CELL, "--ttl", "1h", "--max-calls", "0"], "no whole number above 0"),
-        (["mint", "--cell", CELL, "--ttl", "1h", "--max-cost-usd", "-1"], "no amount above 0"),
+        (["mint", "--cell", CELL, "--ttl", "soon"], "'soon' is not a time; give 90m, 24h or 7d"),
+        (["mint", "--cell", CELL, "--ttl", "0"], "'0' is not a time"),
+        (["mint", "--cell", CELL, "--ttl", "1h", "--max-calls", "0"], "not a whole number above 0"),
+        (["mint", "--cell", CELL, "--ttl", "1h", "--max-cost-usd", "-1"], "not an amount above 0"),
         (["mint", "--cell", CELL, "--ttl", "1h", "--proxy", "http://h"], "set CAB_ADMIN_TOKEN"),
-        (["revoke", "sk-canary-0123456789"], "this is no cell's key"),
+        (["revoke", "sk-canary-0123456789"], "this is not a cell's key"),
         (["revoke", "--jti", "a", "--ledger", "none"], "cannot be written: No such file"),
         (["revoke"], "one of the arguments"),
     ],
@@ -156,7 +160,7 @@ def test_what_cannot_be_done(
     arguments: list[str],
     said: str,
 ) -> None:
-    """Every error is one line that names the mend, and shows no key."""
+    """Every error is one line that names the fix, and shows no key."""
     monkeypatch.chdir(tmp_path)
     for name in ("CAB_SIGNING_KEY", "CAB_ADMIN_TOKEN"):
         monkeypatch.delenv(name, raising=False)
@@ -173,9 +177,9 @@ def test_what_cannot_be_done(
 @pytest.mark.parametrize(
     ("proxy", "said"),
     [
-        ("ftp://h", "is no http(s) URL, nor unix: and a path"),
-        ("http://127.0.0.1:9", "no answer"),
-        ("unix:/nowhere/socket", "no answer"),
+        ("ftp://h", "'ftp://h' is not an http(s) URL, nor unix: and the path of a socket"),
+        ("http://127.0.0.1:9", "proxy http://127.0.0.1:9: cannot be reached"),
+        ("unix:/nowhere/socket", "proxy unix:/nowhere/socket: cannot be reached"),
     ],
 )
 def test_nobody_there(
@@ -212,4 +216,4 @@ def test_another_server(
         proxy = f"http://127.0.0.1:{server.server_port}/v1"
         assert main(["keys", "revoke", "--jti", "a", "--proxy", proxy]) == 2
         served.result(60)
-    assert "is no cab-proxy (status 501)" in capsys.readouterr().err
+    assert "is not a cab-proxy (status 501)" in capsys.readouterr().err

@@ -16,6 +16,8 @@ from cab.adapters.commands.run_cell import add, exit_code, spec_of
 from cab.adapters.runs.bundle import is_complete, read_marker
 from cab.adapters.runs.upstream_account import AccountComparison, Served
 from cab.adapters.sandboxes.docker import Container
+from cab.proxy import start_proxy
+from cab.scoring import iter_calls
 from tests.adapters.toyagents import alive
 
 TASK = "polyglot/python-error-handling"
@@ -46,6 +48,43 @@ def test_deviations_on_a_terminal(
 
     told = capsys.readouterr().err
     assert "deviation open-network: the agent could reach other hosts than the proxy\n" in told
+
+
+@pytest.mark.parametrize("by", ["control_port", "control_socket"])
+@pytest.mark.parametrize("option", ["--control", "CAB_CONTROL"])
+def test_a_given_proxy_with_a_control_address_of_its_own(
+    capsysbinary: pytest.CaptureFixture[bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    by: str,
+    option: str,
+) -> None:
+    """The cell calls the proxy's URL, and is sealed where its control API is."""
+    monkeypatch.setenv("CAB_SIGNING_KEY", "signing-key-of-the-tests-0123456789")
+    where = {by: 0 if by == "control_port" else tmp_path / "control.sock"}
+    settings = {"upstream": "demo", "ledger": tmp_path / "ledger", "auth": "keys", **where}
+    with start_proxy(signing_key=os.environ["CAB_SIGNING_KEY"], **settings) as proxy:
+        asked = [*ARGUMENTS, "--model", "demo", "--proxy", proxy.url]
+        assert main(asked) == 2
+        assert b"its control API has an address of its own" in capsysbinary.readouterr().err
+        if option == "CAB_CONTROL":
+            monkeypatch.setenv(option, proxy.control_url)
+        else:
+            asked += [option, proxy.control_url]
+        assert main([*asked, "--json"]) == 0
+    result = orjson.loads(capsysbinary.readouterr().out)
+    assert result["tokens"]["model_calls"] == 3
+    assert sum(1 for _ in iter_calls(tmp_path / "ledger")) == 3
+
+
+def test_control_needs_a_proxy(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a flag it means a proxy that runs already; from the shell it is for such cells only."""
+    assert main([*ARGUMENTS, *DEMO, "--control", "http://h"]) == 2
+    assert "--control is for a proxy that runs already; add its URL" in capsys.readouterr().err
+    monkeypatch.setenv("CAB_CONTROL", "unix:/nowhere/socket")
+    assert main([*ARGUMENTS, *DEMO]) == 0
 
 
 def test_json(capsysbinary: pytest.CaptureFixture[bytes]) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from cab.adapters.output.asciicast import CastWriter
 from cab.adapters.output.capture import Capture
-from cab.adapters.output.redaction import Redactor
+from cab.proxy.redaction import Redactor
 
 SECRET = "sk-0123456789"
 

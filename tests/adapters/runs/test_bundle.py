@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from cab.adapters.errors import AdapterError, BundleExists
-from cab.adapters.output.redaction import Redactor
 from cab.adapters.processes.cleanup import CleanupPlan
 from cab.adapters.runs import bundle
 from cab.adapters.runs.bundle import (
@@ -18,6 +17,7 @@ from cab.adapters.runs.bundle import (
     read_marker,
     require_free,
 )
+from cab.proxy.redaction import Redactor
 
 
 def filled(bundle: Path) -> Path:

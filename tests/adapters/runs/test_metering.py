@@ -3,19 +3,20 @@
 import asyncio
 import socket
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from pathlib import Path
 
 import aiohttp
 import pytest
 from aiohttp import web
 
-from cab.adapters.errors import AdapterError, ProxyRefused
+from cab.adapters.errors import AdapterError
 from cab.adapters.runs.metering import Meter, check_reachable, embedded_meter, given_meter
 from cab.proxy.app import running_proxy
 from cab.proxy.auth.signing_keys import new_signing_key
 from cab.proxy.config import ProxySettings
 from cab.proxy.demo import running_demo
-from cab.proxy.errors import BadConfig
+from cab.proxy.errors import BadConfig, ProxyRefused
 from tests.tools.servers import serving
 
 CELL = "local/scripted/a/b/polyglot/python-error-handling#run2"
@@ -88,7 +89,7 @@ async def test_sealed_before(tmp_path: Path) -> None:
         await chat(meter)
         await meter.seal()
 
-    with pytest.raises(ProxyRefused, match=r"has calls of .*give --run N"):
+    with pytest.raises(ProxyRefused, match=r"has calls of .*--run N"):
         async with embedded(tmp_path):
             pytest.fail("the block must not run")
 
@@ -122,10 +123,8 @@ async def test_given(tmp_path: Path) -> None:
     """A proxy that runs elsewhere takes the cell with a key that is signed for it."""
     signing = new_signing_key()
     settings = ProxySettings(upstream="demo", port=0, ledger=tmp_path, auth="keys")
-    async with (
-        running_proxy(settings, signing_key=signing) as proxy,
-        given_meter(CELL, 60, url=f"{proxy.url}/v1/", signing_key=signing) as meter,
-    ):
+    async with running_proxy(settings, signing_key=signing) as proxy:
+        meter = await given_meter(CELL, 60, url=f"{proxy.url}/v1/", signing_key=signing)
         assert await chat(meter) == 200
         sealed = await meter.seal()
 
@@ -138,11 +137,29 @@ async def test_given_with_the_cells_key(tmp_path: Path) -> None:
     settings = ProxySettings(upstream="demo", port=0, ledger=tmp_path, auth="keys")
     async with running_proxy(settings) as proxy:
         key = proxy.mint_key(CELL, 60)
-        async with given_meter(CELL, 60, url=proxy.url, signing_key=None, cell_key=key) as meter:
-            assert await chat(meter) == 200
-            sealed = await meter.seal()
+        meter = await given_meter(CELL, 60, url=proxy.url, signing_key=None, cell_key=key)
+        assert await chat(meter) == 200
+        sealed = await meter.seal()
 
     assert meter.key == key
+    assert sealed.seal["calls"] == 1
+
+
+@pytest.mark.parametrize("by", ["control_port", "control_socket"])
+async def test_given_with_a_control_address_of_its_own(tmp_path: Path, by: str) -> None:
+    """The agent calls the proxy's URL, and the cell is sealed where the control API is."""
+    signing = new_signing_key()
+    where = {by: 0 if by == "control_port" else tmp_path / "control.sock"}
+    values = {"upstream": "demo", "port": 0, "ledger": tmp_path / "ledger", "auth": "keys", **where}
+    async with running_proxy(ProxySettings.model_validate(values), signing_key=signing) as proxy:
+        given = partial(given_meter, CELL, 60, url=proxy.url, signing_key=signing)
+        with pytest.raises(ProxyRefused, match=r"has an address of its own; give that \(--control"):
+            await given()
+        meter = await given(control=proxy.control_url)
+        assert await chat(meter) == 200
+        sealed = await meter.seal()
+
+    assert meter.url == proxy.url
     assert sealed.seal["calls"] == 1
 
 
@@ -151,8 +168,7 @@ async def test_given_with_another_signing_key(tmp_path: Path) -> None:
     settings = ProxySettings(upstream="demo", port=0, ledger=tmp_path, auth="keys")
     async with running_proxy(settings, signing_key=new_signing_key()) as proxy:
         with pytest.raises(ProxyRefused, match="was not made for this proxy"):
-            async with given_meter(CELL, 60, url=proxy.url, signing_key=new_signing_key()):
-                pytest.fail("the block must not run")
+            await given_meter(CELL, 60, url=proxy.url, signing_key=new_signing_key())
 
 
 @pytest.mark.parametrize(
@@ -168,15 +184,14 @@ async def test_no_signing_key(
     """A given proxy needs the secret that it checks keys with."""
     async with running_proxy(ProxySettings(upstream="demo", port=0, ledger=tmp_path)) as proxy:
         with pytest.raises(error, match=said):
-            async with given_meter(CELL, 60, url=proxy.url, signing_key=signing_key):
-                pytest.fail("the block must not run")
+            await given_meter(CELL, 60, url=proxy.url, signing_key=signing_key)
 
 
 @pytest.mark.parametrize(
     ("status", "body", "said"),
     [
-        (200, b"<html>hello</html>", "is no cab-proxy"),
-        (200, b"[]", "is no cab-proxy"),
+        (200, b"<html>hello</html>", "is not a cab-proxy"),
+        (200, b"[]", "is not a cab-proxy"),
         (503, b'{"ready": false, "ledger_failure": "disk full"}', "disk full"),
         (200, b'{"ready": true}', "its ledger has calls"),
     ],
@@ -185,10 +200,9 @@ async def test_given_is_no_proxy(status: int, body: bytes, said: str) -> None:
     """What answers at a given URL must be a proxy that is ready."""
     async with answering(status, body) as url:
         with pytest.raises(ProxyRefused, match=said) as caught:
-            async with given_meter(CELL, 60, url=url, signing_key=new_signing_key()):
-                pytest.fail("the block must not run")
+            await given_meter(CELL, 60, url=url, signing_key=new_signing_key())
 
-    assert caught.value.url == url
+    assert caught.value.address == url
 
 
 async def test_given_nothing_there() -> None:
@@ -196,8 +210,7 @@ async def test_given_nothing_there() -> None:
     url = f"http://127.0.0.1:{free_port()}"
 
     with pytest.raises(ProxyRefused, match="cannot be reached"):
-        async with given_meter(CELL, 60, url=url, signing_key=new_signing_key()):
-            pytest.fail("the block must not run")
+        await given_meter(CELL, 60, url=url, signing_key=new_signing_key())
 
 
 @pytest.mark.parametrize(
@@ -205,29 +218,28 @@ async def test_given_nothing_there() -> None:
     [
         (b'{"error": {"code": "calls_in_flight", "message": "2 calls are in flight"}}', "2 calls"),
         (b'{"error": {"code": "other", "message": "no"}}', r"no \(status 503\)"),
-        (b"nonsense", "an answer that is no cab-proxy's"),
+        (b"nonsense", "is not a cab-proxy"),
     ],
 )
 async def test_seal_refused(body: bytes, said: str) -> None:
     """A seal that is refused, or never comes about, says why."""
-    async with answering(503, body) as url, aiohttp.ClientSession() as session:
+    async with answering(503, body) as url:
         with pytest.raises(ProxyRefused, match=said):
-            await Meter(url, CELL, "key", session).seal()
+            await Meter(url, url, CELL, "key").seal()
 
 
 async def test_seal_and_lines_disagree() -> None:
     """Lines that are not those that the seal states are not taken."""
-    async with answering(200, b'{"digest": "sha256:0"}') as url, aiohttp.ClientSession() as session:
-        with pytest.raises(ProxyRefused, match="are not what its seal says"):
-            await Meter(url, CELL, "key", session).seal()
+    async with answering(200, b'{"digest": "sha256:0"}') as url:
+        with pytest.raises(ProxyRefused, match="are not what its seal states"):
+            await Meter(url, url, CELL, "key").seal()
 
 
 async def test_proxy_gone() -> None:
     """A proxy that has gone meanwhile is named."""
-    async with aiohttp.ClientSession() as session:
-        meter = Meter(f"http://127.0.0.1:{free_port()}", CELL, "key", session)
-        with pytest.raises(ProxyRefused, match="no answer to POST seal"):
-            await meter.seal()
+    url = f"http://127.0.0.1:{free_port()}"
+    with pytest.raises(ProxyRefused, match=f"proxy {url}: cannot be reached"):
+        await Meter(url, url, CELL, "key").seal()
 
 
 async def test_reachable() -> None:
@@ -242,7 +254,7 @@ async def test_reachable() -> None:
     [
         ("http://127.0.0.1:{port}", AdapterError, "Connection refused"),
         ("http://no-such-host.invalid", AdapterError, "cannot be reached"),
-        ("http://a..b/v1", AdapterError, "its host is no name"),
+        ("http://a..b/v1", AdapterError, "its host is not a valid name"),
         ("ftp://127.0.0.1", BadConfig, "no http"),
         ("", BadConfig, "no http"),
     ],

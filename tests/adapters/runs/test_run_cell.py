@@ -14,7 +14,7 @@ import orjson
 import pytest
 
 from cab.adapters.agents.registry import load_adapter
-from cab.adapters.errors import AdapterError, BundleExists, ProxyRefused, RunFailed
+from cab.adapters.errors import AdapterError, BundleExists, RunFailed
 from cab.adapters.runs.bundle import MARKER, is_complete, read_marker
 from cab.adapters.runs.run_cell import run_cell
 from cab.adapters.runs.spec import CellSpec
@@ -23,6 +23,7 @@ from cab.proxy.app import running_proxy
 from cab.proxy.auth.signing_keys import new_signing_key
 from cab.proxy.config import ProxySettings
 from cab.proxy.demo import running_demo
+from cab.proxy.errors import ProxyRefused
 from cab.scoring.cells.bundle import rescore
 from tests.adapters.toyagents import alive
 

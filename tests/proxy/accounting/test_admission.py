@@ -37,7 +37,7 @@ async def connected(socket: Path, seat: int = 0) -> AsyncGenerator[RemoteCellReg
     async with asyncio.TaskGroup() as tasks:
         book = await RemoteCellRegistry.connect(socket)
         tasks.create_task(book.listen())
-        await book.ask("hello", seat)
+        await book.request("configuration", seat)
         try:
             yield book
         finally:
@@ -272,8 +272,8 @@ async def test_a_seal_that_fails_leaves_the_cell_open(book: CellRegistry) -> Non
     assert (await book.admit(AdmissionRequest("a", "3"))).seq == 3
 
 
-async def test_without_a_keeper_nothing_is_admitted(tmp_path: Path) -> None:
-    """When the keeper is gone, calls are refused; those that have ended may be finished."""
+async def test_without_the_parent_nothing_is_admitted(tmp_path: Path) -> None:
+    """When the parent is gone, calls are refused; those that have ended may be finished."""
     local, seat = LocalCellRegistry(CellStates(), SLOT_WAIT_S), WorkerSlot(0)
     server = CellRegistryServer(local, [seat], {})
     limits = KeyLimits(max_concurrency=1)
@@ -283,15 +283,15 @@ async def test_without_a_keeper_nothing_is_admitted(tmp_path: Path) -> None:
             waiting = tasks.create_task(refusal(book, AdmissionRequest("a", "2", limits=limits)))
             await settled()
             await book.close()
-        assert "the book of cells cannot be asked" in waiting.result()
-        assert "cannot be asked" in await refusal(book, AdmissionRequest("a", "3"))
+        assert "the cell registry cannot be reached" in waiting.result()
+        assert "cannot be reached" in await refusal(book, AdmissionRequest("a", "3"))
         await book.finish("a", "1", end())
         book.finish_soon("a", "1", end())
         await seat.gone.wait()
     assert await local.in_flight() == 1
 
 
-async def test_what_a_dead_worker_left_is_settled(tmp_path: Path) -> None:
+async def test_what_a_dead_worker_left_is_ended(tmp_path: Path) -> None:
     """Its calls end as its chain says; a cell that it closed stays so only with a seal there."""
     local, seats = LocalCellRegistry(CellStates(), SLOT_WAIT_S), [WorkerSlot(0), WorkerSlot(1)]
     server = CellRegistryServer(local, seats, {})
@@ -304,14 +304,14 @@ async def test_what_a_dead_worker_left_is_settled(tmp_path: Path) -> None:
             await book.admit(AdmissionRequest("a", "2"))
         await seats[0].gone.wait()
         assert await other.in_flight() == 2
-        server.settle(seats[0], {"1": end(end_reason="crash", prompt_tokens=None)}, {"sealed"})
+        server.end_calls(seats[0], {"1": end(end_reason="crash", prompt_tokens=None)}, {"sealed"})
         [a, lost, sealed] = await other.totals()
         assert (a.totals.calls, a.totals.unmeasured_calls, a.in_flight) == (1, 1, 0)
         assert (lost.sealed, sealed.sealed) == (False, True)
 
 
-async def test_a_line_that_says_nothing_is_no_worker(tmp_path: Path) -> None:
-    """A connection that is closed at once takes no seat."""
+async def test_a_connection_that_says_nothing_is_not_a_worker(tmp_path: Path) -> None:
+    """A connection that is closed at once takes no slot."""
     server = CellRegistryServer(LocalCellRegistry(CellStates(), SLOT_WAIT_S), [WorkerSlot(0)], {})
     async with server.listening(tmp_path / "book"):
         _, writer = await asyncio.open_unix_connection(tmp_path / "book")

@@ -243,26 +243,26 @@ async def test_a_refusal_that_cannot_be_recorded_is_a_503(tmp_path: Path) -> Non
     async with scripted_upstream(whole()) as upstream, metered(upstream.url, tmp_path) as meter:
         key = bearer(meter, max_calls=1)
         await post(meter.url, CHAT.path, CHAT.request, key)
-        writer = meter.proxy._server._parts.ledger._writer
+        writer = meter.proxy._server._services.ledger._writer
         writer.file, closed = os.open("/dev/full", os.O_WRONLY), writer.file
         seen = await post(meter.url, CHAT.path, CHAT.request, key)
         os.close(closed)
     assert (seen.status, len(upstream.received)) == (503, 1)
 
 
-async def test_a_worker_without_a_book_refuses_calls(tmp_path: Path) -> None:
-    """A worker whose keeper is gone answers 503 and forwards nothing."""
-    server = CellRegistryServer(LocalCellRegistry(CellStates(), 20), [WorkerSlot(0)], {})
+async def test_a_worker_without_its_parent_refuses_calls(tmp_path: Path) -> None:
+    """A worker that cannot ask the cell registry answers 503 and forwards nothing."""
+    server = CellRegistryServer(LocalCellRegistry(CellStates(), 20), [WorkerSlot(0)], [])
     async with scripted_upstream(whole()) as upstream:
         values = {"upstream": upstream.url, "port": 0, "ledger": tmp_path / "ledger"}
-        async with server.listening(tmp_path / "book"), asyncio.TaskGroup() as tasks:
-            book = await RemoteCellRegistry.connect(tmp_path / "book")
-            tasks.create_task(book.listen())
-            await book.ask("hello", 0)
-            place = WorkerContext(0, book)
-            async with running_proxy(ProxySettings.model_validate(values), place=place) as proxy:
+        async with server.listening(tmp_path / "cells"), asyncio.TaskGroup() as tasks:
+            registry = await RemoteCellRegistry.connect(tmp_path / "cells")
+            tasks.create_task(registry.listen())
+            await registry.request("configuration", 0)
+            worker = WorkerContext(0, registry)
+            async with running_proxy(ProxySettings.model_validate(values), worker=worker) as proxy:
                 assert (await post(proxy.url, CHAT.path, CHAT.request)).status == 200
-                await book.close()
+                await registry.close()
                 seen = await post(proxy.url, CHAT.path, CHAT.request)
         assert seen.status == 503
         assert orjson.loads(seen.body)["error"]["code"] == "registry_lost"

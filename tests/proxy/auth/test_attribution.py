@@ -109,9 +109,9 @@ def test_the_header_counts_only_where_configured() -> None:
 def test_with_keys_required_anything_else_is_refused() -> None:
     """With auth = keys, a foreign key, no key, and an expired key are refused."""
     rules = identifier(keys_required=True, open_attribution=True)
-    with pytest.raises(BadKey, match="wants a cell's key"):
+    with pytest.raises(BadKey, match="needs a cell's key"):
         rules.identify(sent(Authorization="Bearer sk-x", X_Cab_Cell="b"), PLAIN, NOW_S)
-    with pytest.raises(BadKey, match="wants a cell's key"):
+    with pytest.raises(BadKey, match="needs a cell's key"):
         rules.identify(sent(), PLAIN, NOW_S)
     with pytest.raises(BadKey, match="expired"):
         rules.identify(sent(Authorization=f"Bearer {KEY}"), PLAIN, NOW_S + 60)

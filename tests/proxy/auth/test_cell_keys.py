@@ -94,8 +94,8 @@ def test_a_key_without_a_claim_is_refused(missing: str) -> None:
     [
         ({"max_calls": "10"}, "max_calls must be"),
         ({"max_cost_usd": 0.1}, "max_cost_usd must be"),
-        ({"exp": NOW_S + 9.5}, "no instant"),
-        ({"iat": "now"}, "no instant"),
+        ({"exp": NOW_S + 9.5}, "does not say when it expires"),
+        ({"iat": "now"}, "does not say when it expires"),
     ],
 )
 def test_a_key_that_cannot_be_read_is_refused(claims: dict[str, object], said: str) -> None:

@@ -88,11 +88,11 @@ def test_of_two_that_make_the_file_one_wins(
 
 
 def test_a_key_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
-    """A key file that cannot be made, is a folder, or is no text is named."""
+    """A key file that cannot be made, is a folder, or is not text is named."""
     with pytest.raises(BadConfig, match="cannot be written: No such file"):
         load_or_create_signing_keys(tmp_path / "none" / "signing.key")
     with pytest.raises(BadConfig, match="cannot be read: Is a directory"):
         load_or_create_signing_keys(tmp_path)
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
-    with pytest.raises(BadConfig, match="is no text"):
+    with pytest.raises(BadConfig, match="is not text"):
         load_signing_keys(tmp_path / "binary")

@@ -401,7 +401,7 @@ async def test_a_whole_url_is_taken_and_bad_framing_is_not(tmp_path: Path) -> No
 async def test_a_fault_of_ours_has_the_same_shape(tmp_path: Path) -> None:
     """An exception that nobody foresaw is a 500 without details; they are in the log."""
     async with api(tmp_path) as client:
-        client.meter.proxy._server._control._book = None  # type: ignore[assignment]
+        client.meter.proxy._server._control._registry = None  # type: ignore[assignment]
         seen = await client.ask("GET", path_of())
     assert code_of(seen) == (500, "internal_error")
     assert b"NoneType" not in seen.body
@@ -411,7 +411,7 @@ async def test_a_ledger_that_cannot_be_written_leaves_the_cell_open(tmp_path: Pa
     """A seal that is not on disk is not confirmed."""
     async with api(tmp_path) as client:
         await client.call(client.key())
-        writer = client.meter.proxy._server._parts.ledger._writer
+        writer = client.meter.proxy._server._services.ledger._writer
         writer.file, closed = os.open("/dev/full", os.O_WRONLY), writer.file
         seen = await client.ask("POST", f"{path_of()}/seal")
         os.close(closed)

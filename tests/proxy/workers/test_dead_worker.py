@@ -40,14 +40,14 @@ async def test_a_chain_tells_how_its_last_calls_ended(
     with max(tmp_path.glob("w3-*.jsonl")).open("ab") as handle:  # noqa: ASYNC240 - tiny
         handle.write(b"garbage\n")
 
-    words = recover_dead_worker(tmp_path, 3, Clock(), {"1", "2", "never started"})
+    found = recover_dead_worker(tmp_path, 3, Clock(), {"1", "2", "never started"})
 
-    reasons = {call_id: end["end_reason"] for call_id, end in words.ends.items()}
+    reasons = {call_id: end["end_reason"] for call_id, end in found.ends.items()}
     assert reasons == {"1": "completed", "2": "crash"}
-    assert "b" in words.sealed
+    assert "b" in found.sealed
 
 
-async def test_a_chain_that_is_written_has_no_last_words(tmp_path: Path) -> None:
+async def test_a_chain_that_is_being_written_is_not_read(tmp_path: Path) -> None:
     """While a process writes to a chain nobody else reads its end."""
     ledger = Ledger(tmp_path)
     with pytest.raises(BadConfig, match="is being written by another proxy"):

@@ -34,64 +34,64 @@ WORKERS = 4
 
 
 @asynccontextmanager
-async def crew(
+async def workers_behind(
     upstream: ScriptedUpstream, folder: Path, workers: int = WORKERS, **settings: Any
 ) -> AsyncGenerator[MultiProcessProxy]:
     values = {"upstream": upstream.url, "port": 0, "ledger": folder / "ledger", "grace_s": 5}
     values |= {"workers": workers, "log_level": "error", **settings}
-    async with running_workers(ProxySettings.model_validate(values), kill_after_s=0.1) as front:
-        yield front
+    async with running_workers(ProxySettings.model_validate(values), kill_after_s=0.1) as proxy:
+        yield proxy
 
 
-def bearer(front: MultiProcessProxy, **limits: Any) -> str:
-    return f"Authorization: Bearer {front.mint_key(CELL, 600, KeyLimits(**limits))}"
+def bearer(proxy: MultiProcessProxy, **limits: Any) -> str:
+    return f"Authorization: Bearer {proxy.mint_key(CELL, 600, KeyLimits(**limits))}"
 
 
-async def calls(front: MultiProcessProxy, key: str, number: int, at_once: int = 20) -> list[Seen]:
+async def calls(proxy: MultiProcessProxy, key: str, number: int, at_once: int = 20) -> list[Seen]:
     """Send calls, each on a connection of its own: the kernel spreads them over the workers."""
     slots = asyncio.Semaphore(at_once)
 
     async def one() -> Seen:
         async with slots:
-            return await post(front.url, CHAT.path, CHAT.request, key, "Connection: close")
+            return await post(proxy.url, CHAT.path, CHAT.request, key, "Connection: close")
 
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(one()) for _ in range(number)]
     return [each.result() for each in running]
 
 
-async def control(front: MultiProcessProxy, what: str, key: str, method: str = "GET") -> Seen:
-    return await post(front.url, CELL_PATH + what, b"", key, "Connection: close", method=method)
+async def control(proxy: MultiProcessProxy, what: str, key: str, method: str = "GET") -> Seen:
+    return await post(proxy.url, CELL_PATH + what, b"", key, "Connection: close", method=method)
 
 
-def starts_by_worker(front: MultiProcessProxy) -> dict[int, list[str]]:
+def starts_by_worker(proxy: MultiProcessProxy) -> dict[int, list[str]]:
     """Return the calls that each worker has accepted."""
     found: dict[int, list[str]] = {}
-    for path in front.ledger_dir.glob("w*.jsonl"):
+    for path in proxy.ledger_dir.glob("w*.jsonl"):
         lines = [orjson.loads(line) for line in path.read_bytes().splitlines()]
         found[int(path.name[1])] = [r["call_id"] for r in lines if r["kind"] == "start"]
     return found
 
 
-def records_of(front: MultiProcessProxy, worker: int, kind: str) -> list[dict[str, Any]]:
+def records_of(proxy: MultiProcessProxy, worker: int, kind: str) -> list[dict[str, Any]]:
     """Return a worker's records of one kind."""
-    lines = (front.ledger_dir / f"w{worker}-000001.jsonl").read_bytes().splitlines()
+    lines = (proxy.ledger_dir / f"w{worker}-000001.jsonl").read_bytes().splitlines()
     return [record for record in map(orjson.loads, lines) if record["kind"] == kind]
 
 
 async def test_calls_are_numbered_and_limited_across_workers(tmp_path: Path) -> None:
     """Rows are accepted requests, numbers have no gap, and exactly the limit is admitted."""
-    async with scripted_upstream(ANSWER) as upstream, crew(upstream, tmp_path) as front:
-        key = bearer(front, max_calls=60)
-        answers = await calls(front, key, 100)
+    async with scripted_upstream(ANSWER) as upstream, workers_behind(upstream, tmp_path) as proxy:
+        key = bearer(proxy, max_calls=60)
+        answers = await calls(proxy, key, 100)
         assert Counter(seen.status for seen in answers) == {200: 60, 400: 40}
-        [seen] = await calls(front, bearer(front), 1)
+        [seen] = await calls(proxy, bearer(proxy), 1)
         assert seen.status == 200
-        seal = orjson.loads((await control(front, "/seal", key, "POST")).body)
-        slices = [(await control(front, "/calls", key)).body for _ in range(3)]
-        used = starts_by_worker(front)
+        seal = orjson.loads((await control(proxy, "/seal", key, "POST")).body)
+        slices = [(await control(proxy, "/calls", key)).body for _ in range(3)]
+        used = starts_by_worker(proxy)
     assert len(upstream.received) == 61
-    ends = records(front.ledger_dir)
+    ends = records(proxy.ledger_dir)
     made = [end for end in ends if end["end_reason"] == "completed"]
     assert sorted(end["seq"] for end in made) == list(range(1, 62))
     assert [end["seq"] for end in ends if end["end_reason"] == "rejected"] == [None] * 40
@@ -116,9 +116,9 @@ async def test_concurrency_holds_across_workers(tmp_path: Path) -> None:
 
     async with (
         scripted_upstream([begin, *ANSWER]) as upstream,
-        crew(upstream, tmp_path) as front,
+        workers_behind(upstream, tmp_path) as proxy,
     ):
-        answers = await calls(front, bearer(front, max_concurrency=3), 40)
+        answers = await calls(proxy, bearer(proxy, max_concurrency=3), 40)
     assert {seen.status for seen in answers} == {200}
     assert most == 3
 
@@ -133,33 +133,33 @@ async def test_a_seal_waits_for_calls_in_all_workers(tmp_path: Path) -> None:
 
     async with (
         scripted_upstream([begin, *ANSWER]) as upstream,
-        crew(upstream, tmp_path) as front,
+        workers_behind(upstream, tmp_path) as proxy,
         asyncio.TaskGroup() as tasks,
     ):
-        key = bearer(front)
-        running = tasks.create_task(calls(front, key, 12))
+        key = bearer(proxy)
+        running = tasks.create_task(calls(proxy, key, 12))
         for _ in range(12):
             await arrived.acquire()
-        sealing = tasks.create_task(control(front, "/seal", key, "POST"))
+        sealing = tasks.create_task(control(proxy, "/seal", key, "POST"))
         async with asyncio.timeout(20):
             refused = 400  # over its limit, until the cell is sealed
             while refused == 400:
-                refused = (await calls(front, bearer(front, max_calls=1), 1))[0].status
-        late = await calls(front, key, 8)
+                refused = (await calls(proxy, bearer(proxy, max_calls=1), 1))[0].status
+        late = await calls(proxy, key, 8)
         assert {seen.status for seen in late} == {409}
         assert not sealing.done()
         go.set()
         assert {seen.status for seen in await running} == {200}
         seal = orjson.loads((await sealing).body)
-    assert seal["calls"] == len(records(front.ledger_dir, "start")) == 12
+    assert seal["calls"] == len(records(proxy.ledger_dir, "start")) == 12
 
 
-async def kill(front: MultiProcessProxy, worker: int) -> None:
+async def kill(proxy: MultiProcessProxy, worker: int) -> None:
     """Kill a worker; on return it is gone, and no connection goes to it any more."""
-    pid = front.crew.pids[worker]
+    pid = proxy.workers.pids[worker]
     os.kill(pid, signal.SIGKILL)
     async with asyncio.timeout(30):
-        while front.crew.pids.get(worker) == pid:  # noqa: ASYNC110 - a process that ends tells nobody
+        while proxy.workers.pids.get(worker) == pid:  # noqa: ASYNC110 - a process that ends tells nobody
             await asyncio.sleep(0.01)
 
 
@@ -171,29 +171,32 @@ async def test_a_killed_worker_takes_nobody_with_it(tmp_path: Path) -> None:
         arrived.release()
         await go.wait()
 
-    async with scripted_upstream([begin, *ANSWER]) as upstream, crew(upstream, tmp_path) as front:
-        key = bearer(front)
+    async with (
+        scripted_upstream([begin, *ANSWER]) as upstream,
+        workers_behind(upstream, tmp_path) as proxy,
+    ):
+        key = bearer(proxy)
         async with asyncio.TaskGroup() as tasks:
-            running = tasks.create_task(calls(front, key, 16))
+            running = tasks.create_task(calls(proxy, key, 16))
             for _ in range(16):
                 await arrived.acquire()
-            before = front.crew.pids
-            victim, lost = max(starts_by_worker(front).items(), key=lambda item: len(item[1]))
-            await kill(front, victim)
+            before = proxy.workers.pids
+            victim, lost = max(starts_by_worker(proxy).items(), key=lambda item: len(item[1]))
+            await kill(proxy, victim)
             go.set()
         statuses = Counter(seen.status for seen in running.result())
         assert statuses == {200: 16 - len(lost), 0: len(lost)}  # 0: no answer came
-        answers = await calls(front, key, 20)
+        answers = await calls(proxy, key, 20)
         async with asyncio.timeout(30):
-            while front.crew.pids.get(victim, before[victim]) == before[victim]:  # noqa: ASYNC110
+            while proxy.workers.pids.get(victim, before[victim]) == before[victim]:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
-        answers += await calls(front, key, 20)
+        answers += await calls(proxy, key, 20)
         assert {seen.status for seen in answers} == {200}
-        seal = orjson.loads((await control(front, "/seal", key, "POST")).body)
-    ends = records(front.ledger_dir)
+        seal = orjson.loads((await control(proxy, "/seal", key, "POST")).body)
+    ends = records(proxy.ledger_dir)
     crashed = [end["call_id"] for end in ends if end["end_reason"] == "crash"]
     assert sorted(crashed) == sorted(lost)
-    starts = records(front.ledger_dir, "start")
+    starts = records(proxy.ledger_dir, "start")
     assert sorted(s["call_id"] for s in starts) == sorted(e["call_id"] for e in ends)
     assert sorted(s["seq"] for s in starts) == list(range(1, len(starts) + 1))
     assert (seal["calls"], seal["unmeasured_calls"]) == (len(starts), len(lost))
@@ -201,9 +204,9 @@ async def test_a_killed_worker_takes_nobody_with_it(tmp_path: Path) -> None:
 
 
 @contextmanager
-def unrecoverable(front: MultiProcessProxy, worker: int) -> Generator[None]:
+def unrecoverable(proxy: MultiProcessProxy, worker: int) -> Generator[None]:
     """Keep a worker's chain from being opened again: its lock is no file any more."""
-    lock = front.ledger_dir / f"w{worker}.lock"
+    lock = proxy.ledger_dir / f"w{worker}.lock"
     lock.unlink()
     lock.mkdir()
     try:
@@ -214,13 +217,16 @@ def unrecoverable(front: MultiProcessProxy, worker: int) -> Generator[None]:
 
 async def test_a_worker_that_cannot_come_back_is_tried_again(tmp_path: Path) -> None:
     """While its chain cannot be opened the others go on; afterwards it is there again."""
-    async with scripted_upstream(ANSWER) as upstream, crew(upstream, tmp_path, 2) as front:
-        with unrecoverable(front, 0):
-            await kill(front, 0)
-            answers = await calls(front, bearer(front), 20)
+    async with (
+        scripted_upstream(ANSWER) as upstream,
+        workers_behind(upstream, tmp_path, 2) as proxy,
+    ):
+        with unrecoverable(proxy, 0):
+            await kill(proxy, 0)
+            answers = await calls(proxy, bearer(proxy), 20)
             assert {seen.status for seen in answers} == {200}
         async with asyncio.timeout(30):
-            while len(records_of(front, 0, "proxy_start")) < 2:  # noqa: ASYNC110
+            while len(records_of(proxy, 0, "proxy_start")) < 2:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 
 
@@ -234,16 +240,16 @@ async def test_calls_of_a_dead_worker_wait_for_its_recovery(tmp_path: Path) -> N
 
     async with (
         scripted_upstream([begin]) as upstream,
-        crew(upstream, tmp_path, 2) as front,
+        workers_behind(upstream, tmp_path, 2) as proxy,
         asyncio.TaskGroup() as tasks,
     ):
-        key = bearer(front)
-        tasks.create_task(calls(front, key, 1))
+        key = bearer(proxy)
+        tasks.create_task(calls(proxy, key, 1))
         await arrived.acquire()
-        [victim] = [n for n, started in starts_by_worker(front).items() if started]
-        with unrecoverable(front, victim):
-            await kill(front, victim)
-            waiting = tasks.create_task(control(front, "/seal", key, "POST"))
+        [victim] = [n for n, started in starts_by_worker(proxy).items() if started]
+        with unrecoverable(proxy, victim):
+            await kill(proxy, victim)
+            waiting = tasks.create_task(control(proxy, "/seal", key, "POST"))
             await asyncio.wait([waiting], timeout=0.5)
             assert not waiting.done()
         seal = orjson.loads((await waiting).body)
@@ -260,14 +266,14 @@ async def test_a_stop_does_not_wait_for_a_recovery(tmp_path: Path) -> None:
 
     async with scripted_upstream([begin]) as upstream, asyncio.TaskGroup() as tasks:
         with ExitStack() as stack:
-            async with crew(upstream, tmp_path, 1) as front:
-                tasks.create_task(calls(front, bearer(front), 1))
+            async with workers_behind(upstream, tmp_path, 1) as proxy:
+                tasks.create_task(calls(proxy, bearer(proxy), 1))
                 await arrived.acquire()
-                stack.enter_context(unrecoverable(front, 0))
-                os.kill(front.crew.pids[0], signal.SIGKILL)
-        assert records(front.ledger_dir) == []
-        async with crew(upstream, tmp_path, 1) as front:
-            [end] = records(front.ledger_dir)
+                stack.enter_context(unrecoverable(proxy, 0))
+                os.kill(proxy.workers.pids[0], signal.SIGKILL)
+        assert records(proxy.ledger_dir) == []
+        async with workers_behind(upstream, tmp_path, 1) as proxy:
+            [end] = records(proxy.ledger_dir)
             assert end["end_reason"] == "crash"
 
 
@@ -275,12 +281,12 @@ async def test_a_worker_that_hangs_is_killed(tmp_path: Path) -> None:
     """A worker that does not stop is killed some time after the grace time."""
     async with (
         scripted_upstream(ANSWER) as upstream,
-        crew(upstream, tmp_path, 2, grace_s=0.1) as front,
+        workers_behind(upstream, tmp_path, 2, grace_s=0.1) as proxy,
     ):
-        pids = front.crew.pids
+        pids = proxy.workers.pids
         os.kill(pids[1], signal.SIGSTOP)
     assert not any(map(runs, pids.values()))
-    assert len(records(front.ledger_dir, "proxy_stop")) == 1
+    assert len(records(proxy.ledger_dir, "proxy_stop")) == 1
 
 
 async def test_a_further_run_goes_on_where_the_last_one_was(tmp_path: Path) -> None:
@@ -288,9 +294,9 @@ async def test_a_further_run_goes_on_where_the_last_one_was(tmp_path: Path) -> N
     for round_number, workers in enumerate((3, 2, 4)):
         async with (
             scripted_upstream(ANSWER) as upstream,
-            crew(upstream, tmp_path, workers) as front,
+            workers_behind(upstream, tmp_path, workers) as proxy,
         ):
-            answers = await calls(front, bearer(front, max_calls=25), 10)
+            answers = await calls(proxy, bearer(proxy, max_calls=25), 10)
         expected = {200: 10} if round_number < 2 else {200: 5, 400: 5}
         assert Counter(seen.status for seen in answers) == expected
     starts = records(tmp_path / "ledger", "start")
@@ -299,13 +305,16 @@ async def test_a_further_run_goes_on_where_the_last_one_was(tmp_path: Path) -> N
 
 async def test_a_port_that_is_taken_is_one_error(tmp_path: Path) -> None:
     """Another proxy's port is refused, also one that its workers share among themselves."""
-    async with scripted_upstream(ANSWER) as upstream, crew(upstream, tmp_path / "a", 2) as front:
-        port = int(front.url.rpartition(":")[2])
+    async with (
+        scripted_upstream(ANSWER) as upstream,
+        workers_behind(upstream, tmp_path / "a", 2) as proxy,
+    ):
+        port = int(proxy.url.rpartition(":")[2])
         with pytest.raises(BadConfig, match=f"cannot listen on 127.0.0.1 port {port}: address"):
-            async with crew(upstream, tmp_path / "b", 2, port=port):
+            async with workers_behind(upstream, tmp_path / "b", 2, port=port):
                 pass
         with pytest.raises(BadConfig, match="is being written by another proxy"):
-            async with crew(upstream, tmp_path / "a", 2):
+            async with workers_behind(upstream, tmp_path / "a", 2):
                 pass
 
 
@@ -313,7 +322,7 @@ async def test_a_worker_that_cannot_start_says_why(tmp_path: Path) -> None:
     """What only a worker finds out is the parent's error, once; no process is left behind."""
     async with scripted_upstream(ANSWER) as upstream:
         with pytest.raises(BadConfig, match="nonsense"):
-            async with crew(upstream, tmp_path, 3, encodings={"*": "nonsense"}):
+            async with workers_behind(upstream, tmp_path, 3, encodings={"*": "nonsense"}):
                 pass
 
 

@@ -7,7 +7,7 @@ import orjson
 import pytest
 from pydantic import ValidationError
 
-from cab.adapters.output.redaction import Redactor
+from cab.proxy.redaction import Redactor
 from cab.scoring import (
     Bundle,
     Cell,

@@ -1,17 +1,15 @@
-import asyncio
 import json
-import threading
 import urllib.request
 from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import orjson
 import pytest
 
 from cab.adapters.cli import main
-from cab.proxy.app import running_proxy
-from cab.proxy.config import parse_settings
-from cab.proxy.logs import configure_logs
+from cab.proxy import start_proxy
 from cab.scoring.ledger.seals import load_seal
 from cab.scoring.ledger.verify import verify_slice
 
@@ -19,45 +17,34 @@ CELL = "local/scripted/demo/f/t"
 ADMIN = "the-admin-token-of-the-test"
 
 
-class Running:
-    """A proxy that runs beside the command."""
+class Running(NamedTuple):
+    """A proxy that runs beside the command, with one call of the cell."""
 
     url: str
-    key: str
+    control_url: str
     ledger: Path
+    key: str
+
+
+@contextmanager
+def metering(folder: Path, **settings: Any) -> Generator[Running]:
+    values = {"upstream": "demo", "ledger": folder / "ledger", "auth": "keys", **settings}
+    with start_proxy(admin_token=ADMIN, **values) as proxy:
+        cell = proxy.open_cell(CELL, 600)
+        body = {"model": "demo", "messages": [{"role": "user", "content": "hi"}]}
+        headers = {**cell.headers, "Content-Type": "application/json"}
+        request = urllib.request.Request(
+            f"{cell.base_url}/chat/completions", json.dumps(body).encode(), headers
+        )
+        with urllib.request.urlopen(request) as response:
+            assert response.status == 200
+        yield Running(proxy.url, proxy.control_url, proxy.ledger_dir, cell.key)
 
 
 @pytest.fixture
 def proxy(tmp_path: Path) -> Generator[Running]:
-    """A proxy before the demo, on a loop of its own, with one call of the cell."""
-    ready, done = threading.Event(), threading.Event()
-    running = Running()
-    running.ledger = tmp_path / "ledger"
-
-    configure_logs("error", "auto")
-
-    async def serve() -> None:
-        values = {"upstream": "demo", "port": 0, "ledger": running.ledger, "auth": "keys"}
-        settings = parse_settings(values, "test")
-        async with running_proxy(settings, signing_key="s" * 32, admin_token=ADMIN) as served:
-            running.url, running.key = served.url, served.mint_key(CELL, 600)
-            ready.set()
-            await asyncio.to_thread(done.wait)
-
-    thread = threading.Thread(target=asyncio.run, args=(serve(),))
-    thread.start()
-    assert ready.wait(60)
-    body = json.dumps({"model": "demo", "messages": [{"role": "user", "content": "hi"}]}).encode()
-    request = urllib.request.Request(
-        f"{running.url}/v1/chat/completions",
-        body,
-        {"Authorization": f"Bearer {running.key}", "Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(request) as response:
-        assert response.status == 200
-    yield running
-    done.set()
-    thread.join()
+    with metering(tmp_path) as running:
+        yield running
 
 
 @pytest.mark.parametrize("variable", ["CAB_CELL_KEY", "CAB_ADMIN_TOKEN"])
@@ -81,6 +68,38 @@ def test_a_cell_is_sealed(
     assert captured.out == b""
 
 
+@pytest.mark.parametrize("by", ["control_port", "control_socket"])
+@pytest.mark.parametrize("option", ["--control", "CAB_CONTROL"])
+def test_a_control_address_of_its_own(
+    tmp_path: Path,
+    by: str,
+    option: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfdbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    """A cell is sealed where the control API is; without that address the error asks for it."""
+    where = {by: 0 if by == "control_port" else tmp_path / "control.sock"}
+    with metering(tmp_path, **where) as proxy:
+        monkeypatch.setenv("CAB_CELL_KEY", proxy.key)
+        assert main(["ledger", "seal", CELL, "--proxy", proxy.url]) == 2
+        said = b"its control API has an address of its own; give that (--control, CAB_CONTROL)"
+        assert said in capfdbinary.readouterr().err
+        asked = ["--control", proxy.control_url]
+        if option == "CAB_CONTROL":
+            monkeypatch.setenv(option, proxy.control_url)
+            asked = ["--proxy", proxy.url]
+        assert main(["ledger", "seal", CELL, *asked, "--json"]) == 0
+    assert orjson.loads(capfdbinary.readouterr().out)["calls"] == 1
+
+
+def test_no_address_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """A command that does not know which proxy to ask says how to name one."""
+    assert main(["ledger", "seal", CELL]) == 2
+    assert capsys.readouterr().err == (
+        "cab: no proxy; give its URL with --proxy, or set CAB_CONTROL\n"
+    )
+
+
 def test_people_see_the_seal_line_by_line(
     proxy: Running, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -96,8 +115,8 @@ def test_people_see_the_seal_line_by_line(
     ("key", "url", "said"),
     [
         (None, "http://127.0.0.1:1", "set CAB_CELL_KEY to the cell's key"),
-        ("k", "127.0.0.1:1", "'127.0.0.1:1' is no http(s) URL"),
-        ("k", "http://127.0.0.1:1", "proxy http://127.0.0.1:1: no answer to POST seal"),
+        ("k", "127.0.0.1:1", "'127.0.0.1:1' is not an http(s) URL"),
+        ("k", "http://127.0.0.1:1", "proxy http://127.0.0.1:1: cannot be reached"),
     ],
 )
 def test_wrong_use_is_one_line(

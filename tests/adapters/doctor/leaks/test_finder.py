@@ -20,7 +20,7 @@ from cab.adapters.doctor.leaks import encodings
 from cab.adapters.doctor.leaks.encodings import forms_of
 from cab.adapters.doctor.leaks.finder import Finder, Leak, file_leaks, process_leaks
 from cab.adapters.doctor.leaks.process_watch import descendants, watched
-from cab.adapters.output.redaction import StreamRedactor
+from cab.proxy.redaction import StreamRedactor
 
 REAL = "sk-canary-one/with+signs"
 SECRETS = {"endpoint's key": forms_of(REAL), "cell's key": forms_of("cell-number-two")}

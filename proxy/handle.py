@@ -1,0 +1,100 @@
+"""A running proxy as the program that runs it sees it."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cab.proxy.accounting.limits import KeyLimits
+from cab.proxy.auth import cell_keys
+from cab.proxy.auth.signing_keys import KeyRing
+from cab.proxy.clock import Clock
+from cab.proxy.control.client import ControlClient, SealedCell
+from cab.proxy.demo import Demo
+
+_KEY_TTL_S = 300
+"""Of the keys that questions about a cell are asked with."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCell:
+    """A cell that takes calls, and the key that they are made with."""
+
+    cell_id: str
+    key: str = field(repr=False)
+    url: str
+    """Where clients of Anthropic's and Google's APIs send their calls."""
+
+    @property
+    def base_url(self) -> str:
+        """Base URL for clients of OpenAI's API: with `/v1`."""
+        return f"{self.url}/v1"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Headers that make a request a call of this cell."""
+        return {"Authorization": f"Bearer {self.key}"}
+
+
+@dataclass(frozen=True, slots=True)
+class RunningProxy:
+    """A running proxy: keys for its cells, what they have spent, and their seals."""
+
+    url: str
+    """Where it listens, without `/v1`."""
+    upstream_url: str
+    """Where it forwards to."""
+    ledger_dir: Path
+    """Where its records are."""
+    demo: Demo | None
+    """The built-in model server, where that is the upstream."""
+    control_url: str
+    """Where the control API is: `url`, or its own address."""
+    _ring: KeyRing
+    _clock: Clock
+
+    def mint_key(self, cell_id: str, ttl_s: int, limits: KeyLimits | None = None) -> str:
+        """Return a new key of a cell.
+
+        Args:
+            cell_id: The cell that pays for calls with it.
+            ttl_s: Seconds until it expires, 1 or more.
+            limits: What the cell may spend.
+
+        Raises:
+            BadConfig: The cell's id is empty, or the key would expire at once or after the year 9999.
+        """
+        now_s = self._clock.wall_ns() // 1_000_000_000
+        return cell_keys.mint(self._ring, cell_id, ttl_s, now_s, limits or KeyLimits())
+
+    async def open_cell(
+        self, cell_id: str, ttl_s: int, limits: KeyLimits | None = None
+    ) -> OpenCell:
+        """Return a cell that has no calls yet, with a new key; the arguments are those of `mint_key`.
+
+        Raises:
+            BadConfig: As for `mint_key`.
+            ProxyRefused: The ledger has calls of the cell already.
+        """
+        async with self._control(cell_id) as control:
+            await control.require_unused(cell_id)
+        return OpenCell(cell_id, self.mint_key(cell_id, ttl_s, limits), self.url)
+
+    async def totals(self, cell_id: str) -> dict[str, Any]:
+        """Return what a cell has spent so far, in the words of the control API.
+
+        A sum of which a part is unknown is None.
+        """
+        async with self._control(cell_id) as control:
+            return await control.totals(cell_id)
+
+    async def seal(self, cell_id: str) -> SealedCell:
+        """Close a cell once its calls have ended; return its seal and its lines of the ledger.
+
+        Raises:
+            ProxyRefused: It is sealed already, or its calls do not end within some minutes.
+        """
+        async with self._control(cell_id) as control:
+            return await control.seal(cell_id)
+
+    def _control(self, cell_id: str) -> ControlClient:
+        return ControlClient(self.control_url, self.mint_key(cell_id, _KEY_TTL_S))

@@ -1,0 +1,24 @@
+"""Names of a package that are imported when they are first used."""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+
+
+def attribute_loader(package: str, modules: Mapping[str, Sequence[str]]) -> Callable[[str], object]:
+    """Return a `__getattr__` for a package.
+
+    Args:
+        package: Its `__name__`.
+        modules: Modules below it, each with the names that it gives to the package.
+    """
+    homes = {name: module for module, names in modules.items() for name in names}
+
+    def load(name: str) -> object:
+        if name not in homes:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        value: object = getattr(import_module(f"{package}.{homes[name]}"), name)
+        setattr(sys.modules[package], name, value)
+        return value
+
+    return load
