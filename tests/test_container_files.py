@@ -16,8 +16,8 @@ from cab.adapters.commands.run_cell import add
 from cab.adapters.sandboxes.deviations import ALLOWED, SENTENCES
 from cab.adapters.sandboxes.images import parse_image
 from cab.adapters.sandboxes.limits import limit_names
-from cab.proxy.cli import make_parser
-from cab.proxy.config import load_settings
+from cab.proxy.command_line.flags import make_parser
+from cab.proxy.command_line.sources import load_settings
 
 ROOT = Path(__file__).parents[1]
 INSTRUCTIONS = {
@@ -45,7 +45,7 @@ def compose() -> dict[str, Any]:
 
 def settings_of(words: list[str]) -> Any:
     """Return the settings that a command line of the proxy gives; what is wrong raises."""
-    return load_settings(None, vars(make_parser().parse_args(words)))
+    return load_settings(None, vars(make_parser().parse_args(words)), {})
 
 
 def test_instructions_are_known() -> None:

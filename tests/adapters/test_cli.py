@@ -91,7 +91,7 @@ NOTHING_THERE = "http://127.0.0.1:1"
         ([*RUN, "--tui", "aider"], "is not installed; run: cab adapters install aider"),
         ([*RUN, "--upstream", NOTHING_THERE], "no model; give --model NAME"),
         ([*RUN, "--upstream", NOTHING_THERE, "--model", "m"], "cannot be reached"),
-        ([*RUN, "--upstream", "ftp://x", "--model", "m"], "is no http(s) URL"),
+        ([*RUN, "--upstream", "ftp://x", "--model", "m"], "is not an http(s) URL"),
         ([*RUN, "--model", "../x"], "would leave the folder"),
         ([*RUN, "--proxy", "http://x"], "--upstream is the proxy's own affair"),
         ([*RUN, "--timeout-s", "soon"], "invalid float value: 'soon'"),

@@ -124,7 +124,7 @@ def test_unreachable(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     [
         ([], "no endpoint; set CAB_ENDPOINT"),
         (["--upstream", "http://h"], "no model; give --model NAME"),
-        (["--upstream", "h", "--model", "m"], "is no http(s) URL"),
+        (["--upstream", "h", "--model", "m"], "is not an http(s) URL"),
         (["--upstream", "demo", "--tui", "scriptd"], "did you mean 'scripted'?"),
         (["--upstream", "demo", "--task", "x"], "no task 'x'"),
         (["--upstream", "demo", "--tui", "aider"], "run: cab adapters install aider"),
