@@ -1,4 +1,4 @@
-"""`cab keys`: makes and revokes the keys that agents hold."""
+"""`cab keys`: creates and revokes the keys that agents get."""
 
 import argparse
 import asyncio
@@ -9,34 +9,30 @@ import time
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import orjson
+from types import SimpleNamespace
+from typing import Any
 
 from cab.adapters.errors import AdapterError
+from cab.adapters.ui.command import Command, Group, OneOf, Option
 from cab.adapters.ui.control_client import ask_control
+from cab.adapters.ui.json_lines import print_json
+from cab.adapters.ui.options import JSON
 from cab.proxy.accounting.limits import KeyLimits
 from cab.proxy.auth import cell_keys
 from cab.proxy.auth.revocations import Revocations
 from cab.proxy.auth.signing_keys import KeyRing, load_signing_keys, parse_signing_keys
 from cab.proxy.errors import BadKey
 
-if TYPE_CHECKING:
-    # argparse has no public name for what add_subparsers returns
-    from argparse import _SubParsersAction  # pyright: ignore[reportPrivateUsage]
-
-    Actions = _SubParsersAction[argparse.ArgumentParser]
-
 _TTL = re.compile(r"([1-9][0-9]{0,8})([smhd]?)")
 _UNITS_S = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _STDIN = "-"
 
 _MINT_EPILOG = """\
-The key alone goes to standard output. Every proxy that has the signing key takes it.
+Standard output holds the key and nothing else. Every proxy with the same signing key accepts it.
 
 environment:
-  CAB_SIGNING_KEY  what keys are signed with; or --signing-key-file
-  CAB_ADMIN_TOKEN  with --proxy: the proxy makes the key
+  CAB_SIGNING_KEY  signs the key; or --signing-key-file
+  CAB_ADMIN_TOKEN  with --proxy: the admin token of that proxy, which then creates the key
 
 examples:
   export OPENAI_API_KEY=$(cab keys mint --cell my-sweep/aider/gpt-5/polyglot/rust-error-handling --ttl 24h)
@@ -44,92 +40,17 @@ examples:
 """
 
 _REVOKE_EPILOG = """\
-Without --proxy the revocation is written into the ledger's folder, where all proxies that use it
+Without --proxy the revocation is written into the ledger's folder. All proxies that use the folder
 see it at once.
 
 environment:
-  CAB_ADMIN_TOKEN  with --proxy: the proxy writes it
+  CAB_ADMIN_TOKEN  with --proxy: the admin token of that proxy, which then revokes the key
 
 examples:
   cab keys revoke --jti 41f0c7a9d2b35e68
   cab keys revoke - < key.txt
   cab keys revoke --cell my-sweep/aider/gpt-5/polyglot/rust-error-handling --proxy http://host:31415
 """
-
-
-def add(subparsers: "Actions") -> None:
-    """Add the command to the parser of `cab`."""
-    parser = subparsers.add_parser(
-        "keys",
-        help="make and revoke the keys that agents hold",
-        description="A cell's key names its cell, its expiry and its limits, signed.",
-        allow_abbrev=False,
-    )
-    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
-    _add_mint(actions)
-    _add_revoke(actions)
-
-
-def _add_mint(actions: "Actions") -> None:
-    parser = actions.add_parser(
-        "mint",
-        help="make a key for a cell",
-        description="Make a key for a cell.",
-        epilog=_MINT_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--cell", required=True, metavar="ID", help="the cell that pays")
-    parser.add_argument(
-        "--ttl", required=True, type=_ttl, metavar="TIME", help="how long it holds: 90m, 24h, 7d"
-    )
-    limits = parser.add_argument_group("limits of the cell")
-    limits.add_argument("--max-calls", type=_count, metavar="N", help="calls")
-    limits.add_argument(
-        "--max-tokens", type=_count, metavar="N", help="prompt and completion tokens"
-    )
-    limits.add_argument("--max-cost-usd", type=_money, metavar="X", help="US dollars: 2.50")
-    limits.add_argument("--max-concurrency", type=_count, metavar="N", help="calls in flight")
-    _add_source(parser)
-    parser.add_argument(
-        "--signing-key-file", type=Path, metavar="FILE", help="instead of CAB_SIGNING_KEY"
-    )
-    parser.set_defaults(run=run_mint)
-
-
-def _add_revoke(actions: "Actions") -> None:
-    parser = actions.add_parser(
-        "revoke",
-        help="make a key hold no longer",
-        description="Revoke one key, or all keys that a cell has now.",
-        epilog=_REVOKE_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument(
-        "key", nargs="?", metavar="KEY", help="the key itself, - reads it from stdin"
-    )
-    which.add_argument("--jti", metavar="ID", help="the key's id")
-    which.add_argument(
-        "--cell", metavar="ID", help="all keys of this cell that were made up to now"
-    )
-    _add_source(parser)
-    parser.add_argument(
-        "--ledger",
-        type=Path,
-        default=Path("cab-ledger"),
-        metavar="DIR",
-        help="the proxy's audit log (./cab-ledger)",
-    )
-    parser.set_defaults(run=run_revoke)
-
-
-def _add_source(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--proxy",
-        metavar="URL",
-        help="ask a running proxy: its URL, or unix: and its control socket",
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run_mint(args: argparse.Namespace) -> int:
@@ -145,7 +66,7 @@ def run_mint(args: argparse.Namespace) -> int:
     else:
         minted = _mint(_ring(args.signing_key_file), args.cell, args.ttl, limits)
     if args.json:
-        _print_json(minted)
+        print_json(minted)
         return 0
     print(minted["key"])
     print(f"key {minted['key_id']}, holds until {minted['expires_at']}", file=sys.stderr)
@@ -197,7 +118,7 @@ def run_revoke(args: argparse.Namespace) -> int:
             revocations.revoke_key(key_id, now_s, until_s)
         revoked = {"cell_id": args.cell, "key_id": key_id}
     if args.json:
-        _print_json(revoked)
+        print_json(revoked)
     else:
         what = f"key {key_id}" if args.cell is None else f"all keys of {args.cell}"
         print(f"revoked {what}")
@@ -222,13 +143,13 @@ def _ask(proxy: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
 def _ttl(text: str) -> int:
     match = _TTL.fullmatch(text)
     if match is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time; give 90m, 24h or 7d")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a duration; give 90m, 24h or 7d")
     return int(match[1]) * _UNITS_S[match[2]]
 
 
 def _count(text: str) -> int:
     if not text.isascii() or not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)
 
 
@@ -238,9 +159,64 @@ def _money(text: str) -> Decimal:
     except ValueError:
         amount = None
     if amount is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no amount above 0, such as 2.50")
+        raise argparse.ArgumentTypeError(f"{text!r} is not an amount above 0, such as 2.50")
     return amount
 
 
-def _print_json(value: dict[str, Any]) -> None:
-    sys.stdout.buffer.write(orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE))
+_PROXY = Option(
+    "--proxy",
+    metavar="URL",
+    help="ask a running proxy: its URL, or unix: and the path of its control socket",
+)
+
+_MINT = SimpleNamespace(
+    DESCRIPTION="Create a key for a cell.",
+    EPILOG=_MINT_EPILOG,
+    OPTIONS=(
+        Option("--cell", required=True, metavar="ID", help="the cell whose calls the key pays for"),
+        Option(
+            "--ttl", required=True, type=_ttl, metavar="TIME", help="time to live: 90m, 24h, 7d"
+        ),
+        Group(
+            "limits of the cell",
+            Option("--max-calls", type=_count, metavar="N", help="calls"),
+            Option("--max-tokens", type=_count, metavar="N", help="prompt and completion tokens"),
+            Option("--max-cost-usd", type=_money, metavar="X", help="US dollars: 2.50"),
+            Option("--max-concurrency", type=_count, metavar="N", help="calls in flight"),
+        ),
+        _PROXY,
+        JSON,
+        Option("--signing-key-file", type=Path, metavar="FILE", help="instead of CAB_SIGNING_KEY"),
+    ),
+    run=run_mint,
+)
+
+_REVOKE = SimpleNamespace(
+    DESCRIPTION="Revoke one key, or all keys that a cell has now.",
+    EPILOG=_REVOKE_EPILOG,
+    OPTIONS=(
+        OneOf(
+            Option("key", nargs="?", metavar="KEY", help="the key itself; - reads it from stdin"),
+            Option("--jti", metavar="ID", help="the key's id"),
+            Option("--cell", metavar="ID", help="all keys of this cell that exist now"),
+            required=True,
+        ),
+        _PROXY,
+        JSON,
+        Option(
+            "--ledger",
+            type=Path,
+            default=Path("cab-ledger"),
+            metavar="DIR",
+            help="the proxy's audit log",
+        ),
+    ),
+    run=run_revoke,
+)
+
+DESCRIPTION = "A cell's key holds the cell's id, its expiry and its limits, signed."
+
+COMMANDS = {
+    "mint": Command(_MINT, "create a key for a cell"),
+    "revoke": Command(_REVOKE, "revoke keys, so that they are refused from now on"),
+}

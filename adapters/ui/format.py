@@ -1,4 +1,4 @@
-"""Figures as texts for tables: a value, how sure it is, or why there is none."""
+"""Estimates as texts for tables: a value, its interval, or why there is none."""
 
 from cab.scoring.analysis.estimates import Figure
 

@@ -1,7 +1,7 @@
 """The parser of `cab` and `cab-proxy`. Its errors are one line that names what is wrong and the fix."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 from cab.proxy.errors import nearest, not_a_choice
@@ -19,6 +19,23 @@ class CommandLineParser(argparse.ArgumentParser):
     def add_version(self) -> None:
         """Add `--version`."""
         self.add_argument("--version", action=_Version, help="print the version and exit")
+
+    @property
+    def actions(self) -> Sequence[argparse.Action]:
+        """Its arguments and options, in the order of the help."""
+        return self._actions
+
+    @property
+    def subparsers(self) -> Mapping[str, "CommandLineParser"]:
+        """Its subcommands by name."""
+        found = [each.choices for each in self._actions if isinstance(each.choices, dict)]
+        return found[0] if found else {}
+
+    def with_subparsers(self) -> Iterator["CommandLineParser"]:
+        """Yield it and all parsers below it."""
+        yield self
+        for each in self.subparsers.values():
+            yield from each.with_subparsers()
 
     def parse_known_args(  # type: ignore[override]  # the base has overloads for other namespaces
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None

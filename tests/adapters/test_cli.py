@@ -82,8 +82,9 @@ NOTHING_THERE = "http://127.0.0.1:1"
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["run-cel"], "no command 'run-cel'; did you mean 'run-cell'?"),
-        (["frobnicate"], "no command 'frobnicate'"),
+        (["run-cel"], "'run-cel' is not one of: run-cell, check, "),
+        (["run-cel"], "did you mean 'run-cell'? See cab --help"),
+        (["frobnicate"], "'frobnicate' is not one of: run-cell, "),
         (["--zzz"], "arguments are required: COMMAND"),
         ([*RUN, "--modle", "x"], "did you mean --model?"),
         ([*RUN, "--tui", "adier"], "no agent 'adier'; did you mean 'aider'?"),
@@ -209,7 +210,7 @@ def test_help_of_commands(command: str, capsys: pytest.CaptureFixture[str]) -> N
 
     assert caught.value.code == 0
     assert f"usage: cab {command}" in capsys.readouterr().out
-    assert COMMANDS[command].help in make_parser(command).format_help()
+    assert COMMANDS[command].help in " ".join(make_parser([command]).format_help().split())
 
 
 def test_help_is_light() -> None:
@@ -252,7 +253,7 @@ def test_errors_are_one_line(
 
 @pytest.mark.parametrize(
     ("command", "said"),
-    [("scor", "no command 'scor'; did you mean 'score'?"), ("zzz", "no command 'zzz'; see")],
+    [("scor", "did you mean 'score'? See"), ("zzz", "keys, ledger, completion; see")],
 )
 def test_unknown_command(capsys: pytest.CaptureFixture[str], command: str, said: str) -> None:
     """An unknown command is answered with the one that was probably meant."""

@@ -1,11 +1,9 @@
-"""`cab adapters list`: all agents, and those that are left out."""
+"""`cab adapters list`: all agents, and those that are not supported."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from typing import Any
 
-import orjson
 from rich import box
 from rich.table import Table
 from rich.text import Text
@@ -14,13 +12,19 @@ from cab.adapters.agents.base import Adapter
 from cab.adapters.agents.registry import ADAPTERS, LEFT_OUT, load_adapter
 from cab.adapters.install.install import find_installed
 from cab.adapters.ui.cell_table import wide_console
+from cab.adapters.ui.json_lines import print_json
+from cab.adapters.ui.options import JSON_LINES
+
+DESCRIPTION = "List the agents, and those that are left out, with the reason."
+
+OPTIONS = (JSON_LINES,)
 
 
-def run_list(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Print all agents; return the exit code."""
     rows = [adapter_row(load_adapter(name)) for name in sorted(ADAPTERS)]
     if args.json:
-        print_json([*rows, *_left_out_rows()])
+        print_json(*rows, *_left_out_rows())
         return 0
     console = wide_console()
     console.print(_table(rows))
@@ -34,7 +38,7 @@ def run_list(args: argparse.Namespace) -> int:
 
 
 def adapter_row(adapter: Adapter) -> dict[str, Any]:
-    """Return what the list says of one agent."""
+    """Return the entry of one agent."""
     facts = adapter.facts
     installed = find_installed(facts)
     state = "installed" if installed else "not installed"
@@ -49,12 +53,6 @@ def adapter_row(adapter: Adapter) -> dict[str, Any]:
         "notes": list(facts.notes),
         "state": state if facts.install else "built in",
     }
-
-
-def print_json(rows: Sequence[dict[str, Any]]) -> None:
-    """Print one JSON object per line."""
-    for row in rows:
-        sys.stdout.buffer.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
 
 
 def _left_out_rows() -> list[dict[str, Any]]:

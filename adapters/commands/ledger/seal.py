@@ -7,12 +7,28 @@ import sys
 from typing import Any
 
 import aiohttp
-import orjson
 
 from cab.adapters.errors import AdapterError
 from cab.adapters.runs.metering import Meter
 from cab.adapters.ui.cell_table import printable
+from cab.adapters.ui.command import Option
+from cab.adapters.ui.json_lines import print_json
+from cab.adapters.ui.options import JSON
 from cab.adapters.ui.progress import progress
+
+DESCRIPTION = "Wait for the cell's calls in flight, close the cell, and print its seal."
+
+EPILOG = """\
+environment:
+  CAB_CELL_KEY     the cell's own key
+  CAB_ADMIN_TOKEN  the admin token of the proxy, used if CAB_CELL_KEY is unset
+"""
+
+OPTIONS = (
+    Option("cell", metavar="CELL", help="the cell's id"),
+    Option("--proxy", required=True, metavar="URL", help="the cab-proxy that meters the cell"),
+    JSON,
+)
 
 _LIMIT_S = 60.0
 """A seal waits up to half of it for calls in flight."""
@@ -33,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     with progress(f"sealing {printable(args.cell)}", sys.stderr):
         seal = asyncio.run(_seal(base, args.cell, token))
     if args.json:
-        sys.stdout.buffer.write(orjson.dumps(seal, option=orjson.OPT_APPEND_NEWLINE))
+        print_json(seal)
     else:
         _print(seal)
     return 0

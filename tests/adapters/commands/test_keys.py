@@ -139,10 +139,13 @@ def test_revoke_offline(
     ("arguments", "said"),
     [
         (["mint", "--cell", CELL, "--ttl", "1h"], "nothing to sign with; set CAB_SIGNING_KEY"),
-        (["mint", "--cell", CELL, "--ttl", "soon"], "'soon' is no time; give 90m, 24h or 7d"),
-        (["mint", "--cell", CELL, "--ttl", "0"], "'0' is no time"),
-        (["mint", "--cell", CELL, "--ttl", "1h", "--max-calls", "0"], "no whole number above 0"),
-        (["mint", "--cell", CELL, "--ttl", "1h", "--max-cost-usd", "-1"], "no amount above 0"),
+        (
+            ["mint", "--cell", CELL, "--ttl", "soon"],
+            "'soon' is not a duration; give 90m, 24h or 7d",
+        ),
+        (["mint", "--cell", CELL, "--ttl", "0"], "'0' is not a duration"),
+        (["mint", "--cell", CELL, "--ttl", "1h", "--max-calls", "0"], "not a whole number above 0"),
+        (["mint", "--cell", CELL, "--ttl", "1h", "--max-cost-usd", "-1"], "not an amount above 0"),
         (["mint", "--cell", CELL, "--ttl", "1h", "--proxy", "http://h"], "set CAB_ADMIN_TOKEN"),
         (["revoke", "sk-canary-0123456789"], "this is no cell's key"),
         (["revoke", "--jti", "a", "--ledger", "none"], "cannot be written: No such file"),
@@ -156,7 +159,7 @@ def test_what_cannot_be_done(
     arguments: list[str],
     said: str,
 ) -> None:
-    """Every error is one line that names the mend, and shows no key."""
+    """Every error is one line that names the fix, and shows no key."""
     monkeypatch.chdir(tmp_path)
     for name in ("CAB_SIGNING_KEY", "CAB_ADMIN_TOKEN"):
         monkeypatch.delenv(name, raising=False)

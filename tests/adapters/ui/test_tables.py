@@ -3,7 +3,8 @@ import argparse
 import orjson
 import pytest
 
-from cab.adapters.ui.tables import ResultTable, TableFormat, add_forms, flat, markdown, write
+from cab.adapters.ui.options import FORMS
+from cab.adapters.ui.tables import ResultTable, TableFormat, flat, markdown, write
 
 SHEET = ResultTable(("agent", "tokens"), [("a|b\\", "1,200"), ("evil\x1b[31m", "none")])
 OBJECTS = [
@@ -74,7 +75,7 @@ def test_objects_are_flattened() -> None:
 def test_one_form_at_a_time(capsys: pytest.CaptureFixture[str]) -> None:
     """The options choose one form, a table without any, and two are an error."""
     parser = argparse.ArgumentParser()
-    add_forms(parser)
+    FORMS.add_to(parser)
     assert parser.parse_args([]).form == "table"
     assert parser.parse_args(["--csv"]).form == "csv"
     with pytest.raises(SystemExit):

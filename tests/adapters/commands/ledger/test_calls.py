@@ -106,7 +106,7 @@ def test_calls_without_a_cell_are_summed_too(
     [
         (["none"], "none: No such file"),
         ([".", "--limit", "-1"], "--limit -1 is below 0"),
-        (["."], "holds no ledger"),
+        (["."], "is not a ledger"),
     ],
 )
 def test_wrong_use_is_one_line(

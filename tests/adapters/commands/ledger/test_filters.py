@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cab.adapters.commands.ledger.filters import add_filters, filter_of, records_path
+from cab.adapters.commands.ledger.filters import FILTERS, filter_of, records_path
 from cab.scoring.errors import BadRecord
 from cab.scoring.ledger.filters import Filter
 from cab.scoring.timestamps import instant_us
@@ -13,7 +13,7 @@ from tests.scoring.ledgers import calls, write_ledger
 
 def parsed(*arguments: str) -> Filter:
     parser = argparse.ArgumentParser()
-    add_filters(parser)
+    FILTERS.add_to(parser)
     return filter_of(parser.parse_args(arguments))
 
 
@@ -50,7 +50,7 @@ def test_what_is_no_time_is_refused(text: str, capsys: pytest.CaptureFixture[str
     """A time that cannot be read is wrong use, and the message shows how to write one."""
     with pytest.raises(SystemExit):
         parsed("--since", text)
-    assert "is no time; give 2026-11-20" in capsys.readouterr().err
+    assert "is not a time; give 2026-11-20" in capsys.readouterr().err
 
 
 def test_what_is_chosen_is_handed_on() -> None:
@@ -66,5 +66,5 @@ def test_a_path_is_a_ledger_a_bundle_or_a_file(tmp_path: Path) -> None:
     (tmp_path / "calls.jsonl").touch()
     assert records_path(tmp_path) == tmp_path / "calls.jsonl"
     (tmp_path / "empty").mkdir()
-    with pytest.raises(BadRecord, match="empty: holds no ledger"):
+    with pytest.raises(BadRecord, match="empty: is not a ledger"):
         records_path(tmp_path / "empty")

@@ -48,8 +48,8 @@ def test_people_see_calls_as_they_end(tmp_path: Path, capsys: pytest.CaptureFixt
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["none"], "none is no folder"),
-        (["."], "holds no ledger"),
+        (["none"], "none is not a folder"),
+        (["."], "is not a ledger"),
         ([".", "-n", "-1"], "-n -1 is below 0"),
     ],
 )

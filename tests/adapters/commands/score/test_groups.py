@@ -123,7 +123,7 @@ def test_groups_and_single_cells_do_not_mix(
 def test_a_number_of_runs_is_at_least_one(
     k: str, runs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What is no number of runs is refused."""
+    """What is not a number of runs is refused."""
     with pytest.raises(SystemExit):
         main(["score", str(runs), "--by", "tui", "--k", k])
-    assert "is no number of runs" in capsys.readouterr().err
+    assert "is not a number of runs" in capsys.readouterr().err
