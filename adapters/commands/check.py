@@ -10,10 +10,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from cab.adapters.errors import AdapterError
 from cab.adapters.runs.metering import DEMO
@@ -26,6 +23,7 @@ from cab.adapters.ui.json_lines import print_json
 from cab.adapters.ui.options import JSON, MODEL, TASK, TIMEOUT, TUI, UPSTREAM
 from cab.adapters.ui.progress import progress
 from cab.adapters.ui.signals import run_until_stopped
+from cab.adapters.ui.tables import text_table
 from cab.proxy.config import parse_settings
 from cab.proxy.demo import running_demo
 from cab.proxy.logs import configure_logs
@@ -192,26 +190,16 @@ def verdict_of(probe: EndpointProbe, scored: ScoredCell | None) -> EndpointVerdi
 
 def _print(checked: _Checked, verdict: EndpointVerdict, spec: CellSpec) -> None:
     console = Console()
-    console.print(_probe_table(checked.probe))
+    console.print(text_table(("question", "answer", "seen"), checked.probe.findings))
     if checked.scored is not None:
         scored = checked.scored
         report = None if scored.cell is None else scored.cell.self_reported
         console.print(score_table(scored.cell_id, scored.axes, scored.profiles.values(), report))
-    lines = [verdict.words, *_how_to_go_on(checked, verdict, spec)]
+    lines = [verdict.words, *_next_steps(checked, verdict, spec)]
     sys.stdout.write("".join(f"{printable(line)}\n" for line in lines))
 
 
-def _probe_table(probe: EndpointProbe) -> Table:
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("asked", no_wrap=True)
-    table.add_column("answer", no_wrap=True)
-    table.add_column("seen", overflow="fold")
-    for each in probe.findings:
-        table.add_row(*(Text(printable(part)) for part in each))
-    return table
-
-
-def _how_to_go_on(checked: _Checked, verdict: EndpointVerdict, spec: CellSpec) -> list[str]:
+def _next_steps(checked: _Checked, verdict: EndpointVerdict, spec: CellSpec) -> list[str]:
     """Return what to do next, as lines to paste; the key stays a variable."""
     kept = (
         f"bundle: {checked.bundle}" if checked.bundle else "nothing was kept; --keep DIR keeps it"

@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import os
-import re
 import sys
 import time
 from datetime import UTC, datetime
@@ -16,15 +15,13 @@ from cab.adapters.errors import AdapterError
 from cab.adapters.ui.command import Command, Group, OneOf, Option
 from cab.adapters.ui.control_client import ask_control
 from cab.adapters.ui.json_lines import print_json
-from cab.adapters.ui.options import JSON
+from cab.adapters.ui.options import JSON, duration_s
 from cab.proxy.accounting.limits import KeyLimits
 from cab.proxy.auth import cell_keys
 from cab.proxy.auth.revocations import Revocations
 from cab.proxy.auth.signing_keys import KeyRing, load_signing_keys, parse_signing_keys
 from cab.proxy.errors import BadKey
 
-_TTL = re.compile(r"([1-9][0-9]{0,8})([smhd]?)")
-_UNITS_S = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _STDIN = "-"
 
 _MINT_EPILOG = """\
@@ -141,10 +138,10 @@ def _ask(proxy: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _ttl(text: str) -> int:
-    match = _TTL.fullmatch(text)
-    if match is None:
+    ttl_s = duration_s(f"{text}s" if text[-1:].isdecimal() else text)
+    if not ttl_s:
         raise argparse.ArgumentTypeError(f"{text!r} is not a duration; give 90m, 24h or 7d")
-    return int(match[1]) * _UNITS_S[match[2]]
+    return ttl_s
 
 
 def _count(text: str) -> int:

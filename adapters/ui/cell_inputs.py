@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from cab.adapters.ui.command import Option
@@ -18,6 +18,17 @@ from cab.scoring.score import ScoredCell, score_cells
 EXIT_CODES = """\
 exit codes: 0 done, 2 wrong usage, or a cell that cannot be read (the others
 count)"""
+
+
+def scored_cells(
+    paths: Iterable[Path], profile: str | Profile, on_error: Callable[[ScoringError], None]
+) -> Iterator[ScoredCell]:
+    """Yield the cells below some paths; what cannot be read is reported, and the others come."""
+    for path in paths:
+        try:
+            yield from score_cells(path, profile, on_error)
+        except ScoringError as error:
+            on_error(error)
 
 
 class Observer:
@@ -39,15 +50,11 @@ class Observer:
     def cells(self, paths: Iterable[Path]) -> Iterator[Observation]:
         """Yield the cells below some paths; each once, also where two paths or a copy hold it."""
         seen: set[tuple[object, ...]] = set()
-        for path in paths:
-            try:
-                for scored in score_cells(path, self._profile, self._report):
-                    run = _run_of(scored)
-                    if run not in seen:
-                        seen.add(run)
-                        yield observe(scored.as_dict())
-            except ScoringError as error:
-                self._report(error)
+        for scored in scored_cells(paths, self._profile, self._report):
+            run = _run_of(scored)
+            if run not in seen:
+                seen.add(run)
+                yield observe(scored.as_dict())
 
     def _report(self, error: ScoringError) -> None:
         self.exit_code = 2

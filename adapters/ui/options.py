@@ -1,9 +1,13 @@
 """Options that several commands share: each one has one name, one meaning and one text."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from cab.adapters.ui.command import OneOf, Option
+
+_DURATION = re.compile(r"([0-9]{1,9})([smhd])")
+_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 TUI = Option("--tui", "--agent", metavar="NAME", help="agent; cab adapters list shows all")
 MODEL = Option("--model", metavar="NAME", help="model, as the endpoint names it")
@@ -40,6 +44,12 @@ TABLE_FORMS = (
     form("csv", "print comma-separated values with a header, in the stored units"),
 )
 FORMS = OneOf(*TABLE_FORMS)
+
+
+def duration_s(text: str) -> int | None:
+    """Return the seconds of a duration such as 90m, 24h or 7d; None if it is not one."""
+    match = _DURATION.fullmatch(text)
+    return None if match is None else int(match[1]) * _UNITS_S[match[2]]
 
 
 def by(parts: Sequence[str], text: str) -> Option:

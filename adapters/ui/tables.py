@@ -28,6 +28,16 @@ class ResultTable(NamedTuple):
     """Number of leading columns that hold texts, not numbers."""
 
 
+def text_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """Return a table of texts; the first column stays on one line, as it is copied from there."""
+    table = Table(box=box.SIMPLE_HEAD)
+    for number, name in enumerate(columns):
+        table.add_column(name, no_wrap=number == 0, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(printable(part)) for part in row))
+    return table
+
+
 def write(form: TableFormat, sheet: ResultTable, objects: Sequence[Any]) -> None:
     """Print results.
 

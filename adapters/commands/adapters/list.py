@@ -1,12 +1,7 @@
 """`cab adapters list`: all agents, and those that are not supported."""
 
 import argparse
-from collections.abc import Sequence
 from typing import Any
-
-from rich import box
-from rich.table import Table
-from rich.text import Text
 
 from cab.adapters.agents.base import Adapter
 from cab.adapters.agents.registry import ADAPTERS, LEFT_OUT, load_adapter
@@ -14,6 +9,7 @@ from cab.adapters.install.install import find_installed
 from cab.adapters.ui.cell_table import wide_console
 from cab.adapters.ui.json_lines import print_json
 from cab.adapters.ui.options import JSON_LINES
+from cab.adapters.ui.tables import text_table
 
 DESCRIPTION = "List the agents, and those that are left out, with the reason."
 
@@ -27,13 +23,9 @@ def run(args: argparse.Namespace) -> int:
         print_json(*rows, *_left_out_rows())
         return 0
     console = wide_console()
-    console.print(_table(rows))
-    left_out = Table(box=box.SIMPLE_HEAD)
-    left_out.add_column("left out")
-    left_out.add_column("because", overflow="fold")
-    for name, reason in LEFT_OUT.items():
-        left_out.add_row(name, reason)
-    console.print(left_out)
+    columns = ("name", "version", "dialects", "own token report", "state")
+    console.print(text_table(columns, map(_texts, rows)))
+    console.print(text_table(("left out", "because"), LEFT_OUT.items()))
     return 0
 
 
@@ -61,12 +53,6 @@ def _left_out_rows() -> list[dict[str, Any]]:
     ]
 
 
-def _table(rows: Sequence[dict[str, Any]]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD)
-    for column in ("name", "version", "dialects", "own token report", "state"):
-        table.add_column(column)
-    for row in rows:
-        report = row["token_report"] or "none"
-        cells = (row["name"], row["version"], ", ".join(row["dialects"]), report, row["state"])
-        table.add_row(*map(Text, cells))
-    return table
+def _texts(row: dict[str, Any]) -> tuple[str, ...]:
+    report = row["token_report"] or "none"
+    return row["name"], row["version"], ", ".join(row["dialects"]), report, row["state"]

@@ -11,6 +11,7 @@ import orjson
 
 from cab.adapters.commands.export.files import Files
 from cab.adapters.commands.export.sinks import InspectSink, ParquetSink, Sink, TextSink, group_of
+from cab.adapters.ui.cell_inputs import scored_cells
 from cab.adapters.ui.cell_table import printable
 from cab.adapters.ui.command import Option
 from cab.adapters.ui.progress import complain, progress
@@ -25,7 +26,8 @@ from cab.scoring.ledger.call_sums import is_model_call
 from cab.scoring.ledger.reading import iter_calls, segment_files
 from cab.scoring.ledger.records import CallEnd
 from cab.scoring.ledger.segments import COMPRESSED_SUFFIX, PLAIN_SUFFIX
-from cab.scoring.score import ScoredCell, score_cells
+from cab.scoring.profiles.builtin import DEFAULT_PROFILE
+from cab.scoring.score import ScoredCell
 
 DESCRIPTION = """\
 Write cells, or their calls, in the formats of other tools. Cells are scored
@@ -140,15 +142,11 @@ class _Export:
 
     def _cells(self, paths: Iterable[Path]) -> Iterator[ScoredCell]:
         """Yield the cells below some paths; each once, even if two paths hold it."""
-        for path in paths:
-            try:
-                for scored in score_cells(path, on_error=self._report):
-                    cell = scored.path.resolve(), scored.cell_id
-                    if cell not in self._seen:
-                        self._seen.add(cell)
-                        yield scored
-            except ScoringError as error:
-                self._report(error)
+        for scored in scored_cells(paths, DEFAULT_PROFILE, self._report):
+            cell = scored.path.resolve(), scored.cell_id
+            if cell not in self._seen:
+                self._seen.add(cell)
+                yield scored
 
     def _try(self, add_cell: Callable[[ScoredCell], None], scored: ScoredCell) -> None:
         try:

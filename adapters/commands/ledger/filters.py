@@ -1,19 +1,16 @@
 """What the commands of `cab ledger` share: which ledger, and which of its records."""
 
 import argparse
-import re
 from datetime import UTC, datetime
 from pathlib import Path
 
 from cab.adapters.ui.command import Group, Option
+from cab.adapters.ui.options import duration_s
 from cab.scoring.cells.bundle import CALLS_FILE
 from cab.scoring.errors import BadRecord
 from cab.scoring.ledger.filters import Filter
 from cab.scoring.ledger.segments import segment_files
 from cab.scoring.timestamps import instant_us
-
-_AGO = re.compile(r"(?P<count>[0-9]{1,9})(?P<unit>[smhd])")
-_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def filter_of(args: argparse.Namespace) -> Filter:
@@ -38,10 +35,9 @@ def records_path(path: Path) -> Path:
 
 def _instant(text: str) -> int:
     """Return a time of a command line, in microseconds since 1970."""
-    ago = _AGO.fullmatch(text)
-    if ago:
-        seconds = int(ago["count"]) * _UNITS_S[ago["unit"]]
-        return round((datetime.now(UTC).timestamp() - seconds) * 1_000_000)
+    ago_s = duration_s(text)
+    if ago_s is not None:
+        return round((datetime.now(UTC).timestamp() - ago_s) * 1_000_000)
     try:
         at = datetime.fromisoformat(text)
     except ValueError:

@@ -1,6 +1,5 @@
 """Calls in a Parquet file, written batch by batch. It needs pyarrow, the extra `parquet`."""
 
-import os
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 from cab.adapters.commands.arrow import arrow_type, pyarrow
 from cab.adapters.commands.ledger.columns import COLUMNS, instant_of, values_of
 from cab.adapters.errors import AdapterError
+from cab.adapters.output.whole_file import partial_of, put_in_place
 from cab.scoring.ledger.reading import Found
 
 _BATCH_CALLS = 20_000
@@ -27,7 +27,7 @@ def write_parquet(file: Path, calls: Iterable[Found]) -> int:
     """
     arrow, parquet = pyarrow("pyarrow"), pyarrow("pyarrow.parquet")
     schema = arrow.schema([(column.name, arrow_type(arrow, column.kind)) for column in COLUMNS])
-    partial = file.with_name(f"{file.name}.part")
+    partial = partial_of(file)
     count = 0
     try:
         with parquet.ParquetWriter(partial, schema, compression="zstd") as writer:
@@ -39,7 +39,7 @@ def write_parquet(file: Path, calls: Iterable[Found]) -> int:
                 ]
                 writer.write_batch(arrow.record_batch(arrays, schema=schema))
                 count += len(rows)
-        _put(partial, file)
+        put_in_place(file)
     except (arrow.ArrowException, OverflowError) as error:
         raise AdapterError(f"{file} does not take the calls: {error}") from error
     finally:
@@ -59,9 +59,3 @@ def _row(found: Found) -> list[Any]:
         if column.kind == "instant":
             values[place] = instant_of(values[place], found)
     return values
-
-
-def _put(partial: Path, file: Path) -> None:
-    with partial.open("rb") as handle:
-        os.fsync(handle.fileno())
-    partial.replace(file)

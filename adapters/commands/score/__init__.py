@@ -1,7 +1,6 @@
 """`cab score`: scores bundles and published cells again, offline."""
 
 import argparse
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +9,8 @@ from rich.console import Console
 
 from cab.adapters.commands.score import groups
 from cab.adapters.commands.score.sheets import write_cells
-from cab.adapters.ui.cell_inputs import PROFILE, profile_of
+from cab.adapters.output.whole_file import write_whole
+from cab.adapters.ui.cell_inputs import PROFILE, profile_of, scored_cells
 from cab.adapters.ui.cell_table import (
     Summary,
     print_summary,
@@ -31,7 +31,6 @@ from cab.scoring import (
     ScoringError,
     dump_cell,
     explain,
-    score_cells,
 )
 from cab.scoring.cells.bundle import CELL_FILE
 
@@ -110,12 +109,8 @@ class _Score:
 
     def cells(self, paths: list[Path]) -> Iterator[tuple[ScoredCell, str]]:
         """Yield each cell with how its stored score compares."""
-        for path in paths:
-            try:
-                for scored in score_cells(path, self._profile, self._report):
-                    yield scored, self._verdict(scored)
-            except ScoringError as error:
-                self._report(error)
+        for scored in scored_cells(paths, self._profile, self._report):
+            yield scored, self._verdict(scored)
 
     def _verdict(self, scored: ScoredCell) -> str:
         if scored.identical is None:
@@ -129,7 +124,7 @@ class _Score:
 
     def _replace(self, path: Path, cell: Cell) -> str:
         try:
-            _put(path, dump_cell(cell))
+            write_whole(path, dump_cell(cell))
         except OSError as error:
             self._failed = True
             complain(f"{path}: cannot be replaced: {error.strerror}")
@@ -179,13 +174,3 @@ def _print_one(console: Console, scored: ScoredCell, verdict: str) -> None:
         return
     stored = "composite of the page" if scored.cell is None else CELL_FILE
     console.print(f"{stored}: {verdict}", highlight=False)
-
-
-def _put(path: Path, data: bytes) -> None:
-    """Put a file in place whole, or leave the old one."""
-    partial = path.with_name(f"{path.name}.part")
-    with partial.open("wb") as handle:
-        handle.write(data)
-        handle.flush()
-        os.fsync(handle.fileno())
-    partial.replace(path)

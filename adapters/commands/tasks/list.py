@@ -4,13 +4,12 @@ import argparse
 from collections.abc import Iterator
 from typing import Any
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from cab.adapters.tasks.loader import Task, list_tasks, missing_needs, need_met
 from cab.adapters.ui.json_lines import print_json
 from cab.adapters.ui.options import JSON_LINES
+from cab.adapters.ui.tables import text_table
 
 DESCRIPTION = """\
 List all tasks: language, the programs they need and whether they are installed,
@@ -26,15 +25,9 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(*map(task_row, tasks))
         return 0
-    table = Table(box=box.SIMPLE_HEAD)
-    # An id is copied from here, so it stays in one piece.
-    table.add_column("family/task", no_wrap=True)
-    for column in ("language", "needs", "checked by"):
-        table.add_column(column, overflow="fold")
-    for task in tasks:
-        table.add_row(task.id, task.language or "-", needs_text(task), checks_text(task))
+    rows = [(task.id, task.language or "-", needs_text(task), checks_text(task)) for task in tasks]
     console = Console()
-    console.print(table)
+    console.print(text_table(("family/task", "language", "needs", "checked by"), rows))
     for line in dict.fromkeys(line for task in tasks for line in how_to_get(task)):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     return 0

@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from cab.adapters.commands.export.files import Files, partial_of
+from cab.adapters.commands.export.files import Files
 from cab.adapters.errors import AdapterError
+from cab.adapters.output.whole_file import partial_of
 
 
 def everything(folder: Path) -> list[str]:
