@@ -176,10 +176,21 @@ _MINT = SimpleNamespace(
         ),
         Group(
             "limits of the cell",
-            Option("--max-calls", type=_count, metavar="N", help="calls"),
-            Option("--max-tokens", type=_count, metavar="N", help="prompt and completion tokens"),
-            Option("--max-cost-usd", type=_money, metavar="X", help="US dollars: 2.50"),
-            Option("--max-concurrency", type=_count, metavar="N", help="calls in flight"),
+            Option(
+                "--max-calls", type=_count, metavar="N", help="most calls that the cell may make"
+            ),
+            Option(
+                "--max-tokens", type=_count, metavar="N", help="most tokens, prompt and completion"
+            ),
+            Option(
+                "--max-cost-usd",
+                type=_money,
+                metavar="X",
+                help="highest cost in US dollars, such as 2.50",
+            ),
+            Option(
+                "--max-concurrency", type=_count, metavar="N", help="most calls at the same time"
+            ),
         ),
         _PROXY,
         JSON,

@@ -10,7 +10,11 @@ _DURATION = re.compile(r"([0-9]{1,9})([smhd])")
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 TUI = Option("--tui", "--agent", metavar="NAME", help="agent; cab adapters list shows all")
-MODEL = Option("--model", metavar="NAME", help="model, as the endpoint names it")
+MODEL = Option(
+    "--model",
+    metavar="NAME",
+    help="model, as the endpoint names it; not needed with --upstream demo",
+)
 TASK = Option(
     "--task",
     metavar="TASK",

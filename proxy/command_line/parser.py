@@ -66,9 +66,8 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
     """Keeps the lines of descriptions, and shows the defaults of options."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        if not has_shown_default(action):
-            return action.help
-        return f"{action.help} (default: %(default)s)"
+        default = shown_default(action)
+        return action.help if default is None else f"{action.help} (default: {default})"
 
 
 class _Version(argparse.Action):
@@ -85,7 +84,9 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def has_shown_default(action: argparse.Action) -> bool:
-    """Return whether the help of an option ends with its default."""
-    nothing = action.default is None or action.default is argparse.SUPPRESS
-    return not (nothing or action.default is False or action.default == [] or action.const)
+def shown_default(action: argparse.Action) -> str | None:
+    """Return the default that the help of an option ends with; None if it has none to show."""
+    default = action.default
+    if default in (None, False, argparse.SUPPRESS, []) or action.const is not None:
+        return None
+    return f"{default:g}" if isinstance(default, float) else str(default).replace("%", "%%")

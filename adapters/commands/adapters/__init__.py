@@ -1,12 +1,11 @@
 """`cab adapters`: lists, installs, shows and examines agents."""
 
-from cab.adapters.install.install import agents_folder
 from cab.adapters.ui.command import Command
 
-DESCRIPTION = (
-    "The agents that cells can be run with. Each is installed into an environment of its own below "
-    f"{agents_folder()}."
-)
+DESCRIPTION = """\
+The agents that cells can be run with. Each is installed into an environment of
+its own below ~/.local/share/cab/agents, or cab/agents in XDG_DATA_HOME.
+"""
 
 COMMANDS = {
     "list": Command(f"{__name__}.list", "list all agents: version, APIs, state, token report"),
