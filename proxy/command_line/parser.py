@@ -87,6 +87,8 @@ class _Version(argparse.Action):
 def shown_default(action: argparse.Action) -> str | None:
     """Return the default that the help of an option ends with; None if it has none to show."""
     default = action.default
-    if default in (None, False, argparse.SUPPRESS, []) or action.const is not None:
+    if default is None or default is False or default in (argparse.SUPPRESS, []):
+        return None
+    if action.const is not None:
         return None
     return f"{default:g}" if isinstance(default, float) else str(default).replace("%", "%%")
