@@ -31,17 +31,18 @@ class Route(BaseModel):
     )
     upstream: str = Field(description="Base URL of this endpoint, with or without a trailing /v1.")
     key_env: str = Field(
-        "CAB_KEY", description="Name of the environment variable that holds this endpoint's key."
+        default="CAB_KEY",
+        description="Name of the environment variable that holds this endpoint's key.",
     )
     key_header: str | None = Field(
-        None,
+        default=None,
         description="Header that carries the key. If unset, it is the one that the client used.",
     )
     headers: dict[str, str] = Field(
         default_factory=dict[str, str], description="Headers that are added to every request."
     )
     path: str | None = Field(
-        None,
+        default=None,
         description="Path that replaces `/v1`. `{model}` in it stands for the model's name.",
     )
     query: dict[str, str] = Field(
@@ -49,9 +50,9 @@ class Route(BaseModel):
         description="Query parameters that are added to every request.",
     )
     ca_file: Path | None = Field(
-        None, description="Certificates to trust instead of the system's, in PEM form."
+        default=None, description="Certificates to trust instead of the system's, in PEM form."
     )
-    http_proxy: str | None = Field(None, description="HTTP proxy to use for this endpoint.")
+    http_proxy: str | None = Field(default=None, description="HTTP proxy to use for this endpoint.")
 
     @field_validator("upstream")
     @classmethod
@@ -69,7 +70,7 @@ class ProxySettings(BaseModel):
         "`demo` is the built-in model server."
     )
     upstream_key_env: str = Field(
-        "CAB_KEY",
+        default="CAB_KEY",
         description="Name of the environment variable that holds the endpoint's key. "
         "If that variable is not set, the agents' own keys are passed on.",
     )
@@ -77,107 +78,113 @@ class ProxySettings(BaseModel):
         default_factory=list[Route],
         description="Other endpoints for some models. All other models go to `upstream`.",
     )
-    host: str = Field("127.0.0.1", description="Address to listen on.")
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: Annotated[int, Field(ge=0, le=65535)] = Field(
-        31415, description="Port to listen on. 0 takes a free one."
+        default=31415, description="Port to listen on. 0 takes a free one."
     )
     workers: Annotated[int, Field(ge=1, le=256)] = Field(
-        1, description="Number of processes that share the port."
+        default=1, description="Number of processes that share the port."
     )
     control_host: str | None = Field(
-        None,
+        default=None,
         description="Address of the control API, together with `control_port`. "
         "If unset, it is `host`.",
     )
     control_port: Annotated[int, Field(ge=0, le=65535)] | None = Field(
-        None,
+        default=None,
         description="Separate port for the control API. The agents' port then answers "
         "`/cab/health` only. 0 takes a free one.",
     )
     control_socket: Path | None = Field(
-        None,
+        default=None,
         description="Socket in the file system for the control API. Only the same user can "
         "connect to it.",
     )
     seal_key_file: Path | None = Field(
-        None, description="Ed25519 private key that signs the seals of cells, in PEM form."
+        default=None, description="Ed25519 private key that signs the seals of cells, in PEM form."
     )
     ledger: Path = Field(
-        Path("cab-ledger"), description="Folder of the audit log. It is created if it is missing."
+        default=Path("cab-ledger"),
+        description="Folder of the audit log. It is created if it is missing.",
     )
     cell: str | None = Field(
-        None, description="Cell that every call without a cell key belongs to."
+        default=None, description="Cell that every call without a cell key belongs to."
     )
     signing_key_file: Path | None = Field(
-        None,
+        default=None,
         description="File with the keys that sign cell keys. CAB_SIGNING_KEY wins over it. "
         "If both are unset, it is `signing.key` in the ledger's folder.",
     )
     auth: Literal["open", "keys"] = Field(
-        "open", description="`keys` refuses a call without a valid cell key (401)."
+        default="open", description="`keys` refuses a call without a valid cell key (401)."
     )
     allow_open: bool = Field(
-        False, description="Listen beyond loopback although `auth` is not `keys`."
+        default=False, description="Listen beyond loopback although `auth` is not `keys`."
     )
     open_attribution: bool = Field(
-        False,
+        default=False,
         description="Accept the header X-Cab-Cell, or a cell id in the path, without a key.",
     )
     ack: Literal["end", "none"] = Field(
-        "end",
+        default="end",
         description="`end` sends the end of an answer only after its record is on disk. "
         "`none` does not wait for the disk.",
     )
     on_disconnect: Literal["drain", "cancel"] = Field(
-        "drain",
+        default="drain",
         description="When the client disconnects: `drain` reads on for the exact usage, "
         "`cancel` stops the call.",
     )
-    drain_max_s: Seconds = Field(120, description="Draining stops after this many seconds.")
-    drain_max_bytes: Bytes = Field(64 << 20, description="Draining stops after this many bytes.")
+    drain_max_s: Seconds = Field(default=120, description="Draining stops after this many seconds.")
+    drain_max_bytes: Bytes = Field(
+        default=64 << 20, description="Draining stops after this many bytes."
+    )
     connect_timeout_s: Seconds = Field(
-        30, description="Time limit for the connection to the endpoint, in seconds."
+        default=30, description="Time limit for the connection to the endpoint, in seconds."
     )
     headers_timeout_s: Seconds | None = Field(
-        None,
+        default=None,
         description="Time limit for the first byte of an answer, in seconds. Unset: no limit, as a "
         "long generation is legal.",
     )
     body_timeout_s: Seconds | None = Field(
-        None, description="Time limit for silence inside an answer, in seconds. Unset: no limit."
+        default=None,
+        description="Time limit for silence inside an answer, in seconds. Unset: no limit.",
     )
     max_request_bytes: Bytes = Field(
-        256 << 20, description="Request bodies that are larger are refused (413)."
+        default=256 << 20, description="Request bodies that are larger are refused (413)."
     )
     count_max_bytes: Bytes = Field(
-        8 << 20,
+        default=8 << 20,
         description="Tokens of a call without reported usage are counted only if its text is not "
         "larger.",
     )
     count_max_s: Seconds = Field(
-        10, description="Such a count stops after this many seconds, and is then unknown."
+        default=10, description="Such a count stops after this many seconds, and is then unknown."
     )
     slot_wait_s: Seconds = Field(
-        60,
+        default=60,
         description="How many seconds a call waits for a free slot of its key (`max_concurrency`) "
         "before it is refused.",
     )
     on_ledger_failure: Literal["closed", "open"] = Field(
-        "closed",
+        default="closed",
         description="When the ledger cannot be written: `closed` refuses new calls, `open` "
         "forwards them without a record.",
     )
     segment_max_bytes: Bytes = Field(
-        256 << 20, description="A ledger segment that is larger is closed and compressed."
+        default=256 << 20, description="A ledger segment that is larger is closed and compressed."
     )
     segment_max_s: Seconds = Field(
-        86_400, description="A ledger segment that is older, in seconds, is closed and compressed."
+        default=86_400,
+        description="A ledger segment that is older, in seconds, is closed and compressed.",
     )
     min_free_bytes: Annotated[int, Field(ge=0)] = Field(
-        64 << 20, description="New calls are refused while the ledger's disk has less free space."
+        default=64 << 20,
+        description="New calls are refused while the ledger's disk has less free space.",
     )
     grace_s: Seconds = Field(
-        30,
+        default=30,
         description="How many seconds calls in flight may continue after SIGINT or SIGTERM.",
     )
     encodings: dict[str, str] = Field(
@@ -186,10 +193,10 @@ class ProxySettings(BaseModel):
         "their tokens where the endpoint reports none.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Lowest level that is logged."
+        default="info", description="Lowest level that is logged."
     )
     log_format: Literal["auto", "console", "json"] = Field(
-        "auto", description="`auto` logs for people on a terminal and JSON in a pipe."
+        default="auto", description="`auto` logs for people on a terminal and JSON in a pipe."
     )
 
     @field_validator("upstream")

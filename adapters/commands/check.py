@@ -127,7 +127,7 @@ def _key() -> str | None:
     """Return the endpoint's key.
 
     Raises:
-        AdapterError: It cannot stand in a header; the message does not show it.
+        AdapterError: It cannot be sent in a header; the message does not show it.
     """
     key = os.environ.get("CAB_KEY") or None
     if key is not None and not key.isprintable():

@@ -88,7 +88,9 @@ def run(args: argparse.Namespace) -> int:
         BadRecord: The file of a profile cannot be used.
     """
     if len(args.sides) < 2:
-        raise AdapterError("compare takes two or more: cab compare A B; see cab compare --help")
+        raise AdapterError(
+            "compare needs two or more names: cab compare A B; see cab compare --help"
+        )
     if args.runs and not args.by:
         raise AdapterError("--runs goes with --by; without it, A and B are paths themselves")
     observer = Observer(profile_of(args.profile))

@@ -43,7 +43,7 @@ class Observer:
         self.exit_code = 0
 
     def all_cells(self, paths: Iterable[Path]) -> list[Observation]:
-        """Return the cells below some paths, as `cells` does, and show on a terminal how long it takes."""
+        """Return the cells below some paths, as `cells` does; a terminal shows the progress."""
         with progress("reading cells", sys.stderr):
             return list(self.cells(paths))
 

@@ -128,7 +128,7 @@ def _narrow_summary(profiles: Sequence[str], cells: Sequence[Summary]) -> Iterat
 
 
 def _parts(cell: Summary) -> tuple[str, tuple[str, ...]]:
-    """Return the name of a cell and its figures, short where there is none."""
+    """Return the name of a cell and its figures; an unknown one is short."""
     name, *figures, composites, stored = cell
     short = ("unknown" if part == UNKNOWN else part for part in figures)
     return printable(name), tuple(printable(part) for part in (*short, *composites, stored))
@@ -198,7 +198,7 @@ def _tokens(tokens: Tokens) -> str:
     if tokens.model_calls is None:
         return "no ledger slice"
     if has_zeros_for_gaps(tokens):
-        return "as published, where 0 stands for not measured"
+        return "as published, where 0 means not measured"
     parts = (
         f"{_number(tokens.prompt_tokens)} prompt, {_number(tokens.completion_tokens)} completion"
     )

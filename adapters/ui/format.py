@@ -20,7 +20,7 @@ def figure_text(figure: Figure, factor: float, digits: int, unit: str = "") -> s
 
 
 def interval_text(figure: Figure, factor: float, digits: int, unit: str = "") -> str:
-    """Return a figure and its interval, as far as there is one; arguments as for `figure_text`."""
+    """Return a figure and its interval, if it has one; arguments as for `figure_text`."""
     text = figure_text(figure, factor, digits, unit)
     if figure.value is None or figure.low is None:
         return text

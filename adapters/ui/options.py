@@ -56,12 +56,16 @@ def duration_s(text: str) -> int | None:
     return None if match is None else int(match[1]) * _UNITS_S[match[2]]
 
 
+def _part(word: str) -> str:
+    return "tui" if word == "agent" else word
+
+
 def by(parts: Sequence[str], text: str) -> Option:
     """Return `--by` for some parts of a cell's id; `agent` is another word for `tui`."""
     return Option(
         "--by",
         choices=(*parts, "agent"),
-        type=lambda word: "tui" if word == "agent" else word,
+        type=_part,
         metavar="PART",
         help=f"{text}: {', '.join(parts)}; agent is another word for tui",
     )

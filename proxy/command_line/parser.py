@@ -13,8 +13,7 @@ class CommandLineParser(argparse.ArgumentParser):
     """A parser that lists the choices and names the nearest option; its subparsers do so too."""
 
     def __init__(self, **keywords: Any) -> None:  # noqa: ANN401 - as argparse's own
-        keywords.setdefault("formatter_class", _HelpFormatter)
-        super().__init__(**{"allow_abbrev": False, **keywords})
+        super().__init__(formatter_class=_HelpFormatter, allow_abbrev=False, **keywords)
 
     def add_version(self) -> None:
         """Add `--version`."""
@@ -28,8 +27,10 @@ class CommandLineParser(argparse.ArgumentParser):
     @property
     def subparsers(self) -> Mapping[str, "CommandLineParser"]:
         """Its subcommands by name."""
-        found = [each.choices for each in self._actions if isinstance(each.choices, dict)]
-        return found[0] if found else {}
+        found: Any = next(
+            (each.choices for each in self._actions if each.nargs == argparse.PARSER), None
+        )
+        return found or {}
 
     def with_subparsers(self) -> Iterator["CommandLineParser"]:
         """Yield it and all parsers below it."""
@@ -44,7 +45,7 @@ class CommandLineParser(argparse.ArgumentParser):
         into = argparse.Namespace() if namespace is None else namespace
         parsed, unknown = super().parse_known_args(args, into)
         if unknown:
-            # What stands behind "=" may be a secret.
+            # The text behind "=" may be a secret.
             name = unknown[0].partition("=")[0] if unknown[0].startswith("-") else unknown[0]
             options = {option.lstrip("-"): option for option in self._option_string_actions}
             near = nearest(name.lstrip("-"), options)
@@ -71,10 +72,11 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
 
 
 class _Version(argparse.Action):
-    """Prints the version. Argparse's own action wants to know it before anybody asks, which takes time."""
+    """Prints the version. Argparse's own action needs it in advance, and finding it takes time."""
 
     def __init__(self, **keywords: Any) -> None:  # noqa: ANN401 - as argparse's own
-        super().__init__(**{**keywords, "nargs": 0, "default": argparse.SUPPRESS})
+        keywords.update(nargs=0, default=argparse.SUPPRESS)
+        super().__init__(**keywords)
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
         """Print the version and exit."""

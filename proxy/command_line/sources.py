@@ -5,9 +5,9 @@ and variables inside an agent's image configure nothing.
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
@@ -102,11 +102,9 @@ def _refuse_misspelt(environment: Mapping[str, str], values: Mapping[str, Any]) 
     Raises:
         BadConfig: There is one.
     """
-    routes = values.get("routes")
-    tables = [each for each in routes if isinstance(each, dict)] if isinstance(routes, list) else []
-    holders_of_keys = {values.get("upstream_key_env"), *(each.get("key_env") for each in tables)}
+    keys = {values.get("upstream_key_env"), *_route_key_variables(values.get("routes"))}
     names = {name.upper() for name in ProxySettings.model_fields}
-    for variable in sorted(environment.keys() - _OTHER_VARIABLES - holders_of_keys):
+    for variable in sorted(environment.keys() - _OTHER_VARIABLES - keys):
         name = variable.removeprefix(PREFIX)
         if name == variable or name in names:
             continue
@@ -115,3 +113,10 @@ def _refuse_misspelt(environment: Mapping[str, str], values: Mapping[str, Any]) 
             raise BadConfig(
                 f"{variable} is not a setting; did you mean {PREFIX}{near}? If not, unset it"
             )
+
+
+def _route_key_variables(routes: object) -> Iterator[object]:
+    """Yield the variables that hold keys of routes; the routes are not checked yet."""
+    for route in cast("list[object]", routes) if isinstance(routes, list) else ():
+        if isinstance(route, dict):
+            yield cast("dict[str, object]", route).get("key_env")

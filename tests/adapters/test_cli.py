@@ -322,7 +322,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_reader_that_has_enough(tmp_path: Path, env: dict[str, str]) -> None:
-    """A reader that goes away, such as `head`, is no error."""
+    """A reader that goes away, such as `head`, is not an error."""
     ours, theirs = socket.socketpair()
     ours.close()
     with theirs:

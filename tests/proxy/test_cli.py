@@ -156,7 +156,7 @@ def test_a_first_look(tmp_path: Path) -> None:
 
 
 def test_logs_in_a_pipe_are_json_and_hold_no_key(tmp_path: Path) -> None:
-    """In a pipe every log line is JSON; no key stands in the logs, the ledger or the output."""
+    """In a pipe every log line is JSON; no key is in the logs, the ledger or the output."""
     with running("--upstream", "demo", cwd=tmp_path, CAB_KEY=CANARY) as (process, printed):
         url = re.search(r"http://127\.0\.0\.1:\d+", printed)
         assert url

@@ -18,7 +18,7 @@ def test_example_loads_and_states_the_defaults() -> None:
 
 
 def test_example_documents_every_setting() -> None:
-    """Every setting stands in config.example.toml, set or as a comment."""
+    """Every setting is in config.example.toml, set or as a comment."""
     top, mark, routes = EXAMPLE.read_text().partition("# [[routes]]")
     named = set(re.findall(r"^(?:# )?(\w+) = ", top, re.MULTILINE))
     named |= set(re.findall(r"^\[(\w+)\]", top, re.MULTILINE)) | {mark[4:-2]}
@@ -106,7 +106,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])
 def test_beyond_loopback_keys_are_required(host: str) -> None:
-    """A listener that others can reach refuses to start without keys, unless told so."""
+    """A listener that others can reach refuses to start without keys, unless --allow-open is given."""
     with pytest.raises(BadConfig, match=f"command line: host: {re.escape(host)} can be"):
         parse_settings({"upstream": "demo", "host": host}, "command line")
     assert parse_settings({"upstream": "demo", "host": host, "auth": "keys"}, "x").host == host
@@ -114,7 +114,7 @@ def test_beyond_loopback_keys_are_required(host: str) -> None:
 
 
 def test_every_setting_is_in_a_group() -> None:
-    """Each setting stands in one group of the help, and no group names another."""
+    """Each setting is in one group of the help, and no group names another."""
     grouped = [name for names in SETTING_GROUPS.values() for name in names]
     assert sorted(grouped) == sorted(ProxySettings.model_fields)
 

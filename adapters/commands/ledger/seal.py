@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
         raise AdapterError("set CAB_CELL_KEY to the cell's key, or CAB_ADMIN_TOKEN to the proxy's")
     base = args.proxy.rstrip("/").removesuffix("/v1")
     if not base.startswith(("http://", "https://")):
-        raise AdapterError(f"--proxy {args.proxy!r} is no http(s) URL")
+        raise AdapterError(f"--proxy {args.proxy!r} is not an http(s) URL")
     with progress(f"sealing {printable(args.cell)}", sys.stderr):
         seal = asyncio.run(_seal(base, args.cell, token))
     if args.json:

@@ -26,7 +26,7 @@ def run_groups(args: argparse.Namespace, profile: Profile) -> int:
     """Print the groups that the arguments ask for; return the exit code.
 
     Raises:
-        AdapterError: `--by` stands with what is about single cells.
+        AdapterError: `--by` is given with an option about single cells.
     """
     form: TableFormat = args.form
     if args.write or args.form == "explain":

@@ -163,7 +163,7 @@ def test_verdict_without_a_cell() -> None:
 
 @pytest.mark.usefixtures("endpoint")
 def test_not_counted() -> None:
-    """Calls without a token count are no ready endpoint; counts of ours are, and the verdict says so."""
+    """An endpoint whose calls have no token count is not ready. Counts of our tokenizer are enough, and the verdict says so."""
     main(["check", "--model", "m", "--keep", "checked"])
     scored = score_one(Path(f"checked/{CELL}"))
     tokens = scored.axes.tokens

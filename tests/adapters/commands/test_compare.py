@@ -90,7 +90,7 @@ def test_a_cell_that_cannot_be_read_is_told(runs: Path, capsys: pytest.CaptureFi
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["a"], "compare takes two or more"),
+        (["a"], "compare needs two or more names"),
         (["a", "b", "--runs", "runs"], "--runs goes with --by"),
         (["a", "bb", "--by", "tui"], "no cell of tui 'bb' under runs; did you mean 'b'?"),
         (["a", "zzz", "--by", "tui"], "no cell of tui 'zzz' under runs; there are: a, b"),
@@ -100,7 +100,7 @@ def test_a_cell_that_cannot_be_read_is_told(runs: Path, capsys: pytest.CaptureFi
 def test_wrong_sides_are_one_line(
     arguments: list[str], text: str, runs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What cannot be compared is one line that says the mend, and exit code 2."""
+    """What cannot be compared is one line that names the fix, and exit code 2."""
     assert runs.is_dir()
     assert main(["compare", *arguments]) == 2
     captured = capsys.readouterr()

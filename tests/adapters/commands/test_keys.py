@@ -205,7 +205,7 @@ def test_the_proxy_refuses(
 def test_another_server(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A server that is no proxy is recognised as such."""
+    """A server that is not a proxy is recognised."""
     monkeypatch.setenv("CAB_ADMIN_TOKEN", ADMIN)
     with (
         http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as server,

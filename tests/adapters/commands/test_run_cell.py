@@ -38,7 +38,7 @@ def test_table(capsys: pytest.CaptureFixture[str]) -> None:
 def test_deviations_on_a_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """People are told what was not confined; in a pipe it is quiet, the cell has it anyway."""
+    """On a terminal it prints what was not confined; in a pipe it is quiet, and the cell has it anyway."""
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
 
     assert main([*ARGUMENTS, *DEMO]) == 0

@@ -125,7 +125,7 @@ async def test_unreachable() -> None:
 @pytest.mark.parametrize("at", ["models", "chat"])
 @pytest.mark.parametrize(("key", "fix"), [(SECRET, "fix CAB_KEY"), (None, "set CAB_KEY")])
 async def test_key_refused(at: str, key: str | None, fix: str) -> None:
-    """A key that is not taken is told, and never shown, although the endpoint quotes it."""
+    """A key that is refused is reported, and never shown, although the endpoint quotes it."""
     refused = {"error": {"message": f"Incorrect API key: {key}"}}
 
     def answer(_: dict[str, Any]) -> web.Response:
@@ -143,7 +143,7 @@ async def test_key_refused(at: str, key: str | None, fix: str) -> None:
 
 
 async def test_key_across_the_cut() -> None:
-    """Of a key that stands where a long answer is cut, not even the beginning is shown."""
+    """Of a key that is where a long answer is cut, not even the beginning is shown."""
     long = {"error": {"message": f"{'x' * 190} {SECRET} is not known"}}
 
     probe = await probed(lambda _: web.json_response(long, status=401))
@@ -170,7 +170,7 @@ async def test_key_across_the_cut() -> None:
     ],
 )
 async def test_no_model(answer: web.Response, detail: str) -> None:
-    """A model that cannot be had is told with what the endpoint says and lists."""
+    """A model that cannot be had is reported with what the endpoint says and lists."""
     listed = web.json_response({"data": [{"id": "a"}, {"id": "b"}, "odd", {}]})
 
     probe = await probed(lambda _: answer, listed)
@@ -220,7 +220,7 @@ async def test_odd_usage() -> None:
 
 
 async def test_no_stream_and_no_tools() -> None:
-    """What an endpoint refuses is told with its words; the rest is asked all the same."""
+    """What an endpoint refuses is reported with its words; the rest is asked all the same."""
 
     def plain(body: dict[str, Any]) -> web.Response:
         if body.get("stream") or "tools" in body:
@@ -265,7 +265,7 @@ async def test_other_dialects(dialect: Endpoint, header: str, path: str, *, refu
 
 
 async def test_breaks_off() -> None:
-    """An endpoint that goes away meanwhile is told at the question that it left open."""
+    """An endpoint that goes away meanwhile is reported at the question that it left open."""
 
     class Gone(web.Response):
         async def prepare(self, request: web.BaseRequest) -> None:

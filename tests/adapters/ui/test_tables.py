@@ -57,7 +57,7 @@ def test_a_row_that_does_not_fit_is_a_block(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_a_block_says_what_its_texts_are(capsys: pytest.CaptureFixture[str]) -> None:
-    """Of several texts above a block each stands behind its column's name, on one line."""
+    """Of several texts above a block each follows its column's name, on one line."""
     names = [f"figure {number}" for number in range(40)]
     write("table", ResultTable(("A", "B", *names), [("a", "b\x1b", *names)], texts=2), [])
     assert capsys.readouterr().out.splitlines()[0] == "A a, B b\\x1b"

@@ -54,7 +54,7 @@ def test_inspect_logs_go_to_a_folder(capsys: pytest.CaptureFixture[str]) -> None
 
 @pytest.mark.usefixtures("runs")
 def test_one_file_takes_one_agent(capsys: pytest.CaptureFixture[str]) -> None:
-    """A path that is one file does not take two agents: exit code 2, the mend, and no file."""
+    """A path that is one file does not take two agents: exit code 2, the fix, and no file."""
     assert main(["export", "inspect", "runs", "-o", "x.eval"]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -97,7 +97,7 @@ def test_predictions_are_read_again(capfdbinary: pytest.CaptureFixture[bytes]) -
 
 
 def test_an_instance_is_predicted_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A second cell of one instance in one file is told and left out; the first one stays."""
+    """A second cell of one instance in one file is reported and left out; the first one stays."""
     bundle(tmp_path / "runs" / "1")
     bundle(tmp_path / "runs" / "2")
     assert main(["export", "swebench", "runs", "-o", "p.jsonl"]) == 2
@@ -143,7 +143,7 @@ def test_calls_are_lines(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_ledger_has_calls_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A ledger's folder, and a file of one, are read without any cell; what is no call is left out."""
+    """A ledger's folder, and a file of one, are read without any cell; what is not a call is left out."""
     more = [start_fields("x"), end_fields("y", endpoint="other")]
     write_ledger(tmp_path / "cab-ledger", [*calls(3, "a"), *more])
     assert main(["export", "otel", "cab-ledger", "-o", "o.jsonl"]) == 0

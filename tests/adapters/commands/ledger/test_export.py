@@ -65,7 +65,7 @@ def test_filters_hold() -> None:
 def test_a_file_that_is_something_else_is_left_alone(
     content: bytes | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A file that is no SQLite file, or whose table is another one, is refused and not touched."""
+    """A file that is not a SQLite file, or whose table is another one, is refused and not touched."""
     if content is None:
         rows(Path("c.db"), "CREATE TABLE calls (number INTEGER)")
     else:

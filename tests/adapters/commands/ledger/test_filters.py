@@ -59,7 +59,7 @@ def test_what_is_chosen_is_handed_on() -> None:
 
 
 def test_a_path_is_a_ledger_a_bundle_or_a_file(tmp_path: Path) -> None:
-    """A bundle stands for its calls; a folder that is no ledger is an error."""
+    """A bundle means its calls; a folder that is not a ledger is an error."""
     [file] = write_ledger(tmp_path / "ledger", calls(1))
     assert records_path(tmp_path / "ledger") == tmp_path / "ledger"
     assert records_path(file) == file

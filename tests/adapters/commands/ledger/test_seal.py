@@ -96,7 +96,7 @@ def test_people_see_the_seal_line_by_line(
     ("key", "url", "said"),
     [
         (None, "http://127.0.0.1:1", "set CAB_CELL_KEY to the cell's key"),
-        ("k", "127.0.0.1:1", "'127.0.0.1:1' is no http(s) URL"),
+        ("k", "127.0.0.1:1", "'127.0.0.1:1' is not an http(s) URL"),
         ("k", "http://127.0.0.1:1", "proxy http://127.0.0.1:1: no answer to POST seal"),
     ],
 )
