@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from cab.adapters.commands.export.files import Files
-from cab.adapters.commands.export.sinks import InspectSink, ParquetSink, Sink, TextSink, group_of
+from cab.adapters.commands.export.sinks import InspectSink, Sink, TextSink, group_of, parquet_sink
 from cab.adapters.ui.cell_inputs import scored_cells
 from cab.adapters.ui.cell_table import printable
 from cab.adapters.ui.command import Option
@@ -207,7 +207,7 @@ def _json(data: dict[str, Any], options: int = 0) -> bytes:
 
 _FORMATS = {
     "cell": _Format(None, "", _lines),
-    "parquet": _Format(None, "", ParquetSink),
+    "parquet": _Format(None, "", parquet_sink),
     "inspect": _Format(".eval", "one log", InspectSink),
     "swebench": _Format(".jsonl", "the predictions of one run", _predictions),
     "atif": _Format(".json", "one trajectory", _trajectories),

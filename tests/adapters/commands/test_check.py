@@ -183,7 +183,7 @@ def test_not_counted() -> None:
 
 
 @pytest.mark.usefixtures("endpoint")
-def test_told_to_stop(tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_asked_to_stop(tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SIGTERM ends the agent first, then the command; nothing is left."""
     ready = tmp_path / "ready"
     os.mkfifo(ready)

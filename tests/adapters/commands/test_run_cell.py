@@ -43,8 +43,8 @@ def test_deviations_on_a_terminal(
 
     assert main([*ARGUMENTS, *DEMO]) == 0
 
-    told = capsys.readouterr().err
-    assert "deviation open-network: the agent could reach other hosts than the proxy\n" in told
+    printed = capsys.readouterr().err
+    assert "deviation open-network: the agent could reach other hosts than the proxy\n" in printed
 
 
 def test_json(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
@@ -135,7 +135,7 @@ def test_no_model(capsys: pytest.CaptureFixture[str]) -> None:
     assert "give --model NAME" in capsys.readouterr().err
 
 
-def test_told_to_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_asked_to_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SIGTERM ends the agent first, then the command, with the exit code that shells know."""
     ready = tmp_path / "ready"
     os.mkfifo(ready)

@@ -51,7 +51,7 @@ def test_all_cells_of_one_file_come_once() -> None:
     assert len(list(observer().cells([RUN_REPORT, RUN_REPORT]))) == 6
 
 
-def test_a_bad_cell_is_told_and_the_others_come(
+def test_a_bad_cell_is_reported_and_the_others_come(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A broken bundle and a missing path are a line each and exit code 2; the rest is there."""

@@ -97,7 +97,7 @@ def test_an_unmetered_cell_says_so() -> None:
     assert "cost efficiency 1.000, as there are no tokens per pass" in text
 
 
-def test_a_gap_in_the_counts_is_told() -> None:
+def test_a_gap_in_the_counts_is_reported() -> None:
     """With a call that nobody counted the sum of the others is shown as what it is."""
     text = shown(cell_table(cell([end("a"), uncounted("b")])))
     assert (

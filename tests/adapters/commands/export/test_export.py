@@ -174,7 +174,7 @@ def test_a_broken_ledger_leaves_no_file(tmp_path: Path, capsys: pytest.CaptureFi
 
 
 @pytest.mark.parametrize("form", [*_FORMATS, "otel"])
-def test_bad_cells_are_told_and_the_rest_is_written(
+def test_bad_cells_are_reported_and_the_rest_is_written(
     form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Each bad cell is one line on stderr, the others are exported, and the exit code is 2."""
@@ -204,8 +204,8 @@ def test_nothing_to_write_is_no_file(
 def test_a_page_is_for_tables_only(form: str, capsys: pytest.CaptureFixture[str]) -> None:
     """A published page has scores and no facts: parquet takes it, the others say so."""
     assert main(["export", form, str(PAGES[0]), "-o", "out"]) == (0 if form == "parquet" else 2)
-    told = "holds scores and no facts" in capsys.readouterr().err
-    assert told == (form != "parquet")
+    reported = "holds scores and no facts" in capsys.readouterr().err
+    assert reported == (form != "parquet")
 
 
 @pytest.mark.usefixtures("runs")
@@ -222,7 +222,7 @@ def test_the_same_runs_give_the_same_bytes(form: str, tmp_path: Path) -> None:
         assert a.read_bytes() == b.read_bytes()
 
 
-def test_a_wrong_format_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_format_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     """A format that there is not is a usage error with the one that was meant."""
     with pytest.raises(SystemExit) as caught:
         main(["export", "inspct", "runs", "-o", "x"])

@@ -71,7 +71,7 @@ def test_what_was_left_of_an_earlier_try_is_written_over(tmp_path: Path) -> None
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_leaves_nothing(tmp_path: Path) -> None:
     """What does not fit on the disk is an error, also where it shows at the end only."""
     partial = partial_of(tmp_path / "x.json")
     partial.symlink_to("/dev/full")

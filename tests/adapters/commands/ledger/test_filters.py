@@ -36,7 +36,7 @@ def test_times_are_read_as_people_write_them(text: str, instant: str) -> None:
 @pytest.mark.parametrize(
     ("text", "ago_s"), [("90s", 90), ("5m", 300), ("2h", 7200), ("7d", 604800)]
 )
-def test_times_can_be_told_from_now(text: str, ago_s: int) -> None:
+def test_times_relative_to_now(text: str, ago_s: int) -> None:
     """A count and a unit is that long before now."""
     before = datetime.now(UTC).timestamp()
     since_us = parsed("--since", text).since_us

@@ -60,7 +60,7 @@ def test_one_page_is_compared_with_itself(capsys: pytest.CaptureFixture[str]) ->
     assert out.endswith("composite of the page: identical\n")
 
 
-def test_a_changed_score_is_told_and_replaced(
+def test_a_changed_score_is_reported_and_replaced(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A stored score that does not come out again is exit code 1; --write puts the right one."""
@@ -106,7 +106,7 @@ def test_a_cell_that_cannot_be_replaced_is_named(
     assert (folder / "cell.json").read_bytes() == before
 
 
-def test_bad_cells_are_told_and_the_rest_is_scored(
+def test_bad_cells_are_reported_and_the_rest_is_scored(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Each bad cell is one line on stderr, the others are scored, and the exit code is 2."""
