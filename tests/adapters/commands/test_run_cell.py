@@ -1,6 +1,7 @@
 """`cab run-cell`."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -168,9 +169,12 @@ def test_killed(tmp_path: Path) -> None:
     process = subprocess.Popen([sys.executable, "-c", code, *words], env=env)
     with ready.open("rb") as pipe:
         agent = int(pipe.readline())
+        ended = os.pidfd_open(agent)
         process.kill()
         process.wait()
-        assert pipe.read() == b""  # comes when the last process that holds the pipe has ended
+        assert pipe.read() == b""  # comes when the last process that holds the pipe closes it
+        assert select.select([ended], [], [], 60)[0]  # it ends a moment later
+        os.close(ended)
 
     bundle = Path("runs/local/lingering/demo") / TASK
     marker = read_marker(bundle)
