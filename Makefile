@@ -6,7 +6,7 @@ STAMP = $(VENV)/.installed
 AGENTS = aider claude-code codex mini-swe-agent opencode openhands pi qwen-code
 SOURCES = $(shell find proxy scoring adapters -name '*.py' -not -path '*/suite/*')
 
-.PHONY: demo test check wheel sync test-agents catalogue schemas help
+.PHONY: demo test check wheel sync test-agents catalogue schemas reference help
 
 help:
 	@echo "make demo         one scored cell, end to end, with no key and no network"
@@ -16,6 +16,7 @@ help:
 	@echo "make test-agents  install eight real agents and run them, and what else is installed, in cells"
 	@echo "make catalogue    run the table of faults and write docs/catalogue.md"
 	@echo "make schemas      write scoring/schemas/*.json from the models"
+	@echo "make reference    write the tables of docs/settings.md and docs/cli.md from the code"
 	@echo "make sync         install again (after adding or removing a module)"
 
 # uv if it is there, else venv and pip. The list of modules is part of the stamp's age:
@@ -49,6 +50,9 @@ catalogue: $(STAMP)
 
 schemas: $(STAMP)
 	CAB_WRITE_SCHEMAS=1 $(BIN)/python -m pytest -q tests/scoring/test_schema.py -k exported
+
+reference: $(STAMP)
+	CAB_WRITE_REFERENCE=1 $(BIN)/python -m pytest -q tests/test_reference_pages.py::test_reference
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .

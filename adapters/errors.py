@@ -9,9 +9,10 @@ AdapterError
 └── RunFailed          a cell could not be brought to its end, for a reason outside the agent
 """
 
-import difflib
 from collections.abc import Iterable
 from pathlib import Path
+
+from cab.proxy.errors import nearest as nearest  # noqa: PLC0414 - exported from here too
 
 
 class AdapterError(Exception):
@@ -62,9 +63,3 @@ class BundleExists(AdapterError):
 
 class RunFailed(AdapterError):
     """A cell that could not be brought to its end."""
-
-
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that was probably meant; None if none is near."""
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return near[0] if near else None

@@ -1,18 +1,20 @@
-"""Settings of the proxy: one flat table, from flags, a TOML file, or code.
+"""Settings of the proxy: one flat table, and their check.
 
-`config.example.toml` documents every setting; a test keeps the two in step.
+The texts of the fields are the help of `cab-proxy` and the table of docs/settings.md.
+`config.example.toml` shows every setting. Tests keep all of them in step.
 """
 
-import difflib
 import ipaddress
-import tomllib
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
-from cab.proxy.errors import BadConfig
+from cab.proxy.errors import BadConfig, nearest, not_a_choice
 from cab.proxy.redaction import Redactor
 
 Seconds = Annotated[float, Field(gt=0)]
@@ -20,28 +22,37 @@ Bytes = Annotated[int, Field(ge=1)]
 
 
 class Route(BaseModel):
-    """An endpoint for some models, with what it wants of a request."""
+    """An endpoint for some models, and how requests to it differ."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    models: Annotated[list[str], Field(min_length=1)]
-    """Patterns of model names (`gpt-*`); the first route with one that fits is taken."""
-    upstream: str
-    """Base URL, as the setting of that name."""
-    key_env: str = "CAB_KEY"
-    """Name of the environment variable that holds its key."""
-    key_header: str | None = None
-    """Header that takes the key; None takes the one that the client used."""
-    headers: dict[str, str] = Field(default_factory=dict[str, str])
-    """Headers put into every request."""
-    path: str | None = None
-    """What stands for `/v1` in the endpoint's paths; `{model}` in it is the model's name."""
-    query: dict[str, str] = Field(default_factory=dict[str, str])
-    """Query parameters put into every request."""
-    ca_file: Path | None = None
-    """Certificates to trust instead of the system's."""
-    http_proxy: str | None = None
-    """HTTP proxy on the way to it."""
+    models: Annotated[list[str], Field(min_length=1)] = Field(
+        description="Patterns of model names, such as `gpt-*`. The first route with a match is used."
+    )
+    upstream: str = Field(description="Base URL of this endpoint, with or without a trailing /v1.")
+    key_env: str = Field(
+        default="CAB_KEY",
+        description="Name of the environment variable that holds this endpoint's key.",
+    )
+    key_header: str | None = Field(
+        default=None,
+        description="Header that carries the key. If unset, it is the one that the client used.",
+    )
+    headers: dict[str, str] = Field(
+        default_factory=dict[str, str], description="Headers that are added to every request."
+    )
+    path: str | None = Field(
+        default=None,
+        description="Path that replaces `/v1`. `{model}` in it stands for the model's name.",
+    )
+    query: dict[str, str] = Field(
+        default_factory=dict[str, str],
+        description="Query parameters that are added to every request.",
+    )
+    ca_file: Path | None = Field(
+        default=None, description="Certificates to trust instead of the system's, in PEM form."
+    )
+    http_proxy: str | None = Field(default=None, description="HTTP proxy to use for this endpoint.")
 
     @field_validator("upstream")
     @classmethod
@@ -50,80 +61,143 @@ class Route(BaseModel):
 
 
 class ProxySettings(BaseModel):
-    """All that can be set. Every field has a default but `upstream`."""
+    """All settings of a proxy. Every one but `upstream` has a default; the environment is not read."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    upstream: str
-    """Base URL of the endpoint, with or without a trailing /v1, or `demo`."""
-    upstream_key_env: str = "CAB_KEY"
-    """Name of the environment variable that holds the endpoint's key."""
-    routes: list[Route] = Field(default_factory=list[Route])
-    """Endpoints for some models; all others go to `upstream`."""
-    host: str = "127.0.0.1"
-    """Address to listen on."""
-    port: Annotated[int, Field(ge=0, le=65535)] = 31415
-    """Port to listen on; 0 takes a free one."""
-    workers: Annotated[int, Field(ge=1, le=256)] = 1
-    """Processes that share the port; each writes a chain of its own in the ledger."""
-    control_host: str | None = None
-    """Address of the control API, with `control_port`; None is `host`."""
-    control_port: Annotated[int, Field(ge=0, le=65535)] | None = None
-    """Port of the control API; the agents' port then answers `/cab/health` only. 0 takes a free one."""
-    control_socket: Path | None = None
-    """Socket of the control API in the file system; only this user can connect."""
-    seal_key_file: Path | None = None
-    """Ed25519 private key in PEM form that signs the seals."""
-    ledger: Path = Path("cab-ledger")
-    """Folder of the audit log."""
-    cell: str | None = None
-    """Cell that every call without a key of its own belongs to."""
-    signing_key_file: Path | None = None
-    """Signing keys, where CAB_SIGNING_KEY is not set; None is `signing.key` in the ledger's folder."""
-    auth: Literal["open", "keys"] = "open"
-    """`keys`: a call without a valid cell key is refused with 401."""
-    allow_open: bool = False
-    """Listen on other addresses than loopback although `auth` is not `keys`."""
-    open_attribution: bool = False
-    """Believe the header X-Cab-Cell, and a cell id in the path, without a key."""
-    ack: Literal["end", "none"] = "end"
-    """`end`: the end of an answer leaves only after its record is on disk."""
-    on_disconnect: Literal["drain", "cancel"] = "drain"
-    """What happens upstream when the client goes away."""
-    drain_max_s: Seconds = 120
-    """Draining stops after this many seconds."""
-    drain_max_bytes: Bytes = 64 << 20
-    """Draining stops after this many bytes."""
-    connect_timeout_s: Seconds = 30
-    """Limit for the connection to the endpoint."""
-    headers_timeout_s: Seconds | None = None
-    """Limit for the endpoint's first answer byte; none by default, long generations are legal."""
-    body_timeout_s: Seconds | None = None
-    """Limit for silence inside an answer; none by default."""
-    max_request_bytes: Bytes = 256 << 20
-    """Larger request bodies are refused with 413."""
-    count_max_bytes: Bytes = 8 << 20
-    """Calls without reported usage and with more text than this are not counted here."""
-    count_max_s: Seconds = 10
-    """The same for calls whose counting takes longer."""
-    slot_wait_s: Seconds = 60
-    """How long a call may wait near a limit of its key, such as `max_concurrency`."""
-    on_ledger_failure: Literal["closed", "open"] = "closed"
-    """`closed`: no new calls while the ledger takes no records. `open`: they go on without."""
-    segment_max_bytes: Bytes = 256 << 20
-    """A ledger segment is closed, and compressed, once it is larger."""
-    segment_max_s: Seconds = 86_400
-    """The same for one that is older."""
-    min_free_bytes: Annotated[int, Field(ge=0)] = 64 << 20
-    """New calls are refused while the ledger's disk has less space left."""
-    grace_s: Seconds = 30
-    """How long calls in flight may go on after SIGINT or SIGTERM."""
-    encodings: dict[str, str] = Field(default_factory=dict[str, str])
-    """Patterns of model names to encodings or `tokenizer.json` files, for calls counted here."""
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """Least level that is logged."""
-    log_format: Literal["auto", "console", "json"] = "auto"
-    """`auto`: for people on a terminal, JSON in a pipe."""
+    upstream: str = Field(
+        description="Base URL of the endpoint, with or without a trailing /v1. "
+        "`demo` is the built-in model server."
+    )
+    upstream_key_env: str = Field(
+        default="CAB_KEY",
+        description="Name of the environment variable that holds the endpoint's key. "
+        "If that variable is not set, the agents' own keys are passed on.",
+    )
+    routes: list[Route] = Field(
+        default_factory=list[Route],
+        description="Other endpoints for some models. All other models go to `upstream`.",
+    )
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    port: Annotated[int, Field(ge=0, le=65535)] = Field(
+        default=31415, description="Port to listen on. 0 takes a free one."
+    )
+    workers: Annotated[int, Field(ge=1, le=256)] = Field(
+        default=1, description="Number of processes that share the port."
+    )
+    control_host: str | None = Field(
+        default=None,
+        description="Address of the control API, together with `control_port`. "
+        "If unset, it is `host`.",
+    )
+    control_port: Annotated[int, Field(ge=0, le=65535)] | None = Field(
+        default=None,
+        description="Separate port for the control API. The agents' port then answers "
+        "`/cab/health` only. 0 takes a free one.",
+    )
+    control_socket: Path | None = Field(
+        default=None,
+        description="Socket in the file system for the control API. Only the same user can "
+        "connect to it.",
+    )
+    seal_key_file: Path | None = Field(
+        default=None, description="Ed25519 private key that signs the seals of cells, in PEM form."
+    )
+    ledger: Path = Field(
+        default=Path("cab-ledger"),
+        description="Folder of the audit log. It is created if it is missing.",
+    )
+    cell: str | None = Field(
+        default=None, description="Cell that every call without a cell key belongs to."
+    )
+    signing_key_file: Path | None = Field(
+        default=None,
+        description="File with the keys that sign cell keys. CAB_SIGNING_KEY wins over it. "
+        "If both are unset, it is `signing.key` in the ledger's folder.",
+    )
+    auth: Literal["open", "keys"] = Field(
+        default="open", description="`keys` refuses a call without a valid cell key (401)."
+    )
+    allow_open: bool = Field(
+        default=False, description="Listen beyond loopback although `auth` is not `keys`."
+    )
+    open_attribution: bool = Field(
+        default=False,
+        description="Accept the header X-Cab-Cell, or a cell id in the path, without a key.",
+    )
+    ack: Literal["end", "none"] = Field(
+        default="end",
+        description="`end` sends the end of an answer only after its record is on disk. "
+        "`none` does not wait for the disk.",
+    )
+    on_disconnect: Literal["drain", "cancel"] = Field(
+        default="drain",
+        description="When the client disconnects: `drain` reads on for the exact usage, "
+        "`cancel` stops the call.",
+    )
+    drain_max_s: Seconds = Field(default=120, description="Draining stops after this many seconds.")
+    drain_max_bytes: Bytes = Field(
+        default=64 << 20, description="Draining stops after this many bytes."
+    )
+    connect_timeout_s: Seconds = Field(
+        default=30, description="Time limit for the connection to the endpoint, in seconds."
+    )
+    headers_timeout_s: Seconds | None = Field(
+        default=None,
+        description="Time limit for the first byte of an answer, in seconds. Unset: no limit, as a "
+        "long generation is legal.",
+    )
+    body_timeout_s: Seconds | None = Field(
+        default=None,
+        description="Time limit for silence inside an answer, in seconds. Unset: no limit.",
+    )
+    max_request_bytes: Bytes = Field(
+        default=256 << 20, description="Request bodies that are larger are refused (413)."
+    )
+    count_max_bytes: Bytes = Field(
+        default=8 << 20,
+        description="Tokens of a call without reported usage are counted only if its text is not "
+        "larger.",
+    )
+    count_max_s: Seconds = Field(
+        default=10, description="Such a count stops after this many seconds, and is then unknown."
+    )
+    slot_wait_s: Seconds = Field(
+        default=60,
+        description="How many seconds a call waits for a free slot of its key (`max_concurrency`) "
+        "before it is refused.",
+    )
+    on_ledger_failure: Literal["closed", "open"] = Field(
+        default="closed",
+        description="When the ledger cannot be written: `closed` refuses new calls, `open` "
+        "forwards them without a record.",
+    )
+    segment_max_bytes: Bytes = Field(
+        default=256 << 20, description="A ledger segment that is larger is closed and compressed."
+    )
+    segment_max_s: Seconds = Field(
+        default=86_400,
+        description="A ledger segment that is older, in seconds, is closed and compressed.",
+    )
+    min_free_bytes: Annotated[int, Field(ge=0)] = Field(
+        default=64 << 20,
+        description="New calls are refused while the ledger's disk has less free space.",
+    )
+    grace_s: Seconds = Field(
+        default=30,
+        description="How many seconds calls in flight may continue after SIGINT or SIGTERM.",
+    )
+    encodings: dict[str, str] = Field(
+        default_factory=dict[str, str],
+        description="Patterns of model names, and the encoding or `tokenizer.json` that counts "
+        "their tokens where the endpoint reports none.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Lowest level that is logged."
+    )
+    log_format: Literal["auto", "console", "json"] = Field(
+        default="auto", description="`auto` logs for people on a terminal and JSON in a pipe."
+    )
 
     @field_validator("upstream")
     @classmethod
@@ -138,35 +212,58 @@ class ProxySettings(BaseModel):
     @model_validator(mode="after")
     def _control_port_with_its_host(self) -> Self:
         if self.control_host is not None and self.control_port is None:
-            raise ValueError("control_host is set without control_port; set that too")
+            raise _wrong("control_host", "control_port is not set; set that too")
         return self
 
     @model_validator(mode="after")
     def _guarded_beyond_loopback(self) -> Self:
         if self.auth == "keys" or self.allow_open or is_loopback(self.host):
             return self
-        raise ValueError(
-            f"host {self.host} can be reached from other machines, and auth is 'open'; "
-            'set auth = "keys" (--auth keys), or allow_open = true (--allow-open) if you mean it'
+        raise _wrong(
+            "host",
+            f"{self.host} can be reached from other machines, and auth is 'open'; set "
+            'auth = "keys" (--auth keys), or allow_open = true (--allow-open) if you mean it',
         )
+
+
+SETTING_GROUPS = {
+    "usual settings": (
+        *("upstream", "host", "port", "workers", "ledger", "cell", "auth", "allow_open"),
+        *("ack", "on_disconnect", "log_level", "log_format"),
+    ),
+    "endpoints and keys": ("routes", "upstream_key_env", "signing_key_file", "open_attribution"),
+    "control API and seals": ("control_host", "control_port", "control_socket", "seal_key_file"),
+    "limits of calls": (
+        *("connect_timeout_s", "headers_timeout_s", "body_timeout_s", "max_request_bytes"),
+        *("drain_max_s", "drain_max_bytes", "slot_wait_s", "grace_s"),
+    ),
+    "the ledger": ("on_ledger_failure", "min_free_bytes", "segment_max_bytes", "segment_max_s"),
+    "token counting": ("encodings", "count_max_bytes", "count_max_s"),
+}
+"""Title -> settings, in the order of `cab-proxy --help` and docs/settings.md."""
+
+
+def _wrong(setting: str, message: str) -> PydanticCustomError:
+    """Return the error of a setting that contradicts another one."""
+    return PydanticCustomError("contradiction", "{message}", {"message": message, "name": setting})
 
 
 def _base_url(value: str) -> str:
     parts, shown = urlsplit(value), Redactor().sentence(value)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError(f"{shown!r} is no http(s) URL; give one, or 'demo'")
+        raise ValueError(f"{shown!r} is not an http(s) URL; give one, or 'demo'")
     if parts.query or parts.fragment:
         raise ValueError(
             f"{shown.partition('?')[0]!r} has a query or fragment; give the base URL only"
         )
     if parts.username is not None:
-        # It would stand in the records and in answers to agents.
-        raise ValueError(f"{shown!r} holds a user or password; give the key by the environment")
+        # It would be in the records and in answers to agents.
+        raise ValueError(f"{shown!r} holds a user or password; pass the key in the environment")
     return value
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether only this machine can reach an address."""
+    """Return whether only this machine can reach an address."""
     if host == "localhost":
         return True
     try:
@@ -175,50 +272,47 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def load_settings(file: Path | None, flags: dict[str, Any]) -> ProxySettings:
-    """Return the settings of a file, with flags on top.
-
-    Args:
-        file: A TOML file, or None.
-        flags: Setting names and values that were given on the command line.
-
-    Raises:
-        BadConfig: The file cannot be read, or a setting is unknown, missing or wrong.
-    """
-    origin = str(file) if file else "command line"
-    return parse_settings({**(_read_toml(file) if file else {}), **flags}, origin)
-
-
-def parse_settings(values: dict[str, Any], origin: str) -> ProxySettings:
+def parse_settings(values: Mapping[str, Any], origin: str) -> ProxySettings:
     """Return validated settings.
 
     Raises:
-        BadConfig: A setting is unknown, missing or wrong; names it and `origin`.
+        BadConfig: A setting is unknown, missing or wrong. The message names it and `origin`.
+    """
+    return validate_settings(values, lambda name: f"{origin}: {name}")
+
+
+def validate_settings(values: Mapping[str, Any], place_of: Callable[[str], str]) -> ProxySettings:
+    """Return validated settings.
+
+    Args:
+        values: Names of settings and their values.
+        place_of: Name of a setting -> where its value was given, for errors.
+
+    Raises:
+        BadConfig: A setting is unknown, missing or wrong. The message names its place.
     """
     try:
         return ProxySettings.model_validate(values)
     except ValidationError as error:
-        raise BadConfig(_explain(error, origin)) from error
+        raise BadConfig(_explain(error, place_of)) from error
 
 
-def _read_toml(file: Path) -> dict[str, Any]:
-    try:
-        with file.open("rb") as handle:
-            return tomllib.load(handle)
-    except OSError as error:
-        raise BadConfig(f"config {file} cannot be read: {error.strerror}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise BadConfig(f"config {file} is no TOML: {error}") from error
-
-
-def _explain(error: ValidationError, origin: str) -> str:
-    first = error.errors(include_url=False)[0]
-    name = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "missing" and name == "upstream":
-        return "no upstream; give --upstream URL, or --upstream demo for a first look"
-    if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(name, ProxySettings.model_fields, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "config.example.toml lists all settings"
-        return f"{origin}: unknown setting {name!r}; {hint}"
+def _explain(error: ValidationError, place_of: Callable[[str], str]) -> str:
+    found = error.errors(include_url=False)
+    # A misspelt name often makes a required one missing too; the first says more.
+    first = next((each for each in found if each["type"] == "extra_forbidden"), found[0])
+    kind, context = first["type"], first.get("ctx", {})
+    name, *inner = map(str, first["loc"] or [context["name"]])
+    if kind == "missing" and name == "upstream":
+        return (
+            "no upstream; give --upstream URL or set CAB_UPSTREAM, or use --upstream demo for a "
+            "first look"
+        )
     message = str(first["msg"]).removeprefix("Value error, ")
-    return f"{origin}: {name}: {message}" if name else f"{origin}: {message}"
+    if kind == "extra_forbidden":
+        near = nearest((name, *inner)[-1], (Route if inner else ProxySettings).model_fields)
+        hint = f"did you mean {near!r}?" if near else "docs/settings.md lists all settings"
+        message = f"unknown setting; {hint}"
+    elif kind == "literal_error":
+        message = not_a_choice(first["input"], re.findall(r"'(.*?)'", context["expected"]))
+    return f"{'.'.join([place_of(name), *inner])}: {message}"

@@ -8,6 +8,9 @@ CabProxyError
 └── Rejected        a cell may make no call now: a limit, a seal, or no cell registry to ask
 """
 
+import difflib
+from collections.abc import Iterable
+
 
 class CabProxyError(Exception):
     """Base of the proxy's errors."""
@@ -48,3 +51,23 @@ class Rejected(CabProxyError):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+def nearest(name: str, known: Iterable[str], likeness: float = 0.6) -> str | None:
+    """Return the known name that was probably meant; None if none is near.
+
+    Args:
+        name: What was given.
+        known: The names to choose from.
+        likeness: Least ratio of common characters, 0 to 1.
+    """
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=likeness)
+    return near[0] if near else None
+
+
+def not_a_choice(value: object, choices: Iterable[object]) -> str:
+    """Return the message for a value that is not one of the choices."""
+    words = [str(choice) for choice in choices]
+    near = nearest(str(value), words)
+    hint = f"; did you mean {near!r}?" if near else ""
+    return f"{str(value)!r} is not one of: {', '.join(words)}{hint}"

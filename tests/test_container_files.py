@@ -1,6 +1,5 @@
 """Dockerfile and compose file: no engine is needed to see that they name what is there."""
 
-import argparse
 import json
 import re
 import shlex
@@ -12,12 +11,12 @@ from typing import Any
 import pytest
 import yaml
 
-from cab.adapters.commands.run_cell import add
+from cab.adapters.cli import make_parser as make_cab_parser
 from cab.adapters.sandboxes.deviations import ALLOWED, SENTENCES
 from cab.adapters.sandboxes.images import parse_image
 from cab.adapters.sandboxes.limits import limit_names
-from cab.proxy.cli import make_parser
-from cab.proxy.config import load_settings
+from cab.proxy.command_line.flags import make_parser
+from cab.proxy.command_line.sources import load_settings
 
 ROOT = Path(__file__).parents[1]
 INSTRUCTIONS = {
@@ -45,7 +44,7 @@ def compose() -> dict[str, Any]:
 
 def settings_of(words: list[str]) -> Any:
     """Return the settings that a command line of the proxy gives; what is wrong raises."""
-    return load_settings(None, vars(make_parser().parse_args(words)))
+    return load_settings(None, vars(make_parser().parse_args(words)), {})
 
 
 def test_instructions_are_known() -> None:
@@ -145,10 +144,8 @@ def test_services_are_confined(name: str) -> None:
 
 
 def _flags_of_run_cell() -> set[str]:
-    parser = argparse.ArgumentParser()
-    subparsers = parser.add_subparsers()
-    add(subparsers)
-    return set(re.findall(r"--[a-z-]+", subparsers.choices["run-cell"].format_help()))
+    parser = make_cab_parser(["run-cell"]).subparsers["run-cell"]
+    return {option for action in parser.actions for option in action.option_strings}
 
 
 @pytest.mark.parametrize("file", ["compose.yaml", "docs/running.md"])

@@ -1,1 +1,4 @@
-"""One module per subcommand of `cab`, each with `add(subparsers)`; imported only when asked for."""
+"""One module per subcommand of `cab`, imported when it is asked for.
+
+A command's module has DESCRIPTION, EPILOG, OPTIONS and `run`; that of a group has DESCRIPTION and COMMANDS.
+"""

@@ -1,4 +1,4 @@
-"""`cab check`: does an endpoint do, and is it metered? A few questions, then one provisional cell."""
+"""`cab check`: does an endpoint work, and can it be metered? A few questions, then one provisional cell."""
 
 import argparse
 import os
@@ -8,13 +8,9 @@ import tempfile
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-import orjson
-from rich import box
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from cab.adapters.errors import AdapterError
 from cab.adapters.processes.termination import run_until_terminated
@@ -22,34 +18,34 @@ from cab.adapters.runs.metering import DEMO
 from cab.adapters.runs.run_cell import run_cell
 from cab.adapters.runs.spec import TIMEOUT_S, CellSpec, plan_cell
 from cab.adapters.ui.cell_table import printable, score_table
+from cab.adapters.ui.command import Option
 from cab.adapters.ui.endpoint_probe import EndpointProbe, probe_endpoint
+from cab.adapters.ui.json_lines import print_json
+from cab.adapters.ui.options import JSON, MODEL, TASK, TIMEOUT, TUI, UPSTREAM
 from cab.adapters.ui.progress import progress
+from cab.adapters.ui.tables import text_table
 from cab.proxy.config import parse_settings
 from cab.proxy.demo import running_demo
 from cab.proxy.logs import configure_logs
 from cab.scoring.ledger.records import Endpoint
 from cab.scoring.score import ScoredCell, score_one
 
-if TYPE_CHECKING:
-    # argparse has no public name for what add_subparsers returns
-    from argparse import _SubParsersAction  # pyright: ignore[reportPrivateUsage]
-
 SWEEP = "provisional"
-"""Sweep of the cells that are made here: no results, and told apart from them by their ids."""
-TUI = "scripted"
-TASK = "polyglot/python-error-handling"
+"""Sweep of the cells that are made here. They are not results, and their ids show it."""
+DEFAULT_TUI = "scripted"
+DEFAULT_TASK = "polyglot/python-error-handling"
 
 _PASSED = {1: "passed", 0: "did not pass", None: "has no verdict"}
 _COUNTED_BY = {"upstream": "the endpoint", "tokenizer": "our tokenizer"}
 
-_DESCRIPTION = """\
-See whether a model endpoint does for coding agents, and whether its calls are
-metered: a few small questions to the endpoint itself, then one cell of the
-sweep "provisional". Nothing is published and nothing is kept, unless --keep
-says where. Nothing has to be installed first: the agent is a small one of ours.
+DESCRIPTION = """\
+Check that a model endpoint works for coding agents, and that its calls can be
+metered: first a few small questions to the endpoint itself, then one cell of the
+sweep "provisional". Nothing is published, and nothing is kept without --keep.
+Nothing has to be installed first: the agent is a small one that comes with CAB.
 """
 
-_EPILOG = f"""\
+EPILOG = f"""\
 environment:
   CAB_ENDPOINT      base URL of the model endpoint; --upstream wins over it
   CAB_KEY           its key; the agent never sees it
@@ -58,45 +54,33 @@ examples:
   CAB_ENDPOINT=https://host/v1 CAB_KEY=... cab check --model MODEL
   CAB_ENDPOINT=... CAB_KEY=... uvx --from coding_agent_bench-*.whl cab check --model MODEL
   cab check --upstream demo                       a first look, with no key and no network
-  cab check --model MODEL --tui aider --task {TASK} --keep checked
+  cab check --model MODEL --tui aider --task {DEFAULT_TASK} --keep checked
 
-exit codes: 0 the endpoint does, and its calls are metered, whether or not the
+exit codes: 0 the endpoint works and its calls are metered, whether or not the
 task passed; 1 it does not; 2 wrong usage or configuration
 """
 
-
-def add(subparsers: "_SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command to the parser of `cab`."""
-    parser = subparsers.add_parser(
-        "check",
-        help="whether an endpoint does, and is metered",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--model", metavar="NAME", help="as the endpoint names it (demo: demo)")
-    parser.add_argument("--upstream", metavar="URL", help="model endpoint, or 'demo': built in")
-    parser.add_argument("--tui", default=TUI, metavar="NAME", help=f"agent ({TUI}, built in)")
-    parser.add_argument("--task", default=TASK, metavar="TASK", help=f"cab tasks list ({TASK})")
-    parser.add_argument(
-        "--timeout-s", type=float, default=TIMEOUT_S, metavar="S", help=f"limit ({TIMEOUT_S:g})"
-    )
-    parser.add_argument("--keep", type=Path, metavar="DIR", help="put the cell's bundle there")
-    parser.add_argument("--json", action="store_true", help="print one JSON object, no tables")
-    parser.set_defaults(run=run)
+OPTIONS = (
+    MODEL,
+    UPSTREAM,
+    TUI(default=DEFAULT_TUI),
+    TASK(default=DEFAULT_TASK),
+    TIMEOUT(default=TIMEOUT_S),
+    Option("--keep", type=Path, metavar="DIR", help="keep the cell's bundle in this folder"),
+    JSON,
+)
 
 
 class _Checked(NamedTuple):
     probe: EndpointProbe
     scored: ScoredCell | None
-    """None where no cell was run, as the endpoint does not do."""
+    """None where no cell was run, as the endpoint does not work."""
     bundle: Path | None
-    """Where it was kept."""
+    """None where it is not kept."""
 
 
 class EndpointVerdict(NamedTuple):
-    """What it comes to."""
+    """The result of the check."""
 
     ready: bool
     words: str
@@ -131,7 +115,7 @@ def run(args: argparse.Namespace) -> int:
             timeout_s=args.timeout_s,
             force=True,
         )
-        # What is wrong with the names is told before the endpoint is asked.
+        # Wrong names are reported before the endpoint is asked.
         dialect = plan_cell(spec).adapter.facts.dialects[0]
         checked = run_until_terminated(_check(spec, dialect, kept=args.keep is not None))
         verdict = verdict_of(checked.probe, checked.scored)
@@ -143,19 +127,17 @@ def _key() -> str | None:
     """Return the endpoint's key.
 
     Raises:
-        AdapterError: It cannot stand in a header; the message does not show it.
+        AdapterError: It cannot be sent in a header; the message does not show it.
     """
     key = os.environ.get("CAB_KEY") or None
     if key is not None and not key.isprintable():
-        raise AdapterError(
-            "the key has a line end or another control character in it; mend CAB_KEY"
-        )
+        raise AdapterError("the key has a line end or another control character in it; fix CAB_KEY")
     return key
 
 
 @contextmanager
 def _folder(keep: Path | None) -> Generator[Path]:
-    """Give the folder of the bundle; one that is not to be kept is gone afterwards."""
+    """Give the folder of the bundle; without `keep` it is removed at the end."""
     if keep is not None:
         yield keep
         return
@@ -176,7 +158,7 @@ async def _check(spec: CellSpec, dialect: Endpoint, *, kept: bool) -> _Checked:
 
 @asynccontextmanager
 async def _reached(upstream: str) -> AsyncGenerator[str]:
-    """Give the URL of an endpoint; the built-in one has one as long as it runs."""
+    """Give the URL of an endpoint; the built-in one runs inside the block."""
     if upstream != DEMO:
         yield upstream
         return
@@ -185,14 +167,14 @@ async def _reached(upstream: str) -> AsyncGenerator[str]:
 
 
 def verdict_of(probe: EndpointProbe, scored: ScoredCell | None) -> EndpointVerdict:
-    """Return what the answers and the cell come to, in words."""
+    """Return the result of the answers and of the cell, in words."""
     if scored is None:
         refusal = next(each for each in probe.findings if each.state == "no")
         return EndpointVerdict(False, f"not ready: {refusal.name}: no ({refusal.detail})")
     tokens, calls = scored.axes.tokens, scored.axes.calls
     if calls is None or not calls.succeeded:
         failures = (calls.failures if calls else None) or {}
-        why = ", ".join(f"{name} {count}" for name, count in failures.items()) or "it made none"
+        why = ", ".join(f"{name} {count}" for name, count in failures.items()) or "it made no call"
         return EndpointVerdict(False, f"not ready: no model call of the agent succeeded ({why})")
     if tokens.total_tokens is None:
         gap = f"{tokens.unmeasured_calls} of {tokens.model_calls} calls have no token count"
@@ -208,32 +190,24 @@ def verdict_of(probe: EndpointProbe, scored: ScoredCell | None) -> EndpointVerdi
 
 def _print(checked: _Checked, verdict: EndpointVerdict, spec: CellSpec) -> None:
     console = Console()
-    console.print(_probe_table(checked.probe))
+    console.print(text_table(("question", "answer", "seen"), checked.probe.findings))
     if checked.scored is not None:
         scored = checked.scored
         report = None if scored.cell is None else scored.cell.self_reported
         console.print(score_table(scored.cell_id, scored.axes, scored.profiles.values(), report))
-    lines = [verdict.words, *_how_to_go_on(checked, verdict, spec)]
+    lines = [verdict.words, *_next_steps(checked, verdict, spec)]
     sys.stdout.write("".join(f"{printable(line)}\n" for line in lines))
 
 
-def _probe_table(probe: EndpointProbe) -> Table:
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("asked", no_wrap=True)
-    table.add_column("answer", no_wrap=True)
-    table.add_column("seen", overflow="fold")
-    for each in probe.findings:
-        table.add_row(*(Text(printable(part)) for part in each))
-    return table
-
-
-def _how_to_go_on(checked: _Checked, verdict: EndpointVerdict, spec: CellSpec) -> list[str]:
+def _next_steps(checked: _Checked, verdict: EndpointVerdict, spec: CellSpec) -> list[str]:
     """Return what to do next, as lines to paste; the key stays a variable."""
-    kept = f"bundle: {checked.bundle}" if checked.bundle else "nothing was kept; --keep DIR does"
-    lines = [] if checked.scored is None else [f"provisional, no result; {kept}"]
+    kept = (
+        f"bundle: {checked.bundle}" if checked.bundle else "nothing was kept; --keep DIR keeps it"
+    )
+    lines = [] if checked.scored is None else [f"provisional, not a result; {kept}"]
     if not verdict.ready:
         return lines
-    agent = "aider" if spec.tui == TUI else spec.tui
+    agent = "aider" if spec.tui == DEFAULT_TUI else spec.tui
     where = f"--endpoint {shlex.quote(spec.upstream or '')} --model {shlex.quote(spec.model)}"
     given = "" if os.environ.get("CAB_ENDPOINT") == spec.upstream else (spec.upstream or "")
     upstream = f" --upstream {shlex.quote(given)}" if given else ""
@@ -242,9 +216,9 @@ def _how_to_go_on(checked: _Checked, verdict: EndpointVerdict, spec: CellSpec) -
     return [
         *lines,
         "",
-        "go on with an agent (cab adapters list shows all):",
+        "continue with an agent (cab adapters list shows all):",
         f"  cab adapters install {agent}",
-        f"  cab adapters show {agent} {where}      # how to wire it by hand",
+        f"  cab adapters show {agent} {where}      # how to connect it by hand",
         f"  cab run-cell --tui {agent} --model {shlex.quote(spec.model)}{upstream} "
         f"--task {shlex.quote(spec.task)}",
     ]
@@ -261,4 +235,4 @@ def _print_json(checked: _Checked, verdict: EndpointVerdict) -> None:
         "probe": [each._asdict() for each in checked.probe.findings],
         "cell": cell,
     }
-    sys.stdout.buffer.write(orjson.dumps(data, option=orjson.OPT_APPEND_NEWLINE))
+    print_json(data)

@@ -3,42 +3,39 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cab.adapters.errors import AdapterError, nearest
 from cab.adapters.ui.cell_inputs import (
     EXIT_CODES,
+    PROFILE,
+    STATISTICS,
     Observer,
-    add_profile,
-    add_settings,
     profile_of,
     settings_of,
     share,
 )
 from cab.adapters.ui.cell_table import print_sentence
-from cab.adapters.ui.tables import ResultTable, add_forms, write
+from cab.adapters.ui.command import Option
+from cab.adapters.ui.options import FORMS, RUNS, by
+from cab.adapters.ui.tables import ResultTable, write
 from cab.scoring.analysis.aggregate import Part, part_of
 from cab.scoring.analysis.compare import METRICS, Comparison, Metric, compare_all
 from cab.scoring.analysis.observation import Observation
 from cab.scoring.analysis.sentences import UNITS, reading, sentence
 from cab.scoring.stats.detectable import DEFAULT_POWER
 
-if TYPE_CHECKING:
-    # argparse has no public name for what add_subparsers returns
-    from argparse import _SubParsersAction  # pyright: ignore[reportPrivateUsage]
-
 DESCRIPTION = """\
-Compare A with B on the tasks that both have, and say what so many tasks could
-have resolved.
+Compare A with B on the tasks that both have, and say how large a difference
+that many tasks can show.
 
 A and B are paths: folders of runs, bundles or published cells. With --by they
 are names of agents, models or sweeps among the cells under --runs. More than
-two are compared each with each.
+two are compared in pairs.
 
-Cells are paired by task, and by agent and model as far as both sides have one
-in common; several runs of a cell count as their mean. p is by sign flips of
+Cells are paired by task, and by agent and model where both sides have one in
+common. Several runs of a cell count as their mean. p is from sign flips of
 whole tasks, and adjusted by Holm's method for all lines of the output. Cells
-that say nothing about the agent are left out and counted.
+without a verdict on the agent are left out; their number is shown.
 """
 EPILOG = f"""\
 {EXIT_CODES}
@@ -54,46 +51,32 @@ _COLUMNS = (
     "A", "B", "metric", "mean A", "mean B", "A - B", "interval", "p", "p Holm", "tasks", "pairs",
 )  # fmt: skip
 
-_Side = tuple[str, Sequence[Observation]]
-
-
-def add(subparsers: "_SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command to the parser of `cab`."""
-    parser = subparsers.add_parser(
-        "compare",
-        help="A against B, and how sure that is",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("sides", nargs="+", metavar="A B", help="paths, or names with --by")
-    parser.add_argument("--by", choices=("tui", "model", "sweep"), help="what A and B are names of")
-    parser.add_argument(
-        "--runs",
-        type=Path,
-        action="append",
-        metavar="PATH",
-        help="with --by: where the cells are (default: runs); may be repeated",
-    )
-    parser.add_argument(
+OPTIONS = (
+    Option("sides", nargs="+", metavar="A B", help="paths, or names with --by"),
+    by(("tui", "model", "sweep"), "what A and B are names of"),
+    RUNS(
+        action="append", default=None, help="with --by: where the cells are (runs); may be repeated"
+    ),
+    Option(
         "--metric",
         choices=METRICS,
         action="append",
         metavar="NAME",
-        help=f"what to compare: {', '.join(METRICS)} (default: pass_rate); may be repeated",
-    )
-    parser.add_argument(
+        help=f"what to compare: {', '.join(METRICS)} (pass_rate); may be repeated",
+    ),
+    Option(
         "--power",
         type=share,
         default=DEFAULT_POWER,
         metavar="SHARE",
-        help=f"chance to find the difference that can be resolved (default: {DEFAULT_POWER})",
-    )
-    add_profile(parser)
-    add_settings(parser)
-    add_forms(parser)
-    parser.set_defaults(run=run)
+        help="chance of finding a difference of the size that is reported as visible",
+    ),
+    PROFILE,
+    *STATISTICS,
+    FORMS,
+)
+
+_Side = tuple[str, Sequence[Observation]]
 
 
 def run(args: argparse.Namespace) -> int:
@@ -105,7 +88,9 @@ def run(args: argparse.Namespace) -> int:
         BadRecord: The file of a profile cannot be used.
     """
     if len(args.sides) < 2:
-        raise AdapterError("compare takes two or more: cab compare A B; see cab compare --help")
+        raise AdapterError(
+            "compare needs two or more names: cab compare A B; see cab compare --help"
+        )
     if args.runs and not args.by:
         raise AdapterError("--runs goes with --by; without it, A and B are paths themselves")
     observer = Observer(profile_of(args.profile))

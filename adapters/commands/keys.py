@@ -1,24 +1,21 @@
-"""`cab keys`: makes and revokes the keys that agents hold."""
+"""`cab keys`: creates and revokes the keys that agents get."""
 
 import argparse
 import asyncio
 import os
-import re
 import sys
 import time
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import orjson
+from types import SimpleNamespace
+from typing import Any
 
 from cab.adapters.errors import AdapterError
-from cab.adapters.ui.control_option import (
-    CONTROL_HELP,
-    add_control,
-    control_address,
-)
+from cab.adapters.ui.command import Command, Group, OneOf, Option
+from cab.adapters.ui.control_option import CONTROL, CONTROL_HELP, control_address
+from cab.adapters.ui.json_lines import print_json
+from cab.adapters.ui.options import JSON, duration_s
 from cab.proxy.accounting.limits import KeyLimits
 from cab.proxy.auth import cell_keys
 from cab.proxy.auth.revocations import Revocations
@@ -26,120 +23,34 @@ from cab.proxy.auth.signing_keys import KeyRing, load_signing_keys, parse_signin
 from cab.proxy.control.client import ControlClient
 from cab.proxy.control.schemas import key_view
 
-if TYPE_CHECKING:
-    # argparse has no public name for what add_subparsers returns
-    from argparse import _SubParsersAction  # pyright: ignore[reportPrivateUsage]
-
-    Actions = _SubParsersAction[argparse.ArgumentParser]
-
-_TTL = re.compile(r"([1-9][0-9]{0,8})([smhd]?)")
-_UNITS_S = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _STDIN = "-"
 
-_MINT_EPILOG = (
-    """\
-The key alone goes to standard output. Every proxy that has the signing key takes it. Without a proxy
-to ask (--proxy, --control, CAB_CONTROL), or with --signing-key-file, the key is made here.
+_MINT_EPILOG = f"""\
+Standard output holds the key and nothing else. Every proxy with the same signing key accepts it.
+Without a proxy to ask (--proxy, --control, CAB_CONTROL), or with --signing-key-file, the key is
+created here.
 
 environment:
-  CAB_SIGNING_KEY  what keys are signed with; or --signing-key-file
-  CAB_ADMIN_TOKEN  with --proxy or --control: the proxy makes the key
-"""
-    + CONTROL_HELP
-    + """
+  CAB_SIGNING_KEY  signs the key; or --signing-key-file
+  CAB_ADMIN_TOKEN  with --proxy or --control: the admin token of that proxy, which then creates the key
+{CONTROL_HELP}
 examples:
   export OPENAI_API_KEY=$(cab keys mint --cell my-sweep/aider/gpt-5/polyglot/rust-error-handling --ttl 24h)
   cab keys mint --cell ID --ttl 2h --max-calls 200 --max-cost-usd 2.50 --json
 """
-)
 
-_REVOKE_EPILOG = (
-    """\
+_REVOKE_EPILOG = f"""\
 Without a proxy to ask (--proxy, --control, CAB_CONTROL), or with --ledger, the revocation is written
-into the ledger's folder, where all proxies that use it see it at once.
+into the ledger's folder. All proxies that use the folder see it at once.
 
 environment:
-  CAB_ADMIN_TOKEN  with --proxy or --control: the proxy writes it
-"""
-    + CONTROL_HELP
-    + """
+  CAB_ADMIN_TOKEN  with --proxy or --control: the admin token of that proxy, which then revokes the key
+{CONTROL_HELP}
 examples:
   cab keys revoke --jti 41f0c7a9d2b35e68
   cab keys revoke - < key.txt
   cab keys revoke --cell my-sweep/aider/gpt-5/polyglot/rust-error-handling --proxy http://host:31415
 """
-)
-
-
-def add(subparsers: "Actions") -> None:
-    """Add the command to the parser of `cab`."""
-    parser = subparsers.add_parser(
-        "keys",
-        help="make and revoke the keys that agents hold",
-        description="A cell's key names its cell, its expiry and its limits, signed.",
-        allow_abbrev=False,
-    )
-    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
-    _add_mint(actions)
-    _add_revoke(actions)
-
-
-def _add_mint(actions: "Actions") -> None:
-    parser = actions.add_parser(
-        "mint",
-        help="make a key for a cell",
-        description="Make a key for a cell.",
-        epilog=_MINT_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--cell", required=True, metavar="ID", help="the cell that pays")
-    parser.add_argument(
-        "--ttl", required=True, type=_ttl, metavar="TIME", help="how long it is valid: 90m, 24h, 7d"
-    )
-    limits = parser.add_argument_group("limits of the cell")
-    limits.add_argument("--max-calls", type=_count, metavar="N", help="calls")
-    limits.add_argument(
-        "--max-tokens", type=_count, metavar="N", help="prompt and completion tokens"
-    )
-    limits.add_argument("--max-cost-usd", type=_money, metavar="X", help="US dollars: 2.50")
-    limits.add_argument("--max-concurrency", type=_count, metavar="N", help="calls in flight")
-    _add_source(parser)
-    parser.add_argument(
-        "--signing-key-file", type=Path, metavar="FILE", help="instead of CAB_SIGNING_KEY"
-    )
-    parser.set_defaults(run=run_mint)
-
-
-def _add_revoke(actions: "Actions") -> None:
-    parser = actions.add_parser(
-        "revoke",
-        help="revoke a key",
-        description="Revoke one key, or all keys that a cell has now.",
-        epilog=_REVOKE_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument(
-        "key", nargs="?", metavar="KEY", help="the key itself, - reads it from stdin"
-    )
-    which.add_argument("--jti", metavar="ID", help="the key's id")
-    which.add_argument(
-        "--cell", metavar="ID", help="all keys of this cell that were made up to now"
-    )
-    _add_source(parser)
-    parser.add_argument(
-        "--ledger",
-        type=Path,
-        metavar="DIR",
-        help="the proxy's audit log (./cab-ledger)",
-    )
-    parser.set_defaults(run=run_revoke)
-
-
-def _add_source(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--proxy", metavar="URL", help="ask a running proxy")
-    add_control(parser)
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run_mint(args: argparse.Namespace) -> int:
@@ -158,7 +69,7 @@ def run_mint(args: argparse.Namespace) -> int:
         token = cell_keys.mint(ring, args.cell, args.ttl, now_s, limits)
         minted = key_view(token, cell_keys.verify(ring, token, now_s))
     if args.json:
-        _print_json(minted)
+        print_json(minted)
         return 0
     print(minted["key"])
     print(f"key {minted['key_id']}, valid until {minted['expires_at']}", file=sys.stderr)
@@ -200,7 +111,7 @@ def run_revoke(args: argparse.Namespace) -> int:
             revocations.revoke_key(key_id, now_s, until_s)
         revoked = {"cell_id": args.cell, "key_id": key_id}
     if args.json:
-        _print_json(revoked)
+        print_json(revoked)
     else:
         what = f"key {key_id}" if args.cell is None else f"all keys of {args.cell}"
         print(f"revoked {what}")
@@ -232,10 +143,10 @@ def _ask(
 
 
 def _ttl(text: str) -> int:
-    match = _TTL.fullmatch(text)
-    if match is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a time; give 90m, 24h or 7d")
-    return int(match[1]) * _UNITS_S[match[2]]
+    ttl_s = duration_s(f"{text}s" if text[-1:].isdecimal() else text)
+    if not ttl_s:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a duration; give 90m, 24h or 7d")
+    return ttl_s
 
 
 def _count(text: str) -> int:
@@ -254,5 +165,68 @@ def _money(text: str) -> Decimal:
     return amount
 
 
-def _print_json(value: dict[str, Any]) -> None:
-    sys.stdout.buffer.write(orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE))
+_PROXY = Option("--proxy", metavar="URL", help="ask a running proxy")
+
+_MINT = SimpleNamespace(
+    DESCRIPTION="Create a key for a cell.",
+    EPILOG=_MINT_EPILOG,
+    OPTIONS=(
+        Option("--cell", required=True, metavar="ID", help="the cell whose calls the key pays for"),
+        Option(
+            "--ttl", required=True, type=_ttl, metavar="TIME", help="time to live: 90m, 24h, 7d"
+        ),
+        Group(
+            "limits of the cell",
+            Option(
+                "--max-calls", type=_count, metavar="N", help="most calls that the cell may make"
+            ),
+            Option(
+                "--max-tokens", type=_count, metavar="N", help="most tokens, prompt and completion"
+            ),
+            Option(
+                "--max-cost-usd",
+                type=_money,
+                metavar="X",
+                help="highest cost in US dollars, such as 2.50",
+            ),
+            Option(
+                "--max-concurrency", type=_count, metavar="N", help="most calls at the same time"
+            ),
+        ),
+        _PROXY,
+        CONTROL,
+        JSON,
+        Option("--signing-key-file", type=Path, metavar="FILE", help="instead of CAB_SIGNING_KEY"),
+    ),
+    run=run_mint,
+)
+
+_REVOKE = SimpleNamespace(
+    DESCRIPTION="Revoke one key, or all keys that a cell has now.",
+    EPILOG=_REVOKE_EPILOG,
+    OPTIONS=(
+        OneOf(
+            Option("key", nargs="?", metavar="KEY", help="the key itself; - reads it from stdin"),
+            Option("--jti", metavar="ID", help="the key's id"),
+            Option("--cell", metavar="ID", help="all keys of this cell that exist now"),
+            required=True,
+        ),
+        _PROXY,
+        CONTROL,
+        JSON,
+        Option(
+            "--ledger",
+            type=Path,
+            metavar="DIR",
+            help="the proxy's audit log (./cab-ledger)",
+        ),
+    ),
+    run=run_revoke,
+)
+
+DESCRIPTION = "A cell's key holds the cell's id, its expiry and its limits, signed."
+
+COMMANDS = {
+    "mint": Command(_MINT, "create a key for a cell"),
+    "revoke": Command(_REVOKE, "revoke keys, so that they are refused from now on"),
+}

@@ -1,12 +1,13 @@
-"""`cab reconcile`: the agents' own counts against the meter's."""
+"""`cab reconcile`: the agents' own token counts against the measured ones."""
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cab.adapters.ui.cell_inputs import EXIT_CODES, Observer
-from cab.adapters.ui.tables import ResultTable, add_forms, write
+from cab.adapters.ui.command import OneOf, Option
+from cab.adapters.ui.options import FORMS, by
+from cab.adapters.ui.tables import ResultTable, write
 from cab.scoring.analysis.aggregate import PARTS
 from cab.scoring.analysis.reconcile import (
     COUNTS,
@@ -17,15 +18,11 @@ from cab.scoring.analysis.reconcile import (
 )
 from cab.scoring.profiles.builtin import DEFAULT_PROFILE, find_profile
 
-if TYPE_CHECKING:
-    # argparse has no public name for what add_subparsers returns
-    from argparse import _SubParsersAction  # pyright: ignore[reportPrivateUsage]
-
 DESCRIPTION = """\
-Say how wrong each agent's own token counter is: its count against the meter's,
-per agent or per cell. The meter's count is the reference; the two are never
-mixed. An agent that gives no count of its own, or a cell that was not metered,
-is told and not taken for an error of 0.
+Compare the token counts that agents report themselves with the measured ones,
+per agent or per cell, and print how far off they are. The measured count is the
+reference; the two are never mixed. An agent that reports no count, or a cell
+that was not metered, is listed as such and not as an error of 0.
 """
 EPILOG = f"""\
 {EXIT_CODES}
@@ -41,35 +38,20 @@ _GROUPS = (
 )  # fmt: skip
 _CELLS = ("cell", "count", "its own", "metered", "error", "relative", "source")
 
-
-def add(subparsers: "_SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command to the parser of `cab`."""
-    parser = subparsers.add_parser(
-        "reconcile",
-        help="how wrong agents count themselves",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument(
+OPTIONS = (
+    Option(
         "paths",
         nargs="+",
         type=Path,
         metavar="RUN",
-        help="bundles, what cab score reads of other harnesses, or folders of them",
-    )
-    groups = parser.add_mutually_exclusive_group()
-    groups.add_argument(
-        "--by",
-        choices=PARTS,
-        action="append",
-        metavar="PART",
-        help=f"what makes a group: {', '.join(PARTS)} (default: tui); may be repeated",
-    )
-    groups.add_argument("--cells", action="store_true", help="a line per cell, and no groups")
-    add_forms(parser)
-    parser.set_defaults(run=run)
+        help="bundles, files of other harnesses that cab score reads, or folders of them",
+    ),
+    OneOf(
+        by(PARTS, "what makes a group (tui); may be repeated")(action="append"),
+        Option("--cells", action="store_true", help="print a line per cell, and no groups"),
+    ),
+    FORMS,
+)
 
 
 def run(args: argparse.Namespace) -> int:

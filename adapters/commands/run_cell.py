@@ -4,9 +4,8 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-import orjson
 from rich.console import Console
 
 from cab.adapters.errors import AdapterError
@@ -20,32 +19,31 @@ from cab.adapters.sandboxes.deviations import ALLOWED
 from cab.adapters.sandboxes.docker import Container
 from cab.adapters.sandboxes.limits import limit_names, parse_limits
 from cab.adapters.ui.cell_table import cell_table
-from cab.adapters.ui.control_option import add_control, control_address
+from cab.adapters.ui.command import Group, Option
+from cab.adapters.ui.control_option import CONTROL, control_address
+from cab.adapters.ui.json_lines import print_json
+from cab.adapters.ui.options import JSON, MODEL, RUNS, TASK, TIMEOUT, TUI, UPSTREAM
 from cab.adapters.ui.progress import progress
 from cab.proxy.logs import configure_logs
 from cab.scoring.score import ScoredCell, score_one
 
-if TYPE_CHECKING:
-    # argparse has no public name for what add_subparsers returns
-    from argparse import _SubParsersAction  # pyright: ignore[reportPrivateUsage]
-
-_DESCRIPTION = """\
-Run a coding agent headless in a fresh copy of a task's workspace, through a
-metering proxy and with a key of the cell's own, and score what it did. The
+DESCRIPTION = """\
+Run a coding agent without a terminal in a fresh copy of a task's workspace,
+through a metering proxy and with a key of its own, and score what it did. The
 result is a folder, the cell's bundle: scores, calls, output, patch.
 
 With --sandbox local (the default) the agent runs on this machine with your
-rights: its own HOME, environment, process group and resource limits keep it
-tidy, they are no security boundary. With --sandbox docker it runs in its image,
+rights. It has its own HOME, environment, process group and resource limits, but
+these are not a security boundary. With --sandbox docker it runs in its image,
 not as root, on a read-only root, in a network from which only the proxy can be
-reached. What was less confined than that stands in the cell, as deviations.
+reached. Where it was less confined than that, the cell says so (deviations).
 """
 
-_EPILOG = """\
+EPILOG = """\
 environment:
   CAB_ENDPOINT      base URL of the model endpoint; --upstream wins over it
   CAB_KEY           its key
-  CAB_SIGNING_KEY   with --proxy: what that proxy checks cell keys with
+  CAB_SIGNING_KEY   with --proxy: the key that signs that proxy's cell keys
   CAB_CONTROL       with --proxy: its control API, as --control
 
 examples:
@@ -55,80 +53,87 @@ examples:
       --sandbox docker --image codingagentbench/aider:v0.86.0 --limit memory=4g
 
 exit codes: 0 the cell was run and scored, whatever its score; 1 the demo's own
-account and the ledger differ; 2 wrong usage or configuration
+count and the ledger differ; 2 wrong usage or configuration
 """
 
-
-def add(subparsers: "_SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command to the parser of `cab`."""
-    parser = subparsers.add_parser(
-        "run-cell",
-        help="run one agent on one task and score it",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    what = parser.add_argument_group("the cell")
-    what.add_argument("--tui", required=True, metavar="NAME", help="agent: cab adapters list")
-    what.add_argument("--model", metavar="NAME", help="as the endpoint names it (demo: demo)")
-    what.add_argument("--task", required=True, metavar="TASK", help="cab tasks list; or ./folder")
-    what.add_argument("--sweep", default="local", metavar="NAME", help="batch of cells (local)")
-    what.add_argument("--run", type=int, metavar="N", dest="number", help="number of the run")
-    what.add_argument("--dialect", metavar="D", help="endpoint that the agent calls (its first)")
-    where = parser.add_argument_group("the endpoint")
-    where.add_argument("--upstream", metavar="URL", help="model endpoint, or 'demo': built in")
-    where.add_argument("--proxy", metavar="URL", help="a cab-proxy that runs already")
-    add_control(where)
-    where.add_argument("--ledger", type=Path, metavar="DIR", help="audit log (in the bundle)")
-    how = parser.add_argument_group("the run")
-    how.add_argument(
-        "--runs", type=Path, default=Path("runs"), metavar="DIR", help="bundles (runs)"
-    )
-    how.add_argument(
-        "--timeout-s", type=float, default=TIMEOUT_S, metavar="S", help=f"limit ({TIMEOUT_S:g})"
-    )
-    how.add_argument("--force", action="store_true", help="replace a cell that is there already")
-    how.add_argument("--keep-workspace", action="store_true", help="leave the agent's folders")
-    how.add_argument("--json", action="store_true", help="print one JSON object, no table")
-    _add_sandbox(parser)
-    parser.set_defaults(run=run)
-
-
-def _add_sandbox(parser: argparse.ArgumentParser) -> None:
-    where = parser.add_argument_group("the sandbox")
-    where.add_argument(
-        "--sandbox", choices=(local.NAME, docker.NAME), default=local.NAME, help="where it runs"
-    )
-    where.add_argument("--image", metavar="NAME", help="container image (the agent's own)")
-    where.add_argument("--network", metavar="NAME", help="an existing network (one of its own)")
-    where.add_argument("--engine", metavar="NAME", help="docker or podman (whichever answers)")
-    where.add_argument(
-        "--deviate",
-        action="append",
-        default=[],
-        metavar="WORD",
-        help=f"let a container do what its image needs: {', '.join(ALLOWED)}",
-    )
-    where.add_argument(
-        "--limit",
-        action="append",
-        default=[],
-        metavar="WHAT=N",
-        help=f"resource limit, such as memory=4g or processes=off: {', '.join(limit_names())}",
-    )
-    agent = parser.add_argument_group("the agent")
-    agent.add_argument("--terminal", action="store_true", help="it writes to terminals, not pipes")
-    agent.add_argument(
-        "--plugin",
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="files, environment and arguments on top; or a name in the plugins folder",
-    )
-    agent.add_argument(
-        "--plugins", type=Path, default=Path("plugins"), metavar="DIR", help="that folder (plugins)"
-    )
+OPTIONS = (
+    Group(
+        "the cell",
+        TUI(required=True),
+        MODEL,
+        TASK(required=True),
+        Option("--sweep", default="local", metavar="NAME", help="sweep that the cell belongs to"),
+        Option("--run", type=int, metavar="N", dest="number", help="number of the run"),
+        Option(
+            "--dialect",
+            metavar="D",
+            help="API that the agent calls, such as messages; if unset, the first that it supports",
+        ),
+    ),
+    Group(
+        "the endpoint",
+        UPSTREAM,
+        Option("--proxy", metavar="URL", help="a cab-proxy that is running already"),
+        CONTROL,
+        Option(
+            "--ledger", type=Path, metavar="DIR", help="audit log; if unset, it is in the bundle"
+        ),
+    ),
+    Group(
+        "the run",
+        RUNS,
+        TIMEOUT(default=TIMEOUT_S),
+        Option("--force", action="store_true", help="replace a cell that exists already"),
+        Option("--keep-workspace", action="store_true", help="keep the agent's folders"),
+        JSON,
+    ),
+    Group(
+        "the sandbox",
+        Option(
+            "--sandbox",
+            choices=(local.NAME, docker.NAME),
+            default=local.NAME,
+            help="where the agent runs",
+        ),
+        Option("--image", metavar="NAME", help="container image; if unset, the agent's own"),
+        Option("--network", metavar="NAME", help="existing network; if unset, a new one"),
+        Option("--engine", metavar="NAME", help="docker or podman; if unset, what is installed"),
+        Option(
+            "--deviate",
+            action="append",
+            default=[],
+            metavar="WORD",
+            help="permission that the image needs; may be repeated: " + ", ".join(ALLOWED),
+        ),
+        Option(
+            "--limit",
+            action="append",
+            default=[],
+            metavar="WHAT=N",
+            help="resource limit, such as memory=4g or processes=off; may be repeated: "
+            + ", ".join(limit_names()),
+        ),
+    ),
+    Group(
+        "the agent",
+        Option("--terminal", action="store_true", help="it writes to terminals instead of pipes"),
+        Option(
+            "--plugin",
+            action="append",
+            default=[],
+            metavar="FILE",
+            help="plugin with files, environment and arguments for the agent: a file, or a name in "
+            "the folder of plugins; may be repeated",
+        ),
+        Option(
+            "--plugins",
+            type=Path,
+            default=Path("plugins"),
+            metavar="DIR",
+            help="folder of the plugins",
+        ),
+    ),
+)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -143,7 +148,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def exit_code(account: AccountComparison | None) -> int:
-    """Return 1 if the model server gave an account and the ledger is not equal to it."""
+    """Return 1 if the model server counted its calls and the ledger has other numbers."""
     return 0 if account is None or account.equal else 1
 
 
@@ -153,7 +158,7 @@ def spec_of(args: argparse.Namespace) -> CellSpec:
     Raises:
         AdapterError: There is no model.
     """
-    # What the shell exports is for cells without a proxy of their own; only a flag contradicts.
+    # The shell's CAB_ENDPOINT does not contradict --proxy; the flag --upstream does.
     upstream = args.upstream or (None if args.proxy else os.environ.get("CAB_ENDPOINT") or None)
     model = args.model or (DEMO if upstream == DEMO else None)
     if model is None:
@@ -197,7 +202,7 @@ class _Result(NamedTuple):
 
 def _print_table(result: _Result) -> None:
     assert result.scored.cell is not None  # a bundle is scored from its facts
-    # For people, beside the result: the same cell deviates otherwise on another machine.
+    # Beside the result and for people only: it depends on the machine.
     if sys.stderr.isatty():
         for deviation in result.scored.cell.identity.deviations or ():
             print(f"deviation {deviation.name}: {deviation.what}", file=sys.stderr)
@@ -224,4 +229,4 @@ def _print_json(result: _Result) -> None:
         "bundle": str(result.bundle),
         "account": account,
     }
-    sys.stdout.buffer.write(orjson.dumps(data, option=orjson.OPT_APPEND_NEWLINE))
+    print_json(data)

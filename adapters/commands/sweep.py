@@ -1,4 +1,4 @@
-"""`cab sweep`: a matrix of cells, resumable, within a budget, with one ledger and one report."""
+"""`cab sweep`: many cells, resumable, within a budget, with one ledger and one report."""
 
 import argparse
 import asyncio
@@ -7,9 +7,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
-
-import orjson
+from typing import cast
 
 from cab.adapters.agents.base import AgentFacts
 from cab.adapters.errors import InstallFailed
@@ -24,82 +22,80 @@ from cab.adapters.sweeps.session import SessionResult, SweepPlan, last_ending, r
 from cab.adapters.sweeps.state import SweepState, stand
 from cab.adapters.sweeps.sweepfile import SweepFile, load_sweep
 from cab.adapters.ui.cell_table import printable
+from cab.adapters.ui.command import OneOf, Option
+from cab.adapters.ui.json_lines import print_json
+from cab.adapters.ui.options import form
 from cab.adapters.ui.progress import progress
 from cab.adapters.ui.tables import ResultTable, write
 from cab.proxy.logs import configure_logs
 
-if TYPE_CHECKING:
-    # argparse has no public name for what add_subparsers returns
-    from argparse import _SubParsersAction  # pyright: ignore[reportPrivateUsage]
-
-_DESCRIPTION = """\
+DESCRIPTION = """\
 Run every agent with every model on every task, N cells at a time, through one
-proxy into one ledger, and report what came of it. Run it again after a kill,
-a reboot or Ctrl-C: cells that are whole are not run again, those that were cut
-short are put apart and run again under a number of their own.
+proxy into one ledger, and print a report. Run it again after a kill, a reboot
+or Ctrl-C: complete cells are not run again; cells that were interrupted are
+moved aside and run again under a new number.
 
-What the infrastructure failed is retried and never counts against the agent.
-Once the budget is spent no further cell starts; those are named as not run.
+A failure of the infrastructure is retried and never counts against the agent.
+When the budget is spent no further cell starts; the report lists those cells.
 """
 
-_EPILOG = """\
+EPILOG = """\
 environment:
   CAB_ENDPOINT      base URL of the model endpoint; `upstream` in the file wins over it
   CAB_KEY           its key
 
 examples:
-  cab sweep sweep.toml --dry-run               the cells, and which of them are done
+  cab sweep sweep.toml --dry-run               list the cells, and which of them are done
   cab sweep sweep.toml --install
   cab sweep sweep.toml --only '*/aider/*' --exclude '*#run2'
-  cab sweep sweep.toml --report --markdown     what came of it, and nothing is run
+  cab sweep sweep.toml --report --markdown     only print the report; nothing is run
 
 docs/sweeps.md shows a sweep file.
 
 exit codes: 0 every cell that was asked for has a result; 1 some have none; 2 wrong
-usage or configuration; 130, 143 stopped by SIGINT, SIGTERM (a second one at once)
+usage or configuration; 130, 143 stopped by SIGINT, SIGTERM (a second signal stops
+at once)
 """
 
-
-def add(subparsers: "_SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command to the parser of `cab`."""
-    parser = subparsers.add_parser(
-        "sweep",
-        help="a matrix of cells, resumable",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("file", type=Path, metavar="SWEEP.toml", help="what the sweep is made of")
-    for option, text in (
-        ("--only", "run only cells whose id fits this glob; may be repeated"),
-        ("--exclude", "leave out cells whose id fits this glob; may be repeated"),
-    ):
-        parser.add_argument(option, action="append", default=[], metavar="GLOB", help=text)
-    parser.add_argument("--install", action="store_true", help="install agents that are missing")
-    parser.add_argument(
+OPTIONS = (
+    Option("file", type=Path, metavar="SWEEP.toml", help="the sweep file"),
+    Option(
+        "--only",
+        action="append",
+        default=[],
+        metavar="GLOB",
+        help="run only cells whose id matches this pattern; may be repeated",
+    ),
+    Option(
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="GLOB",
+        help="leave out cells whose id matches this pattern; may be repeated",
+    ),
+    Option("--install", action="store_true", help="install agents that are missing"),
+    Option(
         "--accept-changes",
         action="store_true",
-        help="go on although endpoint, limits or versions changed",
-    )
-    instead = parser.add_mutually_exclusive_group()
-    instead.add_argument("--dry-run", action="store_true", help="list the cells and run nothing")
-    instead.add_argument("--report", action="store_true", help="print the report and run nothing")
-    forms = parser.add_mutually_exclusive_group()
-    forms.add_argument("--json", action="store_true", help="print one JSON object, no table")
-    forms.add_argument("--markdown", action="store_true", help="print a page in Markdown")
-    parser.set_defaults(run=run)
+        help="continue although the endpoint, limits or versions have changed",
+    ),
+    OneOf(
+        Option("--dry-run", action="store_true", help="list the cells; nothing is run"),
+        Option("--report", action="store_true", help="print the report; nothing is run"),
+    ),
+    OneOf(form("json", "print one JSON object"), form("markdown", "print a page in Markdown")),
+)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the sweep that the arguments name; return the exit code."""
-    configure_logs("error", "auto")  # that a killed sweep left its ledger open is no news here
+    configure_logs("error", "auto")  # a ledger that a killed sweep left open needs no warning here
     sweep, base = load_sweep(args.file), args.file.parent
     upstream = sweep.upstream or os.environ.get("CAB_ENDPOINT") or None
     matrix = make_matrix(sweep, base)
     problems = list(matrix.problems)
     if upstream is None:
-        problems.append("upstream: there is none; add it, or set CAB_ENDPOINT")
+        problems.append("upstream: it is missing; add it, or set CAB_ENDPOINT")
     if not (args.install or args.dry_run or args.report):
         problems += not_installed(matrix.missing)
     if problems:
@@ -136,7 +132,7 @@ def _refuse(file: Path, problems: Sequence[str]) -> int:
 
 
 def _install(file: Path, sweep: SweepFile, matrix: Matrix) -> bool:
-    """Install what is missing; all that fails, again and again, is told."""
+    """Install what is missing; return whether all is there. Each failure is reported."""
     problems = [_install_one(facts, sweep.retries) for facts in matrix.missing]
     failed = [problem for problem in problems if problem is not None]
     return not (failed and _refuse(file, failed))
@@ -152,9 +148,9 @@ def _install_one(facts: AgentFacts, retries: int) -> str | None:
 
 
 def _print_matrix(plan: SweepPlan, args: argparse.Namespace) -> int:
-    standing = stand(read_journal(plan.journal))
+    state = stand(read_journal(plan.journal))
     rows = [
-        {"cell_id": slot.id, "state": _state_of(slot.id, standing)}
+        {"cell_id": slot.id, "state": _state_of(slot.id, state)}
         for slot in plan.matrix.slots
         if slot.id in plan.chosen
     ]
@@ -163,61 +159,60 @@ def _print_matrix(plan: SweepPlan, args: argparse.Namespace) -> int:
         for slot, why in plan.matrix.left_out.items()
         if slot in plan.chosen
     ]
-    if args.json:
-        cells = {"sweep": plan.sweep.name, "cells": rows}
-        sys.stdout.write(orjson.dumps(cells, option=orjson.OPT_APPEND_NEWLINE).decode())
+    if args.form == "json":
+        print_json({"sweep": plan.sweep.name, "cells": rows})
         return 0
     sheet = ResultTable(("cell", "state"), [list(row.values()) for row in rows], texts=2)
-    write("markdown" if args.markdown else "table", sheet, [])
+    write(args.form, sheet, [])
     done = sum(row["state"] == "done" for row in rows)
     print(f"{len(rows)} cells, {done} of them done; {plan.sweep.jobs} at a time", file=sys.stderr)
     return 0
 
 
-def _state_of(slot: str, standing: SweepState) -> str:
-    if slot in standing.complete:
+def _state_of(slot: str, state: SweepState) -> str:
+    if slot in state.complete:
         return "done"
-    before = standing.unfilled.get(slot)
+    before = state.unfilled.get(slot)
     return "to run" if before is None else f"to run again: {before.verdict}"
 
 
-def _report(plan: SweepPlan, ending: SessionResult, args: argparse.Namespace) -> int:
-    report = make_report(plan, ending)
-    write_report(report, "json" if args.json else "markdown" if args.markdown else "table")
+def _report(plan: SweepPlan, result: SessionResult, args: argparse.Namespace) -> int:
+    report = make_report(plan, result)
+    write_report(report, args.form)
     if not args.report:
         keep_report(report)
     return 0 if report.whole else 1
 
 
 def _run_to_end(plan: SweepPlan, args: argparse.Namespace) -> int:
-    standing = stand(read_journal(plan.journal))
-    done = len(plan.chosen & standing.complete.keys())
-    tally = ProgressCounts(len(plan.chosen), done, plan.sweep.jobs)
+    state = stand(read_journal(plan.journal))
+    done = len(plan.chosen & state.complete.keys())
+    counts = ProgressCounts(len(plan.chosen), done, plan.sweep.jobs)
     interrupt = _Interrupt()
-    with watching(sys.stderr, plan.sweep.name, tally) as watcher:
-        ending = asyncio.run(_sit(plan, watcher, interrupt))
-    if ending is None:
+    with watching(sys.stderr, plan.sweep.name, counts) as watcher:
+        result = asyncio.run(_run_session(plan, watcher, interrupt))
+    if result is None:
         return interrupt.exit_code
-    code = _report(plan, ending, args)
+    code = _report(plan, result, args)
     return interrupt.exit_code or code
 
 
 class _Interrupt:
-    """What SIGINT and SIGTERM do: the first one ends the sweep in order, the second one at once."""
+    """Handles SIGINT and SIGTERM: the first one ends the sweep in order, the second one at once."""
 
     def __init__(self) -> None:
         self.exit_code = 0
-        self.told = asyncio.Event()
+        self.came = asyncio.Event()
 
     def __call__(self, number: signal.Signals) -> None:
         if self.exit_code:
-            # The cells' processes notice that we have gone, and end their agents themselves.
+            # The cells' processes notice that this process has ended, and end their agents themselves.
             os._exit(128 + number)
         self.exit_code = 128 + number
-        self.told.set()
+        self.came.set()
 
 
-async def _sit(
+async def _run_session(
     plan: SweepPlan, watcher: ProgressListener, interrupt: _Interrupt
 ) -> SessionResult | None:
     """Run the sweep; None if it was stopped before its first cell."""
@@ -227,28 +222,28 @@ async def _sit(
     engines: list[Scheduler] = []
     try:
         async with asyncio.TaskGroup() as group:
-            sitting = group.create_task(run_session(plan, LocalExecutor(), watcher, engines.append))
-            stopper = group.create_task(_stop(interrupt, engines, sitting))
-            await asyncio.wait({sitting})
+            session = group.create_task(run_session(plan, LocalExecutor(), watcher, engines.append))
+            stopper = group.create_task(_stop(interrupt, engines, session))
+            await asyncio.wait({session})
             stopper.cancel()
     except BaseExceptionGroup as several:
-        raise _first(several) from several
-    return None if sitting.cancelled() else sitting.result()
+        raise _first_error(several) from several
+    return None if session.cancelled() else session.result()
 
 
 async def _stop(
-    interrupt: _Interrupt, engines: list[Scheduler], sitting: asyncio.Task[SessionResult]
+    interrupt: _Interrupt, engines: list[Scheduler], session: asyncio.Task[SessionResult]
 ) -> None:
-    await interrupt.told.wait()
+    await interrupt.came.wait()
     name = signal.Signals(interrupt.exit_code - 128).name
     if engines:
         await engines[0].stop(f"stopped by {name}")
     else:
-        sitting.cancel()
+        session.cancel()
 
 
-def _first(error: BaseException) -> BaseException:
-    """Return what a group of errors began with: that is the line that a user can do something about."""
+def _first_error(error: BaseException) -> BaseException:
+    """Return the first error of a group: the one that a user can fix."""
     if not isinstance(error, BaseExceptionGroup):
         return error
-    return _first(cast("BaseExceptionGroup[BaseException]", error).exceptions[0])
+    return _first_error(cast("BaseExceptionGroup[BaseException]", error).exceptions[0])

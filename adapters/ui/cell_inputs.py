@@ -1,10 +1,11 @@
-"""Cells for aggregates and comparisons: read from runs, one bad cell told and passed over."""
+"""Cells for aggregates and comparisons: read from runs. A bad cell is reported, and the others count."""
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from cab.adapters.ui.command import Option
 from cab.adapters.ui.progress import complain, progress
 from cab.scoring.analysis.estimates import Settings
 from cab.scoring.analysis.observation import Observation, observe
@@ -19,8 +20,19 @@ exit codes: 0 done, 2 wrong usage, or a cell that cannot be read (the others
 count)"""
 
 
+def scored_cells(
+    paths: Iterable[Path], profile: str | Profile, on_error: Callable[[ScoringError], None]
+) -> Iterator[ScoredCell]:
+    """Yield the cells below some paths; what cannot be read is reported, and the others come."""
+    for path in paths:
+        try:
+            yield from score_cells(path, profile, on_error)
+        except ScoringError as error:
+            on_error(error)
+
+
 class Observer:
-    """Reads cells, and remembers whether one could not be read.
+    """Reads cells, and notes whether one could not be read.
 
     Args:
         profile: What composites are made with.
@@ -31,22 +43,18 @@ class Observer:
         self.exit_code = 0
 
     def all_cells(self, paths: Iterable[Path]) -> list[Observation]:
-        """Return the cells below some paths, as `cells` does, and show on a terminal how long it takes."""
+        """Return the cells below some paths, as `cells` does; a terminal shows the progress."""
         with progress("reading cells", sys.stderr):
             return list(self.cells(paths))
 
     def cells(self, paths: Iterable[Path]) -> Iterator[Observation]:
         """Yield the cells below some paths; each once, also where two paths or a copy hold it."""
         seen: set[tuple[object, ...]] = set()
-        for path in paths:
-            try:
-                for scored in score_cells(path, self._profile, self._report):
-                    run = _run_of(scored)
-                    if run not in seen:
-                        seen.add(run)
-                        yield observe(scored.as_dict())
-            except ScoringError as error:
-                self._report(error)
+        for scored in scored_cells(paths, self._profile, self._report):
+            run = _run_of(scored)
+            if run not in seen:
+                seen.add(run)
+                yield observe(scored.as_dict())
 
     def _report(self, error: ScoringError) -> None:
         self.exit_code = 2
@@ -54,50 +62,11 @@ class Observer:
 
 
 def _run_of(scored: ScoredCell) -> tuple[object, ...]:
-    """Return what tells a run from others: a copied bundle is no second run of its cell."""
+    """Return what identifies a run: a copied bundle is not a second run of its cell."""
     if scored.cell is None:
         return scored.path.resolve(), scored.cell_id
     timing = scored.cell.timing  # to the microsecond
     return scored.cell_id, timing.started_at, timing.ended_at, timing.duration_ms
-
-
-def add_settings(parser: argparse.ArgumentParser) -> None:
-    """Add the options that figures with an uncertainty share."""
-    plain = Settings()
-    parser.add_argument(
-        "--confidence",
-        type=share,
-        default=plain.confidence,
-        metavar="SHARE",
-        help=f"of the intervals, between 0 and 1 (default: {plain.confidence})",
-    )
-    parser.add_argument(
-        "--min-coverage",
-        type=_coverage,
-        default=plain.min_coverage,
-        metavar="SHARE",
-        help="share of the cells that must be known before there is a mean or a quantile "
-        f"(default: {plain.min_coverage:g})",
-    )
-    parser.add_argument(
-        "--seed",
-        type=int,
-        default=plain.seed,
-        metavar="N",
-        help="of what is drawn at random; the same seed gives the same output "
-        f"(default: {plain.seed})",
-    )
-
-
-def add_profile(parser: argparse.ArgumentParser) -> None:
-    """Add `--profile`."""
-    parser.add_argument(
-        "--profile",
-        default=DEFAULT_PROFILE,
-        metavar="NAME|FILE",
-        help=f"for composites: {', '.join(PROFILES)}, or a file *.toml "
-        f"(default: {DEFAULT_PROFILE})",
-    )
 
 
 def profile_of(name: str) -> Profile:
@@ -111,7 +80,7 @@ def profile_of(name: str) -> Profile:
 
 
 def settings_of(args: argparse.Namespace) -> Settings:
-    """Return what `add_settings` added."""
+    """Return what the options `STATISTICS` say."""
     return Settings(args.confidence, args.min_coverage, args.seed)
 
 
@@ -129,5 +98,40 @@ def _coverage(text: str) -> float:
     except ValueError:
         number = -1.0
     if not 0 <= number <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is no share, 0 to 1")
+        raise argparse.ArgumentTypeError(f"{text} is not a share, 0 to 1")
     return number
+
+
+_DEFAULTS = Settings()
+
+STATISTICS = (
+    Option(
+        "--confidence",
+        type=share,
+        default=_DEFAULTS.confidence,
+        metavar="SHARE",
+        help="confidence of the intervals, between 0 and 1",
+    ),
+    Option(
+        "--min-coverage",
+        type=_coverage,
+        default=_DEFAULTS.min_coverage,
+        metavar="SHARE",
+        help="share of the cells that must be known before a mean or a quantile is shown",
+    ),
+    Option(
+        "--seed",
+        type=int,
+        default=_DEFAULTS.seed,
+        metavar="N",
+        help="seed of random draws; the same seed gives the same output",
+    ),
+)
+"""Options of estimates with an uncertainty."""
+
+PROFILE = Option(
+    "--profile",
+    default=DEFAULT_PROFILE,
+    metavar="NAME|FILE",
+    help=f"how axes become one number, the composite: {', '.join(PROFILES)}, or a file *.toml",
+)

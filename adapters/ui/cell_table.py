@@ -1,4 +1,4 @@
-"""Result tables for a terminal. What was not measured is said to be so, it never shows as 0."""
+"""Result tables for a terminal. What was not measured shows as "not measured", never as 0."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -21,19 +21,19 @@ _FIGURES = ("pass", "tokens", "calls", "wall", "blast")
 
 
 def wide_console() -> Console:
-    """Return a console that breaks lines at a terminal's width, and hardly ever in a pipe."""
+    """Return a console that breaks lines at a terminal's width, and in a pipe only very long ones."""
     console = Console()
     return console if console.is_terminal else Console(width=_PIPE_WIDTH)
 
 
 def fits(console: Console, table: Table) -> bool:
-    """Return whether a table has room without breaking what stands in it."""
+    """Return whether a table fits without breaking its cells."""
     options = console.options.update(width=_ANY_WIDTH)
     return console.measure(table, options=options).maximum <= console.width
 
 
 def print_sentence(sentence: str) -> None:
-    """Print a sentence: broken between words on a terminal, and not at all in a pipe."""
+    """Print a sentence. Lines are broken on a terminal, not in a pipe."""
     console = wide_console()
     console.print(Text(printable(sentence)), soft_wrap=not console.is_terminal)
 
@@ -90,7 +90,7 @@ class Summary(NamedTuple):
 
 
 def summary_of(cell_id: str, axes: Axes, composites: Iterable[Composite], stored: str) -> Summary:
-    """Return the line of one cell; `stored` says how the stored score compares."""
+    """Return the line of one cell; `stored` says whether the stored score is the same."""
     zeros = has_zeros_for_gaps(axes.tokens)
     return Summary(
         cell_id=cell_id,
@@ -105,7 +105,7 @@ def summary_of(cell_id: str, axes: Axes, composites: Iterable[Composite], stored
 
 
 def print_summary(console: Console, profiles: Sequence[str], cells: Sequence[Summary]) -> None:
-    """Print many cells, a line each; on a narrow terminal a cell's name stands above its figures."""
+    """Print many cells, a line each; on a narrow terminal a cell's name is above its figures."""
     table = summary_table(profiles, cells)
     if fits(console, table):
         console.print(table)
@@ -128,7 +128,7 @@ def _narrow_summary(profiles: Sequence[str], cells: Sequence[Summary]) -> Iterat
 
 
 def _parts(cell: Summary) -> tuple[str, tuple[str, ...]]:
-    """Return the name of a cell and its figures, short where there is none."""
+    """Return the name of a cell and its figures; an unknown one is short."""
     name, *figures, composites, stored = cell
     short = ("unknown" if part == UNKNOWN else part for part in figures)
     return printable(name), tuple(printable(part) for part in (*short, *composites, stored))
@@ -148,7 +148,7 @@ def summary_table(profiles: Iterable[str], cells: Iterable[Summary]) -> Table:
 
 
 def printable(text: str) -> str:
-    """Return a text without anything that a terminal would obey: names come from agents."""
+    """Return a text without control characters: names come from agents."""
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape", "backslashreplace").decode()
         for char in text
@@ -198,7 +198,7 @@ def _tokens(tokens: Tokens) -> str:
     if tokens.model_calls is None:
         return "no ledger slice"
     if has_zeros_for_gaps(tokens):
-        return "as published, where 0 stands for not measured"
+        return "as published, where 0 means not measured"
     parts = (
         f"{_number(tokens.prompt_tokens)} prompt, {_number(tokens.completion_tokens)} completion"
     )
@@ -213,7 +213,7 @@ def _tokens(tokens: Tokens) -> str:
 
 
 def has_zeros_for_gaps(tokens: Tokens) -> bool:
-    """Return whether the figures are a page's zeros, which stand for what was not measured."""
+    """Return whether the figures are a published page's zeros, which mean "not measured"."""
     return tokens.attempts is None and tokens.model_calls == 0
 
 
@@ -278,7 +278,7 @@ def _integrity(axes: Axes) -> Row:
 
 
 def _cost(axes: Axes) -> list[Row]:
-    """Return the line of the money; none where no price is known, as with most endpoints."""
+    """Return the line of the cost; none if no price is known, as with most endpoints."""
     cost = axes.cost
     if cost is None or not cost.priced_calls:
         return []
@@ -306,7 +306,7 @@ def _made_from(composite: Composite) -> str:
 
 
 def _short(composite: Composite) -> str:
-    """Return a composite for a narrow column; one that is no sum is told apart."""
+    """Return a composite for a narrow column; one that is not a sum shows its verdict."""
     if composite.verdict in {"scored", "not_scored"}:
         return _fraction(composite.composite)
     if composite.composite is None:

@@ -2,26 +2,20 @@
 
 import argparse
 import os
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    # argparse has no public name for what parsers and their groups have in common
-    from argparse import _ActionsContainer  # pyright: ignore[reportPrivateUsage]
+from cab.adapters.ui.command import Option
+
+CONTROL = Option(
+    "--control",
+    metavar="URL",
+    help="its control API, where that has an address of its own: a URL, or unix:PATH",
+)
 
 CONTROL_HELP = """\
   CAB_CONTROL      control API of the proxy, as --control: a URL, or unix: and the
                    path of its socket, where it is not at the proxy's own URL
 """
 """For the list of environment variables in a command's help."""
-
-
-def add_control(parser: "_ActionsContainer") -> None:
-    """Add the option to a parser, or to a group of one."""
-    parser.add_argument(
-        "--control",
-        metavar="URL",
-        help="its control API, where that has an address of its own: a URL, or unix:PATH",
-    )
 
 
 def control_address(args: argparse.Namespace) -> str | None:

@@ -1,12 +1,12 @@
-"""Asks an endpoint a few small questions before an agent does: is it there, and is it what agents need?
+"""Asks an endpoint a few small questions before an agent does: does it work as agents need it?
 
-    GET  models                         does it answer, does it take the key
-    POST chat/completions               does it know the model, does it say what a call cost
-    POST chat/completions, streamed     the same of a stream
+    GET  models                         does it answer, does it accept the key
+    POST chat/completions               does it know the model, does it report the usage
+    POST chat/completions, streamed     the same for a stream
     POST chat/completions, with a tool  can the model call one
 
 The calls go to the endpoint itself and not through a proxy; they cost a few dozen tokens each. For an
-agent that speaks another dialect only the first one is asked: the rest shows in its cell.
+agent that uses another API only the first question is asked: its cell shows the rest.
 """
 
 from collections.abc import Sequence
@@ -21,10 +21,10 @@ from cab.proxy.redaction import Redactor
 from cab.scoring.ledger.records import Endpoint
 
 State = Literal["yes", "no", "unknown"]
-"""What is known of one thing; `unknown` where the answer does not say."""
+"""The answer to one question; `unknown` if it cannot be seen."""
 
 ANSWER_LIMIT_S = 120.0
-"""For one call; a reasoning model takes its time for a single word."""
+"""Time limit of one call; a reasoning model may take long for a single word."""
 
 _CHAT: Endpoint = "chat.completions"
 _GEMINI: Endpoint = "gemini.generateContent"
@@ -52,14 +52,14 @@ class EndpointFinding(NamedTuple):
     """What was asked, as a sentence."""
     state: State
     detail: str = ""
-    """What was seen, or how to mend it."""
+    """What was seen, or how to fix it."""
 
 
 class EndpointProbe(NamedTuple):
-    """What an endpoint is like."""
+    """All answers of an endpoint."""
 
     findings: list[EndpointFinding]
-    """In the order in which they were asked; what needs an earlier one is left out."""
+    """In the order of the questions; a question that makes no sense after an answer is left out."""
 
     @property
     def usable(self) -> bool:
@@ -107,16 +107,16 @@ async def probe_endpoint(
     """
     limits = aiohttp.ClientTimeout(total=ANSWER_LIMIT_S, sock_connect=_CONNECT_LIMIT_S)
     async with aiohttp.ClientSession(timeout=limits) as session:
-        asking = _Asking(session, URL(upstream), key, model, dialect)
+        questions = _Questions(session, URL(upstream), key, model, dialect)
         try:
-            await asking.all()
+            await questions.all()
         except _Unreachable as error:
-            # After a first answer it is one question that nobody answers.
-            asking.found(asking.current, "no", str(error))
-    return EndpointProbe(asking.findings)
+            # After a first answer, only this question failed.
+            questions.found(questions.current, "no", str(error))
+    return EndpointProbe(questions.findings)
 
 
-class _Asking:
+class _Questions:
     """The questions to one endpoint."""
 
     def __init__(
@@ -141,7 +141,7 @@ class _Asking:
         self.findings.append(EndpointFinding(name, state, self._mask.text(detail)))
 
     async def all(self) -> None:
-        """Ask everything, as far as it makes sense."""
+        """Ask all questions that make sense."""
         path = "/v1beta/models" if self._dialect == _GEMINI else "/v1/models"
         listed = await self._ask("GET", path)
         self.found(ANSWERS, "yes", f"{self._base.host}, status {listed.status} to GET {path}")
@@ -150,7 +150,7 @@ class _Asking:
         elif self._dialect == _CHAT:
             await self._all_of_chat(listed)
         else:
-            self.found(KEY, "unknown", f"the agent speaks {self._dialect}: its cell will show")
+            self.found(KEY, "unknown", f"the agent uses {self._dialect}: its cell will show it")
 
     async def _all_of_chat(self, listed: _Answer) -> None:
         self.current = MODEL
@@ -158,7 +158,7 @@ class _Asking:
         if whole.refuses_key:
             self._key_refused(whole)
             return
-        self.found(KEY, "yes", "" if self._headers else "it wants none: CAB_KEY is not set")
+        self.found(KEY, "yes", "" if self._headers else "it needs none: CAB_KEY is not set")
         if not self._model_found(whole, _model_ids(listed)):
             return
         self._usage_found(USAGE, whole, _usage_of(whole.json))
@@ -169,22 +169,28 @@ class _Asking:
         self._tools_found(await self._chat("Note the word: tea. Use the tool.", tools=[_TOOL]))
 
     def _key_refused(self, answer: _Answer) -> None:
-        mend = "mend CAB_KEY" if self._headers else "it wants a key; set CAB_KEY"
-        self.found(KEY, "no", f"status {answer.status}{self._quoted(answer)}; {mend}")
+        fix = "fix CAB_KEY" if self._headers else "it needs a key; set CAB_KEY"
+        self.found(KEY, "no", f"status {answer.status}{self._quoted(answer)}; {fix}")
 
     def _model_found(self, answer: _Answer, listed: Sequence[str]) -> bool:
         if answer.status == 200 and _choices(answer.json):
-            seen = "" if not listed or self._model in listed else "it does not list it, but answers"
+            seen = (
+                ""
+                if not listed or self._model in listed
+                else "the endpoint does not list it, but it answers"
+            )
             self.found(MODEL, "yes", seen)
             return True
         others = f"; it lists {', '.join(listed[:5])}" if listed else ""
         what = f"status {answer.status}{self._quoted(answer)}"
         if answer.status == 200:
-            what = "what it sends is no chat completion"
+            what = "its answer is not a chat completion"
         if answer.status == 429 or answer.status >= 500:
-            self.found(MODEL, "no", f"{what}; the endpoint has no time now, try again later")
+            self.found(
+                MODEL, "no", f"{what}; the endpoint is overloaded or has an error; try again later"
+            )
         else:
-            self.found(MODEL, "no", f"{what}; mend --model or CAB_ENDPOINT{others}")
+            self.found(MODEL, "no", f"{what}; fix --model or CAB_ENDPOINT{others}")
         return False
 
     def _usage_found(self, name: str, answer: _Answer, usage: dict[str, Any]) -> None:
@@ -194,7 +200,7 @@ class _Asking:
         elif answer.status != 200:
             self.found(name, "no", f"status {answer.status}{self._quoted(answer)}")
         else:
-            self.found(name, "no", "the proxy counts them with a tokenizer, and says so")
+            self.found(name, "no", "the proxy counts them with a tokenizer, and the record says so")
 
     def _tools_found(self, answer: _Answer) -> None:
         if answer.status != 200:
@@ -204,12 +210,12 @@ class _Asking:
         if any(message.get("tool_calls") for message in messages):
             self.found(TOOLS, "yes")
         else:
-            self.found(TOOLS, "unknown", "they were accepted, but this answer used none")
+            self.found(TOOLS, "unknown", "tools were accepted, but this answer used none")
 
     def _quoted(self, answer: _Answer) -> str:
-        """Return what an error answer says, for the end of a line."""
-        # Masked before it is cut: the beginning of a key would not be found any more.
-        text = self._mask.text(_said(answer))[:_QUOTED_CHARS]
+        """Return the message of an error answer, for the end of a line."""
+        # Redacted before it is cut: a part of a key would not be found.
+        text = self._mask.text(_message_of(answer))[:_QUOTED_CHARS]
         return f": {text}" if text else ""
 
     async def _chat(self, text: str = "Answer with one word: tea", **more: object) -> _Answer:
@@ -225,7 +231,7 @@ class _Asking:
                 return _Answer(response.status, await response.read())
         except (aiohttp.ClientError, OSError) as error:
             failure = name_failure(error, url.host or "")
-            raise _Unreachable(f"{failure}; mend CAB_ENDPOINT, or start it") from error
+            raise _Unreachable(f"{failure}; fix CAB_ENDPOINT, or start the endpoint") from error
 
 
 def _key_headers(key: str, dialect: Endpoint) -> dict[str, str]:
@@ -270,8 +276,8 @@ def _usage_in(stream: bytes) -> dict[str, Any]:
     return last
 
 
-def _said(answer: _Answer) -> str:
-    """Return what an error answer says, on one line."""
+def _message_of(answer: _Answer) -> str:
+    """Return the message of an error answer on one line."""
     error = answer.json.get("error") or answer.json.get("message") or answer.json.get("detail")
     message = cast("dict[str, Any]", error).get("message") if isinstance(error, dict) else error
     return " ".join(str(message).split()) if message else ""

@@ -1,4 +1,4 @@
-"""Figures as texts for tables: a value, how sure it is, or why there is none."""
+"""Estimates as texts for tables: a value, its interval, or why there is none."""
 
 from cab.scoring.analysis.estimates import Figure
 
@@ -20,7 +20,7 @@ def figure_text(figure: Figure, factor: float, digits: int, unit: str = "") -> s
 
 
 def interval_text(figure: Figure, factor: float, digits: int, unit: str = "") -> str:
-    """Return a figure and its interval, as far as there is one; arguments as for `figure_text`."""
+    """Return a figure and its interval, if it has one; arguments as for `figure_text`."""
     text = figure_text(figure, factor, digits, unit)
     if figure.value is None or figure.low is None:
         return text

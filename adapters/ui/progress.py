@@ -1,4 +1,4 @@
-"""One line that shows that a long job is still going: on a terminal only, gone when it is done."""
+"""One line that shows that a long job is running: on a terminal only, removed at the end."""
 
 import sys
 import threading
@@ -15,11 +15,11 @@ _CLEAR = "\r\x1b[K"
 
 @contextmanager
 def progress(text: str, stream: TextIO) -> Generator[None]:
-    """Show a text and the seconds gone by while the block runs.
+    """Show a text and the elapsed seconds while the block runs.
 
     Args:
-        text: What is going on.
-        stream: Where to; nothing is written if it is no terminal.
+        text: What is running.
+        stream: Where to; nothing is written if it is not a terminal.
     """
     if not stream.isatty():
         yield
@@ -37,7 +37,7 @@ def progress(text: str, stream: TextIO) -> Generator[None]:
 
 
 def complain(what: str) -> None:
-    """Print an error's line on stderr; on a terminal in the place of what progress shows there."""
+    """Print an error on stderr; on a terminal it replaces the line of `progress`."""
     clear = _CLEAR if sys.stderr.isatty() else ""
     sys.stderr.write(f"{clear}cab: {printable(what)}\n")
 

@@ -1,6 +1,5 @@
 """Results as a table on a terminal, as Markdown, as CSV, or as JSON lines."""
 
-import argparse
 import csv
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,9 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from cab.adapters.ui.cell_table import fits, printable, wide_console
+from cab.adapters.ui.json_lines import print_json
 
 TableFormat = Literal["table", "json", "markdown", "csv"]
-"""How results leave; the last three are for programs and pages."""
+"""Forms of output; the last three are for programs and pages."""
 
 
 class ResultTable(NamedTuple):
@@ -25,20 +25,17 @@ class ResultTable(NamedTuple):
     rows: Sequence[Sequence[str]]
     """One text per column."""
     texts: int = 1
-    """Number of leading columns that are no numbers."""
+    """Number of leading columns that hold texts, not numbers."""
 
 
-def add_forms(parser: argparse.ArgumentParser) -> None:
-    """Add `--json`, `--markdown` and `--csv`, of which one may be given."""
-    forms = parser.add_mutually_exclusive_group()
-    for form, text in (
-        ("json", "print one JSON object per line, in the stored units"),
-        ("markdown", "print a Markdown table"),
-        ("csv", "print comma-separated values with a header, in the stored units"),
-    ):
-        forms.add_argument(
-            f"--{form}", action="store_const", const=form, dest="form", default="table", help=text
-        )
+def text_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """Return a table of texts; the first column stays on one line, as it is copied from there."""
+    table = Table(box=box.SIMPLE_HEAD)
+    for number, name in enumerate(columns):
+        table.add_column(name, no_wrap=number == 0, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(printable(part)) for part in row))
+    return table
 
 
 def write(form: TableFormat, sheet: ResultTable, objects: Sequence[Any]) -> None:
@@ -51,9 +48,7 @@ def write(form: TableFormat, sheet: ResultTable, objects: Sequence[Any]) -> None
     """
     match form:
         case "json":
-            for each in objects:
-                line = orjson.dumps(each, option=orjson.OPT_APPEND_NEWLINE)
-                sys.stdout.write(line.decode())
+            print_json(*objects)
         case "csv":
             _write_csv([flat(orjson.loads(orjson.dumps(each))) for each in objects])
         case "markdown":
@@ -95,7 +90,7 @@ def _write_csv(rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def _print_table(sheet: ResultTable) -> None:
-    """Print a line per row, or a block per row where a line would not fit."""
+    """Print a line per row, or a block per row if a line does not fit."""
     console = wide_console()
     table = _table(sheet)
     if fits(console, table):
@@ -107,7 +102,7 @@ def _print_table(sheet: ResultTable) -> None:
 
 
 def _title(sheet: ResultTable, row: Sequence[str]) -> str:
-    """Return what a row is about; several texts each with what they are called."""
+    """Return the title of a row; several texts each with its column's name."""
     names = zip(sheet.columns, row[: sheet.texts], strict=False)
     title = row[0] if sheet.texts == 1 else ", ".join(f"{name} {text}" for name, text in names)
     return printable(title)

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from cab.proxy.command_line.flags import flag_of, is_nested
+from cab.proxy.config import ProxySettings
 from tests.tools.proxy import records
 
 COMMAND = (sys.executable, "-c", "import sys; from cab.proxy.cli import main; sys.exit(main())")
@@ -81,10 +83,10 @@ def post(url: str, body: object) -> dict[str, object]:
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        ([], "no upstream; give --upstream URL, or --upstream demo for a first look"),
-        (["--upsteam", "x"], "unrecognized arguments: --upsteam x; see cab-proxy --help"),
-        (["--upstream", "demo", "--port", "x"], "argument --port: invalid int value: 'x'; see"),
-        (["--upstream", "nonsense"], "'nonsense' is no http(s) URL"),
+        ([], "no upstream; give --upstream URL or set CAB_UPSTREAM, or use --upstream demo"),
+        (["--upsteam", "x"], "'--upsteam'; did you mean --upstream? See cab-proxy --help"),
+        (["--upstream", "demo", "--port", "x"], "--port: Input should be a valid integer"),
+        (["--upstream", "nonsense"], "'nonsense' is not an http(s) URL"),
         (["--upstream", "demo", "--host", "0.0.0.0"], "can be reached from other machines"),
         (["--upstream", "demo", "--config", "none.toml"], "config none.toml cannot be read"),
         (["--upstream", "demo", "--ledger", "file/x"], "ledger file/x cannot be written"),
@@ -97,18 +99,35 @@ def post(url: str, body: object) -> dict[str, object]:
 def test_wrong_use_is_one_line_and_exit_code_2(
     tmp_path: Path, arguments: list[str], line: str
 ) -> None:
-    """Each mistake is one line that names the thing and the mend, without a traceback."""
+    """Each mistake is one line that names the thing and the fix, without a traceback."""
     (tmp_path / "file").write_text("")
     assert line in fails(*arguments, cwd=tmp_path)
 
 
 def test_a_port_in_use_is_named(tmp_path: Path) -> None:
-    """A port that another program has is named, with the flag that mends it."""
+    """A port that another program has is named, with the flag that fixes it."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         line = fails("--upstream", "demo", "--port", port, cwd=tmp_path)
     assert f"port {port}: address already in use; stop what listens there" in line
     assert "--port" in line
+
+
+def test_settings_come_from_the_environment(tmp_path: Path) -> None:
+    """The command takes its settings from variables and a file; each wins as documented."""
+    (tmp_path / "cab.toml").write_text('upstream = "http://nowhere"\ncell = "s/a/m/f/file"\n')
+    variables = {
+        "CAB_CONFIG": "cab.toml",
+        "CAB_UPSTREAM": "demo",
+        "CAB_LEDGER": "by-variable",
+        "CAB_AUTH": "keys",
+    }
+    with running("--ledger", "by-flag", cwd=tmp_path, **variables) as (process, printed):
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    assert "forwards to  demo" in printed
+    assert "ledger       by-flag" in printed
+    assert "cell         s/a/m/f/file" in printed
 
 
 def test_a_short_signing_key_is_named(tmp_path: Path) -> None:
@@ -137,7 +156,7 @@ def test_a_first_look(tmp_path: Path) -> None:
 
 
 def test_logs_in_a_pipe_are_json_and_hold_no_key(tmp_path: Path) -> None:
-    """In a pipe every log line is JSON; no key stands in the logs, the ledger or the output."""
+    """In a pipe every log line is JSON; no key is in the logs, the ledger or the output."""
     with running("--upstream", "demo", cwd=tmp_path, CAB_KEY=CANARY) as (process, printed):
         url = re.search(r"http://127\.0\.0\.1:\d+", printed)
         assert url
@@ -165,12 +184,15 @@ def test_logs_for_people_are_not_json(tmp_path: Path) -> None:
 
 
 def test_help_and_version() -> None:
-    """--help shows every flag of the design and exit codes; --version names the version."""
+    """--help shows a flag for every setting, and exit codes; --version names the version."""
     shown = subprocess.run(
         [*COMMAND, "--help"], capture_output=True, text=True, env=environment(), check=True
     ).stdout
-    for flag in ("--upstream", "--host", "--port", "--ledger", "--config", "--cell", "--ack"):
-        assert flag in shown
+    flat = {name for name, field in ProxySettings.model_fields.items() if not is_nested(field)}
+    assert {"--config", *map(flag_of, flat)} <= set(
+        re.findall(r"^  (--[a-z-]+)", shown, re.MULTILINE)
+    )
+    assert shown.index("--upstream") < shown.index("--drain-max-s")
     assert "exit codes" in shown
     version = [*COMMAND, "--version"]
     assert (

@@ -1,13 +1,11 @@
-"""`cab adapters doctor`: proves with the real CLI that each of its model calls is metered."""
+"""`cab adapters doctor`: proves with the real agent that each of its model calls is metered."""
 
 import argparse
 import datetime
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-import orjson
 
 from cab.adapters.agents.base import AgentFacts
 from cab.adapters.doctor.diagnosis import NORMAL, Diagnosis
@@ -19,22 +17,25 @@ from cab.adapters.doctor.selection import chosen
 from cab.adapters.errors import AdapterError, AgentNotInstalled
 from cab.adapters.processes.termination import ended_by_signals
 from cab.adapters.ui.cell_table import printable
+from cab.adapters.ui.command import OneOf, Option
+from cab.adapters.ui.json_lines import print_json
+from cab.adapters.ui.options import AGENTS, JSON_LINES
 from cab.adapters.ui.progress import progress
 
 LIMIT_S = 120.0
-"""How long one run may take: agents that retry for ever are told from those that give up."""
+"""Time limit of one run: an agent that is still running then is one that retries for ever."""
 
 DESCRIPTION = """\
-Run real agent CLIs against a fake endpoint, behind the proxy, and tell what it
-proves: every model call came through the proxy and stands in the ledger as the
-endpoint has it, the endpoint's key is nowhere near the agent, its scratch files
-are declared; and how it behaves when the endpoint fails.
+Run real agents against a fake endpoint, behind the proxy, and check that every
+model call came through the proxy and is in the ledger as the endpoint saw it,
+that the agent cannot find the endpoint's key, and that its scratch files are
+declared. Also report how it behaves when the endpoint fails.
 
-Each run has a HOME of its own and, where the machine allows it (unshare), a
-network, processes and mounts of its own: whom else the agent tries to reach is
-listed and cannot be reached, what it writes outside its folders is listed and
-reaches no disk, and what it leaves running ends. Where the machine does not
-allow it, what could not be examined is said.
+Each run has a HOME of its own and, if the machine allows it (unshare), its own
+network, processes and mounts: other hosts that the agent tries to reach are
+listed and cannot be reached; files that it writes outside its folders are listed
+and reach no disk; processes that it leaves running are ended. If the machine does
+not allow it, the report lists what could not be examined.
 """
 
 EPILOG = """\
@@ -43,57 +44,54 @@ faults, not_examined, evidence (probe -> what its run showed), broken (probe ->
 why it could not be run). With --all an agent that is not installed has holds
 null, and why. The fields of the evidence are described in docs/agents.md.
 
-exit codes: 0 all of it holds, 1 some of it does not, 2 wrong usage, or not
-installed
+exit codes: 0 everything holds, 1 something does not, 2 wrong usage, or an agent
+is not installed
 """
 
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the action."""
-    parser.add_argument("names", nargs="*", metavar="NAME", help="see cab adapters list")
-    parser.add_argument("--all", action="store_true", help="all agents that are installed")
-    dialects = parser.add_mutually_exclusive_group()
-    dialects.add_argument(
-        "--dialect", metavar="D", help="examine it in this one (default: the first that it speaks)"
-    )
-    dialects.add_argument(
-        "--all-dialects", action="store_true", help="examine it in each one, with a row for each"
-    )
-    parser.add_argument(
+OPTIONS = (
+    AGENTS,
+    Option("--all", action="store_true", help="all agents that are installed"),
+    OneOf(
+        Option("--dialect", metavar="D", help="examine it with this API; if unset, its first one"),
+        Option(
+            "--all-dialects", action="store_true", help="examine it with each API, a row for each"
+        ),
+    ),
+    Option(
         "--probe",
         choices=tuple(PROBES),
         action="append",
         metavar="PROBE",
-        help=f"only this one; may be repeated: {', '.join(PROBES)}",
-    )
-    parser.add_argument(
+        help=f"only this probe; may be repeated: {', '.join(PROBES)}",
+    ),
+    Option(
         "--limit-s",
         type=float,
         default=LIMIT_S,
         metavar="S",
-        help=f"stop an agent that is still at it (default: {LIMIT_S:g})",
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object per agent")
-    parser.add_argument(
+        help="stop an agent that is still running after this many seconds",
+    ),
+    JSON_LINES,
+    Option(
         "--write",
         type=Path,
         metavar="PAGE",
-        help="put the rows into the tables of a Markdown page, such as docs/agents.md",
-    )
-    parser.set_defaults(run=run_doctor)
+        help="write the rows into the tables of a Markdown page, such as docs/agents.md",
+    ),
+)
 
 
-def run_doctor(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Examine the named agents; return the exit code."""
     probes = list(dict.fromkeys(args.probe or PROBES))
     _check(args.limit_s, args.write)
     choice = chosen(args.names, args.dialect, every_agent=args.all, every_dialect=args.all_dialects)
-    _tell_missing(choice.missing, as_json=args.json)
+    _report_missing(choice.missing, as_json=args.json)
     faults = 0
     with ended_by_signals():
         for found in _examined(choice.subjects, probes, args.limit_s):
             faults += len(found.faults)
-            _print_json(found.as_dict()) if args.json else _print_text(found, probes)
+            print_json(found.as_dict()) if args.json else _print_text(found, probes)
             if args.write is not None:
                 page = with_rows(args.write.read_text(encoding="utf-8"), [found])
                 args.write.write_text(page, encoding="utf-8")
@@ -101,10 +99,10 @@ def run_doctor(args: argparse.Namespace) -> int:
 
 
 def _check(limit_s: float, page: Path | None) -> None:
-    """Find out what would otherwise come to light after half an hour.
+    """Report now what would otherwise fail after half an hour.
 
     Raises:
-        AdapterError: The limit is none, or the page cannot be written or has no tables.
+        AdapterError: The limit is not valid, or the page cannot be written or has no tables.
     """
     if not limit_s > 0:
         raise AdapterError(f"--limit-s {limit_s:g} is not above 0")
@@ -119,13 +117,13 @@ def _check(limit_s: float, page: Path | None) -> None:
         raise AdapterError(f"--write {page}: it cannot be written; give another page")
 
 
-def _tell_missing(missing: Sequence[AgentFacts], *, as_json: bool) -> None:
+def _report_missing(missing: Sequence[AgentFacts], *, as_json: bool) -> None:
     for facts in missing:
         why = str(AgentNotInstalled(facts.name, facts.version))
         print(f"cab: not examined: {why}", file=sys.stderr)
         if as_json:
-            told = {"agent": facts.name, "version": facts.version, "holds": None, "why": why}
-            _print_json(told)
+            missing_one = {"agent": facts.name, "version": facts.version, "holds": None, "why": why}
+            print_json(missing_one)
 
 
 def _examined(
@@ -133,18 +131,13 @@ def _examined(
 ) -> Iterator[Diagnosis]:
     unfit = why_not_isolated()
     if unfit is not None:
-        print(f"cab: no namespaces of their own for agents here: {unfit}", file=sys.stderr)
+        print(f"cab: agents cannot get namespaces of their own here: {unfit}", file=sys.stderr)
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
     for number, subject in enumerate(subjects, 1):
         what = f"{subject.name} in {subject.dialect} ({number} of {len(subjects)})"
         with progress(f"examining {what}", sys.stderr):
             found = examine_agent(subject, probes, limit_s, today, isolated=unfit is None)
         yield found
-
-
-def _print_json(told: Mapping[str, object]) -> None:
-    sys.stdout.buffer.write(orjson.dumps(told, option=orjson.OPT_APPEND_NEWLINE))
-    sys.stdout.buffer.flush()
 
 
 def _print_text(found: Diagnosis, probes: Sequence[str]) -> None:

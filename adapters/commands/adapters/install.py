@@ -1,4 +1,4 @@
-"""`cab adapters install`: puts agents onto this machine."""
+"""`cab adapters install`: installs agents on this machine."""
 
 import argparse
 import sys
@@ -7,27 +7,43 @@ from cab.adapters.agents.base import AgentFacts
 from cab.adapters.agents.registry import ADAPTERS, load_adapter
 from cab.adapters.errors import AdapterError, InstallFailed
 from cab.adapters.install.install import find_installed, install
+from cab.adapters.ui.command import Option
+from cab.adapters.ui.options import AGENTS
 from cab.adapters.ui.progress import progress
 
+DESCRIPTION = "Install agents, each into a folder of its own."
 
-def run_install(args: argparse.Namespace) -> int:
+EPILOG = """\
+An agent from PyPI needs a Python version that it supports, or uv, which downloads one. An agent from
+npm needs npm; if no Node.js on the PATH is new enough, one is installed from npm too. Everything of an
+agent is in one folder: remove the folder, and the agent is gone.
+
+exit codes: 0 all are installed, 2 one could not be installed, or an agent is unknown
+"""
+
+OPTIONS = (AGENTS, Option("--all", action="store_true", help="all agents of the list"))
+
+
+def run(args: argparse.Namespace) -> int:
     """Install the named agents, or all; return the exit code.
 
-    One that fails does not keep the others from being installed.
+    If one fails, the others are installed all the same.
 
     Raises:
-        AdapterError: There is no such agent, or none is named.
+        AdapterError: An agent is unknown, or none is named.
     """
     if bool(args.names) == args.all:
-        raise AdapterError("name the agents to install, or give --all; cab adapters list has them")
-    # All names first: a typing error in the last one should not come after minutes.
+        raise AdapterError(
+            "name the agents to install, or give --all; cab adapters list shows them"
+        )
+    # All names first: a misspelt last one should be reported at once, not after minutes.
     every = [load_adapter(name).facts for name in (sorted(ADAPTERS) if args.all else args.names)]
     states = [_install(facts) for facts in every]
     return 0 if all(states) else 2
 
 
 def _install(facts: AgentFacts) -> bool:
-    """Install one agent; tell whether it is there."""
+    """Install one agent; return whether it is installed now."""
     if facts.install is None:
         print(f"{facts.name} {facts.version} comes with this package")
         return True

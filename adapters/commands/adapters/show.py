@@ -1,4 +1,4 @@
-"""`cab adapters show`: one agent, and how to point it at an endpoint by hand."""
+"""`cab adapters show`: one agent, and how to connect it to an endpoint by hand."""
 
 import argparse
 import sys
@@ -7,21 +7,42 @@ from pathlib import Path
 from cab.adapters.agents.base import AgentFacts, Launch
 from cab.adapters.agents.registry import load_adapter
 from cab.adapters.agents.shell_snippet import run_with_stand_ins, wiring_text, with_variables
-from cab.adapters.commands.adapters.list import adapter_row, print_json
+from cab.adapters.commands.adapters.list import adapter_row
 from cab.adapters.install.install import find_installed
+from cab.adapters.ui.command import OneOf, Option
+from cab.adapters.ui.json_lines import print_json
+from cab.adapters.ui.options import JSON, MODEL
 
-PROMPT = "Say hello."
-"""What the agent is asked where nothing else is said."""
+DESCRIPTION = "Show how an agent is started, as bash commands to copy and paste."
+
+EPILOG = """\
+The commands run the agent in a HOME of its own: a new folder, or the one that AGENT_HOME names. They
+change nothing outside it. The key stays the variable CAB_KEY. With cab-proxy in between, give the
+proxy's URL and the key that it prints.
+
+examples:
+  cab adapters show codex --endpoint https://host/v1 --model gpt-5
+  CAB_KEY=... bash -c "$(cab adapters show aider --endpoint https://host/v1 --model m --paste)"
+"""
+
+OPTIONS = (
+    Option("name", metavar="NAME", help="the agent; cab adapters list shows all"),
+    Option("--endpoint", metavar="URL", help="base URL; if unset, the variable CAB_ENDPOINT"),
+    MODEL(help="model, as the endpoint names it; if unset, the variable CAB_MODEL"),
+    Option("--prompt", default="Say hello.", metavar="TEXT", help="what the agent is asked to do"),
+    OneOf(Option("--paste", action="store_true", help="print only the bash commands"), JSON),
+)
 
 
-def run_show(args: argparse.Namespace) -> int:
-    """Print one agent and how to wire it up by hand; return the exit code."""
+def run(args: argparse.Namespace) -> int:
+    """Print one agent and how to connect it by hand; return the exit code."""
     adapter = load_adapter(args.name)
     facts = adapter.facts
-    run = run_with_stand_ins(_executable(facts), args.endpoint, args.model, args.prompt)
-    launch = adapter.launch(run)
+    launch = adapter.launch(
+        run_with_stand_ins(_executable(facts), args.endpoint, args.model, args.prompt)
+    )
     if args.json:
-        print_json([{**adapter_row(adapter), "wiring": _as_object(launch)}])
+        print_json({**adapter_row(adapter), "wiring": _as_object(launch)})
         return 0
     if not args.paste:
         print("\n".join([*_about(facts, adapter_row(adapter)["state"]), ""]))
@@ -30,7 +51,7 @@ def run_show(args: argparse.Namespace) -> int:
 
 
 def _executable(facts: AgentFacts) -> Path:
-    """Return what starts the agent: ours if it is installed, else whatever the PATH has."""
+    """Return what starts the agent: the installed one, or else its name, to be found on the PATH."""
     installed = find_installed(facts)
     if installed is not None:
         return installed.executable
@@ -38,7 +59,7 @@ def _executable(facts: AgentFacts) -> Path:
 
 
 def _about(facts: AgentFacts, state: str) -> list[str]:
-    """Return lines for people; as comments, so that they may be pasted along."""
+    """Return lines for people, as comments: they can be pasted together with the commands."""
     lines = [
         f"{facts.name} {facts.version}: {state}",
         f"calls {', '.join(facts.dialects)}",

@@ -5,13 +5,15 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
 from cab.adapters.commands.export.files import Files
-from cab.adapters.commands.export.sinks import InspectSink, ParquetSink, Sink, TextSink, group_of
+from cab.adapters.commands.export.sinks import InspectSink, Sink, TextSink, group_of, parquet_sink
+from cab.adapters.ui.cell_inputs import scored_cells
 from cab.adapters.ui.cell_table import printable
+from cab.adapters.ui.command import Option
 from cab.adapters.ui.progress import complain, progress
 from cab.scoring.cells.bundle import CELL_FILE, MARKER_FILE
 from cab.scoring.errors import ScoringError
@@ -24,21 +26,18 @@ from cab.scoring.ledger.reading import iter_calls, segment_files
 from cab.scoring.ledger.records import CallEnd
 from cab.scoring.ledger.segments import COMPRESSED_SUFFIX, PLAIN_SUFFIX
 from cab.scoring.ledger.totals import is_model_call
-from cab.scoring.score import ScoredCell, score_cells
+from cab.scoring.profiles.builtin import DEFAULT_PROFILE
+from cab.scoring.score import ScoredCell
 
-if TYPE_CHECKING:
-    # argparse has no public name for what add_subparsers returns
-    from argparse import _SubParsersAction  # pyright: ignore[reportPrivateUsage]
-
-_DESCRIPTION = """\
-Write cells, or their calls, as other tools read them. Cells are scored again
-on the way, offline. docs/formats.md says what each format carries, and what is
-lost.
+DESCRIPTION = """\
+Write cells, or their calls, in the formats of other tools. Cells are scored
+again on the way, offline. docs/formats.md says what each format holds, and what
+is lost.
 """
 
-_OTEL = "otel"  # of calls and not of cells, so it is none of the others
+_OTEL = "otel"  # has a line per call, not per cell
 
-_EPILOG = f"""\
+EPILOG = f"""\
 formats:
   cell      CAB's own cell.json, one line per cell, in the file PATH
   parquet   a table with one row per cell, in the file PATH; needs the extra
@@ -53,8 +52,8 @@ formats:
             semantic conventions {CONVENTIONS}, in the file PATH; a RUN may also be a
             ledger
 
-exit codes: 0 done, 2 wrong usage, or a cell that cannot be written (the others
-are)
+exit codes: 0 done, 2 wrong usage, or a cell that cannot be written (all others
+are written)
 
 examples:
   cab export inspect runs -o logs
@@ -64,37 +63,14 @@ examples:
 
 
 class _Format(NamedTuple):
-    """How a format spreads over files, and what writes it."""
+    """Which files a format has, and what writes them."""
 
     suffix: str | None
-    """Of the file that PATH may be instead of a folder; None where it is always a file."""
+    """Of the file that PATH may be instead of a folder; None if it is always a file."""
     holds: str
     """What one such file holds."""
     sink: Callable[[Files], Sink]
     """What takes the cells."""
-
-
-def add(subparsers: "_SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command to the parser of `cab`."""
-    parser = subparsers.add_parser(
-        "export",
-        help="cells for other tools: Inspect, Harbor, SWE-bench",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("format", choices=[*_FORMATS, _OTEL], metavar="FORMAT", help="see below")
-    parser.add_argument(
-        "runs",
-        nargs="+",
-        type=Path,
-        metavar="RUN",
-        help="a bundle, a cell.json, or a folder of bundles",
-    )
-    parser.add_argument(
-        "-o", "--output", required=True, type=Path, metavar="PATH", help="replaced if it is there"
-    )
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -119,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 class _Export:
-    """One run of the command, and what came of it so far."""
+    """One run of the command, and its result so far."""
 
     def __init__(self, runs: Iterable[Path]) -> None:
         self._runs = runs
@@ -166,15 +142,11 @@ class _Export:
 
     def _cells(self, paths: Iterable[Path]) -> Iterator[ScoredCell]:
         """Yield the cells below some paths; each once, even if two paths hold it."""
-        for path in paths:
-            try:
-                for scored in score_cells(path, on_error=self._report):
-                    cell = scored.path.resolve(), scored.cell_id
-                    if cell not in self._seen:
-                        self._seen.add(cell)
-                        yield scored
-            except ScoringError as error:
-                self._report(error)
+        for scored in scored_cells(paths, DEFAULT_PROFILE, self._report):
+            cell = scored.path.resolve(), scored.cell_id
+            if cell not in self._seen:
+                self._seen.add(cell)
+                yield scored
 
     def _try(self, add_cell: Callable[[ScoredCell], None], scored: ScoredCell) -> None:
         try:
@@ -190,7 +162,7 @@ class _Export:
 
 
 def _is_ledger(path: Path) -> bool:
-    """Tell a ledger, or a file of one, from cells."""
+    """Return whether a path is a ledger, or a file of one, and not cells."""
     if path.is_dir():
         bundle = any((path / name).exists() for name in (CELL_FILE, MARKER_FILE))
         return not bundle and bool(segment_files(path))
@@ -235,8 +207,26 @@ def _json(data: dict[str, Any], options: int = 0) -> bytes:
 
 _FORMATS = {
     "cell": _Format(None, "", _lines),
-    "parquet": _Format(None, "", ParquetSink),
+    "parquet": _Format(None, "", parquet_sink),
     "inspect": _Format(".eval", "one log", InspectSink),
     "swebench": _Format(".jsonl", "the predictions of one run", _predictions),
     "atif": _Format(".json", "one trajectory", _trajectories),
 }
+
+OPTIONS = (
+    Option("format", choices=[*_FORMATS, _OTEL], metavar="FORMAT", help="see below"),
+    Option(
+        "runs",
+        nargs="+",
+        type=Path,
+        metavar="RUN",
+        help="a bundle, a cell.json, or a folder of bundles",
+    ),
+    Option(
+        *("-o", "--output"),
+        required=True,
+        type=Path,
+        metavar="PATH",
+        help="file or folder; an existing file is replaced",
+    ),
+)

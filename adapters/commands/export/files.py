@@ -6,12 +6,13 @@ from types import TracebackType
 from typing import IO, Self
 
 from cab.adapters.errors import AdapterError
+from cab.adapters.output.whole_file import partial_of, put_in_place
 
 
 class Files:
-    """Files that are being written beside where they will stand; to be used as a context.
+    """Files that are written beside their place, as a context.
 
-    They are put in place by `place`, and thrown away if the block ends before.
+    `place` moves them to their place; they are removed if the block ends before.
 
     Args:
         path: The file, if its name ends in the suffix, else the folder of all files.
@@ -36,7 +37,7 @@ class Files:
         at: TracebackType | None,
     ) -> None:
         for handle in self._open:
-            with suppress(OSError):  # a full disk was told by what met it first
+            with suppress(OSError):  # a full disk was reported when it was met
                 handle.close()
         for file in self._files.values():
             partial_of(file).unlink(missing_ok=True)
@@ -51,7 +52,7 @@ class Files:
             name: Path below the folder, without the suffix.
 
         Raises:
-            AdapterError: There is room for one file, and this is another one, or it is a folder.
+            AdapterError: The path is one file and this would be another, or it is a folder.
             OSError: It cannot be written.
         """
         handle = self._claim(name).open("wb")
@@ -68,11 +69,11 @@ class Files:
             handle.write(data)
 
     def place(self) -> None:
-        """Put all files where they belong."""
+        """Move all files to their place."""
         for handle in self._open:
             handle.close()
         for file in self._files.values():
-            partial_of(file).replace(file)
+            put_in_place(file)
 
     def _claim(self, name: str) -> Path:
         file = self._file(name)
@@ -92,8 +93,3 @@ class Files:
                 "give a folder, which takes a file of each"
             )
         return self._path
-
-
-def partial_of(file: Path) -> Path:
-    """Return where a file is written until it is whole."""
-    return file.with_name(f"{file.name}.part")

@@ -1,11 +1,10 @@
 """What `cab export` writes cells to: one sink per kind of file."""
 
 from collections.abc import Callable
-from typing import IO, Any, Protocol
+from typing import Protocol
 
-from cab.adapters.commands.arrow import arrow_type, pyarrow
 from cab.adapters.commands.export.files import Files
-from cab.adapters.errors import AdapterError
+from cab.adapters.commands.parquet import ParquetColumn, ParquetTable
 from cab.scoring.errors import BadRecord
 from cab.scoring.exports.inspect.log import Group, InspectLog
 from cab.scoring.exports.inspect.sample import sample
@@ -13,7 +12,6 @@ from cab.scoring.exports.source import Source, source_of
 from cab.scoring.exports.table import COLUMNS, row_of
 from cab.scoring.score import ScoredCell
 
-_BATCH_CELLS = 1000
 _ONE = "cells"
 """Name of the file where there is only one."""
 
@@ -32,7 +30,7 @@ class Sink(Protocol):
         """Write what comes after the last cell."""
 
     def close(self) -> None:
-        """Let go of the files, be they whole or not."""
+        """Close the files, whole or not."""
 
 
 class TextSink:
@@ -108,57 +106,14 @@ class InspectSink:
             log.close()
 
 
-class ParquetSink:
-    """One table, written batch by batch.
-
-    Args:
-        files: Where it is.
+def parquet_sink(files: Files) -> Sink:
+    """Return what writes one table, a row per cell.
 
     Raises:
         AdapterError: pyarrow is not installed.
     """
-
-    def __init__(self, files: Files) -> None:
-        self._arrow = pyarrow("pyarrow")
-        columns = [
-            self._arrow.field(
-                column.name,
-                arrow_type(self._arrow, column.kind),
-                metadata={"unit": column.unit} if column.unit else None,
-            )
-            for column in COLUMNS
-        ]
-        self._schema = self._arrow.schema(columns)
-        self._file: IO[bytes] = files.open(_ONE)
-        parquet = pyarrow("pyarrow.parquet")
-        self._writer = parquet.ParquetWriter(self._file, self._schema, compression="zstd")
-        self._rows: list[list[Any]] = []
-
-    def add(self, scored: ScoredCell) -> None:
-        """Add a cell's row."""
-        self._rows.append(row_of(scored))
-        if len(self._rows) == _BATCH_CELLS:
-            self._write()
-
-    def finish(self) -> None:
-        """Write the rest and the end of the file."""
-        self._write()
-        self._writer.close()
-
-    def close(self) -> None:
-        """End the file."""
-        self._writer.close()
-
-    def _write(self) -> None:
-        try:
-            arrays = [
-                self._arrow.array([row[place] for row in self._rows], field.type)
-                for place, field in enumerate(self._schema)
-            ]
-        except (self._arrow.ArrowException, OverflowError) as error:
-            raise AdapterError(f"a table does not take these cells: {error}") from error
-        self._writer.write_batch(self._arrow.record_batch(arrays, schema=self._schema))
-        self._rows.clear()
+    columns = (ParquetColumn(column.name, column.kind, column.unit) for column in COLUMNS)
+    return ParquetTable(files.open(_ONE), columns, row_of)
 
 
 def group_of(source: Source) -> str:

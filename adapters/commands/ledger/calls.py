@@ -1,4 +1,4 @@
-"""`cab ledger calls`: the calls of a ledger, or what its cells came to, line by line."""
+"""`cab ledger calls`: the calls of a ledger, or the sums of its cells, line by line."""
 
 import argparse
 import csv
@@ -9,13 +9,36 @@ from typing import Any
 
 import orjson
 
-from cab.adapters.commands.ledger.filters import filter_of, records_path
+from cab.adapters.commands.ledger.filters import FILTERS, PATH, filter_of, records_path
 from cab.adapters.commands.ledger.rows import call_line, call_title
 from cab.adapters.errors import AdapterError
 from cab.adapters.ui.cell_table import printable
+from cab.adapters.ui.command import OneOf, Option
+from cab.adapters.ui.json_lines import print_json
+from cab.adapters.ui.options import form
 from cab.scoring.ledger.reading import find_ends, find_records
 from cab.scoring.ledger.records import CallEnd
 from cab.scoring.ledger.totals import CellTotals, total_cells
+
+DESCRIPTION = "List the calls of a ledger, of a bundle, or of one file, in the ledger's order."
+
+EPILOG = """\
+examples:
+  cab ledger calls --cell my-sweep/aider/ --since 24h
+  cab ledger calls --by-cell --csv > cells.csv
+  cab ledger calls runs/local/aider/gpt-5/polyglot/python-error-handling --json | jq .usage_raw
+"""
+
+OPTIONS = (
+    PATH,
+    FILTERS,
+    Option("--limit", type=int, metavar="N", help="print at most N lines"),
+    Option("--by-cell", action="store_true", help="print one line per cell, with its sums"),
+    OneOf(
+        form("json", "print the records as they are, one per line"),
+        form("csv", "print comma-separated values with a header"),
+    ),
+)
 
 COLUMNS = [name for name in CallEnd.model_fields if name not in {"record_schema", "kind", "prev"}]
 """Members of an END that a table has a column for."""
@@ -32,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the calls, or the cells, that the arguments ask for; return the exit code.
 
     Raises:
-        AdapterError: The limit is none.
+        AdapterError: The limit is below 0.
         BadRecord: The ledger cannot be read.
     """
     if args.limit is not None and args.limit < 0:
@@ -44,9 +67,9 @@ def run(args: argparse.Namespace) -> int:
         _print_cells(args, rows)
         return 0
     ends = islice(find_ends(path, filter_of(args)), args.limit)
-    if args.json:
+    if args.form == "json":
         sys.stdout.buffer.writelines(found.line for found in ends)
-    elif args.csv:
+    elif args.form == "csv":
         _print_csv(COLUMNS, (found.fields for found in ends))
     else:
         _print_lines(call_title(), (call_line(found.fields) for found in ends))
@@ -54,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _print_lines(title: str, lines: Iterable[str]) -> None:
-    # Not a table of rich: that needs all rows before it prints the first.
+    # Not a rich table: that needs all rows before it prints the first.
     print(title)
     for line in lines:
         sys.stdout.write(f"{line}\n")
@@ -67,7 +90,7 @@ def _print_csv(columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> None:
 
 
 def _plain(value: object) -> object:
-    """Return a value as it stands in one field: unknown is empty, what has parts is JSON."""
+    """Return a value for one field: unknown is empty, lists and objects are JSON."""
     if isinstance(value, dict | list | bool):
         return orjson.dumps(value).decode()
     return value
@@ -86,10 +109,9 @@ def _cell_row(cell_id: str | None, totals: CellTotals) -> dict[str, Any]:
 
 
 def _print_cells(args: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
-    if args.json:
-        for row in rows:
-            sys.stdout.buffer.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
-    elif args.csv:
+    if args.form == "json":
+        print_json(*rows)
+    elif args.form == "csv":
         _print_csv(_CELL_COLUMNS, rows)
     else:
         _print_lines(_CELL_TITLE, (_cell_line(row) for row in rows))

@@ -50,14 +50,14 @@ def _columns() -> tuple[CallColumn, ...]:
 
 
 COLUMNS: Sequence[CallColumn] = _columns()
-"""All columns, `call_id` among them; a member that is not known to this version has none."""
+"""All columns, with `call_id`; a field that this version does not know has none."""
 
 
 def values_of(found: Found) -> list[Any]:
     """Return a call's values in the order of the columns; instants as they are recorded.
 
     Raises:
-        BadRecord: A member is missing or of the wrong type, or a price is no number.
+        BadRecord: A member is missing or of the wrong type, or a price is not a number.
     """
     record = found.record()
     error = getattr(record, "error", None)
@@ -74,7 +74,7 @@ def instant_of(text: str, found: Found) -> int:
     """Return an instant in microseconds since 1970.
 
     Raises:
-        BadRecord: It is none.
+        BadRecord: It is not an instant.
     """
     try:
         return instant_us(text)
@@ -91,5 +91,7 @@ def _value(column: CallColumn, value: Any, found: Found) -> Any:  # noqa: ANN401
         try:
             return float(value)
         except ValueError as error:
-            raise BadRecord(str(found.path), found.number, "is no number", column.name) from error
+            raise BadRecord(
+                str(found.path), found.number, "is not a number", column.name
+            ) from error
     return value

@@ -1,37 +1,16 @@
-"""What the actions of `cab ledger` have in common: which ledger, and which of its records."""
+"""What the commands of `cab ledger` share: which ledger, and which of its records."""
 
 import argparse
-import re
 from datetime import UTC, datetime
 from pathlib import Path
 
+from cab.adapters.ui.command import Group, Option
+from cab.adapters.ui.options import duration_s
 from cab.scoring.cells.bundle import CALLS_FILE
 from cab.scoring.errors import BadRecord
 from cab.scoring.ledger.filters import Filter
 from cab.scoring.ledger.segments import segment_files
 from cab.scoring.timestamps import instant_us
-
-_AGO = re.compile(r"(?P<count>[0-9]{1,9})(?P<unit>[smhd])")
-_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-def add_path(parser: argparse.ArgumentParser, text: str) -> None:
-    """Add the argument that names a ledger."""
-    parser.add_argument(
-        "path", nargs="?", type=Path, default=Path("cab-ledger"), metavar="PATH", help=text
-    )
-
-
-def add_filters(parser: argparse.ArgumentParser) -> None:
-    """Add the options that choose records."""
-    which = parser.add_argument_group("which")
-    which.add_argument("--cell", metavar="PREFIX", help="of cells whose id starts so")
-    which.add_argument("--model", metavar="NAME", help="that asked for it, or that it answered")
-    when = "2026-11-20, 2026-11-20T08:30 (UTC), or 90m, 24h, 7d ago"
-    which.add_argument(
-        "--since", type=_instant, metavar="TIME", help=f"started then or later: {when}"
-    )
-    which.add_argument("--until", type=_instant, metavar="TIME", help="started before")
 
 
 def filter_of(args: argparse.Namespace) -> Filter:
@@ -50,21 +29,44 @@ def records_path(path: Path) -> Path:
     if (path / CALLS_FILE).is_file():
         return path / CALLS_FILE
     if path.is_dir() and not segment_files(path):
-        raise BadRecord(str(path), None, "holds no ledger: there is no *.jsonl in it")
+        raise BadRecord(str(path), None, "is not a ledger: there is no *.jsonl in it")
     return path
 
 
 def _instant(text: str) -> int:
-    """Return a time that somebody typed, in microseconds since 1970."""
-    ago = _AGO.fullmatch(text)
-    if ago:
-        seconds = int(ago["count"]) * _UNITS_S[ago["unit"]]
-        return round((datetime.now(UTC).timestamp() - seconds) * 1_000_000)
+    """Return a time of a command line, in microseconds since 1970."""
+    ago_s = duration_s(text)
+    if ago_s is not None:
+        return round((datetime.now(UTC).timestamp() - ago_s) * 1_000_000)
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no time; give 2026-11-20, 2026-11-20T08:30 or 24h"
+            f"{text!r} is not a time; give 2026-11-20, 2026-11-20T08:30 or 24h"
         ) from None
     at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
     return instant_us(at.isoformat())
+
+
+PATH = Option(
+    "path",
+    nargs="?",
+    type=Path,
+    default=Path("cab-ledger"),
+    metavar="PATH",
+    help="a ledger's folder, a bundle, a segment or a calls.jsonl",
+)
+
+FILTERS = Group(
+    "which records",
+    Option("--cell", metavar="PREFIX", help="only of cells whose id starts with this"),
+    Option("--model", metavar="NAME", help="only of this model, requested or served"),
+    Option(
+        "--since",
+        type=_instant,
+        metavar="TIME",
+        help="only calls that started then or later: 2026-11-20, 2026-11-20T08:30 (UTC), or a time "
+        "ago, such as 90m, 24h, 7d",
+    ),
+    Option("--until", type=_instant, metavar="TIME", help="only calls that started before"),
+)

@@ -20,7 +20,7 @@ from cab.scoring.ledger.zstd import Damaged
 
 @dataclass(slots=True)
 class _Place:
-    """How far one chain has been read. The file stays open, so that compressing it takes nothing."""
+    """How far one chain has been read. The file stays open, so that compressing it loses nothing."""
 
     segment: Segment
     file: BinaryIO
@@ -59,7 +59,7 @@ class Follower:
             BadRecord: The ledger cannot be read.
         """
         for chain in self._chains().values():
-            # Listed first, read to the end after: what stands in front of a new segment is complete.
+            # Listed first, then read to the end: what is before a new segment is complete.
             for segment in chain:
                 yield from self._new_in(segment)
 

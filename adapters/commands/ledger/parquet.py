@@ -1,56 +1,39 @@
-"""Calls in a Parquet file, written batch by batch. It needs pyarrow, the extra `parquet`."""
+"""Calls in a Parquet file."""
 
-import os
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from cab.adapters.commands.arrow import arrow_type, pyarrow
+from cab.adapters.commands.export.files import Files
 from cab.adapters.commands.ledger.columns import COLUMNS, instant_of, values_of
-from cab.adapters.errors import AdapterError
+from cab.adapters.commands.parquet import ParquetColumn, ParquetTable
 from cab.scoring.ledger.reading import Found
-
-_BATCH_CALLS = 20_000
 
 
 def write_parquet(file: Path, calls: Iterable[Found]) -> int:
     """Write calls to a file, whole or not at all; return their number.
 
     Args:
-        file: Replaced if it is there.
+        file: Replaced if it exists.
         calls: The calls.
 
     Raises:
         AdapterError: pyarrow is not installed, or a value does not fit its column.
         BadRecord: A call cannot be read.
     """
-    arrow, parquet = pyarrow("pyarrow"), pyarrow("pyarrow.parquet")
-    schema = arrow.schema([(column.name, arrow_type(arrow, column.kind)) for column in COLUMNS])
-    partial = file.with_name(f"{file.name}.part")
     count = 0
-    try:
-        with parquet.ParquetWriter(partial, schema, compression="zstd") as writer:
-            for rows in _batches(calls):
-                columns = [list(column) for column in zip(*rows, strict=True)]
-                arrays = [
-                    arrow.array(values, field.type)
-                    for values, field in zip(columns, schema, strict=True)
-                ]
-                writer.write_batch(arrow.record_batch(arrays, schema=schema))
-                count += len(rows)
-        _put(partial, file)
-    except (arrow.ArrowException, OverflowError) as error:
-        raise AdapterError(f"{file} does not take the calls: {error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    columns = [ParquetColumn(column.name, column.kind) for column in COLUMNS]
+    with (
+        Files(file, file.suffix, "calls") as files,
+        closing(ParquetTable(files.open("calls"), columns, _row)) as table,
+    ):
+        for found in calls:
+            table.add(found)
+            count += 1
+        table.finish()
+        files.place()
     return count
-
-
-def _batches(calls: Iterable[Found]) -> Iterator[list[list[Any]]]:
-    rows = (_row(found) for found in calls)
-    while batch := list(islice(rows, _BATCH_CALLS)):
-        yield batch
 
 
 def _row(found: Found) -> list[Any]:
@@ -59,9 +42,3 @@ def _row(found: Found) -> list[Any]:
         if column.kind == "instant":
             values[place] = instant_of(values[place], found)
     return values
-
-
-def _put(partial: Path, file: Path) -> None:
-    with partial.open("rb") as handle:
-        os.fsync(handle.fileno())
-    partial.replace(file)

@@ -6,13 +6,29 @@ import os
 import sys
 from typing import Any
 
-import orjson
-
 from cab.adapters.errors import AdapterError
 from cab.adapters.ui.cell_table import printable
-from cab.adapters.ui.control_option import control_address
+from cab.adapters.ui.command import Option
+from cab.adapters.ui.control_option import CONTROL, CONTROL_HELP, control_address
+from cab.adapters.ui.json_lines import print_json
+from cab.adapters.ui.options import JSON
 from cab.adapters.ui.progress import progress
 from cab.proxy.control.client import ControlClient
+
+DESCRIPTION = "Wait for the cell's calls in flight, close the cell, and print its seal."
+
+EPILOG = f"""\
+environment:
+  CAB_CELL_KEY     the cell's own key
+  CAB_ADMIN_TOKEN  the admin token of the proxy, used if CAB_CELL_KEY is unset
+{CONTROL_HELP}"""
+
+OPTIONS = (
+    Option("cell", metavar="CELL", help="the cell's id"),
+    Option("--proxy", metavar="URL", help="the cab-proxy that meters the cell"),
+    CONTROL,
+    JSON,
+)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -31,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     with progress(f"sealing {printable(args.cell)}", sys.stderr):
         seal = asyncio.run(_seal(address, args.cell, token))
     if args.json:
-        sys.stdout.buffer.write(orjson.dumps(seal, option=orjson.OPT_APPEND_NEWLINE))
+        print_json(seal)
     else:
         for name, value in seal.items():
             shown = "not measured" if value is None else printable(str(value))

@@ -30,10 +30,10 @@ def write_sqlite(file: Path, calls: Iterable[Found]) -> int:
 
     Args:
         file: Made if missing.
-        calls: A call that is in the table already takes the place of its row.
+        calls: A call that is in the table already replaces its row.
 
     Raises:
-        AdapterError: The file is no SQLite file, is in use, or its table is another one.
+        AdapterError: The file is not a SQLite file, is in use, or has another table of this name.
         BadRecord: A call cannot be read.
     """
     count = 0

@@ -1,4 +1,4 @@
-"""`cab ledger tail`: the last records of a ledger, and with -f those that are written from now on."""
+"""`cab ledger tail`: the last records of a ledger, and with -f new ones as they come."""
 
 import argparse
 import sys
@@ -7,16 +7,28 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from typing import Any, NamedTuple
 
-from cab.adapters.commands.ledger.filters import filter_of, records_path
+from cab.adapters.commands.ledger.filters import FILTERS, PATH, filter_of, records_path
 from cab.adapters.commands.ledger.follow import Follower
 from cab.adapters.commands.ledger.rows import call_title, record_line
 from cab.adapters.errors import AdapterError
+from cab.adapters.ui.command import Option
+from cab.adapters.ui.options import JSON_LINES
 from cab.scoring.ledger.filters import Filter
 from cab.scoring.ledger.records import parse_fields
 
-_LOOK_EVERY_S = 0.2
+DESCRIPTION = "Print the last records of a ledger. With -f, print new ones as they come."
+
+OPTIONS = (
+    PATH(help="a ledger's folder"),
+    FILTERS,
+    Option("-n", type=int, default=10, metavar="N", dest="count", help="number of records"),
+    Option("-f", "--follow", action="store_true", help="continue until Ctrl-C"),
+    JSON_LINES(help="print all records as they are, one per line"),
+)
+
+_POLL_S = 0.2
 _MANY_LINES = 10_000
-"""Looked at to find the last few that are wanted."""
+"""Read to find the last few that match."""
 
 
 class _Record(NamedTuple):
@@ -29,21 +41,21 @@ def run(args: argparse.Namespace) -> int:
     """Print the last records, and follow if asked; return the exit code.
 
     Raises:
-        AdapterError: The path is no ledger's folder, or the number is none.
+        AdapterError: The path is not a ledger's folder, or the number is below 0.
         BadRecord: The ledger cannot be read.
     """
     if args.count < 0:
         raise AdapterError(f"-n {args.count} is below 0")
     if not args.path.is_dir():
-        raise AdapterError(f"{args.path} is no folder; give a ledger's")
+        raise AdapterError(f"{args.path} is not a folder; give a ledger's folder")
     if not args.follow:
         records_path(args.path)
     with closing(Follower(args.path)) as follower:
         try:
             _print_last(follower, args)
             while args.follow:
-                _print(_wanted(follower.new(), args), args)
-                time.sleep(_LOOK_EVERY_S)
+                _print(_matching(follower.new(), args), args)
+                time.sleep(_POLL_S)
         except KeyboardInterrupt:  # how following ends
             return 0
     return 0
@@ -52,13 +64,13 @@ def run(args: argparse.Namespace) -> int:
 def _print_last(follower: Follower, args: argparse.Namespace) -> None:
     if not args.json:
         print(call_title())
-    # What is not wanted stands between, so more is looked at than is printed.
-    records = list(_wanted(follower.last(max(args.count, _MANY_LINES)), args))
-    records.sort(key=_at)
+    # Records that do not match are in between, so more are read than are printed.
+    records = list(_matching(follower.last(max(args.count, _MANY_LINES)), args))
+    records.sort(key=lambda record: record.at)
     _print(records[len(records) - min(args.count, len(records)) :], args)
 
 
-def _wanted(lines: Iterable[bytes], args: argparse.Namespace) -> Iterator[_Record]:
+def _matching(lines: Iterable[bytes], args: argparse.Namespace) -> Iterator[_Record]:
     where: Filter = filter_of(args)
     for line in lines:
         fields = parse_fields(line, str(args.path))
@@ -66,12 +78,8 @@ def _wanted(lines: Iterable[bytes], args: argparse.Namespace) -> Iterator[_Recor
             yield _Record(_time_of(fields), line, fields)
 
 
-def _at(record: _Record) -> str:
-    return record.at
-
-
 def _time_of(fields: dict[str, Any]) -> str:
-    """Return when a record was written, as it says itself; such texts sort as times do."""
+    """Return the time in a record; these texts sort as times do."""
     kind = "started_at" if fields.get("kind") == "start" else "ended_at"
     return str(fields.get(kind) or fields.get("sealed_at") or fields.get("at") or "")
 

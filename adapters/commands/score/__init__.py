@@ -1,18 +1,16 @@
 """`cab score`: scores bundles and published cells again, offline."""
 
 import argparse
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import orjson
 from rich.console import Console
 
-from cab.adapters.commands.score.groups import add_options, run_groups
+from cab.adapters.commands.score import groups
 from cab.adapters.commands.score.sheets import write_cells
-from cab.adapters.ui.cell_inputs import profile_of
+from cab.adapters.output.whole_file import write_whole
+from cab.adapters.ui.cell_inputs import PROFILE, profile_of, scored_cells
 from cab.adapters.ui.cell_table import (
     Summary,
     print_summary,
@@ -21,11 +19,11 @@ from cab.adapters.ui.cell_table import (
     summary_of,
     wide_console,
 )
+from cab.adapters.ui.command import OneOf, Option
+from cab.adapters.ui.json_lines import print_json
+from cab.adapters.ui.options import TABLE_FORMS, form
 from cab.adapters.ui.progress import complain, progress
-from cab.adapters.ui.tables import TableFormat
 from cab.scoring import (
-    DEFAULT_PROFILE,
-    PROFILES,
     Cell,
     Composite,
     Profile,
@@ -33,72 +31,41 @@ from cab.scoring import (
     ScoringError,
     dump_cell,
     explain,
-    score_cells,
 )
 from cab.scoring.cells.bundle import CELL_FILE
 
-if TYPE_CHECKING:
-    # argparse has no public name for what add_subparsers returns
-    from argparse import _SubParsersAction  # pyright: ignore[reportPrivateUsage]
-
 DESCRIPTION = """\
-Score cells again from what their bundles hold, with no network, and say
-whether that gives the stored cell.json, byte for byte. A published cell is
-scored from the axes on its page. Files of other harnesses (Harbor, aider's
-benchmark, mini-swe-agent, SWE-bench) are recognised by what stands in them;
-their counts are self-reported, and what they did not measure stays unknown.
-With --by groups of cells are summed up instead.
+Score cells again from their bundles, without a network, and check that the
+result is the stored cell.json, byte for byte. A published cell is scored from
+the axes on its page. Files of other harnesses (Harbor, aider's benchmark,
+mini-swe-agent, SWE-bench) are recognised by their content; their counts are
+self-reported, and what they did not measure stays unknown. With --by, groups of
+cells are summed up instead.
 """
 EPILOG = """\
-exit codes: 0 every stored score is what comes out again, 1 one is not,
-2 a cell cannot be read
+exit codes: 0 every stored score is confirmed, 1 one differs, 2 a cell cannot be read
 
 examples:
   cab score runs/local/aider/gpt-5/polyglot/python-error-handling
   cab score runs --json | jq '[.cell_id, .composite, .tokens.total_tokens]'
-  cab score runs --explain                   the sum behind each composite
+  cab score runs --explain                   the sum that makes each composite
   cab score runs --profile mine.toml         a profile as in docs/scoring.md
   cab score runs --by tui --by model --k 2   groups, with pass@2 and pass^2
 """
 
-
-def add(subparsers: "_SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command to the parser of `cab`."""
-    parser = subparsers.add_parser(
-        "score",
-        help="score cells again, offline",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
+OPTIONS = (
+    Option(
         "paths",
         nargs="+",
         type=Path,
         metavar="PATH",
         help="a bundle, a cell.json, a published cell, a file of another harness, or a folder",
-    )
-    parser.add_argument(
-        "--profile",
-        default=DEFAULT_PROFILE,
-        metavar="NAME|FILE",
-        help=f"how axes become one number: {', '.join(PROFILES)}, or a file *.toml "
-        f"(default: {DEFAULT_PROFILE})",
-    )
-    output = parser.add_mutually_exclusive_group()
-    output.add_argument("--json", action="store_true", help="print one JSON object per line")
-    output.add_argument("--markdown", action="store_true", help="print a Markdown table")
-    output.add_argument(
-        "--csv", action="store_true", help="print comma-separated values with a header"
-    )
-    output.add_argument(
-        "--explain", action="store_true", help="print the sum behind each composite"
-    )
-    parser.add_argument(
-        "--write", action="store_true", help="replace a bundle's cell.json if it differs"
-    )
-    add_options(parser)
-    parser.set_defaults(run=run)
+    ),
+    PROFILE,
+    OneOf(*TABLE_FORMS, form("explain", "print the sum that makes each composite")),
+    Option("--write", action="store_true", help="replace a bundle's cell.json if it differs"),
+    groups.OPTIONS,
+)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -109,31 +76,20 @@ def run(args: argparse.Namespace) -> int:
         BadRecord: The file of a profile cannot be used.
         AdapterError: Options contradict one another.
     """
-    profile, form = profile_of(args.profile), _form(args)
+    profile = profile_of(args.profile)
     if args.by:
-        return run_groups(args, profile, form)
+        return groups.run_groups(args, profile)
     command = _Score(profile, write=args.write)
-    if form in {"markdown", "csv"}:
-        write_cells(form, command.cells(args.paths))
-    elif args.json:
+    if args.form in {"markdown", "csv"}:
+        write_cells(args.form, command.cells(args.paths))
+    elif args.form == "json":
         for scored, _ in command.cells(args.paths):
-            sys.stdout.buffer.write(
-                orjson.dumps(scored.as_dict(), option=orjson.OPT_APPEND_NEWLINE)
-            )
-            sys.stdout.buffer.flush()
-    elif args.explain:
+            print_json(scored.as_dict())
+    elif args.form == "explain":
         _print_sums(command, args.paths)
     else:
         _print_tables(command, args.paths)
     return command.exit_code
-
-
-def _form(args: argparse.Namespace) -> TableFormat:
-    forms: tuple[TableFormat, ...] = ("json", "markdown", "csv")
-    for form in forms:
-        if getattr(args, form):
-            return form
-    return "table"
 
 
 class _Score:
@@ -153,12 +109,8 @@ class _Score:
 
     def cells(self, paths: list[Path]) -> Iterator[tuple[ScoredCell, str]]:
         """Yield each cell with how its stored score compares."""
-        for path in paths:
-            try:
-                for scored in score_cells(path, self._profile, self._report):
-                    yield scored, self._verdict(scored)
-            except ScoringError as error:
-                self._report(error)
+        for scored in scored_cells(paths, self._profile, self._report):
+            yield scored, self._verdict(scored)
 
     def _verdict(self, scored: ScoredCell) -> str:
         if scored.identical is None:
@@ -172,7 +124,7 @@ class _Score:
 
     def _replace(self, path: Path, cell: Cell) -> str:
         try:
-            _put(path, dump_cell(cell))
+            write_whole(path, dump_cell(cell))
         except OSError as error:
             self._failed = True
             complain(f"{path}: cannot be replaced: {error.strerror}")
@@ -222,13 +174,3 @@ def _print_one(console: Console, scored: ScoredCell, verdict: str) -> None:
         return
     stored = "composite of the page" if scored.cell is None else CELL_FILE
     console.print(f"{stored}: {verdict}", highlight=False)
-
-
-def _put(path: Path, data: bytes) -> None:
-    """Put a file in place whole, or leave the old one."""
-    partial = path.with_name(f"{path.name}.part")
-    with partial.open("wb") as handle:
-        handle.write(data)
-        handle.flush()
-        os.fsync(handle.fileno())
-    partial.replace(path)

@@ -4,15 +4,17 @@ import argparse
 from collections.abc import Sequence
 
 from cab.adapters.errors import AdapterError
-from cab.adapters.ui.cell_inputs import Observer, add_settings, settings_of
+from cab.adapters.ui.cell_inputs import STATISTICS, Observer, settings_of
+from cab.adapters.ui.command import Group, Option
 from cab.adapters.ui.format import figure_text, interval_text, seconds_text
+from cab.adapters.ui.options import by
 from cab.adapters.ui.tables import ResultTable, TableFormat, write
 from cab.scoring.analysis.aggregate import PARTS, Aggregate, OfK, Part, aggregate
 from cab.scoring.analysis.observation import NO_VERDICT
 from cab.scoring.profiles.model import Profile
 
 ALL = "all"
-"""Makes one group of all cells."""
+"""One group of all cells."""
 
 _COLUMNS = (
     "group", "cells", "tasks", "pass rate", "infra failed", "tokens per correct", "$ per pass",
@@ -20,36 +22,14 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add `--by` and what goes with it."""
-    groups = parser.add_argument_group(
-        "groups of cells", "formulas: docs/statistics.md; stored scores are not compared then"
-    )
-    groups.add_argument(
-        "--by",
-        choices=(*PARTS, ALL),
-        action="append",
-        metavar="PART",
-        help=f"a line per group and not per cell: {', '.join(PARTS)}, or {ALL}; may be repeated",
-    )
-    groups.add_argument(
-        "--k",
-        type=_runs,
-        action="append",
-        default=[],
-        metavar="N",
-        help="with --by: pass@N and pass^N; may be repeated",
-    )
-    add_settings(parser)
-
-
-def run_groups(args: argparse.Namespace, profile: Profile, form: TableFormat) -> int:
+def run_groups(args: argparse.Namespace, profile: Profile) -> int:
     """Print the groups that the arguments ask for; return the exit code.
 
     Raises:
-        AdapterError: `--by` stands with what is about single cells.
+        AdapterError: `--by` is given with an option about single cells.
     """
-    if args.write or args.explain:
+    form: TableFormat = args.form
+    if args.write or args.form == "explain":
         raise AdapterError("--by is about groups; --write and --explain are about single cells")
     observer = Observer(profile)
     by: list[Part] = [part for part in dict.fromkeys(args.by) if part in PARTS]
@@ -61,8 +41,24 @@ def run_groups(args: argparse.Namespace, profile: Profile, form: TableFormat) ->
 
 def _runs(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text} is no number of runs, 1 or more")
+        raise argparse.ArgumentTypeError(f"{text} is not a number of runs, 1 or more")
     return int(text)
+
+
+OPTIONS = Group(
+    "groups of cells",
+    by((*PARTS, ALL), "print a line per group, not per cell; may be repeated")(action="append"),
+    Option(
+        "--k",
+        type=_runs,
+        action="append",
+        default=[],
+        metavar="N",
+        help="with --by: pass@N and pass^N; may be repeated",
+    ),
+    *STATISTICS,
+    description="formulas: docs/statistics.md; stored scores are not compared then",
+)
 
 
 def _as_dict(group: Aggregate, profile: str) -> dict[str, object]:
@@ -99,7 +95,7 @@ def _of_k(of_k: OfK) -> tuple[str, str]:
 
 
 def _infrastructure(group: Aggregate) -> str:
-    """Return how many cells the infrastructure failed, and the pass rate that counts them."""
+    """Return how many cells failed by the infrastructure, and the pass rate that counts them."""
     unjudged = group.infrastructure.get(NO_VERDICT, 0)
     apart = f"; {unjudged} without verdict" if unjudged else ""
     failed = sum(group.infrastructure.values()) - unjudged

@@ -20,7 +20,7 @@ _AXES = {
     "refusal_correct": ("refusal", "refusal_correct"),
     "integrity": ("integrity", "integrity"),
 }
-"""Column -> where it stands in a result."""
+"""Column -> its axis and key in a result."""
 
 _OF_CALLS = ("prompt_tokens", "completion_tokens", "total_tokens", "model_calls", "model_call_ms")
 

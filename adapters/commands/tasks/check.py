@@ -1,34 +1,37 @@
-"""`cab tasks check`: whether tasks hold: the reference passes, nothing else does."""
+"""`cab tasks check`: the reference solution of a task passes its checks, and nothing else does."""
 
 import argparse
 import asyncio
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
-
-import orjson
+from typing import NamedTuple
 
 from cab.adapters.tasks.loader import Task, list_tasks, load_task, missing_needs
 from cab.adapters.tasks.self_test import SelfTestFinding, check_task
+from cab.adapters.ui.command import Option
+from cab.adapters.ui.json_lines import print_json
+from cab.adapters.ui.options import JSON_LINES
 from cab.adapters.ui.progress import progress
 
-if TYPE_CHECKING:
-    # argparse has no public name for what add_subparsers returns
-    from argparse import _SubParsersAction  # pyright: ignore[reportPrivateUsage]
-
-_DESCRIPTION = """\
-Check tasks as their author would: the reference solution passes, the untouched
-workspace fails, and so do the usual tricks: sources that claim success and end
-their process, planted configuration of test runners and compilers, emptied or
-removed protected files, a fix where none is due, a copied secret.
+DESCRIPTION = """\
+Check tasks as their author would: the reference solution must pass; the
+unchanged workspace must fail, and so must known ways of cheating: sources that
+report success and end their process, planted configuration of test runners and
+compilers, emptied or removed protected files, a change where none is wanted, a
+copied secret.
 """
 
-_EPILOG = """\
+EPILOG = """\
 A task whose programs are missing is skipped, with the reason.
 
-exit codes: 0 all that were checked hold; 1 one does not; 2 a task cannot be
-read, or one that was named cannot be checked here
+exit codes: 0 all tasks that were checked are good; 1 one is not; 2 a task cannot
+be read, or one that was named cannot be checked here
 """
+
+OPTIONS = (
+    Option("tasks", nargs="*", metavar="TASK", help="id or path; if none is given, all tasks"),
+    JSON_LINES,
+)
 
 
 class _Report(NamedTuple):
@@ -44,22 +47,7 @@ class _Report(NamedTuple):
         return all(finding.problem is None for finding in self.findings)
 
 
-def add_check(actions: "_SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the action to the parser of `cab tasks`."""
-    parser = actions.add_parser(
-        "check",
-        help="whether tasks hold: the reference passes, tricks do not",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("tasks", nargs="*", metavar="TASK", help="id or path (all bundled ones)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object per task")
-    parser.set_defaults(run=run_check)
-
-
-def run_check(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Check tasks; return the exit code."""
     named: Sequence[str] = args.tasks
     tasks = [load_task(name) for name in named] or list_tasks()
@@ -103,5 +91,4 @@ def _print_json(report: _Report) -> None:
         "missing": report.missing,
         "findings": findings,
     }
-    sys.stdout.buffer.write(orjson.dumps(data, option=orjson.OPT_APPEND_NEWLINE))
-    sys.stdout.flush()
+    print_json(data)

@@ -1,9 +1,9 @@
-"""A command that fails as it is told, plugged in as any command is."""
+"""A command that fails as it is asked to, plugged in as any command is."""
 
 import argparse
-from argparse import _SubParsersAction
 
 from cab.adapters.errors import AdapterError
+from cab.adapters.ui.command import Option
 from cab.proxy.errors import BadConfig
 from cab.scoring.errors import BadRecord
 
@@ -17,11 +17,9 @@ ERRORS: dict[str, BaseException] = {
 }
 
 
-def add(subparsers: "_SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command to the parser of `cab`."""
-    parser = subparsers.add_parser("raising")
-    parser.add_argument("error", choices=ERRORS)
-    parser.set_defaults(run=run)
+DESCRIPTION = "Fail."
+
+OPTIONS = (Option("error", choices=ERRORS),)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -55,7 +55,7 @@ def test_one_line(endpoint: str, temporary: Path, capsys: pytest.CaptureFixture[
     assert CELL in [line.rstrip() for line in lines]
     assert any(line.startswith("ready: 3 model calls metered, 2,603 tokens") for line in lines)
     assert "counted by the endpoint; the task passed" in out
-    assert "provisional, no result; nothing was kept; --keep DIR does" in lines
+    assert "provisional, not a result; nothing was kept; --keep DIR keeps it" in lines
     assert f"  cab adapters show aider --endpoint {endpoint} --model m " in out
     assert lines[-1] == f"  cab run-cell --tui aider --model m --task {TASK}"
     assert "canary" not in out
@@ -81,7 +81,7 @@ def test_kept(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "--model", "m", "--keep", "checked"]) == 0
     assert main(["check", "--model", "m", "--keep", "checked"]) == 0
 
-    assert f"provisional, no result; bundle: checked/{CELL}" in capsys.readouterr().out
+    assert f"provisional, not a result; bundle: checked/{CELL}" in capsys.readouterr().out
     cell = orjson.loads(Path(f"checked/{CELL}/cell.json").read_bytes())
     assert cell["identity"]["sweep_id"] == "provisional"
 
@@ -102,8 +102,8 @@ def test_no_call(capsys: pytest.CaptureFixture[str]) -> None:
 
     assert main(["check", "--model", "m", "--tui", agent]) == 1
     out = capsys.readouterr().out
-    assert "not ready: no model call of the agent succeeded (it made none)" in out
-    assert "go on" not in out
+    assert "not ready: no model call of the agent succeeded (it made no call)" in out
+    assert "continue with" not in out
 
 
 def test_unreachable(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -124,7 +124,7 @@ def test_unreachable(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     [
         ([], "no endpoint; set CAB_ENDPOINT"),
         (["--upstream", "http://h"], "no model; give --model NAME"),
-        (["--upstream", "h", "--model", "m"], "is no http(s) URL"),
+        (["--upstream", "h", "--model", "m"], "is not an http(s) URL"),
         (["--upstream", "demo", "--tui", "scriptd"], "did you mean 'scripted'?"),
         (["--upstream", "demo", "--task", "x"], "no task 'x'"),
         (["--upstream", "demo", "--tui", "aider"], "run: cab adapters install aider"),
@@ -132,7 +132,7 @@ def test_unreachable(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     ],
 )
 def test_wrong_usage(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """What is wrong with the command line is told before the endpoint is asked."""
+    """What is wrong with the command line is reported before the endpoint is asked."""
     assert main(["check", *arguments]) == 2
     assert said in capsys.readouterr().err
 
@@ -148,7 +148,7 @@ def test_key_with_control_characters(
     assert main(["check", "--model", "m"]) == 2
     printed = capsys.readouterr()
     [line] = printed.err.splitlines()
-    assert "mend CAB_KEY" in line
+    assert "fix CAB_KEY" in line
     assert "canary" not in printed.out + printed.err
 
 
@@ -163,7 +163,7 @@ def test_verdict_without_a_cell() -> None:
 
 @pytest.mark.usefixtures("endpoint")
 def test_not_counted() -> None:
-    """Calls without a token count are no ready endpoint; counts of ours are, and the verdict says so."""
+    """An endpoint whose calls have no token count is not ready. Counts of our tokenizer are enough, and the verdict says so."""
     main(["check", "--model", "m", "--keep", "checked"])
     scored = score_one(Path(f"checked/{CELL}"))
     tokens = scored.axes.tokens
@@ -183,7 +183,7 @@ def test_not_counted() -> None:
 
 
 @pytest.mark.usefixtures("endpoint")
-def test_told_to_stop(tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_asked_to_stop(tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SIGTERM ends the agent first, then the command; nothing is left."""
     ready = tmp_path / "ready"
     os.mkfifo(ready)

@@ -61,7 +61,7 @@ def test_several_models_as_csv(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert [row["low"] for row in rows] == ["", "", ""]
 
 
-def test_what_is_left_out_is_told(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_left_out_is_reported(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Cells without a counterpart, and cells whose check did not run, are counted in words."""
     stored_cell(runs, "s/a/m/f/only-a")
     broken = runs / "s/b/m/f/t0/cell.json"
@@ -77,7 +77,9 @@ def test_what_is_left_out_is_told(runs: Path, capsys: pytest.CaptureFixture[str]
     )
 
 
-def test_a_cell_that_cannot_be_read_is_told(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_cell_that_cannot_be_read_is_reported(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A broken cell is a line on stderr and exit code 2; the others are compared."""
     (runs / "s/a/m/f/t6/cell.json").write_bytes(b"{}")
     assert main(["compare", "a", "b", "--by", "tui"]) == 2
@@ -90,7 +92,7 @@ def test_a_cell_that_cannot_be_read_is_told(runs: Path, capsys: pytest.CaptureFi
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["a"], "compare takes two or more"),
+        (["a"], "compare needs two or more names"),
         (["a", "b", "--runs", "runs"], "--runs goes with --by"),
         (["a", "bb", "--by", "tui"], "no cell of tui 'bb' under runs; did you mean 'b'?"),
         (["a", "zzz", "--by", "tui"], "no cell of tui 'zzz' under runs; there are: a, b"),
@@ -100,7 +102,7 @@ def test_a_cell_that_cannot_be_read_is_told(runs: Path, capsys: pytest.CaptureFi
 def test_wrong_sides_are_one_line(
     arguments: list[str], text: str, runs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What cannot be compared is one line that says the mend, and exit code 2."""
+    """What cannot be compared is one line that names the fix, and exit code 2."""
     assert runs.is_dir()
     assert main(["compare", *arguments]) == 2
     captured = capsys.readouterr()

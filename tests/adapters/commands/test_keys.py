@@ -143,8 +143,11 @@ def test_revoke_offline(
     ("arguments", "said"),
     [
         (["mint", "--cell", CELL, "--ttl", "1h"], "nothing to sign with; set CAB_SIGNING_KEY"),
-        (["mint", "--cell", CELL, "--ttl", "soon"], "'soon' is not a time; give 90m, 24h or 7d"),
-        (["mint", "--cell", CELL, "--ttl", "0"], "'0' is not a time"),
+        (
+            ["mint", "--cell", CELL, "--ttl", "soon"],
+            "'soon' is not a duration; give 90m, 24h or 7d",
+        ),
+        (["mint", "--cell", CELL, "--ttl", "0"], "'0' is not a duration"),
         (["mint", "--cell", CELL, "--ttl", "1h", "--max-calls", "0"], "not a whole number above 0"),
         (["mint", "--cell", CELL, "--ttl", "1h", "--max-cost-usd", "-1"], "not an amount above 0"),
         (["mint", "--cell", CELL, "--ttl", "1h", "--proxy", "http://h"], "set CAB_ADMIN_TOKEN"),
@@ -206,7 +209,7 @@ def test_the_proxy_refuses(
 def test_another_server(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A server that is no proxy is recognised as such."""
+    """A server that is not a proxy is recognised."""
     monkeypatch.setenv("CAB_ADMIN_TOKEN", ADMIN)
     with (
         http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as server,

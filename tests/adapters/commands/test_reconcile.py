@@ -21,7 +21,7 @@ def runs(tmp_path: Path) -> Path:
 
 
 def test_how_wrong_each_counter_is(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """One agent is 10 % short, one is right, and one gives no count, which is no error of 0."""
+    """One agent is 10 % short, one is right, and one gives no count, which is not an error of 0."""
     assert main(["reconcile", str(runs)]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     few, same, silent = (line for line in lines if line[1:2] == ["total"])

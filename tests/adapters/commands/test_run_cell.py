@@ -1,7 +1,7 @@
 """`cab run-cell`."""
 
-import argparse
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -11,8 +11,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from cab.adapters.cli import main
-from cab.adapters.commands.run_cell import add, exit_code, spec_of
+from cab.adapters.cli import main, make_parser
+from cab.adapters.commands.run_cell import exit_code, spec_of
 from cab.adapters.runs.bundle import is_complete, read_marker
 from cab.adapters.runs.upstream_account import AccountComparison, Served
 from cab.adapters.sandboxes.docker import Container
@@ -41,13 +41,13 @@ def test_table(capsys: pytest.CaptureFixture[str]) -> None:
 def test_deviations_on_a_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """People are told what was not confined; in a pipe it is quiet, the cell has it anyway."""
+    """On a terminal it prints what was not confined; in a pipe it is quiet, and the cell has it anyway."""
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
 
     assert main([*ARGUMENTS, *DEMO]) == 0
 
-    told = capsys.readouterr().err
-    assert "deviation open-network: the agent could reach other hosts than the proxy\n" in told
+    printed = capsys.readouterr().err
+    assert "deviation open-network: the agent could reach other hosts than the proxy\n" in printed
 
 
 @pytest.mark.parametrize("by", ["control_port", "control_socket"])
@@ -128,8 +128,6 @@ def test_all_options(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CAB_ENDPOINT", "http://not-this-one")
     monkeypatch.setenv("CAB_KEY", "real")
     monkeypatch.setenv("CAB_SIGNING_KEY", "signing")
-    parser = argparse.ArgumentParser()
-    add(parser.add_subparsers())
     options = (
         "--model m --upstream http://h --ledger led --runs out --sweep s --run 2 "
         "--timeout-s 5 --force --keep-workspace --sandbox docker --image i --network n "
@@ -137,7 +135,7 @@ def test_all_options(monkeypatch: pytest.MonkeyPatch) -> None:
         "--plugin p --plugin q.toml --plugins plugged"
     )
 
-    spec = spec_of(parser.parse_args([*ARGUMENTS, *options.split()]))
+    spec = spec_of(make_parser(["run-cell"]).parse_args([*ARGUMENTS, *options.split()]))
 
     assert (spec.tui, spec.task, spec.model) == ("scripted", TASK, "m")
     assert (spec.upstream, spec.upstream_key, spec.signing_key) == ("http://h", "real", "signing")
@@ -153,12 +151,12 @@ def test_all_options(monkeypatch: pytest.MonkeyPatch) -> None:
     assert spec.plugins_folder == Path("plugged")
 
 
-def test_no_boundary_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    """The help says plainly that the local sandbox is no security boundary."""
+def test_help_names_the_missing_boundary(capsys: pytest.CaptureFixture[str]) -> None:
+    """The help says plainly that the local sandbox is not a security boundary."""
     with pytest.raises(SystemExit):
         main(["run-cell", "--help"])
 
-    assert "they are no security boundary" in " ".join(capsys.readouterr().out.split())
+    assert "these are not a security boundary" in " ".join(capsys.readouterr().out.split())
 
 
 def test_empty_variables(
@@ -177,7 +175,7 @@ def test_no_model(capsys: pytest.CaptureFixture[str]) -> None:
     assert "give --model NAME" in capsys.readouterr().err
 
 
-def test_told_to_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_asked_to_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SIGTERM ends the agent first, then the command, with the exit code that shells know."""
     ready = tmp_path / "ready"
     os.mkfifo(ready)
@@ -203,14 +201,19 @@ def test_killed(tmp_path: Path) -> None:
     ready = tmp_path / "ready"
     os.mkfifo(ready)
     words = ["run-cell", "--tui", "tests.adapters.toyagents:Lingering", *ARGUMENTS[3:], *DEMO]
-    code = "import sys; from cab.adapters.cli import main; sys.exit(main(sys.argv[1:]))"
+    code = (
+        "import sys; from cab.adapters.cli import main, make_parser; sys.exit(main(sys.argv[1:]))"
+    )
     env = {**os.environ, "TEST_READY": str(ready), "PYTHONPATH": os.pathsep.join(sys.path)}
     process = subprocess.Popen([sys.executable, "-c", code, *words], env=env)
     with ready.open("rb") as pipe:
         agent = int(pipe.readline())
+        ended = os.pidfd_open(agent)
         process.kill()
         process.wait()
-        assert pipe.read() == b""  # comes when the last process that holds the pipe has ended
+        assert pipe.read() == b""  # comes when the last process that holds the pipe closes it
+        assert select.select([ended], [], [], 60)[0]  # it ends a moment later
+        os.close(ended)
 
     bundle = Path("runs/local/lingering/demo") / TASK
     marker = read_marker(bundle)

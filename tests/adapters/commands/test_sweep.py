@@ -61,7 +61,7 @@ def test_run_and_run_again(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:
-    """With --json the report is one object: groups, own counts, spend, cells, and what is no result."""
+    """With --json the report is one object: groups, own counts, spend, cells, and what is not a result."""
     assert main(["sweep", sweep(), "--json"]) == 0
 
     report = json_of(capsys)
@@ -109,7 +109,7 @@ def test_dry_run(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_only_and_exclude(capsys: pytest.CaptureFixture[str]) -> None:
-    """What is not chosen is not run, and is no failure either."""
+    """What is not chosen is not run, and is not a failure either."""
     file = sweep('models = ["demo", "b", "c"]\n', LEAST.replace('models = ["demo"]\n', ""))
 
     assert main(["sweep", file, "--only", "*/[bc]/*", "--exclude", "*/b/*", "--json"]) == 0
@@ -164,7 +164,7 @@ def test_endpoint_of_the_environment(
 
 
 def test_unreachable(capsys: pytest.CaptureFixture[str]) -> None:
-    """An endpoint that is not there is told before any cell starts."""
+    """An endpoint that is not there is reported before any cell starts."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{probe.getsockname()[1]}"
@@ -175,7 +175,7 @@ def test_unreachable(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_infrastructure(capsys: pytest.CaptureFixture[str]) -> None:
-    """What the infrastructure fails is retried, told with its reason, and leaves the others alone."""
+    """What the infrastructure fails is retried, reported with its reason, and leaves the others alone."""
     agents = '"scripted", "tests.adapters.toyagents:Missing"'
     file = sweep("retries = 1\n", LEAST.replace('"scripted"', agents))
 
@@ -357,7 +357,7 @@ def test_lost_journal(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_lost_file_of_a_bundle(capsys: pytest.CaptureFixture[str]) -> None:
-    """A result that cannot be read is told, and the sweep is not whole."""
+    """A result that cannot be read is reported, and the sweep is not whole."""
     assert main(["sweep", sweep()]) == 0
     Path(f"sweeps/s/runs/{FIRST}/before.json").unlink()
 
@@ -376,7 +376,7 @@ def test_ledger_elsewhere() -> None:
 
 
 def test_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """--install installs what is missing; what cannot be installed is told before anything starts."""
+    """--install installs what is missing; what cannot be installed is reported before anything starts."""
     index = serve(tmp_path, monkeypatch)
     file = sweep("retries = 1\n", LEAST.replace('"scripted"', '"tests.adapters.tiny:Tiny"'))
     assert main(["sweep", file, "--install"]) == 2

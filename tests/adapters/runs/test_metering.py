@@ -255,8 +255,8 @@ async def test_reachable() -> None:
         ("http://127.0.0.1:{port}", AdapterError, "Connection refused"),
         ("http://no-such-host.invalid", AdapterError, "cannot be reached"),
         ("http://a..b/v1", AdapterError, "its host is not a valid name"),
-        ("ftp://127.0.0.1", BadConfig, "no http"),
-        ("", BadConfig, "no http"),
+        ("ftp://127.0.0.1", BadConfig, "not an http"),
+        ("", BadConfig, "not an http"),
     ],
 )
 async def test_unreachable(url: str, error: type[Exception], said: str) -> None:

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from cab.adapters.ui.cell_inputs import (
+    PROFILE,
+    STATISTICS,
     Observer,
-    add_profile,
-    add_settings,
     profile_of,
     settings_of,
 )
@@ -20,8 +20,8 @@ from tests.scoring.results import stored_cell
 
 def options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser()
-    add_profile(parser)
-    add_settings(parser)
+    for option in (PROFILE, *STATISTICS):
+        option.add_to(parser)
     return parser
 
 
@@ -51,7 +51,7 @@ def test_all_cells_of_one_file_come_once() -> None:
     assert len(list(observer().cells([RUN_REPORT, RUN_REPORT]))) == 6
 
 
-def test_a_bad_cell_is_told_and_the_others_come(
+def test_a_bad_cell_is_reported_and_the_others_come(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A broken bundle and a missing path are a line each and exit code 2; the rest is there."""
@@ -74,10 +74,10 @@ def test_options_make_settings() -> None:
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["--confidence", "95"], "95 is no share"),
+        (["--confidence", "95"], "95 is not a share"),
         (["--confidence", "1"], "1 is not between 0 and 1"),
-        (["--confidence", "high"], "high is no share"),
-        (["--min-coverage", "nan"], "nan is no share"),
+        (["--confidence", "high"], "high is not a share"),
+        (["--min-coverage", "nan"], "nan is not a share"),
     ],
 )
 def test_what_is_no_share_is_refused(

@@ -97,7 +97,7 @@ def test_an_unmetered_cell_says_so() -> None:
     assert "cost efficiency 1.000, as there are no tokens per pass" in text
 
 
-def test_a_gap_in_the_counts_is_told() -> None:
+def test_a_gap_in_the_counts_is_reported() -> None:
     """With a call that nobody counted the sum of the others is shown as what it is."""
     text = shown(cell_table(cell([end("a"), uncounted("b")])))
     assert (
@@ -125,7 +125,7 @@ def test_a_slice_without_calls_shows_zeros() -> None:
     ],
 )
 def test_a_check_that_did_not_pass_says_why(outcome: CheckOutcome, expected: str) -> None:
-    """A failure, a time-out and a check that could not run are told apart."""
+    """A failure, a time-out and a check that could not run are different words."""
     text = shown(cell_table(cell([], outcome=outcome)))
     assert row(text, "pass") == expected
     assert row(text, "tokens per pass") == "tokens per pass none the task did not pass"
@@ -162,7 +162,7 @@ def test_expected_changes_alone_are_clean() -> None:
 
 @pytest.mark.parametrize(("exact", "suffix"), [(True, ""), (False, ", rounded")])
 def test_the_agents_own_count_is_a_line_of_its_own(exact: bool, suffix: str) -> None:
-    """What the agent says of itself stands beside the metered tokens, with its source."""
+    """What the agent reports itself is shown beside the metered tokens, with its source."""
     report = SelfReport(
         prompt_tokens=1200, completion_tokens=None, total_tokens=None, source="stdout", exact=exact
     )
@@ -175,7 +175,7 @@ def test_a_page_s_zeros_are_not_taken_for_measured() -> None:
     """The table of a published cell says what its zeros stand for, and shortens long lists."""
     page = read_published(PAGES[0])
     text = shown(score_table(page.cell_id, page.axes, []))
-    assert row(text, "tokens").endswith("as published, where 0 stands for not measured")
+    assert row(text, "tokens").endswith("as published, where 0 means not measured")
     assert row(text, "blast radius").endswith(".aider.tags.cache.v4/cache.db and 3 more")
     summary = summary_of(page.cell_id, page.axes, [], "")
     assert (summary.tokens, summary.calls) == ("not measured", "not measured")
@@ -233,7 +233,7 @@ def test_sentences_are_broken_between_words(
 
 
 def test_a_composite_that_is_no_sum_says_so_in_its_column() -> None:
-    """Among many cells one that did nothing, and one that called no model, are told apart."""
+    """Among many cells one that did nothing, and one that called no model, are different words."""
     lines = [
         summary_of(CELL_ID, scored.scorers, scored.profiles.values(), "identical")
         for scored in (cell([end()], after=BEFORE), cell([]))

@@ -104,7 +104,7 @@ async def test_demo() -> None:
         probe = await probe_endpoint(demo.url, None, "demo")
 
     assert states(probe) == {**dict.fromkeys(ALL, "yes"), TOOLS: "unknown"}
-    assert probe.findings[1].detail == "it wants none: CAB_KEY is not set"
+    assert probe.findings[1].detail == "it needs none: CAB_KEY is not set"
 
 
 async def test_unreachable() -> None:
@@ -118,15 +118,15 @@ async def test_unreachable() -> None:
     [only] = probe.findings
     assert (only.name, only.state) == (ANSWERS, "no")
     assert only.detail == (
-        "127.0.0.1: the endpoint refused the connection; mend CAB_ENDPOINT, or start it"
+        "127.0.0.1: the endpoint refused the connection; fix CAB_ENDPOINT, or start the endpoint"
     )
     assert not probe.usable
 
 
 @pytest.mark.parametrize("at", ["models", "chat"])
-@pytest.mark.parametrize(("key", "mend"), [(SECRET, "mend CAB_KEY"), (None, "set CAB_KEY")])
-async def test_key_refused(at: str, key: str | None, mend: str) -> None:
-    """A key that is not taken is told, and never shown, although the endpoint quotes it."""
+@pytest.mark.parametrize(("key", "fix"), [(SECRET, "fix CAB_KEY"), (None, "set CAB_KEY")])
+async def test_key_refused(at: str, key: str | None, fix: str) -> None:
+    """A key that is refused is reported, and never shown, although the endpoint quotes it."""
     refused = {"error": {"message": f"Incorrect API key: {key}"}}
 
     def answer(_: dict[str, Any]) -> web.Response:
@@ -137,14 +137,14 @@ async def test_key_refused(at: str, key: str | None, mend: str) -> None:
 
     last = probe.findings[-1]
     assert (last.name, last.state) == (KEY, "no")
-    assert mend in last.detail
+    assert fix in last.detail
     assert "status 401: Incorrect API key: " in last.detail
     assert SECRET not in last.detail
     assert not probe.usable
 
 
 async def test_key_across_the_cut() -> None:
-    """Of a key that stands where a long answer is cut, not even the beginning is shown."""
+    """Of a key that is where a long answer is cut, not even the beginning is shown."""
     long = {"error": {"message": f"{'x' * 190} {SECRET} is not known"}}
 
     probe = await probed(lambda _: web.json_response(long, status=401))
@@ -158,20 +158,20 @@ async def test_key_across_the_cut() -> None:
     [
         (
             web.json_response({"error": {"message": "no\nm"}}, status=404),
-            "status 404: no m; mend --model or CAB_ENDPOINT; it lists a, b",
+            "status 404: no m; fix --model or CAB_ENDPOINT; it lists a, b",
         ),
-        (web.json_response({"detail": "bad"}, status=422), "status 422: bad; mend --model"),
-        (web.Response(body=b"<html>", status=200), "what it sends is no chat completion; mend"),
-        (web.json_response([1], status=400), "status 400; mend --model"),
+        (web.json_response({"detail": "bad"}, status=422), "status 422: bad; fix --model"),
+        (web.Response(body=b"<html>", status=200), "its answer is not a chat completion; fix"),
+        (web.json_response([1], status=400), "status 400; fix --model"),
         (
             web.json_response({"message": "x" * 999}, status=503),
-            f"status 503: {'x' * 200}; the endpoint has no time now, try again later",
+            f"status 503: {'x' * 200}; the endpoint is overloaded or has an error; try again later",
         ),
         (web.json_response({"error": "slow down"}, status=429), "status 429: slow down; the"),
     ],
 )
 async def test_no_model(answer: web.Response, detail: str) -> None:
-    """A model that cannot be had is told with what the endpoint says and lists."""
+    """A model that cannot be had is reported with what the endpoint says and lists."""
     listed = web.json_response({"data": [{"id": "a"}, {"id": "b"}, "odd", {}]})
 
     probe = await probed(lambda _: answer, listed)
@@ -186,7 +186,7 @@ async def test_model_that_is_not_listed() -> None:
     """An endpoint may answer for a model that it does not list."""
     probe = await probed(well, web.json_response({"data": [{"id": "a"}]}))
 
-    assert probe.findings[2] == (MODEL, "yes", "it does not list it, but answers")
+    assert probe.findings[2] == (MODEL, "yes", "the endpoint does not list it, but it answers")
 
 
 async def test_no_usage() -> None:
@@ -221,7 +221,7 @@ async def test_odd_usage() -> None:
 
 
 async def test_no_stream_and_no_tools() -> None:
-    """What an endpoint refuses is told with its words; the rest is asked all the same."""
+    """What an endpoint refuses is reported with its words; the rest is asked all the same."""
 
     def plain(body: dict[str, Any]) -> web.Response:
         if body.get("stream") or "tools" in body:
@@ -262,7 +262,7 @@ async def test_other_dialects(dialect: Endpoint, header: str, path: str, *, refu
 
 
 async def test_breaks_off() -> None:
-    """An endpoint that goes away meanwhile is told at the question that it left open."""
+    """An endpoint that goes away meanwhile is reported at the question that it left open."""
 
     class Gone(web.Response):
         async def prepare(self, request: web.BaseRequest) -> None:

@@ -30,7 +30,7 @@ def test_figure(figure: Figure, text: str) -> None:
     ],
 )
 def test_interval(figure: Figure, text: str) -> None:
-    """An interval stands behind its value; its end may be open."""
+    """An interval follows its value; its end may be open."""
     assert interval_text(figure, 1, 0) == text
 
 

@@ -3,7 +3,8 @@ import argparse
 import orjson
 import pytest
 
-from cab.adapters.ui.tables import ResultTable, TableFormat, add_forms, flat, markdown, write
+from cab.adapters.ui.options import FORMS
+from cab.adapters.ui.tables import ResultTable, TableFormat, flat, markdown, write
 
 SHEET = ResultTable(("agent", "tokens"), [("a|b\\", "1,200"), ("evil\x1b[31m", "none")])
 OBJECTS = [
@@ -56,7 +57,7 @@ def test_a_row_that_does_not_fit_is_a_block(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_a_block_says_what_its_texts_are(capsys: pytest.CaptureFixture[str]) -> None:
-    """Of several texts above a block each stands behind its column's name, on one line."""
+    """Of several texts above a block each follows its column's name, on one line."""
     names = [f"figure {number}" for number in range(40)]
     write("table", ResultTable(("A", "B", *names), [("a", "b\x1b", *names)], texts=2), [])
     assert capsys.readouterr().out.splitlines()[0] == "A a, B b\\x1b"
@@ -74,7 +75,7 @@ def test_objects_are_flattened() -> None:
 def test_one_form_at_a_time(capsys: pytest.CaptureFixture[str]) -> None:
     """The options choose one form, a table without any, and two are an error."""
     parser = argparse.ArgumentParser()
-    add_forms(parser)
+    FORMS.add_to(parser)
     assert parser.parse_args([]).form == "table"
     assert parser.parse_args(["--csv"]).form == "csv"
     with pytest.raises(SystemExit):

@@ -102,5 +102,5 @@ async def test_an_address_that_cannot_be_had_is_named(
 
 def test_a_host_needs_its_port() -> None:
     """control_host alone would listen nowhere, so it is an error."""
-    with pytest.raises(BadConfig, match="control_host is set without control_port"):
+    with pytest.raises(BadConfig, match="control_host: control_port is not set"):
         parse_settings({"upstream": "demo", "control_host": "::1"}, "file")

@@ -173,7 +173,7 @@ def test_a_route_needs_models_and_a_url() -> None:
         parse_settings(
             {"upstream": "demo", "routes": [{"models": [], "upstream": "http://h"}]}, "x"
         )
-    with pytest.raises(BadConfig, match=r"x: routes\.0\.upstream: 'h' is no http"):
+    with pytest.raises(BadConfig, match=r"x: routes\.0\.upstream: 'h' is not an http"):
         parse_settings({"upstream": "demo", "routes": [{"models": ["*"], "upstream": "h"}]}, "x")
 
 

@@ -72,6 +72,6 @@ def test_none_or_both(words: list[str], capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_left_out(capsys: pytest.CaptureFixture[str]) -> None:
-    """Who asks for an agent that cannot be had is told why."""
+    """For an agent that cannot be had the reason is given."""
     assert main(["adapters", "install", "crush"]) == 2
     assert "no agent 'crush' (its npm package" in capsys.readouterr().err

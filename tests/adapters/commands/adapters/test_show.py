@@ -77,7 +77,7 @@ def test_everything_by_variable(name: str, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_about(capsys: pytest.CaptureFixture[str]) -> None:
-    """Above the text stands what there is to know, as comments; --paste leaves it out."""
+    """Above the text is what there is to know, as comments; --paste leaves it out."""
     text = shown("aider", *GIVEN, capsys=capsys)
     about, _, rest = text.partition("\n\n")
 

@@ -54,7 +54,7 @@ def test_inspect_logs_go_to_a_folder(capsys: pytest.CaptureFixture[str]) -> None
 
 @pytest.mark.usefixtures("runs")
 def test_one_file_takes_one_agent(capsys: pytest.CaptureFixture[str]) -> None:
-    """A path that is one file does not take two agents: exit code 2, the mend, and no file."""
+    """A path that is one file does not take two agents: exit code 2, the fix, and no file."""
     assert main(["export", "inspect", "runs", "-o", "x.eval"]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -97,7 +97,7 @@ def test_predictions_are_read_again(capfdbinary: pytest.CaptureFixture[bytes]) -
 
 
 def test_an_instance_is_predicted_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A second cell of one instance in one file is told and left out; the first one stays."""
+    """A second cell of one instance in one file is reported and left out; the first one stays."""
     bundle(tmp_path / "runs" / "1")
     bundle(tmp_path / "runs" / "2")
     assert main(["export", "swebench", "runs", "-o", "p.jsonl"]) == 2
@@ -143,7 +143,7 @@ def test_calls_are_lines(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_ledger_has_calls_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A ledger's folder, and a file of one, are read without any cell; what is no call is left out."""
+    """A ledger's folder, and a file of one, are read without any cell; what is not a call is left out."""
     more = [start_fields("x"), end_fields("y", endpoint="other")]
     write_ledger(tmp_path / "cab-ledger", [*calls(3, "a"), *more])
     assert main(["export", "otel", "cab-ledger", "-o", "o.jsonl"]) == 0
@@ -174,7 +174,7 @@ def test_a_broken_ledger_leaves_no_file(tmp_path: Path, capsys: pytest.CaptureFi
 
 
 @pytest.mark.parametrize("form", [*_FORMATS, "otel"])
-def test_bad_cells_are_told_and_the_rest_is_written(
+def test_bad_cells_are_reported_and_the_rest_is_written(
     form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Each bad cell is one line on stderr, the others are exported, and the exit code is 2."""
@@ -204,8 +204,8 @@ def test_nothing_to_write_is_no_file(
 def test_a_page_is_for_tables_only(form: str, capsys: pytest.CaptureFixture[str]) -> None:
     """A published page has scores and no facts: parquet takes it, the others say so."""
     assert main(["export", form, str(PAGES[0]), "-o", "out"]) == (0 if form == "parquet" else 2)
-    told = "holds scores and no facts" in capsys.readouterr().err
-    assert told == (form != "parquet")
+    reported = "holds scores and no facts" in capsys.readouterr().err
+    assert reported == (form != "parquet")
 
 
 @pytest.mark.usefixtures("runs")
@@ -222,7 +222,7 @@ def test_the_same_runs_give_the_same_bytes(form: str, tmp_path: Path) -> None:
         assert a.read_bytes() == b.read_bytes()
 
 
-def test_a_wrong_format_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_format_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     """A format that there is not is a usage error with the one that was meant."""
     with pytest.raises(SystemExit) as caught:
         main(["export", "inspct", "runs", "-o", "x"])

@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from cab.adapters.commands.export.files import Files, partial_of
+from cab.adapters.commands.export.files import Files
 from cab.adapters.errors import AdapterError
+from cab.adapters.output.whole_file import partial_of
 
 
 def everything(folder: Path) -> list[str]:
@@ -24,7 +25,7 @@ def test_a_folder_takes_a_file_of_each_name(tmp_path: Path) -> None:
 
 
 def test_a_path_with_the_suffix_is_one_file(tmp_path: Path) -> None:
-    """One name fits into one file; a second one is told to go to a folder."""
+    """One name fits into one file; a second one needs a folder."""
     with Files(tmp_path / "x.eval", ".eval", "one log") as files:
         files.append("s/a/m", b"1")
         with pytest.raises(
@@ -36,7 +37,7 @@ def test_a_path_with_the_suffix_is_one_file(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
-    """A folder in the place of a file is told before anything is written."""
+    """A folder in the place of a file is reported before anything is written."""
     (tmp_path / "x.eval").mkdir()
     with (
         Files(tmp_path / "x.eval", ".eval", "one log") as files,
@@ -61,7 +62,7 @@ def test_an_old_file_stays_until_a_new_one_is_whole(tmp_path: Path) -> None:
 
 
 def test_what_was_left_of_an_earlier_try_is_written_over(tmp_path: Path) -> None:
-    """The rest of a killed export is no part of the next one."""
+    """The rest of a killed export is not part of the next one."""
     partial_of(tmp_path / "x.json").write_bytes(b"rest")
     with Files(tmp_path / "x.json", ".json", "one cell") as files:
         files.append("a", b"1")
@@ -70,7 +71,7 @@ def test_what_was_left_of_an_earlier_try_is_written_over(tmp_path: Path) -> None
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_leaves_nothing(tmp_path: Path) -> None:
     """What does not fit on the disk is an error, also where it shows at the end only."""
     partial = partial_of(tmp_path / "x.json")
     partial.symlink_to("/dev/full")

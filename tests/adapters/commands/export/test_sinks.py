@@ -5,7 +5,7 @@ import pyarrow.parquet
 import pytest
 
 from cab.adapters.cli import main
-from cab.adapters.commands.export import sinks
+from cab.adapters.commands import parquet
 from cab.scoring.exports.table import COLUMNS
 from tests.scoring.builders import PAGES, end_fields
 from tests.scoring.exports.cells import bundle, cell_id
@@ -37,7 +37,7 @@ def test_a_table_has_typed_columns_with_units(tmp_path: Path) -> None:
 
 def test_rows_are_written_batch_by_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many cells there are, few rows are in memory, and all of them are in the file."""
-    monkeypatch.setattr(sinks, "_BATCH_CELLS", 2)
+    monkeypatch.setattr(parquet, "_BATCH_ROWS", 2)
     for number in range(1, 6):
         bundle(tmp_path / "runs" / str(number), cell_id(run=number))
     assert main(["export", "parquet", "runs", "-o", "c.parquet"]) == 0
@@ -46,7 +46,7 @@ def test_rows_are_written_batch_by_batch(tmp_path: Path, monkeypatch: pytest.Mon
     assert file.read().column("run").to_pylist() == [1, 2, 3, 4, 5]
 
 
-def test_without_pyarrow_the_mend_is_told(
+def test_without_pyarrow_the_fix_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A missing package is one line with the command that installs it; other formats do without."""
@@ -58,7 +58,7 @@ def test_without_pyarrow_the_mend_is_told(
     assert main(["export", "cell", "runs", "-o", "c.jsonl"]) == 0
 
 
-def test_a_figure_past_the_column_is_told(
+def test_a_figure_too_large_for_its_column(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A count that 64 bits do not hold is an error, not a wrapped number; there is no file."""
@@ -66,5 +66,5 @@ def test_a_figure_past_the_column_is_told(
     call = end_fields(prompt_tokens=huge, completion_tokens=0, total_tokens=huge)
     bundle(tmp_path / "runs" / "a", calls=[call])
     assert main(["export", "parquet", "runs", "-o", "c.parquet"]) == 2
-    assert "a table does not take these cells" in capsys.readouterr().err
+    assert "a value does not fit its column" in capsys.readouterr().err
     assert not list(tmp_path.glob("c.parquet*"))

@@ -22,7 +22,7 @@ def ledger(tmp_path: Path) -> Path:
 
 @pytest.mark.usefixtures("ledger")
 def test_calls_are_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    """Each call is one line under a heading, in the order of the ledger; unknown is no zero."""
+    """Each call is one line under a heading, in the order of the ledger; unknown is not zero."""
     assert main(["ledger", "calls"]) == 0
     title, *lines = capsys.readouterr().out.splitlines()
     assert title.split()[0] == "started"
@@ -72,7 +72,7 @@ def test_csv_has_a_column_per_member(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 @pytest.mark.usefixtures("ledger")
 def test_cells_are_summed(capsys: pytest.CaptureFixture[str]) -> None:
-    """With --by-cell each cell is one line; a sum that is not known is no number."""
+    """With --by-cell each cell is one line; a sum that is not known is not a number."""
     assert main(["ledger", "calls", "--by-cell"]) == 0
     _, first, second = capsys.readouterr().out.splitlines()
     assert first.split() == ["3", "0", "300", "60", "360", "s/a/m/f/t"]
@@ -106,7 +106,7 @@ def test_calls_without_a_cell_are_summed_too(
     [
         (["none"], "none: No such file"),
         ([".", "--limit", "-1"], "--limit -1 is below 0"),
-        (["."], "holds no ledger"),
+        (["."], "is not a ledger"),
     ],
 )
 def test_wrong_use_is_one_line(

@@ -48,7 +48,7 @@ def test_values_stand_in_the_order_of_the_columns() -> None:
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"cost_usd": "cheap"}, r"w0-000001\.jsonl:3: cost_usd: is no number"),
+        ({"cost_usd": "cheap"}, r"w0-000001\.jsonl:3: cost_usd: is not a number"),
         ({"seq": "1"}, r"w0-000001\.jsonl:3: seq: "),
     ],
 )

@@ -65,7 +65,7 @@ def test_filters_hold() -> None:
 def test_a_file_that_is_something_else_is_left_alone(
     content: bytes | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A file that is no SQLite file, or whose table is another one, is refused and not touched."""
+    """A file that is not a SQLite file, or whose table is another one, is refused and not touched."""
     if content is None:
         rows(Path("c.db"), "CREATE TABLE calls (number INTEGER)")
     else:
@@ -81,7 +81,7 @@ def test_a_file_that_is_something_else_is_left_alone(
 @pytest.mark.parametrize("option", ["--sqlite", "--parquet"])
 @pytest.mark.parametrize(
     ("changes", "said"),
-    [({"prompt_tokens": 2**63}, "does not take the calls"), ({"seq": "1"}, "seq")],
+    [({"prompt_tokens": 2**63}, "int too"), ({"seq": "1"}, "seq")],
 )
 def test_a_call_that_does_not_fit_stops_all(
     tmp_path: Path,
@@ -123,7 +123,7 @@ def test_parquet_of_nothing_is_a_table_without_rows(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("ledger")
-def test_without_pyarrow_the_mend_is_named(
+def test_without_pyarrow_the_fix_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """On a machine without pyarrow, --parquet is one line that says what to install."""

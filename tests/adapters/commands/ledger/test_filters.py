@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cab.adapters.commands.ledger.filters import add_filters, filter_of, records_path
+from cab.adapters.commands.ledger.filters import FILTERS, filter_of, records_path
 from cab.scoring.errors import BadRecord
 from cab.scoring.ledger.filters import Filter
 from cab.scoring.timestamps import instant_us
@@ -13,7 +13,7 @@ from tests.scoring.ledgers import calls, write_ledger
 
 def parsed(*arguments: str) -> Filter:
     parser = argparse.ArgumentParser()
-    add_filters(parser)
+    FILTERS.add_to(parser)
     return filter_of(parser.parse_args(arguments))
 
 
@@ -36,7 +36,7 @@ def test_times_are_read_as_people_write_them(text: str, instant: str) -> None:
 @pytest.mark.parametrize(
     ("text", "ago_s"), [("90s", 90), ("5m", 300), ("2h", 7200), ("7d", 604800)]
 )
-def test_times_can_be_told_from_now(text: str, ago_s: int) -> None:
+def test_times_relative_to_now(text: str, ago_s: int) -> None:
     """A count and a unit is that long before now."""
     before = datetime.now(UTC).timestamp()
     since_us = parsed("--since", text).since_us
@@ -50,7 +50,7 @@ def test_what_is_no_time_is_refused(text: str, capsys: pytest.CaptureFixture[str
     """A time that cannot be read is wrong use, and the message shows how to write one."""
     with pytest.raises(SystemExit):
         parsed("--since", text)
-    assert "is no time; give 2026-11-20" in capsys.readouterr().err
+    assert "is not a time; give 2026-11-20" in capsys.readouterr().err
 
 
 def test_what_is_chosen_is_handed_on() -> None:
@@ -59,12 +59,12 @@ def test_what_is_chosen_is_handed_on() -> None:
 
 
 def test_a_path_is_a_ledger_a_bundle_or_a_file(tmp_path: Path) -> None:
-    """A bundle stands for its calls; a folder that is no ledger is an error."""
+    """A bundle means its calls; a folder that is not a ledger is an error."""
     [file] = write_ledger(tmp_path / "ledger", calls(1))
     assert records_path(tmp_path / "ledger") == tmp_path / "ledger"
     assert records_path(file) == file
     (tmp_path / "calls.jsonl").touch()
     assert records_path(tmp_path) == tmp_path / "calls.jsonl"
     (tmp_path / "empty").mkdir()
-    with pytest.raises(BadRecord, match="empty: holds no ledger"):
+    with pytest.raises(BadRecord, match="empty: is not a ledger"):
         records_path(tmp_path / "empty")

@@ -15,7 +15,7 @@ def test_every_action_explains_itself(action: str, capsys: pytest.CaptureFixture
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "arguments are required: ACTION"),
+        ([], "arguments are required: COMMAND"),
         (["verfy"], "did you mean 'verify'?"),
         (["export"], "one of the arguments --sqlite --parquet is required"),
         (["calls", "--json", "--csv"], "not allowed with argument"),

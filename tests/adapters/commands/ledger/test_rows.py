@@ -37,6 +37,6 @@ def test_odd_values_are_shown_and_obeyed_by_nobody() -> None:
     ],
 )
 def test_other_records_are_short(fields: dict[str, str], shown: str) -> None:
-    """A record that is no call shows its time, its kind and its cell, as far as it has them."""
+    """A record that is not a call shows its time, its kind and its cell, if it has them."""
     assert record_line(fields) == shown
     assert record_line(end_fields()) == call_line(end_fields())

@@ -35,7 +35,7 @@ def test_the_last_records_of_all_workers(
 
 
 def test_people_see_calls_as_they_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Without --json a START is no line; filters hold, and none is shown of a count of 0."""
+    """Without --json a START is not a line; filters hold, and none is shown of a count of 0."""
     write_ledger(tmp_path, [*calls(2, "s/a/m/f/t"), *calls(1, "s/b/m/f/t"), {"kind": "proxy_stop"}])
     assert main(["ledger", "tail", str(tmp_path)]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 5
@@ -48,15 +48,15 @@ def test_people_see_calls_as_they_end(tmp_path: Path, capsys: pytest.CaptureFixt
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["none"], "none is no folder"),
-        (["."], "holds no ledger"),
+        (["none"], "none is not a folder"),
+        (["."], "is not a ledger"),
         ([".", "-n", "-1"], "-n -1 is below 0"),
     ],
 )
 def test_wrong_use_is_one_line(
     arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What is no ledger's folder is one line and exit code 2."""
+    """What is not a ledger's folder is one line and exit code 2."""
     assert main(["ledger", "tail", *arguments]) == 2
     assert said in capsys.readouterr().err
 

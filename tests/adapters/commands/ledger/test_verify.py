@@ -121,7 +121,7 @@ def test_a_signature_is_checked(tmp_path: Path, capsys: pytest.CaptureFixture[st
         (["none"], "none: No such file or directory"),
         (["l/w0-000001.jsonl"], "has no seal.json beside it; give it with --seal"),
         (["b", "--head", "0" * 64], "--head is for ledgers"),
-        (["l", "--head", "abc"], "'abc' is no head: 64 hex digits"),
+        (["l", "--head", "abc"], "'abc' is not a head: give 64 hex digits"),
         (["l", "--seal", "none"], "none: No such file"),
         (["l", "--public-key", "none"], "give it with --seal FILE"),
         (["b", "--public-key", "none"], "none: No such file"),

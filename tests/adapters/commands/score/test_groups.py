@@ -72,7 +72,7 @@ def test_pass_at_k(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_infrastructure_is_shown_in_and_out(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A check that did not run is out of the rate, and the rate with it stands beside."""
+    """A check that did not run is out of the rate, and the rate with it is shown beside."""
     path = runs / "s/a/m/f/v/cell.json"
     data = orjson.loads(path.read_bytes())
     data["check"] |= {"exit_code": None, "passed": False, "reason": "no interpreter"}
@@ -86,7 +86,7 @@ def test_infrastructure_is_shown_in_and_out(runs: Path, capsys: pytest.CaptureFi
 def test_cells_without_verdicts_failed_nothing(
     runs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Predictions are told beside what the infrastructure failed; no rate counts them."""
+    """Predictions are shown beside what the infrastructure failed; no rate counts them."""
     assert main(["score", str(runs / "s/a"), str(LINES), "--by", "all"]) == 0
     out = capsys.readouterr().out
     assert f"0; {len(LINES.read_text().splitlines())} without verdict" in out
@@ -123,7 +123,7 @@ def test_groups_and_single_cells_do_not_mix(
 def test_a_number_of_runs_is_at_least_one(
     k: str, runs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What is no number of runs is refused."""
+    """What is not a number of runs is refused."""
     with pytest.raises(SystemExit):
         main(["score", str(runs), "--by", "tui", "--k", k])
-    assert "is no number of runs" in capsys.readouterr().err
+    assert "is not a number of runs" in capsys.readouterr().err

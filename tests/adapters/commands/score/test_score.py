@@ -56,11 +56,11 @@ def test_one_page_is_compared_with_itself(capsys: pytest.CaptureFixture[str]) ->
     """A single page says that its zeros stand for what was not measured."""
     assert main(["score", str(PAGES[0])]) == 0
     out = capsys.readouterr().out
-    assert "0 stands for not measured" in out
+    assert "0 means not measured" in out
     assert out.endswith("composite of the page: identical\n")
 
 
-def test_a_changed_score_is_told_and_replaced(
+def test_a_changed_score_is_reported_and_replaced(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A stored score that does not come out again is exit code 1; --write puts the right one."""
@@ -106,7 +106,7 @@ def test_a_cell_that_cannot_be_replaced_is_named(
     assert (folder / "cell.json").read_bytes() == before
 
 
-def test_bad_cells_are_told_and_the_rest_is_scored(
+def test_bad_cells_are_reported_and_the_rest_is_scored(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Each bad cell is one line on stderr, the others are scored, and the exit code is 2."""
@@ -144,7 +144,7 @@ def test_bad_input_is_one_line(
 def test_a_bundle_made_elsewhere_is_scored(
     tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
-    """A bundle with a fact that a newer version added keeps it, and is told to differ in nothing."""
+    """A bundle with a fact that a newer version added keeps it, and is reported as identical."""
     folder = stored(tmp_path / "b")
     known = facts()
     later = known.identity.model_copy(update={"region": "eu"})
@@ -170,7 +170,7 @@ terms = [
 
 
 def test_a_profile_of_ones_own(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    """A profile from a file scores cells, and stands beside the two that every cell has."""
+    """A profile from a file scores cells, and is shown beside the two that every cell has."""
     folder = stored(tmp_path / "a", calls=[end_fields("a", total_tokens=9000)])
     mine = tmp_path / "mine.toml"
     mine.write_text(PROFILE)
@@ -245,6 +245,6 @@ def test_cells_of_another_harness_are_summed_up(capsys: pytest.CaptureFixture[st
 
 
 def test_a_summary_of_a_job_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    """A file that is no cell is an error in one line that says what to name instead."""
+    """A file that is not a cell is an error in one line that says what to name instead."""
     assert main(["score", str(JOB)]) == 2
     assert "name its trials' folders" in capsys.readouterr().err

@@ -1,0 +1,70 @@
+"""`cab tasks list`: the tasks that come with CAB, and what this machine lacks for them."""
+
+import argparse
+from collections.abc import Iterator
+from typing import Any
+
+from rich.console import Console
+
+from cab.adapters.tasks.loader import Task, list_tasks, missing_needs, need_met
+from cab.adapters.ui.json_lines import print_json
+from cab.adapters.ui.options import JSON_LINES
+from cab.adapters.ui.tables import text_table
+
+DESCRIPTION = """\
+List all tasks: language, the programs they need and whether they are installed,
+and how the result is checked.
+"""
+
+OPTIONS = (JSON_LINES,)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print all tasks; return the exit code."""
+    tasks = list_tasks()
+    if args.json:
+        print_json(*map(task_row, tasks))
+        return 0
+    rows = [(task.id, task.language or "-", needs_text(task), checks_text(task)) for task in tasks]
+    console = Console()
+    console.print(text_table(("family/task", "language", "needs", "checked by"), rows))
+    for line in dict.fromkeys(line for task in tasks for line in how_to_get(task)):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    return 0
+
+
+def task_row(task: Task) -> dict[str, Any]:
+    """Return a task for JSON."""
+    return {
+        **task.facts().model_dump(mode="json"),
+        "family": task.family,
+        "language": task.language,
+        "forbidden_files": task.forbidden_files,
+        "needs": [{"command": need.command, "met": need_met(need)} for need in task.needs],
+        "missing": missing_needs(task),
+        "checked_by": checks_text(task),
+    }
+
+
+def needs_text(task: Task) -> str:
+    """Return the programs that a task needs, each with whether it is installed."""
+    words = [f"{need.command} {'ok' if need_met(need) else 'MISSING'}" for need in task.needs]
+    return ", ".join(words) or "Python only"
+
+
+def checks_text(task: Task) -> str:
+    """Return the kinds of a task's checks in a few words."""
+    check = task.check
+    parts = [
+        "the document" if check.refusal else None,
+        "hidden tests" if check.command else None,
+        f"{len(task.cases)} questions" if check.probe else None,
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def how_to_get(task: Task) -> Iterator[str]:
+    """Yield a line for each program that a task needs and that is not installed."""
+    for need in task.needs:
+        if not need_met(need):
+            yield f"{need.command} is not on PATH: {need.get}"

@@ -1,0 +1,122 @@
+"""Where `cab-proxy` takes its settings from: flags, the environment, a TOML file.
+
+Only this command reads the environment: a proxy inside another program has the settings that it was given,
+and variables inside an agent's image configure nothing.
+"""
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
+
+from cab.proxy.command_line.flags import PREFIX, flag_of, variable_of
+from cab.proxy.config import ProxySettings, validate_settings
+from cab.proxy.errors import BadConfig, nearest
+
+CONFIG_VARIABLE = "CAB_CONFIG"
+"""Names the file where the flag --config does not."""
+
+_OTHER_VARIABLES = frozenset(
+    {
+        CONFIG_VARIABLE,
+        *("CAB_KEY", "CAB_SIGNING_KEY", "CAB_ADMIN_TOKEN", "CAB_CELL_KEY"),
+        *("CAB_ENDPOINT", "CAB_MODEL", "CAB_CONTROL"),
+    }
+)
+"""Variables of CAB that are not settings: secrets, and what the command `cab` and images read."""
+_LIKENESS = 0.8
+"""A variable that is so much like that of a setting is taken for a mistake."""
+
+
+def load_settings(
+    file: Path | None, flags: Mapping[str, Any], environment: Mapping[str, str]
+) -> ProxySettings:
+    """Return the settings of a file, with those of the environment on top, and flags on top of both.
+
+    A setting comes from one place as a whole: routes and encodings of two places are not merged.
+
+    Args:
+        file: A TOML file; None is the one that `CAB_CONFIG` names, or none.
+        flags: Setting names and values that were given on the command line.
+        environment: Variables; an empty one counts as not set.
+
+    Raises:
+        BadConfig: The file cannot be read, or a setting is unknown, missing or wrong.
+    """
+    if file is None and environment.get(CONFIG_VARIABLE):
+        file = Path(environment[CONFIG_VARIABLE])
+    in_file = {} if file is None else _read_toml(file)
+    in_environment = _Environment(environment)()
+    places = {
+        **{name: f"{file}: {name}" for name in in_file},
+        **{name: variable_of(name) for name in in_environment},
+        **{name: flag_of(name) for name in flags},
+    }
+    values = {**in_file, **in_environment, **flags}
+    _refuse_misspelt(environment, values)
+    return validate_settings(values, lambda name: places.get(name, name))
+
+
+class _SettingsModel(ProxySettings, BaseSettings):
+    """The settings in the form that pydantic-settings reads; never instantiated."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True)
+
+
+class _Environment(EnvSettingsSource):
+    """Reads settings from variables; lists and tables are JSON."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        super().__init__(_SettingsModel)
+        names = map(variable_of, ProxySettings.model_fields)
+        self.env_vars = {name.lower(): environment[name] for name in names if environment.get(name)}
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:  # noqa: ANN401 - as the base
+        """Return the value of JSON text.
+
+        Raises:
+            BadConfig: It is not JSON.
+        """
+        try:
+            return super().decode_complex_value(field_name, field, value)
+        except ValueError as error:
+            raise BadConfig(f"{variable_of(field_name)} is not valid JSON: {error}") from error
+
+
+def _read_toml(file: Path) -> dict[str, Any]:
+    try:
+        with file.open("rb") as handle:
+            return tomllib.load(handle)
+    except OSError as error:
+        raise BadConfig(f"config {file} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadConfig(f"config {file} is not valid TOML: {error}") from error
+
+
+def _refuse_misspelt(environment: Mapping[str, str], values: Mapping[str, Any]) -> None:
+    """Refuse variables that are nearly a setting's; any other program may own the rest.
+
+    Raises:
+        BadConfig: There is one.
+    """
+    keys = {values.get("upstream_key_env"), *_route_key_variables(values.get("routes"))}
+    names = {name.upper() for name in ProxySettings.model_fields}
+    for variable in sorted(environment.keys() - _OTHER_VARIABLES - keys):
+        name = variable.removeprefix(PREFIX)
+        if name == variable or name in names:
+            continue
+        near = nearest(name, names, _LIKENESS)
+        if near is not None:
+            raise BadConfig(
+                f"{variable} is not a setting; did you mean {PREFIX}{near}? If not, unset it"
+            )
+
+
+def _route_key_variables(routes: object) -> Iterator[object]:
+    """Yield the variables that hold keys of routes; the routes are not checked yet."""
+    for route in cast("list[object]", routes) if isinstance(routes, list) else ():
+        if isinstance(route, dict):
+            yield cast("dict[str, object]", route).get("key_env")

@@ -1,0 +1,126 @@
+"""The reference pages are made from the code: docs/settings.md from the settings, docs/cli.md from the parsers."""
+
+import argparse
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cab.adapters.cli import make_parser
+from cab.proxy.command_line.flags import default_text, flag_of, is_nested, variable_of
+from cab.proxy.command_line.parser import CommandLineParser, shown_default
+from cab.proxy.config import SETTING_GROUPS, ProxySettings, Route
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def row(*cells: str) -> str:
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def settings_tables() -> Iterator[str]:
+    """Yield the lines of the tables of all settings, group by group."""
+    for title, names in SETTING_GROUPS.items():
+        yield from (f"## {title[0].upper()}{title[1:]}", "")
+        yield row("key in the file", "flag", "variable", "default", "meaning")
+        yield "|---|---|---|---|---|"
+        for name in names:
+            field = ProxySettings.model_fields[name]
+            flag = "" if is_nested(field) else f"`{flag_of(name)}`"
+            variable = f"`{variable_of(name)}`" + (" (JSON)" if is_nested(field) else "")
+            default = default_text(field)
+            if field.is_required():
+                default = "none: must be given"
+            yield row(
+                f"`{name}`",
+                flag,
+                variable,
+                default or ("false" if field.annotation is bool else "unset"),
+                field.description or "",
+            )
+        yield ""
+
+
+def route_table() -> Iterator[str]:
+    """Yield the lines of the table of a route's keys."""
+    yield row("key", "default", "meaning")
+    yield "|---|---|---|"
+    for name, field in Route.model_fields.items():
+        default = "none: must be given" if field.is_required() else default_text(field) or "unset"
+        yield row(f"`{name}`", default, field.description or "")
+
+
+def command_sections() -> Iterator[str]:
+    """Yield the lines of all commands of `cab`, each with its options."""
+    for parser in make_parser(None).with_subparsers():
+        if parser.prog != "cab":
+            yield from section(parser)
+
+
+def section(parser: CommandLineParser) -> Iterator[str]:
+    level = "##" if parser.prog.count(" ") == 1 else "###"
+    yield from (f"{level} {parser.prog}", "", (parser.description or "").strip(), "")
+    shown = [action for action in parser.actions if action.dest != "help"]
+    if parser.subparsers:
+        yield from (f"Commands: {', '.join(f'`{name}`' for name in parser.subparsers)}.", "")
+    else:
+        yield row("option", "meaning")
+        yield "|---|---|"
+        for action in shown:
+            default = shown_default(action)
+            text = f"{action.help} ({default})" if default else f"{action.help}"
+            yield row(f"`{usage_of(action)}`", text.replace("%%", "%"))
+        yield ""
+    if parser.epilog:
+        yield from ("```text", parser.epilog.strip(), "```", "")
+
+
+def usage_of(action: argparse.Action) -> str:
+    """Return an option as one types it."""
+    value = action.metavar or "|".join(map(str, action.choices or ())) or action.dest.upper()
+    if not action.option_strings:
+        return str(value)
+    return ", ".join(action.option_strings) + ("" if action.nargs == 0 else f" {value}")
+
+
+PAGES = {
+    ("settings.md", "settings"): settings_tables,
+    ("settings.md", "route"): route_table,
+    ("cli.md", "commands"): command_sections,
+}
+
+
+@pytest.mark.parametrize(("page", "part"), PAGES)
+def test_reference(page: str, part: str) -> None:
+    """Each part of a page that is made from the code is what the code says now (make reference)."""
+    file, made = DOCS / page, "\n".join(PAGES[page, part]()).strip()
+    begin, end = f"<!-- begin: {part} (made by make reference) -->\n", f"<!-- end: {part} -->"
+    pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+    text = file.read_text(encoding="utf-8")
+    expected = pattern.sub(lambda _: f"{begin}\n{made}\n\n{end}", text)
+    if os.environ.get("CAB_WRITE_REFERENCE"):
+        file.write_text(expected, encoding="utf-8")
+    assert file.read_text(encoding="utf-8") == expected
+
+
+def test_every_setting_is_on_the_page_once() -> None:
+    """The page names each setting, its flag and its variable."""
+    text = (DOCS / "settings.md").read_text(encoding="utf-8")
+    for name, field in ProxySettings.model_fields.items():
+        assert text.count(f"| `{variable_of(name)}`") == 1
+        assert is_nested(field) or f"| `{flag_of(name)}` |" in text
+
+
+def test_every_command_is_on_the_page() -> None:
+    """The page has a heading for each command, and a row for each option."""
+    text = (DOCS / "cli.md").read_text(encoding="utf-8")
+    for parser in make_parser(None).with_subparsers():
+        assert parser.prog == "cab" or f"# {parser.prog}\n" in text
+        for action in parser.actions:
+            assert all(
+                name in text
+                for name in action.option_strings
+                if name not in {"-h", "--help", "--version"}
+            )
