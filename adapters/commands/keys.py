@@ -6,7 +6,6 @@ import os
 import re
 import sys
 import time
-from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from cab.proxy.auth import cell_keys
 from cab.proxy.auth.revocations import Revocations
 from cab.proxy.auth.signing_keys import KeyRing, load_signing_keys, parse_signing_keys
 from cab.proxy.errors import BadKey
+from cab.scoring.timestamps import rfc3339
 
 if TYPE_CHECKING:
     # argparse has no public name for what add_subparsers returns
@@ -160,7 +160,7 @@ def _mint(ring: KeyRing, cell_id: str, ttl_s: int, limits: KeyLimits) -> dict[st
         "key": token,
         "key_id": key.key_id,
         "cell_id": key.cell_id,
-        "expires_at": f"{datetime.fromtimestamp(key.expires_s, UTC):%Y-%m-%dT%H:%M:%S.%fZ}",
+        "expires_at": rfc3339(key.expires_s * 1_000_000_000),
         "limits": key.limits.claims(),
     }
 

@@ -19,11 +19,12 @@ from typing import Any, NamedTuple
 
 import structlog
 
-from cab.proxy.clock import Clock, rfc3339
+from cab.proxy.clock import Clock
 from cab.proxy.errors import LedgerFailed
 from cab.proxy.ledger.backlog import Backlog
 from cab.proxy.ledger.recovery import Recovered
 from cab.proxy.ledger.writer import LedgerOptions, Writer
+from cab.scoring.timestamps import rfc3339
 
 _LOOK_S = 1.0
 """How often the free space is looked at while records are written."""

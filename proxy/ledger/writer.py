@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 import orjson
 
-from cab.proxy.clock import Clock, rfc3339
+from cab.proxy.clock import Clock
 from cab.proxy.ledger.backlog import Backlog
 from cab.proxy.ledger.chain import chain
 from cab.proxy.ledger.compression import Compressor
@@ -25,6 +25,7 @@ from cab.proxy.ledger.segments import (
     write_all,
 )
 from cab.scoring.ledger.records import SCHEMA
+from cab.scoring.timestamps import rfc3339
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cab.scoring.errors import BadRecord
+from cab.scoring.validation import first_fault
 
 SCHEMA = "cab.call/1"
 """Schema tag of every ledger line."""
@@ -239,9 +240,8 @@ def as_record(
     try:
         return model.model_validate(fields)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise BadRecord(path, number, first["msg"], field=field) from error
+        fault = first_fault(error)
+        raise BadRecord(path, number, fault.message, field=fault.field) from error
 
 
 def is_object(value: object) -> TypeGuard[dict[str, Any]]:
