@@ -23,7 +23,7 @@ def instant_us(text: str) -> int:
     """Return an instant as microseconds since 1970.
 
     Raises:
-        ValueError: The text is no RFC 3339 instant in UTC.
+        ValueError: The text is not an RFC 3339 instant in UTC.
 
     >>> instant_us("1970-01-01T00:00:01.500000Z")
     1500000
@@ -31,7 +31,7 @@ def instant_us(text: str) -> int:
     try:
         instant = datetime.fromisoformat(text)
     except ValueError as error:
-        raise ValueError(f"{text!r} is no instant in RFC 3339 form") from error
+        raise ValueError(f"{text!r} is not an instant in RFC 3339 form") from error
     if instant.utcoffset() != timedelta(0):
         raise ValueError(f"{text!r} is not in UTC")
     return (instant - _EPOCH) // timedelta(microseconds=1)
@@ -46,7 +46,7 @@ Instant = Annotated[str, AfterValidator(_check_instant)]
 """RFC 3339 text in UTC, kept as it was written."""
 
 LONGEST_MS = 1e12
-"""Some thirty years: a longer duration is no measurement, and sums of them would not be finite."""
+"""Some thirty years: a longer duration is not a measurement, and sums of them would not be finite."""
 
 Duration = Annotated[float, Field(ge=0, le=LONGEST_MS)]
 """Milliseconds."""

@@ -85,7 +85,7 @@ def parse_body(model: type[_Model], body: bytes) -> _Model:
     """Return a request's body.
 
     Raises:
-        Refused: It is no such JSON; the field is named, its value is not: it may be a key.
+        RequestRefused: It is not such JSON; the field is named, its value is not: it may be a key.
     """
     try:
         return model.model_validate_json(body)
@@ -97,7 +97,7 @@ def parse_page(query: str) -> Page:
     """Return what a query asks for.
 
     Raises:
-        Refused: A parameter is unknown, is there twice, or has a wrong value.
+        RequestRefused: A parameter is unknown, is there twice, or has a wrong value.
     """
     found = parse_qs(query, keep_blank_values=True)
     values = {name: texts[0] if len(texts) == 1 else texts for name, texts in found.items()}

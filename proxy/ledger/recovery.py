@@ -201,7 +201,7 @@ def _follows(folder: Path, worker: int, scan: Scan, target: Path) -> dict[str, A
 
 
 def _chained(report: dict[str, Any], scan: Scan, clock: Clock) -> tuple[bytes, str]:
-    """Return the lines that tell what was found and end the calls, and the chain's new head."""
+    """Return the lines that report what was found and end the calls, and the chain's new head."""
     at, head = rfc3339(clock.wall_ns()), scan.head
     message = "the proxy stopped before the end of this call was recorded"
     ends = [crash_end(start, at, message) for start in scan.open_calls.values()]

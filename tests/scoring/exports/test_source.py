@@ -64,5 +64,5 @@ def test_a_page_has_no_facts(file: Path) -> None:
 def test_a_start_at_no_time_is_named(tmp_path: Path) -> None:
     """A START whose time cannot be read is told with its file and field."""
     found = source(tmp_path / "b", calls=[start_fields("a", started_at="soon")])
-    with pytest.raises(BadRecord, match=r"calls\.jsonl: started_at: 'soon' is no instant"):
+    with pytest.raises(BadRecord, match=r"calls\.jsonl: started_at: 'soon' is not an instant"):
         list(found.calls())

@@ -54,7 +54,7 @@ def test_a_start_that_cannot_be_compared_is_named(tmp_path: Path) -> None:
     """A call whose start is no instant is an error of its line when times are asked for."""
     path = tmp_path / "slice.jsonl"
     path.write_bytes(line(end_fields()) + line(end_fields(started_at="noon")))
-    with pytest.raises(BadRecord, match=r"slice\.jsonl:2: started_at: 'noon' is no instant"):
+    with pytest.raises(BadRecord, match=r"slice\.jsonl:2: started_at: 'noon' is not an instant"):
         list(iter_calls(path, since="2026-11-20T12:00:00Z"))
 
 
@@ -102,7 +102,7 @@ def test_an_unfinished_line_of_a_slice_is_an_error(tmp_path: Path) -> None:
 def test_garbage_is_named_by_its_line(tmp_path: Path) -> None:
     """A line that is no record is an error that names file and line, in a folder as well."""
     (tmp_path / "1.jsonl").write_bytes(line(end_fields()) + b"garbage\n")
-    with pytest.raises(BadRecord, match=r"1\.jsonl:2: no JSON"):
+    with pytest.raises(BadRecord, match=r"1\.jsonl:2: not valid JSON"):
         list(iter_records(tmp_path))
 
 

@@ -61,5 +61,5 @@ def test_what_does_not_fit_is_named(changes: dict[str, Any], text: str) -> None:
 def test_an_instant_is_microseconds() -> None:
     """Instants become numbers where a file has a type for them."""
     assert instant_of("1970-01-01T00:00:01Z", found()) == 1_000_000
-    with pytest.raises(BadRecord, match=r":3: 'noon' is no instant"):
+    with pytest.raises(BadRecord, match=r":3: 'noon' is not an instant"):
         instant_of("noon", found())
