@@ -250,19 +250,19 @@ async def test_a_refusal_that_cannot_be_recorded_is_a_503(tmp_path: Path) -> Non
     assert (seen.status, len(upstream.received)) == (503, 1)
 
 
-async def test_a_worker_without_a_book_refuses_calls(tmp_path: Path) -> None:
-    """A worker whose keeper is gone answers 503 and forwards nothing."""
+async def test_a_worker_without_its_parent_refuses_calls(tmp_path: Path) -> None:
+    """A worker whose parent is gone answers 503 and forwards nothing."""
     server = CellRegistryServer(LocalCellRegistry(CellStates(), 20), [WorkerSlot(0)], {})
     async with scripted_upstream(whole()) as upstream:
         values = {"upstream": upstream.url, "port": 0, "ledger": tmp_path / "ledger"}
-        async with server.listening(tmp_path / "book"), asyncio.TaskGroup() as tasks:
-            book = await RemoteCellRegistry.connect(tmp_path / "book")
-            tasks.create_task(book.listen())
-            await book.ask("hello", 0)
-            place = WorkerContext(0, book)
+        async with server.listening(tmp_path / "registry"), asyncio.TaskGroup() as tasks:
+            registry = await RemoteCellRegistry.connect(tmp_path / "registry")
+            tasks.create_task(registry.listen())
+            await registry.ask("hello", 0)
+            place = WorkerContext(0, registry)
             async with running_proxy(ProxySettings.model_validate(values), place=place) as proxy:
                 assert (await post(proxy.url, CHAT.path, CHAT.request)).status == 200
-                await book.close()
+                await registry.close()
                 seen = await post(proxy.url, CHAT.path, CHAT.request)
         assert seen.status == 503
         assert orjson.loads(seen.body)["error"]["code"] == "registry_lost"

@@ -124,7 +124,9 @@ RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 @pytest.mark.parametrize("pem", [b"", b"canary", private_pem(PRIVATE, b"pass"), public_pem(PUBLIC)])
 def test_what_is_no_private_key_is_refused(pem: bytes) -> None:
     """A file without a private key that can be read is named; nothing of it is shown."""
-    with pytest.raises(BadSealKey, match=r"key seal\.pem is not a private key in PEM form") as caught:
+    with pytest.raises(
+        BadSealKey, match=r"key seal\.pem is not a private key in PEM form"
+    ) as caught:
         load_private_key(pem, "seal.pem")
     assert "canary" not in str(caught.value)
 
