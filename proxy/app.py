@@ -17,7 +17,7 @@ from cab.proxy.auth import signing_keys
 from cab.proxy.auth.attribution import Identifier
 from cab.proxy.auth.revocations import Revocations
 from cab.proxy.auth.signing_keys import KeyRing
-from cab.proxy.clock import Clock, rfc3339
+from cab.proxy.clock import Clock
 from cab.proxy.config import ProxySettings
 from cab.proxy.control.api import Control
 from cab.proxy.control.authorization import Access, check_admin_token
@@ -35,6 +35,7 @@ from cab.proxy.logs import SILENT, redacting_libraries
 from cab.proxy.redaction import Redactor
 from cab.proxy.server import Server
 from cab.proxy.tokens.usage import Counter
+from cab.scoring.timestamps import rfc3339
 
 _HEAD_BYTES = 1 << 16
 """Longest request line or header field; aiohttp's 8 KiB is short for keys and tracing headers."""

@@ -11,6 +11,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cab.scoring.errors import BadRecord
+from cab.scoring.validation import first_fault
 
 MAX_FILE_BYTES = 256 << 20
 """A manifest of 10^5 paths takes about 20 MB; a file far past that is not ours."""
@@ -151,8 +152,6 @@ def validated(
     try:
         return model.model_validate(data, strict=True)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = [at, *map(str, first["loc"])]
-        reason = first["msg"].removeprefix("Value error, ")
-        field = ".".join(part for part in where if part)
-        raise BadRecord(str(path), line, reason, field=field or None) from error
+        fault = first_fault(error)
+        field = ".".join(part for part in (at, fault.field) if part)
+        raise BadRecord(str(path), line, fault.message, field=field or None) from error

@@ -8,6 +8,17 @@ from pydantic import AfterValidator, Field
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+def rfc3339(wall_ns: int) -> str:
+    """Return a wall-clock instant as RFC 3339 in UTC with microseconds.
+
+    >>> rfc3339(1_781_641_074_018_549_000)
+    '2026-06-16T20:17:54.018549Z'
+    """
+    seconds, rest_ns = divmod(wall_ns, 1_000_000_000)
+    instant = datetime.fromtimestamp(seconds, UTC)
+    return f"{instant:%Y-%m-%dT%H:%M:%S}.{rest_ns // 1000:06d}Z"
+
+
 def instant_us(text: str) -> int:
     """Return an instant as microseconds since 1970.
 

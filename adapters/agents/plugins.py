@@ -25,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from cab.adapters.agents.base import Launch
 from cab.adapters.errors import AdapterError, nearest
 from cab.adapters.processes.tree import RUN_MARK
+from cab.scoring.validation import first_fault
 
 SUFFIX = ".toml"
 
@@ -169,9 +170,8 @@ def load_plugin(given: str, folder: Path) -> Plugin:
     except OSError as error:
         raise AdapterError(f"plugin {path}: {error.filename}: {error.strerror}") from error
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise AdapterError(f"plugin {path}: {where}: {first['msg']}") from error
+        fault = first_fault(error)
+        raise AdapterError(f"plugin {path}: {fault.field}: {fault.message}") from error
     except ValueError as error:
         raise AdapterError(f"plugin {path} cannot be read: {error}") from error
     for name in plugin.environment:

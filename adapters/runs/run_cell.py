@@ -3,9 +3,9 @@
 import asyncio
 import importlib.metadata
 import secrets
+import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import orjson
@@ -46,6 +46,7 @@ from cab.scoring.cells.bundle import (
 from cab.scoring.cells.cell import CellFacts, Identity, Timing, dump_cell
 from cab.scoring.evidence.check_outcome import CheckOutcome
 from cab.scoring.evidence.manifest import diff_trees, dump_manifest
+from cab.scoring.timestamps import rfc3339
 
 
 async def run_cell(spec: CellSpec) -> Path:
@@ -162,7 +163,7 @@ class _Cell:
         plan = self._plan
         name = f"{plan.name}-{plan.task.id.replace('/', '_')}"
         with scratch_places(name, plan.spec.keep_workspace) as places:
-            started = datetime.now(UTC)
+            started_ns = time.time_ns()
             run = await AgentRunner(
                 plan, self._meter, places, self._mask, self._sandbox, self._claim
             ).run()
@@ -175,7 +176,7 @@ class _Cell:
             await asyncio.to_thread(self._write_trees, run, places)
             check = await _checked(plan.task, places.workdir, plan.adapter.facts.scratch)
         self._claim.note("scoring")
-        self._write_cell(self._facts(run, check, started))
+        self._write_cell(self._facts(run, check, started_ns))
 
     async def _write_calls(self) -> None:
         """Seal the cell first: from here on its calls are final."""
@@ -192,9 +193,9 @@ class _Cell:
         self._writer.write(AFTER_FILE, dump_manifest(after))
         self._writer.write(PATCH_FILE, patch)
 
-    def _facts(self, run: AgentRun, check: CheckOutcome, started: datetime) -> CellFacts:
+    def _facts(self, run: AgentRun, check: CheckOutcome, started_ns: int) -> CellFacts:
         plan, sandbox = self._plan, self._sandbox.facts
-        ended = started + timedelta(milliseconds=run.duration_ms)
+        ended_ns = started_ns + round(run.duration_ms * 1_000_000)
         facts = CellFacts(
             identity=Identity(
                 cell_id=str(plan.cell),
@@ -209,7 +210,7 @@ class _Cell:
                 deviations=list(sandbox.deviations),
                 cab_version=importlib.metadata.version("coding-agent-bench"),
             ),
-            timing=Timing.of_run(_instant(started), _instant(ended), run.duration_ms),
+            timing=Timing.of_run(rfc3339(started_ns), rfc3339(ended_ns), run.duration_ms),
             task=plan.task.facts(plan.adapter.facts.scratch),
             check=check,
             self_reported=run.self_reported,
@@ -236,7 +237,3 @@ async def _checked(task: Task, workdir: Path, scratch: Sequence[str]) -> CheckOu
 
 def _json(data: object) -> bytes:
     return orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-
-
-def _instant(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

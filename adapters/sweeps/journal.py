@@ -10,8 +10,8 @@ tells of goes on; the last one may be cut off, and is then passed over.
 """
 
 import os
+import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Any, Literal, Self
@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from cab.adapters.errors import AdapterError
 from cab.proxy.file_lock import lock_file
+from cab.scoring.timestamps import rfc3339
 
 SCHEMA: Literal["cab.sweep/1"] = "cab.sweep/1"
 
@@ -37,7 +38,7 @@ class _Line(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
     schema_: Literal["cab.sweep/1"] = Field(default=SCHEMA, alias="schema")
-    at: str = Field(default_factory=lambda: f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}")
+    at: str = Field(default_factory=lambda: rfc3339(time.time_ns()))
     """RFC 3339 UTC, microseconds."""
 
 

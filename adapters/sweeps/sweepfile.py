@@ -4,12 +4,13 @@ import re
 import tomllib
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from cab.adapters.errors import AdapterError, nearest
 from cab.adapters.runs.spec import TIMEOUT_S
+from cab.scoring.validation import first_fault
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _MONEY = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")
@@ -133,14 +134,13 @@ def load_sweep(file: Path) -> SweepFile:
 
 
 def _explained(file: Path, error: ValidationError) -> BadSweep:
-    first: dict[str, Any] = dict(error.errors(include_url=False)[0])
-    key = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
+    key, kind, message = first_fault(error)
+    if kind == "extra_forbidden":
         known = {**SweepFile.model_fields, **{f"budget.{name}": 0 for name in Budget.model_fields}}
         known |= {f"limits.{name}": 0 for name in CellAllowance.model_fields}
         near = nearest(key, known)
         hint = f"did you mean {near!r}?" if near else "take it out, or see docs/sweeps.md"
         return BadSweep(file, f"is no key of a sweep; {hint}", key)
-    if first["type"] == "missing":
+    if kind == "missing":
         return BadSweep(file, "is missing; add it", key)
-    return BadSweep(file, str(first["msg"]).removeprefix("Value error, "), key)
+    return BadSweep(file, message, key)

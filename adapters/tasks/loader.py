@@ -21,6 +21,7 @@ from pydantic import ValidationError
 
 from cab.adapters.errors import AdapterError, nearest
 from cab.adapters.tasks.models import Case, Check, CodeProbe, Need, RefusalCheck, Task
+from cab.scoring.validation import first_fault
 
 __all__ = [
     "COMPILED",
@@ -221,11 +222,11 @@ def _validated(file: Path, data: dict[str, Any]) -> Task:
     try:
         task = Task.model_validate(data)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        if first["loc"][:1] == ("cases",):
+        fault = first_fault(error)
+        if fault.field.partition(".")[0] == "cases":
             file = file.with_name(CASES_FILE)
-        key = ".".join(str(part) for part in first["loc"])
-        raise BadTask(file, _reason(first["type"], first["msg"]), key=key or None) from error
+        reason = _reason(fault.kind, fault.message)
+        raise BadTask(file, reason, key=fault.field or None) from error
     if not task.workspace.is_dir():
         raise BadTask(task.workspace, "is not there; a task has a workspace/")
     if not task.checks.is_dir() and (task.check.command or task.check.probe):
@@ -238,4 +239,4 @@ def _reason(kind: str, message: str) -> str:
         return "is no key of a task; take it out or mend its spelling"
     if kind == "missing":
         return "is missing; add it"
-    return message.removeprefix("Value error, ")
+    return message

@@ -26,7 +26,7 @@ class KeyLimits:
         """Return the limits that a key names.
 
         Raises:
-            ValueError: One of them is no limit; it is named.
+            ValueError: One of them is not a valid limit; it is named.
         """
         return cls(
             _count(claims, "max_calls"),

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, cast
 import orjson
 
 from cab.proxy.auth.cell_keys import CellKey
-from cab.proxy.clock import rfc3339
 from cab.proxy.errors import BadConfig, BadKey
+from cab.scoring.timestamps import rfc3339
 
 FILE_NAME = "revoked.ndjson"
 """Not `.jsonl`: by that name readers of a ledger know its segments."""

@@ -8,10 +8,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from cab.proxy.accounting.admission import CellSnapshot
 from cab.proxy.accounting.limits import KeyLimits
 from cab.proxy.auth.cell_keys import CellKey
-from cab.proxy.clock import rfc3339
 from cab.proxy.http.error_responses import RequestFailed
 from cab.scoring.ledger.seals import stated_sums
 from cab.scoring.ledger.totals import CallTotals
+from cab.scoring.timestamps import rfc3339
+from cab.scoring.validation import first_fault
 
 MAX_BODY_BYTES = 1 << 16
 MAX_PAGE = 10_000
@@ -107,10 +108,8 @@ def parse_page(query: str) -> Page:
 
 
 def _explain(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    where = ".".join(str(part) for part in first["loc"])
-    message = str(first["msg"]).removeprefix("Value error, ")
-    return f"{where}: {message}" if where else message
+    fault = first_fault(error)
+    return f"{fault.field}: {fault.message}" if fault.field else fault.message
 
 
 def unused(cell_id: str) -> CellSnapshot:

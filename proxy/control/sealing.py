@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from cab.proxy.accounting.admission import CellRegistry
-from cab.proxy.clock import Clock, rfc3339
+from cab.proxy.clock import Clock
 from cab.proxy.errors import BadConfig, LedgerFailed
 from cab.proxy.ledger.ledger import Ledger
 from cab.proxy.logs import RedactingLogger
@@ -14,6 +14,7 @@ from cab.scoring.errors import BadRecord, BadSealKey
 from cab.scoring.ledger.seals import seal_lines
 from cab.scoring.ledger.signatures import load_private_key, sign_seal
 from cab.scoring.ledger.slices import cell_lines
+from cab.scoring.timestamps import rfc3339
 
 SEAL_WAIT_S = 30.0
 """How long a seal waits for calls in flight."""

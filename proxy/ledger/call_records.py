@@ -3,10 +3,11 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from cab.proxy.clock import milliseconds, rfc3339
+from cab.proxy.clock import milliseconds
 from cab.proxy.meter import Outcome, RequestFacts, Usage
 from cab.proxy.redaction import Redactor
 from cab.scoring.ledger.records import Endpoint, EndReason, UsageSource, UsageStatus
+from cab.scoring.timestamps import rfc3339
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ A record is handed over on the event loop; the thread chains it, writes it, sync
 wakes all calls whose records went with it. Nothing here blocks the loop.
 
 A disk that fails does not end the ledger: records wait in a bounded backlog, the disk is tried
-again, and the first record that it takes tells of the gap. Meanwhile `on_failure` decides: new
+again, and the first record that it takes reports the gap. Meanwhile `on_failure` decides: new
 calls are refused ("closed"), or go on without a record, loudly ("open").
 """
 
@@ -17,12 +17,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cab.proxy.clock import Clock, rfc3339
+from cab.proxy.clock import Clock
 from cab.proxy.errors import LedgerFailed
 from cab.proxy.ledger.backlog import Backlog
 from cab.proxy.ledger.recovery import Recovered
 from cab.proxy.ledger.writer import LedgerOptions, Writer
 from cab.proxy.logs import RedactingLogger
+from cab.scoring.timestamps import rfc3339
 
 _LOOK_S = 1.0
 """How often the free space is looked at while records are written."""
@@ -94,7 +95,7 @@ class Ledger:
 
     @property
     def failure(self) -> str | None:
-        """What is wrong with the ledger now; None while it is well."""
+        """What is wrong with the ledger now; None while it works."""
         if self._failure is not None:
             return self._failure.reason
         if self._low_space is not None:
@@ -161,12 +162,12 @@ class Ledger:
     def _take(self) -> tuple[list[_Waiting], bool]:
         """Return all records that wait now, and whether the queue was closed.
 
-        There is at least one, except while the ledger is not well: then the wait is short.
+        There is at least one, except while the ledger fails: then the wait is short.
         """
         batch: list[_Waiting] = []
-        unwell = self._failure is not None or self._low_space is not None
+        failing = self._failure is not None or self._low_space is not None
         try:
-            item = self._queue.get(timeout=self._options.retry_s if unwell else None)
+            item = self._queue.get(timeout=self._options.retry_s if failing else None)
             while item is not None:
                 batch.append(item)
                 item = self._queue.get_nowait()
@@ -178,11 +179,11 @@ class Ledger:
         if self._failure is None:
             try:
                 refused = self._writer.write([waiting.record for waiting in batch])
-            except Exception as error:  # noqa: BLE001 - whatever it was, the callers must hear of it
+            except Exception as error:  # noqa: BLE001 - whatever it was, it must reach the callers
                 self._fail(error)
             else:
                 for at, reason in reversed(refused):
-                    self._answer([batch.pop(at)], f"a record is no JSON: {reason}")
+                    self._answer([batch.pop(at)], f"a record cannot be written as JSON: {reason}")
                 self._answer(batch, None)
                 return
         is_open = self._options.on_failure == "open"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cab.proxy.clock import Clock, rfc3339
+from cab.proxy.clock import Clock
 from cab.proxy.errors import BadConfig
 from cab.proxy.ledger.chain import chain
 from cab.proxy.ledger.scan import FOLLOWS, OPEN_CALLS, Problem, Scan, carried, scan_chain
@@ -27,6 +27,7 @@ from cab.proxy.ledger.segments import (
 from cab.scoring.errors import BadRecord
 from cab.scoring.ledger.records import SCHEMA
 from cab.scoring.ledger.zstd import Damaged
+from cab.scoring.timestamps import rfc3339
 
 _COPY_BYTES = 1 << 20
 
@@ -200,7 +201,7 @@ def _follows(folder: Path, worker: int, scan: Scan, target: Path) -> dict[str, A
 
 
 def _chained(report: dict[str, Any], scan: Scan, clock: Clock) -> tuple[bytes, str]:
-    """Return the lines that tell what was found and end the calls, and the chain's new head."""
+    """Return the lines that report what was found and end the calls, and the chain's new head."""
     at, head = rfc3339(clock.wall_ns()), scan.head
     message = "the proxy stopped before the end of this call was recorded"
     ends = [crash_end(start, at, message) for start in scan.open_calls.values()]

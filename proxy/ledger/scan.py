@@ -63,7 +63,7 @@ class Scan:
 
     @property
     def in_order(self) -> bool:
-        """Whether there is nothing to mend; a stop that was not clean may have left nothing open."""
+        """Whether there is nothing to repair; a stop that was not clean may have left nothing open."""
         return not self.open_calls and not self.damaged_lines
 
     def note(self, segment: Segment, line: int, offset: int, what: str) -> None:
@@ -144,7 +144,7 @@ def _scan_line(scan: Scan, segment: Segment, number: int, offset: int, line: byt
     link = read_link(line)
     if link is None:
         if line.endswith(b"\n"):  # else it is torn, or a piece of what is too long for a line
-            scan.note(segment, number, offset, "no record, or not the one that was written")
+            scan.note(segment, number, offset, "not a record, or not the one that was written")
         return
     if scan.records and link.prev != scan.head:
         scan.note(segment, number, offset, "does not follow the record before it")

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 import orjson
 
-from cab.proxy.clock import Clock, rfc3339
+from cab.proxy.clock import Clock
 from cab.proxy.ledger.backlog import Backlog
 from cab.proxy.ledger.chain import chain
 from cab.proxy.ledger.compression import Compressor
@@ -25,6 +25,7 @@ from cab.proxy.ledger.segments import (
     write_all,
 )
 from cab.scoring.ledger.records import SCHEMA
+from cab.scoring.timestamps import rfc3339
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ class Writer:
                 self._compressor.add(segment.path)
 
     def write(self, records: list[dict[str, Any]]) -> list[UnwritableRecord]:
-        """Write records, and return once they are on disk; those that are no JSON are left out.
+        """Write records, and return once they are on disk; those that JSON cannot express are left out.
 
         Raises:
             OSError: The disk refused; none of the records counts as written.
@@ -117,7 +118,7 @@ class Writer:
         return [UnwritableRecord(at - 1, reason) for at, reason in self._commit([opened, *records])]
 
     def resume(self, report: dict[str, Any], backlog: Backlog) -> None:
-        """Go on after a failure, in a new segment whose first record tells of it.
+        """Go on after a failure, in a new segment whose first record reports it.
 
         Args:
             report: Members of that record.
@@ -126,7 +127,7 @@ class Writer:
         Raises:
             OSError: The disk refuses still.
         """
-        # What stands behind the last durable record was told to be unwritten; the backlog has it.
+        # What stands behind the last durable record was reported as unwritten; the backlog has it.
         os.ftruncate(self.file, self.size_bytes)
         os.fsync(self.file)
         if self.size_bytes:

@@ -116,14 +116,14 @@ def read_price(end: CallEnd) -> Decimal | None:
     """Return what an attempt cost in US dollars, None if nobody said.
 
     Raises:
-        BadRecord: The price is no amount of money.
+        BadRecord: The price is not an amount of money.
     """
     if end.cost_usd is None:
         return None
     price = money(str(end.cost_usd))
     if price is None:
         raise BadRecord(
-            f"call {end.call_id}", None, f"{end.cost_usd!r} is no amount", field="cost_usd"
+            f"call {end.call_id}", None, f"{end.cost_usd!r} is not an amount", field="cost_usd"
         )
     return price
 

@@ -19,7 +19,7 @@ _LINKS_BYTES = len(b',"prev":""') + 64 + _HASH_BYTES
 _LINKS = re.compile(rb'[{,]"prev":"([0-9a-f]{64})","hash":"([0-9a-f]{64})"\}\n')
 _NOTHING = b""
 
-# Enough to tell where a line was moved to or from nearby; a whole segment would fill the memory.
+# Enough to say where a line was moved to or from nearby; a whole segment would fill the memory.
 _RECENT_LINES = 1024
 
 

@@ -27,7 +27,7 @@ class Filter:
         """Return whether the record with these members is wanted.
 
         Raises:
-            ValueError: Its start is no instant.
+            ValueError: Its start is not an instant.
         """
         return (
             self._admits_cell(fields) and self._admits_model(fields) and self._admits_time(fields)
@@ -69,7 +69,7 @@ def make_filter(
     """Return a filter whose instants are given as RFC 3339 text in UTC.
 
     Raises:
-        ValueError: `since` or `until` is no instant.
+        ValueError: `since` or `until` is not an instant.
     """
     return Filter(
         cell_prefix,

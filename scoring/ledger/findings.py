@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 MAX_FAULTS = 1000
-"""Faults that are told one by one; a file of garbage must not fill the memory."""
+"""Faults that are listed one by one; a file of garbage must not fill the memory."""
 
 
 class Fault(NamedTuple):
@@ -14,7 +14,7 @@ class Fault(NamedTuple):
     path: Path
     """The file, or the ledger's folder."""
     line: int | None
-    """1-based, None where the fault is no line's."""
+    """1-based, None where the fault is not in a line."""
     what: str
     """What is wrong, in one line."""
 

@@ -73,8 +73,8 @@ def iter_records(
         until: Only calls that started before this instant.
 
     Raises:
-        BadRecord: A line is no record, is cut off, or the file cannot be read.
-        ValueError: `since` or `until` is no instant.
+        BadRecord: A line is not a record, is cut off, or the file cannot be read.
+        ValueError: `since` or `until` is not an instant.
     """
     where = make_filter(cell_prefix, model, since, until)
     return (found.record() for found in find_records(path, where))
@@ -99,7 +99,7 @@ def iter_calls(
 
     Raises:
         BadRecord: As for `iter_records`; of a START nothing but its kind is looked at.
-        ValueError: `since` or `until` is no instant.
+        ValueError: `since` or `until` is not an instant.
     """
     where = make_filter(cell_prefix, model, since, until)
     records = (found.record() for found in find_ends(path, where))

@@ -10,6 +10,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cab.scoring.errors import BadRecord
+from cab.scoring.validation import first_fault
 
 SCHEMA = "cab.call/1"
 """Schema tag of every ledger line."""
@@ -44,14 +45,14 @@ UsageSource = Literal["upstream", "tokenizer", "none"]
 UsageStatus = Literal["complete", "partial", "overflow"]
 
 METERED_ENDPOINTS = frozenset(get_args(Endpoint)) - {"other"}
-"""Endpoints whose calls are model calls; `other` adds no tokens and is no model call."""
+"""Endpoints whose calls are model calls; `other` adds no tokens and is not a model call."""
 
 
 class Record(BaseModel):
     """What every line of a ledger carries besides its `kind`: its schema, its place in the chain."""
 
     # Newer writers may add fields; a reader that drops them could not pass a slice on unchanged.
-    # Strict: `true` is no count and "12" no number, whatever wrote them.
+    # Strict: `true` is not a count and "12" not a number, whatever wrote them.
     model_config = ConfigDict(frozen=True, extra="allow", strict=True, protected_namespaces=())
 
     record_schema: str = Field(alias="schema")
@@ -182,7 +183,7 @@ class CallEnd(Record):
 
 
 class OtherRecord(Record):
-    """A record that is no call: start and stop of a proxy, opening and sealing of a cell."""
+    """A record that is not a call: start and stop of a proxy, opening and sealing of a cell."""
 
     kind: str
     """`proxy_start`, `proxy_stop`, `cell_open`, `cell_seal`, or what a newer writer adds."""
@@ -202,7 +203,7 @@ def parse_record(line: bytes, path: str = "<record>", number: int | None = None)
         number: 1-based line number, for the error message.
 
     Raises:
-        BadRecord: The line is no JSON object or a field is missing or of the wrong type.
+        BadRecord: The line is not a JSON object, or a field is missing or of the wrong type.
     """
     return as_record(parse_fields(line, path, number), path, number)
 
@@ -216,14 +217,14 @@ def parse_fields(line: bytes, path: str = "<record>", number: int | None = None)
         number: 1-based line number, for the error message.
 
     Raises:
-        BadRecord: The line is no JSON object.
+        BadRecord: The line is not a JSON object.
     """
     try:
         data: object = orjson.loads(line)
     except orjson.JSONDecodeError as error:
-        raise BadRecord(path, number, f"no JSON: {error}") from error
+        raise BadRecord(path, number, f"not valid JSON: {error}") from error
     if not is_object(data):
-        raise BadRecord(path, number, "no JSON object")
+        raise BadRecord(path, number, "not a JSON object")
     return data
 
 
@@ -239,9 +240,8 @@ def as_record(
     try:
         return model.model_validate(fields)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise BadRecord(path, number, first["msg"], field=field) from error
+        fault = first_fault(error)
+        raise BadRecord(path, number, fault.message, field=fault.field) from error
 
 
 def is_object(value: object) -> TypeGuard[dict[str, Any]]:

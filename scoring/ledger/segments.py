@@ -15,7 +15,7 @@ from cab.scoring.files import check_regular, naming
 from cab.scoring.ledger.zstd import Damaged, Unpacked
 
 MAX_LINE_BYTES = 16 << 20
-"""A record holds no prompt and no answer: a line past this is no record."""
+"""A record holds no prompt and no answer: a longer line is not a record."""
 
 PLAIN_SUFFIX = ".jsonl"
 COMPRESSED_SUFFIX = ".jsonl.zst"

@@ -25,7 +25,7 @@ _SIGNED_PREFIX = {None: b"cab.seal/1\n", "cab.seal/2": b"cab.seal/2\n"}
 """`seal_schema` of a seal -> what comes before the signed members, so that no other use of the key can
 be taken for a seal, and no seal for one of another form."""
 NOT_SIGNED = frozenset({"schema", "kind", "prev", "hash", "signature"})
-"""Members of a record that are no part of the seal: its place in the ledger, and the signature."""
+"""Members of a record that are not part of the seal: its place in the ledger, and the signature."""
 
 
 def signed_bytes(seal: Mapping[str, Any]) -> bytes:
@@ -51,7 +51,7 @@ def load_private_key(pem: bytes, name: str) -> "Ed25519PrivateKey":
         name: What it is called in an error.
 
     Raises:
-        BadSealKey: It is none, or `cryptography` is not installed.
+        BadSealKey: It is not such a key, or `cryptography` is not installed.
     """
     _require_cryptography(name)
     from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - an extra
@@ -60,9 +60,9 @@ def load_private_key(pem: bytes, name: str) -> "Ed25519PrivateKey":
     try:
         key = serialization.load_pem_private_key(pem, password=None)
     except (ValueError, TypeError) as error:  # TypeError: it is encrypted
-        raise BadSealKey(name, "is no private key in PEM form without a password") from error
+        raise BadSealKey(name, "is not a private key in PEM form without a password") from error
     if not isinstance(key, ed25519.Ed25519PrivateKey):
-        raise BadSealKey(name, "is no Ed25519 key")
+        raise BadSealKey(name, "is not an Ed25519 key")
     return key
 
 
@@ -74,7 +74,7 @@ def load_public_key(pem: bytes, name: str) -> "Ed25519PublicKey":
         name: What it is called in an error.
 
     Raises:
-        BadSealKey: It is none, or `cryptography` is not installed.
+        BadSealKey: It is not such a key, or `cryptography` is not installed.
     """
     _require_cryptography(name)
     from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - an extra
@@ -83,9 +83,9 @@ def load_public_key(pem: bytes, name: str) -> "Ed25519PublicKey":
     try:
         key = serialization.load_pem_public_key(pem)
     except ValueError as error:
-        raise BadSealKey(name, "is no public key in PEM form") from error
+        raise BadSealKey(name, "is not a public key in PEM form") from error
     if not isinstance(key, ed25519.Ed25519PublicKey):
-        raise BadSealKey(name, "is no Ed25519 key")
+        raise BadSealKey(name, "is not an Ed25519 key")
     return key
 
 

@@ -23,7 +23,7 @@ def cell_lines(
 ) -> Iterator[tuple[Path, int, bytes]]:
     """Yield a cell's lines of a ledger, verbatim and in order, each with where it stands.
 
-    These are its START and END records. What was rejected because the cell is sealed is no part of
+    These are its START and END records. What was rejected because the cell is sealed is not part of
     its slice: a seal is final.
 
     Args:

@@ -123,7 +123,7 @@ def _check_segment(segment: Segment, links: Links, wanted: set[bytes], findings:
             elif wanted and links.head in wanted:
                 wanted.discard(links.head)
     except NoZstandard:
-        raise  # the mend is not the ledger's
+        raise  # the fix is not in the ledger
     except BadRecord as error:
         findings.add(path, error.line, f"{error.reason}; the rest of the file cannot be checked")
         links.next_segment(gap=True)

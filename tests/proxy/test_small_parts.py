@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cab.proxy.clock import milliseconds, rfc3339
+from cab.proxy.clock import milliseconds
 from cab.proxy.http.error_responses import ErrorResponse, body_for, headers_for
 from cab.proxy.ledger.uuid7 import uuid7
 from cab.proxy.redaction import Redactor
 from cab.scoring.ledger.records import Endpoint
+from cab.scoring.timestamps import rfc3339
 
 INSTANT_NS = 1_781_641_074_018_549_999
 

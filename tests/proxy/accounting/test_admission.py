@@ -1,4 +1,4 @@
-"""The book in this process, and the same book over its line: both must hold to one interface."""
+"""The registry in this process, and the same one over a socket: both must hold to one interface."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -32,16 +32,16 @@ def end(**fields: Any) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def connected(socket: Path, seat: int = 0) -> AsyncGenerator[RemoteCellRegistry]:
-    """Give a worker's side of the line; hangs up on leaving."""
+async def connected(socket: Path, slot: int = 0) -> AsyncGenerator[RemoteCellRegistry]:
+    """Give a worker's side of the socket; closed on leaving."""
     async with asyncio.TaskGroup() as tasks:
-        book = await RemoteCellRegistry.connect(socket)
-        tasks.create_task(book.listen())
-        await book.request("configuration", seat)
+        registry = await RemoteCellRegistry.connect(socket)
+        tasks.create_task(registry.listen())
+        await registry.request("configuration", slot)
         try:
-            yield book
+            yield registry
         finally:
-            await book.close()
+            await registry.close()
 
 
 @asynccontextmanager
@@ -52,25 +52,25 @@ async def opened(kind: str, folder: Path, slot_wait_s: float) -> AsyncGenerator[
             yield local
             return
         server = CellRegistryServer(local, [WorkerSlot(0)], {})
-        await stack.enter_async_context(server.listening(folder / "book"))
-        yield await stack.enter_async_context(connected(folder / "book"))
+        await stack.enter_async_context(server.listening(folder / "registry"))
+        yield await stack.enter_async_context(connected(folder / "registry"))
 
 
-@pytest.fixture(params=["here", "over the line"])
+@pytest.fixture(params=["here", "over a socket"])
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 @pytest.fixture
-async def book(kind: str, tmp_path: Path) -> AsyncGenerator[CellRegistry]:
-    async with opened(kind, tmp_path, SLOT_WAIT_S) as book:
-        yield book
+async def registry(kind: str, tmp_path: Path) -> AsyncGenerator[CellRegistry]:
+    async with opened(kind, tmp_path, SLOT_WAIT_S) as registry:
+        yield registry
 
 
-async def refusal(book: CellRegistry, ask: AdmissionRequest) -> str:
+async def refusal(registry: CellRegistry, ask: AdmissionRequest) -> str:
     """Return why a call is refused."""
     with pytest.raises(Rejected) as refused:
-        await book.admit(ask)
+        await registry.admit(ask)
     return str(refused.value)
 
 
@@ -80,60 +80,62 @@ async def settled(rounds: int = 20) -> None:
         await asyncio.sleep(0)
 
 
-async def test_calls_are_numbered_and_repetitions_known(book: CellRegistry) -> None:
+async def test_calls_are_numbered_and_repetitions_known(registry: CellRegistry) -> None:
     """Each call gets the next number of its cell, and the call that it repeats."""
-    assert await book.admit(AdmissionRequest("a", "1", "h")) == Admission(1, 1, None)
-    assert await book.admit(AdmissionRequest("a", "2", "h", sdk_retry=True)) == Admission(2, 2, "1")
-    assert await book.admit(AdmissionRequest("b", "3", "h")) == Admission(1, 1, None)
-    assert await book.admit(AdmissionRequest(None, "4", "h")) == Admission(None, 1, None)
-    assert await book.in_flight() == 4
+    assert await registry.admit(AdmissionRequest("a", "1", "h")) == Admission(1, 1, None)
+    assert await registry.admit(AdmissionRequest("a", "2", "h", sdk_retry=True)) == Admission(
+        2, 2, "1"
+    )
+    assert await registry.admit(AdmissionRequest("b", "3", "h")) == Admission(1, 1, None)
+    assert await registry.admit(AdmissionRequest(None, "4", "h")) == Admission(None, 1, None)
+    assert await registry.in_flight() == 4
 
 
-async def test_totals_hold_a_call_once_finish_has_returned(book: CellRegistry) -> None:
+async def test_totals_hold_a_call_once_finish_has_returned(registry: CellRegistry) -> None:
     """Read-your-writes: what was finished is in the totals, and no longer in flight."""
-    await book.admit(AdmissionRequest("s/a", "1"))
-    await book.admit(AdmissionRequest("s/b", "2"))
-    await book.admit(AdmissionRequest("t/c", "3"))
-    await book.admit(AdmissionRequest(None, "4"))
-    await book.finish("s/b", "2", end(prompt_tokens=5, cost_usd="0.10"))
-    await book.finish("s/a", "1", end(completion_tokens=None, cost_usd="NaN"))
-    await book.finish("t/c", "3", None)
-    a, b = await book.totals("s/")
+    await registry.admit(AdmissionRequest("s/a", "1"))
+    await registry.admit(AdmissionRequest("s/b", "2"))
+    await registry.admit(AdmissionRequest("t/c", "3"))
+    await registry.admit(AdmissionRequest(None, "4"))
+    await registry.finish("s/b", "2", end(prompt_tokens=5, cost_usd="0.10"))
+    await registry.finish("s/a", "1", end(completion_tokens=None, cost_usd="NaN"))
+    await registry.finish("t/c", "3", None)
+    a, b = await registry.totals("s/")
     assert (a.cell_id, a.totals.calls, a.totals.unmeasured_calls) == ("s/a", 1, 1)
     assert (a.totals.tokens.prompt, a.totals.tokens.completion) == (Total(1), Total(0, missing=1))
     assert a.totals.cost == MoneyTotal(Decimal(0), missing=1)
     assert (b.cell_id, b.totals.calls, b.in_flight) == ("s/b", 1, 0)
     assert (b.totals.tokens.prompt, b.totals.tokens.completion) == (Total(5), Total(1))
     assert b.totals.cost == MoneyTotal(Decimal("0.10"), priced=1)
-    [c] = await book.totals("t/")
+    [c] = await registry.totals("t/")
     assert (c.totals.calls, c.in_flight, c.sealed) == (0, 0, False)
-    assert len(await book.totals()) == 3
-    assert await book.in_flight() == 1
+    assert len(await registry.totals()) == 3
+    assert await registry.in_flight() == 1
 
 
-async def test_a_limit_of_calls_counts_those_in_flight(book: CellRegistry) -> None:
+async def test_a_limit_of_calls_counts_those_in_flight(registry: CellRegistry) -> None:
     """The last call that a limit allows is admitted, the next is not, ended or not."""
     limits = KeyLimits(max_calls=2)
-    await book.admit(AdmissionRequest("a", "1", limits=limits))
-    await book.admit(AdmissionRequest("a", "2", limits=limits))
+    await registry.admit(AdmissionRequest("a", "1", limits=limits))
+    await registry.admit(AdmissionRequest("a", "2", limits=limits))
     assert "limit of 2 calls (max_calls)" in await refusal(
-        book, AdmissionRequest("a", "3", limits=limits)
+        registry, AdmissionRequest("a", "3", limits=limits)
     )
-    await book.finish("a", "1", end())
-    assert "max_calls" in await refusal(book, AdmissionRequest("a", "4", limits=limits))
-    assert (await book.admit(AdmissionRequest("a", "5"))).seq == 3
+    await registry.finish("a", "1", end())
+    assert "max_calls" in await refusal(registry, AdmissionRequest("a", "4", limits=limits))
+    assert (await registry.admit(AdmissionRequest("a", "5"))).seq == 3
 
 
-async def test_refused_and_other_requests_use_up_no_limit(book: CellRegistry) -> None:
+async def test_refused_and_other_requests_use_up_no_limit(registry: CellRegistry) -> None:
     """What was refused, and what is no model call, does not count as one."""
     limits = KeyLimits(max_calls=1, max_concurrency=1)
-    await book.admit(AdmissionRequest("a", "1", counts=False, limits=limits))
-    await book.finish("a", "1", end(endpoint="other"))
-    await book.admit(AdmissionRequest("a", "2", counts=False, limits=limits))
-    await book.admit(AdmissionRequest("a", "3", limits=limits))
-    await refusal(book, AdmissionRequest("a", "4", limits=limits))
-    await book.finish("a", "4", end(end_reason="rejected"))
-    [cell] = await book.totals("a")
+    await registry.admit(AdmissionRequest("a", "1", counts=False, limits=limits))
+    await registry.finish("a", "1", end(endpoint="other"))
+    await registry.admit(AdmissionRequest("a", "2", counts=False, limits=limits))
+    await registry.admit(AdmissionRequest("a", "3", limits=limits))
+    await refusal(registry, AdmissionRequest("a", "4", limits=limits))
+    await registry.finish("a", "4", end(end_reason="rejected"))
+    [cell] = await registry.totals("a")
     assert (cell.totals.calls, cell.in_flight) == (0, 2)
 
 
@@ -150,28 +152,28 @@ async def test_refused_and_other_requests_use_up_no_limit(book: CellRegistry) ->
     ids=["tokens", "cost"],
 )
 async def test_what_was_spent_ends_a_cell(
-    book: CellRegistry, limits: KeyLimits, spent: dict[str, Any], named: str
+    registry: CellRegistry, limits: KeyLimits, spent: dict[str, Any], named: str
 ) -> None:
     """Once the tokens or the cost of the ended calls reach the limit, no further call is made."""
-    await book.admit(AdmissionRequest("a", "1", limits=limits))
-    await book.finish("a", "1", end(**spent))
-    assert named in await refusal(book, AdmissionRequest("a", "2", limits=limits))
-    assert (await book.admit(AdmissionRequest("b", "3", limits=limits))).seq == 1
+    await registry.admit(AdmissionRequest("a", "1", limits=limits))
+    await registry.finish("a", "1", end(**spent))
+    assert named in await refusal(registry, AdmissionRequest("a", "2", limits=limits))
+    assert (await registry.admit(AdmissionRequest("b", "3", limits=limits))).seq == 1
 
 
-async def test_a_call_over_the_concurrency_waits_for_a_slot(book: CellRegistry) -> None:
+async def test_a_call_over_the_concurrency_waits_for_a_slot(registry: CellRegistry) -> None:
     """Calls over `max_concurrency` wait, and go on one by one, first come first."""
     limits = KeyLimits(max_concurrency=1)
-    await book.admit(AdmissionRequest("a", "1", limits=limits))
+    await registry.admit(AdmissionRequest("a", "1", limits=limits))
     async with asyncio.TaskGroup() as tasks:
-        second = tasks.create_task(book.admit(AdmissionRequest("a", "2", limits=limits)))
-        third = tasks.create_task(book.admit(AdmissionRequest("a", "3", limits=limits)))
+        second = tasks.create_task(registry.admit(AdmissionRequest("a", "2", limits=limits)))
+        third = tasks.create_task(registry.admit(AdmissionRequest("a", "3", limits=limits)))
         await settled()
-        assert await book.in_flight() == 1
-        await book.finish("a", "1", end())
+        assert await registry.in_flight() == 1
+        await registry.finish("a", "1", end())
         assert (await second).seq == 2
         assert not third.done()
-        book.finish_soon("a", "2", end())
+        registry.finish_soon("a", "2", end())
         assert (await third).seq == 3
 
 
@@ -184,136 +186,141 @@ async def test_a_call_over_the_concurrency_waits_for_a_slot(book: CellRegistry) 
     ids=["tokens", "cost"],
 )
 async def test_near_a_limit_calls_go_one_by_one(
-    book: CellRegistry, limits: KeyLimits, spent: dict[str, Any]
+    registry: CellRegistry, limits: KeyLimits, spent: dict[str, Any]
 ) -> None:
     """A call waits while those in flight, each as large as the largest, would use up the limit."""
-    await book.admit(AdmissionRequest("a", "1", limits=limits))
-    await book.finish("a", "1", end(**spent))
-    await book.admit(AdmissionRequest("a", "2", limits=limits))
-    await book.admit(AdmissionRequest("a", "3", limits=limits))
+    await registry.admit(AdmissionRequest("a", "1", limits=limits))
+    await registry.finish("a", "1", end(**spent))
+    await registry.admit(AdmissionRequest("a", "2", limits=limits))
+    await registry.admit(AdmissionRequest("a", "3", limits=limits))
     async with asyncio.TaskGroup() as tasks:
-        fourth = tasks.create_task(book.admit(AdmissionRequest("a", "4", limits=limits)))
+        fourth = tasks.create_task(registry.admit(AdmissionRequest("a", "4", limits=limits)))
         await settled()
         assert not fourth.done()
-        await book.finish("a", "2", None)
+        await registry.finish("a", "2", None)
         assert (await fourth).seq == 4
 
 
 async def test_a_wait_for_a_slot_ends(kind: str, tmp_path: Path) -> None:
     """A call that gets no slot in time is refused as for a limit."""
     limits = KeyLimits(max_concurrency=1)
-    async with opened(kind, tmp_path, 0.01) as book:
-        await book.admit(AdmissionRequest("a", "1", limits=limits))
-        why = await refusal(book, AdmissionRequest("a", "2", limits=limits))
+    async with opened(kind, tmp_path, 0.01) as registry:
+        await registry.admit(AdmissionRequest("a", "1", limits=limits))
+        why = await refusal(registry, AdmissionRequest("a", "2", limits=limits))
         assert "is at a limit of its key and waited 0.01 s" in why
 
 
-async def test_a_withdrawn_call_does_not_wait_on(book: CellRegistry) -> None:
+async def test_a_withdrawn_call_does_not_wait_on(registry: CellRegistry) -> None:
     """A call whose client has gone takes no slot; one that was admitted is not touched."""
     limits = KeyLimits(max_concurrency=1)
-    await book.admit(AdmissionRequest("a", "1", limits=limits))
+    await registry.admit(AdmissionRequest("a", "1", limits=limits))
     async with asyncio.TaskGroup() as tasks:
-        waiting = tasks.create_task(refusal(book, AdmissionRequest("a", "2", limits=limits)))
+        waiting = tasks.create_task(refusal(registry, AdmissionRequest("a", "2", limits=limits)))
         await settled()
         # Woken first, then withdrawn in the same breath: it must not slip through.
-        book.finish_soon("a", "1", end())
-        book.withdraw("a", "2")
-        book.withdraw("a", "1")
+        registry.finish_soon("a", "1", end())
+        registry.withdraw("a", "2")
+        registry.withdraw("a", "1")
     assert "was given up" in waiting.result()
-    assert (await book.admit(AdmissionRequest("a", "3", limits=limits))).seq == 2
+    assert (await registry.admit(AdmissionRequest("a", "3", limits=limits))).seq == 2
 
 
-async def test_a_seal_waits_for_calls_and_for_refusals(book: CellRegistry) -> None:
+async def test_a_seal_waits_for_calls_and_for_refusals(registry: CellRegistry) -> None:
     """A seal waits until calls have ended and refusals are recorded; then nothing is admitted."""
     limits = KeyLimits(max_calls=1)
-    await book.admit(AdmissionRequest("a", "1", limits=limits))
-    await refusal(book, AdmissionRequest("a", "2", limits=limits))
+    await registry.admit(AdmissionRequest("a", "1", limits=limits))
+    await refusal(registry, AdmissionRequest("a", "2", limits=limits))
     async with asyncio.TaskGroup() as tasks:
-        sealing = tasks.create_task(book.seal("a", 20))
+        sealing = tasks.create_task(registry.seal("a", 20))
         await settled()
-        assert "sealed: its calls are final" in await refusal(book, AdmissionRequest("a", "3"))
+        assert "sealed: its calls are final" in await refusal(registry, AdmissionRequest("a", "3"))
         with pytest.raises(Rejected, match="sealed already"):
-            await book.seal("a", 20)
-        await book.finish("a", "1", end())
+            await registry.seal("a", 20)
+        await registry.finish("a", "1", end())
         await settled()
         assert not sealing.done()
-        await book.finish("a", "2", end(end_reason="rejected"))
+        await registry.finish("a", "2", end(end_reason="rejected"))
         cell = await sealing
     assert (cell.sealed, cell.totals.calls, cell.in_flight) == (True, 1, 0)
 
 
-async def test_a_seal_ends_the_wait_for_a_slot(book: CellRegistry) -> None:
+async def test_a_seal_ends_the_wait_for_a_slot(registry: CellRegistry) -> None:
     """A call that waits for a slot is refused when its cell is sealed."""
     limits = KeyLimits(max_concurrency=1)
-    await book.admit(AdmissionRequest("a", "1", limits=limits))
+    await registry.admit(AdmissionRequest("a", "1", limits=limits))
     async with asyncio.TaskGroup() as tasks:
-        waiting = tasks.create_task(refusal(book, AdmissionRequest("a", "2", limits=limits)))
+        waiting = tasks.create_task(refusal(registry, AdmissionRequest("a", "2", limits=limits)))
         await settled()
-        sealing = tasks.create_task(book.seal("a", 20))
+        sealing = tasks.create_task(registry.seal("a", 20))
         assert "sealed" in await waiting
-        await book.finish("a", "1", end())
+        await registry.finish("a", "1", end())
     assert sealing.result().totals.calls == 1
 
 
-async def test_a_seal_that_fails_leaves_the_cell_open(book: CellRegistry) -> None:
+async def test_a_seal_that_fails_leaves_the_cell_open(registry: CellRegistry) -> None:
     """Calls that do not end in time, a client that leaves, and a failed record all open it again."""
-    await book.admit(AdmissionRequest("a", "1"))
+    await registry.admit(AdmissionRequest("a", "1"))
     with pytest.raises(Rejected, match="1 calls of cell a are still in flight"):
-        await book.seal("a", 0.01)
+        await registry.seal("a", 0.01)
     async with asyncio.TaskGroup() as tasks:
-        sealing = tasks.create_task(book.seal("a", 20))
+        sealing = tasks.create_task(registry.seal("a", 20))
         await settled()
         sealing.cancel()
-    await book.admit(AdmissionRequest("a", "2"))
+    await registry.admit(AdmissionRequest("a", "2"))
     for call_id in ("1", "2"):
-        await book.finish("a", call_id, end())
-    assert (await book.seal("a", 20)).sealed
-    book.reopen("a")
-    assert (await book.admit(AdmissionRequest("a", "3"))).seq == 3
+        await registry.finish("a", call_id, end())
+    assert (await registry.seal("a", 20)).sealed
+    registry.reopen("a")
+    assert (await registry.admit(AdmissionRequest("a", "3"))).seq == 3
 
 
-async def test_without_the_parent_nothing_is_admitted(tmp_path: Path) -> None:
+async def test_without_its_parent_nothing_is_admitted(tmp_path: Path) -> None:
     """When the parent is gone, calls are refused; those that have ended may be finished."""
-    local, seat = LocalCellRegistry(CellStates(), SLOT_WAIT_S), WorkerSlot(0)
-    server = CellRegistryServer(local, [seat], {})
+    local, slot = LocalCellRegistry(CellStates(), SLOT_WAIT_S), WorkerSlot(0)
+    server = CellRegistryServer(local, [slot], {})
     limits = KeyLimits(max_concurrency=1)
-    async with server.listening(tmp_path / "book"), connected(tmp_path / "book") as book:
-        await book.admit(AdmissionRequest("a", "1", limits=limits))
+    async with (
+        server.listening(tmp_path / "registry"),
+        connected(tmp_path / "registry") as registry,
+    ):
+        await registry.admit(AdmissionRequest("a", "1", limits=limits))
         async with asyncio.TaskGroup() as tasks:
-            waiting = tasks.create_task(refusal(book, AdmissionRequest("a", "2", limits=limits)))
+            waiting = tasks.create_task(
+                refusal(registry, AdmissionRequest("a", "2", limits=limits))
+            )
             await settled()
-            await book.close()
+            await registry.close()
         assert "the cell registry cannot be reached" in waiting.result()
-        assert "cannot be reached" in await refusal(book, AdmissionRequest("a", "3"))
-        await book.finish("a", "1", end())
-        book.finish_soon("a", "1", end())
-        await seat.gone.wait()
+        assert "cannot be reached" in await refusal(registry, AdmissionRequest("a", "3"))
+        await registry.finish("a", "1", end())
+        registry.finish_soon("a", "1", end())
+        await slot.gone.wait()
     assert await local.in_flight() == 1
 
 
-async def test_what_a_dead_worker_left_is_ended(tmp_path: Path) -> None:
+async def test_what_a_dead_worker_left_is_settled(tmp_path: Path) -> None:
     """Its calls end as its chain says; a cell that it closed stays so only with a seal there."""
-    local, seats = LocalCellRegistry(CellStates(), SLOT_WAIT_S), [WorkerSlot(0), WorkerSlot(1)]
-    server = CellRegistryServer(local, seats, {})
-    socket = tmp_path / "book"
+    local, slots = LocalCellRegistry(CellStates(), SLOT_WAIT_S), [WorkerSlot(0), WorkerSlot(1)]
+    server = CellRegistryServer(local, slots, {})
+    socket = tmp_path / "registry"
     async with server.listening(socket), connected(socket, 1) as other:
-        async with connected(socket, 0) as book:
+        async with connected(socket, 0) as registry:
             for cell_id in ("sealed", "lost"):
-                await book.seal(cell_id, 20)
-            await book.admit(AdmissionRequest("a", "1"))
-            await book.admit(AdmissionRequest("a", "2"))
-        await seats[0].gone.wait()
+                await registry.seal(cell_id, 20)
+            await registry.admit(AdmissionRequest("a", "1"))
+            await registry.admit(AdmissionRequest("a", "2"))
+        await slots[0].gone.wait()
         assert await other.in_flight() == 2
-        server.end_calls(seats[0], {"1": end(end_reason="crash", prompt_tokens=None)}, {"sealed"})
+        server.end_calls(slots[0], {"1": end(end_reason="crash", prompt_tokens=None)}, {"sealed"})
         [a, lost, sealed] = await other.totals()
         assert (a.totals.calls, a.totals.unmeasured_calls, a.in_flight) == (1, 1, 0)
         assert (lost.sealed, sealed.sealed) == (False, True)
 
 
 async def test_a_connection_that_says_nothing_is_not_a_worker(tmp_path: Path) -> None:
-    """A connection that is closed at once takes no slot."""
+    """A connection that is closed at once takes no worker's slot."""
     server = CellRegistryServer(LocalCellRegistry(CellStates(), SLOT_WAIT_S), [WorkerSlot(0)], {})
-    async with server.listening(tmp_path / "book"):
-        _, writer = await asyncio.open_unix_connection(tmp_path / "book")
+    async with server.listening(tmp_path / "registry"):
+        _, writer = await asyncio.open_unix_connection(tmp_path / "registry")
         writer.close()
         await writer.wait_closed()

@@ -296,7 +296,7 @@ async def test_a_seal_is_signed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(None, "cannot be read: No such file"), (b"canary", "is no private key in PEM form")],
+    [(None, "cannot be read: No such file"), (b"canary", "is not a private key in PEM form")],
 )
 async def test_a_seal_key_that_cannot_be_used_is_named(
     tmp_path: Path, content: bytes | None, said: str

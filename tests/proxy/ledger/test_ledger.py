@@ -254,7 +254,7 @@ async def test_a_record_that_is_no_json_harms_its_own_call_only(tmp_path: Path) 
     good, bad = ledger.append({"n": 1}), ledger.append({"kind": "start", "n": object()})
     other = ledger.append({"n": 2})
     await asyncio.gather(good, other)
-    with pytest.raises(LedgerFailed, match="no JSON"):
+    with pytest.raises(LedgerFailed, match="a record cannot be written as JSON"):
         await bad
     await ledger.close()
     assert numbers(tmp_path) == [1, 2]

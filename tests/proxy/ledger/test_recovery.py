@@ -203,7 +203,7 @@ def test_a_file_that_is_no_ledger_stays_as_it_is(tmp_path: Path) -> None:
             "segment": path.name,
             "line": 1,
             "offset": 0,
-            "what": "no record, or not the one that was written",
+            "what": "not a record, or not the one that was written",
         }
     ]
 

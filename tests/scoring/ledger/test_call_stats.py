@@ -76,7 +76,7 @@ def test_what_never_cost_needs_no_price() -> None:
 def test_what_is_no_amount(text: str) -> None:
     """A text that is no sensible amount is none, and a call with it is named."""
     assert money(text) is None
-    with pytest.raises(BadRecord, match=r"call c1: cost_usd: .* is no amount"):
+    with pytest.raises(BadRecord, match=r"call c1: cost_usd: .* is not an amount"):
         sum_calls([end(cost_usd=text)])
 
 

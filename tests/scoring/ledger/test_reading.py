@@ -104,7 +104,7 @@ def test_an_unfinished_line_of_a_slice_is_an_error(tmp_path: Path) -> None:
 def test_garbage_is_named_by_its_line(tmp_path: Path) -> None:
     """A line that is no record is an error that names file and line, in a folder as well."""
     (tmp_path / "1.jsonl").write_bytes(line(end_fields()) + b"garbage\n")
-    with pytest.raises(BadRecord, match=r"1\.jsonl:2: no JSON"):
+    with pytest.raises(BadRecord, match=r"1\.jsonl:2: not valid JSON"):
         list(iter_records(tmp_path))
 
 

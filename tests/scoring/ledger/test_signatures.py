@@ -124,18 +124,20 @@ RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 @pytest.mark.parametrize("pem", [b"", b"canary", private_pem(PRIVATE, b"pass"), public_pem(PUBLIC)])
 def test_what_is_no_private_key_is_refused(pem: bytes) -> None:
     """A file without a private key that can be read is named; nothing of it is shown."""
-    with pytest.raises(BadSealKey, match=r"key seal\.pem is no private key in PEM form") as caught:
+    with pytest.raises(
+        BadSealKey, match=r"key seal\.pem is not a private key in PEM form"
+    ) as caught:
         load_private_key(pem, "seal.pem")
     assert "canary" not in str(caught.value)
 
 
 def test_other_kinds_of_keys_are_refused() -> None:
     """Seals are signed with Ed25519 and nothing else."""
-    with pytest.raises(BadSealKey, match="is no Ed25519 key"):
+    with pytest.raises(BadSealKey, match="is not an Ed25519 key"):
         load_private_key(private_pem(RSA), "seal.pem")
-    with pytest.raises(BadSealKey, match="is no Ed25519 key"):
+    with pytest.raises(BadSealKey, match="is not an Ed25519 key"):
         load_public_key(public_pem(RSA.public_key()), "seal.pub")
-    with pytest.raises(BadSealKey, match="is no public key"):
+    with pytest.raises(BadSealKey, match="is not a public key"):
         load_public_key(private_pem(PRIVATE), "seal.pub")
 
 

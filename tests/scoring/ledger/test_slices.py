@@ -108,12 +108,12 @@ def test_lines_that_changed_places_are_named(tmp_path: Path) -> None:
 
 
 def test_a_line_that_is_no_json_is_named(tmp_path: Path) -> None:
-    """A line that was hashed but is no JSON is told beside the digest."""
+    """A line that was hashed but is not JSON is told beside the digest."""
     body = b"{rubbish}"
     bad = body[:-1] + b',"hash":"' + hashlib.sha256(body).hexdigest().encode() + b'"}\n'
     path = tmp_path / "calls.jsonl"
     path.write_bytes(bad)
-    assert told(verify_slice(path, sealed([])))[0].startswith("calls.jsonl:1: no JSON")
+    assert told(verify_slice(path, sealed([])))[0].startswith("calls.jsonl:1: not valid JSON")
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_a_slice_is_checked_as_far_as_it_can_be_read(tmp_path: Path) -> None:
     lines = file.read_bytes().splitlines(keepends=True)
     file.write_bytes(b"".join([*lines[:4], b"garbage\n", *lines[4:]]))
     found = told(verify_slice(tmp_path, sealed(lines)))
-    assert found[0].startswith("w0-000001.jsonl:5: no JSON")
+    assert found[0].startswith("w0-000001.jsonl:5: not valid JSON")
     assert found[1].startswith(f"{tmp_path.name}: not what was sealed: 4 lines")
     with pytest.raises(BadRecord, match="none: No such file"):
         verify_slice(tmp_path / "none", sealed(lines))
