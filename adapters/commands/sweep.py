@@ -14,14 +14,14 @@ import orjson
 from cab.adapters.agents.base import AgentFacts
 from cab.adapters.errors import InstallFailed
 from cab.adapters.install.install import install
-from cab.adapters.sweeps.engine import ProgressListener, Scheduler
 from cab.adapters.sweeps.journal import read_journal
 from cab.adapters.sweeps.local_executor import LocalExecutor
 from cab.adapters.sweeps.matrix import Matrix, choose, make_matrix, not_installed
-from cab.adapters.sweeps.progress import ProgressCounts, watching
-from cab.adapters.sweeps.report import keep_report, make_report, write_report
-from cab.adapters.sweeps.session import SessionResult, SweepPlan, last_ending, run_session
-from cab.adapters.sweeps.state import SweepState, stand
+from cab.adapters.sweeps.progress import ProgressCounts, show_progress
+from cab.adapters.sweeps.report import make_report, print_report, save_report
+from cab.adapters.sweeps.scheduler import ProgressListener, Scheduler
+from cab.adapters.sweeps.session import SessionResult, SweepPlan, last_result, run_session
+from cab.adapters.sweeps.state import SweepState, replay
 from cab.adapters.sweeps.sweepfile import SweepFile, load_sweep
 from cab.adapters.ui.cell_table import printable
 from cab.adapters.ui.progress import progress
@@ -36,7 +36,7 @@ _DESCRIPTION = """\
 Run every agent with every model on every task, N cells at a time, through one
 proxy into one ledger, and report what came of it. Run it again after a kill,
 a reboot or Ctrl-C: cells that are whole are not run again, those that were cut
-short are put apart and run again under a number of their own.
+short are moved to failed/ and run again under a number of their own.
 
 What the infrastructure failed is retried and never counts against the agent.
 Once the budget is spent no further cell starts; those are named as not run.
@@ -108,7 +108,7 @@ def run(args: argparse.Namespace) -> int:
     if args.dry_run:
         return _print_matrix(plan, args)
     if args.report:
-        return _report(plan, last_ending(plan), args)
+        return _report(plan, last_result(plan), args)
     if args.install and not _install(args.file, sweep, matrix):
         return 2
     return _run_to_end(plan, args)
@@ -152,7 +152,7 @@ def _install_one(facts: AgentFacts, retries: int) -> str | None:
 
 
 def _print_matrix(plan: SweepPlan, args: argparse.Namespace) -> int:
-    standing = stand(read_journal(plan.journal))
+    standing = replay(read_journal(plan.journal))
     rows = [
         {"cell_id": slot.id, "state": _state_of(slot.id, standing)}
         for slot in plan.matrix.slots
@@ -183,18 +183,18 @@ def _state_of(slot: str, standing: SweepState) -> str:
 
 def _report(plan: SweepPlan, ending: SessionResult, args: argparse.Namespace) -> int:
     report = make_report(plan, ending)
-    write_report(report, "json" if args.json else "markdown" if args.markdown else "table")
+    print_report(report, "json" if args.json else "markdown" if args.markdown else "table")
     if not args.report:
-        keep_report(report)
+        save_report(report)
     return 0 if report.whole else 1
 
 
 def _run_to_end(plan: SweepPlan, args: argparse.Namespace) -> int:
-    standing = stand(read_journal(plan.journal))
+    standing = replay(read_journal(plan.journal))
     done = len(plan.chosen & standing.complete.keys())
     tally = ProgressCounts(len(plan.chosen), done, plan.sweep.jobs)
     interrupt = _Interrupt()
-    with watching(sys.stderr, plan.sweep.name, tally) as watcher:
+    with show_progress(sys.stderr, plan.sweep.name, tally) as watcher:
         ending = asyncio.run(_sit(plan, watcher, interrupt))
     if ending is None:
         return interrupt.exit_code

@@ -16,7 +16,7 @@ _MONEY = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")
 
 
 class BadSweep(AdapterError):
-    """A sweep file that cannot be used; names the file, the key and the mend."""
+    """A sweep file that cannot be used; names the file, the key and the fix."""
 
     def __init__(self, file: Path, reason: str, key: str | None = None) -> None:
         self.file = file
@@ -25,7 +25,7 @@ class BadSweep(AdapterError):
 
 
 def _dollars(value: object) -> Decimal:
-    # A TOML number would be read as a float, and 0.1 is none.
+    # A TOML number would be read as a float, which cannot hold 0.1 exactly.
     if not isinstance(value, str) or not _MONEY.fullmatch(value) or not Decimal(value):
         raise ValueError('must be an amount as text above 0, such as "2.50"')
     return Decimal(value)
@@ -33,7 +33,7 @@ def _dollars(value: object) -> Decimal:
 
 def _name(value: object) -> object:
     if isinstance(value, str) and not _NAME.fullmatch(value):
-        raise ValueError("must be letters, digits, '.', '_' and '-': it is a folder, too")
+        raise ValueError("must be letters, digits, '.', '_' and '-': it names a folder, too")
     return value
 
 
@@ -42,7 +42,7 @@ def _different(value: object) -> object:
         texts = [str(each) for each in value]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] - of any type
         for each in texts:
             if texts.count(each) > 1:
-                raise ValueError(f"{each!r} is there twice; take one out")
+                raise ValueError(f"{each!r} is listed twice; remove one")
     return value  # pyright: ignore[reportUnknownVariableType] - of any type
 
 
@@ -72,7 +72,7 @@ class Budget(CellAllowance):
     """What the whole sweep may spend."""
 
     wall_s: _Seconds | None = None
-    """Seconds during which it runs, all its sittings together."""
+    """Seconds during which it runs, all its sessions together."""
 
 
 class SweepFile(_Part):
@@ -101,9 +101,9 @@ class SweepFile(_Part):
     retry_wait_s: Annotated[float, Field(ge=0, strict=False, allow_inf_nan=False)] = 5.0
     """Wait before the first of them; it doubles each time."""
     give_up_after: _Count = 10
-    """So many cells in a row that the infrastructure failed end the sweep: the endpoint is down."""
+    """The sweep ends after this many cells in a row that the infrastructure failed."""
     folder: _Text | None = None
-    """Folder of all that the sweep makes; without it `sweeps/<name>`."""
+    """Folder of everything that the sweep writes; without it `sweeps/<name>`."""
     ledger: _Text | None = None
     """Folder of the audit log; without it `ledger` in that folder."""
     budget: Budget = Budget()
@@ -121,7 +121,7 @@ def load_sweep(file: Path) -> SweepFile:
     try:
         data = tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise BadSweep(file, "is not there; docs/sweeps.md shows one") from error
+        raise BadSweep(file, "does not exist; docs/sweeps.md shows one") from error
     except (OSError, UnicodeDecodeError) as error:
         raise BadSweep(file, f"cannot be read: {error}") from error
     except tomllib.TOMLDecodeError as error:
@@ -139,8 +139,8 @@ def _explained(file: Path, error: ValidationError) -> BadSweep:
         known = {**SweepFile.model_fields, **{f"budget.{name}": 0 for name in Budget.model_fields}}
         known |= {f"limits.{name}": 0 for name in CellAllowance.model_fields}
         near = nearest(key, known)
-        hint = f"did you mean {near!r}?" if near else "take it out, or see docs/sweeps.md"
-        return BadSweep(file, f"is no key of a sweep; {hint}", key)
+        hint = f"did you mean {near!r}?" if near else "remove it, or see docs/sweeps.md"
+        return BadSweep(file, f"is not a key of a sweep file; {hint}", key)
     if first["type"] == "missing":
         return BadSweep(file, "is missing; add it", key)
     return BadSweep(file, str(first["msg"]).removeprefix("Value error, "), key)
