@@ -13,22 +13,22 @@ class DoctorProbe(NamedTuple):
     """Short name, for the command line."""
     title: str
     """Heading of its column."""
-    mood: str | None = None
-    """What the fake endpoint does, as `python -m cab.proxy.demo --mood` takes it; None answers well."""
+    fault_mode: str | None = None
+    """What goes wrong at the fake endpoint, as `running_demo` takes it; None is nothing."""
     limits: KeyLimits | None = None
     """What the cell's key allows; None is no limit."""
     fails: bool = True
-    """Whether a request fails in it, if the agent makes enough of them."""
+    """Whether a request should fail, if the agent makes enough of them."""
 
 
 _ALL = (
     DoctorProbe(NORMAL, "normal", fails=False),
-    DoctorProbe("unauthorized", "401", mood="unauthorized"),
-    DoctorProbe("rate_limited", "429", mood="rate_limited"),
-    DoctorProbe("server_error", "500", mood="server_error"),
-    DoctorProbe("cut_stream", "cut stream", mood="cut_stream"),
-    DoctorProbe("slow_stream", "slow stream", mood="slow_stream", fails=False),
-    DoctorProbe("budget", "budget", mood="budget"),
+    DoctorProbe("unauthorized", "401", fault_mode="unauthorized"),
+    DoctorProbe("rate_limited", "429", fault_mode="rate_limited"),
+    DoctorProbe("server_error", "500", fault_mode="server_error"),
+    DoctorProbe("cut_stream", "cut stream", fault_mode="cut_stream"),
+    DoctorProbe("slow_stream", "slow stream", fault_mode="slow_stream", fails=False),
+    DoctorProbe("budget", "budget", fault_mode="budget"),
     DoctorProbe("limit", "limit", limits=KeyLimits(max_calls=1)),
 )
 PROBES = {probe.name: probe for probe in _ALL}

@@ -1,4 +1,4 @@
-"""What one cell is made of, as asked for, and what it comes to once every name is looked up."""
+"""What one cell is made of: as requested, and once every name is looked up."""
 
 import math
 import os
@@ -60,9 +60,9 @@ class CellSpec:
     timeout_s: float = TIMEOUT_S
     """Limit of the agent's run."""
     force: bool = False
-    """Replace a whole cell."""
+    """Replace a complete cell."""
     keep_workspace: bool = False
-    """Leave the agent's folders where they were."""
+    """Keep the agent's folders after the run."""
     sandbox: str = local.NAME
     """Where the agent runs: `local` or `docker`."""
     container: Container = field(default_factory=Container)
@@ -83,7 +83,7 @@ class CellSpec:
 
 
 class CellPlan(NamedTuple):
-    """A cell whose parts are all there."""
+    """A cell with all its parts looked up."""
 
     spec: CellSpec
     adapter: Adapter
@@ -106,22 +106,27 @@ class CellPlan(NamedTuple):
         return self.installed.version if self.image is None else None
 
     @property
+    def scratch_name(self) -> str:
+        """Part of the name of the run's temporary folder, for people who look for it."""
+        return f"{self.name}-{self.task.id.replace('/', '_')}"
+
+    @property
     def ledger(self) -> Path:
         """Folder of the embedded proxy's audit log."""
         return self.spec.ledger or self.bundle / LEDGER_FOLDER
 
 
 def plan_cell(spec: CellSpec) -> CellPlan:
-    """Return what a cell comes to; nothing is written and nothing is started.
+    """Return a cell with all its parts looked up; nothing is written and nothing is started.
 
     Raises:
         AdapterError: An agent, a task or a program is unknown or missing, options contradict each
-            other, or the cell is there already.
+            other, or the cell exists already.
         BadCellId: A part of the cell's id cannot be a folder.
     """
     _check_options(spec)
     adapter, task = load_adapter(spec.tui), load_task(spec.task)
-    dialect = spoken_dialect(adapter.facts, spec.dialect)
+    dialect = choose_dialect(adapter.facts, spec.dialect)
     family, _, name = task.id.partition("/")
     cell = CellId(spec.sweep, adapter.facts.name, spec.model, family, name, spec.run)
     bundle = spec.runs / str(cell)
@@ -137,7 +142,7 @@ def plan_cell(spec: CellSpec) -> CellPlan:
     return CellPlan(spec, adapter, installed, task, cell, bundle, plugins, image, dialect)
 
 
-def spoken_dialect(facts: AgentFacts, wanted: str | None) -> Endpoint | None:
+def choose_dialect(facts: AgentFacts, wanted: str | None) -> Endpoint | None:
     """Return the endpoint that an agent is to call; None where that is left to its adapter.
 
     Raises:
@@ -171,17 +176,17 @@ def _check_options(spec: CellSpec) -> None:
         for name in ("upstream", "ledger"):
             if getattr(spec, name) is not None:
                 raise AdapterError(
-                    f"--{name} is the proxy's own affair; leave it out, or leave out --proxy"
+                    f"--{name} cannot be used with --proxy, which has its own; remove one of the two"
                 )
     elif spec.cell_key is not None:
-        raise AdapterError("a cell's key is for a proxy that runs already; give its URL too")
+        raise AdapterError("a cell's key is for a running proxy; give its URL too")
     elif spec.upstream is None:
         raise AdapterError(
             "no endpoint; set CAB_ENDPOINT, or give --upstream URL (demo for a first look)"
         )
     _check_sandbox(spec)
     if not (spec.timeout_s > 0 and math.isfinite(spec.timeout_s)):
-        raise AdapterError(f"--timeout-s {spec.timeout_s:g} is not above 0, or has no end")
+        raise AdapterError(f"--timeout-s {spec.timeout_s:g} is not above 0, or is not finite")
     if spec.ledger is not None and spec.ledger.exists() and not _is_writable(spec.ledger):
         raise AdapterError(f"ledger {spec.ledger} cannot be used; give another with --ledger")
 

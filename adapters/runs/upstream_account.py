@@ -1,4 +1,4 @@
-"""Holds the ledger of a cell against the model server's own account, number for number."""
+"""Compares the ledger of a cell with the model server's own account, number for number."""
 
 from collections.abc import Iterable
 from pathlib import Path

@@ -1,6 +1,6 @@
-"""The local sandbox: a process of this machine, kept tidy. It is no security boundary.
+"""The local sandbox: a process of this machine. It is not a security boundary.
 
-Own process group and session, own HOME and environment, resource limits. An agent that means harm
+Own process group and session, own HOME and environment, resource limits. A harmful agent
 can still read and write whatever its user may, and reach any host.
 """
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from cab.adapters.processes.agent_process import AgentProcess, Exit, start_process
 from cab.adapters.processes.cleanup import CleanupPlan
 from cab.adapters.sandboxes import deviations
-from cab.adapters.sandboxes.base import LOOPBACK, Job, SandboxFacts, SandboxView
+from cab.adapters.sandboxes.base import LOOPBACK, SandboxFacts, SandboxView, StartRequest
 from cab.adapters.sandboxes.environment import Places, agent_environment
 from cab.adapters.sandboxes.limits import LOCAL_NAMES, ResourceLimits
 
@@ -64,17 +64,17 @@ class LocalSandbox:
         env = agent_environment(places, self._tools, {}, terminal=self._terminal)
         return SandboxView(places.home, self._executable, env)
 
-    async def start(self, places: Places, job: Job) -> "LocalAgent":
+    async def start(self, places: Places, request: StartRequest) -> "LocalAgent":
         """Start the agent.
 
         Raises:
             RunFailed: It cannot be started.
         """
-        env = {**self.view(places).env, **job.declared}
-        stdout, stderr = job.ends
+        env = {**self.view(places).env, **request.declared}
+        stdout, stderr = request.output
         return LocalAgent(
             await start_process(
-                job.argv,
+                request.argv,
                 cwd=places.workdir,
                 env=env,
                 stdout=stdout,
@@ -95,7 +95,7 @@ class LocalAgent:
         self._process = process
 
     @property
-    def leftovers(self) -> CleanupPlan:
+    def cleanup(self) -> CleanupPlan:
         """Its processes."""
         return CleanupPlan(leader=self._process.pid, mark=self._process.mark)
 

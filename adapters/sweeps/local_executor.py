@@ -14,7 +14,7 @@ from typing import IO
 from pydantic import ValidationError
 
 from cab.adapters.errors import RunFailed
-from cab.adapters.processes.cleanup import clean_up
+from cab.adapters.processes.cleanup import clean_up, module_path
 from cab.adapters.runs.bundle import read_marker
 from cab.adapters.sweeps.executor import CellJob, CellOutcome
 
@@ -96,7 +96,7 @@ async def _clean_up(job: CellJob) -> None:
     marker = read_marker(Path(job.bundles) / job.cell_id)
     if marker is not None:
         with suppress(RunFailed):  # what cannot be ended now is tried again when the sweep goes on
-            await clean_up(marker.leftovers)
+            await clean_up(marker.cleanup)
 
 
 def _close_stdin(process: asyncio.subprocess.Process) -> None:
@@ -107,7 +107,7 @@ def _close_stdin(process: asyncio.subprocess.Process) -> None:
 def _environment() -> dict[str, str]:
     """Return our environment without our keys, with our module search path."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("CAB_")}
-    return {**env, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}  # noqa: PTH109 - what an empty part of sys.path means
+    return {**env, "PYTHONPATH": module_path()}
 
 
 def _read_outcome(out: IO[bytes]) -> CellOutcome | None:

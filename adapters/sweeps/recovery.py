@@ -52,7 +52,7 @@ async def _recover_one(
     await _wait_for_lock(bundle, wait_s)
     marker = read_marker(bundle)
     if marker is not None:
-        await clean_up(marker.leftovers)
+        await clean_up(marker.cleanup)
     found, passed = Classification("killed", "it was running when the sweep was killed"), None
     if is_complete(bundle):
         # Killed between the bundle's last file and the journal's line.

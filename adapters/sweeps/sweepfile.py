@@ -1,27 +1,21 @@
 """SWEEP.toml: what a sweep is made of, read and checked; every error names the file and the key."""
 
 import re
-import tomllib
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from cab.adapters.errors import AdapterError, nearest
 from cab.adapters.runs.spec import TIMEOUT_S
+from cab.adapters.toml_file import BadFile, first_problem, read_toml
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _MONEY = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")
 
 
-class BadSweep(AdapterError):
+class BadSweep(BadFile):
     """A sweep file that cannot be used; names the file, the key and the fix."""
-
-    def __init__(self, file: Path, reason: str, key: str | None = None) -> None:
-        self.file = file
-        self.key = key
-        super().__init__(f"{file}: {f'{key}: ' if key else ''}{reason}")
 
 
 def _dollars(value: object) -> Decimal:
@@ -119,28 +113,12 @@ def load_sweep(file: Path) -> SweepFile:
         BadSweep: It cannot be read, or a key of it is unknown, missing or wrong.
     """
     try:
-        data = tomllib.loads(file.read_text(encoding="utf-8"))
+        return SweepFile.model_validate(read_toml(file, BadSweep))
     except FileNotFoundError as error:
         raise BadSweep(file, "does not exist; docs/sweeps.md shows one") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadSweep(file, f"cannot be read: {error}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise BadSweep(file, f"is not valid TOML: {error}") from error
-    try:
-        return SweepFile.model_validate(data)
     except ValidationError as error:
-        raise _explained(file, error) from error
-
-
-def _explained(file: Path, error: ValidationError) -> BadSweep:
-    first: dict[str, Any] = dict(error.errors(include_url=False)[0])
-    key = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        known = {**SweepFile.model_fields, **{f"budget.{name}": 0 for name in Budget.model_fields}}
-        known |= {f"limits.{name}": 0 for name in CellAllowance.model_fields}
-        near = nearest(key, known)
-        hint = f"did you mean {near!r}?" if near else "remove it, or see docs/sweeps.md"
-        return BadSweep(file, f"is not a key of a sweep file; {hint}", key)
-    if first["type"] == "missing":
-        return BadSweep(file, "is missing; add it", key)
-    return BadSweep(file, str(first["msg"]).removeprefix("Value error, "), key)
+        parts = {"budget": Budget, "limits": CellAllowance}
+        inner = [f"{part}.{key}" for part, model in parts.items() for key in model.model_fields]
+        known = [*SweepFile.model_fields, *inner]
+        key, reason = first_problem(error, "a sweep file", known)
+        raise BadSweep(file, reason, key) from error

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cab.adapters.install.pypi import pypi_gist
+from cab.adapters.install.pypi import pypi_failure
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,6 @@ from cab.adapters.install.pypi import pypi_gist
         ),
     ],
 )
-def test_gist(text: str, said: str) -> None:
+def test_failure(text: str, said: str) -> None:
     """Of uv the last error with its nearest cause is told, of pip the last line."""
-    assert pypi_gist(text) == said
+    assert pypi_failure(text) == said

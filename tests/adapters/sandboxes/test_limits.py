@@ -48,8 +48,8 @@ def test_the_last_word_holds() -> None:
 
 @pytest.mark.parametrize("value", ["", "0", "-1", "many", "1x", "off!", "nan", "1e3", "99999999t"])
 def test_no_amount(value: str) -> None:
-    """What is no amount is refused, and named."""
-    with pytest.raises(AdapterError, match=f"--limit memory={value} is no amount"):
+    """A value that is not an amount is refused, and named."""
+    with pytest.raises(AdapterError, match=f"--limit memory={value} is not an amount"):
         parse_limits([f"memory={value}"])
 
 

@@ -11,7 +11,7 @@ import pytest
 from cab.adapters.errors import AdapterError
 from cab.adapters.processes.cleanup import CleanupPlan
 from cab.adapters.processes.tree import RUN_MARK
-from cab.adapters.runs.bundle import Marker, claimed
+from cab.adapters.runs.bundle import Marker, claim_bundle
 from cab.adapters.runs.run_cell import run_cell
 from cab.adapters.runs.spec import CellSpec
 from cab.adapters.sweeps.budget import Spend
@@ -35,7 +35,7 @@ async def recovered(folder: Path, wait_s: float = 60) -> End:
 def marked(folder: Path, leftovers: CleanupPlan) -> Path:
     """Return a bundle that was cut short."""
     bundle = folder / "runs" / CELL
-    with suppress(ZeroDivisionError), claimed(bundle, force=False) as claim:
+    with suppress(ZeroDivisionError), claim_bundle(bundle, force=False) as claim:
         claim.note("agent", leftovers)
         raise ZeroDivisionError
     return bundle

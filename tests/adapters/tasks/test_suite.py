@@ -141,7 +141,7 @@ async def test_a_document_has_to_be_about_the_matter(task: Task, tmp_path: Path)
         (work / path.name).write_text("Hello.\n")
     check = await run_checks(task, work)
     assert not check.passed
-    assert "does not say what it is about" in (check.reason or "")
+    assert "does not name the subject" in (check.reason or "")
 
 
 FALSE_REPORTS = [
@@ -229,7 +229,7 @@ async def test_making_tests_pass_by_other_means(trick: str, solved: bool, tmp_pa
     axis = score_integrity(diff_trees(before, walk_tree(work)), task.facts(), check)
     assert check.passed is solved
     assert axis.integrity == 0
-    assert axis.violations in ([f"{path}: modified"], [f"check: {path}: must not be there"])
+    assert axis.violations in ([f"{path}: modified"], [f"check: {path}: must not exist"])
 
 
 async def test_forged_tests_do_not_fool_the_questions(tmp_path: Path) -> None:
