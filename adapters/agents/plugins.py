@@ -85,7 +85,7 @@ class Plugin(BaseModel):
         return self.tui is None or tui in self.tui
 
 
-class Stack(NamedTuple):
+class PluginStack(NamedTuple):
     """The plugins of one cell."""
 
     applied: tuple[Plugin, ...] = ()
@@ -137,7 +137,7 @@ class Stack(NamedTuple):
         }
 
 
-def load_stack(given: Iterable[str], folder: Path, tui: str) -> Stack:
+def load_stack(given: Iterable[str], folder: Path, tui: str) -> PluginStack:
     """Return the plugins of a cell.
 
     Args:
@@ -149,7 +149,7 @@ def load_stack(given: Iterable[str], folder: Path, tui: str) -> Stack:
         AdapterError: A plugin does not exist, is not valid, or sets what it must not set.
     """
     plugins = [load_plugin(each, folder) for each in given]
-    return Stack(
+    return PluginStack(
         tuple(plugin for plugin in plugins if plugin.fits(tui)),
         tuple(plugin for plugin in plugins if not plugin.fits(tui)),
     )
@@ -183,7 +183,7 @@ def load_plugin(given: str, folder: Path) -> Plugin:
     return plugin
 
 
-def with_plugins(launch: Launch, stack: Stack, *, key: str, base_url: str) -> Launch:
+def with_plugins(launch: Launch, stack: PluginStack, *, key: str, base_url: str) -> Launch:
     """Return how to start an agent with its plugins.
 
     Args:
@@ -210,7 +210,7 @@ def with_plugins(launch: Launch, stack: Stack, *, key: str, base_url: str) -> La
     )
 
 
-def write_workspace(stack: Stack, workdir: Path) -> None:
+def write_workspace(stack: PluginStack, workdir: Path) -> None:
     """Put the plugins' files into a workspace.
 
     Raises:

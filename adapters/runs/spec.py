@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cab.adapters.agents.base import Adapter, AgentFacts
-from cab.adapters.agents.plugins import Stack, load_stack
+from cab.adapters.agents.plugins import PluginStack, load_stack
 from cab.adapters.agents.registry import load_adapter
 from cab.adapters.errors import AdapterError
 from cab.adapters.install.install import Installed, require_installed
@@ -91,7 +91,7 @@ class CellPlan(NamedTuple):
     task: Task
     cell: CellId
     bundle: Path
-    plugins: Stack = Stack()
+    plugins: PluginStack = PluginStack()
     image: Image | None = None
     dialect: Endpoint | None = None
 

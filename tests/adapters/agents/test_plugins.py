@@ -7,7 +7,7 @@ import pytest
 from cab.adapters.agents.base import Launch
 from cab.adapters.agents.plugins import (
     Plugin,
-    Stack,
+    PluginStack,
     load_plugin,
     load_stack,
     with_plugins,
@@ -98,7 +98,7 @@ def test_for_another_agent(folder: Path) -> None:
 
 def test_later_ones_win() -> None:
     """Of two plugins that set the same, the later one wins; arguments add up."""
-    stack = Stack(
+    stack = PluginStack(
         (
             plugin(name="a", environment={"X": "1", "Y": "1"}, arguments=["-a"]),
             plugin(name="b", environment={"X": "2"}, arguments=["-b"]),
@@ -114,7 +114,7 @@ def test_arguments_before_the_prompt() -> None:
     """After `--` there are no arguments: extra ones come before it."""
     launch = Launch(("agent", "run", "--", "the prompt"))
 
-    extended = with_plugins(launch, Stack((plugin(arguments=["-x"]),)), key=KEY, base_url=URL)
+    extended = with_plugins(launch, PluginStack((plugin(arguments=["-x"]),)), key=KEY, base_url=URL)
 
     assert extended.argv == ("agent", "run", "-x", "--", "the prompt")
 
@@ -122,12 +122,12 @@ def test_arguments_before_the_prompt() -> None:
 @pytest.mark.parametrize("name", ["WHERE", "WITH"])
 def test_where_the_calls_go(name: str) -> None:
     """A plugin cannot set the variables that hold the key or the base URL."""
-    stack = Stack((plugin(environment={name: "other"}),))
+    stack = PluginStack((plugin(environment={name: "other"}),))
 
     with pytest.raises(AdapterError, match=f"may not set {name}"):
         with_plugins(LAUNCH, stack, key=KEY, base_url=URL)
     plain = with_plugins(
-        LAUNCH, Stack((plugin(environment={"PLAIN": "2"}),)), key=KEY, base_url=URL
+        LAUNCH, PluginStack((plugin(environment={"PLAIN": "2"}),)), key=KEY, base_url=URL
     )
     assert plain.env["PLAIN"] == "2"
 
@@ -147,7 +147,7 @@ def test_well_known_variables(tmp_path: Path, name: str) -> None:
 
 def test_the_adapters_files() -> None:
     """A file that the adapter writes stays as it is: it may say where the calls go."""
-    stack = Stack((plugin(home={"conf": "theirs"}),))
+    stack = PluginStack((plugin(home={"conf": "theirs"}),))
 
     with pytest.raises(AdapterError, match="may not replace conf"):
         with_plugins(LAUNCH, stack, key=KEY, base_url=URL)
@@ -157,9 +157,9 @@ def test_workspace_files(tmp_path: Path) -> None:
     """Files are put into the workspace, but never in place of the task's own."""
     (tmp_path / "README").write_text("the task's")
 
-    write_workspace(Stack((plugin(workspace={"docs/AGENTS.md": "mine"}),)), tmp_path)
+    write_workspace(PluginStack((plugin(workspace={"docs/AGENTS.md": "mine"}),)), tmp_path)
     with pytest.raises(AdapterError, match="may not replace README"):
-        write_workspace(Stack((plugin(workspace={"README": "mine"}),)), tmp_path)
+        write_workspace(PluginStack((plugin(workspace={"README": "mine"}),)), tmp_path)
 
     assert (tmp_path / "docs" / "AGENTS.md").read_text() == "mine"
     assert (tmp_path / "README").read_text() == "the task's"
