@@ -54,37 +54,30 @@ class Aider:
             str(run.executable),
             *_FLAGS,
             "--no-show-release-notes",
-            "--openai-api-base",
-            run.v1_url,
-            "--model",
-            model,
-            "--weak-model",
-            model,
+            *("--openai-api-base", run.v1_url),
+            *("--model", model),
+            *("--weak-model", model),
             "--subtree-only",
-            "--message",
-            run.prompt,
+            *("--message", run.prompt),
         )
         env = {"OPENAI_API_KEY": run.key, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
         # aider downloads a price list if this cache is missing or empty; one entry prevents that.
         return Launch(argv, env, {_PRICE_CACHE: '{"none": {}}\n'})
 
     def self_report(self, output: Output) -> SelfReport | None:
-        """Return the sum of the lines that aider prints, one for each message it sent."""
-        return read_report(output.stdout)
+        """Return the sum of all token lines in aider's terminal output; None if there is none.
 
-
-def read_report(text: str) -> SelfReport | None:
-    """Return the sum of all token lines in aider's terminal output; None if there is none.
-
-    Raises:
-        BadSelfReport: A line starts like a token line but is not one.
-    """
-    lines = [line.rstrip() for line in text.splitlines() if line.startswith("Tokens: ")]
-    if not lines:
-        return None
-    pairs = [_read_line(line) for line in lines]
-    sent, received = (sum(column) for column in zip(*pairs, strict=True))
-    return ReportedTokens(sent, received).report(exact=False)
+        Raises:
+            BadSelfReport: A line starts like a token line but is not one.
+        """
+        lines = [
+            line.rstrip() for line in output.stdout.splitlines() if line.startswith("Tokens: ")
+        ]
+        if not lines:
+            return None
+        pairs = [_read_line(line) for line in lines]
+        sent, received = (sum(column) for column in zip(*pairs, strict=True))
+        return ReportedTokens(sent, received).report(exact=False)
 
 
 def _read_line(line: str) -> tuple[int, int]:

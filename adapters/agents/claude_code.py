@@ -54,12 +54,10 @@ class ClaudeCode:
         argv = (
             str(run.executable),
             "--print",
-            "--output-format",
-            "stream-json",
+            *("--output-format", "stream-json"),
             "--verbose",
             "--dangerously-skip-permissions",
-            "--model",
-            run.model,
+            *("--model", run.model),
             "--",
             run.prompt,
         )
@@ -72,31 +70,26 @@ class ClaudeCode:
         return Launch(argv, env)
 
     def self_report(self, output: Output) -> SelfReport | None:
-        """Return the sum over the models of the result that it prints last."""
-        return read_report(output.stdout)
+        """Return the sum over all models in the last result of Claude Code's events; None without one.
 
+        The events of the answers cannot be used: each part of an answer repeats an incomplete usage.
 
-def read_report(text: str) -> SelfReport | None:
-    """Return the sum over all models in the last result of Claude Code's events; None without one.
-
-    The events of the answers cannot be used: each part of an answer repeats an incomplete usage.
-
-    Raises:
-        BadSelfReport: A line cannot be read, or a count is not one.
-    """
-    result: Object | None = None
-    exact = True
-    for event in json_lines(text, _NAME):
-        exact = exact and not _is_failure(event)
-        # Each result sums up all models and calls until then, including those of earlier results.
-        result = event if event.get("type") == "result" else result
-    if result is None:
-        return None
-    models = member(result, "modelUsage", _NAME)
-    parts = [
-        read_tokens(member(models, name, _NAME), _NAME, _PROMPT, _COMPLETION) for name in models
-    ]
-    return add_up(parts).nonzero(_NAME).report(exact=exact and result.get("is_error") is False)
+        Raises:
+            BadSelfReport: A line cannot be read, or a count is not one.
+        """
+        result: Object | None = None
+        exact = True
+        for event in json_lines(output.stdout, _NAME):
+            exact = exact and not _is_failure(event)
+            # Each result sums up all models and calls until then, including those of earlier results.
+            result = event if event.get("type") == "result" else result
+        if result is None:
+            return None
+        models = member(result, "modelUsage", _NAME)
+        parts = [
+            read_tokens(member(models, name, _NAME), _NAME, _PROMPT, _COMPLETION) for name in models
+        ]
+        return add_up(parts).nonzero(_NAME).report(exact=exact and result.get("is_error") is False)
 
 
 def _is_failure(event: Object) -> bool:

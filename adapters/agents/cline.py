@@ -36,12 +36,9 @@ class Cline:
         """Return the command line, environment and settings of one prompt."""
         argv = (
             str(run.executable),
-            "--provider",
-            _PROVIDER,
-            "--model",
-            run.model,
-            "--auto-approve",
-            "true",
+            *("--provider", _PROVIDER),
+            *("--model", run.model),
+            *("--auto-approve", "true"),
             "--json",
             "--",
             run.prompt,
@@ -67,19 +64,18 @@ class Cline:
         return Launch(argv, {"CLINE_NO_AUTO_UPDATE": "1"}, files)
 
     def self_report(self, output: Output) -> SelfReport | None:
-        """Return the usage of the result that it prints last."""
-        return read_report(output.stdout)
+        """Return the sums of the last result in Cline's events; None if there is no such event.
 
-
-def read_report(text: str) -> SelfReport | None:
-    """Return the sums of the last result in Cline's events; None if there is no such event.
-
-    Raises:
-        BadSelfReport: A line cannot be read, or the result has no count.
-    """
-    results = [event for event in json_lines(text, _NAME) if event.get("type") == "run_result"]
-    if not results:
-        return None
-    usage = member(results[-1], "aggregateUsage", _NAME)
-    # The input includes cached tokens, the output includes tokens of reasoning.
-    return read_tokens(usage, _NAME, ("inputTokens",), ("outputTokens",)).nonzero(_NAME).report()
+        Raises:
+            BadSelfReport: A line cannot be read, or the result has no count.
+        """
+        results = [
+            event for event in json_lines(output.stdout, _NAME) if event.get("type") == "run_result"
+        ]
+        if not results:
+            return None
+        usage = member(results[-1], "aggregateUsage", _NAME)
+        # The input includes cached tokens, the output includes tokens of reasoning.
+        return (
+            read_tokens(usage, _NAME, ("inputTokens",), ("outputTokens",)).nonzero(_NAME).report()
+        )

@@ -83,8 +83,25 @@ class Codex:
         return Launch(argv, {_KEY: run.key}, {".codex/config.toml": config})
 
     def self_report(self, output: Output) -> SelfReport | None:
-        """Return the usage of the turn that it prints last."""
-        return read_report(output.stdout)
+        """Return the usage at the end of the turn in codex's events; None if the turn did not end.
+
+        Raises:
+            BadSelfReport: A line cannot be read, a count is not one, or there are several turns.
+        """
+        turns: list[Object] = []
+        exact = True
+        for event in json_lines(output.stdout, _NAME):
+            # A call that was repeated: the usage of the first attempt is lost.
+            exact = exact and event.get("type") != "error"
+            if event.get("type") == "turn.completed":
+                turns.append(member(event, "usage", _NAME))
+        if not turns:
+            return None
+        if len(turns) > 1:
+            raise BadSelfReport(
+                "codex ended several turns, and does not report how their counts relate"
+            )
+        return _tokens(turns[0]).report(exact=exact)
 
 
 def _quoted(text: str) -> str:
@@ -94,28 +111,6 @@ def _quoted(text: str) -> str:
     '"gpt-5"'
     """
     return orjson.dumps(text).decode().replace("\x7f", "\\u007F")
-
-
-def read_report(text: str) -> SelfReport | None:
-    """Return the usage at the end of the turn in codex's events; None if the turn did not end.
-
-    Raises:
-        BadSelfReport: A line cannot be read, a count is not one, or there are several turns.
-    """
-    turns: list[Object] = []
-    exact = True
-    for event in json_lines(text, _NAME):
-        # A call that was repeated: the usage of the first attempt is lost.
-        exact = exact and event.get("type") != "error"
-        if event.get("type") == "turn.completed":
-            turns.append(member(event, "usage", _NAME))
-    if not turns:
-        return None
-    if len(turns) > 1:
-        raise BadSelfReport(
-            "codex ended several turns, and does not report how their counts relate"
-        )
-    return _tokens(turns[0]).report(exact=exact)
 
 
 def _tokens(usage: Object) -> ReportedTokens:

@@ -41,8 +41,7 @@ class Continue:
         """Return the command line, environment and configuration of one prompt."""
         argv = (
             str(run.executable),
-            "--config",
-            str(run.home / _CONFIG),
+            *("--config", str(run.home / _CONFIG)),
             "--auto",
             "--print",
             # There is no `--`: a prompt that starts like an option would be read as one.

@@ -43,8 +43,7 @@ class Copilot:
             "--allow-all-tools",
             "--no-auto-update",
             "--disable-builtin-mcps",
-            "--model",
-            run.model,
+            *("--model", run.model),
             f"--prompt={run.prompt}",
         )
         env = {

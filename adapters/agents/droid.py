@@ -38,11 +38,9 @@ class Droid:
         argv = (
             str(run.executable),
             "exec",
-            "--model",
-            "custom:cab-0",
+            *("--model", "custom:cab-0"),
             "--skip-permissions-unsafe",
-            "--output-format",
-            "json",
+            *("--output-format", "json"),
             "--",
             run.prompt,
         )
@@ -56,19 +54,14 @@ class Droid:
         return Launch(argv, env, {".factory/settings.json": orjson.dumps(settings).decode()})
 
     def self_report(self, output: Output) -> SelfReport | None:
-        """Return the usage of the result that it prints."""
-        return read_report(output.stdout)
+        """Return the usage in the last object that Droid prints; None if there is none.
 
-
-def read_report(text: str) -> SelfReport | None:
-    """Return the usage in the last object that Droid prints; None if there is none.
-
-    Raises:
-        BadSelfReport: A line cannot be read, or a count is not one.
-    """
-    results = [event for event in json_lines(text, _NAME) if "usage" in event]
-    if not results:
-        return None
-    usage = member(results[-1], "usage", _NAME)
-    sent = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
-    return read_tokens(usage, _NAME, sent, ("output_tokens",)).nonzero(_NAME).report()
+        Raises:
+            BadSelfReport: A line cannot be read, or a count is not one.
+        """
+        results = [event for event in json_lines(output.stdout, _NAME) if "usage" in event]
+        if not results:
+            return None
+        usage = member(results[-1], "usage", _NAME)
+        sent = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+        return read_tokens(usage, _NAME, sent, ("output_tokens",)).nonzero(_NAME).report()

@@ -63,10 +63,8 @@ class GeminiCli:
         argv = (
             str(run.executable),
             "--yolo",
-            "--model",
-            run.model,
-            "--output-format",
-            "json",
+            *("--model", run.model),
+            *("--output-format", "json"),
             f"--prompt={run.prompt}",
         )
         env = {
@@ -77,32 +75,27 @@ class GeminiCli:
         return Launch(argv, env, {".gemini/settings.json": _settings(run.model)})
 
     def self_report(self, output: Output) -> SelfReport | None:
-        """Return the sum over the models of the statistics that it prints."""
-        return read_report(output.stdout)
+        """Return the sum over all models in the object that Gemini CLI prints; None without one.
 
-
-def read_report(text: str) -> SelfReport | None:
-    """Return the sum over all models in the object that Gemini CLI prints; None without one.
-
-    Raises:
-        BadSelfReport: The object cannot be read, or has no count.
-    """
-    start = text.find("{")
-    if start < 0:
-        return None
-    try:
-        printed: Object = orjson.loads(text[start:])
-    except orjson.JSONDecodeError as error:
-        raise BadSelfReport(f"{_NAME}'s output is broken JSON: {error}") from error
-    if "stats" not in printed:
-        return None
-    models = member(member(printed, "stats", _NAME), "models", _NAME)
-    usages = (member(member(models, name, _NAME), "tokens", _NAME) for name in models)
-    # The prompt includes cached tokens; the candidates do not include thoughts.
-    total = add_up(
-        read_tokens(usage, _NAME, ("prompt",), ("candidates", "thoughts")) for usage in usages
-    )
-    return total.report() if total.prompt else None
+        Raises:
+            BadSelfReport: The object cannot be read, or has no count.
+        """
+        start = output.stdout.find("{")
+        if start < 0:
+            return None
+        try:
+            printed: Object = orjson.loads(output.stdout[start:])
+        except orjson.JSONDecodeError as error:
+            raise BadSelfReport(f"{_NAME}'s output is broken JSON: {error}") from error
+        if "stats" not in printed:
+            return None
+        models = member(member(printed, "stats", _NAME), "models", _NAME)
+        usages = (member(member(models, name, _NAME), "tokens", _NAME) for name in models)
+        # The prompt includes cached tokens; the candidates do not include thoughts.
+        total = add_up(
+            read_tokens(usage, _NAME, ("prompt",), ("candidates", "thoughts")) for usage in usages
+        )
+        return total.report() if total.prompt else None
 
 
 def _settings(model: str) -> str:

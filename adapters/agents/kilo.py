@@ -42,10 +42,8 @@ class Kilo:
             str(run.executable),
             "run",
             "--auto",
-            "--model",
-            f"{PROVIDER}/{run.model}",
-            "--format",
-            "json",
+            *("--model", f"{PROVIDER}/{run.model}"),
+            *("--format", "json"),
             "--",
             run.prompt,
         )

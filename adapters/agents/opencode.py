@@ -61,10 +61,8 @@ class Opencode:
         argv = (
             str(run.executable),
             "run",
-            "--model",
-            f"{PROVIDER}/{run.model}",
-            "--format",
-            "json",
+            *("--model", f"{PROVIDER}/{run.model}"),
+            *("--format", "json"),
             "--auto",
             "--",
             run.prompt,

@@ -51,12 +51,9 @@ class Pi:
         dialect = run.dialect or self.facts.dialects[0]
         argv = (
             str(run.executable),
-            "--provider",
-            _PROVIDER,
-            "--model",
-            run.model,
-            "--print",
-            _as_message(run.prompt),
+            *("--provider", _PROVIDER),
+            *("--model", run.model),
+            *("--print", _as_message(run.prompt)),
         )
         env = {_KEY: run.key, "PI_OFFLINE": "1", "PI_TELEMETRY": "0", "PI_SKIP_VERSION_CHECK": "1"}
         models = orjson.dumps({"providers": {_PROVIDER: _provider(run, dialect)}}).decode()

@@ -48,13 +48,10 @@ class QwenCode:
         dialect = run.dialect or self.facts.dialects[0]
         argv = (
             str(run.executable),
-            "--auth-type",
-            _AUTH_TYPES[dialect],
-            "--model",
-            run.model,
+            *("--auth-type", _AUTH_TYPES[dialect]),
+            *("--model", run.model),
             "--yolo",
-            "--output-format",
-            "stream-json",
+            *("--output-format", "stream-json"),
             f"--prompt={run.prompt}",
         )
         vendor = "ANTHROPIC" if dialect == "messages" else "OPENAI"
@@ -67,27 +64,22 @@ class QwenCode:
         return Launch(argv, env, {".qwen/settings.json": orjson.dumps(settings).decode()})
 
     def self_report(self, output: Output) -> SelfReport | None:
-        """Return the usage of the result that it prints last."""
-        return read_report(output.stdout)
+        """Return the sums in the last line of Qwen Code's events; None if there is no such line.
 
-
-def read_report(text: str) -> SelfReport | None:
-    """Return the sums in the last line of Qwen Code's events; None if there is no such line.
-
-    Raises:
-        BadSelfReport: A line cannot be read, or the sums do not add up.
-    """
-    result: Object | None = None
-    exact = True
-    for event in json_lines(text, _NAME):
-        kind = event.get("type")
-        # An answer that broke off and was requested again: the usage of the first one is lost.
-        exact = exact and (kind, event.get("subtype")) != ("system", "retry")
-        result = event if kind == "result" else result
-    if result is None:
-        return None
-    exact = exact and result.get("is_error") is False
-    return _tokens(member(result, "usage", _NAME)).report(exact=exact)
+        Raises:
+            BadSelfReport: A line cannot be read, or the sums do not add up.
+        """
+        result: Object | None = None
+        exact = True
+        for event in json_lines(output.stdout, _NAME):
+            kind = event.get("type")
+            # An answer that broke off and was requested again: the usage of the first one is lost.
+            exact = exact and (kind, event.get("subtype")) != ("system", "retry")
+            result = event if kind == "result" else result
+        if result is None:
+            return None
+        exact = exact and result.get("is_error") is False
+        return _tokens(member(result, "usage", _NAME)).report(exact=exact)
 
 
 def _tokens(usage: Object) -> ReportedTokens:

@@ -230,14 +230,13 @@ class DockerSandbox:
         return ContainerAgent(self.engine, self.name, client, self._cleanup(client))
 
     def _cleanup(self, client: AgentProcess) -> CleanupPlan:
-        return CleanupPlan(
-            leader=client.pid,
-            mark=client.mark,
-            engine=self.engine.program,
-            container=self.name,
-            holder=holder_of(self.name) if self.engine.kind == "podman" else None,
-            network=self.name if self.own_network else None,
-        )
+        parts = {
+            "engine": self.engine.program,
+            "container": self.name,
+            "holder": holder_of(self.name) if self.engine.kind == "podman" else None,
+            "network": self.name if self.own_network else None,
+        }
+        return client.cleanup.model_copy(update=parts)
 
     def _environment(
         self, places: Places, request: StartRequest

@@ -8,8 +8,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from cab.adapters.processes.agent_process import AgentProcess, Exit, start_process
-from cab.adapters.processes.cleanup import CleanupPlan
+from cab.adapters.processes.agent_process import AgentProcess, start_process
 from cab.adapters.sandboxes import deviations
 from cab.adapters.sandboxes.base import LOOPBACK, SandboxFacts, SandboxView, StartRequest
 from cab.adapters.sandboxes.environment import Places, agent_environment
@@ -64,7 +63,7 @@ class LocalSandbox:
         env = agent_environment(places, self._tools, {}, terminal=self._terminal)
         return SandboxView(places.home, self._executable, env)
 
-    async def start(self, places: Places, request: StartRequest) -> "LocalAgent":
+    async def start(self, places: Places, request: StartRequest) -> AgentProcess:
         """Start the agent.
 
         Raises:
@@ -72,40 +71,14 @@ class LocalSandbox:
         """
         env = {**self.view(places).env, **request.declared}
         stdout, stderr = request.output
-        return LocalAgent(
-            await start_process(
-                request.argv,
-                cwd=places.workdir,
-                env=env,
-                stdout=stdout,
-                stderr=stderr,
-                rlimits=self._limits.rlimits,
-            )
+        return await start_process(
+            request.argv,
+            cwd=places.workdir,
+            env=env,
+            stdout=stdout,
+            stderr=stderr,
+            rlimits=self._limits.rlimits,
         )
-
-
-class LocalAgent:
-    """An agent that runs as a process of this machine.
-
-    Args:
-        process: The process.
-    """
-
-    def __init__(self, process: AgentProcess) -> None:
-        self._process = process
-
-    @property
-    def cleanup(self) -> CleanupPlan:
-        """Its processes."""
-        return CleanupPlan(leader=self._process.pid, mark=self._process.mark)
-
-    async def wait(self, limit_s: float) -> Exit:
-        """Return how it ended; past the limit its whole tree is ended."""
-        return await self._process.wait(limit_s)
-
-    async def end(self) -> int:
-        """End whatever still runs; return how many processes that were."""
-        return await self._process.end()
 
 
 def _deviations(limits: ResourceLimits, *, socket: bool) -> list[str]:

@@ -1,15 +1,13 @@
 """aider: its command line, and its own token count."""
 
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cab.adapters.agents.aider import Aider, read_report
-from cab.adapters.agents.base import Output
+from cab.adapters.agents.aider import Aider
 from cab.adapters.errors import BadSelfReport
-from tests.adapters.agents.recorded import KEY, MODEL, URL, run_of
+from cab.scoring.cells.cell import SelfReport
+from tests.adapters.agents.recorded import KEY, MODEL, URL, printed, run_of
 
 # The flags of the published cells, less the key.
 PUBLISHED = [
@@ -29,6 +27,11 @@ PUBLISHED = [
     "--message",
     "Fix it",
 ]
+
+
+def read_report(text: str) -> SelfReport | None:
+    """Return the report of an output."""
+    return Aider().self_report(printed(text))
 
 
 def test_published_flags() -> None:
@@ -87,7 +90,7 @@ def test_report_through_adapter() -> None:
         "Cost: $0.01 message, $0.01 session.\n"
     )
 
-    report = Aider().self_report(Output(text, "", Path("home")))
+    report = read_report(text)
 
     assert report is not None
     assert report.total_tokens == 1531

@@ -5,9 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cab.adapters.agents.claude_code import ClaudeCode, read_report
+from cab.adapters.agents.claude_code import ClaudeCode
 from cab.adapters.errors import BadSelfReport
-from tests.adapters.agents.recorded import KEY, MODEL, URL, run_of
+from cab.scoring.cells.cell import SelfReport
+from tests.adapters.agents.recorded import KEY, MODEL, URL, printed, run_of
+
+
+def read_report(text: str) -> SelfReport | None:
+    """Return the report of an output."""
+    return ClaudeCode().self_report(printed(text))
 
 
 def usage_of(**usage: object) -> dict[str, object]:

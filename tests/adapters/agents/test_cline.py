@@ -5,9 +5,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cab.adapters.agents.cline import Cline, read_report
+from cab.adapters.agents.cline import Cline
 from cab.adapters.errors import BadSelfReport
-from tests.adapters.agents.recorded import KEY, MODEL, URL, run_of
+from cab.scoring.cells.cell import SelfReport
+from tests.adapters.agents.recorded import KEY, MODEL, URL, printed, run_of
+
+
+def read_report(text: str) -> SelfReport | None:
+    """Return the report of an output."""
+    return Cline().self_report(printed(text))
 
 
 def result(**usage: object) -> str:

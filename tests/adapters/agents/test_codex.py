@@ -10,13 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cab.adapters.agents.base import RunContext
-from cab.adapters.agents.codex import Codex, read_report
+from cab.adapters.agents.codex import Codex
 from cab.adapters.errors import BadSelfReport
-from tests.adapters.agents.recorded import (
-    MODEL,
-    URL,
-    run_of,
-)
+from cab.scoring.cells.cell import SelfReport
+from tests.adapters.agents.recorded import MODEL, URL, printed, run_of
+
+
+def read_report(text: str) -> SelfReport | None:
+    """Return the report of an output."""
+    return Codex().self_report(printed(text))
 
 
 def config_of(run: RunContext) -> dict[str, Any]:

@@ -5,13 +5,15 @@ from typing import Any
 import orjson
 import pytest
 
-from cab.adapters.agents.gemini_cli import GeminiCli, read_report
+from cab.adapters.agents.gemini_cli import GeminiCli
 from cab.adapters.errors import BadSelfReport
-from tests.adapters.agents.recorded import (
-    MODEL,
-    URL,
-    run_of,
-)
+from cab.scoring.cells.cell import SelfReport
+from tests.adapters.agents.recorded import MODEL, URL, printed, run_of
+
+
+def read_report(text: str) -> SelfReport | None:
+    """Return the report of an output."""
+    return GeminiCli().self_report(printed(text))
 
 
 def stats(**models: dict[str, Any]) -> str:

@@ -5,15 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cab.adapters.agents.qwen_code import QwenCode, read_report
+from cab.adapters.agents.qwen_code import QwenCode
 from cab.adapters.errors import BadSelfReport
+from cab.scoring.cells.cell import SelfReport
 from cab.scoring.ledger.records import Endpoint
-from tests.adapters.agents.recorded import (
-    MODEL,
-    URL,
-    recorded,
-    run_of,
-)
+from tests.adapters.agents.recorded import MODEL, URL, printed, recorded, run_of
+
+
+def read_report(text: str) -> SelfReport | None:
+    """Return the report of an output."""
+    return QwenCode().self_report(printed(text))
 
 
 def result(*, is_error: object = False, **usage: object) -> str:
