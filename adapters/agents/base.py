@@ -30,7 +30,6 @@ class PyPIInstall:
     """An agent from PyPI, installed into a virtual environment of its own."""
 
     package: str
-    """Name of the distribution."""
     executable: str
     """Console script that starts the agent."""
     python_min: tuple[int, int]
@@ -46,7 +45,6 @@ class NpmInstall:
     """An agent from npm, installed into a folder of its own, with a Node of its own if needed."""
 
     package: str
-    """Name of the package."""
     executable: str
     """Name under which the package's `bin` starts the agent."""
     node_min: tuple[int, ...] = (20,)

@@ -99,7 +99,6 @@ class GeminiCli:
 
 
 def _settings(model: str) -> str:
-    """Return the settings, with one model for everything."""
     chosen = {"modelConfig": {"model": model}}
     pinned = {
         "modelConfigs": {

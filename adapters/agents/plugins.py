@@ -74,9 +74,7 @@ class Plugin(BaseModel):
     arguments: list[str] = Field(default_factory=list[str])
     """Added after the adapter's own, before a `--`."""
     environment: dict[str, str] = Field(default_factory=dict[str, str])
-    """Variables."""
     home: dict[str, Content] = Field(default_factory=dict[str, Content])
-    """Files below HOME."""
     workspace: dict[str, Content] = Field(default_factory=dict[str, Content])
     """Files in the workspace; they exist before the run, so they are not a change of the agent's."""
 

@@ -110,7 +110,6 @@ def _heredoc(content: str) -> str:
 
 
 def _word(text: str) -> str:
-    """Return a text as one word of a command line."""
     parts, at = list[str](), 0
     for match in _PLACEHOLDER.finditer(text):
         parts += [_quoted(text[at : match.start()]), f'"${_VARIABLES[match[0]]}"']

@@ -79,7 +79,6 @@ def _end_with_parent() -> None:
 
 
 def _isolate() -> Overlay:
-    """Set up the namespaces that this process was started in."""
     loopback_up()
     route_all_here(socket.AF_INET)
     if os.path.exists("/proc/net/if_inet6"):  # noqa: PTH110 - absent where the kernel has no IPv6

@@ -27,7 +27,6 @@ class LedgerEvidence(_Model):
     """What ledger and endpoint have of the requests of one run."""
 
     attempts: tuple[ObservedAttempt, ...]
-    """All requests to metered endpoints."""
     prompt_tokens: int | None
     """Sum over the ledger; None where a count is missing."""
     completion_tokens: int | None
@@ -46,7 +45,6 @@ class Evidence(LedgerEvidence):
     """One probe of one agent."""
 
     probe: str
-    """Name of the probe."""
     model: str
     """The model that all calls should ask for."""
     dialect: str
@@ -54,7 +52,6 @@ class Evidence(LedgerEvidence):
     exit_code: int | None
     """None where the agent was stopped."""
     timed_out: bool
-    """Whether it was stopped at the limit."""
     duration_ms: float
     """From the agent's start to its end."""
     passed: bool

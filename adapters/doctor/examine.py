@@ -58,8 +58,6 @@ class ExamineRequest(NamedTuple):
 
 
 class _Endpoint(NamedTuple):
-    """The fake endpoint and the proxy in front of it."""
-
     demo: Demo
     proxy: Proxy
     meter: Meter

@@ -15,9 +15,7 @@ class Selection(NamedTuple):
     """The agents of a command line."""
 
     subjects: list[Subject]
-    """What to examine, in order."""
     missing: list[AgentFacts]
-    """Agents that are not installed."""
 
 
 def select_subjects(

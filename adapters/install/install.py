@@ -112,7 +112,6 @@ def _locked(facts: AgentFacts) -> Generator[None]:
 
 
 def _build(facts: AgentFacts, need: Install, folder: Path, *, use_uv: bool) -> str:
-    """Build the folder and return the version that is in it."""
     log = folder.with_name(f"{folder.name}.log")
     if isinstance(need, NpmInstall):
         steps = BuildSteps(facts.name, log, npm_failure)

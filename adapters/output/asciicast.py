@@ -15,9 +15,7 @@ class Screen(NamedTuple):
     """Size of the terminal."""
 
     width: int
-    """Columns."""
     height: int
-    """Lines."""
 
 
 SCREEN = Screen(120, 40)

@@ -49,13 +49,11 @@ class CleanupPlan(BaseModel):
     engine: str | None = None
     """Program that runs the container, one of `ENGINES`."""
     container: str | None = None
-    """Name of the container."""
     holder: str | None = None
     """Name of the container that keeps its network up."""
     network: str | None = None
     """Name of the network that was made for it."""
     scratch: Path | None = None
-    """Folder of the run."""
 
     @property
     def lasting(self) -> "CleanupPlan":

@@ -109,7 +109,6 @@ def _list_processes() -> list[Process]:
 
 
 def _read_process(pid: int) -> Process | None:
-    """Return what /proc says of a process; None if it does not run."""
     fields = _stat(pid)
     if fields is None:
         return None

@@ -38,7 +38,6 @@ class AgentRun(NamedTuple):
     """What a run left behind, secrets redacted."""
 
     exit: Exit
-    """How the agent ended."""
     duration_ms: float
     """From the first preparation to the agent's end."""
     before: TreeManifest
@@ -54,7 +53,6 @@ class AgentRun(NamedTuple):
     unreadable: str | None
     """Why the agent's own count cannot be read."""
     spans: list[Span]
-    """What happened when."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,19 +60,15 @@ class AgentRunner:
     """Runs the agent of one cell once."""
 
     plan: CellPlan
-    """The cell."""
     meter: Meter
     """Where its calls go."""
     places: Places
-    """The run's folders."""
     redact: Redactor
     """Takes the secrets out of what is stored."""
     sandbox: Sandbox
-    """Where it runs."""
     claim: Claim | None = None
     """The bundle's claim, which records what has to be cleaned up; None where there is no bundle."""
     spans: SpanRecorder = field(default_factory=SpanRecorder)
-    """The spans of this run."""
 
     async def run(self) -> AgentRun:
         """Run the agent to its end, or to the time limit.

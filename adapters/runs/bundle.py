@@ -53,9 +53,7 @@ class Marker(BaseModel):
     model_config = ConfigDict(frozen=True, populate_by_name=True)
 
     pid: int
-    """Process of cab."""
     phase: Phase
-    """How far the run came."""
     cleanup: CleanupPlan = Field(alias="leftovers")
     """What to clean up if the run was cut short."""
 

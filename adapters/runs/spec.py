@@ -52,7 +52,6 @@ class CellSpec:
     ledger: Path | None = None
     """Folder of the embedded proxy's audit log; None puts it into the bundle."""
     runs: Path = Path("runs")
-    """Folder of all bundles."""
     sweep: str = "local"
     """Named batch that the cell belongs to."""
     run: int | None = None
@@ -66,9 +65,7 @@ class CellSpec:
     sandbox: str = local.NAME
     """Where the agent runs: `local` or `docker`."""
     container: Container = field(default_factory=Container)
-    """How a container is run."""
     limits: ResourceLimits = field(default_factory=ResourceLimits)
-    """Resource limits of the agent."""
     terminal: bool = False
     """Let the agent write to terminals, as for a person, instead of pipes."""
     plugins: tuple[str, ...] = ()

@@ -36,7 +36,6 @@ class SandboxView(NamedTuple):
     """The run as the agent sees it."""
 
     home: Path
-    """Its HOME."""
     executable: Path
     """What starts the agent."""
     env: Mapping[str, str]
@@ -51,11 +50,9 @@ class StartRequest(NamedTuple):
     declared: Mapping[str, str]
     """Environment that the adapter and the plugins declare; may hold the cell's key."""
     output: OutputDescriptors
-    """Where it writes to."""
     endpoint: str
     """Where model calls go, with `/v1`."""
     key: str
-    """The cell's key."""
 
 
 class Running(Protocol):

@@ -28,15 +28,12 @@ class ContainerRun:
     """One container to be run."""
 
     engine: EngineKind
-    """Which program it is run with."""
     rootless: bool
     """Whether the engine runs as an ordinary user."""
     name: str
-    """The container's name."""
     image: str
     """The image, as an engine takes it."""
     network: str
-    """Network that it is put into."""
     user: str
     """`uid:gid` of the agent, never root unless that is allowed."""
     workdir: Path
@@ -50,7 +47,6 @@ class ContainerRun:
     argv: Sequence[str]
     """Program and arguments inside."""
     limits: ResourceLimits
-    """Resource limits."""
     allowed: frozenset[str] = frozenset()
     """Deviations that the image needs."""
 

@@ -145,23 +145,17 @@ class DockerSandbox:
     """A place for one container."""
 
     engine: ContainerEngine
-    """What runs it."""
     image: Image
-    """Its image."""
     digest: str | None
-    """The image's digest, if it has one."""
     network: Network
-    """Its network."""
     own_network: bool
     """Whether the network was made for it."""
     executable: Path
     """What starts the agent inside."""
     limits: ResourceLimits
-    """Resource limits."""
     allowed: frozenset[str]
     """Deviations that were asked for."""
     name: str
-    """Name of the container."""
 
     @property
     def facts(self) -> SandboxFacts:

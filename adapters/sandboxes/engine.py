@@ -58,7 +58,6 @@ class ContainerEngine:
     """An engine that answers."""
 
     program: str
-    """Name of its program."""
     kind: EngineKind
     """Which one it is, whatever the name of its program."""
     rootless: bool

@@ -32,9 +32,7 @@ class Places(NamedTuple):
     workdir: Path
     """The workspace: where the agent works."""
     home: Path
-    """HOME of the run."""
     temporary: Path
-    """TMPDIR of the run."""
     before: Path
     """A second copy of the workspace, as the agent got it."""
     output: Path

@@ -36,17 +36,13 @@ class CellJob(_Message):
     task: str
     """Id of a bundled task, or the absolute path of a task's folder."""
     sweep: str
-    """The sweep's name."""
     number: int
-    """Number of the run."""
     timeout_s: float
     """Limit of the agent's run."""
     proxy: str
-    """URL of the proxy."""
     key: str = Field(repr=False)
     """The cell's key; limits are in it."""
     bundles: str
-    """Folder of all bundles."""
     plugins: list[str] = Field(default_factory=list[str])
     """Absolute paths of plugin files."""
 
@@ -70,11 +66,8 @@ class CellOutcome(_Message):
     """How an attempt ended."""
 
     state: State
-    """Whether there is a bundle."""
     reason: str | None = None
-    """Why there is none."""
     bundle: str | None = None
-    """Its folder."""
     passed: bool | None = None
     """The check's verdict; None if there is none."""
     succeeded: int | None = None

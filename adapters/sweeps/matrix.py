@@ -49,7 +49,6 @@ class Matrix:
     left_out: dict[str, str]
     """Slot -> why it cannot be run here: a program that its task needs is missing."""
     agents: tuple[AgentFacts, ...]
-    """The agents."""
     plugins: tuple[str, ...]
     """Absolute paths of the plugin files."""
     fingerprints: dict[str, str]
@@ -163,7 +162,6 @@ def _agents(names: Iterable[str], problems: list[str]) -> dict[str, Adapter]:
 
 
 def _plugins(names: Iterable[str], base: Path, problems: list[str]) -> dict[str, Plugin]:
-    """Return the plugins by the absolute paths of their files."""
     found: dict[str, Plugin] = {}
     for name in names:
         is_path = name.endswith(SUFFIX) or "/" in name

@@ -44,11 +44,8 @@ class SweepReport:
     failed: dict[str, End]
     """Slot -> last attempt, where the infrastructure failed it."""
     not_run: dict[str, str]
-    """Slot -> why it was not run."""
     failed_attempts: list[End]
-    """All attempts without a result."""
     spend: Spend
-    """Of all attempts."""
     unreadable: bool
     """Whether a bundle could not be read; the error was printed."""
 
@@ -205,7 +202,6 @@ def _lines(report: SweepReport) -> list[str]:
 
 
 def _failed_lines(attempts: Sequence[End]) -> list[str]:
-    """Return how many attempts have no result, by verdict."""
     lines: list[str] = []
     for verdict, count in sorted(Counter(end.verdict for end in attempts).items()):
         calls = [end.calls for end in attempts if end.verdict == verdict]

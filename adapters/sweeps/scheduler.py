@@ -37,11 +37,9 @@ class Metering(NamedTuple):
     """The proxy of the sweep."""
 
     url: str
-    """Where it listens."""
     mint: Callable[[str, int, KeyLimits], str]
     """Makes a cell's key, from its id, its time to live in s, and its limits."""
     ledger: Path
-    """Folder of its audit log."""
 
 
 class ProgressListener(Protocol):

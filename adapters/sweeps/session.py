@@ -37,7 +37,6 @@ class SweepPlan:
     folder: Path
     """Folder of everything that it writes."""
     ledger: Path
-    """Its audit log."""
     upstream_key: str | None
     """The endpoint's key; stays with the proxy."""
     accept_changes: bool = False
@@ -59,7 +58,6 @@ class SessionResult:
     """What a session came to."""
 
     state: SweepState
-    """The state of the sweep now."""
     spend: Spend
     """What it has spent, over all its sessions."""
     not_run: dict[str, str]

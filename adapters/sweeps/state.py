@@ -29,7 +29,6 @@ class SweepState:
     unfilled: dict[str, End] = field(default_factory=dict[str, End])
     """Slot without a result -> how its last attempt ended."""
     failed_attempts: list[End] = field(default_factory=list[End])
-    """All attempts without a result."""
     open_attempts: list[Begin] = field(default_factory=list[Begin])
     """Attempts that started and have no end: they were killed, or finished a moment before."""
     numbers: defaultdict[str, set[int]] = field(default_factory=lambda: defaultdict(set[int]))
@@ -37,7 +36,6 @@ class SweepState:
     wall_s: float = 0.0
     """How long the sweep ran, all its sessions together."""
     last_session: Session | None = None
-    """How the sweep was started last."""
 
     def apply(self, entry: Entry) -> None:
         """Bring the state up to date with one more entry of the journal."""

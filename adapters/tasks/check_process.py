@@ -32,7 +32,6 @@ class CheckVerdict(NamedTuple):
     stdout: str
     """Its output, or a report of it."""
     stderr: str
-    """Its error messages."""
     reason: str | None
     """Why it does not pass; None if it does."""
     share: float | None = None

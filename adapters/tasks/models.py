@@ -148,7 +148,6 @@ class Task(_Part):
     integrity_applies: bool = False
     """Whether the task is scored for leaving the protected files alone."""
     check: Check
-    """The hidden checks."""
     cases: list[Case] = Field(default_factory=list[Case], exclude=True)
     """Questions to the probe; read from `cases.toml`, never written in `task.toml`."""
     root: Path = Field(exclude=True)

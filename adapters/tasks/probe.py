@@ -49,8 +49,6 @@ async def run_probe(
 
 
 class _CaseResult(NamedTuple):
-    """How a case went."""
-
     name: str
     run: CommandResult
     why: str | None

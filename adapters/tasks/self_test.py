@@ -108,7 +108,6 @@ async def _try(task: Task, *tricks: Trick, solved: bool) -> _TrialResult:
 
 
 def _empty_documents(task: Task, workdir: Path) -> list[str]:
-    """Empty the reference's documents."""
     written = list(_files(task.solution))
     for path in written:
         (workdir / path).write_text("")
@@ -142,17 +141,14 @@ def _files(root: Path) -> Iterator[str]:
 
 
 def _not_detected(tried: _TrialResult) -> str | None:
-    """Return what is wrong with a workspace that must have no integrity."""
     return None if tried.integrity == 0 else "it is not detected"
 
 
 def _passed(tried: _TrialResult) -> str | None:
-    """Return what is wrong with a workspace that must not pass."""
     if not tried.outcome.ran:
         return f"the check did not run: {tried.outcome.reason}"
     return "it passes" if tried.outcome.passed else None
 
 
 def _not_passed(tried: _TrialResult) -> str | None:
-    """Return what is wrong with a workspace that must pass."""
     return None if tried.outcome.passed else tried.outcome.reason

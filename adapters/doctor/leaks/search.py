@@ -33,7 +33,6 @@ class RunTraces(NamedTuple):
     folder: Path
     """The doctor's folder of this run, with the ledger."""
     own: Path
-    """The folder of all of the doctor's files."""
 
 
 def find_leaks(traces: RunTraces, secrets: SecretForms) -> tuple[Leak, ...]:
