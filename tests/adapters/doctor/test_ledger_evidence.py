@@ -39,7 +39,7 @@ WAS_CUT = {"end_reason": "upstream_cut"}
     ],
 )
 def test_two_sides_that_agree(rows: list[dict[str, Any]], ends: list[Any]) -> None:
-    """Served, refused and cut requests that both have are no difference; those that the proxy refused do not count."""
+    """Served, refused and cut requests that both have are not differences; those that the proxy refused do not count."""
     assert list(differences({"by_call": rows}, ends)) == []
 
 

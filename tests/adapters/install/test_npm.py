@@ -181,7 +181,7 @@ def test_failing_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_no_npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without npm the mend is named, and no empty log."""
+    """Without npm the fix is named, and no empty log."""
     monkeypatch.setenv("PATH", str(tmp_path))
 
     with pytest.raises(InstallFailed) as caught:

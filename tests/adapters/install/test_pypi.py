@@ -1,4 +1,4 @@
-"""What is told of an install from PyPI that failed; the installs themselves are in test_install.py."""
+"""The reason of a failed install from PyPI; the installs themselves are in test_install.py."""
 
 import pytest
 
@@ -23,5 +23,5 @@ from cab.adapters.install.pypi import pypi_failure
     ],
 )
 def test_failure(text: str, said: str) -> None:
-    """Of uv the last error with its nearest cause is told, of pip the last line."""
+    """The reason is uv's last error with its nearest cause, or pip's last line."""
     assert pypi_failure(text) == said

@@ -134,7 +134,7 @@ def test_writer_redacts(tmp_path: Path) -> None:
 
 
 def test_marker_says_how_far(tmp_path: Path) -> None:
-    """A marker holds the phase and what to clear up, which the next claim gets."""
+    """A marker holds the phase and what to clean up, which the next claim gets."""
     cleanup = CleanupPlan(leader=7, mark="the mark of a run", container="cab-1", engine="docker")
     with suppress(RuntimeError), claim_bundle(tmp_path, force=False) as claim:
         assert claim.previous is None
@@ -146,6 +146,7 @@ def test_marker_says_how_far(tmp_path: Path) -> None:
     assert marker is not None
     assert (marker.pid, marker.phase) == (os.getpid(), "checks")
     assert marker.cleanup == cleanup.lasting
+    assert b'"leftovers":' in (tmp_path / MARKER).read_bytes()  # markers of earlier versions
     assert marker.cleanup.leader is None  # after a restart the number is somebody else's
     with claim_bundle(tmp_path, force=False) as claim:
         assert claim.previous == cleanup.lasting

@@ -358,7 +358,7 @@ async def test_deviations(spec: CellSpec) -> None:
 
 
 async def test_plugins(spec: CellSpec, tmp_path: Path) -> None:
-    """Plugins reach the agent and are recorded as published; their files are no blast."""
+    """Plugins reach the agent and are recorded as published; their files are not counted as the agent's changes."""
     folder = tmp_path / "plugins"
     folder.mkdir()
     start = 'schema = "cab.plugin/1"\n'

@@ -42,11 +42,11 @@ def test_dotted_adapter(spec: CellSpec) -> None:
 
 
 def test_dialect(spec: CellSpec) -> None:
-    """An agent is told the dialect to speak; one that it does not speak is refused with what it does."""
+    """A dialect that the agent does not speak is refused with those that it does."""
     assert plan_cell(spec).dialect is None
     assert plan_cell(replace(spec, dialect="chat.completions")).dialect == "chat.completions"
-    told = "scripted does not speak 'messages'; it speaks chat.completions"
-    with pytest.raises(AdapterError, match=told):
+    message = "scripted does not speak 'messages'; it speaks chat.completions"
+    with pytest.raises(AdapterError, match=message):
         plan_cell(replace(spec, dialect="messages"))
 
 

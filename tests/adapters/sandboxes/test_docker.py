@@ -180,7 +180,7 @@ async def test_exit_code(spec: CellSpec, stub: Stub) -> None:
 
 
 async def test_engines_program_ended_first(spec: CellSpec, stub: Stub) -> None:
-    """A container that still runs has no exit code yet: that is no result, and it is removed."""
+    """A container that still runs has no exit code yet: the run has no result, and it is removed."""
     stub.answer("start", code=1, err="the engine has gone away")
     stub.answer("inspect", out=state(0, "running", running=True))
 
@@ -210,7 +210,7 @@ async def test_cannot_be_created(spec: CellSpec, stub: Stub) -> None:
     ],
 )
 async def test_never_ran(spec: CellSpec, stub: Stub, answer: dict[str, Any], reason: str) -> None:
-    """A container that never ran is no result of the agent."""
+    """A container that never ran gives no result."""
     stub.answer("inspect", **answer)
     stub.answer("start", code=125, err="Error: exec: not there")
 
@@ -391,7 +391,7 @@ async def test_real_time_out(spec: CellSpec, real_image: str) -> None:
 
 
 async def test_real_absent_program(spec: CellSpec, real_image: str) -> None:
-    """A program that the image lacks is no result; the engine's own words say so."""
+    """A program that the image lacks gives no result; the engine's message is the reason."""
     container = Container(image=real_image)
 
     with pytest.raises(RunFailed, match="no-such-program"):

@@ -113,7 +113,7 @@ async def test_image_that_is_pulled(stub: Stub, engine: ContainerEngine) -> None
 
 
 async def test_networks(stub: Stub, engine: ContainerEngine) -> None:
-    """A network that is made leads nowhere; one that is not there is told."""
+    """A new network reaches no other host; one that does not exist is an error."""
     stub.answer("network", "inspect", out=DOCKER_NETWORK)
 
     assert await engine.make_network("cab-1") == Network("cab-1", "172.18.0.1", internal=True)

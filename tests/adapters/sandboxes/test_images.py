@@ -24,7 +24,7 @@ DIGEST = f"sha256:{HEX}"
     ],
 )
 def test_parts(text: str, image: Image) -> None:
-    """Repository, tag and digest are told apart; a doubled algorithm counts once."""
+    """Repository, tag and digest are parsed; a doubled algorithm counts once."""
     assert parse_image(text) == image
     assert parse_image(image.reference) == image
 

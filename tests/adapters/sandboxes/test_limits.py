@@ -54,7 +54,7 @@ def test_no_amount(value: str) -> None:
 
 
 def test_unknown() -> None:
-    """A limit that is not known is told, with what was probably meant."""
+    """A limit that is not known is refused, with the one that was probably meant."""
     with pytest.raises(AdapterError, match="did you mean 'memory'"):
         parse_limits(["memry=1"])
     with pytest.raises(AdapterError, match="known: address-space, cpu-s"):

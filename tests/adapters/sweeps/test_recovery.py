@@ -32,11 +32,11 @@ async def recovered(folder: Path, wait_s: float = 60) -> End:
     return end
 
 
-def marked(folder: Path, leftovers: CleanupPlan) -> Path:
+def marked(folder: Path, cleanup: CleanupPlan) -> Path:
     """Return a bundle that was cut short."""
     bundle = folder / "runs" / CELL
     with suppress(ZeroDivisionError), claim_bundle(bundle, force=False) as claim:
-        claim.note("agent", leftovers)
+        claim.note("agent", cleanup)
         raise ZeroDivisionError
     return bundle
 

@@ -236,7 +236,7 @@ async def test_budget(sweep: Sweep) -> None:
 
 
 async def test_cut_off_by_the_budget(sweep: Sweep) -> None:
-    """A cell that the sweep's budget cut off is no result, and is not tried again."""
+    """A cell that the sweep's budget cut off has no result, and is not tried again."""
     scheduler = sweep.scheduler(
         FakeExecutor(lambda job: complete(job, rejected=1)), [slot(1)], budget={"tokens": 10}
     )

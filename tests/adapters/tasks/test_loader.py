@@ -49,7 +49,7 @@ def make(folder: Path, text: str = MINIMAL) -> str:
 
 
 def files_of(root: Path) -> set[str]:
-    """The files of a task's folder; pip compiles those of an installed one, which are no part."""
+    """The files of a task's folder; pip compiles those of an installed one, which are not part of it."""
     files = (path for path in root.rglob("*") if path.is_file() and COMPILED not in path.parts)
     return {path.relative_to(root).as_posix() for path in files}
 
@@ -275,7 +275,7 @@ CASE = '[[cases]]\nname = "a"\nask = "b"\nanswer = "c"\n'
 
 
 def test_questions_lie_beside_the_task(tmp_path: Path) -> None:
-    """What a probe is asked is read from cases.toml, and is no part of what is shown of a task."""
+    """What a probe is asked is read from cases.toml, and is not shown with a task."""
     name = make(tmp_path / "task", PROBED)
     (tmp_path / "task" / "cases.toml").write_text(CASE)
     (case,) = load_task(name).cases

@@ -129,7 +129,7 @@ async def test_each_outcome_of_a_task_without_a_fix(
 
 @each([task for task in REFUSALS if task.check.refusal and task.check.refusal.mentions])
 async def test_a_document_has_to_be_about_the_matter(task: Task, tmp_path: Path) -> None:
-    """A document of empty words is no refusal, though it has the right name."""
+    """A document without content is not a refusal, though it has the right name."""
     work = give(here(task), tmp_path / "work", solved=True)
     for path in task.solution.iterdir():
         (work / path.name).write_text("Hello.\n")

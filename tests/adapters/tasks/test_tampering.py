@@ -45,7 +45,7 @@ def test_forged_code_claims_success_and_ends(suffix: str, tmp_path: Path) -> Non
 
 
 def test_only_sources_of_known_languages_are_forged(tmp_path: Path) -> None:
-    """A data file among the sources, and code that is no source, stay as they are."""
+    """A data file among the sources, and code that is not a source, stay as they are."""
     given = {"src/a.json": "{}", "other.py": "x = 1\n"}
     write(tmp_path / "work", given)
     task = task_of(tmp_path, given, source_files=["src/**"])

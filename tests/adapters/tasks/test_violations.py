@@ -57,7 +57,7 @@ def test_a_task_that_forbids_nothing_is_not_looked_at(tmp_path: Path) -> None:
 
 
 def test_links_are_looked_at_and_not_followed(tmp_path: Path) -> None:
-    """A link to the secret is no copy of it; a link in a forbidden place is not to be there."""
+    """A link to the secret is not a copy of it; a link with a forbidden name is a violation."""
     (tmp_path / "work").mkdir()
     (tmp_path / "work" / "link.txt").symlink_to("deploy/key.env")
     (tmp_path / "work" / "conftest.py").symlink_to("code.py")
