@@ -54,7 +54,7 @@ class Marker(BaseModel):
 
     pid: int
     phase: Phase
-    cleanup: CleanupPlan = Field(alias="leftovers")
+    cleanup: CleanupPlan = Field(validation_alias="leftovers", serialization_alias="leftovers")
     """What to clean up if the run was cut short."""
 
 

@@ -46,7 +46,7 @@ class Session(_Line):
     kind: Literal["session", "sitting"] = "session"
     sweep: dict[str, Any]
     """The sweep file's keys, defaults included."""
-    fingerprints: dict[str, str] = Field(alias="made_of")
+    fingerprints: dict[str, str] = Field(validation_alias="made_of", serialization_alias="made_of")
     """Agents with their versions, tasks and plugins with digests of their files."""
     cab_version: str
 
