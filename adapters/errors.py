@@ -1,12 +1,12 @@
-"""Errors of the adapters and the runner; each names the thing and the mend in one line.
+"""Errors of the adapters and the runner; each names the thing and the fix in one line.
 
 AdapterError
 ├── UnknownAdapter     no agent of that name; `.known`, `.near`
 ├── AgentNotInstalled  the agent's own environment is missing; `.command` installs it
-├── InstallFailed      an agent's environment could not be made; `.log`
-├── BadSelfReport      an agent printed a token report that cannot be read exactly
+├── InstallFailed      an agent's environment could not be built; `.log`
+├── BadSelfReport      an agent's token report cannot be read exactly
 ├── BundleExists       a bundle of that cell is complete, or being written
-└── RunFailed          a cell could not be brought to its end, for a reason outside the agent
+└── RunFailed          a cell could not be finished, for a reason outside the agent
 """
 
 from collections.abc import Iterable
@@ -20,16 +20,16 @@ class AdapterError(Exception):
 
 
 class UnknownAdapter(AdapterError):
-    """A name that no adapter goes by."""
+    """A name that no adapter has."""
 
     def __init__(self, name: str, known: Iterable[str], reason: str | None = None) -> None:
         self.name = name
         self.reason = reason
         self.known = tuple(sorted(known))
         self.near = nearest(name, self.known)
-        super().__init__(f"no agent {name!r}{f' ({reason})' if reason else ''}; {self._mend()}")
+        super().__init__(f"no agent {name!r}{f' ({reason})' if reason else ''}; {self._fix()}")
 
-    def _mend(self) -> str:
+    def _fix(self) -> str:
         if self.near is not None:
             return f"did you mean {self.near!r}? (cab adapters list shows all)"
         return f"known agents: {', '.join(self.known)}; or give a dotted path, package.module:Class"
@@ -44,12 +44,12 @@ class AgentNotInstalled(AdapterError):
 
 
 class InstallFailed(AdapterError):
-    """An environment that could not be made."""
+    """An environment that could not be built."""
 
     def __init__(self, name: str, reason: str, log: Path | None = None) -> None:
         self.log = log
         super().__init__(
-            f"{name} was not installed: {reason}{f' (all of it: {log})' if log else ''}"
+            f"{name} was not installed: {reason}{f' (full log: {log})' if log else ''}"
         )
 
 
@@ -58,8 +58,8 @@ class BadSelfReport(AdapterError):
 
 
 class BundleExists(AdapterError):
-    """A folder that holds a cell already."""
+    """A folder that already holds a cell."""
 
 
 class RunFailed(AdapterError):
-    """A cell that could not be brought to its end."""
+    """A cell that could not be finished."""

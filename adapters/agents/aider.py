@@ -1,14 +1,15 @@
 """aider, headless, as on the published cells: whole message in, no streaming, no commits.
 
-What differs from the published command line, and why: the key goes by environment, because any
-process may read an argument; the weak model is pinned to the main one, so that no other model is
-called; release notes are off, because aider would open a browser for them.
+Differences from the published command line: the key is in the environment, because any process may
+read an argument; the weak model is the main one, so that no other model is called; release notes are
+off, because aider would open a browser for them.
 """
 
 import re
 from decimal import Decimal
 
 from cab.adapters.agents.base import AgentFacts, Launch, Output, PyPIInstall, RunContext
+from cab.adapters.agents.usage_reports import ReportedTokens
 from cab.adapters.errors import BadSelfReport
 from cab.scoring.cells.cell import SelfReport
 
@@ -53,43 +54,30 @@ class Aider:
             str(run.executable),
             *_FLAGS,
             "--no-show-release-notes",
-            "--openai-api-base",
-            f"{run.base_url}/v1",
-            "--model",
-            model,
-            "--weak-model",
-            model,
+            *("--openai-api-base", run.v1_url),
+            *("--model", model),
+            *("--weak-model", model),
             "--subtree-only",
-            "--message",
-            run.prompt,
+            *("--message", run.prompt),
         )
         env = {"OPENAI_API_KEY": run.key, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
-        # aider fetches a price list when this cache is missing or empty; one entry keeps it quiet.
+        # aider downloads a price list if this cache is missing or empty; one entry prevents that.
         return Launch(argv, env, {_PRICE_CACHE: '{"none": {}}\n'})
 
     def self_report(self, output: Output) -> SelfReport | None:
-        """Return the sum of the lines that aider prints, one for each message it sent."""
-        return read_report(output.stdout)
+        """Return the sum of all token lines in aider's terminal output; None if there is none.
 
-
-def read_report(text: str) -> SelfReport | None:
-    """Return the sum of all token lines in aider's terminal output; None if there is none.
-
-    Raises:
-        BadSelfReport: A line begins like a token line and goes on otherwise.
-    """
-    lines = [line.rstrip() for line in text.splitlines() if line.startswith("Tokens: ")]
-    if not lines:
-        return None
-    pairs = [_read_line(line) for line in lines]
-    sent, received = (sum(column) for column in zip(*pairs, strict=True))
-    return SelfReport(
-        prompt_tokens=sent,
-        completion_tokens=received,
-        total_tokens=sent + received,
-        source="tui_stdout",
-        exact=False,
-    )
+        Raises:
+            BadSelfReport: A line starts like a token line but is not one.
+        """
+        lines = [
+            line.rstrip() for line in output.stdout.splitlines() if line.startswith("Tokens: ")
+        ]
+        if not lines:
+            return None
+        pairs = [_read_line(line) for line in lines]
+        sent, received = (sum(column) for column in zip(*pairs, strict=True))
+        return ReportedTokens(sent, received).report(exact=False)
 
 
 def _read_line(line: str) -> tuple[int, int]:
@@ -100,7 +88,7 @@ def _read_line(line: str) -> tuple[int, int]:
 
 
 def _count(text: str) -> int:
-    """Return the number that aider wrote, as near as it says.
+    """Return the number that aider wrote, with its rounding.
 
     >>> _count("2.6k"), _count("31"), _count("12k")
     (2600, 31, 12000)

@@ -1,14 +1,14 @@
-"""What an adapter is: the few things that the runner must know of an agent CLI.
+"""What an adapter is: the few things that the runner must know about an agent CLI.
 
-An adapter names its agent, says how to start it headless against a base URL and a key, and reads
-what the agent says of its own tokens. It starts nothing, opens no socket and inherits nothing.
-One of your own needs no change here: `cab run-cell --tui my.module:MyAgent`, with
+An adapter names its agent, returns how to start it headless with a base URL and a key, and reads
+the agent's own token count. It starts nothing, opens no socket and inherits nothing. One of your own
+needs no change here: `cab run-cell --tui my.module:MyAgent`, with
 
     class MyAgent:
         facts = AgentFacts("my-agent", "1.0", ("chat.completions",),
                            install=PyPIInstall("my-agent", "my-agent", (3, 11), (3, 14)))
 
-        def launch(self, run: Run) -> Launch:
+        def launch(self, run: RunContext) -> Launch:
             argv = (str(run.executable), "--model", run.model, "--prompt", run.prompt)
             return Launch(argv, {"OPENAI_BASE_URL": f"{run.base_url}/v1", "OPENAI_API_KEY": run.key})
 
@@ -27,30 +27,28 @@ from cab.scoring.ledger.records import Endpoint
 
 @dataclass(frozen=True, slots=True)
 class PyPIInstall:
-    """An agent that comes from PyPI and gets a virtual environment of its own."""
+    """An agent from PyPI, installed into a virtual environment of its own."""
 
     package: str
-    """Name of the distribution."""
     executable: str
     """Console script that starts the agent."""
     python_min: tuple[int, int]
     """Oldest Python that the distribution supports."""
     python_below: tuple[int, int]
-    """First Python that it does not support any more."""
+    """First newer Python that it does not support."""
     extra: tuple[str, ...] = ()
-    """Requirements to install beside it, where the distribution forgets or clashes with one."""
+    """Requirements to install beside it, where the distribution lacks or conflicts with one."""
 
 
 @dataclass(frozen=True, slots=True)
 class NpmInstall:
-    """An agent that comes from npm and gets a folder of its own, with a Node of its own if need be."""
+    """An agent from npm, installed into a folder of its own, with a Node of its own if needed."""
 
     package: str
-    """Name of the package."""
     executable: str
     """Name under which the package's `bin` starts the agent."""
     node_min: tuple[int, ...] = (20,)
-    """Oldest Node that the package runs on; where PATH has none, one comes from npm as well."""
+    """Oldest Node that the package runs on; if PATH has none, one is installed from npm too."""
     extra: tuple[str, ...] = ()
     """Packages to install beside it, as `name@version`."""
 
@@ -72,11 +70,11 @@ class AgentFacts:
     install: Install | None = None
     """How to get it; None for an agent that comes with this package."""
     scratch: tuple[str, ...] = ()
-    """Globs of files that the agent leaves in the workspace for itself."""
+    """Globs of the agent's own files in the workspace."""
     wants_git: bool = False
     """Whether it expects the workspace to be a git repository."""
     token_report: str | None = None
-    """Where the agent says what it used; None if it says nothing."""
+    """Where the agent reports its token use; None if it does not."""
     image: str | None = None
     """Name of the published container image, without tag or digest; None if there is none."""
     notes: tuple[str, ...] = ()
@@ -85,7 +83,7 @@ class AgentFacts:
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """What one run of an agent is given."""
+    """What one run of an agent gets."""
 
     base_url: str
     """Where model calls go, without a trailing /v1."""
@@ -96,11 +94,20 @@ class RunContext:
     prompt: str
     """What the agent is asked to do."""
     home: Path
-    """An empty HOME of the run's own."""
+    """The run's HOME, empty."""
     executable: Path
     """The agent's console script; our own Python for one that comes with this package."""
     dialect: Endpoint | None = None
     """The endpoint to call, one of the adapter's `dialects`; None takes the first of them."""
+
+    @property
+    def v1_url(self) -> str:
+        """Where model calls go, with a trailing /v1."""
+        return f"{self.base_url}/v1"
+
+    def sdk_url(self, dialect: Endpoint) -> str:
+        """Return the URL for a dialect's client library: Anthropic's adds the /v1 itself."""
+        return self.base_url if dialect == "messages" else self.v1_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +117,14 @@ class Launch:
     argv: tuple[str, ...]
     """Program and arguments; holds no key, as any process on the machine can read it."""
     env: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
-    """Environment variables besides those that every agent gets."""
+    """Environment variables in addition to those that every agent gets."""
     files: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     """Text files to write before the start: path under HOME, and content."""
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What a run left behind for a token report to be read from."""
+    """The output of a run, from which the token report is read."""
 
     stdout: str
     stderr: str
@@ -138,9 +145,9 @@ class Adapter(Protocol):
         ...
 
     def self_report(self, output: Output) -> SelfReport | None:
-        """Return what the agent says it used; None if it said nothing.
+        """Return the agent's own token count; None if it gives none.
 
         Raises:
-            BadSelfReport: It said something that cannot be read without guessing.
+            BadSelfReport: Its count cannot be read without guessing.
         """
         ...

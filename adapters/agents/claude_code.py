@@ -5,13 +5,11 @@ from typing import Final
 from cab.adapters.agents.base import AgentFacts, Launch, NpmInstall, Output, RunContext
 from cab.adapters.agents.usage_reports import (
     Object,
-    ReportedTokens,
     add_up,
-    count,
     json_lines,
     member,
+    read_tokens,
 )
-from cab.adapters.errors import BadSelfReport
 from cab.scoring.cells.cell import SelfReport
 
 _QUIET: Final = {
@@ -19,9 +17,12 @@ _QUIET: Final = {
     "DISABLE_AUTOUPDATER": "1",
     "DISABLE_ERROR_REPORTING": "1",
     "DISABLE_TELEMETRY": "1",
-    # It refuses to run as root without asking, unless it is told that it is kept apart.
+    # Without this it refuses to run as root unattended.
     "IS_SANDBOX": "1",
 }
+_NAME: Final = "claude-code"
+_PROMPT: Final = ("inputTokens", "cacheReadInputTokens", "cacheCreationInputTokens")
+_COMPLETION: Final = ("outputTokens",)
 _MODELS: Final = (
     "ANTHROPIC_MODEL",
     "ANTHROPIC_SMALL_FAST_MODEL",
@@ -37,7 +38,7 @@ class ClaudeCode:
     """The Claude Code CLI from npm."""
 
     facts = AgentFacts(
-        name="claude-code",
+        name=_NAME,
         version="2.1.329",
         dialects=("messages",),
         install=NpmInstall("@anthropic-ai/claude-code", "claude", node_min=(22,)),
@@ -53,12 +54,10 @@ class ClaudeCode:
         argv = (
             str(run.executable),
             "--print",
-            "--output-format",
-            "stream-json",
+            *("--output-format", "stream-json"),
             "--verbose",
             "--dangerously-skip-permissions",
-            "--model",
-            run.model,
+            *("--model", run.model),
             "--",
             run.prompt,
         )
@@ -71,47 +70,29 @@ class ClaudeCode:
         return Launch(argv, env)
 
     def self_report(self, output: Output) -> SelfReport | None:
-        """Return the sum over the models of the result that it prints last."""
-        return read_report(output.stdout)
+        """Return the sum over all models in the last result of Claude Code's events; None without one.
+
+        The events of the answers cannot be used: each part of an answer repeats an incomplete usage.
+
+        Raises:
+            BadSelfReport: A line cannot be read, or a count is not one.
+        """
+        result: Object | None = None
+        exact = True
+        for event in json_lines(output.stdout, _NAME):
+            exact = exact and not _is_failure(event)
+            # Each result sums up all models and calls until then, including those of earlier results.
+            result = event if event.get("type") == "result" else result
+        if result is None:
+            return None
+        models = member(result, "modelUsage", _NAME)
+        parts = [
+            read_tokens(member(models, name, _NAME), _NAME, _PROMPT, _COMPLETION) for name in models
+        ]
+        return add_up(parts).nonzero(_NAME).report(exact=exact and result.get("is_error") is False)
 
 
-def read_report(text: str) -> SelfReport | None:
-    """Return the sum over all models in the last result of Claude Code's events; None without one.
-
-    The answers' own events are of no use: each part of an answer repeats its usage, half done.
-
-    Raises:
-        BadSelfReport: A line cannot be read, or the counts are none.
-    """
-    result: Object | None = None
-    exact = True
-    for event in json_lines(text, "claude-code"):
-        exact = exact and not _tells_of_a_failure(event)
-        # Each result sums up all models and calls until then, those of the results before it too.
-        result = event if event.get("type") == "result" else result
-    if result is None:
-        return None
-    models = member(result, "modelUsage", "claude-code")
-    total = add_up([_tokens(member(models, name, "claude-code")) for name in models])
-    if total.prompt == 0:
-        raise BadSelfReport("claude-code counts 0 tokens, so the endpoint gave no count")
-    return total.report(exact=exact and result.get("is_error") is False)
-
-
-def _tells_of_a_failure(event: Object) -> bool:
-    # It asks the model in the user's name to go on where an answer was cut, and estimates that one.
+def _is_failure(event: Object) -> bool:
+    # If an answer was cut, it asks the model to go on in the user's name, and estimates that answer.
     again = (event.get("type"), event.get("subtype")) == ("system", "api_retry")
     return again or event.get("isSynthetic") is True
-
-
-def _tokens(usage: Object) -> ReportedTokens:
-    fresh, read, written, output = (
-        count(usage, key, "claude-code")
-        for key in (
-            "inputTokens",
-            "cacheReadInputTokens",
-            "cacheCreationInputTokens",
-            "outputTokens",
-        )
-    )
-    return ReportedTokens(fresh + read + written, output)

@@ -1,7 +1,6 @@
 """Cline, headless, with its events as JSON lines.
 
-It leaves a daemon behind, its hub; runs of their own HOME have a hub of their own, and it ends with
-the run.
+It leaves a daemon running, its hub; each HOME has a hub of its own, which the runner ends after the run.
 """
 
 from typing import Final
@@ -9,8 +8,7 @@ from typing import Final
 import orjson
 
 from cab.adapters.agents.base import AgentFacts, Launch, NpmInstall, Output, RunContext
-from cab.adapters.agents.usage_reports import ReportedTokens, count, json_lines, member
-from cab.adapters.errors import BadSelfReport
+from cab.adapters.agents.usage_reports import json_lines, member, read_tokens
 from cab.scoring.cells.cell import SelfReport
 
 _NAME: Final = "cline"
@@ -29,19 +27,18 @@ class Cline:
         dialects=("chat.completions",),
         install=NpmInstall("cline", "cline"),
         token_report="stdout (JSON events), exact",
-        notes=("The cell's key is in its settings below HOME: it takes it from nowhere else.",),
+        notes=(
+            "The cell's key is in its settings below HOME: it does not read it from anywhere else.",
+        ),
     )
 
     def launch(self, run: RunContext) -> Launch:
         """Return the command line, environment and settings of one prompt."""
         argv = (
             str(run.executable),
-            "--provider",
-            _PROVIDER,
-            "--model",
-            run.model,
-            "--auto-approve",
-            "true",
+            *("--provider", _PROVIDER),
+            *("--model", run.model),
+            *("--auto-approve", "true"),
             "--json",
             "--",
             run.prompt,
@@ -50,9 +47,9 @@ class Cline:
             "provider": _PROVIDER,
             "apiKey": run.key,
             "model": run.model,
-            "baseUrl": f"{run.base_url}/v1",
+            "baseUrl": run.v1_url,
         }
-        # Without a date and a source the whole file is passed over.
+        # Without a date and a source the file is ignored.
         provider = {"settings": settings, "updatedAt": _DATE, "tokenSource": "manual"}
         providers = {
             "version": 1,
@@ -67,22 +64,18 @@ class Cline:
         return Launch(argv, {"CLINE_NO_AUTO_UPDATE": "1"}, files)
 
     def self_report(self, output: Output) -> SelfReport | None:
-        """Return the usage of the result that it prints last."""
-        return read_report(output.stdout)
+        """Return the sums of the last result in Cline's events; None if there is no such event.
 
-
-def read_report(text: str) -> SelfReport | None:
-    """Return what the last result in Cline's events sums up; None if there is no such event.
-
-    Raises:
-        BadSelfReport: A line cannot be read, or the result holds no count.
-    """
-    results = [event for event in json_lines(text, _NAME) if event.get("type") == "run_result"]
-    if not results:
-        return None
-    usage = member(results[-1], "aggregateUsage", _NAME)
-    # Cached tokens are among the input already, tokens of reasoning among the output.
-    prompt, completion = (count(usage, key, _NAME) for key in ("inputTokens", "outputTokens"))
-    if prompt == 0:
-        raise BadSelfReport(f"{_NAME} counts 0 tokens, so the endpoint gave no count")
-    return ReportedTokens(prompt, completion).report()
+        Raises:
+            BadSelfReport: A line cannot be read, or the result has no count.
+        """
+        results = [
+            event for event in json_lines(output.stdout, _NAME) if event.get("type") == "run_result"
+        ]
+        if not results:
+            return None
+        usage = member(results[-1], "aggregateUsage", _NAME)
+        # The input includes cached tokens, the output includes tokens of reasoning.
+        return (
+            read_tokens(usage, _NAME, ("inputTokens",), ("outputTokens",)).nonzero(_NAME).report()
+        )

@@ -5,8 +5,15 @@ from typing import Final
 import orjson
 
 from cab.adapters.agents.base import AgentFacts, Launch, NpmInstall, Output, RunContext
-from cab.adapters.agents.session_files import read_kept
-from cab.adapters.agents.usage_reports import KEPT, ReportedTokens, add_up, count, member
+from cab.adapters.agents.session_files import read_session_file
+from cab.adapters.agents.usage_reports import (
+    SESSION,
+    ReportedTokens,
+    add_up,
+    as_object,
+    member,
+    read_tokens,
+)
 from cab.adapters.errors import BadSelfReport
 from cab.scoring.cells.cell import SelfReport
 
@@ -26,7 +33,7 @@ class Continue:
         install=NpmInstall("@continuedev/cli", "cn"),
         token_report="session file, exact",
         notes=(
-            "The cell's key is in its configuration below HOME: it takes it from nowhere else.",
+            "The cell's key is in its configuration below HOME: it does not read it from anywhere else.",
         ),
     )
 
@@ -34,18 +41,17 @@ class Continue:
         """Return the command line, environment and configuration of one prompt."""
         argv = (
             str(run.executable),
-            "--config",
-            str(run.home / _CONFIG),
+            *("--config", str(run.home / _CONFIG)),
             "--auto",
             "--print",
-            # There is no `--`: what begins as an option would be taken for one.
+            # There is no `--`: a prompt that starts like an option would be read as one.
             f" {run.prompt}" if run.prompt.startswith("-") else run.prompt,
         )
         model = {
             "name": run.model,
             "provider": "openai",
             "model": run.model,
-            "apiBase": f"{run.base_url}/v1",
+            "apiBase": run.v1_url,
             "apiKey": run.key,
             "roles": ["chat", "edit", "apply", "summarize"],
         }
@@ -55,27 +61,29 @@ class Continue:
         return Launch(argv, env, {_CONFIG: orjson.dumps(config).decode()})
 
     def self_report(self, output: Output) -> SelfReport | None:
-        """Return the sum over the sessions that it keeps."""
+        """Return the sum over its session files."""
         sessions = sorted(output.home.glob(_SESSIONS))
-        read = [read_session(read_kept(path, _NAME)) for path in sessions if path.name != _INDEX]
+        read = [
+            read_session(read_session_file(path, _NAME)) for path in sessions if path.name != _INDEX
+        ]
         parts = [tokens for tokens in read if tokens is not None]
-        return add_up(parts).report(source=KEPT) if parts else None
+        return add_up(parts).report(source=SESSION) if parts else None
 
 
 def read_session(data: bytes) -> ReportedTokens | None:
     """Return the usage of a session; None if it has none.
 
     Raises:
-        BadSelfReport: It is broken, or holds no count.
+        BadSelfReport: It is broken, or a count is not one.
     """
     try:
         session: object = orjson.loads(data)
     except orjson.JSONDecodeError as error:
         raise BadSelfReport(f"{_NAME}'s session is broken JSON: {error}") from error
-    kept = member({"session": session}, "session", _NAME)
-    if "usage" not in kept:
+    stored = as_object(session, "session", _NAME)
+    if "usage" not in stored:
         return None
-    usage = member(kept, "usage", _NAME)
-    prompt, completion = (count(usage, key, _NAME) for key in ("promptTokens", "completionTokens"))
-    # It writes 0 for what the endpoint did not say.
-    return ReportedTokens(prompt, completion) if prompt else None
+    usage = member(stored, "usage", _NAME)
+    tokens = read_tokens(usage, _NAME, ("promptTokens",), ("completionTokens",))
+    # It writes 0 where the endpoint gave no count.
+    return tokens if tokens.prompt else None

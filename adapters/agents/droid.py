@@ -1,12 +1,11 @@
-"""Factory's Droid, headless, with a model of one's own; its account key is a word, as it is offline."""
+"""Factory's Droid, headless, with a custom model; it is offline, so its account key is not used."""
 
 from typing import Final
 
 import orjson
 
 from cab.adapters.agents.base import AgentFacts, Launch, NpmInstall, Output, RunContext
-from cab.adapters.agents.usage_reports import ReportedTokens, count, json_lines, member
-from cab.adapters.errors import BadSelfReport
+from cab.adapters.agents.usage_reports import json_lines, member, read_tokens
 from cab.scoring.cells.cell import SelfReport
 
 _NAME: Final = "droid"
@@ -22,7 +21,7 @@ class Droid:
         install=NpmInstall("droid", "droid"),
         token_report="stdout (JSON), exact",
         notes=(
-            "The cell's key is in its settings below HOME: it takes it from nowhere else.",
+            "The cell's key is in its settings below HOME: it does not read it from anywhere else.",
             "Its count of the prompt leaves out what came from a cache; it is added here.",
         ),
     )
@@ -32,18 +31,16 @@ class Droid:
         model = {
             "displayName": "cab",
             "model": run.model,
-            "baseUrl": f"{run.base_url}/v1",
+            "baseUrl": run.v1_url,
             "apiKey": run.key,
             "provider": "generic-chat-completion-api",
         }
         argv = (
             str(run.executable),
             "exec",
-            "--model",
-            "custom:cab-0",
+            *("--model", "custom:cab-0"),
             "--skip-permissions-unsafe",
-            "--output-format",
-            "json",
+            *("--output-format", "json"),
             "--",
             run.prompt,
         )
@@ -57,22 +54,14 @@ class Droid:
         return Launch(argv, env, {".factory/settings.json": orjson.dumps(settings).decode()})
 
     def self_report(self, output: Output) -> SelfReport | None:
-        """Return the usage of the result that it prints."""
-        return read_report(output.stdout)
+        """Return the usage in the last object that Droid prints; None if there is none.
 
-
-def read_report(text: str) -> SelfReport | None:
-    """Return what the last object that Droid prints says of its usage; None if there is none.
-
-    Raises:
-        BadSelfReport: A line cannot be read, or holds no count.
-    """
-    results = [event for event in json_lines(text, _NAME) if "usage" in event]
-    if not results:
-        return None
-    usage = member(results[-1], "usage", _NAME)
-    keys = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
-    prompt = sum(count(usage, key, _NAME) for key in keys)
-    if prompt == 0:
-        raise BadSelfReport(f"{_NAME} counts 0 tokens, so the endpoint gave no count")
-    return ReportedTokens(prompt, count(usage, "output_tokens", _NAME)).report()
+        Raises:
+            BadSelfReport: A line cannot be read, or a count is not one.
+        """
+        results = [event for event in json_lines(output.stdout, _NAME) if "usage" in event]
+        if not results:
+            return None
+        usage = member(results[-1], "usage", _NAME)
+        sent = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+        return read_tokens(usage, _NAME, sent, ("output_tokens",)).nonzero(_NAME).report()

@@ -5,7 +5,7 @@ from typing import Any, Final
 import orjson
 
 from cab.adapters.agents.base import AgentFacts, Launch, NpmInstall, Output, RunContext
-from cab.adapters.agents.usage_reports import Object, ReportedTokens, add_up, count, member
+from cab.adapters.agents.usage_reports import Object, add_up, member, read_tokens
 from cab.adapters.errors import BadSelfReport
 from cab.scoring.cells.cell import SelfReport
 
@@ -15,8 +15,8 @@ _SETTINGS: Final[dict[str, Any]] = {
     "security": {"auth": {"selectedType": "gemini-api-key"}},
     "telemetry": {"enabled": False},
 }
-# What it does beside the chat has built-in models, each under one of these names; other such
-# names lead to the first, and keep the settings of their own.
+# Its side calls have built-in models under these names; other such names inherit from the first, and
+# keep settings of their own.
 _ALIASES: Final = (
     "gemini-3-flash-base",
     "gemini-2.5-flash-base",
@@ -53,7 +53,7 @@ class GeminiCli:
         notes=(
             "Its count leaves out calls that failed, or whose answer was cut.",
             "Its settings give each of its own side calls and subagents the model of the run. "
-            "Not ruled: subagents that a workspace defines, and the model it may fall back on when "
+            "Not covered: subagents that a workspace defines, and the model it may fall back on when "
             "the endpoint refuses one with a built-in name.",
         ),
     )
@@ -63,10 +63,8 @@ class GeminiCli:
         argv = (
             str(run.executable),
             "--yolo",
-            "--model",
-            run.model,
-            "--output-format",
-            "json",
+            *("--model", run.model),
+            *("--output-format", "json"),
             f"--prompt={run.prompt}",
         )
         env = {
@@ -77,33 +75,30 @@ class GeminiCli:
         return Launch(argv, env, {".gemini/settings.json": _settings(run.model)})
 
     def self_report(self, output: Output) -> SelfReport | None:
-        """Return the sum over the models of the statistics that it prints."""
-        return read_report(output.stdout)
+        """Return the sum over all models in the object that Gemini CLI prints; None without one.
 
-
-def read_report(text: str) -> SelfReport | None:
-    """Return the sum over all models in the object that Gemini CLI prints; None without one.
-
-    Raises:
-        BadSelfReport: The object cannot be read, or has no count.
-    """
-    start = text.find("{")
-    if start < 0:
-        return None
-    try:
-        printed: Object = orjson.loads(text[start:])
-    except orjson.JSONDecodeError as error:
-        raise BadSelfReport(f"{_NAME}'s output is broken JSON: {error}") from error
-    if "stats" not in printed:
-        return None
-    models = member(member(printed, "stats", _NAME), "models", _NAME)
-    parts = [_tokens(member(models, name, _NAME)) for name in models]
-    total = add_up(parts)
-    return total.report() if total.prompt else None
+        Raises:
+            BadSelfReport: The object cannot be read, or has no count.
+        """
+        start = output.stdout.find("{")
+        if start < 0:
+            return None
+        try:
+            printed: Object = orjson.loads(output.stdout[start:])
+        except orjson.JSONDecodeError as error:
+            raise BadSelfReport(f"{_NAME}'s output is broken JSON: {error}") from error
+        if "stats" not in printed:
+            return None
+        models = member(member(printed, "stats", _NAME), "models", _NAME)
+        usages = (member(member(models, name, _NAME), "tokens", _NAME) for name in models)
+        # The prompt includes cached tokens; the candidates do not include thoughts.
+        total = add_up(
+            read_tokens(usage, _NAME, ("prompt",), ("candidates", "thoughts")) for usage in usages
+        )
+        return total.report() if total.prompt else None
 
 
 def _settings(model: str) -> str:
-    """Return the settings, with one model for all that it does."""
     chosen = {"modelConfig": {"model": model}}
     pinned = {
         "modelConfigs": {
@@ -112,12 +107,3 @@ def _settings(model: str) -> str:
         "agents": {"overrides": dict.fromkeys(_SUBAGENTS, chosen)},
     }
     return orjson.dumps(_SETTINGS | pinned).decode()
-
-
-def _tokens(model: Object) -> ReportedTokens:
-    tokens = member(model, "tokens", _NAME)
-    # Cached tokens are among the prompt already; thoughts are not among the candidates.
-    prompt, candidates, thoughts = (
-        count(tokens, key, _NAME) for key in ("prompt", "candidates", "thoughts")
-    )
-    return ReportedTokens(prompt, candidates + thoughts)

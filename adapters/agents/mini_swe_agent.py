@@ -3,8 +3,18 @@
 from collections.abc import Iterator
 
 from cab.adapters.agents.base import AgentFacts, Launch, Output, PyPIInstall, RunContext
-from cab.adapters.agents.session_json import as_object, kept_objects, objects_of
-from cab.adapters.agents.usage_reports import KEPT, Object, ReportedTokens, add_up, count, member
+from cab.adapters.agents.session_files import session_objects
+from cab.adapters.agents.usage_reports import (
+    SESSION,
+    Object,
+    ReportedTokens,
+    add_up,
+    as_object,
+    count,
+    member,
+    objects_of,
+    read_tokens,
+)
 from cab.adapters.errors import BadSelfReport
 from cab.scoring.cells.cell import SelfReport
 
@@ -19,7 +29,7 @@ class MiniSweAgent:
         name=_NAME,
         version="2.4.6",
         dialects=("chat.completions",),
-        # Its litellm imports mcp and does not ask for it: without, each call fails and is repeated.
+        # Its litellm imports mcp without requiring it: without mcp each call fails and is repeated.
         install=PyPIInstall(
             "mini-swe-agent", "mini", python_min=(3, 10), python_below=(3, 14), extra=("mcp",)
         ),
@@ -38,9 +48,9 @@ class MiniSweAgent:
             f"--task={run.prompt}",
         )
         env = {
-            "OPENAI_API_BASE": f"{run.base_url}/v1",
+            "OPENAI_API_BASE": run.v1_url,
             "OPENAI_API_KEY": run.key,
-            # The list of prices would come from another host; a model without a price ends a run.
+            # The list of prices would be downloaded from another host; a model without a price ends a run.
             "LITELLM_LOCAL_MODEL_COST_MAP": "True",
             "MSWEA_COST_TRACKING": "ignore_errors",
             # The first start asks for a model and a key.
@@ -49,38 +59,33 @@ class MiniSweAgent:
         return Launch(argv, env)
 
     def self_report(self, output: Output) -> SelfReport | None:
-        """Return the sum over the answers in the trajectory that it keeps."""
-        for trajectory in kept_objects(output.home, _TRAJECTORY, _NAME):
+        """Return the sum over the answers in the trajectory that it stores."""
+        for trajectory in session_objects(output.home, _TRAJECTORY, _NAME):
             return read_report(trajectory)
         return None
 
 
 def read_report(trajectory: Object) -> SelfReport | None:
-    """Return the sum over all answers in a trajectory; None if none came.
+    """Return the sum over all answers in a trajectory; None if there are none.
 
     Raises:
-        BadSelfReport: An answer has no count, or there are more than calls.
+        BadSelfReport: An answer has no count, or there are more answers than calls.
     """
     calls = count(
         member(member(trajectory, "info", _NAME), "model_stats", _NAME), "api_calls", _NAME
     )
     parts = list(_answers(trajectory))
     if len(parts) > calls:
-        raise BadSelfReport(f"{_NAME} counts {calls} calls and keeps {len(parts)} answers")
+        raise BadSelfReport(f"{_NAME} counts {calls} calls and has {len(parts)} answers")
     # A call without an answer may have been charged.
-    return add_up(parts).report(source=KEPT, exact=len(parts) == calls) if parts else None
+    return add_up(parts).report(source=SESSION, exact=len(parts) == calls) if parts else None
 
 
 def _answers(trajectory: Object) -> Iterator[ReportedTokens]:
-    # An answer that it could not use is kept with the message that says so.
+    # An answer that it could not use is stored with the message that says so.
     for message in objects_of(trajectory, "messages", _NAME):
         extra = as_object(message.get("extra", {}), "extra", _NAME)
         if "response" in extra:
-            yield _tokens(member(member(extra, "response", _NAME), "usage", _NAME))
-
-
-def _tokens(usage: Object) -> ReportedTokens:
-    prompt = count(usage, "prompt_tokens", _NAME)
-    if prompt == 0:
-        raise BadSelfReport(f"{_NAME} counts 0 tokens for an answer, so the endpoint gave no count")
-    return ReportedTokens(prompt, count(usage, "completion_tokens", _NAME))
+            usage = member(member(extra, "response", _NAME), "usage", _NAME)
+            tokens = read_tokens(usage, _NAME, ("prompt_tokens",), ("completion_tokens",))
+            yield tokens.nonzero(_NAME)

@@ -5,7 +5,7 @@ from pathlib import Path
 from cab.adapters.agents.base import AgentFacts, Launch, Output, PyPIInstall, RunContext
 from cab.scoring.cells.cell import SelfReport
 
-# It takes a prompt from a terminal or from stdin, and agents get an empty stdin.
+# It reads the prompt from a terminal or from stdin, and agents get an empty stdin.
 _PIPE = 'printf "%s\\n" "$1" | { shift; exec "$0" "$@"; }'
 _LINE_SEPARATOR = "\u2028"
 _TOKENIZERS = "lib/python3.11/site-packages/litellm/litellm_core_utils/tokenizers"
@@ -23,12 +23,12 @@ class OpenInterpreter:
             "interpreter",
             python_min=(3, 11),
             python_below=(3, 12),
-            # It imports pkg_resources, which later ones do not have.
+            # It imports pkg_resources, which later versions do not have.
             extra=("setuptools<81",),
         ),
         notes=(
             "It reads one line: the lines of a longer prompt reach the model with U+2028 between them.",
-            "It hangs up in the midst of an answer, once it has the code to run.",
+            "It closes the connection during an answer, once it has the code to run.",
             "It cuts conversations to 8000 tokens where litellm does not know the model.",
         ),
     )
@@ -44,7 +44,7 @@ class OpenInterpreter:
             "--stdin",
             "--plain",
             "--auto_run",
-            f"--api_base={run.base_url}/v1",
+            f"--api_base={run.v1_url}",
             f"--model=openai/{run.model}",
         )
         env = {
@@ -56,14 +56,14 @@ class OpenInterpreter:
         return Launch(argv, env)
 
     def self_report(self, output: Output) -> SelfReport | None:
-        """Return None: it says nothing of tokens."""
+        """Return None: it does not report tokens."""
         del output
         return None
 
 
 def _tokenizers(executable: Path) -> dict[str, str]:
-    """Return where the tokenizers are that its own environment has; else it fetches them."""
-    # Without an environment of its own, as in a text to paste, it is a bare name.
+    """Return the folder of the tokenizers in its environment; otherwise it would download them."""
+    # In a shell snippet the executable is a bare name, without an environment.
     if not executable.is_absolute():
         return {}
     return {"TIKTOKEN_CACHE_DIR": str(executable.parent.parent / _TOKENIZERS)}

@@ -10,20 +10,25 @@ from cab.adapters.agents.usage_reports import (
     Object,
     ReportedTokens,
     add_up,
-    count,
     json_lines,
     member,
+    read_tokens,
 )
-from cab.adapters.errors import BadSelfReport
 from cab.scoring.cells.cell import SelfReport
 from cab.scoring.ledger.records import Endpoint
 
 _NAME = "opencode"
 _VERSION = "1.18.33"
-_PROVIDER = "cab"
-_KEY = "CAB_CELL_KEY"
+PROVIDER = "cab"
+"""Name of the provider in the configuration."""
+KEY = "CAB_CELL_KEY"
+"""Variable that holds the key."""
+NOTES = (
+    "Its count leaves out the call that names the session, and those that failed.",
+    "Its count of the prompt leaves out what came from a cache; it is added here.",
+)
 _CONFIG = ".config/opencode"
-# The library with which opencode calls an endpoint decides what it speaks; all three are built in.
+# The library with which opencode calls an endpoint decides the dialect; all three are built in.
 _LIBRARIES: Final[Mapping[Endpoint, str]] = {
     "chat.completions": "@ai-sdk/openai-compatible",
     "responses": "@ai-sdk/openai",
@@ -48,56 +53,57 @@ class Opencode:
         wants_git=True,
         token_report="stdout (JSON events), without the title call",
         image="codingagentbench/opencode",
-        notes=(
-            "Its count leaves out the call that names the session, and those that failed.",
-            "Its count of the prompt leaves out what came from a cache; it is added here.",
-        ),
+        notes=NOTES,
     )
 
     def launch(self, run: RunContext) -> Launch:
         """Return the command line, environment and configuration of one prompt."""
-        model = f"{_PROVIDER}/{run.model}"
         argv = (
             str(run.executable),
             "run",
-            "--model",
-            model,
-            "--format",
-            "json",
+            *("--model", f"{PROVIDER}/{run.model}"),
+            *("--format", "json"),
             "--auto",
             "--",
             run.prompt,
         )
-        config = orjson.dumps(_config(run, model)).decode()
-        files = {f"{_CONFIG}/opencode.json": config, **_dependencies()}
-        return Launch(argv, {**_QUIET, _KEY: run.key}, files)
+        library = _LIBRARIES[run.dialect or "chat.completions"]
+        config = {"$schema": "https://opencode.ai/config.json", **provider_config(run, library)}
+        files = {f"{_CONFIG}/opencode.json": orjson.dumps(config).decode(), **_dependencies()}
+        return Launch(argv, {**_QUIET, KEY: run.key}, files)
 
     def self_report(self, output: Output) -> SelfReport | None:
         """Return the sum over the steps that it prints."""
         return read_report(output.stdout)
 
 
-def _config(run: RunContext, model: str) -> dict[str, Any]:
-    options = {"baseURL": f"{run.base_url}/v1", "apiKey": f"{{env:{_KEY}}}"}
+def provider_config(run: RunContext, library: str) -> dict[str, Any]:
+    """Return the configuration of opencode and its relatives: one provider, one model.
+
+    Args:
+        run: The run.
+        library: npm package with which the endpoint is called.
+    """
+    model = f"{PROVIDER}/{run.model}"
+    options = {"baseURL": run.v1_url, "apiKey": f"{{env:{KEY}}}"}
     provider = {
-        "npm": _LIBRARIES[run.dialect or "chat.completions"],
-        "name": _PROVIDER,
+        "npm": library,
+        "name": PROVIDER,
         "options": options,
         "models": {run.model: {"name": run.model}},
     }
     return {
-        "$schema": "https://opencode.ai/config.json",
         "model": model,
         "small_model": model,
-        "provider": {_PROVIDER: provider},
-        "enabled_providers": [_PROVIDER],
+        "provider": {PROVIDER: provider},
+        "enabled_providers": [PROVIDER],
         "autoupdate": False,
         "share": "disabled",
     }
 
 
 def _dependencies() -> dict[str, str]:
-    """Return files that say that the library for plug-ins is there, or opencode would fetch it."""
+    """Return files that list the library for plug-ins as installed, or opencode would download it."""
     lock = {"packages": {"": {"dependencies": {"@opencode-ai/plugin": _VERSION}}}}
     return {
         f"{_CONFIG}/package-lock.json": orjson.dumps(lock).decode(),
@@ -122,12 +128,8 @@ def read_report(text: str, agent: str = _NAME) -> SelfReport | None:
 
 def _tokens(part: Object, agent: str) -> ReportedTokens:
     tokens = member(part, "tokens", agent)
-    cache = member(tokens, "cache", agent)
-    fresh, output, reasoning = (
-        count(tokens, key, agent) for key in ("input", "output", "reasoning")
+    parts = (
+        read_tokens(tokens, agent, ("input",), ("output", "reasoning")),
+        read_tokens(member(tokens, "cache", agent), agent, ("read", "write"), ()),
     )
-    read, written = (count(cache, key, agent) for key in ("read", "write"))
-    prompt = fresh + read + written
-    if prompt == 0:
-        raise BadSelfReport(f"{agent} counts 0 tokens for a step, so the endpoint gave no count")
-    return ReportedTokens(prompt, output + reasoning)
+    return add_up(parts).nonzero(agent)

@@ -1,7 +1,7 @@
 """openhands, headless: the settings are a file in the run's own HOME.
 
-It takes them from the environment as well, but hands its whole environment to tmux, word by word on
-command lines, which any process may read: the key must not be there.
+It reads them from the environment too, but passes its environment to tmux on command lines, which any
+process may read: the key must not be there.
 """
 
 from typing import Any
@@ -9,8 +9,17 @@ from typing import Any
 import orjson
 
 from cab.adapters.agents.base import AgentFacts, Launch, Output, PyPIInstall, RunContext
-from cab.adapters.agents.session_json import as_object, kept_objects, objects_of
-from cab.adapters.agents.usage_reports import KEPT, Object, ReportedTokens, add_up, count, member
+from cab.adapters.agents.session_files import session_objects
+from cab.adapters.agents.usage_reports import (
+    SESSION,
+    Object,
+    ReportedTokens,
+    add_up,
+    as_object,
+    member,
+    objects_of,
+    read_tokens,
+)
 from cab.adapters.errors import BadSelfReport
 from cab.scoring.cells.cell import SelfReport
 
@@ -31,7 +40,7 @@ class Openhands:
         token_report="session file, exact but for attempts that broke off",
         image="codingagentbench/openhands",
         notes=(
-            "Its public skills are not fetched: they change from day to day.",
+            "Its public skills are not downloaded: they change from day to day.",
             "It asks PyPI for a newer version of itself at its start, and has no switch for that.",
         ),
     )
@@ -42,7 +51,7 @@ class Openhands:
         env = {
             "LITELLM_LOCAL_MODEL_COST_MAP": "True",
             "OPENHANDS_SUPPRESS_BANNER": "1",
-            # There is no switch for the skills: git is told that they are where nothing is.
+            # There is no switch for the skills: git is redirected to a place that does not exist.
             "GIT_CONFIG_COUNT": "1",
             "GIT_CONFIG_KEY_0": "url./nowhere/.insteadOf",
             "GIT_CONFIG_VALUE_0": _SKILLS,
@@ -50,24 +59,24 @@ class Openhands:
         return Launch(argv, env, {_SETTINGS: orjson.dumps(_settings(run)).decode()})
 
     def self_report(self, output: Output) -> SelfReport | None:
-        """Return the sum over the models of the conversation that it keeps."""
+        """Return the sum over the models of the conversations that it stores."""
         parts = [
             _tokens(as_object(metrics, usage_id, _NAME))
-            for state in kept_objects(output.home, _STATES, _NAME)
+            for state in session_objects(output.home, _STATES, _NAME)
             for usage_id, metrics in _usages(state).items()
         ]
         total = add_up([part for part in parts if part is not None])
-        return total.report(source=KEPT) if total.prompt else None
+        return total.report(source=SESSION) if total.prompt else None
 
 
 def _settings(run: RunContext) -> dict[str, Any]:
-    """Return the agent that openhands itself would make of the model, as it would keep it."""
-    llm = {"model": f"openai/{run.model}", "api_key": run.key, "base_url": f"{run.base_url}/v1"}
+    """Return the settings that openhands itself would store for the model."""
+    llm = {"model": f"openai/{run.model}", "api_key": run.key, "base_url": run.v1_url}
     return {
         "kind": "Agent",
         "llm": {**llm, "usage_id": "agent"},
         "system_prompt_kwargs": {"cli_mode": True},
-        # It sums up long conversations, with the same model.
+        # It summarizes long conversations, with the same model.
         "condenser": {
             "kind": "LLMSummarizingCondenser",
             "llm": {**llm, "usage_id": "condenser"},
@@ -78,15 +87,15 @@ def _settings(run: RunContext) -> dict[str, Any]:
 
 
 def _usages(state: Object) -> Object:
-    """Return what the agent, the summing-up of long conversations and sub-agents used."""
+    """Return the metrics of the agent, of the summaries and of sub-agents."""
     return member(member(state, "stats", _NAME), "usage_to_metrics", _NAME)
 
 
 def _tokens(metrics: Object) -> ReportedTokens | None:
-    """Return what was used in one role; None if that made no call.
+    """Return the tokens of one role; None if it made no call.
 
     Raises:
-        BadSelfReport: An answer has no count, or the sum is another one than that of its parts.
+        BadSelfReport: An answer has no count, or the total is not the sum of its parts.
     """
     answers = objects_of(metrics, "response_latencies", _NAME)
     counted = [_count(usage) for usage in objects_of(metrics, "token_usages", _NAME)]
@@ -96,11 +105,11 @@ def _tokens(metrics: Object) -> ReportedTokens | None:
         return None
     total = _count(member(metrics, "accumulated_token_usage", _NAME))
     if total != add_up(counted):
-        raise BadSelfReport(f"{_NAME} counts {total}, and its answers make {add_up(counted)}")
+        raise BadSelfReport(
+            f"{_NAME} counts {total}, and the sum of its answers is {add_up(counted)}"
+        )
     return total
 
 
 def _count(usage: Object) -> ReportedTokens:
-    return ReportedTokens(
-        *(count(usage, key, _NAME) for key in ("prompt_tokens", "completion_tokens"))
-    )
+    return read_tokens(usage, _NAME, ("prompt_tokens",), ("completion_tokens",))

@@ -1,7 +1,7 @@
 """pi, headless: any of its three dialects, one model, no traffic at start-up.
 
-Its own count is read from the session that it keeps. Its events on stdout hold the same figures, but
-repeat the whole answer for every piece of it that comes in, which long answers make gigabytes of.
+Its own count is read from its session file. Its events on stdout hold the same counts, but repeat the
+whole answer for each piece that arrives, which makes gigabytes of long answers.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,19 +10,19 @@ from typing import Any, Final
 import orjson
 
 from cab.adapters.agents.base import AgentFacts, Launch, NpmInstall, Output, RunContext
+from cab.adapters.agents.session_files import session_lines
 from cab.adapters.agents.usage_reports import (
-    KEPT,
+    SESSION,
     Object,
     ReportedTokens,
     add_up,
-    count,
-    kept_lines,
     member,
+    read_tokens,
 )
-from cab.adapters.errors import BadSelfReport
 from cab.scoring.cells.cell import SelfReport
 from cab.scoring.ledger.records import Endpoint
 
+_NAME = "pi"
 _PROVIDER = "cab"
 _KEY = "CAB_CELL_KEY"
 _APIS: Final[Mapping[Endpoint, str]] = {
@@ -38,7 +38,7 @@ class Pi:
     """The pi coding agent from npm."""
 
     facts = AgentFacts(
-        name="pi",
+        name=_NAME,
         version="0.73.1",
         dialects=tuple(_APIS),
         install=NpmInstall("@mariozechner/pi-coding-agent", "pi", node_min=(20, 6)),
@@ -51,12 +51,9 @@ class Pi:
         dialect = run.dialect or self.facts.dialects[0]
         argv = (
             str(run.executable),
-            "--provider",
-            _PROVIDER,
-            "--model",
-            run.model,
-            "--print",
-            _as_message(run.prompt),
+            *("--provider", _PROVIDER),
+            *("--model", run.model),
+            *("--print", _as_message(run.prompt)),
         )
         env = {_KEY: run.key, "PI_OFFLINE": "1", "PI_TELEMETRY": "0", "PI_SKIP_VERSION_CHECK": "1"}
         models = orjson.dumps({"providers": {_PROVIDER: _provider(run, dialect)}}).decode()
@@ -64,15 +61,13 @@ class Pi:
 
     def self_report(self, output: Output) -> SelfReport | None:
         """Return the sum over the answers in the session."""
-        return read_report(kept_lines(output.home, _SESSIONS, "pi"))
+        return read_report(session_lines(output.home, _SESSIONS, _NAME))
 
 
 def _provider(run: RunContext, dialect: Endpoint) -> dict[str, Any]:
-    # Anthropic's client puts the version into the path by itself.
-    base = run.base_url if dialect == "messages" else f"{run.base_url}/v1"
-    # The name of a variable stands for its value, so that the key is in no file.
+    # pi replaces the name of a variable by its value, so that the key is not in a file.
     return {
-        "baseUrl": base,
+        "baseUrl": run.sdk_url(dialect),
         "api": _APIS[dialect],
         "apiKey": _KEY,
         "models": [{"id": run.model}],
@@ -80,12 +75,12 @@ def _provider(run: RunContext, dialect: Endpoint) -> dict[str, Any]:
 
 
 def _as_message(prompt: str) -> str:
-    # There is no `--`: what begins as an option or as a file's mark would be taken for one.
+    # There is no `--`: a prompt that starts like an option or a file reference would be read as one.
     return f" {prompt}" if prompt.startswith(("-", "@")) else prompt
 
 
 def read_report(entries: Iterable[Object]) -> SelfReport | None:
-    """Return the sum over all answers in a session; None if none came.
+    """Return the sum over all answers in a session; None if there are none.
 
     Args:
         entries: The session's lines.
@@ -96,30 +91,25 @@ def read_report(entries: Iterable[Object]) -> SelfReport | None:
     parts: list[ReportedTokens] = []
     exact = True
     for entry in entries:
-        # What it costs to sum up a long conversation stands nowhere.
+        # The usage of a summary of the conversation is not in the file.
         exact = exact and entry.get("type") != "compaction"
         if entry.get("type") != "message":
             continue
-        message = member(entry, "message", "pi")
+        message = member(entry, "message", _NAME)
         if message.get("role") == "assistant":
             parts.append(_tokens(message))
             exact = exact and not _failed(message)
     total = add_up(parts)
-    # All that it has are failures: pi writes 0 for what the endpoint did not say.
-    return total.report(source=KEPT, exact=exact) if total.prompt else None
+    # There are only failures: pi writes 0 where the endpoint gave no count.
+    return total.report(source=SESSION, exact=exact) if total.prompt else None
 
 
 def _tokens(message: Object) -> ReportedTokens:
-    usage = member(message, "usage", "pi")
-    fresh, read, written, output = (
-        count(usage, key, "pi") for key in ("input", "cacheRead", "cacheWrite", "output")
-    )
-    prompt = fresh + read + written
-    if prompt == 0 and not _failed(message):
-        raise BadSelfReport("pi counts 0 tokens for an answer, so the endpoint gave no count")
-    return ReportedTokens(prompt, output)
+    usage = member(message, "usage", _NAME)
+    tokens = read_tokens(usage, _NAME, ("input", "cacheRead", "cacheWrite"), ("output",))
+    return tokens if _failed(message) else tokens.nonzero(_NAME)
 
 
 def _failed(message: Object) -> bool:
-    # Such an answer may have been charged, and its count is 0 or what had come until then.
+    # Such an answer may have been charged; its count is 0 or that of the part that arrived.
     return message.get("stopReason") in _FAILED

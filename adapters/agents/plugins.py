@@ -15,7 +15,6 @@ r"""Plugins: named sets of files, environment and arguments that an agent gets o
 A cell without plugins shows the agent as its makers ship it ("factory").
 """
 
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal, NamedTuple
@@ -25,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from cab.adapters.agents.base import Launch
 from cab.adapters.errors import AdapterError, nearest
 from cab.adapters.processes.tree import RUN_MARK
-from cab.scoring.validation import first_fault
+from cab.adapters.toml_file import BadFile, first_problem, read_toml
 
 SUFFIX = ".toml"
 
@@ -43,6 +42,10 @@ _RESERVED_ENDS = (
     "_BASE_URL",
     "_PROXY",
 )
+
+
+class BadPlugin(BadFile):
+    """A plugin that cannot be used; names the file, the key and the fix."""
 
 
 class FileSource(BaseModel):
@@ -69,20 +72,18 @@ class Plugin(BaseModel):
     tui: list[str] | None = None
     """Agents that it is for; None is all."""
     arguments: list[str] = Field(default_factory=list[str])
-    """Put behind the adapter's own, before a `--`."""
+    """Added after the adapter's own, before a `--`."""
     environment: dict[str, str] = Field(default_factory=dict[str, str])
-    """Variables."""
     home: dict[str, Content] = Field(default_factory=dict[str, Content])
-    """Files below HOME."""
     workspace: dict[str, Content] = Field(default_factory=dict[str, Content])
-    """Files in the workspace; they are there before the run, so they are no change of the agent."""
+    """Files in the workspace; they exist before the run, so they are not a change of the agent's."""
 
     def fits(self, tui: str) -> bool:
-        """Tell whether it is for an agent."""
+        """Tell whether it applies to an agent."""
         return self.tui is None or tui in self.tui
 
 
-class Stack(NamedTuple):
+class PluginStack(NamedTuple):
     """The plugins of one cell."""
 
     applied: tuple[Plugin, ...] = ()
@@ -134,7 +135,7 @@ class Stack(NamedTuple):
         }
 
 
-def load_stack(given: Iterable[str], folder: Path, tui: str) -> Stack:
+def load_stack(given: Iterable[str], folder: Path, tui: str) -> PluginStack:
     """Return the plugins of a cell.
 
     Args:
@@ -143,10 +144,10 @@ def load_stack(given: Iterable[str], folder: Path, tui: str) -> Stack:
         tui: The agent.
 
     Raises:
-        AdapterError: A plugin is not there, is no plugin, or sets what is not its own.
+        AdapterError: A plugin does not exist, is not valid, or sets what it must not set.
     """
     plugins = [load_plugin(each, folder) for each in given]
-    return Stack(
+    return PluginStack(
         tuple(plugin for plugin in plugins if plugin.fits(tui)),
         tuple(plugin for plugin in plugins if not plugin.fits(tui)),
     )
@@ -160,26 +161,27 @@ def load_plugin(given: str, folder: Path) -> Plugin:
     """
     path = _path_of(given, folder)
     try:
-        plugin = Plugin.model_validate(tomllib.loads(path.read_text()))
-        plugin = plugin.model_copy(
-            update={
-                "home": _read_all(plugin.home, path.parent),
-                "workspace": _read_all(plugin.workspace, path.parent),
-            }
-        )
+        plugin = Plugin.model_validate(read_toml(path, BadPlugin))
+        files = {
+            "home": _read_all(plugin.home, path.parent),
+            "workspace": _read_all(plugin.workspace, path.parent),
+        }
     except OSError as error:
-        raise AdapterError(f"plugin {path}: {error.filename}: {error.strerror}") from error
+        raise BadPlugin(
+            path, f"{error.filename or path}: {error.strerror or 'no such file'}"
+        ) from error
     except ValidationError as error:
-        fault = first_fault(error)
-        raise AdapterError(f"plugin {path}: {fault.field}: {fault.message}") from error
+        key, reason = first_problem(error, "a plugin", Plugin.model_fields)
+        raise BadPlugin(path, reason, key) from error
     except ValueError as error:
-        raise AdapterError(f"plugin {path} cannot be read: {error}") from error
+        raise BadPlugin(path, str(error)) from error
+    plugin = plugin.model_copy(update=files)
     for name in plugin.environment:
         _require_free(name, path)
     return plugin
 
 
-def with_plugins(launch: Launch, stack: Stack, *, key: str, base_url: str) -> Launch:
+def with_plugins(launch: Launch, stack: PluginStack, *, key: str, base_url: str) -> Launch:
     """Return how to start an agent with its plugins.
 
     Args:
@@ -195,7 +197,7 @@ def with_plugins(launch: Launch, stack: Stack, *, key: str, base_url: str) -> La
     for name in stack.environment:
         value = launch.env.get(name, "")
         if key in value or base_url in value:
-            raise AdapterError(f"a plugin may not set {name}: it says where the calls go")
+            raise AdapterError(f"a plugin may not set {name}, which says where the calls go")
     taken = sorted(set(stack.home) & set(launch.files))
     if taken:
         raise AdapterError(f"a plugin may not replace {taken[0]}, which the adapter writes")
@@ -206,7 +208,7 @@ def with_plugins(launch: Launch, stack: Stack, *, key: str, base_url: str) -> La
     )
 
 
-def write_workspace(stack: Stack, workdir: Path) -> None:
+def write_workspace(stack: PluginStack, workdir: Path) -> None:
     """Put the plugins' files into a workspace.
 
     Raises:
@@ -215,13 +217,13 @@ def write_workspace(stack: Stack, workdir: Path) -> None:
     for name, content in stack.workspace.items():
         target = workdir / name
         if target.exists():
-            raise AdapterError(f"a plugin may not replace {name}, which is the task's")
+            raise AdapterError(f"a plugin may not replace {name}, which belongs to the task")
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(content)
 
 
 def _with_arguments(argv: Sequence[str], extra: Sequence[str]) -> tuple[str, ...]:
-    # Behind `--` everything is a word of the prompt.
+    # After `--` everything is part of the prompt.
     end = argv.index("--") if "--" in argv else len(argv)
     return (*argv[:end], *extra, *argv[end:])
 
@@ -244,7 +246,7 @@ def _read_all(files: Mapping[str, Content], beside: Path) -> dict[str, str]:
     for name in files:
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts or not path.parts:
-            raise ValueError(f"{name!r} leads out of its folder")
+            raise ValueError(f"{name!r} is outside its folder")
     return {name: _read(content, beside) for name, content in files.items()}
 
 
@@ -254,4 +256,4 @@ def _read(content: Content, beside: Path) -> str:
 
 def _require_free(name: str, path: Path) -> None:
     if name in _RESERVED or name.upper().endswith(_RESERVED_ENDS):
-        raise AdapterError(f"plugin {path} may not set {name}: it says where the calls go")
+        raise BadPlugin(path, f"may not set {name}, which says where the calls go", "environment")

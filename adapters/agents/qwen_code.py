@@ -6,11 +6,19 @@ from typing import Any, Final
 import orjson
 
 from cab.adapters.agents.base import AgentFacts, Launch, NpmInstall, Output, RunContext
-from cab.adapters.agents.usage_reports import Object, ReportedTokens, count, json_lines, member
+from cab.adapters.agents.usage_reports import (
+    Object,
+    ReportedTokens,
+    count,
+    json_lines,
+    member,
+    read_tokens,
+)
 from cab.adapters.errors import BadSelfReport
 from cab.scoring.cells.cell import SelfReport
 from cab.scoring.ledger.records import Endpoint
 
+_NAME: Final = "qwen-code"
 _AUTH_TYPES: Final[Mapping[Endpoint, str]] = {
     "chat.completions": "openai",
     "responses": "openai-responses",
@@ -27,7 +35,7 @@ class QwenCode:
     """The Qwen Code CLI from npm."""
 
     facts = AgentFacts(
-        name="qwen-code",
+        name=_NAME,
         version="0.24.4",
         dialects=tuple(_AUTH_TYPES),
         install=NpmInstall("@qwen-code/qwen-code", "qwen", node_min=(22,)),
@@ -40,53 +48,46 @@ class QwenCode:
         dialect = run.dialect or self.facts.dialects[0]
         argv = (
             str(run.executable),
-            "--auth-type",
-            _AUTH_TYPES[dialect],
-            "--model",
-            run.model,
+            *("--auth-type", _AUTH_TYPES[dialect]),
+            *("--model", run.model),
             "--yolo",
-            "--output-format",
-            "stream-json",
+            *("--output-format", "stream-json"),
             f"--prompt={run.prompt}",
         )
-        # Anthropic's client puts the version into the path by itself.
-        vendor, path = ("ANTHROPIC", "") if dialect == "messages" else ("OPENAI", "/v1")
+        vendor = "ANTHROPIC" if dialect == "messages" else "OPENAI"
         env = {
             f"{vendor}_API_KEY": run.key,
-            f"{vendor}_BASE_URL": f"{run.base_url}{path}",
+            f"{vendor}_BASE_URL": run.sdk_url(dialect),
             f"{vendor}_MODEL": run.model,
         }
         settings = {**_SETTINGS, "fastModel": run.model}
         return Launch(argv, env, {".qwen/settings.json": orjson.dumps(settings).decode()})
 
     def self_report(self, output: Output) -> SelfReport | None:
-        """Return the usage of the result that it prints last."""
-        return read_report(output.stdout)
+        """Return the sums in the last line of Qwen Code's events; None if there is no such line.
 
-
-def read_report(text: str) -> SelfReport | None:
-    """Return what the last line of Qwen Code's events sums up; None if there is no such line.
-
-    Raises:
-        BadSelfReport: A line cannot be read, or the sums do not add up.
-    """
-    result: Object | None = None
-    exact = True
-    for event in json_lines(text, "qwen-code"):
-        kind = event.get("type")
-        # An answer that broke off and was asked for again: what the first one cost is lost.
-        exact = exact and (kind, event.get("subtype")) != ("system", "retry")
-        result = event if kind == "result" else result
-    if result is None:
-        return None
-    exact = exact and result.get("is_error") is False
-    return _tokens(member(result, "usage", "qwen-code")).report(exact=exact)
+        Raises:
+            BadSelfReport: A line cannot be read, or the sums do not add up.
+        """
+        result: Object | None = None
+        exact = True
+        for event in json_lines(output.stdout, _NAME):
+            kind = event.get("type")
+            # An answer that broke off and was requested again: the usage of the first one is lost.
+            exact = exact and (kind, event.get("subtype")) != ("system", "retry")
+            result = event if kind == "result" else result
+        if result is None:
+            return None
+        exact = exact and result.get("is_error") is False
+        return _tokens(member(result, "usage", _NAME)).report(exact=exact)
 
 
 def _tokens(usage: Object) -> ReportedTokens:
-    # Cached tokens are among the input already, tokens of reasoning among the output.
-    keys = ("input_tokens", "output_tokens", "total_tokens")
-    prompt, completion, total = (count(usage, key, "qwen-code") for key in keys)
-    if prompt == 0 or prompt + completion != total:
-        raise BadSelfReport(f"qwen-code's {prompt} + {completion} tokens are not its {total}")
-    return ReportedTokens(prompt, completion)
+    # The input includes cached tokens, the output includes tokens of reasoning.
+    tokens = read_tokens(usage, _NAME, ("input_tokens",), ("output_tokens",))
+    total = count(usage, "total_tokens", _NAME)
+    if tokens.prompt == 0 or sum(tokens) != total:
+        raise BadSelfReport(
+            f"{_NAME}'s {tokens.prompt} + {tokens.completion} tokens are not its total, {total}"
+        )
+    return tokens

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from cab.adapters.agents.base import AgentFacts, Launch, Output, RunContext
+from cab.adapters.agents.usage_reports import ReportedTokens
 from cab.adapters.errors import BadSelfReport
 from cab.scoring.cells.cell import SelfReport
 
@@ -24,10 +25,10 @@ class Scripted:
 
     def launch(self, run: RunContext) -> Launch:
         """Return the command line and environment of one prompt."""
-        # -I: neither the workspace nor the user's site-packages may stand in for the library.
+        # -I: neither the workspace nor the user's site-packages may replace the standard library.
         argv = (str(run.executable), "-I", str(_AGENT), "--stream", run.prompt)
         env = {
-            "OPENAI_BASE_URL": f"{run.base_url}/v1",
+            "OPENAI_BASE_URL": run.v1_url,
             "OPENAI_API_KEY": run.key,
             "OPENAI_MODEL": run.model,
         }
@@ -41,11 +42,4 @@ class Scripted:
         match = _LINE.fullmatch(lines[-1])
         if match is None:
             raise BadSelfReport(f"the scripted agent's token line cannot be read: {lines[-1]!r}")
-        prompt, completion = int(match[1]), int(match[2])
-        return SelfReport(
-            prompt_tokens=prompt,
-            completion_tokens=completion,
-            total_tokens=prompt + completion,
-            source="tui_stdout",
-            exact=True,
-        )
+        return ReportedTokens(int(match[1]), int(match[2])).report()

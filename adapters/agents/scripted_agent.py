@@ -1,5 +1,5 @@
 # ruff: noqa: T201 - a program of its own, it prints
-"""The scripted agent: asks a model what to do, reads and writes files, and stops when it stops.
+"""The scripted agent: asks a model what to do, reads and writes files, and ends when the model does.
 
 It is run as a program of its own and knows nothing of the rest of this package:
 
@@ -49,7 +49,7 @@ TOOLS = [
 
 
 class Model:
-    """The model behind an OpenAI-compatible endpoint, and what it says it used."""
+    """The model behind an OpenAI-compatible endpoint, and the usage that it reports."""
 
     def __init__(self, base_url: str, key: str, name: str, stream: bool) -> None:
         self._url = f"{base_url.rstrip('/')}/chat/completions"
@@ -59,7 +59,7 @@ class Model:
         self._usages: list[Usage | None] = []
 
     def report(self) -> str:
-        """Return what all answers together cost, as far as the endpoint said."""
+        """Return the token line of all answers; unknown if the endpoint left out one count."""
         calls = len(self._usages)
         if None in self._usages:
             return f"tokens: unknown, {calls} calls"
@@ -94,13 +94,13 @@ def _text(error: urllib.error.HTTPError) -> str:
 
 
 def read_whole(response: IO[bytes]) -> tuple[Message, Usage | None]:
-    """Return message and usage of an answer that came in one piece."""
+    """Return message and usage of an answer that is not streamed."""
     answer = json.load(response)
     return answer["choices"][0]["message"], answer.get("usage")
 
 
 def read_stream(response: IO[bytes]) -> tuple[Message, Usage | None]:
-    """Return message and usage of an answer that came as server-sent events."""
+    """Return message and usage of an answer in server-sent events."""
     text: list[str] = []
     calls: dict[int, Message] = {}
     usage: Usage | None = None
@@ -144,7 +144,7 @@ def inside(root: Path, path: str) -> Path:
 
 
 def use_tool(root: Path, call: Message) -> str:
-    """Return what a tool call gives; an error is text too, so that the model can mend it."""
+    """Return the result of a tool call; an error is text too, so that the model can correct it."""
     try:
         arguments = json.loads(call["function"]["arguments"] or "{}")
         match call["function"]["name"]:
@@ -165,7 +165,7 @@ def use_tool(root: Path, call: Message) -> str:
 
 
 def work(model: Model, root: Path, prompt: str) -> str:
-    """Return the model's last words, once it asks for no more tools."""
+    """Return the model's last message, once it calls no more tools."""
     messages: list[Message] = [
         {"role": "system", "content": SYSTEM},
         {"role": "user", "content": prompt},

@@ -1,48 +1,81 @@
-"""Reads files that an agent left below its home: it may have put anything in their place."""
+"""Reads the session files that an agent left below its HOME; it may have put anything in their place."""
 
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+import orjson
+
+from cab.adapters.agents.usage_reports import Object, as_object, json_lines
 from cab.adapters.errors import BadSelfReport
 
-LARGEST_BYTES: Final = 256 << 20
-"""As large as a file of a session may be."""
+MAX_BYTES: Final = 256 << 20
+"""Size limit of a session file."""
 
 _FLAGS: Final = os.O_NOFOLLOW | os.O_NONBLOCK
 
 
-def read_kept(path: Path, agent: str, largest_bytes: int = LARGEST_BYTES) -> bytes:
-    """Return what a regular file holds; nothing else is waited for, or read without end.
+def read_session_file(path: Path, agent: str, max_bytes: int = MAX_BYTES) -> bytes:
+    """Return the content of a regular file; pipes, links and endless files are refused.
 
     Args:
         path: The file.
         agent: The agent's name, for the error.
-        largest_bytes: As large as it may be.
+        max_bytes: Size limit.
 
     Raises:
-        BadSelfReport: It cannot be read, is a link or no regular file, or is too large.
+        BadSelfReport: It cannot be read, is not a regular file, or is too large.
     """
     try:
-        data = _read(path, largest_bytes + 1)  # it may grow, so its size says little
+        with open(path, "rb", opener=_open_regular) as handle:
+            data = handle.read(max_bytes + 1)  # it may grow, so its size is not checked before
     except (OSError, MemoryError) as error:
         raise BadSelfReport(f"{agent}'s {path.name} cannot be read: {error}") from error
-    if len(data) > largest_bytes:
-        raise BadSelfReport(
-            f"{agent}'s {path.name} cannot be read: it has over {largest_bytes} bytes"
-        )
+    if len(data) > max_bytes:
+        raise BadSelfReport(f"{agent}'s {path.name} cannot be read: it has over {max_bytes} bytes")
     return data
 
 
-def _read(path: Path, most_bytes: int) -> bytes:
-    with open(path, "rb", opener=_opened) as handle:
-        return handle.read(most_bytes)
+def session_objects(home: Path, pattern: str, agent: str) -> Iterator[Object]:
+    """Yield the objects of files that hold one JSON object each, in the order of the files' names.
+
+    Args:
+        home: HOME of the run.
+        pattern: Glob of the files below it; there may be none.
+        agent: The agent's name, for the error.
+
+    Raises:
+        BadSelfReport: A file cannot be read, or does not hold a JSON object, as where the agent was
+            stopped while it wrote.
+    """
+    for path in sorted(home.glob(pattern)):
+        try:
+            data: object = orjson.loads(read_session_file(path, agent))
+        except orjson.JSONDecodeError as error:
+            raise BadSelfReport(f"{agent}'s {path.name} cannot be read: {error}") from error
+        yield as_object(data, path.name, agent)
 
 
-def _opened(name: str, flags: int) -> int:
+def session_lines(home: Path, pattern: str, agent: str) -> Iterator[Object]:
+    """Yield the objects of files that hold one JSON object per line, in the order of the files' names.
+
+    Args:
+        home: HOME of the run.
+        pattern: Glob of the files below it; there may be none.
+        agent: The agent's name, for the error.
+
+    Raises:
+        BadSelfReport: A file cannot be read, or see `json_lines`.
+    """
+    for path in sorted(home.glob(pattern)):
+        yield from json_lines(read_session_file(path, agent).decode(errors="replace"), agent)
+
+
+def _open_regular(name: str, flags: int) -> int:
     file = os.open(name, flags | _FLAGS)
     if not stat.S_ISREG(os.fstat(file).st_mode):
         os.close(file)
-        raise OSError("it is no regular file")
+        raise OSError("it is not a regular file")
     return file

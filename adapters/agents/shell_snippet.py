@@ -1,7 +1,7 @@
-"""Writes an agent's launch as a piece of bash that can be pasted: keys and places stay variables.
+"""Writes an agent's launch as a bash snippet that can be pasted: keys and folders stay variables.
 
-An adapter is asked with stand-ins instead of a key and a HOME; wherever it puts them, the text has
-the variable. All else is quoted, so that nothing in a prompt or a file is the shell's.
+The adapter gets placeholders instead of a key and a HOME; wherever it puts them, the snippet has the
+variable. Everything else is quoted, so that the shell does not evaluate a prompt or a file.
 """
 
 import re
@@ -11,27 +11,25 @@ from pathlib import Path
 
 from cab.adapters.agents.base import Launch, RunContext
 
-KEY = "cab-key-stand-in"
-"""Stands for the key while an adapter is asked."""
-HOME = "/cab-home-stand-in"
-"""Stands for the HOME."""
-BASE_URL = "http://cab-endpoint-stand-in.invalid"
-"""Stands for an endpoint that is not named yet."""
-MODEL = "cab-model-stand-in"
-"""Stands for a model that is not named yet."""
+KEY = "cab-key-placeholder"
+HOME = "/cab-home-placeholder"
+BASE_URL = "http://cab-endpoint-placeholder.invalid"
+"""For an endpoint that is not given."""
+MODEL = "cab-model-placeholder"
+"""For a model that is not given."""
 
 _VARIABLES = {KEY: "CAB_KEY", HOME: "HOME", BASE_URL: "BASE_URL", MODEL: "CAB_MODEL"}
-# These would lead an agent back to the settings of whoever pastes.
-_LEAD_BACK = (
+# With these an agent would read the settings of the user.
+_USER_SETTINGS = (
     *(f"XDG_{kind}_HOME" for kind in ("CONFIG", "DATA", "CACHE", "STATE")),
     *("CLAUDE_CONFIG_DIR", "CODEX_HOME", "COPILOT_HOME", "FACTORY_HOME_OVERRIDE"),
     *("GEMINI_CLI_HOME", "QWEN_HOME", "PI_CODING_AGENT_DIR", "CONTINUE_GLOBAL_DIR"),
     *("CLINE_DIR", "CLINE_DATA_DIR", "OPENHANDS_PERSISTENCE_DIR", "MSWEA_GLOBAL_CONFIG_DIR"),
     *(f"{agent}_CONFIG{end}" for agent in ("KILO", "OPENCODE") for end in ("", "_DIR", "_CONTENT")),
 )
-_STAND_IN = re.compile("|".join(map(re.escape, _VARIABLES)))
+_PLACEHOLDER = re.compile("|".join(map(re.escape, _VARIABLES)))
 _HEREDOC = re.compile(r"[\\$`]")
-_WANTED = {
+_REQUIRED = {
     KEY: ': "${CAB_KEY:?set CAB_KEY to the key of the endpoint}"',
     BASE_URL: 'BASE_URL="${CAB_ENDPOINT:?set CAB_ENDPOINT to the URL of the endpoint}"\n'
     'BASE_URL="${BASE_URL%/}" BASE_URL="${BASE_URL%/v1}"',
@@ -39,15 +37,15 @@ _WANTED = {
 }
 
 
-def run_with_stand_ins(
+def placeholder_run(
     executable: Path, endpoint: str | None, model: str | None, prompt: str
 ) -> RunContext:
-    """Return a run to ask an adapter with, whose launch is to be written down.
+    """Return a run with placeholders, whose launch is to be written as a snippet.
 
     Args:
         executable: The agent's.
-        endpoint: Base URL, with or without /v1; None leaves it to a variable.
-        model: As the endpoint names it; None leaves it to a variable.
+        endpoint: Base URL, with or without /v1; None makes it a variable.
+        model: As the endpoint names it; None makes it a variable.
         prompt: What the agent is asked to do.
     """
     base_url = None if endpoint is None else endpoint.rstrip("/").removesuffix("/v1")
@@ -61,8 +59,8 @@ def run_with_stand_ins(
     )
 
 
-def wiring_text(launch: Launch) -> str:
-    """Return the bash that starts the agent in a HOME of its own, and changes nothing outside.
+def shell_snippet(launch: Launch) -> str:
+    """Return the bash that starts the agent in a HOME of its own, and changes nothing outside it.
 
     It needs `CAB_KEY`; the HOME is `AGENT_HOME` if that is set, a fresh folder otherwise.
     """
@@ -70,19 +68,19 @@ def wiring_text(launch: Launch) -> str:
 
 
 def with_variables(text: str) -> str:
-    """Return a text of the launch with the variables' names in place of the stand-ins.
+    """Return a text of the launch with the variables' names instead of the placeholders.
 
     >>> with_variables(f"Bearer {KEY}")
     'Bearer $CAB_KEY'
     """
-    return _STAND_IN.sub(lambda match: f"${_VARIABLES[match[0]]}", text)
+    return _PLACEHOLDER.sub(lambda match: f"${_VARIABLES[match[0]]}", text)
 
 
 def _lines(launch: Launch) -> Iterator[str]:
     every = [*launch.argv, *launch.env.values(), *launch.files, *launch.files.values()]
-    yield from (line for name, line in _WANTED.items() if any(name in text for text in every))
+    yield from (line for name, line in _REQUIRED.items() if any(name in text for text in every))
     yield 'export HOME="${AGENT_HOME:-$(mktemp -d)}"'
-    yield f"unset {' '.join(_LEAD_BACK)}"
+    yield f"unset {' '.join(_USER_SETTINGS)}"
     yield from _files(launch.files)
     for name, value in launch.env.items():
         yield f"export {name}={_word(value)}"
@@ -106,15 +104,14 @@ def _end_mark(content: str) -> str:
 
 
 def _heredoc(content: str) -> str:
-    """Return a text as it must stand in a here document in which variables are filled in."""
+    """Return a text for a here document in which variables are expanded."""
     literal = _HEREDOC.sub(r"\\\g<0>", content)
-    return _STAND_IN.sub(lambda match: f"${{{_VARIABLES[match[0]]}}}", literal)
+    return _PLACEHOLDER.sub(lambda match: f"${{{_VARIABLES[match[0]]}}}", literal)
 
 
 def _word(text: str) -> str:
-    """Return a text as one word of a command line."""
     parts, at = list[str](), 0
-    for match in _STAND_IN.finditer(text):
+    for match in _PLACEHOLDER.finditer(text):
         parts += [_quoted(text[at : match.start()]), f'"${_VARIABLES[match[0]]}"']
         at = match.end()
     return "".join([*parts, _quoted(text[at:])]) or "''"

@@ -1,33 +1,41 @@
-"""Reads what agents say of their tokens as JSON: a figure that is missing or odd is an error."""
+"""Reads what agents report of their tokens as JSON: a count that is missing or odd is an error."""
 
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple, Self, cast
 
 import orjson
 
-from cab.adapters.agents.session_files import read_kept
 from cab.adapters.errors import BadSelfReport
 from cab.scoring.cells.cell import SelfReport
 
 PRINTED = "tui_stdout"
 """Source of a report that the agent printed."""
-KEPT = "tui_session"
-"""Source of a report from files that the agent keeps of its sessions."""
+SESSION = "tui_session"
+"""Source of a report from the agent's session files."""
 
 Object = dict[str, Any]
 
 
 class ReportedTokens(NamedTuple):
-    """Tokens as they are counted here, whatever the agent's own convention."""
+    """Token counts in our convention, whatever the agent's own."""
 
     prompt: int
-    """Tokens sent, those from a cache among them."""
+    """Tokens sent, including those read from or written to a cache."""
     completion: int
-    """Tokens received, those of reasoning among them."""
+    """Tokens received, including those of reasoning."""
+
+    def nonzero(self, agent: str) -> Self:
+        """Return the counts, for an agent that writes 0 where the endpoint gave no count.
+
+        Raises:
+            BadSelfReport: The prompt has 0 tokens.
+        """
+        if self.prompt == 0:
+            raise BadSelfReport(f"{agent} counts 0 tokens, so the endpoint gave no count")
+        return self
 
     def report(self, *, source: str = PRINTED, exact: bool = True) -> SelfReport:
-        """Return the report that these figures make."""
+        """Return the counts as a report."""
         return SelfReport(
             prompt_tokens=self.prompt,
             completion_tokens=self.completion,
@@ -37,64 +45,70 @@ class ReportedTokens(NamedTuple):
         )
 
 
-def add_up(parts: list[ReportedTokens]) -> ReportedTokens:
-    """Return the sum of some counts; of none it is 0 and 0.
+def add_up(parts: Iterable[ReportedTokens]) -> ReportedTokens:
+    """Return the sum of some counts; the sum of none is 0 and 0.
 
-    >>> add_up([Tokens(3, 1), Tokens(4, 0)])
-    Tokens(prompt=7, completion=1)
+    >>> add_up([ReportedTokens(3, 1), ReportedTokens(4, 0)])
+    ReportedTokens(prompt=7, completion=1)
     """
+    parts = list(parts)
     return ReportedTokens(
         sum(part.prompt for part in parts), sum(part.completion for part in parts)
     )
 
 
+def read_tokens(
+    usage: Object, agent: str, prompt: Iterable[str], completion: Iterable[str]
+) -> ReportedTokens:
+    """Return the sums of the members that count the prompt and the completion.
+
+    Raises:
+        BadSelfReport: One of them is not a count.
+    """
+    return ReportedTokens(
+        sum(count(usage, key, agent) for key in prompt),
+        sum(count(usage, key, agent) for key in completion),
+    )
+
+
 def json_lines(text: str, agent: str) -> Iterator[Object]:
-    """Yield the JSON objects of a text that has one on each line; other lines are passed over.
+    """Yield the JSON objects of a text that has one per line; other lines are ignored.
 
     Args:
-        text: What the agent printed or kept.
+        text: What the agent printed or stored.
         agent: Its name, for the error.
 
     Raises:
-        BadSelfReport: A line begins as an object and is none, as where the output was cut.
+        BadSelfReport: A line starts like an object and is not one, as where the output was cut.
     """
-    # Only line feeds end a line of JSON: the other ends of lines may stand inside its strings.
+    # Only line feeds end a line of JSON: other line separators may be inside its strings.
     for line in text.split("\n"):
         if line.startswith("{"):
-            yield _parsed(line, agent)
-
-
-def kept_lines(home: Path, pattern: str, agent: str) -> Iterator[Object]:
-    """Yield the JSON objects of files that have one on each line, file after file.
-
-    Args:
-        home: HOME of the run.
-        pattern: Glob of the files below it; none need be there.
-        agent: Its name, for the error.
-
-    Raises:
-        BadSelfReport: A file cannot be read, or see `json_lines`.
-    """
-    for path in sorted(home.glob(pattern)):
-        yield from json_lines(read_kept(path, agent).decode(errors="replace"), agent)
+            try:
+                data: Object = orjson.loads(line)
+            except orjson.JSONDecodeError as error:
+                raise BadSelfReport(
+                    f"{agent}'s output has a line of broken JSON: {error}"
+                ) from error
+            yield data
 
 
 def count(data: Object, key: str, agent: str, *, default: int | None = None) -> int:
     """Return a member that counts tokens.
 
     Args:
-        data: Where it stands.
-        key: Its name.
-        agent: For the error.
-        default: What its absence means, where the agent leaves it out on purpose.
+        data: The object.
+        key: The member's name.
+        agent: The agent's name, for the error.
+        default: The count if it is absent, for an agent that leaves it out on purpose.
 
     Raises:
-        BadSelfReport: It is absent, or no whole number of 0 or more.
+        BadSelfReport: It is absent, or not a whole number of 0 or more.
     """
     value = data.get(key, default)
     # bool is a kind of int in Python, not in JSON.
     if type(value) is not int or value < 0:
-        raise BadSelfReport(f"{agent}'s token report has {key}: {value!r}, which is no count")
+        raise BadSelfReport(f"{agent}'s token report has {key}: {value!r}, which is not a count")
     return value
 
 
@@ -102,7 +116,7 @@ def member(data: Object, key: str, agent: str) -> Object:
     """Return a member that is an object.
 
     Raises:
-        BadSelfReport: It is absent, or none.
+        BadSelfReport: It is absent, or not an object.
     """
     value: object = data.get(key)
     if not isinstance(value, dict):
@@ -110,9 +124,24 @@ def member(data: Object, key: str, agent: str) -> Object:
     return value  # pyright: ignore[reportUnknownVariableType]  # the names of JSON are strings
 
 
-def _parsed(line: str, agent: str) -> Object:
-    try:
-        data: Object = orjson.loads(line)
-    except orjson.JSONDecodeError as error:
-        raise BadSelfReport(f"{agent}'s output has a line of broken JSON: {error}") from error
-    return data
+def objects_of(data: Object, key: str, agent: str) -> list[Object]:
+    """Return a member that is a list of objects.
+
+    Raises:
+        BadSelfReport: It is absent, or not such a list.
+    """
+    value: object = data.get(key)
+    if not isinstance(value, list):
+        raise BadSelfReport(f"{agent}'s token report has no list {key}")
+    return [as_object(each, key, agent) for each in cast("list[object]", value)]
+
+
+def as_object(data: object, what: str, agent: str) -> Object:
+    """Return parsed JSON as an object.
+
+    Raises:
+        BadSelfReport: It is not one.
+    """
+    if not isinstance(data, dict):
+        raise BadSelfReport(f"{agent}'s {what} is not a JSON object")
+    return data  # pyright: ignore[reportUnknownVariableType]  # the names of JSON are strings

@@ -12,14 +12,14 @@ from typing import cast
 from cab.adapters.agents.base import AgentFacts
 from cab.adapters.errors import InstallFailed
 from cab.adapters.install.install import install
-from cab.adapters.sweeps.engine import ProgressListener, Scheduler
 from cab.adapters.sweeps.journal import read_journal
 from cab.adapters.sweeps.local_executor import LocalExecutor
 from cab.adapters.sweeps.matrix import Matrix, choose, make_matrix, not_installed
-from cab.adapters.sweeps.progress import ProgressCounts, watching
-from cab.adapters.sweeps.report import keep_report, make_report, write_report
-from cab.adapters.sweeps.session import SessionResult, SweepPlan, last_ending, run_session
-from cab.adapters.sweeps.state import SweepState, stand
+from cab.adapters.sweeps.progress import ProgressCounts, show_progress
+from cab.adapters.sweeps.report import make_report, print_report, save_report
+from cab.adapters.sweeps.scheduler import ProgressListener, Scheduler
+from cab.adapters.sweeps.session import SessionResult, SweepPlan, last_result, run_session
+from cab.adapters.sweeps.state import SweepState, replay
 from cab.adapters.sweeps.sweepfile import SweepFile, load_sweep
 from cab.adapters.ui.cell_table import printable
 from cab.adapters.ui.command import OneOf, Option
@@ -33,7 +33,7 @@ DESCRIPTION = """\
 Run every agent with every model on every task, N cells at a time, through one
 proxy into one ledger, and print a report. Run it again after a kill, a reboot
 or Ctrl-C: complete cells are not run again; cells that were interrupted are
-moved aside and run again under a new number.
+moved to failed/ and run again under a new number.
 
 A failure of the infrastructure is retried and never counts against the agent.
 When the budget is spent no further cell starts; the report lists those cells.
@@ -104,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
     if args.dry_run:
         return _print_matrix(plan, args)
     if args.report:
-        return _report(plan, last_ending(plan), args)
+        return _report(plan, last_result(plan), args)
     if args.install and not _install(args.file, sweep, matrix):
         return 2
     return _run_to_end(plan, args)
@@ -148,7 +148,7 @@ def _install_one(facts: AgentFacts, retries: int) -> str | None:
 
 
 def _print_matrix(plan: SweepPlan, args: argparse.Namespace) -> int:
-    state = stand(read_journal(plan.journal))
+    state = replay(read_journal(plan.journal))
     rows = [
         {"cell_id": slot.id, "state": _state_of(slot.id, state)}
         for slot in plan.matrix.slots
@@ -178,19 +178,19 @@ def _state_of(slot: str, state: SweepState) -> str:
 
 def _report(plan: SweepPlan, result: SessionResult, args: argparse.Namespace) -> int:
     report = make_report(plan, result)
-    write_report(report, args.form)
+    print_report(report, args.form)
     if not args.report:
-        keep_report(report)
+        save_report(report)
     return 0 if report.whole else 1
 
 
 def _run_to_end(plan: SweepPlan, args: argparse.Namespace) -> int:
-    state = stand(read_journal(plan.journal))
+    state = replay(read_journal(plan.journal))
     done = len(plan.chosen & state.complete.keys())
     counts = ProgressCounts(len(plan.chosen), done, plan.sweep.jobs)
     interrupt = _Interrupt()
-    with watching(sys.stderr, plan.sweep.name, counts) as watcher:
-        result = asyncio.run(_run_session(plan, watcher, interrupt))
+    with show_progress(sys.stderr, plan.sweep.name, counts) as listener:
+        result = asyncio.run(_run_session(plan, listener, interrupt))
     if result is None:
         return interrupt.exit_code
     code = _report(plan, result, args)

@@ -1,9 +1,9 @@
 """The examining process: `python -m cab.adapters.doctor AGENT DIALECT LIMIT_S PROBE...`, a JSON line each.
 
-It is started by `outside.examine_agent`, in namespaces of its own where the machine allows that. It ends
-when what is on its standard input ends: whoever started it has gone then.
+`parent.examine_agent` starts it, in namespaces of its own where the machine allows that. It ends when
+its standard input ends: the process that started it has gone then.
 
-Without arguments it only arranges its namespaces: exit code 1, and the reason, if that cannot be done.
+Without arguments it only sets up its namespaces: exit code 1, and the reason, if that cannot be done.
 """
 
 import asyncio
@@ -16,10 +16,10 @@ from collections.abc import Callable, Sequence
 
 import orjson
 
-from cab.adapters.doctor.examine import Order, examine
+from cab.adapters.doctor.examine import ExamineRequest, examine
 from cab.adapters.doctor.isolation.namespaces import INSIDE, adopt_orphans
-from cab.adapters.doctor.isolation.network import lead_here, loopback_up
-from cab.adapters.doctor.isolation.overlay import Overlay, cover
+from cab.adapters.doctor.isolation.network import loopback_up, route_all_here
+from cab.adapters.doctor.isolation.overlay import Overlay, mount_overlays
 from cab.adapters.doctor.probes import PROBES
 from cab.adapters.errors import AdapterError
 from cab.proxy.errors import CabProxyError
@@ -28,28 +28,28 @@ from cab.proxy.errors import CabProxyError
 def main(arguments: Sequence[str]) -> int:
     """Examine one agent under some probes; return the exit code."""
     if not arguments:
-        return _tried()
+        return _try_isolation()
     # The first process of a namespace ignores what it does not handle.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     adopt_orphans()
-    tell = _own_stdout()
+    write = _own_stdout()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     agent, dialect, limit_s, *names = arguments
-    order = Order(agent, dialect or None, float(limit_s))
+    request = ExamineRequest(agent, dialect or None, float(limit_s))
     try:
-        elsewhere = _moved_in() if os.environ.pop(INSIDE, None) else None
+        overlay = _isolate() if os.environ.pop(INSIDE, None) else None
         for name in names:
-            tell(_line(order, name, elsewhere))
+            write(_line(request, name, overlay))
     except KeyboardInterrupt:
         return 130
     return 0
 
 
-def _tried() -> int:
-    """Arrange the namespaces for nobody; return the exit code."""
+def _try_isolation() -> int:
+    """Set up the namespaces and do no more; return the exit code."""
     try:
         if os.environ.pop(INSIDE, None):
-            _moved_in()
+            _isolate()
     except OSError as error:
         what = f"{error.filename}: " if error.filename else ""
         sys.stderr.write(f"{what}{error.strerror}\n")
@@ -57,9 +57,9 @@ def _tried() -> int:
     return 0
 
 
-def _line(order: Order, name: str, elsewhere: Overlay | None) -> bytes:
+def _line(request: ExamineRequest, name: str, overlay: Overlay | None) -> bytes:
     try:
-        shown = asyncio.run(examine(order, PROBES[name], elsewhere))
+        shown = asyncio.run(examine(request, PROBES[name], overlay))
         line = {"probe": name, "evidence": shown.model_dump(mode="json")}
     except (AdapterError, CabProxyError, OSError) as error:
         line = {"probe": name, "broken": " ".join(str(error).split())}
@@ -67,10 +67,10 @@ def _line(order: Order, name: str, elsewhere: Overlay | None) -> bytes:
 
 
 def _own_stdout() -> Callable[[bytes], object]:
-    """Return what writes to our standard output; whatever else is printed goes to the messages."""
-    told = os.fdopen(os.dup(1), "wb", buffering=0)
+    """Return what writes to our standard output; anything else that is printed goes to standard error."""
+    stdout = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
-    return told.write
+    return stdout.write
 
 
 def _end_with_parent() -> None:
@@ -78,13 +78,12 @@ def _end_with_parent() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _moved_in() -> Overlay:
-    """Arrange the namespaces that this process was started in."""
+def _isolate() -> Overlay:
     loopback_up()
-    lead_here(socket.AF_INET)
+    route_all_here(socket.AF_INET)
     if os.path.exists("/proc/net/if_inet6"):  # noqa: PTH110 - absent where the kernel has no IPv6
-        lead_here(socket.AF_INET6)
-    return cover()
+        route_all_here(socket.AF_INET6)
+    return mount_overlays()
 
 
 if __name__ == "__main__":

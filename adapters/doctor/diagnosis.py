@@ -12,7 +12,7 @@ _SHOWN_FILES = 3
 
 
 class Diagnosis(NamedTuple):
-    """All that was found out about an agent."""
+    """Everything that was found out about an agent."""
 
     agent: str
     """Its name; with the dialect in brackets where it was examined in several."""
@@ -28,7 +28,7 @@ class Diagnosis(NamedTuple):
 
     @property
     def faults(self) -> list[str]:
-        """What does not hold, a sentence each; empty if the agent is metered as it should be."""
+        """What is wrong, a sentence each; empty if the agent is metered correctly."""
         found = [f"{name}: could not be run: {why}" for name, why in self.broken.items()]
         for name, shown in self.evidence.items():
             found += [f"{name}: {what}" for what in _metering_faults(shown)]
@@ -37,12 +37,12 @@ class Diagnosis(NamedTuple):
         return found
 
     @property
-    def unseen(self) -> list[str]:
-        """What could not be looked at, each once: that nothing was found there says nothing."""
+    def not_examined(self) -> list[str]:
+        """What could not be examined, each once."""
         found: list[str] = []
         for shown in self.evidence.values():
             if not shown.isolated:
-                found += ["other hosts", "files elsewhere"]
+                found += ["other hosts", "files outside its folders"]
             found += shown.not_covered
         return list(dict.fromkeys(found))
 
@@ -55,7 +55,7 @@ class Diagnosis(NamedTuple):
             "date": self.date,
             "holds": not self.faults,
             "faults": self.faults,
-            "not_examined": self.unseen,
+            "not_examined": self.not_examined,
             "evidence": {
                 name: shown.model_dump(mode="json") for name, shown in self.evidence.items()
             },
@@ -64,15 +64,15 @@ class Diagnosis(NamedTuple):
 
 
 def _metering_faults(shown: Evidence) -> list[str]:
-    """Return what must never be, whatever the endpoint does."""
+    """Return the faults that count under every probe."""
     found = list(shown.differences)
     if not shown.attempts:
         found.append("no model call reached the proxy")
     if shown.past_the_proxy:
-        found.append(f"{counted(shown.past_the_proxy, 'request', 'requests')} came past the proxy")
+        found.append(f"{counted(shown.past_the_proxy, 'request', 'requests')} bypassed the proxy")
     if shown.other_keys:
         wrong = counted(shown.other_keys, "request", "requests")
-        found.append(f"{wrong} came with another key than the cell's")
+        found.append(f"{wrong} used another key than the cell's")
     found += [f"the {leak.secret} is in {leak.place}" for leak in shown.leaks]
     others = sorted({each.model or "none" for each in shown.attempts} - {shown.model})
     if others:
@@ -81,15 +81,15 @@ def _metering_faults(shown: Evidence) -> list[str]:
     if dialects:
         found.append(f"called another endpoint than {shown.dialect}: {', '.join(dialects)}")
     if shown.undeclared:
-        found.append(f"left files that nobody declares: {listed(shown.undeclared)}")
+        found.append(f"left undeclared files: {listed(shown.undeclared)}")
     if shown.outlived:
         wrong = counted(shown.outlived, "process", "processes")
-        found.append(f"{wrong} escaped the runner and ran on after the end")
+        found.append(f"{wrong} escaped the runner and still ran after the end")
     return found
 
 
 def _normal_faults(shown: Evidence) -> list[str]:
-    """Return what must not be where nothing goes wrong."""
+    """Return the faults that count only where nothing goes wrong."""
     found: list[str] = []
     if shown.attempts and not shown.passed:
         found.append("the task was not solved")
@@ -105,7 +105,7 @@ def _normal_faults(shown: Evidence) -> list[str]:
 
 
 def own_agrees(shown: Evidence) -> bool:
-    """Return whether the agent's own count is the meter's, part by part; what is unknown is not equal."""
+    """Return whether the agent's own count is the meter's, part by part; unknown is not equal."""
     meters = (shown.prompt_tokens, shown.completion_tokens)
     own = shown.own
     if own is None or None in meters:
@@ -128,7 +128,7 @@ def counted(count: int, one: str, many: str) -> str:
 
 
 def listed(names: Sequence[str]) -> str:
-    """Return some names for a person, the first few of many."""
+    """Return the first few of some names, and how many more there are."""
     shown = ", ".join(names[:_SHOWN_FILES])
     more = len(names) - _SHOWN_FILES
     return f"{shown} and {more} more" if more > 0 else shown

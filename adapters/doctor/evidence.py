@@ -1,4 +1,4 @@
-"""What one run of an agent against a fake endpoint showed; crosses from the inner process as JSON."""
+"""What one run of an agent against a fake endpoint showed; sent by the examining process as JSON."""
 
 from pydantic import BaseModel, ConfigDict
 
@@ -6,11 +6,11 @@ from cab.adapters.doctor.leaks.finder import Leak
 from cab.scoring.cells.cell import SelfReport
 
 
-class _Shown(BaseModel):
+class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class ObservedAttempt(_Shown):
+class ObservedAttempt(_Model):
     """One request to a metered endpoint, as the ledger has it."""
 
     endpoint: str
@@ -23,25 +23,10 @@ class ObservedAttempt(_Shown):
     """Since the first request of the run; None where its duration is not known."""
 
 
-class Evidence(_Shown):
-    """One probe of one agent."""
+class LedgerEvidence(_Model):
+    """What ledger and endpoint have of the requests of one run."""
 
-    probe: str
-    """Name of the probe."""
-    model: str
-    """The model that all calls should ask for."""
-    dialect: str
-    """The endpoint that all calls should go to."""
-    exit_code: int | None
-    """None where the agent was stopped."""
-    timed_out: bool
-    """Whether it was stopped at the limit."""
-    duration_ms: float
-    """From the agent's start to its end."""
-    passed: bool
-    """Whether the task's hidden checks passed."""
     attempts: tuple[ObservedAttempt, ...]
-    """All requests to metered endpoints."""
     prompt_tokens: int | None
     """Sum over the ledger; None where a count is missing."""
     completion_tokens: int | None
@@ -51,40 +36,57 @@ class Evidence(_Shown):
     past_the_proxy: int
     """Requests that reached the endpoint without the proxy's key."""
     other_keys: int
-    """Requests in the ledger that are not the cell's; without a key the proxy takes none."""
+    """Requests in the ledger that are not the cell's; the proxy accepts none without a key."""
     other_requests: int
-    """Requests through the proxy that are no model calls, such as a list of models."""
+    """Requests through the proxy that are not model calls, such as a list of models."""
+
+
+class Evidence(LedgerEvidence):
+    """One probe of one agent."""
+
+    probe: str
+    model: str
+    """The model that all calls should ask for."""
+    dialect: str
+    """The endpoint that all calls should go to."""
+    exit_code: int | None
+    """None where the agent was stopped."""
+    timed_out: bool
+    duration_ms: float
+    """From the agent's start to its end."""
+    passed: bool
+    """Whether the task's hidden checks passed."""
     own: SelfReport | None
     """What the agent says of its own tokens."""
     own_promised: bool
-    """Whether its adapter calls that exact, so that it must be there."""
+    """Whether its adapter calls that exact, so that it must exist."""
     unreadable: str | None
-    """Why its report could not be read; None where it could, or where there is none."""
+    """Why its report could not be read; None if it could, or there is none."""
     leaks: tuple[Leak, ...]
     """Secrets in places where they must not be."""
     hosts: dict[str, int]
-    """Names that were asked for, and addresses that were tried -> how often."""
+    """Names that were looked up, and addresses that were tried -> how often."""
     isolated: bool
     """Whether the agent had namespaces of its own; otherwise `hosts` and `elsewhere` are not known."""
     undeclared: tuple[str, ...]
-    """Files that it left in the workspace and that neither task nor adapter knows."""
+    """Files that it left in the workspace and that neither task nor adapter declares."""
     elsewhere: tuple[str, ...] | None
-    """Files that it wrote outside its folders; None where that cannot be seen."""
+    """Files that it wrote outside its folders; None where that is not known."""
     not_covered: tuple[str, ...]
-    """Folders outside its own that could not be looked at, each with the reason."""
+    """Folders outside its own that could not be watched, each with the reason."""
     left_running: int
-    """Processes that it left behind, and that the runner ended."""
+    """Processes that it left running, and that the runner ended."""
     outlived: int
-    """Processes that ran on after that: they had left the run's session and shed its mark."""
+    """Processes that still ran after that: they had left the run's session and dropped its mark."""
 
     @property
     def failed(self) -> tuple[ObservedAttempt, ...]:
-        """Requests that were not answered well."""
+        """Requests that failed."""
         return tuple(each for each in self.attempts if not _is_good(each))
 
     @property
     def pause_ms(self) -> float | None:
-        """Time from the first failure to the next request; None if there was none, or no time of it."""
+        """Time from the first failure to the next request; None if there was none, or it is not known."""
         ended = next((each.ended_ms for each in self.failed), None)
         if ended is None:
             return None
@@ -93,5 +95,5 @@ class Evidence(_Shown):
 
 
 def _is_good(attempt: ObservedAttempt) -> bool:
-    # An agent that hangs up has what it wants; a proxy reads on for the usage.
+    # An agent that hangs up has its answer; the proxy reads on for the usage.
     return attempt.end_reason in ("completed", "client_gone") and (attempt.status or 0) < 400

@@ -1,19 +1,21 @@
-"""Tables in a Markdown page: new rows come in, others stay."""
+"""Tables in a Markdown page: new rows are merged in, others stay."""
 
 import re
 from collections.abc import Mapping, Sequence
 
 UNKNOWN = "-"
-"""What was not looked at."""
+"""What was not examined."""
 
 
-def merged(text: str, name: str, columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> str:
-    """Return a page with cells of a table replaced; what is not given stays.
+def merge_rows(
+    text: str, name: str, columns: Sequence[str], rows: Sequence[Mapping[str, str]]
+) -> str:
+    """Return a page with cells of a table replaced; other cells stay.
 
     Args:
         text: The page.
         name: The table's name: it stands between `<!-- name -->` and `<!-- /name -->`.
-        columns: Its columns; the first tells the rows apart. Others that the page has are dropped.
+        columns: Its columns; the first names the row. Other columns of the page are removed.
         rows: Column -> new cell; the first column is in each.
 
     Raises:
@@ -50,5 +52,5 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _escaped(cell: str) -> str:
-    # A backslash at the end of a cell would take the bar from the table.
+    # A backslash at the end of a cell would escape the bar.
     return re.sub(r"\s+", " ", cell).strip().replace("\\", "/").replace("|", "\\|")

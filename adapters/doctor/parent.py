@@ -1,4 +1,4 @@
-"""Starts the examining process and gathers what it shows."""
+"""Starts the examining process and collects its evidence."""
 
 import os
 import signal
@@ -16,13 +16,13 @@ from pydantic import ValidationError
 from cab.adapters.agents.registry import load_adapter
 from cab.adapters.doctor.diagnosis import Diagnosis
 from cab.adapters.doctor.evidence import Evidence
-from cab.adapters.doctor.isolation.namespaces import INSIDE, inside_command, write_resolver
+from cab.adapters.doctor.isolation.namespaces import INSIDE, isolated_command, write_resolver
 from cab.adapters.errors import AdapterError
 from cab.scoring.ledger.records import Endpoint
 
 _END_S = 20.0
 """How long the examining process may take to end its agent and itself."""
-_TOLD_CHARS = 300
+_MESSAGE_CHARS = 300
 
 
 class Subject(NamedTuple):
@@ -33,31 +33,31 @@ class Subject(NamedTuple):
     dialect: Endpoint
     """One of those that it speaks."""
     by_dialect: bool = False
-    """Whether its rows name the dialect, as there are several of the agent."""
+    """Whether its rows name the dialect, as the agent has several rows."""
 
 
 def examine_agent(
     subject: Subject, probes: Sequence[str], limit_s: float, date: str, *, isolated: bool
 ) -> Diagnosis:
-    """Return what the probes show of one agent; what cannot be examined is told in it.
+    """Return what the probes show of one agent, and what could not be examined.
 
     Args:
         subject: The agent.
         probes: Names of the probes, in the order in which they are run.
         limit_s: Seconds that one run may take.
         date: Today.
-        isolated: Run it in namespaces of its own.
+        isolated: Whether to run it in namespaces of its own.
     """
     facts = load_adapter(subject.name).facts
     name = f"{facts.name} ({subject.dialect})" if subject.by_dialect else facts.name
     evidence: dict[str, Evidence] = {}
     broken: dict[str, str] = {}
     words = [subject.name, subject.dialect, f"{limit_s:g}", *probes]
-    # All that the run writes is below one folder, which goes even if the inner process is killed.
+    # The run writes below one folder, which is removed even if the inner process is killed.
     with tempfile.TemporaryDirectory(prefix="cab-doctor-", ignore_cleanup_errors=True) as folder:
         messages = Path(folder) / "messages"
         with messages.open("wb") as sink, _started(words, Path(folder), sink, isolated) as process:
-            reason = _gathered(process, evidence, broken)
+            reason = _collect(process, evidence, broken)
         reason = reason or _last_line(messages) or f"exit code {process.returncode}"
     for probe in probes:
         if probe not in evidence and probe not in broken:
@@ -65,10 +65,10 @@ def examine_agent(
     return Diagnosis(name, facts.version, subject.dialect, date, evidence, broken)
 
 
-def _gathered(
+def _collect(
     process: "subprocess.Popen[bytes]", evidence: dict[str, Evidence], broken: dict[str, str]
 ) -> str | None:
-    """Take what the process tells; return what is wrong with that."""
+    """Read the lines of the process; return what is wrong with them."""
     assert process.stdout is not None
     for line in process.stdout:
         try:
@@ -93,11 +93,11 @@ def _started(
     if isolated:
         resolver = folder / "resolv.conf"
         write_resolver(resolver)
-        command, env[INSIDE] = inside_command(command, resolver), "1"
+        command, env[INSIDE] = isolated_command(command, resolver), "1"
     with subprocess.Popen(
         command,
         env=env,
-        stdin=subprocess.PIPE,  # its end tells the process that we have gone
+        stdin=subprocess.PIPE,  # it ends when this process ends
         stdout=subprocess.PIPE,
         stderr=messages,
         start_new_session=True,
@@ -109,7 +109,7 @@ def _started(
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    """Have the process end its agent, and wait for that; one that does not is killed."""
+    """Have the process end its agent and itself; kill it if that takes too long."""
     assert process.stdin is not None
     with suppress(BrokenPipeError):
         process.stdin.close()
@@ -122,7 +122,7 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 def _last_line(messages: Path) -> str | None:
     lines = messages.read_text(errors="replace").strip().splitlines()
-    return lines[-1][:_TOLD_CHARS] if lines else None
+    return lines[-1][:_MESSAGE_CHARS] if lines else None
 
 
 def _read(line: bytes) -> tuple[str, Evidence | str]:
@@ -132,4 +132,4 @@ def _read(line: bytes) -> tuple[str, Evidence | str]:
             return str(data["probe"]), str(data["broken"])
         return str(data["probe"]), Evidence.model_validate(data["evidence"])
     except (ValueError, LookupError, TypeError, ValidationError) as error:
-        raise AdapterError(f"the examining process said {line[:200]!r}: {error}") from error
+        raise AdapterError(f"the examining process printed {line[:200]!r}: {error}") from error

@@ -14,11 +14,11 @@ class DoctorProbe(NamedTuple):
     title: str
     """Heading of its column."""
     fault_mode: str | None = None
-    """What the fake endpoint does, as `python -m cab.proxy.demo --fault-mode` takes it; None answers well."""
+    """What goes wrong at the fake endpoint, as `running_demo` takes it; None is nothing."""
     limits: KeyLimits | None = None
     """What the cell's key allows; None is no limit."""
     fails: bool = True
-    """Whether a request fails in it, if the agent makes enough of them."""
+    """Whether a request should fail, if the agent makes enough of them."""
 
 
 _ALL = (

@@ -11,7 +11,7 @@ from cab.adapters.doctor.diagnosis import (
     own_agrees,
 )
 from cab.adapters.doctor.evidence import Evidence
-from cab.adapters.doctor.page import UNKNOWN, merged
+from cab.adapters.doctor.page import UNKNOWN, merge_rows
 from cab.adapters.doctor.probes import PROBES
 
 METERED = (
@@ -22,9 +22,9 @@ METERED = (
 BEHAVIOUR = ("agent", *(probe.title for probe in PROBES.values() if probe.name != NORMAL))
 """Columns of the second table."""
 HEADING = ("agent", "version", "examined", "holds")
-"""Those that a block of lines has in its heading."""
+"""Columns that are in the heading of a block of lines."""
 
-_EXACT_BELOW_S = 10.0
+_TENTHS_BELOW_S = 10.0
 
 Row = dict[str, str]
 """Column -> cell."""
@@ -33,10 +33,10 @@ Row = dict[str, str]
 def metered_row(found: Diagnosis) -> Row:
     """Return the row of the first table."""
     shown = found.evidence.get(NORMAL)
-    looks = (_counted, own_count, _scratch, _hosts)
+    columns = (_counted, own_count, _scratch, _hosts)
     cells = (
         *(found.agent, found.version, found.date, found.dialect),
-        *(UNKNOWN if shown is None else look(shown) for look in looks),
+        *(UNKNOWN if shown is None else column(shown) for column in columns),
         verdict(found),
     )
     return dict(zip(METERED, cells, strict=True))
@@ -53,18 +53,18 @@ def behaviour_row(found: Diagnosis) -> Row:
 
 
 def with_rows(page: str, found: Sequence[Diagnosis]) -> str:
-    """Return a page with what was found in its tables; what was not examined stays.
+    """Return a page with the new rows in its tables; rows that were not examined stay.
 
     Raises:
         ValueError: The page lacks a table.
     """
     metered = [row for each in found if (row := _metered_cells(each)) is not None]
-    page = merged(page, "metered", METERED, metered)
-    return merged(page, "behaviour", BEHAVIOUR, [behaviour_row(each) for each in found])
+    page = merge_rows(page, "metered", METERED, metered)
+    return merge_rows(page, "behaviour", BEHAVIOUR, [behaviour_row(each) for each in found])
 
 
 def _metered_cells(found: Diagnosis) -> Row | None:
-    """Return what the first table is told; without the normal run only what does not hold."""
+    """Return the cells for the first table; without the normal run only a verdict with faults."""
     row = metered_row(found)
     if NORMAL in found.evidence or NORMAL in found.broken:
         return row
@@ -72,19 +72,19 @@ def _metered_cells(found: Diagnosis) -> Row | None:
 
 
 def verdict(found: Diagnosis) -> str:
-    """Return whether it holds, and how much of it was looked at."""
+    """Return whether the agent is metered correctly, and how much of it was examined."""
     if found.faults:
         return "no: " + "; ".join(found.faults)
     words = ["yes"]
     if set(found.evidence) != set(PROBES):
-        words.append(f"under {', '.join(found.evidence)} alone")
-    if found.unseen:
-        words.append(f"not examined: {listed(found.unseen)}")
+        words.append(f"under {', '.join(found.evidence)} only")
+    if found.not_examined:
+        words.append(f"not examined: {listed(found.not_examined)}")
     return "; ".join(words)
 
 
 def behaviour(shown: Evidence) -> str:
-    """Return in a few words what an agent did while something went wrong."""
+    """Return in a few words what an agent did when something went wrong."""
     words = [counted(len(shown.attempts), "request", "requests")]
     if shown.failed and shown.pause_ms is not None:
         words.append(f"waits {_seconds(shown.pause_ms)}")
@@ -107,7 +107,7 @@ def _ending(shown: Evidence) -> str:
 
 def _seconds(ms: float) -> str:
     seconds = ms / 1000
-    return f"{seconds:.1f} s" if seconds < _EXACT_BELOW_S else f"{seconds:.0f} s"
+    return f"{seconds:.1f} s" if seconds < _TENTHS_BELOW_S else f"{seconds:.0f} s"
 
 
 def _counted(shown: Evidence) -> str:
@@ -127,7 +127,7 @@ def own_count(shown: Evidence) -> str:
     error = error_of_own(shown)
     if error is None:
         return "incomplete"
-    return "equal in total alone" if error == 0 else f"{error:+.1%}"
+    return "equal in total only" if error == 0 else f"{error:+.1%}"
 
 
 def _scratch(shown: Evidence) -> str:
@@ -144,6 +144,6 @@ def _scratch(shown: Evidence) -> str:
 def _hosts(shown: Evidence) -> str:
     if not shown.isolated:
         return "not known"
-    # A search domain of the machine is tried as well as the name itself.
+    # The machine may look up each name with its search domain too.
     names = [f"{name} ({times})" if times > 1 else name for name, times in shown.hosts.items()]
     return ", ".join(sorted(names)) or "none"

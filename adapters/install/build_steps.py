@@ -1,4 +1,4 @@
-"""Runs the commands that build an agent's folder, and keeps what they say."""
+"""Runs the commands that build an agent's folder, and logs their output."""
 
 import os
 import subprocess
@@ -7,9 +7,10 @@ from pathlib import Path
 
 from cab.adapters.errors import InstallFailed
 
-_OURS = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
-# With these pip would install elsewhere, or less than the agent needs.
-_ELSEWHERE = ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_USER", "PIP_NO_DEPS", "PIP_DRY_RUN")
+_PROBE_LIMIT_S = 10.0
+_OUR_PYTHON = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
+# With these pip would install into another folder, or less than the agent needs.
+_PIP_TARGETS = ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_USER", "PIP_NO_DEPS", "PIP_DRY_RUN")
 
 
 class BuildSteps:
@@ -17,14 +18,14 @@ class BuildSteps:
 
     Args:
         name: The agent's.
-        log: Takes what the commands say; made anew.
-        gist: Returns what matters of that, in one line.
+        log: File for the output of the commands; made anew.
+        summarize: Returns the reason of a failure from the output, in one line.
     """
 
-    def __init__(self, name: str, log: Path, gist: Callable[[str], str]) -> None:
+    def __init__(self, name: str, log: Path, summarize: Callable[[str], str]) -> None:
         self.name = name
         self._log = log
-        self._gist = gist
+        self._summarize = summarize
         log.write_bytes(b"")
 
     def run(self, command: Sequence[str], env: Mapping[str, str] | None = None) -> None:
@@ -35,7 +36,7 @@ class BuildSteps:
             env: Variables besides those of our own environment.
 
         Raises:
-            InstallFailed: It failed; says what the command said.
+            InstallFailed: It failed; the reason is from the command's output.
         """
         with self._log.open("ab") as output:
             done = subprocess.run(
@@ -43,38 +44,55 @@ class BuildSteps:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                # The folder that the user stands in may have settings, and modules, of its own.
+                # The current folder may hold settings and modules of the user.
                 cwd=self._log.parent,
                 env={**outer_environment(), **(env or {})},
                 check=False,
             )
         if done.returncode:
-            said = self._gist(self._log.read_text(errors="replace")) or "nothing"
-            raise InstallFailed(self.name, f"{Path(command[0]).name} says: {said}", self._log)
+            reason = self._summarize(self._log.read_text(errors="replace")) or "no reason given"
+            raise InstallFailed(self.name, f"{Path(command[0]).name}: {reason}", self._log)
 
     def failed(self, reason: str) -> InstallFailed:
         """Return the error of a build that ended without the agent."""
         return InstallFailed(self.name, reason, self._log if self._log.stat().st_size else None)
 
     def done(self) -> None:
-        """Remove the log: all went well."""
+        """Remove the log: the build succeeded."""
         self._log.unlink()
 
 
 def outer_environment() -> dict[str, str]:
-    """Return our own environment for a command that builds.
+    """Return our environment for build commands, without our keys and our Python's settings.
 
-    What is built may run code of its own: it sees no key of ours, and none of our Python.
+    What is built may run code of its own.
     """
     return {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith("CAB_") and name not in (*_OURS, *_ELSEWHERE)
+        if not name.startswith("CAB_") and name not in (*_OUR_PYTHON, *_PIP_TARGETS)
     }
 
 
+def program_output(command: Sequence[str | Path], hidden_prefix: str) -> str | None:
+    """Return what a program prints; None if it fails, as a broken wrapper does.
+
+    Args:
+        command: Program and arguments.
+        hidden_prefix: Variables that start with it are taken out of its environment.
+    """
+    env = {name: value for name, value in os.environ.items() if not name.startswith(hidden_prefix)}
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=_PROBE_LIMIT_S, check=True, env=env
+        )
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None
+    return done.stdout
+
+
 def last_line(text: str) -> str:
-    r"""Return the last line that says something; empty if none does.
+    r"""Return the last line that is not blank; empty if all are.
 
     >>> last_line("Collecting x\nERROR: no such version\n\n")
     'ERROR: no such version'

@@ -2,7 +2,7 @@
 
     $XDG_DATA_HOME/cab/agents/<name>-<version>/
 
-The file `installed.json` is written last: a folder without it is a half install, and made anew.
+The file `installed.json` is written last: a folder without it is incomplete, and built anew.
 """
 
 import os
@@ -18,12 +18,12 @@ import orjson
 from cab.adapters.agents.base import AgentFacts, Install, NpmInstall
 from cab.adapters.errors import AgentNotInstalled, InstallFailed
 from cab.adapters.install.build_steps import BuildSteps
-from cab.adapters.install.npm import NODE, build_from_npm, npm_gist
-from cab.adapters.install.pypi import PYTHON, build_from_pypi, pypi_gist
+from cab.adapters.install.npm import NODE, build_from_npm, npm_failure
+from cab.adapters.install.pypi import PYTHON, build_from_pypi, pypi_failure
 from cab.proxy.file_lock import lock_file
 
 STAMP = "installed.json"
-"""Name of the file that makes an install whole."""
+"""Name of the file that marks an install as complete."""
 
 
 class Installed(NamedTuple):
@@ -32,7 +32,7 @@ class Installed(NamedTuple):
     executable: Path
     """What starts it; our own Python for an agent that comes with this package."""
     version: str
-    """As what is installed says of itself."""
+    """As the installed agent reports it."""
 
 
 def agents_folder() -> Path:
@@ -43,7 +43,7 @@ def agents_folder() -> Path:
 
 
 def find_installed(facts: AgentFacts) -> Installed | None:
-    """Return an agent that is installed whole; None if it is not."""
+    """Return an agent that is completely installed; None if it is not."""
     if facts.install is None:
         return Installed(Path(sys.executable), facts.version)
     folder = _folder(facts)
@@ -52,14 +52,14 @@ def find_installed(facts: AgentFacts) -> Installed | None:
     except (OSError, ValueError, LookupError, TypeError):
         return None
     executable = folder / "bin" / facts.install.executable
-    # What an agent runs on is a link, and may have been removed since.
+    # The interpreter of an agent is a link, and its target may have been removed since.
     runs_on = folder / (NODE if isinstance(facts.install, NpmInstall) else PYTHON)
-    whole = executable.is_file() and runs_on.is_file()
-    return Installed(executable, version) if whole else None
+    complete = executable.is_file() and runs_on.is_file()
+    return Installed(executable, version) if complete else None
 
 
 def require_installed(facts: AgentFacts) -> Installed:
-    """Return an agent that is installed whole.
+    """Return an agent that is completely installed.
 
     Raises:
         AgentNotInstalled: It is not; names the command that installs it.
@@ -71,15 +71,15 @@ def require_installed(facts: AgentFacts) -> Installed:
 
 
 def install(facts: AgentFacts, *, use_uv: bool = True) -> Installed:
-    """Install an agent, unless it is there already, and return it.
+    """Install an agent, unless it is installed already, and return it.
 
     Args:
         facts: The agent.
-        use_uv: Take uv where it is there: faster, and it can fetch a Python. Otherwise venv and pip.
+        use_uv: Use uv if it is installed: it is faster, and can download a Python. Otherwise venv and pip.
 
     Raises:
-        InstallFailed: No fitting Python, no npm, no room, or the package index refused; `.log`
-            tells all.
+        InstallFailed: No supported Python, no npm, no space, or the package index refused; `.log`
+            has the details.
     """
     need = facts.install
     if need is None:
@@ -112,13 +112,12 @@ def _locked(facts: AgentFacts) -> Generator[None]:
 
 
 def _build(facts: AgentFacts, need: Install, folder: Path, *, use_uv: bool) -> str:
-    """Build the folder and return the version that is in it."""
     log = folder.with_name(f"{folder.name}.log")
     if isinstance(need, NpmInstall):
-        steps = BuildSteps(facts.name, log, npm_gist)
+        steps = BuildSteps(facts.name, log, npm_failure)
         version = build_from_npm(need, facts.version, folder, steps)
     else:
-        steps = BuildSteps(facts.name, log, pypi_gist)
+        steps = BuildSteps(facts.name, log, pypi_failure)
         version = build_from_pypi(need, facts.version, folder, steps, use_uv=use_uv)
     steps.done()
     return version

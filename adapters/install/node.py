@@ -1,17 +1,17 @@
-"""Finds a Node that an agent runs on: agents are often ahead of the one that is here."""
+"""Finds a Node that is new enough for an agent: agents often need a newer one than the system's."""
 
 import os
 import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from shutil import which
 from typing import NamedTuple
 
-# The program behind a version manager's stand-in, which would choose by the folder it is called in.
+from cab.adapters.install.build_steps import program_output
+
+# The real program behind a version manager's wrapper, which would choose by the current folder.
 _PROBE = "console.log(process.version, process.execPath)"
 _ANSWER = re.compile(r"v(\d+)\.(\d+)\.(\d+)\S* (/.+)\n")
-_PROBE_LIMIT_S = 10.0
 
 
 class Node(NamedTuple):
@@ -45,20 +45,7 @@ def _candidates() -> Iterator[Path]:
 
 
 def _probe(path: Path) -> Node | None:
-    """Return a Node with its version; a wrapper that leads nowhere is none."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith("NODE_")}
-    try:
-        done = subprocess.run(
-            [path, "-e", _PROBE],
-            capture_output=True,
-            text=True,
-            timeout=_PROBE_LIMIT_S,
-            check=True,
-            env=env,
-        )
-    except (OSError, ValueError, subprocess.SubprocessError):
-        return None
-    answer = _ANSWER.fullmatch(done.stdout)
+    answer = _ANSWER.fullmatch(program_output([path, "-e", _PROBE], "NODE_") or "")
     if answer is None:
         return None
     return Node(Path(answer[4]), (int(answer[1]), int(answer[2]), int(answer[3])))

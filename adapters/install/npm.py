@@ -3,7 +3,7 @@
 package.json, node_modules/   what npm installed
 bin/node                      the Node: a link to one on the PATH, or to one from npm
 bin/<executable>              starts the agent, with that Node first on the PATH
-node/                         the Node from npm, where PATH had none that is new enough
+node/                         the Node from npm, where PATH has none that is new enough
 """
 
 import os
@@ -20,13 +20,13 @@ from cab.adapters.install.build_steps import BuildSteps
 from cab.adapters.install.node import find_node, node_text
 
 NODE = "bin/node"
-"""Where an agent's folder has the Node that the agent runs on."""
+"""Path of the agent's Node in its folder."""
 
 _FLAGS = ("--save-exact", "--no-audit", "--no-fund", "--no-update-notifier", "--logs-max=0")
-# Nothing of the user's settings may send the packages elsewhere, or leave out the platform's own.
+# The user's settings must not change the folder, or leave out the platform's own packages.
 _PLACE = ("--no-global", "--include=optional", "--engine-strict=false")
-# Nor may they leave the agent without what its scripts build, its programs, or any file at all.
-_WHOLE = (
+# Nor may they leave out what install scripts build, the programs, or all files.
+_COMPLETE = (
     "--ignore-scripts=false",
     "--bin-links=true",
     "--dry-run=false",
@@ -42,11 +42,11 @@ def build_from_npm(need: NpmInstall, version: str, folder: Path, steps: BuildSte
     Args:
         need: What is installed.
         version: Of the agent.
-        folder: Where to; it is not there yet.
+        folder: Where to; must not exist.
         steps: Runs the commands.
 
     Raises:
-        InstallFailed: No npm, no room, or the registry refused.
+        InstallFailed: No npm, no space, or the registry refused.
     """
     npm = which("npm")
     if npm is None:
@@ -63,33 +63,33 @@ def build_from_npm(need: NpmInstall, version: str, folder: Path, steps: BuildSte
     return _installed_version(folder, need.package)
 
 
-def npm_gist(text: str) -> str:
-    r"""Return what npm says of a failure, in one line; empty if it says nothing.
+def npm_failure(text: str) -> str:
+    r"""Return the reason of a failure from npm's output, in one line; empty if it has none.
 
-    >>> npm_gist("npm error code ETARGET\nnpm error notarget No matching version for x@9.\n")
+    >>> npm_failure("npm error code ETARGET\nnpm error notarget No matching version for x@9.\n")
     'code ETARGET; notarget No matching version for x@9.'
     """
     matches = (_ERROR.fullmatch(line.strip()) for line in text.split("\n"))
-    said = (" ".join(match[1].split()) for match in matches if match)
-    # A bare word is the margin of npm's longer explanations.
-    telling = [line for line in said if " " in line and not _NOISE.match(line)]
-    # What a script threw says more than the lines that lead to it.
-    thrown = [line for line in telling if "Error: " in line and not line.startswith("throw")]
-    return "; ".join([*telling[:1], thrown[0]] if thrown else telling[:3])
+    reasons = (" ".join(match[1].split()) for match in matches if match)
+    # A single word is the margin of npm's longer explanations.
+    relevant = [line for line in reasons if " " in line and not _NOISE.match(line)]
+    # The error that a script threw is more useful than the lines before it.
+    thrown = [line for line in relevant if "Error: " in line and not line.startswith("throw")]
+    return "; ".join([*relevant[:1], thrown[0]] if thrown else relevant[:3])
 
 
 def _node(npm: str, need: NpmInstall, folder: Path, steps: BuildSteps) -> Path:
-    """Return a Node for the agent: one of the PATH, or else one that npm brings into its folder."""
+    """Return a Node for the agent: one on the PATH, or else one that npm installs into its folder."""
     found = find_node(need.node_min)
     if found is not None:
         return found.path
-    # The same major as the oldest that serves: the likeliest one that the agent was tried on.
+    # The major version of the oldest supported one: the agent was most likely tested on it.
     wanted = f"node@^{'.'.join(map(str, need.node_min))}"
     _npm_install(npm, folder / "node", (wanted,), steps, os.environ.get("PATH", os.defpath))
     node = folder / "node" / "node_modules" / "node" / "bin" / "node"
     if not node.is_file():
         raise steps.failed(
-            f"npm package {wanted} left no Node behind; allow npm's install scripts, "
+            f"npm package {wanted} installed no Node; allow npm's install scripts, "
             f"or install {node_text(need.node_min)}"
         )
     return node
@@ -98,12 +98,12 @@ def _node(npm: str, need: NpmInstall, folder: Path, steps: BuildSteps) -> Path:
 def _npm_install(
     npm: str, folder: Path, packages: Sequence[str], steps: BuildSteps, path: str
 ) -> None:
-    # npm wants to be told whose install scripts may run.
+    # npm runs the install scripts of the packages listed here only.
     names = [package.rpartition("@")[0] for package in packages]
     manifest = {"private": True, "allowScripts": dict.fromkeys(names, True)}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "package.json").write_bytes(orjson.dumps(manifest))
-    command = (npm, "install", "--prefix", str(folder), *_FLAGS, *_PLACE, *_WHOLE, *packages)
+    command = (npm, "install", "--prefix", str(folder), *_FLAGS, *_PLACE, *_COMPLETE, *packages)
     steps.run(command, {"PATH": path, "NO_UPDATE_NOTIFIER": "1"})
 
 

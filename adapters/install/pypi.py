@@ -12,7 +12,7 @@ from cab.adapters.install.build_steps import BuildSteps, last_line
 from cab.adapters.install.python import Interpreter, find_interpreter, versions_text
 
 PYTHON = "bin/python"
-"""Where an agent's folder has the Python that the agent runs on."""
+"""Path of the agent's Python in its folder."""
 
 _QUIET = ("--quiet", "--disable-pip-version-check")
 _UV_ERROR = re.compile(r"^error: (.+)(?:\n +(?:cause|Caused by): (.+))?", re.MULTILINE)
@@ -26,12 +26,12 @@ def build_from_pypi(
     Args:
         need: What is installed.
         version: Of the agent.
-        folder: Where to; it is not there yet.
+        folder: Where to; must not exist.
         steps: Runs the commands.
-        use_uv: Take uv where it is there.
+        use_uv: Use uv if it is installed.
 
     Raises:
-        InstallFailed: No fitting Python, no room, or the package index refused.
+        InstallFailed: No supported Python, no space, or the package index refused.
     """
     python = find_interpreter(need)
     requirements = (f"{need.package}=={version}", *need.extra)
@@ -41,27 +41,29 @@ def build_from_pypi(
     elif python is not None:
         commands = _with_pip(python, folder, requirements)
     else:
-        raise steps.failed(f"it needs {versions_text(need)}, and none is here; install one, or uv")
+        raise steps.failed(
+            f"it needs {versions_text(need)}, which is not on this machine; install it, or uv"
+        )
     for command in commands:
         steps.run(command)
     return _installed_version(folder, need.package)
 
 
-def pypi_gist(text: str) -> str:
-    r"""Return what uv or pip says of a failure, in one line; empty if it says nothing.
+def pypi_failure(text: str) -> str:
+    r"""Return the reason of a failure from uv's or pip's output, in one line; empty if it has none.
 
-    >>> pypi_gist("error: Request failed\n  cause: Failed to download x\n  cause: dns error\n")
+    >>> pypi_failure("error: Request failed\n  cause: Failed to download x\n  cause: dns error\n")
     'Request failed: Failed to download x'
-    >>> pypi_gist("Collecting x\nERROR: no such version\n")
+    >>> pypi_failure("Collecting x\nERROR: no such version\n")
     'ERROR: no such version'
     """
-    # uv goes on with causes of causes, each further from what was wanted.
-    said = _UV_ERROR.findall(text)
-    return ": ".join(filter(None, said[-1])) if said else last_line(text)
+    # uv also prints causes of causes, which are less and less useful.
+    errors = _UV_ERROR.findall(text)
+    return ": ".join(filter(None, errors[-1])) if errors else last_line(text)
 
 
 def find_uv() -> str | None:
-    """Return the path of uv: on the PATH, or beside our own Python; None if it is not there."""
+    """Return the path of uv: on the PATH, or beside our own Python; None if there is none."""
     return shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
 
 
@@ -73,7 +75,7 @@ def _with_uv(
     python: Interpreter | None,
 ) -> Sequence[Sequence[str]]:
     (major, _), (_, below) = need.python_min, need.python_below
-    # Without a fitting Python here, uv fetches one.
+    # Without a supported Python on this machine, uv downloads one.
     wanted = str(python.path) if python else f"{major}.{below - 1}"
     own = str(folder / PYTHON)
     return (

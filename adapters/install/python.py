@@ -1,7 +1,7 @@
-"""Finds a Python that an agent supports: agents are often behind the newest one."""
+"""Finds a Python that an agent supports: agents often do not support the newest one."""
 
 import os
-import subprocess
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -9,9 +9,10 @@ from shutil import which
 from typing import NamedTuple
 
 from cab.adapters.agents.base import PyPIInstall
+from cab.adapters.install.build_steps import program_output
 
 _PROBE = "import sys; print(*sys.version_info[:3])"
-_PROBE_LIMIT_S = 10.0
+_ANSWER = re.compile(r"(\d+) (\d+) (\d+)\n")
 
 
 class Interpreter(NamedTuple):
@@ -22,7 +23,7 @@ class Interpreter(NamedTuple):
 
 
 def find_interpreter(need: PyPIInstall) -> Interpreter | None:
-    """Return the newest Python on the PATH, or of pyenv, that an agent supports; None if none is."""
+    """Return the newest Python on the PATH or of pyenv that an agent supports; None if there is none."""
     found = filter(None, map(_probe, _candidates(need)))
     fitting = [each for each in found if supports(need, each.version)]
     return max(fitting, key=lambda each: each.version, default=None)
@@ -54,25 +55,14 @@ def _candidates(need: PyPIInstall) -> Iterator[Path]:
 
 
 def _pyenv(versions: Iterable[str]) -> Iterator[Path]:
-    """Yield the Pythons of pyenv: those that are not switched on are on no PATH."""
+    """Yield the Pythons of pyenv, also those that are not active and so not on the PATH."""
     root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
     for version in versions:
         yield from root.glob(f"versions/{version}.*/bin/python")
 
 
 def _probe(path: Path) -> Interpreter | None:
-    """Return an interpreter with its version; a wrapper that leads nowhere is none."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    try:
-        done = subprocess.run(
-            [path, "-I", "-c", _PROBE],
-            capture_output=True,
-            text=True,
-            timeout=_PROBE_LIMIT_S,
-            check=True,
-            env=env,
-        )
-        major, minor, micro = (int(part) for part in done.stdout.split())
-    except (OSError, ValueError, subprocess.SubprocessError):
+    answer = _ANSWER.fullmatch(program_output([path, "-I", "-c", _PROBE], "PYTHON") or "")
+    if answer is None:
         return None
-    return Interpreter(path, (major, minor, micro))
+    return Interpreter(path, (int(answer[1]), int(answer[2]), int(answer[3])))

@@ -15,9 +15,7 @@ class Screen(NamedTuple):
     """Size of the terminal."""
 
     width: int
-    """Columns."""
     height: int
-    """Lines."""
 
 
 SCREEN = Screen(120, 40)
@@ -33,7 +31,7 @@ class CastWriter:
         path: The file; made anew.
         title: What is recorded.
         timestamp_s: When it began, in seconds since 1970.
-        term: Kind of terminal that the agent was told it has.
+        term: TERM of the agent.
         limit_bytes: Size after which nothing is recorded any more.
     """
 
@@ -47,7 +45,7 @@ class CastWriter:
         limit_bytes: int = CAST_BYTES,
     ) -> None:
         self._file = path.open("wb")
-        self._room = limit_bytes
+        self._left_bytes = limit_bytes
         self._cut = False
         self._write(
             {
@@ -64,11 +62,11 @@ class CastWriter:
         """Record what was printed, `at_s` seconds after the beginning."""
         if not text or self._cut:
             return
-        if len(text) > self._room:
+        if len(text) > self._left_bytes:
             self._cut = True
             self._write([round(at_s, 6), "m", "cab: the recording is cut here"])
             return
-        self._room -= len(text)
+        self._left_bytes -= len(text)
         self._write([round(at_s, 6), "o", text])
 
     def close(self) -> None:
@@ -89,7 +87,7 @@ class TerminalText:
     def feed(self, data: bytes, *, last: bool = False) -> str:
         """Return the text of a piece; a character that is split waits for its rest."""
         text = self._decoder.decode(data, final=last)
-        # A terminal goes down a line and stays in its column, unless it is told to return.
-        returned = _LONE_NEWLINE.sub("\r\n", self._before + text)[len(self._before) :]
+        # A line feed alone moves a terminal down a line, in the same column.
+        with_returns = _LONE_NEWLINE.sub("\r\n", self._before + text)[len(self._before) :]
         self._before = "\r" if text.endswith("\r") else "" if text else self._before
-        return returned
+        return with_returns

@@ -1,17 +1,17 @@
-"""What an agent prints, kept in a file of bounded size: the beginning, and the last of it."""
+"""Output in a file of bounded size: the beginning and the end of it."""
 
 from collections import deque
 from pathlib import Path
 
 HEAD_BYTES = 16 << 20
-"""What is kept of the beginning."""
+"""How much of the beginning is kept."""
 
 TAIL_BYTES = 1 << 20
-"""What is kept of the end: agents say there what they used, and whether they gave up."""
+"""How much of the end is kept: agents report there what they used, and whether they gave up."""
 
 
 class BoundedFile:
-    """A file that takes all that is written to it, and keeps as much as it may.
+    """A file that keeps the beginning and the end of what is written to it.
 
     Args:
         path: The file; made anew.
@@ -23,16 +23,16 @@ class BoundedFile:
         self, path: Path, head_bytes: int = HEAD_BYTES, tail_bytes: int = TAIL_BYTES
     ) -> None:
         self._file = path.open("wb")
-        self._room = head_bytes
+        self._head_left = head_bytes
         self._tail_bytes = tail_bytes
         self._tail: deque[bytes] = deque()
         self._tail_size = 0
         self._left_out = 0
 
     def write(self, data: bytes) -> None:
-        """Take some more."""
-        head, rest = data[: self._room], data[self._room :]
-        self._room -= len(head)
+        """Add some bytes."""
+        head, rest = data[: self._head_left], data[self._head_left :]
+        self._head_left -= len(head)
         self._file.write(head)
         if rest:
             self._tail.append(rest)
@@ -40,7 +40,7 @@ class BoundedFile:
             self._shorten()
 
     def close(self) -> int:
-        """Write the end, after a line that marks the gap; return how many bytes are missing."""
+        """Write the end, after a line that marks the gap; return how many bytes were left out."""
         if self._left_out:
             self._file.write(f"\n[cab: {self._left_out} bytes are left out here]\n".encode())
         self._file.writelines(self._tail)
@@ -54,7 +54,7 @@ class BoundedFile:
             first = self._tail.popleft()
             if len(first) > over:
                 self._tail.appendleft(first[over:])
-            gone = min(len(first), over)
-            self._left_out += gone
-            self._tail_size -= gone
-            over -= gone
+            dropped = min(len(first), over)
+            self._left_out += dropped
+            self._tail_size -= dropped
+            over -= dropped

@@ -1,8 +1,8 @@
-"""Reads what an agent prints while it runs: two streams, kept apart, masked, bounded and recorded.
+"""Reads what an agent prints while it runs: two separate streams, redacted, bounded and recorded.
 
 Each stream is a pipe, or a pseudo-terminal of its own: then the agent writes as for a person, and
-its output and its messages are still two. What is read goes into a file for each, and both into
-one recording, with the time at which it was read.
+its output and its messages stay separate. What is read goes into a file for each, and both into one
+recording, with the time at which it was read.
 """
 
 import asyncio
@@ -20,13 +20,11 @@ from cab.proxy.redaction import Redactor, StreamRedactor
 _READ_BYTES = 1 << 16
 
 
-class Ends(NamedTuple):
-    """Where a program writes to."""
+class OutputDescriptors(NamedTuple):
+    """The file descriptors that a program writes to."""
 
     stdout: int
-    """File descriptor of its output."""
     stderr: int
-    """File descriptor of its messages."""
 
 
 class Capture:
@@ -34,7 +32,7 @@ class Capture:
 
     Args:
         folder: Where the files `stdout` and `stderr` are written.
-        mask: Takes the secrets out.
+        redact: Takes the secrets out.
         cast: The recording; closed by `finish`.
         terminal: Give the program terminals instead of pipes.
         clock_ns: Monotonic clock.
@@ -43,7 +41,7 @@ class Capture:
     def __init__(
         self,
         folder: Path,
-        mask: Redactor,
+        redact: Redactor,
         cast: CastWriter,
         *,
         terminal: bool = False,
@@ -54,24 +52,24 @@ class Capture:
         self._began_ns = clock_ns()
         make = _terminal if terminal else os.pipe
         self._streams = [
-            _Stream(*make(), BoundedFile(folder / name), StreamRedactor(mask), self._record)
+            _Stream(*make(), BoundedFile(folder / name), StreamRedactor(redact), self._record)
             for name in ("stdout", "stderr")
         ]
 
     @property
-    def ends(self) -> Ends:
-        """Where the program writes to, until `start`."""
-        return Ends(*(stream.theirs for stream in self._streams))
+    def descriptors(self) -> OutputDescriptors:
+        """What to start the program with; closed by `start`."""
+        return OutputDescriptors(*(stream.child_fd for stream in self._streams))
 
     def start(self) -> None:
-        """Begin to read; the program has been started and holds its ends."""
+        """Begin to read; the program has been started and holds its descriptors."""
         for stream in self._streams:
             stream.start()
 
     def finish(self) -> int:
-        """Read what is left and close everything; return how many bytes were not kept.
+        """Read the rest and close everything; return how many bytes were left out.
 
-        Call it when the program and all that it started have ended: nothing is waited for.
+        Call it when the program and all that it started have ended: it does not wait.
         """
         left_out = sum(stream.finish() for stream in self._streams)
         self._cast.close()
@@ -84,37 +82,37 @@ class Capture:
 class _Stream:
     def __init__(
         self,
-        ours: int,
-        theirs: int,
-        kept: BoundedFile,
-        masker: StreamRedactor,
+        own_fd: int,
+        child_fd: int,
+        file: BoundedFile,
+        redactor: StreamRedactor,
         record: Callable[[str], None],
     ) -> None:
-        self.theirs = theirs
-        self._ours = ours
-        self._kept = kept
-        self._masker = masker
+        self.child_fd = child_fd
+        self._own_fd = own_fd
+        self._file = file
+        self._redactor = redactor
         self._record = record
         self._text = TerminalText()
         self._loop: asyncio.AbstractEventLoop | None = None
-        os.set_blocking(ours, False)
+        os.set_blocking(own_fd, False)
 
     def start(self) -> None:
-        os.close(self.theirs)
+        os.close(self.child_fd)
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(self._ours, self._ready)
+        self._loop.add_reader(self._own_fd, self._ready)
 
     def finish(self) -> int:
         if self._loop is None:
-            os.close(self.theirs)
+            os.close(self.child_fd)
         while self._read():
             pass
         self._stop()
-        rest = self._masker.flush()
-        self._kept.write(rest)
+        rest = self._redactor.flush()
+        self._file.write(rest)
         self._record(self._text.feed(rest, last=True))
-        os.close(self._ours)
-        return self._kept.close()
+        os.close(self._own_fd)
+        return self._file.close()
 
     def _ready(self) -> None:
         if self._read() is False:
@@ -122,27 +120,27 @@ class _Stream:
 
     def _stop(self) -> None:
         if self._loop is not None:
-            self._loop.remove_reader(self._ours)
+            self._loop.remove_reader(self._own_fd)
 
     def _read(self) -> bool | None:
-        """Take what is there; return False at the end, and None where there is nothing yet."""
+        """Read what is available; return False at the end, and None where there is nothing yet."""
         try:
-            data = os.read(self._ours, _READ_BYTES)
+            data = os.read(self._own_fd, _READ_BYTES)
         except BlockingIOError:
             return None
-        except OSError:  # how a terminal says that nobody writes to it any more
+        except OSError:  # a terminal that no process writes to any more
             return False
-        safe = self._masker.feed(data)
-        self._kept.write(safe)
+        safe = self._redactor.feed(data)
+        self._file.write(safe)
         self._record(self._text.feed(safe))
         return bool(data)
 
 
 def _terminal() -> tuple[int, int]:
-    """Return our end and the program's end of a new terminal that changes no byte of the output."""
-    ours, theirs = os.openpty()
-    settings = termios.tcgetattr(theirs)
+    """Return the reading and the writing descriptor of a terminal that changes no byte of the output."""
+    own_fd, child_fd = os.openpty()
+    settings = termios.tcgetattr(child_fd)
     settings[1] &= ~termios.OPOST
-    termios.tcsetattr(theirs, termios.TCSANOW, settings)
-    termios.tcsetwinsize(theirs, (SCREEN.height, SCREEN.width))
-    return ours, theirs
+    termios.tcsetattr(child_fd, termios.TCSANOW, settings)
+    termios.tcsetwinsize(child_fd, (SCREEN.height, SCREEN.width))
+    return own_fd, child_fd

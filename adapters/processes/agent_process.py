@@ -14,6 +14,7 @@ import orjson
 
 from cab.adapters.errors import RunFailed
 from cab.adapters.processes import launcher
+from cab.adapters.processes.cleanup import CleanupPlan
 from cab.adapters.processes.tree import RUN_MARK, end_processes
 
 GRACE_S = 5.0
@@ -46,9 +47,9 @@ class AgentProcess:
         return self._process.pid
 
     @property
-    def mark(self) -> str:
-        """Value of `RUN_MARK` in its environment."""
-        return self._mark
+    def cleanup(self) -> CleanupPlan:
+        """All of its processes."""
+        return CleanupPlan(leader=self.pid, mark=self._mark)
 
     async def wait(self, limit_s: float) -> Exit:
         """Return how the program ended; past the limit its whole tree is ended.

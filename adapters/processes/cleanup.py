@@ -1,7 +1,7 @@
-"""What a run leaves behind if it is cut short, and its end: processes, a container, a folder.
+"""What has to be cleaned up if a run is cut short: processes, a container, a folder.
 
-They stand in the marker of the bundle, where the next run of the cell finds them; and a small
-process waits beside the run, in case nobody comes.
+The plan is in the marker of the bundle, where the next run of the cell finds it; and a watchdog
+process waits beside the run, to carry it out if this process is killed.
 
     python -m cab.adapters.processes.cleanup JSON
 """
@@ -23,12 +23,12 @@ from cab.adapters.processes import watchdog
 from cab.adapters.processes.tree import end_processes
 
 SCRATCH_PREFIX = "cab-"
-"""What the names of all scratch folders, containers and networks of runs begin with."""
+"""First part of the names of all scratch folders, containers and networks of runs."""
 
 ENGINES = ("docker", "podman")
 """Programs that run containers."""
 
-_NOBODY = -1  # leads no process group
+_NO_LEADER = -1  # the id of no process
 _GRACE_S = 1.0
 _ENGINE_LIMIT_S = 60.0
 _ENGINE_VARIABLES = frozenset(
@@ -38,51 +38,49 @@ _ENGINE_PREFIXES = ("CONTAINER", "DOCKER_", "PODMAN_")
 
 
 class CleanupPlan(BaseModel):
-    """What there is to end."""
+    """Everything that a run has started or made."""
 
     model_config = ConfigDict(frozen=True)
 
     leader: int | None = None
-    """Process that was started; only for those who know that it is still the same."""
+    """Process that was started; valid only while it is known to be still the same process."""
     mark: str | None = None
     """Value of the variable that all processes of the run inherit."""
     engine: str | None = None
     """Program that runs the container, one of `ENGINES`."""
     container: str | None = None
-    """Name of the container."""
     holder: str | None = None
     """Name of the container that keeps its network up."""
     network: str | None = None
     """Name of the network that was made for it."""
     scratch: Path | None = None
-    """Folder of the run."""
 
     @property
     def lasting(self) -> "CleanupPlan":
-        """What still holds after a restart of the machine, when process ids mean others."""
+        """The part that is valid after a restart of the machine, when process ids are used again."""
         return self.model_copy(update={"leader": None})
 
 
-async def clean_up(left: CleanupPlan) -> None:
-    """End what is left of a run; what is gone already is no fault.
+async def clean_up(plan: CleanupPlan) -> None:
+    """End what is left of a run; what is gone already is not an error.
 
-    A marker may have been written by anybody: nothing is touched that no run could have made.
+    Anybody may have written a marker: nothing is touched that a run could not have made.
 
     Raises:
         RunFailed: A process cannot be ended.
     """
-    if left.engine in ENGINES:
-        for words in _engine_words(left):
-            await asyncio.to_thread(_ask_engine, left.engine, words)
-    if left.mark:
-        leader = left.leader if left.leader is not None else _NOBODY
-        await end_processes(leader, left.mark, _GRACE_S)
-    if left.scratch is not None and _is_ours(left.scratch):
-        await asyncio.to_thread(shutil.rmtree, left.scratch, ignore_errors=True)
+    if plan.engine in ENGINES:
+        for words in _engine_commands(plan):
+            await asyncio.to_thread(_run_engine, plan.engine, words)
+    if plan.mark:
+        leader = plan.leader if plan.leader is not None else _NO_LEADER
+        await end_processes(leader, plan.mark, _GRACE_S)
+    if plan.scratch is not None and _is_ours(plan.scratch):
+        await asyncio.to_thread(shutil.rmtree, plan.scratch, ignore_errors=True)
 
 
 def engine_environment() -> dict[str, str]:
-    """Return what a container engine's program needs of our environment: no key of ours."""
+    """Return the part of our environment that a container engine's program needs: no keys."""
     return {
         name: value
         for name, value in os.environ.items()
@@ -91,13 +89,13 @@ def engine_environment() -> dict[str, str]:
 
 
 @contextmanager
-def watched_cleanup(left: CleanupPlan) -> Generator[None]:
-    """Have what is left of a run ended although this process is killed inside the block.
+def watched_cleanup(plan: CleanupPlan) -> Generator[None]:
+    """Run a watchdog that cleans up if this process is killed inside the block, or the block raises.
 
-    So it is where the block raises: who wanted to end the run may have been kept from it.
+    A block that raises may have been interrupted while it was ending the run itself.
     """
-    words = [sys.executable, "-I", "-S", watchdog.__file__, left.model_dump_json()]
-    env = {**engine_environment(), "PYTHONPATH": _module_path()}
+    words = [sys.executable, "-I", "-S", watchdog.__file__, plan.model_dump_json()]
+    env = {**engine_environment(), "PYTHONPATH": module_path()}
     with subprocess.Popen(
         words, stdin=subprocess.PIPE, cwd="/", env=env, start_new_session=True
     ) as process:
@@ -105,21 +103,21 @@ def watched_cleanup(left: CleanupPlan) -> Generator[None]:
         process.communicate(b"x")
 
 
-def _module_path() -> str:
-    """Return where we find modules: a user's own folder of packages, for one, is no child's."""
+def module_path() -> str:
+    """Return our module search path for a child: it would not have the user's own packages itself."""
     return os.pathsep.join(path or os.getcwd() for path in sys.path)  # noqa: PTH109 - what an empty part of sys.path means
 
 
-def _engine_words(left: CleanupPlan) -> Sequence[Sequence[str]]:
+def _engine_commands(plan: CleanupPlan) -> Sequence[Sequence[str]]:
     removals = (
-        (("rm", "--force"), left.container),
-        (("rm", "--force"), left.holder),
-        (("network", "rm"), left.network),
+        (("rm", "--force"), plan.container),
+        (("rm", "--force"), plan.holder),
+        (("network", "rm"), plan.network),
     )
     return [(*words, name) for words, name in removals if name and name.startswith(SCRATCH_PREFIX)]
 
 
-def _ask_engine(engine: str, words: Sequence[str]) -> None:
+def _run_engine(engine: str, words: Sequence[str]) -> None:
     try:
         subprocess.run(
             [engine, *words],
@@ -134,7 +132,7 @@ def _ask_engine(engine: str, words: Sequence[str]) -> None:
 
 
 def _is_ours(folder: Path) -> bool:
-    """Tell whether a folder is one that a run of this user may have made."""
+    """Tell whether a run of this user may have made a folder."""
     return (
         folder.parent == Path(tempfile.gettempdir())
         and folder.name.startswith(SCRATCH_PREFIX)

@@ -1,9 +1,9 @@
-"""Starts a program under resource limits, in its own place: run as a script, by file name.
+"""Becomes a program under resource limits: run as a script, by file name.
 
     python -I -S launcher.py STATUS-FD LIMITS-AS-JSON PROGRAM ARGUMENT...
 
 Setting limits between fork and exec would run Python in a process that threads were copied into.
-Nothing but the standard library is imported: it stands between every agent and its start.
+Only the standard library is imported: this runs before every agent.
 """
 
 import json
@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 
 def main(argv: list[str]) -> None:
-    """Become the program; where that fails, say why on the status pipe."""
+    """Become the program; if that fails, write the reason to the status pipe."""
     status = int(argv[1])
     os.set_inheritable(status, False)
     try:
@@ -26,7 +26,7 @@ def main(argv: list[str]) -> None:
 
 
 def set_limits(limits: Mapping[str, int]) -> None:
-    """Set limits of this process, none above what it may have already."""
+    """Set limits of this process, none above its hard limits."""
     for name, value in limits.items():
         which = getattr(resource, name)
         _, hard = resource.getrlimit(which)

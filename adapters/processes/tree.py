@@ -33,7 +33,7 @@ class Process(NamedTuple):
     group: int
     session: int
     started: int
-    """Clock ticks since boot: with `pid` it names a process for good, as ids are used again."""
+    """Clock ticks since boot: with `pid` it identifies a process, as ids are used again."""
     mark: str | None
 
 
@@ -52,8 +52,8 @@ def run_processes(
     Args:
         leader: Process that was started, leader of its group and session.
         mark: Value of `RUN_MARK` in its environment.
-        known: Processes that belonged to it when it was looked at before: one whose parent has
-            died can no longer be told by its descent.
+        known: Processes that were seen to belong to it before: one whose parent has died cannot be
+            found by its descent any more.
     """
     listed = _list_processes()
     found = {
@@ -105,20 +105,30 @@ def _signal(processes: Collection[Known], number: signal.Signals) -> None:
 
 def _list_processes() -> list[Process]:
     pids = [int(entry.name) for entry in _PROC.iterdir() if entry.name.isdigit()]
-    return [each for pid in pids if (each := _look(pid)) is not None]
+    return [each for pid in pids if (each := _read_process(pid)) is not None]
 
 
-def _look(pid: int) -> Process | None:
-    """Return what /proc says of a process; None if it has gone, or is only waited for."""
+def _read_process(pid: int) -> Process | None:
+    fields = _stat(pid)
+    if fields is None:
+        return None
+    parent, group, session, started = (int(fields[index]) for index in (1, 2, 3, 19))
+    return Process(pid, parent, group, session, started, _mark_of(pid))
+
+
+def is_running(pid: int) -> bool:
+    """Tell whether a process runs; a zombie does not."""
+    return _stat(pid) is not None
+
+
+def _stat(pid: int) -> list[bytes] | None:
+    """Return the fields of a process's status from its state on; None if it does not run."""
     try:
         # The name is in brackets and may hold anything, brackets too.
         fields = (_PROC / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()
     except OSError:
         return None
-    if fields[0] in {b"Z", b"X"}:
-        return None
-    parent, group, session, started = (int(fields[index]) for index in (1, 2, 3, 19))
-    return Process(pid, parent, group, session, started, _mark_of(pid))
+    return None if fields[0] in {b"Z", b"X"} else fields
 
 
 def _mark_of(pid: int) -> str | None:

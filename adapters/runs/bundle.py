@@ -1,8 +1,8 @@
-"""The folder of a cell: claimed before the run, marked until it is whole, never lost by chance.
+"""The folder of a cell: claimed before the run, marked until it is complete, never overwritten by chance.
 
-A marker lies in the folder from the claim until `cell.json` is in place; whoever holds its lock is
-writing. A folder with a marker is an interrupted cell, and no result: the marker says how far the
-run came, and what the next one has to clear up first.
+A marker lies in the folder from the claim until `cell.json` is in place; the process that holds its
+lock is writing. A folder with a marker is an interrupted cell and not a result: the marker says how
+far the run came, and what the next run has to clean up first.
 """
 
 import os
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cab.adapters.errors import AdapterError, BundleExists
 from cab.adapters.processes.cleanup import CleanupPlan
@@ -21,7 +21,7 @@ from cab.proxy.redaction import Redactor
 from cab.scoring.cells.bundle import AFTER_FILE, BEFORE_FILE, CALLS_FILE, CELL_FILE, STDOUT_FILE
 
 MARKER = "INCOMPLETE"
-"""File that marks a bundle as not whole."""
+"""File that marks a bundle as incomplete."""
 
 STDERR_FILE = "stderr.txt"
 RECORDING_FILE = "recording.cast"
@@ -30,7 +30,7 @@ SEAL_FILE = "seal.json"
 ACCOUNT_FILE = "upstream-account.json"
 LEDGER_FOLDER = "ledger"
 
-# What a new run replaces. A file that somebody else put there is left alone.
+# A new run replaces these files. A file that the user put there stays.
 _OURS = (
     CELL_FILE,
     CALLS_FILE,
@@ -50,18 +50,16 @@ Phase = Literal["setting up", "agent", "sealing", "checks", "scoring"]
 class Marker(BaseModel):
     """What a marker says of the run that wrote it."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, populate_by_name=True)
 
     pid: int
-    """Process of cab."""
     phase: Phase
-    """How far the run came."""
-    leftovers: CleanupPlan
-    """What is left of it if it was cut short."""
+    cleanup: CleanupPlan = Field(validation_alias="leftovers", serialization_alias="leftovers")
+    """What to clean up if the run was cut short."""
 
 
 def is_complete(bundle: Path) -> bool:
-    """Tell whether a folder holds a cell that was brought to its end."""
+    """Tell whether a folder holds a finished cell."""
     return (bundle / CELL_FILE).is_file() and not (bundle / MARKER).exists()
 
 
@@ -69,11 +67,11 @@ def require_free(bundle: Path, force: bool) -> None:
     """Make sure that a cell may be written to a folder.
 
     Raises:
-        BundleExists: A whole cell is there, and `force` is not set.
+        BundleExists: A complete cell is there, and `force` is not set.
     """
     if is_complete(bundle) and not force:
         raise BundleExists(
-            f"{bundle} holds this cell already; give --run N for one more run, or --force"
+            f"{bundle} already holds this cell; give --run N for one more run, or --force"
         )
 
 
@@ -82,20 +80,20 @@ class Claim:
 
     Args:
         marker: The marker, open and locked.
-        left: What an earlier run left behind.
+        previous: What an interrupted earlier run left to clean up.
     """
 
-    def __init__(self, marker: IO[str], left: CleanupPlan | None) -> None:
+    def __init__(self, marker: IO[str], previous: CleanupPlan | None) -> None:
         self._marker = marker
-        self._leftovers = CleanupPlan()
-        self.left = left
+        self._cleanup = CleanupPlan()
+        self.previous = previous
 
-    def note(self, phase: Phase, leftovers: CleanupPlan | None = None) -> None:
-        """Write down how far the run is, and what it would leave behind from now on."""
-        self._leftovers = leftovers or self._leftovers
-        marker = Marker(pid=os.getpid(), phase=phase, leftovers=self._leftovers.lasting)
+    def note(self, phase: Phase, cleanup: CleanupPlan | None = None) -> None:
+        """Record how far the run is, and what would have to be cleaned up from now on."""
+        self._cleanup = cleanup or self._cleanup
+        marker = Marker(pid=os.getpid(), phase=phase, cleanup=self._cleanup.lasting)
         # In place, as the lock is on this very file.
-        text = marker.model_dump_json(exclude_none=True) + "\n"
+        text = marker.model_dump_json(by_alias=True, exclude_none=True) + "\n"
         os.pwrite(self._marker.fileno(), text.encode(), 0)
         os.ftruncate(self._marker.fileno(), len(text.encode()))
 
@@ -109,32 +107,32 @@ def read_marker(bundle: Path) -> Marker | None:
 
 
 @contextmanager
-def claimed(bundle: Path, force: bool) -> Generator[Claim]:
+def claim_bundle(bundle: Path, force: bool) -> Generator[Claim]:
     """Own a bundle's folder while the block runs, emptied of an earlier run.
 
-    If the block ends well the bundle is whole; if it raises, the marker stays.
+    If the block succeeds the bundle is complete; if it raises, the marker stays.
 
     Args:
         bundle: The folder; made if missing.
-        force: Whether a whole cell there may be replaced.
+        force: Whether a complete cell there may be replaced.
 
     Raises:
-        BundleExists: Another run is writing there, or a whole cell is there.
+        BundleExists: Another run is writing there, or a complete cell is there.
         AdapterError: The folder cannot be written.
     """
-    with _marker(bundle, force) as marker:
+    with _open_marker(bundle, force) as marker:
         _lock(marker, bundle)
         if (bundle / CELL_FILE).exists() and not force:
-            # Written last, so the cell is whole: only the marker was left, or another run was faster.
+            # Written last, so the cell is complete: only the marker remained, or another run was faster.
             (bundle / MARKER).unlink()
             require_free(bundle, force)
         before = read_marker(bundle)
         _empty(bundle)
-        yield Claim(marker, before.leftovers if before else None)
+        yield Claim(marker, before.cleanup if before else None)
         (bundle / MARKER).unlink()
 
 
-def _marker(bundle: Path, force: bool) -> IO[str]:
+def _open_marker(bundle: Path, force: bool) -> IO[str]:
     try:
         bundle.mkdir(parents=True, exist_ok=True)
         require_free(bundle, force)
@@ -148,7 +146,7 @@ def _marker(bundle: Path, force: bool) -> IO[str]:
 def _lock(marker: IO[str], bundle: Path) -> None:
     if not lock_file(marker):
         raise BundleExists(f"{bundle} is being written by another run; wait for it")
-    # Between our opening and our locking, its holder may have taken the marker away.
+    # Between our opening and our locking, its holder may have removed the marker.
     if os.fstat(marker.fileno()).st_nlink == 0:
         raise BundleExists(f"{bundle} was finished by another run just now")
 
@@ -165,22 +163,22 @@ def _part(bundle: Path, name: str) -> Path:
 
 
 class BundleWriter:
-    """Writes a bundle's files, secrets masked, each of them whole or not at all.
+    """Writes a bundle's files atomically, without secrets.
 
     Args:
         bundle: The folder.
-        mask: Takes the secrets out.
+        redact: Takes the secrets out.
     """
 
-    def __init__(self, bundle: Path, mask: Redactor) -> None:
+    def __init__(self, bundle: Path, redact: Redactor) -> None:
         self._bundle = bundle
-        self._mask = mask
+        self._redact = redact
 
     def write(self, name: str, data: bytes) -> None:
-        """Write one file."""
+        """Replace one file."""
         partial = _part(self._bundle, name)
         with partial.open("wb") as handle:
-            handle.write(self._mask(data))
+            handle.write(self._redact(data))
             handle.flush()
             os.fsync(handle.fileno())
         partial.replace(self._bundle / name)

@@ -10,7 +10,7 @@ from cab.scoring.evidence.spans import Span, SpanKind
 
 
 class OpenSpan:
-    """A span that has begun. What is learnt meanwhile goes into `attrs`."""
+    """A span that has started; attributes may be added to `attrs` until it ends."""
 
     def __init__(self, parent_id: str | None, start_ns: int, attrs: dict[str, Any]) -> None:
         self.span_id = uuid.uuid4().hex

@@ -1,4 +1,4 @@
-"""What one cell is made of, as asked for, and what it comes to once every name is looked up."""
+"""What one cell is made of: as requested, and once every name is looked up."""
 
 import math
 import os
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cab.adapters.agents.base import Adapter, AgentFacts
-from cab.adapters.agents.plugins import Stack, load_stack
+from cab.adapters.agents.plugins import PluginStack, load_stack
 from cab.adapters.agents.registry import load_adapter
 from cab.adapters.errors import AdapterError
 from cab.adapters.install.install import Installed, require_installed
@@ -54,7 +54,6 @@ class CellSpec:
     ledger: Path | None = None
     """Folder of the embedded proxy's audit log; None puts it into the bundle."""
     runs: Path = Path("runs")
-    """Folder of all bundles."""
     sweep: str = "local"
     """Named batch that the cell belongs to."""
     run: int | None = None
@@ -62,15 +61,13 @@ class CellSpec:
     timeout_s: float = TIMEOUT_S
     """Limit of the agent's run."""
     force: bool = False
-    """Replace a whole cell."""
+    """Replace a complete cell."""
     keep_workspace: bool = False
-    """Leave the agent's folders where they were."""
+    """Keep the agent's folders after the run."""
     sandbox: str = local.NAME
     """Where the agent runs: `local` or `docker`."""
     container: Container = field(default_factory=Container)
-    """How a container is run."""
     limits: ResourceLimits = field(default_factory=ResourceLimits)
-    """Resource limits of the agent."""
     terminal: bool = False
     """Let the agent write to terminals, as for a person, instead of pipes."""
     plugins: tuple[str, ...] = ()
@@ -85,7 +82,7 @@ class CellSpec:
 
 
 class CellPlan(NamedTuple):
-    """A cell whose parts are all there."""
+    """A cell with all its parts looked up."""
 
     spec: CellSpec
     adapter: Adapter
@@ -93,7 +90,7 @@ class CellPlan(NamedTuple):
     task: Task
     cell: CellId
     bundle: Path
-    plugins: Stack = Stack()
+    plugins: PluginStack = PluginStack()
     image: Image | None = None
     dialect: Endpoint | None = None
 
@@ -108,22 +105,27 @@ class CellPlan(NamedTuple):
         return self.installed.version if self.image is None else None
 
     @property
+    def scratch_name(self) -> str:
+        """Part of the name of the run's temporary folder, for people who look for it."""
+        return f"{self.name}-{self.task.id.replace('/', '_')}"
+
+    @property
     def ledger(self) -> Path:
         """Folder of the embedded proxy's audit log."""
         return self.spec.ledger or self.bundle / LEDGER_FOLDER
 
 
 def plan_cell(spec: CellSpec) -> CellPlan:
-    """Return what a cell comes to; nothing is written and nothing is started.
+    """Return a cell with all its parts looked up; nothing is written and nothing is started.
 
     Raises:
         AdapterError: An agent, a task or a program is unknown or missing, options contradict each
-            other, or the cell is there already.
+            other, or the cell exists already.
         BadCellId: A part of the cell's id cannot be a folder.
     """
     _check_options(spec)
     adapter, task = load_adapter(spec.tui), load_task(spec.task)
-    dialect = spoken_dialect(adapter.facts, spec.dialect)
+    dialect = choose_dialect(adapter.facts, spec.dialect)
     family, _, name = task.id.partition("/")
     cell = CellId(spec.sweep, adapter.facts.name, spec.model, family, name, spec.run)
     bundle = spec.runs / str(cell)
@@ -139,7 +141,7 @@ def plan_cell(spec: CellSpec) -> CellPlan:
     return CellPlan(spec, adapter, installed, task, cell, bundle, plugins, image, dialect)
 
 
-def spoken_dialect(facts: AgentFacts, wanted: str | None) -> Endpoint | None:
+def choose_dialect(facts: AgentFacts, wanted: str | None) -> Endpoint | None:
     """Return the endpoint that an agent is to call; None where that is left to its adapter.
 
     Raises:
@@ -173,19 +175,19 @@ def _check_options(spec: CellSpec) -> None:
         for name in ("upstream", "ledger"):
             if getattr(spec, name) is not None:
                 raise AdapterError(
-                    f"--{name} is the proxy's own affair; leave it out, or leave out --proxy"
+                    f"--{name} cannot be used with --proxy, which has its own; remove one of the two"
                 )
     elif spec.cell_key is not None:
-        raise AdapterError("a cell's key is for a proxy that runs already; give its URL too")
+        raise AdapterError("a cell's key is for a running proxy; give its URL too")
     elif spec.control is not None:
-        raise AdapterError("--control is for a proxy that runs already; add its URL with --proxy")
+        raise AdapterError("--control is for a running proxy; add its URL with --proxy")
     elif spec.upstream is None:
         raise AdapterError(
             "no endpoint; set CAB_ENDPOINT, or give --upstream URL (demo for a first look)"
         )
     _check_sandbox(spec)
     if not (spec.timeout_s > 0 and math.isfinite(spec.timeout_s)):
-        raise AdapterError(f"--timeout-s {spec.timeout_s:g} is not above 0, or has no end")
+        raise AdapterError(f"--timeout-s {spec.timeout_s:g} is not above 0, or is not finite")
     if spec.ledger is not None and spec.ledger.exists() and not _is_writable(spec.ledger):
         raise AdapterError(f"ledger {spec.ledger} cannot be used; give another with --ledger")
 

@@ -1,4 +1,4 @@
-"""Holds the ledger of a cell against the model server's own account, number for number."""
+"""Compares the ledger of a cell with the model server's own account, number for number."""
 
 from pathlib import Path
 from typing import NamedTuple

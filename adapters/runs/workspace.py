@@ -19,16 +19,16 @@ def scratch_places(name: str, keep: bool) -> Generator[Places]:
     """Make the folders of a run, and remove them afterwards.
 
     Args:
-        name: Part of the folder's name, for people who look into the system's temporary folder.
-        keep: Leave them there.
+        name: Part of the folder's name.
+        keep: Do not remove them.
     """
     prefix = f"{SCRATCH_PREFIX}{name}-"
     if keep:
-        yield _made(Path(tempfile.mkdtemp(prefix=prefix)))
+        yield _make_places(Path(tempfile.mkdtemp(prefix=prefix)))
         return
     folder = tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True)
     try:
-        yield _made(Path(folder.name))
+        yield _make_places(Path(folder.name))
     finally:
         try:
             folder.cleanup()
@@ -36,7 +36,7 @@ def scratch_places(name: str, keep: bool) -> Generator[Places]:
             subprocess.run(["rm", "-rf", "--", folder.name], check=False, capture_output=True)
 
 
-def _made(root: Path) -> Places:
+def _make_places(root: Path) -> Places:
     places = Places(root / "workdir", root / "home", root / "tmp", root / "before", root / "out")
     for folder in (places.home, places.temporary, places.output):
         folder.mkdir()
@@ -44,10 +44,10 @@ def _made(root: Path) -> Places:
 
 
 def init_git(workdir: Path, ignored: Sequence[str], env: Mapping[str, str]) -> bool:
-    """Make a workspace a git repository with one commit; return whether it is one now.
+    """Make a workspace a git repository with one commit; return False without git.
 
-    Agents look at tracked files only. What the agent keeps for itself is ignored by the repository's
-    own list: some agents would otherwise write a .gitignore into the workspace.
+    Agents look at tracked files only. The agent's own files are ignored by `.git/info/exclude`: some
+    agents would otherwise write a .gitignore into the workspace.
 
     Args:
         workdir: The workspace.
@@ -55,7 +55,7 @@ def init_git(workdir: Path, ignored: Sequence[str], env: Mapping[str, str]) -> b
         env: The agent's environment.
 
     Raises:
-        RunFailed: git is there and fails.
+        RunFailed: git fails.
     """
     if which("git", path=env["PATH"]) is None:
         return False

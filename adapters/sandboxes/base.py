@@ -1,11 +1,11 @@
-"""What a sandbox is: where an agent runs, how it is started there, and what must be said of it."""
+"""What a sandbox is: where an agent runs, how it is started there, and how it deviates."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from cab.adapters.output.capture import Ends
+from cab.adapters.output.capture import OutputDescriptors
 from cab.adapters.processes.agent_process import Exit
 from cab.adapters.processes.cleanup import CleanupPlan
 from cab.adapters.sandboxes.environment import Places
@@ -36,34 +36,31 @@ class SandboxView(NamedTuple):
     """The run as the agent sees it."""
 
     home: Path
-    """Its HOME."""
     executable: Path
     """What starts the agent."""
     env: Mapping[str, str]
     """What it gets besides what the adapter declares."""
 
 
-class Job(NamedTuple):
+class StartRequest(NamedTuple):
     """One start of an agent."""
 
     argv: Sequence[str]
     """Program and arguments, as the agent's side sees them."""
     declared: Mapping[str, str]
     """Environment that the adapter and the plugins declare; may hold the cell's key."""
-    ends: Ends
-    """Where it writes to."""
+    output: OutputDescriptors
     endpoint: str
     """Where model calls go, with `/v1`."""
     key: str
-    """The cell's key."""
 
 
 class Running(Protocol):
     """An agent that has been started."""
 
     @property
-    def leftovers(self) -> CleanupPlan:
-        """What to end if nobody is left to call `end`."""
+    def cleanup(self) -> CleanupPlan:
+        """What to end if this process is killed before `end`."""
         ...
 
     async def wait(self, limit_s: float) -> Exit:
@@ -80,13 +77,13 @@ class Sandbox(Protocol):
 
     @property
     def facts(self) -> SandboxFacts:
-        """What is fixed about it."""
+        """What is fixed about this sandbox."""
         ...
 
     def view(self, places: Places) -> SandboxView:
         """Return the run's folders and programs as the agent sees them."""
         ...
 
-    async def start(self, places: Places, job: Job) -> Running:
+    async def start(self, places: Places, request: StartRequest) -> Running:
         """Start the agent; the caller must `end` it, whatever happens."""
         ...

@@ -28,15 +28,12 @@ class ContainerRun:
     """One container to be run."""
 
     engine: EngineKind
-    """Which program it is run with."""
     rootless: bool
     """Whether the engine runs as an ordinary user."""
     name: str
-    """The container's name."""
     image: str
     """The image, as an engine takes it."""
     network: str
-    """Network that it is put into."""
     user: str
     """`uid:gid` of the agent, never root unless that is allowed."""
     workdir: Path
@@ -50,7 +47,6 @@ class ContainerRun:
     argv: Sequence[str]
     """Program and arguments inside."""
     limits: ResourceLimits
-    """Resource limits."""
     allowed: frozenset[str] = frozenset()
     """Deviations that the image needs."""
 
@@ -72,15 +68,15 @@ def create_command(run: ContainerRun) -> list[str]:
 
 
 def start_command(name: str) -> list[str]:
-    """Return the arguments that start a container and print what it prints, the streams apart."""
+    """Return the arguments that start a container and print its output, the two streams separately."""
     return ["start", "--attach", name]
 
 
 def hold_commands(name: str, network: str, image: str, program: str) -> list[list[str]]:
-    """Return the commands that bring a network of podman up without running anything in it.
+    """Return the commands that bring up a network of podman without running anything in it.
 
-    Its gateway address is there only while a container is in the network; one that is made ready
-    and never started will do.
+    The gateway address exists only while a container is in the network; a container that is
+    initialised and never started is enough.
     """
     closed = ("--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--read-only")
     return [
@@ -96,14 +92,14 @@ def _user(run: ContainerRun) -> list[str]:
     if ROOT in run.allowed:
         return ["--user", _ROOT_USER]
     # Without its own id inside, the agent of a rootless engine could not write to the workspace.
-    kept = ["--userns", "keep-id"] if run.engine == "podman" and run.rootless else []
-    return ["--user", run.user, *kept]
+    userns = ["--userns", "keep-id"] if run.engine == "podman" and run.rootless else []
+    return ["--user", run.user, *userns]
 
 
 def _limits(limits: ResourceLimits) -> list[str]:
     words: list[str] = []
     if limits.memory is not None:
-        # The second one counts swap too: equal, there is none.
+        # --memory-swap counts memory and swap together: equal limits mean no swap.
         words += ["--memory", f"{limits.memory}b", "--memory-swap", f"{limits.memory}b"]
     if limits.cpus is not None:
         words += ["--cpus", f"{limits.cpus:g}"]

@@ -1,4 +1,4 @@
-"""What of a run was less confined than it could be: a stable word each, and a sentence."""
+"""How a run was less confined than it could be: a stable word each, and a sentence."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -28,7 +28,7 @@ SENTENCES: Final = {
 """Word -> what it means."""
 
 ALLOWED: Final = (ROOT, SOCKET, WRITABLE)
-"""Those that a container may be given, where an image does not run without."""
+"""Those that may be allowed for a container, for images that do not run without."""
 
 
 def named(words: Iterable[str]) -> list[Deviation]:
@@ -41,7 +41,7 @@ def require_allowed(words: Iterable[str]) -> frozenset[str]:
     """Return the words as a set.
 
     Raises:
-        AdapterError: One of them is none that can be asked for.
+        AdapterError: One of them cannot be allowed.
     """
     found = frozenset(words)
     for word in sorted(found - set(ALLOWED)):

@@ -1,7 +1,7 @@
 """The container sandbox: the agent's image, as little of this machine as possible, and one way out.
 
-The container is put into a network of its own that leads nowhere but to this machine, where the
-proxy listens on the network's gateway address and takes calls with the cell's key only.
+The container gets a network of its own that reaches only this machine, where the proxy listens on
+the network's gateway address and accepts calls with the cell's key only.
 """
 
 import os
@@ -16,7 +16,7 @@ from cab.adapters.errors import AdapterError, RunFailed
 from cab.adapters.processes.agent_process import AgentProcess, Exit, start_process
 from cab.adapters.processes.cleanup import CleanupPlan, engine_environment
 from cab.adapters.sandboxes import commands, deviations
-from cab.adapters.sandboxes.base import Job, SandboxFacts, SandboxView
+from cab.adapters.sandboxes.base import SandboxFacts, SandboxView, StartRequest
 from cab.adapters.sandboxes.commands import (
     ContainerRun,
     create_command,
@@ -31,7 +31,7 @@ from cab.adapters.sandboxes.limits import CONTAINER_NAMES, ResourceLimits
 NAME: Final = "docker"
 
 _AGENT_IDS = (1000, 1000)
-"""User and group inside, where the operator is root: nobody's on most machines, and never root."""
+"""User and group inside, where the operator is root: unused on most machines, and never root."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +41,9 @@ class Container:
     image: str | None = None
     """Image; None takes the agent's own."""
     network: str | None = None
-    """An existing network; None makes one that leads nowhere but to the proxy."""
+    """An existing network; None makes one that reaches the proxy only."""
     engine: str | None = None
-    """Program to run it with; None takes docker, or else podman."""
+    """Program to run it with; None takes docker, otherwise podman."""
     deviations: tuple[str, ...] = ()
     """What the image needs: words of `deviations.ALLOWED`."""
 
@@ -81,7 +81,7 @@ async def docker_sandbox(  # noqa: PLR0913 - all that makes one container
             words = hold_commands(holder_of(name), network.name, image.reference, str(executable))
             await stack.enter_async_context(_held(engine, holder_of(name), words))
         if listens:
-            _require_ours(network)
+            _require_local_gateway(network)
         yield DockerSandbox(
             engine=engine,
             image=image,
@@ -121,22 +121,22 @@ async def _held(
         for words in commands:
             answer = await engine.ask(*words)
             if answer.code:
-                raise RunFailed(f"the container network cannot be brought up: {answer.gist}")
+                raise RunFailed(f"the container network cannot be brought up: {answer.summary}")
         yield
     finally:
         await engine.ask("rm", "--force", name)
 
 
-def _require_ours(network: Network) -> None:
+def _require_local_gateway(network: Network) -> None:
     """Make sure that a proxy can listen at the gateway."""
     try:
         with socket.create_server((network.gateway, 0)):
             return
     except OSError as error:
         raise AdapterError(
-            f"{network.gateway}, the gateway of network {network.name}, is no address of this "
-            "machine: a rootless engine keeps it to itself; run the engine as root, or give a "
-            "proxy that containers reach with --proxy and --network"
+            f"{network.gateway}, the gateway of network {network.name}, is not an address of this "
+            "machine, as with rootless engines; run the engine as root, or give a proxy that "
+            "containers reach with --proxy and --network"
         ) from error
 
 
@@ -145,23 +145,17 @@ class DockerSandbox:
     """A place for one container."""
 
     engine: ContainerEngine
-    """What runs it."""
     image: Image
-    """Its image."""
     digest: str | None
-    """The image's digest, if it has one."""
     network: Network
-    """Its network."""
     own_network: bool
     """Whether the network was made for it."""
     executable: Path
     """What starts the agent inside."""
     limits: ResourceLimits
-    """Resource limits."""
     allowed: frozenset[str]
     """Deviations that were asked for."""
     name: str
-    """Name of the container."""
 
     @property
     def facts(self) -> SandboxFacts:
@@ -186,14 +180,14 @@ class DockerSandbox:
         env = container_environment(commands.HOME, commands.WORKDIR, commands.TEMPORARY)
         return SandboxView(Path(commands.HOME), self.executable, env)
 
-    async def start(self, places: Places, job: Job) -> "ContainerAgent":
+    async def start(self, places: Places, request: StartRequest) -> "ContainerAgent":
         """Make the container and start it.
 
         Raises:
             RunFailed: The engine does not take it.
         """
         user = self._prepare(places)
-        settings, inherited = self._environment(places, job)
+        settings, inherited = self._environment(places, request)
         command = create_command(
             ContainerRun(
                 engine=self.engine.kind,
@@ -206,7 +200,7 @@ class DockerSandbox:
                 home=places.home,
                 settings=settings,
                 inherited=tuple(inherited),
-                argv=job.argv,
+                argv=request.argv,
                 limits=self.limits,
                 allowed=self.allowed,
             )
@@ -214,35 +208,38 @@ class DockerSandbox:
         try:
             made = await self.engine.ask(*command, variables=inherited)
             if made.code:
-                raise RunFailed(f"no container of {self.image.name} could be made: {made.gist}")
+                raise RunFailed(
+                    f"no container of {self.image.name} could be created: {made.summary}"
+                )
             client = await start_process(
                 (self.engine.program, *start_command(self.name)),
                 cwd=Path("/"),
                 env=engine_environment(),
-                stdout=job.ends.stdout,
-                stderr=job.ends.stderr,
+                stdout=request.output.stdout,
+                stderr=request.output.stderr,
             )
         except BaseException:
             await self.engine.ask("rm", "--force", self.name)
             raise
-        return ContainerAgent(self.engine, self.name, client, self._leftovers(client))
+        return ContainerAgent(self.engine, self.name, client, self._cleanup(client))
 
-    def _leftovers(self, client: AgentProcess) -> CleanupPlan:
-        return CleanupPlan(
-            leader=client.pid,
-            mark=client.mark,
-            engine=self.engine.program,
-            container=self.name,
-            holder=holder_of(self.name) if self.engine.kind == "podman" else None,
-            network=self.name if self.own_network else None,
-        )
+    def _cleanup(self, client: AgentProcess) -> CleanupPlan:
+        parts = {
+            "engine": self.engine.program,
+            "container": self.name,
+            "holder": holder_of(self.name) if self.engine.kind == "podman" else None,
+            "network": self.name if self.own_network else None,
+        }
+        return client.cleanup.model_copy(update=parts)
 
-    def _environment(self, places: Places, job: Job) -> tuple[dict[str, str], dict[str, str]]:
+    def _environment(
+        self, places: Places, request: StartRequest
+    ) -> tuple[dict[str, str], dict[str, str]]:
         """Return what may stand on a command line, and what only the engine's program may see."""
-        declared = {"CAB_ENDPOINT": job.endpoint, "CAB_KEY": job.key, **job.declared}
+        declared = {"CAB_ENDPOINT": request.endpoint, "CAB_KEY": request.key, **request.declared}
         # A variable that the engine's program reads itself cannot be handed through it.
         taken = {name: value for name, value in declared.items() if name in engine_environment()}
-        exposed = [name for name, value in taken.items() if job.key in value]
+        exposed = [name for name, value in taken.items() if request.key in value]
         if exposed:
             raise AdapterError(f"{exposed[0]} cannot hold the cell's key in a container")
         inherited = {name: value for name, value in declared.items() if name not in taken}
@@ -276,27 +273,27 @@ class ContainerAgent:
         engine: What runs it.
         name: The container.
         client: The engine's program, which waits for it.
-        leftovers: All of it.
+        cleanup: All of it.
     """
 
     def __init__(
-        self, engine: ContainerEngine, name: str, client: AgentProcess, leftovers: CleanupPlan
+        self, engine: ContainerEngine, name: str, client: AgentProcess, cleanup: CleanupPlan
     ) -> None:
         self._engine = engine
         self._name = name
         self._client = client
-        self._leftovers = leftovers
+        self._cleanup = cleanup
 
     @property
-    def leftovers(self) -> CleanupPlan:
+    def cleanup(self) -> CleanupPlan:
         """The container, its network, and the engine's program."""
-        return self._leftovers
+        return self._cleanup
 
     async def wait(self, limit_s: float) -> Exit:
-        """Return how the agent ended; past the limit the container is told to end, then killed.
+        """Return how the agent ended; past the limit the container is stopped, then killed.
 
         Raises:
-            RunFailed: The container was never started, or nobody waits for it any more.
+            RunFailed: The container was never started, or the engine's program ended before it.
         """
         ended = await self._client.wait(limit_s)
         state = await self._engine.state(self._name)
@@ -315,9 +312,9 @@ class ContainerAgent:
 
     async def _reason(self, state: ContainerState | None) -> str:
         if state is None:
-            return "somebody removed it"
-        # podman keeps no error of a start; asked once more, it says what is wrong.
-        return state.error or (await self._engine.ask("start", self._name)).gist
+            return "it was removed"
+        # podman does not store the error of a start; a second start prints it.
+        return state.error or (await self._engine.ask("start", self._name)).summary
 
     async def end(self) -> int:
         """Remove the container, with whatever still runs in it; return 1 if something did.
@@ -329,7 +326,7 @@ class ContainerAgent:
         if state is not None:
             answer = await self._engine.ask("rm", "--force", "--volumes", self._name)
             if answer.code:
-                raise RunFailed(f"container {self._name} cannot be removed: {answer.gist}")
+                raise RunFailed(f"container {self._name} cannot be removed: {answer.summary}")
         await self._client.end()
         return int(state is not None and state.running)
 

@@ -1,4 +1,4 @@
-"""A container engine on this machine, docker or podman: found, asked, and its answers read."""
+"""A container engine on this machine, docker or podman: found, run, and its answers read."""
 
 import asyncio
 import shutil
@@ -19,18 +19,18 @@ PULL_LIMIT_S = 3600.0
 
 
 class EngineOutput(NamedTuple):
-    """What an engine said."""
+    """Exit code and output of one command of an engine."""
 
     code: int
     stdout: str
     stderr: str
 
     @property
-    def gist(self) -> str:
-        """The line that tells most."""
+    def summary(self) -> str:
+        """The last line of the messages that is not about `--help`."""
         lines = [line.strip() for line in self.stderr.splitlines() if line.strip()]
-        told = [line for line in lines if "--help" not in line]
-        return told[-1] if told else f"exit code {self.code}"
+        relevant = [line for line in lines if "--help" not in line]
+        return relevant[-1] if relevant else f"exit code {self.code}"
 
 
 class Network(NamedTuple):
@@ -40,7 +40,7 @@ class Network(NamedTuple):
     gateway: str
     """Address of this machine in it."""
     internal: bool
-    """Whether it leads nowhere else."""
+    """Whether it reaches no other host."""
 
 
 class ContainerState(NamedTuple):
@@ -58,9 +58,8 @@ class ContainerEngine:
     """An engine that answers."""
 
     program: str
-    """Name of its program."""
     kind: EngineKind
-    """Which one it is, whatever its program is called."""
+    """Which one it is, whatever the name of its program."""
     rootless: bool
     """Whether it runs as an ordinary user."""
 
@@ -83,10 +82,10 @@ class ContainerEngine:
         return await _ask(self.program, words, limit_s, variables)
 
     async def image_digest(self, image: Image) -> str | None:
-        """Return the digest of an image, which is fetched if it is not there.
+        """Return the digest of an image, which is pulled if it is missing.
 
         Raises:
-            AdapterError: It is not there, and cannot be fetched.
+            AdapterError: It is missing and cannot be pulled.
         """
         words = ("image", "inspect", "--format", "{{json .RepoDigests}}", image.reference)
         answer = await self.ask(*words)
@@ -94,7 +93,7 @@ class ContainerEngine:
             pulled = await self.ask("pull", image.reference, limit_s=PULL_LIMIT_S)
             if pulled.code:
                 raise AdapterError(
-                    f"image {image.reference} is not here and cannot be fetched ({pulled.gist}); "
+                    f"image {image.reference} is not on this machine and cannot be pulled ({pulled.summary}); "
                     "build it, or give another with --image"
                 )
             answer = await self.ask(*words)
@@ -108,11 +107,13 @@ class ContainerEngine:
         """
         answer = await self.ask("network", "inspect", name)
         if answer.code:
-            raise AdapterError(f"network {name} cannot be used ({answer.gist}); mend --network")
+            raise AdapterError(
+                f"network {name} cannot be used ({answer.summary}); correct --network"
+            )
         return parse_network(name, answer.stdout)
 
     async def make_network(self, name: str) -> Network:
-        """Return a new network that leads nowhere but to this machine.
+        """Return a new network that reaches only this machine.
 
         Raises:
             RunFailed: It cannot be made.
@@ -120,7 +121,7 @@ class ContainerEngine:
         words = ("network", "create", "--internal", "--label", "cab.cell", name)
         answer = await self.ask(*words)
         if answer.code:
-            raise RunFailed(f"no container network could be made: {answer.gist}")
+            raise RunFailed(f"no container network could be created: {answer.summary}")
         return await self.inspect_network(name)
 
     async def state(self, container: str) -> ContainerState | None:
@@ -153,8 +154,8 @@ async def find_engine(wanted: str | None = None) -> ContainerEngine:
         )
         answer = await _ask(program, ("info", "--format", template))
         if answer.code == 0:
-            return ContainerEngine(name, kind, _says_rootless(answer.stdout))
-        reasons.append(f"{name}: {answer.gist}")
+            return ContainerEngine(name, kind, _is_rootless(answer.stdout))
+        reasons.append(f"{name}: {answer.summary}")
     raise AdapterError(
         f"no container engine ({'; '.join(reasons)}); start one, or run with --sandbox local"
     )
@@ -232,12 +233,12 @@ def _unreadable(text: str) -> RunFailed:
     return RunFailed(f"the container engine's answer cannot be read: {text[:80]!r}")
 
 
-def _says_rootless(text: str) -> bool:
+def _is_rootless(text: str) -> bool:
     return text.strip() == "true" or "rootless" in text
 
 
 async def _kind(program: str) -> EngineKind:
-    # podman comes with a program called docker, too.
+    # podman also installs a program called docker.
     answer = await _ask(program, ("--version",))
     return "podman" if answer.stdout.startswith("podman") else "docker"
 

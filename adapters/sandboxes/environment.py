@@ -1,15 +1,13 @@
 """The environment of an agent, built from nothing: no variable of the parent is inherited.
 
 Every agent gets the same few variables; the adapter's launch adds its own. The keys of the endpoint
-and of the signer, and whatever else the operator's shell holds, stay outside.
+and of the signer, and everything else in the operator's shell, stay outside.
 """
 
 import os
 from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import NamedTuple
-
-from cab.adapters.tasks.loader import Task
 
 _DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 _GIT_IDENTITY = """\
@@ -34,13 +32,11 @@ class Places(NamedTuple):
     workdir: Path
     """The workspace: where the agent works."""
     home: Path
-    """HOME of the run."""
     temporary: Path
-    """TMPDIR of the run."""
     before: Path
-    """The workspace once more, as the agent got it."""
+    """A second copy of the workspace, as the agent got it."""
     output: Path
-    """Where the agent's output is kept, secrets masked, until the bundle takes it."""
+    """Where the agent's output is stored, without secrets, until it is in the bundle."""
 
 
 def agent_environment(
@@ -98,18 +94,6 @@ def _common(home: PurePath, workdir: PurePath, temporary: PurePath) -> dict[str,
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_CEILING_DIRECTORIES": str(workdir.parent),
     }
-
-
-def tool_homes(task: Task) -> dict[str, str]:
-    """Return the variables with which the programs that a task needs find themselves.
-
-    They are folders under the operator's HOME, such as RUSTUP_HOME, and hold no secrets.
-    """
-    folders = {name: path for need in task.needs for name, path in need.home_folders.items()}
-    places = {
-        name: Path(os.environ.get(name) or Path.home() / folder) for name, folder in folders.items()
-    }
-    return {name: str(place) for name, place in places.items() if place.is_dir()}
 
 
 def write_home(home: Path, files: Mapping[str, str]) -> None:

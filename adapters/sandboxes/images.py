@@ -1,4 +1,4 @@
-"""Names of container images: taken apart, and put together with one `sha256:` and no more."""
+"""Names of container images: parsed, and written with a single `sha256:`."""
 
 import re
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from cab.adapters.errors import AdapterError
 
-# Published commands repeat the algorithm's name; an image that is pasted from there is understood.
+# Published commands repeat the algorithm's name; an image pasted from there is accepted.
 _NAME = re.compile(
     r"(?P<repository>(?:[\w.-]+(?::\d+)?/)?[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*)"
     r"(?::(?P<tag>\w[\w.-]{0,127}))?(?:@(?:sha256:)+(?P<hex>[0-9a-f]{64}))?",
@@ -39,14 +39,16 @@ def parse_image(text: str) -> Image:
     """Return an image by its name.
 
     Raises:
-        AdapterError: It is no name of an image.
+        AdapterError: It is not the name of an image.
 
     >>> parse_image("codingagentbench/aider:v0.86.0").repository
     'codingagentbench/aider'
     """
     match = _NAME.fullmatch(text)
     if match is None:
-        raise AdapterError(f"{text!r} is no image; give NAME, NAME:TAG or NAME:TAG@sha256:DIGEST")
+        raise AdapterError(
+            f"{text!r} is not the name of an image; give NAME, NAME:TAG or NAME:TAG@sha256:DIGEST"
+        )
     digest = match["hex"] and f"sha256:{match['hex']}"
     return Image(match["repository"], match["tag"], digest)
 

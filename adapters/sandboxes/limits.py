@@ -68,14 +68,14 @@ CONTAINER_NAMES = ("cpu_s", "file", "processes", "open_files", "memory", "cpus")
 
 
 def parse_limits(words: Iterable[str], limits: ResourceLimits | None = None) -> ResourceLimits:
-    """Return limits, some of them set anew.
+    """Return limits, some of them changed.
 
     Args:
         words: Such as `memory=4g`, `cpu-s=600`, `processes=off`.
         limits: What holds for the others; None takes the defaults.
 
     Raises:
-        AdapterError: A limit is unknown, or its value is no amount.
+        AdapterError: A limit is unknown, or its value is not an amount.
     """
     limits = limits or ResourceLimits()
     for word in words:
@@ -108,6 +108,6 @@ def _amount(name: str, value: str) -> float | int | None:
     amount = float(match[1]) * _UNITS[match[2].lower()] if match else 0
     if not 0 < amount < _TOO_LARGE:
         raise AdapterError(
-            f"--limit {name}={value} is no amount; give a number, with k, m or g, or off"
+            f"--limit {name}={value} is not an amount; give a number, with k, m or g, or off"
         )
     return amount if name == "cpus" else max(1, round(amount))

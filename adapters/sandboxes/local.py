@@ -1,6 +1,6 @@
-"""The local sandbox: a process of this machine, kept tidy. It is no security boundary.
+"""The local sandbox: a process of this machine. It is not a security boundary.
 
-Own process group and session, own HOME and environment, resource limits. An agent that means harm
+Own process group and session, own HOME and environment, resource limits. A harmful agent
 can still read and write whatever its user may, and reach any host.
 """
 
@@ -8,10 +8,9 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from cab.adapters.processes.agent_process import AgentProcess, Exit, start_process
-from cab.adapters.processes.cleanup import CleanupPlan
+from cab.adapters.processes.agent_process import AgentProcess, start_process
 from cab.adapters.sandboxes import deviations
-from cab.adapters.sandboxes.base import LOOPBACK, Job, SandboxFacts, SandboxView
+from cab.adapters.sandboxes.base import LOOPBACK, SandboxFacts, SandboxView, StartRequest
 from cab.adapters.sandboxes.environment import Places, agent_environment
 from cab.adapters.sandboxes.limits import LOCAL_NAMES, ResourceLimits
 
@@ -64,48 +63,22 @@ class LocalSandbox:
         env = agent_environment(places, self._tools, {}, terminal=self._terminal)
         return SandboxView(places.home, self._executable, env)
 
-    async def start(self, places: Places, job: Job) -> "LocalAgent":
+    async def start(self, places: Places, request: StartRequest) -> AgentProcess:
         """Start the agent.
 
         Raises:
             RunFailed: It cannot be started.
         """
-        env = {**self.view(places).env, **job.declared}
-        stdout, stderr = job.ends
-        return LocalAgent(
-            await start_process(
-                job.argv,
-                cwd=places.workdir,
-                env=env,
-                stdout=stdout,
-                stderr=stderr,
-                rlimits=self._limits.rlimits,
-            )
+        env = {**self.view(places).env, **request.declared}
+        stdout, stderr = request.output
+        return await start_process(
+            request.argv,
+            cwd=places.workdir,
+            env=env,
+            stdout=stdout,
+            stderr=stderr,
+            rlimits=self._limits.rlimits,
         )
-
-
-class LocalAgent:
-    """An agent that runs as a process of this machine.
-
-    Args:
-        process: The process.
-    """
-
-    def __init__(self, process: AgentProcess) -> None:
-        self._process = process
-
-    @property
-    def leftovers(self) -> CleanupPlan:
-        """Its processes."""
-        return CleanupPlan(leader=self._process.pid, mark=self._process.mark)
-
-    async def wait(self, limit_s: float) -> Exit:
-        """Return how it ended; past the limit its whole tree is ended."""
-        return await self._process.wait(limit_s)
-
-    async def end(self) -> int:
-        """End whatever still runs; return how many processes that were."""
-        return await self._process.end()
 
 
 def _deviations(limits: ResourceLimits, *, socket: bool) -> list[str]:

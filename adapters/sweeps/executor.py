@@ -3,10 +3,10 @@
     async with local_executor() as executor:      # processes of this machine
         outcome = await executor.run(job)
 
-A job holds all that a cell needs, and an outcome all that a sweep needs of it; both are JSON. What
-crosses is no object of ours, no open file and no key but the cell's own, so that an executor that
-sends jobs to other machines needs no change on this side: the proxy's URL must be reachable from
-there, and the folder of bundles be shared or fetched.
+A job holds all that a cell needs, and an outcome all that a sweep needs of it; both are JSON, with no
+key in them but the cell's own. An executor that sends jobs to other machines therefore needs no
+change on this side: the proxy's URL must be reachable from there, and the folder of bundles be shared
+or fetched.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from cab.adapters.runs.spec import CellSpec
 
 State = Literal["complete", "failed", "stopped"]
-"""A bundle is there; there is none, for a reason outside the agent; the sweep was told to stop."""
+"""There is a bundle; there is none, for a reason outside the agent; the sweep was stopped."""
 
 
 class _Message(BaseModel):
@@ -28,7 +28,7 @@ class CellJob(_Message):
     """One attempt at a cell."""
 
     cell_id: str
-    """What the attempt's bundle and its calls go by."""
+    """Names the attempt's bundle and its calls."""
     tui: str
     """Short name of an adapter, or its dotted path."""
     model: str
@@ -36,17 +36,13 @@ class CellJob(_Message):
     task: str
     """Id of a bundled task, or the absolute path of a task's folder."""
     sweep: str
-    """The sweep's name."""
     number: int
-    """Number of the run."""
     timeout_s: float
     """Limit of the agent's run."""
     proxy: str
-    """URL of the proxy."""
     key: str = Field(repr=False)
     """The cell's key; limits are in it."""
     bundles: str
-    """Folder of all bundles."""
     plugins: list[str] = Field(default_factory=list[str])
     """Absolute paths of plugin files."""
 
@@ -70,11 +66,8 @@ class CellOutcome(_Message):
     """How an attempt ended."""
 
     state: State
-    """Whether there is a bundle."""
     reason: str | None = None
-    """Why there is none."""
     bundle: str | None = None
-    """Its folder."""
     passed: bool | None = None
     """The check's verdict; None if there is none."""
     succeeded: int | None = None
@@ -82,7 +75,7 @@ class CellOutcome(_Message):
     failures: dict[str, int] = Field(default_factory=dict[str, int])
     """Class of failure -> model calls, as in the axis `calls`."""
     rejected: int = 0
-    """Calls that the proxy refused: the cell's allowance was used up."""
+    """Calls that the proxy refused: the limits of the cell's key were used up."""
     calls: int | None = None
     """Model calls; repetitions of one count once."""
     tokens: int | None = None
@@ -93,7 +86,7 @@ class Executor(Protocol):
     """Runs cells."""
 
     async def run(self, job: CellJob) -> CellOutcome:
-        """Return how one attempt ended; several may be under way. Never raises for a cell's sake."""
+        """Return how one attempt ended; several may run. A cell that fails never raises an error."""
         ...
 
     async def stop(self) -> None:

@@ -1,19 +1,18 @@
-"""The journal of a sweep, one JSON object per line: what was begun, how it ended, and why.
+"""The journal of a sweep, one JSON object per line: what was started, how it ended, and why.
 
-    sitting   the sweep was started, with this file and these agents
+    session   the sweep was started, with this file and these agents (CAB wrote `sitting` before)
     begin     an attempt at a cell was started
     end       it ended; `verdict` says how
-    close     the sitting ended by itself, and why
+    close     the session ended by itself, and why
 
-A sitting without `close` was killed; so was a `begin` without `end`. A line is on disk before what it
-tells of goes on; the last one may be cut off, and is then passed over.
+A session without `close` was killed; so was a `begin` without `end`. An entry is on disk before the
+sweep goes on; the last line may be cut off, and is then ignored.
 """
 
 import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -26,7 +25,7 @@ SCHEMA: Literal["cab.sweep/1"] = "cab.sweep/1"
 
 AttemptOutcome = Literal["complete", "infrastructure", "budget", "stopped", "killed"]
 """How an attempt ended: with a result; failed by something that is not the agent; cut off by the
-sweep's budget; ended because the sweep was told to stop; killed with the sweep. Only the first is
+sweep's budget; ended because the sweep was stopped; killed with the sweep. Only the first is
 scored."""
 
 
@@ -45,10 +44,10 @@ class _Line(BaseModel):
 class Session(_Line):
     """The sweep was started, perhaps again."""
 
-    kind: Literal["sitting"] = "sitting"
+    kind: Literal["session", "sitting"] = "session"
     sweep: dict[str, Any]
     """The sweep file's keys, defaults included."""
-    made_of: dict[str, str]
+    fingerprints: dict[str, str] = Field(validation_alias="made_of", serialization_alias="made_of")
     """Agents with their versions, tasks and plugins with digests of their files."""
     cab_version: str
 
@@ -58,9 +57,9 @@ class Begin(_Line):
 
     kind: Literal["begin"] = "begin"
     slot: str
-    """Which place of the matrix it is to fill."""
+    """The place of the matrix that it is to fill."""
     cell_id: str
-    """What its bundle and its calls go by; each attempt has a number of its own."""
+    """Names its bundle and its calls; each attempt has a number of its own."""
 
 
 class End(_Line):
@@ -73,14 +72,14 @@ class End(_Line):
     reason: str | None = None
     """Why it is not complete."""
     bundle: str | None = None
-    """Its folder, below the sweep's; None if it left none."""
+    """Its folder, below the sweep's; None if there is none."""
     passed: bool | None = None
     calls: int | None = None
     tokens: int | None = None
 
 
 class Close(_Line):
-    """A sitting ended by itself."""
+    """A session ended by itself."""
 
     kind: Literal["close"] = "close"
     reason: str
@@ -94,7 +93,7 @@ def read_journal(file: Path) -> Iterator[Entry]:
     """Yield a journal's entries; none if there is no such file.
 
     Raises:
-        BadJournal: It cannot be read, or a line that is whole is no entry.
+        BadJournal: It cannot be read, or a complete line is not an entry.
     """
     try:
         with file.open("rb") as handle:
@@ -112,7 +111,7 @@ def _entry(file: Path, number: int, line: bytes) -> Entry:
         return _ENTRY.validate_json(line)
     except ValidationError as error:
         raise BadJournal(
-            f"{file}:{number}: is no line of a sweep's journal; put the file right, or give the "
+            f"{file}:{number}: is not an entry of a sweep's journal; repair the file, or give the "
             "sweep another folder"
         ) from error
 
@@ -137,19 +136,14 @@ class Journal:
         if not lock_file(self._handle):
             self._handle.close()
             raise BadJournal(
-                f"{file.parent} is being filled by another cab sweep; wait for it, or stop it"
+                f"another cab sweep is writing to {file.parent}; wait for it, or stop it"
             )
-        self._cut_torn_line()
+        self._drop_partial_line()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._handle.close()
 
     def write(self, entry: Entry) -> None:
@@ -158,10 +152,10 @@ class Journal:
         self._handle.flush()
         os.fsync(self._handle.fileno())
 
-    def _cut_torn_line(self) -> None:
-        """Take off the line that a kill cut short."""
-        whole_bytes = 0
+    def _drop_partial_line(self) -> None:
+        """Remove the last line if a kill cut it short."""
+        complete_bytes = 0
         with self._file.open("rb") as handle:
             for line in handle:
-                whole_bytes += len(line) if line.endswith(b"\n") else 0
-        self._handle.truncate(whole_bytes)
+                complete_bytes += len(line) if line.endswith(b"\n") else 0
+        self._handle.truncate(complete_bytes)

@@ -1,6 +1,6 @@
 """The executor of this machine: each attempt in a process of its own, beside the proxy's.
 
-The proxy shares a process with nobody who could hold it up, and a fault of one cell costs that cell.
+So no cell can hold up the proxy, and a fault in one cell costs that cell only.
 """
 
 import asyncio
@@ -14,16 +14,16 @@ from typing import IO
 from pydantic import ValidationError
 
 from cab.adapters.errors import RunFailed
-from cab.adapters.processes.cleanup import clean_up
+from cab.adapters.processes.cleanup import clean_up, module_path
 from cab.adapters.runs.bundle import read_marker
 from cab.adapters.sweeps.executor import CellJob, CellOutcome
 
 WORKER = "cab.adapters.sweeps.worker"
 """Module that the processes run."""
 END_S = 60.0
-"""Agents get 5 s to end, and what they leave behind is cleared up."""
+"""Time for an agent to end (5 s after SIGTERM) and for the cleanup after it."""
 
-_SAID_CHARS = 500
+_MESSAGE_CHARS = 500
 
 
 class LocalExecutor:
@@ -44,15 +44,15 @@ class LocalExecutor:
             try:
                 code = await self._process(job, out, err)
             except OSError as error:
-                reason = f"no process for the cell: {error.strerror or error}"
+                reason = f"the cell's process cannot be started: {error.strerror or error}"
                 return CellOutcome(state="failed", reason=reason)
-            outcome = _read(out)
+            outcome = _read_outcome(out)
             if outcome is not None:
                 return outcome
-            await _clear_up(job)
+            await _clean_up(job)
             if self._stopped:
                 return CellOutcome(state="stopped", reason="ended by the sweep")
-            return CellOutcome(state="failed", reason=_why(code, err))
+            return CellOutcome(state="failed", reason=_crash_reason(code, err))
 
     async def stop(self) -> None:
         """End all that run; returns when they have ended."""
@@ -83,7 +83,7 @@ class LocalExecutor:
         try:
             assert process.stdin is not None
             process.stdin.write(job.model_dump_json().encode() + b"\n")
-            if self._stopped:  # told so between our looking and the process's start
+            if self._stopped:  # while the process was being started
                 _close_stdin(process)
             return await process.wait()
         finally:
@@ -91,12 +91,12 @@ class LocalExecutor:
             self._running.discard(process)
 
 
-async def _clear_up(job: CellJob) -> None:
-    """End what a process has left behind that was killed itself."""
+async def _clean_up(job: CellJob) -> None:
+    """End what is left of a cell whose process was killed."""
     marker = read_marker(Path(job.bundles) / job.cell_id)
     if marker is not None:
         with suppress(RunFailed):  # what cannot be ended now is tried again when the sweep goes on
-            await clean_up(marker.leftovers)
+            await clean_up(marker.cleanup)
 
 
 def _close_stdin(process: asyncio.subprocess.Process) -> None:
@@ -105,12 +105,12 @@ def _close_stdin(process: asyncio.subprocess.Process) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """Return our own environment without our keys, and with our own idea of where modules are."""
+    """Return our environment without our keys, with our module search path."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("CAB_")}
-    return {**env, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}  # noqa: PTH109 - what an empty part of sys.path means
+    return {**env, "PYTHONPATH": module_path()}
 
 
-def _read(out: IO[bytes]) -> CellOutcome | None:
+def _read_outcome(out: IO[bytes]) -> CellOutcome | None:
     out.seek(0)
     lines = out.read().splitlines()
     try:
@@ -119,9 +119,9 @@ def _read(out: IO[bytes]) -> CellOutcome | None:
         return None
 
 
-def _why(code: int, err: IO[bytes]) -> str:
+def _crash_reason(code: int, err: IO[bytes]) -> str:
     err.seek(0)
     lines = [line for line in err.read().decode(errors="replace").splitlines() if line.strip()]
-    said = lines[-1].strip()[-_SAID_CHARS:] if lines else "nothing"
+    message = lines[-1].strip()[-_MESSAGE_CHARS:] if lines else "nothing"
     how = f"signal {-code}" if code < 0 else f"exit code {code}"
-    return f"the cell's process ended by itself with {how}; it said: {said}"
+    return f"the cell's process ended by itself with {how}; its last message: {message}"

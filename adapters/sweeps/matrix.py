@@ -1,4 +1,4 @@
-"""The matrix of a sweep: every agent, model, task and run as a slot, with all that is wrong with them."""
+"""The matrix of a sweep: every agent, model, task and run as a slot, and what is wrong with them."""
 
 import fnmatch
 import hashlib
@@ -25,7 +25,7 @@ _GLOB_CHARS = "*?["
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A place of the matrix: one run that the sweep owes. A second attempt fills the same slot."""
+    """A place of the matrix: one run that the sweep needs. A second attempt fills the same slot."""
 
     cell: CellId
     """Cell of the first attempt; names the slot."""
@@ -45,18 +45,17 @@ class Matrix:
     """What a sweep file comes to on this machine."""
 
     slots: tuple[Slot, ...]
-    """All that can be run, in the order in which they are started."""
+    """Those that can be run, in the order in which they are started."""
     left_out: dict[str, str]
     """Slot -> why it cannot be run here: a program that its task needs is missing."""
     agents: tuple[AgentFacts, ...]
-    """The agents."""
     plugins: tuple[str, ...]
     """Absolute paths of the plugin files."""
-    made_of: dict[str, str]
-    """Agents with their versions, tasks and plugins with a digest of their files: with another one of
-    them, cells would not be comparable."""
+    fingerprints: dict[str, str]
+    """Agents with their versions, tasks and plugins with a digest of their files: if one changes,
+    cells are not comparable."""
     problems: tuple[str, ...]
-    """What must be mended first, one line each."""
+    """What must be fixed first, one line each."""
 
     @property
     def missing(self) -> tuple[AgentFacts, ...]:
@@ -77,7 +76,7 @@ def make_matrix(sweep: SweepFile, base: Path) -> Matrix:
     plugins = _plugins(sweep.plugins, base, problems)
     slots: list[Slot] = []
     left_out: dict[str, str] = {}
-    # Runs are the outermost: whatever ends a sweep early, there is as much of everything as can be.
+    # Runs are the outer loop: a sweep that ends early has run everything about equally often.
     for number in range(1, sweep.runs + 1):
         for name, task in tasks.items():
             missing = missing_needs(task)
@@ -98,7 +97,7 @@ def make_matrix(sweep: SweepFile, base: Path) -> Matrix:
         left_out=left_out,
         agents=facts,
         plugins=tuple(plugins),
-        made_of={
+        fingerprints={
             **{f"agent {each.name}": each.version for each in facts},
             **{f"task {task.id}": _digest(task.root) for task in tasks.values()},
             **{f"plugin {each.name}": _sha256(each) for each in plugins.values()},
@@ -117,25 +116,25 @@ def not_installed(facts: Iterable[AgentFacts]) -> list[str]:
 
 
 def choose(ids: Iterable[str], only: Sequence[str], exclude: Sequence[str]) -> set[str]:
-    """Return the ids that fit one of the patterns of `only`, if there are any, and none to exclude.
+    """Return the ids that match a pattern of `only`, if there are any, and no pattern of `exclude`.
 
     Raises:
-        AdapterError: A pattern fits nothing.
+        AdapterError: A pattern matches nothing.
     """
     known = list(ids)
     for option, patterns in (("--only", only), ("--exclude", exclude)):
         for pattern in patterns:
-            if not any(_fits(each, pattern) for each in known):
-                raise AdapterError(f"{option} {pattern!r} fits no cell; --dry-run lists them")
+            if not any(_matches(each, pattern) for each in known):
+                raise AdapterError(f"{option} {pattern!r} matches no cell; --dry-run lists them")
     return {
         each
         for each in known
-        if (not only or any(_fits(each, pattern) for pattern in only))
-        and not any(_fits(each, pattern) for pattern in exclude)
+        if (not only or any(_matches(each, pattern) for pattern in only))
+        and not any(_matches(each, pattern) for pattern in exclude)
     }
 
 
-def _fits(cell_id: str, pattern: str) -> bool:
+def _matches(cell_id: str, pattern: str) -> bool:
     return fnmatch.fnmatchcase(cell_id, pattern)
 
 
@@ -152,16 +151,17 @@ def _agents(names: Iterable[str], problems: list[str]) -> dict[str, Adapter]:
         except UnknownAdapter as error:
             problems.append(f"agents: {error}")
             continue
-        twin = next((n for n, a in found.items() if a.facts.name == adapter.facts.name), None)
-        if twin is not None:
-            problems.append(f"agents: {name!r} and {twin!r} are one agent, {adapter.facts.name!r}")
+        other = next((n for n, a in found.items() if a.facts.name == adapter.facts.name), None)
+        if other is not None:
+            problems.append(
+                f"agents: {name!r} and {other!r} are the same agent, {adapter.facts.name!r}"
+            )
             continue
         found[name] = adapter
     return found
 
 
 def _plugins(names: Iterable[str], base: Path, problems: list[str]) -> dict[str, Plugin]:
-    """Return the plugins by the absolute paths of their files."""
     found: dict[str, Plugin] = {}
     for name in names:
         is_path = name.endswith(SUFFIX) or "/" in name
@@ -195,9 +195,9 @@ def _tasks(patterns: Iterable[str], base: Path, problems: list[str]) -> dict[str
     found: dict[str, Task] = {}
     for pattern in patterns:
         for name, task in _matching(pattern, base, bundled, problems).items():
-            twin = next((n for n, t in found.items() if t.id == task.id and n != name), None)
-            if twin is not None:
-                problems.append(f"tasks: {name} and {twin} are both {task.id!r}")
+            other = next((n for n, t in found.items() if t.id == task.id and n != name), None)
+            if other is not None:
+                problems.append(f"tasks: {name} and {other} are both {task.id!r}")
             else:
                 found[name] = task
     return found
@@ -213,7 +213,7 @@ def _matching(
         except AdapterError as error:
             problems.append(f"tasks: {error}")
             return {}
-    chosen = {name: task for name, task in bundled.items() if _fits(name, pattern)}
+    chosen = {name: task for name, task in bundled.items() if _matches(name, pattern)}
     if not chosen:
         problems.append(_unknown_task(pattern, bundled))
     return chosen
@@ -221,7 +221,7 @@ def _matching(
 
 def _unknown_task(pattern: str, known: Iterable[str]) -> str:
     if any(char in pattern for char in _GLOB_CHARS):
-        return f"tasks: {pattern!r} fits no bundled task; cab tasks list shows all"
+        return f"tasks: {pattern!r} matches no bundled task; cab tasks list shows all"
     near = nearest(pattern, known)
     hint = f"did you mean {near!r}?" if near else "give ./folder for one of your own;"
     return f"tasks: no task {pattern!r}; {hint} (cab tasks list shows all)"

@@ -1,4 +1,4 @@
-"""Shows how a sweep goes on: a bar on a terminal, one line per finished cell anywhere else."""
+"""Shows the progress of a sweep: a bar on a terminal, one line per finished cell anywhere else."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
-from cab.adapters.sweeps.engine import ProgressListener
 from cab.adapters.sweeps.journal import End
+from cab.adapters.sweeps.scheduler import ProgressListener
 from cab.adapters.ui.cell_table import printable
 from cab.scoring.ledger.totals import CallTotals
 
@@ -18,8 +18,8 @@ class ProgressCounts:
     """What is done, and how long the rest may take.
 
     Args:
-        total: Cells that are wanted.
-        done: Those that were there before.
+        total: Cells that the sweep should have.
+        done: Those that have a result already.
         jobs: How many run at the same time.
     """
 
@@ -40,7 +40,7 @@ class ProgressCounts:
 
     @property
     def left_s(self) -> float | None:
-        """Estimate for the cells that are missing; None before the first one has ended."""
+        """Estimated time for the missing cells, in seconds; None before the first one has ended."""
         if not self._durations_s:
             return None
         mean_s = sum(self._durations_s) / len(self._durations_s)
@@ -48,16 +48,16 @@ class ProgressCounts:
 
 
 @contextmanager
-def watching(stream: TextIO, name: str, tally: ProgressCounts) -> Generator[ProgressListener]:
+def show_progress(stream: TextIO, name: str, counts: ProgressCounts) -> Generator[ProgressListener]:
     """Show a sweep while the block runs.
 
     Args:
-        stream: Where to; a bar is drawn if it is a terminal.
+        stream: Where to write; a bar is drawn if it is a terminal.
         name: The sweep.
-        tally: What is done.
+        counts: What is done.
     """
     if not stream.isatty():
-        yield _Lines(stream, tally)
+        yield _Lines(stream, counts)
         return
     console = Console(file=stream)
     progress = Progress(
@@ -69,23 +69,23 @@ def watching(stream: TextIO, name: str, tally: ProgressCounts) -> Generator[Prog
         transient=True,
     )
     with progress:
-        yield _Bar(progress, tally)
+        yield _Bar(progress, counts)
 
 
 class _Lines:
-    def __init__(self, stream: TextIO, tally: ProgressCounts) -> None:
+    def __init__(self, stream: TextIO, counts: ProgressCounts) -> None:
         self._stream = stream
-        self._tally = tally
+        self._counts = counts
 
-    def began(self, cell_id: str) -> None:
+    def started(self, cell_id: str) -> None:
         del cell_id
 
     def ended(self, end: End, duration_s: float, spend: CallTotals) -> None:
         del spend
-        self._tally.add(end, duration_s)
-        self._print(f"{self._tally.done}/{self._tally.total} {line_of(end, duration_s)}")
+        self._counts.add(end, duration_s)
+        self._print(f"{self._counts.done}/{self._counts.total} {line_of(end, duration_s)}")
 
-    def noted(self, text: str) -> None:
+    def message(self, text: str) -> None:
         self._print(text)
 
     def _print(self, text: str) -> None:
@@ -94,14 +94,14 @@ class _Lines:
 
 
 class _Bar:
-    def __init__(self, progress: Progress, tally: ProgressCounts) -> None:
+    def __init__(self, progress: Progress, counts: ProgressCounts) -> None:
         self._progress = progress
-        self._tally = tally
+        self._counts = counts
         self._running = 0
         self._spend: CallTotals | None = None
-        self._task = progress.add_task("", total=tally.total, completed=tally.done, detail="")
+        self._task = progress.add_task("", total=counts.total, completed=counts.done, detail="")
 
-    def began(self, cell_id: str) -> None:
+    def started(self, cell_id: str) -> None:
         del cell_id
         self._running += 1
         self._show()
@@ -109,29 +109,29 @@ class _Bar:
     def ended(self, end: End, duration_s: float, spend: CallTotals) -> None:
         self._running -= 1
         self._spend = spend
-        self._tally.add(end, duration_s)
+        self._counts.add(end, duration_s)
         if end.verdict != "complete":
-            self.noted(line_of(end, duration_s))
+            self.message(line_of(end, duration_s))
         self._show()
 
-    def noted(self, text: str) -> None:
+    def message(self, text: str) -> None:
         self._progress.console.print(Text(printable(text)))
 
     def _show(self) -> None:
-        tally, parts = self._tally, [f"{self._running} running"]
-        if tally.failed:
-            parts.append(f"{tally.failed} attempts apart")
+        counts, parts = self._counts, [f"{self._running} running"]
+        if counts.failed:
+            parts.append(f"{counts.failed} failed attempts")
         if self._spend is not None:
             parts.append(spend_text(self._spend))
-        if tally.left_s is not None:
-            parts.append(f"{_clock(tally.left_s)} left")
-        self._progress.update(self._task, completed=tally.done, detail=", ".join(parts))
+        if counts.left_s is not None:
+            parts.append(f"{_clock(counts.left_s)} left")
+        self._progress.update(self._task, completed=counts.done, detail=", ".join(parts))
 
 
 def line_of(end: End, duration_s: float) -> str:
     """Return one finished attempt as a line."""
     if end.verdict != "complete":
-        return f"{end.cell_id}: {end.verdict}, no result: {end.reason}"
+        return f"{end.cell_id}: no result, {end.verdict}: {end.reason}"
     verdict = {True: "passed", False: "did not pass", None: "no verdict"}[end.passed]
     calls = "calls not known" if end.calls is None else f"{end.calls} calls"
     tokens = "tokens not known" if end.tokens is None else f"{end.tokens:,} tokens"

@@ -1,4 +1,4 @@
-"""The report of a sweep: a line per agent and model, what was spent, and all that is no result."""
+"""The report of a sweep: a line per agent and model, what was spent, and all attempts without a result."""
 
 import sys
 from collections import Counter
@@ -27,13 +27,13 @@ from cab.scoring.profiles.builtin import DEFAULT_PROFILE, find_profile
 _BY: tuple[Part, ...] = ("tui", "model")
 _COLUMNS = (
     "agent", "model", "cells", "pass rate %", "tokens per correct", "tokens per cell",
-    "calls per cell", "$ per pass", "median s", "failures apart", "own count off by",
+    "calls per cell", "$ per pass", "median s", "infrastructure failures", "own count off by",
 )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """What a sweep came to, over all its sittings."""
+class SweepReport:
+    """What a sweep came to, over all its sessions."""
 
     plan: SweepPlan
     groups: list[Aggregate]
@@ -45,13 +45,10 @@ class Report:
     failed: dict[str, End]
     """Slot -> last attempt, where the infrastructure failed it."""
     not_run: dict[str, str]
-    """Slot -> why nobody filled it."""
-    apart: list[End]
-    """All attempts that are no results."""
+    failed_attempts: list[End]
     spend: CallTotals
-    """Of all attempts."""
     unreadable: bool
-    """Whether a bundle could not be read; it has been told."""
+    """Whether a bundle could not be read; the error was printed."""
 
     @property
     def complete(self) -> int:
@@ -78,32 +75,33 @@ class Report:
             "cells": self.cells,
             "failed": {slot: end.reason for slot, end in self.failed.items()},
             "not_run": self.not_run,
-            "apart": [_attempt(end) for end in self.apart],
+            # The name of a published field; the attempts lie in `failed/`.
+            "apart": [_attempt(end) for end in self.failed_attempts],
         }
 
 
-def make_report(plan: SweepPlan, ending: SessionResult) -> Report:
-    """Return the report of a sweep from where it stands."""
+def make_report(plan: SweepPlan, result: SessionResult) -> SweepReport:
+    """Return the report of a sweep after a session."""
     slots = [slot.id for slot in plan.matrix.slots]
-    standing = ending.standing
-    cells = {slot: standing.complete[slot] for slot in slots if slot in standing.complete}
+    state = result.state
+    cells = {slot: state.complete[slot] for slot in slots if slot in state.complete}
     observer = Observer(find_profile(DEFAULT_PROFILE))
     found = list(_observed(plan, cells.values(), observer))
-    ends = {slot: standing.unfilled[slot] for slot in slots if slot in standing.unfilled}
-    return Report(
+    ends = {slot: state.unfilled[slot] for slot in slots if slot in state.unfilled}
+    return SweepReport(
         plan=plan,
         groups=aggregate(found, _BY),
         counters=reconcile(found, _BY),
         cells=cells,
         failed={s: end for s, end in ends.items() if end.verdict == "infrastructure"},
-        not_run=_not_run(plan, ending, ends),
-        apart=standing.apart,
-        spend=ending.spend,
+        not_run=_not_run(plan, result, ends),
+        failed_attempts=state.failed_attempts,
+        spend=result.spend,
         unreadable=observer.exit_code != 0,
     )
 
 
-def write_report(report: Report, form: TableFormat) -> None:
+def print_report(report: SweepReport, form: TableFormat) -> None:
     """Print a report."""
     if form == "json":
         sys.stdout.write(orjson.dumps(report.as_dict(), option=orjson.OPT_APPEND_NEWLINE).decode())
@@ -115,14 +113,14 @@ def write_report(report: Report, form: TableFormat) -> None:
     sys.stdout.write("".join(f"{printable(line)}\n" for line in _lines(report)))
 
 
-def keep_report(report: Report) -> None:
+def save_report(report: SweepReport) -> None:
     """Write a report into the sweep's folder, as a page and as JSON."""
     data = orjson.dumps(report.as_dict(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     (report.plan.folder / "report.json").write_bytes(data)
     (report.plan.folder / "report.md").write_text(as_markdown(report), encoding="utf-8")
 
 
-def as_markdown(report: Report) -> str:
+def as_markdown(report: SweepReport) -> str:
     """Return a report as a page."""
     lines = "".join(f"- {printable(line)}\n" for line in _lines(report))
     return f"# Sweep {report.plan.sweep.name}\n\n{markdown(_sheet(report))}\n{lines}"
@@ -132,14 +130,14 @@ def _observed(plan: SweepPlan, cells: Iterable[str], observer: Observer) -> Iter
     return observer.cells(plan.folder / BUNDLES / cell for cell in cells)
 
 
-def _not_run(plan: SweepPlan, ending: SessionResult, ends: Mapping[str, End]) -> dict[str, str]:
-    """Return the slots without a result that the infrastructure has not failed."""
+def _not_run(plan: SweepPlan, result: SessionResult, ends: Mapping[str, End]) -> dict[str, str]:
+    """Return the slots without a result for another reason than the infrastructure."""
     reasons = {
         slot: end.reason or end.verdict
         for slot, end in ends.items()
         if slot in plan.chosen and end.verdict != "infrastructure"
     }
-    return {**reasons, **{s: why for s, why in ending.not_run.items() if s not in reasons}}
+    return {**reasons, **{s: why for s, why in result.not_run.items() if s not in reasons}}
 
 
 def _attempt(end: End) -> dict[str, Any]:
@@ -148,7 +146,7 @@ def _attempt(end: End) -> dict[str, Any]:
     )
 
 
-def _sheet(report: Report) -> ResultTable:
+def _sheet(report: SweepReport) -> ResultTable:
     counters = {tuple(each.key.values()): each for each in report.counters}
     failed = Counter(_group_of(parse_cell_id(slot)) for slot in report.failed)
     rows = [
@@ -192,7 +190,7 @@ def _own_count(counter: Reconciliation) -> str:
     return f"{total.relative_error:+.2%} ({total.equal} of {total.compared} equal{rounded})"
 
 
-def _lines(report: Report) -> list[str]:
+def _lines(report: SweepReport) -> list[str]:
     plan = report.plan
     lines = [
         f"{report.complete} of {len(plan.chosen)} cells have a result; "
@@ -201,14 +199,15 @@ def _lines(report: Report) -> list[str]:
     ]
     lines += [f"failed by the infrastructure: {s}: {e.reason}" for s, e in report.failed.items()]
     lines += [f"not run: {slot}: {why}" for slot, why in report.not_run.items()]
-    return [*lines, *_apart_lines(report.apart)]
+    return [*lines, *_failed_lines(report.failed_attempts)]
 
 
-def _apart_lines(apart: Sequence[End]) -> list[str]:
-    """Return what the attempts that are no results came to, by verdict."""
+def _failed_lines(attempts: Sequence[End]) -> list[str]:
     lines: list[str] = []
-    for verdict, count in sorted(Counter(end.verdict for end in apart).items()):
-        calls = [end.calls for end in apart if end.verdict == verdict]
+    for verdict, count in sorted(Counter(end.verdict for end in attempts).items()):
+        calls = [end.calls for end in attempts if end.verdict == verdict]
         known = sum(each for each in calls if each is not None)
-        lines.append(f"attempts apart, {verdict}: {count}, with {known} calls in the ledger")
+        lines.append(
+            f"attempts without a result, {verdict}: {count}, with {known} calls in the ledger"
+        )
     return lines

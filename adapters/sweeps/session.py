@@ -1,4 +1,4 @@
-"""One sitting of a sweep, from its file to the last cell: what was left is settled, then it goes on."""
+"""One session of a sweep: open attempts are recovered, then the missing cells are run."""
 
 import asyncio
 import importlib.metadata
@@ -10,12 +10,12 @@ from pathlib import Path
 from cab.adapters.runs.metering import check_reachable
 from cab.adapters.sweeps.budget import own_limits, spend_by_cell
 from cab.adapters.sweeps.drift import compare_sweeps, require_comparable
-from cab.adapters.sweeps.engine import Metering, ProgressListener, Scheduler, SchedulerServices
 from cab.adapters.sweeps.executor import Executor
 from cab.adapters.sweeps.journal import Begin, Close, Journal, Session, read_journal
 from cab.adapters.sweeps.matrix import Matrix, Slot
-from cab.adapters.sweeps.recovery import settle
-from cab.adapters.sweeps.state import BUNDLES, SweepState, stand
+from cab.adapters.sweeps.recovery import recover
+from cab.adapters.sweeps.scheduler import Metering, ProgressListener, Scheduler, SchedulerServices
+from cab.adapters.sweeps.state import BUNDLES, FAILED, SweepState, replay
 from cab.adapters.sweeps.sweepfile import SweepFile
 from cab.proxy.app import running_proxy
 from cab.proxy.auth.signing_keys import new_signing_key
@@ -23,7 +23,7 @@ from cab.proxy.config import parse_settings
 from cab.scoring.ledger.totals import CallTotals
 
 JOURNAL = "journal.jsonl"
-"""The sweep's memory, in its folder."""
+"""Name of the journal in the sweep's folder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,18 +31,17 @@ class SweepPlan:
     """A sweep that can be started."""
 
     sweep: SweepFile
-    """Its file, the endpoint filled in."""
+    """Its file, with the endpoint filled in."""
     matrix: Matrix
     chosen: frozenset[str]
-    """The slots that are asked for in this sitting."""
+    """The slots that this session should fill."""
     folder: Path
-    """All that it makes lies there."""
+    """Folder of everything that it writes."""
     ledger: Path
-    """Its audit log."""
     upstream_key: str | None
     """The endpoint's key; stays with the proxy."""
     accept_changes: bool = False
-    """Whether cells from before and after a change of conditions may stand side by side."""
+    """Whether to go on although conditions changed that cells depend on."""
 
     @property
     def journal(self) -> Path:
@@ -57,20 +56,19 @@ class SweepPlan:
 
 @dataclass(frozen=True, slots=True)
 class SessionResult:
-    """What a sitting came to."""
+    """What a session came to."""
 
-    standing: SweepState
-    """Where the sweep stands now."""
+    state: SweepState
     spend: CallTotals
-    """What it has spent, over all its sittings."""
+    """What it has spent, over all its sessions."""
     not_run: dict[str, str]
-    """Slot -> why nobody filled it; those that were not chosen are no part of it."""
+    """Slot -> why it was not run; of the slots that were chosen."""
 
 
 async def run_session(
     plan: SweepPlan,
     executor: Executor,
-    watcher: ProgressListener,
+    listener: ProgressListener,
     started: Callable[[Scheduler], None],
 ) -> SessionResult:
     """Run a sweep to its end, or to where it must stop.
@@ -78,8 +76,8 @@ async def run_session(
     Args:
         plan: The sweep.
         executor: Runs its cells.
-        watcher: Is told how it goes.
-        started: Is given the engine once cells are about to run, to stop it with.
+        listener: Receives the progress.
+        started: Is given the scheduler once cells are about to run, to stop it with.
 
     Raises:
         AdapterError: The sweep is being run already, its conditions changed, or nothing listens at its
@@ -87,124 +85,126 @@ async def run_session(
         CabProxyError: The proxy cannot be run as asked.
     """
     with Journal(plan.journal) as journal:
-        standing = stand(read_journal(plan.journal))
-        _tell_changes(plan, standing, watcher)
+        state = replay(read_journal(plan.journal))
+        _check_drift(plan, state, listener)
         await check_reachable(plan.upstream)
-        journal.write(_sitting(plan))
-        _adopt(plan, standing)
+        journal.write(_session_entry(plan))
+        _add_unknown_bundles(plan, state)
         async with _metering(plan) as metering:
             # The proxy has closed what was open in the ledger when the sweep was killed.
-            before = await asyncio.to_thread(_spent_before, plan, standing)
-            for end in await settle(standing, plan.folder, before, own_limits(plan.sweep.limits)):
+            before = await asyncio.to_thread(_spent_before, plan, state)
+            for end in await recover(state, plan.folder, before, own_limits(plan.sweep.limits)):
                 journal.write(end)
-                standing.take(end)
+                state.apply(end)
                 if end.verdict != "complete":
-                    watcher.noted(f"{end.cell_id}: {end.reason}; it is put apart")
-            _drop_lost(plan, standing, watcher)
-            spend = sum(before.values(), CallTotals())
-            parts = SchedulerServices(
+                    listener.message(
+                        f"{end.cell_id}: {end.reason}; its bundle is moved to {FAILED}/"
+                    )
+            _drop_lost_results(plan, state, listener)
+            services = SchedulerServices(
                 plan.sweep,
                 plan.folder,
                 journal,
-                standing,
+                state,
                 executor,
                 metering,
-                watcher,
+                listener,
                 plan.matrix.plugins,
             )
-            engine = Scheduler(parts, _open_slots(plan, standing), spend)
-            started(engine)
-            await engine.run()
-        journal.write(Close(reason=engine.cut or "all that could be run was run"))
-    waiting = {slot.id: engine.cut or "" for slot in engine.waiting}
-    return SessionResult(standing, engine.spend, {**_left_out(plan), **waiting})
+            spend = sum(before.values(), CallTotals())
+            scheduler = Scheduler(services, _slots_to_fill(plan, state), spend)
+            started(scheduler)
+            await scheduler.run()
+        journal.write(Close(reason=scheduler.halt_reason or "all that could be run was run"))
+    not_started = {slot.id: scheduler.halt_reason or "" for slot in scheduler.not_started}
+    return SessionResult(state, scheduler.spend, {**_left_out(plan), **not_started})
 
 
-def last_ending(plan: SweepPlan) -> SessionResult:
-    """Return where a sweep stands that is not run now.
+def last_result(plan: SweepPlan) -> SessionResult:
+    """Return what a sweep came to that is not run now.
 
     Raises:
         BadJournal: Its journal cannot be read.
         BadRecord: Its ledger cannot.
     """
-    standing = stand(read_journal(plan.journal))
-    spend = sum(_spent_before(plan, standing).values(), CallTotals())
-    waiting = {
+    state = replay(read_journal(plan.journal))
+    spend = sum(_spent_before(plan, state).values(), CallTotals())
+    not_started = {
         slot.id: "not run yet"
-        for slot in _open_slots(plan, standing)
-        if slot.id not in standing.unfilled
+        for slot in _slots_to_fill(plan, state)
+        if slot.id not in state.unfilled
     }
-    return SessionResult(standing, spend, {**_left_out(plan), **waiting})
+    return SessionResult(state, spend, {**_left_out(plan), **not_started})
 
 
 def _left_out(plan: SweepPlan) -> dict[str, str]:
     return {slot: why for slot, why in plan.matrix.left_out.items() if slot in plan.chosen}
 
 
-def _open_slots(plan: SweepPlan, standing: SweepState) -> list[Slot]:
+def _slots_to_fill(plan: SweepPlan, state: SweepState) -> list[Slot]:
     slots = plan.matrix.slots
-    return [each for each in slots if each.id in plan.chosen and each.id not in standing.complete]
+    return [each for each in slots if each.id in plan.chosen and each.id not in state.complete]
 
 
-def _tell_changes(plan: SweepPlan, standing: SweepState, watcher: ProgressListener) -> None:
-    last = standing.last_sitting
+def _check_drift(plan: SweepPlan, state: SweepState, listener: ProgressListener) -> None:
+    last = state.last_session
     if last is None:
         return
-    now = _sitting(plan)
-    changes = compare_sweeps(last.sweep, now.sweep, last.made_of, now.made_of)
+    now = _session_entry(plan)
+    drift = compare_sweeps(last.sweep, now.sweep, last.fingerprints, now.fingerprints)
     if not plan.accept_changes:
-        require_comparable(changes.breaking, plan.sweep.name)
-    for line in (*changes.breaking, *changes.harmless):
-        watcher.noted(f"the sweep file changed since: {line}")
+        require_comparable(drift.breaking, plan.sweep.name)
+    for line in (*drift.breaking, *drift.harmless):
+        listener.message(f"the sweep file has changed: {line}")
     known = {slot.id for slot in plan.matrix.slots} | plan.matrix.left_out.keys()
-    gone = standing.complete.keys() - known
-    if gone:
-        watcher.noted(
-            f"{len(gone)} cells are no part of it any more; they stay, and are not reported"
+    removed = state.complete.keys() - known
+    if removed:
+        listener.message(
+            f"{len(removed)} cells are no longer part of the sweep; they stay, and are not reported"
         )
 
 
-def _sitting(plan: SweepPlan) -> Session:
+def _session_entry(plan: SweepPlan) -> Session:
     return Session(
         sweep=plan.sweep.model_dump(mode="json"),
-        made_of=plan.matrix.made_of,
+        fingerprints=plan.matrix.fingerprints,
         cab_version=importlib.metadata.version("coding-agent-bench"),
     )
 
 
-def _adopt(plan: SweepPlan, standing: SweepState) -> None:
-    """Look at bundles that the journal does not know: it may have been lost."""
-    known = {*standing.complete, *standing.unfilled, *(each.slot for each in standing.left_open)}
+def _add_unknown_bundles(plan: SweepPlan, state: SweepState) -> None:
+    """Add bundles that the journal does not know, as open attempts: it may have been lost."""
+    known = {*state.complete, *state.unfilled, *(each.slot for each in state.open_attempts)}
     # A retry may have the number of a run that was added later; its bundle fills one slot only.
-    known |= {*standing.complete.values(), *(each.cell_id for each in standing.left_open)}
+    known |= {*state.complete.values(), *(each.cell_id for each in state.open_attempts)}
     for slot in plan.matrix.slots:
         if slot.id not in known and (plan.folder / BUNDLES / slot.id).is_dir():
-            standing.take(Begin(slot=slot.id, cell_id=slot.id))
+            state.apply(Begin(slot=slot.id, cell_id=slot.id))
 
 
-def _spent_before(plan: SweepPlan, standing: SweepState) -> dict[str, CallTotals]:
+def _spent_before(plan: SweepPlan, state: SweepState) -> dict[str, CallTotals]:
     """Return what the sweep's cells have spent, whatever came of them; their numbers are taken."""
     prefix = f"{plan.sweep.name}/"
     cells = {
         name: spend for name, spend in spend_by_cell(plan.ledger).items() if name.startswith(prefix)
     }
-    standing.count(cells)
+    state.reserve_numbers(cells)
     return cells
 
 
-def _drop_lost(plan: SweepPlan, standing: SweepState, watcher: ProgressListener) -> None:
-    """Forget results whose bundle somebody took away: they are run again."""
-    for slot, cell_id in list(standing.complete.items()):
+def _drop_lost_results(plan: SweepPlan, state: SweepState, listener: ProgressListener) -> None:
+    """Forget results whose bundle was removed: they are run again."""
+    for slot, cell_id in list(state.complete.items()):
         if not (plan.folder / BUNDLES / cell_id).is_dir():
-            del standing.complete[slot]
-            watcher.noted(f"the bundle of {cell_id} is gone; it is run again")
+            del state.complete[slot]
+            listener.message(f"the bundle of {cell_id} is gone; the cell is run again")
 
 
 @asynccontextmanager
 async def _metering(plan: SweepPlan) -> AsyncGenerator[Metering]:
     values = {"upstream": plan.upstream, "port": 0, "ledger": plan.ledger, "auth": "keys"}
     settings = parse_settings(values, "sweep")
-    # A key of this sitting only: what a killed one handed out is worth nothing any more.
+    # A new signing key for each session: keys that a killed one gave out are not valid any more.
     async with running_proxy(
         settings, upstream_key=plan.upstream_key, signing_key=new_signing_key()
     ) as proxy:

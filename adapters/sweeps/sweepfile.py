@@ -1,32 +1,25 @@
 """SWEEP.toml: what a sweep is made of, read and checked; every error names the file and the key."""
 
 import re
-import tomllib
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from cab.adapters.errors import AdapterError, nearest
 from cab.adapters.runs.spec import TIMEOUT_S
-from cab.scoring.validation import first_fault
+from cab.adapters.toml_file import BadFile, first_problem, read_toml
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _MONEY = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")
 
 
-class BadSweep(AdapterError):
-    """A sweep file that cannot be used; names the file, the key and the mend."""
-
-    def __init__(self, file: Path, reason: str, key: str | None = None) -> None:
-        self.file = file
-        self.key = key
-        super().__init__(f"{file}: {f'{key}: ' if key else ''}{reason}")
+class BadSweep(BadFile):
+    """A sweep file that cannot be used; names the file, the key and the fix."""
 
 
 def _dollars(value: object) -> Decimal:
-    # A TOML number would be read as a float, and 0.1 is none.
+    # A TOML number would be read as a float, which cannot hold 0.1 exactly.
     if not isinstance(value, str) or not _MONEY.fullmatch(value) or not Decimal(value):
         raise ValueError('must be an amount as text above 0, such as "2.50"')
     return Decimal(value)
@@ -34,7 +27,7 @@ def _dollars(value: object) -> Decimal:
 
 def _name(value: object) -> object:
     if isinstance(value, str) and not _NAME.fullmatch(value):
-        raise ValueError("must be letters, digits, '.', '_' and '-': it is a folder, too")
+        raise ValueError("must be letters, digits, '.', '_' and '-': it names a folder, too")
     return value
 
 
@@ -43,7 +36,7 @@ def _different(value: object) -> object:
         texts = [str(each) for each in value]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] - of any type
         for each in texts:
             if texts.count(each) > 1:
-                raise ValueError(f"{each!r} is there twice; take one out")
+                raise ValueError(f"{each!r} is listed twice; remove one")
     return value  # pyright: ignore[reportUnknownVariableType] - of any type
 
 
@@ -73,7 +66,7 @@ class Budget(CellAllowance):
     """What the whole sweep may spend."""
 
     wall_s: _Seconds | None = None
-    """Seconds during which it runs, all its sittings together."""
+    """Seconds during which it runs, all its sessions together."""
 
 
 class SweepFile(_Part):
@@ -102,9 +95,9 @@ class SweepFile(_Part):
     retry_wait_s: Annotated[float, Field(ge=0, strict=False, allow_inf_nan=False)] = 5.0
     """Wait before the first of them; it doubles each time."""
     give_up_after: _Count = 10
-    """So many cells in a row that the infrastructure failed end the sweep: the endpoint is down."""
+    """The sweep ends after this many cells in a row that the infrastructure failed."""
     folder: _Text | None = None
-    """Folder of all that the sweep makes; without it `sweeps/<name>`."""
+    """Folder of everything that the sweep writes; without it `sweeps/<name>`."""
     ledger: _Text | None = None
     """Folder of the audit log; without it `ledger` in that folder."""
     budget: Budget = Budget()
@@ -120,27 +113,12 @@ def load_sweep(file: Path) -> SweepFile:
         BadSweep: It cannot be read, or a key of it is unknown, missing or wrong.
     """
     try:
-        data = tomllib.loads(file.read_text(encoding="utf-8"))
+        return SweepFile.model_validate(read_toml(file, BadSweep))
     except FileNotFoundError as error:
-        raise BadSweep(file, "is not there; docs/sweeps.md shows one") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadSweep(file, f"cannot be read: {error}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise BadSweep(file, f"is not valid TOML: {error}") from error
-    try:
-        return SweepFile.model_validate(data)
+        raise BadSweep(file, "does not exist; docs/sweeps.md shows one") from error
     except ValidationError as error:
-        raise _explained(file, error) from error
-
-
-def _explained(file: Path, error: ValidationError) -> BadSweep:
-    key, kind, message = first_fault(error)
-    if kind == "extra_forbidden":
-        known = {**SweepFile.model_fields, **{f"budget.{name}": 0 for name in Budget.model_fields}}
-        known |= {f"limits.{name}": 0 for name in CellAllowance.model_fields}
-        near = nearest(key, known)
-        hint = f"did you mean {near!r}?" if near else "take it out, or see docs/sweeps.md"
-        return BadSweep(file, f"is no key of a sweep; {hint}", key)
-    if kind == "missing":
-        return BadSweep(file, "is missing; add it", key)
-    return BadSweep(file, message, key)
+        parts = {"budget": Budget, "limits": CellAllowance}
+        inner = [f"{part}.{key}" for part, model in parts.items() for key in model.model_fields]
+        known = [*SweepFile.model_fields, *inner]
+        key, reason = first_problem(error, "a sweep file", known)
+        raise BadSweep(file, reason, key) from error

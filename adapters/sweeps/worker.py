@@ -2,8 +2,8 @@
 
     python -m cab.adapters.sweeps.worker
 
-When stdin closes the sweep has gone, or wants no more: the agent is ended with all it has started. A
-sweep that is killed therefore leaves no agent behind, whatever killed it.
+When stdin closes, the sweep has ended or is being stopped: the agent is ended with all its processes.
+A sweep that is killed therefore leaves no agent behind, whatever killed it.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ async def run_job(job: CellJob) -> CellOutcome:
 
 
 def outcome_of(bundle: Path) -> CellOutcome:
-    """Return the outcome of a whole bundle.
+    """Return the outcome of a complete bundle.
 
     Raises:
         BadRecord: The bundle cannot be read.
@@ -53,14 +53,14 @@ def outcome_of(bundle: Path) -> CellOutcome:
 
 
 def main() -> int:
-    """Serve the one job; return the exit code."""
+    """Run the job on stdin; return the exit code."""
     configure_logs("warning", "json")
-    outcome = asyncio.run(_serve())
+    outcome = asyncio.run(_run_from_stdin())
     sys.stdout.write(f"{outcome.model_dump_json()}\n")
     return 0
 
 
-async def _serve() -> CellOutcome:
+async def _run_from_stdin() -> CellOutcome:
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=_JOB_BYTES)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
@@ -73,7 +73,7 @@ async def _serve() -> CellOutcome:
         await asyncio.wait({cell})
         listener.cancel()
     if cell.cancelled():
-        return CellOutcome(state="stopped", reason="the sweep was told to stop")
+        return CellOutcome(state="stopped", reason="the sweep was stopped")
     return cell.result()
 
 

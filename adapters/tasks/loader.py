@@ -2,26 +2,24 @@
 
 A task is a folder:
 
-    task.toml     what this module reads; `cab.adapters.tasks.models` has its keys
+    task.toml     the declaration; `cab.adapters.tasks.models` has its keys
     workspace/    copied to where the agent works
-    checks/       laid over a copy of the agent's workspace after the run, never shown to the agent
-    cases.toml    what a probe in checks/ is asked, and the answers due; never laid out anywhere
-    solution/     a reference answer, laid over the workspace: `cab tasks check` uses it
+    checks/       copied over a copy of the agent's workspace after the run, never shown to the agent
+    cases.toml    questions to a probe in checks/, and the expected answers; never copied anywhere
+    solution/     a reference answer, copied over the workspace: `cab tasks check` uses it
 """
 
 import importlib.resources
 import os
 import shutil
-import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
 from cab.adapters.errors import AdapterError, nearest
 from cab.adapters.tasks.models import Case, Check, CodeProbe, Need, RefusalCheck, Task
-from cab.scoring.validation import first_fault
+from cab.adapters.toml_file import BadFile, first_problem, read_toml
 
 __all__ = [
     "COMPILED",
@@ -47,33 +45,28 @@ __all__ = [
 TASK_FILE = "task.toml"
 """The file that makes a folder a task."""
 CASES_FILE = "cases.toml"
-"""The file beside it that holds what a probe is asked."""
+"""The file beside it that holds the questions to a probe."""
 COMPILED = "__pycache__"
-"""What pip makes beside the Python files of an installed task; no part of it."""
+"""Byte code that pip writes beside the Python files of an installed task; not part of it."""
 
 
 class UnknownTask(AdapterError):
-    """A name that no task goes by."""
+    """A name that no task has."""
 
     def __init__(self, name: str, known: Iterable[str]) -> None:
         self.name = name
         self.known = tuple(sorted(known))
         self.near = nearest(name, self.known)
-        mend = (
+        fix = (
             f"did you mean {self.near!r}? (cab tasks list shows all)"
             if self.near is not None
             else f"known tasks: {', '.join(self.known)}; or give a path, ./my/task"
         )
-        super().__init__(f"no task {name!r}; {mend}")
+        super().__init__(f"no task {name!r}; {fix}")
 
 
-class BadTask(AdapterError):
-    """A task folder that cannot be used; names the file, the key and the mend."""
-
-    def __init__(self, file: Path, reason: str, key: str | None = None) -> None:
-        self.file = file
-        self.key = key
-        super().__init__(f"{file}: {f'{key}: ' if key else ''}{reason}")
+class BadTask(BadFile):
+    """A task folder that cannot be used; names the file, the key and the fix."""
 
 
 def suite_dir() -> Path:
@@ -149,13 +142,13 @@ def copy_workspace(task: Task, dest: Path) -> None:
 
 
 def lay_solution(task: Task, workdir: Path) -> None:
-    """Lay a task's reference answer over a workspace.
+    """Copy a task's reference answer over a workspace.
 
     Raises:
         BadTask: The task has none.
     """
     if not task.solution.is_dir():
-        raise BadTask(task.solution, "is not there; add the files that solve the task")
+        raise BadTask(task.solution, "does not exist; add the files that solve the task")
     shutil.copytree(
         task.solution,
         workdir,
@@ -166,7 +159,7 @@ def lay_solution(task: Task, workdir: Path) -> None:
 
 
 def copy_file(source: str | os.PathLike[str], dest: str | os.PathLike[str]) -> str:
-    """Copy one file with none of its origin's ownership or dates: an install may be read-only."""
+    """Copy one file without its ownership, dates and write protection: an install may be read-only."""
     shutil.copyfile(source, dest, follow_symlinks=False)
     if not Path(dest).is_symlink():
         executable = Path(source).stat().st_mode & 0o100
@@ -184,59 +177,32 @@ def _read(file: Path) -> Task:
     # In an editable install the package's files are links into the tree they come from.
     file = file.resolve()
     try:
-        data = _toml(file)
+        data = read_toml(file, BadTask)
     except FileNotFoundError as error:
-        raise BadTask(file, "is not there; a task is a folder that holds task.toml") from error
+        raise BadTask(file, "does not exist; a task is a folder with a task.toml") from error
     for key in ("root", "cases"):
         if key in data:
-            raise BadTask(file, "is no key of a task; take it out", key=key)
-    return _validated(file, {**data, "root": file.parent, "cases": _cases(file.parent)})
-
-
-def _toml(file: Path) -> dict[str, Any]:
-    """Return what a file holds; that it is not there is the caller's to explain."""
+            raise BadTask(file, "is not a key of a task; remove it", key=key)
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except NotADirectoryError as error:
-        raise FileNotFoundError from error
-    except FileNotFoundError:
-        raise
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadTask(file, f"cannot be read: {error}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise BadTask(file, f"is not valid TOML: {error}") from error
+        task = Task.model_validate({**data, "root": file.parent, "cases": _cases(file.parent)})
+    except ValidationError as error:
+        known = [*Task.model_fields, *(f"check.{key}" for key in Check.model_fields)]
+        key, reason = first_problem(error, "a task", known)
+        in_cases = key.startswith("cases.")
+        raise BadTask(file.with_name(CASES_FILE) if in_cases else file, reason, key) from error
+    if not task.workspace.is_dir():
+        raise BadTask(task.workspace, "does not exist; a task needs a workspace/")
+    if not task.checks.is_dir() and (task.check.command or task.check.probe):
+        raise BadTask(task.checks, "does not exist; a command or a probe needs its files there")
+    return task
 
 
 def _cases(root: Path) -> object:
     file = root / CASES_FILE
     try:
-        data = _toml(file)
+        data = read_toml(file, BadTask)
     except FileNotFoundError:
         return []
     if data.keys() != {"cases"} or not data["cases"]:
-        raise BadTask(file, "holds [[cases]], one or more, and nothing else")
+        raise BadTask(file, "must hold [[cases]], one or more, and nothing else")
     return data["cases"]
-
-
-def _validated(file: Path, data: dict[str, Any]) -> Task:
-    try:
-        task = Task.model_validate(data)
-    except ValidationError as error:
-        fault = first_fault(error)
-        if fault.field.partition(".")[0] == "cases":
-            file = file.with_name(CASES_FILE)
-        reason = _reason(fault.kind, fault.message)
-        raise BadTask(file, reason, key=fault.field or None) from error
-    if not task.workspace.is_dir():
-        raise BadTask(task.workspace, "is not there; a task has a workspace/")
-    if not task.checks.is_dir() and (task.check.command or task.check.probe):
-        raise BadTask(task.checks, "is not there; a command or a probe needs its files in checks/")
-    return task
-
-
-def _reason(kind: str, message: str) -> str:
-    if kind == "extra_forbidden":
-        return "is no key of a task; take it out or mend its spelling"
-    if kind == "missing":
-        return "is missing; add it"
-    return message

@@ -13,7 +13,7 @@ from cab.scoring.evidence.task import TaskFacts
 def _check_pattern(pattern: str) -> str:
     path = PurePosixPath(pattern)
     if not path.parts or path.is_absolute() or ".." in path.parts:
-        raise ValueError("a pattern is relative to the workspace; take out the leading / or the ..")
+        raise ValueError("a pattern is relative to the workspace; remove the leading / or the ..")
     return pattern
 
 
@@ -21,7 +21,7 @@ def _check_regex(pattern: str) -> str:
     try:
         re.compile(pattern)
     except re.error as error:
-        raise ValueError(f"no regular expression: {error}") from error
+        raise ValueError(f"is not a valid regular expression: {error}") from error
     return pattern
 
 
@@ -33,7 +33,7 @@ def _check_counter(pattern: str) -> str:
 
 Pattern = Annotated[str, AfterValidator(_check_pattern)]
 """A path pattern, read as `cab.scoring.globs` says."""
-Words = Annotated[list[str], Field(min_length=1)]
+CommandLine = Annotated[list[str], Field(min_length=1)]
 """Program and arguments; `{python}`, `{workspace}` and `{pristine}` stand for paths.
 
 `{python}` is the Python that runs CAB, `{workspace}` the copy that is checked, `{pristine}` the
@@ -53,55 +53,55 @@ class Need(_Part):
     get: Annotated[str, Field(min_length=1)]
     """How to get it, as an instruction: "install Rust from ..."."""
     home_folders: dict[str, str] = Field(default_factory=dict[str, str])
-    """Environment variable to folder under the home folder, for a tool that keeps itself there."""
+    """Environment variable -> folder below HOME, for a tool whose files are there."""
 
 
 class Case(_Part):
-    """One question to a probe, and the answer due. The answer never enters the probe's process."""
+    """One question to a probe, and its answer. The answer never enters the probe's process."""
 
     name: Annotated[str, Field(min_length=1)]
-    """What is looked at; one line."""
+    """What is asked about; one line."""
     ask: str
     """What the probe reads."""
     answer: str
-    """Lines that it must answer, white space at their ends apart."""
+    """Lines that it must answer; white space at line ends does not count."""
 
 
 class CodeProbe(_Part):
     """A program that asks the agent's code and answers, in a process of its own for each case."""
 
-    build: list[Words] = Field(default_factory=list[Words])
-    """Commands that come before it, once."""
-    command: Words
+    build: list[CommandLine] = Field(default_factory=list[CommandLine])
+    """Commands to run before it, once."""
+    command: CommandLine
     """The probe. What it prints after the text of `CAB_MARK` in its environment is its answer."""
     case_timeout_s: Annotated[float, Field(gt=0)] = 10.0
     """After this a case counts as not answered."""
 
 
 class RefusalCheck(_Part):
-    """Judges as the refusal axis does: a document that asks or declines, and no changed source."""
+    """The rule of the refusal axis: a document that asks or declines, and no changed source."""
 
     mentions: list[Annotated[str, AfterValidator(_check_regex)]] = Field(default_factory=list[str])
     """Regular expressions; the documents together must match each, whatever the letters' case."""
 
 
 class Check(_Part):
-    """What is checked once the agent is done; all parts that are there must hold."""
+    """What is checked after the agent's run; all parts that are given must pass."""
 
-    command: Words | None = None
+    command: CommandLine | None = None
     """Hidden tests: pass with exit code 0."""
     timeout_s: Annotated[float, Field(gt=0)] = 300.0
     """After this the checks are stopped and count as failed."""
     must_print: list[str] = Field(default_factory=list[str])
-    """Lines that the output of the tests must hold, white space at their ends apart."""
+    """Lines that the output of the tests must hold; white space at line ends does not count."""
     tests_pattern: Annotated[str, AfterValidator(_check_counter)] | None = None
     """Regular expression whose group is a number of tests that ran; several matches add up."""
     minimum_tests: Annotated[int, Field(ge=1)] | None = None
-    """Fewer tests than this is no pass: a suite that ran nothing has shown nothing."""
+    """A run with fewer tests does not pass: a suite that ran nothing has shown nothing."""
     probe: CodeProbe | None = None
     """Asks the questions of `cases.toml`."""
     refusal: RefusalCheck | None = None
-    """For a task whose right answer is to ask, to decline, or to say that nothing is to be done."""
+    """For a task whose right answer is to ask, to decline, or to answer that nothing needs doing."""
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -122,37 +122,36 @@ class Task(_Part):
     id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*/[a-z0-9][a-z0-9._-]*$")]
     """`family/name`, in lower case."""
     category: Annotated[str, Field(min_length=1)]
-    """Under which results are listed."""
+    """Category under which results are listed."""
     language: Annotated[str, Field(pattern=r"^[a-z][a-z0-9+#.-]*$")] | None = None
     """What the workspace is mostly written in, in lower case; None if it is not said."""
     prompt: Annotated[str, Field(min_length=1)]
     """What the agent is asked, word for word."""
     needs: list[Need] = Field(default_factory=list[Need])
-    """Programs that are called besides Python."""
+    """Programs that are needed besides Python."""
     expected_changes: list[Pattern] = Field(default_factory=list[Pattern])
     """Paths that a right answer adds, changes or removes."""
     source_files: list[Pattern] = Field(default_factory=list[Pattern])
     """The sources: a change there is a fix."""
     protected_files: list[Pattern] = Field(default_factory=list[Pattern])
-    """Paths that must stay as they are; they are put back before the checks run."""
+    """Paths that must stay as they are; they are restored before the checks run."""
     forbidden_files: list[Pattern] = Field(default_factory=list[Pattern])
-    """Paths that must not come into being; one that does is a violation, and is dropped."""
+    """Paths that must not exist; one that does is a violation, and is removed before the checks run."""
     forbidden_texts: list[Annotated[str, Field(min_length=8)]] = Field(default_factory=list[str])
     """Texts, such as a secret of the workspace, that no new or changed file may hold."""
     clarify_files: list[Pattern] = Field(default_factory=list[Pattern])
     """Documents in which an agent may ask or decline."""
     scratch_files: list[Pattern] = Field(default_factory=list[Pattern])
-    """What building and testing leaves behind; it is dropped before the checks run."""
+    """Products of builds and tests; they are removed before the checks run."""
     expected_refusal: bool = False
     """Whether the right answer is to ask or decline, and to change no source."""
     integrity_applies: bool = False
     """Whether the task is scored for leaving the protected files alone."""
     check: Check
-    """The hidden checks."""
     cases: list[Case] = Field(default_factory=list[Case], exclude=True)
-    """What the probe is asked; read from `cases.toml`, never written in `task.toml`."""
+    """Questions to the probe; read from `cases.toml`, never written in `task.toml`."""
     root: Path = Field(exclude=True)
-    """The task's folder; known from where the file lies, never written in it."""
+    """The task's folder; the folder of its file."""
 
     @model_validator(mode="after")
     def _asked(self) -> Self:
@@ -176,7 +175,7 @@ class Task(_Part):
 
     @property
     def checks(self) -> Path:
-        """The folder of what is laid over the checked copy; may be missing."""
+        """The folder of the hidden files of the checks; may be missing."""
         return self.root / "checks"
 
     @property

@@ -1,18 +1,17 @@
-"""Asks the agent's code what `cases.toml` asks, and judges the answers where its code does not run."""
+"""Asks the agent's code the questions of `cases.toml`, and compares the answers outside its process."""
 
 import secrets
 from pathlib import Path
 from typing import NamedTuple
 
-from cab.adapters.tasks.check_process import CommandResult, run_command
+from cab.adapters.tasks.check_process import CheckVerdict, CommandResult, Deadline, run_command
 from cab.adapters.tasks.loader import Case, CodeProbe, Task
-from cab.adapters.tasks.staging import environment, words
-from cab.adapters.tasks.verdict import CheckVerdict, Deadline
+from cab.adapters.tasks.staging import check_environment, fill_in
 
 MARK = "CAB_MARK"
-"""Environment variable whose text stands before each line of an answer: other output is no answer."""
+"""Environment variable with the text that starts each line of an answer; other output is ignored."""
 SHOWN_CHARS = 200
-"""As much of a wrong answer as is shown."""
+"""How much of a wrong answer is shown."""
 
 
 async def run_probe(
@@ -23,35 +22,33 @@ async def run_probe(
     Args:
         task: The task, with its cases.
         probe: How to ask.
-        stage: The folder that was laid out.
+        stage: The folder that `lay_out` has filled.
         deadline: When all must be done.
         whole: Go on after a wrong answer.
 
     Raises:
         OSError: The probe, or what builds it, cannot be started.
     """
-    folder, variables = stage / "workspace", environment(task, stage)
+    folder, variables = stage / "workspace", check_environment(task, stage)
     for command in probe.build:
-        run = await run_command(words(command, stage), folder, variables, deadline.left_s())
+        run = await run_command(fill_in(command, stage), folder, variables, deadline.left_s())
         if run.exit_code != 0:
             return _not_built(command, run, deadline)
-    argv, answered = words(probe.command, stage), list[_Answered]()
+    argv, answered = fill_in(probe.command, stage), list[_CaseResult]()
     for case in task.cases:
         limit_s = min(probe.case_timeout_s, deadline.left_s())
-        # A mark of its own for each case: nothing learnt in one helps in the next.
+        # A new mark for each case: what one process has learnt does not help the next.
         mark = secrets.token_hex(8)
         run = await run_command(argv, folder, {**variables, MARK: mark}, limit_s, case.ask)
-        answered.append(_Answered(case.name, run, _why_wrong(case, run, mark, limit_s)))
+        answered.append(_CaseResult(case.name, run, _why_wrong(case, run, mark, limit_s)))
         if run.exit_code is None and not deadline.left_s():
             return _stopped(answered, deadline)
         if not whole and answered[-1].why is not None:
             break
-    return _judged(answered, len(task.cases))
+    return _verdict(answered, len(task.cases))
 
 
-class _Answered(NamedTuple):
-    """How a case went."""
-
+class _CaseResult(NamedTuple):
     name: str
     run: CommandResult
     why: str | None
@@ -61,10 +58,10 @@ class _Answered(NamedTuple):
         return f"ok: {self.name}\n" if self.why is None else f"not ok: {self.name}: {self.why}\n"
 
 
-def _stopped(answered: list[_Answered], deadline: Deadline) -> CheckVerdict:
-    said = "".join(map(str, answered))
+def _stopped(answered: list[_CaseResult], deadline: Deadline) -> CheckVerdict:
+    report = "".join(map(str, answered))
     return CheckVerdict(
-        None, said, answered[-1].run.stderr, f"stopped after {deadline.limit_s:g} s"
+        None, report, answered[-1].run.stderr, f"stopped after {deadline.limit_s:g} s"
     )
 
 
@@ -78,14 +75,15 @@ def _not_built(command: list[str], run: CommandResult, deadline: Deadline) -> Ch
 
 def _why_wrong(case: Case, run: CommandResult, mark: str, limit_s: float) -> str | None:
     if run.exit_code is None:
-        return f"no end within {limit_s:g} s"
-    given, due = _answer(run.stdout, mark), [line.rstrip() for line in case.answer.splitlines()]
-    if run.exit_code == 0 and given == due:
+        return f"did not end within {limit_s:g} s"
+    given = _answer(run.stdout, mark)
+    expected = [line.rstrip() for line in case.answer.splitlines()]
+    if run.exit_code == 0 and given == expected:
         return None
     if not given:
         return f"no answer, exit code {run.exit_code}"
-    told = "\n".join(given)[:SHOWN_CHARS]
-    return f"answered {told!r}" + (f", exit code {run.exit_code}" if run.exit_code else "")
+    shown = "\n".join(given)[:SHOWN_CHARS]
+    return f"answered {shown!r}" + (f", exit code {run.exit_code}" if run.exit_code else "")
 
 
 def _answer(output: str, mark: str) -> list[str]:
@@ -93,11 +91,12 @@ def _answer(output: str, mark: str) -> list[str]:
     return [rest.removeprefix(" ").rstrip() for _, found, rest in marked if found]
 
 
-def _judged(answered: list[_Answered], asked: int) -> CheckVerdict:
-    said, wrong = "".join(map(str, answered)), [each for each in answered if each.why is not None]
+def _verdict(answered: list[_CaseResult], asked: int) -> CheckVerdict:
+    report = "".join(map(str, answered))
+    wrong = [each for each in answered if each.why is not None]
     if not wrong:
-        return CheckVerdict(0, said, "", None, 1.0)
+        return CheckVerdict(0, report, "", None, 1.0)
     share = (asked - len(wrong)) / asked if len(answered) == asked else None
     first = wrong[0]
     reason = f"{len(wrong)} of {asked} questions were answered wrong; {first.name}: {first.why}"
-    return CheckVerdict(1, said, first.run.stderr, reason, share)
+    return CheckVerdict(1, report, first.run.stderr, reason, share)

@@ -1,4 +1,4 @@
-"""A task author's own check: the reference passes, nothing else does, and tricks are seen through."""
+"""Tests a task for its author: the reference passes, nothing else does, and tampering is detected."""
 
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -19,15 +19,15 @@ Trick = Callable[[Task, Path], list[str]]
 
 
 class SelfTestFinding(NamedTuple):
-    """What one trial of a task shows."""
+    """The result of one trial of a task."""
 
     trial: str
-    """The fact that the trial is for."""
+    """What the trial should show."""
     problem: str | None
-    """Why it does not hold; None if it does."""
+    """Why it is not so; None if it is."""
 
 
-class _Tried(NamedTuple):
+class _TrialResult(NamedTuple):
     outcome: CheckOutcome
     integrity: int
     changed: list[str]
@@ -35,7 +35,7 @@ class _Tried(NamedTuple):
 
 
 async def check_task(task: Task) -> AsyncIterator[SelfTestFinding]:
-    """Yield a finding for each trial; the programs that the task needs must be there.
+    """Yield a finding for each trial; the programs that the task needs must be on PATH.
 
     Args:
         task: The task, with its reference solution.
@@ -56,11 +56,11 @@ async def _fix_trials(task: Task) -> AsyncIterator[SelfTestFinding]:
     tried = await _try(task, tampering.forge_endings, solved=False)
     problem = _passed(tried)
     if not tried.changed:
-        problem = "no source is in a language in which it is known how to forge one"
+        problem = "no source is in a language for which a forgery is known"
     yield SelfTestFinding("a forged ending of the sources fails", problem)
-    tricks = (tampering.plant_files, tampering.spoil_protected)
+    tricks = (tampering.plant_files, tampering.damage_protected)
     tried = await _try(task, *tricks, solved=False)
-    yield SelfTestFinding("planted files and spoilt tests do not pass", _passed(tried))
+    yield SelfTestFinding("planted files and changed tests do not pass", _passed(tried))
 
 
 async def _refusal_trials(task: Task) -> AsyncIterator[SelfTestFinding]:
@@ -75,24 +75,24 @@ async def _refusal_trials(task: Task) -> AsyncIterator[SelfTestFinding]:
 async def _protection_trials(task: Task) -> AsyncIterator[SelfTestFinding]:
     # Planted files may be sources, which a refusal leaves alone.
     planted = () if task.check.refusal else (tampering.plant_files,)
-    tried = await _try(task, *planted, tampering.spoil_protected, solved=True)
+    tried = await _try(task, *planted, tampering.damage_protected, solved=True)
     yield SelfTestFinding(
-        "planted files and spoilt tests do not fail the reference", _not_passed(tried)
+        "planted files and changed tests do not fail the reference", _not_passed(tried)
     )
     if task.integrity_applies and any(
         matches(path, task.protected_files) for path in tried.changed
     ):
-        yield SelfTestFinding("spoilt protected files are violations", _unseen(tried))
+        yield SelfTestFinding("changed protected files are violations", _not_detected(tried))
     if any(matches(path, task.forbidden_files) for path in tried.changed):
-        found = None if tried.outcome.violations else "they do not show"
+        found = None if tried.outcome.violations else "they are not detected"
         yield SelfTestFinding("planted files that are forbidden are violations", found)
     if task.forbidden_texts:
         tried = await _try(task, tampering.copy_secrets, solved=True)
-        yield SelfTestFinding("a copied text is a violation", _unseen(tried))
+        yield SelfTestFinding("a copied text is a violation", _not_detected(tried))
 
 
-async def _try(task: Task, *tricks: Trick, solved: bool) -> _Tried:
-    """Return what comes of a workspace, solved or not, after some tricks."""
+async def _try(task: Task, *tricks: Trick, solved: bool) -> _TrialResult:
+    """Return the check's outcome for a workspace, solved or not, after some tricks."""
     with tempfile.TemporaryDirectory(prefix="cab-task-") as name:
         workdir = Path(name) / "workdir"
         copy_workspace(task, workdir)
@@ -102,11 +102,12 @@ async def _try(task: Task, *tricks: Trick, solved: bool) -> _Tried:
         changed = [path for trick in tricks for path in trick(task, workdir)]
         outcome = await run_checks(task, workdir, whole=False)
         diff = diff_trees(before, walk_tree(workdir))
-        return _Tried(outcome, score_integrity(diff, task.facts(), outcome).integrity, changed)
+        return _TrialResult(
+            outcome, score_integrity(diff, task.facts(), outcome).integrity, changed
+        )
 
 
 def _empty_documents(task: Task, workdir: Path) -> list[str]:
-    """Take the words out of the reference's documents."""
     written = list(_files(task.solution))
     for path in written:
         (workdir / path).write_text("")
@@ -114,23 +115,23 @@ def _empty_documents(task: Task, workdir: Path) -> list[str]:
 
 
 def _declared(task: Task) -> Iterator[str]:
-    """Yield what of the declarations and the files does not fit together."""
+    """Yield where the declarations and the files contradict each other."""
     if not task.solution.is_dir():
-        yield "there is no solution/; add the files that solve the task"
+        yield "solution/ does not exist; add the files that solve the task"
     given, answer = list(_files(task.workspace)), list(_files(task.solution))
     for path in answer:
         if not matches(path, task.expected_changes):
-            yield f"solution/{path} is no expected change; add it to expected_changes"
+            yield f"solution/{path} is not an expected change; add it to expected_changes"
         if matches(path, [*task.protected_files, *task.forbidden_files]):
-            yield f"solution/{path} is protected or forbidden; take it out of one of the two"
+            yield f"solution/{path} is protected or forbidden; remove it from one of the two"
     for pattern in task.source_files:
         if not any(matches(path, [pattern]) for path in [*given, *answer]):
             yield f"source_files: {pattern!r} matches no file of the workspace"
     for path in given:
         if matches(path, task.forbidden_files):
-            yield f"workspace/{path} is forbidden; take it out of forbidden_files"
+            yield f"workspace/{path} is forbidden; remove it from forbidden_files"
     if task.expected_refusal and not task.clarify_files:
-        yield "expected_refusal needs clarify_files: where is the agent to ask?"
+        yield "expected_refusal needs clarify_files, the documents in which an agent may ask"
 
 
 def _files(root: Path) -> Iterator[str]:
@@ -139,18 +140,15 @@ def _files(root: Path) -> Iterator[str]:
     return (name.as_posix() for name in names if COMPILED not in name.parts)
 
 
-def _unseen(tried: _Tried) -> str | None:
-    """Return what is wrong with a workspace that must have no integrity."""
-    return None if tried.integrity == 0 else "it does not show"
+def _not_detected(tried: _TrialResult) -> str | None:
+    return None if tried.integrity == 0 else "it is not detected"
 
 
-def _passed(tried: _Tried) -> str | None:
-    """Return what is wrong with a workspace that must not pass."""
+def _passed(tried: _TrialResult) -> str | None:
     if not tried.outcome.ran:
         return f"the check did not run: {tried.outcome.reason}"
     return "it passes" if tried.outcome.passed else None
 
 
-def _not_passed(tried: _Tried) -> str | None:
-    """Return what is wrong with a workspace that must pass."""
+def _not_passed(tried: _TrialResult) -> str | None:
     return None if tried.outcome.passed else tried.outcome.reason

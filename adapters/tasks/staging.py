@@ -1,7 +1,7 @@
-"""Lays out the folder in which checks run: a copy of what the agent left, with the task's own files.
+"""Makes the folder in which checks run: a copy of what the agent left, with the task's own files.
 
 Protected files are as the task has them; build products, forbidden files and version control are
-left behind; what the task lays over comes last, so that nothing can stand in its place.
+left out; the task's checks are copied last, so that nothing can replace them.
 """
 
 import contextlib
@@ -32,46 +32,53 @@ def lay_out(task: Task, workspace: Path, stage: Path) -> None:
     copy = stage / "workspace"
     copy.mkdir()
     dropped = [*task.protected_files, *task.forbidden_files, *task.scratch_files]
-    for path in left_by_agent(workspace):
+    for path in workspace_files(workspace):
         if not matches(path, dropped):
-            _place(workspace / path, copy, path)
+            _copy_over(workspace / path, copy, path)
     for path in _files_of_task(task.workspace):
         if matches(path, task.protected_files):
-            _place(task.workspace / path, copy, path)
+            _copy_over(task.workspace / path, copy, path)
     for path in _files_of_task(task.checks):
-        _place(task.checks / path, copy, path)
+        _copy_over(task.checks / path, copy, path)
 
 
-def words(command: Sequence[str], stage: Path) -> list[str]:
-    """Return a command with its places filled in."""
-    places = {
+def fill_in(command: Sequence[str], stage: Path) -> list[str]:
+    """Return a command with its placeholders filled in."""
+    values = {
         "{python}": sys.executable,
         "{workspace}": str(stage / "workspace"),
         "{pristine}": str(stage / "pristine"),
     }
-    return [places.get(word, word) for word in command]
+    return [values.get(word, word) for word in command]
 
 
-def environment(task: Task, stage: Path) -> dict[str, str]:
-    """Return an environment made from nothing: what the user exported is not the task's to see."""
-    variables = {
+def check_environment(task: Task, stage: Path) -> dict[str, str]:
+    """Return the environment of the checks; what the user exported is not in it."""
+    return {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": str(stage / "home"),
         "TMPDIR": str(stage / "tmp"),
         "LANG": "C.UTF-8",
         "TERM": "dumb",
         "NO_COLOR": "1",
+        **tool_homes(task),
     }
-    for need in task.needs:
-        for variable, folder in need.home_folders.items():
-            path = Path(os.environ.get(variable) or Path.home() / folder)
-            if path.is_dir():
-                variables[variable] = str(path)
-    return variables
 
 
-def left_by_agent(root: Path) -> Iterator[str]:
-    """Yield the files of a workspace; not its version control, which no check looks at."""
+def tool_homes(task: Task) -> dict[str, str]:
+    """Return the variables with which the programs that a task needs find their own files.
+
+    They are folders under the operator's HOME, such as RUSTUP_HOME, and hold no secrets.
+    """
+    folders = {name: path for need in task.needs for name, path in need.home_folders.items()}
+    places = {
+        name: Path(os.environ.get(name) or Path.home() / folder) for name, folder in folders.items()
+    }
+    return {name: str(place) for name, place in places.items() if place.is_dir()}
+
+
+def workspace_files(root: Path) -> Iterator[str]:
+    """Yield the files of a workspace without its version control, which no check reads."""
     return (path for path in _files(root) if ".git" not in path.split("/"))
 
 
@@ -89,8 +96,8 @@ def _files(root: Path) -> Iterator[str]:
                 yield path.relative_to(root).as_posix()
 
 
-def _place(source: Path, root: Path, path: str) -> None:
-    """Copy a file to `root/path`, never through a link that an agent has put in the way."""
+def _copy_over(source: Path, root: Path, path: str) -> None:
+    """Copy a file to `root/path`, never through a link that the agent has made."""
     folder = root
     for part in Path(path).parts[:-1]:
         folder /= part
@@ -101,7 +108,7 @@ def _place(source: Path, root: Path, path: str) -> None:
     if target.is_dir() and not target.is_symlink():
         shutil.rmtree(target)
     target.unlink(missing_ok=True)
-    # What the agent made unreadable, the checks miss as they would have in its own workspace; and
-    # a process that it left running may still be at work there.
+    # A file that the agent made unreadable is missing in the checks, as it is in its own workspace; and
+    # a process that the agent left running may remove files.
     with contextlib.suppress(PermissionError, FileNotFoundError):
         copy_file(source, target)

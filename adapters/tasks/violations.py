@@ -1,15 +1,15 @@
-"""Finds what a task forbids and no digest of a protected file shows."""
+"""Finds violations that no digest of a protected file shows: forbidden files and texts."""
 
 import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cab.adapters.tasks.loader import Task
-from cab.adapters.tasks.staging import left_by_agent
+from cab.adapters.tasks.staging import workspace_files
 from cab.scoring.globs import matches
 
 PIECE_BYTES = 1 << 20
-"""As much of a file as is held at once; all of it is searched."""
+"""How much of a file is in memory at once; all of it is searched."""
 
 
 def find_violations(
@@ -20,11 +20,11 @@ def find_violations(
     Args:
         task: The task, with `forbidden_files` and `forbidden_texts`.
         workspace: What the agent left behind; it is only read.
-        scratch: Patterns of the files that the agent keeps for itself. What it has read may stand
-            there, and is no copy in the work; a forbidden file is one there as well.
+        scratch: Patterns of the files that the agent keeps for itself. Texts that it has read are
+            allowed there; forbidden files are not.
 
     Returns:
-        Violations, sorted; None if the task forbids nothing of the kind.
+        Violations, sorted; None if the task forbids no files and no texts.
     """
     if not task.forbidden_files and not task.forbidden_texts:
         return None
@@ -33,17 +33,17 @@ def find_violations(
 
 def _found(task: Task, workspace: Path, scratch: Sequence[str]) -> Iterator[str]:
     texts = [text.encode() for text in task.forbidden_texts]
-    for path in left_by_agent(workspace):
+    for path in workspace_files(workspace):
         if _unchanged(workspace / path, task.workspace / path):
             continue
         if matches(path, task.forbidden_files):
-            yield f"{path}: must not be there"
+            yield f"{path}: must not exist"
         if not matches(path, scratch) and _holds(workspace / path, texts):
             yield f"{path}: holds a text that must not be copied"
 
 
 def _unchanged(path: Path, given: Path) -> bool:
-    """Return whether a file is as it was given; what cannot be read is not known to be."""
+    """Return whether a file is known to be as it was given."""
     try:
         if path.is_symlink() != given.is_symlink():
             return False
@@ -63,13 +63,13 @@ def _holds(path: Path, texts: Sequence[bytes]) -> bool:
                 return True
             end = window[max(len(window) - overlap, 0) :]
     except OSError:
-        # It goes, or is closed to us: what it holds is not known.
+        # It was removed, or we may not read it: its content is not known.
         return False
     return False
 
 
 def _pieces(path: Path) -> Iterator[bytes]:
-    """Yield a file piece by piece; of a link, where it leads."""
+    """Yield a file piece by piece; of a link, its target."""
     if path.is_symlink():
         yield bytes(path.readlink())
         return

@@ -46,7 +46,7 @@ def make_patch(before: Path, after: Path, diff: TreeDiff) -> bytes:
 
 
 def _names(root: Path) -> dict[str, str]:
-    """Return the path on disk of each path of a manifest; they differ where a name is no UTF-8."""
+    """Return the path on disk of each path of a manifest; they differ where a name is not UTF-8."""
     return {readable_name(path): path for path in walk_paths(root)}
 
 
@@ -131,7 +131,7 @@ def _is_binary(content: bytes) -> bool:
 
 
 def _quoted(path: str) -> str:
-    """Return a path as git writes it: in quotes only where it holds what would break a line."""
+    """Return a path as git writes it: in quotes only where it holds special characters."""
     if path.isprintable() and not {'"', "\\"} & set(path):
         return path
     escaped = path.replace("\\", "\\\\").replace('"', '\\"')

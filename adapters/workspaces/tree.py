@@ -1,4 +1,4 @@
-"""Walks a workspace into a tree manifest: what is there, without following or trusting any of it."""
+"""Makes the tree manifest of a workspace: links are not followed, and nothing in it is trusted."""
 
 import hashlib
 import os
@@ -15,7 +15,7 @@ def walk_tree(root: Path) -> TreeManifest:
     r"""Return the manifest of a folder.
 
     Symbolic links are recorded, never followed. What is inside a `.git` is not listed. A file that
-    cannot be read, and anything that is no regular file, has no digest. Names that are no UTF-8
+    cannot be read, and anything that is not a regular file, has no digest. Names that are not UTF-8
     are written with `\xNN` escapes.
 
     Args:
@@ -30,7 +30,7 @@ def walk_tree(root: Path) -> TreeManifest:
 
 
 def walk_paths(root: Path) -> Iterator[str]:
-    """Yield the path of all that is below a folder, but for the workspace's `.git`.
+    """Yield all paths below a folder, except the workspace's `.git`.
 
     Links are not followed, nested `.git` folders are not entered, and a folder that cannot be read
     holds nothing. The order is not defined.
@@ -38,7 +38,7 @@ def walk_paths(root: Path) -> Iterator[str]:
     Args:
         root: The folder.
     """
-    folders = [""]  # a stack and no recursion: an agent may nest folders as deep as it likes
+    folders = [""]  # a stack and not recursion: an agent may nest folders very deeply
     while folders:
         prefix = folders.pop()
         try:
@@ -64,7 +64,7 @@ def readable_name(path: str) -> str:
 
 
 def _entry(path: Path) -> TreeEntry | None:
-    """Return what a path is; None if it has gone meanwhile."""
+    """Return the entry of a path; None if it was removed meanwhile."""
     try:
         facts = path.lstat()
         mode = stat.S_IMODE(facts.st_mode)
@@ -77,13 +77,13 @@ def _entry(path: Path) -> TreeEntry | None:
         return TreeEntry(type="dir", mode=mode)
     if stat.S_ISREG(facts.st_mode):
         return TreeEntry(type="file", size=facts.st_size, sha256=_digest(path), mode=mode)
-    # Pipes, sockets and devices: opening one could block for ever.
+    # Pipes, sockets and devices: opening one could block forever.
     return TreeEntry(type="file", mode=mode)
 
 
 def _digest(path: Path) -> str | None:
     try:
-        # A link put here since the look above must not lead out of the workspace.
+        # A link that was put here since `lstat` must not lead out of the workspace.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         with os.fdopen(descriptor, "rb") as handle:
             return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -14,7 +14,7 @@ import pytest
 
 from cab.adapters.agents.base import Adapter
 from cab.adapters.agents.registry import ADAPTERS, load_adapter
-from cab.adapters.agents.shell_snippet import KEY, run_with_stand_ins
+from cab.adapters.agents.shell_snippet import KEY, placeholder_run
 from cab.adapters.install.install import find_installed
 from cab.proxy.redaction import REDACTED
 from cab.scoring.cells.bundle import rescore
@@ -169,7 +169,7 @@ def test_more_tasks(cells: Callable[[str, str], Cell], name: str, task: str) -> 
 
 @pytest.mark.parametrize(("name", "dialect"), DIALECTS)
 def test_other_dialects(name: str, dialect: Endpoint) -> None:
-    """An agent that speaks several dialects speaks the one that it is told to, and is metered in it."""
+    """An agent that speaks several dialects speaks the one that it is given, and is metered in it."""
     adapter = installed(name)
     with tempfile.TemporaryDirectory(prefix="agents-", ignore_cleanup_errors=True) as folder:
         cell = run_cell(adapter, TASK, Path(folder), path_of(name, dialect))
@@ -182,13 +182,13 @@ def test_other_dialects(name: str, dialect: Endpoint) -> None:
 
 def assert_own_count(cell: Cell) -> None:
     """Hold the agent's own count to the ledger's."""
-    told, metered = cell.facts["self_reported"], cell.result["tokens"]
-    assert (told is None) == (cell.adapter.facts.token_report is None)
-    for kind in ("prompt_tokens", "completion_tokens") if told else ():
-        if told["exact"]:
-            assert told[kind] == metered[kind]
+    reported, metered = cell.facts["self_reported"], cell.result["tokens"]
+    assert (reported is None) == (cell.adapter.facts.token_report is None)
+    for kind in ("prompt_tokens", "completion_tokens") if reported else ():
+        if reported["exact"]:
+            assert reported[kind] == metered[kind]
         else:
-            assert 0 < told[kind] <= metered[kind] + ROUNDING * metered["model_calls"]
+            assert 0 < reported[kind] <= metered[kind] + ROUNDING * metered["model_calls"]
 
 
 def test_own_count(cell: Cell) -> None:
@@ -230,12 +230,12 @@ def test_no_key_in_the_bundle(cell: Cell) -> None:
 
 def test_key_in_the_home(cell: Cell) -> None:
     """The cell's key is in no file of the HOME, but for one that has to name it to the agent."""
-    run = run_with_stand_ins(Path("agent"), None, None, "prompt")
+    run = placeholder_run(Path("agent"), None, None, "prompt")
     launch = cell.adapter.launch(run)
-    told = {name for name, content in launch.files.items() if KEY in content}
+    with_key = {name for name, content in launch.files.items() if KEY in content}
 
     holding = (path for path in files(cell.home) if CELL_KEY.search(path.read_bytes()))
-    assert {str(path.relative_to(cell.home)) for path in holding} <= told
+    assert {str(path.relative_to(cell.home)) for path in holding} <= with_key
     assert not [word for word in launch.argv if KEY in word]
 
 

@@ -117,7 +117,7 @@ NOTHING_THERE = "http://127.0.0.1:1"
         ([*RUN, "--upstream", NOTHING_THERE, "--model", "m"], "cannot be reached"),
         ([*RUN, "--upstream", "ftp://x", "--model", "m"], "is not an http(s) URL"),
         ([*RUN, "--model", "../x"], "would leave the folder"),
-        ([*RUN, "--proxy", "http://x"], "--upstream is the proxy's own affair"),
+        ([*RUN, "--proxy", "http://x"], "--upstream cannot be used with --proxy"),
         ([*RUN, "--timeout-s", "soon"], "invalid float value: 'soon'"),
         ([*RUN, "--timeout-s", "-5"], "is not above 0"),
         ([*RUN, "--run", "0"], "runs are counted from 1"),
@@ -136,7 +136,7 @@ NOTHING_THERE = "http://127.0.0.1:1"
         (["adapters", "instal", "aider"], "did you mean 'install'?"),
         (["adapters", "show", "zzz"], "no agent 'zzz'"),
         (["tasks", "show", "zzz"], "no task 'zzz'"),
-        (["tasks", "show", "./zzz"], "is not there"),
+        (["tasks", "show", "./zzz"], "does not exist"),
         (["score", "zzz"], "zzz"),
     ],
 )
@@ -160,7 +160,7 @@ def test_there_already(tmp_path: Path, env: dict[str, str]) -> None:
     refused, forced = cab(tmp_path, env, *RUN), cab(tmp_path, env, *RUN, "--force")
 
     assert refused.returncode == 2
-    assert "holds this cell already; give --run N" in refused.stderr
+    assert "already holds this cell; give --run N" in refused.stderr
     assert forced.returncode == 0
 
 

@@ -93,7 +93,7 @@ class Hanging(_Agent):
 
 
 class Waiting(_Agent):
-    """Tells a pipe that it runs, and waits; without a pipe it ends at once."""
+    """Writes to a pipe that it runs, and waits; without a pipe it ends at once."""
 
     name = "waiting"
     code = (
@@ -139,7 +139,7 @@ class Flooding(_Agent):
 
 
 class Failing(_Agent):
-    """Says something that cannot be read, and fails."""
+    """Prints a report that cannot be read, and fails."""
 
     name = "failing"
     code = "import sys; print('tokens: many'); sys.exit(3)"
@@ -182,7 +182,7 @@ class Ticket(_Agent):
 
 
 class Incomplete:
-    """Is no adapter."""
+    """Is not an adapter."""
 
     facts = json
 

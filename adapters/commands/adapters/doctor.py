@@ -13,7 +13,7 @@ from cab.adapters.doctor.isolation.namespaces import why_not_isolated
 from cab.adapters.doctor.parent import Subject, examine_agent
 from cab.adapters.doctor.probes import PROBES
 from cab.adapters.doctor.report import HEADING, METERED, behaviour_row, metered_row, with_rows
-from cab.adapters.doctor.selection import chosen
+from cab.adapters.doctor.selection import select_subjects
 from cab.adapters.errors import AdapterError, AgentNotInstalled
 from cab.adapters.processes.termination import ended_by_signals
 from cab.adapters.ui.cell_table import printable
@@ -85,7 +85,9 @@ def run(args: argparse.Namespace) -> int:
     """Examine the named agents; return the exit code."""
     probes = list(dict.fromkeys(args.probe or PROBES))
     _check(args.limit_s, args.write)
-    choice = chosen(args.names, args.dialect, every_agent=args.all, every_dialect=args.all_dialects)
+    choice = select_subjects(
+        args.names, args.dialect, every_agent=args.all, every_dialect=args.all_dialects
+    )
     _report_missing(choice.missing, as_json=args.json)
     faults = 0
     with ended_by_signals():
@@ -149,7 +151,7 @@ def _print_text(found: Diagnosis, probes: Sequence[str]) -> None:
     lines = [(column, cells[column]) for column in cells if column not in HEADING]
     if NORMAL not in probes:
         lines = [(column, cell) for column, cell in lines if column not in METERED]
-    lines += [("not examined", what) for what in found.unseen]
+    lines += [("not examined", what) for what in found.not_examined]
     lines += [("FAULT", fault) for fault in found.faults]
     for what, text in lines:
         print(printable(f"  {what + ':':27} {text}"))

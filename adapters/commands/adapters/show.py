@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cab.adapters.agents.base import AgentFacts, Launch
 from cab.adapters.agents.registry import load_adapter
-from cab.adapters.agents.shell_snippet import run_with_stand_ins, wiring_text, with_variables
+from cab.adapters.agents.shell_snippet import placeholder_run, shell_snippet, with_variables
 from cab.adapters.commands.adapters.list import adapter_row
 from cab.adapters.install.install import find_installed
 from cab.adapters.ui.command import OneOf, Option
@@ -38,15 +38,14 @@ def run(args: argparse.Namespace) -> int:
     """Print one agent and how to connect it by hand; return the exit code."""
     adapter = load_adapter(args.name)
     facts = adapter.facts
-    launch = adapter.launch(
-        run_with_stand_ins(_executable(facts), args.endpoint, args.model, args.prompt)
-    )
+    run = placeholder_run(_executable(facts), args.endpoint, args.model, args.prompt)
+    launch = adapter.launch(run)
     if args.json:
         print_json({**adapter_row(adapter), "wiring": _as_object(launch)})
         return 0
     if not args.paste:
         print("\n".join([*_about(facts, adapter_row(adapter)["state"]), ""]))
-    print(wiring_text(launch))
+    print(shell_snippet(launch))
     return 0
 
 

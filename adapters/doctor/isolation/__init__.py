@@ -1,1 +1,1 @@
-"""Namespaces of an agent under examination, and what is seen of its traffic and writes there."""
+"""Namespaces of an agent under examination; its traffic and its writes are observed there."""

@@ -1,4 +1,4 @@
-"""A name server that knows no name and remembers which ones were asked for."""
+"""A name server that answers every query with NXDOMAIN and counts the names."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ _NO_SUCH_NAME = 0x8183  # a response, recursion available, NXDOMAIN (RFC 1035, 4
 
 
 class BadQuery(ValueError):
-    """Bytes that are no question."""
+    """Bytes that are not a query."""
 
 
 def read_name(query: bytes) -> tuple[str, int]:
@@ -46,45 +46,45 @@ def read_name(query: bytes) -> tuple[str, int]:
     return ".".join(labels), at + 1
 
 
-def refusal(query: bytes) -> bytes:
+def nxdomain(query: bytes) -> bytes:
     """Return the answer that there is no such name.
 
     Raises:
-        BadQuery: It is no question.
+        BadQuery: It is not a query.
     """
     _, end = read_name(query)
     counts = (1).to_bytes(2) + bytes(6)  # one question, no answers
     return query[:2] + _NO_SUCH_NAME.to_bytes(2) + counts + query[_HEADER_BYTES : end + 4]
 
 
-class _Server(asyncio.DatagramProtocol):
-    def __init__(self, asked: Counter[str]) -> None:
-        self._asked = asked
+class _NameServer(asyncio.DatagramProtocol):
+    def __init__(self, names: Counter[str]) -> None:
+        self._names = names
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # asyncio hands a datagram protocol nothing else.
+        # asyncio passes a datagram protocol nothing else.
         self._transport = cast("asyncio.DatagramTransport", transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         with contextlib.suppress(BadQuery):
-            answer = refusal(data)
-            self._asked[read_name(data)[0]] += 1
+            answer = nxdomain(data)
+            self._names[read_name(data)[0]] += 1
             self._transport.sendto(answer, addr)
 
 
 @asynccontextmanager
 async def name_server(host: str = "127.0.0.1", port: int = 53) -> AsyncGenerator[Counter[str]]:
-    """Run the server until the block ends; yields name -> how often it was asked for.
+    """Run the server until the block ends; yields name -> how often it was looked up.
 
     Raises:
         OSError: It cannot listen there.
     """
-    asked: Counter[str] = Counter()
+    names: Counter[str] = Counter()
     loop = asyncio.get_running_loop()
     transport, _ = await loop.create_datagram_endpoint(
-        lambda: _Server(asked), local_addr=(host, port)
+        lambda: _NameServer(names), local_addr=(host, port)
     )
     try:
-        yield asked
+        yield names
     finally:
         transport.close()

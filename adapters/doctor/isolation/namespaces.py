@@ -1,7 +1,7 @@
-"""Namespaces of an agent's own: network, processes, mounts. What happens there ends with them.
+"""Namespaces for one agent: network, processes, mounts. What happens there ends with them.
 
-The examining process is started inside, so that proxy, fake endpoint and agent share one loopback that
-leads nowhere, and is the first process there: when it ends, the kernel ends all the others.
+The examining process is started inside, so that proxy, fake endpoint and agent share a loopback without
+other networks, and is the first process there: when it ends, the kernel ends all the others.
 """
 
 import ctypes
@@ -20,14 +20,14 @@ _TRY_LIMIT_S = 60.0
 _SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 
-def inside_command(command: Sequence[str], resolver: Path) -> list[str]:
+def isolated_command(command: Sequence[str], resolver: Path) -> list[str]:
     """Return the command that runs another one in namespaces of its own.
 
     Args:
         command: Program and arguments.
-        resolver: File that stands in for the system's list of name servers.
+        resolver: File to mount over the system's list of name servers.
     """
-    # The shell only mounts and hands over: names of programs are not looked up by it.
+    # The shell only mounts and executes the command; no names from outside are evaluated by it.
     script = f'mount --bind "$1" {_RESOLVER} && shift && exec "$@"'
     spaces = ("--user", "--map-root-user", "--net", "--mount", "--pid", "--mount-proc")
     return [
@@ -49,9 +49,9 @@ def why_not_isolated() -> str | None:
     """Return why an agent cannot have namespaces of its own here; None if it can."""
     if shutil.which("unshare") is None:
         return "unshare is missing (Debian: util-linux)"
-    # Given no agent, the examining process arranges its namespaces and does no more.
+    # Without an agent, the examining process sets up its namespaces and does no more.
     command = [sys.executable, "-P", "-m", "cab.adapters.doctor"]
-    probe = inside_command(command, Path(os.devnull))
+    probe = isolated_command(command, Path(os.devnull))
     try:
         done = subprocess.run(
             probe,
@@ -68,10 +68,10 @@ def why_not_isolated() -> str | None:
 
 
 def adopt_orphans() -> None:
-    """Have the kernel give us the children of processes below us that die: no daemon gets out of sight."""
+    """Become the parent of orphaned descendants, so that no daemon is missed."""
     ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1)
 
 
 def write_resolver(path: Path) -> None:
-    """Write the list of name servers for inside: ours, asked once and without patience."""
+    """Write the list of name servers for the inside: ours, with a short timeout and no retries."""
     path.write_text("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")

@@ -1,4 +1,4 @@
-"""The network namespace of an agent: loopback alone, to which every address of the world leads."""
+"""The network namespace of an agent: only loopback, with a route from every address to it."""
 
 import fcntl
 import os
@@ -23,13 +23,13 @@ def loopback_up() -> None:
         fcntl.ioctl(handle, _SET_FLAGS, struct.pack("16sh14x", b"lo", flags | _UP))
 
 
-def lead_here(family: socket.AddressFamily) -> None:
-    """Make all addresses of a family our own, so that whoever uses one is seen, and refused at once.
+def route_all_here(family: socket.AddressFamily) -> None:
+    """Make all addresses of a family local, so that connections to them are seen and refused at once.
 
     Raises:
-        OSError: The kernel does not do it.
+        OSError: The kernel refuses it.
     """
-    # One message: header, route (to everywhere, in the table of local ones), interface.
+    # One message: header, route (for all addresses, in the table of local ones), interface.
     route = struct.pack("=8BI", family, 0, 0, 0, _LOCAL_TABLE, _BOOT, _HOST_SCOPE, _LOCAL, 0)
     body = route + struct.pack("=HHI", 8, _OUT_INTERFACE, socket.if_nametoindex("lo"))
     head = struct.pack("=IHHII", 16 + len(body), _NEW_ROUTE, _REQUEST, 1, 0)

@@ -1,7 +1,7 @@
-"""Folders that are no run's own: what an agent writes there is caught in memory, and seen.
+"""Overlays over the folders outside a run: what an agent writes there stays in memory, and is listed.
 
-Inside the mount namespace each of them is covered by an overlay. So nothing of it reaches the disk,
-and whatever is caught was written by the agent: nobody else writes through the overlay.
+Inside the mount namespace each folder is covered by an overlay. So nothing reaches the disk, and
+everything in the overlay was written by the agent: no other process writes through it.
 """
 
 import os
@@ -14,25 +14,25 @@ from typing import NamedTuple
 from cab.adapters.install.install import agents_folder
 
 _SOCKETS = Path("/run")
-"""Where the machine's daemons listen: over their sockets an agent would leave its network."""
-_CATCH = _SOCKETS / "cab-doctor"
+"""Where the machine's daemons listen: through their sockets an agent could leave its network."""
+_UPPER_ROOT = _SOCKETS / "cab-doctor"
 _BYTECODE = "__pycache__"
 
 
 class Overlay(NamedTuple):
-    """Folders that are covered."""
+    """Folders that are covered by an overlay."""
 
-    caught: Mapping[Path, Path]
-    """Folder -> where that lies which was written to it."""
-    unseen: tuple[str, ...]
+    uppers: Mapping[Path, Path]
+    """Folder -> where the files are that were written to it."""
+    not_covered: tuple[str, ...]
     """Folders that could not be covered, each with the reason."""
 
     def places(self, own: Path) -> Iterator[tuple[Path, Path, Collection[Path]]]:
-        """Yield each folder, where what was written to it lies, and what of that is the doctor's own."""
-        for folder, upper in self.caught.items():
+        """Yield each folder, where the files are that were written to it, and the doctor's own among them."""
+        for folder, upper in self.uppers.items():
             ours = (
                 upper / each.relative_to(folder)
-                for each in (own, _CATCH)
+                for each in (own, _UPPER_ROOT)
                 if each.is_relative_to(folder)
             )
             yield folder, upper, tuple(ours)
@@ -41,7 +41,7 @@ class Overlay(NamedTuple):
         """Yield what was written, changed or removed.
 
         Args:
-            own: The doctor's own folder, whose files are passed over.
+            own: The doctor's own folder, whose files are skipped.
         """
         for folder, upper, ours in self.places(own):
             for place, names, files in os.walk(upper):
@@ -51,7 +51,7 @@ class Overlay(NamedTuple):
                     yield from (str(here / name) for name in files)
 
 
-def cover() -> Overlay:
+def mount_overlays() -> Overlay:
     """Cover the folders where agents may write; only for a process in a mount namespace of its own.
 
     Raises:
@@ -60,19 +60,19 @@ def cover() -> Overlay:
     resolver = Path("/etc/resolv.conf")
     servers = resolver.read_bytes()
     _mount("-t", "tmpfs", "tmpfs", str(_SOCKETS))
-    if not resolver.exists():  # on some machines it is a link to where the daemons are
+    if not resolver.exists():  # on some machines it is a link into the covered folder
         target = Path(os.path.realpath(resolver))
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(servers)
-    caught: dict[Path, Path] = {}
-    unseen: list[str] = []
+    uppers: dict[Path, Path] = {}
+    not_covered: list[str] = []
     for folder in _outermost(_places()):
         try:
-            caught[folder] = _covered(folder, _CATCH / str(len(caught)))
+            uppers[folder] = _cover(folder, _UPPER_ROOT / str(len(uppers)))
         except OSError as error:
-            unseen.append(f"{folder}: {error.strerror}")
-    os.chdir(Path.cwd())  # from below the cover to what is on top
-    return Overlay({_SOCKETS: _SOCKETS, **caught}, tuple(unseen))
+            not_covered.append(f"{folder}: {error.strerror}")
+    os.chdir(Path.cwd())  # from the covered folder to the overlay
+    return Overlay({_SOCKETS: _SOCKETS, **uppers}, tuple(not_covered))
 
 
 def _places() -> Iterator[Path]:
@@ -86,9 +86,9 @@ def _outermost(places: Iterator[Path]) -> list[Path]:
     return sorted(place for place in found if not found & set(place.parents))
 
 
-def _covered(folder: Path, catch: Path) -> Path:
-    """Cover a folder; return where that lies which is written to it from now on."""
-    upper, work = catch / "upper", catch / "work"
+def _cover(folder: Path, root: Path) -> Path:
+    """Cover a folder; return where the files are that are written to it from now on."""
+    upper, work = root / "upper", root / "work"
     for each in (upper, work):
         each.mkdir(parents=True)
     options = f"lowerdir={_quoted(folder)},upperdir={upper},workdir={work},userxattr"
@@ -101,7 +101,7 @@ def _covered(folder: Path, catch: Path) -> Path:
 
 
 def _quoted(folder: Path) -> str:
-    # Colons part several folders, commas the options.
+    # Colons separate folders, commas separate options.
     return str(folder).replace("\\", "\\\\").replace(":", "\\:").replace(",", "\\,")
 
 

@@ -1,4 +1,4 @@
-"""Hears whom an agent tries to reach, by address: where all addresses are our own, all of it passes here."""
+"""Observes which addresses an agent tries to reach: where all addresses are local, all packets pass here."""
 
 import asyncio
 import ctypes
@@ -26,12 +26,12 @@ _FILTER = (
     (0x74, 0, 0, 4),
     (0x15, 0, 5, 4),  # 4: else to IPv6
     (0x30, 0, 0, 9),
-    (0x15, 0, 7, _TCP),  # no TCP: take it
+    (0x15, 0, 7, _TCP),  # not TCP: accept
     (0xB1, 0, 0, 0),  # the header's length
     (0x50, 0, 0, 13),
     (0x45, 4, 5, _SYN | _RST),
     (0x30, 0, 0, 6),
-    (0x15, 0, 2, _TCP),  # no TCP: take it
+    (0x15, 0, 2, _TCP),  # not TCP: accept
     (0x30, 0, 0, 53),
     (0x45, 0, 1, _SYN | _RST),
     (0x06, 0, 0, 0x40000),
@@ -46,10 +46,10 @@ class _Packet(NamedTuple):
     payload: bytes
 
 
-def tried(packet: bytes) -> Iterator[str]:
-    """Yield whom a packet shows to have been tried: addresses with ports, and names asked of others.
+def contacts(packet: bytes) -> Iterator[str]:
+    """Yield the contacts that a packet shows: addresses with ports, and names asked of name servers.
 
-    Addresses of this machine count only if nobody listens there: proxy and fake endpoint are here too.
+    Local addresses count only if nothing listens there: proxy and fake endpoint are local too.
 
     Args:
         packet: From its IP header on.
@@ -57,25 +57,25 @@ def tried(packet: bytes) -> Iterator[str]:
     read = _read(packet)
     if read is None or len(read.payload) < 8:
         return
-    from_port, to_port = struct.unpack(">2H", read.payload[:4])
+    source_port, target_port = struct.unpack(">2H", read.payload[:4])
     if read.protocol == _TCP and len(read.payload) > 13:
-        yield from _tried_by_tcp(read, from_port, to_port)
+        yield from _tcp_contacts(read, source_port, target_port)
     elif read.protocol == _UDP and not read.target.is_loopback:
-        yield _place(read.target, to_port)
-        if to_port == _NAMES_PORT:
+        yield _address_text(read.target, target_port)
+        if target_port == _NAMES_PORT:
             try:
                 yield read_name(read.payload[8:])[0]
             except BadQuery:
                 return
 
 
-def _tried_by_tcp(read: _Packet, from_port: int, to_port: int) -> Iterator[str]:
+def _tcp_contacts(read: _Packet, source_port: int, target_port: int) -> Iterator[str]:
     flags, sequence = read.payload[13], int.from_bytes(read.payload[4:8])
     if flags & _SYN and not flags & _ACK and not read.target.is_loopback:
-        yield _place(read.target, to_port)
+        yield _address_text(read.target, target_port)
     # A refusal of a first packet has the number 0 (RFC 9293, 3.10.7.1); other resets end connections.
     if flags & _RST and flags & _ACK and not sequence and read.source.is_loopback:
-        yield _place(read.source, from_port)
+        yield _address_text(read.source, source_port)
 
 
 def _read(packet: bytes) -> _Packet | None:
@@ -90,45 +90,47 @@ def _read(packet: bytes) -> _Packet | None:
     return None
 
 
-def _place(address: IPv4Address | IPv6Address, port: int) -> str:
+def _address_text(address: IPv4Address | IPv6Address, port: int) -> str:
     return f"{address}:{port}" if address.version == 4 else f"[{address}]:{port}"
 
 
 @asynccontextmanager
-async def overheard(asked: Counter[str]) -> AsyncGenerator[None]:
-    """Count whom anybody in this network namespace tries to reach, until the block ends.
+async def watch_traffic(hosts: Counter[str]) -> AsyncGenerator[None]:
+    """Count what any process in this network namespace tries to reach, until the block ends.
 
     Args:
-        asked: Name, or address and port -> how often; is added to.
+        hosts: Name, or address and port -> how often; is added to.
 
     Raises:
-        OSError: The kernel lets nobody listen.
+        OSError: The kernel does not allow it.
     """
     loop = asyncio.get_running_loop()
-    with socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_ALL_PROTOCOLS)) as ear:
-        _attach_filter(ear)
-        ear.bind(("lo", _ALL_PROTOCOLS))
-        ear.setblocking(False)
-        loop.add_reader(ear, _listen, ear, asked)
+    with socket.socket(
+        socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_ALL_PROTOCOLS)
+    ) as packets:
+        _attach_filter(packets)
+        packets.bind(("lo", _ALL_PROTOCOLS))
+        packets.setblocking(False)
+        loop.add_reader(packets, _receive, packets, hosts)
         try:
             yield
         finally:
-            loop.remove_reader(ear)
-            _listen(ear, asked)
+            loop.remove_reader(packets)
+            _receive(packets, hosts)
 
 
-def _listen(ear: socket.socket, asked: Counter[str]) -> None:
+def _receive(packets: socket.socket, hosts: Counter[str]) -> None:
     while True:
         try:
-            packet, where = ear.recvfrom(_READ_BYTES)
+            packet, address = packets.recvfrom(_READ_BYTES)
         except BlockingIOError:
             return
-        if where[2] == _SENT:
-            asked.update(tried(packet))
+        if address[2] == _SENT:
+            hosts.update(contacts(packet))
 
 
-def _attach_filter(ear: socket.socket) -> None:
+def _attach_filter(packets: socket.socket) -> None:
     code = b"".join(struct.pack("=HBBI", *line) for line in _FILTER)
     buffer = ctypes.create_string_buffer(code, len(code))
     program = struct.pack("HL", len(_FILTER), ctypes.addressof(buffer))
-    ear.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, program)
+    packets.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, program)

@@ -1,1 +1,1 @@
-"""Looks for secrets where they must not be: files, arguments, environments, printed text."""
+"""Searches files, arguments, environments and output for secrets."""

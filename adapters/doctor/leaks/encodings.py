@@ -1,4 +1,4 @@
-"""Shapes that a secret takes on its way into a file: encoded, or packed."""
+"""The encodings and compressions in which a secret may be in a file."""
 
 import base64
 import bz2
@@ -12,14 +12,14 @@ from typing import IO
 from urllib.parse import quote
 
 _CHUNK_BYTES = 1 << 20
-_MAX_UNPACKED_BYTES = 1 << 27  # more than an agent packs, less than a bomb
+_MAX_UNPACKED_BYTES = 1 << 27  # more than an agent compresses, less than a zip bomb
 
-Forms = Mapping[str, tuple[bytes, ...]]
-"""What each secret is called -> the ways in which it may be written."""
+SecretForms = Mapping[str, tuple[bytes, ...]]
+"""Name of each secret -> the byte strings in which it may be written."""
 
 
 def forms_of(secret: str) -> tuple[bytes, ...]:
-    """Return the ways in which a secret may be written: plain, for URLs, base64, hex, two bytes a sign.
+    """Return the byte strings of a secret: plain, URL-quoted, base64, hex, UTF-16.
 
     >>> forms_of("cell-key")[1]
     b'Y2VsbC1rZX'
@@ -32,16 +32,16 @@ def forms_of(secret: str) -> tuple[bytes, ...]:
 
 
 def _base64_forms(plain: bytes) -> Iterator[bytes]:
-    # Where the secret stands in a longer text decides how its bits are cut; the edges belong to others.
-    for before in range(3):
-        text = base64.b64encode(bytes(before) + plain)
-        sure = text[-(-before * 8 // 6) : (before + len(plain)) * 8 // 6]
-        yield sure
-        yield sure.translate(bytes.maketrans(b"+/", b"-_"))
+    # Its offset in a longer text decides how its bits are grouped; characters at the edges hold other bits too.
+    for offset in range(3):
+        text = base64.b64encode(bytes(offset) + plain)
+        certain = text[-(-offset * 8 // 6) : (offset + len(plain)) * 8 // 6]
+        yield certain
+        yield certain.translate(bytes.maketrans(b"+/", b"-_"))
 
 
 def readings(path: Path) -> Iterator[Iterator[bytes]]:
-    """Yield the ways to read a file, each as chunks: as it is, and unpacked.
+    """Yield the contents of a file, each as chunks: as it is, and decompressed.
 
     Raises:
         OSError: It cannot be read.
@@ -84,11 +84,11 @@ def _members(handle: IO[bytes]) -> Iterator[Iterator[bytes]]:
                 with archive.open(name) as member:
                     yield _bounded(_chunks(member))
     except (zipfile.BadZipFile, RuntimeError, NotImplementedError, OSError):
-        return  # no archive after all, or one with a password
+        return  # not an archive after all, or one with a password
 
 
 def _bounded(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield the chunks until there are too many, or what was taken for packed is not."""
+    """Yield the chunks until there are too many, or the data is not compressed after all."""
     size = 0
     try:
         for chunk in chunks:

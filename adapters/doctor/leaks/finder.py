@@ -1,11 +1,11 @@
-"""Looks for secrets where they must not be: in files, in arguments, in environments, in what is printed."""
+"""Finds secrets in files, in processes and in streams of output."""
 
 import os
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from cab.adapters.doctor.leaks.encodings import Forms, readings
+from cab.adapters.doctor.leaks.encodings import SecretForms, readings
 from cab.proxy.redaction import Redactor
 
 _PROC = Path("/proc")
@@ -15,69 +15,69 @@ class Leak(NamedTuple):
     """One secret in one place."""
 
     secret: str
-    """What it is called; never the secret itself."""
+    """Its name; never the secret itself."""
     place: str
     """File, or part of a process."""
 
 
-def held_in(text: bytes, secrets: Forms) -> set[str]:
-    """Return the names of the secrets that stand in a text, in whatever form."""
+def secrets_in(text: bytes, secrets: SecretForms) -> set[str]:
+    """Return the names of the secrets that are in a text, in any form."""
     return {name for name, forms in secrets.items() if any(form in text for form in forms)}
 
 
 def file_leaks(
-    root: Path, secrets: Forms, label: str, skipped: Collection[Path] = ()
+    root: Path, secrets: SecretForms, label: str, skipped: Collection[Path] = ()
 ) -> Iterator[Leak]:
     """Yield the files below a folder that hold a secret, in their content or their name.
 
-    Links are not followed; where they lead to is read like a name.
+    Links are not followed; their targets are read like names.
 
     Args:
         root: The folder.
         secrets: What to look for.
-        label: What the folder is called in the result.
-        skipped: Folders below it that are not looked at.
+        label: Name of the folder in the result.
+        skipped: Folders below it that are not searched.
     """
     for folder, names, files in os.walk(root):
         names[:] = [name for name in names if Path(folder) / name not in skipped]
         for path in (Path(folder) / name for name in (*names, *files)):
             place = path.relative_to(root).as_posix()
-            for name in sorted(_held_by(path, place, secrets)):
-                yield Leak(name, f"{label}/{_without(place, secrets)}")
+            for name in sorted(_secrets_in_file(path, place, secrets)):
+                yield Leak(name, f"{label}/{_redacted(place, secrets)}")
 
 
-def _held_by(path: Path, place: str, secrets: Forms) -> set[str]:
-    found = held_in(os.fsencode(place), secrets)
+def _secrets_in_file(path: Path, place: str, secrets: SecretForms) -> set[str]:
+    found = secrets_in(os.fsencode(place), secrets)
     try:
         if path.is_symlink():
-            return found | held_in(os.fsencode(path.readlink()), secrets)
+            return found | secrets_in(os.fsencode(path.readlink()), secrets)
         if path.is_file():
             for reading in readings(path):
-                found |= _held_by_chunks(reading, secrets)
+                found |= _secrets_in_chunks(reading, secrets)
     except OSError:
-        return found  # gone meanwhile
+        return found  # it was removed meanwhile
     return found
 
 
-def _held_by_chunks(chunks: Iterable[bytes], secrets: Forms) -> set[str]:
+def _secrets_in_chunks(chunks: Iterable[bytes], secrets: SecretForms) -> set[str]:
     found: set[str] = set()
     overlap = max((len(form) for forms in secrets.values() for form in forms), default=1) - 1
     tail = b""
     for chunk in chunks:
         window = tail + chunk
-        found |= held_in(window, secrets)
+        found |= secrets_in(window, secrets)
         tail = window[-overlap:] if overlap else b""
     return found
 
 
-def _without(place: str, secrets: Forms) -> str:
+def _redacted(place: str, secrets: SecretForms) -> str:
     plain = [form.decode(errors="replace") for forms in secrets.values() for form in forms]
     for form in plain:
         place = place.replace(form, "[key]")
     return place
 
 
-def process_leaks(pid: int, secrets: Forms) -> Iterator[Leak]:
+def process_leaks(pid: int, secrets: SecretForms) -> Iterator[Leak]:
     """Yield the parts of a process, `argv` and `environ`, that hold a secret.
 
     Args:
@@ -89,18 +89,18 @@ def process_leaks(pid: int, secrets: Forms) -> Iterator[Leak]:
             data = (_PROC / str(pid) / file).read_bytes()
         except OSError:
             continue
-        for name in held_in(data, secrets):
+        for name in secrets_in(data, secrets):
             yield Leak(name, part)
 
 
-class Finder(Redactor):
-    """Masks nothing, and notes which secrets pass: of a flood of output only a part is kept.
+class SecretFinder(Redactor):
+    """Redacts nothing, and notes which secrets pass: of very long output only a part is stored.
 
     Args:
         forms: What to look for.
     """
 
-    def __init__(self, forms: Forms) -> None:
+    def __init__(self, forms: SecretForms) -> None:
         super().__init__(form.decode("latin-1") for each in forms.values() for form in each)
         self._forms = forms
         self.found: set[str] = set()
@@ -108,9 +108,9 @@ class Finder(Redactor):
 
     def __call__(self, data: bytes) -> bytes:
         """Return the bytes as they are."""
-        self.found |= held_in(data, self._forms)
+        self.found |= secrets_in(data, self._forms)
         return data
 
     def text(self, text: str) -> str:
-        """Return the text as it is: arguments are looked at elsewhere."""
+        """Return the text as it is: arguments are searched by the process watch."""
         return text

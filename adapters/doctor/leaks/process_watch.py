@@ -1,4 +1,4 @@
-"""Looks at an agent's processes while they run: what is in their arguments and environments."""
+"""Watches an agent's processes while they run: secrets in their arguments and environments."""
 
 import asyncio
 import os
@@ -6,51 +6,52 @@ from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from cab.adapters.doctor.leaks.encodings import Forms
+from cab.adapters.doctor.leaks.encodings import SecretForms
 from cab.adapters.doctor.leaks.finder import Leak, process_leaks
+from cab.adapters.processes.tree import is_running
 
 _PROC = Path("/proc")
 _EVERY_S = 0.03
 
 
-class Watch:
-    """What was seen so far.
+class ProcessWatch:
+    """The processes and leaks that were seen so far.
 
     Args:
         secrets: What to look for.
     """
 
-    def __init__(self, secrets: Forms) -> None:
+    def __init__(self, secrets: SecretForms) -> None:
         self._secrets = secrets
         self._seen: set[int] = set()
         self.leaks: set[Leak] = set()
         """Secrets in processes."""
 
     def look(self) -> None:
-        """Look at all processes below this one, and at those that were when they were first seen."""
-        # One whose parent has died is nobody's descendant any more.
-        known = {pid for pid in self._seen if _runs(pid)}
+        """Look at all descendants of this process, and at those that were when they were first seen."""
+        # A process whose parent has died may not be a descendant any more.
+        known = {pid for pid in self._seen if is_running(pid)}
         self._seen = known | set(descendants([os.getpid(), *known]))
         for pid in self._seen:
             self.leaks.update(process_leaks(pid, self._secrets))
 
-    def alive(self) -> list[int]:
-        """Return those that still run."""
+    def running(self) -> list[int]:
+        """Return the processes that still run."""
         self.look()
-        return sorted(filter(_runs, self._seen))
+        return sorted(filter(is_running, self._seen))
 
 
 @asynccontextmanager
-async def watched(secrets: Forms) -> AsyncGenerator[Watch]:
-    """Look at all processes of the run until the block ends.
+async def watch_processes(secrets: SecretForms) -> AsyncGenerator[ProcessWatch]:
+    """Watch all processes of the run until the block ends.
 
-    One that lives shorter than some hundredths of a second may be missed; what it was started with
-    usually stands in its parent's files or arguments too.
+    A process that lives less than some hundredths of a second may be missed; its arguments are usually
+    in its parent's files or arguments too.
 
     Args:
         secrets: What to look for.
     """
-    watch = Watch(secrets)
+    watch = ProcessWatch(secrets)
     over = asyncio.Event()
     failed: Exception | None = None
 
@@ -87,18 +88,9 @@ def descendants(pids: Iterable[int]) -> Iterator[int]:
 def _children(pid: int) -> list[int]:
     """Return the children of a process; of each thread of it, as the kernel lists them."""
     found: list[int] = []
-    # Processes and threads end while they are looked at; then even the folder of threads is gone.
+    # Processes and threads may end at any time; then even the folder of threads is gone.
     with suppress(OSError):
         for listing in (_PROC / str(pid) / "task").glob("*/children"):
             with suppress(OSError):
                 found += [int(child) for child in listing.read_text().split()]
     return found
-
-
-def _runs(pid: int) -> bool:
-    """Tell whether a process runs; one that only waits to be asked for its exit code does not."""
-    try:
-        state = (_PROC / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()[0]
-    except OSError:
-        return False
-    return state not in {b"Z", b"X"}

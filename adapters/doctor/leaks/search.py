@@ -1,13 +1,13 @@
-"""Where the keys of a run are looked for once it is over, and what counts as a leak."""
+"""Where to look for the keys of a run after its end, and what counts as a leak."""
 
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from cab.adapters.doctor.isolation.overlay import Overlay
-from cab.adapters.doctor.leaks.encodings import Forms, forms_of
-from cab.adapters.doctor.leaks.finder import Finder, Leak, file_leaks, held_in
-from cab.adapters.doctor.leaks.process_watch import Watch
+from cab.adapters.doctor.leaks.encodings import SecretForms, forms_of
+from cab.adapters.doctor.leaks.finder import Leak, SecretFinder, file_leaks, secrets_in
+from cab.adapters.doctor.leaks.process_watch import ProcessWatch
 from cab.adapters.runs.agent_run import AgentRun
 from cab.adapters.sandboxes.environment import Places
 
@@ -17,59 +17,68 @@ _PROCESS = "a process's "
 _ARGV = f"{_PROCESS}argv"
 
 
-def sought(real_key: str, cell_key: str) -> Forms:
+def secrets_to_find(real_key: str, cell_key: str) -> SecretForms:
     """Return what to look for."""
     return {_REAL: forms_of(real_key), _CELL: forms_of(cell_key)}
 
 
-class LeakSearchResult(NamedTuple):
-    """All that a run left behind."""
+class RunTraces(NamedTuple):
+    """Everything that a run left, to be searched."""
 
     places: Places
     run: AgentRun
-    watch: Watch
-    printed: Finder
-    elsewhere: Overlay | None
+    watch: ProcessWatch
+    output: SecretFinder
+    overlay: Overlay | None
     folder: Path
-    """The doctor's own: the ledger is in it."""
+    """The doctor's folder of this run, with the ledger."""
     own: Path
-    """Folder that holds all of the doctor's."""
 
 
-def leaks_of(found: LeakSearchResult, secrets: Forms) -> tuple[Leak, ...]:
+def find_leaks(traces: RunTraces, secrets: SecretForms) -> tuple[Leak, ...]:
     """Return each key that is where it must not be.
 
-    The cell's key may be in the environment of the agent's processes and in the run's HOME, and nowhere
-    else; the endpoint's key may be nowhere.
+    The cell's key may be in the environment of the agent's processes and in the run's HOME only; the
+    endpoint's key must not be anywhere.
     """
-    leaks = {*_in_processes(found), *_in_files(found, secrets), *_in_output(found, secrets)}
+    leaks = {
+        *_in_processes(traces),
+        *_in_files(traces, secrets),
+        *_in_output(traces, secrets),
+    }
     return tuple(sorted(leaks))
 
 
-def _in_processes(found: LeakSearchResult) -> Iterator[Leak]:
-    for leak in found.watch.leaks:
+def _in_processes(traces: RunTraces) -> Iterator[Leak]:
+    for leak in traces.watch.leaks:
         if leak.secret == _REAL or leak.place == "argv":
             yield Leak(leak.secret, f"{_PROCESS}{leak.place}")
 
 
-def _in_files(found: LeakSearchResult, secrets: Forms) -> Iterator[Leak]:
-    places = found.places
+def _in_files(traces: RunTraces, secrets: SecretForms) -> Iterator[Leak]:
+    places = traces.places
     yield from file_leaks(places.home, {_REAL: secrets[_REAL]}, "HOME")
-    inside = ((places.temporary, "TMPDIR"), (places.workdir, "workspace"), (found.folder, "ledger"))
+    inside = (
+        (places.temporary, "TMPDIR"),
+        (places.workdir, "workspace"),
+        (traces.folder, "ledger"),
+    )
     for folder, label in inside:
         yield from file_leaks(folder, secrets, label)
-    if found.elsewhere is not None:
-        for folder, upper, skipped in found.elsewhere.places(found.own):
+    if traces.overlay is not None:
+        for folder, upper, skipped in traces.overlay.places(traces.own):
             yield from file_leaks(upper, secrets, str(folder), skipped)
 
 
-def _in_output(found: LeakSearchResult, secrets: Forms) -> Iterator[Leak]:
-    run = found.run
-    # What the agent was started with, for one that lives too short to be seen.
+def _in_output(traces: RunTraces, secrets: SecretForms) -> Iterator[Leak]:
+    run = traces.run
+    # The arguments of an agent that may have ended before it was seen.
     argv = str([span.attrs.get("argv") for span in run.spans]).encode()
-    told = set[str]()
+    stored = set[str]()
     for label, text in (("stdout", run.stdout), ("stderr", run.stderr), (_ARGV, argv)):
-        names = held_in(text, secrets)
+        names = secrets_in(text, secrets)
         yield from (Leak(name, label) for name in names)
-        told |= names if label != _ARGV else set()
-    yield from (Leak(name, "a flood of output") for name in found.printed.found - told)
+        stored |= names if label != _ARGV else set()
+    yield from (
+        Leak(name, "output that was too long to store") for name in traces.output.found - stored
+    )

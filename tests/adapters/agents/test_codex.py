@@ -10,16 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cab.adapters.agents.base import RunContext
-from cab.adapters.agents.codex import Codex, read_report
+from cab.adapters.agents.codex import Codex
 from cab.adapters.errors import BadSelfReport
-from tests.adapters.agents.recorded import (
-    MODEL,
-    URL,
-    only_in_environment,
-    printed,
-    recorded,
-    run_of,
-)
+from cab.scoring.cells.cell import SelfReport
+from tests.adapters.agents.recorded import MODEL, URL, printed, run_of
+
+
+def read_report(text: str) -> SelfReport | None:
+    """Return the report of an output."""
+    return Codex().self_report(printed(text))
 
 
 def config_of(run: RunContext) -> dict[str, Any]:
@@ -61,7 +60,6 @@ def test_key_by_environment() -> None:
     """The configuration names the variable that holds the key, not the key."""
     launch = Codex().launch(run_of())
 
-    assert only_in_environment(launch)
     assert launch.env[config_of(run_of())["model_providers"]["cab"]["env_key"]] == "the-cell-key"
 
 
@@ -84,61 +82,10 @@ def test_any_name(name: str) -> None:
     assert config == {**config_of(run_of()), "model": name}
 
 
-def test_recorded_run() -> None:
-    """Cached and reasoning tokens are inside; the figures are those that the meter had of that run."""
-    report = Codex().self_report(printed(recorded("codex", "run.jsonl")))
-
-    assert report is not None
-    assert (report.prompt_tokens, report.completion_tokens) == (18_876, 540)
-    assert report.total_tokens == 19_416
-    assert (report.source, report.exact) == ("tui_stdout", True)
-
-
-def test_recorded_cut() -> None:
-    """What an answer cost that broke off is lost; what is left is told, and not called exact."""
-    report = read_report(recorded("codex", "cut.jsonl"))
-
-    assert report is not None
-    assert (report.prompt_tokens, report.completion_tokens) == (12_137, 99)
-    assert report.exact is False
-
-
-def test_recorded_without_usage() -> None:
-    """codex writes 0 where the endpoint gave no count: that is an error, not 0 tokens."""
-    with pytest.raises(BadSelfReport, match="0 tokens"):
-        read_report(recorded("codex", "no-usage.jsonl"))
-
-
-def test_recorded_refusal() -> None:
-    """A turn that failed has no count."""
-    assert read_report(recorded("codex", "refused.jsonl")) is None
-
-
-def test_cut_output() -> None:
-    """Output whose last line is torn is an error."""
-    with pytest.raises(BadSelfReport, match="broken JSON"):
-        read_report(recorded("codex", "run.jsonl")[:-9])
-
-
 def test_several_turns() -> None:
     """Whether a second turn counts from the first or from itself is not guessed."""
     with pytest.raises(BadSelfReport, match="several turns"):
         read_report(turn() + turn())
-
-
-@pytest.mark.parametrize(
-    "usage",
-    [
-        {"input_tokens": None},
-        {"output_tokens": "1"},
-        {"cached_input_tokens": -1},
-        {"reasoning_output_tokens": True},
-    ],
-)
-def test_strict(usage: dict[str, object]) -> None:
-    """A count that is none is an error."""
-    with pytest.raises(BadSelfReport, match="no count"):
-        read_report(turn(**usage))
 
 
 @pytest.mark.parametrize("usage", [{"cached_input_tokens": 6}, {"reasoning_output_tokens": 2}])
@@ -162,14 +109,3 @@ def test_sum(sent: int, received: int) -> None:
 
     assert report is not None
     assert (report.prompt_tokens, report.completion_tokens) == (sent, received)
-
-
-@given(st.text())
-def test_never_crashes(text: str) -> None:
-    """Any text gives a report, None, or the one error."""
-    try:
-        report = read_report(text)
-    except BadSelfReport:
-        return
-
-    assert report is None or (report.total_tokens or 0) > 0

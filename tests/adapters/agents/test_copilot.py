@@ -1,17 +1,15 @@
 """Copilot CLI: its command line, its dialects, and its own token count."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cab.adapters.agents.base import Output
 from cab.adapters.agents.copilot import Copilot, read_report
 from cab.adapters.errors import BadSelfReport
 from cab.scoring.ledger.records import Endpoint
-from tests.adapters.agents.recorded import MODEL, URL, only_in_environment, recorded, run_of
+from tests.adapters.agents.recorded import MODEL, URL, run_of
 
 
 def record(**usage: object) -> dict[str, Any]:
@@ -29,7 +27,6 @@ def test_headless() -> None:
     )
     assert launch.env["COPILOT_OFFLINE"] == "true"
     assert launch.env["COPILOT_MODEL"] == MODEL
-    assert only_in_environment(launch)
 
 
 @pytest.mark.parametrize(
@@ -48,20 +45,8 @@ def test_dialects(dialect: Endpoint | None, kind: str, wire: str, url: str) -> N
     assert env["COPILOT_PROVIDER_BASE_URL"] == url
 
 
-def test_recorded_run(tmp_path: Path) -> None:
-    """The sum over the session's records is what the meter had of the same run."""
-    session = tmp_path / ".copilot" / "session-state" / "s" / "events.jsonl"
-    session.parent.mkdir(parents=True)
-    session.write_text(recorded("copilot", "run.jsonl"))
-    report = Copilot().self_report(Output("", "", tmp_path))
-    assert report is not None
-    assert (report.prompt_tokens, report.completion_tokens) == (32855, 531)
-    assert report.source == "tui_session"
-
-
-def test_no_record_is_no_count(tmp_path: Path) -> None:
-    """Without a session, or with none of its records, it says nothing."""
-    assert Copilot().self_report(Output("", "", tmp_path)) is None
+def test_no_record() -> None:
+    """A session without records of usage has no count."""
     assert read_report([{"type": "session.start"}]) is None
 
 
@@ -71,13 +56,10 @@ def test_no_record_is_no_count(tmp_path: Path) -> None:
         {"type": "session.usage_record"},
         {"type": "session.usage_record", "data": {}},
         record(inputTokens=0),
-        record(inputTokens=None),
-        record(outputTokens=-1),
-        record(outputTokens=1.5),
     ],
 )
-def test_what_is_odd_is_no_count(event: dict[str, Any]) -> None:
-    """A record that cannot be read, or counts nothing, is an error and no guess."""
+def test_odd_record(event: dict[str, Any]) -> None:
+    """A record that cannot be read, or counts 0 tokens, is an error, not a guess."""
     with pytest.raises(BadSelfReport):
         read_report([record(), event])
 

@@ -4,19 +4,16 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from cab.adapters.agents.gemini_cli import GeminiCli, read_report
+from cab.adapters.agents.gemini_cli import GeminiCli
 from cab.adapters.errors import BadSelfReport
-from tests.adapters.agents.recorded import (
-    MODEL,
-    URL,
-    only_in_environment,
-    printed,
-    recorded,
-    run_of,
-)
+from cab.scoring.cells.cell import SelfReport
+from tests.adapters.agents.recorded import MODEL, URL, printed, run_of
+
+
+def read_report(text: str) -> SelfReport | None:
+    """Return the report of an output."""
+    return GeminiCli().self_report(printed(text))
 
 
 def stats(**models: dict[str, Any]) -> str:
@@ -33,7 +30,6 @@ def test_headless() -> None:
         "--prompt=--help",
     )
     assert launch.env["GOOGLE_GEMINI_BASE_URL"] == URL
-    assert only_in_environment(launch)
 
 
 def test_no_other_hosts() -> None:
@@ -45,7 +41,7 @@ def test_no_other_hosts() -> None:
 
 
 def test_one_model() -> None:
-    """What it does beside the chat, and its subagents, have the model of the run."""
+    """Its side calls and its subagents have the model of the run."""
     said = orjson.loads(GeminiCli().launch(run_of()).files[".gemini/settings.json"])
     aliases = said["modelConfigs"]["customAliases"]
     assert {"gemini-3-flash-base", "loop-detection-double-check", "classifier"} <= set(aliases)
@@ -55,14 +51,6 @@ def test_one_model() -> None:
     assert "codebase_investigator" in subagents
     for subagent in subagents.values():
         assert subagent == {"modelConfig": {"model": MODEL}}
-
-
-def test_recorded_run() -> None:
-    """Cached tokens are among the prompt already, thoughts are added: what the meter had."""
-    report = GeminiCli().self_report(printed(recorded("gemini-cli", "run.json")))
-    assert report is not None
-    assert (report.prompt_tokens, report.completion_tokens) == (31848, 555)
-    assert report.exact
 
 
 def test_all_models_count() -> None:
@@ -77,8 +65,8 @@ def test_all_models_count() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "no JSON", '{"error": {}}', stats()])
-def test_nothing_said(text: str) -> None:
-    """Without statistics, or with none in them, it says nothing."""
+def test_no_statistics(text: str) -> None:
+    """Without statistics, or with empty ones, there is no count."""
     assert read_report(text) is None
 
 
@@ -88,23 +76,10 @@ def test_nothing_said(text: str) -> None:
         '{"stats": ',
         '{"stats": 1}',
         '{"stats": {"models": {"m": {}}}}',
-        stats(m={"prompt": "3", "candidates": 1, "thoughts": 2}),
-        stats(m={"prompt": 3, "candidates": -1, "thoughts": 2}),
         stats(m={"prompt": 3, "candidates": 1}),
     ],
 )
-def test_what_is_odd_is_no_count(text: str) -> None:
-    """Broken or incomplete statistics are an error and no guess."""
+def test_odd_statistics(text: str) -> None:
+    """Broken or incomplete statistics are an error, not a guess."""
     with pytest.raises(BadSelfReport):
         read_report(text)
-
-
-@settings(deadline=None)
-@given(st.text(max_size=60))
-def test_any_text_is_read_or_refused(text: str) -> None:
-    """Whatever it prints, nothing else is raised."""
-    try:
-        report = read_report(text)
-    except BadSelfReport:
-        return
-    assert report is None

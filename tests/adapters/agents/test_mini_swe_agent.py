@@ -1,7 +1,6 @@
-"""mini-swe-agent: its command line, and its own token count; long texts of the recordings are left out."""
+"""mini-swe-agent: its command line, and its own token count."""
 
 import contextlib
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -9,21 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cab.adapters.agents.base import Output
 from cab.adapters.agents.mini_swe_agent import MiniSweAgent, read_report
 from cab.adapters.errors import BadSelfReport
-from cab.scoring.cells.cell import SelfReport
-from tests.adapters.agents.recorded import MODEL, URL, only_in_environment, recorded, run_of
+from tests.adapters.agents.recorded import MODEL, URL, run_of
 
-TRAJECTORY = ".config/mini-swe-agent/last_mini_run.traj.json"
 USAGE = {"prompt_tokens": 5, "completion_tokens": 1}
-
-
-def report_of(home: Path, trajectory: str) -> SelfReport | None:
-    """Return the report of a HOME that holds this trajectory."""
-    (home / TRAJECTORY).parent.mkdir(parents=True)
-    (home / TRAJECTORY).write_text(trajectory)
-    return MiniSweAgent().self_report(Output("", "", home))
 
 
 def trajectory(*responses: object, calls: object = None) -> dict[str, Any]:
@@ -42,51 +31,10 @@ def test_headless() -> None:
 
     assert launch.argv == (
         *("/agents/agent", "--yolo", "--exit-immediately", "--cost-limit=0"),
-        *(f"--model=openai/{MODEL}", "--task=Mend it"),
+        *(f"--model=openai/{MODEL}", "--task=Fix it"),
     )
     assert launch.env["OPENAI_API_BASE"] == f"{URL}/v1"
     assert launch.env["LITELLM_LOCAL_MODEL_COST_MAP"] == "True"
-    assert only_in_environment(launch)
-
-
-def test_prompt_is_no_option() -> None:
-    """A prompt that looks like an option is the task all the same."""
-    assert MiniSweAgent().launch(run_of("--help")).argv[-1] == "--task=--help"
-
-
-def test_recorded_run(tmp_path: Path) -> None:
-    """The figures are those that the meter had of that run: cache and reasoning are in them."""
-    report = report_of(tmp_path, recorded("mini-swe-agent", "run.json"))
-
-    assert report is not None
-    assert (report.prompt_tokens, report.completion_tokens) == (3916, 566)
-    assert report.total_tokens == 4482
-    assert (report.source, report.exact) == ("tui_session", True)
-
-
-def test_recorded_cut(tmp_path: Path) -> None:
-    """An attempt that broke off left no trace: what came in the end is all that it knows."""
-    report = report_of(tmp_path, recorded("mini-swe-agent", "cut.json"))
-
-    assert report is not None
-    assert (report.prompt_tokens, report.completion_tokens) == (3916, 545)
-
-
-def test_recorded_without_usage(tmp_path: Path) -> None:
-    """It writes 0 where the endpoint gave no count: that is an error, not 0 tokens."""
-    with pytest.raises(BadSelfReport, match="0 tokens"):
-        report_of(tmp_path, recorded("mini-swe-agent", "no-usage.json"))
-
-
-def test_no_trajectory(tmp_path: Path) -> None:
-    """A run that was stopped before its first answer has no count."""
-    assert MiniSweAgent().self_report(Output("", "", tmp_path)) is None
-
-
-def test_torn_trajectory(tmp_path: Path) -> None:
-    """A trajectory that was not written to its end is an error."""
-    with pytest.raises(BadSelfReport, match="cannot be read"):
-        report_of(tmp_path, recorded("mini-swe-agent", "run.json")[:-9])
 
 
 def test_no_answer() -> None:
@@ -102,7 +50,7 @@ def test_call_without_an_answer() -> None:
     assert (report.total_tokens, report.exact) == (12, False)
 
 
-def test_answer_that_was_of_no_use() -> None:
+def test_answer_that_could_not_be_used() -> None:
     """An answer in the wrong form is kept with the message that says so, and counts."""
     whole = trajectory({"usage": USAGE}, calls=2)
     whole["messages"].append({"role": "user", "extra": {"response": {"usage": USAGE}}})
@@ -121,13 +69,9 @@ def test_answer_that_was_of_no_use() -> None:
         {"info": {"model_stats": {"api_calls": 0}}},
         {"info": {"model_stats": {"api_calls": 0}}, "messages": [{"extra": None}]},
         trajectory({"usage": USAGE}, calls=0),
-        trajectory({"usage": USAGE}, calls="1"),
         trajectory("ModelResponse(usage=...)"),
         trajectory({}),
         trajectory({"usage": {}}),
-        trajectory({"usage": {**USAGE, "prompt_tokens": -1}}),
-        trajectory({"usage": {**USAGE, "prompt_tokens": 5.0}}),
-        trajectory({"usage": {**USAGE, "completion_tokens": None}}),
     ],
 )
 def test_odd_trajectory(odd: dict[str, Any]) -> None:

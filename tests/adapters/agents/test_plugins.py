@@ -7,7 +7,7 @@ import pytest
 from cab.adapters.agents.base import Launch
 from cab.adapters.agents.plugins import (
     Plugin,
-    Stack,
+    PluginStack,
     load_plugin,
     load_stack,
     with_plugins,
@@ -55,7 +55,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("by_name", [True, False])
-def test_whole(folder: Path, by_name: bool) -> None:
+def test_complete_plugin(folder: Path, by_name: bool) -> None:
     """A plugin is found by name or by path, and brings its files, variables and arguments."""
     given = "house-rules" if by_name else str(folder / "house-rules.toml")
 
@@ -98,7 +98,7 @@ def test_for_another_agent(folder: Path) -> None:
 
 def test_later_ones_win() -> None:
     """Of two plugins that set the same, the later one wins; arguments add up."""
-    stack = Stack(
+    stack = PluginStack(
         (
             plugin(name="a", environment={"X": "1", "Y": "1"}, arguments=["-a"]),
             plugin(name="b", environment={"X": "2"}, arguments=["-b"]),
@@ -111,23 +111,23 @@ def test_later_ones_win() -> None:
 
 
 def test_arguments_before_the_prompt() -> None:
-    """Behind `--` there are no arguments: extra ones come before it."""
+    """After `--` there are no arguments: extra ones come before it."""
     launch = Launch(("agent", "run", "--", "the prompt"))
 
-    extended = with_plugins(launch, Stack((plugin(arguments=["-x"]),)), key=KEY, base_url=URL)
+    extended = with_plugins(launch, PluginStack((plugin(arguments=["-x"]),)), key=KEY, base_url=URL)
 
     assert extended.argv == ("agent", "run", "-x", "--", "the prompt")
 
 
 @pytest.mark.parametrize("name", ["WHERE", "WITH"])
 def test_where_the_calls_go(name: str) -> None:
-    """The variables that hold the key or the base URL are out of a plugin's reach."""
-    stack = Stack((plugin(environment={name: "elsewhere"}),))
+    """A plugin cannot set the variables that hold the key or the base URL."""
+    stack = PluginStack((plugin(environment={name: "other"}),))
 
     with pytest.raises(AdapterError, match=f"may not set {name}"):
         with_plugins(LAUNCH, stack, key=KEY, base_url=URL)
     plain = with_plugins(
-        LAUNCH, Stack((plugin(environment={"PLAIN": "2"}),)), key=KEY, base_url=URL
+        LAUNCH, PluginStack((plugin(environment={"PLAIN": "2"}),)), key=KEY, base_url=URL
     )
     assert plain.env["PLAIN"] == "2"
 
@@ -147,7 +147,7 @@ def test_well_known_variables(tmp_path: Path, name: str) -> None:
 
 def test_the_adapters_files() -> None:
     """A file that the adapter writes stays as it is: it may say where the calls go."""
-    stack = Stack((plugin(home={"conf": "theirs"}),))
+    stack = PluginStack((plugin(home={"conf": "theirs"}),))
 
     with pytest.raises(AdapterError, match="may not replace conf"):
         with_plugins(LAUNCH, stack, key=KEY, base_url=URL)
@@ -157,9 +157,9 @@ def test_workspace_files(tmp_path: Path) -> None:
     """Files are put into the workspace, but never in place of the task's own."""
     (tmp_path / "README").write_text("the task's")
 
-    write_workspace(Stack((plugin(workspace={"docs/AGENTS.md": "mine"}),)), tmp_path)
+    write_workspace(PluginStack((plugin(workspace={"docs/AGENTS.md": "mine"}),)), tmp_path)
     with pytest.raises(AdapterError, match="may not replace README"):
-        write_workspace(Stack((plugin(workspace={"README": "mine"}),)), tmp_path)
+        write_workspace(PluginStack((plugin(workspace={"README": "mine"}),)), tmp_path)
 
     assert (tmp_path / "docs" / "AGENTS.md").read_text() == "mine"
     assert (tmp_path / "README").read_text() == "the task's"
@@ -168,17 +168,17 @@ def test_workspace_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("schema = ", "cannot be read"),
+        ("schema = ", "is not valid TOML"),
         ('schema = "cab.plugin/2"\nname = "p"', "schema: "),
         ('schema = "cab.plugin/1"\nname = "a b"', "name: "),
-        ('schema = "cab.plugin/1"\nname = "p"\nargs = []', "args: Extra inputs"),
-        ('schema = "cab.plugin/1"\nname = "p"\n[home]\n"../x" = "y"', "'../x' leads out"),
-        ('schema = "cab.plugin/1"\nname = "p"\n[home]\n"/x" = "y"', "'/x' leads out"),
+        ('schema = "cab.plugin/1"\nname = "p"\nargs = []', "args: is not a key of a plugin"),
+        ('schema = "cab.plugin/1"\nname = "p"\n[home]\n"../x" = "y"', "'../x' is outside"),
+        ('schema = "cab.plugin/1"\nname = "p"\n[home]\n"/x" = "y"', "'/x' is outside"),
         ('schema = "cab.plugin/1"\nname = "p"\n[home]\nx = {file = "gone"}', "No such file"),
     ],
 )
-def test_what_is_no_plugin(tmp_path: Path, text: str, reason: str) -> None:
-    """A file that is no plugin is named, with what is wrong."""
+def test_bad_plugin(tmp_path: Path, text: str, reason: str) -> None:
+    """A file that is not a valid plugin is named, with what is wrong."""
     path = write(tmp_path, "p", text)
 
     with pytest.raises(AdapterError, match=reason) as caught:
@@ -187,7 +187,7 @@ def test_what_is_no_plugin(tmp_path: Path, text: str, reason: str) -> None:
 
 
 def test_unknown_name(folder: Path, tmp_path: Path) -> None:
-    """A name that is not in the folder is told, with the one that was probably meant."""
+    """A name that is not in the folder is an error with the one that was probably meant."""
     with pytest.raises(AdapterError, match="did you mean 'house-rules'"):
         load_plugin("house-rule", folder)
     with pytest.raises(AdapterError, match="put it into"):

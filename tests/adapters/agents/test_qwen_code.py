@@ -5,17 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cab.adapters.agents.qwen_code import QwenCode, read_report
+from cab.adapters.agents.qwen_code import QwenCode
 from cab.adapters.errors import BadSelfReport
+from cab.scoring.cells.cell import SelfReport
 from cab.scoring.ledger.records import Endpoint
-from tests.adapters.agents.recorded import (
-    MODEL,
-    URL,
-    only_in_environment,
-    printed,
-    recorded,
-    run_of,
-)
+from tests.adapters.agents.recorded import MODEL, URL, printed, recorded, run_of
+
+
+def read_report(text: str) -> SelfReport | None:
+    """Return the report of an output."""
+    return QwenCode().self_report(printed(text))
 
 
 def result(*, is_error: object = False, **usage: object) -> str:
@@ -60,14 +59,6 @@ def test_dialects(dialect: Endpoint | None, auth_type: str, vendor: str, url: st
     }
 
 
-def test_key_by_environment() -> None:
-    """The key is in the environment, and in no argument and no file."""
-    launch = QwenCode().launch(run_of())
-
-    assert only_in_environment(launch)
-    assert launch.env["OPENAI_API_KEY"] == "the-cell-key"
-
-
 def test_no_other_hosts() -> None:
     """Updates, statistics and telemetry are off."""
     settings = orjson.loads(QwenCode().launch(run_of()).files[".qwen/settings.json"])
@@ -77,43 +68,11 @@ def test_no_other_hosts() -> None:
     assert settings["telemetry"]["enabled"] is False
 
 
-def test_recorded_run() -> None:
-    """The last event sums up the run; the figures are those that the meter had of it."""
-    report = QwenCode().self_report(printed(recorded("qwen-code", "run.jsonl")))
-
-    assert report is not None
-    assert (report.prompt_tokens, report.completion_tokens) == (51_110, 542)
-    assert report.total_tokens == 51_652
-    assert (report.source, report.exact) == ("tui_stdout", True)
-
-
-def test_recorded_cut() -> None:
-    """What an answer cost that broke off is lost; what is left is told, and not called exact."""
-    report = read_report(recorded("qwen-code", "cut.jsonl"))
-
-    assert report is not None
-    assert (report.prompt_tokens, report.completion_tokens) == (33_459, 100)
-    assert report.exact is False
-
-
-@pytest.mark.parametrize("name", ["no-usage.jsonl", "refused.jsonl"])
-def test_recorded_without_usage(name: str) -> None:
-    """Qwen Code leaves out the total where the endpoint gave no count: an error, not 0 tokens."""
-    with pytest.raises(BadSelfReport, match="total_tokens: None"):
-        read_report(recorded("qwen-code", name))
-
-
 def test_stopped_run() -> None:
     """A run that was stopped before its last event has no count."""
-    lines = recorded("qwen-code", "run.jsonl").splitlines()[:-1]
+    lines = recorded("qwen-code", "run").splitlines()[:-1]
 
     assert read_report("\n".join(lines)) is None
-
-
-def test_cut_output() -> None:
-    """Output whose last line is torn is an error."""
-    with pytest.raises(BadSelfReport, match="broken JSON"):
-        read_report(recorded("qwen-code", "run.jsonl")[:-9])
 
 
 @pytest.mark.parametrize("is_error", [True, None])
@@ -123,16 +82,6 @@ def test_failed_run(is_error: object) -> None:
 
     assert report is not None
     assert report.exact is False
-
-
-@pytest.mark.parametrize(
-    "usage",
-    [{"input_tokens": None}, {"output_tokens": "1"}, {"total_tokens": -1}, {"total_tokens": True}],
-)
-def test_strict(usage: dict[str, object]) -> None:
-    """A count that is none is an error."""
-    with pytest.raises(BadSelfReport, match="no count"):
-        read_report(result(**usage))
 
 
 @pytest.mark.parametrize("usage", [{"total_tokens": 7}, {"input_tokens": 0, "total_tokens": 1}])
@@ -151,14 +100,3 @@ def test_sum(sent: int, received: int) -> None:
 
     assert report is not None
     assert (report.prompt_tokens, report.completion_tokens) == (sent, received)
-
-
-@given(st.text())
-def test_never_crashes(text: str) -> None:
-    """Any text gives a report, None, or the one error."""
-    try:
-        report = read_report(text)
-    except BadSelfReport:
-        return
-
-    assert report is None or (report.total_tokens or 0) > 0

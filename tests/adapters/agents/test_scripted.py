@@ -14,13 +14,13 @@ HOME = Path("home")
 def test_launch() -> None:
     """It is run by the given Python, isolated; the key is in the environment only."""
     run = RunContext(
-        "http://127.0.0.1:1", "the-cell-key", "a/b", "Mend it", HOME, Path("/usr/python")
+        "http://127.0.0.1:1", "the-cell-key", "a/b", "Fix it", HOME, Path("/usr/python")
     )
 
     launch = Scripted().launch(run)
 
     assert launch.argv[:2] == ("/usr/python", "-I")
-    assert launch.argv[-1] == "Mend it"
+    assert launch.argv[-1] == "Fix it"
     assert Path(launch.argv[2]).is_file()
     assert launch.env == {
         "OPENAI_BASE_URL": "http://127.0.0.1:1/v1",

@@ -104,14 +104,14 @@ async def test_works_until_done(agent: Agent, tmp_path: Path) -> None:
         return whole(next(turns))
 
     async with model(answer) as url:
-        done = await agent(url, "Mend it")
+        done = await agent(url, "Fix it")
 
     results = [each["content"] for each in seen[-1]["messages"] if each["role"] == "tool"]
     assert done.code == 0
     assert done.stdout.endswith("All done.\ntokens: 40 prompt, 8 completion, 4 calls\n")
     assert results == ["src/a.txt", "old", "wrote new/b.txt", "error: there is no tool fly"]
     assert (tmp_path / "new" / "b.txt").read_text() == "neu"
-    assert seen[0]["messages"][1] == {"role": "user", "content": "Mend it"}
+    assert seen[0]["messages"][1] == {"role": "user", "content": "Fix it"}
     assert [tool["function"]["name"] for tool in seen[0]["tools"]] == [
         "list_files",
         "read_file",
@@ -137,7 +137,7 @@ async def test_streamed(agent: Agent, tmp_path: Path) -> None:
         return next(answers)
 
     async with model(answer) as url:
-        done = await agent(url, "--stream", "Mend it")
+        done = await agent(url, "--stream", "Fix it")
 
     assert done.code == 0
     assert "Also done.\ntokens: 20 prompt, 4 completion, 2 calls\n" in done.stdout

@@ -1,4 +1,4 @@
-"""An agent's launch as bash: what is pasted does what the runner would do."""
+"""An agent's launch as a bash snippet: pasted, it does what the runner would do."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ from cab.adapters.agents.shell_snippet import (
     HOME,
     KEY,
     MODEL,
-    wiring_text,
+    shell_snippet,
     with_variables,
 )
 from tests.adapters.stubagent import run_pasted, write_stub
@@ -33,12 +33,12 @@ def launch_of(text: str, name: str = "agent") -> Launch:
 
 @settings(max_examples=25, deadline=None)
 @given(text=TEXTS)
-def test_nothing_is_the_shells(text: str, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Whatever a prompt, a file or a variable holds arrives as it is, with the key where it belongs."""
+def test_the_shell_evaluates_nothing(text: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Prompts, files and variables arrive unchanged, with the key in its places."""
     folder = tmp_path_factory.mktemp("paste")
     write_stub(folder, "agent")
     seen = run_pasted(
-        wiring_text(launch_of(text)), folder, {"CAB_KEY": "sk 'key'", "CAB_MODEL": "m/$x"}
+        shell_snippet(launch_of(text)), folder, {"CAB_KEY": "sk 'key'", "CAB_MODEL": "m/$x"}
     )
 
     mixed = f"{text}sk 'key''{text}\"{seen.home}/x m/$x"
@@ -55,31 +55,33 @@ def test_end_mark_in_a_file(tmp_path: Path) -> None:
     write_stub(tmp_path, "agent")
     launch = Launch(("agent",), {}, {"f": "EOF\nEOF_\ntouch pwned\n"})
 
-    assert run_pasted(wiring_text(launch), tmp_path, {}).files == {"f": "EOF\nEOF_\ntouch pwned\n"}
+    assert run_pasted(shell_snippet(launch), tmp_path, {}).files == {
+        "f": "EOF\nEOF_\ntouch pwned\n"
+    }
 
 
 @pytest.mark.parametrize(
     "given_as", ["http://h:1", "http://h:1/", "http://h:1/v1", "http://h:1/v1/"]
 )
 def test_endpoint_by_variable(tmp_path: Path, given_as: str) -> None:
-    """An endpoint that is not named is taken from CAB_ENDPOINT, in each of its forms."""
+    """An endpoint that is not given is taken from CAB_ENDPOINT, in each of its forms."""
     write_stub(tmp_path, "agent")
     launch = Launch(("agent", f"{BASE_URL}/v1"))
 
-    assert run_pasted(wiring_text(launch), tmp_path, {"CAB_ENDPOINT": given_as}).argv == [
+    assert run_pasted(shell_snippet(launch), tmp_path, {"CAB_ENDPOINT": given_as}).argv == [
         "http://h:1/v1"
     ]
 
 
 @pytest.mark.parametrize(
-    ("stand_in", "said"),
+    ("placeholder", "said"),
     [(KEY, "set CAB_KEY"), (BASE_URL, "set CAB_ENDPOINT"), (MODEL, "CAB_MODEL")],
 )
-def test_variable_that_is_missing(tmp_path: Path, stand_in: str, said: str) -> None:
+def test_variable_that_is_missing(tmp_path: Path, placeholder: str, said: str) -> None:
     """A variable that is not set is named, and nothing is started."""
     write_stub(tmp_path, "agent")
     done = subprocess.run(
-        ["bash", "-c", wiring_text(Launch(("agent", stand_in)))],
+        ["bash", "-c", shell_snippet(Launch(("agent", placeholder)))],
         env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
         cwd=tmp_path,
         capture_output=True,
@@ -94,24 +96,24 @@ def test_variable_that_is_missing(tmp_path: Path, stand_in: str, said: str) -> N
 
 def test_only_what_is_needed() -> None:
     """A variable that the agent does not need is not asked for."""
-    text = wiring_text(Launch(("agent", "x")))
+    text = shell_snippet(Launch(("agent", "x")))
 
     assert "CAB_" not in text
     assert "BASE_URL" not in text
 
 
 def test_own_home(tmp_path: Path) -> None:
-    """AGENT_HOME keeps the HOME; the shell that it is pasted into keeps its own."""
+    """AGENT_HOME sets the HOME; that of the shell does not change."""
     write_stub(tmp_path, "agent")
     launch = Launch(("agent",), {}, {"f": "x"})
-    text = f'{wiring_text(launch)}\necho "after $HOME"'
+    text = f'{shell_snippet(launch)}\necho "after $HOME"'
     done = subprocess.run(
         ["bash", "-c", text],
         env={
             "PATH": f"{tmp_path}:{os.environ['PATH']}",
             "HOME": "/mine",
             "XDG_CONFIG_HOME": "/mine/config",
-            "AGENT_HOME": str(tmp_path / "kept"),
+            "AGENT_HOME": str(tmp_path / "own"),
         },
         cwd=tmp_path,
         capture_output=True,
@@ -120,33 +122,33 @@ def test_own_home(tmp_path: Path) -> None:
     )
 
     assert done.stdout == "after /mine\n"
-    assert (tmp_path / "kept" / "f").read_text() == "x\n"
+    assert (tmp_path / "own" / "f").read_text() == "x\n"
     assert "XDG_CONFIG_HOME" not in orjson.loads((tmp_path / "seen.json").read_bytes())["env"]
 
 
 @pytest.mark.parametrize(
     "name", ["CODEX_HOME", "CLAUDE_CONFIG_DIR", "COPILOT_HOME", "OPENCODE_CONFIG", "XDG_DATA_HOME"]
 )
-def test_settings_of_whoever_pastes(tmp_path: Path, name: str) -> None:
-    """A variable that leads to other settings does not reach the agent, unless the launch sets it."""
+def test_settings_of_the_user(tmp_path: Path, name: str) -> None:
+    """A variable that points to other settings does not reach the agent, unless the launch sets it."""
     write_stub(tmp_path, "agent")
     mine = {name: "/mine"}
 
-    assert name not in run_pasted(wiring_text(Launch(("agent",))), tmp_path, mine).env
+    assert name not in run_pasted(shell_snippet(Launch(("agent",))), tmp_path, mine).env
     launch = Launch(("agent",), {name: f"{HOME}/own"})
-    seen = run_pasted(wiring_text(launch), tmp_path, mine)
+    seen = run_pasted(shell_snippet(launch), tmp_path, mine)
     assert seen.env[name] == f"{seen.home}/own"
 
 
 def test_with_variables() -> None:
-    """For programs the stand-ins are written as the variables' names."""
+    """In JSON the placeholders are written as the variables' names."""
     assert with_variables(f"{HOME}/x: {KEY} {BASE_URL}/v1 {MODEL}") == (
         "$HOME/x: $CAB_KEY $BASE_URL/v1 $CAB_MODEL"
     )
 
 
 def test_key_is_never_shown() -> None:
-    """A run that is asked with stand-ins shows no key either."""
+    """A run with placeholders shows no key either."""
     run = RunContext("u", KEY, "m", "p", Path(HOME), Path("x"))
 
     assert KEY not in repr(run)

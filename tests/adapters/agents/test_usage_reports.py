@@ -1,7 +1,5 @@
 """Reading what agents say of their tokens as JSON."""
 
-from pathlib import Path
-
 import orjson
 import pytest
 from hypothesis import given
@@ -10,10 +8,12 @@ from hypothesis import strategies as st
 from cab.adapters.agents.usage_reports import (
     ReportedTokens,
     add_up,
+    as_object,
     count,
     json_lines,
-    kept_lines,
     member,
+    objects_of,
+    read_tokens,
 )
 from cab.adapters.errors import BadSelfReport
 
@@ -41,32 +41,8 @@ def test_torn_line(data: dict[str, object], draw: st.DataObject) -> None:
         list(json_lines(whole[:cut], "my-agent"))
 
 
-def test_files_in_order(tmp_path: Path) -> None:
-    """Kept files are read in the order of their names; none of them is no report, not an error."""
-    for name in ("b", "a"):
-        (tmp_path / f"{name}.jsonl").write_text(f'{{"name": "{name}"}}\n')
-
-    assert [line["name"] for line in kept_lines(tmp_path, "*.jsonl", "agent")] == ["a", "b"]
-    assert list(kept_lines(tmp_path, "*.json", "agent")) == []
-
-
-def test_file_that_is_no_text(tmp_path: Path) -> None:
-    """Bytes that are no text spoil their own line at most."""
-    (tmp_path / "a.jsonl").write_bytes(b'\xff\xfe\n{"name": "\xff"}\n')
-
-    assert list(kept_lines(tmp_path, "*.jsonl", "agent")) == [{"name": "\ufffd"}]
-
-
-def test_folder_for_a_file(tmp_path: Path) -> None:
-    """What cannot be read is an error that names it."""
-    (tmp_path / "a.jsonl").mkdir()
-
-    with pytest.raises(BadSelfReport, match=r"agent's a\.jsonl cannot be read"):
-        list(kept_lines(tmp_path, "*.jsonl", "agent"))
-
-
 @pytest.mark.parametrize("value", [None, True, -1, 1.0, "1", [], {}])
-def test_no_count(value: object) -> None:
+def test_not_a_count(value: object) -> None:
     """Only a whole number of 0 or more is a count."""
     with pytest.raises(BadSelfReport, match="agent's token report has tokens"):
         count({"tokens": value}, "tokens", "agent")
@@ -97,3 +73,43 @@ def test_report(pairs: list[tuple[int, int]]) -> None:
     assert report.completion_tokens == sum(completion for _, completion in pairs)
     assert report.total_tokens == sum(map(sum, pairs))
     assert (report.source, report.exact) == ("tui_stdout", True)
+
+
+NOT_OBJECTS = st.none() | st.booleans() | st.integers() | st.text() | st.lists(st.integers())
+
+
+@given(data=NOT_OBJECTS)
+def test_no_object(data: object) -> None:
+    """What is not an object is an error where one must be."""
+    with pytest.raises(BadSelfReport, match="toy's thing is not a JSON object"):
+        as_object(data, "thing", "toy")
+    with pytest.raises(BadSelfReport, match=r"no list things|things is not a JSON object"):
+        objects_of({"things": [data]}, "things", "toy")
+
+
+@given(data=NOT_OBJECTS.filter(lambda data: not isinstance(data, list)) | st.just({}))
+def test_no_list(data: object) -> None:
+    """What is not a list is an error where one must be."""
+    with pytest.raises(BadSelfReport, match="no list things"):
+        objects_of({"things": data}, "things", "toy")
+
+
+def test_objects() -> None:
+    """A list of objects comes back as it is."""
+    assert objects_of({"things": [{"a": 1}, {}]}, "things", "toy") == [{"a": 1}, {}]
+
+
+def test_read_tokens() -> None:
+    """The members of both kinds are added; one that is not a count is an error."""
+    usage = {"sent": 3, "cached": 4, "received": 5}
+
+    assert read_tokens(usage, "agent", ("sent", "cached"), ("received",)) == (7, 5)
+    with pytest.raises(BadSelfReport, match="thoughts: None"):
+        read_tokens(usage, "agent", ("sent",), ("thoughts",))
+
+
+def test_zero_is_not_a_measurement() -> None:
+    """A prompt of 0 tokens means that the endpoint gave no count."""
+    assert ReportedTokens(1, 0).nonzero("agent") == (1, 0)
+    with pytest.raises(BadSelfReport, match="agent counts 0 tokens"):
+        ReportedTokens(0, 3).nonzero("agent")

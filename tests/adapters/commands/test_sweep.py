@@ -145,7 +145,7 @@ def test_wrong_file(capsys: pytest.CaptureFixture[str]) -> None:
     """An error of the file names it and the key."""
     assert main(["sweep", sweep("jbos = 2\n")]) == 2
     assert capsys.readouterr().err == (
-        "cab: sweep.toml: jbos: is no key of a sweep; did you mean 'jobs'?\n"
+        "cab: sweep.toml: jbos: is not a key of a sweep file; did you mean 'jobs'?\n"
     )
 
 
@@ -193,7 +193,7 @@ def test_infrastructure(capsys: pytest.CaptureFixture[str]) -> None:
     assert report["groups"][0]["pass_rate"]["value"] == 1
     assert "to run again: infrastructure" in listed
     assert f"failed by the infrastructure: {slot}: RunFailed" in printed
-    assert "attempts apart, infrastructure: 2, with 0 calls in the ledger" in printed
+    assert "attempts without a result, infrastructure: 2, with 0 calls in the ledger" in printed
 
 
 class Down(BaseHTTPRequestHandler):
@@ -229,7 +229,7 @@ def test_endpoint_is_down(capsys: pytest.CaptureFixture[str]) -> None:
     assert report["not_run"] == {third: "the infrastructure failed 2 cells in a row"}
     assert [each["calls"] for each in report["apart"]] == [1, 1]
     # What the agent said is kept for whoever looks into it.
-    assert Path(f"sweeps/s/apart/{FIRST}/stderr.txt").exists()
+    assert Path(f"sweeps/s/failed/{FIRST}/stderr.txt").exists()
     assert not list(Path("sweeps/s/runs").rglob("cell.json"))
 
 
@@ -254,7 +254,7 @@ def test_cut_off_by_the_budget(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sweep", file]) == 1
     printed = capsys.readouterr().out
 
-    assert report["not_run"] == {FIRST: "what was left of the sweep's budget did not do for it"}
+    assert report["not_run"] == {FIRST: "the rest of the sweep's budget was not enough for it"}
     assert (report["groups"], report["spend"]["calls"]) == ([], 2)
     assert f"not run: {FIRST}: " in printed
 
@@ -286,7 +286,7 @@ def test_missing_program(capsys: pytest.CaptureFixture[str]) -> None:
 def test_no_cell(capsys: pytest.CaptureFixture[str]) -> None:
     """A glob that chooses no cell is a typing error."""
     assert main(["sweep", sweep(), "--only", "*/aider/*"]) == 2
-    assert "--only '*/aider/*' fits no cell" in capsys.readouterr().err
+    assert "--only '*/aider/*' matches no cell" in capsys.readouterr().err
 
 
 def test_changed_file(capsys: pytest.CaptureFixture[str]) -> None:
@@ -299,10 +299,10 @@ def test_changed_file(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sweep", sweep("runs = 1\ntimeout_s = 60\n"), "--accept-changes"]) == 0
     accepted = capsys.readouterr().err
 
-    assert "the sweep file changed since: runs: 1 -> 2" in grown
-    assert "begun under other conditions (timeout_s: 600.0 -> 60.0)" in refused
-    assert "changed since: timeout_s: 600.0 -> 60.0" in accepted
-    assert "1 cells are no part of it any more; they stay, and are not reported" in accepted
+    assert "the sweep file has changed: runs: 1 -> 2" in grown
+    assert "started under other conditions (timeout_s: 600.0 -> 60.0)" in refused
+    assert "has changed: timeout_s: 600.0 -> 60.0" in accepted
+    assert "1 cells are no longer part of the sweep; they stay, and are not reported" in accepted
 
 
 def test_newer_agent(capsys: pytest.CaptureFixture[str]) -> None:
@@ -323,7 +323,7 @@ def test_lost_bundle(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sweep", sweep(), "--json"]) == 0
 
     printed = capsys.readouterr()
-    assert f"the bundle of {FIRST} is gone; it is run again" in printed.err
+    assert f"the bundle of {FIRST} is gone; the cell is run again" in printed.err
     assert orjson.loads(printed.out)["cells"] == {FIRST: f"{FIRST[:-1]}2"}
 
 

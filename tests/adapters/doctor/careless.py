@@ -26,7 +26,7 @@ print("key:", key)
 
 
 class Careless:
-    """Tells its key to everybody, asks for other models, and counts what it likes."""
+    """Prints its key, asks for other models, and reports a wrong count."""
 
     facts = AgentFacts("careless", "1", ("chat.completions",))
 

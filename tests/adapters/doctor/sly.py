@@ -48,7 +48,7 @@ urllib.request.urlopen(urllib.request.Request(url, os.environ["BODY"].encode(), 
 
 
 class Sly:
-    """Leaves its network, its folders, its session; packs its key before it loses it."""
+    """Leaves its network, its folders and its session; compresses its key before it writes it."""
 
     facts = AgentFacts("sly", "1", ("chat.completions",))
 
@@ -76,7 +76,7 @@ class Hasty(Sly):
 
 
 class Endless(Sly):
-    """Says that it is there, and hangs, with a child that hears no signal."""
+    """Hangs, with a child that ignores SIGTERM."""
 
     facts = AgentFacts("endless", "1", ("chat.completions", "messages"))
 

@@ -40,7 +40,7 @@ def test_all_that_is_wrong_is_found() -> None:
     assert sorted(found.faults) == [
         "normal: asked for another model: another-model",
         "normal: its own count is called exact and differs from the meter's",
-        "normal: left files that nobody declares: junk.log",
+        "normal: left undeclared files: junk.log",
         "normal: the cell's key is in a process's argv",
         "normal: the cell's key is in stdout",
         "normal: the cell's key is in workspace/junk.log",
@@ -55,16 +55,16 @@ def test_all_that_is_wrong_is_found() -> None:
 
 
 def test_what_is_easy_to_overlook_is_found() -> None:
-    """A packed key, a key in the middle of a flood, a daemon without a mark, addresses, files elsewhere."""
+    """A compressed key, a key in very long output, a daemon without a mark, addresses, files outside."""
     if not ISOLATED:
         pytest.skip("no namespaces here, and the agent would write into the machine's own /tmp")
     found = examined(f"{SLY}:Sly", "normal")
     assert sorted(found.faults) == [
-        "normal: 1 process escaped the runner and ran on after the end",
-        "normal: left files that nobody declares: packed.gz",
+        "normal: 1 process escaped the runner and still ran after the end",
+        "normal: left undeclared files: packed.gz",
         "normal: no model call reached the proxy",
         "normal: the cell's key is in /tmp/key-of-sly",
-        "normal: the cell's key is in a flood of output",
+        "normal: the cell's key is in output that was too long to store",
         "normal: the cell's key is in workspace/packed.gz",
     ]
     shown = found.evidence["normal"]
@@ -77,24 +77,24 @@ def test_what_is_easy_to_overlook_is_found() -> None:
 
 @pytest.mark.parametrize("isolated", {False, ISOLATED})
 def test_an_agent_that_hangs_is_stopped(isolated: bool) -> None:
-    """The limit ends it and its child; without namespaces it is said what could not be seen."""
+    """The limit ends it and its child; without namespaces what could not be examined is listed."""
     found = examined(f"{SLY}:Endless", "normal", limit_s=1.0, isolated=isolated)
     assert [fault.split(" within")[0] for fault in found.faults] == [
         "normal: no model call reached the proxy",
         "normal: did not end",
     ]
-    assert found.unseen == ([] if isolated else ["other hosts", "files elsewhere"])
+    assert found.not_examined == ([] if isolated else ["other hosts", "files outside its folders"])
 
 
-def test_an_examining_process_that_dies_is_told() -> None:
-    """Its last words stand in the reason."""
+def test_an_examining_process_that_dies_is_reported() -> None:
+    """Its last message is the reason."""
     found = examined(f"{SLY}:Deadly", "normal", "limit")
     why = "could not be run: the examining process ended before: all is lost"
     assert found.faults == [f"normal: {why}", f"limit: {why}"]
 
 
-def test_an_agent_that_cannot_be_started_is_told() -> None:
-    """The reason stands in one line for each probe: the first failure does not take the others along."""
+def test_an_agent_that_cannot_be_started_is_reported() -> None:
+    """The reason is one line for each probe: the first failure does not stop the others."""
     found = examined(f"{SLY}:Absent", "normal", "limit")
     assert sorted(found.broken) == ["limit", "normal"]
     for why in found.broken.values():
@@ -103,7 +103,7 @@ def test_an_agent_that_cannot_be_started_is_told() -> None:
         assert "examining process" not in why
 
 
-def test_a_call_that_is_still_open_is_told() -> None:
+def test_a_call_that_is_still_open_is_reported() -> None:
     """Where a call does not end within the limit, ledger and account are not called equal."""
     found = examined(f"{SLY}:Hasty", "slow_stream", limit_s=1.0)
     open_still = "calls were still open when ledger and account were compared"
@@ -159,7 +159,7 @@ def test_the_built_in_agent_holds_under_every_probe() -> None:
     }
 
 
-def test_the_command_tells_and_writes(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_command_prints_and_writes(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """The rows stand in the page, the verdict in the exit code, and JSON holds the evidence."""
     page = tmp_path / "agents.md"
     page.write_text(
@@ -169,9 +169,9 @@ def test_the_command_tells_and_writes(tmp_path: Path, capfd: pytest.CaptureFixtu
     assert "scripted 1: holds under normal\n" in capfd.readouterr().out
     assert "| scripted | 1 | " in page.read_text()
     assert main(["adapters", "doctor", "scripted", "--probe", "limit", "--json"]) == 0
-    told = orjson.loads(capfd.readouterr().out)
-    assert told["holds"] is True
-    assert told["evidence"]["limit"]["attempts"][-1]["end_reason"] == "rejected"
+    printed = orjson.loads(capfd.readouterr().out)
+    assert printed["holds"] is True
+    assert printed["evidence"]["limit"]["attempts"][-1]["end_reason"] == "rejected"
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_the_command_tells_and_writes(tmp_path: Path, capfd: pytest.CaptureFixtu
 def test_wrong_usage_is_one_line(
     arguments: list[str], what: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """What cannot be done is said in one line, with exit code 2."""
+    """What cannot be done is one line, with exit code 2."""
     (tmp_path / "page.md").write_text("no tables")
     filled = [word.replace("{page}", str(tmp_path / "page.md")) for word in arguments]
     assert main(["adapters", "doctor", *filled]) == 2
@@ -201,14 +201,14 @@ def test_wrong_usage_is_one_line(
 def test_agents_that_are_not_installed_are_named(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With --all each one that is not there is told as not examined, in JSON as neither yes nor no."""
+    """With --all each one that is not installed is named as not examined, in JSON as neither yes nor no."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     assert main(["adapters", "doctor", "--all", "--probe", "normal", "--json"]) == 0
     out, err = capfd.readouterr()
-    told = {line["agent"]: line for line in map(orjson.loads, out.splitlines())}
-    assert told["scripted"]["holds"] is True
-    assert told["codex"]["holds"] is None
-    assert "cab adapters install codex" in told["codex"]["why"]
+    printed = {line["agent"]: line for line in map(orjson.loads, out.splitlines())}
+    assert printed["scripted"]["holds"] is True
+    assert printed["codex"]["holds"] is None
+    assert "cab adapters install codex" in printed["codex"]["why"]
     assert "cab: not examined: aider " in err
 
 
@@ -226,7 +226,9 @@ def test_an_adapter_beside_us(
     monkeypatch.setattr(sys, "path", [*sys.path])
     arguments = ["mine_to_examine:Mine", "--all-dialects", "--probe", "normal", "--json"]
     assert main(["adapters", "doctor", *arguments]) == 1
-    told = [orjson.loads(line) for line in capfd.readouterr().out.splitlines()]
-    assert [each["agent"] for each in told] == ["mine (chat.completions)", "mine (responses)"]
-    assert [each["holds"] for each in told] == [True, False]
-    assert told[1]["faults"] == ["normal: called another endpoint than responses: chat.completions"]
+    printed = [orjson.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert [each["agent"] for each in printed] == ["mine (chat.completions)", "mine (responses)"]
+    assert [each["holds"] for each in printed] == [True, False]
+    assert printed[1]["faults"] == [
+        "normal: called another endpoint than responses: chat.completions"
+    ]

@@ -72,7 +72,7 @@ def own(prompt: int | None, completion: int | None, *, exact: bool = True) -> Se
     )
 
 
-def total_alone(total: int, *, exact: bool) -> SelfReport:
+def total_only(total: int, *, exact: bool) -> SelfReport:
     return own(None, None, exact=exact).model_copy(update={"total_tokens": total})
 
 
@@ -89,7 +89,7 @@ def test_an_agent_that_is_metered_holds() -> None:
     assert found.faults == []
     assert list(metered_row(found).values()) == [
         *("agent", "1.2", "2026-11-20", "chat.completions"),
-        *("2, 90 + 10 tokens: equal", "equal", "declared", "none", "yes; under normal alone"),
+        *("2, 90 + 10 tokens: equal", "equal", "declared", "none", "yes; under normal only"),
     ]
     assert found.as_dict()["holds"] is True
 
@@ -98,10 +98,10 @@ def test_an_agent_that_is_metered_holds() -> None:
     ("changes", "fault"),
     [
         ({"differences": ("one call is missing",)}, "one call is missing"),
-        ({"past_the_proxy": 2}, "2 requests came past the proxy"),
-        ({"past_the_proxy": 1}, "1 request came past the proxy"),
-        ({"other_keys": 1}, "1 request came with another key than the cell's"),
-        ({"outlived": 2}, "2 processes escaped the runner and ran on after the end"),
+        ({"past_the_proxy": 2}, "2 requests bypassed the proxy"),
+        ({"past_the_proxy": 1}, "1 request bypassed the proxy"),
+        ({"other_keys": 1}, "1 request used another key than the cell's"),
+        ({"outlived": 2}, "2 processes escaped the runner and still ran after the end"),
         (
             {"attempts": (attempt(endpoint="messages"),)},
             "called another endpoint than chat.completions: messages",
@@ -109,7 +109,7 @@ def test_an_agent_that_is_metered_holds() -> None:
         ({"leaks": (Leak("endpoint's key", "HOME/x"),)}, "the endpoint's key is in HOME/x"),
         ({"attempts": (attempt(model="gpt-4o-mini"),)}, "asked for another model: gpt-4o-mini"),
         ({"attempts": (attempt(model=None),)}, "asked for another model: none"),
-        ({"undeclared": ("a.log",)}, "left files that nobody declares: a.log"),
+        ({"undeclared": ("a.log",)}, "left undeclared files: a.log"),
         ({"attempts": ()}, "no model call reached the proxy"),
         ({"passed": False}, "the task was not solved"),
         ({"timed_out": True}, "did not end within 4 s"),
@@ -119,12 +119,12 @@ def test_an_agent_that_is_metered_holds() -> None:
         ({"own": own(89, 10)}, DIFFERS),
         ({"own": own(80, 20)}, DIFFERS),
         ({"own": own(90, None)}, DIFFERS),
-        ({"own": total_alone(100, exact=True)}, DIFFERS),
+        ({"own": total_only(100, exact=True)}, DIFFERS),
         ({"own": own(90, 10), "prompt_tokens": None}, DIFFERS),
         ({"own": own(None, 10), "prompt_tokens": None}, DIFFERS),
     ],
 )
-def test_each_fault_is_told(changes: dict[str, Any], fault: str) -> None:
+def test_each_fault_is_named(changes: dict[str, Any], fault: str) -> None:
     """What must not be is named, with the probe that showed it."""
     assert diagnosis(normal=shown(**changes)).faults == [f"normal: {fault}"]
 
@@ -145,17 +145,17 @@ def test_a_failing_endpoint_excuses_the_task_and_nothing_else() -> None:
         (own(None, 10), "incomplete"),
         (None, "none"),
         (own(90, 10), "equal"),
-        (own(80, 20), "equal in total alone"),
-        (total_alone(100, exact=False), "equal in total alone"),
+        (own(80, 20), "equal in total only"),
+        (total_only(100, exact=False), "equal in total only"),
     ],
 )
-def test_the_own_count_is_held_against_the_meters(report: SelfReport | None, text: str) -> None:
+def test_the_own_count_is_compared_with_the_meters(report: SelfReport | None, text: str) -> None:
     """The error is the agent's total less the meter's, over the meter's: 10 / 100."""
     assert metered_row(diagnosis(normal=shown(own=report)))["own count"] == text
 
 
 def test_an_error_needs_both_counts() -> None:
-    """Where the meter does not know, there is no error to tell."""
+    """Where the meter does not know, there is no error."""
     assert error_of_own(shown(own=own(3, 2), prompt_tokens=None)) is None
     assert error_of_own(shown(own=own(0, 0), prompt_tokens=0, completion_tokens=0)) is None
 
@@ -179,12 +179,12 @@ def test_an_error_needs_both_counts() -> None:
         ),
     ],
 )
-def test_behaviour_is_told_in_words(changes: dict[str, Any], words: str) -> None:
+def test_behaviour_in_words(changes: dict[str, Any], words: str) -> None:
     """Requests, the pause after the first failure, and how it ended."""
     assert behaviour(shown(**changes)) == words
 
 
-def test_a_pause_after_an_end_that_is_not_known_is_not_told() -> None:
+def test_no_pause_after_an_end_that_is_not_known() -> None:
     """Where the failed request's end is not known, nothing is made up: the cell has no pause."""
     broken_off = shown(attempts=(attempt(0, "upstream_cut", ended_ms=None), attempt(1600)))
     assert broken_off.pause_ms is None
@@ -199,16 +199,16 @@ def test_a_probe_that_met_nothing_says_so() -> None:
 
 
 def test_what_was_not_examined_is_said() -> None:
-    """A missing run leaves a dash; what could not be seen stands beside the verdict."""
+    """A missing run leaves a dash; what could not be examined is beside the verdict."""
     found = diagnosis({"normal": "no room", "budget": "no room"})
     assert list(metered_row(found).values())[4:8] == ["-"] * 4
     assert behaviour_row(found) == {"agent": "agent", "budget": "could not be run"}
-    blind = diagnosis(normal=shown(isolated=False, elsewhere=None))
-    row = metered_row(blind)
+    not_isolated = diagnosis(normal=shown(isolated=False, elsewhere=None))
+    row = metered_row(not_isolated)
     assert row["other hosts asked for"] == "not known"
     assert row["scratch files"] == "declared; outside its folders: not known"
-    assert row["holds"].endswith("not examined: other hosts, files elsewhere")
-    assert blind.as_dict()["not_examined"] == ["other hosts", "files elsewhere"]
+    assert row["holds"].endswith("not examined: other hosts, files outside its folders")
+    assert not_isolated.as_dict()["not_examined"] == ["other hosts", "files outside its folders"]
 
 
 def test_yes_alone_means_every_probe() -> None:
@@ -221,7 +221,7 @@ def test_yes_alone_means_every_probe() -> None:
 
 
 def test_what_it_leaves_is_listed() -> None:
-    """Undeclared files, files elsewhere and processes stand in one cell."""
+    """Undeclared files, files outside its folders and processes are in one cell."""
     left = shown(undeclared=("a",), elsewhere=("/tmp/b",), left_running=2)
     assert metered_row(diagnosis(normal=left))["scratch files"] == (
         "undeclared: a; outside its folders: /tmp/b; leaves 2 processes running"
@@ -248,7 +248,7 @@ def test_a_probe_alone_fills_its_column_alone() -> None:
     """Other columns keep what they have, and the first table changes only if something does not hold."""
     whole = with_rows(PAGE, [diagnosis(normal=shown(), limit=shown(probe="limit"))])
     more = with_rows(whole, [diagnosis(budget=shown(probe="budget", passed=False))])
-    assert "| yes; under normal, limit alone |" in more
+    assert "| yes; under normal, limit only |" in more
     row = next(line for line in more.splitlines() if line.startswith("| agent | -"))
     assert row.split(" | ")[6:] == [
         "2 requests, none of them fails, gives up after 4.0 s, exit 0",

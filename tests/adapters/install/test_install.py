@@ -26,7 +26,7 @@ BUILT_IN = replace(FACTS, install=None)
 UNFIT = replace(FACTS, install=PyPIInstall("cab-tiny-agent", "tiny", (3, 90), (3, 92)))
 
 HAS_UV = find_uv() is not None
-needs_uv = pytest.mark.skipif(not HAS_UV, reason="uv is not there")
+needs_uv = pytest.mark.skipif(not HAS_UV, reason="uv is not installed")
 
 
 @pytest.fixture(autouse=True)
@@ -143,7 +143,7 @@ def test_folder_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, use
 
 @pytest.mark.parametrize("variable", ["PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_DRY_RUN"])
 def test_pip_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
-    """Where the user's pip puts things is no matter to an agent."""
+    """The user's settings of pip do not change where an agent is installed."""
     monkeypatch.setenv(variable, "1" if variable == "PIP_DRY_RUN" else str(tmp_path / "elsewhere"))
 
     assert install(FACTS, use_uv=False).executable.is_file()
@@ -152,7 +152,7 @@ def test_pip_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variab
 
 @pytest.mark.parametrize("use_uv", [pytest.param(True, marks=needs_uv), False])
 def test_unknown_version(use_uv: bool) -> None:
-    """What the index does not have is told in one line, and all of it is in the log."""
+    """What the index does not have is an error in one line, and the details are in the log."""
     with pytest.raises(InstallFailed) as caught:
         install(replace(FACTS, version="9.9.9"), use_uv=use_uv)
 
@@ -164,19 +164,21 @@ def test_unknown_version(use_uv: bool) -> None:
 
 
 def test_no_python_that_fits() -> None:
-    """Without a fitting Python, and without uv to fetch one, the mend is named."""
-    with pytest.raises(InstallFailed, match=r"needs Python 3\.90 to 3\.91, and none is here"):
+    """Without a fitting Python, and without uv to fetch one, the fix is named."""
+    with pytest.raises(
+        InstallFailed, match=r"needs Python 3\.90 to 3\.91, which is not on this machine"
+    ):
         install(UNFIT, use_uv=False)
 
 
 @needs_uv
 def test_no_python_for_uv(monkeypatch: pytest.MonkeyPatch) -> None:
-    """uv is asked for a Python, and what it says is told."""
+    """uv is asked for a Python, and its message is the reason."""
     monkeypatch.setenv("UV_PYTHON_DOWNLOADS", "never")
 
     monkeypatch.setenv("PYENV_ROOT", "/nowhere")
 
-    with pytest.raises(InstallFailed, match=r"uv says: .*3\.91"):
+    with pytest.raises(InstallFailed, match=r"uv: .*3\.91"):
         install(UNFIT)
 
 
@@ -215,7 +217,7 @@ def test_keys_stay_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
 
-    with pytest.raises(InstallFailed, match="uv says: nothing"):
+    with pytest.raises(InstallFailed, match="uv: no reason given"):
         install(FACTS)
 
     assert "canary" not in seen.read_text()

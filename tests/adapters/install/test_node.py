@@ -32,7 +32,7 @@ def test_newest_that_serves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert find_node((23,)) is None
 
 
-def test_program_behind_a_stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_program_behind_a_wrapper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The path is the one that Node itself names, and of a nightly build too."""
     shims = fake_node(tmp_path / "shims", "echo v24.0.0-nightly2025 /opt/my nodes/bin/node")
     use_path(monkeypatch, shims)
@@ -42,7 +42,7 @@ def test_program_behind_a_stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("text", ["echo hello", "echo v22.1.0", "exit 1", ""])
 def test_no_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    """What answers otherwise is no Node."""
+    """A program that answers otherwise is not a Node."""
     use_path(monkeypatch, fake_node(tmp_path / "bin", text))
 
     assert find_node((1,)) is None

@@ -13,7 +13,7 @@ from cab.adapters.agents.base import NpmInstall
 from cab.adapters.errors import InstallFailed
 from cab.adapters.install.install import agents_folder, find_installed, install
 from cab.adapters.install.node import find_node
-from cab.adapters.install.npm import npm_gist
+from cab.adapters.install.npm import npm_failure
 from tests.adapters.tinynpm import FACTS, agent_package, package, registry, use_registry
 
 NPM, NODE = shutil.which("npm"), shutil.which("node")
@@ -93,7 +93,7 @@ def test_node_without_a_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     """A package that leaves no Node behind, as its install script was not run, is named."""
     with registry(agent_package(), package("node", "99.1.0", {})) as url:
         use_registry(url, tmp_path, monkeypatch)
-        with pytest.raises(InstallFailed, match=r"node@\^99 left no Node behind; allow npm's"):
+        with pytest.raises(InstallFailed, match=r"node@\^99 installed no Node; allow npm's"):
             install(AHEAD)
 
 
@@ -111,14 +111,14 @@ def test_node_removed_since(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 @needs_npm
 def test_unknown_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the registry does not have is told in one line, with the place of all of it."""
+    """What the registry does not have is an error in one line, with the path of the log."""
     with registry(agent_package()) as url:
         use_registry(url, tmp_path, monkeypatch)
         with pytest.raises(InstallFailed) as caught:
             install(replace(FACTS, version="9.9.9"))
 
     said = str(caught.value)
-    assert "npm says: code ETARGET; notarget No matching version found for @cab/tiny-" in said
+    assert "npm: code ETARGET; notarget No matching version found for @cab/tiny-" in said
     assert "\n" not in said
     assert caught.value.log is not None
     assert "ETARGET" in caught.value.log.read_text()
@@ -181,7 +181,7 @@ def test_failing_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_no_npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without npm the mend is named, and no empty log."""
+    """Without npm the fix is named, and no empty log."""
     monkeypatch.setenv("PATH", str(tmp_path))
 
     with pytest.raises(InstallFailed) as caught:
@@ -204,6 +204,6 @@ def test_no_npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ),
     ],
 )
-def test_gist(text: str, said: str) -> None:
+def test_failure(text: str, said: str) -> None:
     """Of npm's explanations the telling lines are kept."""
-    assert npm_gist(text) == said
+    assert npm_failure(text) == said

@@ -1,8 +1,8 @@
-"""What is told of an install from PyPI that failed; the installs themselves are in test_install.py."""
+"""The reason of a failed install from PyPI; the installs themselves are in test_install.py."""
 
 import pytest
 
-from cab.adapters.install.pypi import pypi_gist
+from cab.adapters.install.pypi import pypi_failure
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,6 @@ from cab.adapters.install.pypi import pypi_gist
         ),
     ],
 )
-def test_gist(text: str, said: str) -> None:
-    """Of uv the last error with its nearest cause is told, of pip the last line."""
-    assert pypi_gist(text) == said
+def test_failure(text: str, said: str) -> None:
+    """The reason is uv's last error with its nearest cause, or pip's last line."""
+    assert pypi_failure(text) == said

@@ -28,7 +28,7 @@ def test_own_python() -> None:
 
 
 def test_newest_that_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The newest fitting one is taken; what is no Python, or fails, is passed over."""
+    """The newest supported one is used; what is not a Python, or fails, is skipped."""
     fake_python(tmp_path, "python3", "echo 3 90 1")
     fake_python(tmp_path, "python3.90", "echo 3 90 4")
     fake_python(tmp_path, "python3.91", "echo pyenv: no such command >&2; exit 127")
@@ -57,7 +57,7 @@ def test_pyenv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("text", ["echo hello", "echo 3", ""])
 def test_no_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    """What answers otherwise is no Python."""
+    """A program that answers otherwise is not a Python."""
     fake_python(tmp_path, "python3", text)
     monkeypatch.setenv("PATH", str(tmp_path))
 

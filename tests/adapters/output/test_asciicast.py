@@ -48,7 +48,7 @@ def test_cut(tmp_path: Path) -> None:
 
 
 def test_newlines() -> None:
-    """A terminal is told to return as well, but not twice, also where the two are split."""
+    """A carriage return is added to a line feed, but not twice, also where the two are split."""
     text = TerminalText()
 
     assert text.feed(b"a\nb\r\nc\r") == "a\r\nb\r\nc\r"
@@ -70,7 +70,7 @@ def test_split_anywhere(whole: str, cuts: list[int]) -> None:
 
 
 def test_no_text() -> None:
-    """What is no UTF-8 shows as such."""
+    """Bytes that are not UTF-8 show as replacement characters."""
     text = TerminalText()
 
     assert text.feed(b"a\xff\xe2\x82") == "a\ufffd"

@@ -29,7 +29,7 @@ def open_files() -> int:
 async def run(folder: Path, code: str, *, terminal: bool = False) -> None:
     """Run a program, and capture it."""
     captured = capture(folder, terminal=terminal)
-    stdout, stderr = captured.ends
+    stdout, stderr = captured.descriptors
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-I", "-c", code),
         stdin=subprocess.DEVNULL,
@@ -87,7 +87,7 @@ async def test_much_output(tmp_path: Path, terminal: bool) -> None:
 async def test_secret_in_two_reads(tmp_path: Path) -> None:
     """A secret that is split over two reads reaches neither file nor recording."""
     captured = capture(tmp_path)
-    stdout = os.dup(captured.ends.stdout)
+    stdout = os.dup(captured.descriptors.stdout)
     captured.start()
     for part in (b"key sk-0123", b"456789", b" end sk-01"):
         os.write(stdout, part)
@@ -101,9 +101,9 @@ async def test_secret_in_two_reads(tmp_path: Path) -> None:
 
 
 async def test_writer_that_stays(tmp_path: Path) -> None:
-    """Whoever still holds the pipe is not waited for."""
+    """A process that still holds the pipe is not waited for."""
     captured = capture(tmp_path)
-    stdout = os.dup(captured.ends.stdout)
+    stdout = os.dup(captured.descriptors.stdout)
     captured.start()
     os.write(stdout, b"last words")
     captured.finish()

@@ -56,7 +56,7 @@ async def test_killed_by_signal(tmp_path: Path) -> None:
 
 
 async def test_time_limit(tmp_path: Path) -> None:
-    """Past the limit the program is told to end, and its exit says so."""
+    """Past the limit the program is ended, and its exit says so."""
     async with started(tmp_path, "import time; time.sleep(600)") as agent:
         ended = await agent.wait(0.2)
 
@@ -64,7 +64,7 @@ async def test_time_limit(tmp_path: Path) -> None:
 
 
 async def test_time_to_clean_up(tmp_path: Path) -> None:
-    """SIGTERM comes first: a program that handles it can say its last words."""
+    """SIGTERM comes first: a program that handles it can finish."""
     code = (
         "import signal, sys, time\n"
         "signal.signal(signal.SIGTERM, lambda *_: (print('bye', flush=True), sys.exit(0)))\n"
@@ -192,8 +192,8 @@ async def test_cannot_be_ended() -> None:
 
 
 def test_gone_meanwhile() -> None:
-    """A process that ends while it is looked at is none."""
-    assert tree._look(2**22 + 1) is None
+    """A process that ends while it is looked at is not listed."""
+    assert tree._read_process(2**22 + 1) is None
     assert tree._mark_of(2**22 + 1) is None
 
 

@@ -1,6 +1,7 @@
-"""What is left of a run that was cut short, and its end."""
+"""Cleaning up after a run that was cut short."""
 
 import asyncio
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -18,7 +19,7 @@ from cab.adapters.processes.cleanup import (
 from tests.adapters.sandboxes.stub import stub_engine
 from tests.adapters.toyagents import alive, script
 
-SLEEP = "import time; time.sleep(600)"
+SLEEP = "import sys, time; open(sys.argv[1], 'w').close(); time.sleep(600)"
 BARE_PYTHON = str(Path(sys.executable).resolve())
 """The interpreter outside any virtual environment, which knows of no cab by itself."""
 
@@ -28,10 +29,14 @@ def names_in(folder: Path) -> list[str]:
 
 
 async def sleeper(folder: Path) -> AgentProcess:
-    """Return a process that would run for ever."""
-    return await start_process(
-        script(SLEEP), cwd=folder, env={}, stdout=folder / "out", stderr=folder / "err"
+    """Return a process that would run for ever, once its program runs and its mark can be seen."""
+    ready = folder / "ready"
+    os.mkfifo(ready)
+    process = await start_process(
+        script(SLEEP, str(ready)), cwd=folder, env={}, stdout=folder / "out", stderr=folder / "err"
     )
+    await asyncio.to_thread(ready.read_text)
+    return process
 
 
 async def test_processes_by_mark(tmp_path: Path) -> None:
@@ -40,7 +45,7 @@ async def test_processes_by_mark(tmp_path: Path) -> None:
 
     await clean_up(CleanupPlan())
     assert alive(process.pid)
-    await clean_up(CleanupPlan(mark=process.mark))
+    await clean_up(process.cleanup.lasting)
 
     assert not alive(process.pid)
     await process.end()
@@ -48,7 +53,7 @@ async def test_processes_by_mark(tmp_path: Path) -> None:
 
 
 async def test_scratch_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The folder of the run goes, and no other folder, whatever a marker says."""
+    """The folder of the run is removed, and no other folder, whatever a marker says."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     names = ("cab-agent-x", "other", "deeper/cab-agent")
     for name in names:
@@ -109,11 +114,11 @@ def test_engines_get_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not {"CAB_KEY", "OPENAI_API_KEY"} & names
 
 
-async def test_guard_stays_quiet(tmp_path: Path) -> None:
-    """A block that ends well leaves the rest to those who are there."""
+async def test_watchdog_does_nothing_after_success(tmp_path: Path) -> None:
+    """After a block that succeeds the watchdog ends nothing."""
     process = await sleeper(tmp_path)
 
-    with watched_cleanup(CleanupPlan(leader=process.pid, mark=process.mark)):
+    with watched_cleanup(process.cleanup):
         pass
 
     assert alive(process.pid)
@@ -121,13 +126,13 @@ async def test_guard_stays_quiet(tmp_path: Path) -> None:
     await process.wait(60)
 
 
-async def test_guard_acts_on_an_error(tmp_path: Path) -> None:
+async def test_watchdog_acts_on_an_error(tmp_path: Path) -> None:
     """Where the block raises, nothing is left of the run once it is over."""
     process = await sleeper(tmp_path)
 
     with (
         pytest.raises(RuntimeError),
-        watched_cleanup(CleanupPlan(leader=process.pid, mark=process.mark)),
+        watched_cleanup(process.cleanup),
     ):
         raise RuntimeError
 
@@ -135,8 +140,8 @@ async def test_guard_acts_on_an_error(tmp_path: Path) -> None:
     await process.wait(60)
 
 
-async def test_guard_finds_what_we_find(tmp_path: Path) -> None:
-    """The guard imports cab from where this process does, wherever that is."""
+async def test_watchdog_imports_from_the_same_place(tmp_path: Path) -> None:
+    """The watchdog imports cab from where this process does, wherever that is."""
     process = await sleeper(tmp_path)
     code = (
         "import sys; sys.path[:] = sys.argv[2:]\n"
@@ -150,7 +155,7 @@ async def test_guard_finds_what_we_find(tmp_path: Path) -> None:
         (rooms / room.__name__.rpartition(".")[2]).symlink_to(Path(room.__file__ or "").parent)
     bare = await asyncio.create_subprocess_exec(
         *(BARE_PYTHON, "-I", "-S", "-c", code),
-        *(CleanupPlan(mark=process.mark).model_dump_json(), str(rooms.parent), *sys.path),
+        *(process.cleanup.lasting.model_dump_json(), str(rooms.parent), *sys.path),
     )
 
     assert await bare.wait() == 7
@@ -158,23 +163,23 @@ async def test_guard_finds_what_we_find(tmp_path: Path) -> None:
     await process.wait(60)
 
 
-async def test_guard_acts(tmp_path: Path) -> None:
-    """If the process that guards is killed, what it started is ended."""
+async def test_watchdog_acts_on_a_kill(tmp_path: Path) -> None:
+    """If the process inside the block is killed, what it started is ended."""
     process = await sleeper(tmp_path)
     code = (
         "import sys, time; from cab.adapters.processes.cleanup import *\n"
         "with watched_cleanup(CleanupPlan.model_validate_json(sys.argv[1])):\n"
         "    print('ready', flush=True); time.sleep(600)"
     )
-    guarding = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", code, CleanupPlan(mark=process.mark).model_dump_json()),
+    watched = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", code, process.cleanup.lasting.model_dump_json()),
         stdout=asyncio.subprocess.PIPE,
     )
-    assert guarding.stdout is not None
-    await guarding.stdout.readline()
+    assert watched.stdout is not None
+    await watched.stdout.readline()
 
-    guarding.kill()
-    await guarding.communicate()
+    watched.kill()
+    await watched.communicate()
 
     ended = await process.wait(60)
     assert (ended.code, ended.timed_out) == (143, False)

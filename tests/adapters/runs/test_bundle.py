@@ -1,4 +1,4 @@
-"""The folder of a cell: claimed, marked, completed."""
+"""The folder of a cell: claim_bundle, marked, completed."""
 
 import os
 from contextlib import suppress
@@ -12,7 +12,7 @@ from cab.adapters.runs import bundle
 from cab.adapters.runs.bundle import (
     MARKER,
     BundleWriter,
-    claimed,
+    claim_bundle,
     is_complete,
     read_marker,
     require_free,
@@ -22,24 +22,24 @@ from cab.proxy.redaction import Redactor
 
 def filled(bundle: Path) -> Path:
     """Bring a cell to its end and return its folder."""
-    with claimed(bundle, force=False):
+    with claim_bundle(bundle, force=False):
         BundleWriter(bundle, Redactor([])).write("cell.json", b"{}")
     return bundle
 
 
 def break_off(bundle: Path) -> None:
     """Begin a cell and leave it half written."""
-    with claimed(bundle, force=False):
+    with claim_bundle(bundle, force=False):
         BundleWriter(bundle, Redactor([])).write("stdout.txt", b"half")
         (bundle / "ledger").mkdir()
         (bundle / "ledger" / "w0.jsonl").write_text("x")
         raise KeyboardInterrupt
 
 
-def test_marked_until_whole(tmp_path: Path) -> None:
+def test_marked_until_complete(tmp_path: Path) -> None:
     """While it is written a bundle is marked, and afterwards it is complete."""
     bundle = tmp_path / "a" / "b"
-    with claimed(bundle, force=False):
+    with claim_bundle(bundle, force=False):
         assert (bundle / MARKER).exists()
         BundleWriter(bundle, Redactor([])).write("cell.json", b"{}")
         assert not is_complete(bundle)
@@ -55,7 +55,7 @@ def test_interrupted_is_not_complete(tmp_path: Path) -> None:
 
     assert not is_complete(tmp_path)
     require_free(tmp_path, force=False)
-    with claimed(tmp_path, force=False):
+    with claim_bundle(tmp_path, force=False):
         assert [file.name for file in tmp_path.iterdir()] == [MARKER]
 
 
@@ -65,7 +65,7 @@ def test_not_overwritten(tmp_path: Path) -> None:
 
     with pytest.raises(BundleExists, match=r"give --run N for one more run, or --force"):
         require_free(bundle, force=False)
-    with pytest.raises(BundleExists), claimed(bundle, force=False):
+    with pytest.raises(BundleExists), claim_bundle(bundle, force=False):
         pytest.fail("the block must not run")
 
     assert is_complete(bundle)
@@ -77,24 +77,24 @@ def test_forced(tmp_path: Path) -> None:
     (bundle / "notes.md").write_text("mine")
 
     require_free(bundle, force=True)
-    with claimed(bundle, force=True):
+    with claim_bundle(bundle, force=True):
         assert not (bundle / "cell.json").exists()
         assert (bundle / "notes.md").read_text() == "mine"
 
 
 def test_one_writer(tmp_path: Path) -> None:
-    """Two runs of the same cell at once: the second one is told to wait."""
-    with claimed(tmp_path, force=False):
+    """Two runs of the same cell at once: the second one is refused."""
+    with claim_bundle(tmp_path, force=False):
         with (
             pytest.raises(BundleExists, match="is being written by another run"),
-            claimed(tmp_path, force=False),
+            claim_bundle(tmp_path, force=False),
         ):
             pytest.fail("the block must not run")
         assert (tmp_path / MARKER).exists()
 
 
-def test_marker_taken_away(tmp_path: Path) -> None:
-    """A marker that its holder has just taken away is no claim: the cell is there."""
+def test_marker_removed(tmp_path: Path) -> None:
+    """A marker that its holder has just removed cannot be claimed: the cell is complete."""
     with (tmp_path / MARKER).open("a") as marker:
         (tmp_path / MARKER).unlink()
         with pytest.raises(BundleExists, match="was finished by another run just now"):
@@ -107,23 +107,23 @@ def test_cell_without_its_last_step(tmp_path: Path) -> None:
     (bundle / MARKER).touch()
 
     assert not is_complete(bundle)
-    with pytest.raises(BundleExists), claimed(bundle, force=False):
+    with pytest.raises(BundleExists), claim_bundle(bundle, force=False):
         pytest.fail("the block must not run")
     assert is_complete(bundle)
 
 
 def test_cannot_be_written(tmp_path: Path) -> None:
-    """A folder that cannot be made is named, with the option that mends it."""
+    """A folder that cannot be made is named, with the option that fixes it."""
     (tmp_path / "file").write_text("x")
 
     with (
         pytest.raises(AdapterError, match=r"cannot be written: .*--runs"),
-        claimed(tmp_path / "file" / "cell", force=False),
+        claim_bundle(tmp_path / "file" / "cell", force=False),
     ):
         pytest.fail("the block must not run")
 
 
-def test_writer_masks(tmp_path: Path) -> None:
+def test_writer_redacts(tmp_path: Path) -> None:
     """Whatever is written, no secret is in it, and no half file is left."""
     writer = BundleWriter(tmp_path, Redactor(["the-secret-key"]))
 
@@ -134,31 +134,32 @@ def test_writer_masks(tmp_path: Path) -> None:
 
 
 def test_marker_says_how_far(tmp_path: Path) -> None:
-    """A marker holds the phase and what to clear up, which the next claim is told."""
-    left = CleanupPlan(leader=7, mark="the mark of a run", container="cab-1", engine="docker")
-    with suppress(RuntimeError), claimed(tmp_path, force=False) as claim:
-        assert claim.left is None
-        claim.note("agent", left)
+    """A marker holds the phase and what to clean up, which the next claim gets."""
+    cleanup = CleanupPlan(leader=7, mark="the mark of a run", container="cab-1", engine="docker")
+    with suppress(RuntimeError), claim_bundle(tmp_path, force=False) as claim:
+        assert claim.previous is None
+        claim.note("agent", cleanup)
         claim.note("checks")
         raise RuntimeError
 
     marker = read_marker(tmp_path)
     assert marker is not None
     assert (marker.pid, marker.phase) == (os.getpid(), "checks")
-    assert marker.leftovers == left.lasting
-    assert marker.leftovers.leader is None  # after a restart the number is somebody else's
-    with claimed(tmp_path, force=False) as claim:
-        assert claim.left == left.lasting
+    assert marker.cleanup == cleanup.lasting
+    assert b'"leftovers":' in (tmp_path / MARKER).read_bytes()  # markers of earlier versions
+    assert marker.cleanup.leader is None  # after a restart the number is somebody else's
+    with claim_bundle(tmp_path, force=False) as claim:
+        assert claim.previous == cleanup.lasting
     assert read_marker(tmp_path) is None
 
 
-def test_marker_that_says_nothing(tmp_path: Path) -> None:
-    """An empty marker, or one of another hand, marks all the same."""
+def test_empty_marker(tmp_path: Path) -> None:
+    """An empty marker, or one that another program wrote, marks the bundle all the same."""
     for text in ("", "{}", "x"):
         (tmp_path / MARKER).write_text(text)
 
         assert read_marker(tmp_path) is None
-        with suppress(RuntimeError), claimed(tmp_path, force=False) as claim:
-            assert claim.left is None
+        with suppress(RuntimeError), claim_bundle(tmp_path, force=False) as claim:
+            assert claim.previous is None
             raise RuntimeError
     assert not is_complete(tmp_path)

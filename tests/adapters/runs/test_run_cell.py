@@ -247,7 +247,7 @@ async def test_failing_agent(spec: CellSpec) -> None:
 
 
 async def test_self_report_that_cannot_be_read(spec: CellSpec) -> None:
-    """Where an agent's files cannot be read, its own count is unknown, and the cell is whole."""
+    """Where an agent's files cannot be read, its own count is unknown, and the cell is complete."""
     bundle = await run_cell(replace(spec, tui=f"{AGENTS}:Unreadable"))
 
     assert is_complete(bundle)
@@ -322,7 +322,7 @@ async def test_again(spec: CellSpec) -> None:
 
 
 async def test_recording(spec: CellSpec) -> None:
-    """The bundle holds the run as a terminal session, secrets masked, the streams kept apart."""
+    """The bundle holds the run as a terminal session, without secrets, the streams separate."""
     bundle = await run_cell(replace(spec, tui=f"{AGENTS}:Nosy"))
 
     header, *events = map(orjson.loads, (bundle / "recording.cast").read_bytes().splitlines())
@@ -359,7 +359,7 @@ async def test_deviations(spec: CellSpec) -> None:
 
 
 async def test_plugins(spec: CellSpec, tmp_path: Path) -> None:
-    """Plugins reach the agent and are recorded as published; their files are no blast."""
+    """Plugins reach the agent and are recorded as published; their files are not counted as the agent's changes."""
     folder = tmp_path / "plugins"
     folder.mkdir()
     start = 'schema = "cab.plugin/1"\n'
@@ -410,7 +410,7 @@ async def test_flood(spec: CellSpec) -> None:
 
 
 async def test_unreachable_endpoint(spec: CellSpec) -> None:
-    """An endpoint that cannot be reached is told before anything is written."""
+    """An endpoint that cannot be reached is an error before anything is written."""
     with pytest.raises(AdapterError, match="cannot be reached"):
         await run_cell(replace(spec, upstream="http://127.0.0.1:1"))
 
@@ -428,7 +428,7 @@ async def test_agent_cannot_start(spec: CellSpec) -> None:
 
 
 async def test_interrupted(spec: CellSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run that is cancelled ends its agent and leaves a marked bundle; the next run is whole."""
+    """A run that is cancelled ends its agent and leaves a marked bundle; the next run is complete."""
     ready = tmp_path / "ready"
     os.mkfifo(ready)
     monkeypatch.setenv("TEST_READY", str(ready))
@@ -453,7 +453,7 @@ async def test_interrupted(spec: CellSpec, tmp_path: Path, monkeypatch: pytest.M
 async def test_interrupted_twice(
     spec: CellSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run that is kept from ending its agent leaves that to its guard: the agent is gone."""
+    """A run that is kept from ending its agent leaves that to the watchdog: the agent is gone."""
     ready = tmp_path / "ready"
     os.mkfifo(ready)
     monkeypatch.setenv("TEST_READY", str(ready))

@@ -42,11 +42,11 @@ def test_dotted_adapter(spec: CellSpec) -> None:
 
 
 def test_dialect(spec: CellSpec) -> None:
-    """An agent is told the dialect to speak; one that it does not speak is refused with what it does."""
+    """A dialect that the agent does not speak is refused with those that it does."""
     assert plan_cell(spec).dialect is None
     assert plan_cell(replace(spec, dialect="chat.completions")).dialect == "chat.completions"
-    told = "scripted does not speak 'messages'; it speaks chat.completions"
-    with pytest.raises(AdapterError, match=told):
+    message = "scripted does not speak 'messages'; it speaks chat.completions"
+    with pytest.raises(AdapterError, match=message):
         plan_cell(replace(spec, dialect="messages"))
 
 
@@ -90,18 +90,18 @@ def test_secrets_are_not_shown(spec: CellSpec) -> None:
         ({"tui": "adier"}, UnknownAdapter, "did you mean 'aider'?"),
         ({"task": "polyglot/python-eror-handling"}, UnknownTask, "did you mean"),
         ({"upstream": None}, AdapterError, "set CAB_ENDPOINT"),
-        ({"proxy": "http://x"}, AdapterError, "--upstream is the proxy's own affair"),
+        ({"proxy": "http://x"}, AdapterError, "--upstream cannot be used with --proxy"),
         ({"cell_key": "k"}, AdapterError, "give its URL too"),
         (
             {"proxy": "http://x", "upstream": None, "ledger": Path("l")},
             AdapterError,
-            "--ledger is the proxy's own affair",
+            "--ledger cannot be used with --proxy",
         ),
         ({"timeout_s": 0}, AdapterError, "--timeout-s 0 is not above 0"),
         (
             {"timeout_s": float("inf")},
             AdapterError,
-            "--timeout-s inf is not above 0, or has no end",
+            "--timeout-s inf is not above 0, or is not finite",
         ),
         ({"timeout_s": float("nan")}, AdapterError, "--timeout-s nan is not above 0"),
         ({"model": "../../etc"}, BadCellId, "would leave the folder"),
@@ -115,7 +115,7 @@ def test_secrets_are_not_shown(spec: CellSpec) -> None:
         (
             {"sandbox": "docker", "tui": BOXED, "container": Container(image="A B")},
             AdapterError,
-            "'A B' is no image",
+            "'A B' is not the name of an image",
         ),
         ({"sandbox": "docker", "terminal": True}, AdapterError, "--terminal is for the local"),
         (
@@ -135,7 +135,7 @@ def test_secrets_are_not_shown(spec: CellSpec) -> None:
 def test_refused(
     spec: CellSpec, change: dict[str, object], error: type[Exception], said: str
 ) -> None:
-    """What cannot be run is refused in one line that names it and the mend."""
+    """What cannot be run is refused in one line that names it and the fix."""
     with pytest.raises(error) as caught:
         plan_cell(replace(spec, **change))  # type: ignore[arg-type]
 

@@ -69,7 +69,7 @@ def test_not_equal(tmp_path: Path, account: dict[str, int]) -> None:
 
 
 def test_what_counts(tmp_path: Path) -> None:
-    """A refused call, and one that is no model call, reached no model."""
+    """A refused call, and one that is not a model call, did not reach the model."""
     write(
         tmp_path,
         {"calls": 1, "prompt_tokens": 10, "completion_tokens": 5},

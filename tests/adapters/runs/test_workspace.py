@@ -75,7 +75,7 @@ def test_same_commit_each_time() -> None:
 
 
 def test_no_git(tmp_path: Path) -> None:
-    """Without git on the PATH the workspace is no repository, and the run goes on."""
+    """Without git on the PATH the workspace is not a repository, and the run continues."""
     with scratch_places("git", keep=False) as places:
         env = {**prepared(places), "PATH": str(tmp_path)}
 

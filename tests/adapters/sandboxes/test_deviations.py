@@ -34,7 +34,7 @@ def test_named_in_one_order() -> None:
 
 
 def test_only_some_can_be_asked_for() -> None:
-    """What can be asked for is what an image may need; all else is told."""
+    """What can be asked for is what an image may need; all else is refused."""
     assert deviations.require_allowed(["root", "root"]) == {"root"}
     with pytest.raises(AdapterError, match="did you mean 'writable-root'"):
         deviations.require_allowed(["writeable-root"])

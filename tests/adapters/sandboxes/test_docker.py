@@ -87,7 +87,7 @@ def words(cell: dict[str, Any]) -> list[str]:
     return [each["name"] for each in cell["identity"]["deviations"]]
 
 
-async def test_whole_cell(spec: CellSpec, stub: Stub) -> None:
+async def test_complete_cell(spec: CellSpec, stub: Stub) -> None:
     """A cell names its image with one digest, and leaves neither container nor network behind."""
     bundle = await run_cell(spec)
 
@@ -161,8 +161,8 @@ async def test_given_network(spec: CellSpec, stub: Stub) -> None:
     assert networks == [["network", "inspect", "theirs"]]
 
 
-async def test_gateway_elsewhere(spec: CellSpec, stub: Stub) -> None:
-    """Where the gateway is no address of this machine, no proxy can listen: told before any run."""
+async def test_gateway_of_another_machine(spec: CellSpec, stub: Stub) -> None:
+    """Where the gateway is not an address of this machine, no proxy can listen: an error before any run."""
     stub.answer("network", "inspect", out=network("192.0.2.1"))
 
     with pytest.raises(AdapterError, match=r"192\.0\.2\.1, the gateway of network cab-.*rootless"):
@@ -180,7 +180,7 @@ async def test_exit_code(spec: CellSpec, stub: Stub) -> None:
 
 
 async def test_engines_program_ended_first(spec: CellSpec, stub: Stub) -> None:
-    """A container that still runs has no exit code yet: that is no result, and it is removed."""
+    """A container that still runs has no exit code yet: the run has no result, and it is removed."""
     stub.answer("start", code=1, err="the engine has gone away")
     stub.answer("inspect", out=state(0, "running", running=True))
 
@@ -190,7 +190,7 @@ async def test_engines_program_ended_first(spec: CellSpec, stub: Stub) -> None:
     assert ["rm", "--force", "--volumes"] in [call[:3] for call in stub.calls]
 
 
-async def test_cannot_be_made(spec: CellSpec, stub: Stub) -> None:
+async def test_cannot_be_created(spec: CellSpec, stub: Stub) -> None:
     """If the engine takes no container, its words are the error, and nothing is left."""
     stub.answer("create", code=125, err="Error: invalid reference format\nRun 'x --help'\n")
 
@@ -206,11 +206,11 @@ async def test_cannot_be_made(spec: CellSpec, stub: Stub) -> None:
     [
         ({"out": state(127, "created", "exec: not found")}, "cannot be run: exec: not found"),
         ({"out": state(0, "created")}, "cannot be run: Error: exec: not there"),
-        ({"code": 1}, "somebody removed it"),
+        ({"code": 1}, "it was removed"),
     ],
 )
 async def test_never_ran(spec: CellSpec, stub: Stub, answer: dict[str, Any], reason: str) -> None:
-    """A container that never ran is no result of the agent."""
+    """A container that never ran gives no result."""
     stub.answer("inspect", **answer)
     stub.answer("start", code=125, err="Error: exec: not there")
 
@@ -227,7 +227,7 @@ async def test_cannot_be_removed(spec: CellSpec, stub: Stub) -> None:
 
 
 async def test_timed_out(spec: CellSpec, stub: Stub) -> None:
-    """Past the limit the engine's program is told to end, and the container is removed."""
+    """Past the limit the engine's program is ended, and the container is removed."""
     stub.answer("start", run="import time; print('waiting', flush=True); time.sleep(600)")
     stub.answer("inspect", out=state(0, "running", running=True))
 
@@ -268,7 +268,7 @@ def podman(stub: Stub) -> Stub:
 
 
 async def test_podman_network_is_held(spec: CellSpec, podman: Stub) -> None:
-    """podman's gateway address is there only with a container in the network: one is made ready."""
+    """podman's gateway address exists only with a container in the network: one is initialised."""
     await run_cell(spec)
 
     words = [call[0] for call in podman.calls]
@@ -352,7 +352,7 @@ def real_image() -> str:
 
 
 async def test_real_container(spec: CellSpec, real_image: str) -> None:
-    """In a real container the agent is nobody, writes to its own folders only, and sees the proxy."""
+    """In a real container the agent has no rights, writes to its own folders only, and sees the proxy."""
     bundle = await run_cell(replace(spec, container=Container(image=real_image)))
 
     cell = cell_of(bundle)
@@ -391,7 +391,7 @@ async def test_real_time_out(spec: CellSpec, real_image: str) -> None:
 
 
 async def test_real_absent_program(spec: CellSpec, real_image: str) -> None:
-    """A program that the image lacks is no result; the engine's own words say so."""
+    """A program that the image lacks gives no result; the engine's message is the reason."""
     container = Container(image=real_image)
 
     with pytest.raises(RunFailed, match="no-such-program"):

@@ -99,12 +99,12 @@ async def test_image_that_is_here(stub: Stub, engine: ContainerEngine) -> None:
     assert await engine.image_digest(parse_image("a/b:1")) is None
 
 
-async def test_image_that_is_fetched(stub: Stub, engine: ContainerEngine) -> None:
-    """An image that is not here is fetched; where that fails the error names it and the mend."""
+async def test_image_that_is_pulled(stub: Stub, engine: ContainerEngine) -> None:
+    """A missing image is pulled; where that fails the error names it and the fix."""
     stub.answer("image", "inspect", code=1)
     stub.answer("pull", code=1, err="Error: denied\n")
 
-    with pytest.raises(AdapterError, match=r"image a/b:1 is not here.*denied.*--image"):
+    with pytest.raises(AdapterError, match=r"image a/b:1 is not on this machine.*denied.*--image"):
         await engine.image_digest(parse_image("a/b:1"))
     assert stub.calls[-1] == ["pull", "a/b:1"]
     here = [[["image"], {"out": json.dumps([f"a/b@{DIGEST}"])}]]
@@ -113,7 +113,7 @@ async def test_image_that_is_fetched(stub: Stub, engine: ContainerEngine) -> Non
 
 
 async def test_networks(stub: Stub, engine: ContainerEngine) -> None:
-    """A network that is made leads nowhere; one that is not there is told."""
+    """A new network reaches no other host; one that does not exist is an error."""
     stub.answer("network", "inspect", out=DOCKER_NETWORK)
 
     assert await engine.make_network("cab-1") == Network("cab-1", "172.18.0.1", internal=True)
@@ -196,7 +196,7 @@ async def test_cancelled(stub: Stub, engine: ContainerEngine, tmp_path: Path) ->
     assert task.cancelled()
 
 
-def test_gist() -> None:
-    """The gist of an answer is its last line that says something."""
-    assert EngineOutput(1, "", "a\nb\n\nRun 'docker run --help' for more\n").gist == "b"
-    assert EngineOutput(125, "", "").gist == "exit code 125"
+def test_summary() -> None:
+    """The summary of an answer is its last useful line."""
+    assert EngineOutput(1, "", "a\nb\n\nRun 'docker run --help' for more\n").summary == "b"
+    assert EngineOutput(125, "", "").summary == "exit code 125"

@@ -8,10 +8,8 @@ from cab.adapters.sandboxes.environment import (
     Places,
     agent_environment,
     container_environment,
-    tool_homes,
     write_home,
 )
-from cab.adapters.tasks.loader import load_task
 
 CANARY = "sk-canary-0123456789"
 
@@ -64,20 +62,6 @@ def test_path_is_absolute(
         monkeypatch.setenv("PATH", given)
 
     assert agent_environment(places, {}, {})["PATH"] == seen
-
-
-def test_tool_homes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A task's compiler is found in the operator's HOME, or where a variable says, if it is there."""
-    task = load_task("polyglot/rust-error-handling")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.delenv("RUSTUP_HOME", raising=False)
-
-    assert tool_homes(task) == {}
-    (tmp_path / ".rustup").mkdir()
-    assert tool_homes(task) == {"RUSTUP_HOME": str(tmp_path / ".rustup")}
-    (tmp_path / "elsewhere").mkdir()
-    monkeypatch.setenv("RUSTUP_HOME", str(tmp_path / "elsewhere"))
-    assert tool_homes(task) == {"RUSTUP_HOME": str(tmp_path / "elsewhere")}
 
 
 def test_write_home(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ DIGEST = f"sha256:{HEX}"
     ],
 )
 def test_parts(text: str, image: Image) -> None:
-    """Repository, tag and digest are told apart; a doubled algorithm counts once."""
+    """Repository, tag and digest are parsed; a doubled algorithm counts once."""
     assert parse_image(text) == image
     assert parse_image(image.reference) == image
 
@@ -33,8 +33,8 @@ def test_parts(text: str, image: Image) -> None:
     "text", ["", "Upper", "a b", "-x", "--privileged", "a:", "a@sha256:12", "a/", "a:b:c", "a\n"]
 )
 def test_no_image(text: str) -> None:
-    """What is no image, or an option in disguise, is refused."""
-    with pytest.raises(AdapterError, match="is no image"):
+    """A text that is not the name of an image, or is an option, is refused."""
+    with pytest.raises(AdapterError, match="is not the name of an image"):
         parse_image(text)
 
 

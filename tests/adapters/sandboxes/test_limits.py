@@ -48,13 +48,13 @@ def test_the_last_word_holds() -> None:
 
 @pytest.mark.parametrize("value", ["", "0", "-1", "many", "1x", "off!", "nan", "1e3", "99999999t"])
 def test_no_amount(value: str) -> None:
-    """What is no amount is refused, and named."""
-    with pytest.raises(AdapterError, match=f"--limit memory={value} is no amount"):
+    """A value that is not an amount is refused, and named."""
+    with pytest.raises(AdapterError, match=f"--limit memory={value} is not an amount"):
         parse_limits([f"memory={value}"])
 
 
 def test_unknown() -> None:
-    """A limit that is not known is told, with what was probably meant."""
+    """A limit that is not known is refused, with the one that was probably meant."""
     with pytest.raises(AdapterError, match="did you mean 'memory'"):
         parse_limits(["memry=1"])
     with pytest.raises(AdapterError, match="known: address-space, cpu-s"):

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from cab.adapters.errors import RunFailed
-from cab.adapters.output.capture import Ends
+from cab.adapters.output.capture import OutputDescriptors
 from cab.adapters.sandboxes import local
-from cab.adapters.sandboxes.base import Job
+from cab.adapters.sandboxes.base import StartRequest
 from cab.adapters.sandboxes.environment import Places
 from cab.adapters.sandboxes.limits import ResourceLimits
 from cab.adapters.sandboxes.local import LocalSandbox
@@ -30,7 +30,7 @@ def words(sandbox: LocalSandbox) -> list[str]:
 
 
 def test_deviations(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """It is no boundary and says so; root, an engine's socket and missing limits are named too."""
+    """It is not a boundary and says so; root, an engine's socket and missing limits are named too."""
     monkeypatch.setattr(local, "ENGINE_SOCKETS", (tmp_path / "docker.sock",))
     usual = ["no-boundary", *(["root"] if os.geteuid() == 0 else []), "open-network"]
 
@@ -64,17 +64,17 @@ async def test_start(places: Places) -> None:
     )
     sandbox = LocalSandbox(Path("x"), {}, ResourceLimits(cpu_s=77))
     with (places.output / "o").open("wb") as out:
-        ends = Ends(out.fileno(), out.fileno())
-        job = Job(script(code), {"DECLARED": "yes"}, ends, "http://x/v1", "key")
-        agent = await sandbox.start(places, job)
+        output = OutputDescriptors(out.fileno(), out.fileno())
+        request = StartRequest(script(code), {"DECLARED": "yes"}, output, "http://x/v1", "key")
+        agent = await sandbox.start(places, request)
         ended = await agent.wait(60)
-        left = agent.leftovers
+        cleanup = agent.cleanup
         await agent.end()
 
         assert ended.code == 0
         assert (places.workdir / "seen").read_text() == "yes 77"
-        assert (left.container, left.engine) == (None, None)
-        assert left.mark
-        assert left.leader
+        assert (cleanup.container, cleanup.engine) == (None, None)
+        assert cleanup.mark
+        assert cleanup.leader
         with pytest.raises(RunFailed, match="/gone cannot be started"):
-            await sandbox.start(places, job._replace(argv=("/gone",)))
+            await sandbox.start(places, request._replace(argv=("/gone",)))

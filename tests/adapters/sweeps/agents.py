@@ -29,7 +29,7 @@ class Silent(Scripted):
 
 
 class Stubborn:
-    """Ends for no signal but the last one, and tells a pipe that it runs; without one it ends."""
+    """Ignores SIGTERM, and writes to a pipe that it runs; without a pipe it ends."""
 
     facts = AgentFacts("stubborn", "1", ("chat.completions",))
 

@@ -11,7 +11,7 @@ NONE, FEW, MORE = KeyLimits(), KeyLimits(max_calls=3), KeyLimits(max_calls=9)
 SPEND = spend(calls=3)
 
 
-def whole(**fields: object) -> CellOutcome:
+def complete(**fields: object) -> CellOutcome:
     """Return the outcome of a bundle."""
     return CellOutcome.model_validate(
         {"state": "complete", "bundle": "b", "succeeded": 3, **fields}
@@ -19,36 +19,46 @@ def whole(**fields: object) -> CellOutcome:
 
 
 @pytest.mark.parametrize(
-    ("outcome", "own", "given", "verdict", "said"),
+    ("outcome", "cell_limits", "key_limits", "verdict", "reason"),
     [
-        (whole(), NONE, NONE, "complete", None),
-        (whole(passed=False), NONE, NONE, "complete", None),
-        (whole(failures={"network": 2}), NONE, NONE, "complete", None),
+        (complete(), NONE, NONE, "complete", None),
+        (complete(passed=False), NONE, NONE, "complete", None),
+        (complete(failures={"network": 2}), NONE, NONE, "complete", None),
         # An agent that makes no call, or asks for a model that is not there, does so again.
-        (whole(succeeded=0), NONE, NONE, "complete", None),
-        (whole(succeeded=None), NONE, NONE, "complete", None),
-        (whole(succeeded=0, failures={"refused_request": 1}), NONE, NONE, "complete", None),
+        (complete(succeeded=0), NONE, NONE, "complete", None),
+        (complete(succeeded=None), NONE, NONE, "complete", None),
+        (complete(succeeded=0, failures={"refused_request": 1}), NONE, NONE, "complete", None),
         (
-            whole(succeeded=0, failures={"network": 1, "endpoint": 2, "refused_request": 1}),
+            complete(succeeded=0, failures={"network": 1, "endpoint": 2, "refused_request": 1}),
             *(NONE, NONE, "infrastructure", "no model call succeeded: endpoint 2, network 1"),
         ),
         (CellOutcome(state="failed", reason="why"), NONE, NONE, "infrastructure", "why"),
-        (CellOutcome(state="stopped", reason="told"), NONE, NONE, "stopped", "told"),
-        # Its own allowance is the agent's affair, the sweep's budget is not.
-        (whole(rejected=1), FEW, FEW, "complete", None),
-        (whole(rejected=1), MORE, FEW, "budget", "what was left of the sweep's budget did not do"),
-        (whole(rejected=1), NONE, FEW, "budget", "what was left"),
-        (whole(rejected=1), NONE, MORE, "complete", None),
-        (whole(rejected=1), NONE, None, "budget", "what was left"),
-        (whole(), NONE, FEW, "complete", None),
+        (CellOutcome(state="stopped", reason="why"), NONE, NONE, "stopped", "why"),
+        # The cell's own limit counts against the agent, the sweep's budget does not.
+        (complete(rejected=1), FEW, FEW, "complete", None),
+        (
+            complete(rejected=1),
+            MORE,
+            FEW,
+            "budget",
+            "the rest of the sweep's budget was not enough",
+        ),
+        (complete(rejected=1), NONE, FEW, "budget", "the rest"),
+        (complete(rejected=1), NONE, MORE, "complete", None),
+        (complete(rejected=1), NONE, None, "budget", "the rest"),
+        (complete(), NONE, FEW, "complete", None),
     ],
 )
-def test_judge(
-    outcome: CellOutcome, own: KeyLimits, given: KeyLimits | None, verdict: str, said: str | None
+def test_classify(
+    outcome: CellOutcome,
+    cell_limits: KeyLimits,
+    key_limits: KeyLimits | None,
+    verdict: str,
+    reason: str | None,
 ) -> None:
     """Only what the agent did itself is a result; everything else has its class and its reason."""
-    found = classify(outcome, SPEND, own, given)
+    found = classify(outcome, SPEND, cell_limits, key_limits)
 
     assert found.verdict == verdict
-    assert (found.reason or "").startswith(said or "")
-    assert (found.reason is None) == (said is None)
+    assert (found.reason or "").startswith(reason or "")
+    assert (found.reason is None) == (reason is None)

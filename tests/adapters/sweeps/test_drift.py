@@ -15,7 +15,7 @@ BEFORE = {
 
 
 def test_nothing() -> None:
-    """The same file has no changes, wherever its folder is by now."""
+    """The same file has no changes, wherever its folder is now."""
     found = compare_sweeps(BEFORE, {**BEFORE, "folder": "x"}, {"a": "1"}, {"a": "1", "b": "1"})
 
     assert found == ([], [])
@@ -28,7 +28,7 @@ def test_harmless() -> None:
     assert found.harmless == [
         "jobs: none -> 2",
         "models: c added",
-        "models: a taken out",
+        "models: a removed",
         "runs: 1 -> 3",
     ]
     assert found.breaking == []
@@ -36,7 +36,7 @@ def test_harmless() -> None:
 
 
 def test_breaking() -> None:
-    """Another endpoint, time limit, allowance, plugin or version makes cells of another kind."""
+    """Another endpoint, time limit, allowance, plugin or version makes cells that are not comparable."""
     now = {
         **BEFORE,
         "upstream": "http://other",
@@ -59,5 +59,5 @@ def test_breaking() -> None:
         "agent aider: 1 -> 2",
         "task f/t: its files were changed",
     ]
-    with pytest.raises(SweepChanged, match=r"sweep s was begun under other .*--accept-changes"):
+    with pytest.raises(SweepChanged, match=r"sweep s was started under other .*--accept-changes"):
         require_comparable(found.breaking, "s")

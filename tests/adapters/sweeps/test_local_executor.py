@@ -53,7 +53,7 @@ def executor() -> Executor:
 
 
 async def test_complete(proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The outcome tells of the bundle what a sweep wants to know; our keys do not go along."""
+    """The outcome holds what a sweep needs of the bundle; our keys are not passed on."""
     monkeypatch.setenv("CAB_KEY", "sk-real-canary-0123456789")
     job = job_of(proxy, tmp_path, "scripted", "scripted")
 
@@ -98,12 +98,16 @@ async def test_side_by_side(proxy: Proxy, tmp_path: Path) -> None:
     ("tui", "name", "said"),
     [
         ("tests.adapters.toyagents:Missing", "missing", "RunFailed: "),
-        ("tests.adapters.sweeps.agents:Crashing", "x", "exit code 7; it said: about to crash"),
+        (
+            "tests.adapters.sweeps.agents:Crashing",
+            "x",
+            "exit code 7; its last message: about to crash",
+        ),
         ("nonsense", "nonsense", "UnknownAdapter: no agent 'nonsense'"),
     ],
 )
 async def test_failed(proxy: Proxy, tmp_path: Path, tui: str, name: str, said: str) -> None:
-    """Whatever keeps a cell from its end is an outcome with a reason, never an error of the sweep."""
+    """Whatever stops a cell is an outcome with a reason, never an error of the sweep."""
     outcome = await executor().run(job_of(proxy, tmp_path, tui, name))
 
     assert outcome.state == "failed"
@@ -111,18 +115,18 @@ async def test_failed(proxy: Proxy, tmp_path: Path, tui: str, name: str, said: s
 
 
 async def test_no_process(proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that cannot be had fails the attempt."""
+    """A process that cannot be started fails the attempt."""
     monkeypatch.setattr(sys, "executable", "/nonexistent/python")
 
     outcome = await executor().run(job_of(proxy, tmp_path, "scripted", "scripted"))
 
     assert outcome == CellOutcome(
-        state="failed", reason="no process for the cell: No such file or directory"
+        state="failed", reason="the cell's process cannot be started: No such file or directory"
     )
 
 
 async def test_stopped(proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Told to stop, it ends the agent, and leaves the bundle marked."""
+    """When it is stopped it ends the agent, and leaves the bundle marked."""
     ready = tmp_path / "ready"
     os.mkfifo(ready)
     monkeypatch.setenv("TEST_READY", str(ready))
@@ -161,7 +165,7 @@ async def test_stopped_by_force(
 
 
 async def test_stopped_before(proxy: Proxy, tmp_path: Path) -> None:
-    """What is started after that ends at once."""
+    """A job that starts after the stop ends at once."""
     local = executor()
     await local.stop()
 

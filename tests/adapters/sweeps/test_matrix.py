@@ -51,7 +51,7 @@ def test_slots(tmp_path: Path) -> None:
 
 
 def test_globs(tmp_path: Path) -> None:
-    """Tasks are found by globs over their ids; one that two patterns fit is there once."""
+    """Tasks are found by globs over their ids; one that two patterns match is there once."""
     matrix = make_matrix(sweep_of(tasks=["*/python-error-handling", "polyglot/python-*"]), tmp_path)
 
     assert [slot.task for slot in matrix.slots].count(PYTHON) == 1
@@ -72,9 +72,9 @@ def test_all_problems_at_once(tmp_path: Path) -> None:
 
     for part in (
         "agents: no agent 'scriptd'; did you mean 'scripted'?",
-        "'tests.adapters.sweeps.agents:Newer' and 'scripted' are one agent",
+        "'tests.adapters.sweeps.agents:Newer' and 'scripted' are the same agent",
         "did you mean 'polyglot/python-error-handling'?",
-        "'nothing/*' fits no bundled task",
+        "'nothing/*' matches no bundled task",
         "no task 'xyzzy'; give ./folder for one of your own",
         "none/task.toml: is not there",
         "are both 'own/mine'",
@@ -100,18 +100,18 @@ def test_plugins(tmp_path: Path) -> None:
     )
 
 
-def test_made_of(tmp_path: Path) -> None:
+def test_fingerprints(tmp_path: Path) -> None:
     """Agents have versions, tasks and plugins a digest that any change of their files changes."""
     folder = copied(tmp_path, "mine")
     (tmp_path / "rules.toml").write_text(PLUGIN + 'home = { a = { file = "text" } }\n')
     (tmp_path / "text").write_text("one")
     sweep = sweep_of(tasks=["./mine"], plugins=["rules.toml"])
 
-    before = make_matrix(sweep, tmp_path).made_of
-    again = make_matrix(sweep, tmp_path).made_of
+    before = make_matrix(sweep, tmp_path).fingerprints
+    again = make_matrix(sweep, tmp_path).fingerprints
     (folder / "workspace" / "new.txt").write_text("")
     (tmp_path / "text").write_text("two")
-    after = make_matrix(sweep, tmp_path).made_of
+    after = make_matrix(sweep, tmp_path).fingerprints
 
     assert list(before) == ["agent scripted", "task own/mine", "plugin rules"]
     assert again == before
@@ -143,13 +143,13 @@ def test_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_choose() -> None:
-    """Globs choose cells by their ids; one that fits nothing is a typing error."""
+    """Globs choose cells by their ids; one that matches nothing is a typing error."""
     ids = ["s/a/m/f/x#run1", "s/a/m/f/x#run2", "s/b/m/f/x#run1"]
 
     assert choose(ids, [], []) == set(ids)
     assert choose(ids, ["*/a/*"], ["*#run2"]) == {"s/a/m/f/x#run1"}
     assert choose(ids, ["*/a/*", "*/b/*"], []) == set(ids)
-    with pytest.raises(AdapterError, match=r"--only '\*/c/\*' fits no cell"):
+    with pytest.raises(AdapterError, match=r"--only '\*/c/\*' matches no cell"):
         choose(ids, ["*/c/*"], [])
-    with pytest.raises(AdapterError, match=r"--exclude 'x' fits no cell"):
+    with pytest.raises(AdapterError, match=r"--exclude 'x' matches no cell"):
         choose(ids, [], ["x"])

@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 
 from cab.adapters.sweeps.journal import AttemptOutcome, End
-from cab.adapters.sweeps.progress import ProgressCounts, line_of, spend_text, watching
+from cab.adapters.sweeps.progress import ProgressCounts, line_of, show_progress, spend_text
 from cab.scoring.ledger.totals import CallTotals
 from tests.adapters.sweeps.spend import spend
 
@@ -22,33 +22,33 @@ def end(verdict: AttemptOutcome = "complete", **fields: object) -> End:
     return End.model_validate({**least, "tokens": 1200, **fields})
 
 
-def test_tally() -> None:
+def test_counts() -> None:
     """The estimate is the mean of what has ended, times what is missing, over what runs at once."""
-    tally = ProgressCounts(total=10, done=4, jobs=2)
-    assert tally.left_s is None
+    counts = ProgressCounts(total=10, done=4, jobs=2)
+    assert counts.left_s is None
 
-    tally.add(end(), 10)
-    tally.add(end("infrastructure"), 20)
+    counts.add(end(), 10)
+    counts.add(end("infrastructure"), 20)
 
-    assert (tally.done, tally.failed) == (5, 1)
-    assert tally.left_s == 15 * 5 / 2
+    assert (counts.done, counts.failed) == (5, 1)
+    assert counts.left_s == 15 * 5 / 2
     last = ProgressCounts(total=1, done=0, jobs=8)
     last.add(end("killed"), 10)
     assert last.left_s == 10
 
 
 def test_lines() -> None:
-    """In a pipe there is one line per attempt that ended, and one per note; nothing a terminal obeys."""
+    """In a pipe there is one line per attempt that ended, and one per message, without control characters."""
     stream = io.StringIO()
-    with watching(stream, "s", ProgressCounts(2, 0, 1)) as watcher:
-        watcher.began(CELL)
-        watcher.ended(end(), 1.25, SPEND)
-        watcher.ended(end("infrastructure", reason="it \x1b[2J broke"), 1, SPEND)
-        watcher.noted("stopped")
+    with show_progress(stream, "s", ProgressCounts(2, 0, 1)) as listener:
+        listener.started(CELL)
+        listener.ended(end(), 1.25, SPEND)
+        listener.ended(end("infrastructure", reason="it \x1b[2J broke"), 1, SPEND)
+        listener.message("stopped")
 
     assert stream.getvalue().splitlines() == [
         f"1/2 {CELL}: passed, 3 calls, 1,200 tokens, 1.2 s",
-        f"1/2 {CELL}: infrastructure, no result: it \\x1b[2J broke",
+        f"1/2 {CELL}: no result, infrastructure: it \\x1b[2J broke",
         "stopped",
     ]
 
@@ -68,19 +68,19 @@ def test_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "160")
     ours, theirs = pty.openpty()
-    tally = ProgressCounts(4, 1, 1)
-    with os.fdopen(theirs, "w") as terminal, watching(terminal, "first", tally) as watcher:
-        watcher.began(CELL)
-        watcher.ended(end(), 70, SPEND)
-        watcher.began(CELL)
-        watcher.ended(end("budget", reason="too little"), 70, SPEND)
-        watcher.began(CELL)
+    counts = ProgressCounts(4, 1, 1)
+    with os.fdopen(theirs, "w") as terminal, show_progress(terminal, "first", counts) as listener:
+        listener.started(CELL)
+        listener.ended(end(), 70, SPEND)
+        listener.started(CELL)
+        listener.ended(end("budget", reason="too little"), 70, SPEND)
+        listener.started(CELL)
     shown = all_of(ours)
 
     assert "sweep first" in shown
     assert "2/4" in shown
-    assert "1 running, 1 attempts apart, 3 calls, 1,200 tokens, $0.2500, 2:20 left" in shown
-    assert f"{CELL}: budget, no result: too little" in shown
+    assert "1 running, 1 failed attempts, 3 calls, 1,200 tokens, $0.2500, 2:20 left" in shown
+    assert f"{CELL}: no result, budget: too little" in shown
     assert "passed" not in shown
 
 

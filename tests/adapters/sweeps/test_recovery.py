@@ -1,4 +1,4 @@
-"""What a killed sweep left open."""
+"""Attempts that a killed sweep left open."""
 
 import asyncio
 import fcntl
@@ -11,12 +11,12 @@ import pytest
 from cab.adapters.errors import AdapterError
 from cab.adapters.processes.cleanup import CleanupPlan
 from cab.adapters.processes.tree import RUN_MARK
-from cab.adapters.runs.bundle import Marker, claimed
+from cab.adapters.runs.bundle import Marker, claim_bundle
 from cab.adapters.runs.run_cell import run_cell
 from cab.adapters.runs.spec import CellSpec
 from cab.adapters.sweeps.journal import Begin, End
-from cab.adapters.sweeps.recovery import settle
-from cab.adapters.sweeps.state import stand
+from cab.adapters.sweeps.recovery import recover
+from cab.adapters.sweeps.state import replay
 from cab.proxy.accounting.limits import KeyLimits
 from tests.adapters.sweeps.spend import spend
 
@@ -25,62 +25,62 @@ CELL = f"s/scripted/demo/{TASK}#run1"
 SPENDS = {CELL: spend(calls=3, tokens=20, uncounted=1)}
 
 
-async def settled(folder: Path, wait_s: float = 60) -> End:
-    """Settle the one attempt that was left open."""
-    standing = stand([Begin(slot=CELL, cell_id=CELL)])
-    [end] = await settle(standing, folder, SPENDS, KeyLimits(), wait_s)
+async def recovered(folder: Path, wait_s: float = 60) -> End:
+    """Return how the one open attempt ended."""
+    state = replay([Begin(slot=CELL, cell_id=CELL)])
+    [end] = await recover(state, folder, SPENDS, KeyLimits(), wait_s)
     return end
 
 
-def marked(folder: Path, leftovers: CleanupPlan) -> Path:
+def marked(folder: Path, cleanup: CleanupPlan) -> Path:
     """Return a bundle that was cut short."""
     bundle = folder / "runs" / CELL
-    with suppress(ZeroDivisionError), claimed(bundle, force=False) as claim:
-        claim.note("agent", leftovers)
+    with suppress(ZeroDivisionError), claim_bundle(bundle, force=False) as claim:
+        claim.note("agent", cleanup)
         raise ZeroDivisionError
     return bundle
 
 
-async def test_whole(tmp_path: Path) -> None:
-    """A bundle that was whole when the sweep was killed is its slot's result, and stays."""
+async def test_complete(tmp_path: Path) -> None:
+    """A bundle that was complete when the sweep was killed is its slot's result, and stays."""
     spec = CellSpec(
         tui="scripted", model="demo", task=TASK, upstream="demo", sweep="s", run=1,
         runs=tmp_path / "runs",
     )  # fmt: skip
     bundle = await run_cell(spec)
 
-    end = await settled(tmp_path)
+    end = await recovered(tmp_path)
 
     assert (end.verdict, end.passed, end.bundle) == ("complete", True, f"runs/{CELL}")
     assert (bundle / "cell.json").exists()
 
 
 async def test_cut_short(tmp_path: Path) -> None:
-    """One that is marked is put apart as killed, with what the ledger knows of its calls."""
+    """One that is marked is moved to the failed ones as killed, with what the ledger knows of its calls."""
     bundle = marked(tmp_path, CleanupPlan())
 
-    end = await settled(tmp_path)
+    end = await recovered(tmp_path)
 
-    assert (end.verdict, end.reason) == ("killed", "it ran when the sweep was killed")
-    assert (end.calls, end.tokens, end.bundle) == (3, None, f"apart/{CELL}")
+    assert (end.verdict, end.reason) == ("killed", "it was running when the sweep was killed")
+    assert (end.calls, end.tokens, end.bundle) == (3, None, f"failed/{CELL}")
     assert not bundle.exists()
 
 
 async def test_nothing_there(tmp_path: Path) -> None:
     """An attempt that had no folder yet was killed all the same."""
-    end = await settled(tmp_path)
+    end = await recovered(tmp_path)
 
     assert (end.verdict, end.bundle) == ("killed", None)
 
 
-async def test_leftovers(tmp_path: Path) -> None:
+async def test_processes_left(tmp_path: Path) -> None:
     """An agent that outlived its sweep is ended."""
     agent = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", "import time; time.sleep(600)"), env={RUN_MARK: "mark-of-the-run"}
     )
     marked(tmp_path, CleanupPlan(mark="mark-of-the-run"))
 
-    await settled(tmp_path)
+    await recovered(tmp_path)
 
     assert await agent.wait() < 0
 
@@ -93,10 +93,10 @@ async def test_still_written(tmp_path: Path) -> None:
     with (bundle / "INCOMPLETE").open("rb") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         with pytest.raises(AdapterError, match="is still being written by a process"):
-            await settled(tmp_path, wait_s=0.2)
+            await recovered(tmp_path, wait_s=0.2)
         async with asyncio.TaskGroup() as group:
-            settling = group.create_task(settled(tmp_path))
+            recovery = group.create_task(recovered(tmp_path))
             await asyncio.sleep(0)
             fcntl.flock(handle, fcntl.LOCK_UN)
 
-    assert settling.result().verdict == "killed"
+    assert recovery.result().verdict == "killed"

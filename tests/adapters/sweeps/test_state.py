@@ -1,4 +1,4 @@
-"""Where a sweep stands, from its journal."""
+"""The state of a sweep, from its journal."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cab.adapters.sweeps.journal import AttemptOutcome, Begin, Close, End, Entry, Session
-from cab.adapters.sweeps.state import put_apart, stand
+from cab.adapters.sweeps.state import move_to_failed, replay
 
 SLOT = "s/a/m/f/t#run1"
 OTHER = "s/a/m/f/t#run2"
@@ -17,8 +17,8 @@ def at(second: float) -> str:
     return f"{START + timedelta(seconds=second):%Y-%m-%dT%H:%M:%S.%fZ}"
 
 
-def sitting(second: float = 0) -> Session:
-    return Session(at=at(second), sweep={}, made_of={}, cab_version="0")
+def session(second: float = 0) -> Session:
+    return Session(at=at(second), sweep={}, fingerprints={}, cab_version="0")
 
 
 def begin(cell_id: str, slot: str = SLOT, second: float = 0) -> Begin:
@@ -30,23 +30,23 @@ def end(cell_id: str, verdict: AttemptOutcome, slot: str = SLOT, second: float =
 
 
 def test_filled_by_a_second_attempt() -> None:
-    """The slot has the cell that filled it; the attempt that failed is kept apart."""
+    """The slot has the cell that filled it; the attempt that failed is listed."""
     failed = end(SLOT, "infrastructure")
-    standing = stand(
+    state = replay(
         [begin(SLOT), failed, begin("s/a/m/f/t#run3"), end("s/a/m/f/t#run3", "complete")]
     )
 
-    assert standing.complete == {SLOT: "s/a/m/f/t#run3"}
-    assert (standing.unfilled, standing.apart, standing.left_open) == ({}, [failed], [])
+    assert state.complete == {SLOT: "s/a/m/f/t#run3"}
+    assert (state.unfilled, state.failed_attempts, state.open_attempts) == ({}, [failed], [])
 
 
-def test_left_open() -> None:
+def test_open_attempts() -> None:
     """What began and did not end was killed with its sweep."""
     entries: list[Entry] = [begin(SLOT), begin(OTHER, OTHER), end(OTHER, "stopped", OTHER)]
-    standing = stand(entries)
+    state = replay(entries)
 
-    assert standing.left_open == [entries[0]]
-    assert standing.unfilled == {OTHER: entries[2]}
+    assert state.open_attempts == [entries[0]]
+    assert state.unfilled == {OTHER: entries[2]}
 
 
 @pytest.mark.parametrize(
@@ -62,43 +62,43 @@ def test_left_open() -> None:
 )
 def test_numbers(entries: list[Entry], runs: int, number: int) -> None:
     """Each attempt has a number that no run of the matrix and no attempt before it has."""
-    assert stand(entries).next_number(SLOT, runs) == number
+    assert replay(entries).next_number(SLOT, runs) == number
 
 
 def test_number_of_a_run_that_was_added() -> None:
     """A new slot whose own number an attempt took gets the next free one."""
-    standing = stand([begin(SLOT), begin("s/a/m/f/t#run3")])
+    state = replay([begin(SLOT), begin("s/a/m/f/t#run3")])
 
-    assert standing.next_number("s/a/m/f/t#run3", 3) == 4
+    assert state.next_number("s/a/m/f/t#run3", 3) == 4
 
 
 def test_numbers_of_the_ledger() -> None:
     """Cells that only the ledger knows have taken their numbers too."""
-    standing = stand([])
-    standing.count([SLOT, OTHER])
+    state = replay([])
+    state.reserve_numbers([SLOT, OTHER])
 
-    assert standing.next_number(SLOT, 2) == 3
+    assert state.next_number(SLOT, 2) == 3
 
 
 def test_wall_time() -> None:
-    """The time of all sittings counts; the time between them does not."""
-    entries: list[Entry] = [sitting(0), begin(SLOT, second=1), end(SLOT, "complete", second=11)]
-    again = sitting(1000)
+    """The time of all sessions counts; the time between them does not."""
+    entries: list[Entry] = [session(0), begin(SLOT, second=1), end(SLOT, "complete", second=11)]
+    again = session(1000)
     later: list[Entry] = [again, begin(OTHER, second=1002), Close(at=at(1005), reason="done")]
 
-    standing = stand([*entries, *later])
+    state = replay([*entries, *later])
 
-    assert standing.wall_s == 11 + 5
-    assert standing.last_sitting == again
+    assert state.wall_s == 11 + 5
+    assert state.last_session == again
 
 
-def test_put_apart(tmp_path: Path) -> None:
-    """A bundle that is no result is moved away whole; there may be none."""
+def test_move_to_failed(tmp_path: Path) -> None:
+    """A bundle without a result is moved away with all its files; there may be none."""
     bundle = tmp_path / "runs" / SLOT
     bundle.mkdir(parents=True)
     (bundle / "INCOMPLETE").write_text("x")
 
-    assert put_apart(tmp_path, SLOT) == f"apart/{SLOT}"
-    assert (tmp_path / "apart" / SLOT / "INCOMPLETE").read_text() == "x"
+    assert move_to_failed(tmp_path, SLOT) == f"failed/{SLOT}"
+    assert (tmp_path / "failed" / SLOT / "INCOMPLETE").read_text() == "x"
     assert not bundle.exists()
-    assert put_apart(tmp_path, SLOT) is None
+    assert move_to_failed(tmp_path, SLOT) is None

@@ -50,13 +50,13 @@ def test_all(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (LEAST + "modles = []", "modles: is no key of a sweep; did you mean 'models'?"),
-        (LEAST + "xyzzy = 1", "xyzzy: is no key of a sweep; take it out"),
-        (LEAST + "[budget]\ntoken = 1", "budget.token: is no key of a sweep; did you mean"),
+        (LEAST + "modles = []", "modles: is not a key of a sweep file; did you mean 'models'?"),
+        (LEAST + "xyzzy = 1", "xyzzy: is not a key of a sweep file; remove it"),
+        (LEAST + "[budget]\ntoken = 1", "budget.token: is not a key of a sweep file; did you mean"),
         (LEAST.replace('name = "s"', ""), "name: is missing; add it"),
         (LEAST.replace('"s"', '"a/b"'), "name: must be letters, digits"),
         (LEAST.replace('["m"]', "[]"), "models: List should have at least 1 item"),
-        (LEAST.replace('["m"]', '["m", "m"]'), "models: 'm' is there twice"),
+        (LEAST.replace('["m"]', '["m", "m"]'), "models: 'm' is listed twice"),
         (LEAST.replace('["m"]', '"m"'), "models: Input should be a valid list"),
         (LEAST + "runs = 0", "runs: Input should be greater than or equal to 1"),
         (LEAST + "runs = true", "runs: Input should be a valid integer"),
@@ -72,7 +72,7 @@ def test_all(tmp_path: Path) -> None:
     ],
 )
 def test_errors(tmp_path: Path, text: str, said: str) -> None:
-    """An error names the file, the key and the mend."""
+    """An error names the file, the key and the fix."""
     with pytest.raises(BadSweep) as caught:
         loaded(tmp_path, text)
 
@@ -80,8 +80,8 @@ def test_errors(tmp_path: Path, text: str, said: str) -> None:
 
 
 def test_no_file(tmp_path: Path) -> None:
-    """A file that is not there, or is a folder, is named."""
-    with pytest.raises(BadSweep, match=r"none\.toml: is not there"):
+    """A file that does not exist, or is a folder, is named."""
+    with pytest.raises(BadSweep, match=r"none\.toml: does not exist"):
         load_sweep(tmp_path / "none.toml")
     with pytest.raises(BadSweep, match="cannot be read"):
         load_sweep(tmp_path)

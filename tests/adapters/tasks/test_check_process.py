@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from cab.adapters.tasks import check_process
+from cab.adapters.tasks.check_process import Deadline
 from cab.adapters.tasks.checks import TAIL_CHARS, run_checks
 from cab.scoring.evidence.check_outcome import CheckOutcome
 from tests.adapters.tasks.checktasks import scripted
@@ -44,7 +45,7 @@ async def test_only_the_end_of_the_output_is_kept(
     work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of a flood of output the last part is kept, and the rules see its end."""
-    monkeypatch.setattr(check_process, "KEPT_BYTES", 10_000)
+    monkeypatch.setattr(check_process, "TAIL_BYTES", 10_000)
     rules = {"tests_pattern": r"Ran (\d+) tests", "minimum_tests": 3}
     script = (
         "import sys\nfor _ in range(30): print('x' * 9999)\n"
@@ -83,7 +84,7 @@ async def test_a_child_that_left_the_group_does_not_hold_the_check_up(
     work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A stray process that keeps the output open does not keep the check from ending."""
-    monkeypatch.setattr(check_process, "LAST_WORDS_S", 0.05)
+    monkeypatch.setattr(check_process, "OUTPUT_WAIT_S", 0.05)
     file = tmp_path / "pid"
     task = scripted(tmp_path / "task", CHILD.format(how="start_new_session=True", file=str(file)))
     try:
@@ -106,3 +107,10 @@ async def test_a_cancelled_check_leaves_nothing_running(work: Path, tmp_path: Pa
         check.cancel()
     assert check.cancelled()
     assert has_ended(file)
+
+
+def test_time_runs_out_and_not_below_zero() -> None:
+    """What is left is at most the limit, and never negative."""
+    assert 0 < Deadline(60).left_s() <= 60
+    assert Deadline(0).left_s() == 0
+    assert Deadline(60).limit_s == 60

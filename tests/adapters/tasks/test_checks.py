@@ -44,20 +44,18 @@ async def test_a_command_that_does_not_start_is_no_verdict(work: Path, tmp_path:
     assert outcome == CheckOutcome(
         passed=False,
         exit_code=None,
-        reason="no-such-program cannot be started: No such file or directory; mend check.command",
+        reason="no-such-program cannot be started: No such file or directory; correct check.command",
     )
 
 
-async def test_a_workspace_that_cannot_be_laid_out_is_no_verdict(
-    work: Path, tmp_path: Path
-) -> None:
+async def test_a_workspace_that_cannot_be_copied_is_no_verdict(work: Path, tmp_path: Path) -> None:
     """A check that has no room to run did not run, and the outcome says why."""
     task = scripted(tmp_path / "task", "")
     task.workspace.rmdir()
     outcome = await run_checks(task, work)
     assert not outcome.ran
     assert outcome.reason is not None
-    assert outcome.reason.startswith("the workspace cannot be laid out for the checks: ")
+    assert outcome.reason.startswith("the workspace cannot be copied for the checks: ")
 
 
 @pytest.mark.parametrize("task", [PYTHON, TICKET], ids=lambda task: task.id)
@@ -120,9 +118,9 @@ async def test_tampering_with_the_rust_build_changes_nothing(
         ("print('Ran 3 tests')", None),
         ("import sys; print('Ran 3 tests', file=sys.stderr)", None),
         ("print('Ran 1 tests\\nRan 2 tests')", None),
-        ("print('Ran 0 tests')", "0 tests ran, at least 3 are due"),
-        ("", "0 tests ran, at least 3 are due"),
-        ("print('Ran 2 tests')", "2 tests ran, at least 3 are due"),
+        ("print('Ran 0 tests')", "0 tests ran, but at least 3 must run"),
+        ("", "0 tests ran, but at least 3 must run"),
+        ("print('Ran 2 tests')", "2 tests ran, but at least 3 must run"),
         ("print('Ran 3 tests'); raise SystemExit(4)", "the checks ended with exit code 4"),
     ],
 )

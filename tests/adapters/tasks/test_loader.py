@@ -49,7 +49,7 @@ def make(folder: Path, text: str = MINIMAL) -> str:
 
 
 def files_of(root: Path) -> set[str]:
-    """The files of a task's folder; pip compiles those of an installed one, which are no part."""
+    """The files of a task's folder; pip compiles those of an installed one, which are not part of it."""
     files = (path for path in root.rglob("*") if path.is_file() and COMPILED not in path.parts)
     return {path.relative_to(root).as_posix() for path in files}
 
@@ -110,7 +110,7 @@ def test_sources_are_in_the_workspace(task: Task) -> None:
 
 
 def test_facts_are_what_the_task_declares(task: Task) -> None:
-    """Scoring is told all that the task declares, and the agent's scratch files with its own."""
+    """Scoring gets all that the task declares, and the agent's scratch files with its own."""
     facts = task.facts([".aider*", *task.scratch_files])
     assert facts.model_dump() == {
         "task_id": task.id,
@@ -134,7 +134,7 @@ def test_an_agent_gets_the_workspace_and_nothing_else(task: Task, tmp_path: Path
         assert (tmp_path / "work" / path).read_bytes() == (task.workspace / path).read_bytes()
 
 
-def test_what_pip_compiled_is_not_given_away(tmp_path: Path) -> None:
+def test_byte_code_is_not_copied(tmp_path: Path) -> None:
     """Byte code that an install made beside a task's Python files does not reach the agent."""
     task = load_task(make(tmp_path / "task"))
     (task.workspace / "pkg" / COMPILED).mkdir(parents=True)
@@ -176,7 +176,7 @@ def test_a_link_is_copied_as_a_link(tmp_path: Path) -> None:
 
 def test_a_folder_in_use_is_not_copied_to(task: Task, tmp_path: Path) -> None:
     """A folder that holds something is refused, so that no workspace is mixed with another."""
-    (tmp_path / "left over").touch()
+    (tmp_path / "old").touch()
     with pytest.raises(FileExistsError, match="not empty; give a new folder"):
         copy_workspace(task, tmp_path)
 
@@ -193,7 +193,7 @@ def test_tasks_outside_the_package_are_loaded_by_path(
     assert tasks[0].root == (tmp_path / "my/task").resolve()
 
 
-def test_a_mistyped_task_is_told_the_near_one() -> None:
+def test_a_mistyped_task_is_answered_with_the_nearest() -> None:
     """An unknown name is one line with the nearest name."""
     with pytest.raises(
         UnknownTask, match=rf"no task 'polyglot/rust-eror-handling'; did you mean '{RUST}'\?"
@@ -201,7 +201,7 @@ def test_a_mistyped_task_is_told_the_near_one() -> None:
         load_task("polyglot/rust-eror-handling")
 
 
-def test_an_unknown_task_is_told_the_known_ones() -> None:
+def test_an_unknown_task_is_answered_with_all() -> None:
     """A name that is like no other is one line with all names, and the hint to give a path."""
     with pytest.raises(UnknownTask) as caught:
         load_task("xyz")
@@ -214,9 +214,9 @@ def test_an_unknown_task_is_told_the_known_ones() -> None:
     [
         (MINIMAL.replace('prompt = "Do it."', ""), "prompt", "is missing; add it"),
         (MINIMAL.replace("category", "catgory"), "category", "is missing; add it"),
-        (f"extra = 1{MINIMAL}", "extra", "is no key of a task; take it out or mend its spelling"),
-        (f'root = "/"{MINIMAL}', "root", "is no key of a task; take it out"),
-        (f"cases = []{MINIMAL}", "cases", "is no key of a task; take it out"),
+        (f"extra = 1{MINIMAL}", "extra", "is not a key of a task; remove it"),
+        (f'root = "/"{MINIMAL}', "root", "is not a key of a task; remove it"),
+        (f"cases = []{MINIMAL}", "cases", "is not a key of a task; remove it"),
         (MINIMAL.replace("cab.task/1", "cab.task/9"), "schema", "Input should be 'cab.task/1'"),
         (MINIMAL.replace("mine/first", "first"), "id", "String should match pattern"),
         (MINIMAL.replace('["true"]', "[]"), "check.command", "at least 1 item"),
@@ -225,14 +225,14 @@ def test_an_unknown_task_is_told_the_known_ones() -> None:
         (
             f"{MINIMAL}minimum_tests = 1\ntests_pattern = '('",
             "check.tests_pattern",
-            "no regular expression",
+            "is not a valid regular expression",
         ),
         (
             f"{MINIMAL}minimum_tests = 1\ntests_pattern = 'ran'",
             "check.tests_pattern",
             "needs one group",
         ),
-        (f'source_files = ["/etc/*"]{MINIMAL}', "source_files.0", "take out the leading /"),
+        (f'source_files = ["/etc/*"]{MINIMAL}', "source_files.0", "remove the leading /"),
         (f'source_files = ["../x"]{MINIMAL}', "source_files.0", "or the .."),
         (f'source_files = [""]{MINIMAL}', "source_files.0", "relative to the workspace"),
     ],
@@ -240,7 +240,7 @@ def test_an_unknown_task_is_told_the_known_ones() -> None:
 def test_a_mistake_in_a_task_file_is_named(
     text: str, key: str, reason: str, tmp_path: Path
 ) -> None:
-    """A bad task file is one line with the file, the key and the mend."""
+    """A bad task file is one line with the file, the key and the fix."""
     name = make(tmp_path / "task", text)
     with pytest.raises(BadTask) as caught:
         load_task(name)
@@ -251,22 +251,22 @@ def test_a_mistake_in_a_task_file_is_named(
 
 
 def test_broken_toml_is_named(tmp_path: Path) -> None:
-    """A file that is no TOML is one line with the reason."""
+    """A file that is not TOML is one line with the reason."""
     with pytest.raises(BadTask, match=r"task\.toml: is not valid TOML: Invalid value"):
         load_task(make(tmp_path / "task", "schema ="))
 
 
-def test_text_that_is_no_utf8_is_named(tmp_path: Path) -> None:
-    """A file that is no UTF-8 text cannot be read."""
+def test_text_that_is_not_utf8_is_named(tmp_path: Path) -> None:
+    """A file that is not UTF-8 text cannot be read."""
     name = make(tmp_path / "task")
     (tmp_path / "task" / "task.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(BadTask, match="cannot be read"):
         load_task(name)
 
 
-def test_a_folder_without_a_task_file_is_no_task(tmp_path: Path) -> None:
-    """A path where no task lies is told what a task is."""
-    with pytest.raises(BadTask, match=r"is not there; a task is a folder that holds task\.toml"):
+def test_a_folder_without_a_task_file_is_not_a_task(tmp_path: Path) -> None:
+    """A path without a task is an error that says what a task is."""
+    with pytest.raises(BadTask, match=r"does not exist; a task is a folder with a task\.toml"):
         load_task(str(tmp_path))
 
 
@@ -275,7 +275,7 @@ CASE = '[[cases]]\nname = "a"\nask = "b"\nanswer = "c"\n'
 
 
 def test_questions_lie_beside_the_task(tmp_path: Path) -> None:
-    """What a probe is asked is read from cases.toml, and is no part of what is shown of a task."""
+    """What a probe is asked is read from cases.toml, and is not shown with a task."""
     name = make(tmp_path / "task", PROBED)
     (tmp_path / "task" / "cases.toml").write_text(CASE)
     (case,) = load_task(name).cases
@@ -286,17 +286,17 @@ def test_questions_lie_beside_the_task(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "cases.toml: holds [[cases]], one or more, and nothing else"),
-        ("cases = []\n", "cases.toml: holds [[cases]], one or more"),
-        (CASE + "[more]\n", "cases.toml: holds [[cases]], one or more"),
+        ("", "cases.toml: must hold [[cases]], one or more, and nothing else"),
+        ("cases = []\n", "cases.toml: must hold [[cases]], one or more"),
+        (CASE + "[more]\n", "cases.toml: must hold [[cases]], one or more"),
         ("[[cases]]\n", "cases.toml: cases.0.name: is missing; add it"),
-        (CASE + "extra = 1\n", "cases.toml: cases.0.extra: is no key of a task"),
+        (CASE + "extra = 1\n", "cases.toml: cases.0.extra: is not a key of a task"),
         ("[[cases]", "cases.toml: is not valid TOML"),
         (CASE + CASE, "task.toml: two cases have the same name; change one in cases.toml"),
     ],
 )
 def test_a_mistake_in_the_questions_is_named(text: str, reason: str, tmp_path: Path) -> None:
-    """Questions that cannot be read are one line with the file and the mend."""
+    """Questions that cannot be read are one line with the file and the fix."""
     name = make(tmp_path / "task", PROBED)
     (tmp_path / "task" / "cases.toml").write_text(text)
     with pytest.raises(BadTask, match=re.escape(reason)):
@@ -317,8 +317,8 @@ def test_a_document_needs_no_hidden_files(tmp_path: Path) -> None:
     assert load_task(name).check.refusal is not None
 
 
-def test_the_reference_is_laid_over_the_workspace(tmp_path: Path) -> None:
-    """The reference replaces and adds files; without one there is nothing to lay."""
+def test_the_reference_is_copied_over_the_workspace(tmp_path: Path) -> None:
+    """The reference replaces and adds files; without one there is nothing to copy."""
     task = load_task(PYTHON)
     copy_workspace(task, tmp_path / "work")
     lay_solution(task, tmp_path / "work")
@@ -330,10 +330,10 @@ def test_the_reference_is_laid_over_the_workspace(tmp_path: Path) -> None:
         lay_solution(load_task(make(tmp_path / "task")), tmp_path / "work")
 
 
-def test_a_path_through_a_file_is_no_task(tmp_path: Path) -> None:
-    """A path that leads through a file is told what a task is."""
+def test_a_path_through_a_file_is_not_a_task(tmp_path: Path) -> None:
+    """A path that leads through a file is an error that says what a task is."""
     (tmp_path / "file").touch()
-    with pytest.raises(BadTask, match="is not there; a task is a folder"):
+    with pytest.raises(BadTask, match="does not exist; a task is a folder"):
         load_task(str(tmp_path / "file"))
 
 
@@ -342,7 +342,7 @@ def test_a_task_needs_its_folders(folder: str, tmp_path: Path) -> None:
     """A task without workspace or checks is refused."""
     name = make(tmp_path / "task")
     (tmp_path / "task" / folder).rmdir()
-    with pytest.raises(BadTask, match=f"{folder}: is not there"):
+    with pytest.raises(BadTask, match=f"{folder}: does not exist"):
         load_task(name)
 
 

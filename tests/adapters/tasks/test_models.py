@@ -53,7 +53,11 @@ def test_kinds_of_checks(check: dict[str, Any], more: dict[str, Any]) -> None:
         ({"command": []}, {}, "at least 1 item"),
         ({"refusal": {}}, {}, "is for tasks with expected_refusal = true"),
         ({"refusal": {}, "must_print": ["x"]}, {"expected_refusal": True}, "add command"),
-        ({"refusal": {"mentions": ["("]}}, {"expected_refusal": True}, "no regular expression"),
+        (
+            {"refusal": {"mentions": ["("]}},
+            {"expected_refusal": True},
+            "is not a valid regular expression",
+        ),
         ({"probe": {"command": ["x"]}}, {}, "come together; add the other"),
         ({"command": ["true"]}, {"cases": [CASE]}, "come together; add the other"),
         ({"probe": {"command": ["x"], "case_timeout_s": 0}}, {"cases": [CASE]}, "greater than 0"),
@@ -61,10 +65,10 @@ def test_kinds_of_checks(check: dict[str, Any], more: dict[str, Any]) -> None:
         ({"probe": {"command": ["x"]}}, {"cases": [CASE, CASE]}, "have the same name"),
         ({"command": ["true"]}, {"language": "C"}, "should match pattern"),
         ({"command": ["true"]}, {"forbidden_texts": ["short"]}, "at least 8 characters"),
-        ({"command": ["true"]}, {"forbidden_files": ["/etc/x"]}, "take out the leading /"),
+        ({"command": ["true"]}, {"forbidden_files": ["/etc/x"]}, "remove the leading /"),
     ],
 )
 def test_what_cannot_be_a_task(check: dict[str, Any], more: dict[str, Any], reason: str) -> None:
-    """A declaration that contradicts itself is refused with the mend."""
+    """A declaration that contradicts itself is refused with the fix."""
     with pytest.raises(ValidationError, match=reason):
         make(check, **more)

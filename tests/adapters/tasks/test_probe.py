@@ -28,7 +28,7 @@ def work(tmp_path: Path) -> Path:
 
 
 async def test_right_answers_pass(work: Path, tmp_path: Path) -> None:
-    """If every question is answered as it is due, the check passes with all of its share."""
+    """If every question is answered correctly, the check passes with all of its share."""
     write(work, {"voice.py": RIGHT})
     outcome = await run_checks(probed(tmp_path / "task", SHOUT, CASES), work)
     assert (outcome.passed, outcome.exit_code, outcome.partial_score) == (True, 0, 1.0)
@@ -36,8 +36,8 @@ async def test_right_answers_pass(work: Path, tmp_path: Path) -> None:
     assert outcome.reason is None
 
 
-async def test_wrong_answers_are_shown_and_the_due_ones_are_not(work: Path, tmp_path: Path) -> None:
-    """A wrong answer is told with its question's name; what would have been right is not."""
+async def test_wrong_answers_are_shown_and_right_ones_are_not(work: Path, tmp_path: Path) -> None:
+    """A wrong answer is reported with its question's name; the right answer is not."""
     write(work, {"voice.py": RIGHT.replace("upper", "title")})
     outcome = await run_checks(probed(tmp_path / "task", SHOUT, CASES), work)
     assert (outcome.passed, outcome.exit_code) == (False, 1)
@@ -115,12 +115,15 @@ async def test_a_question_that_is_never_answered_costs_its_time_only(
     write(work, {"voice.py": code})
     task = probed(tmp_path / "task", SHOUT, CASES, probe={"case_timeout_s": 2.0})
     outcome = await run_checks(task, work)
-    assert outcome.stdout_tail == "ok: a word\nnot ok: nothing: no end within 2 s\nok: two words\n"
+    assert (
+        outcome.stdout_tail
+        == "ok: a word\nnot ok: nothing: did not end within 2 s\nok: two words\n"
+    )
     assert (outcome.timed_out, outcome.exit_code) == (False, 1)
 
 
 async def test_the_time_of_the_whole_check_is_limited(work: Path, tmp_path: Path) -> None:
-    """At the limit of the whole check its questions end, and that is told."""
+    """At the limit of the whole check its questions end, and the outcome says so."""
     write(work, {"voice.py": "import time\ntime.sleep(600)\n"})
     outcome = await run_checks(probed(tmp_path / "task", SHOUT, CASES), work, timeout_s=0.5)
     assert (outcome.passed, outcome.timed_out, outcome.exit_code) == (False, True, None)
@@ -129,7 +132,7 @@ async def test_the_time_of_the_whole_check_is_limited(work: Path, tmp_path: Path
 
 
 async def test_a_first_wrong_answer_can_be_enough(work: Path, tmp_path: Path) -> None:
-    """Who only wants the verdict is not kept waiting, and is told no share."""
+    """Without `whole` the first wrong answer ends the check, and there is no share."""
     write(work, {"voice.py": "shout = str\n"})
     outcome = await run_checks(probed(tmp_path / "task", SHOUT, CASES), work, whole=False)
     assert (outcome.passed, outcome.partial_score) == (False, None)
@@ -201,7 +204,7 @@ async def test_tests_that_are_stopped_leave_no_time_for_questions(
 
 
 async def test_the_answers_are_not_in_the_reach_of_the_probe(work: Path, tmp_path: Path) -> None:
-    """Neither environment, arguments nor files of the probe's process hold the answer due."""
+    """Neither environment, arguments nor files of the probe's process hold the right answer."""
     script = (
         "import os, pathlib, sys\n"
         "texts = [*os.environ.values(), *sys.argv, sys.stdin.read()]\n"
@@ -216,5 +219,5 @@ async def test_the_answers_are_not_in_the_reach_of_the_probe(work: Path, tmp_pat
 
 
 async def test_without_a_probe_there_is_no_share(work: Path, tmp_path: Path) -> None:
-    """Hidden tests alone tell no share of what passed."""
+    """Hidden tests alone give no share of what passed."""
     assert (await run_checks(scripted(tmp_path / "task", ""), work)).partial_score is None

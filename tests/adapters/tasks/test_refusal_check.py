@@ -86,8 +86,8 @@ async def test_a_document_that_is_a_link_says_nothing(tmp_path: Path) -> None:
     task = scripted(tmp_path / "task", "", clarify_files=["NOTE*"], expected_refusal=True)
     check = Check(refusal=RefusalCheck(mentions=["rule"]))
     task = task.model_copy(update={"check": check})
-    write(tmp_path, {"elsewhere.md": "rule\n"})
+    write(tmp_path, {"other.md": "rule\n"})
     (tmp_path / "work").mkdir()
-    (tmp_path / "work" / "NOTE.md").symlink_to(tmp_path / "elsewhere.md")
+    (tmp_path / "work" / "NOTE.md").symlink_to(tmp_path / "other.md")
     outcome = await run_checks(task, tmp_path / "work")
     assert not outcome.passed

@@ -50,7 +50,7 @@ def declined(folder: Path, **more: Any) -> Task:
 
 
 async def test_a_task_that_holds(tmp_path: Path) -> None:
-    """A task that is judged from outside, and protects what it should, has no problem."""
+    """A task that is checked from outside, and protects what it should, has no problem."""
     task = asked(tmp_path, forbidden_files=["conftest.py"], forbidden_texts=["pw-0123456789"])
     findings = [finding async for finding in check_task(task)]
     assert [finding for finding in findings if finding.problem] == []
@@ -68,12 +68,12 @@ async def test_a_task_without_a_reference(tmp_path: Path) -> None:
     """Without a reference solution nothing is tried, and that is the problem."""
     task = scripted(tmp_path, "")
     assert await problems(task) == {
-        "the declarations agree with the files": "there is no solution/; add the files that solve the task"
+        "the declarations agree with the files": "solution/ does not exist; add the files that solve the task"
     }
 
 
 async def test_a_reference_that_fails(tmp_path: Path) -> None:
-    """A reference that its own check refuses is told with the reason."""
+    """A reference that its own check refuses is reported with the reason."""
     task = asked(tmp_path)
     write(task.solution, {"answer.py": "VALUE = 3\n"})
     found = await problems(task)
@@ -81,18 +81,18 @@ async def test_a_reference_that_fails(tmp_path: Path) -> None:
 
 
 async def test_a_check_that_lets_everything_pass(tmp_path: Path) -> None:
-    """A check that passes what nobody has solved is found out."""
+    """A check that passes what nobody has solved is detected."""
     task = scripted(tmp_path, "", given=GIVEN, source_files=["answer.py"], expected_changes=["*"])
     write(task.solution, {"answer.py": "VALUE = 2\n"})
     assert await problems(task) == {
         "the untouched workspace fails": "it passes",
         "a forged ending of the sources fails": "it passes",
-        "planted files and spoilt tests do not pass": "it passes",
+        "planted files and changed tests do not pass": "it passes",
     }
 
 
 async def test_a_check_that_shares_its_process_with_the_code(tmp_path: Path) -> None:
-    """Hidden tests whose output can be forged are found out."""
+    """Hidden tests whose output can be forged are detected."""
     script = "import answer\nassert answer.VALUE == 2\nprint('all well')\n"
     task = scripted(
         tmp_path,
@@ -108,10 +108,10 @@ async def test_a_check_that_shares_its_process_with_the_code(tmp_path: Path) -> 
 
 
 async def test_a_probe_that_planted_files_disturb(tmp_path: Path) -> None:
-    """A probe that takes modules of the workspace for the standard library's is found out."""
+    """A probe that takes modules of the workspace for the standard library's is detected."""
     script = "import os, sys\nsys.path.insert(0, os.getcwd())\nimport json\n" + ASK
     found = await problems(asked(tmp_path, script=script))
-    assert "value: no answer" in found["planted files and spoilt tests do not fail the reference"]
+    assert "value: no answer" in found["planted files and changed tests do not fail the reference"]
 
 
 async def test_sources_in_no_known_language(tmp_path: Path) -> None:
@@ -133,10 +133,10 @@ async def test_a_check_that_cannot_run(tmp_path: Path) -> None:
 
 
 async def test_declarations_that_do_not_fit(tmp_path: Path) -> None:
-    """A declaration that contradicts the files is told, the first one first."""
+    """A declaration that contradicts the files is reported, the first one first."""
     name = "the declarations agree with the files"
     wrong = {
-        "is no expected change": {"expected_changes": ["other.py"]},
+        "is not an expected change": {"expected_changes": ["other.py"]},
         "is protected or forbidden": {"protected_files": ["*.py"]},
         "matches no file": {"source_files": ["answer.py", "src/**"]},
         "workspace/tests/test.py is forbidden": {"forbidden_files": ["tests/**"]},
@@ -152,4 +152,4 @@ async def test_declarations_that_do_not_fit(tmp_path: Path) -> None:
 async def test_a_refusal_needs_a_place(tmp_path: Path) -> None:
     """A task that wants a document says where; without that nothing could be right."""
     found = await problems(declined(tmp_path, clarify_files=[]))
-    assert "where is the agent to ask" in found["the declarations agree with the files"]
+    assert "expected_refusal needs clarify_files" in found["the declarations agree with the files"]

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from cab.adapters.tasks.checks import run_checks
-from cab.adapters.tasks.loader import Check, Need
-from cab.adapters.tasks.staging import words
+from cab.adapters.tasks.loader import Check, Need, load_task
+from cab.adapters.tasks.staging import fill_in, tool_homes
 from tests.adapters.tasks.checktasks import scripted, write
 
 
@@ -29,12 +29,12 @@ async def test_protected_files_are_put_back(work: Path, tmp_path: Path) -> None:
         given={"conf/kept.txt": "original", "free.txt": "original"},
         protected_files=["conf/**"],
     )
-    write(work, {"conf/kept.txt": "bent", "conf/new.txt": "x", "free.txt": "by the agent"})
+    write(work, {"conf/kept.txt": "changed", "conf/new.txt": "x", "free.txt": "by the agent"})
     assert (await run_checks(task, work)).passed
 
 
-async def test_what_pip_compiled_is_no_check(work: Path, tmp_path: Path) -> None:
-    """Byte code that an install made beside a task's checks is not laid over the workspace."""
+async def test_byte_code_is_not_a_check(work: Path, tmp_path: Path) -> None:
+    """Byte code that an install made beside a task's checks is not copied over the workspace."""
     task = scripted(
         tmp_path / "task", "import os\nassert os.listdir() == ['check.py'], os.listdir()\n"
     )
@@ -70,9 +70,7 @@ async def test_links_that_lead_out_are_not_written_through(work: Path, tmp_path:
     assert (outside / "check.py").read_text() == "raise SystemExit(1)"
 
 
-async def test_files_and_folders_that_stand_in_the_way_are_replaced(
-    work: Path, tmp_path: Path
-) -> None:
+async def test_files_and_folders_in_the_way_are_replaced(work: Path, tmp_path: Path) -> None:
     """A file where a folder belongs, and a folder where a file belongs, give way to the checks."""
     task = scripted(tmp_path / "task", "import sub.module\n")
     write(task.checks, {"sub/module.py": ""})
@@ -80,7 +78,7 @@ async def test_files_and_folders_that_stand_in_the_way_are_replaced(
     assert (await run_checks(task, work)).passed
 
 
-async def test_odd_files_are_passed_over(work: Path, tmp_path: Path) -> None:
+async def test_special_files_are_skipped(work: Path, tmp_path: Path) -> None:
     """Pipes, sockets and dangling links in the workspace do not stop the checks."""
     task = scripted(
         tmp_path / "task",
@@ -93,10 +91,10 @@ async def test_odd_files_are_passed_over(work: Path, tmp_path: Path) -> None:
         assert (await run_checks(task, work)).passed
 
 
-async def test_the_environment_is_made_from_nothing(
+async def test_the_environment_inherits_nothing(
     work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The checks see no exported key, a home of their own, and only the tool folders declared."""
+    """The checks see no exported key, a HOME of their own, and only the declared tool folders."""
     monkeypatch.setenv("CAB_KEY", "sk-canary")
     monkeypatch.setenv("TOOL_HOME", str(work))
     monkeypatch.setenv("GONE_HOME", str(tmp_path / "gone"))
@@ -119,10 +117,24 @@ async def test_a_check_may_look_at_the_pristine_workspace(work: Path, tmp_path: 
     )
     command = ["{python}", "-c", script, "{workspace}", "{pristine}"]
     task = task.model_copy(update={"check": Check(command=command)})
-    write(work, {"a.txt": "bent"})
-    assert (await run_checks(task, work)).stdout_tail == "bent given\n"
+    write(work, {"a.txt": "changed"})
+    assert (await run_checks(task, work)).stdout_tail == "changed given\n"
 
 
 def test_python_stands_for_the_one_that_runs() -> None:
     """`{python}` is the interpreter that runs CAB, so that the Python tasks need nothing else."""
-    assert words(["{python}", "-V"], Path("/stage")) == [sys.executable, "-V"]
+    assert fill_in(["{python}", "-V"], Path("/stage")) == [sys.executable, "-V"]
+
+
+def test_tool_homes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task's compiler is found in the operator's HOME, or where a variable says, if it is there."""
+    task = load_task("polyglot/rust-error-handling")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("RUSTUP_HOME", raising=False)
+
+    assert tool_homes(task) == {}
+    (tmp_path / ".rustup").mkdir()
+    assert tool_homes(task) == {"RUSTUP_HOME": str(tmp_path / ".rustup")}
+    (tmp_path / "other").mkdir()
+    monkeypatch.setenv("RUSTUP_HOME", str(tmp_path / "other"))
+    assert tool_homes(task) == {"RUSTUP_HOME": str(tmp_path / "other")}

@@ -71,7 +71,7 @@ async def test_what_is_done_where_a_refusal_is_due(
             [
                 "tests/test_reading.py: modified",
                 "tests/test_writing.py: modified",
-                "check: conftest.py: must not be there",
+                "check: conftest.py: must not exist",
             ],
         ),
         (

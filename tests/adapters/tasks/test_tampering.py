@@ -45,7 +45,7 @@ def test_forged_code_claims_success_and_ends(suffix: str, tmp_path: Path) -> Non
 
 
 def test_only_sources_of_known_languages_are_forged(tmp_path: Path) -> None:
-    """A data file among the sources, and code that is no source, stay as they are."""
+    """A data file among the sources, and code that is not a source, stay as they are."""
     given = {"src/a.json": "{}", "other.py": "x = 1\n"}
     write(tmp_path / "work", given)
     task = task_of(tmp_path, given, source_files=["src/**"])
@@ -67,7 +67,7 @@ def test_protected_files_are_emptied_and_removed_in_turn(tmp_path: Path) -> None
     given = {"t/a": "1", "t/b": "2", "t/c": "3", "t/empty": "", "free": "4"}
     write(tmp_path / "work", given)
     task = task_of(tmp_path, given, protected_files=["t/**"])
-    assert tampering.spoil_protected(task, tmp_path / "work") == ["t/a", "t/b", "t/c"]
+    assert tampering.damage_protected(task, tmp_path / "work") == ["t/a", "t/b", "t/c"]
     left = {p.name: p.read_text() for p in (tmp_path / "work").rglob("*") if p.is_file()}
     assert left == {"a": "", "c": "", "empty": "", "free": "4"}
 

@@ -131,7 +131,7 @@ def test_git_applies_any(tmp_path: Path, before: Tree, after: Tree) -> None:
 
 
 def test_links_and_modes(sides: Sides) -> None:
-    """Links, changed links, a file that became a link, and execute bits are told as git does."""
+    """Links, changed links, a file that became a link, and execute bits are written as git does."""
     sides.fill({"tool": b"x\n", "was-file": b"x\n"}, {"tool": b"x\n"})
     (sides.after / "tool").chmod(0o755)
     (sides.after / "was-file").symlink_to("tool")
@@ -183,7 +183,7 @@ def test_file_that_became_a_folder(sides: Sides) -> None:
 
 
 def test_name_that_is_no_utf8(sides: Sides) -> None:
-    """A name that is no UTF-8 is written with its escapes, as in the manifest."""
+    """A name that is not UTF-8 is written with its escapes, as in the manifest."""
     (sides.after / os.fsdecode(b"caf\xe9")).write_text("x\n")
 
     assert b'"a/caf\\\\xe9"' in sides.patch()
@@ -213,7 +213,7 @@ def test_unreadable_as_another_user() -> None:
 
 
 def test_git_folder_is_left_out(sides: Sides) -> None:
-    """What git keeps is no change."""
+    """Files in `.git` are not changes."""
     sides.fill({}, {".git/HEAD": b"ref\n", "sub/.git/HEAD": b"ref\n"})
 
     assert sides.patch() == b""

@@ -125,7 +125,7 @@ def test_unreadable(tmp_path: Path) -> None:
 
 
 def test_odd_names(tmp_path: Path) -> None:
-    """Names in any script, with line feeds, or that are no UTF-8, come back from the file."""
+    """Names in any script, with line feeds, or that are not UTF-8, come back from the file."""
     names = [b"caf\xc3\xa9.txt", b"\xe6\x97\xa5\xe6\x9c\xac", b"a\nb", b'"quoted"', b"latin-\xe9"]
     for name in names:
         (tmp_path / os.fsdecode(name)).write_text("x")
@@ -139,7 +139,7 @@ def test_odd_names(tmp_path: Path) -> None:
 
 
 def test_readable_name() -> None:
-    """Only what is no UTF-8 is escaped."""
+    """Only what is not UTF-8 is escaped."""
     assert readable_name("café/日本") == "café/日本"
     assert readable_name(os.fsdecode(b"caf\xe9")) == "caf\\xe9"
 

@@ -85,4 +85,4 @@ def test_json(naive: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
 def test_a_folder_that_is_no_task(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A path without a task is wrong usage: exit code 2, one line."""
     assert main(["tasks", "check", str(tmp_path)]) == 2
-    assert "is not there; a task is a folder that holds task.toml" in capsys.readouterr().err
+    assert "does not exist; a task is a folder with a task.toml" in capsys.readouterr().err

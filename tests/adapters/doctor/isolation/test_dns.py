@@ -1,4 +1,4 @@
-"""The name server that knows no name."""
+"""The name server that answers every query with NXDOMAIN."""
 
 import asyncio
 import socket
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cab.adapters.doctor.isolation.dns import BadQuery, name_server, read_name, refusal
+from cab.adapters.doctor.isolation.dns import BadQuery, name_server, nxdomain, read_name
 
 LABELS = st.lists(st.from_regex(r"\A[a-z0-9-]{1,63}\Z"), min_size=1, max_size=5)
 
@@ -27,16 +27,16 @@ def test_the_name_comes_back_and_the_answer_is_that_there_is_none(
     """An answer has the query's number, its question, the code for no such name, and no record."""
     asked = query(labels, number)
     assert read_name(asked)[0] == ".".join(labels)
-    answer = refusal(asked)
-    said, flags, questions, *records = struct.unpack(">6H", answer[:12])
-    assert (said, flags & 0x800F, questions, records) == (number, 0x8003, 1, [0, 0, 0])
+    answer = nxdomain(asked)
+    id_, flags, questions, *records = struct.unpack(">6H", answer[:12])
+    assert (id_, flags & 0x800F, questions, records) == (number, 0x8003, 1, [0, 0, 0])
     assert answer[12:] == asked[12:]
 
 
 @settings(deadline=None)
 @given(LABELS, st.data())
-def test_a_cut_query_is_told(labels: list[str], data: st.DataObject) -> None:
-    """No beginning of a query is taken for a whole one."""
+def test_a_cut_query_is_refused(labels: list[str], data: st.DataObject) -> None:
+    """The beginning of a query is not read as a complete one."""
     whole = query(labels)
     cut = data.draw(st.integers(0, len(whole) - 1))
     with pytest.raises(BadQuery):
@@ -46,7 +46,7 @@ def test_a_cut_query_is_told(labels: list[str], data: st.DataObject) -> None:
 @settings(deadline=None)
 @given(st.binary(max_size=80))
 def test_any_bytes_are_a_question_or_none(noise: bytes) -> None:
-    """Whatever comes is read, or refused as no question."""
+    """Whatever comes is read, or refused as not a query."""
     try:
         name, end = read_name(noise)
     except BadQuery:
@@ -55,7 +55,7 @@ def test_any_bytes_are_a_question_or_none(noise: bytes) -> None:
     assert 12 < end <= len(noise) - 4
 
 
-async def test_it_remembers_what_was_asked_for() -> None:
+async def test_it_counts_the_names() -> None:
     """Each name is counted, in small letters, and noise is left unanswered."""
     free = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     free.bind(("127.0.0.1", 0))

@@ -9,7 +9,7 @@ import pytest
 from cab.adapters.doctor.isolation.namespaces import why_not_isolated
 
 
-def test_a_step_after_the_first_that_fails_is_told(
+def test_a_step_after_the_first_that_fails_is_the_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Namespaces are of no use where the folder of the daemons cannot be covered: the reason says so."""
@@ -26,6 +26,6 @@ def test_a_step_after_the_first_that_fails_is_told(
 def test_without_unshare_its_package_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is missing is told with where it is had."""
+    """What is missing is named with its package."""
     monkeypatch.setenv("PATH", str(tmp_path))
     assert why_not_isolated() == "unshare is missing (Debian: util-linux)"

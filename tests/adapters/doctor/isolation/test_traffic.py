@@ -1,4 +1,4 @@
-"""Whom packets show to have been tried, from packets written by hand."""
+"""The contacts that packets show, from packets written by hand."""
 
 import struct
 from ipaddress import ip_address
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cab.adapters.doctor.isolation.traffic import tried
+from cab.adapters.doctor.isolation.traffic import contacts
 
 SYN, RST, ACK = 2, 4, 16
 QUERY = bytes([0, 1, 1, 0, 0, 1]) + bytes(6) + b"\1a\3org\0" + bytes([0, 1, 0, 1])
@@ -32,7 +32,7 @@ def udp(payload: bytes, port: int = 53) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "expected"),
     [
         (packet("192.0.2.1", "192.0.2.7", 6, tcp(SYN)), ["192.0.2.7:443"]),
         (packet("2001:db8::1", "2001:db8::7", 6, tcp(SYN)), ["[2001:db8::7]:443"]),
@@ -50,13 +50,13 @@ def udp(payload: bytes, port: int = 53) -> bytes:
         (packet("192.0.2.1", "192.0.2.9", 1, bytes(8)), []),
     ],
 )
-def test_tries_are_told(data: bytes, told: list[str]) -> None:
-    """A first packet to elsewhere is a try; to this machine only one that is refused."""
-    assert list(tried(data)) == told
+def test_contacts(data: bytes, expected: list[str]) -> None:
+    """A first packet to another address is a contact; to this machine only one that is refused."""
+    assert list(contacts(data)) == expected
 
 
 @settings(deadline=None)
 @given(st.binary(max_size=80))
 def test_any_bytes_are_read(noise: bytes) -> None:
-    """Noise is a try or none, and never an error."""
-    assert all(isinstance(each, str) for each in tried(noise))
+    """Noise is a contact or none, and never an error."""
+    assert all(isinstance(each, str) for each in contacts(noise))

@@ -1,4 +1,4 @@
-"""Secrets in files and processes are found, and named without being told."""
+"""Secrets in files and processes are found, and named without being shown."""
 
 import base64
 import binascii
@@ -18,8 +18,8 @@ import pytest
 
 from cab.adapters.doctor.leaks import encodings
 from cab.adapters.doctor.leaks.encodings import forms_of
-from cab.adapters.doctor.leaks.finder import Finder, Leak, file_leaks, process_leaks
-from cab.adapters.doctor.leaks.process_watch import descendants, watched
+from cab.adapters.doctor.leaks.finder import Leak, SecretFinder, file_leaks, process_leaks
+from cab.adapters.doctor.leaks.process_watch import descendants, watch_processes
 from cab.proxy.redaction import StreamRedactor
 
 REAL = "sk-canary-one/with+signs"
@@ -28,7 +28,7 @@ BOTH = {Leak("cell's key", "argv"), Leak("endpoint's key", "environ")}
 
 
 def test_files_are_searched_at_any_depth(tmp_path: Path) -> None:
-    """A secret in any file is told with the file's place; a link is not followed."""
+    """A secret in any file is reported with the file's path; a link is not followed."""
     (tmp_path / "a" / "b").mkdir(parents=True)
     (tmp_path / "a" / "b" / "log").write_bytes(b"\0key=" + REAL.encode() + b"\xff")
     (tmp_path / "clean").write_text(REAL[:-1])
@@ -38,8 +38,8 @@ def test_files_are_searched_at_any_depth(tmp_path: Path) -> None:
     assert list(file_leaks(tmp_path, SECRETS, "HOME", [tmp_path / "a"])) == []
 
 
-def test_names_are_searched_too_and_not_told(tmp_path: Path) -> None:
-    """A file that is called like a key, or a link to such a one, is found; the key stays untold."""
+def test_names_are_searched_too_and_redacted(tmp_path: Path) -> None:
+    """A file that is called like a key, or a link to such a one, is found; the key is not shown."""
     (tmp_path / "of-cell-number-two").mkdir()
     (tmp_path / "link").symlink_to("/nowhere/cell-number-two")
     assert set(file_leaks(tmp_path, SECRETS, "HOME")) == {
@@ -106,7 +106,7 @@ def test_an_archives_members_are_searched(tmp_path: Path) -> None:
 
 def test_what_passes_is_noted_and_not_changed() -> None:
     """A secret in a stream is noted though two pieces hold it, and the text stays as it is."""
-    finder = Finder(SECRETS)
+    finder = SecretFinder(SECRETS)
     stream = StreamRedactor(finder)
     assert stream.feed(b"a cell-num") + stream.feed(b"ber-two b") + stream.flush() == (
         b"a cell-number-two b"
@@ -116,7 +116,7 @@ def test_what_passes_is_noted_and_not_changed() -> None:
 
 
 async def test_processes_are_watched_while_they_run() -> None:
-    """A secret in the arguments or the environment of a descendant is told, and which of the two."""
+    """A secret in the arguments or the environment of a descendant is reported, and which of the two."""
     code = "import sys; print('up', flush=True); sys.stdin.read()"
     with subprocess.Popen(  # noqa: ASYNC220 - it starts at once
         [sys.executable, "-c", code, "--key", "cell-number-two"],
@@ -128,15 +128,15 @@ async def test_processes_are_watched_while_they_run() -> None:
         child.stdout.readline()
         assert child.pid in set(descendants([os.getpid()]))
         assert set(process_leaks(child.pid, SECRETS)) == BOTH
-        async with watched(SECRETS) as watch:
-            assert child.pid in watch.alive()
+        async with watch_processes(SECRETS) as watch:
+            assert child.pid in watch.running()
         child.communicate()
     assert watch.leaks == BOTH
-    assert child.pid not in watch.alive()
+    assert child.pid not in watch.running()
 
 
-def test_a_process_that_has_gone_holds_nothing() -> None:
-    """A process that ended between two looks is passed over."""
+def test_a_process_that_has_ended_holds_nothing() -> None:
+    """A process that ended between two looks is skipped."""
     done = subprocess.Popen([sys.executable, "-c", "pass"])
     done.wait()
     assert list(process_leaks(done.pid, SECRETS)) == []

@@ -18,6 +18,8 @@ import pytest
 
 from cab.adapters.runs.bundle import is_complete
 from cab.adapters.sweeps.journal import End, read_journal
+from cab.adapters.sweeps.matrix import make_matrix
+from cab.adapters.sweeps.sweepfile import load_sweep
 from cab.adapters.tasks.loader import load_task
 from cab.scoring.ledger.reading import iter_calls
 from cab.scoring.ledger.records import CallEnd
@@ -44,8 +46,8 @@ KILL_AT = 14
 
 def environment() -> dict[str, str]:
     """Return what the processes get: our modules, and no settings of whoever runs the tests."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("CAB_")}
-    return {**kept, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)])}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("CAB_")}
+    return {**inherited, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)])}
 
 
 @contextmanager
@@ -182,13 +184,13 @@ def test_killed_in_the_middle(sweep: Path, demo: str) -> None:
     )
 
     assert done.returncode == 0, done.stderr
-    assert "it ran when the sweep was killed; it is put apart" in done.stderr
+    assert "it was running when the sweep was killed; its bundle is moved to failed/" in done.stderr
     report = orjson.loads(done.stdout)
     bundles = [folder / "runs" / cell for cell in report["cells"].values()]
     assert (report["wanted"], report["complete"], len(set(bundles))) == (ALL, ALL, ALL)
     assert all(is_complete(bundle) for bundle in bundles)
     assert {path.parent for path in (folder / "runs").rglob("cell.json")} == set(bundles)
-    # What was whole before the kill was not touched by it, nor by what came after.
+    # What was complete before the kill was not touched by it, nor by what came after.
     assert len(before) >= KILL_AT
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert verify_ledger(folder / "ledger").holds
@@ -207,11 +209,15 @@ def test_killed_in_the_middle(sweep: Path, demo: str) -> None:
     assert killed == report["apart"]
     assert 1 <= len(killed) <= 3
     assert not {each["cell_id"] for each in killed} & set(report["cells"].values())
-    apart = [end for each in killed for end in ends_of(folder / "ledger", each["cell_id"])]
+    without_result = [end for each in killed for end in ends_of(folder / "ledger", each["cell_id"])]
     # The server may have answered a call whose end nobody was left to write down.
-    assert {end.upstream_id for end in apart if end.upstream_id} <= served.keys()
-    assert len(served) <= len(apart)
-    assert report["spend"]["calls"] == len(results) + len(apart) == len(ends_of(folder / "ledger"))
+    assert {end.upstream_id for end in without_result if end.upstream_id} <= served.keys()
+    assert len(served) <= len(without_result)
+    assert (
+        report["spend"]["calls"]
+        == len(results) + len(without_result)
+        == len(ends_of(folder / "ledger"))
+    )
 
 
 def test_no_agent_is_left(tmp_path: Path, demo: str) -> None:
@@ -226,11 +232,11 @@ def test_no_agent_is_left(tmp_path: Path, demo: str) -> None:
     assert waiter.verdicts() == ["killed", "complete", "complete"]
     slots = [f"w/waiting/demo/polyglot/python-error-handling#run{n}" for n in (1, 2, 3)]
     assert report["cells"] == {slots[0]: slots[2], slots[1]: slots[1]}
-    assert (waiter.folder / "apart" / slots[0] / "INCOMPLETE").exists()
+    assert (waiter.folder / "failed" / slots[0] / "INCOMPLETE").exists()
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_told_to_stop(tmp_path: Path, demo: str, number: int, code: int) -> None:
+def test_stopped(tmp_path: Path, demo: str, number: int, code: int) -> None:
     """SIGINT and SIGTERM end the running cells in order, and mark them; the sweep can go on."""
     waiter = Waiter(tmp_path, demo, "tests.adapters.toyagents:Waiting")
     with waiter.running() as (sweep, agent):
@@ -239,18 +245,18 @@ def test_told_to_stop(tmp_path: Path, demo: str, number: int, code: int) -> None
         assert has_ended(agent)
 
     assert sweep.returncode == code
-    assert f"stopped by {signal.Signals(number).name}: the cells that run are ended" in said
+    assert f"stopped by {signal.Signals(number).name}: the running cells are being ended" in said
     assert waiter.verdicts() == ["stopped"]
     assert waiter.go_on()["complete"] == 2
 
 
-def test_told_twice(tmp_path: Path, demo: str) -> None:
+def test_stopped_twice(tmp_path: Path, demo: str) -> None:
     """The second signal ends the sweep at once; an agent that will not end is ended behind it."""
     waiter = Waiter(tmp_path, demo, "tests.adapters.sweeps.agents:Stubborn")
     with waiter.running() as (sweep, agent):
         sweep.send_signal(signal.SIGINT)
         assert sweep.stderr is not None
-        assert "once more ends at once" in sweep.stderr.readline()
+        assert "a second signal ends the sweep at once" in sweep.stderr.readline()
         sweep.send_signal(signal.SIGINT)
         assert sweep.wait(timeout=60) == 130
         assert waiter.verdicts() == []
@@ -277,3 +283,43 @@ def test_stopped_before_its_first_cell(tmp_path: Path, demo: str) -> None:
     assert sweep.returncode == 143
     assert "Traceback" not in said
     assert waiter.verdicts() == []
+
+
+def test_sweep_of_an_earlier_version(tmp_path: Path) -> None:
+    """A sweep whose journal says `sitting`, and whose failed attempts lie in `apart`, goes on."""
+    file, folder = tmp_path / "sweep.toml", tmp_path / "sweeps" / "old"
+    file.write_text(
+        'name = "old"\nupstream = "demo"\nmodels = ["demo"]\nagents = ["scripted"]\n'
+        'tasks = ["polyglot/python-error-handling"]\n'
+    )
+    sweep = load_sweep(file)
+    first = "old/scripted/demo/polyglot/python-error-handling#run1"
+    attempt = {"slot": first, "cell_id": first}
+    entries: list[dict[str, Any]] = [
+        {
+            "kind": "sitting",
+            "sweep": sweep.model_dump(mode="json"),
+            "made_of": make_matrix(sweep, tmp_path).fingerprints,
+            "cab_version": "0.1.0",
+        },
+        {"kind": "begin", **attempt},
+        {"kind": "end", **attempt, "verdict": "stopped", "bundle": f"apart/{first}"},
+        {"kind": "close", "reason": "stopped by SIGINT"},
+    ]
+    old = folder / "apart" / first / "INCOMPLETE"
+    old.parent.mkdir(parents=True)
+    old.write_text("")
+    head = {"schema": "cab.sweep/1", "at": "2026-11-20T10:00:00.000000Z"}
+    lines = [orjson.dumps(head | entry, option=orjson.OPT_APPEND_NEWLINE) for entry in entries]
+    (folder / "journal.jsonl").write_bytes(b"".join(lines))
+
+    done = subprocess.run(
+        [sys.executable, "-c", CAB, "sweep", file, "--json"],
+        env=environment(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    report = orjson.loads(done.stdout)
+    assert report["cells"] == {first: f"{first[:-1]}2"}
+    assert [each["bundle"] for each in report["apart"]] == [f"apart/{first}"]
+    assert old.exists()

@@ -1,4 +1,4 @@
-"""The engine, with an executor that does what the test says instead of running agents."""
+"""The scheduler, with an executor that does what the test says instead of running agents."""
 
 import asyncio
 from collections.abc import Callable, Generator
@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from cab.adapters.sweeps.budget import spend_members
-from cab.adapters.sweeps.engine import Metering, Scheduler, SchedulerServices
 from cab.adapters.sweeps.executor import CellJob, CellOutcome
 from cab.adapters.sweeps.journal import Begin, Close, End, Journal, Session, read_journal
 from cab.adapters.sweeps.matrix import Slot
-from cab.adapters.sweeps.state import SweepState, stand
+from cab.adapters.sweeps.scheduler import Metering, Scheduler, SchedulerServices
+from cab.adapters.sweeps.state import SweepState, replay
 from cab.adapters.sweeps.sweepfile import SweepFile
 from cab.proxy.accounting.limits import KeyLimits
 from cab.scoring.ids import CellId
@@ -19,7 +19,7 @@ from cab.scoring.ledger.totals import CallTotals
 from tests.adapters.sweeps.spend import spend
 from tests.scoring.builders import end_fields, line, start_fields
 
-Play = Callable[[CellJob], CellOutcome]
+Behaviour = Callable[[CellJob], CellOutcome]
 
 
 def slot(number: int, task: str = "t") -> Slot:
@@ -38,18 +38,18 @@ def complete(job: CellJob, tokens: int = 10, **fields: object) -> CellOutcome:
 
 
 def broken(job: CellJob) -> CellOutcome:
-    """Leave a marked bundle, as a run that could not be ended does."""
+    """Leave a marked bundle, as a run that could not be finished does."""
     bundle = Path(job.bundles) / job.cell_id
     bundle.mkdir(parents=True)
     (bundle / "INCOMPLETE").write_text("")
     return CellOutcome(state="failed", reason=f"no luck with {job.key}")
 
 
-class Playing:
-    """Runs nothing: gives the outcomes that it is told to."""
+class FakeExecutor:
+    """Runs nothing: returns the outcomes that a function gives."""
 
-    def __init__(self, play: Play) -> None:
-        self._play = play
+    def __init__(self, behave: Behaviour) -> None:
+        self._behave = behave
         self.jobs: list[CellJob] = []
         self.most_at_once = 0
         self._running = 0
@@ -60,13 +60,13 @@ class Playing:
         self.most_at_once = max(self.most_at_once, self._running)
         await asyncio.sleep(0)
         self._running -= 1
-        return self._play(job)
+        return self._behave(job)
 
     async def stop(self) -> None:
         pass
 
 
-class Holding:
+class BlockingExecutor:
     """Runs until it is stopped."""
 
     def __init__(self) -> None:
@@ -77,21 +77,21 @@ class Holding:
         (Path(job.bundles) / job.cell_id).mkdir(parents=True)
         self.running.set()
         await self.stopped.wait()
-        return CellOutcome(state="stopped", reason="told")
+        return CellOutcome(state="stopped", reason="why")
 
     async def stop(self) -> None:
         self.stopped.set()
 
 
-class Watching:
-    """Writes down what it is told."""
+class RecordingListener:
+    """Keeps the progress that it receives."""
 
     def __init__(self) -> None:
-        self.notes: list[str] = []
+        self.messages: list[str] = []
         self.ends: list[End] = []
         self.spends: list[CallTotals] = []
 
-    def began(self, cell_id: str) -> None:
+    def started(self, cell_id: str) -> None:
         del cell_id
 
     def ended(self, end: End, duration_s: float, spend: CallTotals) -> None:
@@ -99,8 +99,8 @@ class Watching:
         self.ends.append(end)
         self.spends.append(spend)
 
-    def noted(self, text: str) -> None:
-        self.notes.append(text)
+    def message(self, text: str) -> None:
+        self.messages.append(text)
 
 
 class Sweep:
@@ -108,10 +108,10 @@ class Sweep:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.watcher = Watching()
+        self.listener = RecordingListener()
         self.limits: list[KeyLimits] = []
         self.journal = Journal(folder / "journal.jsonl")
-        self.standing = SweepState()
+        self.state = SweepState()
         ledger = folder / "ledger"
         ledger.mkdir()
         calls = [
@@ -120,25 +120,25 @@ class Sweep:
         ]
         (ledger / "w0-000001.jsonl").write_bytes(b"".join(line(call) for call in calls))
 
-    def engine(
+    def scheduler(
         self,
-        executor: Playing | Holding,
+        executor: FakeExecutor | BlockingExecutor,
         slots: list[Slot],
         before: CallTotals | None = None,
         **keys: object,
     ) -> Scheduler:
         least = {"name": "s", "models": ["m"], "agents": ["a"], "tasks": ["f/t"], "retry_wait_s": 0}
-        parts = SchedulerServices(
+        services = SchedulerServices(
             SweepFile.model_validate({**least, **keys}),
             self.folder,
             self.journal,
-            self.standing,
+            self.state,
             executor,
             Metering("http://p", self._mint, self.folder / "ledger"),
-            self.watcher,
+            self.listener,
             ("/plugin.toml",),
         )
-        return Scheduler(parts, slots, before or CallTotals())
+        return Scheduler(services, slots, before or CallTotals())
 
     def _mint(self, cell_id: str, ttl_s: int, limits: KeyLimits) -> str:
         assert ttl_s > 600
@@ -160,16 +160,16 @@ def sweep(tmp_path: Path) -> Generator[Sweep]:
 
 async def test_all_filled(sweep: Sweep) -> None:
     """Each slot is filled once, N at a time; jobs carry all that a cell needs."""
-    executor = Playing(complete)
+    executor = FakeExecutor(complete)
     slots = [slot(n) for n in range(1, 8)]
 
-    engine = sweep.engine(executor, slots, jobs=3)
-    await engine.run()
+    scheduler = sweep.scheduler(executor, slots, jobs=3)
+    await scheduler.run()
 
-    assert set(sweep.standing.complete) == {each.id for each in slots}
+    assert set(sweep.state.complete) == {each.id for each in slots}
     assert executor.most_at_once == 3
-    assert spend_members(engine.spend) == spend_members(spend(calls=7, tokens=70, unpriced=7))
-    assert (engine.cut, engine.waiting) == (None, ())
+    assert spend_members(scheduler.spend) == spend_members(spend(calls=7, tokens=70, unpriced=7))
+    assert (scheduler.halt_reason, scheduler.not_started) == (None, ())
     job = executor.jobs[0]
     assert (job.cell_id, job.number, job.key) == (slots[0].id, 1, f"key-of-{slots[0].id}")
     assert (job.proxy, job.plugins) == ("http://p", ["/plugin.toml"])
@@ -180,21 +180,21 @@ async def test_all_filled(sweep: Sweep) -> None:
 
 
 async def test_retried(sweep: Sweep) -> None:
-    """What the infrastructure failed is run again under a new number, and put apart."""
+    """What the infrastructure failed is run again under a new number, and moved to the failed ones."""
     tries: list[str] = []
 
-    def play(job: CellJob) -> CellOutcome:
+    def behave(job: CellJob) -> CellOutcome:
         tries.append(job.cell_id)
         return broken(job) if len(tries) < 3 else complete(job)
 
-    await sweep.engine(Playing(play), [slot(1)], retries=2).run()
+    await sweep.scheduler(FakeExecutor(behave), [slot(1)], retries=2).run()
 
     assert tries == ["s/a/m/f/t#run1", "s/a/m/f/t#run2", "s/a/m/f/t#run3"]
-    assert sweep.standing.complete == {"s/a/m/f/t#run1": "s/a/m/f/t#run3"}
+    assert sweep.state.complete == {"s/a/m/f/t#run1": "s/a/m/f/t#run3"}
     assert [verdict for _, verdict in sweep.verdicts()] == [*["infrastructure"] * 2, "complete"]
-    assert (sweep.folder / "apart" / "s/a/m/f/t#run1" / "INCOMPLETE").exists()
+    assert (sweep.folder / "failed" / "s/a/m/f/t#run1" / "INCOMPLETE").exists()
     assert [path.name for path in (sweep.folder / "runs/s/a/m/f").iterdir()] == ["t#run3"]
-    first = sweep.watcher.ends[0]
+    first = sweep.listener.ends[0]
     assert first.reason == "no luck with [redacted]"
     # Its one call has a START and no END: it is counted, its tokens are not known.
     assert (first.calls, first.tokens) == (1, None)
@@ -202,111 +202,111 @@ async def test_retried(sweep: Sweep) -> None:
 
 async def test_given_up(sweep: Sweep) -> None:
     """A cell that fails again and again is left, and the next one is tried."""
-    await sweep.engine(Playing(broken), [slot(1, "x"), slot(1, "y")], retries=1).run()
+    await sweep.scheduler(FakeExecutor(broken), [slot(1, "x"), slot(1, "y")], retries=1).run()
 
     assert [verdict for _, verdict in sweep.verdicts()] == ["infrastructure"] * 4
-    assert set(sweep.standing.unfilled) == {"s/a/m/f/x#run1", "s/a/m/f/y#run1"}
+    assert set(sweep.state.unfilled) == {"s/a/m/f/x#run1", "s/a/m/f/y#run1"}
 
 
 async def test_endpoint_is_down(sweep: Sweep) -> None:
-    """So many failed cells in a row end the sitting; one success between them does not."""
+    """So many failed cells in a row end the session; one success between them prevents that."""
     slots = [slot(1, f"t{n}") for n in range(6)]
 
-    def play(job: CellJob) -> CellOutcome:
+    def behave(job: CellJob) -> CellOutcome:
         return complete(job) if job.task == "f/t1" else broken(job)
 
-    engine = sweep.engine(Playing(play), slots, retries=0, give_up_after=2)
-    await engine.run()
+    scheduler = sweep.scheduler(FakeExecutor(behave), slots, retries=0, give_up_after=2)
+    await scheduler.run()
 
-    assert engine.cut == "the infrastructure failed 2 cells in a row"
-    assert [each.cell.task for each in engine.waiting] == ["t4", "t5"]
-    assert sweep.watcher.notes == [f"no further cell is started: {engine.cut}"]
+    assert scheduler.halt_reason == "the infrastructure failed 2 cells in a row"
+    assert [each.cell.task for each in scheduler.not_started] == ["t4", "t5"]
+    assert sweep.listener.messages == [f"no more cells are started: {scheduler.halt_reason}"]
 
 
 async def test_budget(sweep: Sweep) -> None:
     """Once the budget is spent no further cell starts; what was spent before counts."""
     slots = [slot(n) for n in range(1, 5)]
-    executor = Playing(complete)
+    executor = FakeExecutor(complete)
 
-    engine = sweep.engine(executor, slots, spend(calls=2, tokens=75), budget={"tokens": 90})
-    await engine.run()
+    scheduler = sweep.scheduler(executor, slots, spend(calls=2, tokens=75), budget={"tokens": 90})
+    await scheduler.run()
 
     assert len(executor.jobs) == 2
-    assert engine.cut == "the budget is spent: 95 of 90 tokens are spent"
-    assert [each.cell.run for each in engine.waiting] == [3, 4]
+    assert scheduler.halt_reason == "the budget is spent: 95 of 90 tokens are spent"
+    assert [each.cell.run for each in scheduler.not_started] == [3, 4]
     assert sweep.limits == [KeyLimits(max_tokens=15), KeyLimits(max_tokens=5)]
 
 
 async def test_cut_off_by_the_budget(sweep: Sweep) -> None:
-    """A cell that the sweep's budget cut off is no result, and is not tried again."""
-    engine = sweep.engine(
-        Playing(lambda job: complete(job, rejected=1)), [slot(1)], budget={"tokens": 10}
+    """A cell that the sweep's budget cut off has no result, and is not tried again."""
+    scheduler = sweep.scheduler(
+        FakeExecutor(lambda job: complete(job, rejected=1)), [slot(1)], budget={"tokens": 10}
     )
-    await engine.run()
+    await scheduler.run()
 
     assert [verdict for _, verdict in sweep.verdicts()] == ["budget"]
-    assert (sweep.folder / "apart" / "s/a/m/f/t#run1").is_dir()
-    assert sweep.standing.complete == {}
+    assert (sweep.folder / "failed" / "s/a/m/f/t#run1").is_dir()
+    assert sweep.state.complete == {}
 
 
 async def test_no_retry_without_budget(sweep: Sweep) -> None:
     """A cell that failed is not tried again once the budget is spent."""
-    await sweep.engine(Playing(broken), [slot(1)], budget={"calls": 1}).run()
+    await sweep.scheduler(FakeExecutor(broken), [slot(1)], budget={"calls": 1}).run()
 
     assert len(sweep.verdicts()) == 1
 
 
 async def test_wall_time(sweep: Sweep) -> None:
-    """The time of earlier sittings counts against the budget."""
-    sweep.standing.wall_s = 60
-    engine = sweep.engine(Playing(complete), [slot(1)], budget={"wall_s": 60})
+    """The time of earlier sessions counts against the budget."""
+    sweep.state.wall_s = 60
+    scheduler = sweep.scheduler(FakeExecutor(complete), [slot(1)], budget={"wall_s": 60})
 
-    await engine.run()
+    await scheduler.run()
 
-    assert engine.cut == "the budget is spent: 60 of 60 s are over"
+    assert scheduler.halt_reason == "the budget is spent: 60 of 60 s are over"
 
 
 async def test_stopped(sweep: Sweep) -> None:
-    """Told to stop, it starts no more, ends what runs, and marks it."""
-    executor = Holding()
-    engine = sweep.engine(executor, [slot(1), slot(2)])
+    """When it is stopped it starts no more cells, ends what runs, and marks it."""
+    executor = BlockingExecutor()
+    scheduler = sweep.scheduler(executor, [slot(1), slot(2)])
 
     async with asyncio.TaskGroup() as group:
-        group.create_task(engine.run())
+        group.create_task(scheduler.run())
         await executor.running.wait()
-        await engine.stop("stopped by SIGINT")
+        await scheduler.stop("stopped by SIGINT")
 
     assert sweep.verdicts() == [("s/a/m/f/t#run1", "stopped")]
-    assert (sweep.folder / "apart" / "s/a/m/f/t#run1").is_dir()
-    assert engine.cut == "stopped by SIGINT"
-    assert [each.cell.run for each in engine.waiting] == [2]
+    assert (sweep.folder / "failed" / "s/a/m/f/t#run1").is_dir()
+    assert scheduler.halt_reason == "stopped by SIGINT"
+    assert [each.cell.run for each in scheduler.not_started] == [2]
 
 
 async def test_stopped_while_it_waits(sweep: Sweep) -> None:
-    """A wait before a retry ends at once when the sweep is told to stop."""
-    told = asyncio.Event()
+    """A wait before a retry ends at once when the sweep is stopped."""
+    failed = asyncio.Event()
 
-    def play(job: CellJob) -> CellOutcome:
-        told.set()
+    def behave(job: CellJob) -> CellOutcome:
+        failed.set()
         return broken(job)
 
-    engine = sweep.engine(Playing(play), [slot(1)], retry_wait_s=3600)
+    scheduler = sweep.scheduler(FakeExecutor(behave), [slot(1)], retry_wait_s=3600)
     async with asyncio.TaskGroup() as group:
-        group.create_task(engine.run())
-        await told.wait()
-        await engine.stop("stopped by SIGTERM")
+        group.create_task(scheduler.run())
+        await failed.wait()
+        await scheduler.stop("stopped by SIGTERM")
 
     assert len(sweep.verdicts()) == 1
 
 
-async def test_journal_tells_it_all(sweep: Sweep) -> None:
-    """Read again, the journal gives the same standing."""
-    await sweep.engine(Playing(complete), [slot(1), slot(2)]).run()
+async def test_journal_holds_the_state(sweep: Sweep) -> None:
+    """Read again, the journal gives the same state."""
+    await sweep.scheduler(FakeExecutor(complete), [slot(1), slot(2)]).run()
     sweep.journal.write(Close(reason="done"))
 
     entries = list(read_journal(sweep.folder / "journal.jsonl"))
-    again = stand(entries)
+    again = replay(entries)
 
     assert not any(isinstance(each, Session) for each in entries)
     assert [type(each) for each in entries] == [Begin, End, Begin, End, Close]
-    assert (again.complete, again.numbers) == (sweep.standing.complete, sweep.standing.numbers)
+    assert (again.complete, again.numbers) == (sweep.state.complete, sweep.state.numbers)

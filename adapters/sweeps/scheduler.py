@@ -1,0 +1,207 @@
+"""Runs the cells of a sweep, N at a time, within its budget, until all are done or it must stop."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from cab.adapters.runs.spec import KEY_MARGIN_S
+from cab.adapters.sweeps.budget import (
+    limits_of,
+    own_limits,
+    spend_by_cell,
+    spent,
+    sum_by_cell,
+)
+from cab.adapters.sweeps.classify import classify
+from cab.adapters.sweeps.executor import CellJob, CellOutcome, Executor
+from cab.adapters.sweeps.journal import Begin, End, Journal
+from cab.adapters.sweeps.matrix import Slot
+from cab.adapters.sweeps.state import BUNDLES, SweepState, close_attempt
+from cab.adapters.sweeps.sweepfile import SweepFile
+from cab.proxy.accounting.limits import KeyLimits
+from cab.proxy.redaction import Redactor
+from cab.scoring.cells.bundle import CALLS_FILE
+from cab.scoring.ids import CellId
+from cab.scoring.ledger.reading import iter_records
+from cab.scoring.ledger.totals import CallTotals
+
+_LONGEST_WAIT_S = 300.0
+
+
+class Metering(NamedTuple):
+    """The proxy of the sweep."""
+
+    url: str
+    mint: Callable[[str, int, KeyLimits], str]
+    """Makes a cell's key, from its id, its time to live in s, and its limits."""
+    ledger: Path
+
+
+class ProgressListener(Protocol):
+    """Receives the progress of a sweep."""
+
+    def started(self, cell_id: str) -> None:
+        """Take note of an attempt that starts."""
+        ...
+
+    def ended(self, end: End, duration_s: float, spend: CallTotals) -> None:
+        """Take note of how an attempt ended, and of what the whole sweep has spent by then."""
+        ...
+
+    def message(self, text: str) -> None:
+        """Take note of anything else that the user should know."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerServices:
+    """What a scheduler works with."""
+
+    sweep: SweepFile
+    folder: Path
+    """Folder of everything that the sweep writes."""
+    journal: Journal
+    state: SweepState
+    executor: Executor
+    metering: Metering
+    listener: ProgressListener
+    plugins: tuple[str, ...] = ()
+
+
+class Scheduler:
+    """Runs the slots of one session of a sweep.
+
+    Args:
+        services: What it works with.
+        slots: The slots to fill, in this order.
+        spend: What was spent before.
+    """
+
+    def __init__(
+        self, services: SchedulerServices, slots: Iterable[Slot], spend: CallTotals
+    ) -> None:
+        self._services = services
+        self._queue = deque(slots)
+        self._started_s = time.monotonic()
+        self._wall_before_s = services.state.wall_s
+        self._stopping = asyncio.Event()
+        self._stop_reason: str | None = None
+        self._failed_in_a_row = 0
+        self.spend = spend
+        """What is spent by now."""
+        self.halt_reason: str | None = None
+        """Why some cells were not started; None while there is no reason."""
+
+    @property
+    def not_started(self) -> tuple[Slot, ...]:
+        """The slots of which no attempt has started in this session."""
+        return tuple(self._queue)
+
+    async def run(self) -> None:
+        """Fill the slots; on return no cell runs."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self._services.sweep.jobs):
+                group.create_task(self._worker())
+
+    async def stop(self, reason: str) -> None:
+        """Start no more cells, and end those that run."""
+        self._stop_reason = reason
+        self._stopping.set()
+        self._services.listener.message(
+            f"{reason}: the running cells are being ended; a second signal ends the sweep at once"
+        )
+        await self._services.executor.stop()
+
+    async def _worker(self) -> None:
+        while self._queue and self._may_start():
+            await self._fill(self._queue.popleft())
+
+    async def _fill(self, slot: Slot) -> None:
+        """Run a cell, and run it again while it is the infrastructure that fails."""
+        sweep = self._services.sweep
+        retries_left, wait_s = sweep.retries, sweep.retry_wait_s
+        while (await self._attempt(slot)).verdict == "infrastructure":
+            if not retries_left:
+                self._failed_in_a_row += 1
+                return
+            if not await self._may_retry_after(wait_s):
+                return
+            retries_left, wait_s = retries_left - 1, min(2 * wait_s, _LONGEST_WAIT_S)
+        self._failed_in_a_row = 0
+
+    async def _attempt(self, slot: Slot) -> End:
+        services, started_s = self._services, time.monotonic()
+        number = services.state.next_number(slot.id, services.sweep.runs)
+        cell = replace(slot.cell, run=number)
+        key_limits = limits_of(services.sweep.limits, services.sweep.budget, self.spend)
+        begin = Begin(slot=slot.id, cell_id=str(cell))
+        self._write(begin)
+        services.listener.started(str(cell))
+        job = self._job(slot, cell, key_limits)
+        outcome = await services.executor.run(job)
+        spend = await asyncio.to_thread(self._spend_of, str(cell), outcome)
+        self.spend += spend
+        found = classify(outcome, spend, own_limits(services.sweep.limits), key_limits)
+        reason = None if found.reason is None else Redactor((job.key,)).text(found.reason)
+        end = close_attempt(
+            services.folder, begin, found._replace(reason=reason), spend, passed=outcome.passed
+        )
+        self._write(end)
+        services.listener.ended(end, time.monotonic() - started_s, self.spend)
+        return end
+
+    def _job(self, slot: Slot, cell: CellId, limits: KeyLimits) -> CellJob:
+        sweep, metering = self._services.sweep, self._services.metering
+        return CellJob(
+            cell_id=str(cell),
+            tui=slot.tui,
+            model=cell.model,
+            task=slot.task,
+            sweep=cell.sweep,
+            number=cell.run or 1,
+            timeout_s=sweep.timeout_s,
+            proxy=metering.url,
+            key=metering.mint(str(cell), int(sweep.timeout_s) + KEY_MARGIN_S, limits),
+            # Absolute: the process that runs the job may have another current folder.
+            bundles=str((self._services.folder / BUNDLES).resolve()),
+            plugins=list(self._services.plugins),
+        )
+
+    def _spend_of(self, cell_id: str, outcome: CellOutcome) -> CallTotals:
+        if outcome.bundle is not None:
+            sums = spend_by_cell(Path(outcome.bundle) / CALLS_FILE)
+        else:
+            # There is no slice for it, but its calls are in the ledger all the same.
+            records = iter_records(self._services.metering.ledger, cell_prefix=cell_id)
+            sums = sum_by_cell(records)
+        return sums.get(cell_id, CallTotals())
+
+    def _write(self, entry: Begin | End) -> None:
+        self._services.journal.write(entry)
+        self._services.state.apply(entry)
+
+    async def _may_retry_after(self, wait_s: float) -> bool:
+        if self._may_start():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._stopping.wait()
+        return self._may_start()
+
+    def _may_start(self) -> bool:
+        reason = self._stop_reason or self._used_up()
+        if reason is not None and self.halt_reason is None:
+            self.halt_reason = reason
+            self._services.listener.message(f"no more cells are started: {reason}")
+        return reason is None
+
+    def _used_up(self) -> str | None:
+        sweep, wall_s = self._services.sweep, time.monotonic() - self._started_s
+        if self._failed_in_a_row >= sweep.give_up_after:
+            return f"the infrastructure failed {self._failed_in_a_row} cells in a row"
+        used_up = spent(sweep.budget, self.spend, self._wall_before_s + wall_s)
+        return f"the budget is spent: {used_up}" if used_up else None
