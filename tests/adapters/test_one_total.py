@@ -83,7 +83,7 @@ def scored(records: Path, cell_id: str) -> dict[str, Any]:
     return {**axis, **score_cost(sums, passed=1).model_dump(), "calls": sums.calls}
 
 
-def told_by_all(ledger: Path, slice_: Path, seal: dict[str, Any]) -> dict[str, Sums]:
+def sums_of_all(ledger: Path, slice_: Path, seal: dict[str, Any]) -> dict[str, Sums]:
     """Return the sums of a cell as each reader of its ledger, or of its sealed slice, has them."""
     cell_id = seal["cell_id"]
     spend = spend_by_cell(ledger)[cell_id]
@@ -104,10 +104,10 @@ def told_by_all(ledger: Path, slice_: Path, seal: dict[str, Any]) -> dict[str, S
     }
 
 
-def assert_all_say(told: Mapping[str, Sums], expected: tuple[int | None, ...]) -> None:
+def assert_all_say(by_reader: Mapping[str, Sums], expected: tuple[int | None, ...]) -> None:
     """Every reader has the expected sums, in the order of SUMS."""
-    said = {who: tuple(sums[name] for name in SUMS) for who, sums in told.items()}
-    assert said == dict.fromkeys(told, expected)
+    said = {who: tuple(sums[name] for name in SUMS) for who, sums in by_reader.items()}
+    assert said == dict.fromkeys(by_reader, expected)
 
 
 @pytest.mark.parametrize(
@@ -152,8 +152,8 @@ async def test_all_say_the_same_of_two_calls(
         (bundle / "seal.json").write_bytes(answer)
         (bundle / "calls.jsonl").write_bytes(await ask(meter, "GET", "/calls"))
     ledger, seal = tmp_path / "ledger", orjson.loads(answer)
-    told = {"control API": live, **told_by_all(ledger, bundle / "calls.jsonl", seal)}
-    assert_all_say(told, expected)
+    sums = {"control API": live, **sums_of_all(ledger, bundle / "calls.jsonl", seal)}
+    assert_all_say(sums, expected)
     for path in (bundle, ledger):
         arguments = [
             "--seal",
@@ -191,8 +191,8 @@ async def test_all_say_the_same_after_a_restart(
         seal = orjson.loads(await ask(meter, "POST", "/seal"))
         sealed = await ask(meter, "GET", "/calls")
     (tmp_path / "calls.jsonl").write_bytes(sealed)
-    told = told_by_all(tmp_path / "ledger", tmp_path / "calls.jsonl", seal)
-    assert_all_say({"control API": live, **told}, expected)
+    sums = sums_of_all(tmp_path / "ledger", tmp_path / "calls.jsonl", seal)
+    assert_all_say({"control API": live, **sums}, expected)
     assert verify_slice(tmp_path / "calls.jsonl", Seal.model_validate(seal)).holds
 
 
@@ -243,20 +243,20 @@ def test_all_say_the_same_of_any_calls(calls: list[dict[str, Any]]) -> None:
         seal = {"cell_id": CELL_ID, **seal_lines(slice_lines(folder / "ledger", CELL_ID))}
         restored = CellSnapshot(CELL_ID, False, 0, cells[CELL_ID].totals)
         live = cell_view(restored)
-        told = {"proxy": live, **told_by_all(folder / "ledger", slice_, seal)}
-        assert_all_say(told, tuple(live[name] for name in SUMS))
-        assert told["scorer"]["cost_usd"] == live["cost_usd"]
-        assert told["scorer"]["unpriced_calls"] == live["unpriced_calls"]
+        sums = {"proxy": live, **sums_of_all(folder / "ledger", slice_, seal)}
+        assert_all_say(sums, tuple(live[name] for name in SUMS))
+        assert sums["scorer"]["cost_usd"] == live["cost_usd"]
+        assert sums["scorer"]["unpriced_calls"] == live["unpriced_calls"]
         assert verify_slice(slice_, Seal.model_validate(seal)).holds
         assert verify_slice(folder / "ledger", Seal.model_validate(seal)).holds
         spend = spend_by_cell(folder / "ledger")[CELL_ID]
         assert (spend.cost, spend.latency_ms) == (restored.totals.cost, restored.totals.latency_ms)
     assert unpack_totals(orjson.loads(packed(pack_totals(restored))[4:])) == restored
-    assert worked_off(records, over_socket=True) == worked_off(records, over_socket=False)
+    assert state_after(records, over_socket=True) == state_after(records, over_socket=False)
 
 
-def worked_off(records: list[dict[str, Any]], *, over_socket: bool) -> CellState:
-    """Return the state of a cell whose calls ended one by one, as a single process or a worker tells it."""
+def state_after(records: list[dict[str, Any]], *, over_socket: bool) -> CellState:
+    """Return the state of a cell whose calls ended one by one, in a single process or over a worker's socket."""
     state = CellState(CELL_ID)
     for record in records:
         if record["kind"] == "end":
