@@ -35,7 +35,8 @@ async def running_proxy(
 
     Args:
         key: The endpoint's key, which no agent sees; None passes the clients' own keys on.
-        route_keys: Keys for the endpoints of `routes`, by the names of their `key_env`.
+        route_keys: Keys for the endpoints of `routes`, by the names of their `key_env`; a route without
+            that has `key`.
         signing_key: Signs the cells' keys, 32 bytes or more; None makes one for the life of this proxy,
             unless `signing_key_file` names a file.
         admin_token: Makes an admin of the control API, 16 bytes or more; None: there is none.
@@ -49,9 +50,11 @@ async def running_proxy(
     parsed = parse_settings({**_DEFAULTS, **settings}, "running_proxy")
     if signing_key is None and parsed.signing_key_file is None:
         signing_key = new_signing_key()
+    # As from the environment: a route that names no variable has the key of all others.
+    keys = {parsed.upstream_key_env: key} if key else {}
     secrets: app.ProxySecrets = {
-        "upstream_key": key,
-        "route_keys": route_keys,
+        "upstream_key": key or None,
+        "route_keys": {**keys, **(route_keys or {})},
         "signing_key": signing_key,
         "admin_token": admin_token,
     }

@@ -75,6 +75,23 @@ async def test_on_an_event_loop(
     assert not (tmp_path / "ledger" / "signing.key").exists()
 
 
+async def test_endpoints_of_routes_get_their_keys(tmp_path: Path) -> None:
+    """A route has the key that it names, and one that names none has the proxy's."""
+    async with scripted_upstream([json_answer(CHAT.answer)]) as upstream:
+        routes = [
+            {"models": ["own-*"], "upstream": upstream.url, "key_env": "OWN"},
+            {"models": ["shared-*"], "upstream": upstream.url},
+        ]
+        async with running_proxy(
+            upstream="demo", key=KEY, route_keys={"OWN": "own-key"}, routes=routes, ledger=tmp_path
+        ) as proxy:
+            for model in ("own-1", "shared-1"):
+                seen = await post(proxy.url, CHAT.path, {**CHAT.request, "model": model})
+                assert seen.status == 200
+    sent = [request.header("Authorization") for request in upstream.received]
+    assert sent == ["Bearer own-key", f"Bearer {KEY}"]
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_without_an_event_loop(tmp_path: Path, workers: int) -> None:
     """The same on a thread; leaving the block stops the proxy in order."""
