@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from cab.adapters.ui.command import Command, add_commands
-from cab.proxy.command_line.parser import CommandLineParser
+from cab.proxy.cli.parser import CommandLineParser
 
 _DESCRIPTION = """\
 Measure what coding agents really spend.

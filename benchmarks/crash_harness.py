@@ -18,7 +18,7 @@ import orjson
 from crash_check import LedgerState, check, read_ledger
 from crash_load import Clients, Seen
 
-MAIN = "import sys; from cab.proxy.cli import main; sys.exit(main())"
+MAIN = "import sys; from cab.proxy.cli.main import main; sys.exit(main())"
 SLOW = "import os, time; r = os.fdatasync; os.fdatasync = lambda f: (time.sleep({s}), r(f))[1]; "
 
 

@@ -24,7 +24,7 @@ import orjson
 from aiohttp import web
 
 USAGE = {"prompt_tokens": 10, "completion_tokens": 100, "total_tokens": 110}
-PROXY = (sys.executable, "-c", "import sys; from cab.proxy.cli import main; sys.exit(main())")
+PROXY = (sys.executable, "-c", "import sys; from cab.proxy.cli.main import main; sys.exit(main())")
 
 
 def delta(**fields: object) -> bytes:

@@ -35,9 +35,9 @@ from cab.proxy.lazy import attribute_loader
 if TYPE_CHECKING:
     from cab.proxy.accounting.limits import KeyLimits
     from cab.proxy.control.client import ControlClient, SealedCell
+    from cab.proxy.control.running_proxy import OpenCell, RunningProxy
     from cab.proxy.embedded import BlockingProxy, running_proxy, start_proxy
     from cab.proxy.errors import BadConfig, CabProxyError, ProxyRefused
-    from cab.proxy.handle import OpenCell, RunningProxy
 else:
     __getattr__ = attribute_loader(
         __name__,
@@ -46,7 +46,7 @@ else:
             "control.client": ["ControlClient", "SealedCell"],
             "embedded": ["BlockingProxy", "running_proxy", "start_proxy"],
             "errors": ["BadConfig", "CabProxyError", "ProxyRefused"],
-            "handle": ["OpenCell", "RunningProxy"],
+            "control.running_proxy": ["OpenCell", "RunningProxy"],
         },
     )
 

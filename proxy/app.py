@@ -22,12 +22,12 @@ from cab.proxy.config import ProxySettings
 from cab.proxy.control.api import Control
 from cab.proxy.control.authorization import Access, check_admin_token
 from cab.proxy.control.listener import control_listener
+from cab.proxy.control.running_proxy import RunningProxy
 from cab.proxy.control.sealing import Sealer, signer_from
 from cab.proxy.demo import running_demo
 from cab.proxy.errors import BadConfig, LedgerFailed
 from cab.proxy.forwarding.exchange import ProxyServices
 from cab.proxy.forwarding.upstream import Upstreams
-from cab.proxy.handle import RunningProxy
 from cab.proxy.ledger.ledger import Ledger
 from cab.proxy.ledger.recovery import recover
 from cab.proxy.ledger.writer import LedgerOptions

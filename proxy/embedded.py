@@ -12,7 +12,7 @@ from cab.proxy.accounting.limits import KeyLimits
 from cab.proxy.auth.signing_keys import new_signing_key
 from cab.proxy.config import parse_settings
 from cab.proxy.control.client import SealedCell
-from cab.proxy.handle import OpenCell, RunningProxy
+from cab.proxy.control.running_proxy import OpenCell, RunningProxy
 from cab.proxy.workers.supervisor import running_workers
 
 _DEFAULTS = {"port": 0, "log_level": "warning"}

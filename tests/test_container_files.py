@@ -15,8 +15,8 @@ from cab.adapters.cli import make_parser as make_cab_parser
 from cab.adapters.sandboxes.deviations import ALLOWED, SENTENCES
 from cab.adapters.sandboxes.images import parse_image
 from cab.adapters.sandboxes.limits import limit_names
-from cab.proxy.command_line.flags import make_parser
-from cab.proxy.command_line.sources import load_settings
+from cab.proxy.cli.flags import make_parser
+from cab.proxy.cli.sources import load_settings
 
 ROOT = Path(__file__).parents[1]
 INSTRUCTIONS = {

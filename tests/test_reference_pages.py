@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from cab.adapters.cli import make_parser
-from cab.proxy.command_line.flags import default_text, flag_of, is_nested, variable_of
-from cab.proxy.command_line.parser import CommandLineParser, shown_default
+from cab.proxy.cli.flags import default_text, flag_of, is_nested, variable_of
+from cab.proxy.cli.parser import CommandLineParser, shown_default
 from cab.proxy.config import SETTING_GROUPS, ProxySettings, Route
 
 DOCS = Path(__file__).parents[1] / "docs"

@@ -9,7 +9,7 @@ from cab.adapters.ui.cell_inputs import (
     EXIT_CODES,
     PROFILE,
     STATISTICS,
-    Observer,
+    CellReader,
     profile_of,
     settings_of,
     share,
@@ -93,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
         )
     if args.runs and not args.by:
         raise AdapterError("--runs goes with --by; without it, A and B are paths themselves")
-    observer = Observer(profile_of(args.profile))
+    observer = CellReader(profile_of(args.profile))
     metrics: list[Metric] = list(dict.fromkeys(args.metric or ["pass_rate"]))
     found = compare_all(
         _by_name(observer, args.sides, args.by, args.runs or [Path("runs")])
@@ -109,7 +109,7 @@ def run(args: argparse.Namespace) -> int:
     return observer.exit_code
 
 
-def _by_path(observer: Observer, paths: Sequence[str]) -> Sequence[_Side]:
+def _by_path(observer: CellReader, paths: Sequence[str]) -> Sequence[_Side]:
     sides = [(path, observer.all_cells([Path(path)])) for path in paths]
     for name, cells in sides:
         if not cells:
@@ -118,7 +118,7 @@ def _by_path(observer: Observer, paths: Sequence[str]) -> Sequence[_Side]:
 
 
 def _by_name(
-    observer: Observer, names: Sequence[str], part: Part, runs: Sequence[Path]
+    observer: CellReader, names: Sequence[str], part: Part, runs: Sequence[Path]
 ) -> Sequence[_Side]:
     cells = observer.all_cells(runs)
     known = sorted({part_of(cell.cell, part) for cell in cells})

@@ -8,7 +8,7 @@ import shtab
 from cab.adapters.agents.registry import ADAPTERS
 from cab.adapters.tasks.loader import list_tasks
 from cab.adapters.ui.command import Option
-from cab.proxy.command_line.flags import make_parser as make_proxy_parser
+from cab.proxy.cli.flags import make_parser as make_proxy_parser
 from cab.scoring.profiles.builtin import PROFILES
 
 SHELLS = ("bash", "zsh", "fish")

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from cab.adapters.errors import AdapterError
-from cab.adapters.ui.command import Command, Group, OneOf, Option
+from cab.adapters.ui.command import Command, OneOf, Option, OptionGroup
 from cab.adapters.ui.control_option import CONTROL, CONTROL_HELP, control_address
 from cab.adapters.ui.json_lines import print_json
 from cab.adapters.ui.options import JSON, duration_s
@@ -175,7 +175,7 @@ _MINT = SimpleNamespace(
         Option(
             "--ttl", required=True, type=_ttl, metavar="TIME", help="time to live: 90m, 24h, 7d"
         ),
-        Group(
+        OptionGroup(
             "limits of the cell",
             Option(
                 "--max-calls", type=_count, metavar="N", help="most calls that the cell may make"

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from cab.adapters.ui.cell_inputs import EXIT_CODES, Observer
+from cab.adapters.ui.cell_inputs import EXIT_CODES, CellReader
 from cab.adapters.ui.command import OneOf, Option
 from cab.adapters.ui.options import FORMS, by
 from cab.adapters.ui.tables import ResultTable, write
@@ -56,7 +56,7 @@ OPTIONS = (
 
 def run(args: argparse.Namespace) -> int:
     """Reconcile what the arguments name; return the exit code."""
-    observer = Observer(find_profile(DEFAULT_PROFILE))
+    observer = CellReader(find_profile(DEFAULT_PROFILE))
     cells = observer.all_cells(args.paths)
     if args.cells:
         each = [reconcile_cell(cell) for cell in cells]

@@ -19,7 +19,7 @@ from cab.adapters.sandboxes.deviations import ALLOWED
 from cab.adapters.sandboxes.docker import Container
 from cab.adapters.sandboxes.limits import limit_names, parse_limits
 from cab.adapters.ui.cell_table import cell_table
-from cab.adapters.ui.command import Group, Option
+from cab.adapters.ui.command import Option, OptionGroup
 from cab.adapters.ui.control_option import CONTROL, control_address
 from cab.adapters.ui.json_lines import print_json
 from cab.adapters.ui.options import JSON, MODEL, RUNS, TASK, TIMEOUT, TUI, UPSTREAM
@@ -57,7 +57,7 @@ count and the ledger differ; 2 wrong usage or configuration
 """
 
 OPTIONS = (
-    Group(
+    OptionGroup(
         "the cell",
         TUI(required=True),
         MODEL,
@@ -70,7 +70,7 @@ OPTIONS = (
             help="API that the agent calls, such as messages; if unset, the first that it supports",
         ),
     ),
-    Group(
+    OptionGroup(
         "the endpoint",
         UPSTREAM,
         Option("--proxy", metavar="URL", help="a cab-proxy that is running already"),
@@ -79,7 +79,7 @@ OPTIONS = (
             "--ledger", type=Path, metavar="DIR", help="audit log; if unset, it is in the bundle"
         ),
     ),
-    Group(
+    OptionGroup(
         "the run",
         RUNS,
         TIMEOUT(default=TIMEOUT_S),
@@ -87,7 +87,7 @@ OPTIONS = (
         Option("--keep-workspace", action="store_true", help="keep the agent's folders"),
         JSON,
     ),
-    Group(
+    OptionGroup(
         "the sandbox",
         Option(
             "--sandbox",
@@ -114,7 +114,7 @@ OPTIONS = (
             + ", ".join(limit_names()),
         ),
     ),
-    Group(
+    OptionGroup(
         "the agent",
         Option("--terminal", action="store_true", help="it writes to terminals instead of pipes"),
         Option(

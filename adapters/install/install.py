@@ -20,7 +20,7 @@ from cab.adapters.errors import AgentNotInstalled, InstallFailed
 from cab.adapters.install.build_steps import BuildSteps
 from cab.adapters.install.npm import NODE, build_from_npm, npm_failure
 from cab.adapters.install.pypi import PYTHON, build_from_pypi, pypi_failure
-from cab.proxy.file_lock import lock_file
+from cab.proxy.ledger.file_lock import lock_file
 
 STAMP = "installed.json"
 """Name of the file that marks an install as complete."""

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cab.adapters.errors import AdapterError, BundleExists
 from cab.adapters.processes.cleanup import CleanupPlan
-from cab.proxy.file_lock import lock_file
+from cab.proxy.ledger.file_lock import lock_file
 from cab.proxy.redaction import Redactor
 from cab.scoring.cells.bundle import AFTER_FILE, BEFORE_FILE, CALLS_FILE, CELL_FILE, STDOUT_FILE
 

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from cab.adapters.errors import AdapterError
-from cab.proxy.file_lock import lock_file
+from cab.proxy.ledger.file_lock import lock_file
 from cab.scoring.timestamps import rfc3339
 
 SCHEMA: Literal["cab.sweep/1"] = "cab.sweep/1"

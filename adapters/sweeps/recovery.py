@@ -12,7 +12,7 @@ from cab.adapters.sweeps.journal import Begin, End
 from cab.adapters.sweeps.state import BUNDLES, SweepState, close_attempt
 from cab.adapters.sweeps.worker import outcome_of
 from cab.proxy.accounting.limits import KeyLimits
-from cab.proxy.file_lock import lock_file
+from cab.proxy.ledger.file_lock import lock_file
 from cab.scoring.ledger.totals import CallTotals
 
 WAIT_S = 90.0

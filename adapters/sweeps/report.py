@@ -13,7 +13,7 @@ from cab.adapters.sweeps.journal import End
 from cab.adapters.sweeps.progress import spend_text
 from cab.adapters.sweeps.session import SessionResult, SweepPlan
 from cab.adapters.sweeps.state import BUNDLES
-from cab.adapters.ui.cell_inputs import Observer
+from cab.adapters.ui.cell_inputs import CellReader
 from cab.adapters.ui.cell_table import printable
 from cab.adapters.ui.format import figure_text, interval_text, seconds_text
 from cab.adapters.ui.tables import ResultTable, TableFormat, markdown, write
@@ -85,7 +85,7 @@ def make_report(plan: SweepPlan, result: SessionResult) -> SweepReport:
     slots = [slot.id for slot in plan.matrix.slots]
     state = result.state
     cells = {slot: state.complete[slot] for slot in slots if slot in state.complete}
-    observer = Observer(find_profile(DEFAULT_PROFILE))
+    observer = CellReader(find_profile(DEFAULT_PROFILE))
     found = list(_observed(plan, cells.values(), observer))
     ends = {slot: state.unfilled[slot] for slot in slots if slot in state.unfilled}
     return SweepReport(
@@ -126,7 +126,7 @@ def as_markdown(report: SweepReport) -> str:
     return f"# Sweep {report.plan.sweep.name}\n\n{markdown(_sheet(report))}\n{lines}"
 
 
-def _observed(plan: SweepPlan, cells: Iterable[str], observer: Observer) -> Iterable[Observation]:
+def _observed(plan: SweepPlan, cells: Iterable[str], observer: CellReader) -> Iterable[Observation]:
     return observer.cells(plan.folder / BUNDLES / cell for cell in cells)
 
 

@@ -38,7 +38,7 @@ class CheckVerdict(NamedTuple):
     """Share of it that passes, where that can be counted."""
 
 
-class Deadline:
+class CheckDeadline:
     """The time limit of a whole check.
 
     Args:

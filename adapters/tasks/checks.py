@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
-from cab.adapters.tasks.check_process import CheckVerdict, CommandResult, Deadline, run_command
+from cab.adapters.tasks.check_process import CheckDeadline, CheckVerdict, CommandResult, run_command
 from cab.adapters.tasks.loader import Check, Task, missing_needs
 from cab.adapters.tasks.probe import run_probe
 from cab.adapters.tasks.refusal_check import check_refusal
@@ -51,7 +51,7 @@ async def run_checks(
     missing = missing_needs(task)
     if missing:
         return _not_run("; ".join(missing))
-    deadline = Deadline(task.check.timeout_s if timeout_s is None else timeout_s)
+    deadline = CheckDeadline(task.check.timeout_s if timeout_s is None else timeout_s)
     with tempfile.TemporaryDirectory(prefix="cab-check-", ignore_cleanup_errors=True) as name:
         stage = Path(name)
         try:
@@ -74,7 +74,7 @@ def _not_run(reason: str) -> CheckOutcome:
 
 
 async def _verdicts(
-    task: Task, workspace: Path, stage: Path, deadline: Deadline, *, whole: bool
+    task: Task, workspace: Path, stage: Path, deadline: CheckDeadline, *, whole: bool
 ) -> AsyncIterator[CheckVerdict]:
     """Yield the verdict of each part of a check; a part that was stopped is the last."""
     check = task.check

@@ -4,7 +4,7 @@ import secrets
 from pathlib import Path
 from typing import NamedTuple
 
-from cab.adapters.tasks.check_process import CheckVerdict, CommandResult, Deadline, run_command
+from cab.adapters.tasks.check_process import CheckDeadline, CheckVerdict, CommandResult, run_command
 from cab.adapters.tasks.loader import Case, CodeProbe, Task
 from cab.adapters.tasks.staging import check_environment, fill_in
 
@@ -15,7 +15,7 @@ SHOWN_CHARS = 200
 
 
 async def run_probe(
-    task: Task, probe: CodeProbe, stage: Path, deadline: Deadline, *, whole: bool = True
+    task: Task, probe: CodeProbe, stage: Path, deadline: CheckDeadline, *, whole: bool = True
 ) -> CheckVerdict:
     """Return how a task's cases were answered.
 
@@ -58,14 +58,14 @@ class _CaseResult(NamedTuple):
         return f"ok: {self.name}\n" if self.why is None else f"not ok: {self.name}: {self.why}\n"
 
 
-def _stopped(answered: list[_CaseResult], deadline: Deadline) -> CheckVerdict:
+def _stopped(answered: list[_CaseResult], deadline: CheckDeadline) -> CheckVerdict:
     report = "".join(map(str, answered))
     return CheckVerdict(
         None, report, answered[-1].run.stderr, f"stopped after {deadline.limit_s:g} s"
     )
 
 
-def _not_built(command: list[str], run: CommandResult, deadline: Deadline) -> CheckVerdict:
+def _not_built(command: list[str], run: CommandResult, deadline: CheckDeadline) -> CheckVerdict:
     if run.exit_code is None:
         reason = f"stopped after {deadline.limit_s:g} s"
     else:

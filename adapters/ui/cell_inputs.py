@@ -31,7 +31,7 @@ def scored_cells(
             on_error(error)
 
 
-class Observer:
+class CellReader:
     """Reads cells, and notes whether one could not be read.
 
     Args:

@@ -40,7 +40,7 @@ class OneOf:
             option.add_to(group)
 
 
-class Group:
+class OptionGroup:
     """Options under a title in the help."""
 
     def __init__(

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from cab.proxy.errors import BadConfig
-from cab.proxy.file_lock import lock_file
+from cab.proxy.ledger.file_lock import lock_file
 from cab.scoring.ledger.segments import Segment, segment_name, segments_among
 
 

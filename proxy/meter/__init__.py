@@ -24,7 +24,7 @@ from cab.proxy.meter.dialects.routes import Dialect, dialect_for
 from cab.proxy.meter.error_body import EndpointError
 from cab.proxy.meter.outcome import Outcome
 from cab.proxy.meter.request.request import RequestFacts
-from cab.proxy.meter.response.pass_through import Output
+from cab.proxy.meter.response.pass_through import MeterOutput
 from cab.proxy.meter.usage import Usage
 
 __all__ = [
@@ -32,8 +32,8 @@ __all__ = [
     "CallMeter",
     "Dialect",
     "EndpointError",
+    "MeterOutput",
     "Outcome",
-    "Output",
     "RequestFacts",
     "Usage",
     "dialect_for",

@@ -10,13 +10,13 @@ from cab.proxy.meter.outcome import Outcome, Transfer, outcome_of
 from cab.proxy.meter.request.request import RequestFacts, read_request
 from cab.proxy.meter.response.content_decoding import BadEncoding, Decoder
 from cab.proxy.meter.response.observer import is_event_stream, may_be_event_stream, observer_for
-from cab.proxy.meter.response.pass_through import Output, PassThrough, ResponseFilter
+from cab.proxy.meter.response.pass_through import MeterOutput, PassThrough, ResponseFilter
 from cab.proxy.meter.response.stream_filter import StreamFilter
 
 CAPTURE_LIMIT_BYTES = 64 << 20
 """How much of a body, or of one event, is kept for understanding it."""
 
-_NOTHING = Output(b"", terminal=False)
+_NOTHING = MeterOutput(b"", terminal=False)
 _SIGNIFICANT = re.compile(rb"[^ \t\r\n]")
 
 
@@ -97,7 +97,7 @@ class CallMeter:
         plain = self._decoder.is_identity
         return self.request.injected and plain and may_be_event_stream(self._content_type)
 
-    def feed(self, chunk: bytes, at_ns: int) -> Output:
+    def feed(self, chunk: bytes, at_ns: int) -> MeterOutput:
         """Return what of the response may be sent at once now that `chunk` has come.
 
         Args:
@@ -113,7 +113,7 @@ class CallMeter:
         self._received_bytes += len(chunk)
         self._last_byte_ns = at_ns
         if self._ended:
-            return Output(self._pass_late(chunk, at_ns), terminal=False)
+            return MeterOutput(self._pass_late(chunk, at_ns), terminal=False)
         output = self._filtered(chunk, at_ns)
         if output.terminal:
             return self._end(output.data, self._rest())
@@ -124,7 +124,7 @@ class CallMeter:
         last = output.data + self._close(at_ns, clean=True) + self._rest()
         return self._end(last, b"") if self._released else self._end(b"", last)
 
-    def finish(self, at_ns: int) -> Output:
+    def finish(self, at_ns: int) -> MeterOutput:
         """Return what may still be sent now that the upstream has closed the response cleanly.
 
         Args:
@@ -134,7 +134,7 @@ class CallMeter:
             The bytes; and `terminal` if it is this end that tells the client.
         """
         data = self._close(at_ns, clean=True)
-        return Output(data, terminal=False) if self._ended else self._end(data, self._rest())
+        return MeterOutput(data, terminal=False) if self._ended else self._end(data, self._rest())
 
     def cut(self) -> bytes:
         """Return the bytes that came and were not given out, now that the upstream broke off."""
@@ -158,15 +158,15 @@ class CallMeter:
         )
         return outcome_of(self._answer, transfer, self._body)
 
-    def _filtered(self, chunk: bytes, at_ns: int) -> Output:
+    def _filtered(self, chunk: bytes, at_ns: int) -> MeterOutput:
         if self._filter is None:
             self._filter = self._filter_for(chunk)
         if self._filter is None:
-            return Output(chunk, terminal=False)
+            return MeterOutput(chunk, terminal=False)
         try:
             return self._filter.pass_on(chunk, at_ns)
         except Exception as error:  # noqa: BLE001 - metering never breaks a call
-            return Output(self._stop_metering(self._filter, error), terminal=False)
+            return MeterOutput(self._stop_metering(self._filter, error), terminal=False)
 
     def _pass_late(self, chunk: bytes, at_ns: int) -> bytes:
         """Take a chunk that comes after the answer's end."""
@@ -195,10 +195,10 @@ class CallMeter:
             self._answer.complete = clean
         return last
 
-    def _end(self, data: bytes, held: bytes) -> Output:
+    def _end(self, data: bytes, held: bytes) -> MeterOutput:
         self._ended = True
         self._held += held
-        return Output(data, terminal=True)
+        return MeterOutput(data, terminal=True)
 
     def _rest(self) -> bytes:
         return b"" if self._filter is None else self._filter.rest()

@@ -15,8 +15,8 @@ from typing import Unpack
 from cab.proxy.app import ProxySecrets, cannot_listen, key_ring, open_cell_registry, url_of
 from cab.proxy.clock import Clock
 from cab.proxy.config import ProxySettings
+from cab.proxy.control.running_proxy import RunningProxy
 from cab.proxy.demo import running_demo
-from cab.proxy.handle import RunningProxy
 from cab.proxy.ledger.recovery import naming_ledger, recover
 from cab.proxy.ledger.segments import make_folder
 from cab.proxy.workers.processes import WorkerProcesses

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cab.proxy.command_line.sources import load_settings
+from cab.proxy.cli.sources import load_settings
 from cab.proxy.config import SETTING_GROUPS, ProxySettings, Route, is_loopback, parse_settings
 from cab.proxy.errors import BadConfig
 

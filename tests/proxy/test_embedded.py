@@ -119,7 +119,10 @@ def test_an_error_inside_the_block_stops_the_proxy(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"upstream": "demo", "ledgr": "x"}, "running_proxy: ledgr: unknown setting; did you mean 'ledger'"),
+        (
+            {"upstream": "demo", "ledgr": "x"},
+            "running_proxy: ledgr: unknown setting; did you mean 'ledger'",
+        ),
         ({"upstream": "ftp://h"}, "'ftp://h' is"),
         ({"upstream": "demo", "signing_key": "short"}, "fewer than 32 bytes"),
         ({"upstream": "demo", "ledger": "/proc/none", "workers": 2}, "cannot be written"),

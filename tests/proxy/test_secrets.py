@@ -22,7 +22,7 @@ from cab.proxy.config import parse_settings
 from cab.proxy.errors import BadConfig
 from cab.proxy.forwarding.upstream import Upstream
 from cab.proxy.logs import configure_logs
-from tests.proxy.test_cli import running
+from tests.proxy.cli.test_main import running
 from tests.tools.client import Seen, post
 from tests.tools.logs import reset_logs
 from tests.tools.proxy import Meter, chat_body, metered

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-_MAIN = "import sys; from cab.proxy.cli import main; sys.exit(main())"
+_MAIN = "import sys; from cab.proxy.cli.main import main; sys.exit(main())"
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import argparse
 from datetime import UTC, datetime
 from pathlib import Path
 
-from cab.adapters.ui.command import Group, Option
+from cab.adapters.ui.command import Option, OptionGroup
 from cab.adapters.ui.options import duration_s
 from cab.scoring.cells.bundle import CALLS_FILE
 from cab.scoring.errors import BadRecord
@@ -57,7 +57,7 @@ PATH = Option(
     help="a ledger's folder, a bundle, a segment or a calls.jsonl",
 )
 
-FILTERS = Group(
+FILTERS = OptionGroup(
     "which records",
     Option("--cell", metavar="PREFIX", help="only of cells whose id starts with this"),
     Option("--model", metavar="NAME", help="only of this model, requested or served"),

@@ -4,8 +4,8 @@ import argparse
 from collections.abc import Sequence
 
 from cab.adapters.errors import AdapterError
-from cab.adapters.ui.cell_inputs import STATISTICS, Observer, settings_of
-from cab.adapters.ui.command import Group, Option
+from cab.adapters.ui.cell_inputs import STATISTICS, CellReader, settings_of
+from cab.adapters.ui.command import Option, OptionGroup
 from cab.adapters.ui.format import figure_text, interval_text, seconds_text
 from cab.adapters.ui.options import by
 from cab.adapters.ui.tables import ResultTable, TableFormat, write
@@ -31,7 +31,7 @@ def run_groups(args: argparse.Namespace, profile: Profile) -> int:
     form: TableFormat = args.form
     if args.write or args.form == "explain":
         raise AdapterError("--by is about groups; --write and --explain are about single cells")
-    observer = Observer(profile)
+    observer = CellReader(profile)
     by: list[Part] = [part for part in dict.fromkeys(args.by) if part in PARTS]
     ks = list(dict.fromkeys(args.k))
     found = aggregate(observer.all_cells(args.paths), by, ks=ks, settings=settings_of(args))
@@ -45,7 +45,7 @@ def _runs(text: str) -> int:
     return int(text)
 
 
-OPTIONS = Group(
+OPTIONS = OptionGroup(
     "groups of cells",
     by((*PARTS, ALL), "print a line per group, not per cell; may be repeated")(action="append"),
     Option(

@@ -8,7 +8,7 @@ from cab.proxy.meter.response.content_decoding import BadEncoding, Decoder
 from cab.proxy.meter.response.observer import Observer
 
 
-class Output(NamedTuple):
+class MeterOutput(NamedTuple):
     """What a chunk leads to."""
 
     data: bytes
@@ -20,7 +20,7 @@ class Output(NamedTuple):
 class ResponseFilter(Protocol):
     """Decides which bytes of one answer leave at once, and hands its parts over to the answer."""
 
-    def pass_on(self, chunk: bytes, at_ns: int) -> Output:
+    def pass_on(self, chunk: bytes, at_ns: int) -> MeterOutput:
         """Take a chunk. What is not given out stays inside until `rest`."""
         ...
 
@@ -64,11 +64,11 @@ class PassThrough:
         self._broken = False
         self._inside = b""
 
-    def pass_on(self, chunk: bytes, at_ns: int) -> Output:
+    def pass_on(self, chunk: bytes, at_ns: int) -> MeterOutput:
         """Take a chunk."""
         self._inside = chunk
         terminal = self.observe(chunk, at_ns)
-        return Output(b"" if terminal and self._hold else self.rest(), terminal)
+        return MeterOutput(b"" if terminal and self._hold else self.rest(), terminal)
 
     def observe(self, chunk: bytes, at_ns: int) -> bool:
         """Read a chunk; return whether it tells the client that the answer is complete."""

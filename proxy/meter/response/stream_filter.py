@@ -3,7 +3,7 @@
 from cab.proxy.meter.dialects.answer import Answer
 from cab.proxy.meter.json_values import JsonObject
 from cab.proxy.meter.response.observer import DONE, observe_event
-from cab.proxy.meter.response.pass_through import Output
+from cab.proxy.meter.response.pass_through import MeterOutput
 from cab.proxy.meter.response.sse import SseEvent, SseReader
 from cab.proxy.meter.response.usage_filter import without_injected_usage
 
@@ -52,7 +52,7 @@ class StreamFilter:
         self._checked_lines = 0
         self._may_be_terminal = False
 
-    def pass_on(self, chunk: bytes, at_ns: int) -> Output:
+    def pass_on(self, chunk: bytes, at_ns: int) -> MeterOutput:
         """Take a chunk."""
         self._inside += chunk
         if self._drop_lf and chunk.startswith(b"\n"):
@@ -76,7 +76,7 @@ class StreamFilter:
         """Give out what is still inside."""
         return self._flush(self._inside_start + len(self._inside))
 
-    def _pass_on_events(self, events: list[SseEvent], at_ns: int) -> Output:
+    def _pass_on_events(self, events: list[SseEvent], at_ns: int) -> MeterOutput:
         terminal_at: int | None = None
         for event in events:
             terminal, data = observe_event(self._answer, event, at_ns)
@@ -87,9 +87,9 @@ class StreamFilter:
             elif self._filter_usage and data is not None and "usage" in data:
                 self._take_usage_out(event, data)
         if terminal_at is None:
-            return Output(self._flush(self._safe_until()), terminal=False)
+            return MeterOutput(self._flush(self._safe_until()), terminal=False)
         until = terminal_at if self._hold else self._reader.offset
-        return Output(self._flush(until), terminal=True)
+        return MeterOutput(self._flush(until), terminal=True)
 
     def _take_usage_out(self, event: SseEvent, data: JsonObject) -> None:
         # The same two cases in which `_safe_until` lets an event go before it is whole.

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cab.adapters.tasks import check_process
-from cab.adapters.tasks.check_process import Deadline
+from cab.adapters.tasks.check_process import CheckDeadline
 from cab.adapters.tasks.checks import TAIL_CHARS, run_checks
 from cab.scoring.evidence.check_outcome import CheckOutcome
 from tests.adapters.tasks.checktasks import scripted
@@ -111,6 +111,6 @@ async def test_a_cancelled_check_leaves_nothing_running(work: Path, tmp_path: Pa
 
 def test_time_runs_out_and_not_below_zero() -> None:
     """What is left is at most the limit, and never negative."""
-    assert 0 < Deadline(60).left_s() <= 60
-    assert Deadline(0).left_s() == 0
-    assert Deadline(60).limit_s == 60
+    assert 0 < CheckDeadline(60).left_s() <= 60
+    assert CheckDeadline(0).left_s() == 0
+    assert CheckDeadline(60).limit_s == 60

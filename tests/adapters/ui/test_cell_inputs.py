@@ -7,7 +7,7 @@ import pytest
 from cab.adapters.ui.cell_inputs import (
     PROFILE,
     STATISTICS,
-    Observer,
+    CellReader,
     profile_of,
     settings_of,
 )
@@ -25,8 +25,8 @@ def options() -> argparse.ArgumentParser:
     return parser
 
 
-def observer() -> Observer:
-    return Observer(profile_of("measured/1"))
+def observer() -> CellReader:
+    return CellReader(profile_of("measured/1"))
 
 
 def test_cells_of_several_paths_come_once(tmp_path: Path) -> None:

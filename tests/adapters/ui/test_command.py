@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from cab.adapters.cli import make_parser
-from cab.adapters.ui.command import Command, Group, OneOf, Option, add_commands
-from cab.proxy.command_line.parser import CommandLineParser
+from cab.adapters.ui.command import Command, OneOf, Option, OptionGroup, add_commands
+from cab.proxy.cli.parser import CommandLineParser
 
 NAME = Option("--name", metavar="N", help="a name")
 
@@ -18,7 +18,7 @@ def parser_of(words: list[str] | None) -> CommandLineParser:
         EPILOG="The end.",
         OPTIONS=(
             NAME(default="x"),
-            Group("a title", Option("--flag", action="store_true"), description="about it"),
+            OptionGroup("a title", Option("--flag", action="store_true"), description="about it"),
             OneOf(Option("--one", action="store_true"), Option("--two", action="store_true")),
         ),
         run=lambda _: 7,

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
-from tests.proxy.test_cli import running
+from tests.proxy.cli.test_main import running
 
 
 def without_security(document: Any) -> Any:

@@ -29,7 +29,11 @@ CELL = "s/aider/m/f/t"
 CELL_PATH = "/cab/cells/s%2Faider%2Fm%2Ff%2Ft"
 CHAT = BY_ENDPOINT["chat.completions"]
 ANSWER = [json_answer(CHAT.answer)]
-COMMAND = (sys.executable, "-c", "import sys; from cab.proxy.cli import main; sys.exit(main())")
+COMMAND = (
+    sys.executable,
+    "-c",
+    "import sys; from cab.proxy.cli.main import main; sys.exit(main())",
+)
 WORKERS = 4
 
 

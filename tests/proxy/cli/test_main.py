@@ -14,11 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from cab.proxy.command_line.flags import flag_of, is_nested
+from cab.proxy.cli.flags import flag_of, is_nested
 from cab.proxy.config import ProxySettings
 from tests.tools.proxy import records
 
-COMMAND = (sys.executable, "-c", "import sys; from cab.proxy.cli import main; sys.exit(main())")
+COMMAND = (
+    sys.executable,
+    "-c",
+    "import sys; from cab.proxy.cli.main import main; sys.exit(main())",
+)
 CANARY = "sk-canary-of-the-environment"
 
 

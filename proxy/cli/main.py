@@ -8,11 +8,11 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from cab.proxy.app import running_proxy, secrets_from
-from cab.proxy.command_line.flags import make_parser
-from cab.proxy.command_line.sources import load_settings
+from cab.proxy.cli.flags import make_parser
+from cab.proxy.cli.sources import load_settings
 from cab.proxy.config import ProxySettings
+from cab.proxy.control.running_proxy import RunningProxy
 from cab.proxy.errors import CabProxyError
-from cab.proxy.handle import RunningProxy
 from cab.proxy.logs import configure_logs
 from cab.proxy.workers.supervisor import running_workers
 

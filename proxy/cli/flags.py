@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from cab.proxy.command_line.parser import CommandLineParser
+from cab.proxy.cli.parser import CommandLineParser
 from cab.proxy.config import SETTING_GROUPS, ProxySettings
 
 PREFIX = "CAB_"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cab.proxy.command_line.parser import CommandLineParser
+from cab.proxy.cli.parser import CommandLineParser
 
 
 @pytest.fixture

@@ -4,11 +4,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cab.proxy.file_lock import lock_file
+from cab.proxy.ledger.file_lock import lock_file
 
 HOLDER = """
 import sys
-from cab.proxy.file_lock import lock_file
+from cab.proxy.ledger.file_lock import lock_file
 with open(sys.argv[1], "w") as held:
     print(lock_file(held), flush=True)
     sys.stdin.read()

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from cab.proxy.command_line.flags import flag_of, is_nested, make_parser, variable_of
-from cab.proxy.command_line.sources import load_settings
+from cab.proxy.cli.flags import flag_of, is_nested, make_parser, variable_of
+from cab.proxy.cli.sources import load_settings
 from cab.proxy.config import ProxySettings
 from cab.proxy.errors import BadConfig
 
@@ -161,7 +161,7 @@ def test_our_own_variables_are_not_taken_for_mistakes() -> None:
     names: set[str] = set()
     for name in listed:
         file = ROOT / name
-        if file.is_file() and not name.startswith("tests/proxy/command_line/"):
+        if file.is_file() and not name.startswith("tests/proxy/cli/"):
             text = file.read_text(encoding="utf-8", errors="replace")
             names |= set(re.findall(r"\bCAB_[A-Z_]*[A-Z]\b", text))
     others = names - settings - {"CAB_UPSTREEM"}  # shown as a mistake

@@ -12,7 +12,7 @@ from typing import Any, cast
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
-from cab.proxy.command_line.flags import PREFIX, flag_of, variable_of
+from cab.proxy.cli.flags import PREFIX, flag_of, variable_of
 from cab.proxy.config import ProxySettings, validate_settings
 from cab.proxy.errors import BadConfig, nearest
 
