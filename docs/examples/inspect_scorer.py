@@ -1,10 +1,10 @@
-"""Inspect scores samples by what CAB metered, not by what a client says of itself.
+"""Inspect scores samples by what CAB metered, not by what a client reports about itself.
 
 CAB_ENDPOINT=https://host/v1 CAB_KEY=... MODEL=my-model python inspect_scorer.py
 
-Without these variables CAB's built-in model server answers. Every sample is a cell: it has a key of its
-own, so calls of samples that run at the same time are told apart, whoever makes them. A solver that
-runs an agent as a process hands it the same address and key.
+Without these variables CAB's built-in model server answers. Every sample is a cell with its own key.
+So the calls of samples that run at the same time are kept separate, whoever makes them. A solver that
+runs an agent as a process gives it the same address and key.
 """
 
 import asyncio
@@ -64,10 +64,10 @@ def metered(proxy: RunningProxy) -> Solver:
 
 
 def axes_of(state: TaskState, target: Target, ledger: Path) -> Axes:
-    """Return what is known of a sample: verdict, tokens and time."""
+    """Return what is known about a sample: verdict, tokens and time."""
     cell = cell_of(state)
-    # A prefix is quick to look for, and may be that of a longer id. A start without an end counts
-    # too: what it cost is not known, and then no total is.
+    # A search by prefix is fast, but longer ids may begin with it too. A start without an end counts
+    # as well: its cost is not known, so the total is not known.
     records = iter_records(ledger, cell)
     calls = sum_calls(each for each in records if getattr(each, "cell_id", None) == cell)
     passed = target.text.lower() in state.output.completion.lower()
@@ -76,7 +76,7 @@ def axes_of(state: TaskState, target: Target, ledger: Path) -> Axes:
         pass_rate=verdict,
         tokens=score_tokens(calls, verdict.passed),
         latency=score_latency(state.store.get("wall_clock_ms"), [], calls),
-        blast_radius=None,  # nobody looked: that is not the same as a radius of 0
+        blast_radius=None,  # not examined: that is not the same as a radius of 0
         refusal=None,
         integrity=None,
     )
@@ -119,7 +119,7 @@ async def evaluate(ledger: Path, logs: Path) -> EvalLog:
             solver=metered(proxy),
             scorer=[cab_tokens(ledger), cab_composite(ledger)],
         )
-        # The solver asks a model of its own; this one is never called.
+        # The solver uses its own model; this one is never called.
         [log] = await eval_async(task, model="mockllm/model", epochs=2, log_dir=str(logs))
     return log
 

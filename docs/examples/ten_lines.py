@@ -1,6 +1,6 @@
-"""A ledger in, scores out.
+"""Read a ledger, print scores.
 
-python ten_lines.py LEDGER CELL...      CELL is a cell's id, or what the ids of several begin with
+python ten_lines.py LEDGER CELL...      CELL is a cell's id, or the beginning of several ids
 """
 
 import sys

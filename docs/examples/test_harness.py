@@ -1,9 +1,9 @@
-"""A harness of one's own: a command runs behind a CAB proxy, and what it cost is scored.
+"""Your own harness: a command runs behind a CAB proxy, and its calls are scored.
 
 CAB_ENDPOINT=https://host/v1 CAB_KEY=... pytest test_harness.py
 
-Without these variables the command talks to CAB's built-in model server. Any command will do that
-takes its endpoint and its key from the environment; `score` alone does for a ledger that is there.
+Without these variables the command uses CAB's built-in model server. It works with any command that
+takes its endpoint and its key from the environment. If you have a ledger already, use `score` alone.
 """
 
 import os
@@ -42,13 +42,13 @@ def run(cell_id: str, ledger: Path, *command: str) -> tuple[int, float]:
     upstream, key = os.environ.get("CAB_ENDPOINT", "demo"), os.environ.get("CAB_KEY")
     with start_proxy(upstream=upstream, key=key, ledger=ledger, auth="keys") as proxy:
         cell = proxy.open_cell(cell_id, ttl_s=600)
-        # The endpoint's own key stays with the proxy: the command gets the cell's.
+        # Only the proxy has the endpoint's own key: the command gets the cell's key.
         env = {"OPENAI_BASE_URL": cell.base_url, "OPENAI_API_KEY": cell.key}
         hidden = {name: text for name, text in os.environ.items() if name != "CAB_KEY"}
         began = time.monotonic()
         done = subprocess.run(command, env={**hidden, **env}, check=False)
         wall_clock_ms = (time.monotonic() - began) * 1000
-        proxy.seal(cell_id)  # its calls are final, and the ledger states them
+        proxy.seal(cell_id)  # its calls are final now, and the ledger says so
     return done.returncode, wall_clock_ms
 
 
@@ -56,8 +56,8 @@ def score(
     cell: str, ledger: Path, exit_code: int, wall_clock_ms: float
 ) -> tuple[Axes, float | None]:
     """Return the axes and the composite of a cell, from its calls in a ledger."""
-    # A prefix is quick to look for, and may be that of a longer id. A start without an end counts
-    # too: what it cost is not known, and then no total is.
+    # A search by prefix is fast, but longer ids may begin with it too. A start without an end counts
+    # as well: its cost is not known, so the total is not known.
     records = iter_records(ledger, cell)
     calls = sum_calls(each for each in records if getattr(each, "cell_id", None) == cell)
     verdict = score_pass_rate(CheckOutcome(passed=exit_code == 0, exit_code=exit_code))
@@ -65,7 +65,7 @@ def score(
         pass_rate=verdict,
         tokens=score_tokens(calls, verdict.passed),
         latency=score_latency(wall_clock_ms, [], calls),
-        blast_radius=None,  # nobody looked: that is not the same as a radius of 0
+        blast_radius=None,  # not examined: that is not the same as a radius of 0
         refusal=None,
         integrity=None,
     )
@@ -73,7 +73,7 @@ def score(
 
 
 def test_the_agent_answers_within_its_budget(tmp_path: Path) -> None:
-    """The command ends well, and takes one call and at most a thousand tokens."""
+    """The command succeeds, and uses one call and at most a thousand tokens."""
     exit_code, wall_clock_ms = run(CELL, tmp_path, sys.executable, "-c", AGENT)
     axes, total = score(CELL, tmp_path, exit_code, wall_clock_ms)
     print(CELL, exit_code, axes.tokens.model_calls, axes.tokens.total_tokens, total)
