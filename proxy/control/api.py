@@ -277,7 +277,7 @@ def _take(lines: Iterator[bytes]) -> bytes:
 @cache
 def openapi() -> bytes:
     """Return the OpenAPI document of the control API."""
-    return importlib.resources.files("cab.proxy").joinpath("openapi.json").read_bytes()
+    return importlib.resources.files("cab.proxy.control").joinpath("openapi.json").read_bytes()
 
 
 def answer(status: int, body: dict[str, Any]) -> web.Response:

@@ -49,15 +49,20 @@ _FAILURES: Mapping[type[BaseException], tuple[str, str]] = {
     aiohttp.ClientError: ("upstream_bad_http", "the endpoint's answer is not valid HTTP"),
     OSError: ("upstream_reset", "the connection to the endpoint broke"),
 }
+# No connection: the endpoint cannot have seen the request. After all others it may have worked on it.
+_NOT_SENT = frozenset(
+    {"upstream_dns", "upstream_tls", "upstream_connect_timeout", "upstream_refused"}
+)
 
 
 def name_failure(error: BaseException, host: str) -> UpstreamFailed:
     """Return how the client and the record see a failure before the answer's head."""
     found = (named for kind, named in _FAILURES.items() if isinstance(error, kind))
     code, text = next(found, ("upstream_failed", type(error).__name__))
-    if code.endswith("timeout"):
-        return UpstreamFailed(504, "timeout", code, f"{host}: {text}")
-    return UpstreamFailed(502, "upstream_unreachable", code, f"{host}: {text}")
+    late, message = code.endswith("timeout"), f"{host}: {text}"
+    if code in _NOT_SENT:
+        return UpstreamFailed(504 if late else 502, "upstream_unreachable", code, message)
+    return UpstreamFailed(504 if late else 502, "timeout" if late else "upstream_cut", code, message)
 
 
 def join(base: URL, path_qs: str) -> URL:

@@ -128,13 +128,13 @@ async def _tls_failure(world: World) -> Seen:
 
 
 @case("19", "the endpoint resets before any answer", client=ERROR + ", 502", tokens="nothing written",
-      end_reason="upstream_unreachable", status=502)  # fmt: skip
+      end_reason="upstream_cut", status=502)  # fmt: skip
 async def _reset_before_the_head(world: World) -> Seen:
     return await failed(world, 502, [Fault.RESET])
 
 
 @case("19", "the endpoint answers with something else than HTTP", client=ERROR + ", 502", tokens="nothing written",
-      end_reason="upstream_unreachable", status=502)  # fmt: skip
+      end_reason="upstream_cut", status=502)  # fmt: skip
 async def _no_http(world: World) -> Seen:
     return await failed(world, 502, [b"220 smtp ready\r\n\r\n", Fault.CLOSE])
 

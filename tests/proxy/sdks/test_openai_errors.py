@@ -51,7 +51,7 @@ async def test_a_retry_after_the_proxys_own_error(tmp_path: Path) -> None:
     ):
         await ask(sdk)
         rows = await meter.settled(2)
-    assert [row["end_reason"] for row in rows] == ["upstream_unreachable", "completed"]
+    assert [row["end_reason"] for row in rows] == ["upstream_cut", "completed"]
     assert [row["attempt"] for row in rows] == [1, 2]
 
 
