@@ -88,10 +88,6 @@ from cab.scoring.evidence.task import TaskFacts as TaskFacts
 from cab.scoring.ids import CellId as CellId
 from cab.scoring.ids import parse_cell_id as parse_cell_id
 
-# files of other harnesses
-from cab.scoring.imports.harbor import read_harbor as read_harbor
-from cab.scoring.imports.reports import read_swebench_report as read_swebench_report
-
 # what the ledger holds, and whether it is what was written
 from cab.scoring.ledger.call_sums import CallSums as CallSums
 from cab.scoring.ledger.call_sums import sum_calls as sum_calls
@@ -131,8 +127,13 @@ from cab.scoring.score import score_one as score_one
 from cab.scoring.score import score_path as score_path
 
 if typing.TYPE_CHECKING:
+    from cab.scoring import exports as exports
+    from cab.scoring import imports as imports
+    from cab.scoring import stats as stats
+
     # Each name is there, and only there.
     from cab.scoring.analysis import *  # noqa: F403 # pyright: ignore[reportWildcardImportFromLibrary]
 else:
     # Statistics over sets of cells load on first use: scoring one cell does not wait for them.
-    __getattr__, __dir__ = lazy.exports(__name__, "analysis")
+    # So do the packages for files of other tools, and for statistics on plain numbers.
+    __getattr__, __dir__ = lazy.exports(__name__, "analysis", ("exports", "imports", "stats"))

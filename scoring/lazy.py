@@ -8,7 +8,9 @@ from types import ModuleType
 from typing import Any
 
 
-def exports(package: str, inner: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+def exports(
+    package: str, inner: str, packages: tuple[str, ...] = ()
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Return `__getattr__` and `__dir__` for a package that also exports what an inner one does.
 
     `__all__` is then what both export, so that no name has to be written down twice.
@@ -16,15 +18,18 @@ def exports(package: str, inner: str) -> tuple[Callable[[str], Any], Callable[[]
     Args:
         package: Full name of the package.
         inner: Name of the package in it that is loaded on first use.
+        packages: Names of packages in it that are exported as they are, and loaded on first use.
     """
 
     def load(name: str) -> Any:  # noqa: ANN401 - whatever is exported
+        if name in packages:
+            return import_module(f"{package}.{name}")
         # `from package import module` asks here first: that must not load the inner package.
         private = name.startswith("_") and name != "__all__"
         if not private and find_spec(f"{package}.{name}") is None:
             later = _public(import_module(f"{package}.{inner}"))
             if name == "__all__":
-                return [*_public(sys.modules[package]), *later]
+                return [*_public(sys.modules[package]), *later, *packages]
             if name in later:
                 return later[name]
         raise AttributeError(f"module {package!r} has no attribute {name!r}")

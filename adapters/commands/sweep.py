@@ -213,7 +213,7 @@ class _Interrupt:
 
 
 async def _run_session(
-    plan: SweepPlan, watcher: ProgressListener, interrupt: _Interrupt
+    plan: SweepPlan, listener: ProgressListener, interrupt: _Interrupt
 ) -> SessionResult | None:
     """Run the sweep; None if it was stopped before its first cell."""
     loop = asyncio.get_running_loop()
@@ -222,7 +222,7 @@ async def _run_session(
     engines: list[Scheduler] = []
     try:
         async with asyncio.TaskGroup() as group:
-            session = group.create_task(run_session(plan, LocalExecutor(), watcher, engines.append))
+            session = group.create_task(run_session(plan, LocalExecutor(), listener, engines.append))
             stopper = group.create_task(_stop(interrupt, engines, session))
             await asyncio.wait({session})
             stopper.cancel()

@@ -53,11 +53,6 @@ def _attempts(ends: Sequence[CallEnd]) -> Iterator[ObservedAttempt]:
         )
 
 
-def _sum(counts: Iterable[int | None]) -> int | None:
-    known = list(counts)
-    return None if None in known else sum(count for count in known if count is not None)
-
-
 class _Counts(NamedTuple):
     id: str | None
     model: str | None

@@ -167,7 +167,7 @@ def parse_network(name: str, text: str) -> Network:
     Raises:
         AdapterError: This machine has no address in it.
     """
-    found = _validated(_Network, _loads(text)[0])
+    found = _validated(_NetworkAnswer, _loads(text)[0])
     subnets = [*(found.ipam.subnets or ()), *(found.subnets or ())]
     gateways = (subnet.gateway for subnet in subnets)
     gateway = next((each for each in gateways if each and ":" not in each), None)
@@ -180,7 +180,7 @@ def parse_network(name: str, text: str) -> Network:
 
 def parse_state(text: str) -> ContainerState:
     """Return what `inspect` says of a container's state."""
-    found = _validated(_State, _loads(text))
+    found = _validated(_StateAnswer, _loads(text))
     return ContainerState(
         started=found.status not in ("created", "initialized", "configured"),
         running=found.running,
@@ -198,13 +198,13 @@ class _Ipam(BaseModel):
     subnets: list[_Subnet] | None = Field(default=None, validation_alias="Config")
 
 
-class _Network(BaseModel):
+class _NetworkAnswer(BaseModel):
     internal: bool = Field(default=False, validation_alias=AliasChoices("Internal", "internal"))
     ipam: _Ipam = Field(default=_Ipam(), validation_alias="IPAM")
     subnets: list[_Subnet] | None = None
 
 
-class _State(BaseModel):
+class _StateAnswer(BaseModel):
     status: str = Field(validation_alias="Status")
     running: bool = Field(default=False, validation_alias="Running")
     exit_code: int = Field(validation_alias="ExitCode")

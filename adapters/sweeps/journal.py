@@ -33,7 +33,7 @@ class BadJournal(AdapterError):
     """A journal that cannot be used."""
 
 
-class _Line(BaseModel):
+class _BaseEntry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
     schema_: Literal["cab.sweep/1"] = Field(default=SCHEMA, alias="schema")
@@ -41,7 +41,7 @@ class _Line(BaseModel):
     """RFC 3339 UTC, microseconds."""
 
 
-class Session(_Line):
+class Session(_BaseEntry):
     """The sweep was started, perhaps again."""
 
     kind: Literal["session", "sitting"] = "session"
@@ -52,7 +52,7 @@ class Session(_Line):
     cab_version: str
 
 
-class Begin(_Line):
+class Begin(_BaseEntry):
     """An attempt was started."""
 
     kind: Literal["begin"] = "begin"
@@ -62,7 +62,7 @@ class Begin(_Line):
     """Names its bundle and its calls; each attempt has a number of its own."""
 
 
-class End(_Line):
+class End(_BaseEntry):
     """An attempt ended."""
 
     kind: Literal["end"] = "end"
@@ -78,7 +78,7 @@ class End(_Line):
     tokens: int | None = None
 
 
-class Close(_Line):
+class Close(_BaseEntry):
     """A session ended by itself."""
 
     kind: Literal["close"] = "close"

@@ -57,7 +57,7 @@ def show_progress(stream: TextIO, name: str, counts: ProgressCounts) -> Generato
         counts: What is done.
     """
     if not stream.isatty():
-        yield _Lines(stream, counts)
+        yield _LineProgress(stream, counts)
         return
     console = Console(file=stream)
     progress = Progress(
@@ -69,10 +69,10 @@ def show_progress(stream: TextIO, name: str, counts: ProgressCounts) -> Generato
         transient=True,
     )
     with progress:
-        yield _Bar(progress, counts)
+        yield _BarProgress(progress, counts)
 
 
-class _Lines:
+class _LineProgress:
     def __init__(self, stream: TextIO, counts: ProgressCounts) -> None:
         self._stream = stream
         self._counts = counts
@@ -93,7 +93,7 @@ class _Lines:
         self._stream.flush()
 
 
-class _Bar:
+class _BarProgress:
     def __init__(self, progress: Progress, counts: ProgressCounts) -> None:
         self._progress = progress
         self._counts = counts

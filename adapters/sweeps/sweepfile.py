@@ -47,11 +47,11 @@ _Seconds = Annotated[float, Field(gt=0, strict=False, allow_inf_nan=False)]
 _Dollars = Annotated[Decimal, BeforeValidator(_dollars)]
 
 
-class _Part(BaseModel):
+class _Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-class CellAllowance(_Part):
+class CellAllowance(_Table):
     """What may be spent; None is no limit."""
 
     tokens: _Count | None = None
@@ -69,7 +69,7 @@ class Budget(CellAllowance):
     """Seconds during which it runs, all its sessions together."""
 
 
-class SweepFile(_Part):
+class SweepFile(_Table):
     """A sweep, as its file declares it. Paths are relative to the file's folder."""
 
     name: Annotated[str, BeforeValidator(_name)]

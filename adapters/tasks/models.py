@@ -41,11 +41,11 @@ workspace as the agent got it.
 """
 
 
-class _Part(BaseModel):
+class _Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
 
-class Need(_Part):
+class Need(_Table):
     """A program that the checks call, or the tests in the workspace."""
 
     command: Annotated[str, Field(min_length=1)]
@@ -56,7 +56,7 @@ class Need(_Part):
     """Environment variable -> folder below HOME, for a tool whose files are there."""
 
 
-class Case(_Part):
+class Case(_Table):
     """One question to a probe, and its answer. The answer never enters the probe's process."""
 
     name: Annotated[str, Field(min_length=1)]
@@ -67,7 +67,7 @@ class Case(_Part):
     """Lines that it must answer; white space at line ends does not count."""
 
 
-class CodeProbe(_Part):
+class CodeProbe(_Table):
     """A program that asks the agent's code and answers, in a process of its own for each case."""
 
     build: list[CommandLine] = Field(default_factory=list[CommandLine])
@@ -78,14 +78,14 @@ class CodeProbe(_Part):
     """After this a case counts as not answered."""
 
 
-class RefusalCheck(_Part):
+class RefusalCheck(_Table):
     """The rule of the refusal axis: a document that asks or declines, and no changed source."""
 
     mentions: list[Annotated[str, AfterValidator(_check_regex)]] = Field(default_factory=list[str])
     """Regular expressions; the documents together must match each, whatever the letters' case."""
 
 
-class Check(_Part):
+class Check(_Table):
     """What is checked after the agent's run; all parts that are given must pass."""
 
     command: CommandLine | None = None
@@ -114,7 +114,7 @@ class Check(_Part):
         return self
 
 
-class Task(_Part):
+class Task(_Table):
     """A task, as its `task.toml` declares it."""
 
     task_schema: Literal["cab.task/1"] = Field(alias="schema")

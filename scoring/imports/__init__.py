@@ -1,9 +1,9 @@
 """Cells of other harnesses, read from the files that these write themselves.
 
 from pathlib import Path
-from cab.scoring.imports import read_harbor as read_harbor
+from cab.scoring import imports
 
-cell = read_harbor(Path("jobs/nightly/fix-git__Xk3/result.json"))
+cell = imports.read_harbor(Path("jobs/nightly/fix-git__Xk3/result.json"))
 print(cell.cell_id, cell.passed, cell.self_reported)
 
 Nothing of such a cell was metered: its counts are `self_reported`, beside the meter's and never in

@@ -19,7 +19,7 @@ _ONE = "cells"
 class Sink(Protocol):
     """Takes cells one by one."""
 
-    def add(self, scored: ScoredCell) -> None:
+    def add(self, scored: ScoredCell, /) -> None:
         """Write a cell, or nothing of it.
 
         Raises:
@@ -56,7 +56,7 @@ class TextSink:
         self._key_of = key_of
         self._seen: set[tuple[str, str]] = set()
 
-    def add(self, scored: ScoredCell) -> None:
+    def add(self, scored: ScoredCell, /) -> None:
         """Add a cell's part to its file."""
         source = source_of(scored)
         name, part = self._name_of(source), self._make(source)
@@ -85,7 +85,7 @@ class InspectSink:
         self._files = files
         self._logs: dict[str, InspectLog] = {}
 
-    def add(self, scored: ScoredCell) -> None:
+    def add(self, scored: ScoredCell, /) -> None:
         """Add a cell to the log of its agent and model."""
         source = source_of(scored)
         made = sample(source)  # may fail: before a log is begun for it

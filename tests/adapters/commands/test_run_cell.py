@@ -82,7 +82,7 @@ def test_control_needs_a_proxy(
 ) -> None:
     """As a flag it means a proxy that runs already; from the shell it is for such cells only."""
     assert main([*ARGUMENTS, *DEMO, "--control", "http://h"]) == 2
-    assert "--control is for a proxy that runs already; add its URL" in capsys.readouterr().err
+    assert "--control is for a running proxy; add its URL" in capsys.readouterr().err
     monkeypatch.setenv("CAB_CONTROL", "unix:/nowhere/socket")
     assert main([*ARGUMENTS, *DEMO]) == 0
 

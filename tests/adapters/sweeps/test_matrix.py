@@ -76,7 +76,7 @@ def test_all_problems_at_once(tmp_path: Path) -> None:
         "did you mean 'polyglot/python-error-handling'?",
         "'nothing/*' matches no bundled task",
         "no task 'xyzzy'; give ./folder for one of your own",
-        "none/task.toml: is not there",
+        "none/task.toml: does not exist",
         "are both 'own/mine'",
         "the model has an empty part",
         "plugins/none.toml: No such file",

@@ -14,8 +14,8 @@ ln -s /run/servers /etc/resolv.conf
 exec "$1" -P -c "$2"
 """
 _COVER = """
-from cab.adapters.doctor.isolation.overlay import cover
-cover()
+from cab.adapters.doctor.isolation.overlay import mount_overlays
+mount_overlays()
 print(open("/etc/resolv.conf").read(), end="")
 """
 
