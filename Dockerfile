@@ -3,7 +3,7 @@
 #   docker run -d --name cab-proxy -p 127.0.0.1:31415:31415 -v cab-ledger:/ledger \
 #       -e CAB_KEY -e CAB_SIGNING_KEY cab-proxy --upstream https://your-endpoint/v1
 #
-# Keys come from the environment at run time; none is in the image. compose.yaml shows it beside an agent.
+# Keys come from the environment at run time; the image contains none. compose.yaml shows it beside an agent.
 ARG PYTHON=3.12
 
 FROM python:${PYTHON}-slim AS build
@@ -14,7 +14,7 @@ FROM python:${PYTHON}-slim
 COPY --from=build /opt/cab /opt/cab
 ENV PATH=/opt/cab/bin:$PATH \
     PYTHONUNBUFFERED=1
-# A new volume takes its owner from the folder that it is mounted on.
+# A new volume gets its owner from the folder on which it is mounted.
 RUN groupadd --gid 10001 cab \
     && useradd --uid 10001 --gid cab --no-create-home --shell /usr/sbin/nologin cab \
     && install --directory --owner=cab --group=cab --mode=0750 /ledger
@@ -25,5 +25,5 @@ EXPOSE 31415
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s \
     CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:31415/cab/health', timeout=4)"]
 STOPSIGNAL SIGTERM
-# Reached from other containers, so calls need the key of a cell.
+# Other containers can reach it, so calls need a cell key.
 ENTRYPOINT ["cab-proxy", "--host", "0.0.0.0", "--port", "31415", "--auth", "keys", "--ledger", "/ledger", "--log-format", "json"]

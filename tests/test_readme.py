@@ -1,7 +1,9 @@
-"""The README's commands and figures come from real runs."""
+"""The README's commands and figures come from real runs, and the links of all pages lead somewhere."""
 
 import re
 from pathlib import Path
+
+import pytest
 
 from tests.tools.programs import run_python
 from tests.tools.proxy import chat_body, metered
@@ -9,6 +11,7 @@ from tests.tools.upstream import json_answer, scripted_upstream
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 PYTHON = [code for language, code in BLOCKS if language == "python"]
 
@@ -55,7 +58,23 @@ def test_the_example_of_a_proxy_in_a_program_runs(tmp_path: Path) -> None:
     assert len(PYTHON) == 2
 
 
-def test_links_lead_somewhere() -> None:
-    """Every page that the README names is there."""
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
-        assert (ROOT / target).exists(), target
+def anchors(page: str) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", page, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    """Every file that a page links to exists, and so does the heading after its `#`."""
+    for target in re.findall(r"\]\((?!https:)([^)]+)\)", page.read_text()):
+        path, _, anchor = target.partition("#")
+        file = page.parent / path if path else page
+        assert file.exists(), target
+        assert not anchor or anchor in anchors(file.read_text()), target
+
+
+def test_the_readme_links_to_every_page() -> None:
+    """A reader of the README finds every page."""
+    missing = [page.name for page in PAGES if f"{page.name})" not in README]
+    assert missing == ["README.md"]

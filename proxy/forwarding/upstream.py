@@ -62,7 +62,9 @@ def name_failure(error: BaseException, host: str) -> UpstreamFailed:
     late, message = code.endswith("timeout"), f"{host}: {text}"
     if code in _NOT_SENT:
         return UpstreamFailed(504 if late else 502, "upstream_unreachable", code, message)
-    return UpstreamFailed(504 if late else 502, "timeout" if late else "upstream_cut", code, message)
+    return UpstreamFailed(
+        504 if late else 502, "timeout" if late else "upstream_cut", code, message
+    )
 
 
 def join(base: URL, path_qs: str) -> URL:

@@ -115,7 +115,9 @@ def assert_all_say(by_reader: Mapping[str, Sums], expected: tuple[int | None, ..
     [
         pytest.param([[asyncio.Event()]], {}, (2, 2, 1, None, None, None, 18), id="silent"),
         pytest.param([CUT], {"stream": True}, (2, 2, 1, None, None, None, 18), id="cut"),
-        pytest.param([[Fault.RESET]], {}, (2, 2, 1, None, None, None, 18), id="reset after sending"),
+        pytest.param(
+            [[Fault.RESET]], {}, (2, 2, 1, None, None, None, 18), id="reset after sending"
+        ),
         pytest.param(
             [[REFUSES_OPTIONS], [GOOD]], {"stream": True}, (2, 3, 0, 22, 14, 36, 36), id="resent"
         ),

@@ -28,7 +28,9 @@ def without_security(document: Any) -> Any:
 
 ADMIN = "admin-token-of-the-tests"
 CELL = "s/aider/org/m/f/t#run2"
-DOCUMENT = orjson.loads((Path(__file__).parents[3] / "proxy" / "control" / "openapi.json").read_bytes())
+DOCUMENT = orjson.loads(
+    (Path(__file__).parents[3] / "proxy" / "control" / "openapi.json").read_bytes()
+)
 SCHEMA = schemathesis.openapi.from_dict(without_security(DOCUMENT))
 OPERATIONS = sorted(
     f"{method.upper()} {path}"
