@@ -64,32 +64,42 @@ def _explained(usage: Usage, reader: UsageReader, difference: int) -> Usage:
     """Return the usage as the first rule that explains its total leaves it."""
     prompt, completion = usage.prompt_tokens or 0, usage.completion_tokens or 0
     read, written = usage.cache_read_tokens or 0, usage.cache_write_tokens or 0
-    if usage.total_tokens == 0:
-        reader.note("total 0 beside other counts is not a count")
-        return usage._replace(total_tokens=prompt + completion)
-    if difference == usage.reasoning_tokens:
-        # xAI (https://github.com/vercel/ai/pull/12425), converters of Gemini.
-        reader.note("reasoning was outside the completion")
-        return usage._replace(completion_tokens=completion + difference)
-    if abs(difference) <= TOLERANCE_TOKENS:
-        reader.note(f"the total differs from its parts by {difference}, as after counting again")
-        return usage
     caches = {count for count in (read, read + written) if count}
-    if difference in caches and difference > prompt:
+    change: dict[str, int] = {}
+    if usage.total_tokens == 0:
+        note, change = (
+            "total 0 beside other counts is not a count",
+            {"total_tokens": prompt + completion},
+        )
+    elif difference == usage.reasoning_tokens:
+        # xAI (https://github.com/vercel/ai/pull/12425), converters of Gemini.
+        note = "reasoning was outside the completion"
+        change = {"completion_tokens": completion + difference}
+    elif abs(difference) <= TOLERANCE_TOKENS:
+        note = f"the total differs from its parts by {difference}, as after counting again"
+    elif difference in caches and difference > prompt:
         # Anthropic's convention under other names.
-        reader.note("cached tokens were outside the prompt")
-        return usage._replace(prompt_tokens=prompt + difference)
-    if -difference in caches:
+        note, change = (
+            "cached tokens were outside the prompt",
+            {"prompt_tokens": prompt + difference},
+        )
+    elif -difference in caches:
         # https://github.com/crewAIInc/crewAI/issues/6788
-        reader.note("the endpoint's total leaves cached tokens out")
-        return usage._replace(total_tokens=prompt + completion)
-    hidden = difference > 0 and usage.reasoning_tokens is None and difference not in caches
-    if hidden and reader.generates:
+        note = "the endpoint's total leaves cached tokens out"
+        change = {"total_tokens": prompt + completion}
+    elif difference > 0 and _may_be_hidden(usage, reader) and difference not in caches:
         # Gemini's compatible endpoint: https://github.com/Clarifai/clarifai-python/pull/978
-        reader.note("the total holds hidden thinking, added to the completion")
-        return usage._replace(completion_tokens=completion + difference)
-    reader.fault("the total is not prompt + completion")
-    return usage
+        note = "the total holds hidden thinking, added to the completion"
+        change = {"completion_tokens": completion + difference}
+    else:
+        reader.fault("the total is not prompt + completion")
+        return usage
+    reader.note(note)
+    return usage._replace(**change)
+
+
+def _may_be_hidden(usage: Usage, reader: UsageReader) -> bool:
+    return usage.reasoning_tokens is None and reader.generates
 
 
 def _with_reasoning_inside(usage: Usage, reader: UsageReader, reasoning: int) -> Usage:
