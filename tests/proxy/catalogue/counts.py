@@ -107,6 +107,19 @@ def stating(world: World, usages: Sequence[Raw]) -> list[Step]:
     return [sse_head(), *(chunk(e) for e in events), LAST_CHUNK]
 
 
+def check_parts(raw: Raw, row: dict[str, Any]) -> None:
+    """Check that each pass is a part with its model, and that those billed come to the row's counts."""
+    entries = raw.get("iterations")
+    if entries is None:
+        assert row["usage_parts"] is None
+        return
+    parts = row["usage_parts"]
+    named_parts = [(e["type"], e.get("model", row["model_served"])) for e in entries]
+    assert [(part["type"], part["model"]) for part in parts] == named_parts
+    for name in ("prompt_tokens", "completion_tokens", "cache_read_tokens", "cache_write_tokens"):
+        assert sum(part[name] for part in parts if part["billed"]) == row[name]
+
+
 def states(
     number: str,
     title: str,
@@ -119,7 +132,10 @@ def states(
     """Add a case: an endpoint that states these usage objects."""
 
     async def run(world: World) -> Seen:
-        return await world.call(stating(world, usages(world.sample.endpoint)))
+        objects = usages(world.sample.endpoint)
+        seen = await world.call(stating(world, objects))
+        check_parts(objects[-1], world.rows[0])
+        return seen
 
     run.__name__ = re.sub(r"\W+", "_", title.lower())
     end = {"end_reason": "completed", "usage_source": "upstream", **end}
