@@ -9,6 +9,7 @@ from cab.proxy.meter.json_values import JsonObject, clean, clean_or_none, parse_
 from cab.proxy.meter.usage import Usage, UsageReading, cost_usd, read_usage
 
 _MAX_WARNINGS = 3
+_NO_USAGE = UsageReading(None, None, [], [], [], [], generates=True)
 
 
 @dataclass(frozen=True)
@@ -82,13 +83,11 @@ class Transfer:
 
 def outcome_of(answer: Answer, transfer: Transfer, request_body: bytes) -> Outcome:
     """Return the outcome of a call."""
-    reading = None
+    reading = _NO_USAGE
     if answer.usage_raw is not None:
         reading = read_usage(answer.usage_raw, answer.read_usage)
-    usage = None if reading is None else reading.usage
-    raw = None if reading is None else reading.raw
-    faults = [] if reading is None else _faults(answer, reading)
-    warnings = [] if reading is None else reading.warnings
+    usage, raw, warnings = reading[:3]
+    faults = _faults(answer, reading)
     # Noise between well-formed parts does not matter once the endpoint's own count is there.
     noise = transfer.warnings + answer.warnings if usage is None else []
     unclear = warnings + [warning for warning in noise if warning not in warnings]
@@ -105,7 +104,7 @@ def outcome_of(answer: Answer, transfer: Transfer, request_body: bytes) -> Outco
         usage_status=_status(usage, faults, final=final),
         usage_final=final,
         usage_parts=_parts(answer, reading),
-        usage_note=None if reading is None else "; ".join(reading.notes + faults) or None,
+        usage_note="; ".join(reading.notes + faults) or None,
         cost_usd=None if raw is None else cost_usd(raw),
         complete=answer.complete,
         delivered=answer.delivered,
@@ -142,9 +141,9 @@ def _faults(answer: Answer, reading: UsageReading) -> list[str]:
     return faults
 
 
-def _parts(answer: Answer, reading: UsageReading | None) -> list[JsonObject] | None:
+def _parts(answer: Answer, reading: UsageReading) -> list[JsonObject] | None:
     """Return the parts with their models; where none is named it is the answer's own."""
-    if reading is None or not reading.parts:
+    if not reading.parts:
         return None
     own = clean_or_none(answer.model_served)
     return [

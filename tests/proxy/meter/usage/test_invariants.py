@@ -1,17 +1,26 @@
 """What must hold between counts, and what explains a difference."""
 
+from collections.abc import Callable
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cab.proxy.meter import Usage
 from cab.proxy.meter.json_values import JsonObject
 from cab.proxy.meter.usage import (
+    UsageReader,
     chat_usage,
     embeddings_usage,
     gemini_usage,
+    merged,
+    merged_message,
     messages_usage,
     read_usage,
     responses_usage,
 )
+
+Counts = Callable[[UsageReader], Usage]
 
 
 def chat(
@@ -149,8 +158,38 @@ def test_an_embedding_has_no_hidden_thinking() -> None:
         ({"promptTokenCount": 0, "candidatesTokenCount": 7, "totalTokenCount": 7}, gemini_usage),
     ],
 )
-def test_prompt_zero_beside_a_completion_is_unknown(raw: JsonObject, counts: object) -> None:
+def test_prompt_zero_beside_a_completion_is_unknown(raw: JsonObject, counts: Counts) -> None:
     """Every prompt has tokens: the zero is a placeholder, and so the total is unknown."""
-    reading = read_usage(raw, counts)  # type: ignore[arg-type]
+    reading = read_usage(raw, counts)
     assert reading.usage == Usage(None, 7, None)
     assert reading.notes == ["prompt 0 beside a completion is not a count"]
+
+
+NAMES = (
+    *("prompt_tokens", "completion_tokens", "total_tokens", "reasoning_tokens", "cached_tokens"),
+    *("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"),
+    *("promptTokenCount", "candidatesTokenCount", "thoughtsTokenCount", "totalTokenCount"),
+    *("toolUsePromptTokenCount", "cachedContentTokenCount", "iterations", "cache_creation"),
+)
+ANYTHING = st.none() | st.integers(0, 9) | st.integers(0, 2**60) | st.text(max_size=2)
+OBJECTS = st.dictionaries(st.sampled_from(NAMES), ANYTHING)
+RAW = st.dictionaries(st.sampled_from(NAMES), ANYTHING | OBJECTS | st.lists(OBJECTS, max_size=3))
+
+
+@given(
+    st.lists(RAW, min_size=1, max_size=3),
+    st.sampled_from([chat_usage, responses_usage, messages_usage, gemini_usage, embeddings_usage]),
+)
+def test_what_is_without_fault_agrees(objects: list[JsonObject], counts: Counts) -> None:
+    """Whatever an endpoint states: without a fault the parts are within their whole."""
+    raw = objects[0]
+    for later in objects[1:]:
+        merged_message(raw, later)
+        raw = merged(raw, later)
+    reading = read_usage(raw, counts)
+    if reading.usage is None or reading.faults or None in reading.usage[:3]:
+        return
+    prompt, completion, total, read, written, reasoning = (n or 0 for n in reading.usage)
+    assert abs(total - prompt - completion) <= 2
+    assert read + written <= prompt
+    assert reasoning <= completion
