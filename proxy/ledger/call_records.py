@@ -43,6 +43,8 @@ class Counted:
     usage: Usage | None = None
     source: UsageSource = "none"
     status: UsageStatus | None = None
+    note: str | None = None
+    """Why the status is not what the endpoint's usage alone says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,8 @@ def end_record(
         "finish_reason": named(outcome.finish_reason),
         "finish_reasons": named(outcome.finish_reasons),
         **_tokens(counted),
+        "usage_note": named("; ".join(filter(None, (outcome.usage_note, counted.note))) or None),
+        "usage_parts": named(outcome.usage_parts),
         "usage_raw": named(outcome.usage_raw),
         **_times(call, outcome, ending),
         "request_bytes": call.request_bytes,

@@ -6,9 +6,10 @@ from typing import Literal
 from cab.proxy.meter.dialects.answer import Answer
 from cab.proxy.meter.error_body import EndpointError, error_of_status
 from cab.proxy.meter.json_values import JsonObject, clean, clean_or_none, parse_object
-from cab.proxy.meter.usage import Usage, cost_usd, read_usage
+from cab.proxy.meter.usage import Usage, UsageReading, cost_usd, read_usage
 
 _MAX_WARNINGS = 3
+_NO_USAGE = UsageReading(None, None, [], [], [], [], generates=True)
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,16 @@ class Outcome:
     usage: Usage | None
     """The endpoint's counts in one convention, see `usage`."""
     usage_raw: JsonObject | None
-    """The endpoint's last usage object, verbatim; for a streamed Anthropic message `message_start`'s
-    with the members of each `message_delta`'s laid over it."""
-    usage_status: Literal["complete", "partial"] | None
-    """`partial` if the answer went on, or broke off, after the endpoint last reported usage."""
+    """The endpoint's usage object, verbatim; several of one stream are merged member by member."""
+    usage_status: Literal["complete", "partial", "inconsistent"] | None
+    """`partial` if the answer went on, or broke off, after the endpoint last reported usage, or if a
+    count is missing; `inconsistent` if the counts contradict each other or the answer."""
+    usage_final: bool
+    """Whether the usage covers the whole answer."""
+    usage_parts: list[JsonObject] | None
+    """Usage of each pass over a model, where the endpoint states it."""
+    usage_note: str | None
+    """Where a rule changed what the endpoint stated, and what contradicts itself."""
     cost_usd: str | None
     """The price that the endpoint reports, as decimal text."""
     complete: bool
@@ -76,10 +83,11 @@ class Transfer:
 
 def outcome_of(answer: Answer, transfer: Transfer, request_body: bytes) -> Outcome:
     """Return the outcome of a call."""
-    usage, raw = None, None
-    warnings: list[str] = []
+    reading = _NO_USAGE
     if answer.usage_raw is not None:
-        usage, raw, warnings = read_usage(answer.usage_raw, answer.read_usage)
+        reading = read_usage(answer.usage_raw, answer.read_usage)
+    usage, raw, warnings = reading[:3]
+    faults = _faults(answer, reading)
     # Noise between well-formed parts does not matter once the endpoint's own count is there.
     noise = transfer.warnings + answer.warnings if usage is None else []
     unclear = warnings + [warning for warning in noise if warning not in warnings]
@@ -93,7 +101,10 @@ def outcome_of(answer: Answer, transfer: Transfer, request_body: bytes) -> Outco
         finish_reasons=reasons if len(reasons) > 1 else None,
         usage=usage,
         usage_raw=raw,
-        usage_status=None if usage is None else ("complete" if final else "partial"),
+        usage_status=_status(usage, faults, final=final),
+        usage_final=final,
+        usage_parts=_parts(answer, reading),
+        usage_note="; ".join(reading.notes + faults) or None,
         cost_usd=None if raw is None else cost_usd(raw),
         complete=answer.complete,
         delivered=answer.delivered,
@@ -107,3 +118,39 @@ def outcome_of(answer: Answer, transfer: Transfer, request_body: bytes) -> Outco
         texts_truncated=answer.texts.truncated,
         request_body=request_body,
     )
+
+
+def _status(
+    usage: Usage | None, faults: list[str], *, final: bool
+) -> Literal["complete", "partial", "inconsistent"] | None:
+    if usage is None:
+        return None
+    if not final or usage.prompt_tokens is None or usage.completion_tokens is None:
+        return "partial"
+    return "inconsistent" if faults else "complete"
+
+
+def _faults(answer: Answer, reading: UsageReading) -> list[str]:
+    """Return what the usage contradicts: itself, an earlier usage of the answer, the answer."""
+    faults = [*reading.faults]
+    if answer.usage_conflict is not None:
+        faults.append(answer.usage_conflict)
+    written = None if reading.usage is None else reading.usage.completion_tokens
+    if written == 0 and answer.delivered and reading.generates:
+        faults.append("completion 0 beside an answer that holds something")
+    return faults
+
+
+def _parts(answer: Answer, reading: UsageReading) -> list[JsonObject] | None:
+    """Return the parts with their models; where none is named it is the answer's own."""
+    if not reading.parts:
+        return None
+    own = clean_or_none(answer.model_served)
+    return [
+        {**part, "model": _cleaned(part["model"]) or own, "type": _cleaned(part["type"])}
+        for part in reading.parts
+    ]
+
+
+def _cleaned(value: object) -> str | None:
+    return clean(value) if isinstance(value, str) else None

@@ -18,6 +18,9 @@ from cab.scoring.ledger.records import METERED_ENDPOINTS, Endpoint
 _NOTHING_WRITTEN = Usage(None, 0, None)
 """An error answer: no token was written, and only the endpoint knows what was read."""
 
+_LEFT_OUT_FACTOR = 1.5
+"""Tokenizers of different models differ by less than this; a second choice as long as the first by more."""
+
 log = RedactingLogger()
 
 
@@ -83,8 +86,8 @@ class Counter:
         """Return the usage of an ended call; an unknown one is `none`, never 0."""
         if context.endpoint not in METERED_ENDPOINTS:
             return Counted()
-        if outcome.usage is not None and outcome.usage_status == "complete":
-            return Counted(outcome.usage, "upstream", "complete")
+        if outcome.usage is not None and outcome.usage_final:
+            return await self._checked_here(context, outcome, outcome.usage)
         if outcome.usage is not None:
             return await self._complete_here(context, outcome, outcome.usage)
         if context.status is not None and context.status >= 400:
@@ -92,6 +95,27 @@ class Counter:
         if not (outcome.delivered or (outcome.complete and outcome.error is None)):
             return Counted()
         return await self._count_here(context, outcome)
+
+    async def _checked_here(self, context: CallContext, outcome: Outcome, usage: Usage) -> Counted:
+        """Return the endpoint's usage of a whole answer, marked if it leaves choices out.
+
+        llama.cpp's server states the usage of one choice where several were asked for
+        (https://github.com/ggml-org/llama.cpp/pull/27318); other servers state that of all.
+        """
+        stated = Counted(usage, "upstream", outcome.usage_status)
+        if outcome.finish_reasons is None or outcome.usage_status != "complete":
+            return stated
+        call = self._call(context, outcome)
+
+        def work(check_cancelled: CheckCancelled) -> Counted:
+            written = call.count_completion(check_cancelled)
+            if written <= _LEFT_OUT_FACTOR * (usage.completion_tokens or 0):
+                return stated
+            note = f"the texts of all choices come to about {written} tokens"
+            return Counted(usage, "upstream", "inconsistent", note)
+
+        counted = await self._bounded(0, outcome, work)
+        return counted if counted.usage else stated
 
     async def _count_here(self, context: CallContext, outcome: Outcome) -> Counted:
         call = self._call(context, outcome)
@@ -119,8 +143,11 @@ class Counter:
             written = call.count_completion(check_cancelled)
             if written <= (usage.completion_tokens or 0):
                 return Counted(usage, "upstream", "partial")
-            total = None if usage.prompt_tokens is None else usage.prompt_tokens + written
-            better = usage._replace(completion_tokens=written, total_tokens=total)
+            prompt = usage.prompt_tokens or None  # a placeholder: every prompt has tokens
+            total = None if prompt is None else prompt + written
+            better = usage._replace(
+                prompt_tokens=prompt, completion_tokens=written, total_tokens=total
+            )
             return Counted(better, "tokenizer", "partial")
 
         counted = await self._bounded(0, outcome, work)

@@ -49,7 +49,7 @@ class Tokens(FileModel):
     unmeasured_calls: Count | None = None
     """Attempts that may have cost something and have no count."""
     partial_calls: Count | None = None
-    """Attempts whose count does not cover the whole answer."""
+    """Attempts whose count does not cover the whole answer, or contradicts itself."""
     known_prompt_tokens: Count | None = None
     """Sum over the attempts that were counted."""
     known_completion_tokens: Count | None = None

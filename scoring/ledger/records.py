@@ -42,7 +42,7 @@ EndReason = Literal[
     "crash",
 ]
 UsageSource = Literal["upstream", "tokenizer", "none"]
-UsageStatus = Literal["complete", "partial", "overflow"]
+UsageStatus = Literal["complete", "partial", "inconsistent", "overflow"]
 
 METERED_ENDPOINTS = frozenset(get_args(Endpoint)) - {"other"}
 """Endpoints whose calls are model calls; `other` adds no tokens and is not a model call."""
@@ -72,6 +72,28 @@ class CallError(BaseModel):
     """A short class name, such as `rate_limit_error` or `connect_refused`."""
     message: str
     """One line for a person."""
+
+
+class UsagePart(BaseModel):
+    """What one pass over a model read and wrote: a message, a compaction, an advisor's answer."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True, protected_namespaces=())
+
+    type: str | None = None
+    """As the endpoint names it."""
+    model: str | None = None
+    """Model of this pass; the answer's own where the endpoint names none."""
+    prompt_tokens: Count | None = None
+    """Tokens read by the model, cached ones included."""
+    completion_tokens: Count | None = None
+    """Tokens written by the model, reasoning included."""
+    cache_read_tokens: Count | None = None
+    """Part of `prompt_tokens` that came from a cache."""
+    cache_write_tokens: Count | None = None
+    """Part of `prompt_tokens` that was written to a cache."""
+    billed: bool | None = None
+    """Whether it is part of the call's counts: `False` for an attempt that declined before any output,
+    `None` for a pass of a kind that is not known, which is not added."""
 
 
 class CallStart(Record):
@@ -153,9 +175,13 @@ class CallEnd(Record):
     usage_source: UsageSource = "none"
     """Who counted."""
     usage_status: UsageStatus | None = None
-    """Whether the count covers the whole answer."""
+    """Whether the count covers the whole answer, and its parts agree."""
+    usage_note: str | None = None
+    """Where a rule changed or completed what the endpoint stated, and what contradicts itself."""
+    usage_parts: list[UsagePart] | None = None
+    """Usage of each pass over a model, where one answer took several."""
     usage_raw: dict[str, Any] | None = None
-    """The endpoint's usage object, verbatim."""
+    """The endpoint's usage object, verbatim; several of one stream are merged member by member."""
     latency_ms: Milliseconds | None = None
     """From the request's first byte to the response's last byte."""
     ttft_ms: Milliseconds | None = None

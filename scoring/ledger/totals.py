@@ -34,6 +34,9 @@ _UNKNOWN: Fields = {}
 _METERED = tuple(sorted(METERED_ENDPOINTS))
 """Not a set: an unchecked line may hold a list, which cannot be looked up in one."""
 
+_NOT_WHOLE = ("partial", "inconsistent", "overflow")
+"""Values of `usage_status` of calls that no sum covers wholly."""
+
 _PROXY_GAVE_UP = frozenset({502, 504})
 """Statuses with which the proxy answers for an endpoint that took the request and then failed."""
 
@@ -184,7 +187,7 @@ class CallTotals:
     attempts: int = 0
     """HTTP requests: what the proxy sent for a call, at least one of them."""
     partial_calls: int = 0
-    """Calls whose count does not cover the whole answer."""
+    """Calls whose count does not cover the whole answer, or contradicts itself."""
     rejected: int = 0
     """Requests for a completion that the proxy turned down; no part of all the others."""
     tokens: TokenTotals = field(default_factory=TokenTotals)
@@ -210,7 +213,7 @@ class CallTotals:
             return
         self.calls += 1
         self.attempts += _count(call, "upstream_attempts") or 1
-        self.partial_calls += call.get("usage_status") in ("partial", "overflow")
+        self.partial_calls += call.get("usage_status") in _NOT_WHOLE
         latency_ms = call.get("latency_ms")
         self.latency_ms.add(latency_ms if type(latency_ms) in (int, float) else None)
         stated = call.get("cost_usd")

@@ -213,7 +213,7 @@ CALLS = st.fixed_dictionaries(
         ),
         "upstream_attempts": st.sampled_from([None, 0, 1, 2]),
         "usage_source": st.sampled_from(["upstream", "tokenizer", "none"]),
-        "usage_status": st.sampled_from([None, "complete", "partial", "overflow"]),
+        "usage_status": st.sampled_from([None, "complete", "partial", "inconsistent", "overflow"]),
         "prompt_tokens": COUNT,
         "completion_tokens": COUNT,
         "total_tokens": COUNT,

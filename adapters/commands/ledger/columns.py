@@ -5,6 +5,7 @@ from types import NoneType
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
 import orjson
+from pydantic import BaseModel
 
 from cab.scoring.errors import BadRecord
 from cab.scoring.ledger.reading import Found
@@ -86,7 +87,7 @@ def _value(column: CallColumn, value: Any, found: Found) -> Any:  # noqa: ANN401
     if value is None:
         return None
     if column.kind == "json":
-        return orjson.dumps(value).decode()
+        return orjson.dumps(value, default=_members).decode()
     if column.kind == "real":
         try:
             return float(value)
@@ -95,3 +96,7 @@ def _value(column: CallColumn, value: Any, found: Found) -> Any:  # noqa: ANN401
                 str(found.path), found.number, "is not a number", column.name
             ) from error
     return value
+
+
+def _members(value: BaseModel) -> dict[str, Any]:
+    return value.model_dump()

@@ -5,7 +5,7 @@ from collections.abc import Hashable
 from cab.proxy.meter.completion_text import Texts
 from cab.proxy.meter.error_body import EndpointError, error_in, error_in_body
 from cab.proxy.meter.json_values import JsonObject, as_text, is_object
-from cab.proxy.meter.usage import chat_usage
+from cab.proxy.meter.usage import chat_usage, merged
 
 
 class Answer:
@@ -29,6 +29,8 @@ class Answer:
         """By the index of the choice."""
         self.usage_raw: JsonObject | None = None
         """The usage object that stands so far."""
+        self.usage_conflict: str | None = None
+        """What the usage objects contradict each other in."""
         self.usage_final = False
         """Whether it covers the whole answer, even if the stream should break now."""
         self.complete = False
@@ -86,8 +88,8 @@ class Answer:
         return bool(self.finish_reasons)
 
     def merge_usage(self, raw: JsonObject) -> JsonObject:
-        """Return the usage object that stands once `raw` has come: the last one."""
-        return raw
+        """Return the usage object that stands once `raw` has come after others."""
+        return merged(self.usage_raw, raw) if self.usage_raw else raw
 
     def take_usage(self, raw: object, *, final: bool) -> None:
         """Note a usage object; `None` and `{}` say nothing."""
@@ -95,8 +97,8 @@ class Answer:
             return
         if not is_object(raw):
             self.warn("usage is not an object")
-        elif usage := self.merge_usage(raw):
-            self.usage_raw, self.usage_final = usage, final
+        elif raw:
+            self.usage_raw, self.usage_final = self.merge_usage(raw), final
 
     def take_error(self, data: JsonObject) -> None:
         """Note an `error` member; the first one stands."""

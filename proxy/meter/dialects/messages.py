@@ -9,7 +9,7 @@ from cab.proxy.meter.json_values import (
     as_text,
     dump_text,
 )
-from cab.proxy.meter.usage import messages_usage, usage_laid_over
+from cab.proxy.meter.usage import merged_message, messages_usage
 
 TERMINAL = ("message_stop",)
 """Events that end a message."""
@@ -48,8 +48,12 @@ class MessagesAnswer(Answer):
             self.take_body_error(data)
 
     def merge_usage(self, raw: JsonObject) -> JsonObject:
-        """Lay a usage object over the one before: a `message_delta` repeats only some members."""
-        return usage_laid_over(self.usage_raw or {}, raw)
+        """Merge a usage object into the one before: a `message_delta` repeats only some members."""
+        if not self.usage_raw:
+            return raw
+        usage, conflict = merged_message(self.usage_raw, raw)
+        self.usage_conflict = self.usage_conflict or conflict
+        return usage
 
     def _message(self, message: JsonObject, *, final: bool) -> None:
         self.take_identity(message)

@@ -8,12 +8,12 @@ import orjson
 import pytest
 
 from cab.scoring.ledger.records import METERED_ENDPOINTS, parse_record
-from tests.proxy.catalogue import bodies, calls, disconnects, usage, wire
+from tests.proxy.catalogue import bodies, calls, counts, disconnects, usage, wire
 from tests.proxy.catalogue.report import FILE, page
 from tests.proxy.catalogue.table import TABLE, Case, World, runs
 from tests.tools.dialects import Sample
 
-assert [bodies, calls, disconnects, usage, wire]  # importing them fills the table
+assert [bodies, calls, counts, disconnects, usage, wire]  # importing them fills the table
 RUNS = runs()
 
 
@@ -63,7 +63,11 @@ async def test_fault(run: tuple[Case, Sample, bool], tmp_path: Path, record_prop
 
 def test_the_table_has_every_number_of_the_list() -> None:
     """Each fault of the list up to 22 has a case in the table."""
-    assert {entry.number for entry in TABLE} == {str(n) for n in range(1, 23)} | {"2b", "21b"}
+    assert {entry.number for entry in TABLE} == {str(n) for n in range(1, 23)} | {
+        "2b",
+        "12b",
+        "21b",
+    }
 
 
 def test_the_page_shows_the_table_as_it_is() -> None:

@@ -222,7 +222,7 @@ def _without_usage(raw: bytes) -> bytes:
 
 
 @case("9", "usage with explicit zeros stays zero", client=WHOLE, dialects=OPENAI, tokens="see the case",
-      end_reason="completed", prompt_tokens=0, completion_tokens=0, total_tokens=0, usage_source="upstream")  # fmt: skip
+      end_reason="completed", usage_status="inconsistent", prompt_tokens=0, completion_tokens=0, total_tokens=0, usage_source="upstream")  # fmt: skip
 async def _usage_of_zero(world: World) -> Seen:
     zero = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
     if not world.stream:

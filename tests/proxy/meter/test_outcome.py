@@ -28,7 +28,7 @@ def test_an_error_status_keeps_its_own_error() -> None:
     ("usage", "reason"),
     [
         (
-            b'{"prompt_tokens":"12"}',
+            b'{"prompt_tokens":"twelve"}',
             "usage.prompt_tokens is not a count of tokens; usage holds no counts",
         ),
         (b'{"foo":1}', "usage holds no counts"),
@@ -42,6 +42,82 @@ def test_usage_that_says_nothing_is_unknown(usage: bytes, reason: str) -> None:
     assert outcome.usage is None
     assert outcome.usage_status is None
     assert outcome.unmetered == reason
+
+
+@pytest.mark.parametrize(
+    ("usage", "status", "noted"),
+    [
+        (b'{"prompt_tokens":3,"completion_tokens":1}', "complete", False),
+        (b'{"prompt_tokens":3,"completion_tokens":1,"total_tokens":90}', "complete", True),
+        (b'{"prompt_tokens":3,"completion_tokens":9,"total_tokens":7}', "inconsistent", True),
+        (b'{"prompt_tokens":3,"completion_tokens":0}', "inconsistent", True),
+        (b'{"prompt_tokens":0,"completion_tokens":7}', "partial", True),
+        (b'{"prompt_tokens":3}', "partial", False),
+        (b'{"completion_tokens":3}', "partial", False),
+        (b'{"prompt_tokens":3,"total_tokens":1}', "partial", True),
+    ],
+)
+def test_usage_is_complete_only_if_all_is_known_and_agrees(
+    usage: bytes, status: str, noted: bool
+) -> None:
+    """A missing count is partial; counts that contradict each other or the text are inconsistent."""
+    choices = b'[{"message":{"content":"x"},"finish_reason":"stop"}]'
+    outcome = outcome_of(CHAT, b'{"choices":%s,"usage":%s}' % (choices, usage), JSON)
+    assert outcome.usage_status == status
+    assert (outcome.usage_note is not None) is noted
+
+
+def test_parts_have_the_answers_model_where_they_name_none() -> None:
+    """Each part can be priced."""
+    entry = b'{"type":"%s","input_tokens":3,"output_tokens":1%s}'
+    entries = entry % (b"message", b"") + b"," + entry % (b"advisor_message", b',"model":"big"')
+    usage = b'{"input_tokens":3,"output_tokens":1,"iterations":[%s]}' % entries
+    body = b'{"model":"small","content":[{"type":"text","text":"x"}],"usage":%s}' % usage
+    outcome = outcome_of("/v1/messages", body, JSON)
+    assert outcome.usage == Usage(6, 2, 8)
+    assert [part["model"] for part in outcome.usage_parts or []] == ["small", "big"]
+    assert outcome.usage_status == "complete"
+
+
+@pytest.mark.parametrize(
+    ("path", "usages", "usage"),
+    [
+        (CHAT, [b'{"prompt_tokens":9}', b'{"completion_tokens":7}'], Usage(9, 7, 16)),
+        (CHAT, [b'{"prompt_tokens":9,"completion_tokens":7}', b'{"prompt_tokens":0}'], Usage(9, 7, 16)),
+        ("/v1/completions", [b'{"prompt_tokens":0}', b'{"prompt_tokens":9,"completion_tokens":7}'], Usage(9, 7, 16)),
+        ("/v1/embeddings", [b'{"prompt_tokens":9}', b'{"prompt_tokens":null}'], Usage(9, 0, 9)),
+    ],
+)  # fmt: skip
+def test_later_usage_never_takes_counts_away(path: str, usages: list[bytes], usage: Usage) -> None:
+    """Each dialect merges the usage objects of a stream."""
+    chunk = b'{"data":[[1]],"choices":[{"text":"x","delta":{"content":"x"},"finish_reason":"stop"}],"usage":%s}'
+    outcome = outcome_of(path, events(*(chunk % given for given in usages)))
+    assert (outcome.usage, outcome.usage_status) == (usage, "complete")
+
+
+def test_responses_and_gemini_merge_too() -> None:
+    """Their usage is deeper inside, and merged in the same way."""
+    early = (
+        b'{"type":"response.in_progress","response":{"usage":{"input_tokens":9,"output_tokens":1}}}'
+    )
+    end = b'{"type":"response.completed","response":{"status":"completed","usage":{"output_tokens":7,"input_tokens":0}}}'
+    assert outcome_of("/v1/responses", events(early, end)).usage == Usage(9, 7, 16)
+    counts = b'{"usageMetadata":{"promptTokenCount":9,"thoughtsTokenCount":3,"totalTokenCount":12}}'
+    finish = b'{"candidates":[{"content":{"parts":[{"text":"x"}]},"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":9,"candidatesTokenCount":4,"totalTokenCount":16}}'
+    traffic = b'{"usageMetadata":{"trafficType":"ON_DEMAND"}}'
+    path = "/v1beta/models/g:streamGenerateContent"
+    outcome = outcome_of(path, events(counts, finish, traffic))
+    assert outcome.usage == Usage(9, 7, 16, reasoning_tokens=3)
+    assert outcome.usage_status == "complete"
+
+
+def test_a_cache_of_unclear_place_is_inconsistent() -> None:
+    """What two usage objects of an answer contradict each other in reaches its status."""
+    start = b'{"type":"message_start","message":{"content":[],"usage":{"input_tokens":3602,"output_tokens":0}}}'
+    delta = b'{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"cache_read_input_tokens":3604,"output_tokens":878}}'
+    outcome = outcome_of("/v1/messages", events(start, delta, b'{"type":"message_stop"}'))
+    assert outcome.usage == Usage(7206, 878, 8084, 3604)
+    assert outcome.usage_status == "inconsistent"
 
 
 def test_one_bad_count_does_not_spoil_the_others() -> None:

@@ -81,9 +81,43 @@ def delta(text: str) -> dict[str, Any]:
 
 async def test_reported_usage_stands() -> None:
     """What the endpoint reported is not counted again."""
-    usage = {"prompt_tokens": 7, "completion_tokens": 0}
+    usage = {"prompt_tokens": 7, "completion_tokens": 300}
     counted = await Call(answer={**ANSWER, "usage": usage}).count()
-    assert counted == Counted(Usage(7, 0, 7), "upstream", "complete")
+    assert counted == Counted(Usage(7, 300, 307), "upstream", "complete")
+
+
+async def test_a_final_completion_stands_where_the_prompt_is_missing() -> None:
+    """The endpoint's own completion is not replaced by an estimate, and zero is kept but marked."""
+    counted = await Call(answer={**ANSWER, "usage": {"completion_tokens": 1}}).count()
+    assert counted == Counted(Usage(None, 1, None), "upstream", "partial")
+    zero = {"prompt_tokens": 7, "completion_tokens": 0}
+    counted = await Call(answer={**ANSWER, "usage": zero}).count()
+    assert counted == Counted(Usage(7, 0, 7), "upstream", "inconsistent")
+
+
+@pytest.mark.parametrize(
+    ("completion", "status"), [(16, "inconsistent"), (48, "complete"), (300, "complete")]
+)
+async def test_usage_of_one_choice_of_three_is_marked(completion: int, status: str) -> None:
+    """Some servers state the usage of one choice; the answer itself shows that there are three."""
+    text = " one two three four" * 4
+    choices = [
+        {"index": n, "message": {"content": text}, "finish_reason": "length"} for n in range(3)
+    ]
+    usage = {"prompt_tokens": 7, "completion_tokens": completion}
+    counted = await Call(answer={"choices": choices, "usage": usage}).count()
+    assert counted.usage == Usage(7, completion, 7 + completion)
+    assert (counted.source, counted.status) == ("upstream", status)
+    assert (counted.note is not None) is (status == "inconsistent")
+    over_limit = await Call(answer={"choices": choices, "usage": usage}).count(Counter({}, 5, 60))
+    assert over_limit == Counted(counted.usage, "upstream", "complete")
+
+
+async def test_a_placeholder_prompt_of_a_broken_stream_is_unknown() -> None:
+    """A prompt of zero beside text is not a measured zero."""
+    early = {**delta("one two three"), "usage": {"prompt_tokens": 0, "completion_tokens": 0}}
+    counted = await Call({**HELLO, "stream": True}, events(early), cut=True).count()
+    assert counted.usage == Usage(None, 3, None)
 
 
 async def test_what_is_not_metered_is_not_counted() -> None:

@@ -135,6 +135,16 @@ def test_sources_are_kept_apart() -> None:
 
 
 @pytest.mark.parametrize(
+    ("status", "partial"),
+    [("complete", 0), (None, 0), ("partial", 1), ("inconsistent", 1), ("overflow", 1)],
+)
+def test_a_count_that_contradicts_itself_covers_no_call(status: str | None, partial: int) -> None:
+    """Coverage says so of a call whose counts are partial or inconsistent; its numbers are summed."""
+    sums = sum_calls([end("a", usage_status=status)])
+    assert (sums.partial_calls, sums.tokens.total.value) == (partial, 120)
+
+
+@pytest.mark.parametrize(
     ("changes", "expected"),
     [
         ({}, True),

@@ -1,6 +1,7 @@
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from cab.adapters.commands.ledger.columns import COLUMNS, instant_of, values_of
@@ -10,14 +11,14 @@ from tests.scoring.builders import end_fields, line
 
 KINDS = {
     "text": "call_id cell_id endpoint request_hash retry_of model_requested model_served upstream_id "
-    "system_fingerprint end_reason finish_reason usage_source usage_status user_agent price_source "
+    "system_fingerprint end_reason finish_reason usage_source usage_status usage_note user_agent price_source "
     "unmetered hash error_type error_message",
     "integer": "seq attempt upstream_attempts status prompt_tokens completion_tokens total_tokens "
     "cache_read_tokens cache_write_tokens reasoning_tokens request_bytes response_bytes tool_calls",
     "real": "latency_ms ttft_ms upstream_ms proxy_ms cost_usd",
     "boolean": "stream",
     "instant": "started_at ended_at",
-    "json": "usage_raw finish_reasons",
+    "json": "usage_raw usage_parts finish_reasons",
 }
 
 
@@ -43,6 +44,13 @@ def test_values_stand_in_the_order_of_the_columns() -> None:
     assert (row["cost_usd"], row["usage_raw"], row["stream"]) == (0.25, '{"a":1}', True)
     assert (row["error_type"], row["error_message"]) == ("t", "m")
     assert (row["call_id"], row["reasoning_tokens"], row["retry_of"]) == ("c1", None, None)
+
+
+def test_parts_of_the_usage_are_json() -> None:
+    """Parts stand as they are recorded, members of newer versions included."""
+    part = {"type": "message", "model": "m", "prompt_tokens": 3, "billed": True, "newer": 1}
+    row = dict(zip([c.name for c in COLUMNS], values_of(found(usage_parts=[part])), strict=True))
+    assert orjson.loads(row["usage_parts"])[0].items() >= part.items()
 
 
 @pytest.mark.parametrize(
