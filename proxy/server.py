@@ -183,7 +183,8 @@ class Server:
         meter: CallMeter,
     ) -> Exchange:
         upstream = self._services.upstreams.for_model(context.request.model)
-        if upstream.refuses_stream_options and meter.request.injected:
+        asked, model = meter.request.injected, context.request.model
+        if asked and upstream.usage_requests.accepted(model, context.started_ns) is False:
             meter.without_injection()
         headers = request_headers(as_sent(request.raw_headers))
         keep = caller.foreign_key is not None

@@ -12,7 +12,7 @@ def ending_of(outcome: Outcome, ended_ns: int, *, client_gone: bool, is_stream: 
         return CallEnding("upstream_error", ended_ns, outcome.error)
     if client_gone:
         return CallEnding("client_gone", ended_ns)
-    if outcome.complete:
+    if outcome.complete or outcome.deferred:
         return CallEnding("completed", ended_ns)
     if is_stream:
         message = "the stream ended before its last event"

@@ -13,6 +13,8 @@ A client that leaves changes one thing: the answer is read on without it, within
 usage. Limits apply while the endpoint is read, never while END is made and written.
 """
 
+import asyncio
+from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -34,10 +36,19 @@ from cab.proxy.ledger.call_records import CallContext, CallEnding, end_record, s
 from cab.proxy.ledger.ledger import Ledger
 from cab.proxy.logs import RedactingLogger
 from cab.proxy.meter import CallMeter
+from cab.proxy.meter.refused_usage import (
+    REFUSING_STATUSES,
+    first_event,
+    refuses_usage,
+    stated_error,
+)
+from cab.proxy.meter.response.content_decoding import BadEncoding, Decoder
 from cab.proxy.tokens.usage import Counter
 
 _REJECTION_BYTES = 1 << 20
-"""How much of a 400 is read to see whether `stream_options` was its cause."""
+"""How much of an error is read to see whether `stream_options` was its cause."""
+_PEEK_S = 1.0
+"""How long the beginning of an answer may take in which such an error can stand."""
 _LINGER_S = 2.0
 """How long the endpoint may take to close a finished answer before its connection is dropped."""
 
@@ -94,7 +105,7 @@ class Exchange:
         self._client = Client(request, context.call_id, self._on_client_gone)
         self._deadline = Deadline()
         self._answer: aiohttp.ClientResponse | None = None
-        self._read_ahead = b""
+        self._read_ahead: deque[bytes] = deque()
         self._drained_bytes = 0
 
     def client_left(self) -> None:
@@ -167,18 +178,41 @@ class Exchange:
         await self._client.send_head(answer, may_alter=self._meter.may_alter)
 
     async def _request(self) -> aiohttp.ClientResponse:
-        """Return the endpoint's answer; if it rejects `stream_options`, that to a request without."""
+        """Return the endpoint's answer; if it refuses `stream_options`, that to a request without."""
         answer = await self._request_once(self._meter.upstream_body)
-        if not (self._meter.request.injected and answer.status in {400, 422}):
+        model, shown = self._context.request.model, self._upstream.usage_requests
+        known = shown.accepted(model, self._now()) is not None
+        if not self._meter.request.injected or (known and answer.status < 400):
             return answer
-        self._read_ahead = await answer.content.read(_REJECTION_BYTES)
-        if b"stream_options" not in self._read_ahead and b"include_usage" not in self._read_ahead:
+        error = await self._stated_error(answer)
+        if error is None or not refuses_usage(error):
+            if error is None:
+                shown.note(model, self._now(), accepted=True)
             return answer
         answer.close()
-        self._read_ahead = b""
-        self._upstream.refuses_stream_options = True
-        self._log.info("stream_options_refused", upstream=self._upstream.base.authority)
-        return await self._request_once(self._meter.without_injection())
+        answer = await self._request_once(self._meter.without_injection())
+        if await self._stated_error(answer) is None:
+            shown.note(model, self._now(), accepted=False)
+            self._log.info("stream_options_refused", upstream=self._upstream.base.authority)
+        return answer
+
+    async def _stated_error(self, answer: aiohttp.ClientResponse) -> bytes | None:
+        """Return the error that an answer begins with, `None` if it does not."""
+        self._read_ahead.clear()
+        if answer.status >= 400 and answer.status not in REFUSING_STATUSES:
+            return b""
+        encoding, decoded = answer.headers.get("Content-Encoding", ""), b""
+        decoder = Decoder(encoding, _REJECTION_BYTES)
+        # What breaks off while it is read here does so again when it is relayed.
+        with suppress(TimeoutError, aiohttp.ClientError, OSError, BadEncoding):
+            async with asyncio.timeout(_PEEK_S):
+                while chunk := await _read_chunk(answer):
+                    self._read_ahead.append(chunk)
+                    decoded += b"".join(decoder.decode(chunk))
+                    over = len(decoded) > _REJECTION_BYTES
+                    if over or (answer.status < 400 and first_event(decoded)):
+                        break
+        return stated_error(answer.status, decoded)
 
     async def _request_once(self, body: bytes) -> aiohttp.ClientResponse:
         context = self._context
@@ -208,16 +242,10 @@ class Exchange:
     async def _next_chunk(self) -> bytes:
         """Return the answer's next bytes, none at its end."""
         if self._read_ahead:
-            chunk, self._read_ahead = self._read_ahead, b""
-            return chunk
+            return self._read_ahead.popleft()
         if not self._client.gone:
             self._deadline.set("body", self._settings.body_timeout_s)
-        # Not iter_chunks: on a response without a body it may never end (aiohttp 3.14).
-        while self._answer is not None and not self._answer.content.at_eof():
-            chunk, _ = await self._answer.content.readchunk()
-            if chunk:
-                return chunk
-        return b""
+        return b"" if self._answer is None else await _read_chunk(self._answer)
 
     async def _conclude(self) -> None:
         """Write the END of an answer that came whole."""
@@ -302,3 +330,13 @@ class Exchange:
 
     def _now(self) -> int:
         return self._services.clock.mono_ns()
+
+
+async def _read_chunk(answer: aiohttp.ClientResponse) -> bytes:
+    """Return the next bytes of an answer's body, none at its end."""
+    # Not iter_chunks: on a response without a body it may never end (aiohttp 3.14).
+    while not answer.content.at_eof():
+        chunk, _ = await answer.content.readchunk()
+        if chunk:
+            return chunk
+    return b""

@@ -11,6 +11,8 @@ from yarl import URL
 
 from cab.proxy.config import ProxySettings, Route
 from cab.proxy.errors import BadConfig, CabProxyError
+from cab.proxy.forwarding.response_heads import accept_repeated_lengths
+from cab.proxy.forwarding.usage_requests import UsageRequests
 from cab.proxy.http.headers import Headers, may_hold_secret, replace_credentials
 from cab.proxy.http.query_key import query_key, without_query_key
 from cab.scoring.ledger.records import Endpoint, EndReason
@@ -133,8 +135,7 @@ class Upstream:
         self.route = route
         self.base = URL(route.upstream)
         self.key = key
-        self.refuses_stream_options = False
-        """Learned from its answers: usage cannot be asked for in streams."""
+        self.usage_requests = UsageRequests()
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ssl=_verification(route)),
             # No total limit: a long generation is legal. Headers and silence have their own.
@@ -150,6 +151,7 @@ class Upstream:
         # aiohttp sends a GET again by itself where a kept connection was closed under it. No request
         # may reach an endpoint twice without its record, and the client knows best what to repeat.
         self._session._retry_connection = False  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+        accept_repeated_lengths(self._session)
 
     def secrets(self) -> Iterator[str]:
         """Yield the secrets: the key, and what the settings name as one."""

@@ -8,7 +8,7 @@ from cab.proxy.meter.dialects.answer import Answer
 from cab.proxy.meter.dialects.routes import Dialect
 from cab.proxy.meter.outcome import Outcome, Transfer, outcome_of
 from cab.proxy.meter.request.request import RequestFacts, read_request
-from cab.proxy.meter.response.content_decoding import BadEncoding, Decoder
+from cab.proxy.meter.response.content_decoding import Decoder
 from cab.proxy.meter.response.observer import is_event_stream, may_be_event_stream, observer_for
 from cab.proxy.meter.response.pass_through import MeterOutput, PassThrough, ResponseFilter
 from cab.proxy.meter.response.stream_filter import StreamFilter
@@ -84,12 +84,13 @@ class CallMeter:
         self._answer = (
             Answer(0) if self._dialect is None else self._dialect.answer(self._limit_bytes)
         )
-        self._decoder = self._decoder_of(content_encoding)
+        self._decoder = Decoder(content_encoding, self._limit_bytes)
+        self._faults += [f"content-encoding {n} is not known" for n in self._decoder.unknown]
         self._filter: ResponseFilter | None = None
         self._held = bytearray()
         self._ended = False  # the terminal bytes came, or the end did
         self._released = not self._hold
-        self._closed = False
+        self._closed = self._clean = False
 
     @property
     def may_alter(self) -> bool:
@@ -153,8 +154,13 @@ class CallMeter:
         """Return what is known of the call; it may be asked for at any time."""
         request = self.request
         notes = [note for note in (request.body_error, request.not_injected) if note is not None]
+        head_only = self._content_type.startswith("text/event-stream") and not self._received_bytes
         transfer = Transfer(
-            self._status, self._last_byte_ns, self._received_bytes, notes + self._faults
+            self._status,
+            self._last_byte_ns,
+            self._received_bytes,
+            not self._clean and (head_only or isinstance(self._filter, StreamFilter)),
+            notes + self._faults,
         )
         return outcome_of(self._answer, transfer, self._body)
 
@@ -184,7 +190,7 @@ class CallMeter:
         """Take the end of the body, once; return what need not be kept inside."""
         if self._closed:
             return b""
-        self._closed = True
+        self._closed, self._clean = True, clean
         if self._filter is None:
             self._filter = self._pass_through()
         try:
@@ -193,6 +199,7 @@ class CallMeter:
             last = self._stop_metering(self._filter, error)
         if self._dialect is None:
             self._answer.complete = clean
+            self._answer.recognized = True
         return last
 
     def _end(self, data: bytes, held: bytes) -> MeterOutput:
@@ -209,14 +216,6 @@ class CallMeter:
         self._observed = None
         self._filter = self._pass_through()
         return broken.rest()
-
-    def _decoder_of(self, content_encoding: str) -> Decoder:
-        try:
-            return Decoder(content_encoding, self._limit_bytes)
-        except BadEncoding as error:
-            self._faults.append(str(error))
-            self._observed = None
-            return Decoder("", self._limit_bytes)
 
     def _filter_for(self, chunk: bytes) -> ResponseFilter | None:
         """Return the filter of a body that begins with `chunk`, `None` while it has no content."""

@@ -1,11 +1,24 @@
 """What an endpoint says went wrong, in any of the shapes in use."""
 
+import re
 from typing import NamedTuple
 
-from cab.proxy.meter.json_values import JsonObject, as_text, clean, dump_text, is_object
+from cab.proxy.meter.json_values import (
+    JsonObject,
+    as_object,
+    as_text,
+    clean,
+    dump_text,
+    is_object,
+    parse_object,
+)
 
 _MAX_MESSAGE_CHARS = 2000
 _NO_MESSAGE = "no message"
+_GOOD_CODES = ("0", "200", "ok", "success")
+"""What servers write as `code` or `error` into an answer in which nothing went wrong."""
+_FAILED = frozenset(("error", "network_error", "error_finish", "abort", "failed"))
+_ERROR_TEXT = re.compile(rb"\s*(?:\[error\]|error:|<!doctype html|<html)", re.IGNORECASE)
 
 
 class EndpointError(NamedTuple):
@@ -18,35 +31,51 @@ class EndpointError(NamedTuple):
 
 
 def error_in(data: JsonObject) -> EndpointError | None:
-    """Return the error that an object holds as its `error` member, `None` if it holds none.
+    """Return the error that a body or an event states, `None` if it states none.
 
-    OpenAI, Anthropic and Gemini all put an object there, some servers a text.
+    OpenAI, Anthropic and Gemini put an object into `error`, some servers a text or `true`. Old vLLM
+    and SGLang send `{"object": "error", ...}`, MiniMax a `base_resp` with a `status_code`, gateways
+    `{"success": false}` or a `code` with a message. An empty `error`, and a code that means success,
+    stand in good answers too.
     """
     error = data.get("error")
     if is_object(error):
-        return error_from(error)
-    text = as_text(error)
-    return None if text is None else EndpointError("error", _one_line(text))
+        good = _is_good_code(error.get("code")) or not any(error.values())
+        return None if good else error_from(error)
+    if error is True:
+        return error_from(data)
+    if not _is_good(error):
+        return EndpointError("error", _text(error))
+    if data.get("object") == "error" or data.get("success") is False:
+        return error_from(data)
+    base = as_object(data.get("base_resp"))
+    if not _is_good(base.get("status_code")):
+        return error_from(base)
+    stated = not _is_good(data.get("code")) and (data.get("message") or data.get("msg"))
+    return error_from(data) if stated else None
 
 
 def error_in_body(data: JsonObject) -> EndpointError | None:
-    """Return the error in the answer to a request that the endpoint rejected.
+    """Return the error in a body that holds no answer.
 
-    Besides `error` this knows vLLM's bare `{"object": "error", ...}` and FastAPI's `detail`.
+    Besides what `error_in` knows this may be FastAPI's `detail`, or a message and nothing else.
     """
     error = error_in(data)
     if error is not None:
         return error
     if "detail" in data:
         return EndpointError("error", _text(data["detail"]) or _NO_MESSAGE)
-    return error_from(data) if as_text(data.get("message")) else None
+    stated = as_text(data.get("message")) and not _is_good_code(data.get("code"))
+    return error_from(data) if stated else None
 
 
 def error_from(error: JsonObject) -> EndpointError:
     """Return the error that an error object describes."""
-    names = (_text(error.get(key)) for key in ("type", "status", "code"))
-    kind = next((name for name in names if name), "error")
-    return EndpointError(kind, _text(error.get("message")) or _NO_MESSAGE)
+    names = (_text(error.get(key)) for key in ("type", "status", "code", "status_code"))
+    # `{"type": "error", "code": ...}` says with its type only what it is.
+    kind = next((name for name in names if name not in ("", "error")), "error")
+    texts = (_text(error.get(key)) for key in ("message", "msg", "status_msg", "errors"))
+    return EndpointError(kind, next(filter(None, texts), _NO_MESSAGE))
 
 
 def error_of_status(status: int) -> EndpointError | None:
@@ -54,6 +83,41 @@ def error_of_status(status: int) -> EndpointError | None:
     if status < 400:
         return None
     return EndpointError(f"http_{status}", "the endpoint gave no error object")
+
+
+def error_of_finish(reason: str) -> EndpointError | None:
+    """Return the error that a finish reason states, `None` for one that ends a good answer."""
+    if reason.lower().replace("-", "_") not in _FAILED:
+        return None
+    return EndpointError(clean(reason), "the finish reason of the answer is an error")
+
+
+def error_in_text(text: bytes, *, named: bool) -> EndpointError | None:
+    """Return the error that an event's data state as plain text or as a page of HTML.
+
+    Args:
+        text: The data, which are not a JSON object.
+        named: Whether the event's name says that it is an error.
+    """
+    mark = _ERROR_TEXT.match(text)
+    if mark is None and not named:
+        return None
+    if mark is not None and b"<" in mark[0]:
+        return EndpointError("html", "the endpoint sent a page of HTML")
+    stated = text if mark is None else text[mark.end() :]
+    data = parse_object(stated)
+    if data is not None:
+        return error_in_body(data) or error_from(data)
+    return EndpointError("error", _text(stated.decode(errors="replace")) or _NO_MESSAGE)
+
+
+def _is_good(value: object) -> bool:
+    """Return whether the value of `error` or of a code states no error."""
+    return not value or _is_good_code(value)
+
+
+def _is_good_code(code: object) -> bool:
+    return _text(code).lower() in _GOOD_CODES
 
 
 def _text(value: object) -> str:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from cab.proxy.meter.dialects.answer import Answer
+from cab.proxy.meter.dialects.answer import NOTHING_KNOWN, Answer
 from cab.proxy.meter.error_body import EndpointError, error_of_status
 from cab.proxy.meter.json_values import JsonObject, clean, clean_or_none, parse_object
 from cab.proxy.meter.usage import Usage, UsageReading, cost_usd, read_usage
@@ -42,7 +42,12 @@ class Outcome:
     cost_usd: str | None
     """The price that the endpoint reports, as decimal text."""
     complete: bool
-    """Whether the dialect's own end was seen: its terminal event, or a body parsed whole."""
+    """Whether the dialect's own end was seen, its terminal event or a body parsed whole, and with it
+    something of the dialect: an answer, or an error."""
+    begun: bool
+    """Whether an answer began: something of the dialect came, or a stream that broke off before."""
+    deferred: bool
+    """Whether the endpoint took the request and generates the answer later."""
     delivered: bool
     """Whether anything generated was seen."""
     first_delta_ns: int | None
@@ -77,6 +82,8 @@ class Transfer:
     status: int
     last_byte_ns: int | None
     response_bytes: int
+    is_cut_stream: bool
+    """Whether it was a stream of events that broke off, be it behind its head."""
     warnings: list[str]
     """What the meter could not do."""
 
@@ -93,6 +100,11 @@ def outcome_of(answer: Answer, transfer: Transfer, request_body: bytes) -> Outco
     unclear = warnings + [warning for warning in noise if warning not in warnings]
     reasons = [clean(reason) for _, reason in sorted(answer.finish_reasons.items())]
     final = answer.usage_final or answer.complete
+    error = answer.error or error_of_status(transfer.status)
+    generated = usage is not None and (usage.completion_tokens or 0) > 0
+    known = answer.recognized or answer.delivered or generated or error is not None
+    if answer.complete and not known:
+        error = EndpointError("not_understood", "; ".join(unclear[:_MAX_WARNINGS]) or NOTHING_KNOWN)
     return Outcome(
         model_served=clean_or_none(answer.model_served),
         upstream_id=clean_or_none(answer.upstream_id),
@@ -106,13 +118,15 @@ def outcome_of(answer: Answer, transfer: Transfer, request_body: bytes) -> Outco
         usage_parts=_parts(answer, reading),
         usage_note="; ".join(reading.notes + faults) or None,
         cost_usd=None if raw is None else cost_usd(raw),
-        complete=answer.complete,
+        complete=answer.complete and known and not answer.deferred,
+        begun=answer.recognized or answer.delivered or transfer.is_cut_stream,
+        deferred=answer.deferred,
         delivered=answer.delivered,
         first_delta_ns=answer.first_delta_ns,
         last_byte_ns=transfer.last_byte_ns,
         response_bytes=transfer.response_bytes,
         tool_calls=answer.tool_calls,
-        error=answer.error or error_of_status(transfer.status),
+        error=error,
         unmetered="; ".join(unclear[:_MAX_WARNINGS]) or None,
         completion_texts=answer.texts.joined(),
         texts_truncated=answer.texts.truncated,

@@ -92,7 +92,10 @@ class Counter:
             return await self._complete_here(context, outcome, outcome.usage)
         if context.status is not None and context.status >= 400:
             return Counted(_NOTHING_WRITTEN)
-        if not (outcome.delivered or (outcome.complete and outcome.error is None)):
+        # One rule for an answer that broke off, before its first text or after it: the prompt was
+        # read, and what came was written.
+        begun = outcome.begun and not outcome.deferred
+        if not (outcome.delivered or (begun and outcome.error is None)):
             return Counted()
         return await self._count_here(context, outcome)
 

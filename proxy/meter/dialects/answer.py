@@ -3,9 +3,17 @@
 from collections.abc import Hashable
 
 from cab.proxy.meter.completion_text import Texts
-from cab.proxy.meter.error_body import EndpointError, error_in, error_in_body
+from cab.proxy.meter.error_body import (
+    EndpointError,
+    error_from,
+    error_in,
+    error_in_body,
+    error_of_finish,
+)
 from cab.proxy.meter.json_values import JsonObject, as_text, is_object
 from cab.proxy.meter.usage import chat_usage, merged
+
+NOTHING_KNOWN = "the answer holds nothing that its dialect knows"
 
 
 class Answer:
@@ -35,6 +43,10 @@ class Answer:
         """Whether it covers the whole answer, even if the stream should break now."""
         self.complete = False
         """Whether the end was seen: the dialect's end mark, a whole body, or see `finished`."""
+        self.recognized = False
+        """Whether it holds anything of its dialect, so that it can be an answer at all."""
+        self.deferred = False
+        """Whether the endpoint took the request and generates the answer later."""
         self.delivered = False
         """Whether anything was generated: a text, reasoning, a refusal, a tool call."""
         self.first_delta_ns: int | None = None
@@ -57,6 +69,9 @@ class Answer:
             Whether it tells the client that the answer is complete.
         """
         terminal = self.read_event(name.decode("utf-8", "replace") if name else "", data)
+        if self.error is None:
+            stated = name == b"error" or data.get("type") == "error"
+            self.error = (error_in_body(data) or error_from(data)) if stated else error_in(data)
         if self.first_delta_ns is None and self.delivered:
             self.first_delta_ns = at_ns
         return terminal
@@ -67,6 +82,8 @@ class Answer:
     def add_body(self, data: JsonObject, *, clean: bool) -> None:
         """Take the whole answer as one object; `clean` unless the connection broke."""
         self.read_body(data)
+        if self.error is None:
+            self.error = error_in(data) if self.recognized else error_in_body(data)
         self.complete = clean
         self._warn_if_nothing_is_known()
 
@@ -101,13 +118,16 @@ class Answer:
             self.usage_raw, self.usage_final = self.merge_usage(raw), final
 
     def take_error(self, data: JsonObject) -> None:
-        """Note an `error` member; the first one stands."""
+        """Note the error that a part of the answer states; the first one stands."""
         if self.error is None:
             self.error = error_in(data)
 
-    def take_body_error(self, data: JsonObject) -> None:
-        """Note the error of a request that the endpoint rejected."""
-        self.error = error_in_body(data)
+    def take_finish(self, index: int, reason: object) -> None:
+        """Note a finish reason, which may be an error; the text `null` is none."""
+        text = as_text(reason)
+        if text is not None and text.lower() != "null":
+            self.finish_reasons[index] = text
+            self.error = self.error or error_of_finish(text)
 
     def take_identity(self, data: JsonObject) -> None:
         """Note id, model and fingerprint: the first that are given stand."""
@@ -130,6 +150,6 @@ class Answer:
             self.warnings.append(warning)
 
     def _warn_if_nothing_is_known(self) -> None:
-        known = (self.delivered, self.finish_reasons, self.usage_raw, self.error, self.upstream_id)
+        known = (self.recognized, self.delivered, self.usage_raw, self.error, self.upstream_id)
         if not any(known):
-            self.warn("the answer holds nothing that its dialect knows")
+            self.warn(NOTHING_KNOWN)

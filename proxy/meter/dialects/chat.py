@@ -1,11 +1,25 @@
 """Chat completions: `POST .../chat/completions`."""
 
+from dataclasses import dataclass
+
 from cab.proxy.meter.completion_text import text_of
 from cab.proxy.meter.dialects.answer import Answer
 from cab.proxy.meter.json_values import JsonObject, as_count, as_list, as_object, as_text
 
 _REASONING = frozenset(("reasoning_content", "reasoning"))
+_CHOICE = frozenset(("delta", "message", "text", "finish_reason"))
+"""What makes an object a choice of an answer."""
 _TEXTS = frozenset(("content", "refusal")) | _REASONING
+
+
+@dataclass
+class _OpenCall:
+    """A tool call whose fragments may still come."""
+
+    number: int
+    id: str | None = None
+    begun: bool = False
+    """Whether it has a name or arguments."""
 
 
 class ChatAnswer(Answer):
@@ -14,20 +28,13 @@ class ChatAnswer(Answer):
     def __init__(self, limit_chars: int) -> None:
         super().__init__(limit_chars)
         self._choices: set[int] = set()
-        self._open_calls: dict[tuple[int, int], tuple[int, str | None]] = {}
+        self._open_calls: dict[tuple[int, int], _OpenCall] = {}
+        self._last_calls: dict[int, _OpenCall] = {}
 
-    def read_event(self, kind: str, data: JsonObject, /) -> bool:
+    def read_event(self, _kind: str, data: JsonObject, /) -> bool:
         """Read one chunk; none of them ends the stream, `[DONE]` does."""
-        self._read(data)
-        if kind == "error" and self.error is None:
-            self.take_body_error(data)
+        self.read_body(data)
         return False
-
-    def read_body(self, data: JsonObject) -> None:
-        """Read a whole completion."""
-        self._read(data)
-        if self.error is None and not self._choices:
-            self.take_body_error(data)
 
     def add_done(self) -> None:
         """Take `data: [DONE]`, the dialect's end."""
@@ -37,10 +44,11 @@ class ChatAnswer(Answer):
         """Whether every choice has given its finish reason."""
         return bool(self.finish_reasons) and len(self.finish_reasons) >= len(self._choices)
 
-    def _read(self, data: JsonObject) -> None:
+    def read_body(self, data: JsonObject) -> None:
+        """Read a whole completion, or one chunk."""
         self.take_identity(data)
-        if "error" in data:
-            self.take_error(data)
+        if "x_groq" in data:
+            self.take_error(as_object(data["x_groq"]))
         choices = as_list(data.get("choices"))
         for position, choice in enumerate(choices):
             self._choice(position, as_object(choice))
@@ -54,10 +62,11 @@ class ChatAnswer(Answer):
         index = as_count(choice.get("index"))
         index = position if index is None else index
         self._choices.add(index)
+        self.recognized = self.recognized or not _CHOICE.isdisjoint(choice)
         self.read_content(index, choice)
-        reason = as_text(choice.get("finish_reason"))
-        if reason is not None:
-            self.finish_reasons[index] = reason
+        if "error" in choice:
+            self.take_error({"error": choice["error"]})
+        self.take_finish(index, choice.get("finish_reason"))
 
     def read_content(self, index: int, choice: JsonObject) -> None:
         """Read what a choice has generated, in a delta or in a whole message."""
@@ -88,19 +97,32 @@ class ChatAnswer(Answer):
     def _call(self, index: int, position: int, call: JsonObject) -> None:
         number = as_count(call.get("index"))
         place = (index, position if number is None else number)
-        key = self._call_key(place, as_text(call.get("id")))
         function = as_object(call.get("function") or call.get("custom"))
+        call_id = as_text(call.get("id"))
+        known = self._call_at(place, call_id, named=bool(function.get("name")))
+        known.id = known.id or call_id
         for name in ("name", "arguments", "input"):
-            self.take_text((key, name), as_text(function.get(name)) or "")
+            piece = as_text(function.get(name)) or ""
+            known.begun = known.begun or bool(piece)
+            self.take_text((known.number, name), piece)
 
-    def _call_key(self, place: tuple[int, int], call_id: str | None) -> int:
-        number, known_id = self._open_calls.get(place, (0, None))
-        # Gemini's OpenAI endpoint gives every parallel call the index 0 and an id of its own.
-        if number == 0 or (call_id and known_id and call_id != known_id):
-            number = self.tool_calls = (self.tool_calls or 0) + 1
-            known_id = None
-        self._open_calls[place] = (number, known_id or call_id)
-        return number
+    def _call_at(self, place: tuple[int, int], call_id: str | None, *, named: bool) -> _OpenCall:
+        """Return the call that a fragment belongs to.
+
+        At a known index a name starts a new call: Gemini's OpenAI endpoint, Ollama and SGLang give
+        every parallel call the index 0. An id does not: vLLM has sent a new one with every fragment.
+        """
+        known = self._open_calls.get(place)
+        if known is None:
+            # SGLang has numbered a call's first fragment in another way than the later ones.
+            known = None if named or call_id else self._last_calls.get(place[0])
+        elif named and known.begun and (call_id is None or call_id != known.id):
+            known = None
+        if known is None:
+            self.tool_calls = (self.tool_calls or 0) + 1
+            known = self._open_calls[place] = _OpenCall(self.tool_calls)
+        self._last_calls[place[0]] = known
+        return known
 
 
 def _usage_elsewhere(data: JsonObject, choices: list[object]) -> object:

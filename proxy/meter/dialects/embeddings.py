@@ -20,6 +20,4 @@ class EmbeddingsAnswer(Answer):
         self.take_identity(data)
         self.take_usage(data.get("usage"), final=True)
         vectors = as_list(data.get("data"))
-        self.delivered = self.delivered or bool(vectors)
-        if not vectors:
-            self.take_body_error(data)
+        self.recognized = self.delivered = self.delivered or bool(vectors)

@@ -30,9 +30,8 @@ class GeminiAnswer(Answer):
             self._candidate(position, as_object(candidate))
         blocked = as_object(data.get("promptFeedback")).get("blockReason")
         self._blocked = self._blocked or as_text(blocked) is not None
+        self.recognized = self.recognized or bool(candidates) or self._blocked
         self.take_usage(data.get("usageMetadata"), final=self.finished())
-        if self.error is None and not candidates:
-            self.take_body_error(data)
 
     def finished(self) -> bool:
         """Whether a candidate has its finish reason, or the prompt was blocked."""
@@ -44,9 +43,7 @@ class GeminiAnswer(Answer):
         self.tool_calls = self.tool_calls or 0
         for part in as_list(as_object(candidate.get("content")).get("parts")):
             self._part(index, as_object(part))
-        reason = as_text(candidate.get("finishReason"))
-        if reason is not None:
-            self.finish_reasons[index] = reason
+        self.take_finish(index, candidate.get("finishReason"))
 
     def _part(self, index: int, part: JsonObject) -> None:
         text = as_text(part.get("text"))

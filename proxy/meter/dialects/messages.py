@@ -1,7 +1,6 @@
 """Anthropic messages: `POST .../messages`."""
 
 from cab.proxy.meter.dialects.answer import Answer
-from cab.proxy.meter.error_body import error_from
 from cab.proxy.meter.json_values import (
     JsonObject,
     as_list,
@@ -13,6 +12,7 @@ from cab.proxy.meter.usage import merged_message, messages_usage
 
 TERMINAL = ("message_stop",)
 """Events that end a message."""
+_PARTS = ("message_start", "message_delta", "content_block")
 
 
 class MessagesAnswer(Answer):
@@ -27,6 +27,7 @@ class MessagesAnswer(Answer):
     def read_event(self, kind: str, data: JsonObject, /) -> bool:
         """Read one event; `message_stop` ends the stream."""
         kind = as_text(data.get("type")) or kind
+        self.recognized = self.recognized or kind.startswith(_PARTS)
         if kind == "content_block_delta":
             self._texts(as_object(data.get("delta")), ("text", "thinking", "partial_json"))
         elif kind == "content_block_start":
@@ -36,16 +37,12 @@ class MessagesAnswer(Answer):
         elif kind == "message_delta":
             self._stop(as_object(data.get("delta")))
             self.take_usage(data.get("usage"), final=bool(self.finish_reasons))
-        elif kind == "error" or "error" in data:
-            self.error = self.error or error_from(as_object(data.get("error")) or data)
         self.complete = self.complete or kind in TERMINAL
         return kind in TERMINAL
 
     def read_body(self, data: JsonObject) -> None:
         """Read a whole message."""
         self._message(data, final=True)
-        if "content" not in data:
-            self.take_body_error(data)
 
     def merge_usage(self, raw: JsonObject) -> JsonObject:
         """Merge a usage object into the one before: a `message_delta` repeats only some members."""
@@ -59,15 +56,14 @@ class MessagesAnswer(Answer):
         self.take_identity(message)
         self.take_usage(message.get("usage"), final=final)
         self._stop(message)
-        if "content" in message:
+        if isinstance(message.get("content"), list):
+            self.recognized = True
             self.tool_calls = self.tool_calls or 0
         for block in as_list(message.get("content")):
             self._block(as_object(block))
 
     def _stop(self, data: JsonObject) -> None:
-        reason = as_text(data.get("stop_reason"))
-        if reason is not None:
-            self.finish_reasons[0] = reason
+        self.take_finish(0, data.get("stop_reason"))
 
     def _block(self, block: JsonObject) -> None:
         self._blocks += 1

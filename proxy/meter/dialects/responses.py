@@ -2,12 +2,14 @@
 
 from cab.proxy.meter.completion_text import text_of
 from cab.proxy.meter.dialects.answer import Answer
-from cab.proxy.meter.error_body import error_from
 from cab.proxy.meter.json_values import JsonObject, as_list, as_object, as_text
 from cab.proxy.meter.usage import responses_usage
 
-TERMINAL = ("response.completed", "response.incomplete", "response.failed")
-"""Events that end a response."""
+_ENDED = ("completed", "incomplete", "failed", "cancelled")
+_UNFINISHED = ("queued", "in_progress")
+_STATUSES = _ENDED + _UNFINISHED
+TERMINAL = (*(f"response.{status}" for status in _ENDED), "response.done")
+"""Events that end a response; the last one in some servers other than OpenAI's."""
 
 
 class ResponsesAnswer(Answer):
@@ -23,29 +25,25 @@ class ResponsesAnswer(Answer):
         self._texts_streamed = False
 
     def read_event(self, kind: str, data: JsonObject, /) -> bool:
-        """Read one event; the three terminal ones end the stream."""
+        """Read one event; the terminal ones end the stream."""
         kind = as_text(data.get("type")) or kind
         if kind.endswith(".delta"):
             self._delta(kind, data)
         elif kind == "response.output_item.added":
             self._item_added(data)
-        elif kind == "error":
-            # The flat form has its class in `code`; its `type` only says that it is an error.
-            flat = {name: value for name, value in data.items() if name != "type"}
-            self.error = self.error or error_from(as_object(data.get("error")) or flat)
         elif "response" in data:
             self._response(as_object(data["response"]), final=kind in TERMINAL)
-        else:
-            self.take_error(data)
+        self.recognized = self.recognized or kind.startswith("response.")
         self.complete = self.complete or kind in TERMINAL
         return kind in TERMINAL
 
     def read_body(self, data: JsonObject) -> None:
         """Read a whole response."""
         self._response(data, final=True)
-        if self.error is None and not self.finish_reasons:
-            self.take_body_error(data)
-        if data.get("status") in ("queued", "in_progress"):
+        status = data.get("status")
+        self.recognized = "output" in data or status in _STATUSES
+        self.deferred = status in _UNFINISHED
+        if self.deferred:
             self.warn("background response: only later polls report its usage")
 
     def finished(self) -> bool:
@@ -80,7 +78,7 @@ class ResponsesAnswer(Answer):
         status = as_text(response.get("status"))
         if final and status is not None:
             details = as_object(response.get("incomplete_details"))
-            self.finish_reasons[0] = as_text(details.get("reason")) or status
+            self.take_finish(0, as_text(details.get("reason")) or status)
 
     def _item(self, number: int, item: JsonObject) -> None:
         texts = [text_of(item.get("content")), text_of(item.get("summary"))]

@@ -28,22 +28,19 @@ class Decoder:
 
     Args:
         content_encoding: The header's value; several encodings stand in the order of application.
+            One that is not known, such as `utf-8`, is taken for none at all.
         limit_bytes: One chunk may not decompress to more.
-
-    Raises:
-        BadEncoding: An encoding is not known.
     """
 
     def __init__(self, content_encoding: str, limit_bytes: int) -> None:
         names = [name.strip().lower() for name in content_encoding.split(",")]
         self._limit_bytes = limit_bytes
         self._stages: list[Inflate] = []
+        self.unknown = [name[:40] for name in names if name not in (*_INFLATERS, "", "identity")]
+        """Encodings that are not known."""
         for name in reversed(names):
-            if name in ("", "identity"):
-                continue
-            if name not in _INFLATERS:
-                raise BadEncoding(f"content-encoding {name[:40]} is not known")
-            self._stages.append(_INFLATERS[name]())
+            if name in _INFLATERS:
+                self._stages.append(_INFLATERS[name]())
 
     @property
     def is_identity(self) -> bool:

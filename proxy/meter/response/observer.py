@@ -6,6 +6,7 @@ An answer is framed in one of three ways: server-sent events, a JSON array, or a
 from typing import Protocol
 
 from cab.proxy.meter.dialects.answer import Answer
+from cab.proxy.meter.error_body import error_in_text
 from cab.proxy.meter.json_values import JsonObject, parse_object
 from cab.proxy.meter.response.json_array import ArrayReader
 from cab.proxy.meter.response.sse import SseEvent, SseReader
@@ -48,6 +49,9 @@ def _observe_line(answer: Answer, event: SseEvent, line: bytes, at_ns: int) -> b
         answer.add_done()
         return True
     data = parse_object(line) if event.lines > 1 else None
+    if data is None and not event.oversized:
+        error = error_in_text(line, named=event.name == b"error")
+        answer.error = answer.error or error
     if data is None and event.closed and (line.strip() or event.oversized):
         what = "is over the limit" if event.oversized else "is not a JSON object"
         answer.warn(f"an event of the stream {what}")

@@ -2,6 +2,7 @@
 
 It follows the WHATWG rules for `text/event-stream`: lines end at CR, LF or CRLF and nowhere else, a
 line that starts with a colon is a comment, `data` lines are joined by LF, a blank line dispatches.
+Besides these a field `error` counts as the data of an event of that name.
 No byte is looked at twice: the unfinished line is kept apart and only new bytes are searched.
 """
 
@@ -147,6 +148,10 @@ class SseReader:
             self._data(line[6:] if line[5:6] == b" " else line[5:])
         elif line.startswith(b"event:"):
             self.name = line[7:] if line[6:7] == b" " else line[6:]
+        elif line.startswith(b"error:"):
+            # llama.cpp before 2025-09 sent an error under a field name of its own.
+            self.name = b"error"
+            self._data(line[6:])
         elif line == b"data":
             self._data(b"")
         elif line == b"event":

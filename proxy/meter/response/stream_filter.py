@@ -79,25 +79,26 @@ class StreamFilter:
     def _pass_on_events(self, events: list[SseEvent], at_ns: int) -> MeterOutput:
         terminal_at: int | None = None
         for event in events:
+            finished = bool(self._answer.finish_reasons)
             terminal, data = observe_event(self._answer, event, at_ns)
             if terminal_at is not None:
                 continue
             if terminal:
                 terminal_at = event.start
             elif self._filter_usage and data is not None and "usage" in data:
-                self._take_usage_out(event, data)
+                self._take_usage_out(event, data, finished=finished)
         if terminal_at is None:
             return MeterOutput(self._flush(self._safe_until()), terminal=False)
         until = terminal_at if self._hold else self._reader.offset
         return MeterOutput(self._flush(until), terminal=True)
 
-    def _take_usage_out(self, event: SseEvent, data: JsonObject) -> None:
+    def _take_usage_out(self, event: SseEvent, data: JsonObject, *, finished: bool) -> None:
         # The same two cases in which `_safe_until` lets an event go before it is whole.
         if event.lines > 1 or event.end - event.start > self._limit_bytes:
             return
         self._out.append(self._take(event.start))
         raw = bytes(self._inside[: event.end - event.start])
-        replacement = without_injected_usage(data, event.data, raw)
+        replacement = without_injected_usage(data, event.data, raw, finished=finished)
         if replacement is None:
             return
         self._take(event.end)

@@ -2,7 +2,7 @@
 
 import re
 
-from cab.proxy.meter.json_values import JsonObject, parse_object
+from cab.proxy.meter.json_values import JsonObject, as_list, as_object, is_object, parse_object
 
 _NULL_AFTER_COMMA = re.compile(rb',[ \t\r\n]*"usage"[ \t\r\n]*:[ \t\r\n]*null')
 _NULL_BEFORE_COMMA = re.compile(rb'"usage"[ \t\r\n]*:[ \t\r\n]*null[ \t\r\n]*,')
@@ -11,21 +11,33 @@ _NULL_BEFORE_COMMA = re.compile(rb'"usage"[ \t\r\n]*:[ \t\r\n]*null[ \t\r\n]*,')
 _MAX_TRIES = 4
 
 
-def without_injected_usage(data: JsonObject, payload: bytes, raw: bytes) -> bytes | None:
+def without_injected_usage(
+    data: JsonObject, payload: bytes, raw: bytes, *, finished: bool
+) -> bytes | None:
     """Return what the client gets in place of an event, `None` for the event as it is.
 
     Args:
         data: The event's data, parsed.
         payload: The event's data, as they stand in one line of `raw`.
         raw: All bytes of the event.
+        finished: Whether a choice had its finish reason before.
     """
     if "usage" not in data:
         return None
     if data["usage"] is None:
         cut = without_null_usage(data, payload)
         return None if cut is None or raw.count(payload) != 1 else raw.replace(payload, cut)
-    only_usage = isinstance(data["usage"], dict) and not data.get("choices")
-    return b"" if only_usage and "error" not in data else None
+    choices = as_list(data.get("choices"))
+    # LiteLLM's usage stands beside a choice with an empty delta.
+    empty = not choices or (finished and all(_is_empty(choice) for choice in choices))
+    return b"" if is_object(data["usage"]) and empty and not data.get("error") else None
+
+
+def _is_empty(choice: object) -> bool:
+    members = dict(as_object(choice))
+    members.pop("index", None)
+    delta = members.pop("delta", None)
+    return not any(as_object(delta).values()) and not any(members.values())
 
 
 def without_null_usage(data: JsonObject, payload: bytes) -> bytes | None:

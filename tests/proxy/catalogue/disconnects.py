@@ -79,14 +79,9 @@ async def _leave_at_the_last_drain(world: World) -> Seen:
     return await leave_after(world, len(world.sample.texts), "drain")
 
 
-@case(
-    "1",
-    "leaves before the first chunk, cancel",
-    client=LEFT_EARLY,
-    streaming=(True,),
-    tokens="none",
-    end_reason="client_gone",
-)
+@case("1", "leaves before the first chunk, cancel: the prompt counted here, nothing written", client=LEFT_EARLY,
+      streaming=(True,), tokens="see the case", end_reason="client_gone", usage_source="tokenizer",
+      usage_status="partial", completion_tokens=0)  # fmt: skip
 async def _leave_at_0_cancel(world: World) -> Seen:
     return await leave_after(world, 0, "cancel")
 
@@ -170,6 +165,22 @@ async def _upstream_closes(world: World) -> Seen:
       tokens="counted here", end_reason="upstream_cut", usage_status="partial")  # fmt: skip
 async def _upstream_resets(world: World) -> Seen:
     return await cut(world, Fault.RESET)
+
+
+@case("4", "the endpoint closes before the first text: as after it, the prompt is counted here", streaming=(True,),
+      client="a broken stream, no terminal event", tokens="see the case", rows=2, end_reason="upstream_cut",
+      usage_source="tokenizer", usage_status="partial", completion_tokens=0)  # fmt: skip
+async def _upstream_closes_before_a_text(world: World) -> Seen:
+    scripts: list[list[Step]] = [
+        [sse_head(), Fault.CLOSE],
+        [sse_head(), chunk(b": wait\n\n"), Fault.CLOSE],
+    ]
+    async with world.running(*scripts) as meter:
+        await world.post(meter)
+        seen = await world.post(meter)
+    assert not seen.complete
+    assert all(row["prompt_tokens"] > 0 for row in world.rows)
+    return seen
 
 
 async def cut(world: World, fault: Fault) -> Seen:

@@ -187,6 +187,63 @@ async def _stream_options_refused(world: World) -> Seen:
     return seen
 
 
+@case("7", "`finish_reason: \"null\"` in every chunk, then cut: not finished", client="a broken stream",
+      dialects=OPENAI, streaming=(True,), tokens="counted here", end_reason="upstream_cut", finish_reason=None,
+      usage_status="partial")  # fmt: skip
+async def _finish_reason_null(world: World) -> Seen:
+    texts = [
+        e.replace(b'"finish_reason":null', b'"finish_reason":"null"') for e in world.sample.texts
+    ]
+    assert texts[0] != world.sample.texts[0]
+    return await world.call([sse_head(), *(chunk(e) for e in texts), LAST_CHUNK])
+
+
+@case("7", "usage that was asked for here, beside an empty delta (LiteLLM)", client=WHOLE + ", without usage",
+      dialects=OPENAI, streaming=(True,), end_reason="completed", usage_status="complete")  # fmt: skip
+async def _usage_beside_an_empty_delta(world: World) -> Seen:
+    sample = world.sample
+    finish, usage = (
+        sample.ending[0],
+        event({"choices": [{"index": 0, "delta": {}}], "usage": usage_of(world)}),
+    )
+    frames = [*sample.texts, finish, usage, DONE]
+    async with world.running([sse_head(), *(chunk(e) for e in frames), LAST_CHUNK]) as meter:
+        seen = await post(meter.url, sample.path, {**sample.request, "stream": True})
+    assert seen.body == b"".join([*sample.texts, finish, DONE])
+    return seen
+
+
+@case("8", "the refusal is an event of a 200 stream, or inside a 500", client=WHOLE, dialects=OPENAI,
+      streaming=(True,), rows=2, tokens="counted here", end_reason="completed", upstream_attempts=2)  # fmt: skip
+async def _stream_options_refused_otherwise(world: World) -> Seen:
+    refusal = {"error": {"message": "Unknown parameter: 'stream_options'.", "code": 400}}
+    first = [sse_head(), chunk(event(refusal)), LAST_CHUNK]
+    second = [json_answer(refusal, "500 Internal Server Error")]
+    good = [sse_head(), *(chunk(e) for e in world.sample.texts), chunk(DONE), LAST_CHUNK]
+    body = {**world.sample.request, "stream": True}
+    async with world.running(first, good, second, good) as meter:
+        await post(meter.url, world.sample.path, body)
+        seen = await post(meter.url, world.sample.path, {**body, "model": "other"})
+    assert seen.body == b"".join(world.sample.texts) + DONE
+    return seen
+
+
+@case("8", "an unrelated 422 that repeats the request is no refusal: usage is asked for again", client="the 422",
+      dialects=OPENAI, streaming=(True,), rows=2, tokens="nothing written", end_reason="upstream_error",
+      status=422, upstream_attempts=1)  # fmt: skip
+async def _stream_options_echoed(world: World) -> Seen:
+    def echo(request: Received) -> list[Step]:
+        problem = {"loc": ["body", "messages"], "msg": "Field required", "input": request.json}
+        return [json_answer({"detail": [problem]}, "422 Unprocessable Content")]
+
+    body = {**world.sample.request, "stream": True}
+    async with world.running(echo) as meter:
+        await post(meter.url, world.sample.path, body)
+        seen = await post(meter.url, world.sample.path, body)
+    assert all("stream_options" in request.json for request in world.upstream.received)
+    return seen
+
+
 @case("8", "the client's own `stream_options` refused: the 400 is the client's", client="the 400", dialects=OPENAI,
       streaming=(True,), tokens="nothing written", end_reason="upstream_error", status=400)  # fmt: skip
 async def _own_stream_options_refused(world: World) -> Seen:
@@ -265,6 +322,29 @@ async def _response_failed(world: World) -> Seen:
     )
 
 
+@case("11", "`response.done` as the terminal event", client=WHOLE, dialects=("responses",), streaming=(True,),
+      end_reason="completed", usage_status="complete", finish_reason="completed")  # fmt: skip
+async def _response_done(world: World) -> Seen:
+    last = named("response.done", {"response": world.sample.answer})
+    events = [*world.sample.texts, last]
+    seen = await world.call([sse_head(), *(chunk(e) for e in events), LAST_CHUNK])
+    assert seen.body == b"".join(events)
+    return seen
+
+
+@case("11", "`background: true`: queued, its counts are unknown", client=WHOLE, dialects=("responses",),
+      streaming=(False,), tokens="none", end_reason="completed", finish_reason="queued")  # fmt: skip
+async def _response_queued(world: World) -> Seen:
+    queued: dict[str, Any] = {
+        "id": "resp_7",
+        "object": "response",
+        "status": "queued",
+        "output": [],
+        "usage": None,
+    }
+    return await world.call([json_answer(queued)])
+
+
 @case("11", "polling `GET responses/{id}` adds no tokens", client=WHOLE, dialects=("responses",), streaming=(False,),
       tokens="none", endpoint="other", end_reason="completed")  # fmt: skip
 async def _response_poll(world: World) -> Seen:
@@ -277,6 +357,26 @@ async def _response_poll(world: World) -> Seen:
 async def _count_tokens(world: World) -> Seen:
     async with world.running([json_answer({"input_tokens": 60})]) as meter:
         return await post(meter.url, "/v1/messages/count_tokens", world.sample.request)
+
+
+@case("12", "a new id with every fragment of a tool call: one call; two calls at index 0 without ids: two",
+      client=WHOLE, dialects=("chat.completions",), streaming=(True,), rows=2, end_reason="completed")  # fmt: skip
+async def _tool_calls(world: World) -> Seen:
+    first = {"index": 0, "id": "a0", "function": {"name": "f", "arguments": "{"}}
+    more = [{"index": 0, "id": f"a{n}", "function": {"arguments": " "}} for n in range(1, 6)]
+    twin = {"index": 0, "function": {"name": "f", "arguments": "{}"}}
+    scripts = [_calling(world, first, *more), _calling(world, twin, twin)]
+    async with world.running(*scripts) as meter:
+        await world.post(meter)
+        seen = await world.post(meter)
+    assert [row["tool_calls"] for row in world.rows] == [1, 2]
+    return seen
+
+
+def _calling(world: World, *calls: dict[str, Any]) -> Script:
+    deltas = [event({"choices": [{"index": 0, "delta": {"tool_calls": [call]}}]}) for call in calls]
+    frames = [*deltas, *world.sample.ending, DONE]
+    return [sse_head(), *(chunk(e) for e in frames), LAST_CHUNK]
 
 
 @case("12", "the same call streamed and not gives the same token counts", client=WHOLE, end_reason="completed",

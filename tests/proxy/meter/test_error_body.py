@@ -7,6 +7,7 @@ from cab.proxy.meter.error_body import (
     error_from,
     error_in,
     error_in_body,
+    error_in_text,
     error_of_status,
 )
 from cab.proxy.meter.json_values import JsonObject
@@ -24,7 +25,27 @@ from cab.proxy.meter.json_values import JsonObject
             {"error": {"code": 400, "message": "bad", "status": "INVALID_ARGUMENT"}},
             EndpointError("INVALID_ARGUMENT", "bad"),
         ),
-        ({"error": {}}, EndpointError("error", "no message")),
+        ({"error": True, "message": "m"}, EndpointError("error", "m")),
+        ({"error": ["m"]}, EndpointError("error", '["m"]')),
+        ({"error": {"type": "error", "code": "c"}}, EndpointError("c", "no message")),
+        ({"object": "error", "message": "m", "code": 40001}, EndpointError("40001", "m")),
+        ({"code": 500, "msg": "m"}, EndpointError("500", "m")),
+        ({"success": False}, EndpointError("error", "no message")),
+        ({"success": False, "errors": [{"code": 7}]}, EndpointError("error", '[{"code":7}]')),
+        (
+            {"choices": None, "base_resp": {"status_code": 1008, "status_msg": "m"}},
+            EndpointError("1008", "m"),
+        ),
+        ({"error": {}}, None),
+        ({"error": {"message": "", "code": None}}, None),
+        ({"error": {"code": 0, "message": "done"}}, None),
+        ({"error": {"code": "success"}}, None),
+        ({"error": False}, None),
+        ({"error": 0}, None),
+        ({"error": "success"}, None),
+        ({"code": 0, "msg": "ok", "message": "ok"}, None),
+        ({"code": 500}, None),
+        ({"success": True, "base_resp": {"status_code": 0, "status_msg": ""}}, None),
         ({"error": {"type": "", "message": {"a": 1}}}, EndpointError("error", '{"a":1}')),
         ({"error": "overloaded"}, EndpointError("error", "overloaded")),
         ({"error": None}, None),
@@ -55,6 +76,23 @@ def test_a_long_message_is_cut_and_can_be_written() -> None:
     assert error.type == "error"
     assert len(error.message) == 2000
     error.message.encode()
+
+
+@pytest.mark.parametrize(
+    ("text", "named", "error"),
+    [
+        (b"overloaded", True, EndpointError("error", "overloaded")),
+        (b"overloaded", False, None),
+        (b" [ERROR] overloaded", False, EndpointError("error", "overloaded")),
+        (b"[error]", False, EndpointError("error", "no message")),
+        (b'Error: {"code":5,"message":"m"}', False, EndpointError("5", "m")),
+        (b"<!DOCTYPE html><p>", False, EndpointError("html", "the endpoint sent a page of HTML")),
+        (b"12", False, None),
+    ],
+)
+def test_an_error_may_be_plain_text(text: bytes, named: bool, error: EndpointError | None) -> None:
+    """An event's data are an error by the event's name, or by how they begin."""
+    assert error_in_text(text, named=named) == error
 
 
 def test_a_status_alone_is_an_error() -> None:

@@ -5,6 +5,7 @@ import pytest
 
 from cab.proxy.meter import Usage
 from tests.proxy.meter.drive import CHAT, JSON, SSE, drive, event, events, outcome_of, started
+from tests.proxy.meter.recorded import GEMINI_STREAM
 
 
 def test_an_error_status_without_an_error_object_is_known_by_its_status() -> None:
@@ -167,3 +168,50 @@ def test_more_text_than_the_limit_is_marked() -> None:
     outcome = drive(meter, [chunk] * 3).outcome
     assert outcome.texts_truncated
     assert outcome.completion_texts == ["x" * 80]
+
+
+EVERY = (CHAT, "/v1/completions", "/v1/embeddings", "/v1/responses", "/v1/messages", GEMINI_STREAM)
+
+
+@pytest.mark.parametrize("path", EVERY)
+@pytest.mark.parametrize("body", [b"{}", b'{"id":"x","data":[]}', b'{"choices":[{}],"usage":null}'])
+def test_an_answer_that_holds_nothing_of_its_dialect_is_an_error(path: str, body: bytes) -> None:
+    """A whole body of status 200 is no answer unless something in it is."""
+    outcome = outcome_of(path, body, JSON)
+    assert not outcome.complete
+    assert outcome.error is not None
+    assert outcome.error.type == "not_understood"
+
+
+def test_generated_tokens_are_something_of_the_dialect() -> None:
+    """Usage with completion tokens is an answer even without a choice; a prompt alone is none."""
+    body = b'{"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":%d}}'
+    assert outcome_of(CHAT, body % 7, JSON).complete
+    assert not outcome_of(CHAT, body % 0, JSON).complete
+
+
+def test_a_stream_has_begun_once_it_broke_off_or_holds_something() -> None:
+    """The same counts of a stream that broke off before its first text and after it."""
+    for chunks, begun in (((), True), ((b": wait\n\n",), True), ((b"<html>",), False)):
+        meter = started()
+        for chunk in chunks:
+            meter.feed(chunk, 1)
+        meter.cut()
+        assert meter.outcome().begun is begun
+        assert not meter.outcome().complete
+    assert not drive(started(), []).outcome.begun
+    assert not drive(started(), [b": wait\n\n"]).outcome.begun
+
+
+def test_the_error_of_groq_is_a_text() -> None:
+    """`x_groq.error` ends the stream of a failed generation."""
+    stream = events(b'{"choices":[],"x_groq":{"id":"r","error":"overloaded"}}')
+    assert outcome_of(CHAT, stream).error == ("error", "overloaded")
+
+
+@pytest.mark.parametrize("reason", [b"error", b"network-error", b"abort", b"error_finish"])
+def test_a_finish_reason_may_be_an_error(reason: bytes) -> None:
+    """It is kept as the finish reason too."""
+    outcome = outcome_of(CHAT, events(b'{"choices":[{"finish_reason":"%s"}]}' % reason))
+    assert outcome.error is not None
+    assert outcome.error.type == outcome.finish_reason == reason.decode()

@@ -6,6 +6,9 @@ from cab.proxy.meter import Usage
 from cab.proxy.meter.dialects.chat import ChatAnswer
 from tests.proxy.meter.drive import CHAT, JSON, drive, event, events, outcome_of, started
 
+CALL = b'{%s,"function":{"name":"f","arguments":"{}"}}'
+MORE = b'{%s,"function":{"arguments":"x"}}'
+
 
 def chunk(delta: bytes, rest: bytes = b"") -> bytes:
     return event(b'{"id":"c","choices":[{"index":0,"delta":%s}]%s}' % (delta, rest))
@@ -85,13 +88,29 @@ def test_moonshot_puts_usage_into_the_choice() -> None:
             ],
             2,
         ),
-        ([b'{"index":0,"id":"a"}', b'{"index":0,"id":"b"}', b'{"index":0}'], 2),
+        # Gemini's OpenAI endpoint: every call has the index 0 and an id of its own.
+        ([CALL % b'"index":0,"id":"a"', CALL % b'"index":0,"id":"b"', b'{"index":0}'], 2),
+        # Two calls at index 0 without ids; without any index.
+        ([CALL % b'"index":0', CALL % b'"index":0'], 2),
+        ([CALL % b'"id":"a"', CALL % b'"id":"b"'], 2),
+        # A new id with every fragment; an id that changes; a name that every fragment repeats.
+        (
+            [
+                CALL % b'"index":0,"id":"a"',
+                *(MORE % (b'"index":0,"id":"%d"' % n) for n in range(5)),
+            ],
+            1,
+        ),
+        ([b'{"index":0,"id":"a"}', b'{"index":0,"id":"b"}'], 1),
+        ([CALL % b'"index":0,"id":"a"'] * 3, 1),
+        # The first fragment under another number than the later ones.
+        ([CALL % b'"index":3,"id":"a"', MORE % b'"index":0', MORE % b'"index":0'], 1),
         ([b'{"index":0}', b'{"index":0,"id":"a"}', b'{"index":0,"id":"a"}'], 1),
         ([b'{"id":"a"}', b"{}"], 1),
     ],
 )
 def test_tool_calls_are_counted_once_each(calls: list[bytes], count: int) -> None:
-    """Fragments join by index; a new id under a known index is a new call, as Gemini does it."""
+    """Fragments join by index; a name under a known index starts a new call, an id does not."""
     stream = [chunk(b'{"tool_calls":[%s]}' % call) for call in calls]
     assert outcome_of(CHAT, stream).tool_calls == count
 

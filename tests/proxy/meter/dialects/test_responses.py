@@ -14,13 +14,14 @@ PATH = "/v1/responses"
         (b"completed", b"null", "completed"),
         (b"incomplete", b'{"reason":"max_output_tokens"}', "max_output_tokens"),
         (b"failed", b"null", "failed"),
+        (b"cancelled", b"null", "cancelled"),
     ],
 )
 @pytest.mark.parametrize("named", [True, False])
-def test_three_events_end_a_response(
+def test_these_events_end_a_response(
     status: bytes, details: bytes, finish: str, named: bool
 ) -> None:
-    """Completed, incomplete and failed end a stream, with or without an event name."""
+    """Completed, incomplete, failed and cancelled end a stream, with or without an event name."""
     response = (
         b'{"status":"%s","incomplete_details":%s,"usage":{"input_tokens":3,"output_tokens":1}}'
     )
@@ -30,6 +31,13 @@ def test_three_events_end_a_response(
     assert outcome.finish_reason == finish
     assert outcome.usage == Usage(3, 1, 4)
     assert outcome.usage_status == "complete"
+
+
+def test_a_failed_response_without_an_error_is_an_error() -> None:
+    """The status alone says that it failed."""
+    outcome = outcome_of(PATH, b'{"id":"r","status":"failed","output":[],"error":null}', JSON)
+    assert outcome.error is not None
+    assert outcome.error.type == "failed"
 
 
 def test_a_failed_response_keeps_its_error() -> None:
@@ -93,9 +101,11 @@ def test_calls_are_counted_in_stream_and_body() -> None:
 
 
 def test_a_background_response_says_that_its_usage_comes_later() -> None:
-    """A queued response has no usage, and the reason is named."""
+    """A queued response has no usage and is not complete, and the reason is named."""
     outcome = outcome_of(PATH, b'{"id":"r","status":"queued","usage":null}', JSON)
     assert outcome.usage is None
+    assert outcome.deferred
+    assert not outcome.complete
     assert outcome.unmetered == "background response: only later polls report its usage"
 
 

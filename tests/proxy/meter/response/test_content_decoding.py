@@ -76,10 +76,13 @@ def test_bytes_that_do_not_hold_what_the_header_says_are_named(encoding: str) ->
         decoded(encoding, [b"data: plain text\n\n" * 9])
 
 
-def test_an_unknown_encoding_is_named() -> None:
-    """An encoding that cannot be undone is rejected by name."""
-    with pytest.raises(BadEncoding, match="content-encoding compress is not known"):
-        Decoder("compress", LIMIT)
+def test_an_unknown_encoding_is_taken_for_none() -> None:
+    """A charset as the encoding leaves the bytes as they are, and is named."""
+    decoder = Decoder("UTF-8", LIMIT)
+    assert decoder.is_identity
+    assert decoder.unknown == ["utf-8"]
+    assert Decoder("gzip, identity", LIMIT).unknown == []
+    assert decoded("gzip, utf-8", [gzip.compress(b"one")]) == b"one"
 
 
 @pytest.mark.parametrize("name", ["gzip", "zlib", "br", "zstd"])

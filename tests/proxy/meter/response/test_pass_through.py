@@ -59,11 +59,16 @@ def test_a_body_that_is_not_encoded_as_announced_is_named() -> None:
     )
 
 
-def test_an_unknown_coding_is_named() -> None:
-    """A coding that cannot be undone passes unread and is named."""
-    driven = drive(started(encoding="compress"), [events(CHUNK, USAGE)])
-    assert driven.sent == events(CHUNK, USAGE)
-    assert driven.outcome.unmetered == "content-encoding compress is not known"
+def test_an_unknown_coding_is_none() -> None:
+    """A charset as the coding changes nothing; bytes that cannot be read are named with it."""
+    driven = drive(started(encoding="utf-8"), [events(CHUNK, USAGE)])
+    assert driven.sent == events(CHUNK)
+    assert driven.outcome.usage == Usage(1, 2, 3)
+    assert driven.outcome.unmetered is None
+    driven = drive(started(content_type=JSON, encoding="compress"), [b"\x1f\x9d"])
+    assert driven.sent == b"\x1f\x9d"
+    unclear = "content-encoding compress is not known; the answer is not a JSON object"
+    assert (driven.outcome.unmetered or "").startswith(unclear)
 
 
 def test_an_empty_compressed_body_is_empty() -> None:

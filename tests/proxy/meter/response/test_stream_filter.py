@@ -204,7 +204,7 @@ def test_a_cut_gives_out_what_was_inside() -> None:
     assert meter.cut() == b""
     assert meter.outcome().usage is not None
     meter = started()
-    meter.feed(DONE, 1)
+    meter.feed(event(BARE) + DONE, 1)
     assert meter.cut() == DONE
     assert meter.outcome().complete
 

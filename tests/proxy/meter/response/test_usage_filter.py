@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from cab.proxy.meter.json_values import parse_object
 from cab.proxy.meter.response.usage_filter import without_injected_usage, without_null_usage
+from tests.proxy.meter.drive import event
 
 
 def cut(payload: bytes) -> bytes | None:
@@ -75,11 +76,32 @@ def test_the_rest_means_the_same(
 def test_what_was_not_asked_for_goes(payload: bytes, instead: bytes | None) -> None:
     """A chunk that holds usage alone goes; content and errors never do."""
     raw = b"id: 1\ndata: " + payload + b"\n\n"
-    assert without_injected_usage(parse_object(payload) or {}, payload, raw) == instead
+    data = parse_object(payload) or {}
+    assert without_injected_usage(data, payload, raw, finished=False) == instead
+    assert without_injected_usage(data, payload, raw, finished=True) == instead
+
+
+@pytest.mark.parametrize(
+    ("choice", "goes"),
+    [
+        (b'{"index":0,"delta":{}}', True),
+        (b'{"index":0,"delta":{"content":null,"tool_calls":[]},"logprobs":null}', True),
+        (b'{"index":0,"text":"","finish_reason":null}', True),
+        (b'{"index":0,"delta":{"role":"assistant"}}', False),
+        (b'{"index":0,"delta":{"reasoning":"x"}}', False),
+        (b'{"index":0,"delta":{},"finish_reason":"stop"}', False),
+    ],
+)
+def test_usage_beside_an_empty_delta_goes_after_the_finish(choice: bytes, goes: bool) -> None:
+    """LiteLLM's usage chunk is the one that was asked for; before a finish reason it may not be."""
+    payload = b'{"choices":[%s],"usage":{"prompt_tokens":1}}' % choice
+    raw, data = event(payload), parse_object(payload) or {}
+    assert without_injected_usage(data, payload, raw, finished=True) == (b"" if goes else None)
+    assert without_injected_usage(data, payload, raw, finished=False) is None
 
 
 def test_data_that_stand_twice_in_an_event_are_left_alone() -> None:
     """Where a comment repeats the data, the two cannot be told apart, and nothing is cut."""
     payload = b'{"a":1,"usage":null}'
     raw = b": " + payload + b"\ndata: " + payload + b"\n\n"
-    assert without_injected_usage({"a": 1, "usage": None}, payload, raw) is None
+    assert without_injected_usage({"a": 1, "usage": None}, payload, raw, finished=True) is None

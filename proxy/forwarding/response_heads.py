@@ -1,0 +1,82 @@
+"""Heads of answers that aiohttp's parser refuses although their meaning is clear."""
+
+import asyncio
+import re
+from functools import partial
+from typing import Any
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+
+_HEAD_END = re.compile(rb"\r?\n\r?\n")
+_LENGTH = re.compile(rb"\r?\ncontent-length:([^\r\n]*)", re.IGNORECASE)
+_LIMIT_BYTES = 1 << 18
+
+
+class _Handler(ResponseHandler):
+    """Reads an answer whose head repeats one `Content-Length`.
+
+    RFC 9110, section 8.6: equal values may be replaced by one. Others stay an error.
+    """
+
+    _in_head = False
+    _head = b""
+
+    def set_response_params(self, **params: Any) -> None:  # noqa: ANN401 - passed on
+        self._in_head, self._head = True, b""
+        super().set_response_params(**params)
+
+    def data_received(self, data: bytes) -> None:
+        if self._in_head and data:
+            data = self._take(data)
+        if data or not self._head:
+            super().data_received(data)
+
+    def eof_received(self) -> None:
+        self._in_head = False
+        if self._head:
+            data, self._head = self._head, b""
+            super().data_received(data)
+        super().eof_received()
+
+    def _take(self, data: bytes) -> bytes:
+        """Return what may be parsed: nothing before a head is whole."""
+        data, self._head = self._head + data, b""
+        end = _HEAD_END.search(data)
+        if end is None:
+            if len(data) < _LIMIT_BYTES and data[:5] == b"HTTP/":
+                self._head = data
+                return b""
+            self._in_head = False
+            return data
+        if data[9:10] == b"1" and data[9:12] != b"101":
+            interim = data[: end.end()]  # another head follows
+            rest = data[end.end() :]
+            return interim + (self._take(rest) if rest else b"")
+        self._in_head = False
+        return with_one_length(data[: end.start()]) + data[end.start() :]
+
+
+def with_one_length(head: bytes) -> bytes:
+    """Return a head with one `Content-Length` in place of several equal ones."""
+    found = list(_LENGTH.finditer(head))
+    values = [value.strip() for match in found for value in match[1].split(b",")]
+    if len(values) < 2 or len(set(values)) > 1:
+        return head
+    one = b"\r\nContent-Length: " + values[0]
+    first, *others = found
+    for match in reversed(others):
+        head = head[: match.start()] + head[match.end() :]
+    return head[: first.start()] + one + head[first.end() :]
+
+
+def accept_repeated_lengths(session: aiohttp.ClientSession) -> None:
+    """Let a session read such heads; aiohttp has no setting for it."""
+    connector = session.connector
+    if connector is not None:
+        factory = partial(_handler, loop=asyncio.get_running_loop())
+        connector._factory = factory  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+
+def _handler(loop: asyncio.AbstractEventLoop) -> ResponseHandler:
+    return _Handler(loop)

@@ -1,0 +1,68 @@
+"""Heads of answers that repeat one length."""
+
+from pathlib import Path
+
+import pytest
+
+from cab.proxy.forwarding.response_heads import with_one_length
+from tests.tools.client import post
+from tests.tools.dialects import BY_ENDPOINT
+from tests.tools.proxy import metered
+from tests.tools.upstream import Step, json_answer, scripted_upstream
+
+CHAT = BY_ENDPOINT["chat.completions"]
+WHOLE = json_answer(CHAT.answer)
+LENGTH = WHOLE[WHOLE.index(b"\r\nContent-Length") : WHOLE.index(b"\r\n\r\n")]
+REPEATED = WHOLE.replace(LENGTH, LENGTH + LENGTH.lower(), 1)
+CONTINUE = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("head", "one"),
+    [
+        (b"A: 1\r\nContent-Length: 5\r\nB: 2", b"A: 1\r\nContent-Length: 5\r\nB: 2"),
+        (b"H\r\nContent-Length: 5\r\nB: 2\r\ncontent-length:5", b"H\r\nContent-Length: 5\r\nB: 2"),
+        (b"H\r\nContent-Length: 5, 5", b"H\r\nContent-Length: 5"),
+        (b"H\r\nContent-Length: 5\r\nContent-Length: 6", None),
+        (b"H\r\nContent-Length: 5, 6", None),
+        (b"H\r\nX-Content-Length: 5\r\nX-Content-Length: 5", None),
+    ],
+)
+def test_equal_lengths_become_one(head: bytes, one: bytes | None) -> None:
+    """Different lengths stay, for the parser to refuse."""
+    assert with_one_length(head) == (head if one is None else one)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        [REPEATED],
+        [REPEATED[:30], REPEATED[30:60], REPEATED[60:]],
+        [CONTINUE + REPEATED],
+        [CONTINUE, REPEATED],
+    ],
+)
+async def test_an_answer_that_repeats_its_length_passes(script: list[Step], tmp_path: Path) -> None:
+    """The client gets the answer with one length, on a first connection and on a kept one."""
+    async with (
+        scripted_upstream(script) as upstream,
+        metered(upstream.url, tmp_path) as meter,
+    ):
+        seen = [await post(meter.url, CHAT.path, CHAT.request) for _ in range(2)]
+        rows = await meter.settled(2)
+    body = WHOLE.partition(b"\r\n\r\n")[2]
+    assert [(answer.status, answer.body) for answer in seen] == [(200, body)] * 2
+    assert [answer.header("Content-Length") for answer in seen] == [str(len(body))] * 2
+    assert [row["end_reason"] for row in rows] == ["completed"] * 2
+
+
+async def test_different_lengths_are_not_http(tmp_path: Path) -> None:
+    """Nobody can know where such an answer ends."""
+    script: list[Step] = [WHOLE.replace(LENGTH, LENGTH + b"\r\nContent-Length: 3", 1)]
+    async with (
+        scripted_upstream(script) as upstream,
+        metered(upstream.url, tmp_path) as meter,
+    ):
+        seen = await post(meter.url, CHAT.path, CHAT.request)
+        [row] = await meter.settled(1)
+    assert (seen.status, row["error"]["type"]) == (502, "upstream_bad_http")
