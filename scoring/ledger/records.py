@@ -122,6 +122,9 @@ class CallEnd(Record):
     """`call_id` of the call's first attempt, if this is a repetition."""
     upstream_attempts: Count | None = None
     """HTTP requests made upstream for this one; 2 where the endpoint refused `stream_options`."""
+    stale_connections: Count | None = None
+    """Further requests that went on a kept connection which the endpoint had already closed; they cost
+    nothing, and each went once more on a new connection."""
     model_requested: str | None = None
     """Model named in the request."""
     model_served: str | None = None
