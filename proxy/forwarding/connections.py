@@ -32,8 +32,9 @@ if TYPE_CHECKING:
 
 STALE_LIMIT_S = 0.1
 """A reused connection that ends later than this may have carried its request to the model."""
-_STALL_S = 0.02
-"""An event loop that is later than this had no time to see what had come before."""
+_TICKS = 5
+"""The limit is counted in ticks of the event loop: time in which this process stood still, and could not
+see the end of a connection, is one tick only."""
 _STALL_LIMIT_S = 0.5
 """A connection that was not seen to end for so long is not stale, however busy this machine is."""
 
@@ -60,8 +61,8 @@ class Attempt:
         self._loop = asyncio.get_running_loop()
         self._reused: _Protocol | None = None
         self._taken_s = 0.0
-        self._late = False
-        self._limit: asyncio.TimerHandle | None = None
+        self._ticks = 0
+        self._timer: asyncio.TimerHandle | None = None
 
     def __enter__(self) -> "Attempt":
         self._token = _attempt.set(self)
@@ -69,8 +70,8 @@ class Attempt:
 
     def __exit__(self, *_: object) -> None:
         _attempt.reset(self._token)
-        if self._limit is not None:
-            self._limit.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
 
     def takes(self, reused: ResponseHandler) -> None:
         """Take note of the idle connection that the request got."""
@@ -78,7 +79,7 @@ class Attempt:
             reused.received = False
             self._reused = reused
             self._taken_s = self._loop.time()
-            self._watch(STALE_LIMIT_S)
+            self._watch()
 
     def found_stale(self, error: BaseException) -> bool:
         """Return whether the endpoint had closed the connection before it could read the request.
@@ -90,22 +91,20 @@ class Attempt:
         """
         return (
             self._reused is not None
-            and not (self._reused.received or self._late)
+            and not self._reused.received
+            and self._ticks < _TICKS
             and self._loop.time() - self._taken_s < _STALL_LIMIT_S
             and isinstance(error, aiohttp.ClientConnectionError | OSError)
             and not isinstance(error, TimeoutError)
         )
 
-    def _watch(self, limit_s: float) -> None:
-        due_s = self._loop.time() + limit_s
-        self._limit = self._loop.call_at(due_s, self._run_out, due_s)
+    def _watch(self) -> None:
+        self._timer = self._loop.call_later(STALE_LIMIT_S / _TICKS, self._tick)
 
-    def _run_out(self, due_s: float) -> None:
-        if self._loop.time() - due_s > _STALL_S:
-            # This process got no time: the end of the connection may have come long before.
-            self._watch(_STALL_S)
-        else:
-            self._late = True
+    def _tick(self) -> None:
+        self._ticks += 1
+        if self._ticks < _TICKS:
+            self._watch()
 
 
 _attempt: ContextVar[Attempt | None] = ContextVar("attempt", default=None)
@@ -121,7 +120,8 @@ class PeekingConnector(aiohttp.TCPConnector):
 
     def __init__(self, tls: ssl.SSLContext | bool, keepalive_timeout_s: float) -> None:
         super().__init__(limit=0, ssl=tls, keepalive_timeout=keepalive_timeout_s)
-        self._factory: partial[ResponseHandler] = partial(_Protocol, loop=self._loop)
+        protocol: type[ResponseHandler] = _Protocol
+        self._factory = partial(protocol, loop=self._loop)
 
     async def _get(self, key: "ConnectionKey", traces: "list[Trace]") -> "Connection | None":
         attempt = _attempt.get()
