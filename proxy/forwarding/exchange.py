@@ -127,7 +127,8 @@ class Exchange:
             if self._answer is not None:
                 self._answer.close()
             self._lifecycle.release()
-        return self._client.response or web.Response(status=499)
+        response = self._client.response  # falsy in older versions of aiohttp
+        return web.Response(status=499) if response is None else response
 
     async def _admit(self) -> bool:
         """Return whether the call may be made, with its number; else answer with an error."""
