@@ -25,7 +25,9 @@ Sha256Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Endpoint = Literal[
     "chat.completions",
     "completions",
+    "fim.completions",
     "embeddings",
+    "rerank",
     "responses",
     "messages",
     "gemini.generateContent",
