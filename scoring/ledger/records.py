@@ -127,6 +127,8 @@ class CallEnd(Record):
     stale_connections: Count | None = None
     """Further requests that went on a kept connection which the endpoint had already closed; they cost
     nothing, and each went once more on a new connection."""
+    may_cost: bool | None = None
+    """Of endpoint `other`: whether such a call may cost tokens, which nobody counts."""
     model_requested: str | None = None
     """Model named in the request."""
     model_served: str | None = None

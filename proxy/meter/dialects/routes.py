@@ -54,6 +54,29 @@ _ROUTES: tuple[tuple[str, Dialect | None], ...] = (
 )
 
 
+_FREE = re.compile(
+    # Counting tokens, and other work on texts without a model.
+    r"[/:](count_tokens|count-tokens:rawPredict|countTokens|computeTokens|input_tokens|tokenize|detokenize"
+    r"|apply-template)$"
+    # Keeping things; what is made of them later is a call of its own.
+    r"|/(files|uploads(/.+)?|conversations|conversations/[^/]+/items|assistants|threads"
+    r"|threads/[^/]+/messages|cancel|api/(show|pull|push|create|copy|blobs/.+))$"
+    # What an agent reports of itself.
+    r"|/(event_logging|telemetry|metrics|traces|logs)(/|$)"
+)
+"""Paths whose POST costs no tokens."""
+
+
+def may_cost_unmetered(method: str, path: str) -> bool:
+    """Return whether a call without a dialect may cost tokens that nobody counts: sounds, images, batches ...
+
+    Args:
+        method: HTTP method; only a POST makes an endpoint work.
+        path: As in `dialect_for`.
+    """
+    return method.upper() == "POST" and not _FREE.search(plain_path(path))
+
+
 def dialect_for(method: str, path: str) -> Dialect | None:
     """Return the dialect of a call, `None` for one that is not metered.
 

@@ -16,7 +16,7 @@ KINDS = {
     "total_tokens cache_read_tokens cache_write_tokens reasoning_tokens request_bytes response_bytes "
     "tool_calls",
     "real": "latency_ms ttft_ms upstream_ms proxy_ms cost_usd",
-    "boolean": "stream",
+    "boolean": "stream may_cost",
     "instant": "started_at ended_at",
     "json": "usage_raw finish_reasons",
 }
