@@ -142,6 +142,11 @@ class ProxySettings(BaseModel):
     connect_timeout_s: Seconds = Field(
         default=30, description="Time limit for the connection to the endpoint, in seconds."
     )
+    keepalive_timeout_s: Seconds = Field(
+        default=4,
+        description="How long an idle connection to the endpoint is kept for the next call, in seconds. "
+        "Keep it below the endpoint's own time; many servers close after 5.",
+    )
     headers_timeout_s: Seconds | None = Field(
         default=None,
         description="Time limit for the first byte of an answer, in seconds. Unset: no limit, as a "
@@ -234,7 +239,8 @@ SETTING_GROUPS = {
     "endpoints and keys": ("routes", "upstream_key_env", "signing_key_file", "open_attribution"),
     "control API and seals": ("control_host", "control_port", "control_socket", "seal_key_file"),
     "limits of calls": (
-        *("connect_timeout_s", "headers_timeout_s", "body_timeout_s", "max_request_bytes"),
+        *("connect_timeout_s", "keepalive_timeout_s", "headers_timeout_s", "body_timeout_s"),
+        "max_request_bytes",
         *("drain_max_s", "drain_max_bytes", "slot_wait_s", "grace_s"),
     ),
     "the ledger": ("on_ledger_failure", "min_free_bytes", "segment_max_bytes", "segment_max_s"),

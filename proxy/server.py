@@ -19,7 +19,7 @@ from cab.proxy.http.request_checks import checked_target
 from cab.proxy.ledger.call_records import CallContext
 from cab.proxy.ledger.uuid7 import uuid7
 from cab.proxy.logs import RedactingLogger
-from cab.proxy.meter import CallMeter, Dialect, dialect_for
+from cab.proxy.meter import CallMeter, Dialect, dialect_for, may_cost_unmetered
 from cab.proxy.redaction import Redactor
 from cab.scoring.ledger.records import METERED_ENDPOINTS
 
@@ -120,6 +120,7 @@ class Server:
             call_id=uuid7(wall_ns),
             cell_id=caller.cell_id,
             endpoint=dialect.name if dialect else "other",
+            may_cost=None if dialect else may_cost_unmetered(request.method, target.path_qs),
             request=meter.request,
             request_bytes=len(body),
             user_agent=request.headers.get("User-Agent"),

@@ -106,7 +106,9 @@ async def probe_endpoint(
         dialect: What the agent will speak.
     """
     limits = aiohttp.ClientTimeout(total=ANSWER_LIMIT_S, sock_connect=_CONNECT_LIMIT_S)
-    async with aiohttp.ClientSession(timeout=limits) as session:
+    # A connection per question: one that the endpoint closed under us would look like its answer.
+    connector = aiohttp.TCPConnector(force_close=True)
+    async with aiohttp.ClientSession(connector=connector, timeout=limits) as session:
         questions = _Questions(session, URL(upstream), key, model, dialect)
         try:
             await questions.all()

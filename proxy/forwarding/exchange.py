@@ -29,7 +29,7 @@ from cab.proxy.forwarding.call_lifecycle import CallLifecycle
 from cab.proxy.forwarding.deadline import Deadline
 from cab.proxy.forwarding.endings import ending_of, failure_of
 from cab.proxy.forwarding.response import Client, checked
-from cab.proxy.forwarding.upstream import Upstream, UpstreamFailed, Upstreams
+from cab.proxy.forwarding.upstream import StaleConnection, Upstream, UpstreamFailed, Upstreams
 from cab.proxy.http.error_responses import ErrorResponse, error_response_for
 from cab.proxy.http.headers import Headers
 from cab.proxy.ledger.call_records import CallContext, CallEnding, end_record, start_record
@@ -138,7 +138,8 @@ class Exchange:
             if self._answer is not None:
                 self._answer.close()
             self._lifecycle.release()
-        return self._client.response or web.Response(status=499)
+        response = self._client.response  # falsy in older versions of aiohttp
+        return web.Response(status=499) if response is None else response
 
     async def _admit(self) -> bool:
         """Return whether the call may be made, with its number; else answer with an error."""
@@ -222,7 +223,12 @@ class Exchange:
         if not self._client.gone:
             self._deadline.set("headers", self._settings.headers_timeout_s)
         method, model = self._client.request.method, context.request.model
-        self._answer = await self._upstream.send(method, self._path_qs, self._headers, body, model)
+        sent = method, self._path_qs, self._headers, body, model
+        try:
+            self._answer = await self._upstream.send(*sent)
+        except StaleConnection:
+            context.stale_connections += 1
+            self._answer = await self._upstream.send(*sent, fresh=True)
         return self._answer
 
     async def _relay(self) -> None:

@@ -1,11 +1,8 @@
 """Heads of answers that aiohttp's parser refuses although their meaning is clear."""
 
-import asyncio
 import re
-from functools import partial
 from typing import Any
 
-import aiohttp
 from aiohttp.client_proto import ResponseHandler
 
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
@@ -13,7 +10,7 @@ _LENGTH = re.compile(rb"\r?\ncontent-length:([^\r\n]*)", re.IGNORECASE)
 _LIMIT_BYTES = 1 << 18
 
 
-class _Handler(ResponseHandler):
+class HeadReader(ResponseHandler):
     """Reads an answer whose head repeats one `Content-Length`.
 
     RFC 9110, section 8.6: equal values may be replaced by one. Others stay an error.
@@ -23,16 +20,19 @@ class _Handler(ResponseHandler):
     _head = b""
 
     def set_response_params(self, **params: Any) -> None:  # noqa: ANN401 - passed on
+        """Expect the head of an answer."""
         self._in_head, self._head = True, b""
         super().set_response_params(**params)
 
     def data_received(self, data: bytes) -> None:
+        """Take bytes of the endpoint."""
         if self._in_head and data:
             data = self._take(data)
         if data or not self._head:
             super().data_received(data)
 
     def eof_received(self) -> None:
+        """Take the end of the connection."""
         self._in_head = False
         if self._head:
             data, self._head = self._head, b""
@@ -68,15 +68,3 @@ def with_one_length(head: bytes) -> bytes:
     for match in reversed(others):
         head = head[: match.start()] + head[match.end() :]
     return head[: first.start()] + one + head[first.end() :]
-
-
-def accept_repeated_lengths(session: aiohttp.ClientSession) -> None:
-    """Let a session read such heads; aiohttp has no setting for it."""
-    connector = session.connector
-    if connector is not None:
-        factory = partial(_handler, loop=asyncio.get_running_loop())
-        connector._factory = factory  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-
-
-def _handler(loop: asyncio.AbstractEventLoop) -> ResponseHandler:
-    return _Handler(loop)

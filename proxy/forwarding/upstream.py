@@ -11,7 +11,7 @@ from yarl import URL
 
 from cab.proxy.config import ProxySettings, Route
 from cab.proxy.errors import BadConfig, CabProxyError
-from cab.proxy.forwarding.response_heads import accept_repeated_lengths
+from cab.proxy.forwarding.connections import Attempt, PeekingConnector
 from cab.proxy.forwarding.usage_requests import UsageRequests
 from cab.proxy.http.headers import Headers, may_hold_secret, replace_credentials
 from cab.proxy.http.query_key import query_key, without_query_key
@@ -31,6 +31,10 @@ class UpstreamFailed(CabProxyError):
         self.status = status
         self.end_reason: EndReason = end_reason
         self.code = code
+
+
+class StaleConnection(CabProxyError):
+    """The endpoint had closed an idle connection before it could read the request."""
 
 
 # In this order: the first class that fits names the failure. What ends in `timeout` is a 504.
@@ -121,12 +125,15 @@ class Upstream:
         route: The endpoint.
         key: Its key, or None.
         connect_timeout_s: Limit for a connection.
+        keepalive_timeout_s: How long an idle connection is kept.
 
     Raises:
         BadConfig: Its file of certificates cannot be used, or its key cannot stand in a header.
     """
 
-    def __init__(self, route: Route, key: str | None, connect_timeout_s: float) -> None:
+    def __init__(
+        self, route: Route, key: str | None, connect_timeout_s: float, keepalive_timeout_s: float
+    ) -> None:
         if key is not None and not key.isprintable():
             # A file with the line ends of Windows is enough; each call would fail for it.
             raise BadConfig(
@@ -137,7 +144,7 @@ class Upstream:
         self.key = key
         self.usage_requests = UsageRequests()
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=_verification(route)),
+            connector=PeekingConnector(_verification(route), keepalive_timeout_s),
             # No total limit: a long generation is legal. Headers and silence have their own.
             timeout=aiohttp.ClientTimeout(
                 total=None, sock_connect=connect_timeout_s, sock_read=None
@@ -151,7 +158,6 @@ class Upstream:
         # aiohttp sends a GET again by itself where a kept connection was closed under it. No request
         # may reach an endpoint twice without its record, and the client knows best what to repeat.
         self._session._retry_connection = False  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-        accept_repeated_lengths(self._session)
 
     def secrets(self) -> Iterator[str]:
         """Yield the secrets: the key, and what the settings name as one."""
@@ -187,25 +193,44 @@ class Upstream:
         headers.update(self.route.headers)
         return path_qs
 
-    async def send(
-        self, method: str, path_qs: str, headers: Headers, body: bytes, model: str | None
+    async def send(  # noqa: PLR0913 - the parts of a request
+        self,
+        method: str,
+        path_qs: str,
+        headers: Headers,
+        body: bytes,
+        model: str | None,
+        *,
+        fresh: bool = False,
     ) -> aiohttp.ClientResponse:
         """Return the endpoint's answer, head read, body not.
 
+        Args:
+            method: HTTP method.
+            path_qs: Target.
+            headers: All headers.
+            body: The body, empty if there is none.
+            model: The model, for the layout of the target.
+            fresh: Whether it goes on a new connection.
+
         Raises:
-            UpstreamFailed: There was none; says why.
+            StaleConnection: The endpoint cannot have read the request; send it once more, fresh.
+            UpstreamFailed: There was no answer; says why.
         """
-        try:
-            return await self._session.request(
-                method,
-                join(self.base, mapped(self.route, path_qs, model)),
-                headers=headers,
-                data=_payload(body),
-                allow_redirects=False,
-                proxy=self.route.http_proxy,
-            )
-        except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
-            raise name_failure(error, self.base.authority) from error
+        with Attempt(fresh=fresh) as attempt:
+            try:
+                return await self._session.request(
+                    method,
+                    join(self.base, mapped(self.route, path_qs, model)),
+                    headers=headers,
+                    data=_payload(body),
+                    allow_redirects=False,
+                    proxy=self.route.http_proxy,
+                )
+            except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
+                if attempt.found_stale(error):
+                    raise StaleConnection from error
+                raise name_failure(error, self.base.authority) from error
 
     async def close(self) -> None:
         """Close all connections."""
@@ -229,11 +254,11 @@ class Upstreams:
         default_key: str | None,
         keys: Mapping[str, str],
     ) -> None:
-        limit_s = settings.connect_timeout_s
+        limits_s = settings.connect_timeout_s, settings.keepalive_timeout_s
         default = Route(models=["*"], upstream=default_url, key_env=settings.upstream_key_env)
-        self.default = Upstream(default, default_key, limit_s)
+        self.default = Upstream(default, default_key, *limits_s)
         self._routed = [
-            Upstream(route, keys.get(route.key_env) or None, limit_s) for route in settings.routes
+            Upstream(route, keys.get(route.key_env) or None, *limits_s) for route in settings.routes
         ]
 
     def for_model(self, model: str | None) -> Upstream:

@@ -26,6 +26,9 @@ class CallContext:
     attempt: int = 1
     retry_of: str | None = None
     upstream_attempts: int = 0
+    stale_connections: int = 0
+    may_cost: bool | None = None
+    """Of an endpoint that is not metered: whether its calls may cost tokens."""
     received_ns: int | None = None
     """The request was here as a whole."""
     forwarded_ns: int | None = None
@@ -89,6 +92,8 @@ def end_record(
         "attempt": call.attempt,
         "retry_of": call.retry_of,
         "upstream_attempts": call.upstream_attempts,
+        "stale_connections": call.stale_connections,
+        "may_cost": call.may_cost,
         "model_served": named(outcome.model_served),
         "upstream_id": named(outcome.upstream_id),
         "system_fingerprint": named(outcome.system_fingerprint),

@@ -20,7 +20,7 @@ the request (request/), after it the outcome. Each rule has one place:
 """
 
 from cab.proxy.meter.call import CAPTURE_LIMIT_BYTES, CallMeter
-from cab.proxy.meter.dialects.routes import Dialect, dialect_for
+from cab.proxy.meter.dialects.routes import Dialect, dialect_for, may_cost_unmetered
 from cab.proxy.meter.error_body import EndpointError
 from cab.proxy.meter.outcome import Outcome
 from cab.proxy.meter.request.request import RequestFacts
@@ -37,4 +37,5 @@ __all__ = [
     "RequestFacts",
     "Usage",
     "dialect_for",
+    "may_cost_unmetered",
 ]

@@ -12,7 +12,7 @@ from cab.scoring.ledger.records import Endpoint
 
 _INSTRUCTIONS = ("system", "developer")
 _HEADING = "# Tools\n\n## functions\n\n"
-_UNFRAMED = ("completions", "embeddings")
+_UNFRAMED = ("completions", "fim.completions", "embeddings", "rerank")
 """Dialects in which no chat template stands around the texts."""
 
 Uncounted = Literal["media", "reasoning", "tools", "state"]

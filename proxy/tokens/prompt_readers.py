@@ -209,10 +209,25 @@ def _flat(value: object) -> Iterator[object]:
         yield from _parts(part)
 
 
+def _fim(prompt: Prompt, request: JsonObject) -> None:
+    prompt.turns.append(Turn(texts=[_text(request.get(name)) for name in ("prompt", "suffix")]))
+
+
+def _rerank(prompt: Prompt, request: JsonObject) -> None:
+    """The model reads the query with each document."""
+    query = _text(request.get("query"))
+    for document in _parts(request.get("documents")):
+        turn = Turn(texts=[query])
+        _add_part(prompt, turn, document)
+        prompt.turns.append(turn)
+
+
 _READERS: dict[Endpoint, Callable[[Prompt, JsonObject], None]] = {
     "chat.completions": _chat,
     "completions": _texts_or_tokens("prompt"),
+    "fim.completions": _fim,
     "embeddings": _texts_or_tokens("input"),
+    "rerank": _rerank,
     "responses": _responses,
     "messages": _messages,
     "gemini.generateContent": _gemini,

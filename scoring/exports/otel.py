@@ -24,14 +24,21 @@ SCHEMA_URL: Final = f"https://opentelemetry.io/schemas/{CONVENTIONS}"
 _OPERATIONS = {
     "chat.completions": "chat",
     "completions": "text_completion",
+    "fim.completions": "text_completion",
     "embeddings": "embeddings",
+    "rerank": "rerank",
     "responses": "chat",
     "messages": "chat",
     "gemini.generateContent": "generate_content",
 }
 """Metered endpoint -> `gen_ai.operation.name`."""
 
-_PROVIDERS = {"messages": "anthropic", "gemini.generateContent": "gcp.gen_ai"}
+_PROVIDERS = {
+    "fim.completions": "mistral_ai",
+    "rerank": "cohere",
+    "messages": "anthropic",
+    "gemini.generateContent": "gcp.gen_ai",
+}
 """Endpoint -> the provider whose dialect it has, which need not be who serves the model."""
 
 _OPENAI = "openai"

@@ -25,7 +25,9 @@ Sha256Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Endpoint = Literal[
     "chat.completions",
     "completions",
+    "fim.completions",
     "embeddings",
+    "rerank",
     "responses",
     "messages",
     "gemini.generateContent",
@@ -144,6 +146,11 @@ class CallEnd(Record):
     """`call_id` of the call's first attempt, if this is a repetition."""
     upstream_attempts: Count | None = None
     """HTTP requests made upstream for this one; 2 where the endpoint refused `stream_options`."""
+    stale_connections: Count | None = None
+    """Further requests that went on a kept connection which the endpoint had already closed; they cost
+    nothing, and each went once more on a new connection."""
+    may_cost: bool | None = None
+    """Of endpoint `other`: whether such a call may cost tokens, which nobody counts."""
     model_requested: str | None = None
     """Model named in the request."""
     model_served: str | None = None

@@ -23,6 +23,7 @@ CALL_MEMBERS = (
     *("endpoint", "end_reason", "status", "upstream_attempts", "usage_source", "usage_status"),
     *("prompt_tokens", "completion_tokens", "total_tokens"),
     *("cache_read_tokens", "cache_write_tokens", "reasoning_tokens", "cost_usd", "latency_ms"),
+    "may_cost",
 )
 """The members of a call's records that `CallTotals` looks at."""
 
@@ -197,7 +198,7 @@ class CallTotals:
 
     @property
     def unmeasured_calls(self) -> int:
-        """Calls that may have cost something and whose total is not known."""
+        """Calls that may have cost something and whose total is not known, those of `other` included."""
         return self.tokens.total.missing
 
     def add(self, call: Fields) -> None:
@@ -207,6 +208,9 @@ class CallTotals:
         has checked can be added too.
         """
         if not _is_metered(call):
+            if call.get("may_cost") is True and may_have_cost(call):
+                self.tokens.add(_UNKNOWN)
+                self.cost.add(None)
             return
         if _is_rejected(call):
             self.rejected += 1

@@ -29,6 +29,55 @@ def test_any_text_is_an_id_or_an_error(text: str) -> None:
     assert str(cell_id) == text
 
 
+WIRE_MODEL = st.text(
+    st.sampled_from("/.%2FE5a é\n\u00a0\ud800"), min_size=1, max_size=12
+) | st.text(min_size=1)
+
+
+@given(WIRE_MODEL)
+def test_every_model_has_a_place_in_an_id(model: str) -> None:
+    """Whatever an endpoint calls its model, the id is a path that does not climb and gives the name back."""
+    cell_id = CellId("s", "t", model, "f", "k", 2)
+    assert parse_cell_id(str(cell_id)) == cell_id
+    assert not {"", ".", ".."} & set(str(cell_id).split("/"))
+    assert str(cell_id).isprintable()
+
+
+@given(WIRE_MODEL, WIRE_MODEL)
+def test_two_models_never_share_an_id(one: str, other: str) -> None:
+    """The encoding is unique."""
+    parts = [CellId("s", "t", model, "f", "k").model_part for model in (one, other)]
+    assert (parts[0] == parts[1]) == (one == other)
+
+
+@pytest.mark.parametrize(
+    ("model", "part"),
+    [
+        ("/models/llama-3", "%2Fmodels/llama-3"),
+        ("models/llama-3/", "models/llama-3%2F"),
+        ("models//llama-3", "models/%2Fllama-3"),
+        ("/", "%2F"),
+        ("./llama-3", "%2E/llama-3"),
+        ("../models/x", "%2E%2E/models/x"),
+        ("/my models/50%", "%2Fmy models/50%25"),
+        ("%2Fm", "%252Fm"),
+        ("a\tb", "a%09b"),
+        # These could always stand in an id, and stay what they are.
+        ("my model", "my model"),
+        ("50%", "50%"),
+        ("a%20b", "a%20b"),
+        ("a%2Fb", "a%2Fb"),
+        ("%2fm", "%2fm"),
+        ("%FFm", "%FFm"),
+        ("v1.5/.hidden", "v1.5/.hidden"),
+    ],
+)
+def test_a_models_place_in_an_id(model: str, part: str) -> None:
+    """What an id cannot hold is percent-encoded, and nothing else."""
+    assert CellId("s", "t", model, "f", "k").model_part == part
+    assert parse_cell_id(f"s/t/{part}/f/k").model == model
+
+
 def test_a_published_id_is_split_from_both_ends() -> None:
     """The model takes all that is left between agent and task."""
     cell_id = parse_cell_id(

@@ -119,4 +119,4 @@ def parquet_sink(files: Files) -> Sink:
 def group_of(source: Source) -> str:
     """Return sweep, agent and model of a cell, as a path."""
     cell_id = source.cell_id
-    return f"{cell_id.sweep}/{cell_id.tui}/{cell_id.model}"
+    return f"{cell_id.sweep}/{cell_id.tui}/{cell_id.model_part}"

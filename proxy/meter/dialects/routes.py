@@ -11,6 +11,7 @@ from cab.proxy.meter.dialects.chat import ChatAnswer
 from cab.proxy.meter.dialects.completions import CompletionsAnswer
 from cab.proxy.meter.dialects.embeddings import EmbeddingsAnswer
 from cab.proxy.meter.dialects.gemini import GeminiAnswer
+from cab.proxy.meter.dialects.rerank import RerankAnswer
 from cab.scoring.ledger.records import Endpoint
 
 
@@ -30,23 +31,50 @@ class Dialect:
 
 _ROUTES: tuple[tuple[str, Dialect | None], ...] = (
     (r"/chat/completions$", Dialect("chat.completions", ChatAnswer, usage_on_request=True)),
+    # Mistral's: a prompt and a suffix, answered as a chat is. It reports usage unasked.
+    (r"/fim/completions$", Dialect("fim.completions", ChatAnswer)),
     (r"/completions$", Dialect("completions", CompletionsAnswer, usage_on_request=True)),
     (r"/embeddings$", Dialect("embeddings", EmbeddingsAnswer)),
+    (r"/rerank$", Dialect("rerank", RerankAnswer)),
     (
-        r"/responses$",
+        r"/responses(/compact)?$",
         Dialect("responses", responses.ResponsesAnswer, terminal_names=responses.TERMINAL),
     ),
     # A message of an OpenAI assistant's thread is none of Anthropic's.
     (r"/threads/[^/]+/messages$", None),
+    # The last one is Vertex; its `count-tokens:rawPredict` only counts.
     (
-        r"/messages$",
+        r"/messages$|/publishers/anthropic/models/(?!count-tokens:)[^/]+:(rawPredict|streamRawPredict)$",
         Dialect("messages", messages.MessagesAnswer, terminal_names=messages.TERMINAL),
     ),
     (
-        r"/models/.+:(generateContent|streamGenerateContent)$",
+        r"/(models|tunedModels|endpoints)/.+:(generateContent|streamGenerateContent)$",
         Dialect("gemini.generateContent", GeminiAnswer),
     ),
 )
+
+
+_FREE = re.compile(
+    # Counting tokens, and other work on texts without a model.
+    r"[/:](count_tokens|count-tokens:rawPredict|countTokens|computeTokens|input_tokens|tokenize|detokenize"
+    r"|apply-template)$"
+    # Keeping things; what is made of them later is a call of its own.
+    r"|/(files|uploads(/.+)?|conversations|conversations/[^/]+/items|assistants|threads"
+    r"|threads/[^/]+/messages|cancel|api/(show|pull|push|create|copy|blobs/.+))$"
+    # What an agent reports of itself.
+    r"|/(event_logging|telemetry|metrics|traces|logs)(/|$)"
+)
+"""Paths whose POST costs no tokens."""
+
+
+def may_cost_unmetered(method: str, path: str) -> bool:
+    """Return whether a call without a dialect may cost tokens that nobody counts: sounds, images, batches ...
+
+    Args:
+        method: HTTP method; only a POST makes an endpoint work.
+        path: As in `dialect_for`.
+    """
+    return method.upper() == "POST" and not _FREE.search(plain_path(path))
 
 
 def dialect_for(method: str, path: str) -> Dialect | None:

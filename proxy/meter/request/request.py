@@ -16,7 +16,10 @@ from cab.proxy.meter.json_values import (
 from cab.proxy.meter.request.canonical import request_hash
 from cab.proxy.meter.request.json_members import Member, members
 
-_GEMINI_MODEL = re.compile(r".*/models/(.+):(generateContent|streamGenerateContent)$")
+_GOOGLE_MODEL = re.compile(
+    r".*/(?:models|tunedModels|endpoints)/(.+):"
+    r"(?:generateContent|streamGenerateContent|rawPredict|streamRawPredict)$"
+)
 _AZURE_DEPLOYMENT = re.compile(r".*/deployments/([^/]+)/")
 _ASK = b'{"include_usage":true}'
 _ASK_MEMBER = b'"stream_options":' + _ASK
@@ -143,13 +146,13 @@ def _stream(dialect: Dialect | None, path: str, content: JsonObject | None) -> b
         return None
     stream = content.get("stream")
     if stream is None and dialect is not None:
-        return False
+        return path.endswith(":streamRawPredict")
     return stream if isinstance(stream, bool) else None
 
 
 def _model(path: str, fields: JsonObject) -> str | None:
     model = as_text(fields.get("model"))
-    named = _GEMINI_MODEL.match(path) or _AZURE_DEPLOYMENT.match(path)
+    named = _GOOGLE_MODEL.match(path) or _AZURE_DEPLOYMENT.match(path)
     return named[1] if model is None and named else model
 
 

@@ -86,6 +86,19 @@ def test_kept(capsys: pytest.CaptureFixture[str]) -> None:
     assert cell["identity"]["sweep_id"] == "provisional"
 
 
+@pytest.mark.usefixtures("endpoint")
+def test_a_model_named_by_a_path(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its name goes to the endpoint as it is; in the cell's id and folder it is encoded."""
+    assert main(["check", "--model", "/models/llama 3", "--keep", "checked"]) == 0
+
+    bundle = f"checked/provisional/scripted/%2Fmodels/llama 3/{TASK}"
+    assert f"provisional, not a result; bundle: {bundle}" in capsys.readouterr().out
+    assert score_one(Path(bundle)).axes.tokens.model_calls == 3
+    calls = [orjson.loads(line) for line in Path(bundle, "calls.jsonl").read_bytes().splitlines()]
+    assert {call["model_requested"] for call in calls} == {"/models/llama 3"}
+    assert {call["cell_id"] for call in calls} == {bundle.removeprefix("checked/")}
+
+
 def test_demo(capsys: pytest.CaptureFixture[str]) -> None:
     """The built-in model server needs neither endpoint nor model."""
     assert main(["check", "--upstream", "demo"]) == 0

@@ -55,3 +55,9 @@ class Newer(Scripted):
     """The same name, another version."""
 
     facts = replace(Scripted.facts, version="2")
+
+
+class Slashed(Scripted):
+    """A name that cannot be part of a cell id."""
+
+    facts = replace(Scripted.facts, name="a/b")

@@ -50,6 +50,15 @@ def test_slots(tmp_path: Path) -> None:
     assert {slot.tui for slot in matrix.slots} == set(agents)
 
 
+def test_a_model_named_by_a_path(tmp_path: Path) -> None:
+    """Its name goes to the agent as it is; in the cell's id it is encoded."""
+    matrix = make_matrix(sweep_of(models=["/models/llama 3/"]), tmp_path)
+
+    assert matrix.problems == ()
+    assert matrix.slots[0].id == f"s/scripted/%2Fmodels/llama 3%2F/{PYTHON}#run1"
+    assert matrix.slots[0].cell.model == "/models/llama 3/"
+
+
 def test_globs(tmp_path: Path) -> None:
     """Tasks are found by globs over their ids; one that two patterns match is there once."""
     matrix = make_matrix(sweep_of(tasks=["*/python-error-handling", "polyglot/python-*"]), tmp_path)
@@ -62,9 +71,11 @@ def test_all_problems_at_once(tmp_path: Path) -> None:
     copied(tmp_path, "mine")
     shutil.copytree(tmp_path / "mine", tmp_path / "same")
     sweep = sweep_of(
-        agents=["scriptd", "scripted", "tests.adapters.sweeps.agents:Newer"],
+        agents=[
+            *("scriptd", "scripted"),
+            *("tests.adapters.sweeps.agents:Newer", "tests.adapters.sweeps.agents:Slashed"),
+        ],
         tasks=["polyglot/pythn-error-handling", "nothing/*", "xyzzy", "./none", "./mine", "./same"],
-        models=["m", "a//b"],
         plugins=["none", "sub/rules.toml"],
     )
 
@@ -78,7 +89,7 @@ def test_all_problems_at_once(tmp_path: Path) -> None:
         "no task 'xyzzy'; give ./folder for one of your own",
         "none/task.toml: does not exist",
         "are both 'own/mine'",
-        "the model has an empty part",
+        "the tui holds a slash",
         "plugins/none.toml: No such file",
         "sub/rules.toml: No such file",
     ):

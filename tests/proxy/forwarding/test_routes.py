@@ -164,7 +164,7 @@ async def test_a_ca_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     """A file of certificates that is not there is named before anything starts."""
     route = Route(models=["*"], upstream="https://h", ca_file=tmp_path / "none.pem")
     with pytest.raises(BadConfig, match=r"none\.pem cannot be used"):
-        Upstream(route, None, 1)
+        Upstream(route, None, 1, 1)
 
 
 def test_a_route_needs_models_and_a_url() -> None:
@@ -181,7 +181,8 @@ async def test_no_time_limit_applies_unless_it_is_set() -> None:
     """Long silent generations are legal: nothing but the connection has a limit by default."""
     settings = parse_settings({"upstream": "demo"}, "x")
     assert (settings.headers_timeout_s, settings.body_timeout_s) == (None, None)
-    upstream = Upstream(Route(models=["*"], upstream="http://h"), None, settings.connect_timeout_s)
+    times_s = settings.connect_timeout_s, settings.keepalive_timeout_s
+    upstream = Upstream(Route(models=["*"], upstream="http://h"), None, *times_s)
     limits = upstream._session.timeout
     assert (limits.total, limits.sock_read, limits.connect) == (None, None, None)
     await upstream.close()

@@ -20,7 +20,9 @@ from tests.tools.chat_counts import count_chat_completion, count_chat_prompt
 PATHS: dict[Endpoint, str] = {
     "chat.completions": "/v1/chat/completions",
     "completions": "/v1/completions",
+    "fim.completions": "/v1/fim/completions",
     "embeddings": "/v1/embeddings",
+    "rerank": "/v1/rerank",
     "responses": "/v1/responses",
     "messages": "/v1/messages",
     "gemini.generateContent": "/v1beta/models/m:generateContent",

@@ -114,7 +114,9 @@ def test_what_is_unknown_is_left_out() -> None:
     [
         ("chat.completions", "chat", "openai"),
         ("completions", "text_completion", "openai"),
+        ("fim.completions", "text_completion", "mistral_ai"),
         ("embeddings", "embeddings", "openai"),
+        ("rerank", "rerank", "cohere"),
         ("responses", "chat", "openai"),
         ("messages", "chat", "anthropic"),
         ("gemini.generateContent", "generate_content", "gcp.gen_ai"),

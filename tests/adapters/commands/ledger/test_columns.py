@@ -13,10 +13,11 @@ KINDS = {
     "text": "call_id cell_id endpoint request_hash retry_of model_requested model_served upstream_id "
     "system_fingerprint end_reason finish_reason usage_source usage_status usage_note user_agent price_source "
     "unmetered hash error_type error_message",
-    "integer": "seq attempt upstream_attempts status prompt_tokens completion_tokens total_tokens "
-    "cache_read_tokens cache_write_tokens reasoning_tokens request_bytes response_bytes tool_calls",
+    "integer": "seq attempt upstream_attempts stale_connections status prompt_tokens completion_tokens "
+    "total_tokens cache_read_tokens cache_write_tokens reasoning_tokens request_bytes response_bytes "
+    "tool_calls",
     "real": "latency_ms ttft_ms upstream_ms proxy_ms cost_usd",
-    "boolean": "stream",
+    "boolean": "stream may_cost",
     "instant": "started_at ended_at",
     "json": "usage_raw usage_parts finish_reasons",
 }

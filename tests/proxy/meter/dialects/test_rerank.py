@@ -1,0 +1,39 @@
+"""Reranking."""
+
+import orjson
+import pytest
+
+from cab.proxy.meter import Usage
+from tests.proxy.meter.drive import JSON, outcome_of
+
+
+@pytest.mark.parametrize(
+    ("usage", "counts"),
+    [
+        ({"prompt_tokens": 40, "total_tokens": 40}, Usage(40, 0, 40)),
+        ({"prompt_tokens": 9, "completion_tokens": 0, "total_tokens": 9}, Usage(9, 0, 9)),
+        ({"prompt_tokens": 0, "total_tokens": 815}, Usage(815, 0, 815)),
+        ({"total_tokens": 12, "search_units": 1, "cost": 0.001}, Usage(12, 0, 12)),
+    ],
+)
+def test_each_usage(usage: dict[str, object], counts: Usage) -> None:
+    """All tokens of a reranking are read, none is written."""
+    body = orjson.dumps({"model": "r", "results": [{"index": 0}], "usage": usage})
+    outcome = outcome_of("/v1/rerank", body, JSON)
+    assert outcome.usage == counts
+    assert (outcome.model_served, outcome.delivered, outcome.complete) == ("r", True, True)
+
+
+def test_search_units_are_not_tokens() -> None:
+    """Cohere bills units; what was read is then unknown."""
+    body = b'{"results":[{"index":0}],"meta":{"billed_units":{"search_units":1}}}'
+    outcome = outcome_of("/v2/rerank", body, JSON)
+    assert outcome.usage is None
+    assert outcome.delivered
+
+
+def test_an_error_is_not_a_reranking() -> None:
+    """A rejected request has an error and nothing delivered."""
+    outcome = outcome_of("/v1/rerank", b'{"message":"no such model"}', JSON)
+    assert outcome.error is not None
+    assert not outcome.delivered
