@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from cab.proxy.meter.json_values import MAX_COUNT, JsonObject, as_count
+from cab.proxy.meter.json_values import MAX_COUNT, JsonObject, as_count, is_object
 
 _MAX_DIGITS = 16
 
@@ -38,7 +38,7 @@ class UsageReader:
         """Return the count at `path`, `None` if there is none."""
         value: object = self.raw
         for name in path:
-            if not isinstance(value, dict):
+            if not is_object(value):
                 self.warn(f"usage.{'.'.join(path[: path.index(name)])} is not an object")
                 return None
             value = value.get(name)
