@@ -1,8 +1,8 @@
 """Counts out of a usage object whose members are still to be judged."""
 
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
-from cab.proxy.meter.json_values import MAX_COUNT, JsonObject, as_count
+from cab.proxy.meter.json_values import MAX_COUNT, JsonObject, as_count, is_object
 
 _MAX_DIGITS = 16
 
@@ -38,10 +38,10 @@ class UsageReader:
         """Return the count at `path`, `None` if there is none."""
         value: object = self.raw
         for name in path:
-            if not isinstance(value, dict):
+            if not is_object(value):
                 self.warn(f"usage.{'.'.join(path[: path.index(name)])} is not an object")
                 return None
-            value = cast("JsonObject", value).get(name)
+            value = value.get(name)
             if value is None:
                 return None
         if type(value) is int and 0 <= value <= MAX_COUNT:  # nearly always; twice as fast

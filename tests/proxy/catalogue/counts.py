@@ -65,8 +65,9 @@ def stated(endpoint: Endpoint, **counts: Any) -> Raw:
     for name, value in counts.items():
         path = _NAMES[endpoint].get(name)
         if path is not None:
-            holder = raw.setdefault(path[0], {}) if len(path) > 1 else raw
-            holder[path[-1]] = value
+            *holders, last = path
+            holder = raw.setdefault(holders[0], {}) if holders else raw
+            holder[last] = value
     return raw
 
 
