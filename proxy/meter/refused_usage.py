@@ -90,11 +90,10 @@ class _Statements:
             for name, inner in value.items():
                 if name not in _ECHOES:
                     self.read(inner, name)
-        elif isinstance(value, list):
-            for inner in as_list(value):
-                self.read(inner)
         elif isinstance(value, str):
             self._read_text(value)
+        for inner in as_list(value):
+            self.read(inner)
 
     def _read_text(self, text: str) -> None:
         self.points |= _POINTS.search(text) is not None

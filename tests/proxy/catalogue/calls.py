@@ -227,6 +227,15 @@ async def _expect_continue(world: World) -> Seen:
     return Seen()
 
 
+@case("21", "an answer that repeats its `Content-Length`", client=WHOLE, streaming=(False,),
+      end_reason="completed")  # fmt: skip
+async def _repeated_length(world: World) -> Seen:
+    seen = await world.call(world.whole(f"Content-Length: {len(world.expected_body)}"))
+    assert seen.body == world.expected_body
+    assert seen.header("Content-Length") == str(len(world.expected_body))
+    return seen
+
+
 @case("21", "HEAD and OPTIONS pass", client="the endpoint's answers", streaming=(False,), rows=2, tokens="none",
       dialects=("chat.completions",), endpoint="other", end_reason="completed")  # fmt: skip
 async def _head_and_options(world: World) -> Seen:

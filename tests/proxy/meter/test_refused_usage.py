@@ -7,7 +7,7 @@ from cab.proxy.meter.refused_usage import refuses_usage, stated_error
 from tests.proxy.meter.drive import event
 
 ASK = {"include_usage": True}
-ECHO = {"model": "m", "stream": True, "stream_options": ASK, "messages": []}
+ECHO: dict[str, object] = {"model": "m", "stream": True, "stream_options": ASK, "messages": []}
 NAMED = "Unknown parameter: 'stream_options'."
 
 
