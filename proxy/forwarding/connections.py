@@ -121,7 +121,9 @@ class PeekingConnector(aiohttp.TCPConnector):
     """
 
     def __init__(self, tls: ssl.SSLContext | bool, keepalive_timeout_s: float) -> None:
-        super().__init__(limit=0, ssl=tls, keepalive_timeout=keepalive_timeout_s)
+        super().__init__(  # pyright: ignore[reportUnknownMemberType] - of an argument not used here
+            limit=0, ssl=tls, keepalive_timeout=keepalive_timeout_s
+        )
         protocol: type[ResponseHandler] = _Protocol
         self._factory = partial(protocol, loop=self._loop)
 

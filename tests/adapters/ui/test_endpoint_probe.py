@@ -1,5 +1,7 @@
 """What an endpoint is asked, with a server that answers as the test says."""
 
+import asyncio
+import re
 import socket
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -274,3 +276,33 @@ async def test_breaks_off() -> None:
     assert probe.findings[-1].name == STREAM_USAGE
     assert probe.findings[-1].state == "no"
     assert probe.usable
+
+
+async def test_an_endpoint_that_closes_a_connection_after_each_answer() -> None:
+    """It announces keep-alive and closes when the next request comes: that says nothing of the model."""
+    usage = {"choices": [], "usage": COUNTS}
+    stream = b"data: %b\n\ndata: [DONE]\n\n" % orjson.dumps(usage)
+    bodies = [
+        *(b"{}", orjson.dumps({**said(), "usage": COUNTS}), stream),
+        orjson.dumps(said(tool_calls=[{"id": "1"}])),
+    ]
+    left, closed = iter(bodies), asyncio.Semaphore(0)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = re.search(rb"(?i)content-length: *(\d+)", head)
+        await reader.readexactly(int(length[1]) if length else 0)
+        body = next(left)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+        await reader.read(1)
+        writer.close()
+        await writer.wait_closed()
+        closed.release()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        probe = await probe_endpoint(url, SECRET, "m")
+        for _ in bodies:
+            await closed.acquire()
+    assert [(each.name, each.state) for each in probe.findings] == [(name, "yes") for name in ALL]

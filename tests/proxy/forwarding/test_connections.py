@@ -214,6 +214,7 @@ async def test_an_idle_connection_is_closed_in_time() -> None:
 @asynccontextmanager
 async def connect_proxy() -> AsyncGenerator[str]:
     """Run an HTTP proxy that opens tunnels."""
+    writers: list[asyncio.StreamWriter] = []
 
     async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):
@@ -226,12 +227,15 @@ async def connect_proxy() -> AsyncGenerator[str]:
         head = await reader.readuntil(b"\r\n\r\n")
         host, _, port = head.split()[1].decode().partition(":")
         up_reader, up_writer = await asyncio.open_connection(host, int(port))
+        writers.extend((writer, up_writer))
         writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
         await asyncio.gather(copy(reader, up_writer), copy(up_reader, writer))
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    for writer in writers:
+        writer.close()
 
 
 @pytest.mark.parametrize("tunnel", [False, True], ids=["direct", "tunnel"])
@@ -252,6 +256,8 @@ async def test_the_same_with_tls(fault: Fault, tmp_path: Path, *, tunnel: bool) 
         async with metered("http://127.0.0.1:9", tmp_path, routes=[route]) as meter:
             assert [await called(meter) for _ in range(3)] == [200, 200, 200]
             ends = await meter.settled(3)
+    for writer in list(endpoint.writers):
+        writer.close()
     assert [end["stale_connections"] for end in ends] == [0, 0, 1]
     assert len(endpoint.received) == 4
 
