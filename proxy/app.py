@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from threading import Event
 from typing import TypedDict, Unpack
 
 from aiohttp import web
@@ -144,7 +145,10 @@ async def running_proxy(
                 "worker": worker.number if worker else 0,
             }
         )
-        yield Proxy(url, upstream_url, settings.ledger, demo, control_url, ring, clock, server)
+        ended = Event()
+        stack.callback(ended.set)
+        where = url, upstream_url, settings.ledger, demo, control_url
+        yield Proxy(*where, ring, clock, ended, server)
 
 
 def url_of(host: str, port: int) -> str:
@@ -259,5 +263,5 @@ def cannot_listen(host: str, port: int, error: OSError) -> BadConfig:
     reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
     return BadConfig(
         f"cannot listen on {host} port {port}: {reason.lower()}; "
-        "stop what listens there, or give another with --port (0 takes a free one)"
+        "stop what listens there, or give another port (0 takes a free one)"
     )

@@ -227,7 +227,7 @@ class ProxySettings(BaseModel):
         raise _wrong(
             "host",
             f"{self.host} can be reached from other machines, and auth is 'open'; set "
-            'auth = "keys" (--auth keys), or allow_open = true (--allow-open) if you mean it',
+            "auth to 'keys', or allow_open to true if you mean it",
         )
 
 
@@ -264,7 +264,7 @@ def _base_url(value: str) -> str:
         )
     if parts.username is not None:
         # It would be in the records and in answers to agents.
-        raise ValueError(f"{shown!r} holds a user or password; pass the key in the environment")
+        raise ValueError(f"{shown!r} holds a user or password; give the key apart from the URL")
     return value
 
 
@@ -284,15 +284,19 @@ def parse_settings(values: Mapping[str, Any], origin: str) -> ProxySettings:
     Raises:
         BadConfig: A setting is unknown, missing or wrong. The message names it and `origin`.
     """
-    return validate_settings(values, lambda name: f"{origin}: {name}")
+    missing = f"{origin}: no upstream; give the endpoint's URL, or 'demo' for a first look"
+    return validate_settings(values, lambda name: f"{origin}: {name}", missing)
 
 
-def validate_settings(values: Mapping[str, Any], place_of: Callable[[str], str]) -> ProxySettings:
+def validate_settings(
+    values: Mapping[str, Any], place_of: Callable[[str], str], no_upstream: str
+) -> ProxySettings:
     """Return validated settings.
 
     Args:
         values: Names of settings and their values.
         place_of: Name of a setting -> where its value was given, for errors.
+        no_upstream: The error where there is no `upstream`.
 
     Raises:
         BadConfig: A setting is unknown, missing or wrong. The message names its place.
@@ -300,20 +304,17 @@ def validate_settings(values: Mapping[str, Any], place_of: Callable[[str], str])
     try:
         return ProxySettings.model_validate(values)
     except ValidationError as error:
-        raise BadConfig(_explain(error, place_of)) from error
+        raise BadConfig(_explain(error, place_of, no_upstream)) from error
 
 
-def _explain(error: ValidationError, place_of: Callable[[str], str]) -> str:
+def _explain(error: ValidationError, place_of: Callable[[str], str], no_upstream: str) -> str:
     found = error.errors(include_url=False)
     # A misspelt name often makes a required one missing too; the first says more.
     first = next((each for each in found if each["type"] == "extra_forbidden"), found[0])
     kind, context = first["type"], first.get("ctx", {})
     name, *inner = map(str, first["loc"] or [context["name"]])
     if kind == "missing" and name == "upstream":
-        return (
-            "no upstream; give --upstream URL or set CAB_UPSTREAM, or use --upstream demo for a "
-            "first look"
-        )
+        return no_upstream
     message = str(first["msg"]).removeprefix("Value error, ")
     if kind == "extra_forbidden":
         near = nearest((name, *inner)[-1], (Route if inner else ProxySettings).model_fields)

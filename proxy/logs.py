@@ -3,14 +3,18 @@
 Lines go through Python's `logging`, below `cab`: whoever runs a proxy inside a program of their own
 decides what becomes of them. The commands write them to standard error (`configure_logs`): for people
 on a terminal, JSON lines in a pipe.
+
+What libraries log may hold a key too, in the text of an error for example. The loggers of those that
+serve a proxy are redacted in every program; all other loggers only where `StderrHandler` writes them,
+as a program's own lines are its own.
 """
 
 import contextlib
 import logging
 import sys
 import traceback
-from collections.abc import Callable, Generator, Iterable, Mapping
-from itertools import chain
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Literal, NamedTuple
 
@@ -24,6 +28,14 @@ _LOGGER = logging.getLogger("cab.proxy")
 SILENT = logging.getLogger("cab.proxy.http")
 """For aiohttp's servers: our records say all they would, and a bad request may hold a key."""
 SILENT.disabled = True
+_LIBRARIES = (
+    "asyncio",
+    *(f"aiohttp.{name}" for name in ("client", "internal", "server", "web", "websocket", "access")),
+)
+_RUNNING: list[Callable[[], Iterable[Redactor]]] = []
+"""For each proxy of this process: gives what redacts its secrets and those of its calls in flight."""
+_ENDED: deque[Redactor] = deque(maxlen=64)
+"""Redact what the last proxies held: a traceback may be logged after their end."""
 _STAMP = structlog.processors.TimeStamper(fmt="iso", utc=True)
 
 
@@ -84,8 +96,6 @@ class StderrHandler(logging.Handler):
 
     def __init__(self, *, console: bool) -> None:
         super().__init__()
-        self.redactors: list[Callable[[], Iterable[Redactor]]] = [lambda: (Redactor(),)]
-        """What redacts lines of libraries, which know neither proxy nor call."""
         self._stream = sys.stderr
         self._render: structlog.typing.Processor = structlog.processors.JSONRenderer()
         if console:
@@ -101,9 +111,9 @@ class StderrHandler(logging.Handler):
             values = {"event": record.msg.name, **record.msg.values}
         else:
             values = {"event": record.getMessage()}
-            if record.exc_info and record.exc_info[0] is not None:
-                values["exception"] = "".join(traceback.format_exception(*record.exc_info))
-            for redactor in chain.from_iterable(each() for each in self.redactors):
+            if trace := _traceback_of(record):
+                values["exception"] = trace
+            for redactor in (Redactor(), *_redactors()):
                 values = redactor.value(values)
         level = record.levelname.lower()
         line = self._render(None, level, _STAMP(None, level, {**values, "level": level}))
@@ -112,9 +122,48 @@ class StderrHandler(logging.Handler):
             self._stream.flush()
 
 
+def _traceback_of(record: logging.LogRecord) -> str:
+    if record.exc_info and record.exc_info[0] is not None:
+        return "".join(traceback.format_exception(*record.exc_info))
+    return record.exc_text or ""
+
+
+def _redactors() -> Iterator[Redactor]:
+    """Yield what redacts lines of libraries, which know neither proxy nor call."""
+    for redactors in tuple(_RUNNING):
+        yield from redactors()
+    yield from tuple(_ENDED)
+
+
+class _LibraryFilter(logging.Filter):
+    """Takes the secrets of this process's proxies out of a record; one that holds none stays as it is."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let the record pass, without secrets."""
+        redactors = tuple(_redactors())
+        try:
+            texts = {"msg": record.getMessage(), "exc_text": _traceback_of(record).rstrip()}
+        except Exception:  # noqa: BLE001 - whatever formatting raises, `logging` reports it later
+            return True
+        for name, text in texts.items():
+            redacted = text
+            for redactor in redactors:
+                redacted = redactor.text(redacted)
+            if redacted != text:
+                setattr(record, name, redacted)
+                if name == "msg":
+                    record.args = None
+                else:
+                    record.exc_info = None  # its text is all that can be redacted
+        return True
+
+
+_LIBRARY_FILTER = _LibraryFilter()
+
+
 @contextlib.contextmanager
 def redacting_libraries(held: Redactor, calls: Callable[[], Iterable[Redactor]]) -> Generator[None]:
-    """Redact what libraries log, and a crash of the process, while a proxy runs.
+    """Redact what libraries log, and a crash of a command, while a proxy runs.
 
     Afterwards what the proxy held is redacted still: a late traceback may show it.
 
@@ -122,15 +171,19 @@ def redacting_libraries(held: Redactor, calls: Callable[[], Iterable[Redactor]])
         held: Redacts what the proxy holds.
         calls: Gives what redacts the secrets of its calls in flight.
     """
-    lists = [each.redactors for each in _handlers()]
-    for redactors in lists:
-        redactors.append(calls)
-        redactors.append(lambda: (held,))
+    for name in _LIBRARIES:
+        logging.getLogger(name).addFilter(_LIBRARY_FILTER)  # a second time, it changes nothing
+
+    def redactors() -> Iterator[Redactor]:
+        yield from calls()
+        yield held
+
+    _RUNNING.append(redactors)
     try:
         yield
     finally:
-        for redactors in lists:
-            redactors.remove(calls)
+        _ENDED.append(held)
+        _RUNNING.remove(redactors)
 
 
 def _handlers() -> list[StderrHandler]:
@@ -148,7 +201,6 @@ def configure_logs(level: str, log_format: LogFormat) -> None:
     handler = StderrHandler(console=console)
     handler.setLevel(level.upper())
     for earlier in _handlers():
-        handler.redactors = earlier.redactors
         logging.getLogger().removeHandler(earlier)
     logging.getLogger().addHandler(handler)
     logging.getLogger("cab").setLevel(level.upper())

@@ -83,7 +83,8 @@ class Server:
 
     def call_redactors(self) -> Iterator[Redactor]:
         """Yield what redacts the secrets of the calls in flight."""
-        yield from (exchange.redactor for exchange in self._live.values())
+        # Copied in one step: another thread may be the one that logs.
+        yield from (exchange.redactor for exchange in tuple(self._live.values()))
 
     async def quiet(self, limit_s: float) -> bool:
         """Wait until no call is in flight; return whether that came true within the limit."""

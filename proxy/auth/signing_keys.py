@@ -62,10 +62,12 @@ def parse_signing_keys(text: str, origin: str = ENVIRONMENT) -> KeyRing:
     Raises:
         BadConfig: There is none, one is short, or an id is there twice.
     """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise BadConfig(f"{origin} is not valid UTF-8 text; give it as it was made") from error
     keys = _parse(text)
-    if not keys or any(
-        len(k.secret.encode(errors="replace")) < MIN_SIGNING_KEY_BYTES for k in keys
-    ):
+    if not keys or any(len(k.secret.encode()) < MIN_SIGNING_KEY_BYTES for k in keys):
         raise BadConfig(
             f"{origin} holds a key of fewer than {MIN_SIGNING_KEY_BYTES} bytes; "
             "make one with: python3 -c 'import secrets; print(secrets.token_hex(32))'"

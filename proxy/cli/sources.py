@@ -19,6 +19,9 @@ from cab.proxy.errors import BadConfig, nearest
 CONFIG_VARIABLE = "CAB_CONFIG"
 """Names the file where the flag --config does not."""
 
+_NO_UPSTREAM = (
+    "no upstream; give --upstream URL or set CAB_UPSTREAM, or use --upstream demo for a first look"
+)
 _OTHER_VARIABLES = frozenset(
     {
         CONFIG_VARIABLE,
@@ -57,7 +60,7 @@ def load_settings(
     }
     values = {**in_file, **in_environment, **flags}
     _refuse_misspelt(environment, values)
-    return validate_settings(values, lambda name: places.get(name, name))
+    return validate_settings(values, lambda name: places.get(name, name), _NO_UPSTREAM)
 
 
 class _SettingsModel(ProxySettings, BaseSettings):

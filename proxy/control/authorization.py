@@ -9,20 +9,27 @@ from cab.proxy.auth.attribution import Identifier, Target
 from cab.proxy.clock import Clock
 from cab.proxy.errors import BadConfig
 from cab.proxy.http.error_responses import RequestFailed
+from cab.proxy.http.headers import header_fault
 
 MIN_ADMIN_TOKEN_BYTES = 16
 _NO_PATH = Target("", None)
 
 
-def check_admin_token(token: str) -> str:
-    """Return an admin token that is long enough.
+def check_admin_token(token: str, origin: str = "CAB_ADMIN_TOKEN") -> str:
+    """Return an admin token that is long enough and can be sent.
+
+    Args:
+        token: The token.
+        origin: Where it was given, for errors; they never hold a part of it.
 
     Raises:
-        BadConfig: It has fewer than 16 bytes.
+        BadConfig: It has fewer than 16 bytes, or cannot stand in a header.
     """
+    if fault := header_fault(token):
+        raise BadConfig(f"{origin} {fault}")
     if len(token.encode(errors="replace")) < MIN_ADMIN_TOKEN_BYTES:
         raise BadConfig(
-            f"CAB_ADMIN_TOKEN has fewer than {MIN_ADMIN_TOKEN_BYTES} bytes; "
+            f"{origin} has fewer than {MIN_ADMIN_TOKEN_BYTES} bytes; "
             "make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
         )
     return token
@@ -57,7 +64,10 @@ class Access:
             RequestFailed: It does not, or there is no admin.
         """
         if self.admin_token is None:
-            message = "this proxy has no admin; start it with CAB_ADMIN_TOKEN set"
+            message = (
+                "this proxy has no admin token; start it with CAB_ADMIN_TOKEN set, or with "
+                "admin_token in Python"
+            )
             raise RequestFailed(403, "no_admin_token", message)
         if not self.is_admin(request):
             raise RequestFailed(

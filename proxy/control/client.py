@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import AsyncIterator
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, cast
 from urllib.parse import quote, urlencode, urlsplit
 
 import aiohttp
@@ -11,7 +11,10 @@ from yarl import URL
 
 from cab.proxy.accounting.admission import IN_FLIGHT
 from cab.proxy.accounting.limits import KeyLimits
-from cab.proxy.errors import BadConfig, ProxyRefused
+from cab.proxy.control.schemas import mint_request
+from cab.proxy.errors import BadConfig, CabProxyError, ProxyRefused
+from cab.proxy.http.headers import header_fault
+from cab.proxy.redaction import Redactor
 
 _UNIX = "unix:"
 _CONNECT_LIMIT_S = 10.0
@@ -46,10 +49,12 @@ class ControlClient:
     """
 
     def __init__(self, address: str, token: str | None = None) -> None:
-        self.address = address
         self._base, self._socket = _parse(address)
-        if token is not None and not token.isprintable():
-            raise BadConfig("the key for the control API has a line end in it; take that out")
+        self.address = address
+        if token is not None and not isinstance(token, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers without types
+            raise BadConfig(f"the key for the control API must be text, not {type(token).__name__}")
+        if token is not None and (fault := header_fault(token)):
+            raise BadConfig(f"the key for the control API {fault}")
         self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         self._session: aiohttp.ClientSession | None = None
 
@@ -62,13 +67,12 @@ class ControlClient:
     async def __aexit__(self, *_: object) -> None:
         if self._session is not None:
             await self._session.close()
+            self._session = None
 
     async def health(self) -> dict[str, Any]:
         """Return the proxy's state; `ready` says whether it takes calls."""
-        health = _object(self.address, *await self._exchange("GET", "health"))
-        if not isinstance(health.get("ready"), bool):
-            raise _not_a_proxy(self.address, 200)
-        return health
+        status, answer = await self._exchange("GET", "health")
+        return _object(self.address, status, answer, ready=bool)
 
     async def require_ready(self) -> None:
         """Return if the proxy takes calls."""
@@ -84,11 +88,14 @@ class ControlClient:
 
         Args:
             cell_id: The cell that pays for calls with it.
-            ttl_s: Seconds until it expires, 1 or more.
+            ttl_s: Seconds until it expires, 1 to 316,224,000 (ten years).
             limits: What the cell may spend.
+
+        Raises:
+            BadConfig: A value is not a valid one; it is named.
         """
-        body = {"cell_id": cell_id, "ttl_s": ttl_s, **(limits or KeyLimits()).claims()}
-        return await self._json("POST", "keys", body)
+        body = mint_request(cell_id, ttl_s, limits).model_dump(exclude_none=True)
+        return await self._json("POST", "keys", body, key=str, key_id=str)
 
     async def revoke(
         self, *, key: str | None = None, key_id: str | None = None, cell_id: str | None = None
@@ -102,26 +109,36 @@ class ControlClient:
         """
         named = {"key": key, "key_id": key_id, "cell_id": cell_id}
         body = {name: value for name, value in named.items() if value is not None}
-        return await self._json("POST", "keys/revoke", body)
+        answer = await self._json("POST", "keys/revoke", body)
+        if not {"key_id", "cell_id"} <= answer.keys():
+            raise _not_a_proxy(self.address, 200)
+        return answer
 
     async def cells(self, prefix: str = "") -> AsyncIterator[dict[str, Any]]:
         """Yield the totals of all cells whose id begins with a text, by id; for the admin only."""
         after: dict[str, str] = {}
         while True:
-            page = await self._json("GET", f"cells?{urlencode({'prefix': prefix, **after})}")
-            for cell in page["cells"]:
+            query = urlencode({"prefix": _text("prefix", prefix), **after})
+            page = await self._json("GET", f"cells?{query}", cells=list)
+            cells, next_after = page["cells"], page.get("next_after")
+            if not all(isinstance(cell, dict) and "cell_id" in cell for cell in cells):
+                raise _not_a_proxy(self.address, 200)
+            for cell in cells:
                 yield cell
-            if page["next_after"] is None:
+            if not isinstance(next_after, str):
                 return
-            after = {"after": page["next_after"]}
+            after = {"after": next_after}
 
     async def totals(self, cell_id: str) -> dict[str, Any]:
         """Return what a cell has spent so far; a sum of which a part is unknown is None."""
-        return await self._json("GET", _path(cell_id))
+        return await self._json("GET", _path(cell_id), cell_id=str, calls=int)
 
     async def calls(self, cell_id: str) -> bytes:
         """Return a cell's lines of the ledger, START and END records, as they stand there."""
-        return await self._answer("GET", _path(cell_id, "/calls"))
+        lines = await self._answer("GET", _path(cell_id, "/calls"))
+        if lines and not (lines.startswith(b'{"') and lines.endswith(b"}\n")):
+            raise _not_a_proxy(self.address, 200)
+        return lines
 
     async def require_unused(self, cell_id: str) -> None:
         """Return if a cell has no calls yet: a second run would be added to the first."""
@@ -144,7 +161,7 @@ class ControlClient:
             ProxyRefused: The cell is sealed already, its calls do not end within some minutes, or its
                 lines are not those that the seal states; or see the class.
         """
-        seal = _object(self.address, 200, await self._seal(cell_id))
+        seal = _object(self.address, 200, await self._seal(cell_id), cell_id=str, digest=str)
         lines = await self.calls(cell_id)
         if seal.get("digest") != f"sha256:{hashlib.sha256(lines).hexdigest()}":
             raise ProxyRefused(self.address, f"the lines of {cell_id} are not what its seal states")
@@ -160,8 +177,10 @@ class ControlClient:
                     raise
         return await self._answer("POST", path)  # each try has waited already
 
-    async def _json(self, method: str, path: str, body: object = None) -> dict[str, Any]:
-        return _object(self.address, 200, await self._answer(method, path, body))
+    async def _json(
+        self, method: str, path: str, body: object = None, **members: type
+    ) -> dict[str, Any]:
+        return _object(self.address, 200, await self._answer(method, path, body), **members)
 
     async def _answer(self, method: str, path: str, body: object = None) -> bytes:
         status, answer = await self._exchange(method, path, body)
@@ -173,15 +192,19 @@ class ControlClient:
         except (ValueError, LookupError, TypeError) as error:
             raise _not_a_proxy(self.address, status) from error
         if (status, code) == (404, "not_found"):
-            message = (
-                "its control API has an address of its own; give that (--control, CAB_CONTROL)"
-            )
+            message = "its control API has an address of its own; give that address"
         raise ProxyRefused(self.address, f"{message} (status {status})", code)
 
     async def _exchange(self, method: str, path: str, body: object = None) -> tuple[int, bytes]:
-        assert self._session is not None, "use the client as a context manager"
+        if self._session is None:
+            raise CabProxyError(
+                "this ControlClient is not open; use it inside: async with ControlClient(...) as control"
+            )
         url = URL(f"{self._base}/cab/{path}", encoded=True)
-        data = None if body is None else orjson.dumps(body)
+        try:
+            data = None if body is None else orjson.dumps(body)
+        except TypeError as error:  # no text of JSON: the message of orjson holds no value
+            raise BadConfig(f"a value cannot be sent to the control API: {error}") from error
         try:
             async with self._session.request(
                 method, url, data=data, headers=self._headers
@@ -194,30 +217,59 @@ class ControlClient:
             ) from error
 
 
-def _parse(address: str) -> tuple[str, str | None]:
+def _parse(address: object) -> tuple[str, str | None]:
     """Return the base of all URLs, and the socket to connect to where it is not a host's."""
-    if address.startswith(_UNIX) and len(address) > len(_UNIX):
-        return "http://cab-proxy", address.removeprefix(_UNIX)
-    base = address.rstrip("/").removesuffix("/v1")
+    text = address if isinstance(address, str) else ""
+    if text.startswith(_UNIX) and len(text) > len(_UNIX) and "\0" not in text:
+        return "http://cab-proxy", text.removeprefix(_UNIX)
+    base = text.rstrip("/").removesuffix("/v1")
     try:
         parts = urlsplit(base)
-        valid = parts.scheme in {"http", "https"} and bool(parts.hostname)
-    except ValueError:
+        valid = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is not one, too
         valid = False
+    else:
+        if "@" in parts.netloc:
+            raise BadConfig(
+                "the URL of the control API holds a user or password; give the key as token"
+            )
+        valid = valid and not parts.query and not parts.fragment and base.isprintable()
     if not valid:
-        raise BadConfig(f"{address!r} is not an http(s) URL, nor unix: and the path of a socket")
+        shown = repr(Redactor().sentence(text) if text else address)
+        raise BadConfig(f"{shown} is not an http(s) URL, nor unix: and the path of a socket")
     return base, None
 
 
-def _path(cell_id: str, what: str = "") -> str:
-    return f"cells/{quote(cell_id, safe='')}{what}"  # quoted whole: a cell's id holds slashes
-
-
-def _object(address: str, status: int, answer: bytes) -> dict[str, Any]:
+def _text(name: str, value: object) -> str:
+    """Return a value that can be a part of a URL."""
     try:
-        return dict(orjson.loads(answer))
-    except (ValueError, TypeError) as error:
+        if isinstance(value, str):
+            value.encode()
+            return value
+    except UnicodeEncodeError:
+        pass
+    raise BadConfig(f"{name} must be valid text; {ascii(value)[:80]} is not")
+
+
+def _path(cell_id: str, what: str = "") -> str:
+    if not cell_id:
+        raise BadConfig("cell_id is empty; give the cell's id")
+    # Quoted whole: a cell's id holds slashes.
+    return f"cells/{quote(_text('cell_id', cell_id), safe='')}{what}"
+
+
+def _object(address: str, status: int, answer: bytes, **members: type) -> dict[str, Any]:
+    """Return an answer that is an object with these members: else something else answers there."""
+    try:
+        value = orjson.loads(answer)
+    except ValueError as error:
         raise _not_a_proxy(address, status) from error
+    if not isinstance(value, dict):
+        raise _not_a_proxy(address, status)
+    found = cast("dict[str, Any]", value)
+    if not all(isinstance(found.get(name), kind) for name, kind in members.items()):
+        raise _not_a_proxy(address, status)
+    return found
 
 
 def _not_a_proxy(address: str, status: int) -> ProxyRefused:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from cab.proxy.accounting.limits import KeyLimits
@@ -9,7 +10,9 @@ from cab.proxy.auth import cell_keys
 from cab.proxy.auth.signing_keys import KeyRing
 from cab.proxy.clock import Clock
 from cab.proxy.control.client import ControlClient, SealedCell
+from cab.proxy.control.schemas import mint_request
 from cab.proxy.demo import Demo
+from cab.proxy.errors import ProxyRefused
 
 _KEY_TTL_S = 300
 """Of the keys that questions about a cell are asked with."""
@@ -37,10 +40,14 @@ class OpenCell:
 
 @dataclass(frozen=True, slots=True)
 class RunningProxy:
-    """A running proxy: keys for its cells, what they have spent, and their seals."""
+    """A running proxy: keys for its cells, what they have spent, and their seals.
+
+    Once it has ended, every method raises `ProxyRefused`.
+    """
 
     url: str
-    """Where it listens, without `/v1`."""
+    """Where it listens, without `/v1`. With `host="0.0.0.0"` it holds that address, which a container
+    cannot call: give containers the name or the address under which they reach this machine."""
     upstream_url: str
     """Where it forwards to."""
     ledger_dir: Path
@@ -51,20 +58,25 @@ class RunningProxy:
     """Where the control API is: `url`, or its own address."""
     _ring: KeyRing
     _clock: Clock
+    _ended: Event
 
     def mint_key(self, cell_id: str, ttl_s: int, limits: KeyLimits | None = None) -> str:
         """Return a new key of a cell.
 
         Args:
             cell_id: The cell that pays for calls with it.
-            ttl_s: Seconds until it expires, 1 or more.
+            ttl_s: Seconds until it expires, 1 to 316,224,000 (ten years).
             limits: What the cell may spend.
 
         Raises:
-            BadConfig: The cell's id is empty, or the key would expire at once or after the year 9999.
+            BadConfig: A value is not one that the control API takes for a key; it is named.
+            ProxyRefused: The proxy has ended.
         """
+        if self._ended.is_set():
+            raise ended(self.url)
+        wanted = mint_request(cell_id, ttl_s, limits)
         now_s = self._clock.wall_ns() // 1_000_000_000
-        return cell_keys.mint(self._ring, cell_id, ttl_s, now_s, limits or KeyLimits())
+        return cell_keys.mint(self._ring, cell_id, wanted.ttl_s, now_s, wanted.limits())
 
     async def open_cell(
         self, cell_id: str, ttl_s: int, limits: KeyLimits | None = None
@@ -75,9 +87,10 @@ class RunningProxy:
             BadConfig: As for `mint_key`.
             ProxyRefused: The ledger has calls of the cell already.
         """
+        key = self.mint_key(cell_id, ttl_s, limits)
         async with self._control(cell_id) as control:
             await control.require_unused(cell_id)
-        return OpenCell(cell_id, self.mint_key(cell_id, ttl_s, limits), self.url)
+        return OpenCell(cell_id, key, self.url)
 
     async def totals(self, cell_id: str) -> dict[str, Any]:
         """Return what a cell has spent so far, in the words of the control API.
@@ -98,3 +111,8 @@ class RunningProxy:
 
     def _control(self, cell_id: str) -> ControlClient:
         return ControlClient(self.control_url, self.mint_key(cell_id, _KEY_TTL_S))
+
+
+def ended(url: str) -> ProxyRefused:
+    """Return the error of a proxy of this program that runs no more."""
+    return ProxyRefused(url, "it has ended; use it inside its with block")

@@ -1,5 +1,7 @@
 """What the control API takes, validated, and what it answers of a cell and a key."""
 
+from dataclasses import replace
+from decimal import ROUND_CEILING, Context, Decimal
 from typing import Annotated, Any, Self, TypeVar
 from urllib.parse import parse_qs
 
@@ -8,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from cab.proxy.accounting.admission import CellSnapshot
 from cab.proxy.accounting.limits import KeyLimits
 from cab.proxy.auth.cell_keys import CellKey
+from cab.proxy.errors import BadConfig
 from cab.proxy.http.error_responses import RequestFailed
 from cab.scoring.ledger.seals import stated_sums
 from cab.scoring.ledger.totals import CallTotals
@@ -16,6 +19,7 @@ from cab.scoring.validation import first_fault
 
 MAX_BODY_BYTES = 1 << 16
 MAX_PAGE = 10_000
+_MONEY_PLACES = 12
 _MAX_TTL_S = 10 * 366 * 86_400
 
 
@@ -51,6 +55,32 @@ class Mint(_Body):
     def limits(self) -> KeyLimits:
         """Return what the cell may spend."""
         return KeyLimits.from_claims(self.model_dump(exclude={"cell_id", "ttl_s"}))
+
+
+def mint_request(cell_id: str, ttl_s: int, limits: KeyLimits | None = None) -> Mint:
+    """Return a key that a program asks for, checked as the control API checks it.
+
+    Money is rounded up to what a key can hold, 12 decimal places.
+
+    Raises:
+        BadConfig: A value is not a valid one; it is named.
+    """
+    if limits is None:
+        limits = KeyLimits()
+    elif not isinstance(limits, KeyLimits):  # pyright: ignore[reportUnnecessaryIsInstance] - callers without types
+        raise BadConfig("no key was made: limits must be a KeyLimits, as KeyLimits(max_calls=1)")
+    if isinstance(limits.max_cost_usd, Decimal) and limits.max_cost_usd.is_finite():
+        limits = replace(limits, max_cost_usd=_rounded_up(limits.max_cost_usd))
+    try:
+        return Mint.model_validate({**limits.claims(), "cell_id": cell_id, "ttl_s": ttl_s})
+    except ValidationError as error:
+        raise BadConfig(f"no key was made: {_explain(error)}") from None
+
+
+def _rounded_up(usd: Decimal) -> Decimal:
+    if usd.as_tuple().exponent >= -_MONEY_PLACES:  # type: ignore[operator]
+        return usd
+    return usd.quantize(Decimal(1).scaleb(-_MONEY_PLACES), ROUND_CEILING, Context(prec=1000))
 
 
 class Revoke(_Body):

@@ -13,7 +13,7 @@ from cab.proxy.config import ProxySettings, Route
 from cab.proxy.errors import BadConfig, CabProxyError
 from cab.proxy.forwarding.connections import Attempt, PeekingConnector
 from cab.proxy.forwarding.usage_requests import UsageRequests
-from cab.proxy.http.headers import Headers, may_hold_secret, replace_credentials
+from cab.proxy.http.headers import Headers, header_fault, may_hold_secret, replace_credentials
 from cab.proxy.http.query_key import query_key, without_query_key
 from cab.scoring.ledger.records import Endpoint, EndReason
 
@@ -134,11 +134,8 @@ class Upstream:
     def __init__(
         self, route: Route, key: str | None, connect_timeout_s: float, keepalive_timeout_s: float
     ) -> None:
-        if key is not None and not key.isprintable():
-            # A file with the line ends of Windows is enough; each call would fail for it.
-            raise BadConfig(
-                f"{route.key_env} has a line end or another control character; remove it"
-            )
+        if key is not None and (fault := header_fault(key)):
+            raise BadConfig(f"{route.key_env} {fault}")
         self.route = route
         self.base = URL(route.upstream)
         self.key = key

@@ -48,6 +48,16 @@ def may_hold_secret(name: str) -> bool:
     return _SECRET_NAMES.search(name) is not None
 
 
+def header_fault(text: str) -> str | None:
+    """Return why a key or a token cannot be sent in a header, and the fix; None if it can be."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "is not valid UTF-8 text; give it as it was issued"
+    # A file with the line ends of Windows is enough; each request would fail for it.
+    return None if text.isprintable() else "has a line end or another control character; remove it"
+
+
 def _named_in_connection(headers: CIMultiDictProxy[str]) -> set[str]:
     values = ",".join(headers.getall("Connection", []))
     return {name.strip().lower() for name in values.split(",") if name.strip()}

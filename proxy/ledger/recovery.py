@@ -95,12 +95,12 @@ def naming_ledger(folder: Path) -> Generator[None]:
         yield
     except (BadRecord, Damaged) as error:
         raise BadConfig(
-            f"ledger {folder} cannot be read: {error}; give another with --ledger"
+            f"ledger {folder} cannot be read: {error}; give another ledger folder"
         ) from error
     except OSError as error:
         raise BadConfig(
             f"ledger {folder} cannot be written: {error.strerror or error}; "
-            "give another with --ledger"
+            "give another ledger folder"
         ) from error
 
 

@@ -61,7 +61,7 @@ def lock_chain(folder: Path, worker: int) -> int:
         os.close(descriptor)
         raise BadConfig(
             f"ledger {folder} is being written by another proxy; "
-            "stop that one, or give another with --ledger"
+            "stop that one, or give another ledger folder"
         )
     return descriptor
 

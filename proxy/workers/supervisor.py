@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Generator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import Unpack
 
 from cab.proxy.app import ProxySecrets, cannot_listen, key_ring, open_cell_registry, url_of
@@ -19,6 +20,8 @@ from cab.proxy.control.running_proxy import RunningProxy
 from cab.proxy.demo import running_demo
 from cab.proxy.ledger.recovery import naming_ledger, recover
 from cab.proxy.ledger.segments import make_folder
+from cab.proxy.logs import redacting_libraries
+from cab.proxy.redaction import Redactor
 from cab.proxy.workers.processes import WorkerProcesses
 
 
@@ -52,6 +55,9 @@ async def running_workers(
     async with AsyncExitStack() as stack:
         await asyncio.to_thread(_prepared, settings.ledger, clock)
         ring = await key_ring(secrets, settings)
+        keys = secrets.get("upstream_key"), *(secrets.get("route_keys") or {}).values()
+        held = Redactor([*keys, *ring.secrets(), secrets.get("admin_token")])
+        stack.enter_context(redacting_libraries(held, tuple))
         demo = None
         if settings.upstream == "demo":
             demo = await stack.enter_async_context(running_demo())
@@ -61,16 +67,10 @@ async def running_workers(
         registry = await open_cell_registry(settings)
         workers = WorkerProcesses(shared, secrets, registry, clock, kill_after_s)
         control_url = await stack.enter_async_context(workers.running())
-        yield MultiProcessProxy(
-            url_of(host, port),
-            upstream_url,
-            settings.ledger,
-            demo,
-            control_url,
-            ring,
-            clock,
-            workers,
-        )
+        ended = Event()
+        stack.callback(ended.set)
+        where = url_of(host, port), upstream_url, settings.ledger, demo, control_url
+        yield MultiProcessProxy(*where, ring, clock, ended, workers)
 
 
 def _prepared(folder: Path, clock: Clock) -> None:

@@ -1,7 +1,13 @@
+import logging
 import os
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
+
+from cab.proxy.logs import redacting_libraries
+from cab.proxy.redaction import Redactor
 
 _LOGGING = """
 from cab.proxy.logs import RedactingLogger, configure_logs
@@ -42,3 +48,22 @@ def test_a_log_is_written(tmp_path: Path) -> None:
     lines = (tmp_path / "log").read_text().splitlines()
     assert len(lines) == 1000
     assert '"n": 999' in lines[-1]
+
+
+@pytest.mark.parametrize("logger", ["asyncio", "aiohttp.client", "aiohttp.server"])
+def test_a_record_without_secrets_stays_as_it_is(logger: str) -> None:
+    """A library's record is changed only where it holds a secret; a wrong one is left to `logging`."""
+    held = Redactor(["held-by-the-proxy"])
+    error = ValueError("sent held-by-a-call")
+    with redacting_libraries(held, lambda: (Redactor(["held-by-a-call"]),)):
+        fault = (OSError, OSError("plain"), None)
+        plain = logging.LogRecord(logger, 40, "f", 1, "plain %s", ("text",), fault)
+        secret = logging.LogRecord(
+            logger, 40, "f", 1, "%s", ("held-by-the-proxy",), (ValueError, error, None)
+        )
+        wrong = logging.LogRecord(logger, 40, "f", 1, "%d", ("x",), None)
+        assert all(logging.getLogger(logger).filter(each) for each in (plain, secret, wrong))
+    assert (plain.msg, plain.args, plain.exc_text) == ("plain %s", ("text",), None)
+    assert plain.exc_info is fault
+    assert logging.Formatter().format(secret) == "[redacted]\nValueError: sent [redacted]"
+    assert (wrong.msg, wrong.args) == ("%d", ("x",))

@@ -109,12 +109,12 @@ def test_wrong_use_is_one_line_and_exit_code_2(
 
 
 def test_a_port_in_use_is_named(tmp_path: Path) -> None:
-    """A port that another program has is named, with the flag that fixes it."""
+    """A port that another program has is named, with what fixes it."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         line = fails("--upstream", "demo", "--port", port, cwd=tmp_path)
     assert f"port {port}: address already in use; stop what listens there" in line
-    assert "--port" in line
+    assert "give another port (0 takes a free one)" in line
 
 
 def test_settings_come_from_the_environment(tmp_path: Path) -> None:

@@ -1,15 +1,15 @@
 """The client of the control API against a real proxy, and against what is not one."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from aiohttp import web
 
-from cab.proxy import BadConfig, ControlClient, KeyLimits, ProxyRefused
+from cab.proxy import BadConfig, CabProxyError, ControlClient, KeyLimits, ProxyRefused
 from tests.tools.client import post
 from tests.tools.proxy import Meter, chat_body, metered
 from tests.tools.upstream import Step, json_answer, scripted_upstream
@@ -172,6 +172,74 @@ async def test_nobody_there(address: str) -> None:
     assert str(no.value).startswith(f"proxy {address}: ")
 
 
+_ASKS: dict[str, Callable[[ControlClient], Awaitable[object]]] = {
+    "health": lambda control: control.health(),
+    "mint": lambda control: control.mint("a", 5),
+    "revoke": lambda control: control.revoke(cell_id="a"),
+    "totals": lambda control: control.totals("a"),
+    "calls": lambda control: control.calls("a"),
+    "cells": lambda control: anext(control.cells()),
+    "seal": lambda control: control.seal("a"),
+}
+
+
+@pytest.mark.parametrize("ask", list(_ASKS))
+@pytest.mark.parametrize(
+    "body",
+    [b"{}", b"[]", b"[[1,2]]", b"null", b'"ab"', b'{"cells": 5}', b'{"cells": [1]}', b"<html>\n"],
+)
+async def test_json_of_other_servers(ask: str, body: bytes) -> None:
+    """An answer without what a cab-proxy would say is never taken for one."""
+    async with answering(200, body) as url, ControlClient(url, "k") as control:
+        with pytest.raises(ProxyRefused, match=r"not a cab-proxy \(status 200\)"):
+            await _ASKS[ask](control)
+
+
+async def test_values_that_cannot_be_sent() -> None:
+    """A wrong value is named before anything is sent."""
+    async with ControlClient("http://127.0.0.1:9") as control:
+        for asked in (control.totals, control.calls, control.seal):
+            with pytest.raises(BadConfig, match=r"cell_id must be valid text; '\\ud800' is not"):
+                await asked("\ud800")
+            with pytest.raises(BadConfig, match="cell_id is empty"):
+                await asked("")
+        with pytest.raises(BadConfig, match="prefix must be valid text"):
+            await anext(control.cells("\ud800"))
+        with pytest.raises(BadConfig, match="ttl_s: Input should be less than"):
+            await control.mint("a", 10**30)
+        with pytest.raises(BadConfig, match="cannot be sent"):
+            await control.revoke(key="\ud800")
+
+
+async def test_a_client_that_is_not_open() -> None:
+    """Before and after its block a client says how it is used."""
+    control = ControlClient("http://127.0.0.1:9")
+    with pytest.raises(CabProxyError, match="is not open; use it inside: async with"):
+        await control.health()
+    async with control:
+        pass
+    with pytest.raises(CabProxyError, match="is not open"):
+        await control.health()
+
+
+@pytest.mark.parametrize("address", ["http://user:canary@h", "http://user:canary@h:x"])
+def test_an_address_with_a_password(address: str) -> None:
+    """A password has no place in an address, and the error does not show it."""
+    with pytest.raises(BadConfig) as caught:
+        ControlClient(address)
+    assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [None, 5, b"http://h", "http://h:99999", "http://h:x", "http://h?a=b", "http://h#f", "unix:\0"],
+)
+def test_an_address_of_a_wrong_form(address: Any) -> None:
+    """A port that cannot be, a query, and what is not text are refused at once."""
+    with pytest.raises(BadConfig, match="is not an http"):
+        ControlClient(address)
+
+
 @pytest.mark.parametrize("address", ["", "h:1", "ftp://h", "unix:", "http://", "http://[", "/v1"])
 def test_what_is_not_an_address(address: str) -> None:
     """Anything but a URL or a socket's path is refused at once."""
@@ -184,3 +252,7 @@ def test_a_key_that_cannot_be_sent() -> None:
     with pytest.raises(BadConfig, match="has a line end") as caught:
         ControlClient("http://h", "canary\n")
     assert "canary" not in str(caught.value)
+    with pytest.raises(BadConfig, match="is not valid UTF-8 text"):
+        ControlClient("http://h", "canary\ud800")
+    with pytest.raises(BadConfig, match="must be text, not int"):
+        ControlClient("http://h", cast("Any", 5))

@@ -91,7 +91,7 @@ async def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     """A ledger below a file gives one line that names folder and flag."""
     (tmp_path / "file").write_text("")
     with pytest.raises(
-        BadConfig, match=r"file/ledger cannot be written: Not a directory; .*--ledger"
+        BadConfig, match=r"file/ledger cannot be written: Not a directory; .*another ledger folder"
     ):
         Ledger(tmp_path / "file" / "ledger")
 

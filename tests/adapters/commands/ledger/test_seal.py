@@ -82,7 +82,7 @@ def test_a_control_address_of_its_own(
     with metering(tmp_path, **where) as proxy:
         monkeypatch.setenv("CAB_CELL_KEY", proxy.key)
         assert main(["ledger", "seal", CELL, "--proxy", proxy.url]) == 2
-        said = b"its control API has an address of its own; give that (--control, CAB_CONTROL)"
+        said = b"its control API has an address of its own; give that address"
         assert said in capfdbinary.readouterr().err
         asked = ["--control", proxy.control_url]
         if option == "CAB_CONTROL":
