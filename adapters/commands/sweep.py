@@ -222,7 +222,9 @@ async def _run_session(
     engines: list[Scheduler] = []
     try:
         async with asyncio.TaskGroup() as group:
-            session = group.create_task(run_session(plan, LocalExecutor(), listener, engines.append))
+            session = group.create_task(
+                run_session(plan, LocalExecutor(), listener, engines.append)
+            )
             stopper = group.create_task(_stop(interrupt, engines, session))
             await asyncio.wait({session})
             stopper.cancel()
