@@ -89,6 +89,12 @@ def post(url: str, body: object) -> dict[str, object]:
     [
         ([], "no upstream; give --upstream URL or set CAB_UPSTREAM, or use --upstream demo"),
         (["--upsteam", "x"], "'--upsteam'; did you mean --upstream? See cab-proxy --help"),
+        (
+            ["--upstream", "demo", "--key", "sk-secret"],
+            "cab-proxy: --key is not an option: secrets are never flags; set CAB_KEY; see cab-proxy",
+        ),
+        (["--admin-token=sk-secret"], "secrets are never flags; set CAB_ADMIN_TOKEN"),
+        (["--port", "0", "--signing-key", "sk-secret"], "never flags; set CAB_SIGNING_KEY"),
         (["--upstream", "demo", "--port", "x"], "--port: Input should be a valid integer"),
         (["--upstream", "nonsense"], "'nonsense' is not an http(s) URL"),
         (["--upstream", "demo", "--host", "0.0.0.0"], "can be reached from other machines"),
@@ -105,7 +111,9 @@ def test_wrong_use_is_one_line_and_exit_code_2(
 ) -> None:
     """Each mistake is one line that names the thing and the fix, without a traceback."""
     (tmp_path / "file").write_text("")
-    assert line in fails(*arguments, cwd=tmp_path)
+    printed = fails(*arguments, cwd=tmp_path)
+    assert line in printed
+    assert "sk-secret" not in printed
 
 
 def test_a_port_in_use_is_named(tmp_path: Path) -> None:
