@@ -48,7 +48,10 @@ def find_extensions(group: str, built_in: Collection[str]) -> Extensions:
         if name in built_in:
             reason = "the name is that of a built-in one, which is used; rename the entry point"
         elif len(each) > 1:
+            several = ", ".join(sorted(extension.origin for extension in each))
             reason = "several packages give something this name; uninstall all but one of them"
+            extensions.unusable.append(UnusableExtension(name, several, reason))
+            continue
         else:
             extensions.usable[name] = each[0]
             continue

@@ -47,7 +47,7 @@ def first_problem(error: ValidationError, what: str, known: Iterable[str]) -> tu
         what: What the file declares, such as "a task".
         known: All keys, to name the one that was probably meant.
     """
-    key, kind, message = first_fault(error)
+    key, kind, message, _ = first_fault(error)
     if kind == "extra_forbidden":
         near = nearest(key, known)
         fix = f"did you mean {near!r}?" if near else "remove it"

@@ -5,7 +5,6 @@ The texts of the fields are the help of `cab-proxy` and the table of docs/settin
 """
 
 import ipaddress
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -16,6 +15,7 @@ from pydantic_core import PydanticCustomError
 
 from cab.proxy.errors import BadConfig, nearest, not_a_choice
 from cab.proxy.redaction import Redactor
+from cab.scoring.validation import first_fault
 
 Seconds = Annotated[float, Field(gt=0)]
 Bytes = Annotated[int, Field(ge=1)]
@@ -304,22 +304,24 @@ def validate_settings(
     try:
         return ProxySettings.model_validate(values)
     except ValidationError as error:
-        raise BadConfig(_explain(error, place_of, no_upstream)) from error
+        raise BadConfig(_explain(error, values, place_of, no_upstream)) from error
 
 
-def _explain(error: ValidationError, place_of: Callable[[str], str], no_upstream: str) -> str:
-    found = error.errors(include_url=False)
-    # A misspelt name often makes a required one missing too; the first says more.
-    first = next((each for each in found if each["type"] == "extra_forbidden"), found[0])
-    kind, context = first["type"], first.get("ctx", {})
-    name, *inner = map(str, first["loc"] or [context["name"]])
-    if kind == "missing" and name == "upstream":
+def _explain(
+    error: ValidationError,
+    values: Mapping[str, Any],
+    place_of: Callable[[str], str],
+    no_upstream: str,
+) -> str:
+    field, kind, message, choices = first_fault(error)
+    # A key of a file may itself hold a dot.
+    name, *inner = [field] if field in values else field.split(".")
+    if kind == "missing" and field == "upstream":
         return no_upstream
-    message = str(first["msg"]).removeprefix("Value error, ")
     if kind == "extra_forbidden":
         near = nearest((name, *inner)[-1], (Route if inner else ProxySettings).model_fields)
         hint = f"did you mean {near!r}?" if near else "docs/settings.md lists all settings"
         message = f"unknown setting; {hint}"
-    elif kind == "literal_error":
-        message = not_a_choice(first["input"], re.findall(r"'(.*?)'", context["expected"]))
+    elif choices:
+        message = not_a_choice(values[field], choices)
     return f"{'.'.join([place_of(name), *inner])}: {message}"

@@ -1,6 +1,7 @@
 """Where adapters are found: built in, brought by another package, or given by their dotted path."""
 
 import sys
+from contextlib import redirect_stdout
 from importlib import import_module
 from pathlib import Path
 
@@ -79,9 +80,12 @@ def _load(name: str, path: str) -> Adapter:
         why = None if path == name else f"{path!r} is not module:Class"
         raise UnknownAdapter(name, ADAPTERS, why)
     try:
-        adapter: object = getattr(import_module(module_name), class_name)()
-        facts: object = getattr(adapter, "facts", None)
-    except Exception as error:  # somebody else's module may fail in any way
+        # What it prints is no part of our own output, which may be JSON.
+        with redirect_stdout(sys.stderr):
+            adapter: object = getattr(import_module(module_name), class_name)()
+            facts: object = getattr(adapter, "facts", None)
+    # Somebody else's module may fail in any way, and end or interrupt the program too.
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
         raise UnknownAdapter(name, ADAPTERS, f"{type(error).__name__}: {error}") from error
     if not (isinstance(adapter, Adapter) and isinstance(facts, AgentFacts)):
         raise UnknownAdapter(name, ADAPTERS, "it lacks facts, launch or self_report")

@@ -97,9 +97,8 @@ async def run_session(
                 journal.write(end)
                 state.apply(end)
                 if end.verdict != "complete":
-                    listener.message(
-                        f"{end.cell_id}: {end.reason}; its bundle is moved to {FAILED}/"
-                    )
+                    moved = f"; its bundle is moved to {FAILED}/" if end.bundle else ""
+                    listener.message(f"{end.cell_id}: {end.reason}{moved}")
             _drop_lost_results(plan, state, listener)
             services = SchedulerServices(
                 plan.sweep,

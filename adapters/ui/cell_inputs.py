@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from math import nan
 from pathlib import Path
 
 from cab.adapters.ui.command import Option
@@ -86,20 +87,24 @@ def settings_of(args: argparse.Namespace) -> Settings:
 
 def share(text: str) -> float:
     """Return a number between 0 and 1, both excluded, for argparse."""
-    number = _coverage(text)
-    if number in {0, 1}:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    number = _number(text)
+    if not 0 < number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a share between 0 and 1, both excluded")
     return number
 
 
 def _coverage(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
+    number = _number(text)
     if not 0 <= number <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a share, 0 to 1")
+        raise argparse.ArgumentTypeError(f"{text} is not a share from 0 to 1")
     return number
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return nan
 
 
 _DEFAULTS = Settings()

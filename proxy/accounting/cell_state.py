@@ -3,7 +3,6 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -175,9 +174,9 @@ class CellStates:
     def restore(self, folder: Path) -> None:
         """Continue the numbers, totals and seals of an existing ledger: one streaming pass.
 
-        Damaged lines, and segments that cannot be read, are passed over: `cab ledger verify` names
-        them, and a proxy that refuses to start would lose more. A call whose END is among them counts
-        as one that was not measured.
+        Damaged lines, and segments that cannot be read, are logged and passed over: a proxy that
+        refuses to start would lose more. A call whose END is among them counts as one that was not
+        measured.
         """
         pairing = CallPairing(lambda call: self[call.get("cell_id")].add(call))
         for record in _readable_records(folder):
@@ -195,10 +194,23 @@ class CellStates:
 
 def _readable_records(folder: Path) -> Iterator[dict[str, Any]]:
     for segment in segment_files(folder):
+        damaged, first = 0, ""
         try:
-            for line in segment_lines(segment):
-                if line.endswith(b"\n"):
-                    with suppress(BadRecord):
-                        yield parse_fields(line)
+            for number, line in enumerate(segment_lines(segment), 1):
+                if not line.endswith(b"\n"):
+                    continue
+                try:
+                    fields = parse_fields(line, segment.name, number)
+                except BadRecord as error:
+                    damaged, first = damaged + 1, first or str(error)
+                    continue
+                yield fields
         except BadRecord as error:
             log.error("segment_unreadable", segment=segment.name, reason=str(error))
+        if damaged:
+            log.error(
+                "lines_passed_over",
+                segment=segment.name,
+                damaged_lines=damaged,
+                first=first,
+            )

@@ -58,6 +58,11 @@ def banner(proxy: RunningProxy, settings: ProxySettings) -> str:
         f"          forwards to  {upstream}",
         f"          ledger       {proxy.ledger_dir}",
     ]
+    if settings.control_apart:
+        addresses = [proxy.control_url]
+        if settings.control_port is not None and settings.control_socket is not None:
+            addresses.append(f"unix:{settings.control_socket}")
+        lines.append(f"          control API  {', '.join(addresses)}")
     if settings.cell:
         lines.append(f"          cell         {settings.cell}")
     lines += [

@@ -1,12 +1,22 @@
 """The parser of `cab` and `cab-proxy`. Its errors are one line that names what is wrong and the fix."""
 
 import argparse
+import sys
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import takewhile
 from typing import Any, NoReturn
 
 from cab.proxy.errors import nearest, not_a_choice
 
 _DISTRIBUTION = "coding-agent-bench"
+
+_SECRETS = {
+    **dict.fromkeys(("--key", "--api-key", "--upstream-key"), "CAB_KEY"),
+    "--admin-token": "CAB_ADMIN_TOKEN",
+    "--signing-key": "CAB_SIGNING_KEY",
+    "--cell-key": "CAB_CELL_KEY",
+}
+"""What is never an option: others could read it in the list of processes. The variables have it."""
 
 
 class CommandLineParser(argparse.ArgumentParser):
@@ -43,15 +53,37 @@ class CommandLineParser(argparse.ArgumentParser):
     ) -> tuple[argparse.Namespace, list[str]]:
         """Return the parsed arguments; unknown ones are an error of the innermost parser."""
         into = argparse.Namespace() if namespace is None else namespace
-        parsed, unknown = super().parse_known_args(args, into)
+        words = sys.argv[1:] if args is None else list(args)
+        self._refuse_two_names(words)
+        parsed, unknown = super().parse_known_args(words, into)
         if unknown:
-            # The text behind "=" may be a secret.
-            name = unknown[0].partition("=")[0] if unknown[0].startswith("-") else unknown[0]
-            options = {option.lstrip("-"): option for option in self._option_string_actions}
-            near = nearest(name.lstrip("-"), options)
-            hint = f"; did you mean {options[near]}?" if near else ""
-            self.error(f"unknown argument {name!r}{hint}")
+            self._refuse_unknown(unknown)
         return parsed, unknown
+
+    def _refuse_two_names(self, words: Sequence[str]) -> None:
+        """Refuse one value given by two names of an option: argparse would drop the first in silence."""
+        given: dict[str, str] = {}
+        for word in takewhile(lambda word: word != "--", words):
+            name = word.partition("=")[0]
+            action = self._option_string_actions.get(name)
+            if action is None or action.nargs is not None:  # a flag has 0
+                continue
+            before = given.setdefault(action.dest, name)
+            if before != name and before in action.option_strings:
+                self.error(f"{before} and {name} are the same option; give one of them")
+
+    def _refuse_unknown(self, unknown: Sequence[str]) -> NoReturn:
+        # The text behind "=", and what follows a secret's name, may be a secret.
+        names = [word.partition("=")[0] if word.startswith("-") else word for word in unknown]
+        for name in names:
+            if name in _SECRETS:
+                self.error(
+                    f"{name} is not an option: secrets are never flags; set {_SECRETS[name]}"
+                )
+        options = {option.lstrip("-"): option for option in self._option_string_actions}
+        near = nearest(names[0].lstrip("-"), options)
+        hint = f"; did you mean {options[near]}?" if near else ""
+        self.error(f"unknown argument {names[0]!r}{hint}")
 
     def error(self, message: str) -> NoReturn:
         """Print one line and exit with code 2."""

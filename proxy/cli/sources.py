@@ -22,14 +22,10 @@ CONFIG_VARIABLE = "CAB_CONFIG"
 _NO_UPSTREAM = (
     "no upstream; give --upstream URL or set CAB_UPSTREAM, or use --upstream demo for a first look"
 )
-_OTHER_VARIABLES = frozenset(
-    {
-        CONFIG_VARIABLE,
-        *("CAB_KEY", "CAB_SIGNING_KEY", "CAB_ADMIN_TOKEN", "CAB_CELL_KEY"),
-        *("CAB_ENDPOINT", "CAB_MODEL", "CAB_CONTROL"),
-    }
-)
-"""Variables of CAB that are not settings: secrets, and what the command `cab` and images read."""
+_READ_TOO = frozenset({CONFIG_VARIABLE, "CAB_KEY", "CAB_SIGNING_KEY", "CAB_ADMIN_TOKEN"})
+"""Variables that `cab-proxy` reads and that are not settings; a misspelt one is a mistake too."""
+_OF_OTHERS = frozenset({"CAB_CELL_KEY", "CAB_ENDPOINT", "CAB_MODEL", "CAB_CONTROL"})
+"""What the command `cab` and images read."""
 _LIKENESS = 0.8
 """A variable that is so much like that of a setting is taken for a mistake."""
 
@@ -100,21 +96,28 @@ def _read_toml(file: Path) -> dict[str, Any]:
 
 
 def _refuse_misspelt(environment: Mapping[str, str], values: Mapping[str, Any]) -> None:
-    """Refuse variables that are nearly a setting's; any other program may own the rest.
+    """Refuse variables that are nearly one of ours; any other program may own the rest.
 
     Raises:
         BadConfig: There is one.
     """
     keys = {values.get("upstream_key_env"), *_route_key_variables(values.get("routes"))}
-    names = {name.upper() for name in ProxySettings.model_fields}
-    for variable in sorted(environment.keys() - _OTHER_VARIABLES - keys):
-        name = variable.removeprefix(PREFIX)
-        if name == variable or name in names:
+    ours = {*map(variable_of, ProxySettings.model_fields), *_READ_TOO}
+    names = {variable.removeprefix(PREFIX) for variable in ours}
+    for variable in sorted(environment.keys() - ours - _OF_OTHERS - keys):
+        if not variable.startswith(PREFIX):
             continue
-        near = nearest(name, names, _LIKENESS)
+        whole, nested, _ = variable.partition("__")
+        if nested and whole in ours:
+            raise BadConfig(
+                f"{variable} is not a setting: a part of one has no variable; "
+                f"set {whole}, with JSON where it is a list or a table"
+            )
+        near = nearest(variable.removeprefix(PREFIX), names, _LIKENESS)
         if near is not None:
             raise BadConfig(
-                f"{variable} is not a setting; did you mean {PREFIX}{near}? If not, unset it"
+                f"{variable} is not a variable of cab-proxy; did you mean {PREFIX}{near}? "
+                "If not, unset it"
             )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from cab.proxy.ledger.chain import Link, read_link
 from cab.proxy.ledger.segments import segments
-from cab.scoring.ledger.records import GENESIS
+from cab.scoring.ledger.records import GENESIS, is_object, wrong_member
 from cab.scoring.ledger.segments import MAX_LINE_BYTES, Segment, open_segment
 
 OPEN_CALLS = "open_calls"
@@ -150,11 +150,23 @@ def _scan_line(scan: Scan, segment: Segment, number: int, offset: int, line: byt
         scan.note(segment, number, offset, "does not follow the record before it")
     if number == 1:
         scan.began_at = _instant(link.record)
-        for start in link.record.get(OPEN_CALLS) or ():
+        for start in _open_calls(link.record):
             _follow(scan, {**start, "kind": "start"})
+    # Its chain holds, so the head moves on even where nobody can say which call it is of.
     scan.head = link.hash
     scan.records += 1
+    wrong = wrong_member(link.record)
+    if wrong is not None:
+        scan.note(segment, number, offset, f"{wrong.name}: {wrong.reason}")
+        return
     _follow(scan, link.record)
+
+
+def _open_calls(record: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the START records that a segment's first record carries, without damaged ones."""
+    carried: Any = record.get(OPEN_CALLS)
+    starts: list[Any] = carried if isinstance(carried, list) else []
+    return [start for start in starts if is_object(start) and wrong_member(start) is None]
 
 
 def _follow(scan: Scan, record: dict[str, Any]) -> None:

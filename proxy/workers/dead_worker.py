@@ -5,11 +5,11 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import orjson
-
 from cab.proxy.clock import Clock
 from cab.proxy.ledger.recovery import naming_ledger, recover_chain
 from cab.proxy.ledger.segments import lock_chain, segments
+from cab.scoring.errors import BadRecord
+from cab.scoring.ledger.records import parse_fields
 from cab.scoring.ledger.segments import segment_lines
 
 
@@ -44,13 +44,13 @@ def recover_dead_worker(
 def _take(line: bytes, calls: Collection[str], found: DeadWorkerRecords) -> bool:
     """Take what a line says; return whether the worker began with it."""
     try:
-        record = orjson.loads(line)
-    except orjson.JSONDecodeError:
+        record = parse_fields(line)
+    except BadRecord:  # the recovery has reported it
         return False
     match record:
         case {"kind": "end", "call_id": call_id} if call_id in calls:
             found.ends[call_id] = record
-        case {"kind": "cell_seal", "cell_id": cell_id}:
+        case {"kind": "cell_seal", "cell_id": str(cell_id)}:
             found.sealed.add(cell_id)
         case _:
             pass

@@ -4,7 +4,7 @@ The field names are a contract that other tools read. New fields may be added, s
 they do not know. A field that is unknown is `None`; a zero is a measured zero.
 """
 
-from typing import Annotated, Any, Literal, TypeGuard, get_args
+from typing import Annotated, Any, Literal, NamedTuple, TypeGuard, get_args
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -224,6 +224,19 @@ class OtherRecord(Record):
 
 AnyRecord = CallStart | CallEnd | OtherRecord
 
+_LOOKED_UP = ("kind", "call_id", "cell_id", "request_hash")
+
+_MAX_SEQ = 1 << 53
+"""Beyond it not every reader of JSON has exact whole numbers, and a writer could not count on."""
+
+
+class WrongMember(NamedTuple):
+    """A member that no line of a ledger may have."""
+
+    name: str
+    reason: str
+
+
 _MODELS: dict[str, type[CallStart | CallEnd]] = {"start": CallStart, "end": CallEnd}
 
 
@@ -242,7 +255,9 @@ def parse_record(line: bytes, path: str = "<record>", number: int | None = None)
 
 
 def parse_fields(line: bytes, path: str = "<record>", number: int | None = None) -> dict[str, Any]:
-    """Return the members of one line of a ledger as they stand there, unchecked.
+    """Return the members of one line of a ledger as they stand there.
+
+    Only those are checked by which calls and cells are looked up; see `wrong_member`.
 
     Args:
         line: The line's bytes, with or without the newline.
@@ -250,7 +265,7 @@ def parse_fields(line: bytes, path: str = "<record>", number: int | None = None)
         number: 1-based line number, for the error message.
 
     Raises:
-        BadRecord: The line is not a JSON object.
+        BadRecord: The line is not a JSON object, or a member that is looked up has the wrong type.
     """
     try:
         data: object = orjson.loads(line)
@@ -258,7 +273,26 @@ def parse_fields(line: bytes, path: str = "<record>", number: int | None = None)
         raise BadRecord(path, number, f"not valid JSON: {error}") from error
     if not is_object(data):
         raise BadRecord(path, number, "not a JSON object")
+    wrong = wrong_member(data)
+    if wrong is not None:
+        raise BadRecord(path, number, wrong.reason, field=wrong.name)
     return data
+
+
+def wrong_member(fields: dict[str, Any]) -> WrongMember | None:
+    """Return which of the members that calls and cells are looked up by has the wrong type.
+
+    A line with such a member is a damaged line: nobody can say what it belongs to. A member may be
+    missing, as records of other kinds lack some.
+    """
+    for name in _LOOKED_UP:
+        value = fields.get(name)
+        if value is not None and type(value) is not str:
+            return WrongMember(name, "neither text nor null")
+    seq = fields.get("seq")
+    if seq is not None and not (type(seq) is int and seq <= _MAX_SEQ):
+        return WrongMember("seq", f"neither null nor a whole number up to {_MAX_SEQ}")
+    return None
 
 
 def as_record(

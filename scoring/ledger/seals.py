@@ -133,7 +133,7 @@ def seal_lines(lines: Iterable[bytes]) -> dict[str, Any]:
     """Return what a seal states of a cell's slice: its form, the sums, and the digest.
 
     Raises:
-        BadRecord: A line is not a JSON object.
+        BadRecord: A line is damaged; see `parse_fields`.
     """
     digest, records, sums = sha256(), 0, SealSums()
     for line in lines:

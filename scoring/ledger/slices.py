@@ -29,10 +29,10 @@ def cell_lines(
     Args:
         path: The ledger.
         cell_id: The cell.
-        skip_damaged: Pass over lines that are not a JSON object.
+        skip_damaged: Pass over damaged lines, as `parse_fields` names them.
 
     Raises:
-        BadRecord: A segment cannot be read, or a line is not a JSON object.
+        BadRecord: A segment cannot be read, or a line is damaged.
     """
     named = orjson.dumps(cell_id)
     for file, number, line in ledger_lines(path):

@@ -144,11 +144,34 @@ def test_two_packages_with_one_name(cab: Cab, tmp_path: Path) -> None:
         module = f"{package.replace('-', '_')}_agents"
         installed(tmp_path, package, tiny=f"{module}:Tiny")
     done = cab("adapters", "list")
-    assert len(done.stderr.splitlines()) == 2
-    assert done.stderr.count("several packages give something this name") == 2
+    assert done.stderr == (
+        "cab: tiny of first-agents 1.0, second-agents 1.0 cannot be used: "
+        "several packages give something this name; uninstall all but one of them\n"
+    )
     done = cab("adapters", "show", "tiny")
     assert done.returncode == 2
-    assert "first-agents 1.0: several packages" in done.stderr
+    assert "(first-agents 1.0, second-agents 1.0: several packages" in done.stderr
+    assert done.stderr.count("several packages") == 1
+
+
+def test_a_module_that_ends_or_prints(cab: Cab, tmp_path: Path) -> None:
+    """One that ends or interrupts the program is a line of the list, and none prints into the JSON."""
+    modules = {
+        "loud": f"print('loud')\n{ADAPTER}",
+        "exits": "import sys\nprint('bye')\nsys.exit(3)\n",
+        "interrupts": "raise KeyboardInterrupt\n",
+    }
+    points = {"tiny": "loud:Tiny", "exits": "exits:Agent", "interrupts": "interrupts:Agent"}
+    install_package(tmp_path / "site", "odd-agents", modules, {"cab.adapters": points})
+    done = cab("adapters", "list", "--json")
+    assert done.returncode == 0
+    assert done.stderr.split() == ["bye", "loud"]
+    listed = {row["name"]: row for row in map(orjson.loads, done.stdout.splitlines())}
+    assert listed["tiny"]["version"] == "3.2.1"
+    assert "SystemExit: 3" in listed["exits"]["reason"]
+    assert "KeyboardInterrupt" in listed["interrupts"]["reason"]
+    done = cab("adapters", "show", "exits")
+    assert (done.returncode, done.stderr.count("SystemExit")) == (2, 1)
 
 
 def test_a_near_name_of_another_package(cab: Cab, tmp_path: Path) -> None:

@@ -1,3 +1,5 @@
+from typing import Literal
+
 import pytest
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
@@ -13,6 +15,7 @@ class _Inner(BaseModel):
 class _Outer(BaseModel):
     inner: _Inner | None = None
     even: int = 0
+    colour: Literal["red", "blue"] = "red"
 
     @model_validator(mode="after")
     def _is_even(self) -> "_Outer":
@@ -28,6 +31,16 @@ class _Outer(BaseModel):
         (
             {"inner": {"counts": [1], "more": "canary"}},
             FieldFault("inner.more", "extra_forbidden", "Extra inputs are not permitted"),
+        ),
+        (
+            {"inner": {"counts_": []}},
+            FieldFault("inner.counts_", "extra_forbidden", "Extra inputs are not permitted"),
+        ),
+        (
+            {"colour": "canary"},
+            FieldFault(
+                "colour", "literal_error", "Input should be 'red' or 'blue'", ("red", "blue")
+            ),
         ),
         ({"even": 1}, FieldFault("", "value_error", "even must be even")),
     ],

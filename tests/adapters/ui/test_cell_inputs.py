@@ -74,10 +74,11 @@ def test_options_make_settings() -> None:
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["--confidence", "95"], "95 is not a share"),
-        (["--confidence", "1"], "1 is not between 0 and 1"),
-        (["--confidence", "high"], "high is not a share"),
-        (["--min-coverage", "nan"], "nan is not a share"),
+        (["--confidence", "95"], "95 is not a share between 0 and 1, both excluded"),
+        (["--confidence", "1"], "1 is not a share between 0 and 1, both excluded"),
+        (["--confidence", "high"], "high is not a share between 0 and 1, both excluded"),
+        (["--min-coverage", "1.5"], "1.5 is not a share from 0 to 1"),
+        (["--min-coverage", "nan"], "nan is not a share from 0 to 1"),
     ],
 )
 def test_what_is_no_share_is_refused(

@@ -1,5 +1,9 @@
 import asyncio
+import logging
 from pathlib import Path
+
+import orjson
+import pytest
 
 from cab.proxy.accounting.cell_state import CellState, CellStates
 from cab.proxy.ledger.ledger import Ledger
@@ -114,3 +118,45 @@ async def test_a_call_whose_end_is_lost_is_not_measured_after_a_restart(tmp_path
     totals = cells["a"].totals
     assert (totals.calls, totals.unmeasured_calls) == (2, 1)
     assert (totals.tokens.total.value, totals.tokens.total.known) == (None, 3)
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [
+        ("cell_id", 5),
+        ("cell_id", [1]),
+        ("cell_id", {}),
+        ("cell_id", True),
+        ("request_hash", 5),
+        ("request_hash", [1]),
+        ("call_id", 5),
+        ("call_id", [1]),
+        ("seq", "7"),
+        ("seq", [1]),
+        ("seq", 1.5),
+        ("seq", True),
+        ("seq", 2**64 - 1),
+        ("kind", ["end"]),
+    ],
+)
+async def test_a_line_that_cannot_be_looked_up_is_reported_and_passed_over(
+    member: str, value: object, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A member of the wrong type keeps no proxy from starting, and no other line from counting."""
+    start = {"kind": "start", "cell_id": "a", "seq": 7, "endpoint": "chat.completions"}
+    ledger = Ledger(tmp_path)
+    await ledger.append({**start, "call_id": "1"})
+    await ledger.append({**end("a", prompt_tokens=1, completion_tokens=2), "call_id": "1"})
+    await ledger.close()
+    with ledger.segment.open("ab") as handle:
+        handle.write(orjson.dumps({**end("a"), "call_id": "2", member: value}) + b"\n")
+
+    cells = CellStates()
+    with caplog.at_level(logging.ERROR):
+        cells.restore(tmp_path)
+
+    assert [cell.cell_id for cell in cells.known()] == ["a"]
+    assert (cells["a"].totals.calls, cells["a"].last_seq) == (1, 7)
+    [record] = caplog.records
+    assert "lines_passed_over" in record.getMessage()
+    assert member in record.getMessage()

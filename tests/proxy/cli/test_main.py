@@ -89,6 +89,12 @@ def post(url: str, body: object) -> dict[str, object]:
     [
         ([], "no upstream; give --upstream URL or set CAB_UPSTREAM, or use --upstream demo"),
         (["--upsteam", "x"], "'--upsteam'; did you mean --upstream? See cab-proxy --help"),
+        (
+            ["--upstream", "demo", "--key", "sk-secret"],
+            "cab-proxy: --key is not an option: secrets are never flags; set CAB_KEY; see cab-proxy",
+        ),
+        (["--admin-token=sk-secret"], "secrets are never flags; set CAB_ADMIN_TOKEN"),
+        (["--port", "0", "--signing-key", "sk-secret"], "never flags; set CAB_SIGNING_KEY"),
         (["--upstream", "demo", "--port", "x"], "--port: Input should be a valid integer"),
         (["--upstream", "nonsense"], "'nonsense' is not an http(s) URL"),
         (["--upstream", "demo", "--host", "0.0.0.0"], "can be reached from other machines"),
@@ -105,7 +111,9 @@ def test_wrong_use_is_one_line_and_exit_code_2(
 ) -> None:
     """Each mistake is one line that names the thing and the fix, without a traceback."""
     (tmp_path / "file").write_text("")
-    assert line in fails(*arguments, cwd=tmp_path)
+    printed = fails(*arguments, cwd=tmp_path)
+    assert line in printed
+    assert "sk-secret" not in printed
 
 
 def test_a_port_in_use_is_named(tmp_path: Path) -> None:
@@ -157,6 +165,21 @@ def test_a_first_look(tmp_path: Path) -> None:
     assert end["usage_raw"] == answer["usage"]
     assert end["cell_id"] == "s/a/m/f/t"
     assert [r["kind"] for r in records(tmp_path / "cab-ledger", "proxy_stop")] == ["proxy_stop"]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_the_control_api_is_found(tmp_path: Path, workers: str) -> None:
+    """Where the control API has an address of its own, it is printed, also one that was chosen."""
+    with running("--upstream", "demo", "--workers", workers, cwd=tmp_path) as (_, printed):
+        assert "control API" not in printed
+    asked = ["--upstream", "demo", "--workers", workers, "--control-socket", "control.sock"]
+    with running(*asked, cwd=tmp_path) as (_, printed):
+        assert "          control API  unix:control.sock\n" in printed
+    with running(*asked, "--control-port", "0", cwd=tmp_path) as (_, printed):
+        found = re.search(r"control API  (http://127\.0\.0\.1:\d+), unix:control\.sock\n", printed)
+        assert found
+        with urllib.request.urlopen(f"{found[1]}/cab/health", timeout=60) as answer:
+            assert json.load(answer)["ledger_failure"] is None
 
 
 def test_logs_in_a_pipe_are_json_and_hold_no_key(tmp_path: Path) -> None:

@@ -11,7 +11,9 @@ def parser() -> CommandLineParser:
     parser.add_version()
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     install = actions.add_parser("install")
-    install.add_argument("--model")
+    install.add_argument("--model", "--agent-model")
+    install.add_argument("--only", "--just", action="append")
+    install.add_argument("-q", "--quiet", action="store_true")
     install.add_argument("--timeout-s", type=float, default=2.5, help="limit")
     install.add_argument("--by", choices=["tui", "model", "sweep"])
     actions.add_parser("list")
@@ -40,6 +42,10 @@ def parser() -> CommandLineParser:
         ),
         (["install", "--timeout-s", "soon"], "invalid float value: 'soon'"),
         (["install", "--model"], "expected one argument"),
+        (
+            ["install", "--agent-model", "a", "--model=b"],
+            "cab install: --agent-model and --model are the same option; give one of them; see cab",
+        ),
         ([], "the following arguments are required: ACTION"),
     ],
 )

@@ -124,8 +124,18 @@ def test_an_empty_variable_is_not_set() -> None:
         (
             {},
             {"CAB_UPSTREEM": "demo"},
-            "CAB_UPSTREEM is not a setting; did you mean CAB_UPSTREAM? If not, unset it",
+            "CAB_UPSTREEM is not a variable of cab-proxy; did you mean CAB_UPSTREAM? If not, unset it",
         ),
+        (DEMO, {"CAB_KEYS": "x"}, "CAB_KEYS is not a variable of cab-proxy; did you mean CAB_KEY?"),
+        (DEMO, {"CAB_ADMINTOKEN": "x"}, "did you mean CAB_ADMIN_TOKEN?"),
+        (DEMO, {"CAB_SIGNING_KEYS": "x"}, "did you mean CAB_SIGNING_KEY?"),
+        (
+            DEMO,
+            {"CAB_ROUTES__0__UPSTREAM": "http://h"},
+            "CAB_ROUTES__0__UPSTREAM is not a setting: a part of one has no variable; "
+            "set CAB_ROUTES, with JSON where it is a list or a table",
+        ),
+        (DEMO, {"CAB_ENCODINGS__X": "x"}, "set CAB_ENCODINGS, with JSON"),
         (DEMO, {"CAB_LOGLEVEL": "debug"}, "did you mean CAB_LOG_LEVEL?"),
         ({}, {}, "no upstream; give --upstream URL or set CAB_UPSTREAM"),
     ],

@@ -416,3 +416,25 @@ async def test_a_ledger_that_cannot_be_written_leaves_the_cell_open(tmp_path: Pa
         seen = await client.ask("POST", f"{path_of()}/seal")
         os.close(closed)
     assert code_of(seen) == (503, "ledger_failed")
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"cell_id": 5}, {"cell_id": [1]}, {"request_hash": [1]}], ids=repr
+)
+async def test_a_damaged_line_costs_no_other_cell_its_answers(
+    tmp_path: Path, wrong: dict[str, Any]
+) -> None:
+    """A line of the ledger that cannot be looked up leaves every cell its totals, calls and seal."""
+    async with api(tmp_path) as first:
+        await first.call(first.key())
+    segment = next((tmp_path / "ledger").glob("*.jsonl"))
+    end = {**records(tmp_path / "ledger")[0], "call_id": "x", **wrong}
+    with segment.open("ab") as handle:
+        handle.write(orjson.dumps(end) + b"\n")
+
+    async with api(tmp_path) as control:
+        assert (await control.get(path_of()))["calls"] == 1
+        assert [each["cell_id"] for each in (await control.get("cells"))["cells"]] == [CELL]
+        assert (await control.ask("GET", f"{path_of()}/calls")).body.count(b"\n") == 2
+        sealed = await control.ask("POST", f"{path_of()}/seal")
+        assert (sealed.status, orjson.loads(sealed.body)["calls"]) == (200, 1)

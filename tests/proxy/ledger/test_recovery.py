@@ -16,6 +16,7 @@ from cab.proxy.ledger.segments import lock_chain, next_segment, segments
 from cab.scoring.ledger.reading import iter_records
 from cab.scoring.ledger.records import GENESIS, CallEnd, CallStart
 from cab.scoring.ledger.segments import open_segment, segment_name
+from cab.scoring.ledger.verify import verify_ledger
 
 AT = Clock(wall_ns=lambda: 1_800_000_000_000_000_000)
 TORN = b'{"schema":"cab.call/1","kind":"en'
@@ -312,12 +313,30 @@ def test_records_that_are_odd_are_passed_over(tmp_path: Path) -> None:
     """Records without a call, or with a call of another kind, disturb nothing."""
     odd: list[dict[str, Any]] = [
         {"kind": "start"},
-        {"kind": "end", "call_id": 5},
+        {"kind": "end", "call_id": None},
         {"kind": "new", "call_id": "x"},
     ]
     write(tmp_path, *lines(*odd))
     [done] = recover(tmp_path, AT)
     assert (done.crash_ends, done.damaged_lines) == (0, 0)
+
+
+@pytest.mark.parametrize("member", ["cell_id", "request_hash", "call_id", "seq"])
+def test_a_member_of_the_wrong_type_is_damage(tmp_path: Path, member: str) -> None:
+    """A line that nobody can look up is named, and no END repeats it; the chain goes on behind it."""
+    write(tmp_path, *lines(start("1"), {**start("2"), member: [1]}))
+    [done] = recover(tmp_path, AT)
+    assert (done.damaged_lines, done.crash_ends) == (1, 1)
+    assert done.problems[0].what.startswith(f"{member}: ")
+    assert verify_ledger(tmp_path).holds
+
+
+@pytest.mark.parametrize("carried", [5, [5], [{"call_id": "1", "cell_id": [1]}]])
+def test_carried_starts_of_the_wrong_type(tmp_path: Path, carried: object) -> None:
+    """A segment's first record whose open calls cannot be read keeps no proxy from starting."""
+    write(tmp_path, *lines({"schema": "cab.call/1", "kind": "proxy_start", "open_calls": carried}))
+    [done] = recover(tmp_path, AT)
+    assert done.crash_ends == 0
 
 
 def test_segments_are_ordered_by_number(tmp_path: Path) -> None:

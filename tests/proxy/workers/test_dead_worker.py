@@ -38,7 +38,9 @@ async def test_a_chain_tells_how_its_last_calls_ended(
             await ledger.append(record)
         await ledger.close()
     with max(tmp_path.glob("w3-*.jsonl")).open("ab") as handle:  # noqa: ASYNC240 - tiny
-        handle.write(b"garbage\n")
+        handle.write(
+            b'garbage\n[]\n{"kind":"end","call_id":[1]}\n{"kind":"cell_seal","cell_id":[1]}\n'
+        )
 
     found = recover_dead_worker(tmp_path, 3, Clock(), {"1", "2", "never started"})
 

@@ -34,6 +34,10 @@ def test_unknown_fields_are_kept() -> None:
         (line(end_fields(latency_ms="soon")), "latency_ms"),
         (line({**end_fields(), "call_id": None}), "call_id"),
         (b'{"kind":"end"}', "schema"),
+        (line({**end_fields(), "cell_id": [1]}), "cell_id"),
+        (line({**end_fields(), "kind": ["end"]}), "kind"),
+        (line({**end_fields(), "seq": "1"}), "seq"),
+        (line({**end_fields(), "seq": 2**63}), "seq"),
     ],
 )
 def test_a_bad_line_is_named(text: bytes, field: str | None) -> None:
