@@ -164,7 +164,7 @@ def _scan_line(scan: Scan, segment: Segment, number: int, offset: int, line: byt
 
 def _open_calls(record: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the START records that a segment's first record carries, without damaged ones."""
-    carried: Any = record.get(OPEN_CALLS)
+    carried: object = record.get(OPEN_CALLS)
     starts = cast("list[Any]", carried) if isinstance(carried, list) else []
     return [start for start in starts if is_object(start) and wrong_member(start) is None]
 
