@@ -6,10 +6,11 @@ costs one segment however long the ledger is. Nothing is changed here.
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from cab.proxy.ledger.chain import Link, read_link
 from cab.proxy.ledger.segments import segments
+from cab.scoring.files import is_list
 from cab.scoring.ledger.records import GENESIS, is_object, wrong_member
 from cab.scoring.ledger.segments import MAX_LINE_BYTES, Segment, open_segment
 
@@ -164,8 +165,8 @@ def _scan_line(scan: Scan, segment: Segment, number: int, offset: int, line: byt
 
 def _open_calls(record: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the START records that a segment's first record carries, without damaged ones."""
-    carried: object = record.get(OPEN_CALLS)
-    starts = cast("list[Any]", carried) if isinstance(carried, list) else []
+    carried = record.get(OPEN_CALLS)
+    starts = carried if is_list(carried) else []
     return [start for start in starts if is_object(start) and wrong_member(start) is None]
 
 
