@@ -21,7 +21,7 @@ from cab.proxy.auth import cell_keys
 from cab.proxy.auth.revocations import Revocations
 from cab.proxy.auth.signing_keys import KeyRing, load_signing_keys, parse_signing_keys
 from cab.proxy.control.client import ControlClient
-from cab.proxy.control.schemas import key_view
+from cab.proxy.control.schemas import key_view, mint_request
 
 _STDIN = "-"
 
@@ -66,7 +66,8 @@ def run_mint(args: argparse.Namespace) -> int:
         minted = _ask(address, lambda control: control.mint(args.cell, args.ttl, limits))
     else:
         ring, now_s = _ring(args.signing_key_file), int(time.time())
-        token = cell_keys.mint(ring, args.cell, args.ttl, now_s, limits)
+        wanted = mint_request(args.cell, args.ttl, limits)  # the rules of the control API
+        token = cell_keys.mint(ring, wanted.cell_id, wanted.ttl_s, now_s, wanted.limits())
         minted = key_view(token, cell_keys.verify(ring, token, now_s))
     if args.json:
         print_json(minted)

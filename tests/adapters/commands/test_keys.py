@@ -121,6 +121,21 @@ def test_a_flag_that_says_here_wins_over_the_shell(
     assert b"proxy unix:/nowhere/socket: cannot be reached" in capsysbinary.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("cell", "ttl", "said"),
+    [("\udcff", "1h", "cell_id: Input should be"), (CELL, "9999d", "ttl_s: Input should be less")],
+)
+def test_a_key_made_here_has_the_rules_of_the_control_api(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, cell: str, ttl: str, said: str
+) -> None:
+    """What a proxy would not make a key of, the command does not either."""
+    file = tmp_path / "signing.key"
+    file.write_text(SIGNING.replace(",", "\n"))
+    minting = ["keys", "mint", "--cell", cell, "--ttl", ttl, "--signing-key-file", str(file)]
+    assert main(minting) == 2
+    assert f"no key was made: {said}" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("by", ["key", "stdin", "jti", "cell"])
 def test_revoke_offline(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, by: str

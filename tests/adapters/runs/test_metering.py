@@ -153,7 +153,7 @@ async def test_given_with_a_control_address_of_its_own(tmp_path: Path, by: str) 
     values = {"upstream": "demo", "port": 0, "ledger": tmp_path / "ledger", "auth": "keys", **where}
     async with running_proxy(ProxySettings.model_validate(values), signing_key=signing) as proxy:
         given = partial(given_meter, CELL, 60, url=proxy.url, signing_key=signing)
-        with pytest.raises(ProxyRefused, match=r"has an address of its own; give that \(--control"):
+        with pytest.raises(ProxyRefused, match=r"has an address of its own; give that address"):
             await given()
         meter = await given(control=proxy.control_url)
         assert await chat(meter) == 200
@@ -193,7 +193,7 @@ async def test_no_signing_key(
         (200, b"<html>hello</html>", "is not a cab-proxy"),
         (200, b"[]", "is not a cab-proxy"),
         (503, b'{"ready": false, "ledger_failure": "disk full"}', "disk full"),
-        (200, b'{"ready": true}', "its ledger has calls"),
+        (200, b'{"ready": true}\n', "its ledger has calls"),
     ],
 )
 async def test_given_is_no_proxy(status: int, body: bytes, said: str) -> None:
@@ -230,7 +230,7 @@ async def test_seal_refused(body: bytes, said: str) -> None:
 
 async def test_seal_and_lines_disagree() -> None:
     """Lines that are not those that the seal states are not taken."""
-    async with answering(200, b'{"digest": "sha256:0"}') as url:
+    async with answering(200, b'{"cell_id": "c", "digest": "sha256:0"}\n') as url:
         with pytest.raises(ProxyRefused, match="are not what its seal states"):
             await Meter(url, url, CELL, "key").seal()
 
