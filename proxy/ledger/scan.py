@@ -6,7 +6,7 @@ costs one segment however long the ledger is. Nothing is changed here.
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from cab.proxy.ledger.chain import Link, read_link
 from cab.proxy.ledger.segments import segments
@@ -165,7 +165,7 @@ def _scan_line(scan: Scan, segment: Segment, number: int, offset: int, line: byt
 def _open_calls(record: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the START records that a segment's first record carries, without damaged ones."""
     carried: Any = record.get(OPEN_CALLS)
-    starts: list[Any] = carried if isinstance(carried, list) else []
+    starts = cast("list[object]", carried) if isinstance(carried, list) else []
     return [start for start in starts if is_object(start) and wrong_member(start) is None]
 
 
