@@ -5,7 +5,7 @@ from typing import Final
 import orjson
 
 from cab.adapters.agents.base import AgentFacts, Launch, NpmInstall, Output, RunContext
-from cab.adapters.agents.opencode import KEY, NOTES, PROVIDER, provider_config, read_report
+from cab.adapters.agents.opencode import KEY, NOTES, command_line, provider_config, read_report
 from cab.scoring.cells.cell import SelfReport
 
 _NAME: Final = "kilo"
@@ -38,18 +38,9 @@ class Kilo:
 
     def launch(self, run: RunContext) -> Launch:
         """Return the command line, environment and configuration of one prompt."""
-        argv = (
-            str(run.executable),
-            "run",
-            "--auto",
-            *("--model", f"{PROVIDER}/{run.model}"),
-            *("--format", "json"),
-            "--",
-            run.prompt,
-        )
         env = {**_QUIET, KEY: run.key, "KILO_CONFIG": str(run.home / _CONFIG)}
         config = orjson.dumps(provider_config(run, "@ai-sdk/openai-compatible")).decode()
-        return Launch(argv, env, {_CONFIG: config})
+        return Launch(command_line(run), env, {_CONFIG: config})
 
     def self_report(self, output: Output) -> SelfReport | None:
         """Return the sum over the steps that it prints."""

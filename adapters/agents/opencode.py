@@ -58,23 +58,27 @@ class Opencode:
 
     def launch(self, run: RunContext) -> Launch:
         """Return the command line, environment and configuration of one prompt."""
-        argv = (
-            str(run.executable),
-            "run",
-            *("--model", f"{PROVIDER}/{run.model}"),
-            *("--format", "json"),
-            "--auto",
-            "--",
-            run.prompt,
-        )
         library = _LIBRARIES[run.dialect or "chat.completions"]
         config = {"$schema": "https://opencode.ai/config.json", **provider_config(run, library)}
         files = {f"{_CONFIG}/opencode.json": orjson.dumps(config).decode(), **_dependencies()}
-        return Launch(argv, {**_QUIET, KEY: run.key}, files)
+        return Launch(command_line(run), {**_QUIET, KEY: run.key}, files)
 
     def self_report(self, output: Output) -> SelfReport | None:
         """Return the sum over the steps that it prints."""
         return read_report(output.stdout)
+
+
+def command_line(run: RunContext) -> tuple[str, ...]:
+    """Return the command line of opencode and its relatives for one prompt."""
+    return (
+        str(run.executable),
+        "run",
+        *("--model", f"{PROVIDER}/{run.model}"),
+        *("--format", "json"),
+        "--auto",
+        "--",
+        run.prompt,
+    )
 
 
 def provider_config(run: RunContext, library: str) -> dict[str, Any]:

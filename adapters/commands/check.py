@@ -119,7 +119,7 @@ def run(args: argparse.Namespace) -> int:
         dialect = plan_cell(spec).adapter.facts.dialects[0]
         checked = run_until_terminated(_check(spec, dialect, kept=args.keep is not None))
         verdict = verdict_of(checked.probe, checked.scored)
-        _print_json(checked, verdict) if args.json else _print(checked, verdict, spec)
+        print_json(_as_dict(checked, verdict)) if args.json else _print(checked, verdict, spec)
     return 0 if verdict.ready else 1
 
 
@@ -224,15 +224,14 @@ def _next_steps(checked: _Checked, verdict: EndpointVerdict, spec: CellSpec) -> 
     ]
 
 
-def _print_json(checked: _Checked, verdict: EndpointVerdict) -> None:
+def _as_dict(checked: _Checked, verdict: EndpointVerdict) -> dict[str, Any]:
     cell: dict[str, Any] | None = None
     if checked.scored is not None:
         bundle = None if checked.bundle is None else str(checked.bundle)
         cell = {**checked.scored.as_dict(), "path": bundle}
-    data = {
+    return {
         "ready": verdict.ready,
         "verdict": verdict.words,
         "probe": [each._asdict() for each in checked.probe.findings],
         "cell": cell,
     }
-    print_json(data)

@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rich.console import Console
 
@@ -143,7 +143,7 @@ def run(args: argparse.Namespace) -> int:
     with progress(f"{spec.tui} on {spec.task}, at most {spec.timeout_s:g} s", sys.stderr):
         bundle = run_until_terminated(run_cell(spec))
     result = _Result(bundle, score_one(bundle), compare_account(bundle))
-    _print_json(result) if args.json else _print_table(result)
+    print_json(_as_dict(result)) if args.json else _print_table(result)
     return exit_code(result.account)
 
 
@@ -213,7 +213,7 @@ def _print_table(result: _Result) -> None:
         console.print(str(result.account), highlight=False, markup=False, soft_wrap=True)
 
 
-def _print_json(result: _Result) -> None:
+def _as_dict(result: _Result) -> dict[str, Any]:
     account = None
     if result.account is not None:
         account = {
@@ -223,10 +223,9 @@ def _print_json(result: _Result) -> None:
         }
     assert result.scored.cell is not None  # as above
     deviations = result.scored.cell.identity.deviations or []
-    data = {
+    return {
         **result.scored.as_dict(),
         "deviations": [deviation.name for deviation in deviations],
         "bundle": str(result.bundle),
         "account": account,
     }
-    print_json(data)

@@ -28,6 +28,7 @@ from cab.adapters.ui.options import form
 from cab.adapters.ui.progress import progress
 from cab.adapters.ui.tables import ResultTable, write
 from cab.proxy.logs import configure_logs
+from cab.proxy.workers.stop_signals import on_stop_signal
 
 DESCRIPTION = """\
 Run every agent with every model on every task, N cells at a time, through one
@@ -216,9 +217,7 @@ async def _run_session(
     plan: SweepPlan, listener: ProgressListener, interrupt: _Interrupt
 ) -> SessionResult | None:
     """Run the sweep; None if it was stopped before its first cell."""
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, interrupt, number)
+    on_stop_signal(interrupt)
     engines: list[Scheduler] = []
     try:
         async with asyncio.TaskGroup() as group:

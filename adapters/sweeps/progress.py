@@ -10,6 +10,7 @@ from rich.text import Text
 
 from cab.adapters.sweeps.journal import End
 from cab.adapters.sweeps.scheduler import ProgressListener
+from cab.adapters.sweeps.state import FAILED
 from cab.adapters.ui.cell_table import printable
 from cab.scoring.ledger.totals import CallTotals
 
@@ -136,6 +137,12 @@ def line_of(end: End, duration_s: float) -> str:
     calls = "calls not known" if end.calls is None else f"{end.calls} calls"
     tokens = "tokens not known" if end.tokens is None else f"{end.tokens:,} tokens"
     return f"{end.cell_id}: {verdict}, {calls}, {tokens}, {duration_s:.1f} s"
+
+
+def recovered_line(end: End) -> str:
+    """Return one attempt that a killed sweep left, and that has no result, as a line."""
+    moved = f"; its bundle is moved to {FAILED}/" if end.bundle else ""
+    return f"{end.cell_id}: {end.reason}{moved}"
 
 
 def spend_text(spend: CallTotals) -> str:

@@ -16,6 +16,7 @@ from cab.adapters.sweeps.state import BUNDLES
 from cab.adapters.ui.cell_inputs import CellReader
 from cab.adapters.ui.cell_table import printable
 from cab.adapters.ui.format import figure_text, interval_text, seconds_text
+from cab.adapters.ui.json_lines import print_json
 from cab.adapters.ui.tables import ResultTable, TableFormat, markdown, write
 from cab.scoring.analysis.aggregate import Aggregate, Part, aggregate
 from cab.scoring.analysis.observation import Observation
@@ -104,7 +105,7 @@ def make_report(plan: SweepPlan, result: SessionResult) -> SweepReport:
 def print_report(report: SweepReport, form: TableFormat) -> None:
     """Print a report."""
     if form == "json":
-        sys.stdout.write(orjson.dumps(report.as_dict(), option=orjson.OPT_APPEND_NEWLINE).decode())
+        print_json(report.as_dict())
         return
     if form == "markdown":
         sys.stdout.write(as_markdown(report))

@@ -13,9 +13,10 @@ from cab.adapters.sweeps.drift import compare_sweeps, require_comparable
 from cab.adapters.sweeps.executor import Executor
 from cab.adapters.sweeps.journal import Begin, Close, Journal, Session, read_journal
 from cab.adapters.sweeps.matrix import Matrix, Slot
+from cab.adapters.sweeps.progress import recovered_line
 from cab.adapters.sweeps.recovery import recover
 from cab.adapters.sweeps.scheduler import Metering, ProgressListener, Scheduler, SchedulerServices
-from cab.adapters.sweeps.state import BUNDLES, FAILED, SweepState, replay
+from cab.adapters.sweeps.state import BUNDLES, SweepState, replay
 from cab.adapters.sweeps.sweepfile import SweepFile
 from cab.proxy.app import running_proxy
 from cab.proxy.auth.signing_keys import new_signing_key
@@ -97,8 +98,7 @@ async def run_session(
                 journal.write(end)
                 state.apply(end)
                 if end.verdict != "complete":
-                    moved = f"; its bundle is moved to {FAILED}/" if end.bundle else ""
-                    listener.message(f"{end.cell_id}: {end.reason}{moved}")
+                    listener.message(recovered_line(end))
             _drop_lost_results(plan, state, listener)
             services = SchedulerServices(
                 plan.sweep,

@@ -7,7 +7,6 @@ A sweep that is killed therefore leaves no agent behind, whatever killed it.
 """
 
 import asyncio
-import signal
 import sys
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from cab.adapters.runs.run_cell import run_cell
 from cab.adapters.sweeps.executor import CellJob, CellOutcome
 from cab.proxy.errors import CabProxyError
 from cab.proxy.logs import configure_logs
+from cab.proxy.workers.stop_signals import on_stop_signal
 from cab.scoring.errors import ScoringError
 from cab.scoring.score import score_one
 
@@ -67,8 +67,7 @@ async def _run_from_stdin() -> CellOutcome:
     job = CellJob.model_validate_json(await reader.readline())
     async with asyncio.TaskGroup() as group:
         cell = group.create_task(run_job(job))
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, cell.cancel)
+        on_stop_signal(lambda _: cell.cancel())
         listener = group.create_task(_cancel_at_end(reader, cell))
         await asyncio.wait({cell})
         listener.cancel()

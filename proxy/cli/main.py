@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import signal
 import sys
 from contextlib import AbstractAsyncContextManager
 from typing import Any
@@ -14,6 +13,7 @@ from cab.proxy.config import ProxySettings
 from cab.proxy.control.running_proxy import RunningProxy
 from cab.proxy.errors import CabProxyError
 from cab.proxy.logs import configure_logs
+from cab.proxy.workers.stop_signals import stop_event
 from cab.proxy.workers.supervisor import running_workers
 
 
@@ -31,10 +31,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 async def _serve(settings: ProxySettings) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+    stop = stop_event()
     async with _running(settings) as proxy:
         print(banner(proxy, settings), flush=True)  # noqa: T201 - what a person pastes
         await stop.wait()

@@ -1,7 +1,6 @@
 """One of several processes on one port; the parent starts it with its socket and a number."""
 
 import asyncio
-import signal
 import sys
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from cab.proxy.config import ProxySettings
 from cab.proxy.errors import CabProxyError
 from cab.proxy.logs import configure_logs
 from cab.proxy.workers.ipc_client import RemoteCellRegistry
+from cab.proxy.workers.stop_signals import stop_event
 
 
 def main() -> int:
@@ -19,10 +19,7 @@ def main() -> int:
 
 
 async def _run(socket: Path, number: int) -> int:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(name, stop.set)
+    stop = stop_event()
     registry = await RemoteCellRegistry.connect(socket)
     async with asyncio.TaskGroup() as tasks:
         # Without the parent nobody would stop this process, and it could take no call.

@@ -86,7 +86,11 @@ def read_bundle(path: Path, facts: CellFacts | None = None) -> Bundle:
     """
     if facts is None:
         if (path / MARKER_FILE).exists():
-            raise BadRecord(str(path), None, "is not whole: its run is going on, or was cut short")
+            raise BadRecord(
+                str(path),
+                None,
+                "is not a finished cell: its run was stopped, or still runs; run the cell again to score it",
+            )
         facts = read_facts(path / CELL_FILE)
     return Bundle(
         facts=facts,

@@ -13,6 +13,7 @@ from cab.adapters.commands.ledger.rows import call_title, record_line
 from cab.adapters.errors import AdapterError
 from cab.adapters.ui.command import Option
 from cab.adapters.ui.options import JSON_LINES
+from cab.adapters.ui.progress import complain
 from cab.scoring.ledger.filters import Filter
 from cab.scoring.ledger.records import parse_fields
 
@@ -73,8 +74,13 @@ def _print_last(follower: Follower, args: argparse.Namespace) -> None:
 def _matching(lines: Iterable[bytes], args: argparse.Namespace) -> Iterator[_Record]:
     where: Filter = filter_of(args)
     for line in lines:
-        fields = parse_fields(line, str(args.path))
-        if (args.json or fields.get("kind") != "start") and where.admits(fields):
+        try:
+            fields = parse_fields(line, str(args.path))
+            wanted = (args.json or fields.get("kind") != "start") and where.admits(fields)
+        except ValueError as error:  # also of a start that is not an instant
+            complain(f"a damaged line is passed over: {error}")
+            continue
+        if wanted:
             yield _Record(_time_of(fields), line, fields)
 
 

@@ -5,6 +5,7 @@ import re
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from cab.adapters.commands.ledger.filters import PATH
 from cab.adapters.errors import AdapterError
@@ -77,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
         raise AdapterError("--head is for ledgers; a slice is verified against its seal")
     else:
         found = _verify_slice(path, seal, args.public_key)
-    _print_json(path, found) if args.json else _print_result(path, found)
+    print_json(_as_dict(path, found)) if args.json else _print_result(path, found)
     return 0 if found.holds else 1
 
 
@@ -137,11 +138,10 @@ def _title(path: Path) -> str:
     return f"verifying {printable(str(path))}, {size_mb:,.0f} MB on disk"
 
 
-def _print_json(path: Path, found: Verification) -> None:
+def _as_dict(path: Path, found: Verification) -> dict[str, Any]:
     faults = [{**fault._asdict(), "path": str(fault.path)} for fault in found.faults]
     result = {"path": str(path), "holds": found.holds, **asdict(found), "faults": faults}
-    result["heads"] = [head._asdict() for head in found.heads]
-    print_json(result)
+    return {**result, "heads": [head._asdict() for head in found.heads]}
 
 
 def _print_result(path: Path, found: Verification) -> None:

@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cab.adapters.tasks.loader import Task, list_tasks, load_task, missing_needs
 from cab.adapters.tasks.self_test import SelfTestFinding, check_task
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     for number, task in enumerate(tasks, start=1):
         with progress(f"{task.id} ({number} of {len(tasks)})", sys.stderr):
             report = _Report(task, missing_needs(task), asyncio.run(_findings(task)))
-        _print_json(report) if args.json else _print_lines(report)
+        print_json(_as_dict(report)) if args.json else _print_lines(report)
         reports.append(report)
     holds = [report.holds for report in reports]
     if not args.json:
@@ -80,15 +80,14 @@ def _print_lines(report: _Report) -> None:
             print(f"FAILED   {name}: {finding.trial}: {finding.problem}", flush=True)
 
 
-def _print_json(report: _Report) -> None:
+def _as_dict(report: _Report) -> dict[str, Any]:
     findings = [
         {"trial": each.trial, "holds": each.problem is None, "problem": each.problem}
         for each in report.findings
     ]
-    data = {
+    return {
         "task_id": report.task.id,
         "holds": report.holds,
         "missing": report.missing,
         "findings": findings,
     }
-    print_json(data)

@@ -19,8 +19,8 @@ def test_headless() -> None:
     """One prompt that cannot be taken for an option, one model, and nobody is asked."""
     launch = Kilo().launch(run_of("--help"))
     assert launch.argv == (
-        *("/agents/agent", "run", "--auto", "--model", f"cab/{MODEL}"),
-        *("--format", "json", "--", "--help"),
+        *("/agents/agent", "run", "--model", f"cab/{MODEL}"),
+        *("--format", "json", "--auto", "--", "--help"),
     )
     assert launch.env["KILO_CONFIG"].endswith(CONFIG)
 

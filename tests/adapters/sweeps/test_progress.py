@@ -8,7 +8,13 @@ from contextlib import suppress
 import pytest
 
 from cab.adapters.sweeps.journal import AttemptOutcome, End
-from cab.adapters.sweeps.progress import ProgressCounts, line_of, show_progress, spend_text
+from cab.adapters.sweeps.progress import (
+    ProgressCounts,
+    line_of,
+    recovered_line,
+    show_progress,
+    spend_text,
+)
 from cab.scoring.ledger.totals import CallTotals
 from tests.adapters.sweeps.spend import spend
 
@@ -51,6 +57,14 @@ def test_lines() -> None:
         f"1/2 {CELL}: no result, infrastructure: it \\x1b[2J broke",
         "stopped",
     ]
+
+
+def test_recovered() -> None:
+    """An attempt of a killed sweep is a line, and a bundle is spoken of only where there is one."""
+    killed = end("killed", reason="the sweep was killed", bundle=None)
+    assert recovered_line(killed) == f"{killed.cell_id}: the sweep was killed"
+    moved = recovered_line(killed.model_copy(update={"bundle": "failed/x"}))
+    assert moved == f"{killed.cell_id}: the sweep was killed; its bundle is moved to failed/"
 
 
 def all_of(terminal: int) -> str:

@@ -213,7 +213,7 @@ def test_an_unknown_task_is_answered_with_all() -> None:
     ("text", "key", "reason"),
     [
         (MINIMAL.replace('prompt = "Do it."', ""), "prompt", "is missing; add it"),
-        (MINIMAL.replace("category", "catgory"), "category", "is missing; add it"),
+        (MINIMAL.replace("category", "catgory"), "catgory", "did you mean 'category'?"),
         (f"extra = 1{MINIMAL}", "extra", "is not a key of a task; remove it"),
         (f'root = "/"{MINIMAL}', "root", "is not a key of a task; remove it"),
         (f"cases = []{MINIMAL}", "cases", "is not a key of a task; remove it"),

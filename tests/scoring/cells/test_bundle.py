@@ -236,7 +236,7 @@ def test_a_bundle_that_is_not_whole_is_refused(tmp_path: Path) -> None:
     """A bundle with the marker of an unfinished run is not a result."""
     folder = stored(tmp_path / "b")
     (folder / "INCOMPLETE").touch()
-    with pytest.raises(BadRecord, match="not whole"):
+    with pytest.raises(BadRecord, match="not a finished cell"):
         rescore(folder)
 
 

@@ -161,7 +161,7 @@ def test_a_run_that_is_cut_short_is_no_ledger(
     (whole / "cell.json").unlink()
     (whole / "INCOMPLETE").write_bytes(b"{}")
     assert main(["export", "otel", str(whole), "-o", str(tmp_path / "calls.jsonl")]) == 2
-    assert "is not whole" in capsys.readouterr().err
+    assert "is not a finished cell: its run was stopped" in capsys.readouterr().err
     assert not (tmp_path / "calls.jsonl").exists()
 
 

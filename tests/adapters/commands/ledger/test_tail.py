@@ -46,6 +46,24 @@ def test_people_see_calls_as_they_end(tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 @pytest.mark.parametrize(
+    "line",
+    [b"garbage", b'{"kind":"end","cell_id":[1]}', b'{"kind":"end","started_at":"noon"}'],
+)
+def test_a_damaged_line_is_passed_over(
+    tmp_path: Path, line: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A line that cannot be read is reported, and all others are shown."""
+    [segment] = write_ledger(tmp_path, [at(1), at(2)])
+    with segment.open("ab") as handle:
+        handle.write(line + b"\n")
+    assert main(["ledger", "tail", str(tmp_path), "--since", "2026-01-01", "--json"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.count("\n") == 2
+    assert printed.err.startswith("cab: a damaged line is passed over: ")
+    assert printed.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["none"], "none is not a folder"),

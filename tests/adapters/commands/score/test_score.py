@@ -248,3 +248,15 @@ def test_a_summary_of_a_job_is_refused(capsys: pytest.CaptureFixture[str]) -> No
     """A file that is not a cell is an error in one line that says what to name instead."""
     assert main(["score", str(JOB)]) == 2
     assert "name its trials' folders" in capsys.readouterr().err
+
+
+def test_a_killed_attempt_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What a killed run left is one line that says so, and how to get a score."""
+    folder = stored(tmp_path / "b")
+    (folder / "cell.json").unlink()
+    (folder / "INCOMPLETE").write_bytes(b"{}")
+    assert main(["score", str(folder)]) == 2
+    assert capsys.readouterr().err == (
+        f"cab: {folder}: is not a finished cell: its run was stopped, or still runs; "
+        "run the cell again to score it\n"
+    )
