@@ -74,7 +74,7 @@ def mint_request(cell_id: str, ttl_s: int, limits: KeyLimits | None = None) -> M
     try:
         return Mint.model_validate({**limits.claims(), "cell_id": cell_id, "ttl_s": ttl_s})
     except ValidationError as error:
-        raise BadConfig(f"no key was made: {_explain(error)}") from None
+        raise BadConfig(f"no key was made: {_explain(error, Mint)}") from None
 
 
 def _rounded_up(usd: Decimal) -> Decimal:
@@ -120,7 +120,7 @@ def parse_body(model: type[_Model], body: bytes) -> _Model:
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
-        raise RequestFailed(400, "bad_request", _explain(error)) from None
+        raise RequestFailed(400, "bad_request", _explain(error, model)) from None
 
 
 def parse_page(query: str) -> Page:
@@ -134,11 +134,15 @@ def parse_page(query: str) -> Page:
     try:
         return Page.model_validate(values)
     except ValidationError as error:
-        raise RequestFailed(400, "bad_request", _explain(error)) from None
+        raise RequestFailed(400, "bad_request", _explain(error, Page)) from None
 
 
-def _explain(error: ValidationError) -> str:
+def _explain(error: ValidationError, model: type[BaseModel]) -> str:
     fault = first_fault(error)
+    if (
+        fault.kind == "extra_forbidden"
+    ):  # its name may be a key that somebody put in the wrong place
+        return f"a name is unknown; known are {', '.join(model.model_fields)}"
     return f"{fault.field}: {fault.message}" if fault.field else fault.message
 
 

@@ -6,7 +6,7 @@ costs one segment however long the ledger is. Nothing is changed here.
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from cab.proxy.ledger.chain import Link, read_link
 from cab.proxy.ledger.segments import segments
