@@ -116,7 +116,7 @@ NOTHING_THERE = "http://127.0.0.1:1"
         ([*RUN, "--upstream", NOTHING_THERE], "no model; give --model NAME"),
         ([*RUN, "--upstream", NOTHING_THERE, "--model", "m"], "cannot be reached"),
         ([*RUN, "--upstream", "ftp://x", "--model", "m"], "is not an http(s) URL"),
-        ([*RUN, "--model", "../x"], "would leave the folder"),
+        ([*RUN, "--model", "m", "--sweep", ".."], "would leave the folder"),
         ([*RUN, "--proxy", "http://x"], "--upstream cannot be used with --proxy"),
         ([*RUN, "--timeout-s", "soon"], "invalid float value: 'soon'"),
         ([*RUN, "--timeout-s", "-5"], "is not above 0"),

@@ -153,7 +153,7 @@ EMPTY = {"choices": [{"message": {"content": ""}}], "usage": {"completion_tokens
         ((CHAT, request(context_management=[1]), answer()), "state that the endpoint keeps", "0", "1"),
         (("gemini.generateContent", {"contents": "x"}, DRAWN), "images, sounds or files", "0", "1"),
         ((CHAT, request(), EMPTY), "no prompt tokens reported", "1", "0"),
-        ((CHAT, request(), EMPTY), "an answer without text", "0", "1"),
+        ((CHAT, request(), {**EMPTY, "usage": {"prompt_tokens": 9, "completion_tokens": 1}}), "an answer without text", "0", "1"),
         ((CHAT, request(), answer(PROMPT, 0)), "no completion tokens reported", "0", "1"),
         (("messages", {"messages": []}, 'data: {"type":"message_start","message":{"usage":{"input_tokens":1,"output_tokens":1}}}\n\n'),
          "usage reported before the end", "0", "1"),

@@ -104,7 +104,7 @@ def test_secrets_are_not_shown(spec: CellSpec) -> None:
             "--timeout-s inf is not above 0, or is not finite",
         ),
         ({"timeout_s": float("nan")}, AdapterError, "--timeout-s nan is not above 0"),
-        ({"model": "../../etc"}, BadCellId, "would leave the folder"),
+        ({"sweep": ".."}, BadCellId, "would leave the folder"),
         ({"model": ""}, BadCellId, "empty"),
         ({"sweep": "a/b"}, BadCellId, "slash"),
         ({"run": 0}, BadCellId, "counted from 1"),

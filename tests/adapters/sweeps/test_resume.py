@@ -184,7 +184,7 @@ def test_killed_in_the_middle(sweep: Path, demo: str) -> None:
     )
 
     assert done.returncode == 0, done.stderr
-    assert "it was running when the sweep was killed; its bundle is moved to failed/" in done.stderr
+    assert "it was running when the sweep was killed" in done.stderr
     report = orjson.loads(done.stdout)
     bundles = [folder / "runs" / cell for cell in report["cells"].values()]
     assert (report["wanted"], report["complete"], len(set(bundles))) == (ALL, ALL, ALL)
