@@ -9,6 +9,8 @@ class EmbeddingsAnswer(Answer):
     """An answer that holds vectors; the dialect has no streams."""
 
     read_usage = staticmethod(embeddings_usage)
+    members = ("data",)
+    """Members that may hold what was asked for."""
 
     def read_event(self, _kind: str, data: JsonObject, /) -> bool:
         """Read a part of an answer from an endpoint that streams all the same."""
@@ -19,5 +21,5 @@ class EmbeddingsAnswer(Answer):
         """Read the whole answer."""
         self.take_identity(data)
         self.take_usage(data.get("usage"), final=True)
-        vectors = as_list(data.get("data"))
-        self.recognized = self.delivered = self.delivered or bool(vectors)
+        found = any(as_list(data.get(name)) for name in self.members)
+        self.recognized = self.delivered = self.delivered or found
