@@ -9,7 +9,7 @@ class EmbeddingsAnswer(Answer):
     """An answer that holds vectors; the dialect has no streams."""
 
     read_usage = staticmethod(embeddings_usage)
-    members = ("data",)
+    members: tuple[str, ...] = ("data",)
     """Members that may hold what was asked for."""
 
     def read_event(self, _kind: str, data: JsonObject, /) -> bool:
