@@ -94,7 +94,7 @@ def test_an_interrupted_cell_is_reported(tmp_path: Path) -> None:
     folder = tmp_path / "a"
     folder.mkdir()
     (folder / "INCOMPLETE").touch()
-    with pytest.raises(BadRecord, match="not whole"):
+    with pytest.raises(BadRecord, match="is not a finished cell"):
         list(score_path(tmp_path))
 
 
