@@ -11,20 +11,17 @@ between them there must be none either. Exit status 1 if there is one.
 import argparse
 import asyncio
 import contextlib
-import os
 import random
 import re
-import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import aiohttp
 import orjson
+from programs import PROXY, process
 
-PROXY = (sys.executable, "-c", "import sys; from cab.proxy.cli.main import main; sys.exit(main())")
 USAGE = {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4}
 HEAD = (
     b"HTTP/1.1 200 OK\r\nKeep-Alive: timeout=5, max=100\r\nContent-Type: text/event-stream\r\n"
@@ -64,24 +61,6 @@ async def endpoint(idle_s: float | None) -> None:
     server = await asyncio.start_server(serve, "127.0.0.1", 0, backlog=1024)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
-
-
-@contextlib.contextmanager
-def process(command: list[str], pattern: str) -> Iterator[str]:
-    """Run a program; give what it printed that fits the pattern."""
-    env = {k: v for k, v in os.environ.items() if not k.startswith("CAB_")}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=env
-    ) as running:
-        assert running.stdout
-        try:
-            for line in running.stdout:
-                if found := re.search(pattern, line):
-                    yield found[1]
-                    return
-        finally:
-            running.terminate()
-            running.wait(20)
 
 
 async def measure(url: str, calls: int, workers: int, idle_s: float | None) -> Counter[str]:

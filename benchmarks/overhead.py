@@ -9,22 +9,17 @@ are what to compare. `--ack none` shows the same without waiting for the disk.
 
 import argparse
 import asyncio
-import contextlib
-import os
-import re
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 
 import aiohttp
 import orjson
 from aiohttp import web
+from programs import PROXY, process
 
 USAGE = {"prompt_tokens": 10, "completion_tokens": 100, "total_tokens": 110}
-PROXY = (sys.executable, "-c", "import sys; from cab.proxy.cli.main import main; sys.exit(main())")
 
 
 def delta(**fields: object) -> bytes:
@@ -54,23 +49,6 @@ async def endpoint(chunks: int) -> None:
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     print(runner.addresses[0][1], flush=True)
     await asyncio.Event().wait()
-
-
-@contextlib.contextmanager
-def process(command: list[str], pattern: str) -> Iterator[str]:
-    """Run a program; give what it printed that fits the pattern."""
-    env = {k: v for k, v in os.environ.items() if not k.startswith("CAB_")}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=env
-    ) as running:
-        assert running.stdout
-        try:
-            for line in running.stdout:
-                if found := re.search(pattern, line):
-                    yield found[1]
-                    return
-        finally:
-            running.kill()
 
 
 async def call(client: aiohttp.ClientSession, url: str, *, stream: bool) -> float:
