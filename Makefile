@@ -14,7 +14,7 @@ help:
 	@echo "make check        formatter, linter, type checkers, import rules"
 	@echo "make wheel        build sdist and wheel, install the wheel elsewhere, try it there"
 	@echo "make test-agents  install eight real agents and run them, and what else is installed, in cells"
-	@echo "make catalogue    run the table of faults and write docs/catalogue.md"
+	@echo "make catalogue    run the faults and the stacks; write docs/catalogue.md and docs/endpoints.md"
 	@echo "make schemas      write scoring/schemas/*.json from the models"
 	@echo "make reference    write the tables of docs/settings.md and docs/cli.md from the code"
 	@echo "make sync         install again (after adding or removing a module)"
@@ -46,7 +46,7 @@ test: $(STAMP)
 	$(BIN)/python -m pytest -m "not agents" --cov --cov-report=term:skip-covered
 
 catalogue: $(STAMP)
-	CAB_WRITE_CATALOGUE=1 $(BIN)/python -m pytest -q tests/proxy/catalogue -k test_fault
+	CAB_WRITE_CATALOGUE=1 $(BIN)/python -m pytest -q tests/proxy/catalogue -k "test_fault or test_stack"
 
 schemas: $(STAMP)
 	CAB_WRITE_SCHEMAS=1 $(BIN)/python -m pytest -q tests/scoring/test_schema.py -k exported

@@ -33,10 +33,10 @@ class EndpointError(NamedTuple):
 def error_in(data: JsonObject) -> EndpointError | None:
     """Return the error that a body or an event states, `None` if it states none.
 
-    OpenAI, Anthropic and Gemini put an object into `error`, some servers a text or `true`. Old vLLM
-    and SGLang send `{"object": "error", ...}`, MiniMax a `base_resp` with a `status_code`, gateways
-    `{"success": false}` or a `code` with a message. An empty `error`, and a code that means success,
-    stand in good answers too.
+    OpenAI, Anthropic and Gemini put an object into `error`, TGI a text (`error_type` is beside it),
+    some servers `true`. Old vLLM and SGLang send `{"object": "error", ...}`, MiniMax a `base_resp` with
+    a `status_code`, gateways `{"success": false}` or a `code` with a message. An empty `error`, and a
+    code that means success, stand in good answers too.
     """
     error = data.get("error")
     if is_object(error):
@@ -45,7 +45,7 @@ def error_in(data: JsonObject) -> EndpointError | None:
     if error is True:
         return error_from(data)
     if not _is_good(error):
-        return EndpointError("error", _text(error))
+        return EndpointError(_text(data.get("error_type")) or "error", _text(error))
     if data.get("object") == "error" or data.get("success") is False:
         return error_from(data)
     base = as_object(data.get("base_resp"))
@@ -71,9 +71,11 @@ def error_in_body(data: JsonObject) -> EndpointError | None:
 
 def error_from(error: JsonObject) -> EndpointError:
     """Return the error that an error object describes."""
-    names = (_text(error.get(key)) for key in ("type", "status", "code", "status_code"))
+    stated = (_text(error.get(key)) for key in ("type", "status", "code", "status_code"))
     # `{"type": "error", "code": ...}` says with its type only what it is.
-    kind = next((name for name in names if name not in ("", "error")), "error")
+    names = [name for name in stated if name not in ("", "error")]
+    # Azure has the HTTP status beside a code that says more.
+    kind = next((name for name in names if not name.isdecimal()), next(iter(names), "error"))
     texts = (_text(error.get(key)) for key in ("message", "msg", "status_msg", "errors"))
     return EndpointError(kind, next(filter(None, texts), _NO_MESSAGE))
 

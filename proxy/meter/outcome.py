@@ -100,7 +100,7 @@ def outcome_of(answer: Answer, transfer: Transfer, request_body: bytes) -> Outco
     unclear = warnings + [warning for warning in noise if warning not in warnings]
     reasons = [clean(reason) for _, reason in sorted(answer.finish_reasons.items())]
     final = answer.usage_final or answer.complete
-    error = answer.error or error_of_status(transfer.status)
+    error = answer.error or answer.finish_error or error_of_status(transfer.status)
     generated = usage is not None and (usage.completion_tokens or 0) > 0
     known = answer.recognized or answer.delivered or generated or error is not None
     if answer.complete and not known:

@@ -53,6 +53,8 @@ class Answer:
         """When the first part came that delivered something; `None` for an answer in one piece."""
         self.tool_calls: int | None = None
         self.error: EndpointError | None = None
+        self.finish_error: EndpointError | None = None
+        """What a finish reason says went wrong: less than an error that is stated, before it or after."""
         self.warnings: list[str] = []
         """What could not be understood."""
         self.texts = Texts(limit_chars)
@@ -127,7 +129,7 @@ class Answer:
         text = as_text(reason)
         if text is not None and text.lower() != "null":
             self.finish_reasons[index] = text
-            self.error = self.error or error_of_finish(text)
+            self.finish_error = self.finish_error or error_of_finish(text)
 
     def take_identity(self, data: JsonObject) -> None:
         """Note id, model and fingerprint: the first that are given stand."""

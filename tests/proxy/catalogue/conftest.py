@@ -1,12 +1,14 @@
-"""Writes docs/catalogue.md from the run's results, when asked to."""
+"""Writes docs/catalogue.md and docs/endpoints.md from the run's results, when asked to."""
 
 import os
 
 import pytest
 
+from tests.proxy.catalogue import endpoints
 from tests.proxy.catalogue.report import FILE, Result, page
 
 PASSED: set[Result] = set()
+READ: dict[endpoints.Key, endpoints.Reading] = {}
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
@@ -16,9 +18,16 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     run = dict(report.user_properties)
     if "case" in run:
         PASSED.add((str(run["case"]), str(run["dialect"]), bool(run["stream"])))
+    if "stack" in run:
+        reading = endpoints.Reading.model_validate_json(str(run["reading"]))
+        READ[str(run["stack"]), str(run["answer"])] = reading
 
 
 def pytest_sessionfinish() -> None:
-    """Write the page."""
-    if os.environ.get("CAB_WRITE_CATALOGUE") and PASSED:
+    """Write the pages."""
+    if not os.environ.get("CAB_WRITE_CATALOGUE"):
+        return
+    if PASSED:
         FILE.write_text(page(PASSED))
+    if READ:
+        endpoints.FILE.write_text(endpoints.page(READ))

@@ -48,6 +48,11 @@ from cab.proxy.meter.json_values import JsonObject
         ({"success": True, "base_resp": {"status_code": 0, "status_msg": ""}}, None),
         ({"error": {"type": "", "message": {"a": 1}}}, EndpointError("error", '{"a":1}')),
         ({"error": "overloaded"}, EndpointError("error", "overloaded")),
+        ({"error": "m", "error_type": "overloaded"}, EndpointError("overloaded", "m")),
+        (
+            {"error": {"message": "m", "type": None, "code": "content_filter", "status": 400}},
+            EndpointError("content_filter", "m"),
+        ),
         ({"error": None}, None),
         ({"error": ""}, None),
         ({"error": []}, None),
