@@ -31,6 +31,12 @@ Endpoint = Literal[
     "responses",
     "messages",
     "gemini.generateContent",
+    "audio.transcriptions",
+    "audio.translations",
+    "audio.speech",
+    "images.generations",
+    "images.edits",
+    "images.variations",
     "other",
 ]
 EndReason = Literal[

@@ -13,6 +13,9 @@ responses
     prompt = `input_tokens`, completion = `output_tokens`, both inclusive already; cache read and write
     = `input_tokens_details.cached_tokens` and `.cache_write_tokens`; reasoning =
     `output_tokens_details.reasoning_tokens`.
+sounds and images
+    as responses, where `usage.type` is not `duration`: seconds are not tokens. The input's details are named
+    `input_token_details` for sounds; tokens of texts, sounds and images are all part of the two counts.
 messages (Anthropic)
     `input_tokens` leaves cached tokens out, so prompt = `input_tokens` + `cache_read_input_tokens` +
     `cache_creation_input_tokens` (without it, the sum of `cache_creation`); completion =
@@ -71,6 +74,18 @@ def responses_usage(reader: UsageReader) -> Usage:
         cache_write_tokens=reader.count("input_tokens_details", "cache_write_tokens"),
         reasoning_tokens=reader.count("output_tokens_details", "reasoning_tokens"),
     )
+
+
+def media_usage(reader: UsageReader) -> Usage:
+    """Return the counts of a call that reads or makes sounds or images, none if it was timed."""
+    if reader.raw.get("type") == "duration":
+        reader.warn("usage is a duration, not tokens")
+        return Usage(None, None, None)
+    usage = responses_usage(reader)
+    if usage.cache_read_tokens is not None:
+        return usage
+    cached = reader.count("input_token_details", "cached_tokens")
+    return usage._replace(cache_read_tokens=cached)
 
 
 def messages_usage(reader: UsageReader) -> Usage:

@@ -224,6 +224,13 @@ async def _usage_of_one_choice(world: World) -> Seen:
     return await world.call([sse_head(), *(chunk(e) for e in (*events, DONE)), LAST_CHUNK])
 
 
+states("12b", "sounds among the tokens: parts of the two counts",
+       lambda _: [{"prompt_tokens": 100, "completion_tokens": 70, "total_tokens": 170,
+                   "prompt_tokens_details": {"audio_tokens": 80, "text_tokens": 20, "cached_tokens": 64},
+                   "completion_tokens_details": {"audio_tokens": 50, "text_tokens": 20, "reasoning_tokens": 0}}],
+       ("chat.completions",), cache_read_tokens=64, reasoning_tokens=0, **comes_to(100, 70))  # fmt: skip
+
+
 # Price.
 def priced(**members: Any) -> Usages:
     return lambda name: [{**stated(name, **REAL), **members}]
