@@ -3,7 +3,8 @@
 chat.completions, completions
     prompt = `prompt_tokens`, completion = `completion_tokens`, both inclusive already.
     cache read = `prompt_tokens_details.cached_tokens`, else DeepSeek's `prompt_cache_hit_tokens`, else
-    `cache_read_input_tokens` (LiteLLM), else `cached_tokens` (Moonshot).
+    `cache_read_input_tokens` (LiteLLM), else `cached_tokens` (Moonshot, Together), else Mistral's other two
+    (https://github.com/vercel/ai/issues/14382).
     cache write = `prompt_tokens_details.cache_write_tokens`, `.cache_creation_tokens`, or
     `cache_creation_input_tokens`.
     reasoning = `completion_tokens_details.reasoning_tokens`, else `reasoning_tokens`.
@@ -37,8 +38,11 @@ from cab.proxy.meter.usage.iterations import message_counts, with_iterations
 
 def chat_usage(reader: UsageReader) -> Usage:
     """Return the counts of a chat completion or a completion."""
+    prompt = reader.count("prompt_tokens")
+    if "prompt_cache_miss_tokens" in reader.raw:
+        prompt = _hits_and_misses(reader, prompt)
     return Usage(
-        prompt_tokens=reader.count("prompt_tokens"),
+        prompt_tokens=prompt,
         completion_tokens=reader.count("completion_tokens"),
         total_tokens=reader.count("total_tokens"),
         cache_read_tokens=reader.first(
@@ -46,6 +50,8 @@ def chat_usage(reader: UsageReader) -> Usage:
             ("prompt_cache_hit_tokens",),
             ("cache_read_input_tokens",),
             ("cached_tokens",),
+            ("num_cached_tokens",),
+            ("prompt_token_details", "cached_tokens"),
         ),
         cache_write_tokens=reader.first(
             ("prompt_tokens_details", "cache_write_tokens"),
@@ -56,6 +62,21 @@ def chat_usage(reader: UsageReader) -> Usage:
             ("completion_tokens_details", "reasoning_tokens"), ("reasoning_tokens",)
         ),
     )
+
+
+def _hits_and_misses(reader: UsageReader, prompt: int | None) -> int | None:
+    """Return the prompt, checked against DeepSeek's two parts of it, or their sum where it is not stated.
+
+    https://api-docs.deepseek.com/api/create-chat-completion
+    """
+    hit, miss = (reader.count(f"prompt_cache_{name}_tokens") for name in ("hit", "miss"))
+    if hit is None or miss is None or hit + miss in (0, prompt):
+        return prompt
+    if prompt:
+        reader.fault("cache hits and misses are not the prompt")
+        return prompt
+    reader.note("prompt: the sum of cache hits and misses")
+    return hit + miss
 
 
 def embeddings_usage(reader: UsageReader) -> Usage:

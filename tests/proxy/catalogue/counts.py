@@ -231,6 +231,31 @@ states("12b", "sounds among the tokens: parts of the two counts",
        ("chat.completions",), cache_read_tokens=64, reasoning_tokens=0, **comes_to(100, 70))  # fmt: skip
 
 
+# Names of cached tokens.
+def cached(**members: Any) -> Usages:
+    return lambda name: [{**stated(name, **REAL), **members}]
+
+
+for _vendor, _members in {
+    "`cached_tokens` beside the prompt (Moonshot, Together)": {"cached_tokens": 64},
+    "`num_cached_tokens` (Mistral)": {"num_cached_tokens": 64},
+    "`prompt_token_details.cached_tokens` (Mistral)": {
+        "prompt_token_details": {"cached_tokens": 64}
+    },
+    "cache hits and misses, which are the prompt (DeepSeek)": {
+        "prompt_cache_hit_tokens": 64,
+        "prompt_cache_miss_tokens": 36,
+    },
+}.items():
+    states("12b", _vendor, cached(**_members), OPENAI, cache_read_tokens=64, **comes_to(100, 7))
+states("12b", "cache hits and misses that are not the prompt",
+       cached(prompt_cache_hit_tokens=64, prompt_cache_miss_tokens=64),
+       OPENAI, cache_read_tokens=64, **comes_to(100, 7, "inconsistent"))  # fmt: skip
+states("12b", "cache hits and misses alone",
+       lambda _: [{"prompt_cache_hit_tokens": 64, "prompt_cache_miss_tokens": 36, "completion_tokens": 7}],
+       OPENAI, cache_read_tokens=64, **comes_to(100, 7))  # fmt: skip
+
+
 # Price.
 def priced(**members: Any) -> Usages:
     return lambda name: [{**stated(name, **REAL), **members}]
