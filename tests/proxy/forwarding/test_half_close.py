@@ -19,14 +19,17 @@ ANSWER = json_answer(
 async def test_a_client_that_half_closes_is_taken_for_one_that_left(tmp_path: Path) -> None:
     """It gets no answer; the call is read to its end all the same, and its usage is exact."""
     gate = asyncio.Event()
-    async with scripted_upstream([gate, ANSWER]) as upstream:
-        async with metered(upstream.url, tmp_path) as meter, connected(meter.url) as line:
-            line.send(request("/v1/chat/completions", BODY))
-            await upstream.arrived.wait()
-            line.writer.write_eof()
-            assert await line.rest() == b""
-            gate.set()
-            [row] = await meter.settled(1)
+    async with (
+        scripted_upstream([gate, ANSWER]) as upstream,
+        metered(upstream.url, tmp_path) as meter,
+        connected(meter.url) as line,
+    ):
+        line.send(request("/v1/chat/completions", BODY))
+        await upstream.arrived.wait()
+        line.writer.write_eof()
+        assert await line.rest() == b""
+        gate.set()
+        [row] = await meter.settled(1)
     assert (row["end_reason"], row["usage_source"], row["total_tokens"]) == (
         "client_gone",
         "upstream",
