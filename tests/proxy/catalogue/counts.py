@@ -236,7 +236,7 @@ def cached(**members: Any) -> Usages:
     return lambda name: [{**stated(name, **REAL), **members}]
 
 
-for _vendor, _members in {
+_CACHED: dict[str, Raw] = {
     "`cached_tokens` beside the prompt (Moonshot, Together)": {"cached_tokens": 64},
     "`num_cached_tokens` (Mistral)": {"num_cached_tokens": 64},
     "`prompt_token_details.cached_tokens` (Mistral)": {
@@ -246,7 +246,8 @@ for _vendor, _members in {
         "prompt_cache_hit_tokens": 64,
         "prompt_cache_miss_tokens": 36,
     },
-}.items():
+}
+for _vendor, _members in _CACHED.items():
     states("12b", _vendor, cached(**_members), OPENAI, cache_read_tokens=64, **comes_to(100, 7))
 states("12b", "cache hits and misses that are not the prompt",
        cached(prompt_cache_hit_tokens=64, prompt_cache_miss_tokens=64),
