@@ -72,6 +72,7 @@ def start_record(call: CallContext) -> dict[str, Any]:
         "stream": call.request.stream,
         "request_hash": call.request.request_hash,
         "model_requested": None if model is None else call.redactor.name(model),
+        "may_cost": call.may_cost,
     }
 
 
@@ -93,7 +94,6 @@ def end_record(
         "retry_of": call.retry_of,
         "upstream_attempts": call.upstream_attempts,
         "stale_connections": call.stale_connections,
-        "may_cost": call.may_cost,
         "model_served": named(outcome.model_served),
         "upstream_id": named(outcome.upstream_id),
         "system_fingerprint": named(outcome.system_fingerprint),

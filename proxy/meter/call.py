@@ -224,7 +224,8 @@ class CallMeter:
         first = _SIGNIFICANT.search(chunk)
         if first is None:
             return None
-        if not is_event_stream(self._content_type, first[0]):
+        named_only = self._answer.takes_any_body
+        if not is_event_stream(self._content_type, first[0], named_only=named_only):
             return self._pass_through()
         return StreamFilter(
             self._answer,

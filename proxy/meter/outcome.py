@@ -50,6 +50,8 @@ class Outcome:
     """Whether the endpoint took the request and generates the answer later."""
     delivered: bool
     """Whether anything generated was seen."""
+    delivered_media: bool
+    """Whether a sound or an image was generated, whose tokens cannot be counted here."""
     first_delta_ns: int | None
     """When the first non-empty delta of a stream came; `None` for an answer in one piece."""
     last_byte_ns: int | None
@@ -122,6 +124,7 @@ def outcome_of(answer: Answer, transfer: Transfer, request_body: bytes) -> Outco
         begun=answer.recognized or answer.delivered or transfer.is_cut_stream,
         deferred=answer.deferred,
         delivered=answer.delivered,
+        delivered_media=answer.delivered_media,
         first_delta_ns=answer.first_delta_ns,
         last_byte_ns=transfer.last_byte_ns,
         response_bytes=transfer.response_bytes,

@@ -12,7 +12,14 @@ from cab.scoring.ledger.records import Endpoint
 
 _INSTRUCTIONS = ("system", "developer")
 _HEADING = "# Tools\n\n## functions\n\n"
-_UNFRAMED = ("completions", "fim.completions", "embeddings", "rerank")
+MEDIA: frozenset[Endpoint] = frozenset(
+    {
+        *("audio.transcriptions", "audio.translations", "audio.speech"),
+        *("images.generations", "images.edits", "images.variations"),
+    }
+)
+"""Endpoints whose tokens are those of sounds and images, which nobody but the endpoint can count."""
+_UNFRAMED: set[Endpoint] = {"completions", "fim.completions", "embeddings", "rerank", *MEDIA}
 """Dialects in which no chat template stands around the texts."""
 
 Uncounted = Literal["media", "reasoning", "tools", "state"]

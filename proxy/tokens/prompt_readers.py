@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from cab.proxy.meter.json_values import JsonObject, as_list, as_object, as_text, is_object
-from cab.proxy.tokens.prompt import Prompt, Turn, compact
+from cab.proxy.tokens.prompt import MEDIA, Prompt, Turn, compact
 from cab.scoring.ledger.records import Endpoint
 
 # Chat templates leave out what a model thought in earlier turns: they drop the member that holds it,
@@ -222,6 +222,13 @@ def _rerank(prompt: Prompt, request: JsonObject) -> None:
         prompt.turns.append(turn)
 
 
+def _media(prompt: Prompt, request: JsonObject) -> None:
+    """Most of it is a sound or an image, if not read then written."""
+    prompt.uncounted.append("media")
+    texts = [_text(request.get(name)) for name in ("prompt", "input", "instructions")]
+    prompt.turns.append(Turn(texts=texts))
+
+
 _READERS: dict[Endpoint, Callable[[Prompt, JsonObject], None]] = {
     "chat.completions": _chat,
     "completions": _texts_or_tokens("prompt"),
@@ -231,6 +238,7 @@ _READERS: dict[Endpoint, Callable[[Prompt, JsonObject], None]] = {
     "responses": _responses,
     "messages": _messages,
     "gemini.generateContent": _gemini,
+    **dict.fromkeys(MEDIA, _media),
 }
 
 

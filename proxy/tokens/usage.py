@@ -11,7 +11,7 @@ from cab.proxy.meter import Outcome, Usage
 from cab.proxy.tokens.cancellable_thread import CheckCancelled, run_in_cancellable_thread
 from cab.proxy.tokens.encodings import count, load_counter
 from cab.proxy.tokens.model_families import encoding_of, family_of
-from cab.proxy.tokens.prompt import answer_costs
+from cab.proxy.tokens.prompt import MEDIA, answer_costs
 from cab.proxy.tokens.prompt_readers import read_prompt
 from cab.scoring.ledger.records import METERED_ENDPOINTS, Endpoint
 
@@ -95,7 +95,8 @@ class Counter:
         # One rule for an answer that broke off, before its first text or after it: the prompt was
         # read, and what came was written.
         begun = outcome.begun and not outcome.deferred
-        if not (outcome.delivered or (begun and outcome.error is None)):
+        countable = outcome.delivered or (begun and outcome.error is None)
+        if not countable or context.endpoint in MEDIA:
             return Counted()
         return await self._count_here(context, outcome)
 
@@ -128,7 +129,7 @@ class Counter:
             if prompt is None:
                 return Counted()
             completion = call.count_completion(check_cancelled)
-            whole = outcome.complete and not unclear
+            whole = outcome.complete and not (unclear or outcome.delivered_media)
             usage = Usage(prompt, completion, prompt + completion)
             return Counted(usage, "tokenizer", "complete" if whole else "partial")
 

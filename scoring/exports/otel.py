@@ -30,6 +30,12 @@ _OPERATIONS = {
     "responses": "chat",
     "messages": "chat",
     "gemini.generateContent": "generate_content",
+    "audio.transcriptions": "transcription",
+    "audio.translations": "translation",
+    "audio.speech": "speech",
+    "images.generations": "image_generation",
+    "images.edits": "image_edit",
+    "images.variations": "image_variation",
 }
 """Metered endpoint -> `gen_ai.operation.name`."""
 

@@ -31,6 +31,12 @@ Endpoint = Literal[
     "responses",
     "messages",
     "gemini.generateContent",
+    "audio.transcriptions",
+    "audio.translations",
+    "audio.speech",
+    "images.generations",
+    "images.edits",
+    "images.variations",
     "other",
 ]
 EndReason = Literal[
@@ -118,6 +124,8 @@ class CallStart(Record):
     """`sha256:` and hex of the canonical JSON of the body as the client sent it."""
     model_requested: str | None
     """Model named in the request."""
+    may_cost: bool | None = None
+    """Of endpoint `other`: whether such a call may cost tokens, which nobody counts."""
 
 
 class CallEnd(Record):

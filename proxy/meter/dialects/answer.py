@@ -28,6 +28,8 @@ class Answer:
 
     read_usage = staticmethod(chat_usage)
     """Returns the counts in the dialect's usage object."""
+    takes_any_body = False
+    """Whether what is neither JSON nor events may be an answer: a plain transcript, a sound, an image."""
 
     def __init__(self, limit_chars: int) -> None:
         self.model_served: str | None = None
@@ -49,6 +51,8 @@ class Answer:
         """Whether the endpoint took the request and generates the answer later."""
         self.delivered = False
         """Whether anything was generated: a text, reasoning, a refusal, a tool call."""
+        self.delivered_media = False
+        """Whether a sound or an image was generated, whose tokens cannot be counted from here."""
         self.first_delta_ns: int | None = None
         """When the first part came that delivered something; `None` for an answer in one piece."""
         self.tool_calls: int | None = None
@@ -88,6 +92,11 @@ class Answer:
             self.error = error_in(data) if self.recognized else error_in_body(data)
         self.complete = clean
         self._warn_if_nothing_is_known()
+
+    def add_file(self, *, clean: bool) -> None:
+        """Take the whole answer as a text or a file, which states nothing."""
+        self.recognized = self.delivered = True
+        self.complete = clean
 
     def end(self, *, clean: bool) -> None:
         """Take the end of a stream; `clean` unless the connection broke."""

@@ -83,8 +83,8 @@ class ChatAnswer(Answer):
             elif name == "function_call":
                 self._call(index, -1, {"function": value})
             elif name in ("audio", "reasoning_details", "images"):
-                # Their tokens cannot be counted from here, yet something was delivered.
                 self.delivered = True
+                self.delivered_media = self.delivered_media or name != "reasoning_details"
 
     def _text(self, index: int, name: str, value: object, message: JsonObject) -> None:
         if name in _REASONING:

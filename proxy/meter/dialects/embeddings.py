@@ -11,11 +11,19 @@ class EmbeddingsAnswer(Answer):
     read_usage = staticmethod(embeddings_usage)
     members: tuple[str, ...] = ("data",)
     """Members that may hold what was asked for."""
+    item_members: tuple[str, ...] = ("embedding",)
+    """What makes an object an item of an answer that is a bare list, as llama.cpp sends it under `/embeddings`."""
 
     def read_event(self, _kind: str, data: JsonObject, /) -> bool:
-        """Read a part of an answer from an endpoint that streams all the same."""
+        """Read an item of a bare list, or a part of an answer from an endpoint that streams all the same."""
         self.read_body(data)
+        if not self.delivered and any(name in data for name in self.item_members):
+            self.recognized = self.delivered = True
         return False
+
+    def finished(self) -> bool:
+        """Whether anything came: a bare list has no other end mark than its own."""
+        return self.delivered
 
     def read_body(self, data: JsonObject) -> None:
         """Read the whole answer."""

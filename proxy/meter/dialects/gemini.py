@@ -55,3 +55,4 @@ class GeminiAnswer(Answer):
             self.take_text((index, "call", self.tool_calls), dump_text(call))
         if any(part.get(name) for name in ("inlineData", "executableCode", "fileData")):
             self.delivered = True
+            self.delivered_media = self.delivered_media or not part.get("executableCode")

@@ -20,3 +20,7 @@ class RerankAnswer(EmbeddingsAnswer):
 
     read_usage = staticmethod(rerank_usage)
     members = ("results", "data")
+    item_members = (
+        "score",
+        "relevance_score",
+    )  # SGLang and text-embeddings-inference send a bare list

@@ -39,10 +39,11 @@ class ResponsesAnswer(Answer):
 
     def read_body(self, data: JsonObject) -> None:
         """Read a whole response."""
-        self._response(data, final=True)
         status = data.get("status")
-        self.recognized = "output" in data or status in _STATUSES
         self.deferred = status in _UNFINISHED
+        # What it states so far, zeros above all, is no count of the answer.
+        self._response({**data, "usage": None} if self.deferred else data, final=True)
+        self.recognized = "output" in data or status in _STATUSES
         if self.deferred:
             self.warn("background response: only later polls report its usage")
 

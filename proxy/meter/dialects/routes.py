@@ -5,12 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from cab.proxy.meter.dialects import messages, responses
+from cab.proxy.meter.dialects import audio, messages, responses
 from cab.proxy.meter.dialects.answer import Answer
 from cab.proxy.meter.dialects.chat import ChatAnswer
 from cab.proxy.meter.dialects.completions import CompletionsAnswer
 from cab.proxy.meter.dialects.embeddings import EmbeddingsAnswer
 from cab.proxy.meter.dialects.gemini import GeminiAnswer
+from cab.proxy.meter.dialects.images import ImagesAnswer
 from cab.proxy.meter.dialects.rerank import RerankAnswer
 from cab.scoring.ledger.records import Endpoint
 
@@ -27,6 +28,17 @@ class Dialect:
     """Whether a stream reports its usage only to clients that set `stream_options.include_usage`."""
     terminal_names: tuple[str, ...] = ()
     """Types of the events that end a stream; `data: [DONE]` ends one in every dialect."""
+    takes_forms: bool = False
+    """Whether a request may be a form with files rather than JSON."""
+
+
+def _transcription(name: Endpoint) -> Dialect:
+    terminal = audio.TRANSCRIBED
+    return Dialect(name, audio.TranscriptionAnswer, terminal_names=terminal, takes_forms=True)
+
+
+def _images(name: Endpoint) -> Dialect:
+    return Dialect(name, ImagesAnswer, takes_forms=True)
 
 
 _ROUTES: tuple[tuple[str, Dialect | None], ...] = (
@@ -51,6 +63,15 @@ _ROUTES: tuple[tuple[str, Dialect | None], ...] = (
         r"/(models|tunedModels|endpoints)/.+:(generateContent|streamGenerateContent)$",
         Dialect("gemini.generateContent", GeminiAnswer),
     ),
+    (r"/audio/transcriptions$", _transcription("audio.transcriptions")),
+    (r"/audio/translations$", _transcription("audio.translations")),
+    (
+        r"/audio/speech$",
+        Dialect("audio.speech", audio.SpeechAnswer, terminal_names=audio.SPOKEN),
+    ),
+    (r"/images/generations$", _images("images.generations")),
+    (r"/images/edits$", _images("images.edits")),
+    (r"/images/variations$", _images("images.variations")),
 )
 
 
@@ -68,7 +89,7 @@ _FREE = re.compile(
 
 
 def may_cost_unmetered(method: str, path: str) -> bool:
-    """Return whether a call without a dialect may cost tokens that nobody counts: sounds, images, batches ...
+    """Return whether a call without a dialect may cost tokens that nobody counts: videos, batches ...
 
     Args:
         method: HTTP method; only a POST makes an endpoint work.

@@ -14,6 +14,7 @@ from cab.proxy.meter.json_values import (
     parse_object,
 )
 from cab.proxy.meter.request.canonical import request_hash
+from cab.proxy.meter.request.form import form_members
 from cab.proxy.meter.request.json_members import Member, members
 
 _GOOGLE_MODEL = re.compile(
@@ -69,6 +70,8 @@ def read_request(
     """
     path = plain_path(path)
     content = parse_object(body) if body else None
+    if content is None and dialect is not None and dialect.takes_forms:
+        content = form_members(body)
     fields = content or {}
     stream = _stream(dialect, path, content)
     include = as_object(fields.get("stream_options")).get("include_usage")
@@ -145,6 +148,8 @@ def _stream(dialect: Dialect | None, path: str, content: JsonObject | None) -> b
     if content is None:
         return None
     stream = content.get("stream")
+    if stream is None and content.get("stream_format") is not None:
+        return content["stream_format"] == "sse"  # of speech
     if stream is None and dialect is not None:
         return path.endswith(":streamRawPredict")
     return stream if isinstance(stream, bool) else None
@@ -159,4 +164,5 @@ def _model(path: str, fields: JsonObject) -> str | None:
 def _body_error(dialect: Dialect | None, body: bytes, content: JsonObject | None) -> str | None:
     if dialect is None or content is not None:
         return None
-    return "the request's body is not a JSON object" if body else "the request has no body"
+    kind = "a JSON object or a form" if dialect.takes_forms else "a JSON object"
+    return f"the request's body is not {kind}" if body else "the request has no body"

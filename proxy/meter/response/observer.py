@@ -125,6 +125,19 @@ class _BodyObserver:
         return bool(parts)
 
 
+class _FileObserver:
+    """Takes an answer that is a text or a file; only its end ends the answer."""
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+
+    def observe(self, decoded: bytes, at_ns: int) -> bool:  # noqa: ARG002 - it is not looked into
+        return False
+
+    def finish(self, at_ns: int, *, clean: bool) -> None:  # noqa: ARG002 - as above
+        self._answer.add_file(clean=clean)
+
+
 class _ArrayObserver:
     """Reads a JSON array of objects, each a part of the answer; only its end ends the answer."""
 
@@ -157,18 +170,26 @@ def may_be_event_stream(content_type: str) -> bool:
     return named or ("json" not in content_type and "html" not in content_type)
 
 
-def is_event_stream(content_type: str, first: bytes) -> bool:
+def is_event_stream(content_type: str, first: bytes, *, named_only: bool = False) -> bool:
     """Return whether a body holds server-sent events, whatever its header says.
 
     Args:
         content_type: The header's value, in lower case.
         first: The body's first byte that is not white space.
+        named_only: Whether the header decides alone what is none: a text or a file may begin with any byte.
     """
     if first in b"{[<":
         return False
     # A stream under a wrong name starts with a field's name or a comment.
     named = content_type.startswith("text/event-stream")
-    return named or (may_be_event_stream(content_type) and first in b"deir:")
+    return named or (not named_only and may_be_event_stream(content_type) and first in b"deir:")
+
+
+def _is_file(content_type: str, first: bytes) -> bool:
+    """Return whether a body with this header, and this first byte if it has none, is a text or a file."""
+    if content_type:
+        return not any(name in content_type for name in ("json", "html", "event-stream"))
+    return first not in b"{[<"
 
 
 def observer_for(first: bytes, content_type: str, answer: Answer, limit_bytes: int) -> Observer:
@@ -180,8 +201,10 @@ def observer_for(first: bytes, content_type: str, answer: Answer, limit_bytes: i
         answer: Where the parts of the answer go.
         limit_bytes: The largest event, part or body that is understood.
     """
-    if is_event_stream(content_type, first):
+    if is_event_stream(content_type, first, named_only=answer.takes_any_body):
         return _EventObserver(answer, limit_bytes)
+    if answer.takes_any_body and _is_file(content_type, first):
+        return _FileObserver(answer)
     if first == b"[":
         return _ArrayObserver(answer, limit_bytes)
     return _BodyObserver(answer, limit_bytes, content_type)

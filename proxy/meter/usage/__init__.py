@@ -19,6 +19,7 @@ from cab.proxy.meter.usage.fields import (
     chat_usage,
     embeddings_usage,
     gemini_usage,
+    media_usage,
     messages_usage,
     responses_usage,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "cost_usd",
     "embeddings_usage",
     "gemini_usage",
+    "media_usage",
     "merged",
     "merged_message",
     "messages_usage",

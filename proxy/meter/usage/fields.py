@@ -3,7 +3,8 @@
 chat.completions, completions
     prompt = `prompt_tokens`, completion = `completion_tokens`, both inclusive already.
     cache read = `prompt_tokens_details.cached_tokens`, else DeepSeek's `prompt_cache_hit_tokens`, else
-    `cache_read_input_tokens` (LiteLLM), else `cached_tokens` (Moonshot).
+    `cache_read_input_tokens` (LiteLLM), else `cached_tokens` (Moonshot, Together), else Mistral's other two
+    (https://github.com/vercel/ai/issues/14382).
     cache write = `prompt_tokens_details.cache_write_tokens`, `.cache_creation_tokens`, or
     `cache_creation_input_tokens`.
     reasoning = `completion_tokens_details.reasoning_tokens`, else `reasoning_tokens`.
@@ -13,6 +14,9 @@ responses
     prompt = `input_tokens`, completion = `output_tokens`, both inclusive already; cache read and write
     = `input_tokens_details.cached_tokens` and `.cache_write_tokens`; reasoning =
     `output_tokens_details.reasoning_tokens`.
+sounds and images
+    as responses, where `usage.type` is not `duration`: seconds are not tokens. The input's details are named
+    `input_token_details` for sounds; tokens of texts, sounds and images are all part of the two counts.
 messages (Anthropic)
     `input_tokens` leaves cached tokens out, so prompt = `input_tokens` + `cache_read_input_tokens` +
     `cache_creation_input_tokens` (without it, the sum of `cache_creation`); completion =
@@ -34,8 +38,11 @@ from cab.proxy.meter.usage.iterations import message_counts, with_iterations
 
 def chat_usage(reader: UsageReader) -> Usage:
     """Return the counts of a chat completion or a completion."""
+    prompt = reader.count("prompt_tokens")
+    if "prompt_cache_miss_tokens" in reader.raw:
+        prompt = _hits_and_misses(reader, prompt)
     return Usage(
-        prompt_tokens=reader.count("prompt_tokens"),
+        prompt_tokens=prompt,
         completion_tokens=reader.count("completion_tokens"),
         total_tokens=reader.count("total_tokens"),
         cache_read_tokens=reader.first(
@@ -43,6 +50,8 @@ def chat_usage(reader: UsageReader) -> Usage:
             ("prompt_cache_hit_tokens",),
             ("cache_read_input_tokens",),
             ("cached_tokens",),
+            ("num_cached_tokens",),
+            ("prompt_token_details", "cached_tokens"),
         ),
         cache_write_tokens=reader.first(
             ("prompt_tokens_details", "cache_write_tokens"),
@@ -53,6 +62,21 @@ def chat_usage(reader: UsageReader) -> Usage:
             ("completion_tokens_details", "reasoning_tokens"), ("reasoning_tokens",)
         ),
     )
+
+
+def _hits_and_misses(reader: UsageReader, prompt: int | None) -> int | None:
+    """Return the prompt, checked against DeepSeek's two parts of it, or their sum where it is not stated.
+
+    https://api-docs.deepseek.com/api/create-chat-completion
+    """
+    hit, miss = (reader.count(f"prompt_cache_{name}_tokens") for name in ("hit", "miss"))
+    if hit is None or miss is None or hit + miss in (0, prompt):
+        return prompt
+    if prompt:
+        reader.fault("cache hits and misses are not the prompt")
+        return prompt
+    reader.note("prompt: the sum of cache hits and misses")
+    return hit + miss
 
 
 def embeddings_usage(reader: UsageReader) -> Usage:
@@ -71,6 +95,18 @@ def responses_usage(reader: UsageReader) -> Usage:
         cache_write_tokens=reader.count("input_tokens_details", "cache_write_tokens"),
         reasoning_tokens=reader.count("output_tokens_details", "reasoning_tokens"),
     )
+
+
+def media_usage(reader: UsageReader) -> Usage:
+    """Return the counts of a call that reads or makes sounds or images, none if it was timed."""
+    if reader.raw.get("type") == "duration":
+        reader.warn("usage is a duration, not tokens")
+        return Usage(None, None, None)
+    usage = responses_usage(reader)
+    if usage.cache_read_tokens is not None:
+        return usage
+    cached = reader.count("input_token_details", "cached_tokens")
+    return usage._replace(cache_read_tokens=cached)
 
 
 def messages_usage(reader: UsageReader) -> Usage:

@@ -67,6 +67,11 @@ def with_iterations(reader: UsageReader, top: MessageCounts) -> MessageCounts:
     kinds = [as_text(entry.get("type")) for entry in entries]
     counts = [_entry_counts(reader, entry) for entry in entries]
     counts = _with_caches_of_the_top(kinds, counts, top)
+    listed = {"message", _FALLBACK} & {*kinds} or not {*_KNOWN} & {*kinds}
+    if not listed and any(top.plain) and top.plain != _sum(counts).plain:
+        # The answer itself, which the vendor lists too, is not among the entries: the top states it.
+        reader.fault("usage.iterations leaves the answer out, which is added as the top states it")
+        entries, kinds, counts = [*entries, {}], [*kinds, "message"], [*counts, top]
     billed: list[bool | None] = []
     for kind, count in zip(kinds, counts, strict=True):
         declined = kind == "message" and _FALLBACK in kinds and count.output == 0
@@ -124,7 +129,7 @@ def _agrees(
     served = "message" if _FALLBACK not in kinds else _FALLBACK
     answers = [count for kind, count in passes if kind == served]
     if not answers:
-        return top.plain == whole.plain
+        return top.plain == whole.plain or not any(top.plain)
     total = _sum(answers)
     # With an advisor the input may be that of the first message alone, while the output is summed.
     first = answers[0]._replace(output=total.output)

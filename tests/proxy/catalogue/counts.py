@@ -224,6 +224,39 @@ async def _usage_of_one_choice(world: World) -> Seen:
     return await world.call([sse_head(), *(chunk(e) for e in (*events, DONE)), LAST_CHUNK])
 
 
+states("12b", "sounds among the tokens: parts of the two counts",
+       lambda _: [{"prompt_tokens": 100, "completion_tokens": 70, "total_tokens": 170,
+                   "prompt_tokens_details": {"audio_tokens": 80, "text_tokens": 20, "cached_tokens": 64},
+                   "completion_tokens_details": {"audio_tokens": 50, "text_tokens": 20, "reasoning_tokens": 0}}],
+       ("chat.completions",), cache_read_tokens=64, reasoning_tokens=0, **comes_to(100, 70))  # fmt: skip
+
+
+# Names of cached tokens.
+def cached(**members: Any) -> Usages:
+    return lambda name: [{**stated(name, **REAL), **members}]
+
+
+_CACHED: dict[str, Raw] = {
+    "`cached_tokens` beside the prompt (Moonshot, Together)": {"cached_tokens": 64},
+    "`num_cached_tokens` (Mistral)": {"num_cached_tokens": 64},
+    "`prompt_token_details.cached_tokens` (Mistral)": {
+        "prompt_token_details": {"cached_tokens": 64}
+    },
+    "cache hits and misses, which are the prompt (DeepSeek)": {
+        "prompt_cache_hit_tokens": 64,
+        "prompt_cache_miss_tokens": 36,
+    },
+}
+for _vendor, _members in _CACHED.items():
+    states("12b", _vendor, cached(**_members), OPENAI, cache_read_tokens=64, **comes_to(100, 7))
+states("12b", "cache hits and misses that are not the prompt",
+       cached(prompt_cache_hit_tokens=64, prompt_cache_miss_tokens=64),
+       OPENAI, cache_read_tokens=64, **comes_to(100, 7, "inconsistent"))  # fmt: skip
+states("12b", "cache hits and misses alone",
+       lambda _: [{"prompt_cache_hit_tokens": 64, "prompt_cache_miss_tokens": 36, "completion_tokens": 7}],
+       OPENAI, cache_read_tokens=64, **comes_to(100, 7))  # fmt: skip
+
+
 # Price.
 def priced(**members: Any) -> Usages:
     return lambda name: [{**stated(name, **REAL), **members}]

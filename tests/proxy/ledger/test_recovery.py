@@ -69,7 +69,7 @@ def head(line: bytes) -> str:
 
 def test_a_call_without_end_gets_one(tmp_path: Path) -> None:
     """A START without END gets an END that says crash, repeats the START and claims no tokens."""
-    path = write(tmp_path, *lines(start("1"), start("2", "d", 7), end("1")))
+    path = write(tmp_path, *lines(start("1"), {**start("2", "d", 7), "may_cost": True}, end("1")))
     [done] = recover(tmp_path, AT)
     assert (done.crash_ends, done.clean_stop, done.segment) == (1, False, path)
     *_, report, crash = read(path)
@@ -77,6 +77,7 @@ def test_a_call_without_end_gets_one(tmp_path: Path) -> None:
     ended = list(iter_records(tmp_path))[-1]
     assert isinstance(ended, CallEnd)
     assert (ended.call_id, ended.cell_id, ended.seq) == ("2", "d", 7)
+    assert ended.may_cost is True
     assert (ended.end_reason, ended.usage_source, ended.ended_at) == ("crash", "none", report["at"])
     assert crash["prompt_tokens"] is crash["completion_tokens"] is crash["total_tokens"] is None
     assert crash["error"]["type"] == "crash"

@@ -26,6 +26,9 @@ PATHS: dict[Endpoint, str] = {
     "responses": "/v1/responses",
     "messages": "/v1/messages",
     "gemini.generateContent": "/v1beta/models/m:generateContent",
+    "audio.transcriptions": "/v1/audio/transcriptions",
+    "audio.speech": "/v1/audio/speech",
+    "images.generations": "/v1/images/generations",
     "other": "/v1/models",
 }
 HELLO = {"model": "m", "messages": [{"role": "user", "content": "hello world"}]}
@@ -125,6 +128,21 @@ async def test_a_placeholder_prompt_of_a_broken_stream_is_unknown() -> None:
 async def test_what_is_not_metered_is_not_counted() -> None:
     """A request of another kind has no tokens."""
     assert await Call(endpoint="other").count() == Counted()
+
+
+async def test_sounds_and_images_without_usage_are_unknown() -> None:
+    """Their tokens cannot be counted from here: never 0, and never the text alone."""
+    drawing = {"model": "m", "prompt": "a cat"}
+    image = {"data": [{"url": "u"}]}
+    assert await Call(drawing, image, "images.generations").count() == Counted()
+    assert await Call(b"--x", {"text": "hi"}, "audio.transcriptions").count() == Counted()
+    chat = {"message": {"content": "hi", "audio": {"data": "AA"}}, "finish_reason": "stop"}
+    counted = await Call(answer={"choices": [chat]}).count()
+    assert (counted.source, counted.status) == ("tokenizer", "partial")
+    parts = {"parts": [{"inlineData": {"data": "AA"}}]}
+    drawn = {"candidates": [{"content": parts, "finishReason": "STOP"}]}
+    counted = await Call({"contents": "a cat"}, drawn, "gemini.generateContent").count()
+    assert counted.status == "partial"
 
 
 async def test_an_error_has_written_nothing() -> None:

@@ -120,6 +120,8 @@ def test_what_is_unknown_is_left_out() -> None:
         ("responses", "chat", "openai"),
         ("messages", "chat", "anthropic"),
         ("gemini.generateContent", "generate_content", "gcp.gen_ai"),
+        ("audio.transcriptions", "transcription", "openai"),
+        ("images.generations", "image_generation", "openai"),
     ],
 )
 def test_each_dialect_has_its_operation_and_provider(

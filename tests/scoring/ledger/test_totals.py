@@ -50,9 +50,17 @@ def totals_of(*records: dict[str, object]) -> CellTotals:
 
 def test_what_was_not_measured_makes_a_sum_unknown() -> None:
     """A call without a count, or without its END, leaves the sum unknown and keeps what is known."""
-    for odd in (unmeasured("b"), start_fields("b")):
+    other = {"endpoint": "other", "may_cost": True}
+    odd_calls = (
+        unmeasured("b"),
+        start_fields("b"),
+        unmeasured("b", **other),
+        start_fields("b", **other),
+    )
+    for odd in odd_calls:
         totals = totals_of(start_fields("a"), end_fields("a"), odd)
-        assert (totals.attempts, totals.unmeasured_calls) == (2, 1)
+        assert totals.attempts == 1 + (odd["endpoint"] != "other")
+        assert totals.unmeasured_calls == 1
         assert (totals.tokens.total.value, totals.tokens.total.known) == (None, 120)
 
 

@@ -32,6 +32,23 @@ def test_search_units_are_not_tokens() -> None:
     assert outcome.delivered
 
 
+@pytest.mark.parametrize(
+    ("path", "item"),
+    [
+        ("/v1/rerank", b'{"score":0.9,"document":"tea","index":1,"meta_info":{"id":"x"}}'),
+        ("/rerank", b'{"index":0,"score":0.9}'),
+        ("/embeddings", b'{"index":0,"embedding":[[0.1,0.2]]}'),
+    ],
+)
+def test_a_bare_list_is_an_answer(path: str, item: bytes) -> None:
+    """SGLang, text-embeddings-inference and llama.cpp send one; what was read is unknown, and half a list is cut."""
+    outcome = outcome_of(path, b"[%s,%s]" % (item, item), JSON)
+    assert (outcome.usage, outcome.delivered, outcome.complete) == (None, True, True)
+    assert outcome.error is None
+    assert not outcome_of(path, b"[%s," % item, JSON).complete
+    assert outcome_of(path, b'[{"error":{"message":"no"}}]', JSON).error is not None
+
+
 def test_an_error_is_not_a_reranking() -> None:
     """A rejected request has an error and nothing delivered."""
     outcome = outcome_of("/v1/rerank", b'{"message":"no such model"}', JSON)

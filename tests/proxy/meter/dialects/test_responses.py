@@ -102,6 +102,8 @@ def test_calls_are_counted_in_stream_and_body() -> None:
 
 def test_a_background_response_says_that_its_usage_comes_later() -> None:
     """A queued response has no usage and is not complete, and the reason is named."""
+    zeros = b'{"input_tokens":0,"output_tokens":0,"total_tokens":0}'
+    assert outcome_of(PATH, b'{"status":"queued","usage":%s}' % zeros, JSON).usage is None
     outcome = outcome_of(PATH, b'{"id":"r","status":"queued","usage":null}', JSON)
     assert outcome.usage is None
     assert outcome.deferred

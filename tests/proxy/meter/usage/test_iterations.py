@@ -105,6 +105,16 @@ def test_an_attempt_that_declined_after_some_output_is_billed() -> None:
     assert said.faults == []
 
 
+def test_an_answer_that_is_not_among_the_entries_is_what_the_top_states() -> None:
+    """A compaction listed alone is added to the answer, which is a part too, and marked; it may be all there is."""
+    said = reading(counts(23000, 1000), entry("compaction", 180000, 3500))
+    assert said.usage == Usage(203000, 4500, 207500, 0, 0)
+    assert said.parts == [part("compaction", 180000, 3500), part("message", 23000, 1000)]
+    assert len(said.faults) == 1
+    paused = reading(counts(0, 0), entry("compaction", 180000, 3500))
+    assert (paused.usage, paused.faults) == (Usage(180000, 3500, 183500, 0, 0), [])
+
+
 def test_an_unknown_type_is_kept_and_never_added() -> None:
     """Nobody knows whether it is inside the others."""
     said = reading(counts(10, 5), entry("message", 10, 5), entry("dream", 900, 90))
