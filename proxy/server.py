@@ -234,7 +234,6 @@ def admission_request(
         caller.cell_id,
         context.call_id,
         context.request.request_hash,
-        sdk_retry=request.headers.get("x-stainless-retry-count", "0") not in {"", "0"},
         counts=counts,
         limits=caller.key.limits if caller.key is not None and limited else KeyLimits(),
     )

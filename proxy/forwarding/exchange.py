@@ -107,6 +107,8 @@ class Exchange:
         self._answer: aiohttp.ClientResponse | None = None
         self._read_ahead: deque[bytes] = deque()
         self._drained_bytes = 0
+        self._answered = False
+        """The end of the answer was sent to a client that was still there."""
 
     def client_left(self) -> None:
         """Take note that the client's connection is gone: drain within limits, or stop."""
@@ -269,6 +271,7 @@ class Exchange:
             with suppress(TimeoutError):
                 async with self._deadline.applied():
                     await self._client.send(self._meter.release())
+                    self._answered = not self._client.gone
                     await self._relay()
                     await self._client.send_end()
         except (aiohttp.ClientError, OSError):
@@ -326,7 +329,8 @@ class Exchange:
 
     def _on_client_gone(self) -> None:
         """Stop waiting for the call's cell, and drain the answer within limits."""
-        self._lifecycle.withdraw()
+        if not self._answered:
+            self._lifecycle.client_left()
         if self._lifecycle.ended:
             self._deadline.set("gone", _LINGER_S)
         elif self._settings.on_disconnect == "drain":
