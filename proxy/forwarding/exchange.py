@@ -77,6 +77,7 @@ class Exchange:
         request: The client's request, body already read.
         path_qs: Target for the endpoint.
         headers: End-to-end headers for the endpoint, with its credentials.
+        refusal: Why it may not be made, whatever its cell says; None if it may.
     """
 
     def __init__(  # noqa: PLR0913 - a call is put together in one place
@@ -89,7 +90,9 @@ class Exchange:
         request: web.BaseRequest,
         path_qs: str,
         headers: Headers,
+        refusal: Rejected | None = None,
     ) -> None:
+        self._refusal = refusal
         self._services = services
         self._settings = services.settings
         self._context = context
@@ -147,6 +150,8 @@ class Exchange:
         """Return whether the call may be made, with its number; else answer with an error."""
         context = self._context
         try:
+            if self._refusal is not None:
+                raise self._refusal
             context.seq, context.attempt, context.retry_of = await self._lifecycle.admit()
         except Rejected as error:
             ending = CallEnding("rejected", self._now(), (error.code, str(error)))
