@@ -11,15 +11,22 @@ from cab.proxy.accounting.limits import KeyLimits
 from cab.proxy.auth.attribution import Caller, Identifier, Target, split_target
 from cab.proxy.auth.request_secrets import sent_secrets
 from cab.proxy.control.api import Control
-from cab.proxy.errors import BadKey
+from cab.proxy.errors import BadKey, Rejected
 from cab.proxy.forwarding.exchange import Exchange, ProxyServices
-from cab.proxy.http.error_responses import ErrorResponse, RequestFailed, web_response
+from cab.proxy.forwarding.upstream import Upstream
+from cab.proxy.http.error_responses import (
+    UNCLEAR_BODY,
+    UNMETERED_PATH,
+    ErrorResponse,
+    RequestFailed,
+    web_response,
+)
 from cab.proxy.http.headers import as_sent, request_headers
 from cab.proxy.http.request_checks import checked_target
 from cab.proxy.ledger.call_records import CallContext
 from cab.proxy.ledger.uuid7 import uuid7
 from cab.proxy.logs import RedactingLogger
-from cab.proxy.meter import CallMeter, Dialect, dialect_for, may_cost_unmetered
+from cab.proxy.meter import CallMeter, Dialect, dialect_for, may_cost_unmetered, path_fault
 from cab.proxy.redaction import Redactor
 from cab.scoring.ledger.records import METERED_ENDPOINTS
 
@@ -66,7 +73,11 @@ class Server:
                 return await self._control.handle(request, path_qs, redactor, health_only=apart)
             if target.path_qs.startswith(CONTROL_PREFIX):
                 return web_response("other", _NO_CONTROL_HERE)
-            dialect = dialect_for(request.method, target.path_qs.partition("?")[0])
+            has_body = bool(request.content_length or "Transfer-Encoding" in request.headers)
+            dialect = dialect_for(request.method, target.path_qs, has_body=has_body)
+            if fault := path_fault(target.path_qs):
+                message = f"endpoints read {fault} in a path in different ways; write it plainly"
+                raise RequestFailed(400, "bad_target", message)
             exchange = await self._accept(request, target, dialect, redactor)
         except RequestFailed as error:
             return web_response(dialect.name if dialect else "other", error.response)
@@ -116,12 +127,15 @@ class Server:
         caller = self._identify(request, target, wall_ns // 1_000_000_000)
         self._require_open(request)
         body = await self._read_body(request)
-        meter = await self._meter(dialect, target, body)
+        encoding = ", ".join(request.headers.getall("Content-Encoding", []))
+        meter = await self._meter(dialect, target, body, encoding)
         context = CallContext(
             call_id=uuid7(wall_ns),
             cell_id=caller.cell_id,
             endpoint=dialect.name if dialect else "other",
-            may_cost=None if dialect else may_cost_unmetered(request.method, target.path_qs),
+            may_cost=None
+            if dialect
+            else may_cost_unmetered(request.method, target.path_qs, has_body=bool(body)),
             request=meter.request,
             request_bytes=len(body),
             user_agent=request.headers.get("User-Agent"),
@@ -170,11 +184,20 @@ class Server:
             pieces.append(piece)
         return b"".join(pieces)
 
-    async def _meter(self, dialect: Dialect | None, target: Target, body: bytes) -> CallMeter:
-        hold = self._services.settings.ack == "end"
-        make = partial(CallMeter, dialect, target.path_qs, body, hold_terminal=hold)
+    async def _meter(
+        self, dialect: Dialect | None, target: Target, body: bytes, content_encoding: str
+    ) -> CallMeter:
+        make = partial(
+            CallMeter,
+            dialect,
+            target.path_qs,
+            body,
+            content_encoding=content_encoding,
+            hold_terminal=self._services.settings.ack == "end",
+        )
         # Reading a request takes about 10 ms for each MB: large ones must not hold up the loop.
-        return make() if len(body) < _LARGE_BODY_BYTES else await asyncio.to_thread(make)
+        small = len(body) < _LARGE_BODY_BYTES and not content_encoding
+        return make() if small else await asyncio.to_thread(make)
 
     def _exchange(
         self,
@@ -185,6 +208,7 @@ class Server:
         meter: CallMeter,
     ) -> Exchange:
         upstream = self._services.upstreams.for_model(context.request.model)
+        refusal = refused_request(caller, upstream, context, meter.request.body_fault)
         asked, model = meter.request.injected, context.request.model
         if asked and upstream.usage_requests.accepted(model, context.started_ns) is False:
             meter.without_injection()
@@ -195,7 +219,7 @@ class Server:
             headers["Accept-Encoding"] = "identity"
         admission = admission_request(request, caller, context)
         return Exchange(
-            self._services, context, meter, admission, upstream, request, path_qs, headers
+            self._services, context, meter, admission, upstream, request, path_qs, headers, refusal
         )
 
     async def _run(self, request: web.BaseRequest, exchange: Exchange) -> web.StreamResponse:
@@ -223,6 +247,19 @@ async def _completed(exchange: Exchange, request: web.BaseRequest) -> web.Stream
         return web_response("other", failed)
 
 
+def refused_request(
+    caller: Caller, upstream: Upstream, context: CallContext, body_fault: str | None
+) -> Rejected | None:
+    """Return why a call with a key at stake may not go on as it is; None if it may."""
+    if body_fault is not None and (caller.key is not None or upstream.key is not None):
+        return Rejected(UNCLEAR_BODY, f"{body_fault}; endpoints read that in different ways")
+    limits = KeyLimits() if caller.key is None else caller.key.limits
+    if context.may_cost and limits.bound_spending:
+        message = "calls to this path are not metered, and the cell's key has a limit"
+        return Rejected(UNMETERED_PATH, f"{message}; use a metered path")
+    return None
+
+
 def admission_request(
     request: web.BaseRequest, caller: Caller, context: CallContext
 ) -> AdmissionRequest:
@@ -234,7 +271,6 @@ def admission_request(
         caller.cell_id,
         context.call_id,
         context.request.request_hash,
-        sdk_retry=request.headers.get("x-stainless-retry-count", "0") not in {"", "0"},
         counts=counts,
         limits=caller.key.limits if caller.key is not None and limited else KeyLimits(),
     )

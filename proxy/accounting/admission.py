@@ -32,8 +32,6 @@ class AdmissionRequest(NamedTuple):
     """The cell that pays; None where no cell is known, which has no numbers and no limits."""
     call_id: str
     request_hash: str | None = None
-    sdk_retry: bool = False
-    """Whether the client's SDK says that it repeats a call."""
     counts: bool = True
     """Whether it is a model call; others have a number, but use up no limit."""
     limits: KeyLimits = KeyLimits()
@@ -75,6 +73,10 @@ class CellRegistry(Protocol):
 
     def withdraw(self, cell_id: str | None, call_id: str) -> None:
         """End the wait of a call that is not admitted yet."""
+        ...
+
+    def client_left(self, cell_id: str | None, call_id: str) -> None:
+        """Take note that the client of a call has gone: the same request once more repeats it."""
         ...
 
     async def finish(self, cell_id: str | None, call_id: str, end: dict[str, Any] | None) -> None:
@@ -137,7 +139,7 @@ class LocalCellRegistry:
         if ask.counts and _crowded(cell, ask.limits):
             return None
         seq = cell.next_seq()
-        attempt = cell.attempt(ask.request_hash, ask.call_id, sdk_retry=ask.sdk_retry)
+        attempt = cell.attempt(ask.request_hash, ask.call_id)
         cell.begin(ask.call_id, counts=ask.counts)
         return Admission(seq, attempt.number, attempt.retry_of)
 
@@ -157,6 +159,10 @@ class LocalCellRegistry:
     def withdraw(self, cell_id: str | None, call_id: str) -> None:
         """End the wait of a call that is not admitted yet."""
         self._cells[cell_id].withdraw(call_id)
+
+    def client_left(self, cell_id: str | None, call_id: str) -> None:
+        """Take note that the client of a call has gone; see `CellRegistry.client_left`."""
+        self._cells[cell_id].client_left(call_id)
 
     async def finish(self, cell_id: str | None, call_id: str, end: dict[str, Any] | None) -> None:
         """Take a call out of flight; see `CellRegistry.finish`."""

@@ -32,8 +32,10 @@ class _Seen:
     """The last attempt of one request hash."""
 
     first_call_id: str
+    last_call_id: str
     number: int
     failed: bool
+    """It failed, or its client has gone without having seen the end of its answer."""
 
 
 @dataclass(slots=True)
@@ -65,18 +67,20 @@ class CellState:
         self.last_seq += 1
         return self.last_seq
 
-    def attempt(self, request_hash: str | None, call_id: str, sdk_retry: bool) -> AttemptNumber:
+    def attempt(self, request_hash: str | None, call_id: str) -> AttemptNumber:
         """Return which attempt of which call a request is, and remember it.
 
-        A request repeats the one before it with the same hash if that one failed, or if the
-        client's SDK says itself that it retries.
+        A request repeats the one before it with the same hash if that one failed, or if its client
+        has gone. What a client says of itself (`x-stainless-retry-count`) does not count: an agent
+        could make one call of five by it.
         """
         if request_hash is None:
             return AttemptNumber(1, None)
         seen = self._seen.pop(request_hash, None)
-        if seen is None or not (seen.failed or sdk_retry):
-            self._remember(request_hash, _Seen(call_id, 1, failed=False))
+        if seen is None or not seen.failed:
+            self._remember(request_hash, _Seen(call_id, call_id, 1, failed=False))
             return AttemptNumber(1, None)
+        seen.last_call_id = call_id
         seen.number += 1
         seen.failed = False
         self._remember(request_hash, seen)
@@ -86,6 +90,12 @@ class CellState:
         self._seen[request_hash] = seen
         if len(self._seen) > _REMEMBERED_REQUESTS:
             self._seen.popitem(last=False)
+
+    def client_left(self, call_id: str) -> None:
+        """Take note that the client of a call in flight has gone: the same request repeats it."""
+        for seen in self._seen.values():
+            if seen.last_call_id == call_id:
+                seen.failed = True
 
     def begin(self, call_id: str, *, counts: bool = True) -> None:
         """Count a call as in flight; `counts` says whether it is one for the limits as well."""

@@ -16,6 +16,11 @@ class KeyLimits:
     max_concurrency: int | None = None
     """Calls in flight at the same time."""
 
+    @property
+    def bound_spending(self) -> bool:
+        """Whether one of them bounds what a cell may spend in all."""
+        return (self.max_calls, self.max_tokens, self.max_cost_usd) != (None, None, None)
+
     def claims(self) -> dict[str, int | str]:
         """Return the limits that are set, as a key names them; money as decimal text."""
         named = ((name, value) for name, value in asdict(self).items() if value is not None)

@@ -27,6 +27,7 @@ class CallLifecycle:
         self._waits = waits
         self._waiting = True
         self._in_flight = False
+        self._admitted = False
         self._end: dict[str, Any] | None = None
         self._end_written: asyncio.Future[None] | None = None
 
@@ -44,13 +45,19 @@ class CallLifecycle:
             raise
         finally:
             self._waiting = False
-        self._in_flight = True
+        self._in_flight = self._admitted = True
         return admission
 
     def withdraw(self) -> None:
         """End the wait for admission, if the call waits."""
         if self._waiting:
             self._registry.withdraw(self._request.cell_id, self._request.call_id)
+
+    def client_left(self) -> None:
+        """Take note that the client has gone: no wait for admission, and a repetition is a retry."""
+        self.withdraw()
+        if self._admitted:
+            self._registry.client_left(self._request.cell_id, self._request.call_id)
 
     async def start(self, record: dict[str, Any]) -> None:
         """Write the START; with `--ack end`, return when it is on disk."""

@@ -77,6 +77,7 @@ class Exchange:
         request: The client's request, body already read.
         path_qs: Target for the endpoint.
         headers: End-to-end headers for the endpoint, with its credentials.
+        refusal: Why it may not be made, whatever its cell says; None if it may.
     """
 
     def __init__(  # noqa: PLR0913 - a call is put together in one place
@@ -89,7 +90,9 @@ class Exchange:
         request: web.BaseRequest,
         path_qs: str,
         headers: Headers,
+        refusal: Rejected | None = None,
     ) -> None:
+        self._refusal = refusal
         self._services = services
         self._settings = services.settings
         self._context = context
@@ -107,6 +110,8 @@ class Exchange:
         self._answer: aiohttp.ClientResponse | None = None
         self._read_ahead: deque[bytes] = deque()
         self._drained_bytes = 0
+        self._answered = False
+        """The end of the answer was sent to a client that was still there."""
 
     def client_left(self) -> None:
         """Take note that the client's connection is gone: drain within limits, or stop."""
@@ -145,6 +150,8 @@ class Exchange:
         """Return whether the call may be made, with its number; else answer with an error."""
         context = self._context
         try:
+            if self._refusal is not None:
+                raise self._refusal
             context.seq, context.attempt, context.retry_of = await self._lifecycle.admit()
         except Rejected as error:
             ending = CallEnding("rejected", self._now(), (error.code, str(error)))
@@ -269,6 +276,7 @@ class Exchange:
             with suppress(TimeoutError):
                 async with self._deadline.applied():
                     await self._client.send(self._meter.release())
+                    self._answered = not self._client.gone
                     await self._relay()
                     await self._client.send_end()
         except (aiohttp.ClientError, OSError):
@@ -326,7 +334,8 @@ class Exchange:
 
     def _on_client_gone(self) -> None:
         """Stop waiting for the call's cell, and drain the answer within limits."""
-        self._lifecycle.withdraw()
+        if not self._answered:
+            self._lifecycle.client_left()
         if self._lifecycle.ended:
             self._deadline.set("gone", _LINGER_S)
         elif self._settings.on_disconnect == "drain":

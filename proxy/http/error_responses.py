@@ -49,7 +49,18 @@ class RequestFailed(Exception):
         self.response = ErrorResponse(status, code, message, retry)
 
 
-_STATUS = {SEALED: 409, LIMIT_REACHED: 400, IN_FLIGHT: 503, REGISTRY_LOST: 503}
+UNCLEAR_BODY = "unclear_body"
+"""Code of a refusal of a body that endpoints may read in different ways."""
+UNMETERED_PATH = "unmetered_path"
+"""Code of a refusal of a call that may cost and is not metered."""
+_STATUS = {
+    SEALED: 409,
+    LIMIT_REACHED: 400,
+    IN_FLIGHT: 503,
+    REGISTRY_LOST: 503,
+    UNCLEAR_BODY: 400,
+    UNMETERED_PATH: 404,
+}
 
 
 def error_response_for(endpoint: Endpoint, error: Rejected) -> ErrorResponse:
@@ -59,7 +70,7 @@ def error_response_for(endpoint: Endpoint, error: Rejected) -> ErrorResponse:
     code that they do not know. Of Anthropic's clients, some send a call again on 400 and stop on 403.
     """
     status = _STATUS[error.code]
-    if status == 400 and endpoint == "messages":
+    if error.code == LIMIT_REACHED and endpoint == "messages":
         status = 403
     return ErrorResponse(status, error.code, str(error), retry=status == 503)
 

@@ -20,6 +20,7 @@ the request (request/), after it the outcome. Each rule has one place:
 """
 
 from cab.proxy.meter.call import CAPTURE_LIMIT_BYTES, CallMeter
+from cab.proxy.meter.dialects.paths import path_fault
 from cab.proxy.meter.dialects.routes import Dialect, dialect_for, may_cost_unmetered
 from cab.proxy.meter.error_body import EndpointError
 from cab.proxy.meter.outcome import Outcome
@@ -38,4 +39,5 @@ __all__ = [
     "Usage",
     "dialect_for",
     "may_cost_unmetered",
+    "path_fault",
 ]

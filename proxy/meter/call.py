@@ -7,6 +7,7 @@ from functools import partial
 from cab.proxy.meter.dialects.answer import Answer
 from cab.proxy.meter.dialects.routes import Dialect
 from cab.proxy.meter.outcome import Outcome, Transfer, outcome_of
+from cab.proxy.meter.request.body import read_body
 from cab.proxy.meter.request.request import RequestFacts, read_request
 from cab.proxy.meter.response.content_decoding import Decoder
 from cab.proxy.meter.response.observer import is_event_stream, may_be_event_stream, observer_for
@@ -27,6 +28,7 @@ class CallMeter:
         dialect: The dialect of the call, `None` for one that is passed on without metering.
         path: Path as the upstream sees it.
         body: The request's body as the client sent it.
+        content_encoding: The request's header, empty if there is none.
         inject_usage: Whether usage may be asked for on the client's behalf.
         hold_terminal: Whether the bytes that tell the client that its answer is complete are kept
             inside until `release`.
@@ -39,6 +41,7 @@ class CallMeter:
         path: str,
         body: bytes,
         *,
+        content_encoding: str = "",
         inject_usage: bool = True,
         hold_terminal: bool = True,
         capture_limit_bytes: int = CAPTURE_LIMIT_BYTES,
@@ -47,7 +50,9 @@ class CallMeter:
         self._body = body
         self._hold = hold_terminal
         self._limit_bytes = capture_limit_bytes
-        facts, upstream_body = read_request(dialect, path, body, inject_usage=inject_usage)
+        read = read_body(dialect, body, content_encoding)
+        self._text = read.text
+        facts, upstream_body = read_request(dialect, path, body, read, inject_usage=inject_usage)
         self.request: RequestFacts = facts
         """What the request says."""
         self.upstream_body = upstream_body
@@ -153,7 +158,7 @@ class CallMeter:
     def outcome(self) -> Outcome:
         """Return what is known of the call; it may be asked for at any time."""
         request = self.request
-        notes = [note for note in (request.body_error, request.not_injected) if note is not None]
+        notes = [note for note in (request.body_fault, request.not_injected) if note is not None]
         head_only = self._content_type.startswith("text/event-stream") and not self._received_bytes
         transfer = Transfer(
             self._status,
@@ -162,7 +167,7 @@ class CallMeter:
             not self._clean and (head_only or isinstance(self._filter, StreamFilter)),
             notes + self._faults,
         )
-        return outcome_of(self._answer, transfer, self._body)
+        return outcome_of(self._answer, transfer, self._text)
 
     def _filtered(self, chunk: bytes, at_ns: int) -> MeterOutput:
         if self._filter is None:

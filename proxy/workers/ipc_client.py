@@ -99,6 +99,10 @@ class RemoteCellRegistry:
         """End the wait of a call that is not admitted yet."""
         self.notify("withdraw", cell_id, call_id)
 
+    def client_left(self, cell_id: str | None, call_id: str) -> None:
+        """Take note that the client of a call has gone; see `CellRegistry.client_left`."""
+        self.notify("client_left", cell_id, call_id)
+
     async def finish(self, cell_id: str | None, call_id: str, end: dict[str, Any] | None) -> None:
         """Take a call out of flight; see `CellRegistry.finish`."""
         # Without the parent nobody can ask for totals either: the answer, which is on disk, may go.

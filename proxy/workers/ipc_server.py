@@ -136,6 +136,7 @@ class _WorkerSession:
         self._waiting: dict[int | None, asyncio.Task[None]] = {}
         self._operations: dict[str, Callable[..., object]] = {
             "withdraw": registry.withdraw,
+            "client_left": registry.client_left,
             "finish": self._finish,
             "reopen": self._reopen,
             "cancel": self._cancel,

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from urllib.parse import unquote
 
 from cab.proxy.meter.dialects import audio, messages, responses
 from cab.proxy.meter.dialects.answer import Answer
@@ -12,6 +11,7 @@ from cab.proxy.meter.dialects.completions import CompletionsAnswer
 from cab.proxy.meter.dialects.embeddings import EmbeddingsAnswer
 from cab.proxy.meter.dialects.gemini import GeminiAnswer
 from cab.proxy.meter.dialects.images import ImagesAnswer
+from cab.proxy.meter.dialects.paths import google_method, plain_path
 from cab.proxy.meter.dialects.rerank import RerankAnswer
 from cab.scoring.ledger.records import Endpoint
 
@@ -59,10 +59,6 @@ _ROUTES: tuple[tuple[str, Dialect | None], ...] = (
         r"/messages$|/publishers/anthropic/models/(?!count-tokens:)[^/]+:(rawPredict|streamRawPredict)$",
         Dialect("messages", messages.MessagesAnswer, terminal_names=messages.TERMINAL),
     ),
-    (
-        r"/(models|tunedModels|endpoints)/.+:(generateContent|streamGenerateContent)$",
-        Dialect("gemini.generateContent", GeminiAnswer),
-    ),
     (r"/audio/transcriptions$", _transcription("audio.transcriptions")),
     (r"/audio/translations$", _transcription("audio.translations")),
     (
@@ -73,6 +69,8 @@ _ROUTES: tuple[tuple[str, Dialect | None], ...] = (
     (r"/images/edits$", _images("images.edits")),
     (r"/images/variations$", _images("images.variations")),
 )
+_GEMINI = Dialect("gemini.generateContent", GeminiAnswer)
+_GEMINI_METHODS = ("generatecontent", "streamgeneratecontent")
 
 
 _FREE = re.compile(
@@ -83,37 +81,42 @@ _FREE = re.compile(
     r"|/(files|uploads(/.+)?|conversations|conversations/[^/]+/items|assistants|threads"
     r"|threads/[^/]+/messages|cancel|api/(show|pull|push|create|copy|blobs/.+))$"
     # What an agent reports of itself.
-    r"|/(event_logging|telemetry|metrics|traces|logs)(/|$)"
+    r"|/(event_logging|telemetry|metrics|traces|logs)(/|$)",
+    re.IGNORECASE,
 )
-"""Paths whose POST costs no tokens."""
+"""Plain paths whose requests cost no tokens."""
 
 
-def may_cost_unmetered(method: str, path: str) -> bool:
+def may_cost_unmetered(method: str, path: str, *, has_body: bool = False) -> bool:
     """Return whether a call without a dialect may cost tokens that nobody counts: videos, batches ...
 
     Args:
-        method: HTTP method; only a POST makes an endpoint work.
+        method: HTTP method.
         path: As in `dialect_for`.
+        has_body: As in `dialect_for`.
     """
-    return method.upper() == "POST" and not _FREE.search(plain_path(path))
+    return _asks(method, has_body) and not _FREE.search(plain_path(path))
 
 
-def dialect_for(method: str, path: str) -> Dialect | None:
+def dialect_for(method: str, path: str, *, has_body: bool = False) -> Dialect | None:
     """Return the dialect of a call, `None` for one that is not metered.
 
     Args:
-        method: HTTP method; only a POST asks for a completion.
+        method: HTTP method. Clients ask for a completion with POST; but some endpoints do not look
+            at the method, so that anything with a body may ask for one.
         path: Path as the upstream sees it, under any prefix; a query string does not matter.
+        has_body: Whether the request has a body.
     """
-    if method.upper() != "POST":
+    if not _asks(method, has_body):
         return None
     path = plain_path(path)
+    # Some endpoints do not look at capital letters.
     for pattern, dialect in _ROUTES:
-        if re.search(pattern, path):
+        if re.search(pattern, path, re.IGNORECASE):
             return dialect
-    return None
+    named = google_method(path)
+    return _GEMINI if named is not None and named[1] in _GEMINI_METHODS else None
 
 
-def plain_path(path: str) -> str:
-    """Return a path without its query, percent-encoding and trailing slash."""
-    return unquote(path.partition("?")[0]).rstrip("/")
+def _asks(method: str, has_body: bool) -> bool:
+    return has_body or method.upper() == "POST"

@@ -14,6 +14,7 @@ byte order mark), that repeats a member name, holds half of a surrogate pair, or
 
 import hashlib
 import json
+from collections import Counter
 from typing import NoReturn
 
 import orjson
@@ -21,34 +22,69 @@ import orjson
 
 def request_hash(body: bytes) -> str | None:
     """Return `sha256:` and the hex digest of the body's canonical form, `None` for an empty body."""
+    return hash_of(body, canonical_json(body))
+
+
+def hash_of(body: bytes, canonical: bytes | None) -> str | None:
+    """Return the hash of a body whose canonical form is known, `None` if it has none."""
     if not body:
         return None
-    canonical = canonical_json(body)
     return "sha256:" + hashlib.sha256(body if canonical is None else canonical).hexdigest()
+
+
+class BadJson(ValueError):
+    """A text that is not JSON as RFC 8259 has it."""
+
+
+class RepeatedMember(ValueError):
+    """An object that names a member twice: readers differ in which of them counts."""
 
 
 def canonical_json(body: bytes) -> bytes | None:
     """Return the canonical form of a JSON text, or `None` if it has none."""
     try:
-        value = json.loads(
-            body.decode(),
+        return canonical_form(strict_json(body))
+    except (BadJson, RepeatedMember):
+        return None
+
+
+def canonical_form(value: object) -> bytes | None:
+    """Return the canonical form of what `strict_json` returned, or `None` if it has none."""
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError:  # half a surrogate pair, too deep a nesting
+        return None
+
+
+def strict_json(text: bytes) -> object:
+    """Return the value of a JSON text in UTF-8, its numbers as they were written.
+
+    Raises:
+        BadJson: It is none.
+        RepeatedMember: A member is named twice.
+    """
+    try:
+        return json.loads(
+            text.decode(),
             parse_float=orjson.Fragment,
             parse_int=orjson.Fragment,
             parse_constant=_reject,
             object_pairs_hook=_unique,
         )
-        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
-    # Half a surrogate pair and too deep a nesting show only while writing.
-    except (ValueError, orjson.JSONEncodeError, RecursionError):
-        return None
+    except RepeatedMember:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise BadJson(str(error)) from error
 
 
 def _reject(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not valid JSON")
+    raise BadJson(f"{constant} is not valid JSON")
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        raise ValueError("a member name is repeated")
+        counted = Counter(name for name, _ in pairs)
+        [(twice, _)] = counted.most_common(1)
+        raise RepeatedMember(f"the member `{twice[:40]}` is repeated")
     return members

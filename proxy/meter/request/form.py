@@ -16,7 +16,8 @@ _SWITCH: dict[object, bool] = {"true": True, "1": True, "false": False, "0": Fal
 def form_members(body: bytes) -> JsonObject | None:
     """Return `model` and `stream` as a form states them, `None` if the body is not a whole form.
 
-    Files are stepped over, not looked into; of a repeated name the last one stands.
+    Files are stepped over, not looked into. A form that states one of the two twice is none: readers
+    differ in which of them counts.
     """
     end = body.find(b"\r\n", 0, _BOUNDARY_BYTES + 2)
     if not body.startswith(b"--") or end < 3:
@@ -31,8 +32,11 @@ def form_members(body: bytes) -> JsonObject | None:
             return None
         name = _NAME.search(body, start, head_end)
         value = body[head_end + 4 : end]
-        if name is not None and len(value) <= _VALUE_BYTES:
-            _add(found, name[1].decode("latin-1"), value.decode("utf-8", "replace"))
+        member = None if name is None else name[1].decode("latin-1")
+        if member in found:
+            return None
+        if member in _MEMBERS and len(value) <= _VALUE_BYTES:
+            found[member] = _value(member, value.decode("utf-8", "replace"))
         end += len(delimiter)
         if body.startswith(b"--", end):
             return found
@@ -47,6 +51,5 @@ def _delimiter_at(body: bytes, delimiter: bytes, start: int) -> int:
     return -1
 
 
-def _add(found: JsonObject, name: str, value: str) -> None:
-    if name in _MEMBERS:
-        found[name] = _SWITCH.get(value.strip().lower()) if name == "stream" else value
+def _value(name: str, value: str) -> str | bool | None:
+    return _SWITCH.get(value.strip().lower()) if name == "stream" else value

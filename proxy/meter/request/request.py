@@ -1,27 +1,20 @@
 """What a request says, and the one change made to it: asking for usage in a stream."""
 
-import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from cab.proxy.meter.dialects.routes import Dialect, plain_path
+from cab.proxy.meter.dialects.paths import model_in_path, plain_path
+from cab.proxy.meter.dialects.routes import Dialect
 from cab.proxy.meter.json_values import (
     JsonObject,
     as_object,
     as_text,
     clean_or_none,
     is_object,
-    parse_object,
 )
-from cab.proxy.meter.request.canonical import request_hash
-from cab.proxy.meter.request.form import form_members
+from cab.proxy.meter.request.body import RequestBody
 from cab.proxy.meter.request.json_members import Member, members
 
-_GOOGLE_MODEL = re.compile(
-    r".*/(?:models|tunedModels|endpoints)/(.+):"
-    r"(?:generateContent|streamGenerateContent|rawPredict|streamRawPredict)$"
-)
-_AZURE_DEPLOYMENT = re.compile(r".*/deployments/([^/]+)/")
 _ASK = b'{"include_usage":true}'
 _ASK_MEMBER = b'"stream_options":' + _ASK
 
@@ -40,8 +33,8 @@ class RequestFacts:
     """Whether the client itself asked for usage in the stream, so that it gets all of it."""
     injected: bool
     """Whether usage is asked for on the client's behalf."""
-    body_error: str | None
-    """Why the body of a metered call could not be understood."""
+    body_fault: str | None
+    """Why an endpoint could read the body of a metered call otherwise than it is read here."""
     not_injected: str | None
     """Why usage was not asked for where it would have been due."""
 
@@ -55,40 +48,47 @@ class Edit(NamedTuple):
 
 
 def read_request(
-    dialect: Dialect | None, path: str, body: bytes, *, inject_usage: bool
+    dialect: Dialect | None, path: str, sent: bytes, body: RequestBody, *, inject_usage: bool
 ) -> tuple[RequestFacts, bytes]:
     """Return the facts of a request and the body to send upstream.
 
     Args:
         dialect: The dialect of the call, `None` for one that is not metered.
         path: Path as the upstream sees it.
-        body: Body as the client sent it.
+        sent: Body as the client sent it.
+        body: What it is.
         inject_usage: Whether usage may be asked for on the client's behalf.
 
     Returns:
-        The facts; and the very same `body` unless usage is asked for.
+        The facts; and the very same `sent` unless usage is asked for.
     """
     path = plain_path(path)
-    content = parse_object(body) if body else None
-    if content is None and dialect is not None and dialect.takes_forms:
-        content = form_members(body)
+    content = body.content
     fields = content or {}
     stream = _stream(dialect, path, content)
     include = as_object(fields.get("stream_options")).get("include_usage")
     # With a value that is neither true nor false nothing is changed or taken out.
     absent = include is None or include is False
     asks = dialect is not None and dialect.usage_on_request and stream is True
-    edit = ask_for_usage(body, fields) if asks and absent and inject_usage else Edit(body)
+    edit = Edit(sent)
+    if asks and absent and inject_usage:
+        edit = _ask(sent, body.text, fields)
     facts = RequestFacts(
         model=clean_or_none(_model(path, fields)),
         stream=stream,
-        request_hash=request_hash(body),
+        request_hash=body.request_hash,
         wants_usage=asks and not absent,
         injected=edit.injected,
-        body_error=_body_error(dialect, body, content),
+        body_fault=body.fault,
         not_injected=edit.reason,
     )
     return facts, edit.body
+
+
+def _ask(sent: bytes, text: bytes, fields: JsonObject) -> Edit:
+    if sent.endswith(text):  # with or without a byte order mark before it
+        return ask_for_usage(sent, fields)
+    return _unchanged(sent, "the content encoding")
 
 
 def ask_for_usage(body: bytes, content: JsonObject) -> Edit:
@@ -144,25 +144,17 @@ def _unchanged(body: bytes, reason: str) -> Edit:
 
 def _stream(dialect: Dialect | None, path: str, content: JsonObject | None) -> bool | None:
     if dialect is not None and dialect.name == "gemini.generateContent":
-        return ":streamGenerateContent" in path
+        return ":streamgeneratecontent" in path.lower()
     if content is None:
         return None
     stream = content.get("stream")
     if stream is None and content.get("stream_format") is not None:
         return content["stream_format"] == "sse"  # of speech
     if stream is None and dialect is not None:
-        return path.endswith(":streamRawPredict")
+        return path.lower().endswith(":streamrawpredict")
     return stream if isinstance(stream, bool) else None
 
 
 def _model(path: str, fields: JsonObject) -> str | None:
-    model = as_text(fields.get("model"))
-    named = _GOOGLE_MODEL.match(path) or _AZURE_DEPLOYMENT.match(path)
-    return named[1] if model is None and named else model
-
-
-def _body_error(dialect: Dialect | None, body: bytes, content: JsonObject | None) -> str | None:
-    if dialect is None or content is not None:
-        return None
-    kind = "a JSON object or a form" if dialect.takes_forms else "a JSON object"
-    return f"the request's body is not {kind}" if body else "the request has no body"
+    # Where a path names the model, endpoints do not look at the body for it.
+    return model_in_path(path) or as_text(fields.get("model"))

@@ -83,9 +83,8 @@ async def settled(rounds: int = 20) -> None:
 async def test_calls_are_numbered_and_repetitions_known(registry: CellRegistry) -> None:
     """Each call gets the next number of its cell, and the call that it repeats."""
     assert await registry.admit(AdmissionRequest("a", "1", "h")) == Admission(1, 1, None)
-    assert await registry.admit(AdmissionRequest("a", "2", "h", sdk_retry=True)) == Admission(
-        2, 2, "1"
-    )
+    registry.client_left("a", "1")
+    assert await registry.admit(AdmissionRequest("a", "2", "h")) == Admission(2, 2, "1")
     assert await registry.admit(AdmissionRequest("b", "3", "h")) == Admission(1, 1, None)
     assert await registry.admit(AdmissionRequest(None, "4", "h")) == Admission(None, 1, None)
     assert await registry.in_flight() == 4

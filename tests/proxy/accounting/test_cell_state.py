@@ -25,30 +25,36 @@ def test_numbers_count_within_a_cell_and_nowhere_else() -> None:
 def test_the_same_request_after_a_failure_is_a_further_attempt() -> None:
     """A repetition counts as an attempt of the first call only if the one before failed."""
     cell = CellState("a")
-    assert cell.attempt("h", "1", sdk_retry=False) == (1, None)
+    assert cell.attempt("h", "1") == (1, None)
     cell.add(end("a", request_hash="h", end_reason="upstream_error"))
-    assert cell.attempt("h", "2", sdk_retry=False) == (2, "1")
+    assert cell.attempt("h", "2") == (2, "1")
     cell.add(end("a", request_hash="h", end_reason="upstream_error"))
-    assert cell.attempt("h", "3", sdk_retry=False) == (3, "1")
+    assert cell.attempt("h", "3") == (3, "1")
     cell.add(end("a", request_hash="h"))
-    assert cell.attempt("h", "4", sdk_retry=False) == (1, None)
+    assert cell.attempt("h", "4") == (1, None)
 
 
-def test_an_sdk_that_says_it_retries_is_believed() -> None:
-    """A retry header makes an attempt of a request whose first call has not failed yet."""
+def test_the_same_request_after_its_client_has_gone_is_a_further_attempt() -> None:
+    """A client that leaves and asks again repeats its call, whether the first has its END or not."""
     cell = CellState("a")
-    assert cell.attempt("h", "1", sdk_retry=True) == (1, None)
-    assert cell.attempt("h", "2", sdk_retry=True) == (2, "1")
+    assert cell.attempt("h", "1") == (1, None)
+    cell.client_left("1")
+    assert cell.attempt("h", "2") == (2, "1")
+    assert cell.attempt("h", "3") == (1, None)
+    cell.add(end("a", request_hash="h"))
+    cell.client_left("3")
+    assert cell.attempt("h", "4") == (2, "3")
 
 
 def test_only_recent_requests_are_remembered() -> None:
     """The memory for repetitions is bounded, and a request without a hash is never one."""
     cell = CellState("a")
-    cell.attempt("old", "1", sdk_retry=False)
+    cell.attempt("old", "1")
     for n in range(64):
-        cell.attempt(f"h{n}", f"c{n}", sdk_retry=False)
-    assert cell.attempt("old", "2", sdk_retry=True) == (1, None)
-    assert cell.attempt(None, "3", sdk_retry=True) == (1, None)
+        cell.attempt(f"h{n}", f"c{n}")
+    cell.client_left("1")
+    assert cell.attempt("old", "2") == (1, None)
+    assert cell.attempt(None, "3") == (1, None)
 
 
 def test_totals_hold_model_calls_only() -> None:

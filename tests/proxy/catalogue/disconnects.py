@@ -155,6 +155,22 @@ async def hang_up_in_silence(world: World, meter: Meter) -> Seen:
     return Seen(hung_up=True)
 
 
+@case("18", "leaves, and asks again before the first call has its END: attempt 2", client="the whole answer, byte for byte", rows=2,
+      streaming=(False,))  # fmt: skip
+async def _asked_again_after_leaving(world: World) -> Seen:
+    go_on = asyncio.Event()
+    slow: list[Step] = [go_on, *world.whole()]
+    async with world.running(slow, world.whole()) as meter, asyncio.timeout(20):
+        await hang_up_in_silence(world, meter)
+        seen = await world.post(meter)
+        go_on.set()
+    repeated, first = world.rows
+    assert [first["end_reason"], repeated["end_reason"]] == ["client_gone", "completed"]
+    assert [row["attempt"] for row in (first, repeated)] == [1, 2]
+    assert repeated["retry_of"] == first["call_id"]
+    return seen
+
+
 @case("4", "the endpoint closes in mid-stream", client="a broken stream, no terminal event", streaming=(True,),
       tokens="counted here", end_reason="upstream_cut", usage_status="partial")  # fmt: skip
 async def _upstream_closes(world: World) -> Seen:

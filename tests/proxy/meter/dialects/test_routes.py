@@ -3,7 +3,7 @@
 import pytest
 
 from cab.proxy.meter import dialect_for, may_cost_unmetered
-from cab.proxy.meter.dialects.routes import plain_path
+from cab.proxy.meter.dialects.paths import plain_path
 
 
 @pytest.mark.parametrize(

@@ -172,14 +172,14 @@ def test_the_edit_changes_nothing_else(
         (CHAT, b'{"model":3}', None),
         (CHAT, rb'{"model":"a\ud83d"}', "a\ufffd"),
         ("/openai/deployments/prod/chat/completions?api-version=1", b"{}", "prod"),
-        ("/openai/deployments/prod/chat/completions", b'{"model":"gpt"}', "gpt"),
+        ("/openai/deployments/prod/chat/completions", b'{"model":"gpt"}', "prod"),
         ("/v1beta/models/gemini-2.5-pro:streamGenerateContent?alt=sse", b"{}", "gemini-2.5-pro"),
         ("/v1beta/models/org%2Fm%3Ax:generateContent/", b"{}", "org/m:x"),
         ("/v1/projects/p/locations/l/publishers/google/models/g:generateContent", b"", "g"),
     ],
 )
 def test_the_model_is_read_from_body_or_path(path: str, body: bytes, model: str | None) -> None:
-    """The body names the model; where it does not, the path of Gemini or Azure does."""
+    """A path of Gemini or Azure names the model, whatever the body says; else the body does."""
     assert facts_of(path, body).model == model
 
 
@@ -206,11 +206,11 @@ def test_streaming_is_asked_for_in_body_or_path(
 
 
 def test_a_metered_body_that_is_not_an_object_is_reported() -> None:
-    """A bad or missing body is named for metered calls, and does not matter for others."""
-    assert facts_of(CHAT, b"[]").body_error == "the request's body is not a JSON object"
-    assert facts_of(CHAT, b"").body_error == "the request has no body"
-    assert facts_of(CHAT, b"{}").body_error is None
-    assert facts_of("/v1/files", b"--boundary").body_error is None
+    """A bad body is named for metered calls, and does not matter for others."""
+    assert facts_of(CHAT, b"[]").body_fault == "the request's body is not a JSON object in UTF-8"
+    assert facts_of(CHAT, b"").body_fault is None
+    assert facts_of(CHAT, b"{}").body_fault is None
+    assert facts_of("/v1/files", b"--boundary").body_fault is None
     assert facts_of(CHAT, b"").request_hash is None
     assert meter_for(CHAT, b"x").outcome().request_json is None
 
