@@ -81,6 +81,8 @@ _FREE = re.compile(
     r"|/(files|uploads(/.+)?|conversations|conversations/[^/]+/items|assistants|threads"
     r"|threads/[^/]+/messages|cancel|api/(show|pull|push|create|copy|blobs/.+))$"
     # What an agent reports of itself.
+    # Looking models up; some clients send a body with a GET.
+    r"|/models(/[^:]+)?$"
     r"|/(event_logging|telemetry|metrics|traces|logs)(/|$)",
     re.IGNORECASE,
 )

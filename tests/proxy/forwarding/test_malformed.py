@@ -3,6 +3,7 @@
 One proxy serves all examples; the bench fails the run if a log line reports a fault of the proxy.
 """
 
+import json
 import re
 from collections.abc import Generator
 from typing import Any
@@ -34,6 +35,13 @@ more = settings(some, max_examples=120)
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Generator[Bench]:
     with running_bench(tmp_path_factory.mktemp("bench")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def open_bench(tmp_path_factory: pytest.TempPathFactory) -> Generator[Bench]:
+    """A proxy without any key: there is nothing to spend, so it refuses no body."""
+    with running_bench(tmp_path_factory.mktemp("open"), key=None) as running:
         yield running
 
 
@@ -79,15 +87,30 @@ def some_request(draw: st.DrawFn) -> tuple[Sample, bool, bytes]:
 
 @some
 @given(some_request())
-def test_requests(bench: Bench, drawn: tuple[Sample, bool, bytes]) -> None:
+def test_requests(open_bench: Bench, drawn: tuple[Sample, bool, bytes]) -> None:
     """A bad request goes up as it is, is answered as always, and is one row."""
     sample, stream, body = drawn
-    bench.play(json_answer(sample.answer))
-    answer = got(bench.exchange(request(sample.target(stream=stream), body)))
-    [row], [sent] = bench.news()
+    open_bench.play(json_answer(sample.answer))
+    answer = got(open_bench.exchange(request(sample.target(stream=stream), body)))
+    [row], [sent] = open_bench.news()
     assert sent.body == body or b'"include_usage":true' in sent.body
     assert answer.body == orjson.dumps(sample.answer)
     assert (row["request_bytes"], row["request_hash"] is None) == (len(body), not body)
+    assert_serves(open_bench)
+
+
+@some
+@given(some_request())
+def test_requests_with_a_key_at_stake(bench: Bench, drawn: tuple[Sample, bool, bytes]) -> None:
+    """A bad request is refused and recorded, or it is JSON that all readers understand alike."""
+    sample, stream, body = drawn
+    bench.play(json_answer(sample.answer))
+    answer = got(bench.exchange(request(sample.target(stream=stream), body)))
+    [row], sent = bench.news()
+    if row["end_reason"] == "rejected":
+        assert (answer.status, row["error"]["type"], sent) == (400, "unclear_body", [])
+    else:
+        assert not body or isinstance(json.loads(body.decode()), dict)
     assert_serves(bench)
 
 
