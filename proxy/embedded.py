@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast
 
 from cab.proxy import app
 from cab.proxy.accounting.limits import KeyLimits
+from cab.proxy.auth.cell_keys import CellKeys
 from cab.proxy.auth.signing_keys import new_signing_key, parse_signing_keys
 from cab.proxy.config import ProxySettings, parse_settings
 from cab.proxy.control.authorization import check_admin_token
@@ -194,8 +195,12 @@ class BlockingProxy:
         return self._proxy.ledger_dir
 
     def mint_key(self, cell_id: str, ttl_s: int, limits: KeyLimits | None = None) -> str:
-        """Return a new key of a cell; see `RunningProxy.mint_key`."""
+        """Return a new key for calls of a cell; see `RunningProxy.mint_key`."""
         return self._proxy.mint_key(cell_id, ttl_s, limits)
+
+    def mint_keys(self, cell_id: str, ttl_s: int, limits: KeyLimits | None = None) -> CellKeys:
+        """Return new keys of a cell; see `RunningProxy.mint_keys`."""
+        return self._proxy.mint_keys(cell_id, ttl_s, limits)
 
     def open_cell(self, cell_id: str, ttl_s: int, limits: KeyLimits | None = None) -> OpenCell:
         """Return a cell that has no calls yet; see `RunningProxy.open_cell`."""

@@ -151,9 +151,13 @@ class Server:
 
     def _identify(self, request: web.BaseRequest, target: Target, now_s: int) -> Caller:
         try:
-            return self._identifier.identify(request.headers, target, now_s)
+            caller = self._identifier.identify(request.headers, target, now_s)
         except BadKey as error:
             raise RequestFailed(401, "invalid_api_key", str(error)) from error
+        if caller.key is not None and caller.key.scope != "call":
+            message = "this key seals its cell and makes no calls; send the cell's other key"
+            raise RequestFailed(401, "invalid_api_key", message)
+        return caller
 
     def _require_open(self, request: web.BaseRequest) -> None:
         """Return if a call can be taken now."""

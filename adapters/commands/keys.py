@@ -26,7 +26,9 @@ from cab.proxy.control.schemas import key_view, mint_request
 _STDIN = "-"
 
 _MINT_EPILOG = f"""\
-Standard output holds the key and nothing else. Every proxy with the same signing key accepts it.
+Standard output holds the key and nothing else; with --json, both keys of the cell. An agent makes calls
+with one of them; the other, --scope seal, seals the cell and stays with whoever runs the agent. Every
+proxy with the same signing key accepts them.
 Without a proxy to ask (--proxy, --control, CAB_CONTROL), or with --signing-key-file, the key is
 created here.
 
@@ -67,13 +69,14 @@ def run_mint(args: argparse.Namespace) -> int:
     else:
         ring, now_s = _ring(args.signing_key_file), int(time.time())
         wanted = mint_request(args.cell, args.ttl, limits)  # the rules of the control API
-        token = cell_keys.mint(ring, wanted.cell_id, wanted.ttl_s, now_s, wanted.limits())
-        minted = key_view(token, cell_keys.verify(ring, token, now_s))
+        keys = cell_keys.mint_both(ring, wanted.cell_id, wanted.ttl_s, now_s, wanted.limits())
+        minted = key_view(ring, keys)
     if args.json:
         print_json(minted)
         return 0
-    print(minted["key"])
-    print(f"key {minted['key_id']}, valid until {minted['expires_at']}", file=sys.stderr)
+    name = "seal_key" if args.scope == "seal" else "key"
+    print(minted[name])
+    print(f"key {minted[f'{name}_id']}, valid until {minted['expires_at']}", file=sys.stderr)
     return 0
 
 
@@ -176,6 +179,12 @@ _MINT = SimpleNamespace(
         Option(
             "--ttl", required=True, type=_ttl, metavar="TIME", help="time to live: 90m, 24h, 7d"
         ),
+        Option(
+            "--scope",
+            choices=("call", "seal"),
+            default="call",
+            help="what the key is good for: calls of the cell, or its seal (call)",
+        ),
         OptionGroup(
             "limits of the cell",
             Option(
@@ -225,7 +234,9 @@ _REVOKE = SimpleNamespace(
     run=run_revoke,
 )
 
-DESCRIPTION = "A cell's key holds the cell's id, its expiry and its limits, signed."
+DESCRIPTION = (
+    "A cell's key holds the cell's id, what it is good for, its expiry and its limits, signed."
+)
 
 COMMANDS = {
     "mint": Command(_MINT, "create a key for a cell"),

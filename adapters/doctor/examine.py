@@ -157,8 +157,8 @@ async def _endpoint(
             signing_key=new_signing_key(),
         )
     )
-    key = proxy.mint_key(cell_id, _KEY_TTL_S, probe.limits)
-    meter = Meter(proxy.url, proxy.control_url, cell_id, key, demo)
+    keys = proxy.mint_keys(cell_id, _KEY_TTL_S, probe.limits)
+    meter = Meter(proxy.url, proxy.control_url, cell_id, *keys, demo)
     return _Endpoint(demo, proxy, meter, ledger, real_key)
 
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from cab.adapters.errors import AdapterError
 from cab.proxy.app import running_proxy
-from cab.proxy.auth import cell_keys
+from cab.proxy.auth.cell_keys import CellKeys, mint_both
 from cab.proxy.auth.signing_keys import new_signing_key, parse_signing_keys
 from cab.proxy.config import parse_settings
 from cab.proxy.control.client import ControlClient, SealedCell
@@ -33,7 +33,9 @@ class Meter:
     """Where its control API is."""
     cell_id: str
     key: str
-    """The cell's key."""
+    """The agent's key: for calls of the cell."""
+    seal_key: str
+    """Seals the cell; stays here."""
     demo: Demo | None = None
     """The built-in model server behind it, where that is the upstream."""
 
@@ -52,7 +54,7 @@ class Meter:
         Raises:
             ProxyRefused: The proxy is gone, or sealed the cell before.
         """
-        async with ControlClient(self.control, self.key) as control:
+        async with ControlClient(self.control, self.seal_key) as control:
             return await control.seal(self.cell_id)
 
 
@@ -86,7 +88,7 @@ async def embedded_meter(  # noqa: PLR0913 - all that makes a proxy of one cell
     signing_key = new_signing_key()
     async with running_proxy(settings, upstream_key=upstream_key, signing_key=signing_key) as proxy:
         cell = await proxy.open_cell(cell_id, ttl_s)
-        yield Meter(proxy.url, proxy.control_url, cell_id, cell.key, proxy.demo)
+        yield Meter(proxy.url, proxy.control_url, cell_id, cell.key, cell.seal_key, proxy.demo)
 
 
 async def given_meter(  # noqa: PLR0913 - the addresses and keys of somebody else's proxy
@@ -96,7 +98,7 @@ async def given_meter(  # noqa: PLR0913 - the addresses and keys of somebody els
     url: str,
     control: str | None = None,
     signing_key: str | None,
-    cell_key: str | None = None,
+    cell_keys: CellKeys | None = None,
 ) -> Meter:
     """Return a proxy that runs elsewhere, once it is known to take the cell.
 
@@ -106,28 +108,28 @@ async def given_meter(  # noqa: PLR0913 - the addresses and keys of somebody els
         url: Where it listens, with or without `/v1`.
         control: Where its control API is; None is the same URL.
         signing_key: The secret that it checks keys with.
-        cell_key: The cell's key, where the proxy's owner has made it; the signing key is not needed.
+        cell_keys: The cell's keys, where the proxy's owner has made them; the signing key is not needed.
 
     Raises:
         AdapterError: There is no key of either kind.
         BadConfig: The signing key is too short, or an address is not one.
         ProxyRefused: Nothing like a proxy answers there, or it does not take the key.
     """
-    if signing_key is None and cell_key is None:
+    if signing_key is None and cell_keys is None:
         raise AdapterError(
             "CAB_SIGNING_KEY is not set; a given proxy needs it, or cell keys cannot be made"
         )
     async with ControlClient(url) as proxy:  # of the URL that the agent is going to call
         await proxy.require_ready()
-    key = cell_key or _minted(signing_key or "", cell_id, ttl_s)
+    keys = cell_keys or _minted(signing_key or "", cell_id, ttl_s)
     base = url.rstrip("/").removesuffix("/v1")
-    meter = Meter(base, control or base, cell_id, key)
+    meter = Meter(base, control or base, cell_id, *keys)
     await meter.require_unused()
     return meter
 
 
-def _minted(signing_key: str, cell_id: str, ttl_s: int) -> str:
-    return cell_keys.mint(parse_signing_keys(signing_key), cell_id, ttl_s, int(time.time()))
+def _minted(signing_key: str, cell_id: str, ttl_s: int) -> CellKeys:
+    return mint_both(parse_signing_keys(signing_key), cell_id, ttl_s, int(time.time()))
 
 
 async def check_reachable(upstream: str) -> None:

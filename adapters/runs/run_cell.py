@@ -130,7 +130,7 @@ async def _meter(plan: CellPlan, host: str) -> AsyncGenerator[Meter]:
             url=spec.proxy,
             control=spec.control,
             signing_key=spec.signing_key,
-            cell_key=spec.cell_key,
+            cell_keys=spec.cell_keys,
         )
         return
     async with embedded_meter(

@@ -17,6 +17,7 @@ from cab.adapters.sandboxes.docker import Container
 from cab.adapters.sandboxes.images import Image, published_image
 from cab.adapters.sandboxes.limits import ResourceLimits
 from cab.adapters.tasks.loader import Task, load_task, missing_needs
+from cab.proxy.auth.cell_keys import CellKeys
 from cab.scoring.ids import CellId
 from cab.scoring.ledger.records import Endpoint
 
@@ -49,7 +50,7 @@ class CellSpec:
     """Where a given proxy's control API is; None is the same URL."""
     signing_key: str | None = field(default=None, repr=False)
     """What a given proxy checks cell keys with."""
-    cell_key: str | None = field(default=None, repr=False)
+    cell_keys: CellKeys | None = field(default=None, repr=False)
     """A given proxy's key for this cell, instead of the signing key: then that stays where it is."""
     ledger: Path | None = None
     """Folder of the embedded proxy's audit log; None puts it into the bundle."""
@@ -177,8 +178,8 @@ def _check_options(spec: CellSpec) -> None:
                 raise AdapterError(
                     f"--{name} cannot be used with --proxy, which has its own; remove one of the two"
                 )
-    elif spec.cell_key is not None:
-        raise AdapterError("a cell's key is for a running proxy; give its URL too")
+    elif spec.cell_keys is not None:
+        raise AdapterError("a cell's keys are for a running proxy; give its URL too")
     elif spec.control is not None:
         raise AdapterError("--control is for a running proxy; add its URL with --proxy")
     elif spec.upstream is None:

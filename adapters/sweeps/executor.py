@@ -4,7 +4,7 @@
         outcome = await executor.run(job)
 
 A job holds all that a cell needs, and an outcome all that a sweep needs of it; both are JSON, with no
-key in them but the cell's own. An executor that sends jobs to other machines therefore needs no
+keys in them but the cell's own. An executor that sends jobs to other machines therefore needs no
 change on this side: the proxy's URL must be reachable from there, and the folder of bundles be shared
 or fetched.
 """
@@ -15,6 +15,7 @@ from typing import Literal, Protocol
 from pydantic import BaseModel, ConfigDict, Field
 
 from cab.adapters.runs.spec import CellSpec
+from cab.proxy.auth.cell_keys import CellKeys
 
 State = Literal["complete", "failed", "stopped"]
 """There is a bundle; there is none, for a reason outside the agent; the sweep was stopped."""
@@ -41,7 +42,9 @@ class CellJob(_Message):
     """Limit of the agent's run."""
     proxy: str
     key: str = Field(repr=False)
-    """The cell's key; limits are in it."""
+    """The agent's key; limits are in it."""
+    seal_key: str = Field(repr=False)
+    """Seals the cell once the agent has ended."""
     bundles: str
     plugins: list[str] = Field(default_factory=list[str])
     """Absolute paths of plugin files."""
@@ -53,7 +56,7 @@ class CellJob(_Message):
             model=self.model,
             task=self.task,
             proxy=self.proxy,
-            cell_key=self.key,
+            cell_keys=CellKeys(self.key, self.seal_key),
             runs=Path(self.bundles),
             sweep=self.sweep,
             run=self.number,

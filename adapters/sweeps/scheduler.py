@@ -24,6 +24,7 @@ from cab.adapters.sweeps.matrix import Slot
 from cab.adapters.sweeps.state import BUNDLES, SweepState, close_attempt
 from cab.adapters.sweeps.sweepfile import SweepFile
 from cab.proxy.accounting.limits import KeyLimits
+from cab.proxy.auth.cell_keys import CellKeys
 from cab.proxy.redaction import Redactor
 from cab.scoring.cells.bundle import CALLS_FILE
 from cab.scoring.ids import CellId
@@ -37,8 +38,8 @@ class Metering(NamedTuple):
     """The proxy of the sweep."""
 
     url: str
-    mint: Callable[[str, int, KeyLimits], str]
-    """Makes a cell's key, from its id, its time to live in s, and its limits."""
+    mint: Callable[[str, int, KeyLimits], CellKeys]
+    """Makes a cell's keys, from its id, its time to live in s, and its limits."""
     ledger: Path
 
 
@@ -147,7 +148,9 @@ class Scheduler:
         spend = await asyncio.to_thread(self._spend_of, str(cell), outcome)
         self.spend += spend
         found = classify(outcome, spend, own_limits(services.sweep.limits), key_limits)
-        reason = None if found.reason is None else Redactor((job.key,)).text(found.reason)
+        reason = (
+            None if found.reason is None else Redactor((job.key, job.seal_key)).text(found.reason)
+        )
         end = close_attempt(
             services.folder, begin, found._replace(reason=reason), spend, passed=outcome.passed
         )
@@ -157,6 +160,7 @@ class Scheduler:
 
     def _job(self, slot: Slot, cell: CellId, limits: KeyLimits) -> CellJob:
         sweep, metering = self._services.sweep, self._services.metering
+        keys = metering.mint(str(cell), int(sweep.timeout_s) + KEY_MARGIN_S, limits)
         return CellJob(
             cell_id=str(cell),
             tui=slot.tui,
@@ -166,7 +170,8 @@ class Scheduler:
             number=cell.run or 1,
             timeout_s=sweep.timeout_s,
             proxy=metering.url,
-            key=metering.mint(str(cell), int(sweep.timeout_s) + KEY_MARGIN_S, limits),
+            key=keys.call,
+            seal_key=keys.seal,
             # Absolute: the process that runs the job may have another current folder.
             bundles=str((self._services.folder / BUNDLES).resolve()),
             plugins=list(self._services.plugins),

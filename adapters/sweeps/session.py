@@ -207,4 +207,4 @@ async def _metering(plan: SweepPlan) -> AsyncGenerator[Metering]:
     async with running_proxy(
         settings, upstream_key=plan.upstream_key, signing_key=new_signing_key()
     ) as proxy:
-        yield Metering(proxy.url, proxy.mint_key, plan.ledger)
+        yield Metering(proxy.url, proxy.mint_keys, plan.ledger)

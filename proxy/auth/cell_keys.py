@@ -1,12 +1,15 @@
 """Per-cell keys: what an agent has instead of the endpoint's real key.
 
+Two are made for a cell: one to make calls with, for the agent, and one to seal the cell with, for
+whoever opened it. An agent that could seal its own cell could end its run as it likes.
+
 A key is a JSON Web Token (HS256) that names its cell, its expiry and its limits, so a proxy needs no
 table to attribute a call, and any proxy that shares the signing key accepts it. Comparing the
 signatures, in constant time, is PyJWT's.
 """
 
 import secrets
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import jwt
 
@@ -20,6 +23,19 @@ _REQUIRED = ["exp", "iat", "iss", "jti", "sub"]
 _MAX_INSTANT_S = 253_402_300_799  # the end of the year 9999, the last that RFC 3339 can write
 
 
+Scope = Literal["call", "seal"]
+"""What a key is good for: calls of its cell, or its seal. Either may read what the cell has spent."""
+
+
+class CellKeys(NamedTuple):
+    """The two keys of a cell."""
+
+    call: str
+    """For the agent."""
+    seal: str
+    """For whoever opened the cell."""
+
+
 class CellKey(NamedTuple):
     """What a key states."""
 
@@ -31,10 +47,24 @@ class CellKey(NamedTuple):
     expires_s: int
     """Seconds since the Unix epoch."""
     limits: KeyLimits
+    scope: Scope = "call"
 
 
-def mint(
+def mint_both(
     ring: KeyRing, cell_id: str, ttl_s: int, now_s: int, limits: KeyLimits = _NO_LIMITS
+) -> CellKeys:
+    """Return the two keys of a cell; arguments and errors are those of `mint`."""
+    call = mint(ring, cell_id, ttl_s, now_s, limits)
+    return CellKeys(call, mint(ring, cell_id, ttl_s, now_s, scope="seal"))
+
+
+def mint(  # noqa: PLR0913 - what a key states
+    ring: KeyRing,
+    cell_id: str,
+    ttl_s: int,
+    now_s: int,
+    limits: KeyLimits = _NO_LIMITS,
+    scope: Scope = "call",
 ) -> str:
     """Return a key for a cell.
 
@@ -44,6 +74,7 @@ def mint(
         ttl_s: Seconds until it expires, >= 1.
         now_s: Seconds since the Unix epoch.
         limits: What the cell may spend.
+        scope: What the key is good for.
 
     Raises:
         BadConfig: The cell's id is empty, or the lifetime is not a valid one.
@@ -60,6 +91,7 @@ def mint(
         "iat": now_s,
         "exp": now_s + ttl_s,
         "jti": secrets.token_hex(8),
+        "scope": scope,
         **limits.claims(),
     }
     signer = ring.signer
@@ -146,4 +178,7 @@ def _read(claims: dict[str, Any]) -> CellKey:
         limits = KeyLimits.from_claims(claims)
     except ValueError as error:
         raise BadKey(f"a limit of this key cannot be read: {error}; mint a new one") from error
-    return CellKey(str(claims["sub"]), str(claims["jti"]), issued_s, expires_s, limits)
+    scope = claims.get("scope", "call")  # older keys have none
+    if scope not in get_args(Scope):
+        raise BadKey("this key's scope is not known here; mint a new one")
+    return CellKey(str(claims["sub"]), str(claims["jti"]), issued_s, expires_s, limits, scope)

@@ -172,14 +172,14 @@ class Control:
     async def _cell(self, asked: ControlRequest) -> web.Response:
         return answer(200, cell_view(await self._known(asked)))
 
-    async def _known(self, asked: ControlRequest) -> CellSnapshot:
+    async def _known(self, asked: ControlRequest, *, to_seal: bool = False) -> CellSnapshot:
         """Return the totals of the cell that is asked about.
 
         Raises:
             RequestFailed: The caller may not ask, or there is no such cell; a cell's own key always finds it.
             BadKey: The key is not valid.
         """
-        is_admin = self._access.require_cell(asked.request, asked.cell_id)
+        is_admin = self._access.require_cell(asked.request, asked.cell_id, to_seal=to_seal)
         found = await self._registry.totals(asked.cell_id)
         if found and found[0].cell_id == asked.cell_id:  # sorted: the shortest id comes first
             return found[0]
@@ -198,15 +198,15 @@ class Control:
         return response
 
     async def _seal(self, asked: ControlRequest) -> web.Response:
-        await self._known(asked)
+        await self._known(asked, to_seal=True)
         return answer(200, await self._sealer.seal(asked.cell_id))
 
     async def _mint(self, asked: ControlRequest) -> web.Response:
         self._access.require_admin(asked.request)
         wanted = parse_body(Mint, await _body(asked.request))
         ring, now_s = self._access.identifier.ring, self._access.now_s()
-        token = cell_keys.mint(ring, wanted.cell_id, wanted.ttl_s, now_s, wanted.limits())
-        return answer(201, key_view(token, cell_keys.verify(ring, token, now_s)))
+        keys = cell_keys.mint_both(ring, wanted.cell_id, wanted.ttl_s, now_s, wanted.limits())
+        return answer(201, key_view(ring, keys))
 
     async def _revoke(self, asked: ControlRequest) -> web.Response:
         self._access.require_admin(asked.request)

@@ -1,4 +1,4 @@
-"""Who may ask the control API: the admin for everything, a cell's key for its own cell."""
+"""Who may ask the control API: the admin for everything, a cell's keys for their own cell."""
 
 import hmac
 from dataclasses import dataclass
@@ -74,11 +74,14 @@ class Access:
                 401, "admin_token_required", "send the admin token as the bearer token"
             )
 
-    def require_cell(self, request: web.BaseRequest, cell_id: str) -> bool:
-        """Return if a request may ask about a cell; True if it is the admin's.
+    def require_cell(
+        self, request: web.BaseRequest, cell_id: str, *, to_seal: bool = False
+    ) -> bool:
+        """Return if a request may ask about a cell, or seal it; True if it is the admin's.
 
         Raises:
-            RequestFailed: It comes from another cell, or from an unknown caller.
+            RequestFailed: It comes from another cell, or from an unknown caller, or it wants to seal the
+                cell with the key that is for calls.
             BadKey: Its key is not valid.
         """
         if self.is_admin(request):
@@ -90,4 +93,7 @@ class Access:
         if caller.cell_id != cell_id:
             message = "this key is another cell's; send this cell's, or the admin token"
             raise RequestFailed(403, "other_cell", message)
+        if to_seal and (caller.key is None or caller.key.scope != "seal"):
+            message = "this key is for calls; seal with the cell's seal key, or the admin token"
+            raise RequestFailed(403, "seal_key_required", message)
         return False

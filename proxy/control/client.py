@@ -42,7 +42,8 @@ class ControlClient:
     Args:
         address: The proxy's URL, with or without `/v1`; where its control API has an address of its
             own, that one: a URL, or `unix:` and the path of its socket.
-        token: The proxy's admin token, or a cell's key, which is good for that cell only.
+        token: The proxy's admin token, or a key of a cell, which is good for that cell only; a seal
+            needs the cell's seal key.
 
     Raises:
         BadConfig: The address is not one of these, or the token cannot be sent.
@@ -84,18 +85,20 @@ class ControlClient:
     async def mint(
         self, cell_id: str, ttl_s: int, limits: KeyLimits | None = None
     ) -> dict[str, Any]:
-        """Return a new key of a cell, as `key`, with its id and its expiry; for the admin only.
+        """Return new keys of a cell, with their ids and expiry; for the admin only.
+
+        `key` is for the agent's calls; `seal_key` seals the cell, and stays with whoever runs the agent.
 
         Args:
             cell_id: The cell that pays for calls with it.
-            ttl_s: Seconds until it expires, 1 to 316,224,000 (ten years).
+            ttl_s: Seconds until they expire, 1 to 316,224,000 (ten years).
             limits: What the cell may spend.
 
         Raises:
             BadConfig: A value is not a valid one; it is named.
         """
         body = mint_request(cell_id, ttl_s, limits).model_dump(exclude_none=True)
-        return await self._json("POST", "keys", body, key=str, key_id=str)
+        return await self._json("POST", "keys", body, key=str, key_id=str, seal_key=str)
 
     async def revoke(
         self, *, key: str | None = None, key_id: str | None = None, cell_id: str | None = None

@@ -7,6 +7,7 @@ from typing import Any
 
 from cab.proxy.accounting.limits import KeyLimits
 from cab.proxy.auth import cell_keys
+from cab.proxy.auth.cell_keys import CellKeys
 from cab.proxy.auth.signing_keys import KeyRing
 from cab.proxy.clock import Clock
 from cab.proxy.control.client import ControlClient, SealedCell
@@ -20,12 +21,15 @@ _KEY_TTL_S = 300
 
 @dataclass(frozen=True, slots=True)
 class OpenCell:
-    """A cell that takes calls, and the key that they are made with."""
+    """A cell that takes calls, and its keys."""
 
     cell_id: str
     key: str = field(repr=False)
+    """Calls are made with it: the agent's."""
     url: str
     """Where clients of Anthropic's and Google's APIs send their calls."""
+    seal_key: str = field(repr=False)
+    """The cell is sealed with it; no agent may have it."""
 
     @property
     def base_url(self) -> str:
@@ -61,7 +65,11 @@ class RunningProxy:
     _ended: Event
 
     def mint_key(self, cell_id: str, ttl_s: int, limits: KeyLimits | None = None) -> str:
-        """Return a new key of a cell.
+        """Return a new key for calls of a cell; see `mint_keys`."""
+        return self.mint_keys(cell_id, ttl_s, limits).call
+
+    def mint_keys(self, cell_id: str, ttl_s: int, limits: KeyLimits | None = None) -> CellKeys:
+        """Return new keys of a cell: `call` is the agent's, `seal` stays with whoever runs it.
 
         Args:
             cell_id: The cell that pays for calls with it.
@@ -76,21 +84,21 @@ class RunningProxy:
             raise ended(self.url)
         wanted = mint_request(cell_id, ttl_s, limits)
         now_s = self._clock.wall_ns() // 1_000_000_000
-        return cell_keys.mint(self._ring, cell_id, wanted.ttl_s, now_s, wanted.limits())
+        return cell_keys.mint_both(self._ring, cell_id, wanted.ttl_s, now_s, wanted.limits())
 
     async def open_cell(
         self, cell_id: str, ttl_s: int, limits: KeyLimits | None = None
     ) -> OpenCell:
-        """Return a cell that has no calls yet, with a new key; the arguments are those of `mint_key`.
+        """Return a cell that has no calls yet, with new keys; the arguments are those of `mint_keys`.
 
         Raises:
-            BadConfig: As for `mint_key`.
+            BadConfig: As for `mint_keys`.
             ProxyRefused: The ledger has calls of the cell already.
         """
-        key = self.mint_key(cell_id, ttl_s, limits)
+        keys = self.mint_keys(cell_id, ttl_s, limits)
         async with self._control(cell_id) as control:
             await control.require_unused(cell_id)
-        return OpenCell(cell_id, key, self.url)
+        return OpenCell(cell_id, keys.call, self.url, keys.seal)
 
     async def totals(self, cell_id: str) -> dict[str, Any]:
         """Return what a cell has spent so far, in the words of the control API.
@@ -110,7 +118,7 @@ class RunningProxy:
             return await control.seal(cell_id)
 
     def _control(self, cell_id: str) -> ControlClient:
-        return ControlClient(self.control_url, self.mint_key(cell_id, _KEY_TTL_S))
+        return ControlClient(self.control_url, self.mint_keys(cell_id, _KEY_TTL_S).seal)
 
 
 def ended(url: str) -> ProxyRefused:

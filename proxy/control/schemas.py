@@ -9,7 +9,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from cab.proxy.accounting.admission import CellSnapshot
 from cab.proxy.accounting.limits import KeyLimits
-from cab.proxy.auth.cell_keys import CellKey
+from cab.proxy.auth import cell_keys
+from cab.proxy.auth.cell_keys import CellKeys
+from cab.proxy.auth.signing_keys import KeyRing
 from cab.proxy.errors import BadConfig
 from cab.proxy.http.error_responses import RequestFailed
 from cab.scoring.ledger.seals import stated_sums
@@ -164,11 +166,14 @@ def cell_view(cell: CellSnapshot) -> dict[str, Any]:
     }
 
 
-def key_view(token: str, key: CellKey) -> dict[str, Any]:
-    """Return what is answered of a new key."""
+def key_view(ring: KeyRing, keys: CellKeys) -> dict[str, Any]:
+    """Return what is answered of new keys, made with the same ring."""
+    key, seal_key = cell_keys.verify(ring, keys.call, 0), cell_keys.verify(ring, keys.seal, 0)
     return {
-        "key": token,
+        "key": keys.call,
         "key_id": key.key_id,
+        "seal_key": keys.seal,
+        "seal_key_id": seal_key.key_id,
         "cell_id": key.cell_id,
         "expires_at": rfc3339(key.expires_s * 1_000_000_000),
         "limits": key.limits.claims(),

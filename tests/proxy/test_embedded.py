@@ -317,7 +317,7 @@ def test_two_at_a_time(tmp_path: Path) -> None:
     ):
         cell = one.open_cell(CELL, ttl_s=60)
         assert chat(cell) == 200
-        stranger = OpenCell(CELL, cell.key, two.url)
+        stranger = OpenCell(CELL, cell.key, two.url, cell.seal_key)
         assert chat(stranger) == 401
 
 

@@ -210,12 +210,13 @@ async def test_a_sealed_cell_takes_no_more_calls(tmp_path: Path) -> None:
         metered(upstream.url, tmp_path) as meter,
     ):
         cell = "s/a/org/m/f/t#run2"
-        bearer = f"Authorization: Bearer {meter.proxy.mint_key(cell, 60)}"
+        keys = meter.proxy.mint_keys(cell, 60)
+        bearer, to_seal = (f"Authorization: Bearer {key}" for key in keys)
         meter.client.headers["Authorization"] = bearer.partition(": ")[2]
         await meter.chat()
         base = "/cab/cells/s%2Fa%2Forg%2Fm%2Ff%2Ft%23run2"
         calls = (await post(meter.url, f"{base}/calls", b"", bearer, method="GET")).body
-        seal = orjson.loads((await post(meter.url, f"{base}/seal", b"", bearer)).body)
+        seal = orjson.loads((await post(meter.url, f"{base}/seal", b"", to_seal)).body)
         again = await meter.chat()
         other = await post(meter.url, "/cab/cells/other/calls", b"", bearer, method="GET")
     assert [orjson.loads(line)["kind"] for line in calls.splitlines()] == ["start", "end"]
@@ -239,7 +240,8 @@ async def test_a_call_whose_body_comes_during_the_seal_is_refused(tmp_path: Path
         reader, writer = await asyncio.open_connection(host, int(port))
         writer.write(head.encode() + body[:5])
         await writer.drain()
-        assert (await post(meter.url, "/cab/cells/c/seal", b"")).status == 200
+        seal_key = f"Authorization: Bearer {meter.proxy.mint_keys('c', 60).seal}"
+        assert (await post(meter.url, "/cab/cells/c/seal", b"", seal_key)).status == 200
         writer.write(body[5:])
         answer = await reader.readuntil(b"\r\n")
         writer.close()

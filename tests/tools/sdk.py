@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
 
+from cab.proxy.control.client import ControlClient
 from cab.proxy.demo import Demo, running_demo
 from tests.tools.dialects import BY_ENDPOINT, Sample
 from tests.tools.proxy import Meter, metered
@@ -20,7 +21,6 @@ from tests.tools.upstream import (
 )
 
 CELL = "s/sdk/m/f/t"
-SEAL = "/cab/cells/s%2Fsdk%2Fm%2Ff%2Ft/seal"
 SOON = "retry-after-ms: 1"
 """The endpoint's word on when to come again; SDKs wait as long, so that tests need not."""
 TOO_MANY = json_answer({"error": {"message": "slow"}}, "429 Too Many Requests", SOON)
@@ -46,6 +46,12 @@ async def behind(
         metered(upstream.url, folder, **settings) as meter,
     ):
         yield upstream, meter
+
+
+async def seal(meter: Meter) -> None:
+    """Close the cell."""
+    async with ControlClient(meter.url, meter.proxy.mint_keys(CELL, 60).seal) as control:
+        await control.seal(CELL)
 
 
 def answered(sample: Sample, *, stream: bool) -> list[Step]:

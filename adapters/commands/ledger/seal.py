@@ -19,8 +19,8 @@ DESCRIPTION = "Wait for the cell's calls in flight, close the cell, and print it
 
 EPILOG = f"""\
 environment:
-  CAB_CELL_KEY     the cell's own key
-  CAB_ADMIN_TOKEN  the admin token of the proxy, used if CAB_CELL_KEY is unset
+  CAB_SEAL_KEY     the cell's seal key (cab keys mint --scope seal)
+  CAB_ADMIN_TOKEN  the admin token of the proxy, used if CAB_SEAL_KEY is unset
 {CONTROL_HELP}"""
 
 OPTIONS = (
@@ -41,9 +41,11 @@ def run(args: argparse.Namespace) -> int:
     address = control_address(args)
     if address is None:
         raise AdapterError("no proxy; give its URL with --proxy, or set CAB_CONTROL")
-    token = os.environ.get("CAB_CELL_KEY") or os.environ.get("CAB_ADMIN_TOKEN")
+    token = os.environ.get("CAB_SEAL_KEY") or os.environ.get("CAB_ADMIN_TOKEN")
     if not token:
-        raise AdapterError("set CAB_CELL_KEY to the cell's key, or CAB_ADMIN_TOKEN to the proxy's")
+        raise AdapterError(
+            "set CAB_SEAL_KEY to the cell's seal key, or CAB_ADMIN_TOKEN to the proxy's"
+        )
     with progress(f"sealing {printable(args.cell)}", sys.stderr):
         seal = asyncio.run(_seal(address, args.cell, token))
     if args.json:

@@ -132,16 +132,16 @@ async def test_given(tmp_path: Path) -> None:
     assert sealed.seal["calls"] == 1
 
 
-async def test_given_with_the_cells_key(tmp_path: Path) -> None:
-    """A key that the proxy's owner made does as well: the signing key stays with the proxy."""
+async def test_given_with_the_cells_keys(tmp_path: Path) -> None:
+    """Keys that the proxy's owner made do as well: the signing key stays with the proxy."""
     settings = ProxySettings(upstream="demo", port=0, ledger=tmp_path, auth="keys")
     async with running_proxy(settings) as proxy:
-        key = proxy.mint_key(CELL, 60)
-        meter = await given_meter(CELL, 60, url=proxy.url, signing_key=None, cell_key=key)
+        keys = proxy.mint_keys(CELL, 60)
+        meter = await given_meter(CELL, 60, url=proxy.url, signing_key=None, cell_keys=keys)
         assert await chat(meter) == 200
         sealed = await meter.seal()
 
-    assert meter.key == key
+    assert (meter.key, meter.seal_key) == keys
     assert sealed.seal["calls"] == 1
 
 
@@ -225,21 +225,21 @@ async def test_seal_refused(body: bytes, said: str) -> None:
     """A seal that is refused, or never comes about, says why."""
     async with answering(503, body) as url:
         with pytest.raises(ProxyRefused, match=said):
-            await Meter(url, url, CELL, "key").seal()
+            await Meter(url, url, CELL, "key", "seal").seal()
 
 
 async def test_seal_and_lines_disagree() -> None:
     """Lines that are not those that the seal states are not taken."""
     async with answering(200, b'{"cell_id": "c", "digest": "sha256:0"}\n') as url:
         with pytest.raises(ProxyRefused, match="are not what its seal states"):
-            await Meter(url, url, CELL, "key").seal()
+            await Meter(url, url, CELL, "key", "seal").seal()
 
 
 async def test_proxy_gone() -> None:
     """A proxy that has gone meanwhile is named."""
     url = f"http://127.0.0.1:{free_port()}"
     with pytest.raises(ProxyRefused, match=f"proxy {url}: cannot be reached"):
-        await Meter(url, url, CELL, "key").seal()
+        await Meter(url, url, CELL, "key", "seal").seal()
 
 
 async def test_reachable() -> None:

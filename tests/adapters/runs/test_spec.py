@@ -9,6 +9,7 @@ from cab.adapters.errors import AdapterError, AgentNotInstalled, BundleExists, U
 from cab.adapters.runs.spec import CellSpec, plan_cell
 from cab.adapters.sandboxes.docker import Container
 from cab.adapters.tasks.loader import UnknownTask
+from cab.proxy.auth.cell_keys import CellKeys
 from cab.scoring.errors import BadCellId
 
 TASK = "polyglot/python-error-handling"
@@ -78,7 +79,12 @@ def test_key_outlives_run(spec: CellSpec) -> None:
 def test_secrets_are_not_shown(spec: CellSpec) -> None:
     """No key shows where a spec is printed."""
     text = repr(
-        replace(spec, upstream_key="sk-canary", signing_key="canary-2", cell_key="canary-3")
+        replace(
+            spec,
+            upstream_key="sk-canary",
+            signing_key="canary-2",
+            cell_keys=CellKeys("canary-3", "canary-4"),
+        )
     )
 
     assert "canary" not in text
@@ -91,7 +97,7 @@ def test_secrets_are_not_shown(spec: CellSpec) -> None:
         ({"task": "polyglot/python-eror-handling"}, UnknownTask, "did you mean"),
         ({"upstream": None}, AdapterError, "set CAB_ENDPOINT"),
         ({"proxy": "http://x"}, AdapterError, "--upstream cannot be used with --proxy"),
-        ({"cell_key": "k"}, AdapterError, "give its URL too"),
+        ({"cell_keys": CellKeys("k", "s")}, AdapterError, "give its URL too"),
         (
             {"proxy": "http://x", "upstream": None, "ledger": Path("l")},
             AdapterError,

@@ -33,6 +33,7 @@ def job_of(
 ) -> CellJob:
     """Return a job for an agent."""
     cell_id = CELL.format(name)
+    keys = proxy.mint_keys(cell_id, 600, limits)
     return CellJob(
         cell_id=cell_id,
         tui=tui,
@@ -42,7 +43,8 @@ def job_of(
         number=1,
         timeout_s=60,
         proxy=proxy.url,
-        key=proxy.mint_key(cell_id, 600, limits),
+        key=keys.call,
+        seal_key=keys.seal,
         bundles=str(folder / "runs"),
     )
 

@@ -14,6 +14,7 @@ from cab.adapters.sweeps.scheduler import Metering, Scheduler, SchedulerServices
 from cab.adapters.sweeps.state import SweepState, replay
 from cab.adapters.sweeps.sweepfile import SweepFile
 from cab.proxy.accounting.limits import KeyLimits
+from cab.proxy.auth.cell_keys import CellKeys
 from cab.scoring.ids import CellId
 from cab.scoring.ledger.totals import CallTotals
 from tests.adapters.sweeps.spend import spend
@@ -140,10 +141,10 @@ class Sweep:
         )
         return Scheduler(services, slots, before or CallTotals())
 
-    def _mint(self, cell_id: str, ttl_s: int, limits: KeyLimits) -> str:
+    def _mint(self, cell_id: str, ttl_s: int, limits: KeyLimits) -> CellKeys:
         assert ttl_s > 600
         self.limits.append(limits)
-        return f"key-of-{cell_id}"
+        return CellKeys(f"key-of-{cell_id}", f"seal-key-of-{cell_id}")
 
     def verdicts(self) -> list[tuple[str, str]]:
         """Return attempt and verdict, as the journal has them."""
@@ -174,7 +175,7 @@ async def test_all_filled(sweep: Sweep) -> None:
     assert (job.cell_id, job.number, job.key) == (slots[0].id, 1, f"key-of-{slots[0].id}")
     assert (job.proxy, job.plugins) == ("http://p", ["/plugin.toml"])
     assert job.spec().plugins == ("/plugin.toml",)
-    assert job.spec().cell_key == job.key
+    assert job.spec().cell_keys == (job.key, job.seal_key)
     assert CellJob.model_validate_json(job.model_dump_json()) == job
     assert "key-of" not in repr(job)
 

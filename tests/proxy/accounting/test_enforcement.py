@@ -35,7 +35,8 @@ def bearer(meter: Meter, **limits: Any) -> str:
     return f"Authorization: Bearer {meter.proxy.mint_key(CELL, 60, KeyLimits(**limits))}"
 
 
-async def seal(meter: Meter, key: str) -> dict[str, Any]:
+async def seal(meter: Meter) -> dict[str, Any]:
+    key = f"Authorization: Bearer {meter.proxy.mint_keys(CELL, 60).seal}"
     seen = await post(meter.url, "/cab/cells/s%2Faider%2Fm%2Ff%2Ft/seal", b"", key)
     assert seen.status == 200, seen.body
     sealed: dict[str, Any] = orjson.loads(seen.body)
@@ -217,7 +218,7 @@ async def test_a_seal_states_every_call_and_no_later_refusal(ack: str, tmp_path:
         key = bearer(meter, max_calls=1)
         for _ in range(2):
             await post(meter.url, CHAT.path, CHAT.request, key)
-        sealed = await seal(meter, key)
+        sealed = await seal(meter)
         assert (sealed["calls"], sealed["records"], sealed["total_tokens"]) == (1, 3, 78)
         assert (await post(meter.url, CHAT.path, CHAT.request, key)).status == 409
         slices = await post(

@@ -43,11 +43,25 @@ def test_a_key_carries_its_limits_and_an_id_of_its_own() -> None:
         "iat": NOW_S,
         "exp": NOW_S + 60,
         "jti": read.key_id,
+        "scope": "call",
         "max_calls": 10,
         "max_tokens": 20_000,
         "max_cost_usd": "2.50",
         "max_concurrency": 2,
     }
+
+
+def test_a_cell_has_a_key_for_calls_and_one_for_its_seal() -> None:
+    """The two differ in their scope; a key that names none, as older ones do, is for calls."""
+    keys = cell_keys.mint_both(RING, CELL, 60, NOW_S, KeyLimits(max_calls=3))
+    call, seal = (cell_keys.verify(RING, key, NOW_S) for key in keys)
+    assert (call.scope, call.limits.max_calls, seal.scope) == ("call", 3, "seal")
+    assert (call.cell_id, call.expires_s) == (seal.cell_id, seal.expires_s)
+    old = jwt.encode(CLAIMS, SECRET, algorithm="HS256")
+    assert cell_keys.verify(RING, old, NOW_S).scope == "call"
+    strange = jwt.encode({**CLAIMS, "scope": "admin"}, SECRET, algorithm="HS256")
+    with pytest.raises(BadKey, match="scope is not known here"):
+        cell_keys.verify(RING, strange, NOW_S)
 
 
 def test_signing_keys_rotate() -> None:

@@ -257,7 +257,8 @@ async def _head_and_options(world: World) -> Seen:
 async def _sealed(world: World) -> Seen:
     async with world.running(world.whole(), cell="s/a/m/f/t") as meter:
         await world.post(meter)
-        await post(meter.url, "/cab/cells/s%2Fa%2Fm%2Ff%2Ft/seal", b"")
+        key = f"Authorization: Bearer {meter.proxy.mint_keys('s/a/m/f/t', 60).seal}"
+        await post(meter.url, "/cab/cells/s%2Fa%2Fm%2Ff%2Ft/seal", b"", key)
         seen = await world.post(meter)
     assert (seen.status, seen.header("x-should-retry")) == (409, "false")
     assert error_code(world, seen)

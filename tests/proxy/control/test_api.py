@@ -173,8 +173,25 @@ async def test_a_revoked_key_is_refused_at_once(tmp_path: Path, by: str) -> None
     )
 
 
+async def test_an_agents_key_does_not_seal_its_cell(tmp_path: Path) -> None:
+    """A run is ended by whoever opened it: the key for calls seals nothing, and neither does no key."""
+    async with api(tmp_path, cell=CELL, key=None) as client:
+        keys = client.meter.proxy.mint_keys(CELL, 60)
+        await client.call(keys.call)
+        path = f"/cab/{path_of()}/seal"
+        for headers in ([f"Authorization: Bearer {keys.call}"], []):
+            seen = await post(client.meter.url, path, b"", *headers)
+            assert code_of(seen) == (403, "seal_key_required")
+        assert (await client.call(keys.call)).status == 200
+        refused = await client.call(keys.seal)
+        assert refused.status == 401
+        assert b"this key seals its cell and makes no calls" in refused.body
+        assert (await client.get(path_of(), token=keys.seal))["calls"] == 2
+        assert (await client.ask("POST", f"{path_of()}/seal", token=keys.seal)).status == 200
+
+
 async def test_a_cells_key_reaches_its_own_cell_only(tmp_path: Path) -> None:
-    """A cell's key reads and seals its own cell, no other one, and is no admin."""
+    """A cell's key reads its own cell, no other one, and is no admin."""
     async with api(tmp_path) as client:
         await client.call(client.key("other"))
         for method, path in [

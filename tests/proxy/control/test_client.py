@@ -70,9 +70,9 @@ async def test_the_admin_may_do_everything(tmp_path: Path, address: str) -> None
 
 
 async def test_a_cells_key_is_good_for_its_cell(tmp_path: Path) -> None:
-    """With the cell's key its totals and its seal can be had, and nothing of another cell."""
+    """With the cell's seal key its totals and its seal can be had, and nothing of another cell."""
     async with proxy_of(tmp_path) as meter:
-        control = ControlClient(meter.url, meter.proxy.mint_key(CELL, 60))
+        control = ControlClient(meter.url, meter.proxy.mint_keys(CELL, 60).seal)
         async with control:
             await control.require_unused(CELL)
             assert (await control.totals(CELL))["calls"] == 0
@@ -107,10 +107,10 @@ async def test_a_seal_that_calls_hold_up_is_asked_for_again(
         await go.wait()
 
     async with proxy_of(tmp_path, begin) as meter, asyncio.TaskGroup() as tasks:
-        key = meter.proxy.mint_key(CELL, 60)
-        calling = tasks.create_task(call(meter, key))
+        keys = meter.proxy.mint_keys(CELL, 60)
+        calling = tasks.create_task(call(meter, keys.call))
         await arrived.wait()
-        async with ControlClient(meter.url, key) as control:
+        async with ControlClient(meter.url, keys.seal) as control:
             with pytest.raises(ProxyRefused, match=r"1 calls of cell .* are still in flight"):
                 await control.seal(CELL)
             go.set()

@@ -7,10 +7,9 @@ from typing import Any
 import anthropic
 import pytest
 
-from tests.tools.client import post
 from tests.tools.dialects import BY_ENDPOINT, named
 from tests.tools.proxy import REAL_KEY, Meter, metered
-from tests.tools.sdk import BROKEN, CELL, SEAL, TOO_MANY, Sdk, answered, behind, counts
+from tests.tools.sdk import BROKEN, CELL, TOO_MANY, Sdk, answered, behind, counts, seal
 from tests.tools.upstream import LAST_CHUNK, Fault, Step, chunk, json_answer, sse_head
 
 MESSAGES = BY_ENDPOINT["messages"]
@@ -262,7 +261,7 @@ async def test_a_sealed_cell_ends_the_agent_at_once(tmp_path: Path) -> None:
     async with behind(tmp_path, script, cell=CELL) as (upstream, meter):
         async with client(meter, retries=5) as sdk:
             await ask(sdk)
-            await post(meter.url, SEAL, b"")
+            await seal(meter)
             with pytest.raises(anthropic.ConflictError):
                 await ask(sdk, "again")
         rows = await meter.settled(2)

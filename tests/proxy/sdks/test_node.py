@@ -11,19 +11,18 @@ import orjson
 import pytest
 
 from cab.adapters.tasks.loader import list_tasks
-from tests.tools.client import post
 from tests.tools.dialects import BY_ENDPOINT
 from tests.tools.proxy import Meter
 from tests.tools.sdk import (
     BROKEN,
     CELL,
-    SEAL,
     TOO_MANY,
     answered,
     assert_account_agrees,
     behind,
     counts,
     demo_behind,
+    seal,
 )
 from tests.tools.upstream import LAST_CHUNK, Fault, Step, chunk, json_answer, sse_head
 
@@ -174,7 +173,7 @@ async def test_a_bad_key_and_a_sealed_cell_end_the_agent_at_once(node: str, tmp_
         refused = await run(node, meter, "chat", retries=5)
         assert upstream.received == []
     async with behind(tmp_path / "2", good, cell=CELL) as (upstream, meter):
-        await post(meter.url, SEAL, b"")
+        await seal(meter)
         sealed = await run(node, meter, "chat", retries=5)
         rows = await meter.settled(1)
     assert refused == [{"error": "AuthenticationError", "status": 401, "code": "invalid_api_key"}]

@@ -8,10 +8,9 @@ import openai
 import pytest
 
 from tests.proxy.sdks.test_openai import ask, client
-from tests.tools.client import post
 from tests.tools.dialects import BY_ENDPOINT
 from tests.tools.proxy import metered
-from tests.tools.sdk import BROKEN, CELL, SEAL, TOO_MANY, answered, behind
+from tests.tools.sdk import BROKEN, CELL, TOO_MANY, answered, behind, seal
 from tests.tools.upstream import Fault, Step, chunk, json_answer, sse_head
 
 CHAT = BY_ENDPOINT["chat.completions"]
@@ -171,7 +170,7 @@ async def test_a_sealed_cell_ends_the_agent_at_once(tmp_path: Path) -> None:
     async with behind(tmp_path, [json_answer(CHAT.answer)], cell=CELL) as (upstream, meter):
         async with client(meter, retries=5) as sdk:
             await ask(sdk)
-            await post(meter.url, SEAL, b"")
+            await seal(meter)
             with pytest.raises(openai.ConflictError) as raised:
                 await ask(sdk, "again")
         rows = await meter.settled(2)

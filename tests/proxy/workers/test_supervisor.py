@@ -51,6 +51,10 @@ def bearer(proxy: MultiProcessProxy, **limits: Any) -> str:
     return f"Authorization: Bearer {proxy.mint_key(CELL, 600, KeyLimits(**limits))}"
 
 
+def to_seal(proxy: MultiProcessProxy) -> str:
+    return f"Authorization: Bearer {proxy.mint_keys(CELL, 600).seal}"
+
+
 async def calls(proxy: MultiProcessProxy, key: str, number: int, at_once: int = 20) -> list[Seen]:
     """Send calls, each on a connection of its own: the kernel spreads them over the workers."""
     slots = asyncio.Semaphore(at_once)
@@ -91,7 +95,7 @@ async def test_calls_are_numbered_and_limited_across_workers(tmp_path: Path) -> 
         assert Counter(seen.status for seen in answers) == {200: 60, 400: 40}
         [seen] = await calls(proxy, bearer(proxy), 1)
         assert seen.status == 200
-        seal = orjson.loads((await control(proxy, "/seal", key, "POST")).body)
+        seal = orjson.loads((await control(proxy, "/seal", to_seal(proxy), "POST")).body)
         slices = [(await control(proxy, "/calls", key)).body for _ in range(3)]
         used = starts_by_worker(proxy)
     assert len(upstream.received) == 61
@@ -144,7 +148,7 @@ async def test_a_seal_waits_for_calls_in_all_workers(tmp_path: Path) -> None:
         running = tasks.create_task(calls(proxy, key, 12))
         for _ in range(12):
             await arrived.acquire()
-        sealing = tasks.create_task(control(proxy, "/seal", key, "POST"))
+        sealing = tasks.create_task(control(proxy, "/seal", to_seal(proxy), "POST"))
         async with asyncio.timeout(20):
             refused = 400  # over its limit, until the cell is sealed
             while refused == 400:
@@ -196,7 +200,7 @@ async def test_a_killed_worker_takes_nobody_with_it(tmp_path: Path) -> None:
                 await asyncio.sleep(0.01)
         answers += await calls(proxy, key, 20)
         assert {seen.status for seen in answers} == {200}
-        seal = orjson.loads((await control(proxy, "/seal", key, "POST")).body)
+        seal = orjson.loads((await control(proxy, "/seal", to_seal(proxy), "POST")).body)
     ends = records(proxy.ledger_dir)
     crashed = [end["call_id"] for end in ends if end["end_reason"] == "crash"]
     assert sorted(crashed) == sorted(lost)
@@ -253,7 +257,7 @@ async def test_calls_of_a_dead_worker_wait_for_its_recovery(tmp_path: Path) -> N
         [victim] = [n for n, started in starts_by_worker(proxy).items() if started]
         with unrecoverable(proxy, victim):
             await kill(proxy, victim)
-            waiting = tasks.create_task(control(proxy, "/seal", key, "POST"))
+            waiting = tasks.create_task(control(proxy, "/seal", to_seal(proxy), "POST"))
             await asyncio.wait([waiting], timeout=0.5)
             assert not waiting.done()
         seal = orjson.loads((await waiting).body)

@@ -38,7 +38,7 @@ def metering(folder: Path, **settings: Any) -> Generator[Running]:
         )
         with urllib.request.urlopen(request) as response:
             assert response.status == 200
-        yield Running(proxy.url, proxy.control_url, proxy.ledger_dir, cell.key)
+        yield Running(proxy.url, proxy.control_url, proxy.ledger_dir, cell.seal_key)
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def proxy(tmp_path: Path) -> Generator[Running]:
         yield running
 
 
-@pytest.mark.parametrize("variable", ["CAB_CELL_KEY", "CAB_ADMIN_TOKEN"])
+@pytest.mark.parametrize("variable", ["CAB_SEAL_KEY", "CAB_ADMIN_TOKEN"])
 def test_a_cell_is_sealed(
     tmp_path: Path,
     proxy: Running,
@@ -56,7 +56,7 @@ def test_a_cell_is_sealed(
     capfdbinary: pytest.CaptureFixture[bytes],
 ) -> None:
     """The seal is printed, the ledger holds against it, and a second one is refused."""
-    monkeypatch.setenv(variable, proxy.key if variable == "CAB_CELL_KEY" else ADMIN)
+    monkeypatch.setenv(variable, proxy.key if variable == "CAB_SEAL_KEY" else ADMIN)
     assert main(["ledger", "seal", CELL, "--proxy", f"{proxy.url}/v1", "--json"]) == 0
     seal = orjson.loads(capfdbinary.readouterr().out)
     assert (seal["cell_id"], seal["calls"], seal["records"]) == (CELL, 1, 2)
@@ -80,7 +80,7 @@ def test_a_control_address_of_its_own(
     """A cell is sealed where the control API is; without that address the error asks for it."""
     where = {by: 0 if by == "control_port" else tmp_path / "control.sock"}
     with metering(tmp_path, **where) as proxy:
-        monkeypatch.setenv("CAB_CELL_KEY", proxy.key)
+        monkeypatch.setenv("CAB_SEAL_KEY", proxy.key)
         assert main(["ledger", "seal", CELL, "--proxy", proxy.url]) == 2
         said = b"its control API has an address of its own; give that address"
         assert said in capfdbinary.readouterr().err
@@ -104,7 +104,7 @@ def test_people_see_the_seal_line_by_line(
     proxy: Running, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Without --json each member of the seal is one line."""
-    monkeypatch.setenv("CAB_CELL_KEY", proxy.key)
+    monkeypatch.setenv("CAB_SEAL_KEY", proxy.key)
     assert main(["ledger", "seal", CELL, "--proxy", proxy.url]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert f"cell_id:            {CELL}" in lines
@@ -114,7 +114,7 @@ def test_people_see_the_seal_line_by_line(
 @pytest.mark.parametrize(
     ("key", "url", "said"),
     [
-        (None, "http://127.0.0.1:1", "set CAB_CELL_KEY to the cell's key"),
+        (None, "http://127.0.0.1:1", "set CAB_SEAL_KEY to the cell's seal key"),
         ("k", "127.0.0.1:1", "'127.0.0.1:1' is not an http(s) URL"),
         ("k", "http://127.0.0.1:1", "proxy http://127.0.0.1:1: cannot be reached"),
     ],
@@ -128,7 +128,7 @@ def test_wrong_use_is_one_line(
 ) -> None:
     """No key, no URL or no proxy there is one line and exit code 2."""
     if key is not None:
-        monkeypatch.setenv("CAB_CELL_KEY", key)
+        monkeypatch.setenv("CAB_SEAL_KEY", key)
     assert main(["ledger", "seal", CELL, "--proxy", url]) == 2
     captured = capsys.readouterr()
     assert said in captured.err
@@ -138,7 +138,7 @@ def test_wrong_use_is_one_line(
 def test_a_key_of_another_cell_is_refused(
     proxy: Running, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A key seals its own cell and no other, and it is not shown."""
-    monkeypatch.setenv("CAB_CELL_KEY", proxy.key)
+    """A seal key seals its own cell and no other, and it is not shown."""
+    monkeypatch.setenv("CAB_SEAL_KEY", proxy.key)
     assert main(["ledger", "seal", "local/scripted/demo/f/u", "--proxy", proxy.url]) == 2
     assert proxy.key not in capsys.readouterr().err
