@@ -121,6 +121,7 @@ class Server:
             call_id=uuid7(wall_ns),
             cell_id=caller.cell_id,
             endpoint=dialect.name if dialect else "other",
+            assumed_output_cap=self._services.settings.assumed_output_cap,
             may_cost=None if dialect else may_cost_unmetered(request.method, target.path_qs),
             request=meter.request,
             request_bytes=len(body),

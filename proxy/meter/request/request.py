@@ -13,6 +13,7 @@ from cab.proxy.meter.json_values import (
     is_object,
     parse_object,
 )
+from cab.proxy.meter.request.bounds import NO_BOUND, CostBound, bound_of
 from cab.proxy.meter.request.canonical import request_hash
 from cab.proxy.meter.request.json_members import Member, members
 
@@ -43,6 +44,8 @@ class RequestFacts:
     """Why the body of a metered call could not be understood."""
     not_injected: str | None
     """Why usage was not asked for where it would have been due."""
+    bound: CostBound = NO_BOUND
+    """What the call can cost at most."""
 
 
 class Edit(NamedTuple):
@@ -84,6 +87,7 @@ def read_request(
         injected=edit.injected,
         body_error=_body_error(dialect, body, content),
         not_injected=edit.reason,
+        bound=bound_of(dialect.name, content, len(body)) if dialect and content else NO_BOUND,
     )
     return facts, edit.body
 
