@@ -157,6 +157,15 @@ def failed(status: str) -> bytes:
             (2, 3, 0, 22, 14, 36, 36, (36, 0, 36)),
             id="resent",
         ),
+        pytest.param(
+            [], {"model": "gone"}, (2, 2, 0, 11, 7, 18, 18, (18, 0, 18)), id="connection refused"
+        ),
+        pytest.param(
+            [[Fault.CLOSE], [GOOD]],
+            CAPPED,
+            (2, 2, 0, 22, 14, 36, 36, (36, 0, 36)),
+            id="a stale connection, and once more",
+        ),
         pytest.param([[TOO_MANY]], CAPPED, (2, 2, 0, 11, 7, 18, 18, (18, 0, 18)), id="refused"),
     ],
 )
@@ -182,6 +191,7 @@ async def test_all_say_the_same_of_two_calls(
             cell=CELL,
             headers_timeout_s=0.5,
             seal_key_file=tmp_path / "seal.pem",
+            routes=[{"models": ["gone"], "upstream": "http://127.0.0.1:9"}],
         ) as meter,
     ):
         for sent in ({}, body):
