@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from cab.adapters.sweeps.sweepfile import Budget, CellAllowance
 from cab.proxy.accounting.limits import KeyLimits
@@ -32,7 +32,7 @@ def sum_by_cell(records: Iterable[AnyRecord]) -> dict[str, CallTotals]:
     return {cell_id: totals for cell_id, totals in cells if cell_id is not None}
 
 
-def spend_members(spend: CallTotals) -> dict[str, int | str | None]:
+def spend_members(spend: CallTotals) -> dict[str, Any]:
     """Return totals as JSON; a sum of which a part is missing is null, its known part beside it."""
     tokens, cost = spend.tokens.total, spend.cost
     return {

@@ -98,7 +98,7 @@ def failed_at_work(status: str, title: str) -> None:
         return await refused(world, status)
 
     run.__name__ = f"failed_{status[:3]}"
-    end = {"end_reason": "upstream_error", "status": int(status[:3])}
+    end: dict[str, Any] = {"end_reason": "upstream_error", "status": int(status[:3])}
     case("19", title, client="the error, untouched", tokens="at most", **end)(run)
 
 

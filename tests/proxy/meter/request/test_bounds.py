@@ -122,7 +122,7 @@ def test_a_prompt_that_refers_elsewhere(endpoint: Any, request_: dict[str, Any])
 
 def test_a_query_is_read_with_each_document() -> None:
     """Of a reranking the query counts again for each document."""
-    request = {"query": "abcd", "documents": ["x"] * 10}
+    request: dict[str, Any] = {"query": "abcd", "documents": ["x"] * 10}
     assert bound_of("rerank", request, 100) == CostBound(100 + 1024 + 10 * (4 + 1024), 0, 0)
 
 
