@@ -117,16 +117,15 @@ def _refers_elsewhere(request: JsonObject) -> bool:
         return True
     found = [request[name] for name in _CONTENTS if name in request]
     for value in found:  # grows by what is inside; written out for speed: each call is looked at
-        if isinstance(value, list):
+        if not is_object(value):
             found += as_list(value)
-        elif is_object(value):
-            if "role" in value or "parts" in value or value.get("type") in _CALLS:
-                found += [inner for name in _INNER if (inner := value.get(name)) is not None]
-                # A chat message names the sound of an earlier answer by its id.
-                if value.get("audio"):
-                    return True
-            elif not _holds_its_text(value):
+        elif "role" in value or "parts" in value or value.get("type") in _CALLS:
+            found += [inner for name in _INNER if (inner := value.get(name)) is not None]
+            # A chat message names the sound of an earlier answer by its id.
+            if value.get("audio"):
                 return True
+        elif not _holds_its_text(value):
+            return True
     return False
 
 
