@@ -160,7 +160,7 @@ async def open_cell_registry(settings: ProxySettings) -> LocalCellRegistry:
     """Return the state of all cells as the ledger has it."""
     cells = CellStates()
     await asyncio.to_thread(cells.restore, settings.ledger)
-    return LocalCellRegistry(cells, settings.slot_wait_s)
+    return LocalCellRegistry(cells, settings.slot_wait_s, settings.on_unknown)
 
 
 async def key_ring(secrets: ProxySecrets, settings: ProxySettings) -> KeyRing:

@@ -172,6 +172,17 @@ class ProxySettings(BaseModel):
         description="How many seconds a call waits for a free slot of its key (`max_concurrency`) "
         "before it is refused.",
     )
+    on_unknown: Literal["charge", "exhaust", "ignore"] = Field(
+        default="charge",
+        description="What a call costs the limits of its key that may have cost something and was "
+        "not counted: `charge` what it can have cost at most, `exhaust` all that is left, `ignore` "
+        "nothing. A key can say otherwise.",
+    )
+    assumed_output_cap: Annotated[int, Field(ge=1)] | None = Field(
+        default=None,
+        description="Tokens of an answer at most where the request states no cap (`max_tokens`). It "
+        "bounds the cost of a call that was not counted, and is not sent. Unset: no bound.",
+    )
     on_ledger_failure: Literal["closed", "open"] = Field(
         default="closed",
         description="When the ledger cannot be written: `closed` refuses new calls, `open` "
@@ -242,6 +253,7 @@ SETTING_GROUPS = {
         *("connect_timeout_s", "keepalive_timeout_s", "headers_timeout_s", "body_timeout_s"),
         "max_request_bytes",
         *("drain_max_s", "drain_max_bytes", "slot_wait_s", "grace_s"),
+        *("on_unknown", "assumed_output_cap"),
     ),
     "the ledger": ("on_ledger_failure", "min_free_bytes", "segment_max_bytes", "segment_max_s"),
     "token counting": ("encodings", "count_max_bytes", "count_max_s"),

@@ -133,6 +133,7 @@ class Server:
             call_id=uuid7(wall_ns),
             cell_id=caller.cell_id,
             endpoint=dialect.name if dialect else "other",
+            assumed_output_cap=self._services.settings.assumed_output_cap,
             may_cost=None
             if dialect
             else may_cost_unmetered(request.method, target.path_qs, has_body=bool(body)),

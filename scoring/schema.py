@@ -28,14 +28,14 @@ MODELS: Mapping[str, Any] = MappingProxyType(
         "cell-1": Cell,
         "profile-1": Profile,
         "record-1": OtherRecord,
-        "seal-2": Seal,
+        "seal-3": Seal,
         "span-1": Span,
         "task-1": TaskFacts,
         "tree-1": TreeManifest,
     }
 )
 """Name and version of a schema -> what it describes; `record-1` is a line that is not a call, and
-`seal-2` takes seals of the first form as well."""
+`seal-3` takes seals of the earlier forms as well."""
 
 
 def json_schema(name: str) -> dict[str, Any]:

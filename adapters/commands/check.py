@@ -176,14 +176,16 @@ def verdict_of(probe: EndpointProbe, scored: ScoredCell | None) -> EndpointVerdi
         failures = (calls.failures if calls else None) or {}
         why = ", ".join(f"{name} {count}" for name, count in failures.items()) or "it made no call"
         return EndpointVerdict(False, f"not ready: no model call of the agent succeeded ({why})")
-    if tokens.total_tokens is None:
+    if tokens.total_tokens is None and not tokens.scored_upper_end:
         gap = f"{tokens.unmeasured_calls} of {tokens.model_calls} calls have no token count"
         return EndpointVerdict(False, f"not ready: {gap}")
     sources = " and ".join(_COUNTED_BY[source] for source in tokens.by_source)
     passed = _PASSED[scored.axes.pass_rate.passed]
+    most = f"at most {tokens.scored_total_tokens:,} tokens" if tokens.scored_upper_end else ""
     return EndpointVerdict(
         True,
-        f"ready: {tokens.model_calls} model calls metered, {tokens.total_tokens:,} tokens counted "
+        f"ready: {tokens.model_calls} model calls metered, "
+        f"{most or f'{tokens.total_tokens:,} tokens'} counted "
         f"by {sources}; the task {passed}",
     )
 

@@ -9,14 +9,14 @@ from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 from cab.adapters.errors import AdapterError
 from cab.adapters.ui.command import Command, OneOf, Option, OptionGroup
 from cab.adapters.ui.control_option import CONTROL, CONTROL_HELP, control_address
 from cab.adapters.ui.json_lines import print_json
 from cab.adapters.ui.options import JSON, duration_s
-from cab.proxy.accounting.limits import KeyLimits
+from cab.proxy.accounting.limits import KeyLimits, OnUnknown
 from cab.proxy.auth import cell_keys
 from cab.proxy.auth.revocations import Revocations
 from cab.proxy.auth.signing_keys import KeyRing, load_signing_keys, parse_signing_keys
@@ -62,7 +62,13 @@ def run_mint(args: argparse.Namespace) -> int:
         AdapterError: There is nothing to sign with.
         CabProxyError: The proxy does not make the key.
     """
-    limits = KeyLimits(args.max_calls, args.max_tokens, args.max_cost_usd, args.max_concurrency)
+    limits = KeyLimits(
+        args.max_calls,
+        args.max_tokens,
+        args.max_cost_usd,
+        args.max_concurrency,
+        args.on_unknown,
+    )
     address = _proxy(args, local=args.signing_key_file is not None)
     if address is not None:
         minted = _ask(address, lambda control: control.mint(args.cell, args.ttl, limits))
@@ -201,6 +207,11 @@ _MINT = SimpleNamespace(
             ),
             Option(
                 "--max-concurrency", type=_count, metavar="N", help="most calls at the same time"
+            ),
+            Option(
+                "--on-unknown",
+                choices=get_args(OnUnknown),
+                help="what a call costs its limits that nobody counted (default: as the proxy is set)",
             ),
         ),
         _PROXY,

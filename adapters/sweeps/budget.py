@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from cab.adapters.sweeps.sweepfile import Budget, CellAllowance
 from cab.proxy.accounting.limits import KeyLimits
@@ -32,13 +32,14 @@ def sum_by_cell(records: Iterable[AnyRecord]) -> dict[str, CallTotals]:
     return {cell_id: totals for cell_id, totals in cells if cell_id is not None}
 
 
-def spend_members(spend: CallTotals) -> dict[str, int | str | None]:
+def spend_members(spend: CallTotals) -> dict[str, Any]:
     """Return totals as JSON; a sum of which a part is missing is null, its known part beside it."""
     tokens, cost = spend.tokens.total, spend.cost
     return {
         "calls": spend.calls,
         "tokens": tokens.value,
         "known_tokens": tokens.known,
+        "total_interval": spend.interval.model_dump(),
         "calls_without_count": spend.unmeasured_calls,
         "cost_usd": None if cost.value is None else f"{cost.value:f}",
         "known_cost_usd": f"{cost.known:f}",
@@ -47,8 +48,11 @@ def spend_members(spend: CallTotals) -> dict[str, int | str | None]:
 
 
 def spent(budget: Budget, spend: CallTotals, wall_s: float) -> str | None:
-    """Return which part of a budget is used up; None while there is some of each."""
-    tokens, usd = spend.tokens.total.known, spend.cost.known
+    """Return which part of a budget is used up; None while there is some of each.
+
+    A call that nobody counted is charged what it can have cost at most, here and below.
+    """
+    tokens, usd = spend.charged_tokens, spend.charged_usd
     if budget.tokens is not None and tokens >= budget.tokens:
         return f"{tokens:,} of {budget.tokens:,} tokens are spent"
     if budget.calls is not None and spend.calls >= budget.calls:
@@ -67,8 +71,8 @@ def limits_of(allowance: CellAllowance, budget: Budget, spend: CallTotals) -> Ke
     """
     left = KeyLimits(
         None if budget.calls is None else budget.calls - spend.calls,
-        None if budget.tokens is None else budget.tokens - spend.tokens.total.known,
-        None if budget.usd is None else budget.usd - spend.cost.known,
+        None if budget.tokens is None else budget.tokens - spend.charged_tokens,
+        None if budget.usd is None else budget.usd - spend.charged_usd,
     )
     return KeyLimits(
         _least(allowance.calls, left.max_calls),
@@ -79,7 +83,7 @@ def limits_of(allowance: CellAllowance, budget: Budget, spend: CallTotals) -> Ke
 
 def has_reached(limits: KeyLimits, spend: CallTotals) -> bool:
     """Return whether a cell has used up one of its limits."""
-    tokens, usd = spend.tokens.total.known, spend.cost.known
+    tokens, usd = spend.charged_tokens, spend.charged_usd
     return (
         (limits.max_calls is not None and spend.calls >= limits.max_calls)
         or (limits.max_tokens is not None and tokens >= limits.max_tokens)

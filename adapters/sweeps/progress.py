@@ -148,7 +148,8 @@ def recovered_line(end: End) -> str:
 def spend_text(spend: CallTotals) -> str:
     """Return what was spent, for people; what is not known is said."""
     tokens, cost = spend.tokens.total, spend.cost
-    uncounted = f" ({tokens.missing} calls not counted)" if tokens.missing else ""
+    most = "" if tokens.upper is None else f", at most {tokens.upper:,}"
+    uncounted = f" ({tokens.missing} calls not counted{most})" if tokens.missing else ""
     parts = [f"{spend.calls:,} calls", f"{tokens.known:,} tokens{uncounted}"]
     if cost.known or not cost.missing:
         unpriced = f" ({cost.missing} calls without a price)" if cost.missing else ""

@@ -208,8 +208,14 @@ def _tokens(tokens: Tokens) -> str:
         return counted
     return (
         f"calls without a count: {tokens.unmeasured_calls}; "
-        f"the others took {_number(tokens.known_total_tokens)}"
+        f"the others took {_number(tokens.known_total_tokens)}{_upper_end(tokens)}"
     )
+
+
+def _upper_end(tokens: Tokens) -> str:
+    upper = None if tokens.total_interval is None else tokens.total_interval.upper_total
+    scored = "; scored at the upper end" if tokens.scored_upper_end else ""
+    return "" if upper is None else f", all at most {_number(upper)}{scored}"
 
 
 def has_zeros_for_gaps(tokens: Tokens) -> bool:

@@ -12,7 +12,8 @@ import asyncio
 from typing import Any, NamedTuple, Protocol
 
 from cab.proxy.accounting.cell_state import CellState, CellStates
-from cab.proxy.accounting.limits import KeyLimits
+from cab.proxy.accounting.limits import KeyLimits, OnUnknown
+from cab.proxy.accounting.spending import Spent, spent_of
 from cab.proxy.errors import Rejected
 from cab.scoring.ledger.slices import SEALED
 from cab.scoring.ledger.totals import CallTotals
@@ -115,11 +116,15 @@ class LocalCellRegistry:
     Args:
         cells: State of all cells.
         slot_wait_s: How long a call may wait near a limit.
+        on_unknown: What an uncounted call costs a key that does not say so itself.
     """
 
-    def __init__(self, cells: CellStates, slot_wait_s: float) -> None:
+    def __init__(
+        self, cells: CellStates, slot_wait_s: float, on_unknown: OnUnknown = "charge"
+    ) -> None:
         self._cells = cells
         self._slot_wait_s = slot_wait_s
+        self._on_unknown: OnUnknown = on_unknown
 
     async def admit(self, ask: AdmissionRequest) -> Admission:
         """Return a call's number; see `CellRegistry.admit`."""
@@ -134,9 +139,10 @@ class LocalCellRegistry:
         cell = self._cells[ask.cell_id]
         if cell.sealed:
             raise Rejected(SEALED, f"cell {cell.cell_id} is sealed: its calls are final")
-        if (limit := _reached(cell, ask.limits)) is not None:
+        spent = spent_of(cell.totals, ask.limits.on_unknown or self._on_unknown)
+        if (limit := _reached(cell, spent, ask.limits)) is not None:
             raise _refused(cell, ask, f"has reached its limit of {limit}")
-        if ask.counts and _crowded(cell, ask.limits):
+        if ask.counts and _crowded(cell, spent, ask.limits):
             return None
         seq = cell.next_seq()
         attempt = cell.attempt(ask.request_hash, ask.call_id)
@@ -216,19 +222,19 @@ def _refused(cell: CellState, ask: AdmissionRequest, why: str) -> Rejected:
     return Rejected(LIMIT_REACHED, f"cell {cell.cell_id} {why}; nothing was forwarded")
 
 
-def _reached(cell: CellState, limits: KeyLimits) -> str | None:
+def _reached(cell: CellState, spent: Spent, limits: KeyLimits) -> str | None:
     """Return the limit that leaves no room for any further call; None if there is none."""
-    calls, spent = cell.totals.calls + len(cell.running), cell.totals
+    calls = cell.totals.calls + len(cell.running)
     if limits.max_calls is not None and calls >= limits.max_calls:
         return f"{limits.max_calls} calls (max_calls)"
-    if limits.max_tokens is not None and spent.tokens.total.known >= limits.max_tokens:
-        return f"{limits.max_tokens} tokens (max_tokens)"
-    if limits.max_cost_usd is not None and spent.cost.known >= limits.max_cost_usd:
-        return f"{limits.max_cost_usd} US dollars (max_cost_usd)"
+    if limits.max_tokens is not None and spent.tokens >= limits.max_tokens:
+        return f"{limits.max_tokens} tokens (max_tokens){spent.unknown_tokens}"
+    if limits.max_cost_usd is not None and spent.usd >= limits.max_cost_usd:
+        return f"{limits.max_cost_usd} US dollars (max_cost_usd){spent.unknown_usd}"
     return None
 
 
-def _crowded(cell: CellState, limits: KeyLimits) -> bool:
+def _crowded(cell: CellState, spent: Spent, limits: KeyLimits) -> bool:
     """Return whether a call must wait for those in flight.
 
     What they will cost is not known. If each of them is taken for the largest call so far and that
@@ -240,8 +246,8 @@ def _crowded(cell: CellState, limits: KeyLimits) -> bool:
         return False
     if limits.max_concurrency is not None and running >= limits.max_concurrency:
         return True
-    tokens = cell.totals.tokens.total.known + running * cell.largest_tokens
+    tokens = spent.tokens + running * cell.largest_tokens
     if limits.max_tokens is not None and tokens >= limits.max_tokens:
         return True
-    cost = cell.totals.cost.known + running * cell.largest_cost_usd
+    cost = spent.usd + running * cell.totals.cost.largest
     return limits.max_cost_usd is not None and cost >= limits.max_cost_usd

@@ -4,7 +4,6 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,7 +48,6 @@ class CellState:
     """Of the calls that have ended."""
     largest_tokens: int = 0
     """Tokens of the largest call so far."""
-    largest_cost_usd: Decimal = Decimal(0)
     in_flight: set[str] = field(default_factory=set[str])
     """All that a seal waits for: calls, and refusals that are being recorded."""
     running: set[str] = field(default_factory=set[str])
@@ -140,12 +138,10 @@ class CellState:
         seen = self._seen.get(call.get("request_hash") or "")
         if seen is not None and call.get("end_reason") != "rejected":
             seen.failed = call.get("end_reason") != "completed"
-        tokens, cost = self.totals.tokens.total, self.totals.cost
-        tokens_before, usd_before = tokens.known, cost.known
+        tokens = self.totals.tokens.total
+        tokens_before = tokens.known
         self.totals.add(call)
         self.largest_tokens = max(self.largest_tokens, tokens.known - tokens_before)
-        if cost.known is not usd_before:
-            self.largest_cost_usd = max(self.largest_cost_usd, cost.known - usd_before)
 
     async def idle(self, limit_s: float) -> bool:
         """Wait until no call is in flight; return whether that came true within the limit."""

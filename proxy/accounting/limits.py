@@ -2,7 +2,11 @@
 
 from dataclasses import asdict, dataclass
 from decimal import Decimal, InvalidOperation
-from typing import Any, Self
+from typing import Any, Literal, Self, cast, get_args
+
+OnUnknown = Literal["charge", "exhaust", "ignore"]
+"""What a call costs its limits that may have cost something and was not counted: what it can have cost
+at most, all that is left, or nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +19,8 @@ class KeyLimits:
     max_cost_usd: Decimal | None = None
     max_concurrency: int | None = None
     """Calls in flight at the same time."""
+    on_unknown: OnUnknown | None = None
+    """None: as the proxy is set."""
 
     @property
     def bound_spending(self) -> bool:
@@ -38,6 +44,7 @@ class KeyLimits:
             _count(claims, "max_tokens"),
             _money(claims, "max_cost_usd"),
             _count(claims, "max_concurrency"),
+            _on_unknown(claims.get("on_unknown")),
         )
 
 
@@ -48,6 +55,15 @@ def _count(claims: dict[str, Any], name: str) -> int | None:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ValueError(f"{name} must be a whole number, 1 or more")
     return value
+
+
+def _on_unknown(value: object) -> OnUnknown | None:
+    for known in get_args(OnUnknown):
+        if value == known:
+            return cast("OnUnknown", known)
+    if value is None:
+        return None
+    raise ValueError(f"on_unknown must be one of {', '.join(get_args(OnUnknown))}")
 
 
 def _money(claims: dict[str, Any], name: str) -> Decimal | None:

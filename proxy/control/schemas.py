@@ -8,7 +8,7 @@ from urllib.parse import parse_qs
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from cab.proxy.accounting.admission import CellSnapshot
-from cab.proxy.accounting.limits import KeyLimits
+from cab.proxy.accounting.limits import KeyLimits, OnUnknown
 from cab.proxy.auth import cell_keys
 from cab.proxy.auth.cell_keys import CellKeys
 from cab.proxy.auth.signing_keys import KeyRing
@@ -48,6 +48,7 @@ class Mint(_Body):
     max_tokens: _Limit | None = None
     max_cost_usd: Annotated[str, Field(pattern=r"^[0-9]{1,12}(\.[0-9]{1,12})?$")] | None = None
     max_concurrency: _Limit | None = None
+    on_unknown: OnUnknown | None = None
 
     @model_validator(mode="after")
     def _limits_are_some(self) -> Self:

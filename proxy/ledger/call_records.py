@@ -6,7 +6,14 @@ from typing import Any
 from cab.proxy.clock import milliseconds
 from cab.proxy.meter import Outcome, RequestFacts, Usage
 from cab.proxy.redaction import Redactor
-from cab.scoring.ledger.records import Endpoint, EndReason, UsageSource, UsageStatus
+from cab.scoring.ledger.records import (
+    METERED_ENDPOINTS,
+    Endpoint,
+    EndReason,
+    UsageSource,
+    UsageStatus,
+)
+from cab.scoring.ledger.totals import may_have_cost
 from cab.scoring.timestamps import rfc3339
 
 
@@ -27,6 +34,8 @@ class CallContext:
     retry_of: str | None = None
     upstream_attempts: int = 0
     stale_connections: int = 0
+    assumed_output_cap: int | None = None
+    """Tokens of an answer at most where the request states no cap."""
     may_cost: bool | None = None
     """Of an endpoint that is not metered: whether its calls may cost tokens."""
     received_ns: int | None = None
@@ -61,7 +70,7 @@ class CallEnding:
 
 def start_record(call: CallContext) -> dict[str, Any]:
     """Return the START record: the call was accepted and is about to be forwarded."""
-    model = call.request.model
+    model, bound = call.request.model, call.request.bound.assuming(call.assumed_output_cap)
     return {
         "kind": "start",
         "call_id": call.call_id,
@@ -73,6 +82,8 @@ def start_record(call: CallContext) -> dict[str, Any]:
         "request_hash": call.request.request_hash,
         "model_requested": None if model is None else call.redactor.name(model),
         "may_cost": call.may_cost,
+        "prompt_tokens_at_most": bound.prompt_tokens,
+        "completion_tokens_at_most": bound.completion_tokens,
     }
 
 
@@ -86,7 +97,7 @@ def end_record(
         return call.redactor.value(value)
 
     ended_wall_ns = call.started_wall_ns + ending.ended_ns - call.started_ns
-    return {
+    record = {
         **start_record(call),
         "kind": "end",
         "ended_at": rfc3339(ended_wall_ns),
@@ -115,6 +126,9 @@ def end_record(
         "unmetered": named(outcome.unmetered),
         "error": _error(ending.error or outcome.error, call.redactor),
     }
+    if call.endpoint in METERED_ENDPOINTS and not may_have_cost(record):
+        record["completion_tokens"] = 0  # nothing reached the model, so nothing was written
+    return record
 
 
 def _tokens(counted: Counted) -> dict[str, Any]:

@@ -23,7 +23,7 @@ MAX_PROBLEMS = 20
 
 _CARRIED = (
     "call_id", "cell_id", "seq", "started_at", "endpoint", "stream", "request_hash",
-    "model_requested", "may_cost",
+    "model_requested", "may_cost", "prompt_tokens_at_most", "completion_tokens_at_most",
 )  # fmt: skip
 
 

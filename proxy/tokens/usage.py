@@ -15,9 +15,6 @@ from cab.proxy.tokens.prompt import MEDIA, answer_costs
 from cab.proxy.tokens.prompt_readers import read_prompt
 from cab.scoring.ledger.records import METERED_ENDPOINTS, Endpoint
 
-_NOTHING_WRITTEN = Usage(None, 0, None)
-"""An error answer: no token was written, and only the endpoint knows what was read."""
-
 _LEFT_OUT_FACTOR = 1.5
 """Tokenizers of different models differ by less than this; a second choice as long as the first by more."""
 
@@ -91,7 +88,7 @@ class Counter:
         if outcome.usage is not None:
             return await self._complete_here(context, outcome, outcome.usage)
         if context.status is not None and context.status >= 400:
-            return Counted(_NOTHING_WRITTEN)
+            return Counted()  # an error says nothing of what was generated before it
         # One rule for an answer that broke off, before its first text or after it: the prompt was
         # read, and what came was written.
         begun = outcome.begun and not outcome.deferred

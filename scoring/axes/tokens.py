@@ -11,6 +11,12 @@ from pydantic import Field
 from cab.scoring.files import FileModel
 from cab.scoring.ledger.call_sums import CallSums, SourceTotals
 from cab.scoring.ledger.records import Count
+from cab.scoring.ledger.totals import TotalInterval
+
+MAX_UNKNOWN_SHARE = 0.05
+"""Up to this share of a cell's calls may be unknown, and always one, for its tokens to be scored at the
+upper end of their interval. An upper bound is several times what a call usually costs: with more of
+them the figure would say more about the bounds than about the agent."""
 
 NonNegative = Annotated[float, Field(ge=0)]
 TokensSource = Literal["upstream", "tokenizer", "mixed", "none"]
@@ -62,6 +68,13 @@ class Tokens(FileModel):
     """Part of the prompt that was written to a cache; None unless every call reported it."""
     reasoning_tokens: Count | None = None
     """Part of the completion that was reasoning; None unless every call reported it."""
+    total_interval: TotalInterval | None = None
+    """Between what and what the total lies."""
+    scored_total_tokens: Count | None = None
+    """The total that profiles score: the known one, else the upper end of the interval if few calls are
+    unknown (`MAX_UNKNOWN_SHARE`), else None."""
+    scored_upper_end: bool | None = None
+    """Whether that is the upper end."""
     by_source: dict[str, SourceTokens] = Field(default_factory=dict[str, SourceTokens])
     """`upstream` or `tokenizer` -> its share."""
 
@@ -99,8 +112,20 @@ def score_tokens(calls: CallSums | None, passed: int | None) -> Tokens:
         cache_read_tokens=tokens.cache_read.value,
         cache_write_tokens=tokens.cache_write.value,
         reasoning_tokens=tokens.reasoning.value,
+        total_interval=calls.interval,
+        scored_total_tokens=_scored_total(calls),
+        scored_upper_end=tokens.total.value is None and _scored_total(calls) is not None,
         by_source={name: _share(calls.by_source[name]) for name in sorted(calls.by_source)},
     )
+
+
+def _scored_total(calls: CallSums) -> int | None:
+    unknown = calls.unmeasured_calls
+    if unknown == 0:
+        return calls.tokens.total.value
+    few = unknown <= max(1, int(MAX_UNKNOWN_SHARE * calls.calls))
+    # Where nothing was counted there is no measurement that a bound could complete.
+    return calls.tokens.total.upper if few and unknown < calls.calls else None
 
 
 def tokens_source(tokens: Tokens) -> TokensSource:

@@ -158,6 +158,7 @@ _TOKENS = (
         _axis(name, "integer", "tokens", f"tokens.{name}")
         for name in (
             "known_total_tokens",
+            "scored_total_tokens",
             "cache_read_tokens",
             "cache_write_tokens",
             "reasoning_tokens",

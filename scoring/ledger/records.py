@@ -126,6 +126,12 @@ class CallStart(Record):
     """Model named in the request."""
     may_cost: bool | None = None
     """Of endpoint `other`: whether such a call may cost tokens, which nobody counts."""
+    prompt_tokens_at_most: Count | None = None
+    """What the prompt comes to at most, by the size of the request; `None` if the request refers to what
+    it does not hold, such as an image or an earlier answer."""
+    completion_tokens_at_most: Count | None = None
+    """What the answer comes to at most: the request's own cap (`max_tokens`) for all answers that it asks
+    for; `None` if there is no cap."""
 
 
 class CallEnd(Record):
@@ -187,6 +193,12 @@ class CallEnd(Record):
     """Part of `prompt_tokens` that was written to a cache."""
     reasoning_tokens: Count | None = None
     """Part of `completion_tokens` that was reasoning."""
+    prompt_tokens_at_most: Count | None = None
+    """What the prompt comes to at most, by the size of the request; `None` if the request refers to what
+    it does not hold, such as an image or an earlier answer."""
+    completion_tokens_at_most: Count | None = None
+    """What the answer comes to at most: the request's own cap (`max_tokens`) for all answers that it asks
+    for; `None` if there is no cap."""
     usage_source: UsageSource = "none"
     """Who counted."""
     usage_status: UsageStatus | None = None

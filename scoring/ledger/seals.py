@@ -9,14 +9,23 @@ from pydantic import Field
 
 from cab.scoring.files import FileModel, read_object, validated
 from cab.scoring.ledger.records import METERED_ENDPOINTS, Count, parse_fields
-from cab.scoring.ledger.totals import CallPairing, CallTotals, Fields
+from cab.scoring.ledger.totals import (
+    CallPairing,
+    CallTotals,
+    Fields,
+    TotalInterval,
+    is_counted,
+    may_have_cost,
+)
 
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 
-SealSchema = Literal["cab.seal/1", "cab.seal/2"]
+SealSchema = Literal["cab.seal/1", "cab.seal/2", "cab.seal/3"]
 FIRST_SEAL_SCHEMA: SealSchema = "cab.seal/1"
 """Form of the seals that state no form."""
-SEAL_SCHEMA: SealSchema = "cab.seal/2"
+SECOND_SEAL_SCHEMA: SealSchema = "cab.seal/2"
+"""Form of the seals to which an error of the endpoint was free."""
+SEAL_SCHEMA: SealSchema = "cab.seal/3"
 """Form of the seals that are made today."""
 
 
@@ -45,6 +54,8 @@ class Seal(FileModel):
     """Sum of the calls' totals, None if one of them is not known."""
     known_total_tokens: Count | None = None
     """What is known of that sum."""
+    total_interval: TotalInterval | None = None
+    """Between what and what that sum lies."""
 
 
 def load_seal(path: Path) -> Seal:
@@ -56,7 +67,7 @@ def load_seal(path: Path) -> Seal:
     return validated(Seal, read_object(path), path)
 
 
-def stated_sums(totals: CallTotals) -> dict[str, int | None]:
+def stated_sums(totals: CallTotals) -> dict[str, Any]:
     """Return a call total under the names that seals and the control API have for it."""
     tokens = totals.tokens
     return {
@@ -67,24 +78,46 @@ def stated_sums(totals: CallTotals) -> dict[str, int | None]:
         "completion_tokens": tokens.completion.value,
         "total_tokens": tokens.total.value,
         "known_total_tokens": tokens.total.known,
+        "total_interval": totals.interval.model_dump(),
     }
 
 
 class SealSums:
-    """The sums of a seal, made from a cell's records as they come."""
+    """The sums of a seal, made from a cell's records as they come.
 
-    def __init__(self) -> None:
-        self._totals = CallTotals()
+    Args:
+        totals: Adds them up.
+    """
+
+    def __init__(self, totals: CallTotals | None = None) -> None:
+        self._totals = CallTotals() if totals is None else totals
         self._pairing = CallPairing(self._totals.add)
 
     def add(self, record: Fields) -> None:
         """Add a record by its members."""
         self._pairing.take(record)
 
-    def totals(self) -> dict[str, int | None]:
+    def totals(self) -> dict[str, Any]:
         """Return the sums once all records were added."""
         self._pairing.finish()
         return stated_sums(self._totals)
+
+
+class SecondSealTotals(CallTotals):
+    """The call total by the rule of the form `cab.seal/2`.
+
+    An answer with an error status was free, but not one that the proxy gave for an endpoint that fell
+    silent after it had the request.
+    """
+
+    @staticmethod
+    def may_cost(call: Fields) -> bool:
+        """Return whether a call may have cost something by that rule."""
+        status = call.get("status")
+        if type(status) is int and status >= 400 and not is_counted(call):
+            by_proxy = call.get("end_reason") in ("timeout", "upstream_cut")
+            return by_proxy and status in (502, 504) and call.get("upstream_attempts") != 0
+        return may_have_cost(call)
 
 
 class FirstSealSums:
@@ -112,7 +145,7 @@ class FirstSealSums:
         self._prompt += prompt or 0
         self._completion += completion or 0
 
-    def totals(self) -> dict[str, int | None]:
+    def totals(self) -> dict[str, Any]:
         """Return the sums once all records were added."""
         measured = self._unmeasured == 0
         return {
@@ -126,7 +159,9 @@ class FirstSealSums:
 
 def sums_for(seal: Seal) -> SealSums | FirstSealSums:
     """Return what makes the sums that a seal must state, by the rule of its form."""
-    return FirstSealSums() if seal.seal_schema == FIRST_SEAL_SCHEMA else SealSums()
+    if seal.seal_schema == FIRST_SEAL_SCHEMA:
+        return FirstSealSums()
+    return SealSums(SecondSealTotals() if seal.seal_schema == SECOND_SEAL_SCHEMA else None)
 
 
 def seal_lines(lines: Iterable[bytes]) -> dict[str, Any]:

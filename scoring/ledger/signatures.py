@@ -21,7 +21,11 @@ if TYPE_CHECKING:
         Ed25519PublicKey,
     )
 
-_SIGNED_PREFIX = {None: b"cab.seal/1\n", "cab.seal/2": b"cab.seal/2\n"}
+_SIGNED_PREFIX = {
+    None: b"cab.seal/1\n",
+    "cab.seal/2": b"cab.seal/2\n",
+    "cab.seal/3": b"cab.seal/3\n",
+}
 """`seal_schema` of a seal -> what comes before the signed members, so that no other use of the key can
 be taken for a seal, and no seal for one of another form."""
 NOT_SIGNED = frozenset({"schema", "kind", "prev", "hash", "signature"})

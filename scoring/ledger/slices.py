@@ -130,9 +130,9 @@ class SliceCheck:
         if self._digest.hexdigest() != stated or self._records != self._seal.records:
             self._name_lines(stated)
             return
+        stated_sums = self._seal.model_dump(exclude_unset=True)
         for name, made in self._sums.totals().items():
-            if name in self._seal.model_fields_set and getattr(self._seal, name) != made:
-                said = getattr(self._seal, name)
+            if (said := stated_sums.get(name, made)) != made:
                 self._findings.add(
                     self._path, None, f"the seal says {name} {said}, the lines give {made}"
                 )

@@ -5,7 +5,8 @@ all made here, so they say the same of the same records.
 
 A *call* is one request of the agent for a completion, an END record; an *attempt* is one HTTP request
 that the proxy made for it. A sum is known only if every part of it is: one call that may have cost
-something and has no count makes the total unknown, and what is known of the rest is kept apart.
+something and has no count makes the total unknown. What is known of the rest is kept apart, and so is
+what the unknown calls can have cost at most: the true sum lies between the two.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -13,8 +14,9 @@ from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from typing import Any, Generic, Self, TypeVar
 
+from cab.scoring.files import FileModel
 from cab.scoring.ledger.money import EXACT, money
-from cab.scoring.ledger.records import METERED_ENDPOINTS, AnyRecord, CallEnd, CallStart
+from cab.scoring.ledger.records import METERED_ENDPOINTS, AnyRecord, CallEnd, CallStart, Count
 
 Fields = Mapping[str, Any]
 """The members of a record: those of a parsed line, checked or not, or `vars` of a record."""
@@ -23,14 +25,13 @@ CALL_MEMBERS = (
     *("endpoint", "end_reason", "status", "upstream_attempts", "usage_source", "usage_status"),
     *("prompt_tokens", "completion_tokens", "total_tokens"),
     *("cache_read_tokens", "cache_write_tokens", "reasoning_tokens", "cost_usd", "latency_ms"),
-    "may_cost",
+    *("may_cost", "prompt_tokens_at_most", "completion_tokens_at_most"),
 )
 """The members of a call's records that `CallTotals` looks at."""
 
 _NUMBER = TypeVar("_NUMBER", int, float, Decimal)
 
-_UNKNOWN: Fields = {}
-"""Stands for a call of which no count is known."""
+_BOUNDS = ("prompt_tokens_at_most", "completion_tokens_at_most")
 
 _METERED = tuple(sorted(METERED_ENDPOINTS))
 """Not a set: an unchecked line may hold a list, which cannot be looked up in one."""
@@ -38,8 +39,9 @@ _METERED = tuple(sorted(METERED_ENDPOINTS))
 _NOT_WHOLE = ("partial", "inconsistent", "overflow")
 """Values of `usage_status` of calls that no sum covers wholly."""
 
-_PROXY_GAVE_UP = frozenset({502, 504})
-"""Statuses with which the proxy answers for an endpoint that took the request and then failed."""
+_GAVE_UP = (408, 499)
+"""Statuses of the class 4xx that say nothing against the request: the server gave up on a call that it
+had begun, because of the time that it took or because the other side had gone."""
 
 
 def is_counted(call: Fields) -> bool:
@@ -50,18 +52,17 @@ def is_counted(call: Fields) -> bool:
 def may_have_cost(call: Fields) -> bool:
     """Return whether a call may have cost something: all that decide about it ask here.
 
-    A call that was counted has cost what was counted. Without a count it is free if it never left the
-    proxy, never reached the endpoint, or was answered with an error by the endpoint. All others may
-    have cost something, and so may a START without its END.
+    A call that was counted has cost what was counted. Without a count it is free only if it cannot
+    have reached the model: it never left the proxy, no connection to the endpoint came about, or the
+    endpoint refused the request (4xx other than 408 and 499). All others may have cost something: a
+    5xx can come after the whole answer was generated. So may a START without its END.
     """
     if is_counted(call):
         return True
     end_reason, status = call.get("end_reason"), _count(call, "status")
     if call.get("upstream_attempts") == 0 or end_reason in ("rejected", "upstream_unreachable"):
         return False
-    if status is None or status < 400:
-        return True
-    return end_reason in ("timeout", "upstream_cut") and status in _PROXY_GAVE_UP
+    return status is None or not 400 <= status < 500 or status in _GAVE_UP
 
 
 def is_model_call(record: CallStart | CallEnd) -> bool:
@@ -82,11 +83,20 @@ class Total(Generic[_NUMBER]):
     """Sum of the parts that are known."""
     missing: int = 0
     """Number of parts that are not."""
+    bounded: int = 0
+    """Number of the missing parts of which it is known what they come to at most."""
+    at_most: int = 0
+    """What is known of that: the sum over the missing parts."""
 
     @property
     def value(self) -> _NUMBER | None:
         """The sum, None while a part is missing."""
         return None if self.missing else self.known
+
+    @property
+    def upper(self) -> _NUMBER | None:
+        """The sum at most, None while a missing part has no bound."""
+        return None if self.missing > self.bounded else self.known + self.at_most
 
     def add(self, part: _NUMBER | None) -> None:
         """Add a part, None where it is not known."""
@@ -96,7 +106,12 @@ class Total(Generic[_NUMBER]):
             self.known += part
 
     def __add__(self, other: Self) -> Self:
-        return type(self)(self.known + other.known, self.missing + other.missing)
+        return type(self)(
+            self.known + other.known,
+            self.missing + other.missing,
+            self.bounded + other.bounded,
+            self.at_most + other.at_most,
+        )
 
 
 def _no_tokens() -> Total[int]:
@@ -139,12 +154,35 @@ class TokenTotals:
                 counted.known += count
             else:
                 counted.missing += 1
+        if type(prompt) is not int or type(completion) is not int:
+            self._add_bounds(call)
+        elif type(total) is not int:
+            self.total.known += prompt + completion
         if type(total) is int:
             self.total.known += total
-            return
-        parts = [count for count in (prompt, completion) if type(count) is int]
-        self.total.known += sum(parts)
-        self.total.missing += len(parts) < 2
+
+    def _add_bounds(self, call: Fields) -> None:
+        """Add what the parts that a call does not state come to at most."""
+        known, at_most, missing, bounded = 0, 0, 0, 0
+        for counted, name in (
+            (self.prompt, "prompt_tokens"),
+            (self.completion, "completion_tokens"),
+        ):
+            count, bound = _count(call, name), _count(call, f"{name}_at_most")
+            if count is not None:
+                known += count
+                continue
+            missing += 1
+            if bound is not None:
+                counted.bounded += 1
+                counted.at_most += bound
+                bounded += 1
+                at_most += bound
+        if _count(call, "total_tokens") is None:
+            self.total.known += known
+            self.total.missing += 1
+            self.total.bounded += bounded == missing
+            self.total.at_most += at_most
 
     def __add__(self, other: Self) -> Self:
         return type(self)(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
@@ -160,6 +198,8 @@ class MoneyTotal:
     """Calls with a price."""
     missing: int = 0
     """Calls that may have cost something and have no price."""
+    largest: Decimal = Decimal(0)
+    """The largest price of a call."""
 
     @property
     def value(self) -> Decimal | None:
@@ -173,10 +213,27 @@ class MoneyTotal:
         else:
             self.known = EXACT.add(self.known, price)
             self.priced += 1
+            self.largest = max(self.largest, price)
 
     def __add__(self, other: Self) -> Self:
-        known = EXACT.add(self.known, other.known)
-        return type(self)(known, self.priced + other.priced, self.missing + other.missing)
+        return type(self)(
+            EXACT.add(self.known, other.known),
+            self.priced + other.priced,
+            self.missing + other.missing,
+            max(self.largest, other.largest),
+        )
+
+
+class TotalInterval(FileModel):
+    """Between what and what the tokens of a set of calls lie."""
+
+    known_total: Count
+    """Its lower end: the sum of what is known."""
+    unknown_calls: Count
+    """Calls that may have cost something and whose total is not known."""
+    upper_total: Count | None
+    """Its upper end: each unknown call costs what it can have cost at most; None where one has no
+    such bound."""
 
 
 @dataclass(slots=True)
@@ -201,6 +258,40 @@ class CallTotals:
         """Calls that may have cost something and whose total is not known, those of `other` included."""
         return self.tokens.total.missing
 
+    @property
+    def interval(self) -> TotalInterval:
+        """Between what and what the tokens of all calls lie."""
+        total = self.tokens.total
+        return TotalInterval(
+            known_total=total.known, unknown_calls=total.missing, upper_total=total.upper
+        )
+
+    @property
+    def charged_tokens(self) -> int:
+        """Tokens that count against a limit: what is known, and what is known of the upper bounds.
+
+        Of a call without a bound of its answer that is the bound of its prompt.
+        """
+        return self.tokens.total.known + self.tokens.total.at_most
+
+    @property
+    def unknown_prices(self) -> int:
+        """Calls of which neither the tokens nor the price is known.
+
+        What was counted and has no price, as with an endpoint that states none, is not among them.
+        """
+        return min(self.unmeasured_calls, self.cost.missing)
+
+    @property
+    def charged_usd(self) -> Decimal:
+        """US dollars that count against a limit; an unknown call counts as the dearest one."""
+        return EXACT.fma(self.cost.largest, self.unknown_prices, self.cost.known)
+
+    @staticmethod
+    def may_cost(call: Fields) -> bool:
+        """Return whether a call may have cost something; see `may_have_cost`."""
+        return may_have_cost(call)
+
     def add(self, call: Fields) -> None:
         """Add a call by the members of its END, or of its START where that is all there is.
 
@@ -208,8 +299,8 @@ class CallTotals:
         has checked can be added too.
         """
         if not _is_metered(call):
-            if call.get("may_cost") is True and may_have_cost(call):
-                self.tokens.add(_UNKNOWN)
+            if call.get("may_cost") is True and self.may_cost(call):
+                self.tokens.add(_uncounted(call))
                 self.cost.add(None)
             return
         if _is_rejected(call):
@@ -222,8 +313,8 @@ class CallTotals:
         self.latency_ms.add(latency_ms if type(latency_ms) in (int, float) else None)
         stated = call.get("cost_usd")
         price = None if stated is None else money(str(stated))
-        if may_have_cost(call):
-            self.tokens.add(call if is_counted(call) else _UNKNOWN)
+        if self.may_cost(call):
+            self.tokens.add(call if is_counted(call) else _uncounted(call))
             self.cost.add(price)
         elif price is not None:
             self.cost.add(price)
@@ -311,6 +402,11 @@ def _is_metered(call: Fields) -> bool:
 
 def _is_rejected(call: Fields) -> bool:
     return bool(call.get("end_reason") == "rejected")
+
+
+def _uncounted(call: Fields) -> Fields:
+    """Return the members of a call that nobody counted: what it comes to at most."""
+    return {name: call.get(name) for name in _BOUNDS}
 
 
 def _count(call: Fields, name: str) -> int | None:

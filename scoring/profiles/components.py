@@ -94,13 +94,21 @@ def _refusal(axes: Axes, _: float) -> Reading:
 
 def _cost(axes: Axes, unit: float) -> Reading:
     tokens, passed = axes.tokens, axes.pass_rate.passed
+    unknown = tokens.unmeasured_calls or 0
     if not _has_tokens(tokens):
-        return _missing("the tokens were not measured")
+        return _missing(f"the tokens were not measured{_of_calls(unknown)}")
     if passed == 0:
         return _measured(0.0, "no pass, whatever it took")
+    if passed and tokens.scored_upper_end and tokens.scored_total_tokens is not None:
+        shown = f"{{:,}} tokens at most / {{:,g}}{_of_calls(unknown)}"
+        return _efficiency(tokens.scored_total_tokens, shown, unit)
     if tokens.tokens_per_correct_task is None:
         return _missing("without a verdict there are no tokens per pass")
     return _efficiency(tokens.tokens_per_correct_task, "{:,} tokens / {:,g}", unit)
+
+
+def _of_calls(unknown: int) -> str:
+    return f" ({unknown} call{'s' * (unknown > 1)} not counted)" if unknown else ""
 
 
 def _published_cost(axes: Axes, unit: float) -> Reading:
@@ -153,7 +161,8 @@ def _efficiency(amount: float, shown: str, unit: float) -> Reading:
 def _has_tokens(tokens: Tokens) -> bool:
     # Published cells hold a 0 where nothing was measured, and know of no attempts.
     as_published = tokens.attempts is None and not tokens.total_tokens
-    return tokens.total_tokens is not None and not as_published
+    known = tokens.total_tokens is not None or bool(tokens.scored_upper_end)
+    return known and not as_published
 
 
 _READERS: Mapping[Component, Callable[[Axes, float], Reading]] = MappingProxyType(

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cab.adapters.cli import main
-from cab.adapters.sweeps.budget import spend_by_cell
+from cab.adapters.sweeps.budget import spend_by_cell, spend_members
 from cab.proxy.accounting.admission import CellSnapshot
 from cab.proxy.accounting.cell_state import CellState, CellStates
 from cab.proxy.control.schemas import cell_view
@@ -48,13 +48,16 @@ TOO_MANY = json_answer({"error": {"message": "busy"}}, "429 Too Many Requests")
 CUT = (sse_head(), Fault.RESET)
 """A stream that breaks off before its first event."""
 
-FREE = (2, 2, 0, 100, 20, 120, 120)
-UNKNOWN = (2, 2, 1, None, None, None, 120)
+FREE = (2, 2, 0, 100, 20, 120, 120, (120, 0, 120))
+UNKNOWN = (2, 2, 1, None, None, None, 120, (120, 1, None))
+BOUNDED = (2, 2, 1, None, None, None, 120, (120, 1, 1944))
+AT_MOST = {"prompt_tokens_at_most": 1324, "completion_tokens_at_most": 500}
 
 Sums = Mapping[str, Any]
 SUMS = (
     *("calls", "attempts", "unmeasured_calls"),
     *("prompt_tokens", "completion_tokens", "total_tokens", "known_total_tokens"),
+    "total_interval",
 )
 
 
@@ -100,32 +103,74 @@ def sums_of_all(ledger: Path, slice_: Path, seal: dict[str, Any]) -> dict[str, S
             "completion_tokens": spend.tokens.completion.value,
             "total_tokens": spend.tokens.total.value,
             "known_total_tokens": spend.tokens.total.known,
+            "total_interval": spend_members(spend)["total_interval"],
         },
     }
 
 
-def assert_all_say(by_reader: Mapping[str, Sums], expected: tuple[int | None, ...]) -> None:
+def said_by(sums: Sums) -> tuple[Any, ...]:
+    """Return the sums of a reader in the order of SUMS; of the interval both ends and what is between."""
+    return tuple(
+        tuple(sums[name].values()) if name == "total_interval" else sums[name] for name in SUMS
+    )
+
+
+def assert_all_say(by_reader: Mapping[str, Sums], expected: tuple[Any, ...]) -> None:
     """Every reader has the expected sums, in the order of SUMS."""
-    said = {who: tuple(sums[name] for name in SUMS) for who, sums in by_reader.items()}
+    said = {who: said_by(sums) for who, sums in by_reader.items()}
     assert said == dict.fromkeys(by_reader, expected)
+
+
+CAPPED = {"max_tokens": 400, "n": 2}
+SIZE_BYTES = len(orjson.dumps(chat_body(**CAPPED)))
+AT_MOST_NOW = (2, 2, 1, None, None, None, 18, (18, 1, 18 + SIZE_BYTES + 1024 + 800))
+NOT_CAPPED = (2, 2, 1, None, None, None, 18, (18, 1, None))
+
+
+def failed(status: str) -> bytes:
+    """Return an error answer of an endpoint."""
+    return json_answer({"error": {"message": "it broke"}}, status)
 
 
 @pytest.mark.parametrize(
     ("second", "body", "expected"),
     [
-        pytest.param([[asyncio.Event()]], {}, (2, 2, 1, None, None, None, 18), id="silent"),
-        pytest.param([CUT], {"stream": True}, (2, 2, 0, 19, 7, 26, 26), id="cut, so counted here"),
+        pytest.param([[asyncio.Event()]], CAPPED, AT_MOST_NOW, id="silent"),
+        pytest.param([[asyncio.Event()]], {}, NOT_CAPPED, id="silent, without a cap"),
         pytest.param(
-            [[Fault.RESET]], {}, (2, 2, 1, None, None, None, 18), id="reset after sending"
+            [CUT],
+            {"stream": True},
+            (2, 2, 0, 19, 7, 26, 26, (26, 0, 26)),
+            id="cut, so counted here",
+        ),
+        pytest.param([[Fault.RESET]], CAPPED, AT_MOST_NOW, id="reset after sending"),
+        pytest.param([[Fault.CLOSE]], CAPPED, AT_MOST_NOW, id="closed after sending"),
+        pytest.param([[failed("500 Oops")]], CAPPED, AT_MOST_NOW, id="500 after generating"),
+        pytest.param([[failed("502 Bad Gateway")]], CAPPED, AT_MOST_NOW, id="502 of a gateway"),
+        pytest.param([[failed("504 Timeout")]], CAPPED, AT_MOST_NOW, id="504 of a gateway"),
+        pytest.param([[failed("408 Timeout")]], CAPPED, AT_MOST_NOW, id="408"),
+        pytest.param([[failed("499 Client Closed")]], CAPPED, AT_MOST_NOW, id="499"),
+        pytest.param([[failed("500 Oops")]], {}, NOT_CAPPED, id="500, without a cap"),
+        pytest.param(
+            [[REFUSES_OPTIONS], [GOOD]],
+            {"stream": True},
+            (2, 3, 0, 22, 14, 36, 36, (36, 0, 36)),
+            id="resent",
         ),
         pytest.param(
-            [[REFUSES_OPTIONS], [GOOD]], {"stream": True}, (2, 3, 0, 22, 14, 36, 36), id="resent"
+            [], {"model": "gone"}, (2, 2, 0, 11, 7, 18, 18, (18, 0, 18)), id="connection refused"
         ),
-        pytest.param([[TOO_MANY]], {}, (2, 2, 0, 11, 7, 18, 18), id="refused"),
+        pytest.param(
+            [[Fault.CLOSE], [GOOD]],
+            CAPPED,
+            (2, 2, 0, 22, 14, 36, 36, (36, 0, 36)),
+            id="a stale connection, and once more",
+        ),
+        pytest.param([[TOO_MANY]], CAPPED, (2, 2, 0, 11, 7, 18, 18, (18, 0, 18)), id="refused"),
     ],
 )
 async def test_all_say_the_same_of_two_calls(
-    second: list[Script], body: dict[str, Any], expected: tuple[int | None, ...], tmp_path: Path
+    second: list[Script], body: dict[str, Any], expected: tuple[Any, ...], tmp_path: Path
 ) -> None:
     """After one good call of 18 tokens: control API, signed seal, verify, scorer, table and budget agree."""
     key = ed25519.Ed25519PrivateKey.generate()
@@ -146,6 +191,7 @@ async def test_all_say_the_same_of_two_calls(
             cell=CELL,
             headers_timeout_s=0.5,
             seal_key_file=tmp_path / "seal.pem",
+            routes=[{"models": ["gone"], "upstream": "http://127.0.0.1:9"}],
         ) as meter,
     ):
         for sent in ({}, body):
@@ -173,18 +219,21 @@ async def test_all_say_the_same_of_two_calls(
         ({"end_reason": "client_gone", "status": None, "upstream_attempts": 0}, FREE),
         ({"end_reason": "client_gone", "status": None, "upstream_attempts": 1}, UNKNOWN),
         ({"end_reason": "upstream_cut", "status": 502, "upstream_attempts": 1}, UNKNOWN),
-        ({"end_reason": "upstream_error", "status": 502, "upstream_attempts": 1}, FREE),
-        (None, UNKNOWN),
+        ({"end_reason": "upstream_error", "status": 502, "upstream_attempts": 1}, UNKNOWN),
+        ({"end_reason": "upstream_error", "status": 500, **AT_MOST}, BOUNDED),
+        ({"end_reason": "upstream_error", "status": 429, **AT_MOST}, FREE),
+        ({"end_reason": "upstream_unreachable", "status": 502, **AT_MOST}, FREE),
+        (None, BOUNDED),
     ],
 )
 async def test_all_say_the_same_after_a_restart(
-    second: dict[str, Any] | None, expected: tuple[int | None, ...], tmp_path: Path
+    second: dict[str, Any] | None, expected: tuple[Any, ...], tmp_path: Path
 ) -> None:
     """What never left is free, what may have cost something is unknown; so is a call without END."""
     records: list[dict[str, Any]] = [
         start_fields("a", cell_id=CELL),
         end_fields("a", cell_id=CELL),
-        start_fields("b", cell_id=CELL),
+        start_fields("b", cell_id=CELL, **AT_MOST),
     ]
     if second is not None:
         records += [unmeasured("b", cell_id=CELL, **second), {"kind": "proxy_stop"}]
@@ -204,7 +253,8 @@ CALLS = st.fixed_dictionaries(
     {
         "ended": st.booleans(),
         "endpoint": st.sampled_from(["chat.completions", "messages", "other"]),
-        "status": st.sampled_from([None, 200, 400, 429, 500, 502, 504]),
+        "status": st.sampled_from([None, 200, 400, 408, 429, 499, 500, 502, 504]),
+        "may_cost": st.sampled_from([None, False, True]),
         "end_reason": st.sampled_from(
             [
                 *("completed", "client_gone", "upstream_cut", "upstream_error"),
@@ -217,6 +267,8 @@ CALLS = st.fixed_dictionaries(
         "prompt_tokens": COUNT,
         "completion_tokens": COUNT,
         "total_tokens": COUNT,
+        "prompt_tokens_at_most": COUNT,
+        "completion_tokens_at_most": COUNT,
         "cache_read_tokens": COUNT,
         "reasoning_tokens": COUNT,
         "latency_ms": st.none() | st.integers(0, 4000).map(lambda n: n / 4),
@@ -233,7 +285,8 @@ def test_all_say_the_same_of_any_calls(calls: list[dict[str, Any]]) -> None:
     for number, call in enumerate(calls):
         call_id, ended = f"c{number}", call["ended"]
         members = {name: value for name, value in call.items() if name != "ended"}
-        records.append(start_fields(call_id, endpoint=call["endpoint"]))
+        bounds = {name: value for name, value in call.items() if name.endswith("_at_most")}
+        records.append(start_fields(call_id, endpoint=call["endpoint"], **bounds))
         if ended:
             records.append(end_fields(call_id, **members))
     with tempfile.TemporaryDirectory() as name:
@@ -247,7 +300,7 @@ def test_all_say_the_same_of_any_calls(calls: list[dict[str, Any]]) -> None:
         restored = CellSnapshot(CELL_ID, False, 0, cells[CELL_ID].totals)
         live = cell_view(restored)
         sums = {"proxy": live, **sums_of_all(folder / "ledger", slice_, seal)}
-        assert_all_say(sums, tuple(live[name] for name in SUMS))
+        assert_all_say(sums, said_by(live))
         assert sums["scorer"]["cost_usd"] == live["cost_usd"]
         assert sums["scorer"]["unpriced_calls"] == live["unpriced_calls"]
         assert verify_slice(slice_, Seal.model_validate(seal)).holds

@@ -43,7 +43,7 @@ def files() -> list[tuple[str, Any]]:
         ("call-start-1", orjson.loads(line(start_fields()))),
         ("call-end-1", orjson.loads(line(end_fields()))),
         ("record-1", orjson.loads(line({"kind": "cell_seal"}))),
-        ("seal-2", {"cell_id": "s/a/m/f/t", **seal_lines([line(end_fields())])}),
+        ("seal-3", {"cell_id": "s/a/m/f/t", **seal_lines([line(end_fields())])}),
         ("cell-1", cell),
         ("cell-1", {**cell, "added_later": 1}),
         ("profile-1", orjson.loads(PROFILES["measured/1"].model_dump_json(by_alias=True))),

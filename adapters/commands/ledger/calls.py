@@ -46,6 +46,7 @@ COLUMNS = [name for name in CallEnd.model_fields if name not in {"record_schema"
 _CELL_COLUMNS = (
     *("cell_id", "calls", "attempts", "repetitions", "unmeasured", "rejected"),
     *("prompt_tokens", "completion_tokens", "total_tokens", "known_total_tokens"),
+    "total_interval",
     *("cache_read_tokens", "cache_write_tokens", "reasoning_tokens"),
     *("latency_ms", "first_at", "last_at"),
 )
@@ -102,6 +103,7 @@ def _cell_row(cell_id: str | None, totals: CellTotals) -> dict[str, Any]:
         *(cell_id, totals.calls, totals.attempts, totals.repetitions),
         *(totals.unmeasured_calls, totals.rejected),
         *(tokens.prompt.value, tokens.completion.value, tokens.total.value, tokens.total.known),
+        totals.interval.model_dump(),
         *(tokens.cache_read.value, tokens.cache_write.value, tokens.reasoning.value),
         *(totals.latency_ms.value, totals.first_at, totals.last_at),
     )
@@ -118,17 +120,20 @@ def _print_cells(args: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
 
 
 _CELL_TITLE = (
-    f"{'calls':>8} {'unmeasured':>10} {'prompt':>12} {'completion':>12} {'total':>12}  cell"
+    f"{'calls':>8} {'unmeasured':>10} {'prompt':>12} {'completion':>12} {'total':>12} {'known':>12} "
+    f"{'at most':>12}  cell"
 )
 
 
 def _cell_line(row: dict[str, Any]) -> str:
     def number(name: str) -> str:
-        return "-" if row[name] is None else f"{row[name]}"
+        value = {**row, **row["total_interval"]}[name]
+        return "-" if value is None else f"{value}"
 
     cell_id = row["cell_id"]
     return (
         f"{number('calls'):>8} {number('unmeasured'):>10} {number('prompt_tokens'):>12} "
-        f"{number('completion_tokens'):>12} {number('total_tokens'):>12}  "
+        f"{number('completion_tokens'):>12} {number('total_tokens'):>12} "
+        f"{number('known_total'):>12} {number('upper_total'):>12}  "
         f"{'-' if cell_id is None else printable(cell_id)}"
     )

@@ -13,6 +13,7 @@ from cab.proxy.meter.json_values import (
     is_object,
 )
 from cab.proxy.meter.request.body import RequestBody
+from cab.proxy.meter.request.bounds import NO_BOUND, CostBound, bound_of
 from cab.proxy.meter.request.json_members import Member, members
 
 _ASK = b'{"include_usage":true}'
@@ -37,6 +38,8 @@ class RequestFacts:
     """Why an endpoint could read the body of a metered call otherwise than it is read here."""
     not_injected: str | None
     """Why usage was not asked for where it would have been due."""
+    bound: CostBound = NO_BOUND
+    """What the call can cost at most."""
 
 
 class Edit(NamedTuple):
@@ -81,6 +84,7 @@ def read_request(
         injected=edit.injected,
         body_fault=body.fault,
         not_injected=edit.reason,
+        bound=bound_of(dialect.name, content, len(body.text)) if dialect and content else NO_BOUND,
     )
     return facts, edit.body
 

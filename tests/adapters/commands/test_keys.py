@@ -31,6 +31,8 @@ LIMITS = (
     "2.50",
     "--max-concurrency",
     "2",
+    "--on-unknown",
+    "exhaust",
 )
 
 
@@ -60,6 +62,7 @@ def test_mint_offline(
         "max_tokens": 900,
         "max_cost_usd": "2.50",
         "max_concurrency": 2,
+        "on_unknown": "exhaust",
     }
     assert read.limits.claims() == minted["limits"]
 

@@ -34,7 +34,7 @@ def test_sums() -> None:
             start("2", cell_id=CELL),
             end("2", cell_id=CELL, **unknown, usage_source="none"),
             start("3", cell_id=CELL),
-            end("3", cell_id=CELL, **unknown, usage_source="none", status=500),
+            end("3", cell_id=CELL, **unknown, usage_source="none", status=429),
             end("4", cell_id=CELL, end_reason="rejected", status=400),
             end("5", cell_id=CELL, endpoint="other"),
             end("6", cell_id=None),
@@ -49,6 +49,7 @@ def test_sums() -> None:
         "calls": 4,
         "tokens": None,
         "known_tokens": 10,
+        "total_interval": {"known_total": 10, "unknown_calls": 2, "upper_total": None},
         "calls_without_count": 2,
         "cost_usd": None,
         "known_cost_usd": "0.10",
@@ -91,6 +92,20 @@ def test_limits() -> None:
     assert limits_of(allowance, budget, CallTotals()) == KeyLimits(10, 100, Decimal("0.5"))
     assert limits_of(CellAllowance(), Budget(), totals) == KeyLimits()
     assert own_limits(allowance) == KeyLimits(None, 100, Decimal(1))
+
+
+def test_unknown_calls_are_charged() -> None:
+    """A call that nobody counted takes its upper bound from the budget, and the dearest price."""
+    unknown = end("2", prompt_tokens=None, completion_tokens=None, total_tokens=None,
+                  usage_source="none", status=500, prompt_tokens_at_most=70,
+                  completion_tokens_at_most=20)  # fmt: skip
+    [totals] = sum_by_cell([end("1", **KNOWN, cost_usd="0.1"), unknown]).values()
+    budget = Budget.model_validate({"tokens": 101, "usd": "0.3"})
+
+    assert limits_of(CellAllowance(), budget, totals) == KeyLimits(None, 1, Decimal("0.1"))
+    assert has_reached(KeyLimits(max_tokens=100), totals)
+    assert has_reached(KeyLimits(max_cost_usd=Decimal("0.2")), totals)
+    assert spent(Budget(tokens=100), totals, 0) == "100 of 100 tokens are spent"
 
 
 def test_reached() -> None:

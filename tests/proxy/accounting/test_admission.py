@@ -105,7 +105,7 @@ async def test_totals_hold_a_call_once_finish_has_returned(registry: CellRegistr
     assert a.totals.cost == MoneyTotal(Decimal(0), missing=1)
     assert (b.cell_id, b.totals.calls, b.in_flight) == ("s/b", 1, 0)
     assert (b.totals.tokens.prompt, b.totals.tokens.completion) == (Total(5), Total(1))
-    assert b.totals.cost == MoneyTotal(Decimal("0.10"), priced=1)
+    assert b.totals.cost == MoneyTotal(Decimal("0.10"), priced=1, largest=Decimal("0.10"))
     [c] = await registry.totals("t/")
     assert (c.totals.calls, c.in_flight, c.sealed) == (0, 0, False)
     assert len(await registry.totals()) == 3
@@ -323,3 +323,44 @@ async def test_a_connection_that_says_nothing_is_not_a_worker(tmp_path: Path) ->
         _, writer = await asyncio.open_unix_connection(tmp_path / "registry")
         writer.close()
         await writer.wait_closed()
+
+
+UNCOUNTED = {
+    **dict.fromkeys(("prompt_tokens", "completion_tokens")),
+    "usage_source": "none",
+    "status": 500,
+    "end_reason": "upstream_error",
+}
+BOUNDS = {"prompt_tokens_at_most": 60, "completion_tokens_at_most": 40}
+
+
+@pytest.mark.parametrize(
+    ("unknown", "limits", "named"),
+    [
+        (BOUNDS, KeyLimits(max_tokens=103), None),
+        (BOUNDS, KeyLimits(max_tokens=102), "102 tokens (max_tokens), with 1 uncounted call"),
+        ({"prompt_tokens_at_most": 60}, KeyLimits(max_tokens=63), None),
+        ({"prompt_tokens_at_most": 60}, KeyLimits(max_tokens=62), "62 tokens"),
+        ({}, KeyLimits(max_tokens=3), None),
+        ({}, KeyLimits(max_tokens=3, on_unknown="exhaust"), "(on_unknown = exhaust)"),
+        (BOUNDS, KeyLimits(max_tokens=3, on_unknown="ignore"), None),
+        ({}, KeyLimits(max_cost_usd=Decimal("0.5")), None),
+        ({}, KeyLimits(max_cost_usd=Decimal("0.4")), "0.4 US dollars (max_cost_usd), with 1"),
+        ({}, KeyLimits(max_cost_usd=Decimal(9), on_unknown="exhaust"), "9 US dollars"),
+        ({}, KeyLimits(max_cost_usd=Decimal("0.4"), on_unknown="ignore"), None),
+        ({"status": 429}, KeyLimits(max_tokens=3, on_unknown="exhaust"), None),
+    ],
+)
+async def test_what_an_uncounted_call_costs_its_limits(
+    unknown: dict[str, int], limits: KeyLimits, named: str | None, registry: CellRegistry
+) -> None:
+    """After a call of 2 tokens and $0.2: tokens at the bound as far as there is one, money at the dearest."""
+    await registry.admit(AdmissionRequest("a", "1"))
+    await registry.finish("a", "1", end(cost_usd="0.2"))
+    await registry.admit(AdmissionRequest("a", "2"))
+    await registry.finish("a", "2", end(**{**UNCOUNTED, **unknown}))
+    ask = AdmissionRequest("a", "3", limits=limits)
+    if named is None:
+        assert (await registry.admit(ask)).seq == 3
+    else:
+        assert named in await refusal(registry, ask)

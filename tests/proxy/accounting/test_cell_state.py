@@ -63,7 +63,7 @@ def test_totals_hold_model_calls_only() -> None:
     cell = CellState("a")
     cell.add(end("a", prompt_tokens=3, completion_tokens=4))
     cell.add(end("a", prompt_tokens=None, completion_tokens=None))
-    cell.add(end("a", prompt_tokens=None, completion_tokens=0, status=500, usage_source="none"))
+    cell.add(end("a", prompt_tokens=None, completion_tokens=0, status=429, usage_source="none"))
     cell.add(end("a", endpoint="other"))
     tokens = cell.totals.tokens
     assert (cell.totals.calls, tokens.prompt.known, tokens.completion.known) == (3, 3, 4)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -269,3 +270,76 @@ async def test_a_worker_without_its_parent_refuses_calls(tmp_path: Path) -> None
         assert orjson.loads(seen.body)["error"]["code"] == "registry_lost"
         assert len(upstream.received) == 1
         assert len(records(proxy.ledger_dir)) == 1
+
+
+BROKEN: list[Step] = [json_answer({"error": {"message": "it broke"}}, "500 Internal Server Error")]
+CAPPED = {**CHAT.request, "max_tokens": 300}
+AT_MOST = len(orjson.dumps(CAPPED)) + 1024 + 300
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+@pytest.mark.parametrize(
+    ("on_unknown", "max_tokens", "refusal"),
+    [
+        (None, AT_MOST + 1, None),
+        (None, AT_MOST, f"limit of {AT_MOST} tokens (max_tokens), with 1 uncounted call"),
+        ("charge", AT_MOST, "with 1 uncounted call (on_unknown = charge)"),
+        ("exhaust", 10**9, "with 1 uncounted call (on_unknown = exhaust)"),
+        ("ignore", 1, None),
+    ],
+)
+async def test_a_call_that_nobody_counted_is_not_free(
+    on_unknown: Any, max_tokens: int, refusal: str | None, restarts: bool, tmp_path: Path
+) -> None:
+    """After a 500 a limit is charged the upper bound, used up, or left alone, also after a restart."""
+    limits = {"max_tokens": max_tokens, "on_unknown": on_unknown}
+    async with scripted_upstream(BROKEN) as upstream, AsyncExitStack() as proxies:
+        proxy = metered(upstream.url, tmp_path)
+        meter = await proxy.__aenter__()
+        assert (await post(meter.url, CHAT.path, CAPPED, bearer(meter, **limits))).status == 500
+        if restarts:
+            await proxy.__aexit__(None, None, None)
+            meter = await proxies.enter_async_context(metered(upstream.url, tmp_path))
+        else:
+            proxies.push_async_exit(proxy)
+        seen = await post(meter.url, CHAT.path, CAPPED, bearer(meter, **limits))
+    assert seen.status == (500 if refusal is None else 400)
+    assert refusal is None or refusal in seen.body.decode()
+    assert len(upstream.received) == (2 if refusal is None else 1)
+
+
+async def test_the_proxy_says_what_unknown_calls_cost_and_a_key_can_differ(tmp_path: Path) -> None:
+    """The setting holds for keys that say nothing; what a key says wins."""
+    async with (
+        scripted_upstream(BROKEN) as upstream,
+        metered(upstream.url, tmp_path, on_unknown="exhaust", assumed_output_cap=7) as meter,
+    ):
+        await post(meter.url, CHAT.path, CHAT.request, bearer(meter, max_tokens=10**9))
+        for on_unknown, status in ((None, 400), ("charge", 500), ("exhaust", 400), ("ignore", 500)):
+            key = bearer(meter, max_tokens=10**9, on_unknown=on_unknown)
+            assert (await post(meter.url, CHAT.path, CHAT.request, key)).status == status
+        bounds = {r["completion_tokens_at_most"] for r in meter.ends()}
+    assert bounds == {7}
+
+
+async def test_usage_that_turns_up_after_the_client_has_left_is_what_counts(tmp_path: Path) -> None:
+    """A call whose client leaves is not charged its bound: it is read on, and its usage comes."""
+    rest = asyncio.Event()
+    events = [chunk(event) for event in CHAT.events]
+    async with (
+        scripted_upstream(
+            [sse_head(), events[0], rest, *events[1:], LAST_CHUNK], whole()
+        ) as upstream,
+        metered(upstream.url, tmp_path) as meter,
+    ):
+        key = bearer(meter, max_tokens=100)
+        async with asyncio.TaskGroup() as tasks:
+            leaving = tasks.create_task(post(meter.url, CHAT.path, CHAT.body(stream=True), key))
+            await upstream.arrived.wait()
+            leaving.cancel()
+            await asyncio.wait([leaving])
+        rest.set()
+        [left] = await meter.settled(1)
+        assert (left["end_reason"], left["total_tokens"]) == ("client_gone", 78)
+        assert (await post(meter.url, CHAT.path, CHAT.request, key)).status == 200
+        assert (await post(meter.url, CHAT.path, CHAT.request, key)).status == 400

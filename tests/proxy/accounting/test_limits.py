@@ -10,7 +10,11 @@ COUNTS = st.none() | st.integers(1)
 MONEY = st.none() | st.decimals(Decimal("1e-9"), Decimal("1e9"), allow_nan=False, places=9)
 
 
-@given(st.builds(KeyLimits, COUNTS, COUNTS, MONEY.filter(lambda m: m is None or m > 0), COUNTS))
+UNKNOWN = st.sampled_from([None, "charge", "exhaust", "ignore"])
+POSITIVE = MONEY.filter(lambda m: m is None or m > 0)
+
+
+@given(st.builds(KeyLimits, COUNTS, COUNTS, POSITIVE, COUNTS, UNKNOWN))
 def test_limits_pass_through_a_key(limits: KeyLimits) -> None:
     """A key gives back the limits that were put into it, money to the last digit."""
     assert KeyLimits.from_claims(limits.claims()) == limits
@@ -29,6 +33,13 @@ def test_a_count_must_be_one(name: str, value: object) -> None:
     """What is no count above 0 is refused by its name, never taken for no limit."""
     with pytest.raises(ValueError, match=f"{name} must be a whole number"):
         KeyLimits.from_claims({name: value})
+
+
+@pytest.mark.parametrize("value", ["", "Charge", 1, True, ["charge"]])
+def test_on_unknown_is_one_of_three_words(value: object) -> None:
+    """Any other word is refused, with those that are known."""
+    with pytest.raises(ValueError, match="on_unknown must be one of charge, exhaust, ignore"):
+        KeyLimits.from_claims({"on_unknown": value})
 
 
 @pytest.mark.parametrize("value", [1, 0.5, "0", "-1", "NaN", "Infinity", "much", {}])

@@ -90,15 +90,23 @@ async def _bad_request(world: World) -> Seen:
     return await refused(world, "400 Bad Request")
 
 
-@case(
-    "19",
-    "503",
-    client="the error, untouched",
-    tokens="nothing written",
-    end_reason="upstream_error",
-)
-async def _overloaded(world: World) -> Seen:
-    return await refused(world, "503 Service Unavailable")
+def failed_at_work(status: str, title: str) -> None:
+    """Add an error that can come after the model has generated all of its answer."""
+
+    async def run(world: World) -> Seen:
+        return await refused(world, status)
+
+    run.__name__ = f"failed_{status[:3]}"
+    end: dict[str, Any] = {"end_reason": "upstream_error", "status": int(status[:3])}
+    case("19", title, client="the error, untouched", tokens="at most", **end)(run)
+
+
+failed_at_work("500 Internal Server Error", "500, as after an answer that was generated")
+failed_at_work("502 Bad Gateway", "502 of a gateway")
+failed_at_work("503 Service Unavailable", "503")
+failed_at_work("504 Gateway Timeout", "504 of a gateway")
+failed_at_work("408 Request Timeout", "408: the endpoint gave up on a call that it had begun")
+failed_at_work("499 Client Closed Request", "499: a gateway gave up on a call that it had begun")
 
 
 @case("19", "the endpoint refuses the connection", client=ERROR + ", 502", tokens="nothing written",
@@ -126,19 +134,25 @@ async def _tls_failure(world: World) -> Seen:
         return await failed(world, 502, upstream=f"https://127.0.0.1:{port}")
 
 
-@case("19", "the endpoint resets before any answer", client=ERROR + ", 502", tokens="nothing written",
+@case("19", "the endpoint resets before any answer", client=ERROR + ", 502", tokens="at most",
       end_reason="upstream_cut", status=502)  # fmt: skip
 async def _reset_before_the_head(world: World) -> Seen:
     return await failed(world, 502, [Fault.RESET])
 
 
-@case("19", "the endpoint answers with something else than HTTP", client=ERROR + ", 502", tokens="nothing written",
+@case("19", "the endpoint closes before any answer", client=ERROR + ", 502", tokens="at most",
+      end_reason="upstream_cut", status=502)  # fmt: skip
+async def _close_before_the_head(world: World) -> Seen:
+    return await failed(world, 502, [Fault.CLOSE])
+
+
+@case("19", "the endpoint answers with something else than HTTP", client=ERROR + ", 502", tokens="at most",
       end_reason="upstream_cut", status=502)  # fmt: skip
 async def _no_http(world: World) -> Seen:
     return await failed(world, 502, [b"220 smtp ready\r\n\r\n", Fault.CLOSE])
 
 
-@case("19", "the head never comes", client=ERROR + ", 504", tokens="nothing written", end_reason="timeout",
+@case("19", "the head never comes", client=ERROR + ", 504", tokens="at most", end_reason="timeout",
       status=504)  # fmt: skip
 async def _no_head(world: World) -> Seen:
     return await failed(world, 504, [asyncio.Event()], headers_timeout_s=0.1)

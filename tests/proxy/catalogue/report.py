@@ -18,7 +18,8 @@ written by that test run (`make catalogue`); a mode is in a dialect's column if 
 
 In every line, accepted requests = END records. *Tokens* says what the record's token counts are:
 *exact* = the endpoint's own, field by field; *counted here* = tiktoken's, marked as such; *nothing
-written* = an error, 0 completion tokens; *none* = unknown, `null`.
+written* = nothing reached the model, 0 completion tokens; *none* = unknown, `null`; *at most* = unknown, and the
+record states what the call cost at most.
 
 """
 _COLUMNS = ("chat", "completions", "embeddings", "responses", "messages", "Gemini")

@@ -27,8 +27,9 @@ from tests.tools.upstream import (
     sse_head,
 )
 
-Tokens = Literal["exact", "counted here", "none", "nothing written", "see the case"]
-"""What the token counts of the row are: the endpoint's, ours, unknown, or 0 written."""
+Tokens = Literal["exact", "counted here", "none", "nothing written", "at most", "see the case"]
+"""What the token counts of the row are: the endpoint's, ours, unknown, 0 written, or unknown with the
+bound that the request gives."""
 
 ALL: tuple[Endpoint, ...] = tuple(sample.endpoint for sample in SAMPLES)
 STREAMING: tuple[Endpoint, ...] = tuple(s.endpoint for s in SAMPLES if s.streams)

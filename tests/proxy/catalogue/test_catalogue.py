@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from cab.scoring.ledger.records import METERED_ENDPOINTS, parse_record
+from cab.scoring.ledger.totals import may_have_cost
 from tests.proxy.catalogue import bodies, calls, counts, disconnects, media, usage, wire
 from tests.proxy.catalogue.report import FILE, page
 from tests.proxy.catalogue.table import TABLE, Case, World, runs
@@ -39,6 +40,13 @@ def check_tokens(entry: Case, sample: Sample, row: dict[str, Any]) -> None:
             assert row["usage_source"] == "none"
         case "nothing written":
             assert (row["completion_tokens"], row["prompt_tokens"]) == (0, None)
+            assert not may_have_cost(row)
+        case "at most":
+            assert set(counts.values()) == {None}
+            assert may_have_cost(row)
+            caps = {"messages": sample.request.get("max_tokens"), "embeddings": 0}
+            assert row["completion_tokens_at_most"] == caps.get(sample.endpoint)
+            assert row["prompt_tokens_at_most"] == row["request_bytes"] + 1024
         case _:
             pass
 

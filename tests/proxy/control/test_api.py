@@ -100,6 +100,7 @@ async def test_totals_hold_every_call_whose_answer_has_ended(tmp_path: Path) -> 
         "completion_tokens": 21,
         "total_tokens": 54,
         "known_total_tokens": 54,
+        "total_interval": {"known_total": 54, "unknown_calls": 0, "upper_total": 54},
         "cost_usd": None,
         "unpriced_calls": 3,
     }

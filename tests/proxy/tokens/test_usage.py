@@ -145,10 +145,10 @@ async def test_sounds_and_images_without_usage_are_unknown() -> None:
     assert counted.status == "partial"
 
 
-async def test_an_error_has_written_nothing() -> None:
-    """An error answer wrote nothing, and what was read is not known."""
-    counted = await Call(answer={"error": {"message": "no"}}, status=429).count()
-    assert counted == Counted(Usage(None, 0, None))
+@pytest.mark.parametrize("status", [429, 500])
+async def test_an_error_is_not_counted(status: int) -> None:
+    """What an error answer cost is not known from its text."""
+    assert await Call(answer={"error": {"message": "no"}}, status=status).count() == Counted()
 
 
 async def test_what_nobody_answered_is_unknown() -> None:

@@ -45,6 +45,48 @@ def test_an_uncounted_call_leaves_the_known_sums() -> None:
     assert (axis.known_total_tokens, axis.unmeasured_calls) == (120, 1)
 
 
+AT_MOST = {"prompt_tokens_at_most": 1324, "completion_tokens_at_most": 500}
+
+
+@pytest.mark.parametrize(
+    ("counted", "unknown", "scored"),
+    [
+        (40, 0, 4800),
+        (39, 1, 39 * 120 + 1824),
+        (38, 2, 38 * 120 + 2 * 1824),
+        (37, 3, None),
+        (30, 10, None),
+        (1, 1, 120 + 1824),
+        (1, 2, None),
+        (0, 1, None),
+        (0, 0, 0),
+    ],
+)
+def test_few_unknown_calls_do_not_blank_a_cell(
+    counted: int, unknown: int, scored: int | None
+) -> None:
+    """With at most 5 % of the calls unknown, or one, the upper end is scored, and the axis says so."""
+    calls = [end(f"a{n}") for n in range(counted)]
+    calls += [uncounted(f"b{n}", status=502, **AT_MOST) for n in range(unknown)]
+    axis = score_tokens(sum_calls(calls), passed=1)
+    assert axis.scored_total_tokens == scored
+    assert axis.scored_upper_end == (unknown > 0 and scored is not None)
+    assert axis.total_interval is not None
+    assert axis.total_interval.model_dump() == {
+        "known_total": 120 * counted,
+        "unknown_calls": unknown,
+        "upper_total": 120 * counted + 1824 * unknown,
+    }
+    assert axis.total_tokens == (None if unknown else 120 * counted)
+    assert axis.tokens_per_correct_task == axis.total_tokens
+
+
+def test_an_unknown_call_without_a_bound_has_no_upper_end() -> None:
+    """One call of 40 that no cap bounds leaves nothing to score."""
+    axis = score_tokens(sum_calls([*(end(f"a{n}") for n in range(39)), uncounted("b")]), passed=1)
+    assert (axis.scored_total_tokens, axis.scored_upper_end) == (None, False)
+
+
 @pytest.mark.parametrize(
     ("sources", "expected"),
     [

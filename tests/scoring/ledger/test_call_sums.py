@@ -58,7 +58,7 @@ def test_a_part_that_one_call_did_not_report_is_unknown() -> None:
 
 def test_attempts_of_one_call_count_once() -> None:
     """A call that was tried three times is one call, three attempts, and costs what each cost."""
-    failed = {"status": 500, "end_reason": "upstream_error"}
+    failed = {"status": 429, "end_reason": "upstream_error"}
     records = [
         uncounted("a", **failed),
         uncounted("b", attempt=2, retry_of="a", **failed),
@@ -153,18 +153,31 @@ def test_a_count_that_contradicts_itself_covers_no_call(status: str | None, part
         ({"end_reason": "client_gone", "status": None, "upstream_attempts": 0}, False),
         ({"end_reason": "upstream_cut"}, True),
         ({"end_reason": "upstream_cut", "status": 504}, True),
-        ({"end_reason": "upstream_cut", "status": 500}, False),
+        ({"end_reason": "upstream_cut", "status": 500}, True),
+        ({"end_reason": "upstream_cut", "status": 502}, True),
+        ({"end_reason": "upstream_cut", "status": 429}, False),
         ({"end_reason": "timeout", "status": 504}, True),
         ({"end_reason": "crash", "status": None}, True),
         ({"end_reason": "upstream_error", "status": 200}, True),
-        ({"end_reason": "upstream_error", "status": 504}, False),
+        ({"end_reason": "upstream_error", "status": 500}, True),
+        ({"end_reason": "upstream_error", "status": 502}, True),
+        ({"end_reason": "upstream_error", "status": 504}, True),
+        ({"end_reason": "upstream_error", "status": 529}, True),
+        ({"end_reason": "upstream_error", "status": 408}, True),
+        ({"end_reason": "upstream_error", "status": 499}, True),
+        ({"end_reason": "upstream_error", "status": 400}, False),
+        ({"end_reason": "upstream_error", "status": 404}, False),
         ({"end_reason": "upstream_error", "status": 429}, False),
         ({"end_reason": "upstream_unreachable", "status": None}, False),
+        ({"end_reason": "upstream_unreachable", "status": 502}, False),
+        ({"end_reason": "upstream_unreachable", "status": 504}, False),
+        ({"end_reason": "crash", "status": 500}, True),
+        ({"end_reason": "crash", "status": 500, "upstream_attempts": 0}, False),
         ({"end_reason": "rejected", "status": None}, False),
     ],
 )
 def test_which_uncounted_attempts_may_have_cost(changes: dict[str, Any], expected: bool) -> None:
-    """An attempt without a count is free only if it never arrived or was answered with an error."""
+    """An attempt without a count is free only if it cannot have reached the model."""
     record = uncounted("a", **changes)
     assert may_have_cost(vars(record)) is expected
     assert sum_calls([record]).unmeasured_calls == (expected and is_model_call(record))

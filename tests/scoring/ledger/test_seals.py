@@ -26,7 +26,7 @@ def test_a_seal_is_read_and_what_is_new_in_it_kept(tmp_path: Path) -> None:
         ({"digest": "md5:0"}, r"seal\.json: digest: "),
         ({"records": -1}, r"seal\.json: records: "),
         ({"calls": "2"}, r"seal\.json: calls: "),
-        ({"seal_schema": "cab.seal/3"}, r"seal\.json: seal_schema: .*'cab.seal/1' or 'cab.seal/2'"),
+        ({"seal_schema": "cab.seal/4"}, r"seal\.json: seal_schema: .*'cab.seal/2' or 'cab.seal/3'"),
     ],
 )
 def test_what_is_no_seal_is_named(tmp_path: Path, changes: dict[str, object], text: str) -> None:
@@ -56,6 +56,8 @@ def test_sums_count_what_may_have_cost() -> None:
         "completion_tokens": 20,
         "total_tokens": 120,
         "known_total_tokens": 120,
+        "total_interval": {"known_total": 120, "unknown_calls": 0, "upper_total": 120},
     }
-    sums.add(unmeasured())
-    assert list(sums.totals().values()) == [3, 3, 1, None, None, None, 120]
+    sums.add(unmeasured(prompt_tokens_at_most=1100, completion_tokens_at_most=50))
+    interval = {"known_total": 120, "unknown_calls": 1, "upper_total": 1270}
+    assert list(sums.totals().values()) == [3, 3, 1, None, None, None, 120, interval]

@@ -62,7 +62,11 @@ def test_the_signed_bytes_are_those_of_the_page() -> None:
     """The example of docs/seals.md is what is signed, and its signature is the one stated there."""
     page = Path("docs/seals.md").read_text()
     first = {"cell_id": "s/a/m/f/t", "calls": 2, "digest": "sha256:00"}
-    for members in (first, {"seal_schema": "cab.seal/2", **first}):
+    for members in (
+        first,
+        {"seal_schema": "cab.seal/2", **first},
+        {"seal_schema": "cab.seal/3", **first},
+    ):
         seal = sign_seal(members, PRIVATE)
         text = page.replace("\n    {", "\n{").replace("    cab", "cab")
         assert signed_bytes(seal).decode() in text
@@ -79,7 +83,7 @@ def test_any_change_is_seen(member: str, value: object) -> None:
     assert signature_fault(changed, PUBLIC) == expected
 
 
-@pytest.mark.parametrize("form", [None, "cab.seal/1", "cab.seal/3", ["cab.seal/2"]])
+@pytest.mark.parametrize("form", [None, "cab.seal/1", "cab.seal/4", ["cab.seal/2"]])
 def test_a_seal_cannot_be_taken_for_one_of_another_form(form: object) -> None:
     """The form is signed twice over, as a member and in what comes before the members."""
     signed = sign_seal({**SEAL, "seal_schema": "cab.seal/2"}, PRIVATE)

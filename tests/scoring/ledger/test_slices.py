@@ -165,6 +165,29 @@ def test_a_seal_of_the_first_form_is_held_against_the_rule_of_then(tmp_path: Pat
     assert (now["total_tokens"], now["unmeasured_calls"]) == (None, 1)
 
 
+def test_a_seal_of_the_second_form_is_held_against_the_rule_of_then(tmp_path: Path) -> None:
+    """An old seal that took an endpoint's 500 for free, and not a silent one's 504, holds; one of today must not."""
+    lines = chained(
+        [
+            *(start_fields("a"), end_fields("a")),
+            *(start_fields("b"), unmeasured("b", status=500, end_reason="upstream_error")),
+            *(start_fields("c"), unmeasured("c", status=504, end_reason="timeout")),
+        ]
+    )
+    path = tmp_path / "calls.jsonl"
+    path.write_bytes(b"".join(lines))
+    now = seal_lines(lines)
+    of_lines = {name: now[name] for name in ("records", "digest", "calls", "attempts")}
+    none = dict.fromkeys(("prompt_tokens", "completion_tokens", "total_tokens"))
+    old = {"cell_id": CELL_ID, **of_lines, **none, "known_total_tokens": 120}
+    then = Seal(**old, unmeasured_calls=1, seal_schema="cab.seal/2")
+    assert verify_slice(path, then).holds
+    assert verify_slice(path, Seal(cell_id=CELL_ID, **now)).holds
+    assert told(verify_slice(path, Seal(**old, unmeasured_calls=1, seal_schema="cab.seal/3"))) == [
+        "calls.jsonl: the seal says unmeasured_calls 1, the lines give 2"
+    ]
+
+
 def test_an_old_seal_of_an_unmeasured_call_states_no_sums(tmp_path: Path) -> None:
     """By the rule of then, a good answer without a count made all sums unknown."""
     lines = chained([start_fields("a"), end_fields("a"), start_fields("b"), unmeasured("b")])

@@ -119,7 +119,46 @@ def test_a_price_of_a_call_that_nobody_counted_counts() -> None:
     free = unmeasured("c", status=429)
     priced = unmeasured("b", cost_usd="0.10")
     totals = total(end_fields("a"), priced, free, {**free, "cost_usd": 0.5})
-    assert totals.cost == MoneyTotal(Decimal("0.60"), priced=2, missing=1)
+    assert totals.cost == MoneyTotal(Decimal("0.60"), 2, missing=1, largest=Decimal("0.5"))
+
+
+BOUND = {"prompt_tokens_at_most": 1324, "completion_tokens_at_most": 500}
+
+
+@pytest.mark.parametrize(
+    ("others", "interval", "charged"),
+    [
+        ([], (120, 0, 120), 120),
+        ([unmeasured("b", status=500, **BOUND)], (120, 1, 1944), 1944),
+        ([start_fields("b", **BOUND)], (120, 1, 1944), 1944),
+        ([unmeasured("b", status=429, **BOUND)], (120, 0, 120), 120),
+        ([end_fields("b", completion_tokens=None, total_tokens=None, **BOUND)], (220, 1, 720), 720),
+        ([end_fields("b", prompt_tokens=None, total_tokens=None, **BOUND)], (140, 1, 1464), 1464),
+        ([end_fields("b", prompt_tokens=None, total_tokens=90, **BOUND)], (210, 0, 210), 210),
+        ([unmeasured("b", **{**BOUND, "completion_tokens_at_most": None})], (120, 1, None), 1444),
+        ([unmeasured("b"), unmeasured("c", **BOUND)], (120, 2, None), 1944),
+        ([unmeasured("b", endpoint="other", may_cost=True)], (120, 1, None), 120),
+    ],
+)
+def test_the_total_lies_between_two_ends(
+    others: list[dict[str, Any]], interval: tuple[int, int, int | None], charged: int
+) -> None:
+    """The lower end is what is known; the upper one adds what unknown calls cost at most, if that is known."""
+    totals = CallTotals()
+    for call in (end_fields("a"), *others):
+        totals.add(call)
+    assert tuple(totals.interval.model_dump().values()) == interval
+    assert totals.charged_tokens == charged
+
+
+def test_an_unknown_price_counts_as_the_dearest_one() -> None:
+    """What was not counted costs as much as the dearest call; what was counted and has no price, nothing."""
+    priced = [end_fields(str(n), cost_usd=usd) for n, usd in enumerate(("0.10", "0.30", "0.20"))]
+    assert total(*priced, end_fields("free")).charged_usd == Decimal("0.60")
+    unknown = unmeasured("b", status=502), unmeasured("c", status=500)
+    totals = total(*priced, end_fields("free"), *unknown)
+    assert (totals.cost.missing, totals.unknown_prices) == (3, 2)
+    assert totals.charged_usd == Decimal("1.20")
 
 
 CALL = st.fixed_dictionaries(
@@ -130,6 +169,8 @@ CALL = st.fixed_dictionaries(
         "usage_source": st.sampled_from(["upstream", "none"]),
         "prompt_tokens": st.none() | st.integers(0, 99),
         "total_tokens": st.none() | st.integers(0, 99),
+        "prompt_tokens_at_most": st.none() | st.integers(99, 999),
+        "completion_tokens_at_most": st.none() | st.integers(99, 999),
         "upstream_attempts": st.integers(0, 2),
         "cost_usd": st.none() | st.decimals(0, 1, places=20).map(str),
         "latency_ms": st.none() | st.integers(0, 99).map(float),
@@ -143,6 +184,18 @@ def test_the_sum_of_parts_is_the_sum_of_all(calls: list[dict[str, Any]], cut: in
     ends = [end_fields(str(number), **changes) for number, changes in enumerate(calls)]
     assert total(*ends[:cut]) + total(*ends[cut:]) == total(*ends)
     assert sum([total(end) for end in ends], CallTotals()) == total(*ends)
+
+
+@given(st.lists(CALL, max_size=8))
+def test_the_ends_of_an_interval_are_in_order(calls: list[dict[str, Any]]) -> None:
+    """Known <= charged <= upper, where there is an upper end; without unknown calls all are the total."""
+    totals = total(*(end_fields(str(number), **changes) for number, changes in enumerate(calls)))
+    found = totals.interval
+    assert found.known_total <= totals.charged_tokens
+    if found.upper_total is not None:
+        assert totals.charged_tokens == found.upper_total
+    if not found.unknown_calls:
+        assert found.known_total == found.upper_total == totals.tokens.total.value
 
 
 @given(st.lists(CALL, max_size=8))

@@ -13,7 +13,7 @@ from cab.scoring import (
     composite,
 )
 from cab.scoring.axes import Axes, KnownAxes
-from tests.scoring.builders import facts
+from tests.scoring.builders import end, facts, uncounted
 from tests.scoring.cells.test_bundle import bundle
 
 AXES = KnownAxes.model_validate(dict(bundle(facts(), calls=[]).scorers))
@@ -126,6 +126,51 @@ def test_hiding_tokens_never_raises_the_score(tokens: int) -> None:
     assert shown is not None
     assert hidden is not None
     assert hidden <= shown
+
+
+def of_40_calls(unknown: int, **bounds: int) -> Axes:
+    """Return the axes of a passed cell of 40 calls of 120 tokens, some of which nobody counted."""
+    calls = [end(f"a{n}") for n in range(40 - unknown)]
+    calls += [uncounted(f"b{n}", status=502, **bounds) for n in range(unknown)]
+    return bundle(facts(), calls=calls).scorers
+
+
+def test_one_blip_does_not_blank_a_cell() -> None:
+    """With 1 of 40 calls unknown the cost is that of the upper end, and the sum says so."""
+    cell = of_40_calls(1, prompt_tokens_at_most=1324, completion_tokens_at_most=500)
+    blip = composite("measured/1", cell)
+    most = 39 * 120 + 1324 + 500
+    assert blip.components.cost_efficiency == 1 / (1 + log10(1 + most / 1000))
+    [cost] = [term for term in blip.terms if term.name == "cost"]
+    assert cost.made_from == (
+        "1 / (1 + log10(1 + 6,504 tokens at most / 1,000 (1 call not counted)))"
+    )
+    assert (cost.state, blip.coverage) == ("measured", 1)
+    whole = composite("measured/1", of_40_calls(0))
+    assert blip.composite is not None
+    assert whole.composite is not None
+    assert blip.composite < whole.composite
+
+
+@pytest.mark.parametrize(
+    ("unknown", "bounds"),
+    [(10, {"prompt_tokens_at_most": 1324, "completion_tokens_at_most": 500}), (1, {})],
+)
+def test_many_unknown_calls_are_not_measured(unknown: int, bounds: dict[str, int]) -> None:
+    """With 10 of 40 calls unknown, or one without a bound, the cost adds nothing."""
+    result = composite("measured/1", of_40_calls(unknown, **bounds))
+    [cost] = [term for term in result.terms if term.name == "cost"]
+    assert (cost.value, cost.state) == (None, "not_measured")
+    plural = "s" if unknown > 1 else ""
+    assert cost.made_from == f"the tokens were not measured ({unknown} call{plural} not counted)"
+
+
+@pytest.mark.parametrize("unknown", [1, 10])
+def test_the_published_formula_knows_no_upper_end(unknown: int) -> None:
+    """In `published/1` tokens that are not known stay perfectly cheap, as they were."""
+    cell = of_40_calls(unknown, prompt_tokens_at_most=1324, completion_tokens_at_most=500)
+    result = composite("published/1", cell)
+    assert (result.cost_form, result.components.cost_efficiency) == ("published", 1)
 
 
 def test_too_little_coverage_leaves_a_reason() -> None:

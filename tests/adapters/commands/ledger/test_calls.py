@@ -75,8 +75,8 @@ def test_cells_are_summed(capsys: pytest.CaptureFixture[str]) -> None:
     """With --by-cell each cell is one line; a sum that is not known is not a number."""
     assert main(["ledger", "calls", "--by-cell"]) == 0
     _, first, second = capsys.readouterr().out.splitlines()
-    assert first.split() == ["3", "0", "300", "60", "360", "s/a/m/f/t"]
-    assert second.split() == ["1", "0", "-", "20", "120", "s/b/m/f/t"]
+    assert first.split() == ["3", "0", "300", "60", "360", "360", "360", "s/a/m/f/t"]
+    assert second.split() == ["1", "0", "-", "20", "120", "120", "120", "s/b/m/f/t"]
 
 
 def test_cells_come_as_json_and_csv(
@@ -89,6 +89,8 @@ def test_cells_come_as_json_and_csv(
     assert (row["cell_id"], row["attempts"], row["known_total_tokens"]) == ("s/a/m/f/t", 3, 360)
     assert main(["ledger", "calls", str(ledger), "--by-cell", "--csv", "--cell", "s/a/"]) == 0
     [read] = csv.DictReader(io.StringIO(capfdbinary.readouterr().out.decode()))
+    interval = {"known_total": 360, "unknown_calls": 0, "upper_total": 360}
+    assert row.pop("total_interval") == orjson.loads(read.pop("total_interval")) == interval
     assert read == {name: "" if value is None else str(value) for name, value in row.items()}
 
 
