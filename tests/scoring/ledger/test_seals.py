@@ -43,9 +43,9 @@ def test_sums_count_what_may_have_cost() -> None:
     for fields in (
         start_fields(),
         end_fields(),
-        end_fields(endpoint="other"),
-        end_fields(end_reason="rejected"),
-        unmeasured(status=429),
+        end_fields("c2", endpoint="other"),
+        end_fields("c3", end_reason="rejected"),
+        unmeasured("c4", status=429),
     ):
         sums.add(fields)
     assert sums.totals() == {
@@ -57,5 +57,5 @@ def test_sums_count_what_may_have_cost() -> None:
         "total_tokens": 120,
         "known_total_tokens": 120,
     }
-    sums.add(unmeasured())
+    sums.add(unmeasured("c5"))
     assert list(sums.totals().values()) == [3, 3, 1, None, None, None, 120]
