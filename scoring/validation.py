@@ -45,7 +45,8 @@ def repeated_member(text: bytes, data: object) -> str | None:
         data: What it holds, as orjson reads it.
     """
     # Written again, such a text is shorter. What somebody else laid out is read a second time.
-    if text.rstrip() in (orjson.dumps(data), orjson.dumps(data, option=orjson.OPT_INDENT_2)):
+    text = text.rstrip()
+    if text == orjson.dumps(data) or text == orjson.dumps(data, option=orjson.OPT_INDENT_2):
         return None
     found: list[str] = []
 

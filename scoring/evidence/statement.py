@@ -59,7 +59,7 @@ class SubjectDigest(FileModel):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
-class Subject(FileModel):
+class StatementSubject(FileModel):
     """A file that a statement is about."""
 
     name: str
@@ -71,7 +71,7 @@ class Statement(FileModel):
     """An in-toto Statement."""
 
     statement_type: Literal["https://in-toto.io/Statement/v1"] = Field(alias="_type")
-    subject: list[Subject]
+    subject: list[StatementSubject]
     predicate_type: str = Field(alias="predicateType")
     predicate: dict[str, Any]
 

@@ -27,11 +27,11 @@ class CallOrder:
         """Look at the next record; `number` is 1 for the first one of a segment."""
         if number == 1:
             self._carry(path, fields.get("open_calls"))
-        lost, kind, call_id = (fields.get(name) for name in ("lost_records", "kind", "call_id"))
-        self._lost += lost if type(lost) is int else 0
+        kind, call_id = fields.get("kind"), fields.get("call_id")
         if kind not in ("start", "end"):
-            return
-        if call_id is None:
+            lost = fields.get("lost_records")
+            self._lost += lost if type(lost) is int else 0
+        elif call_id is None:
             self._unpaired.add(path, number, f"the {kind} of no call: it has no call_id")
         elif kind == "start":
             self._open[call_id] = path, number
