@@ -107,7 +107,7 @@ def verify_seal(
     else:
         findings.leave(f"who made {seal_file.name}: it is not signed")
     if path.is_dir() and seal.heads:
-        found = verify_ledger(path, [head.hash for head in seal.heads])
+        found = verify_ledger(path, [head.hash for head in seal.heads], public_key)
         findings.extend(found.as_findings())
         findings.check(f"the heads that {seal_file.name} names")
     return findings.result()
@@ -220,7 +220,11 @@ class _LedgerCheck:
         if self._signed is None or not self._signed.signed:
             return
         chain = segments[0].chain
-        if chain not in self._signed.latest:
+        if not self._signed.latest:
+            self._findings.leave(
+                "chains and ends: no signed seal names heads, an older CAB wrote them"
+            )
+        elif chain not in self._signed.latest:
             what = (
                 f"no signed checkpoint names chain {chain}: it was put in, or began after the last"
             )
