@@ -24,7 +24,7 @@ from cab.proxy.control.api import Control
 from cab.proxy.control.authorization import Access, check_admin_token
 from cab.proxy.control.listener import control_listener
 from cab.proxy.control.running_proxy import RunningProxy
-from cab.proxy.control.sealing import Sealer, signer_from
+from cab.proxy.control.sealing import Sealer, Sign, signer_from, write_checkpoint
 from cab.proxy.demo import running_demo
 from cab.proxy.errors import BadConfig, LedgerFailed
 from cab.proxy.forwarding.exchange import ProxyServices
@@ -113,8 +113,9 @@ async def running_proxy(
         if settings.upstream == "demo":
             demo = await stack.enter_async_context(running_demo())
         upstream_url = demo.url if demo else settings.upstream
+        sign = signer_from(settings.seal_key_file)
         ledger = await _open_ledger(settings, clock, worker)
-        stack.push_async_callback(_close, ledger, clock)
+        stack.push_async_callback(_close, ledger, clock, sign)
         ring, admin_token = await key_ring(secrets, settings), secrets.get("admin_token")
         keys = secrets.get("upstream_key"), secrets.get("route_keys") or {}
         upstreams = Upstreams(settings, upstream_url, *keys)
@@ -125,7 +126,7 @@ async def running_proxy(
         services = ProxyServices(settings, clock, ledger, upstreams, counter, registry)
         access = _access(ring, settings, clock, admin_token)
         held = Redactor([*upstreams.secrets(), *ring.secrets(), admin_token])
-        server = _server(services, registry, access, held)
+        server = _server(services, registry, access, held, sign)
         stack.enter_context(redacting_libraries(held, server.call_redactors))
         shared = worker is not None
         host, port = await stack.enter_async_context(_serving(server, settings, shared=shared))
@@ -145,6 +146,7 @@ async def running_proxy(
                 "worker": worker.number if worker else 0,
             }
         )
+        await write_checkpoint(ledger, clock, sign)
         ended = Event()
         stack.callback(ended.set)
         where = url, upstream_url, settings.ledger, demo, control_url
@@ -189,9 +191,9 @@ def _access(
 
 
 def _server(
-    services: ProxyServices, registry: CellRegistry, access: Access, held: Redactor
+    services: ProxyServices, registry: CellRegistry, access: Access, held: Redactor, sign: Sign
 ) -> Server:
-    ledger, sign = services.ledger, signer_from(services.settings.seal_key_file)
+    ledger = services.ledger
     sealer = Sealer(registry, ledger, services.clock, sign)
     control = Control(registry, ledger, sealer, access, lambda: server.stopping)
     server = Server(services, access.identifier, control, held)
@@ -240,7 +242,8 @@ async def _open_ledger(
     return ledger
 
 
-async def _close(ledger: Ledger, clock: Clock) -> None:
+async def _close(ledger: Ledger, clock: Clock, sign: Sign) -> None:
+    await write_checkpoint(ledger, clock, sign)
     with contextlib.suppress(LedgerFailed):
         await ledger.append({"kind": "proxy_stop", "at": rfc3339(clock.wall_ns())})
     await ledger.close()

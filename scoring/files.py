@@ -11,7 +11,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cab.scoring.errors import BadRecord
-from cab.scoring.validation import first_fault
+from cab.scoring.validation import first_fault, repeated_member
 
 MAX_FILE_BYTES = 256 << 20
 """A manifest of 10^5 paths takes about 20 MB; a file far past that is not ours."""
@@ -80,12 +80,16 @@ def parse_json(text: bytes, path: Path, line: int | None = None) -> object:
         line: Line that the text is, None if it is the whole file.
 
     Raises:
-        BadRecord: It is not valid JSON; `NaN` and the like are not.
+        BadRecord: It is not valid JSON, as `NaN` and the like are not, or a member is there twice.
     """
     try:
-        return orjson.loads(text)
+        data: object = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise BadRecord(str(path), line or error.lineno, f"not valid JSON: {error.msg}") from error
+    fault = repeated_member(text, data)
+    if fault is not None:
+        raise BadRecord(str(path), line, fault)
+    return data
 
 
 def read_json(path: Path) -> object:

@@ -78,6 +78,12 @@ OPTIONS = (
         Option(
             "--ledger", type=Path, metavar="DIR", help="audit log; if unset, it is in the bundle"
         ),
+        Option(
+            "--seal-key-file",
+            type=Path,
+            metavar="FILE",
+            help="private key (Ed25519, PEM) that signs the seal and the result",
+        ),
     ),
     OptionGroup(
         "the run",
@@ -174,6 +180,7 @@ def spec_of(args: argparse.Namespace) -> CellSpec:
         control=control_address(args) if args.proxy else args.control,
         signing_key=os.environ.get("CAB_SIGNING_KEY") or None,
         ledger=args.ledger,
+        seal_key_file=args.seal_key_file,
         runs=args.runs,
         sweep=args.sweep,
         run=args.number,

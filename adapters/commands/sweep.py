@@ -121,6 +121,7 @@ def _plan(args: argparse.Namespace, sweep: SweepFile, matrix: Matrix) -> SweepPl
         chosen=frozenset(choose(ids, args.only, args.exclude)),
         folder=folder,
         ledger=base / sweep.ledger if sweep.ledger else folder / "ledger",
+        seal_key_file=base / sweep.seal_key_file if sweep.seal_key_file else None,
         upstream_key=os.environ.get("CAB_KEY") or None,
         accept_changes=args.accept_changes,
     )

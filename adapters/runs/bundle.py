@@ -19,6 +19,7 @@ from cab.adapters.processes.cleanup import CleanupPlan
 from cab.proxy.ledger.file_lock import lock_file
 from cab.proxy.redaction import Redactor
 from cab.scoring.cells.bundle import AFTER_FILE, BEFORE_FILE, CALLS_FILE, CELL_FILE, STDOUT_FILE
+from cab.scoring.cells.result_record import RESULT_FILE
 
 MARKER = "INCOMPLETE"
 """File that marks a bundle as incomplete."""
@@ -42,6 +43,7 @@ _OURS = (
     STDERR_FILE,
     RECORDING_FILE,
     ACCOUNT_FILE,
+    RESULT_FILE,
 )
 
 Phase = Literal["setting up", "agent", "sealing", "checks", "scoring"]

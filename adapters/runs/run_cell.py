@@ -32,6 +32,7 @@ from cab.adapters.tasks.checks import run_checks
 from cab.adapters.workspaces.patch import make_patch
 from cab.adapters.workspaces.tree import walk_tree
 from cab.proxy.auth.signing_keys import secret_texts
+from cab.proxy.control.sealing import seal_key_from
 from cab.proxy.redaction import Redactor
 from cab.scoring.cells.bundle import (
     AFTER_FILE,
@@ -43,6 +44,7 @@ from cab.scoring.cells.bundle import (
     score_bundle,
 )
 from cab.scoring.cells.cell import CellFacts, Identity, Timing, dump_cell
+from cab.scoring.cells.result_record import RESULT_FILE, result_record
 from cab.scoring.evidence.check_outcome import CheckOutcome
 from cab.scoring.evidence.manifest import diff_trees, dump_manifest
 from cab.scoring.timestamps import rfc3339
@@ -61,6 +63,7 @@ async def run_cell(spec: CellSpec) -> Path:
         ScoringError: The cell's id is not valid.
     """
     plan = plan_cell(spec)
+    seal_key = None if spec.seal_key_file is None else seal_key_from(spec.seal_key_file)
     if spec.proxy is None:
         await check_reachable(spec.upstream or "")
     async with AsyncExitStack() as stack:
@@ -85,7 +88,12 @@ async def run_cell(spec: CellSpec) -> Path:
         # All texts at once: the tail of a check may hold what an agent wrote.
         facts = CellFacts.model_validate_json(redact(facts.model_dump_json().encode()))
         # Scored from what is on disk, as `cab score` does it: the same bytes must come out.
-        writer.write(CELL_FILE, dump_cell(score_bundle(read_bundle(plan.bundle, facts))))
+        cell = redact(dump_cell(score_bundle(read_bundle(plan.bundle, facts))))
+        if seal_key is not None:
+            unwritten = {CELL_FILE: cell}
+            record = result_record(plan.bundle, str(plan.cell), seal_key, unwritten)
+            writer.write(RESULT_FILE, record)
+        writer.write(CELL_FILE, cell)
     return plan.bundle
 
 
@@ -140,6 +148,7 @@ async def _meter(plan: CellPlan, host: str) -> AsyncGenerator[Meter]:
         upstream_key=spec.upstream_key,
         ledger=plan.ledger,
         host=host,
+        seal_key_file=spec.seal_key_file,
     ) as meter:
         yield meter
 

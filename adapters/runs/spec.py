@@ -52,6 +52,8 @@ class CellSpec:
     """What a given proxy checks cell keys with."""
     cell_keys: CellKeys | None = field(default=None, repr=False)
     """A given proxy's key for this cell, instead of the signing key: then that stays where it is."""
+    seal_key_file: Path | None = None
+    """Private key that signs the result, and the seal of the embedded proxy; None signs nothing."""
     ledger: Path | None = None
     """Folder of the embedded proxy's audit log; None puts it into the bundle."""
     runs: Path = Path("runs")

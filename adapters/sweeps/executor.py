@@ -48,6 +48,8 @@ class CellJob(_Message):
     bundles: str
     plugins: list[str] = Field(default_factory=list[str])
     """Absolute paths of plugin files."""
+    seal_key_file: str | None = None
+    """Absolute path of the private key that signs the result."""
 
     def spec(self) -> CellSpec:
         """Return what the runner is given."""
@@ -62,6 +64,7 @@ class CellJob(_Message):
             run=self.number,
             timeout_s=self.timeout_s,
             plugins=tuple(self.plugins),
+            seal_key_file=None if self.seal_key_file is None else Path(self.seal_key_file),
         )
 
 

@@ -8,6 +8,12 @@ from typing import Any
 
 import orjson
 
+from cab.adapters.sweeps.attempts import (
+    REPORT_FILE,
+    SIGNED_REPORT_FILE,
+    list_attempts,
+    signed_report,
+)
 from cab.adapters.sweeps.budget import spend_members
 from cab.adapters.sweeps.journal import End
 from cab.adapters.sweeps.progress import spend_text
@@ -47,6 +53,8 @@ class SweepReport:
     """Slot -> last attempt, where the infrastructure failed it."""
     not_run: dict[str, str]
     failed_attempts: list[End]
+    attempts: list[dict[str, Any]]
+    """Every attempt, with the digest of its seal."""
     spend: CallTotals
     unreadable: bool
     """Whether a bundle could not be read; the error was printed."""
@@ -78,6 +86,7 @@ class SweepReport:
             "not_run": self.not_run,
             # The name of a published field; the attempts lie in `failed/`.
             "apart": [_attempt(end) for end in self.failed_attempts],
+            "attempts": self.attempts,
         }
 
 
@@ -97,6 +106,7 @@ def make_report(plan: SweepPlan, result: SessionResult) -> SweepReport:
         failed={s: end for s, end in ends.items() if end.verdict == "infrastructure"},
         not_run=_not_run(plan, result, ends),
         failed_attempts=state.failed_attempts,
+        attempts=list_attempts(plan.folder, state),
         spend=result.spend,
         unreadable=observer.exit_code != 0,
     )
@@ -115,9 +125,14 @@ def print_report(report: SweepReport, form: TableFormat) -> None:
 
 
 def save_report(report: SweepReport) -> None:
-    """Write a report into the sweep's folder, as a page and as JSON."""
+    """Write a report into the sweep's folder, as a page and as JSON, and sign it if there is a key."""
     data = orjson.dumps(report.as_dict(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-    (report.plan.folder / "report.json").write_bytes(data)
+    folder, key_file = report.plan.folder, report.plan.seal_key_file
+    (folder / SIGNED_REPORT_FILE).unlink(missing_ok=True)  # it was of the report before
+    (folder / REPORT_FILE).write_bytes(data)
+    if key_file is not None:
+        signed = signed_report(report.plan.sweep.name, data, report.attempts, key_file)
+        (folder / SIGNED_REPORT_FILE).write_bytes(signed)
     (report.plan.folder / "report.md").write_text(as_markdown(report), encoding="utf-8")
 
 

@@ -72,6 +72,8 @@ class SchedulerServices:
     metering: Metering
     listener: ProgressListener
     plugins: tuple[str, ...] = ()
+    seal_key_file: Path | None = None
+    """Private key that signs results."""
 
 
 class Scheduler:
@@ -161,6 +163,7 @@ class Scheduler:
     def _job(self, slot: Slot, cell: CellId, limits: KeyLimits) -> CellJob:
         sweep, metering = self._services.sweep, self._services.metering
         keys = metering.mint(str(cell), int(sweep.timeout_s) + KEY_MARGIN_S, limits)
+        seal_key_file = self._services.seal_key_file
         return CellJob(
             cell_id=str(cell),
             tui=slot.tui,
@@ -175,6 +178,7 @@ class Scheduler:
             # Absolute: the process that runs the job may have another current folder.
             bundles=str((self._services.folder / BUNDLES).resolve()),
             plugins=list(self._services.plugins),
+            seal_key_file=None if seal_key_file is None else str(seal_key_file.resolve()),
         )
 
     def _spend_of(self, cell_id: str, outcome: CellOutcome) -> CallTotals:

@@ -41,6 +41,8 @@ class SweepPlan:
     ledger: Path
     upstream_key: str | None
     """The endpoint's key; stays with the proxy."""
+    seal_key_file: Path | None = None
+    """Private key that signs seals, results and the report."""
     accept_changes: bool = False
     """Whether to go on although conditions changed that cells depend on."""
 
@@ -109,6 +111,7 @@ async def run_session(
                 metering,
                 listener,
                 plan.matrix.plugins,
+                plan.seal_key_file,
             )
             spend = sum(before.values(), CallTotals())
             scheduler = Scheduler(services, _slots_to_fill(plan, state), spend)
@@ -201,7 +204,13 @@ def _drop_lost_results(plan: SweepPlan, state: SweepState, listener: ProgressLis
 
 @asynccontextmanager
 async def _metering(plan: SweepPlan) -> AsyncGenerator[Metering]:
-    values = {"upstream": plan.upstream, "port": 0, "ledger": plan.ledger, "auth": "keys"}
+    values = {
+        "upstream": plan.upstream,
+        "port": 0,
+        "ledger": plan.ledger,
+        "auth": "keys",
+        "seal_key_file": plan.seal_key_file,
+    }
     settings = parse_settings(values, "sweep")
     # A new signing key for each session: keys that a killed one gave out are not valid any more.
     async with running_proxy(

@@ -29,6 +29,8 @@ class SweepState:
     unfilled: dict[str, End] = field(default_factory=dict[str, End])
     """Slot without a result -> how its last attempt ended."""
     failed_attempts: list[End] = field(default_factory=list[End])
+    ended_attempts: dict[str, End] = field(default_factory=dict[str, End])
+    """Cell -> how its attempt ended, with and without a result."""
     open_attempts: list[Begin] = field(default_factory=list[Begin])
     """Attempts that started and have no end: they were killed, or finished a moment before."""
     numbers: defaultdict[str, set[int]] = field(default_factory=lambda: defaultdict(set[int]))
@@ -50,6 +52,7 @@ class SweepState:
                     begin for begin in self.open_attempts if begin.cell_id != entry.cell_id
                 ]
                 self.reserve_numbers([entry.cell_id])
+                self.ended_attempts[entry.cell_id] = entry
                 if entry.verdict == "complete":
                     self.complete[entry.slot] = entry.cell_id
                     self.unfilled.pop(entry.slot, None)

@@ -100,6 +100,8 @@ class SweepFile(_Table):
     """Folder of everything that the sweep writes; without it `sweeps/<name>`."""
     ledger: _Text | None = None
     """Folder of the audit log; without it `ledger` in that folder."""
+    seal_key_file: str | None = None
+    """Private key (Ed25519, PEM) that signs seals, results and the report; none or "" signs nothing."""
     budget: Budget = Budget()
     """What the whole sweep may spend."""
     limits: CellAllowance = CellAllowance()

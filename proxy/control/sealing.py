@@ -3,18 +3,23 @@
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cab.proxy.accounting.admission import CellRegistry
 from cab.proxy.clock import Clock
 from cab.proxy.errors import BadConfig, LedgerFailed
+from cab.proxy.ledger.heads import read_heads
 from cab.proxy.ledger.ledger import Ledger
 from cab.proxy.logs import RedactingLogger
 from cab.scoring.errors import BadRecord, BadSealKey
+from cab.scoring.ledger.heads import CHECKPOINT
 from cab.scoring.ledger.seals import seal_lines
-from cab.scoring.ledger.signatures import load_private_key, sign_seal
+from cab.scoring.ledger.signatures import CHECKPOINT_SCHEMA, load_private_key, sign_seal
 from cab.scoring.ledger.slices import cell_lines
 from cab.scoring.timestamps import rfc3339
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 SEAL_WAIT_S = 30.0
 """How long a seal waits for calls in flight."""
@@ -43,13 +48,22 @@ def signer_from(file: Path | None) -> Sign:
     """
     if file is None:
         return unsigned
+    key = seal_key_from(file)
+    return lambda seal: sign_seal(seal, key)
+
+
+def seal_key_from(file: Path) -> "Ed25519PrivateKey":
+    """Return the private key in a file.
+
+    Raises:
+        BadConfig: The file cannot be read, or holds no key that can be used.
+    """
     try:
-        key = load_private_key(file.read_bytes(), f"seal_key_file {file}")
+        return load_private_key(file.read_bytes(), f"seal_key_file {file}")
     except OSError as error:
         raise BadConfig(f"seal_key_file {file} cannot be read: {error.strerror}") from error
     except BadSealKey as error:
         raise BadConfig(str(error)) from error
-    return lambda seal: sign_seal(seal, key)
 
 
 class Sealer:
@@ -78,7 +92,7 @@ class Sealer:
         await self._cells.seal(cell_id, SEAL_WAIT_S)
         try:
             # The slice is read back from the disk: the seal states what is there.
-            stated = await asyncio.to_thread(seal_lines, slice_lines(self._ledger.folder, cell_id))
+            stated = await asyncio.to_thread(_read_back, self._ledger.folder, cell_id)
             sealed_at = rfc3339(self._clock.wall_ns())
             seal = self._sign({"cell_id": cell_id, "sealed_at": sealed_at, **stated})
             written = self._ledger.append({"kind": "cell_seal", **seal})
@@ -88,6 +102,34 @@ class Sealer:
         # Not cancelled with the client: once handed over, the record is written.
         await asyncio.shield(written)
         return seal
+
+
+async def write_checkpoint(ledger: Ledger, clock: Clock, sign: Sign) -> None:
+    """Write a signed record of where all chains of the ledger stand; without a key nothing is written.
+
+    A ledger that cannot be read or written now gets none: calls do not wait for it.
+    """
+    if sign is unsigned:
+        return
+    try:
+        heads = await asyncio.to_thread(_heads, ledger.folder)
+        stated = {"at": rfc3339(clock.wall_ns()), "checkpoint_schema": CHECKPOINT_SCHEMA}
+        await ledger.append({"kind": CHECKPOINT, **sign({**stated, "heads": heads})})
+    except LedgerFailed as error:
+        log.error("checkpoint_not_written", reason=str(error))
+
+
+def _read_back(folder: Path, cell_id: str) -> dict[str, Any]:
+    stated = seal_lines(slice_lines(folder, cell_id))
+    # Behind the slice, so that they cover each line of it.
+    return {**stated, "heads": _heads(folder)}
+
+
+def _heads(folder: Path) -> list[dict[str, Any]]:
+    try:
+        return read_heads(folder)
+    except (BadRecord, OSError) as error:
+        raise LedgerFailed(f"the heads of ledger {folder} cannot be read: {error}") from error
 
 
 def slice_lines(folder: Path, cell_id: str) -> Iterator[bytes]:

@@ -74,7 +74,7 @@ def recover(
     done: list[Recovered] = []
     with naming_ledger(folder):
         workers = {segment.worker for segment in segments(folder)}
-        for worker in sorted(worker for worker in workers if worker is not None):
+        for worker in sorted(workers):
             try:
                 lock = lock_chain(folder, worker)
             except BadConfig:

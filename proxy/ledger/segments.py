@@ -23,12 +23,12 @@ def segments(folder: Path, worker: int | None = None) -> list[Segment]:
         OSError: The folder cannot be listed.
     """
     found = segments_among(folder.iterdir())
-    return [s for s in found if s.worker is not None and worker in (None, s.worker)]
+    return [segment for segment in found if worker in (None, segment.worker)]
 
 
 def next_segment(folder: Path, worker: int) -> Path:
     """Return where the segment after a worker's last one is written."""
-    numbers = [segment.number or 0 for segment in segments(folder, worker)]
+    numbers = [segment.number for segment in segments(folder, worker)]
     return folder / segment_name(worker, max(numbers, default=0) + 1)
 
 

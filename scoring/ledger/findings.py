@@ -51,11 +51,35 @@ class Verification:
     """Lines that were read."""
     size_bytes: int
     """Their bytes, unpacked."""
+    checked: tuple[str, ...] = ()
+    """What was checked, each in a few words."""
+    not_checked: tuple[str, ...] = ()
+    """What it states that was not checked, and what would check it."""
 
     @property
     def holds(self) -> bool:
-        """Whether nothing was found."""
+        """Whether nothing was found in what was checked."""
         return self.fault_count == 0
+
+    @property
+    def exit_code(self) -> int:
+        """0: all was checked and holds; 1: something does not; 3: it holds, and not all was checked."""
+        if not self.holds:
+            return 1
+        return 3 if self.not_checked else 0
+
+    def as_findings(self) -> "Findings":
+        """Return the same, so that more can be added."""
+        return Findings(
+            list(self.faults),
+            self.fault_count,
+            list(self.heads),
+            self.segments,
+            self.records,
+            self.size_bytes,
+            dict.fromkeys(self.checked),
+            dict.fromkeys(self.not_checked),
+        )
 
 
 @dataclass(slots=True)
@@ -68,12 +92,34 @@ class Findings:
     segments: int = 0
     records: int = 0
     size_bytes: int = 0
+    checked: dict[str, None] = field(default_factory=dict[str, None])
+    """Each once, in order."""
+    not_checked: dict[str, None] = field(default_factory=dict[str, None])
+
+    def check(self, what: str) -> None:
+        """Note what was checked."""
+        self.checked[what] = None
+
+    def leave(self, what: str) -> None:
+        """Note what was not checked."""
+        self.not_checked[what] = None
 
     def add(self, path: Path, line: int | None, what: str) -> None:
         """Add a fault."""
         self.fault_count += 1
         if len(self.faults) < MAX_FAULTS:
             self.faults.append(Fault(path, line, what))
+
+    def extend(self, other: "Findings") -> None:
+        """Add what another verification has found."""
+        self.fault_count += other.fault_count
+        self.faults += other.faults[: MAX_FAULTS - len(self.faults)]
+        self.heads += other.heads
+        self.segments += other.segments
+        self.records += other.records
+        self.size_bytes += other.size_bytes
+        self.checked |= other.checked
+        self.not_checked |= other.not_checked
 
     def result(self) -> Verification:
         """Return what was found."""
@@ -84,4 +130,6 @@ class Findings:
             self.segments,
             self.records,
             self.size_bytes,
+            tuple(self.checked),
+            tuple(self.not_checked),
         )

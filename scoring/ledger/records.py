@@ -10,7 +10,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cab.scoring.errors import BadRecord
-from cab.scoring.validation import first_fault
+from cab.scoring.validation import first_fault, repeated_member
 
 SCHEMA = "cab.call/1"
 """Schema tag of every ledger line."""
@@ -297,6 +297,19 @@ def parse_fields(line: bytes, path: str = "<record>", number: int | None = None)
     if wrong is not None:
         raise BadRecord(path, number, wrong.reason, field=wrong.name)
     return data
+
+
+def parse_strictly(line: bytes) -> dict[str, Any]:
+    """Return the members of one line as `parse_fields` does, if all readers find the same there.
+
+    Raises:
+        BadRecord: As for `parse_fields`, or a member is there twice.
+    """
+    fields = parse_fields(line)
+    fault = repeated_member(line, fields)
+    if fault is not None:
+        raise BadRecord("<record>", None, fault)
+    return fields
 
 
 def wrong_member(fields: dict[str, Any]) -> WrongMember | None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from cab.scoring.files import FileModel, read_object, validated
+from cab.scoring.ledger.heads import LedgerHead
 from cab.scoring.ledger.records import METERED_ENDPOINTS, Count, parse_fields
 from cab.scoring.ledger.totals import (
     CallPairing,
@@ -56,6 +57,8 @@ class Seal(FileModel):
     """What is known of that sum."""
     total_interval: TotalInterval | None = None
     """Between what and what that sum lies."""
+    heads: list[LedgerHead] | None = None
+    """Where each chain of the ledger stood when the slice was read; None in seals that do not say."""
 
 
 def load_seal(path: Path) -> Seal:

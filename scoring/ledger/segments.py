@@ -1,7 +1,8 @@
 """The files of a ledger: which they are, in what order, and their lines, plain or compressed.
 
 A segment is `w<worker>-<number>.jsonl`, such as `w0-000001.jsonl`; once closed it may be compressed to
-`w0-000001.jsonl.zst`. Segments of one worker are one chain, and follow each other by number.
+`w0-000001.jsonl.zst`. Segments of one worker are one chain, and follow each other by number. Only a file
+of exactly such a name is a segment: all readers and writers ask here.
 """
 
 import io
@@ -20,8 +21,10 @@ MAX_LINE_BYTES = 16 << 20
 PLAIN_SUFFIX = ".jsonl"
 COMPRESSED_SUFFIX = ".jsonl.zst"
 
-_NAME = re.compile(r"(?P<chain>.+)-(?P<number>[0-9]+)", re.DOTALL)
-_WORKER = re.compile(r"w(?P<worker>[0-9]+)")
+_NAME = re.compile(r"w([0-9]{1,9})-([0-9]{6,18})\.jsonl(?:\.zst)?")
+_LOOKS_LIKE_ONE = re.compile(r"w[0-9]+-[0-9].*|.*\.jsonl(\.zst)?", re.DOTALL | re.IGNORECASE)
+_LEFT_BESIDE_ONE = re.compile(r"(.*)(\.zst\.tmp|\.zst\.bad|\.[0-9]+-[0-9a-f]{12}\.torn)")
+"""What compression and recovery leave beside a segment."""
 _READ_BYTES = 1 << 18
 
 
@@ -30,12 +33,15 @@ class Segment(NamedTuple):
 
     path: Path
     """The file, plain where both forms are there: only a plain one is ever half made."""
-    chain: str
-    """Who writes it, such as `w0`; a file with another form of name is a chain of its own."""
-    number: int | None = None
-    """Its place in the chain, None where the name states none."""
-    worker: int | None = None
-    """Number of the worker that writes it, None where the name is not exactly a segment's."""
+    worker: int
+    """Number of the worker that writes it."""
+    number: int
+    """Its place in the chain, 1-based."""
+
+    @property
+    def chain(self) -> str:
+        """Name of its chain, such as `w0`."""
+        return f"w{self.worker}"
 
     @property
     def compressed(self) -> bool:
@@ -60,14 +66,23 @@ def find_segments(folder: Path) -> list[Segment]:
 
 def segments_among(files: Iterable[Path]) -> list[Segment]:
     """Return the segments among the files of a folder in the ledger's order, each once."""
-    paths = {file.name: file for file in files}
-    plain = [name for name in paths if name.endswith(PLAIN_SUFFIX)]
-    packed = [
-        name
-        for name in paths
-        if name.endswith(COMPRESSED_SUFFIX) and name.removesuffix(".zst") not in paths
-    ]
-    return sorted((_segment(paths[name]) for name in [*plain, *packed]), key=_order)
+    found: dict[tuple[int, int], Segment] = {}
+    for file in files:
+        segment = _segment(file)
+        if segment is not None:
+            place = segment.worker, segment.number
+            found[place] = min(segment, found.get(place, segment), key=_is_compressed)
+    return [found[place] for place in sorted(found)]
+
+
+def find_strays(folder: Path) -> list[Path]:
+    """Return the files of a ledger folder that look like segments and are none: no reader reads them.
+
+    Raises:
+        BadRecord: The folder cannot be listed.
+    """
+    with naming(folder):
+        return sorted(file for file in folder.iterdir() if _is_stray(file))
 
 
 def segment_files(folder: Path) -> list[Path]:
@@ -130,24 +145,21 @@ def open_segment(path: Path) -> BinaryIO:
     return cast("BinaryIO", io.BufferedReader(Unpacked(path), _READ_BYTES))
 
 
-def _segment(path: Path) -> Segment:
-    stem = path.name.removesuffix(".zst").removesuffix(PLAIN_SUFFIX)
-    match = _NAME.fullmatch(stem)
+def _segment(path: Path) -> Segment | None:
+    match = _NAME.fullmatch(path.name)
     if match is None:
-        return Segment(path, stem)
-    chain, number = match["chain"], int(match["number"])
-    worker = _worker(chain)
-    exact = worker is not None and segment_name(worker, number) == f"{stem}{PLAIN_SUFFIX}"
-    return Segment(path, chain, number, worker if exact else None)
+        return None
+    worker, number = int(match[1]), int(match[2])
+    is_exact = number > 0 and path.name.removesuffix(".zst") == segment_name(worker, number)
+    return Segment(path, worker, number) if is_exact else None
 
 
-def _worker(chain: str) -> int | None:
-    match = _WORKER.fullmatch(chain)
-    return int(match["worker"]) if match else None
+def _is_stray(path: Path) -> bool:
+    if _segment(path) is not None or not _LOOKS_LIKE_ONE.fullmatch(path.name):
+        return False
+    left = _LEFT_BESIDE_ONE.fullmatch(path.name)
+    return left is None or _segment(path.with_name(left[1])) is None
 
 
-def _order(segment: Segment) -> tuple[int, str, int, str]:
-    # Workers by their number: w10 comes after w2.
-    worker = _worker(segment.chain)
-    number = segment.number or 0
-    return -1 if worker is None else worker, segment.chain, number, segment.path.name
+def _is_compressed(segment: Segment) -> bool:
+    return segment.compressed

@@ -21,10 +21,14 @@ if TYPE_CHECKING:
         Ed25519PublicKey,
     )
 
+CHECKPOINT_SCHEMA = "cab.checkpoint/1"
+"""Form of a checkpoint, its `checkpoint_schema`: the heads of all chains, without a seal."""
+
 _SIGNED_PREFIX = {
     None: b"cab.seal/1\n",
     "cab.seal/2": b"cab.seal/2\n",
     "cab.seal/3": b"cab.seal/3\n",
+    CHECKPOINT_SCHEMA: b"cab.checkpoint/1\n",
 }
 """`seal_schema` of a seal -> what comes before the signed members, so that no other use of the key can
 be taken for a seal, and no seal for one of another form."""
@@ -42,9 +46,8 @@ def signed_bytes(seal: Mapping[str, Any]) -> bytes:
     b'cab.seal/1\n{"calls":2,"digest":"sha256:00"}'
     """
     members = {name: value for name, value in seal.items() if name not in NOT_SIGNED}
-    return _SIGNED_PREFIX[seal.get("seal_schema")] + orjson.dumps(
-        members, option=orjson.OPT_SORT_KEYS
-    )
+    form = seal.get("checkpoint_schema", seal.get("seal_schema"))
+    return _SIGNED_PREFIX[form] + orjson.dumps(members, option=orjson.OPT_SORT_KEYS)
 
 
 def load_private_key(pem: bytes, name: str) -> "Ed25519PrivateKey":

@@ -13,6 +13,7 @@ from cab.scoring.ledger.findings import Fault, Findings
 from cab.scoring.ledger.reading import ledger_lines
 from cab.scoring.ledger.records import is_object, parse_fields
 from cab.scoring.ledger.seals import Seal, sums_for
+from cab.scoring.validation import repeated_member
 
 SEALED = "cell_sealed"
 """Error type of a call that was rejected because its cell is sealed."""
@@ -111,6 +112,8 @@ class SliceCheck:
             fields = parse_fields(line)
         except BadRecord as error:
             return error.reason
+        if (fault := repeated_member(line, fields)) is not None:
+            self._findings.add(path, number, fault)
         self._sums.add(fields)
         if fields.get("cell_id") != self._seal.cell_id:
             return f"put in: it is of cell {fields.get('cell_id')!r}"

@@ -15,6 +15,7 @@ from decimal import Decimal
 from typing import Any, Generic, Self, TypeVar
 
 from cab.scoring.files import FileModel
+from cab.scoring.ledger.call_ids import CallIds
 from cab.scoring.ledger.money import EXACT, money
 from cab.scoring.ledger.records import METERED_ENDPOINTS, AnyRecord, CallEnd, CallStart, Count
 
@@ -325,7 +326,9 @@ class CallTotals:
 
 
 class CallPairing:
-    """Hands on each call once: its END as it comes; at the finish each START that has none.
+    """Hands on each call once: its first END as it comes; at the finish each START that has none.
+
+    A second END of a call, and a START after its END, are passed over: `verify_ledger` names them.
 
     Args:
         add: Takes the members of an END, or of a START without END.
@@ -334,15 +337,17 @@ class CallPairing:
     def __init__(self, add: Callable[[Fields], None]) -> None:
         self._add = add
         self._open: dict[str, Fields] = {}
+        self._ended = CallIds()
 
     def take(self, record: Fields) -> None:
         """Take the next record of a ledger; those that are neither START nor END are passed over."""
-        kind = record.get("kind")
+        kind, call_id = record.get("kind"), str(record.get("call_id"))
         if kind == "end":
-            self._open.pop(str(record.get("call_id")), None)
-            self._add(record)
-        elif kind == "start":
-            self._open[str(record.get("call_id"))] = record
+            self._open.pop(call_id, None)
+            if self._ended.add(_identity(record)) or record.get("call_id") is None:
+                self._add(record)
+        elif kind == "start" and _identity(record) not in self._ended:
+            self._open[call_id] = record
 
     def finish(self) -> list[Fields]:
         """Hand on the STARTs whose END did not come, and return them."""
@@ -380,7 +385,7 @@ class CellTotals(CallTotals):
 def total_cells(records: Iterable[AnyRecord]) -> dict[str | None, CellTotals]:
     """Return the totals of every cell, in the order in which the cells first appear.
 
-    One pass, whose memory grows with the cells, not with the calls. The score of one cell is made by
+    One pass, whose memory grows with the cells, and by 24 bytes at most with each call. The score of one cell is made by
     `sum_calls`, which also recognises overlaps and repetitions across the whole cell.
 
     Args:
@@ -394,6 +399,10 @@ def total_cells(records: Iterable[AnyRecord]) -> dict[str | None, CellTotals]:
             pairing.take(vars(record))
     pairing.finish()
     return cells
+
+
+def _identity(call: Fields) -> str:
+    return f"{call.get('call_id')}\n{call.get('cell_id')}"
 
 
 def _is_metered(call: Fields) -> bool:

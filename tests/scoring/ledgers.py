@@ -48,11 +48,13 @@ def write_ledger(
     return files
 
 
-def calls(count: int, cell_id: str | None = CELL_ID, **changes: Any) -> list[dict[str, Any]]:
-    """Return the records of that many calls, START and END of each."""
+def calls(
+    count: int, cell_id: str | None = CELL_ID, *, first: int = 1, **changes: Any
+) -> list[dict[str, Any]]:
+    """Return the records of that many calls, START and END of each, numbered from `first` on."""
     return [
         fields
-        for n in range(1, count + 1)
+        for n in range(first, first + count)
         for fields in (
             start_fields(f"c{n}", cell_id=cell_id, seq=n),
             end_fields(f"c{n}", cell_id=cell_id, seq=n, **changes),

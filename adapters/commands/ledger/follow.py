@@ -77,7 +77,7 @@ class Follower:
 
     def _new_in(self, segment: Segment) -> Iterator[bytes]:
         place = self._places.get(segment.chain)
-        if place is not None and (segment.number or 0) < (place.segment.number or 0):
+        if place is not None and segment.number < place.segment.number:
             return
         if place is not None and segment.number == place.segment.number:
             yield from _whole_lines(place)

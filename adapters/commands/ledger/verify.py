@@ -5,43 +5,52 @@ import re
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cab.adapters.commands.ledger.filters import PATH
 from cab.adapters.errors import AdapterError
+from cab.adapters.sweeps.verify_report import is_sweep, verify_sweep
 from cab.adapters.ui.cell_table import printable
 from cab.adapters.ui.command import Option
 from cab.adapters.ui.json_lines import print_json
 from cab.adapters.ui.options import JSON
 from cab.adapters.ui.progress import progress
 from cab.adapters.ui.tables import ResultTable, write
-from cab.scoring.cells.bundle import CALLS_FILE, SEAL_FILE
+from cab.scoring.cells.bundle import CALLS_FILE, CELL_FILE, SEAL_FILE
+from cab.scoring.cells.result_record import RESULT_FILE, verify_bundle
 from cab.scoring.errors import BadRecord
-from cab.scoring.files import read_object
-from cab.scoring.ledger.findings import Fault, Verification
-from cab.scoring.ledger.seals import load_seal
+from cab.scoring.ledger.findings import Verification
 from cab.scoring.ledger.segments import segment_files
-from cab.scoring.ledger.signatures import load_public_key, signature_fault
-from cab.scoring.ledger.verify import verify_ledger, verify_slice
+from cab.scoring.ledger.signatures import load_public_key
+from cab.scoring.ledger.verify import verify_ledger, verify_seal
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 DESCRIPTION = """\
-Verify the chains of a ledger, or the calls of a bundle against their seal.
+Verify a ledger: its files, its hash chains, the START and END of each call. Or a
+bundle: its calls against their seal, its files against the signed result. Or a
+sweep's folder: its ledger, and that its report lists every attempt.
 """
 
 EPILOG = """\
 A chain does not show that its end was cut off. Keep the heads that this command
-prints in another place, and give them back with --head.
+prints in another place, and give them back with --head; or have the proxy sign
+(seal_key_file), and give --public-key.
 
-exit codes: 0 it holds, 1 it does not, 2 wrong usage
+exit codes: 0 all that it states was checked and holds, 1 something does not hold,
+2 wrong usage, 3 it holds, but something that it states was not checked
 
 examples:
   cab ledger verify cab-ledger --head 5f3c...
+  cab ledger verify cab-ledger --public-key seal.pub
   cab ledger verify runs/local/aider/gpt-5/polyglot/python-error-handling
   cab ledger verify calls.jsonl --seal seal.json --public-key seal.pub
+  cab ledger verify sweeps/my-sweep --public-key seal.pub
 """
 
 OPTIONS = (
-    PATH(help="a ledger's folder, a bundle, or a calls.jsonl"),
+    PATH(help="a ledger's folder, a bundle, a calls.jsonl, or a sweep's folder"),
     Option(
         "--head",
         action="append",
@@ -52,7 +61,12 @@ OPTIONS = (
     Option(
         "--seal", type=Path, metavar="FILE", help="verify the calls of the cell that this closes"
     ),
-    Option("--public-key", type=Path, metavar="FILE", help="the seal must be signed with this key"),
+    Option(
+        "--public-key",
+        type=Path,
+        metavar="FILE",
+        help="check signatures with this key: what is not signed with it does not hold",
+    ),
     JSON,
 )
 
@@ -60,7 +74,7 @@ _HEAD = re.compile(r"(?:sha256:)?([0-9a-f]{64})", re.IGNORECASE)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Verify what the arguments name; return 0 if it holds, 1 if not.
+    """Verify what the arguments name; return 0, 1 or 3.
 
     Raises:
         AdapterError: The arguments do not fit what is there.
@@ -68,18 +82,47 @@ def run(args: argparse.Namespace) -> int:
     """
     heads = [_head(text) for text in args.head]
     path: Path = args.path
-    seal = args.seal or _seal_beside(path)
-    if seal is None and args.public_key is not None:
-        raise AdapterError("--public-key checks a seal; give it with --seal FILE")
-    if seal is None:
-        with progress(_title(path), sys.stderr):
-            found = verify_ledger(path, heads)
-    elif heads:
-        raise AdapterError("--head is for ledgers; a slice is verified against its seal")
-    else:
-        found = _verify_slice(path, seal, args.public_key)
+    if not path.exists():
+        raise BadRecord(str(path), None, "No such file or directory")
+    key = None if args.public_key is None else _key(args.public_key)
+    with progress(_title(path), sys.stderr):
+        found = _verify(path, args.seal, heads, key)
     print_json(_as_dict(path, found)) if args.json else _print_result(path, found)
-    return 0 if found.holds else 1
+    return found.exit_code
+
+
+def _verify(
+    path: Path, seal: Path | None, heads: list[str], key: "Ed25519PublicKey | None"
+) -> Verification:
+    kind = _kind(path)
+    if heads and (seal is not None or kind != "ledger"):
+        raise AdapterError("--head is for ledgers; a slice is verified against its seal")
+    if seal is not None:
+        return verify_seal(path / CALLS_FILE if kind == "bundle" else path, seal, key)
+    match kind:
+        case "bundle":
+            return verify_bundle(path, key)
+        case "sweep":
+            return verify_sweep(path, key)
+        case "ledger":
+            return verify_ledger(path, heads, key)
+        case _:
+            return verify_seal(path, _seal_beside(path), key)
+
+
+def _kind(path: Path) -> str:
+    if not path.is_dir():
+        return "slice"
+    if any((path / name).exists() for name in (CELL_FILE, CALLS_FILE, SEAL_FILE, RESULT_FILE)):
+        return "bundle"
+    return "sweep" if is_sweep(path) else "ledger"
+
+
+def _key(file: Path) -> "Ed25519PublicKey":
+    try:
+        return load_public_key(file.read_bytes(), str(file))
+    except OSError as error:
+        raise BadRecord(str(file), None, error.strerror or str(error)) from error
 
 
 def _head(text: str) -> str:
@@ -91,45 +134,18 @@ def _head(text: str) -> str:
     return match[1].lower()
 
 
-def _seal_beside(path: Path) -> Path | None:
-    """Return the seal of a bundle or of a slice, None for a ledger.
+def _seal_beside(path: Path) -> Path:
+    """Return the seal of a slice.
 
     Raises:
-        AdapterError: It is a slice without a seal.
-        BadRecord: There is nothing at the path.
+        AdapterError: There is none.
     """
-    if not path.exists():
-        raise BadRecord(str(path), None, "No such file or directory")
-    folder = path if path.is_dir() else path.parent
-    if path.is_dir() and not (path / CALLS_FILE).exists() and not (path / SEAL_FILE).exists():
-        return None
-    if (folder / SEAL_FILE).exists():
-        return folder / SEAL_FILE
-    raise AdapterError(
-        f"{path} has no {SEAL_FILE} beside it; give it with --seal, or verify the ledger's folder"
-    )
-
-
-def _verify_slice(path: Path, seal: Path, public_key: Path | None) -> Verification:
-    calls = path / CALLS_FILE if (path / SEAL_FILE).exists() else path
-    with progress(_title(calls), sys.stderr):
-        found = verify_slice(calls, load_seal(seal))
-    fault = None if public_key is None else _signature_fault(seal, public_key)
-    if fault is None:
-        return found
-    return Verification(
-        (*found.faults, Fault(seal, None, fault)),
-        found.fault_count + 1,
-        found.heads,
-        found.segments,
-        found.records,
-        found.size_bytes,
-    )
-
-
-def _signature_fault(seal: Path, public_key: Path) -> str | None:
-    key = load_public_key(public_key.read_bytes(), str(public_key))
-    return signature_fault(read_object(seal), key)
+    seal = path.with_name(SEAL_FILE)
+    if not seal.exists():
+        raise AdapterError(
+            f"{path} has no {SEAL_FILE} beside it; give it with --seal, or verify the ledger's folder"
+        )
+    return seal
 
 
 def _title(path: Path) -> str:
@@ -151,7 +167,12 @@ def _print_result(path: Path, found: Verification) -> None:
         print(f"... and {found.fault_count - len(found.faults)} more")
     if found.heads:
         _print_heads(found)
-    verdict = "holds" if found.holds else f"does NOT hold, {_count(found.fault_count, 'fault')}"
+    for title, what in (("checked", found.checked), ("not checked", found.not_checked)):
+        for text in what:
+            print(f"{title}: {printable(text)}")
+    verdict = "holds" if found.exit_code == 0 else "holds as far as it was checked"
+    if not found.holds:
+        verdict = f"does NOT hold, {_count(found.fault_count, 'fault')}"
     seen = f"{_count(found.records, 'record')}, {found.size_bytes / 1e6:,.1f} MB"
     print(f"{printable(str(path))} {verdict}: {seen}")
 

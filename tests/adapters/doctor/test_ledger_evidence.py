@@ -71,6 +71,6 @@ def test_an_end_that_is_not_known_is_no_zero(
 ) -> None:
     """A request without a duration has no end."""
     ended = end_fields("a", latency_ms=latency_ms, overhead_ms=None)
-    (tmp_path / "1-000001.jsonl").write_bytes(line(start_fields("a")) + line(ended))
+    (tmp_path / "w1-000001.jsonl").write_bytes(line(start_fields("a")) + line(ended))
     found = read_ledger_evidence(tmp_path, CELL_ID, {"by_call": []}, "real")
     assert [each.ended_ms for each in found.attempts] == [ended_ms]

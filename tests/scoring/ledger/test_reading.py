@@ -11,9 +11,10 @@ from tests.scoring.ledgers import calls, write_ledger
 
 def test_a_folder_is_read_in_the_order_of_its_segments(tmp_path: Path) -> None:
     """Segments are read by name, other files are not records."""
-    for name, call_id in (("2-000001.jsonl", "b"), ("1-000001.jsonl", "a")):
+    for name, call_id in (("w2-000001.jsonl", "b"), ("w1-000001.jsonl", "a")):
         (tmp_path / name).write_bytes(line(start_fields(call_id)) + line(end_fields(call_id)))
     (tmp_path / "notes.txt").write_text("no record")
+    (tmp_path / "w1-000001.bak.jsonl").write_text("no record")
     assert [record.kind for record in iter_records(tmp_path)] == ["start", "end"] * 2
     assert [call.call_id for call in iter_calls(tmp_path)] == ["a", "b"]
 
@@ -86,8 +87,8 @@ def test_where_a_record_stands_is_told(tmp_path: Path) -> None:
 def test_an_unfinished_line_ends_a_growing_segment(tmp_path: Path) -> None:
     """In a folder the line that a writer has not finished is left out, the rest is read."""
     whole = line(end_fields())
-    (tmp_path / "1.jsonl").write_bytes(whole + whole[:-20])
-    (tmp_path / "2.jsonl").write_bytes(whole)
+    (tmp_path / "w1-000001.jsonl").write_bytes(whole + whole[:-20])
+    (tmp_path / "w2-000001.jsonl").write_bytes(whole)
     assert [record.kind for record in iter_records(tmp_path)] == ["end", "end"]
 
 
@@ -103,8 +104,8 @@ def test_an_unfinished_line_of_a_slice_is_an_error(tmp_path: Path) -> None:
 
 def test_garbage_is_named_by_its_line(tmp_path: Path) -> None:
     """A line that is no record is an error that names file and line, in a folder as well."""
-    (tmp_path / "1.jsonl").write_bytes(line(end_fields()) + b"garbage\n")
-    with pytest.raises(BadRecord, match=r"1\.jsonl:2: not valid JSON"):
+    (tmp_path / "w1-000001.jsonl").write_bytes(line(end_fields()) + b"garbage\n")
+    with pytest.raises(BadRecord, match=r"w1-000001\.jsonl:2: not valid JSON"):
         list(iter_records(tmp_path))
 
 

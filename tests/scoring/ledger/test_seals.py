@@ -43,9 +43,9 @@ def test_sums_count_what_may_have_cost() -> None:
     for fields in (
         start_fields(),
         end_fields(),
-        end_fields(endpoint="other"),
-        end_fields(end_reason="rejected"),
-        unmeasured(status=429),
+        end_fields("c2", endpoint="other"),
+        end_fields("c3", end_reason="rejected"),
+        unmeasured("c4", status=429),
     ):
         sums.add(fields)
     assert sums.totals() == {
@@ -58,6 +58,6 @@ def test_sums_count_what_may_have_cost() -> None:
         "known_total_tokens": 120,
         "total_interval": {"known_total": 120, "unknown_calls": 0, "upper_total": 120},
     }
-    sums.add(unmeasured(prompt_tokens_at_most=1100, completion_tokens_at_most=50))
+    sums.add(unmeasured("c5", prompt_tokens_at_most=1100, completion_tokens_at_most=50))
     interval = {"known_total": 120, "unknown_calls": 1, "upper_total": 1270}
     assert list(sums.totals().values()) == [3, 3, 1, None, None, None, 120, interval]

@@ -7,7 +7,13 @@ import pytest
 import zstandard
 
 from cab.scoring import BadRecord
-from cab.scoring.ledger.segments import MAX_LINE_BYTES, find_segments, segment_files, segment_lines
+from cab.scoring.ledger.segments import (
+    MAX_LINE_BYTES,
+    find_segments,
+    find_strays,
+    segment_files,
+    segment_lines,
+)
 
 
 def packed(data: bytes, piece: int | None = None) -> bytes:
@@ -30,15 +36,18 @@ def test_segments_are_in_the_ledgers_order(tmp_path: Path) -> None:
     ):
         (tmp_path / name).touch()
     assert [file.name for file in segment_files(tmp_path)] == [
-        "other.jsonl",
         "w2-000009.jsonl.zst",
         "w2-000010.jsonl",
         "w2-1000000.jsonl",
         "w10-000001.jsonl",
     ]
     assert [(segment.chain, segment.number) for segment in find_segments(tmp_path)][:2] == [
-        ("other", None),
         ("w2", 9),
+        ("w2", 10),
+    ]
+    assert [file.name for file in find_strays(tmp_path)] == [
+        "other.jsonl",
+        "w3-000001.jsonl.zst.part",
     ]
 
 

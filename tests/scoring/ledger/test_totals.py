@@ -26,7 +26,7 @@ OTHER = "local/aider/m/f/t"
 def test_cells_are_totalled_in_one_pass(tmp_path: Path) -> None:
     """Each cell of a ledger has its own sums, calls without a cell have theirs, over all workers."""
     write_ledger(tmp_path, [*calls(3, "a"), *calls(1, None)], per_segment=3, compressed=True)
-    write_ledger(tmp_path, [*calls(2, "b"), *calls(1, "a")], worker=1)
+    write_ledger(tmp_path, [*calls(2, "b"), *calls(1, "a", first=4)], worker=1)
     totals = total_cells(iter_records(tmp_path))
     assert list(totals) == ["a", None, "b"]
     assert [(each.attempts, each.tokens.total.value) for each in totals.values()] == [

@@ -80,8 +80,9 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadRecord, match=r"w0-000001\.jsonl\.zst: the compressed data is cut off"):
         list(follower.new())
     follower.close()
-    put(tmp_path, "v0-000001.jsonl", bytes(MAX_LINE_BYTES))
-    with pytest.raises(BadRecord, match=r"v0-000001\.jsonl: a line is longer than"):
+    (tmp_path / "w0-000001.jsonl.zst").unlink()
+    put(tmp_path, "w1-000001.jsonl", bytes(MAX_LINE_BYTES))
+    with pytest.raises(BadRecord, match=r"w1-000001\.jsonl: a line is longer than"):
         list(follower.new())
     follower.close()
 

@@ -79,8 +79,8 @@ def test_a_bundle_is_held_against_its_seal(
 ) -> None:
     """A bundle, or its calls.jsonl, is verified alone, against the seal beside it."""
     folder = bundle(tmp_path / "b")
-    assert main(["ledger", "verify", str(folder / what)]) == 0
-    assert "holds: 4 records" in capsys.readouterr().out
+    assert main(["ledger", "verify", str(folder / what)]) == 3
+    assert "holds as far as it was checked: 4 records" in capsys.readouterr().out
     lines = (folder / "calls.jsonl").read_bytes().splitlines(keepends=True)
     (folder / "calls.jsonl").write_bytes(b"".join(lines[:2]))
     assert main(["ledger", "verify", str(folder / what)]) == 1
@@ -93,7 +93,7 @@ def test_a_ledger_is_held_against_a_seal(
     """With --seal the lines of that cell are verified in the ledger: its cut end is found."""
     seal = bundle(tmp_path / "b") / "seal.json"
     [file] = write_ledger(tmp_path / "l", [*calls(2), *calls(1, "other/a/m/f/t")])
-    assert main(["ledger", "verify", str(tmp_path / "l"), "--seal", str(seal)]) == 0
+    assert main(["ledger", "verify", str(tmp_path / "l"), "--seal", str(seal)]) == 3
     file.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[:3]))
     assert main(["ledger", "verify", str(tmp_path / "l")]) == 0
     assert main(["ledger", "verify", str(tmp_path / "l"), "--seal", str(seal)]) == 1
@@ -112,7 +112,52 @@ def test_a_signature_is_checked(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert main(arguments) == 1
     assert "seal.json: " in capsys.readouterr().out
     (folder / "seal.json").write_bytes(orjson.dumps(sign_seal(seal, key)))
+    assert main(arguments) == 3  # the other files of the bundle are signed by nobody
+    arguments[2] = str(folder / "calls.jsonl")
     assert main(arguments) == 0
+    assert main(arguments[:3]) == 3
+    out = capsys.readouterr().out
+    assert "checked: the signature of seal.json\n" in out
+    assert "not checked: the signature of seal.json: give --public-key\n" in out
+
+
+def test_what_was_not_checked_is_told(
+    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    """A seal that nobody signed is told in JSON and by the exit code, whatever else holds."""
+    folder = bundle(tmp_path / "b")
+    assert main(["ledger", "verify", str(folder), "--json"]) == 3
+    result = orjson.loads(capfdbinary.readouterr().out)
+    assert (result["holds"], result["fault_count"]) == (True, 0)
+    assert result["checked"] == [
+        "the lines of the cell against the digest, the number and the sums of its seal"
+    ]
+    assert result["not_checked"] == [
+        "who made seal.json: it is not signed",
+        "cell.json, manifests and patch: the bundle has no signed result.intoto.json",
+    ]
+
+
+def test_a_bundle_whose_seal_is_gone_does_not_hold(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without its seal nothing says that these are all calls of the cell."""
+    folder = bundle(tmp_path / "b")
+    (folder / "seal.json").unlink()
+    assert main(["ledger", "verify", str(folder)]) == 1
+    assert "b: seal.json is missing: nothing says that" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("member", ["calls", "digest", "cell_id"])
+def test_repeated_members_of_a_seal_do_not_hold(
+    tmp_path: Path, member: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A seal that states a member twice states nothing: readers differ about which one counts."""
+    folder = bundle(tmp_path / "b")
+    text = (folder / "seal.json").read_bytes()
+    (folder / "seal.json").write_bytes(text[:-1] + b',"%b":null}' % member.encode())
+    assert main(["ledger", "verify", str(folder)]) == 1
+    assert f"seal.json: the member '{member}' is there twice" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -123,7 +168,7 @@ def test_a_signature_is_checked(tmp_path: Path, capsys: pytest.CaptureFixture[st
         (["b", "--head", "0" * 64], "--head is for ledgers"),
         (["l", "--head", "abc"], "'abc' is not a head: give 64 hex digits"),
         (["l", "--seal", "none"], "none: No such file"),
-        (["l", "--public-key", "none"], "give it with --seal FILE"),
+        (["l", "--public-key", "none"], "none: No such file"),
         (["b", "--public-key", "none"], "none: No such file"),
     ],
 )
