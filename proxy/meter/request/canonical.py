@@ -43,6 +43,27 @@ def canonical_json(body: bytes) -> bytes | None:
         return None
 
 
+def json_fault(text: bytes) -> str | None:
+    """Return why a text is not JSON that all readers take in the same way; None if it is.
+
+    >>> json_fault(b'{"type": "a", "type": "b"}')
+    'a member name is repeated'
+    """
+    try:
+        json.loads(
+            text.decode(),
+            parse_float=str,
+            parse_int=str,
+            parse_constant=_reject,
+            object_pairs_hook=_unique,
+        )
+    except RecursionError:
+        return "it is nested too deeply"
+    except ValueError as error:
+        return str(error)
+    return None
+
+
 def _reject(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not valid JSON")
 
