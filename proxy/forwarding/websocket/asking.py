@@ -8,7 +8,7 @@ import orjson
 from aiohttp import WSMsgType
 
 from cab.proxy.errors import LedgerFailed
-from cab.proxy.forwarding.websocket.calls import LARGE_FRAME_BYTES, Calls
+from cab.proxy.forwarding.websocket.calls import LARGE_FRAME_BYTES, ConnectionCalls
 from cab.proxy.forwarding.websocket.lanes import Lane
 from cab.proxy.forwarding.websocket.response_call import EVENT_STATUS, ResponseCall
 from cab.proxy.forwarding.websocket.sockets import (
@@ -35,7 +35,9 @@ class Asking:
         upstream: The endpoint's end.
     """
 
-    def __init__(self, calls: Calls, client: ClientSocket, upstream: UpstreamSocket) -> None:
+    def __init__(
+        self, calls: ConnectionCalls, client: ClientSocket, upstream: UpstreamSocket
+    ) -> None:
         self._calls = calls
         self._client = client
         self._upstream = upstream

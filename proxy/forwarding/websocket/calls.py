@@ -46,7 +46,7 @@ class Upgrade:
     """All calls of the proxy on WebSocket connections that are under way."""
 
 
-class Calls:
+class ConnectionCalls:
     """The calls of one connection.
 
     Args:

@@ -14,7 +14,7 @@ import aiohttp
 from cab.proxy.errors import LedgerFailed
 from cab.proxy.forwarding.services import ProxyServices
 from cab.proxy.forwarding.websocket.asking import Asking
-from cab.proxy.forwarding.websocket.calls import Calls
+from cab.proxy.forwarding.websocket.calls import ConnectionCalls
 from cab.proxy.forwarding.websocket.relaying import Relaying
 from cab.proxy.forwarding.websocket.sockets import (
     GOING_AWAY,
@@ -42,7 +42,7 @@ class Connection:
     def __init__(  # noqa: PLR0913 - a connection is put together in one place
         self,
         services: ProxyServices,
-        calls: Calls,
+        calls: ConnectionCalls,
         client: ClientSocket,
         upstream: UpstreamSocket,
         asking: Asking,

@@ -43,7 +43,7 @@ class NoWebSocket(UpstreamFailed):
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class UpgradeOffer:
     """What a client offers in its upgrade."""
 
     headers: Headers
@@ -52,7 +52,7 @@ class Offer:
     deflate: bool
 
     @classmethod
-    def of(cls, request: web.BaseRequest) -> "Offer":
+    def of(cls, request: web.BaseRequest) -> "UpgradeOffer":
         """Return what an upgrade offers."""
         sent = request.headers.getall(hdrs.SEC_WEBSOCKET_PROTOCOL, [])
         protocols = [name.strip() for name in ",".join(sent).split(",")]
@@ -74,7 +74,7 @@ async def connect(  # noqa: PLR0913 - the parts of a request
     upstream: Upstream,
     path_qs: str,
     model: str | None,
-    offer: Offer,
+    offer: UpgradeOffer,
     *,
     max_message_bytes: int,
     limit_s: float,

@@ -6,7 +6,7 @@ import aiohttp
 from aiohttp import WSMsgType
 
 from cab.proxy.forwarding.services import ProxyServices
-from cab.proxy.forwarding.websocket.calls import Calls
+from cab.proxy.forwarding.websocket.calls import ConnectionCalls
 from cab.proxy.forwarding.websocket.lanes import Step
 from cab.proxy.forwarding.websocket.response_call import ResponseCall
 from cab.proxy.forwarding.websocket.sockets import (
@@ -36,7 +36,11 @@ class Relaying:
     """
 
     def __init__(
-        self, services: ProxyServices, calls: Calls, client: ClientSocket, upstream: UpstreamSocket
+        self,
+        services: ProxyServices,
+        calls: ConnectionCalls,
+        client: ClientSocket,
+        upstream: UpstreamSocket,
     ) -> None:
         self._drain_max_bytes = services.settings.drain_max_bytes
         self._calls = calls

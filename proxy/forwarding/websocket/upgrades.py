@@ -16,12 +16,12 @@ from cab.proxy.auth.attribution import Caller, Target
 from cab.proxy.forwarding.services import ProxyServices
 from cab.proxy.forwarding.upstream import Upstream
 from cab.proxy.forwarding.websocket.asking import Asking
-from cab.proxy.forwarding.websocket.calls import Calls, Upgrade
+from cab.proxy.forwarding.websocket.calls import ConnectionCalls, Upgrade
 from cab.proxy.forwarding.websocket.connection import Connection
 from cab.proxy.forwarding.websocket.handshake import (
     LIMIT_S,
     NoWebSocket,
-    Offer,
+    UpgradeOffer,
     answered_headers,
     connect,
 )
@@ -100,7 +100,7 @@ class Upgrades:
         caller = self._caller(identify)
         model = next(iter(parse_qs(target.path_qs.partition("?")[2]).get("model", ())), None)
         upstream = self._upstream(model)
-        offer = Offer.of(request)
+        offer = UpgradeOffer.of(request)
         keep = caller.foreign_key is not None
         path_qs = upstream.prepare(
             offer.headers, target.path_qs, dialect.name, keep_credentials=keep
@@ -117,7 +117,7 @@ class Upgrades:
             admission,
             self.calls,
         )
-        calls = Calls(self._services, upgrade)
+        calls = ConnectionCalls(self._services, upgrade)
         client = await self._prepared(request, end, calls.connection_id)
         parts = client, end, Asking(calls, client, end)
         relaying = Relaying(self._services, calls, client, end)
@@ -144,7 +144,7 @@ class Upgrades:
         return upstream
 
     async def _connect(
-        self, upstream: Upstream, path_qs: str, model: str | None, offer: Offer
+        self, upstream: Upstream, path_qs: str, model: str | None, offer: UpgradeOffer
     ) -> UpstreamSocket:
         settings, now_ns = self._services.settings, self._services.clock.mono_ns
         try:
@@ -211,7 +211,7 @@ def _dialect(request: web.BaseRequest, target: Target) -> Dialect:
     metered = dialect is not None and plain_path(path).endswith("/responses")
     if dialect is None or not metered or request.method != "GET":
         _refuse("upgrade_refused", "WebSocket is not metered here; send the request as POST")
-    if not ForwardedWebSocket(protocols=Offer.of(request).protocols).can_prepare(request):
+    if not ForwardedWebSocket(protocols=UpgradeOffer.of(request).protocols).can_prepare(request):
         _refuse("bad_handshake", "the handshake is not one of WebSocket version 13")
     return dialect
 
