@@ -15,7 +15,6 @@ from cab.proxy.control.api import Control
 from cab.proxy.errors import BadKey
 from cab.proxy.forwarding.exchange import Exchange
 from cab.proxy.forwarding.services import ProxyServices
-from cab.proxy.forwarding.websocket.response_call import ResponseCall
 from cab.proxy.forwarding.websocket.upgrades import Upgrades, is_upgrade
 from cab.proxy.http.error_responses import ErrorResponse, RequestFailed, web_response
 from cab.proxy.http.headers import as_sent, request_headers
@@ -95,8 +94,8 @@ class Server:
         yield from self._upgrades.redactors()
 
     @property
-    def _in_flight(self) -> dict[asyncio.Task[Any], Exchange | ResponseCall]:
-        return {**self._live, **self._upgrades.calls}
+    def _in_flight(self) -> "set[asyncio.Task[Any]]":
+        return {*self._live, *self._upgrades.calls}
 
     async def quiet(self, limit_s: float) -> bool:
         """Wait until no call is in flight; return whether that came true within the limit."""
@@ -113,8 +112,9 @@ class Server:
         if not await self.quiet(grace_s):
             live = self._in_flight
             log.warning("calls_given_up", in_flight=len(live))
-            for call in live.values():
-                call.stop()
+            for exchange in self._live.values():
+                exchange.stop()
+            self._upgrades.stop()
             await asyncio.wait(live)
         await self._upgrades.ended()
 

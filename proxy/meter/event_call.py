@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from cab.proxy.meter.dialects.answer import Answer
 from cab.proxy.meter.dialects.routes import Dialect
 from cab.proxy.meter.json_values import JsonObject
 from cab.proxy.meter.outcome import Outcome, Transfer, outcome_of
@@ -54,6 +55,10 @@ class EventMeter:
             self._answer.add_event(b"", event, at_ns)
         except Exception as error:  # noqa: BLE001 - metering never breaks a call
             self._fault = f"fault in the meter: {type(error).__name__}"
+
+    def forget(self) -> None:
+        """Let go of the frame and of the answer: what is known of the response is on record."""
+        self._frame, self._answer = b"", Answer(0)
 
     def outcome(self, status: int) -> Outcome:
         """Return what is known of the response; it may be asked for at any time.

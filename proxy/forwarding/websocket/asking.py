@@ -125,7 +125,14 @@ class Asking:
         take_note = lanes.steered if call.is_steer else lanes.created
         take_note(call)
         call.sending()
-        await self._upstream.send(message)
+        loop = asyncio.get_running_loop()
+        sending = loop.create_task(self._upstream.send(message))
+        waking = loop.create_task(call.wake.wait())
+        try:  # an endpoint that reads nothing must not hold up the end of the call
+            await asyncio.wait((sending, waking), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sending.cancel()
+            waking.cancel()
         return True
 
     async def _refuse(self, stream_id: object, error: ErrorResponse) -> None:

@@ -13,6 +13,7 @@ from cab.proxy.forwarding.services import ProxyServices
 from cab.proxy.forwarding.upstream import Upstream
 from cab.proxy.forwarding.websocket.lanes import INVALID, Lanes, lane_of
 from cab.proxy.forwarding.websocket.response_call import ResponseCall
+from cab.proxy.forwarding.websocket.sockets import CLOSE_LIMIT_S
 from cab.proxy.http.error_responses import RequestFailed
 from cab.proxy.ledger.call_records import CallContext, WebSocketFacts
 from cab.proxy.ledger.uuid7 import uuid7
@@ -175,6 +176,7 @@ class ConnectionCalls:
                 await call.crash(error)
         finally:
             call.drop()
+            call.meter.forget()  # a later steer may still name the call
             self.lanes.remove(call)
             del self.live[call]
             call.left.set()
@@ -213,7 +215,9 @@ class ConnectionCalls:
             call.withdraw()
         under_way = (call for call in calls if call.forwarded and not call.over)
         await asyncio.gather(*(call.break_off(why, self.host) for call in under_way))
-        await self.none_left()
+        with suppress(TimeoutError):  # one may wait for a client that reads nothing
+            async with asyncio.timeout(CLOSE_LIMIT_S):
+                await self.none_left()
 
     async def crash(self, error: Exception) -> None:
         """End all calls after a fault of the proxy.

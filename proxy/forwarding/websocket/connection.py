@@ -56,6 +56,7 @@ class Connection:
         self._relaying = relaying
         self._log = RedactingLogger(calls.redactor)
         self._retiring = asyncio.Event()
+        self._stopped = asyncio.Event()
         self._left = asyncio.Event()
 
     def client_left(self) -> None:
@@ -65,6 +66,10 @@ class Connection:
     def retire(self) -> None:
         """End the connection as soon as no response is under way."""
         self._retiring.set()
+
+    def stop(self) -> None:
+        """End the connection now: the proxy stops and its grace time is over."""
+        self._stopped.set()
 
     async def run(self) -> None:
         """Serve the connection to its end."""
@@ -109,7 +114,13 @@ class Connection:
 
     async def _retired(self) -> None:
         await self._retiring.wait()
-        await self._calls.none_left()
+        loop = asyncio.get_running_loop()
+        idle = loop.create_task(self._calls.none_left())
+        stopped = loop.create_task(self._stopped.wait())
+        try:
+            await asyncio.wait((idle, stopped), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await _cancelled(idle, stopped)
 
     async def _end(self, closing: Closing) -> None:
         """End both sides in the way in which one of them, or the proxy, ended it."""

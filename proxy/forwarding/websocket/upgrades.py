@@ -78,6 +78,13 @@ class Upgrades:
         for connection, _ in self._connections.values():
             connection.retire()
 
+    def stop(self) -> None:
+        """End each call and each connection now."""
+        for call in self.calls.values():
+            call.stop()
+        for connection, _ in self._connections.values():
+            connection.stop()
+
     async def ended(self) -> None:
         """Wait until no connection is open."""
         if self._connections:

@@ -8,12 +8,20 @@ import orjson
 import pytest
 
 from cab.scoring.ledger.records import METERED_ENDPOINTS, parse_record
-from tests.proxy.catalogue import bodies, calls, counts, disconnects, usage, wire
+from tests.proxy.catalogue import bodies, calls, counts, disconnects, usage, websocket, wire
 from tests.proxy.catalogue.report import FILE, page
 from tests.proxy.catalogue.table import TABLE, Case, World, runs
 from tests.tools.dialects import Sample
 
-assert [bodies, calls, counts, disconnects, usage, wire]  # importing them fills the table
+assert [
+    bodies,
+    calls,
+    counts,
+    disconnects,
+    usage,
+    websocket,
+    wire,
+]  # importing them fills the table
 RUNS = runs()
 
 

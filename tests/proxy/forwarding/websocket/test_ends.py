@@ -1,6 +1,7 @@
 """How a connection ends, and what becomes of the responses on it."""
 
 import asyncio
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -406,3 +407,65 @@ async def test_an_end_that_cannot_be_written_ends_the_connection(tmp_path: Path)
 
 def _full(_: Any) -> Any:
     raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("reads", ["client", "endpoint"])
+async def test_a_stop_does_not_wait_for_who_reads_nothing(tmp_path: Path, reads: str) -> None:
+    """Sending blocks towards a peer that reads nothing; the stop comes to its end all the same."""
+    text, over, begun = "x" * (32 << 20), asyncio.Event(), asyncio.Event()
+
+    async def play(peer: Peer) -> None:
+        if reads == "client":
+            await over.wait()
+            return
+        await peer.frame()
+        begun.set()
+        with contextlib.suppress(ConnectionError):
+            await peer.send(created("r"), delta(text), delta(text))
+            await over.wait()
+
+    async with (
+        websocket_endpoint(play) as endpoint,
+        metered(endpoint.url, tmp_path) as meter,
+        connected(meter.client, meter.url) as client,
+    ):
+        sending = asyncio.get_running_loop().create_task(
+            client.create(input=text if reads == "client" else "hi")
+        )
+        if reads == "endpoint":
+            await begun.wait()
+        while not any(c.forwarded for c in meter.proxy._server._upgrades.calls.values()):  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        async with asyncio.timeout(20):
+            await meter.proxy._server.stop(0.05)
+        [end] = meter.ends()
+        over.set()
+        client.drop()
+        await asyncio.gather(sending, return_exceptions=True)
+    assert (end["end_reason"], end["error"]["type"]) == ("timeout", "proxy_stopped")
+
+
+async def test_what_is_known_of_ended_responses_stays_small(tmp_path: Path) -> None:
+    """A connection lives for an hour: it keeps no frame and no text of a response that is over."""
+
+    async def play(peer: Peer) -> None:
+        for number in range(300):
+            await peer.frame()
+            await peer.answer(f"r{number}")
+        await peer.until_closed()
+
+    async with (
+        websocket_endpoint(play) as endpoint,
+        metered(endpoint.url, tmp_path) as meter,
+        connected(meter.client, meter.url) as client,
+    ):
+        for _ in range(300):
+            await client.create(input="x" * 1000)
+            await client.response()
+        await meter.settled(300)
+        [(connection, _)] = meter.proxy._server._upgrades._connections.values()
+        known = connection._calls.lanes._ended.values()
+        assert len(known) == 256
+        assert {call.meter._frame for call in known} == {b""}
+        assert not connection._calls.live
+        await client.ws.close()
