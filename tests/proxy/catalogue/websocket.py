@@ -103,7 +103,7 @@ async def _steered(world: World) -> Seen:
         await peer.frame()
         await peer.send(created("r1"))
         await peer.frame()
-        cut = {"status": "incomplete", "incomplete_details": {"reason": "steered"}}
+        cut: dict[str, Any] = {"status": "incomplete", "incomplete_details": {"reason": "steered"}}
         await peer.send(ended("r1", usage=stated(world), **cut))
         await peer.send(created("r2", previous_response_id="r1"), ended("r2", usage=stated(world)))
         await peer.until_closed()

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import WSMsgType
 
 from cab.proxy.accounting.limits import KeyLimits
 from tests.tools.proxy import metered
@@ -41,7 +42,7 @@ async def test_the_endpoint_ends_the_connection(
         if code is None:
             peer.drop()
         elif code == 0:
-            await peer.ws.send_frame(b"", 8)
+            await peer.ws.send_frame(b"", WSMsgType.CLOSE)
             await peer.until_closed()
         else:
             await peer.ws.close(code=code, message=b"because")
@@ -398,7 +399,7 @@ async def test_an_end_that_cannot_be_written_ends_the_connection(tmp_path: Path)
         await client.create()
         await client.until("response.created")
         writer = meter.proxy._server._services.ledger._writer
-        write, writer.write = writer.write, _full  # type: ignore[method-assign]
+        write, writer.write = writer.write, _full  # type: ignore[method-assign, assignment]
         go.set()
         assert await client.closed() == (None, "")
         assert await meter.proxy.quiet(20)

@@ -260,7 +260,7 @@ async def test_a_warm_up_is_a_call_of_its_own(tmp_path: Path) -> None:
     assert [warmup[name] for name in counted] == [11, 0, "complete", "completed"]
 
 
-NO_USAGE = {"usage": None}
+NO_USAGE: dict[str, Any] = {"usage": None}
 
 
 @pytest.mark.parametrize(

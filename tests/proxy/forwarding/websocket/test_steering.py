@@ -22,7 +22,7 @@ from tests.tools.websockets import (
 )
 
 CELL = "s/codex/m/f/t"
-STEERED = {"status": "incomplete", "incomplete_details": {"reason": "steered"}}
+STEERED: dict[str, Any] = {"status": "incomplete", "incomplete_details": {"reason": "steered"}}
 
 
 def steer(target: str = "r1", text: str = "smaller") -> dict[str, Any]:
