@@ -27,7 +27,7 @@ from cab.proxy.control.running_proxy import RunningProxy
 from cab.proxy.control.sealing import Sealer, Sign, signer_from, write_checkpoint
 from cab.proxy.demo import running_demo
 from cab.proxy.errors import BadConfig, LedgerFailed
-from cab.proxy.forwarding.exchange import ProxyServices
+from cab.proxy.forwarding.services import ProxyServices
 from cab.proxy.forwarding.upstream import Upstreams
 from cab.proxy.ledger.ledger import Ledger
 from cab.proxy.ledger.recovery import recover

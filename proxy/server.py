@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 from aiohttp import web
 
@@ -12,8 +13,10 @@ from cab.proxy.auth.attribution import Caller, Identifier, Target, split_target
 from cab.proxy.auth.request_secrets import sent_secrets
 from cab.proxy.control.api import Control
 from cab.proxy.errors import BadKey, Rejected
-from cab.proxy.forwarding.exchange import Exchange, ProxyServices
+from cab.proxy.forwarding.exchange import Exchange
+from cab.proxy.forwarding.services import ProxyServices
 from cab.proxy.forwarding.upstream import Upstream
+from cab.proxy.forwarding.websocket.upgrades import Upgrades, is_upgrade
 from cab.proxy.http.error_responses import (
     UNCLEAR_BODY,
     UNMETERED_PATH,
@@ -59,6 +62,7 @@ class Server:
         self._control = control
         self._held = held
         self._live: dict[asyncio.Task[web.StreamResponse], Exchange] = {}
+        self._upgrades = Upgrades(services, self._require_open)
         self.stopping = False
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -78,6 +82,8 @@ class Server:
             if fault := path_fault(target.path_qs):
                 message = f"endpoints read {fault} in a path in different ways; write it plainly"
                 raise RequestFailed(400, "bad_target", message)
+            if is_upgrade(request):
+                return await self._upgrade(request, target, redactor)
             exchange = await self._accept(request, target, dialect, redactor)
         except RequestFailed as error:
             return web_response(dialect.name if dialect else "other", error.response)
@@ -96,23 +102,48 @@ class Server:
         """Yield what redacts the secrets of the calls in flight."""
         # Copied in one step: another thread may be the one that logs.
         yield from (exchange.redactor for exchange in tuple(self._live.values()))
+        yield from self._upgrades.redactors()
+
+    @property
+    def _in_flight(self) -> "set[asyncio.Task[Any]]":
+        return {*self._live, *self._upgrades.calls}
 
     async def quiet(self, limit_s: float) -> bool:
         """Wait until no call is in flight; return whether that came true within the limit."""
-        if self._live:
-            await asyncio.wait(self._live, timeout=limit_s)
-        return not self._live
+        if live := self._in_flight:
+            await asyncio.wait(live, timeout=limit_s)
+        return not self._in_flight
 
     async def stop(self, grace_s: float) -> None:
         """Take no new calls; wait for those in flight, and after the grace time end them."""
         self.stopping = True
-        if self._live:
-            log.info("finishing_calls", in_flight=len(self._live), grace_s=grace_s)
+        self._upgrades.retire()
+        if live := self._in_flight:
+            log.info("finishing_calls", in_flight=len(live), grace_s=grace_s)
         if not await self.quiet(grace_s):
-            log.warning("calls_given_up", in_flight=len(self._live))
+            live = self._in_flight
+            log.warning("calls_given_up", in_flight=len(live))
             for exchange in self._live.values():
                 exchange.stop()
-            await asyncio.wait(self._live)
+            self._upgrades.stop()
+            await asyncio.wait(live)
+        await self._upgrades.ended()
+
+    async def _upgrade(
+        self, request: web.BaseRequest, target: Target, redactor: Redactor
+    ) -> web.StreamResponse:
+        """Answer an upgrade to WebSocket; each response on the connection is a call.
+
+        Raises:
+            RequestFailed: There is no connection.
+        """
+
+        def identify() -> Caller:
+            now_s = self._services.clock.wall_ns() // 1_000_000_000
+            return self._identify(request, target, now_s)
+
+        admission = partial(admission_request, request)
+        return await self._upgrades.serve(request, target, redactor, identify, admission)
 
     async def _accept(
         self, request: web.BaseRequest, target: Target, dialect: Dialect | None, redactor: Redactor
@@ -125,7 +156,7 @@ class Server:
         clock = self._services.clock
         wall_ns, mono_ns = clock.wall_ns(), clock.mono_ns()
         caller = self._identify(request, target, wall_ns // 1_000_000_000)
-        self._require_open(request)
+        self._require_open()
         body = await self._read_body(request)
         encoding = ", ".join(request.headers.getall("Content-Encoding", []))
         meter = await self._meter(dialect, target, body, encoding)
@@ -147,7 +178,7 @@ class Server:
         )
         # Once more: the proxy may have begun to stop while the body came. From here until the call
         # is among the live ones nothing waits, so a stop either sees it or is seen by it.
-        self._require_open(request)
+        self._require_open()
         return self._exchange(request, target, caller, context, meter)
 
     def _identify(self, request: web.BaseRequest, target: Target, now_s: int) -> Caller:
@@ -160,12 +191,8 @@ class Server:
             raise RequestFailed(401, "invalid_api_key", message)
         return caller
 
-    def _require_open(self, request: web.BaseRequest) -> None:
+    def _require_open(self) -> None:
         """Return if a call can be taken now."""
-        if request.headers.get("Upgrade", "").lower() == "websocket":
-            # codex falls back to POST at once on 426; on 400 it gives up, on silence it waits.
-            message = "WebSocket is not metered here; send the request as POST"
-            raise RequestFailed(426, "upgrade_refused", message)
         if self.stopping:
             raise RequestFailed(503, "stopping", "the proxy is stopping", retry=True)
         if self._services.ledger.refusal is not None:

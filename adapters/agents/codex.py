@@ -1,8 +1,10 @@
 """Codex, headless, with its events as JSON lines: a provider of the run's own, one model, Responses.
 
-The built-in provider would try a web socket first and call other hosts; a custom provider does not.
+The built-in provider would try a WebSocket first and call other hosts; a custom provider posts, unless it
+is told that the endpoint has WebSockets: `--tui cab.adapters.agents.codex:codex_over_websocket`.
 """
 
+import dataclasses
 from typing import Final
 
 import orjson
@@ -46,10 +48,16 @@ base_url = {base_url}
 env_key = "{key_variable}"
 wire_api = "responses"
 """
+# The last table of the configuration is the provider.
+_WEBSOCKET: Final = "supports_websockets = true\n"
 
 
 class Codex:
-    """The Codex CLI from npm."""
+    """The Codex CLI from npm.
+
+    Args:
+        websocket: Whether it calls over a WebSocket and posts only where there is none.
+    """
 
     facts = AgentFacts(
         name=_NAME,
@@ -63,6 +71,15 @@ class Codex:
             "Its count leaves out calls that failed, or whose answer was cut.",
         ),
     )
+
+    def __init__(self, *, websocket: bool = False) -> None:
+        self._websocket = websocket
+        if websocket:
+            self.facts = dataclasses.replace(
+                self.facts,
+                token_report="stdout (JSON events), without the warm-up",
+                notes=(*self.facts.notes, "Its count leaves out the warm-up of a WebSocket."),
+            )
 
     def launch(self, run: RunContext) -> Launch:
         """Return the command line, environment and configuration of one prompt."""
@@ -80,6 +97,7 @@ class Codex:
             base_url=_quoted(run.v1_url),
             key_variable=_KEY,
         )
+        config += _WEBSOCKET if self._websocket else ""
         return Launch(argv, {_KEY: run.key}, {".codex/config.toml": config})
 
     def self_report(self, output: Output) -> SelfReport | None:
@@ -89,7 +107,8 @@ class Codex:
             BadSelfReport: A line cannot be read, a count is not one, or there are several turns.
         """
         turns: list[Object] = []
-        exact = True
+        # Over a WebSocket it first sends what is the same in all turns, and does not count that.
+        exact = not self._websocket
         for event in json_lines(output.stdout, _NAME):
             # A call that was repeated: the usage of the first attempt is lost.
             exact = exact and event.get("type") != "error"
@@ -102,6 +121,11 @@ class Codex:
                 "codex ended several turns, and does not report how their counts relate"
             )
         return _tokens(turns[0]).report(exact=exact)
+
+
+def codex_over_websocket() -> Codex:
+    """Return the adapter for Codex over a WebSocket; its name, and with it its cells, are the same."""
+    return Codex(websocket=True)
 
 
 def _quoted(text: str) -> str:

@@ -27,7 +27,8 @@ class ServedAttempt(NamedTuple):
     completion_tokens: int | None
     """None if it was refused; of a call that was cut off, those of the whole answer."""
     finish_reason: str | None
-    """`stop` or `tool_calls`, whatever the dialect's own word; None if it was refused."""
+    """`stop` or `tool_calls`, whatever the dialect's own word, or why it was stopped early over a
+    WebSocket: `steered` or `interrupted`; None if it was refused."""
     key_fingerprint: str | None
     """First 12 hex digits of the key's SHA-256; None if there was no key."""
     endpoint: Endpoint

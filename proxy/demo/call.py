@@ -11,7 +11,7 @@ from cab.proxy.demo.dialects.chunks import answer_id
 from cab.proxy.demo.dialects.errors import ErrorReply
 from cab.proxy.demo.dialects.fields import BadChat, read_object
 from cab.proxy.demo.dialects.request import ChatRequest
-from cab.proxy.demo.fault_modes import FaultMode, FaultModes, error_of
+from cab.proxy.demo.fault_modes import FaultModes, error_of
 from cab.proxy.demo.responder import DemoReply, reply_to
 from cab.proxy.demo.sending import send_stream, send_whole
 from cab.proxy.demo.usage import DemoUsage, count_usage
@@ -43,8 +43,9 @@ async def serve_call(request: web.Request, dialect: DemoDialect) -> web.StreamRe
     error = error_of(mode, dialect.endpoint)
     if error is not None:
         return _answer_error(request, dialect, error, chat)
-    answer = await _prepare(dialect, chat, body, request.app[ACCOUNT].repetition(body))
-    request.app[ACCOUNT].add(_served(request, dialect, answer, mode))
+    answer = await prepare(dialect, chat, body, request.app[ACCOUNT].repetition(body))
+    cut = mode is not None and mode.name == "cut_stream"
+    request.app[ACCOUNT].add(served_attempt(request, dialect, answer, cut=cut))
     if not chat.stream:
         return await send_whole(request, dialect.whole(*answer), mode)
     return await send_stream(request, [*dialect.stream(*answer)], dialect.stream_type, mode)
@@ -62,29 +63,31 @@ def json_response(
     return web.Response(body=body, status=status, headers=headers, content_type="application/json")
 
 
-async def _prepare(
+async def prepare(
     dialect: DemoDialect, chat: ChatRequest, body: bytes, repetition: int
 ) -> PreparedAnswer:
-    def prepare() -> PreparedAnswer:
+    """Return the answer to a request, which its body holds too, with what it costs."""
+
+    def prepared() -> PreparedAnswer:
         reply = reply_to(chat)
         usage = count_usage(dialect.endpoint, read_object(body), reply, choices=chat.choices)
         return PreparedAnswer(chat, reply, answer_id(body, repetition, dialect.id_prefix), usage)
 
-    return prepare() if len(body) < THREAD_BYTES else await asyncio.to_thread(prepare)
+    return prepared() if len(body) < THREAD_BYTES else await asyncio.to_thread(prepared)
 
 
 def _answer_error(
     request: web.Request, dialect: DemoDialect, error: ErrorReply, chat: ChatRequest | None
 ) -> web.Response:
-    request.app[ACCOUNT].add(_attempt(request, dialect, chat, error.status))
+    request.app[ACCOUNT].add(refused_attempt(request, dialect, chat, error.status))
     return error_response(dialect, error)
 
 
-def _served(
-    request: web.Request, dialect: DemoDialect, answer: PreparedAnswer, mode: FaultMode | None
+def served_attempt(
+    request: web.Request, dialect: DemoDialect, answer: PreparedAnswer, *, cut: bool
 ) -> ServedAttempt:
-    cut = mode is not None and mode.name == "cut_stream"
-    return _attempt(request, dialect, answer.request, 200)._replace(
+    """Return a request whose answer was made, and sent to its end if it was not cut."""
+    return refused_attempt(request, dialect, answer.request, 200)._replace(
         id=answer.id,
         prompt_tokens=answer.usage.prompt_tokens,
         completion_tokens=answer.usage.completion_tokens,
@@ -93,10 +96,10 @@ def _served(
     )
 
 
-def _attempt(
+def refused_attempt(
     request: web.Request, dialect: DemoDialect, chat: ChatRequest | None, status: int
 ) -> ServedAttempt:
-    """Return a request that got no answer yet."""
+    """Return a request that got no answer."""
     return ServedAttempt(
         id=None,
         model=None if chat is None else chat.model,

@@ -46,7 +46,7 @@ async def _send(
                 await asyncio.sleep(mode.pause_s)
             await response.write(piece)
         if name == "cut_stream":
-            _reset(request)
+            reset(request)
         else:
             await response.write_eof()
     return response
@@ -59,7 +59,8 @@ def first_half(pieces: Sequence[bytes]) -> Sequence[bytes]:
     return [piece[: len(piece) // 2] for piece in pieces]
 
 
-def _reset(request: web.Request) -> None:
+def reset(request: web.Request) -> None:
+    """Break the connection that a request came on."""
     transport = request.transport
     if transport is not None:
         connection = transport.get_extra_info("socket")

@@ -18,6 +18,8 @@ from cab.proxy.demo.dialects.errors import ErrorReply
 from cab.proxy.demo.dialects.fields import BadChat, read_object
 from cab.proxy.demo.fault_modes import FaultMode, FaultModes, read_fault_mode
 from cab.proxy.demo.usage import count_prompt
+from cab.proxy.demo.websocket.faults import WebSocketFault, WebSocketFaults
+from cab.proxy.demo.websocket.upgrade import WEBSOCKET_FAULTS, serve_websocket
 from cab.proxy.errors import BadConfig
 from cab.proxy.tokens.encodings import load_encoding
 
@@ -40,6 +42,8 @@ class Demo(NamedTuple):
     """The account that it keeps."""
     fault_modes: FaultModes
     """How it behaves; changed by `set_fault_mode`."""
+    websocket: WebSocketFaults
+    """How it behaves on a WebSocket besides."""
 
     def set_fault_mode(self, mode: FaultMode | str | None) -> None:
         """Set how the next model calls are answered; None for as they should be.
@@ -48,6 +52,10 @@ class Demo(NamedTuple):
             BadConfig: The fault mode is unknown.
         """
         self.fault_modes.current = _as_fault_mode(mode)
+
+    def set_websocket_faults(self, *faults: WebSocketFault) -> None:
+        """Set how the next upgrades, responses and steerings of WebSockets go wrong; none for not at all."""
+        self.websocket.set(*faults)
 
     def account(self) -> dict[str, Any]:
         """Return what was served so far: calls, tokens, and each call."""
@@ -69,14 +77,17 @@ async def running_demo(
         BadConfig: It cannot listen there, or the fault mode is unknown.
     """
     modes, account = FaultModes(_as_fault_mode(fault_mode)), Account()
+    websocket = WebSocketFaults()
     await asyncio.to_thread(load_encoding)
     application = _application(account, modes)
+    application[WEBSOCKET_FAULTS] = websocket
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
     await runner.setup()
     try:
         await _listen(runner, host, port)
-        yield Demo(_url(host, runner.addresses[0][1]), account, modes)
+        yield Demo(_url(host, runner.addresses[0][1]), account, modes, websocket)
     finally:
+        websocket.release()
         await runner.cleanup()
 
 
@@ -91,7 +102,7 @@ def _application(account: Account, modes: FaultModes) -> web.Application:
     router = application.router
     router.add_post("/v1/chat/completions", partial(serve_call, dialect=CHAT))
     router.add_post("/v1/responses", partial(serve_call, dialect=RESPONSES))
-    router.add_get("/v1/responses", _websocket)
+    router.add_get("/v1/responses", partial(serve_websocket, max_bytes=MAX_BODY_BYTES))
     router.add_post("/v1/messages", partial(serve_call, dialect=MESSAGES))
     router.add_post("/v1/messages/count_tokens", _count_tokens)
     router.add_get("/api/hello", _hello)
@@ -122,15 +133,6 @@ async def _generate(request: web.Request) -> web.StreamResponse:
 async def _stream(request: web.Request) -> web.StreamResponse:
     sse = request.query.get("alt") == "sse"
     return await serve_call(request, gemini(request.match_info["model"], stream=True, sse=sse))
-
-
-async def _websocket(request: web.Request) -> web.StreamResponse:
-    """Answer a client that asks for a websocket with an error at once, so that it posts."""
-    if request.headers.get("Upgrade", "").lower() == "websocket":
-        return error_response(
-            RESPONSES, ErrorReply(426, "there is no websocket here; POST instead")
-        )
-    raise web.HTTPMethodNotAllowed("GET", ["POST"])
 
 
 async def _count_tokens(request: web.Request) -> web.StreamResponse:

@@ -1,5 +1,7 @@
 """How a call ended, as its END record has it: what counts as complete, cut, failed or given up."""
 
+from cab.proxy.accounting.admission import REGISTRY_LOST
+from cab.proxy.errors import Rejected
 from cab.proxy.forwarding.deadline import Limit
 from cab.proxy.ledger.call_records import CallEnding
 from cab.proxy.meter import Outcome
@@ -41,3 +43,10 @@ def failure_of(
         return "timeout", "proxy_stopped", "the proxy stopped before the answer was complete"
     silent = "sent no answer in time" if limit == "headers" else "fell silent"
     return "timeout", f"upstream_{limit}_timeout", f"{host}: the endpoint {silent}"
+
+
+def rejection_of(error: Rejected, ended_ns: int) -> CallEnding | None:
+    """Return the ending of a call that its cell may not make; None if it leaves no record."""
+    if error.code == REGISTRY_LOST:
+        return None
+    return CallEnding("rejected", ended_ns, (error.code, str(error)))

@@ -16,24 +16,22 @@ usage. Limits apply while the endpoint is read, never while END is made and writ
 import asyncio
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass
 
 import aiohttp
 from aiohttp import web
 
-from cab.proxy.accounting.admission import REGISTRY_LOST, AdmissionRequest, CellRegistry
-from cab.proxy.clock import Clock
-from cab.proxy.config import ProxySettings
+from cab.proxy.accounting.admission import AdmissionRequest
 from cab.proxy.errors import LedgerFailed, Rejected
 from cab.proxy.forwarding.call_lifecycle import CallLifecycle
 from cab.proxy.forwarding.deadline import Deadline
-from cab.proxy.forwarding.endings import ending_of, failure_of
+from cab.proxy.forwarding.endings import ending_of, failure_of, rejection_of
+from cab.proxy.forwarding.recording import record_end
 from cab.proxy.forwarding.response import Client, checked
-from cab.proxy.forwarding.upstream import StaleConnection, Upstream, UpstreamFailed, Upstreams
+from cab.proxy.forwarding.services import ProxyServices
+from cab.proxy.forwarding.upstream import StaleConnection, Upstream, UpstreamFailed
 from cab.proxy.http.error_responses import ErrorResponse, error_response_for
 from cab.proxy.http.headers import Headers
-from cab.proxy.ledger.call_records import CallContext, CallEnding, end_record, start_record
-from cab.proxy.ledger.ledger import Ledger
+from cab.proxy.ledger.call_records import CallContext, CallEnding, start_record
 from cab.proxy.logs import RedactingLogger
 from cab.proxy.meter import CallMeter
 from cab.proxy.meter.refused_usage import (
@@ -43,7 +41,6 @@ from cab.proxy.meter.refused_usage import (
     stated_error,
 )
 from cab.proxy.meter.response.content_decoding import BadEncoding, Decoder
-from cab.proxy.tokens.usage import Counter
 
 _REJECTION_BYTES = 1 << 20
 """How much of an error is read to see whether `stream_options` was its cause."""
@@ -51,18 +48,6 @@ _PEEK_S = 1.0
 """How long the beginning of an answer may take in which such an error can stand."""
 _LINGER_S = 2.0
 """How long the endpoint may take to close a finished answer before its connection is dropped."""
-
-
-@dataclass(frozen=True, slots=True)
-class ProxyServices:
-    """What every call uses."""
-
-    settings: ProxySettings
-    clock: Clock
-    ledger: Ledger
-    upstreams: Upstreams
-    counter: Counter
-    registry: CellRegistry
 
 
 class Exchange:
@@ -154,9 +139,8 @@ class Exchange:
                 raise self._refusal
             context.seq, context.attempt, context.retry_of = await self._lifecycle.admit()
         except Rejected as error:
-            ending = CallEnding("rejected", self._now(), (error.code, str(error)))
             response = error_response_for(context.endpoint, error)
-            await self._respond(response, None if error.code == REGISTRY_LOST else ending)
+            await self._respond(response, rejection_of(error, self._now()))
             return False
         return True
 
@@ -316,21 +300,8 @@ class Exchange:
 
     async def _end(self, ending: CallEnding) -> None:
         """Write the END record."""
-        outcome = self._meter.outcome()
-        counted = await self._services.counter.count(self._context, outcome)
-        record = end_record(self._context, outcome, counted, ending)
-        await self._lifecycle.end(record)
-        self._log.info(
-            "call",
-            cell=record["cell_id"],
-            endpoint=record["endpoint"],
-            model=record["model_requested"],
-            status=record["status"],
-            end_reason=record["end_reason"],
-            prompt_tokens=record["prompt_tokens"],
-            completion_tokens=record["completion_tokens"],
-            latency_ms=record["latency_ms"],
-        )
+        outcome, counter = self._meter.outcome(), self._services.counter
+        await record_end(self._lifecycle, counter, self._context, outcome, ending)
 
     def _on_client_gone(self) -> None:
         """Stop waiting for the call's cell, and drain the answer within limits."""

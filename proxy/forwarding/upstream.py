@@ -33,6 +33,24 @@ class UpstreamFailed(CabProxyError):
         self.code = code
 
 
+_REMEMBERED_NS = 600 * 1_000_000_000
+
+
+class Refusals:
+    """When an endpoint last said that it does not speak WebSocket; it may be upgraded."""
+
+    def __init__(self) -> None:
+        self._until_ns = 0
+
+    def recently(self, now_ns: int) -> bool:
+        """Return whether that was not long ago."""
+        return now_ns < self._until_ns
+
+    def note(self, now_ns: int) -> None:
+        """Remember it for a while."""
+        self._until_ns = now_ns + _REMEMBERED_NS
+
+
 class StaleConnection(CabProxyError):
     """The endpoint had closed an idle connection before it could read the request."""
 
@@ -140,21 +158,34 @@ class Upstream:
         self.base = URL(route.upstream)
         self.key = key
         self.usage_requests = UsageRequests()
-        self._session = aiohttp.ClientSession(
-            connector=PeekingConnector(_verification(route), keepalive_timeout_s),
-            # No total limit: a long generation is legal. Headers and silence have their own.
-            timeout=aiohttp.ClientTimeout(
-                total=None, sock_connect=connect_timeout_s, sock_read=None
-            ),
-            auto_decompress=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            skip_auto_headers=_NO_AUTO_HEADERS,
-            max_line_size=1 << 16,
-            max_field_size=1 << 16,
+        self.refused_websockets = Refusals()
+        # No total limit: a long generation is legal. Headers and silence have their own.
+        self._timeout = aiohttp.ClientTimeout(
+            total=None, sock_connect=connect_timeout_s, sock_read=None
         )
+        self._connector = PeekingConnector(_verification(route), keepalive_timeout_s)
+        self._session = self.session()
         # aiohttp sends a GET again by itself where a kept connection was closed under it. No request
         # may reach an endpoint twice without its record, and the client knows best what to repeat.
         self._session._retry_connection = False  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+    def session(self, *traces: aiohttp.TraceConfig) -> aiohttp.ClientSession:
+        """Return a session on the pool of this endpoint; closing it leaves the pool open."""
+        return aiohttp.ClientSession(
+            connector=self._connector,
+            connector_owner=False,
+            timeout=self._timeout,
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=_NO_AUTO_HEADERS,
+            trace_configs=list(traces),
+            max_line_size=1 << 16,
+            max_field_size=1 << 16,
+        )
+
+    def url(self, path_qs: str, model: str | None) -> URL:
+        """Return where a request for a model goes."""
+        return join(self.base, mapped(self.route, path_qs, model))
 
     def secrets(self) -> Iterator[str]:
         """Yield the secrets: the key, and what the settings name as one."""
@@ -218,7 +249,7 @@ class Upstream:
             try:
                 return await self._session.request(
                     method,
-                    join(self.base, mapped(self.route, path_qs, model)),
+                    self.url(path_qs, model),
                     headers=headers,
                     data=_payload(body),
                     allow_redirects=False,
@@ -232,6 +263,7 @@ class Upstream:
     async def close(self) -> None:
         """Close all connections."""
         await self._session.close()
+        await self._connector.close()
 
 
 class Upstreams:
@@ -264,6 +296,16 @@ class Upstreams:
             if any(fnmatch.fnmatchcase(model or "", p) for p in upstream.route.models):
                 return upstream
         return self.default
+
+    def for_connection(self, model: str | None) -> Upstream | None:
+        """Return the endpoint of a connection; None if it depends on a model that is not named."""
+        upstream = self.for_model(model)
+        if model is not None:
+            return upstream
+        # Of the patterns before the one for all models, each may be meant.
+        first = next(iter((*self._routed, self.default)))
+        in_path = "{model}" in (upstream.route.path or "")
+        return upstream if upstream is first and not in_path else None
 
     def secrets(self) -> tuple[str, ...]:
         """Return the secrets of all endpoints."""

@@ -17,6 +17,19 @@ from cab.scoring.ledger.totals import may_have_cost
 from cab.scoring.timestamps import rfc3339
 
 
+@dataclass(frozen=True, slots=True)
+class WebSocketFacts:
+    """What is known of a call that is one of several on a WebSocket connection."""
+
+    connection_id: str
+    stream_id: str | None = None
+    """The lane of the connection, `None` for the default one."""
+    steered_from: str | None = None
+    """Call whose response was steered, if that is how this one began."""
+    warmup: bool = False
+    """Whether the client asked for no output."""
+
+
 @dataclass(slots=True)
 class CallContext:
     """What is known of a call apart from what its meter reads in the bytes."""
@@ -46,6 +59,8 @@ class CallContext:
     """What the client was answered."""
     redactor: Redactor = field(default_factory=Redactor)
     """Takes out what must not reach the record."""
+    websocket: WebSocketFacts | None = None
+    """`None` for a call that is an HTTP request of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +99,20 @@ def start_record(call: CallContext) -> dict[str, Any]:
         "may_cost": call.may_cost,
         "prompt_tokens_at_most": bound.prompt_tokens,
         "completion_tokens_at_most": bound.completion_tokens,
+        **_websocket(call),
+    }
+
+
+def _websocket(call: CallContext) -> dict[str, Any]:
+    facts = call.websocket
+    if facts is None:
+        return {}
+    return {
+        "transport": "websocket",
+        "connection_id": facts.connection_id,
+        "stream_id": None if facts.stream_id is None else call.redactor.name(facts.stream_id),
+        "steered_from": facts.steered_from,
+        "warmup": facts.warmup,
     }
 
 

@@ -25,6 +25,8 @@ _CARRIED = (
     "call_id", "cell_id", "seq", "started_at", "endpoint", "stream", "request_hash",
     "model_requested", "may_cost", "prompt_tokens_at_most", "completion_tokens_at_most",
 )  # fmt: skip
+_CARRIED_IF_THERE = ("transport", "connection_id", "stream_id", "steered_from", "warmup")
+"""Of calls on a WebSocket connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,8 @@ class Scan:
 
 def carried(start: dict[str, Any]) -> dict[str, Any]:
     """Return of a START record what the END of its call repeats."""
-    return {name: start.get(name) for name in _CARRIED}
+    there = {name: start[name] for name in _CARRIED_IF_THERE if name in start}
+    return {name: start.get(name) for name in _CARRIED} | there
 
 
 def scan_chain(folder: Path, worker: int) -> Scan:

@@ -46,12 +46,15 @@ class CountedCall:
     def count_prompt(self, check_cancelled: CheckCancelled) -> tuple[int | None, bool]:
         """Return the tokens of the prompt, and whether parts of it could not be counted.
 
-        The tokens are `None` if the request cannot be understood.
+        The tokens are `None` if the request cannot be understood, or goes on from what the endpoint
+        keeps: a count of the rest would be no count of the prompt.
         """
         request = self.outcome.request_json
         if request is None:
             return None, True
         prompt = read_prompt(self.endpoint, request)
+        if "state" in prompt.uncounted:
+            return None, True
         tokens = count(prompt.costs(family_of(self.model)), self.encoding, check_cancelled)
         return max(0, tokens), bool(prompt.uncounted)
 
@@ -123,11 +126,11 @@ class Counter:
 
         def work(check_cancelled: CheckCancelled) -> Counted:
             prompt, unclear = call.count_prompt(check_cancelled)
-            if prompt is None:
+            if prompt is None and outcome.request_json is None:
                 return Counted()
             completion = call.count_completion(check_cancelled)
             whole = outcome.complete and not (unclear or outcome.delivered_media)
-            usage = Usage(prompt, completion, prompt + completion)
+            usage = Usage(prompt, completion, None if prompt is None else prompt + completion)
             return Counted(usage, "tokenizer", "complete" if whole else "partial")
 
         return await self._bounded(context.request_bytes, outcome, work)

@@ -132,6 +132,16 @@ class CallStart(Record):
     completion_tokens_at_most: Count | None = None
     """What the answer comes to at most: the request's own cap (`max_tokens`) for all answers that it asks
     for; `None` if there is no cap."""
+    transport: Literal["websocket"] | None = None
+    """`websocket` for one of the responses on such a connection; `None` for an HTTP request of its own."""
+    connection_id: str | None = None
+    """The WebSocket connection, a UUIDv7."""
+    stream_id: str | None = None
+    """The lane of that connection as the client names it; `None` for the default one."""
+    steered_from: str | None = None
+    """`call_id` of the call that was steered, if that is how this response began: no request of its own."""
+    warmup: bool | None = None
+    """Whether the client asked for no output (`generate: false`), so that 0 completion tokens are meant."""
 
 
 class CallEnd(Record):
@@ -231,6 +241,16 @@ class CallEnd(Record):
     """Where the price is from."""
     unmetered: str | None = None
     """What of the call could not be understood."""
+    transport: Literal["websocket"] | None = None
+    """`websocket` for one of the responses on such a connection; `None` for an HTTP request of its own."""
+    connection_id: str | None = None
+    """The WebSocket connection, a UUIDv7."""
+    stream_id: str | None = None
+    """The lane of that connection as the client names it; `None` for the default one."""
+    steered_from: str | None = None
+    """`call_id` of the call that was steered, if that is how this response began: no request of its own."""
+    warmup: bool | None = None
+    """Whether the client asked for no output (`generate: false`), so that 0 completion tokens are meant."""
     error: CallError | None = None
     """Why the call failed."""
 

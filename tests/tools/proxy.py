@@ -11,6 +11,7 @@ import aiohttp
 import orjson
 
 from cab.proxy.app import Proxy, running_proxy
+from cab.proxy.clock import Clock
 from cab.proxy.config import ProxySettings
 from tests.tools.raw import connected
 
@@ -77,6 +78,7 @@ async def metered(
     route_keys: dict[str, str] | None = None,
     signing_key: str | None = None,
     admin_token: str | None = None,
+    clock: Clock | None = None,
     **settings: Any,
 ) -> AsyncIterator[Meter]:
     """Run a proxy in front of an upstream, with its ledger in a folder."""
@@ -94,6 +96,7 @@ async def metered(
             route_keys=route_keys,
             signing_key=signing_key,
             admin_token=admin_token,
+            clock=clock,
         ) as proxy,
         aiohttp.ClientSession(auto_decompress=False) as client,
     ):

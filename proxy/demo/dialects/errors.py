@@ -41,10 +41,14 @@ class ErrorReply(NamedTuple):
 
 def openai_error(error: ErrorReply) -> bytes:
     """Return an error in the shape of chat completions and responses."""
+    return orjson.dumps({"error": openai_members(error)})
+
+
+def openai_members(error: ErrorReply) -> dict[str, str | None]:
+    """Return what such an error says."""
     other = "server_error" if error.status >= _SERVER_ERROR else "invalid_request_error"
     kind = _OPENAI_TYPES.get(error.status, other)
-    members = {"message": error.message, "type": kind, "param": error.param, "code": error.code}
-    return orjson.dumps({"error": members})
+    return {"message": error.message, "type": kind, "param": error.param, "code": error.code}
 
 
 def anthropic_error(error: ErrorReply) -> bytes:

@@ -10,11 +10,12 @@ Scalar = TypeVar("Scalar", bool, int, str)
 
 
 class BadChat(Exception):
-    """A request that is answered with 400; `param` names the field."""
+    """A request that is answered with 400; `param` names the field, `code` is a word for machines."""
 
-    def __init__(self, message: str, param: str | None = None) -> None:
+    def __init__(self, message: str, param: str | None = None, code: str | None = None) -> None:
         super().__init__(message)
         self.param = param
+        self.code = code
 
 
 def reject(message: str, param: str | None = None) -> NoReturn:

@@ -16,28 +16,46 @@ Event = tuple[str, Members]
 
 def response(request: ChatRequest, reply: DemoReply, answer: str, usage: DemoUsage) -> bytes:
     """Return the body of an answer that is not streamed."""
-    return orjson.dumps(_response(request, _output(reply, answer), answer, usage))
+    return orjson.dumps(_response(request, output_items(reply, answer), answer, usage))
 
 
 def response_events(
     request: ChatRequest, reply: DemoReply, answer: str, usage: DemoUsage
 ) -> Iterator[bytes]:
     """Yield the events of a streamed answer."""
-    for number, (kind, members) in enumerate(_events(request, reply, answer, usage)):
+    for number, (kind, members) in enumerate(response_parts(request, reply, answer, usage)):
         yield event({"type": kind, "sequence_number": number, **members}, kind)
 
 
-def _events(
+def response_parts(
     request: ChatRequest, reply: DemoReply, answer: str, usage: DemoUsage
 ) -> Iterator[Event]:
+    """Yield what the events of a streamed answer say, however they are sent."""
     opened = _response(request, [], answer, None)
     yield "response.created", {"response": opened}
     yield "response.in_progress", {"response": opened}
-    output = _output(reply, answer)
+    output = output_items(reply, answer)
     for index, item in enumerate(output):
         events = _message_events if item["type"] == "message" else _call_events
         yield from events(item, index)
     yield "response.completed", {"response": _response(request, output, answer, usage)}
+
+
+def incomplete_part(
+    request: ChatRequest, reply: DemoReply, answer: str, usage: DemoUsage, reason: str
+) -> Event:
+    """Return the last event of an answer that was stopped before its end.
+
+    Args:
+        request: What was asked.
+        reply: As much of the answer as was made.
+        answer: Its id.
+        usage: What that much costs.
+        reason: `steered` or `interrupted`.
+    """
+    output = [{**item, "status": "incomplete"} for item in output_items(reply, answer)]
+    stopped = {"status": "incomplete", "incomplete_details": {"reason": reason}}
+    return "response.incomplete", {"response": _response(request, output, answer, usage) | stopped}
 
 
 def _message_events(item: Members, index: int) -> Iterator[Event]:
@@ -65,7 +83,8 @@ def _call_events(item: Members, index: int) -> Iterator[Event]:
     yield "response.output_item.done", {"output_index": index, "item": item}
 
 
-def _output(reply: DemoReply, answer: str) -> list[Members]:
+def output_items(reply: DemoReply, answer: str) -> list[Members]:
+    """Return the items of an answer."""
     calls = [_call(call, answer, number) for number, call in enumerate(reply.calls)]
     return calls if reply.text is None else [_message(reply.text, answer), *calls]
 

@@ -77,6 +77,19 @@ def strict_json(text: bytes) -> object:
         raise BadJson(str(error)) from error
 
 
+def json_fault(text: bytes) -> str | None:
+    """Return why a text is not JSON that all readers take in the same way; None if it is.
+
+    >>> json_fault(b'{"type": "a", "type": "b"}')
+    'the member `type` is repeated'
+    """
+    try:
+        strict_json(text)
+    except (BadJson, RepeatedMember) as error:
+        return str(error)
+    return None
+
+
 def _reject(constant: str) -> NoReturn:
     raise BadJson(f"{constant} is not valid JSON")
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from cab.adapters.agents.base import RunContext
 from cab.adapters.agents.codex import Codex
+from cab.adapters.agents.registry import load_adapter
 from cab.adapters.errors import BadSelfReport
 from cab.scoring.cells.cell import SelfReport
 from tests.adapters.agents.recorded import MODEL, URL, printed, run_of
@@ -72,6 +73,23 @@ def test_no_other_hosts() -> None:
     assert config["otel"]["exporter"] == "none"
     assert not any(config["features"].values())
     assert config["web_search"] == "disabled"
+
+
+def test_websocket() -> None:
+    """The variant differs in one line of the provider; its count lacks the warm-up, so it is not exact."""
+    plain, variant = Codex(), load_adapter("cab.adapters.agents.codex:codex_over_websocket")
+    config = tomllib.loads(variant.launch(run_of()).files[".codex/config.toml"])
+    provider = config["model_providers"]["cab"]
+    report = variant.self_report(printed(turn()))
+
+    assert provider.pop("supports_websockets") is True
+    assert config == config_of(run_of())
+    assert report is not None
+    assert report.exact is False
+    assert read_report(turn()) == report.model_copy(update={"exact": True})
+    assert "exact" not in str(variant.facts.token_report)
+    assert "exact" in str(plain.facts.token_report)
+    assert (variant.facts.name, variant.facts.install) == (plain.facts.name, plain.facts.install)
 
 
 @given(st.text(st.characters(codec="utf-8"), min_size=1))

@@ -208,17 +208,6 @@ async def _over_the_limit(world: World) -> Seen:
     return seen
 
 
-@case("21", "a WebSocket upgrade on a metered path", client="426 at once", streaming=(False,), rows=0, tokens="none",
-      dialects=("responses",))  # fmt: skip
-async def _websocket(world: World) -> Seen:
-    upgrade = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13")
-    async with world.running(world.whole()) as meter:
-        seen = await post(meter.url, world.sample.path, b"", *upgrade, method="GET")
-    assert seen.status == 426
-    assert world.upstream.received == []
-    return seen
-
-
 @case(
     "21",
     "`Expect: 100-continue`",

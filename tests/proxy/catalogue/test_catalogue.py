@@ -9,12 +9,15 @@ import pytest
 
 from cab.scoring.ledger.records import METERED_ENDPOINTS, parse_record
 from cab.scoring.ledger.totals import may_have_cost
-from tests.proxy.catalogue import bodies, calls, counts, disconnects, media, usage, wire
+from tests.proxy.catalogue import bodies, calls, counts, disconnects, media, usage, websocket, wire
 from tests.proxy.catalogue.report import FILE, page
 from tests.proxy.catalogue.table import TABLE, Case, World, runs
 from tests.tools.dialects import Sample
 
-assert [bodies, calls, counts, disconnects, media, usage, wire]  # importing them fills the table
+assert [
+    *(bodies, calls, counts, disconnects),
+    *(media, usage, websocket, wire),
+]  # importing them fills the table
 RUNS = runs()
 
 

@@ -224,16 +224,6 @@ async def test_mistakes_get_the_shape_of_their_dialect(
         assert (error["type"], error["param"]) == ("invalid_request_error", "model")
 
 
-async def test_a_websocket_is_rejected_at_once(demo: Demo, http: aiohttp.ClientSession) -> None:
-    """A client that tries a websocket gets 426, after which it posts; a plain GET is not allowed."""
-    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
-    async with http.get(f"{demo.url}/v1/responses", headers=upgrade) as response:
-        assert (response.status, "error" in await response.json()) == (426, True)
-    async with http.get(f"{demo.url}/v1/responses") as response:
-        assert response.status == 405
-    assert demo.account()["by_call"] == []
-
-
 async def test_claude_codes_greeting_and_token_count(
     demo: Demo, http: aiohttp.ClientSession
 ) -> None:

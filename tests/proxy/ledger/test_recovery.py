@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from cab.proxy.clock import Clock
 from cab.proxy.errors import BadConfig
 from cab.proxy.ledger.chain import chain
-from cab.proxy.ledger.recovery import recover
+from cab.proxy.ledger.recovery import crash_end, recover
 from cab.proxy.ledger.segments import lock_chain, next_segment, segments
 from cab.scoring.ledger.reading import iter_records
 from cab.scoring.ledger.records import GENESIS, CallEnd, CallStart
@@ -353,3 +353,13 @@ def test_segments_are_ordered_by_number(tmp_path: Path) -> None:
     assert [segment.path.name for segment in segments(tmp_path, 2)] == found[:2]
     assert next_segment(tmp_path, 2).name == "w2-1000001.jsonl"
     assert segments(tmp_path, 3) == []
+
+
+def test_the_end_of_a_response_over_websocket_names_its_connection() -> None:
+    """What its START says of the connection is in the END that recovery writes; other calls have none of it."""
+    start = {"call_id": "c", "endpoint": "responses", "warmup": False, "stream_id": None}
+    start |= {"transport": "websocket", "connection_id": "k", "steered_from": "p"}
+    end = crash_end(start, "2026-01-01T00:00:00.000000Z", "killed")
+    shared = ("transport", "connection_id", "stream_id", "steered_from", "warmup")
+    assert {name: end[name] for name in shared} == {name: start[name] for name in shared}
+    assert "transport" not in crash_end({"call_id": "c"}, "2026-01-01T00:00:00.000000Z", "killed")

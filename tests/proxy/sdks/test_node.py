@@ -1,18 +1,13 @@
 """The npm `openai` package as a client, run by node: what it reports is what the ledger holds."""
 
 import asyncio
-import os
-import shutil
-import subprocess
 from pathlib import Path
-from typing import Any, NoReturn
 
-import orjson
 import pytest
 
 from cab.adapters.tasks.loader import list_tasks
 from tests.tools.dialects import BY_ENDPOINT
-from tests.tools.proxy import Meter
+from tests.tools.node import run
 from tests.tools.sdk import (
     BROKEN,
     CELL,
@@ -26,62 +21,7 @@ from tests.tools.sdk import (
 )
 from tests.tools.upstream import LAST_CHUNK, Fault, Step, chunk, json_answer, sse_head
 
-FOLDER = Path(__file__).parents[2] / "node"
-INSTALL = ("npm", "install", "--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts")
-INSTALL_LIMIT_S = 200
 CHAT, RESPONSES = BY_ENDPOINT["chat.completions"], BY_ENDPOINT["responses"]
-
-
-def not_here(reason: str) -> NoReturn:
-    """Skip, but not in CI: there a missing tool would hide that nothing was tested."""
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
-def installed() -> bool:
-    """Tell whether the version that package.json names is there."""
-    there = FOLDER / "node_modules" / "openai" / "package.json"
-    wanted = orjson.loads((FOLDER / "package.json").read_bytes())["dependencies"]["openai"]
-    return there.exists() and orjson.loads(there.read_bytes())["version"] == wanted
-
-
-@pytest.fixture(scope="session")
-def node() -> str:
-    """Return node's path once the package is installed."""
-    found, npm = shutil.which("node"), shutil.which("npm")
-    if found is None or npm is None:
-        not_here("node and npm are missing: install Node.js 20 or newer to test the npm SDK")
-    if not installed():
-        done = subprocess.run(
-            INSTALL,
-            cwd=FOLDER,
-            capture_output=True,
-            text=True,
-            timeout=INSTALL_LIMIT_S,
-            check=False,
-        )
-        if done.returncode or not installed():
-            not_here(f"npm cannot install openai in tests/node: {done.stderr.strip()[-300:]}")
-    return found
-
-
-async def run(node: str, meter: Meter, *steps: str, retries: int = 0, **env: str) -> list[Any]:
-    """Run steps of calls.mjs; return what each printed."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("OPENAI_")}
-    process = await asyncio.create_subprocess_exec(
-        *(node, "calls.mjs", f"{meter.url}/v1", "own-key", str(retries), *steps),
-        cwd=FOLDER,
-        env={**kept, **env},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    async with asyncio.timeout(25):
-        out, err = await process.communicate()
-    assert process.returncode == 0, err.decode()
-    results = [orjson.loads(line) for line in out.splitlines()]
-    assert len(results) == len(steps)
-    return results
 
 
 async def test_chat_whole_and_streamed(node: str, tmp_path: Path) -> None:
