@@ -10,6 +10,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cab.scoring.errors import BadRecord
+from cab.scoring.ledger.bounds import BrokenLine, Identity, Message
 from cab.scoring.validation import first_fault
 
 SCHEMA = "cab.call/1"
@@ -72,7 +73,7 @@ class CallError(BaseModel):
 
     type: str
     """A short class name, such as `rate_limit_error` or `connect_refused`."""
-    message: str
+    message: Message
     """One line for a person."""
 
 
@@ -104,7 +105,7 @@ class CallStart(Record):
     kind: Literal["start"]
     call_id: str
     """UUIDv7, shared with the END record."""
-    cell_id: str | None
+    cell_id: Identity | None
     """The cell that pays; `None` when no key, header or option named one."""
     seq: Annotated[int, Field(ge=1)] | None
     """1-based number of the call within its cell."""
@@ -118,6 +119,8 @@ class CallStart(Record):
     """`sha256:` and hex of the canonical JSON of the body as the client sent it."""
     model_requested: str | None
     """Model named in the request."""
+    clipped: list[str] | None = None
+    """Fields that were too long: texts are cut, objects and lists are null."""
 
 
 class CallEnd(Record):
@@ -126,7 +129,7 @@ class CallEnd(Record):
     kind: Literal["end"]
     call_id: str
     """UUIDv7, shared with the START record."""
-    cell_id: str | None
+    cell_id: Identity | None
     """The cell that pays; `None` when no key, header or option named one."""
     seq: Annotated[int, Field(ge=1)] | None
     """1-based number of the call within its cell."""
@@ -183,12 +186,13 @@ class CallEnd(Record):
     """Who counted."""
     usage_status: UsageStatus | None = None
     """Whether the count covers the whole answer, and its parts agree."""
-    usage_note: str | None = None
+    usage_note: Message | None = None
     """Where a rule changed or completed what the endpoint stated, and what contradicts itself."""
     usage_parts: list[UsagePart] | None = None
     """Usage of each pass over a model, where one answer took several."""
     usage_raw: dict[str, Any] | None = None
-    """The endpoint's usage object, verbatim; several of one stream are merged member by member."""
+    """The endpoint's usage object, verbatim; several of one stream are merged member by member. None
+    above 16 KiB of JSON, see `clipped`."""
     latency_ms: Milliseconds | None = None
     """From the request's first byte to the response's last byte."""
     ttft_ms: Milliseconds | None = None
@@ -209,10 +213,12 @@ class CallEnd(Record):
     """Price of the call in US dollars; `None` unless the endpoint or a price table knows."""
     price_source: str | None = None
     """Where the price is from."""
-    unmetered: str | None = None
+    unmetered: Message | None = None
     """What of the call could not be understood."""
     error: CallError | None = None
     """Why the call failed."""
+    clipped: list[str] | None = None
+    """Fields that were too long: texts are cut, objects and lists are null."""
 
 
 class OtherRecord(Record):
@@ -267,6 +273,8 @@ def parse_fields(line: bytes, path: str = "<record>", number: int | None = None)
     Raises:
         BadRecord: The line is not a JSON object, or a member that is looked up has the wrong type.
     """
+    if isinstance(line, BrokenLine):
+        raise BadRecord(path, number, line.reason)
     try:
         data: object = orjson.loads(line)
     except orjson.JSONDecodeError as error:

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from cab.scoring.files import FileModel, read_object, validated
 from cab.scoring.ledger.records import METERED_ENDPOINTS, Count, parse_fields
-from cab.scoring.ledger.totals import CallPairing, CallTotals, Fields
+from cab.scoring.ledger.totals import CallPairing, CallTotals, Fields, damaged_call
 
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 
@@ -45,6 +45,9 @@ class Seal(FileModel):
     """Sum of the calls' totals, None if one of them is not known."""
     known_total_tokens: Count | None = None
     """What is known of that sum."""
+    damaged_calls: Annotated[int, Field(ge=0, le=100_000)] = 0
+    """Calls of which the ledger holds nothing but lines that cannot be read: they are in no line of the
+    slice, and what they cost is not known. Stated only if there are some."""
 
 
 def load_seal(path: Path) -> Seal:
@@ -76,6 +79,11 @@ class SealSums:
     def __init__(self) -> None:
         self._totals = CallTotals()
         self._pairing = CallPairing(self._totals.add)
+
+    def add_damaged(self, calls: int) -> None:
+        """Add calls of which nothing can be read."""
+        for _ in range(calls):
+            self._totals.add(damaged_call({}))
 
     def add(self, record: Fields) -> None:
         """Add a record by its members."""
@@ -126,23 +134,36 @@ class FirstSealSums:
 
 def sums_for(seal: Seal) -> SealSums | FirstSealSums:
     """Return what makes the sums that a seal must state, by the rule of its form."""
-    return FirstSealSums() if seal.seal_schema == FIRST_SEAL_SCHEMA else SealSums()
+    if seal.seal_schema == FIRST_SEAL_SCHEMA:
+        return FirstSealSums()
+    sums = SealSums()
+    sums.add_damaged(seal.damaged_calls)
+    return sums
 
 
-def seal_lines(lines: Iterable[bytes]) -> dict[str, Any]:
+def seal_lines(lines: Iterable[bytes], damaged: Iterable[Fields] = ()) -> dict[str, Any]:
     """Return what a seal states of a cell's slice: its form, the sums, and the digest.
+
+    Args:
+        lines: The slice.
+        damaged: What is known of the cell's damaged lines; looked at when all lines were read.
 
     Raises:
         BadRecord: A line is damaged; see `parse_fields`.
     """
-    digest, records, sums = sha256(), 0, SealSums()
+    digest, records, sums, seen = sha256(), 0, SealSums(), set[str]()
     for line in lines:
         digest.update(line)
         records += 1
-        sums.add(parse_fields(line))
+        fields = parse_fields(line)
+        sums.add(fields)
+        seen.add(str(fields.get("call_id")))
+    lost = len({str(fields.get("call_id")) for fields in damaged} - seen)
+    sums.add_damaged(lost)
     return {
         "seal_schema": SEAL_SCHEMA,
         "records": records,
         **sums.totals(),
+        **({"damaged_calls": lost} if lost else {}),
         "digest": f"sha256:{digest.hexdigest()}",
     }

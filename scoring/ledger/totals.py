@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from typing import Any, Generic, Self, TypeVar
 
+from cab.scoring.ledger.bounds import MAX_COUNT
 from cab.scoring.ledger.money import EXACT, money
 from cab.scoring.ledger.records import METERED_ENDPOINTS, AnyRecord, CallEnd, CallStart
 
@@ -26,6 +27,21 @@ CALL_MEMBERS = (
     "may_cost",
 )
 """The members of a call's records that `CallTotals` looks at."""
+
+DAMAGED_LINE = "damaged_line"
+"""Kind of what stands for a line that cannot be read; no record has it. See `reading`."""
+
+
+def damaged_call(known: Fields) -> dict[str, Any]:
+    """Return what stands for a damaged line in sums: a call whose cost is not known.
+
+    Args:
+        known: What is known of its call.
+    """
+    return {**known, "kind": DAMAGED_LINE, "endpoint": "other", "may_cost": True}
+
+
+_OF_CALLS = ("start", "end", DAMAGED_LINE)
 
 _NUMBER = TypeVar("_NUMBER", int, float, Decimal)
 
@@ -135,14 +151,14 @@ class TokenTotals:
             (self.cache_write, get("cache_write_tokens")),
             (self.reasoning, get("reasoning_tokens")),
         ):
-            if type(count) is int:
+            if type(count) is int and 0 <= count <= MAX_COUNT:
                 counted.known += count
             else:
                 counted.missing += 1
-        if type(total) is int:
+        if type(total) is int and 0 <= total <= 2 * MAX_COUNT:
             self.total.known += total
             return
-        parts = [count for count in (prompt, completion) if type(count) is int]
+        parts = [c for c in (prompt, completion) if type(c) is int and 0 <= c <= MAX_COUNT]
         self.total.known += sum(parts)
         self.total.missing += len(parts) < 2
 
@@ -245,13 +261,16 @@ class CallPairing:
         self._open: dict[str, Fields] = {}
 
     def take(self, record: Fields) -> None:
-        """Take the next record of a ledger; those that are neither START nor END are passed over."""
+        """Take the next record of a ledger, or what stands for a damaged line; others are passed over."""
         kind = record.get("kind")
         if kind == "end":
             self._open.pop(str(record.get("call_id")), None)
             self._add(record)
         elif kind == "start":
             self._open[str(record.get("call_id"))] = record
+        elif kind == DAMAGED_LINE and "call_id" in record:
+            # As a START it ends with its END; beside its START it says nothing new.
+            self._open.setdefault(str(record["call_id"]), record)
 
     def finish(self) -> list[Fields]:
         """Hand on the STARTs whose END did not come, and return them."""
@@ -286,21 +305,23 @@ class CellTotals(CallTotals):
         self.last_at = max(self.last_at or started_at, started_at)
 
 
-def total_cells(records: Iterable[AnyRecord]) -> dict[str | None, CellTotals]:
+def total_cells(records: Iterable[AnyRecord | Fields]) -> dict[str | None, CellTotals]:
     """Return the totals of every cell, in the order in which the cells first appear.
 
     One pass, whose memory grows with the cells, not with the calls. The score of one cell is made by
     `sum_calls`, which also recognises overlaps and repetitions across the whole cell.
 
     Args:
-        records: Of a ledger, such as `iter_records` gives them; None stands for calls without a cell.
+        records: Of a ledger, such as `iter_records` gives them, or their members, such as
+            `find_records` gives them; None stands for calls without a cell.
     """
     cells: dict[str | None, CellTotals] = {}
-    pairing = CallPairing(lambda call: cells[call["cell_id"]].add(call))
+    pairing = CallPairing(lambda call: cells[call.get("cell_id")].add(call))
     for record in records:
-        if isinstance(record, CallStart | CallEnd):
-            cells.setdefault(record.cell_id, CellTotals())
-            pairing.take(vars(record))
+        call = record if isinstance(record, Mapping) else vars(record)
+        if call.get("kind") in _OF_CALLS and "call_id" in call:
+            cells.setdefault(call.get("cell_id"), CellTotals())
+            pairing.take(call)
     pairing.finish()
     return cells
 
@@ -315,4 +336,4 @@ def _is_rejected(call: Fields) -> bool:
 
 def _count(call: Fields, name: str) -> int | None:
     value = call.get(name)
-    return value if type(value) is int else None
+    return value if type(value) is int and 0 <= value <= MAX_COUNT else None

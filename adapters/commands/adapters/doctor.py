@@ -16,11 +16,11 @@ from cab.adapters.doctor.report import HEADING, METERED, behaviour_row, metered_
 from cab.adapters.doctor.selection import select_subjects
 from cab.adapters.errors import AdapterError, AgentNotInstalled
 from cab.adapters.processes.termination import ended_by_signals
-from cab.adapters.ui.cell_table import printable
 from cab.adapters.ui.command import OneOf, Option
 from cab.adapters.ui.json_lines import print_json
 from cab.adapters.ui.options import AGENTS, JSON_LINES
 from cab.adapters.ui.progress import progress
+from cab.scoring.printable import printable
 
 LIMIT_S = 120.0
 """Time limit of one run: an agent that is still running then is one that retries for ever."""

@@ -9,7 +9,6 @@ from typing import Any
 
 from cab.adapters.commands.ledger.filters import PATH
 from cab.adapters.errors import AdapterError
-from cab.adapters.ui.cell_table import printable
 from cab.adapters.ui.command import Option
 from cab.adapters.ui.json_lines import print_json
 from cab.adapters.ui.options import JSON
@@ -23,6 +22,7 @@ from cab.scoring.ledger.seals import load_seal
 from cab.scoring.ledger.segments import segment_files
 from cab.scoring.ledger.signatures import load_public_key, signature_fault
 from cab.scoring.ledger.verify import verify_ledger, verify_slice
+from cab.scoring.printable import printable
 
 DESCRIPTION = """\
 Verify the chains of a ledger, or the calls of a bundle against their seal.
