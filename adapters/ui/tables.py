@@ -90,9 +90,20 @@ def _write_csv(rows: Iterable[Mapping[str, Any]]) -> None:
 
 def write_csv(columns: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
     """Print comma-separated values under a header; no text in them is a spreadsheet's formula."""
-    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer = csv.writer(_Lines(), lineterminator="\r\n")
     writer.writerow([csv_text(name) for name in columns])
     writer.writerows([csv_text(value) for value in row] for row in rows)
+
+
+class _Lines:
+    """Ends lines in the usual way.
+
+    `csv` quotes only the line ends that it writes itself; a field with another one would be two rows.
+    """
+
+    def write(self, line: str) -> int:
+        """Print a line."""
+        return sys.stdout.write(f"{line[:-2]}\n")
 
 
 def _print_table(sheet: ResultTable) -> None:

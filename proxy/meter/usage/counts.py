@@ -50,10 +50,11 @@ class UsageReader:
         if type(value) is int and 0 <= value <= MAX_COUNT:  # nearly always; twice as fast
             return value
         number = self._count_in_text(value) if isinstance(value, str) else _whole(value)
-        if number is None or number < 0:
-            self.warn(f"usage.{'.'.join(path)} is not a count of tokens")
-            return None
-        return self.plausible(number, f"usage.{'.'.join(path)}")
+        name = f"usage.{'.'.join(path)}"
+        if number is not None and 0 <= number <= MAX_COUNT:
+            return number
+        self.warn(f"{name} is not a count of tokens")
+        return None if number is None or number < 0 else self.plausible(number, name)
 
     def plausible(self, count: int | None, name: str, most: int = MAX_COUNT) -> int | None:
         """Return a count, `None` for one that no call can have; that is a fault then."""

@@ -40,7 +40,10 @@ def test_what_no_reader_takes_is_not_written(changes: dict[str, Any], said: str)
 
 def test_what_is_too_large_is_left_out() -> None:
     """A line that is too long loses its largest values, and says so; its call stays."""
-    large: dict[str, Any] = {"usage_raw": {"x": "\x01" * 9000}, "usage_parts": [{"type": "\x01" * 9000}]}
+    large: dict[str, Any] = {
+        "usage_raw": {"x": "\x01" * 9000},
+        "usage_parts": [{"type": "\x01" * 9000}],
+    }
     line, _ = fitting_line(end_fields(**large), GENESIS)
     assert len(line) <= MAX_RECORD_BYTES
     record = parse_record(line)
