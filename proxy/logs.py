@@ -87,8 +87,9 @@ class RedactingLogger:
     def _redacted(self, value: object) -> object:
         if value is None or isinstance(value, int | float):
             return value
-        text = value if isinstance(value, str | dict | list) else str(value)
-        return self._redactor.value(text, _WINDOW_CHARS)
+        return self._redactor.value(
+            value if isinstance(value, str | dict | list) else str(value), _WINDOW_CHARS
+        )
 
 
 class StderrHandler(logging.Handler):

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, cast, get_args
 import orjson
 from pydantic import BaseModel
 
+from cab.scoring.files import is_list, is_object
 from cab.scoring.ledger.bounds import (
     MAX_JSON_BYTES,
     MAX_NAME_CHARS,
@@ -45,18 +46,23 @@ def bounded(record: dict[str, Any]) -> dict[str, Any]:
     rules, changed = _rules(_MODELS.get(record.get("kind"), OtherRecord)), dict[str, Any]()
     clipped: list[str] = []
     for name, value in record.items():
-        kind = type(value)
-        if kind is str:
+        if isinstance(value, str):
             if len(value) <= MAX_NAME_CHARS:  # nearly always
                 continue
-        elif kind is not dict and kind is not list:
+        elif not isinstance(value, dict | list):
             continue
-        kept = _kept(value, rules.get(name, _UNDECLARED), name, clipped, declared=name in rules)
+        kept = _kept(
+            cast("object", value),
+            rules.get(name, _UNDECLARED),
+            name,
+            clipped,
+            declared=name in rules,
+        )
         if kept is not value:
             changed[name] = kept
     if not clipped:
         return record
-    before = record.get(CLIPPED) or []
+    before: list[str] = record.get(CLIPPED) or []
     return {**record, **changed, CLIPPED: sorted({*before, *clipped})}
 
 
@@ -108,14 +114,13 @@ def _kept(value: object, rule: _Rule, place: str, clipped: list[str], *, declare
 def _inside(value: object, rule: _Rule, place: str, clipped: list[str]) -> object:
     if isinstance(value, str):
         return _kept(value, rule, place, clipped, declared=True)
-    if isinstance(value, list):
-        items = cast("list[object]", value)
-        return [_inside(item, rule, place, clipped) for item in items]
-    if isinstance(value, dict) and rule.members is not None:
-        rules, members = rule.members, cast("dict[str, object]", value)
+    if is_list(value):
+        return [_inside(item, rule, place, clipped) for item in value]
+    if is_object(value) and rule.members is not None:
+        rules = rule.members
         return {
             name: _inside(each, rules.get(name, _UNDECLARED), f"{place}.{name}", clipped)
-            for name, each in members.items()
+            for name, each in value.items()
         }
     return value
 
