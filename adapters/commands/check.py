@@ -17,7 +17,7 @@ from cab.adapters.processes.termination import run_until_terminated
 from cab.adapters.runs.metering import DEMO
 from cab.adapters.runs.run_cell import run_cell
 from cab.adapters.runs.spec import TIMEOUT_S, CellSpec, plan_cell
-from cab.adapters.ui.cell_table import printable, score_table
+from cab.adapters.ui.cell_table import score_table
 from cab.adapters.ui.command import Option
 from cab.adapters.ui.endpoint_probe import EndpointProbe, probe_endpoint
 from cab.adapters.ui.json_lines import print_json
@@ -28,6 +28,7 @@ from cab.proxy.config import parse_settings
 from cab.proxy.demo import running_demo
 from cab.proxy.logs import configure_logs
 from cab.scoring.ledger.records import Endpoint
+from cab.scoring.printable import printable
 from cab.scoring.score import ScoredCell, score_one
 
 SWEEP = "provisional"

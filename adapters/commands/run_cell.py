@@ -25,6 +25,7 @@ from cab.adapters.ui.json_lines import print_json
 from cab.adapters.ui.options import JSON, MODEL, RUNS, TASK, TIMEOUT, TUI, UPSTREAM
 from cab.adapters.ui.progress import progress
 from cab.proxy.logs import configure_logs
+from cab.scoring.printable import printable
 from cab.scoring.score import ScoredCell, score_one
 
 DESCRIPTION = """\
@@ -212,7 +213,7 @@ def _print_table(result: _Result) -> None:
     # Beside the result and for people only: it depends on the machine.
     if sys.stderr.isatty():
         for deviation in result.scored.cell.identity.deviations or ():
-            print(f"deviation {deviation.name}: {deviation.what}", file=sys.stderr)
+            print(printable(f"deviation {deviation.name}: {deviation.what}"), file=sys.stderr)
     console = Console()
     console.print(cell_table(result.scored.cell))
     console.print(f"bundle: {result.bundle}", highlight=False, markup=False, soft_wrap=True)

@@ -21,7 +21,6 @@ from cab.adapters.sweeps.scheduler import ProgressListener, Scheduler
 from cab.adapters.sweeps.session import SessionResult, SweepPlan, last_result, run_session
 from cab.adapters.sweeps.state import SweepState, replay
 from cab.adapters.sweeps.sweepfile import SweepFile, load_sweep
-from cab.adapters.ui.cell_table import printable
 from cab.adapters.ui.command import OneOf, Option
 from cab.adapters.ui.json_lines import print_json
 from cab.adapters.ui.options import form
@@ -29,6 +28,7 @@ from cab.adapters.ui.progress import progress
 from cab.adapters.ui.tables import ResultTable, write
 from cab.proxy.logs import configure_logs
 from cab.proxy.workers.stop_signals import on_stop_signal
+from cab.scoring.printable import printable
 
 DESCRIPTION = """\
 Run every agent with every model on every task, N cells at a time, through one

@@ -15,7 +15,6 @@ from cab.adapters.sweeps.budget import (
     own_limits,
     spend_by_cell,
     spent,
-    sum_by_cell,
 )
 from cab.adapters.sweeps.classify import classify
 from cab.adapters.sweeps.executor import CellJob, CellOutcome, Executor
@@ -28,7 +27,6 @@ from cab.proxy.auth.cell_keys import CellKeys
 from cab.proxy.redaction import Redactor
 from cab.scoring.cells.bundle import CALLS_FILE
 from cab.scoring.ids import CellId
-from cab.scoring.ledger.reading import iter_records
 from cab.scoring.ledger.totals import CallTotals
 
 _LONGEST_WAIT_S = 300.0
@@ -186,8 +184,7 @@ class Scheduler:
             sums = spend_by_cell(Path(outcome.bundle) / CALLS_FILE)
         else:
             # There is no slice for it, but its calls are in the ledger all the same.
-            records = iter_records(self._services.metering.ledger, cell_prefix=cell_id)
-            sums = sum_by_cell(records)
+            sums = spend_by_cell(self._services.metering.ledger, cell_prefix=cell_id)
         return sums.get(cell_id, CallTotals())
 
     def _write(self, entry: Begin | End) -> None:

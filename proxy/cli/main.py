@@ -15,6 +15,7 @@ from cab.proxy.errors import CabProxyError
 from cab.proxy.logs import configure_logs
 from cab.proxy.workers.stop_signals import stop_event
 from cab.proxy.workers.supervisor import running_workers
+from cab.scoring.printable import printable
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -25,7 +26,7 @@ def main(argv: list[str] | None = None) -> int:
         configure_logs(settings.log_level, settings.log_format)
         asyncio.run(_serve(settings))
     except CabProxyError as error:
-        print(f"cab-proxy: {error}", file=sys.stderr)  # noqa: T201 - the one line of an error
+        print(printable(f"cab-proxy: {error}"), file=sys.stderr)  # noqa: T201 - the one line of an error
         return 2
     return 0
 
