@@ -174,7 +174,13 @@ def _ledger_evidence(endpoint: _Endpoint, cell_id: str, *, all_closed: bool) -> 
 
 async def _agent_evidence(plan: CellPlan, run: AgentRun, places: Places) -> dict[str, Any]:
     facts = plan.adapter.facts
-    check = await run_checks(plan.task, places.workdir, scratch=facts.scratch)
+    check = await run_checks(
+        plan.task,
+        places.workdir,
+        same=run.folder,
+        rlimits=plan.spec.limits.rlimits,
+        scratch=facts.scratch,
+    )
     cleanup = [span for span in run.spans if span.kind == "cleanup"]
     return {
         "dialect": plan.dialect or facts.dialects[0],
@@ -194,6 +200,6 @@ def _undeclared(plan: CellPlan, run: AgentRun, places: Places) -> Iterator[str]:
     """Yield the files that neither the task expects nor the adapter declares as scratch."""
     task = plan.task
     known = [*task.expected_changes, *task.scratch_files, *plan.adapter.facts.scratch]
-    for path in diff_trees(run.before, walk_tree(places.workdir)).changed:
+    for path in diff_trees(run.before, walk_tree(places.workdir, same=run.folder)).changed:
         if not matches(path, known):
             yield path

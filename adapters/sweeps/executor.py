@@ -45,6 +45,8 @@ class CellJob(_Message):
     bundles: str
     plugins: list[str] = Field(default_factory=list[str])
     """Absolute paths of plugin files."""
+    exposed: list[str] = Field(default_factory=list[str])
+    """Words of deviations: where agents can find the endpoint's key."""
 
     def spec(self) -> CellSpec:
         """Return what the runner is given."""
@@ -59,6 +61,7 @@ class CellJob(_Message):
             run=self.number,
             timeout_s=self.timeout_s,
             plugins=tuple(self.plugins),
+            exposed=tuple(self.exposed),
         )
 
 

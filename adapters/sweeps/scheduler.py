@@ -40,6 +40,8 @@ class Metering(NamedTuple):
     mint: Callable[[str, int, KeyLimits], str]
     """Makes a cell's key, from its id, its time to live in s, and its limits."""
     ledger: Path
+    exposed: tuple[str, ...] = ()
+    """Words of deviations: where agents can find the endpoint's key."""
 
 
 class ProgressListener(Protocol):
@@ -170,6 +172,7 @@ class Scheduler:
             # Absolute: the process that runs the job may have another current folder.
             bundles=str((self._services.folder / BUNDLES).resolve()),
             plugins=list(self._services.plugins),
+            exposed=list(metering.exposed),
         )
 
     def _spend_of(self, cell_id: str, outcome: CellOutcome) -> CallTotals:
