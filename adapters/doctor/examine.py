@@ -1,6 +1,5 @@
 """Runs one agent under one probe: fake endpoint, proxy, agent, and a look at everything they left."""
 
-import asyncio
 import os
 import signal
 import tempfile
@@ -20,6 +19,7 @@ from cab.adapters.doctor.leaks.process_watch import watch_processes
 from cab.adapters.doctor.leaks.search import RunTraces, find_leaks, secrets_to_find
 from cab.adapters.doctor.ledger_evidence import read_ledger_evidence
 from cab.adapters.doctor.probes import DoctorProbe
+from cab.adapters.processes.background import in_background
 from cab.adapters.runs.agent_run import AgentRun, AgentRunner, exit_code, local_sandbox
 from cab.adapters.runs.metering import DEMO, Meter
 from cab.adapters.runs.spec import CellPlan, CellSpec, plan_cell
@@ -98,7 +98,7 @@ async def examine(request: ExamineRequest, probe: DoctorProbe, overlay: Overlay 
         return Evidence(
             probe=probe.name,
             model=MODEL,
-            leaks=await asyncio.to_thread(find_leaks, traces, secrets),
+            leaks=await in_background(lambda _: find_leaks(traces, secrets)),
             **dict(_ledger_evidence(endpoint, str(plan.cell), all_closed=all_closed)),
             **await _agent_evidence(plan, run, places),
             hosts=dict(hosts),

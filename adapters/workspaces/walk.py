@@ -9,11 +9,12 @@ import os
 import stat
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from threading import Event
-from typing import NamedTuple, Self
+from typing import IO, NamedTuple, Self
 
 import orjson
 
@@ -172,21 +173,31 @@ class WorkspaceWalk:
             Unread: It is not a regular file, is too large, cannot be read, or changed meanwhile.
             WalkStopped: Somebody asked for it.
         """
+        with self.opened(found) as handle:
+            left_bytes = found.facts.st_size
+            while piece := handle.read(PIECE_BYTES):
+                left_bytes -= len(piece)
+                self._bytes_left -= len(piece)
+                if left_bytes < 0:  # somebody writes to it, perhaps for ever
+                    raise Unread(words.CHANGED)
+                self._require_time()
+                yield piece
+            if not _is_as(os.fstat(handle.fileno()), found.facts):
+                raise Unread(words.CHANGED)
+
+    @contextmanager
+    def opened(self, found: Found) -> Generator[IO[bytes]]:
+        """Open a file; what goes wrong with it in the block is recorded.
+
+        Raises:
+            Unread: It is not a regular file, is too large, or cannot be read.
+        """
         try:
             self._require_readable(found)
             with os.fdopen(os.open(found.name, _READ, dir_fd=found.folder), "rb", 0) as handle:
                 if not _is_as(os.fstat(handle.fileno()), found.facts):
                     raise Unread(words.CHANGED)
-                left_bytes = found.facts.st_size
-                while piece := handle.read(PIECE_BYTES):
-                    left_bytes -= len(piece)
-                    self._bytes_left -= len(piece)
-                    if left_bytes < 0:  # somebody writes to it, perhaps for ever
-                        raise Unread(words.CHANGED)
-                    self._require_time()
-                    yield piece
-                if not _is_as(os.fstat(handle.fileno()), found.facts):
-                    raise Unread(words.CHANGED)
+                yield handle
         except OSError as error:
             self.skip(found.path, words.UNREADABLE)
             raise Unread(words.UNREADABLE) from error
