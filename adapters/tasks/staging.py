@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from threading import Event
+from typing import NamedTuple
 
 from cab.adapters.processes.search_path import absolute_parts
 from cab.adapters.tasks.loader import COMPILED, Task, copy_file, copy_workspace
@@ -57,25 +58,42 @@ def lay_out(  # noqa: PLR0913 - three places, and how one of them is looked at
     copy_workspace(task, stage / "pristine")
     copy = stage / "workspace"
     copy.mkdir()
-    dropped = [*task.protected_files, *task.forbidden_files, *task.scratch_files]
-    whole = [pattern.removesuffix("/**") for pattern in dropped if pattern.endswith("/**")]
-
-    def left_out(path: str) -> bool:
-        return is_git(path) or matches(path, whole)
-
-    with WorkspaceWalk(workspace, same=same, bounds=bounds, stop=stop, left_out=left_out) as walk:
-        copier = _Copier(walk, copy)
-        for found in walk:
-            if not (found.is_folder or is_git(found.path) or matches(found.path, dropped)):
-                copier.copy(found)
-    if walk.cut_short is not None:
-        return walk.cut_short
+    unchecked = _copy_left(task, _Left(workspace, same, bounds, stop), copy)
+    if unchecked is not None:
+        return unchecked
     for path in _files_of_task(task.workspace):
         if matches(path, task.protected_files):
             _copy_over(task.workspace / path, copy, path)
     for path in _files_of_task(task.checks):
         _copy_over(task.checks / path, copy, path)
     return None
+
+
+class _Left(NamedTuple):
+    """What the agent left behind, and how it is looked at."""
+
+    root: Path
+    same: FolderId | None
+    bounds: WorkspaceBounds
+    stop: Event | None
+
+
+def _copy_left(task: Task, left: _Left, copy: Path) -> str | None:
+    """Copy what the agent left; return why not all of it could be looked at."""
+    dropped = [*task.protected_files, *task.forbidden_files, *task.scratch_files]
+    whole = [pattern.removesuffix("/**") for pattern in dropped if pattern.endswith("/**")]
+
+    def left_out(path: str) -> bool:
+        return is_git(path) or matches(path, whole)
+
+    with WorkspaceWalk(
+        left.root, same=left.same, bounds=left.bounds, stop=left.stop, left_out=left_out
+    ) as walk:
+        copier = _Copier(walk, copy)
+        for found in walk:
+            if not (found.is_folder or is_git(found.path) or matches(found.path, dropped)):
+                copier.copy(found)
+    return walk.cut_short
 
 
 def fill_in(command: Sequence[str], stage: Path) -> list[str]:
