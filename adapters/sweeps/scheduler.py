@@ -39,6 +39,8 @@ class Metering(NamedTuple):
     mint: Callable[[str, int, KeyLimits], CellKeys]
     """Makes a cell's keys, from its id, its time to live in s, and its limits."""
     ledger: Path
+    exposed: tuple[str, ...] = ()
+    """Words of deviations: where agents can find the endpoint's key."""
 
 
 class ProgressListener(Protocol):
@@ -177,6 +179,7 @@ class Scheduler:
             bundles=str((self._services.folder / BUNDLES).resolve()),
             plugins=list(self._services.plugins),
             seal_key_file=None if seal_key_file is None else str(seal_key_file.resolve()),
+            exposed=list(metering.exposed),
         )
 
     def _spend_of(self, cell_id: str, outcome: CellOutcome) -> CallTotals:
