@@ -34,13 +34,13 @@ from cab.proxy.http.headers import Headers
 from cab.proxy.ledger.call_records import CallContext, CallEnding, start_record
 from cab.proxy.logs import RedactingLogger
 from cab.proxy.meter import CallMeter
+from cab.proxy.meter.content_decoding import BadEncoding, Decoder
 from cab.proxy.meter.refused_usage import (
     REFUSING_STATUSES,
     first_event,
     refuses_usage,
     stated_error,
 )
-from cab.proxy.meter.response.content_decoding import BadEncoding, Decoder
 
 _REJECTION_BYTES = 1 << 20
 """How much of an error is read to see whether `stream_options` was its cause."""

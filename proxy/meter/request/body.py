@@ -7,6 +7,7 @@ JSON that are in use is named here, and whoever has a key at stake refuses such 
 
 from typing import NamedTuple
 
+from cab.proxy.meter.content_decoding import BadEncoding, Decoder
 from cab.proxy.meter.dialects.routes import Dialect
 from cab.proxy.meter.json_values import JsonObject, as_object, is_object, parse_object
 from cab.proxy.meter.request.canonical import (
@@ -17,7 +18,6 @@ from cab.proxy.meter.request.canonical import (
     strict_json,
 )
 from cab.proxy.meter.request.form import form_members
-from cab.proxy.meter.response.content_decoding import BadEncoding, Decoder
 
 MAX_DECODED_BYTES = 128 << 20
 """A compressed body is not read beyond this."""
