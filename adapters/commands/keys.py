@@ -60,7 +60,10 @@ def run_mint(args: argparse.Namespace) -> int:
         AdapterError: There is nothing to sign with.
         CabProxyError: The proxy does not make the key.
     """
-    limits = KeyLimits(args.max_calls, args.max_tokens, args.max_cost_usd, args.max_concurrency)
+    models = tuple(args.model) if args.model else None
+    limits = KeyLimits(
+        args.max_calls, args.max_tokens, args.max_cost_usd, args.max_concurrency, models
+    )
     address = _proxy(args, local=args.signing_key_file is not None)
     if address is not None:
         minted = _ask(address, lambda control: control.mint(args.cell, args.ttl, limits))
@@ -192,6 +195,13 @@ _MINT = SimpleNamespace(
             ),
             Option(
                 "--max-concurrency", type=_count, metavar="N", help="most calls at the same time"
+            ),
+            Option(
+                "--model",
+                action="append",
+                metavar="PATTERN",
+                help="a model that the cell may call, such as gpt-5*; may be repeated; "
+                "without it, all models",
             ),
         ),
         _PROXY,

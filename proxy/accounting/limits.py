@@ -1,8 +1,13 @@
-"""What a cell may spend, as its key says it."""
+"""What a cell may spend and on which models, as its key says it."""
 
+import fnmatch
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from decimal import Decimal, InvalidOperation
-from typing import Any, Self
+from typing import Any, Self, cast
+
+_MAX_PATTERNS = 64
+_MAX_PATTERN_CHARS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,16 +20,23 @@ class KeyLimits:
     max_cost_usd: Decimal | None = None
     max_concurrency: int | None = None
     """Calls in flight at the same time."""
+    models: tuple[str, ...] | None = None
+    """Patterns of the models that it may call, such as `gpt-*`."""
+
+    def allow(self, models: Iterable[str]) -> bool:
+        """Return whether all of these models may be called; letters count as they are written."""
+        patterns = ("*",) if self.models is None else self.models
+        return all(any(fnmatch.fnmatchcase(name, p) for p in patterns) for name in models)
 
     @property
     def bound_spending(self) -> bool:
         """Whether one of them bounds what a cell may spend in all."""
         return (self.max_calls, self.max_tokens, self.max_cost_usd) != (None, None, None)
 
-    def claims(self) -> dict[str, int | str]:
+    def claims(self) -> dict[str, int | str | list[str]]:
         """Return the limits that are set, as a key names them; money as decimal text."""
         named = ((name, value) for name, value in asdict(self).items() if value is not None)
-        return {n: f"{value:f}" if isinstance(value, Decimal) else value for n, value in named}
+        return {name: _claim(value) for name, value in named}
 
     @classmethod
     def from_claims(cls, claims: dict[str, Any]) -> Self:
@@ -38,7 +50,28 @@ class KeyLimits:
             _count(claims, "max_tokens"),
             _money(claims, "max_cost_usd"),
             _count(claims, "max_concurrency"),
+            _patterns(claims, "models"),
         )
+
+
+def _claim(value: Any) -> int | str | list[str]:  # noqa: ANN401 - of any limit
+    if isinstance(value, tuple):
+        return list(cast("tuple[str, ...]", value))
+    return f"{value:f}" if isinstance(value, Decimal) else value
+
+
+def _patterns(claims: dict[str, Any], name: str) -> tuple[str, ...] | None:
+    value = claims.get(name)
+    if value is None:
+        return None
+    found = tuple(cast("list[object]", value)) if isinstance(value, list) else ()
+    texts = tuple(p for p in found if isinstance(p, str) and 0 < len(p) <= _MAX_PATTERN_CHARS)
+    if not 0 < len(found) <= _MAX_PATTERNS or len(texts) < len(found):
+        raise ValueError(
+            f"{name} must be a list of 1 to {_MAX_PATTERNS} patterns of model names, "
+            f"each of 1 to {_MAX_PATTERN_CHARS} characters"
+        )
+    return texts
 
 
 def _count(claims: dict[str, Any], name: str) -> int | None:

@@ -29,6 +29,7 @@ def _whole(value: object) -> object:
 
 
 _Text = Annotated[str, Field(min_length=1, max_length=2048)]
+_Pattern = Annotated[str, Field(min_length=1, max_length=256)]
 _Limit = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=2**53)]
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -46,6 +47,7 @@ class Mint(_Body):
     max_tokens: _Limit | None = None
     max_cost_usd: Annotated[str, Field(pattern=r"^[0-9]{1,12}(\.[0-9]{1,12})?$")] | None = None
     max_concurrency: _Limit | None = None
+    models: Annotated[list[_Pattern], Field(min_length=1, max_length=64)] | None = None
 
     @model_validator(mode="after")
     def _limits_are_some(self) -> Self:

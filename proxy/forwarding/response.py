@@ -7,7 +7,7 @@ import aiohttp
 from aiohttp import hdrs, web
 
 from cab.proxy.forwarding.upstream import name_failure
-from cab.proxy.http.error_responses import ErrorResponse, body_for, headers_for
+from cab.proxy.http.error_responses import ErrorResponse, body_for, headers_for, shape_of
 from cab.proxy.http.headers import as_sent, response_headers
 from cab.scoring.ledger.records import Endpoint
 
@@ -95,7 +95,7 @@ class Client:
     def respond(self, endpoint: Endpoint, error: ErrorResponse) -> None:
         """Answer with an error of the proxy."""
         headers = {**headers_for(error), CALL_ID_HEADER: self._call_id}
-        body = body_for(endpoint, error)
+        body = body_for(shape_of(endpoint, self.request.headers), error)
         self.response = web.Response(status=error.status, headers=headers, body=body)
 
     def abort(self) -> None:

@@ -13,7 +13,13 @@ from cab.proxy.config import ProxySettings, Route
 from cab.proxy.errors import BadConfig, CabProxyError
 from cab.proxy.forwarding.connections import Attempt, PeekingConnector
 from cab.proxy.forwarding.usage_requests import UsageRequests
-from cab.proxy.http.headers import Headers, header_fault, may_hold_secret, replace_credentials
+from cab.proxy.http.headers import (
+    OVERRIDES,
+    Headers,
+    header_fault,
+    may_hold_secret,
+    replace_credentials,
+)
 from cab.proxy.http.query_key import query_key, without_query_key
 from cab.scoring.ledger.records import Endpoint, EndReason
 
@@ -156,11 +162,18 @@ class Upstream:
         # may reach an endpoint twice without its record, and the client knows best what to repeat.
         self._session._retry_connection = False  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
+    @property
+    def holds_key(self) -> bool:
+        """Whether requests get a key that is not the client's, here or in the route's own headers."""
+        return self.key is not None or any(map(may_hold_secret, self._named()))
+
+    def _named(self) -> dict[str, str]:
+        return {**self.route.headers, **self.route.query}
+
     def secrets(self) -> Iterator[str]:
         """Yield the secrets: the key, and what the settings name as one."""
         yield self.key or ""
-        named = {**self.route.headers, **self.route.query}
-        yield from (value for name, value in named.items() if may_hold_secret(name))
+        yield from (value for name, value in self._named().items() if may_hold_secret(name))
         yield URL(self.route.http_proxy or "").password or ""
 
     def prepare(
@@ -187,6 +200,9 @@ class Upstream:
             replace_credentials(headers, endpoint, None if key_header else self.key)
             if key_header and self.key is not None:
                 headers[key_header] = self.key
+        if self.holds_key:
+            for name in OVERRIDES:
+                headers.popall(name, None)
         headers.update(self.route.headers)
         return path_qs
 
@@ -234,6 +250,10 @@ class Upstream:
         await self._session.close()
 
 
+def _with_paths(route: Route, settings: ProxySettings) -> Route:
+    return route.model_copy(update={"paths": [*settings.paths, *route.paths]})
+
+
 class Upstreams:
     """All endpoints, and which one serves a model.
 
@@ -252,10 +272,16 @@ class Upstreams:
         keys: Mapping[str, str],
     ) -> None:
         limits_s = settings.connect_timeout_s, settings.keepalive_timeout_s
-        default = Route(models=["*"], upstream=default_url, key_env=settings.upstream_key_env)
+        default = Route(
+            models=["*"],
+            upstream=default_url,
+            key_env=settings.upstream_key_env,
+            paths=settings.paths,
+        )
         self.default = Upstream(default, default_key, *limits_s)
         self._routed = [
-            Upstream(route, keys.get(route.key_env) or None, *limits_s) for route in settings.routes
+            Upstream(_with_paths(route, settings), keys.get(route.key_env) or None, *limits_s)
+            for route in settings.routes
         ]
 
     def for_model(self, model: str | None) -> Upstream:

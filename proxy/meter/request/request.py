@@ -7,6 +7,7 @@ from cab.proxy.meter.dialects.paths import model_in_path, plain_path
 from cab.proxy.meter.dialects.routes import Dialect
 from cab.proxy.meter.json_values import (
     JsonObject,
+    as_list,
     as_object,
     as_text,
     clean_or_none,
@@ -15,6 +16,8 @@ from cab.proxy.meter.json_values import (
 from cab.proxy.meter.request.body import RequestBody
 from cab.proxy.meter.request.json_members import Member, members
 
+_SUBSTITUTES = ("models", "fallbacks")
+"""Members in which OpenRouter and LiteLLM take other models, for when the first one fails."""
 _ASK = b'{"include_usage":true}'
 _ASK_MEMBER = b'"stream_options":' + _ASK
 
@@ -37,6 +40,8 @@ class RequestFacts:
     """Why an endpoint could read the body of a metered call otherwise than it is read here."""
     not_injected: str | None
     """Why usage was not asked for where it would have been due."""
+    models: tuple[str, ...] = ()
+    """All models that it names, also as substitutes: each of them could be the one that answers."""
 
 
 class Edit(NamedTuple):
@@ -81,6 +86,7 @@ def read_request(
         injected=edit.injected,
         body_fault=body.fault,
         not_injected=edit.reason,
+        models=_models(path, fields),
     )
     return facts, edit.body
 
@@ -151,6 +157,16 @@ def _stream(dialect: Dialect | None, path: str, content: JsonObject | None) -> b
     if stream is None and dialect is not None:
         return path.lower().endswith(":streamrawpredict")
     return stream if isinstance(stream, bool) else None
+
+
+def _models(path: str, fields: JsonObject) -> tuple[str, ...]:
+    """Return every model that is named in the path, as the body's model, or where gateways take substitutes."""
+    named: list[object] = [model_in_path(path), fields.get("model")]
+    for name in _SUBSTITUTES:
+        listed = fields.get(name)
+        entries = as_list(listed) or [listed]
+        named += [entry.get("model") if is_object(entry) else entry for entry in entries]
+    return tuple(dict.fromkeys(name for name in named if isinstance(name, str)))
 
 
 def _model(path: str, fields: JsonObject) -> str | None:

@@ -65,7 +65,7 @@ async def both_ways(
 ) -> AsyncGenerator[tuple[ScriptedUpstream, Meter]]:
     async with (
         scripted_upstream(script) as upstream,
-        metered(upstream.url, folder, **settings) as meter,
+        metered(upstream.url, folder, paths=["/**"], **settings) as meter,
     ):
         yield upstream, meter
 

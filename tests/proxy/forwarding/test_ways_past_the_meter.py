@@ -2,6 +2,7 @@
 
 import gzip
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -24,7 +25,7 @@ ANSWER = json_answer(
 BODY = orjson.dumps(chat_body())
 
 
-def bearer(meter: Meter, **limits: int) -> str:
+def bearer(meter: Meter, **limits: Any) -> str:
     key = meter.proxy.mint_key(CELL, 60, KeyLimits(**limits))
     return f"Authorization: Bearer {key}"
 
