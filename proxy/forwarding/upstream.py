@@ -3,7 +3,7 @@
 import fnmatch
 import io
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import quote, urlencode
 
 import aiohttp
@@ -32,9 +32,12 @@ _NO_AUTO_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 class UpstreamFailed(CabProxyError):
     """The endpoint gave no answer head."""
 
-    def __init__(self, status: int, end_reason: EndReason, code: str, message: str) -> None:
+    def __init__(
+        self, status: int, end_reason: EndReason, code: str, message: str, *, retry: bool = True
+    ) -> None:
         super().__init__(message)
         self.status = status
+        self.retry = retry
         self.end_reason: EndReason = end_reason
         self.code = code
 
@@ -85,8 +88,12 @@ def join(base: URL, path_qs: str) -> URL:
     The base counts without a trailing `/v1`, so that `http://h`, `http://h/v1` and
     `https://h/api/v1` all do what one expects. The target's own escapes are kept as they are.
     """
-    prefix = base.raw_path.rstrip("/").removesuffix("/v1")
-    return URL(f"{base.scheme}://{base.raw_authority}{prefix}{path_qs}", encoded=True)
+    return URL(f"{base.scheme}://{base.raw_authority}{prefix_of(base)}{path_qs}", encoded=True)
+
+
+def prefix_of(base: URL) -> str:
+    """Return the path that all requests to an endpoint begin with."""
+    return base.raw_path.rstrip("/").removesuffix("/v1")
 
 
 def mapped(route: Route, path_qs: str, model: str | None) -> str:
@@ -209,7 +216,7 @@ class Upstream:
     async def send(  # noqa: PLR0913 - the parts of a request
         self,
         method: str,
-        path_qs: str,
+        target: str | URL,
         headers: Headers,
         body: bytes,
         model: str | None,
@@ -220,7 +227,7 @@ class Upstream:
 
         Args:
             method: HTTP method.
-            path_qs: Target.
+            target: The client's target, or where the endpoint redirects to.
             headers: All headers.
             body: The body, empty if there is none.
             model: The model, for the layout of the target.
@@ -230,11 +237,13 @@ class Upstream:
             StaleConnection: The endpoint cannot have read the request; send it once more, fresh.
             UpstreamFailed: There was no answer; says why.
         """
+        if isinstance(target, str):
+            target = join(self.base, mapped(self.route, target, model))
         with Attempt(fresh=fresh) as attempt:
             try:
                 return await self._session.request(
                     method,
-                    join(self.base, mapped(self.route, path_qs, model)),
+                    target,
                     headers=headers,
                     data=_payload(body),
                     allow_redirects=False,
@@ -248,6 +257,20 @@ class Upstream:
     async def close(self) -> None:
         """Close all connections."""
         await self._session.close()
+
+
+def require_route_keys(routes: Sequence[Route], keys: Mapping[str, str]) -> None:
+    """Return if each route that names a key has it.
+
+    Raises:
+        BadConfig: One has not: its endpoint would get the clients' own keys.
+    """
+    for number, route in enumerate(routes):
+        if "key_env" in route.model_fields_set and not keys.get(route.key_env):
+            raise BadConfig(
+                f"{route.key_env} is not set, and routes.{number} ({', '.join(route.models)}) names it as its "
+                "key_env; set it, or remove key_env"
+            )
 
 
 def _with_paths(route: Route, settings: ProxySettings) -> Route:
@@ -290,6 +313,11 @@ class Upstreams:
             if any(fnmatch.fnmatchcase(model or "", p) for p in upstream.route.models):
                 return upstream
         return self.default
+
+    @property
+    def hold_key(self) -> bool:
+        """Whether there is a key that a client could spend without having one."""
+        return any(upstream.holds_key for upstream in (self.default, *self._routed))
 
     def secrets(self) -> tuple[str, ...]:
         """Return the secrets of all endpoints."""
