@@ -131,6 +131,15 @@ class ProxySettings(BaseModel):
     allow_open: bool = Field(
         default=False, description="Listen beyond loopback although `auth` is not `keys`."
     )
+    allowed_hosts: list[str] = Field(
+        default_factory=list[str],
+        description="More names of this proxy, without a port, such as `proxy`. With `auth` `open`, a call "
+        "without a cell key must name a loopback address, `host.docker.internal`, `host`, or one of these.",
+    )
+    allowed_origins: list[str] = Field(
+        default_factory=list[str],
+        description="Web pages that may call without a cell key, such as `https://tool.example`.",
+    )
     open_attribution: bool = Field(
         default=False,
         description="Accept the header X-Cab-Cell, or a cell id in the path, without a key.",
@@ -248,6 +257,7 @@ SETTING_GROUPS = {
     ),
     "endpoints and keys": (
         *("routes", "upstream_key_env", "paths", "signing_key_file", "open_attribution"),
+        *("allowed_hosts", "allowed_origins"),
     ),
     "control API and seals": ("control_host", "control_port", "control_socket", "seal_key_file"),
     "limits of calls": (

@@ -14,6 +14,7 @@ from cab.proxy.control.api import Control
 from cab.proxy.errors import BadKey
 from cab.proxy.forwarding.exchange import Exchange, ProxyServices
 from cab.proxy.forwarding.permission import refused_call
+from cab.proxy.http.browser_guard import BrowserGuard
 from cab.proxy.http.error_responses import ErrorResponse, RequestFailed, shape_of, web_response
 from cab.proxy.http.headers import as_sent, request_headers
 from cab.proxy.http.request_checks import checked_target
@@ -43,11 +44,18 @@ class Server:
         control: Answers `/cab/...`, of which agents may see the health only where the control API has
             an address of its own.
         held: Redacts what this proxy must not write.
+        guard: Of callers without a cell's key; None where they can spend nothing but their own.
     """
 
     def __init__(
-        self, services: ProxyServices, identifier: Identifier, control: Control, held: Redactor
+        self,
+        services: ProxyServices,
+        identifier: Identifier,
+        control: Control,
+        held: Redactor,
+        guard: BrowserGuard | None,
     ) -> None:
+        self._guard = guard
         self._services = services
         self._identifier = identifier
         self._control = control
@@ -119,6 +127,8 @@ class Server:
         clock = self._services.clock
         wall_ns, mono_ns = clock.wall_ns(), clock.mono_ns()
         caller = self._identify(request, target, wall_ns // 1_000_000_000)
+        if caller.key is None and self._guard is not None:
+            self._guard.check(request.headers)
         self._require_open(request)
         body = await self._read_body(request)
         encoding = ", ".join(request.headers.getall("Content-Encoding", []))

@@ -132,7 +132,6 @@ TAKEN: dict[str, bytes] = {
     "an upgrade to h2c": request(
         PATH, BODY, "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMA"
     ),
-    "a foreign host": request(PATH, BODY).replace(b"client.example", b"evil.example:99"),
     "hop-by-hop headers": request(PATH, BODY, "Connection: close, X-Hop", "X-Hop: 1", "TE: gzip"),
     "an unknown expectation": request(PATH, BODY, "Expect: 200-ok"),
     "a header that is no UTF-8": GOOD.replace(b"\r\n\r\n", b"\r\nUser-Agent: caf\xe9\r\n\r\n"),
@@ -346,7 +345,7 @@ async def test_a_cells_name_that_is_no_utf_8_is_refused(tmp_path: Path) -> None:
         GOOD.replace(b"Content-Length", b"Content-Length: 1\r\nContent-Length"),
         GOOD.replace(b"\r\n", b"\n", 1),
         GOOD.replace(b"Host: ", b"Host : "),
-        GOOD.replace(b"Host: client.example\r\n", b""),
+        GOOD.replace(b"Host: localhost\r\n", b""),
         GOOD + b"x",
     ],
 )
