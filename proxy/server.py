@@ -242,10 +242,7 @@ def _failed(
     request: web.BaseRequest, dialect: Dialect | None, error: RequestFailed
 ) -> web.Response:
     endpoint = shape_of(dialect.name if dialect else "other", request.headers)
-    response = web_response(endpoint, error.response)
-    if request.method == "CONNECT":
-        response.force_close()  # what the client sends behind it is no HTTP
-    return response
+    return web_response(endpoint, error.response)
 
 
 async def _completed(exchange: Exchange, request: web.BaseRequest) -> web.StreamResponse:

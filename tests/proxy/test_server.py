@@ -166,13 +166,11 @@ async def test_other_paths_pass_and_are_no_model_calls(tmp_path: Path) -> None:
         scripted_upstream([json_answer({"data": []})]) as upstream,
         metered(upstream.url, tmp_path) as meter,
     ):
-        request = (
-            b"GET /v1/models%2Fx?a=%20b&c HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-        )
+        request = b"GET /v1/models/org%2Fx?a=%20b&c HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
         answer = await raw_exchange(meter.url, request)
         [end] = meter.ends()
     assert answer.endswith(b'{"data":[]}')
-    assert upstream.received[0].target == "/v1/models%2Fx?a=%20b&c"
+    assert upstream.received[0].target == "/v1/models/org%2Fx?a=%20b&c"
     assert (end["endpoint"], end["prompt_tokens"], end["end_reason"]) == (
         "other",
         None,
