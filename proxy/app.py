@@ -28,11 +28,12 @@ from cab.proxy.control.sealing import Sealer, Sign, signer_from, write_checkpoin
 from cab.proxy.demo import running_demo
 from cab.proxy.errors import BadConfig, LedgerFailed
 from cab.proxy.forwarding.services import ProxyServices
-from cab.proxy.forwarding.upstream import Upstreams
+from cab.proxy.forwarding.upstream import Upstreams, require_route_keys
+from cab.proxy.http.browser_guard import BrowserGuard
 from cab.proxy.ledger.ledger import Ledger
 from cab.proxy.ledger.recovery import recover
 from cab.proxy.ledger.writer import LedgerOptions
-from cab.proxy.logs import SILENT, redacting_libraries
+from cab.proxy.logs import SILENT, RedactingLogger, redacting_libraries
 from cab.proxy.redaction import Redactor
 from cab.proxy.server import Server
 from cab.proxy.tokens.usage import Counter
@@ -40,6 +41,13 @@ from cab.scoring.timestamps import rfc3339
 
 _HEAD_BYTES = 1 << 16
 """Longest request line or header field; aiohttp's 8 KiB is short for keys and tracing headers."""
+
+_OPEN = (
+    "calls without a cell's key are accepted, so that an agent can leave its key and its limits out; "
+    "limits bind only with auth = 'keys'"
+)
+
+log = RedactingLogger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +116,7 @@ async def running_proxy(
         BadConfig: The ledger cannot be written, the port is taken, or the signing key is short.
     """
     clock = clock or Clock()
+    require_route_keys(settings.routes, secrets.get("route_keys") or {})
     async with AsyncExitStack() as stack:
         demo = None
         if settings.upstream == "demo":
@@ -147,6 +156,8 @@ async def running_proxy(
             }
         )
         await write_checkpoint(ledger, clock, sign)
+        if settings.auth == "open" and not demo and (worker is None or worker.number == 0):
+            log.warning("auth_is_open", message=_OPEN)
         ended = Event()
         stack.callback(ended.set)
         where = url, upstream_url, settings.ledger, demo, control_url
@@ -187,7 +198,10 @@ def _access(
         settings.open_attribution,
         settings.cell,
     )
-    return Access(identifier, clock, check_admin_token(admin_token) if admin_token else None)
+    checked = check_admin_token(admin_token) if admin_token else None
+    # Those who can connect to the address that it listens on may name it.
+    guard = BrowserGuard([settings.host, *settings.allowed_hosts], settings.allowed_origins)
+    return Access(identifier, clock, checked, guard)
 
 
 def _server(
@@ -196,7 +210,8 @@ def _server(
     ledger = services.ledger
     sealer = Sealer(registry, ledger, services.clock, sign)
     control = Control(registry, ledger, sealer, access, lambda: server.stopping)
-    server = Server(services, access.identifier, control, held)
+    guard = access.guard if services.upstreams.hold_key else None
+    server = Server(services, access.identifier, control, held, guard)
     return server
 
 

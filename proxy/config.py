@@ -20,6 +20,7 @@ from cab.scoring.validation import first_fault
 
 Seconds = Annotated[float, Field(gt=0)]
 Bytes = Annotated[int, Field(ge=1)]
+PathPattern = Annotated[str, Field(pattern="^/")]
 
 
 class Route(BaseModel):
@@ -54,6 +55,10 @@ class Route(BaseModel):
         default=None, description="Certificates to trust instead of the system's, in PEM form."
     )
     http_proxy: str | None = Field(default=None, description="HTTP proxy to use for this endpoint.")
+    paths: list[PathPattern] = Field(
+        default_factory=list[str],
+        description="Paths that this endpoint's key may be used for, besides those of the setting `paths`.",
+    )
 
     @field_validator("upstream")
     @classmethod
@@ -78,6 +83,11 @@ class ProxySettings(BaseModel):
     routes: list[Route] = Field(
         default_factory=list[Route],
         description="Other endpoints for some models. All other models go to `upstream`.",
+    )
+    paths: list[PathPattern] = Field(
+        default_factory=list[str],
+        description="Patterns of more paths that the endpoint's key may be used for, such as `/v1/files/**`. "
+        "`*` stands for a part, `**` for any parts, and a path for all below it.",
     )
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: Annotated[int, Field(ge=0, le=65535)] = Field(
@@ -121,6 +131,15 @@ class ProxySettings(BaseModel):
     )
     allow_open: bool = Field(
         default=False, description="Listen beyond loopback although `auth` is not `keys`."
+    )
+    allowed_hosts: list[str] = Field(
+        default_factory=list[str],
+        description="More names of this proxy, without a port, such as `proxy`. With `auth` `open`, a call "
+        "without a cell key must name a loopback address, `host.docker.internal`, `host`, or one of these.",
+    )
+    allowed_origins: list[str] = Field(
+        default_factory=list[str],
+        description="Web pages that may call without a cell key, such as `https://tool.example`.",
     )
     open_attribution: bool = Field(
         default=False,
@@ -248,7 +267,10 @@ SETTING_GROUPS = {
         *("upstream", "host", "port", "workers", "ledger", "cell", "auth", "allow_open"),
         *("ack", "on_disconnect", "log_level", "log_format"),
     ),
-    "endpoints and keys": ("routes", "upstream_key_env", "signing_key_file", "open_attribution"),
+    "endpoints and keys": (
+        *("routes", "upstream_key_env", "paths", "signing_key_file", "open_attribution"),
+        *("allowed_hosts", "allowed_origins"),
+    ),
     "control API and seals": ("control_host", "control_port", "control_socket", "seal_key_file"),
     "limits of calls": (
         *("connect_timeout_s", "keepalive_timeout_s", "headers_timeout_s", "body_timeout_s"),

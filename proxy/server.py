@@ -12,18 +12,13 @@ from cab.proxy.accounting.limits import KeyLimits
 from cab.proxy.auth.attribution import Caller, Identifier, Target, split_target
 from cab.proxy.auth.request_secrets import sent_secrets
 from cab.proxy.control.api import Control
-from cab.proxy.errors import BadKey, Rejected
+from cab.proxy.errors import BadKey
 from cab.proxy.forwarding.exchange import Exchange
+from cab.proxy.forwarding.permission import refused_call
 from cab.proxy.forwarding.services import ProxyServices
-from cab.proxy.forwarding.upstream import Upstream
 from cab.proxy.forwarding.websocket.upgrades import Upgrades, is_upgrade
-from cab.proxy.http.error_responses import (
-    UNCLEAR_BODY,
-    UNMETERED_PATH,
-    ErrorResponse,
-    RequestFailed,
-    web_response,
-)
+from cab.proxy.http.browser_guard import BrowserGuard
+from cab.proxy.http.error_responses import ErrorResponse, RequestFailed, shape_of, web_response
 from cab.proxy.http.headers import as_sent, request_headers
 from cab.proxy.http.request_checks import checked_target
 from cab.proxy.ledger.call_records import CallContext
@@ -52,11 +47,18 @@ class Server:
         control: Answers `/cab/...`, of which agents may see the health only where the control API has
             an address of its own.
         held: Redacts what this proxy must not write.
+        guard: Of callers without a cell's key; None where they can spend nothing but their own.
     """
 
     def __init__(
-        self, services: ProxyServices, identifier: Identifier, control: Control, held: Redactor
+        self,
+        services: ProxyServices,
+        identifier: Identifier,
+        control: Control,
+        held: Redactor,
+        guard: BrowserGuard | None,
     ) -> None:
+        self._guard = guard
         self._services = services
         self._identifier = identifier
         self._control = control
@@ -86,7 +88,7 @@ class Server:
                 return await self._upgrade(request, target, redactor)
             exchange = await self._accept(request, target, dialect, redactor)
         except RequestFailed as error:
-            return web_response(dialect.name if dialect else "other", error.response)
+            return _failed(request, dialect, error)
         return await self._run(request, exchange)
 
     async def handle_control(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -94,7 +96,7 @@ class Server:
         try:
             path_qs = checked_target(request)
         except RequestFailed as error:
-            return web_response("other", error.response)
+            return _failed(request, None, error)
         sent = sent_secrets(request.headers, Target(path_qs, None))
         return await self._control.handle(request, path_qs, self._held.with_secrets(sent))
 
@@ -189,6 +191,8 @@ class Server:
         if caller.key is not None and caller.key.scope != "call":
             message = "this key seals its cell and makes no calls; send the cell's other key"
             raise RequestFailed(401, "invalid_api_key", message)
+        if caller.key is None and self._guard is not None:
+            self._guard.check(request.headers)
         return caller
 
     def _require_open(self) -> None:
@@ -240,7 +244,7 @@ class Server:
         meter: CallMeter,
     ) -> Exchange:
         upstream = self._services.upstreams.for_model(context.request.model)
-        refusal = refused_request(caller, upstream, context, meter.request.body_fault)
+        refusal = refused_call(request.method, target.path_qs, caller, upstream, context)
         asked, model = meter.request.injected, context.request.model
         if asked and upstream.usage_requests.accepted(model, context.started_ns) is False:
             meter.without_injection()
@@ -266,6 +270,13 @@ class Server:
             raise
 
 
+def _failed(
+    request: web.BaseRequest, dialect: Dialect | None, error: RequestFailed
+) -> web.Response:
+    endpoint = shape_of(dialect.name if dialect else "other", request.headers)
+    return web_response(endpoint, error.response)
+
+
 async def _completed(exchange: Exchange, request: web.BaseRequest) -> web.StreamResponse:
     """Run a call; if even its record fails, the client sees its connection break, and no other."""
     try:
@@ -277,19 +288,6 @@ async def _completed(exchange: Exchange, request: web.BaseRequest) -> web.Stream
             request.transport.close()  # a head may be out already: no second one behind it
         failed = ErrorResponse(500, "internal_error", "the proxy failed; see its log")
         return web_response("other", failed)
-
-
-def refused_request(
-    caller: Caller, upstream: Upstream, context: CallContext, body_fault: str | None
-) -> Rejected | None:
-    """Return why a call with a key at stake may not go on as it is; None if it may."""
-    if body_fault is not None and (caller.key is not None or upstream.key is not None):
-        return Rejected(UNCLEAR_BODY, f"{body_fault}; endpoints read that in different ways")
-    limits = KeyLimits() if caller.key is None else caller.key.limits
-    if context.may_cost and limits.bound_spending:
-        message = "calls to this path are not metered, and the cell's key has a limit"
-        return Rejected(UNMETERED_PATH, f"{message}; use a metered path")
-    return None
 
 
 def admission_request(

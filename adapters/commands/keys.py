@@ -69,6 +69,7 @@ def run_mint(args: argparse.Namespace) -> int:
         args.max_cost_usd,
         args.max_concurrency,
         args.on_unknown,
+        tuple(args.model) if args.model else None,
     )
     address = _proxy(args, local=args.signing_key_file is not None)
     if address is not None:
@@ -214,6 +215,13 @@ _MINT = SimpleNamespace(
                 "--on-unknown",
                 choices=get_args(OnUnknown),
                 help="what a call costs its limits that nobody counted (default: as the proxy is set)",
+            ),
+            Option(
+                "--model",
+                action="append",
+                metavar="PATTERN",
+                help="a model that the cell may call, such as gpt-5*; may be repeated; "
+                "without it, all models",
             ),
         ),
         _PROXY,

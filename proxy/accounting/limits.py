@@ -1,5 +1,7 @@
-"""What a cell may spend, as its key says it."""
+"""What a cell may spend and on which models, as its key says it."""
 
+import fnmatch
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, Literal, Self, cast, get_args
@@ -7,6 +9,8 @@ from typing import Any, Literal, Self, cast, get_args
 OnUnknown = Literal["charge", "exhaust", "ignore"]
 """What a call costs its limits that may have cost something and was not counted: what it can have cost
 at most, all that is left, or nothing."""
+_MAX_PATTERNS = 64
+_MAX_PATTERN_CHARS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,16 +25,23 @@ class KeyLimits:
     """Calls in flight at the same time."""
     on_unknown: OnUnknown | None = None
     """None: as the proxy is set."""
+    models: tuple[str, ...] | None = None
+    """Patterns of the models that it may call, such as `gpt-*`."""
+
+    def allow(self, models: Iterable[str]) -> bool:
+        """Return whether all of these models may be called; letters count as they are written."""
+        patterns = ("*",) if self.models is None else self.models
+        return all(any(fnmatch.fnmatchcase(name, p) for p in patterns) for name in models)
 
     @property
     def bound_spending(self) -> bool:
         """Whether one of them bounds what a cell may spend in all."""
         return (self.max_calls, self.max_tokens, self.max_cost_usd) != (None, None, None)
 
-    def claims(self) -> dict[str, int | str]:
+    def claims(self) -> dict[str, int | str | list[str]]:
         """Return the limits that are set, as a key names them; money as decimal text."""
         named = ((name, value) for name, value in asdict(self).items() if value is not None)
-        return {n: f"{value:f}" if isinstance(value, Decimal) else value for n, value in named}
+        return {name: _claim(value) for name, value in named}
 
     @classmethod
     def from_claims(cls, claims: dict[str, Any]) -> Self:
@@ -45,7 +56,28 @@ class KeyLimits:
             _money(claims, "max_cost_usd"),
             _count(claims, "max_concurrency"),
             _on_unknown(claims.get("on_unknown")),
+            _patterns(claims, "models"),
         )
+
+
+def _claim(value: Any) -> int | str | list[str]:  # noqa: ANN401 - of any limit
+    if isinstance(value, tuple):
+        return list(cast("tuple[str, ...]", value))
+    return f"{value:f}" if isinstance(value, Decimal) else value
+
+
+def _patterns(claims: dict[str, Any], name: str) -> tuple[str, ...] | None:
+    value = claims.get(name)
+    if value is None:
+        return None
+    found = tuple(cast("list[object]", value)) if isinstance(value, list) else ()
+    texts = tuple(p for p in found if isinstance(p, str) and 0 < len(p) <= _MAX_PATTERN_CHARS)
+    if not 0 < len(found) <= _MAX_PATTERNS or len(texts) < len(found):
+        raise ValueError(
+            f"{name} must be a list of 1 to {_MAX_PATTERNS} patterns of model names, "
+            f"each of 1 to {_MAX_PATTERN_CHARS} characters"
+        )
+    return texts
 
 
 def _count(claims: dict[str, Any], name: str) -> int | None:

@@ -28,8 +28,8 @@ endpoint's key stays here.
 _EPILOG = """\
 settings: each flag above is also an environment variable (CAB_PORT for --port)
 and a key of the TOML file that --config or CAB_CONFIG names (port). A flag wins
-over a variable, a variable over the file. routes and encodings have no flag:
-use the file, or a variable with JSON. docs/settings.md has the table.
+over a variable, a variable over the file. Lists and tables (routes, paths) have
+no flag: use the file, or a variable with JSON. docs/settings.md has the table.
 
 secrets, which are never values of flags:
   CAB_KEY           key of the endpoint; if unset, the agents' own keys are passed on

@@ -8,6 +8,7 @@ from aiohttp import web
 from cab.proxy.auth.attribution import Identifier, Target
 from cab.proxy.clock import Clock
 from cab.proxy.errors import BadConfig
+from cab.proxy.http.browser_guard import BrowserGuard
 from cab.proxy.http.error_responses import RequestFailed
 from cab.proxy.http.headers import header_fault
 
@@ -43,6 +44,8 @@ class Access:
     clock: Clock
     admin_token: str | None
     """None: there is no admin."""
+    guard: BrowserGuard
+    """Of callers who are a cell without its key."""
 
     def now_s(self) -> int:
         """Return the seconds since the Unix epoch."""
@@ -87,6 +90,8 @@ class Access:
         if self.is_admin(request):
             return True
         caller = self.identifier.identify(request.headers, _NO_PATH, self.now_s())
+        if caller.key is None:
+            self.guard.check(request.headers)
         if caller.foreign_key is not None or caller.cell_id is None:
             message = "send the cell's key, or the admin token, as the bearer token"
             raise RequestFailed(401, "cell_key_required", message)

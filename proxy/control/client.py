@@ -224,7 +224,7 @@ def _parse(address: object) -> tuple[str, str | None]:
     """Return the base of all URLs, and the socket to connect to where it is not a host's."""
     text = address if isinstance(address, str) else ""
     if text.startswith(_UNIX) and len(text) > len(_UNIX) and "\0" not in text:
-        return "http://cab-proxy", text.removeprefix(_UNIX)
+        return "http://localhost", text.removeprefix(_UNIX)
     base = text.rstrip("/").removesuffix("/v1")
     try:
         parts = urlsplit(base)

@@ -32,6 +32,7 @@ def _whole(value: object) -> object:
 
 
 _Text = Annotated[str, Field(min_length=1, max_length=MAX_CELL_ID_CHARS)]
+_Pattern = Annotated[str, Field(min_length=1, max_length=256)]
 _Limit = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=2**53)]
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -50,6 +51,7 @@ class Mint(_Body):
     max_cost_usd: Annotated[str, Field(pattern=r"^[0-9]{1,12}(\.[0-9]{1,12})?$")] | None = None
     max_concurrency: _Limit | None = None
     on_unknown: OnUnknown | None = None
+    models: Annotated[list[_Pattern], Field(min_length=1, max_length=64)] | None = None
 
     @model_validator(mode="after")
     def _limits_are_some(self) -> Self:

@@ -19,16 +19,19 @@ from contextlib import suppress
 
 import aiohttp
 from aiohttp import web
+from yarl import URL
 
 from cab.proxy.accounting.admission import AdmissionRequest
 from cab.proxy.errors import LedgerFailed, Rejected
+from cab.proxy.forwarding.addresses import Addresses, own_address
 from cab.proxy.forwarding.call_lifecycle import CallLifecycle
 from cab.proxy.forwarding.deadline import Deadline
 from cab.proxy.forwarding.endings import ending_of, failure_of, rejection_of
 from cab.proxy.forwarding.recording import record_end
+from cab.proxy.forwarding.redirects import MAX_HOPS, not_followed, onward
 from cab.proxy.forwarding.response import Client, checked
 from cab.proxy.forwarding.services import ProxyServices
-from cab.proxy.forwarding.upstream import StaleConnection, Upstream, UpstreamFailed
+from cab.proxy.forwarding.upstream import StaleConnection, Upstream, UpstreamFailed, join
 from cab.proxy.http.error_responses import ErrorResponse, error_response_for
 from cab.proxy.http.headers import Headers
 from cab.proxy.ledger.call_records import CallContext, CallEnding, start_record
@@ -90,6 +93,7 @@ class Exchange:
         self._upstream = upstream
         self._path_qs = path_qs
         self._headers = headers
+        self._addresses = Addresses(upstream.base, own_address(request), upstream.route.query)
         self._client = Client(request, context.call_id, self._on_client_gone)
         self._deadline = Deadline()
         self._answer: aiohttp.ClientResponse | None = None
@@ -151,7 +155,7 @@ class Exchange:
                 await self._relay()
         except UpstreamFailed as error:
             ending = CallEnding(error.end_reason, self._now(), (error.code, str(error)))
-            response = ErrorResponse(error.status, error.code, str(error), retry=True)
+            response = ErrorResponse(error.status, error.code, str(error), retry=error.retry)
             await self._respond(response, ending)
         except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
             await self._break_off(error)
@@ -167,7 +171,7 @@ class Exchange:
             answer.headers.get(name, "") for name in ("Content-Type", "Content-Encoding")
         )
         self._meter.start(answer.status, content_type, encoding, answer.content_length)
-        await self._client.send_head(answer, may_alter=self._meter.may_alter)
+        await self._client.send_head(answer, self._addresses, may_alter=self._meter.may_alter)
 
     async def _request(self) -> aiohttp.ClientResponse:
         """Return the endpoint's answer; if it refuses `stream_options`, that to a request without."""
@@ -207,6 +211,20 @@ class Exchange:
         return stated_error(answer.status, decoded)
 
     async def _request_once(self, body: bytes) -> aiohttp.ClientResponse:
+        """Return the endpoint's answer, its redirects within the call's dialect followed."""
+        endpoint = self._context.endpoint
+        answer = await self._attempt(self._path_qs, body)
+        for _ in range(MAX_HOPS):
+            target = onward(answer, self._addresses, endpoint, has_body=bool(body))
+            if target is None:
+                return answer
+            answer.close()
+            answer = await self._attempt(join(self._upstream.base, target), body)
+        if onward(answer, self._addresses, endpoint, has_body=bool(body)) is None:
+            return answer
+        raise not_followed(answer, "again and again")
+
+    async def _attempt(self, target: str | URL, body: bytes) -> aiohttp.ClientResponse:
         context = self._context
         context.upstream_attempts += 1
         if context.forwarded_ns is None:
@@ -214,7 +232,7 @@ class Exchange:
         if not self._client.gone:
             self._deadline.set("headers", self._settings.headers_timeout_s)
         method, model = self._client.request.method, context.request.model
-        sent = method, self._path_qs, self._headers, body, model
+        sent = method, target, self._headers, body, model
         try:
             self._answer = await self._upstream.send(*sent)
         except StaleConnection:

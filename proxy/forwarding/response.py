@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable
 import aiohttp
 from aiohttp import hdrs, web
 
+from cab.proxy.forwarding.addresses import Addresses
 from cab.proxy.forwarding.upstream import name_failure
-from cab.proxy.http.error_responses import ErrorResponse, body_for, headers_for
+from cab.proxy.http.error_responses import ErrorResponse, body_for, headers_for, shape_of
 from cab.proxy.http.headers import as_sent, response_headers
 from cab.scoring.ledger.records import Endpoint
 
@@ -55,16 +56,20 @@ class Client:
             self.gone = True
             self._on_gone()
 
-    async def send_head(self, upstream: aiohttp.ClientResponse, *, may_alter: bool) -> None:
+    async def send_head(
+        self, upstream: aiohttp.ClientResponse, addresses: Addresses, *, may_alter: bool
+    ) -> None:
         """Pass the head of the endpoint's answer on.
 
         Args:
             upstream: The answer.
+            addresses: Of the endpoint: they are not passed on.
             may_alter: Whether its body may become shorter, so that no length can be promised.
         """
         if self.gone:
             return
         headers = response_headers(as_sent(upstream.raw_headers))
+        headers = addresses.hidden(upstream.url, headers)
         headers[CALL_ID_HEADER] = self._call_id
         bodiless = self.request.method == "HEAD" or upstream.status in {204, 304}
         sized = bodiless or (upstream.content_length is not None and not may_alter)
@@ -95,7 +100,7 @@ class Client:
     def respond(self, endpoint: Endpoint, error: ErrorResponse) -> None:
         """Answer with an error of the proxy."""
         headers = {**headers_for(error), CALL_ID_HEADER: self._call_id}
-        body = body_for(endpoint, error)
+        body = body_for(shape_of(endpoint, self.request.headers), error)
         self.response = web.Response(status=error.status, headers=headers, body=body)
 
     def abort(self) -> None:

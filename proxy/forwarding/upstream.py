@@ -3,7 +3,7 @@
 import fnmatch
 import io
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import quote, urlencode
 
 import aiohttp
@@ -13,7 +13,13 @@ from cab.proxy.config import ProxySettings, Route
 from cab.proxy.errors import BadConfig, CabProxyError
 from cab.proxy.forwarding.connections import Attempt, PeekingConnector
 from cab.proxy.forwarding.usage_requests import UsageRequests
-from cab.proxy.http.headers import Headers, header_fault, may_hold_secret, replace_credentials
+from cab.proxy.http.headers import (
+    OVERRIDES,
+    Headers,
+    header_fault,
+    may_hold_secret,
+    replace_credentials,
+)
 from cab.proxy.http.query_key import query_key, without_query_key
 from cab.scoring.ledger.records import Endpoint, EndReason
 
@@ -26,9 +32,12 @@ _NO_AUTO_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 class UpstreamFailed(CabProxyError):
     """The endpoint gave no answer head."""
 
-    def __init__(self, status: int, end_reason: EndReason, code: str, message: str) -> None:
+    def __init__(
+        self, status: int, end_reason: EndReason, code: str, message: str, *, retry: bool = True
+    ) -> None:
         super().__init__(message)
         self.status = status
+        self.retry = retry
         self.end_reason: EndReason = end_reason
         self.code = code
 
@@ -97,8 +106,12 @@ def join(base: URL, path_qs: str) -> URL:
     The base counts without a trailing `/v1`, so that `http://h`, `http://h/v1` and
     `https://h/api/v1` all do what one expects. The target's own escapes are kept as they are.
     """
-    prefix = base.raw_path.rstrip("/").removesuffix("/v1")
-    return URL(f"{base.scheme}://{base.raw_authority}{prefix}{path_qs}", encoded=True)
+    return URL(f"{base.scheme}://{base.raw_authority}{prefix_of(base)}{path_qs}", encoded=True)
+
+
+def prefix_of(base: URL) -> str:
+    """Return the path that all requests to an endpoint begin with."""
+    return base.raw_path.rstrip("/").removesuffix("/v1")
 
 
 def mapped(route: Route, path_qs: str, model: str | None) -> str:
@@ -169,6 +182,14 @@ class Upstream:
         # may reach an endpoint twice without its record, and the client knows best what to repeat.
         self._session._retry_connection = False  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
+    @property
+    def holds_key(self) -> bool:
+        """Whether requests get a key that is not the client's, here or in the route's own headers."""
+        return self.key is not None or any(map(may_hold_secret, self._named()))
+
+    def _named(self) -> dict[str, str]:
+        return {**self.route.headers, **self.route.query}
+
     def session(self, *traces: aiohttp.TraceConfig) -> aiohttp.ClientSession:
         """Return a session on the pool of this endpoint; closing it leaves the pool open."""
         return aiohttp.ClientSession(
@@ -190,8 +211,7 @@ class Upstream:
     def secrets(self) -> Iterator[str]:
         """Yield the secrets: the key, and what the settings name as one."""
         yield self.key or ""
-        named = {**self.route.headers, **self.route.query}
-        yield from (value for name, value in named.items() if may_hold_secret(name))
+        yield from (value for name, value in self._named().items() if may_hold_secret(name))
         yield URL(self.route.http_proxy or "").password or ""
 
     def prepare(
@@ -218,13 +238,16 @@ class Upstream:
             replace_credentials(headers, endpoint, None if key_header else self.key)
             if key_header and self.key is not None:
                 headers[key_header] = self.key
+        if self.holds_key:
+            for name in OVERRIDES:
+                headers.popall(name, None)
         headers.update(self.route.headers)
         return path_qs
 
     async def send(  # noqa: PLR0913 - the parts of a request
         self,
         method: str,
-        path_qs: str,
+        target: str | URL,
         headers: Headers,
         body: bytes,
         model: str | None,
@@ -235,7 +258,7 @@ class Upstream:
 
         Args:
             method: HTTP method.
-            path_qs: Target.
+            target: The client's target, or where the endpoint redirects to.
             headers: All headers.
             body: The body, empty if there is none.
             model: The model, for the layout of the target.
@@ -245,11 +268,13 @@ class Upstream:
             StaleConnection: The endpoint cannot have read the request; send it once more, fresh.
             UpstreamFailed: There was no answer; says why.
         """
+        if isinstance(target, str):
+            target = self.url(target, model)
         with Attempt(fresh=fresh) as attempt:
             try:
                 return await self._session.request(
                     method,
-                    self.url(path_qs, model),
+                    target,
                     headers=headers,
                     data=_payload(body),
                     allow_redirects=False,
@@ -264,6 +289,24 @@ class Upstream:
         """Close all connections."""
         await self._session.close()
         await self._connector.close()
+
+
+def require_route_keys(routes: Sequence[Route], keys: Mapping[str, str]) -> None:
+    """Return if each route that names a key has it.
+
+    Raises:
+        BadConfig: One has not: its endpoint would get the clients' own keys.
+    """
+    for number, route in enumerate(routes):
+        if "key_env" in route.model_fields_set and not keys.get(route.key_env):
+            raise BadConfig(
+                f"{route.key_env} is not set, and routes.{number} ({', '.join(route.models)}) names it as its "
+                "key_env; set it, or remove key_env"
+            )
+
+
+def _with_paths(route: Route, settings: ProxySettings) -> Route:
+    return route.model_copy(update={"paths": [*settings.paths, *route.paths]})
 
 
 class Upstreams:
@@ -284,10 +327,16 @@ class Upstreams:
         keys: Mapping[str, str],
     ) -> None:
         limits_s = settings.connect_timeout_s, settings.keepalive_timeout_s
-        default = Route(models=["*"], upstream=default_url, key_env=settings.upstream_key_env)
+        default = Route(
+            models=["*"],
+            upstream=default_url,
+            key_env=settings.upstream_key_env,
+            paths=settings.paths,
+        )
         self.default = Upstream(default, default_key, *limits_s)
         self._routed = [
-            Upstream(route, keys.get(route.key_env) or None, *limits_s) for route in settings.routes
+            Upstream(_with_paths(route, settings), keys.get(route.key_env) or None, *limits_s)
+            for route in settings.routes
         ]
 
     def for_model(self, model: str | None) -> Upstream:
@@ -306,6 +355,11 @@ class Upstreams:
         first = next(iter((*self._routed, self.default)))
         in_path = "{model}" in (upstream.route.path or "")
         return upstream if upstream is first and not in_path else None
+
+    @property
+    def hold_key(self) -> bool:
+        """Whether there is a key that a client could spend without having one."""
+        return any(upstream.holds_key for upstream in (self.default, *self._routed))
 
     def secrets(self) -> tuple[str, ...]:
         """Return the secrets of all endpoints."""

@@ -1,5 +1,6 @@
 """Answers that the proxy gives itself, in the error shape of the dialect that was called."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import orjson
@@ -53,6 +54,12 @@ UNCLEAR_BODY = "unclear_body"
 """Code of a refusal of a body that endpoints may read in different ways."""
 UNMETERED_PATH = "unmetered_path"
 """Code of a refusal of a call that may cost and is not metered."""
+PATH_NOT_ALLOWED = "path_not_allowed"
+"""Code of a refusal of a path that a held key is not used for."""
+MODEL_NOT_ALLOWED = "model_not_allowed"
+"""Code of a refusal of a model that the cell's key does not name."""
+UNCLEAR_MODEL = "unclear_model"
+"""Code of a refusal of a model's name that would change the path it is put into."""
 _STATUS = {
     SEALED: 409,
     LIMIT_REACHED: 400,
@@ -60,6 +67,9 @@ _STATUS = {
     REGISTRY_LOST: 503,
     UNCLEAR_BODY: 400,
     UNMETERED_PATH: 404,
+    PATH_NOT_ALLOWED: 404,
+    MODEL_NOT_ALLOWED: 404,
+    UNCLEAR_MODEL: 400,
 }
 
 
@@ -73,6 +83,15 @@ def error_response_for(endpoint: Endpoint, error: Rejected) -> ErrorResponse:
     if error.code == LIMIT_REACHED and endpoint == "messages":
         status = 403
     return ErrorResponse(status, error.code, str(error), retry=status == 503)
+
+
+def shape_of(endpoint: Endpoint, headers: Mapping[str, str]) -> Endpoint:
+    """Return the dialect whose clients read an error; of paths that are not metered, as the headers show it."""
+    if endpoint == "other" and ("anthropic-version" in headers or "x-api-key" in headers):
+        return "messages"
+    if endpoint == "other" and "x-goog-api-key" in headers:
+        return "gemini.generateContent"
+    return endpoint
 
 
 def body_for(endpoint: Endpoint, error: ErrorResponse) -> bytes:

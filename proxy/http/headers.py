@@ -26,6 +26,11 @@ _HOP_BY_HOP = frozenset(
 )
 # Set anew by the client side of the proxy; X-Cab-* is between the client and us.
 _NOT_FORWARDED = _HOP_BY_HOP | {"host", "content-length", "expect", "x-cab-cell"}
+OVERRIDES = (
+    *("x-original-url", "x-rewrite-url", "x-http-method-override", "x-http-method"),
+    "x-method-override",
+)
+"""Headers by which some servers take another path or method than the request's own."""
 CREDENTIALS = ("authorization", "x-api-key", "x-goog-api-key", "api-key")
 """Headers that carry a key, in the order in which they are looked at."""
 _SECRET_NAMES = re.compile(

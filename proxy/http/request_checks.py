@@ -7,6 +7,8 @@ from aiohttp import web
 from cab.proxy.http.error_responses import RequestFailed
 
 _VERSIONS = {(1, 0), (1, 1)}
+_NOT_SERVED = frozenset({"TRACE", "TRACK", "CONNECT"})
+"""They echo what they carry, the endpoint's key among it, or leave HTTP."""
 _SCHEME_AND_HOST = re.compile(r"https?://[^/?#]*", re.IGNORECASE)
 
 
@@ -36,6 +38,8 @@ def checked_target(request: web.BaseRequest) -> str:
     if coding.strip().lower() != "chunked":
         message = "chunked is the only transfer coding that this proxy knows"
         raise RequestFailed(501, "transfer_encoding", message)
+    if request.method.upper() in _NOT_SERVED:
+        raise RequestFailed(501, "method_not_served", f"{request.method} is not served here")
     path_qs = origin_form(request.raw_path)
     if path_qs is None:
         message = "a request's target must be a path without a fragment"

@@ -20,7 +20,8 @@ the request (request/), after it the outcome. Each rule has one place:
 """
 
 from cab.proxy.meter.call import CAPTURE_LIMIT_BYTES, CallMeter
-from cab.proxy.meter.dialects.paths import path_fault
+from cab.proxy.meter.dialects.lookups import is_lookup
+from cab.proxy.meter.dialects.paths import model_fault, path_fault, plain_path
 from cab.proxy.meter.dialects.routes import Dialect, dialect_for, may_cost_unmetered
 from cab.proxy.meter.error_body import EndpointError
 from cab.proxy.meter.outcome import Outcome
@@ -38,6 +39,9 @@ __all__ = [
     "RequestFacts",
     "Usage",
     "dialect_for",
+    "is_lookup",
     "may_cost_unmetered",
+    "model_fault",
     "path_fault",
+    "plain_path",
 ]

@@ -18,6 +18,7 @@ from cab.proxy.clock import Clock
 from cab.proxy.config import ProxySettings
 from cab.proxy.control.running_proxy import RunningProxy
 from cab.proxy.demo import running_demo
+from cab.proxy.forwarding.upstream import require_route_keys
 from cab.proxy.ledger.recovery import naming_ledger, recover
 from cab.proxy.ledger.segments import make_folder
 from cab.proxy.logs import redacting_libraries
@@ -52,6 +53,7 @@ async def running_workers(
         BadConfig: The ledger cannot be written, the port is taken, or a worker cannot start.
     """
     clock = clock or Clock()
+    require_route_keys(settings.routes, secrets.get("route_keys") or {})
     async with AsyncExitStack() as stack:
         await asyncio.to_thread(_prepared, settings.ledger, clock)
         ring = await key_ring(secrets, settings)

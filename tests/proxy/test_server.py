@@ -166,11 +166,11 @@ async def test_other_paths_pass_and_are_no_model_calls(tmp_path: Path) -> None:
         scripted_upstream([json_answer({"data": []})]) as upstream,
         metered(upstream.url, tmp_path) as meter,
     ):
-        request = b"GET /v1/models/m%2Fx?a=%20b&c HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
+        request = b"GET /v1/models/org%2Fx?a=%20b&c HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
         answer = await raw_exchange(meter.url, request)
         [end] = meter.ends()
     assert answer.endswith(b'{"data":[]}')
-    assert upstream.received[0].target == "/v1/models/m%2Fx?a=%20b&c"
+    assert upstream.received[0].target == "/v1/models/org%2Fx?a=%20b&c"
     assert (end["endpoint"], end["prompt_tokens"], end["end_reason"]) == (
         "other",
         None,
@@ -231,7 +231,7 @@ async def test_a_sealed_cell_takes_no_more_calls(tmp_path: Path) -> None:
 async def test_a_call_whose_body_comes_during_the_seal_is_refused(tmp_path: Path) -> None:
     """A request that began before the seal and ends after it is refused, not slipped in."""
     body = orjson.dumps(chat_body())
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
     async with (
         scripted_upstream([json_answer(COMPLETION)]) as upstream,
         metered(upstream.url, tmp_path, cell="c") as meter,
@@ -365,7 +365,9 @@ async def test_a_cut_stream_is_passed_on_as_cut(tmp_path: Path) -> None:
     script: list[Step] = [sse_head(), chunk(event(delta("half"))), Fault.CLOSE]
     async with scripted_upstream(script) as upstream, metered(upstream.url, tmp_path) as meter:
         body = orjson.dumps(chat_body(stream=True))
-        head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n"
+        head = (
+            b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n"
+        )
         answer = await raw_exchange(meter.url, head % len(body) + body)
         [end] = await meter.settled(1)
     assert b"half" in answer

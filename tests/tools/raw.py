@@ -99,7 +99,7 @@ def request(
     version: str = "HTTP/1.1",
 ) -> bytes:
     """Return the bytes of a request; a body goes with its length, None goes without any."""
-    lines = [f"{method} {target} {version}", "Host: client.example", *headers]
+    lines = [f"{method} {target} {version}", "Host: localhost", *headers]
     if body is not None:
         lines.append(f"Content-Length: {len(body)}")
     return "\r\n".join([*lines, "", ""]).encode() + (body or b"")

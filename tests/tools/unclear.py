@@ -4,7 +4,7 @@ from tests.tools.raw import chunked, request
 
 PATH = "/v1/chat/completions"
 BODY = b'{"model":"m","messages":[]}'
-HEAD = f"POST {PATH} HTTP/1.1\r\nHost: client.example\r\n".encode()
+HEAD = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\n".encode()
 LENGTH = b"Content-Length: %d\r\n" % len(BODY)
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
 GOOD = request(PATH, BODY)
@@ -41,7 +41,7 @@ UNCLEAR: dict[str, bytes] = {
     "a chunk that is longer than its size": HEAD + CHUNKED + b"\r\n2\r\n" + BODY + b"\r\n0\r\n\r\n",
     "chunks that end in bare line feeds": HEAD + CHUNKED + b"\r\n1b\n" + BODY + b"\n0\n\n",
     "a length in the trailers": chunked(PATH, BODY, trailers="Content-Length: 3\r\n"),
-    "no host": GOOD.replace(b"Host: client.example\r\n", b""),
+    "no host": GOOD.replace(b"Host: localhost\r\n", b""),
     "two hosts": GOOD.replace(b"Host: ", b"Host: a\r\nHost: "),
     "a header of 100 kB": HEAD + b"X-A: " + b"a" * 100_000 + b"\r\n" + LENGTH + b"\r\n" + BODY,
     "a target of 100 kB": request(f"{PATH}?{'a' * 100_000}", BODY),

@@ -17,7 +17,7 @@ from cab.proxy.forwarding.websocket.sockets import (
     UpstreamSocket,
     closing_of,
 )
-from cab.proxy.http.error_responses import UNCLEAR_BODY, ErrorResponse, RequestFailed, body_for
+from cab.proxy.http.error_responses import ErrorResponse, RequestFailed, body_for
 from cab.proxy.meter.json_values import JsonObject, parse_object
 from cab.proxy.meter.request.canonical import json_fault
 
@@ -80,9 +80,6 @@ class Asking:
         """Make a call of a frame; it leaves once its cell lets it through, in the order of its lane."""
         await self._calls.room_for(len(frame))
         meter = await self._calls.meter(frame)
-        if fault := meter.request.body_fault:
-            why = f"{fault}; endpoints read that in different ways"
-            raise RequestFailed(400, UNCLEAR_BODY, why)
         call = self._calls.make(frame, content, meter, is_steer=is_steer)
         before = None
         if not is_steer:

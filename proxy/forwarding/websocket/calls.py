@@ -9,6 +9,7 @@ from functools import partial
 from cab.proxy.accounting.admission import AdmissionRequest
 from cab.proxy.auth.attribution import Caller
 from cab.proxy.errors import LedgerFailed
+from cab.proxy.forwarding.permission import refused_call
 from cab.proxy.forwarding.services import ProxyServices
 from cab.proxy.forwarding.upstream import Upstream
 from cab.proxy.forwarding.websocket.lanes import INVALID, Lanes, lane_of
@@ -116,6 +117,8 @@ class ConnectionCalls:
                 warmup=content.get("generate") is False,
             ),
         )
+        if not is_steer:
+            self._require_allowed(caller, context)
         admission = upgrade.admission(caller, context)
         if is_steer:
             # Its response comes after the one that it steers, never beside it.
@@ -125,6 +128,13 @@ class ConnectionCalls:
         if parent is not None:
             call.inherit(parent)
         return call
+
+    def _require_allowed(self, caller: Caller, context: CallContext) -> None:
+        """Return if a call may be made with the keys that are at stake, as for a request of its own."""
+        upgrade = self._upgrade
+        called = "POST", upgrade.path_qs, caller, upgrade.upstream, context
+        if (refusal := refused_call(*called)) is not None:
+            raise RequestFailed(400, refusal.code, str(refusal))
 
     def admissible(self) -> Caller:
         """Return who calls.

@@ -6,7 +6,7 @@ another path than the one that is read here has a fault.
 """
 
 import re
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 _NAMED_MODEL = re.compile(r"/(?:models|tunedModels|endpoints|deployments|engines)/[^/]+", re.I)
 _MODEL_FOLDERS = ("/models/", "/tunedmodels/", "/endpoints/")
@@ -46,6 +46,17 @@ def path_fault(path: str) -> str | None:
     if ".." in _segments(unquote(path)):
         return "a segment `..`"
     return None
+
+
+def model_fault(model: str) -> str | None:
+    """Return what in the name of a model would make another path of the one it is put into.
+
+    >>> model_fault("meta/llama-3"), model_fault("../admin")
+    (None, 'a segment `..`')
+    """
+    if fault := path_fault(f"/models/{quote(model, safe='', errors='replace')}"):
+        return fault
+    return "a segment `.`" if "." in _segments(model) else None
 
 
 def model_in_path(path: str) -> str | None:

@@ -11,6 +11,7 @@ from cab.proxy.meter.dialects.completions import CompletionsAnswer
 from cab.proxy.meter.dialects.embeddings import EmbeddingsAnswer
 from cab.proxy.meter.dialects.gemini import GeminiAnswer
 from cab.proxy.meter.dialects.images import ImagesAnswer
+from cab.proxy.meter.dialects.lookups import COUNTING
 from cab.proxy.meter.dialects.paths import google_method, plain_path
 from cab.proxy.meter.dialects.rerank import RerankAnswer
 from cab.scoring.ledger.records import Endpoint
@@ -74,9 +75,7 @@ _GEMINI_METHODS = ("generatecontent", "streamgeneratecontent")
 
 
 _FREE = re.compile(
-    # Counting tokens, and other work on texts without a model.
-    r"[/:](count_tokens|count-tokens:rawPredict|countTokens|computeTokens|input_tokens|tokenize|detokenize"
-    r"|apply-template)$"
+    COUNTING +
     # Keeping things; what is made of them later is a call of its own.
     r"|/(files|uploads(/.+)?|conversations|conversations/[^/]+/items|assistants|threads"
     r"|threads/[^/]+/messages|cancel|api/(show|pull|push|create|copy|blobs/.+))$"

@@ -24,7 +24,7 @@ MAX_DECODED_BYTES = 128 << 20
 NO_OBJECT = "the request's body is not a JSON object in UTF-8"
 _BOM = b"\xef\xbb\xbf"
 _READ_HERE = (
-    *("model", "stream", "stream_options", "include_usage", "n", "best_of"),
+    *("model", "models", "fallbacks", "stream", "stream_options", "include_usage", "n", "best_of"),
     *("max_tokens", "max_completion_tokens", "max_output_tokens"),
 )
 _BY_FOLDED_NAME = {name.casefold(): name for name in _READ_HERE}

@@ -7,6 +7,7 @@ from cab.proxy.meter.dialects.paths import model_in_path, plain_path
 from cab.proxy.meter.dialects.routes import Dialect
 from cab.proxy.meter.json_values import (
     JsonObject,
+    as_list,
     as_object,
     as_text,
     clean_or_none,
@@ -16,6 +17,8 @@ from cab.proxy.meter.request.body import RequestBody
 from cab.proxy.meter.request.bounds import NO_BOUND, CostBound, bound_of
 from cab.proxy.meter.request.json_members import Member, members
 
+_SUBSTITUTES = ("models", "fallbacks")
+"""Members in which OpenRouter and LiteLLM take other models, for when the first one fails."""
 _ASK = b'{"include_usage":true}'
 _ASK_MEMBER = b'"stream_options":' + _ASK
 
@@ -40,6 +43,8 @@ class RequestFacts:
     """Why usage was not asked for where it would have been due."""
     bound: CostBound = NO_BOUND
     """What the call can cost at most."""
+    models: tuple[str, ...] = ()
+    """All models that it names, also as substitutes: each of them could be the one that answers."""
 
 
 class Edit(NamedTuple):
@@ -85,6 +90,7 @@ def read_request(
         body_fault=body.fault,
         not_injected=edit.reason,
         bound=bound_of(dialect.name, content, len(body.text)) if dialect and content else NO_BOUND,
+        models=_models(path, fields),
     )
     return facts, edit.body
 
@@ -157,6 +163,16 @@ def _stream(dialect: Dialect | None, path: str, content: JsonObject | None) -> b
     if stream is None and dialect is not None:
         return path.lower().endswith(":streamrawpredict")
     return stream if isinstance(stream, bool) else None
+
+
+def _models(path: str, fields: JsonObject) -> tuple[str, ...]:
+    """Return every model that is named in the path, as the body's model, or where gateways take substitutes."""
+    named: list[object] = [model_in_path(path), fields.get("model")]
+    for name in _SUBSTITUTES:
+        listed = fields.get(name)
+        entries = as_list(listed) or [listed]
+        named += [entry.get("model") if is_object(entry) else entry for entry in entries]
+    return tuple(dict.fromkeys(name for name in named if isinstance(name, str)))
 
 
 def _model(path: str, fields: JsonObject) -> str | None:

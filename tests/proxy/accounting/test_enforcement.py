@@ -202,7 +202,10 @@ async def test_a_stream_may_finish_after_its_cell_has_reached_a_limit(tmp_path: 
 
 async def test_looking_up_is_free_and_other_posts_are_not(tmp_path: Path) -> None:
     """A cell at its limit may still ask for the models, and may post nothing anywhere."""
-    async with scripted_upstream(whole()) as upstream, metered(upstream.url, tmp_path) as meter:
+    async with (
+        scripted_upstream(whole()) as upstream,
+        metered(upstream.url, tmp_path, paths=["/v1/images"]) as meter,
+    ):
         key = bearer(meter, max_calls=1)
         await post(meter.url, CHAT.path, CHAT.request, key)
         assert (await post(meter.url, "/v1/models", b"", key, method="GET")).status == 200

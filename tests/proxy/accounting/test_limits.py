@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from cab.proxy.accounting.limits import KeyLimits
 
 COUNTS = st.none() | st.integers(1)
+MODELS = st.none() | st.lists(st.text(min_size=1, max_size=9), min_size=1, max_size=5).map(tuple)
 MONEY = st.none() | st.decimals(Decimal("1e-9"), Decimal("1e9"), allow_nan=False, places=9)
 
 
@@ -14,7 +15,7 @@ UNKNOWN = st.sampled_from([None, "charge", "exhaust", "ignore"])
 POSITIVE = MONEY.filter(lambda m: m is None or m > 0)
 
 
-@given(st.builds(KeyLimits, COUNTS, COUNTS, POSITIVE, COUNTS, UNKNOWN))
+@given(st.builds(KeyLimits, COUNTS, COUNTS, POSITIVE, COUNTS, UNKNOWN, MODELS))
 def test_limits_pass_through_a_key(limits: KeyLimits) -> None:
     """A key gives back the limits that were put into it, money to the last digit."""
     assert KeyLimits.from_claims(limits.claims()) == limits
@@ -47,3 +48,10 @@ def test_money_must_be_decimal_text(value: object) -> None:
     """Money that is no decimal text above 0 is refused."""
     with pytest.raises(ValueError, match="max_cost_usd must be decimal text"):
         KeyLimits.from_claims({"max_cost_usd": value})
+
+
+@pytest.mark.parametrize("value", ["gpt-5", [], [""], [1], ["a" * 257], ["a"] * 65, {}])
+def test_models_must_be_patterns(value: object) -> None:
+    """What is no list of patterns is refused, never taken for all models."""
+    with pytest.raises(ValueError, match="models must be a list of 1 to 64 patterns"):
+        KeyLimits.from_claims({"models": value})

@@ -218,7 +218,7 @@ async def _over_the_limit(world: World) -> Seen:
 async def _expect_continue(world: World) -> Seen:
     body = orjson.dumps(world.sample.request)
     target = world.sample.target(stream=False)
-    head = f"POST {target} HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nConnection: close\r\n"
+    head = f"POST {target} HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nConnection: close\r\n"
     async with world.running(world.whole()) as meter:
         raw = await raw_exchange(
             meter.url, f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
@@ -253,6 +253,56 @@ async def _head_and_options(world: World) -> Seen:
     )
     assert (second.status, second.header("Allow")) == (204, "POST")
     return second
+
+
+@case("21", "a redirect below the endpoint's base is followed", client=WHOLE, upstream_attempts=2,
+      end_reason="completed")  # fmt: skip
+async def _redirected(world: World) -> Seen:
+    def away(request: Received) -> list[bytes]:
+        folder, _, name = request.target.rpartition("/")
+        head = f"HTTP/1.1 307 Temporary Redirect\r\nLocation: {folder}//{name}\r\n"
+        return [f"{head}Content-Length: 0\r\n\r\n".encode()]
+
+    async with world.running(away, world.whole()) as meter:
+        seen = await world.post(meter)
+    first, second = world.upstream.received
+    assert (seen.status, seen.body) == (200, world.expected_body)
+    assert (first.method, first.body) == (second.method, second.body)
+    return seen
+
+
+@case("21", "a redirect to another address is followed by nobody", client=ERROR + ", without the address",
+      tokens="nothing written", status=502, end_reason="upstream_error")  # fmt: skip
+async def _redirected_elsewhere(world: World) -> Seen:
+    head = b"HTTP/1.1 307 Temporary Redirect\r\nLocation: http://evil.example/v1/x\r\n"
+    seen = await world.call([head + b"Content-Length: 0\r\n\r\n"])
+    assert (seen.status, seen.header("Location")) == (502, None)
+    assert error_code(world, seen)
+    assert world.rows[0]["error"]["type"] == "upstream_redirect"
+    return seen
+
+
+@case("21", "a path that the endpoint's key is not used for", client=ERROR + ", x-should-retry: false",
+      streaming=(False,), tokens="none", dialects=("chat.completions",), endpoint="other", status=404,
+      end_reason="rejected", upstream_attempts=0)  # fmt: skip
+async def _path_not_allowed(world: World) -> Seen:
+    async with world.running(world.whole()) as meter:
+        seen = await post(meter.url, "/v1/organization/admin_api_keys", {})
+    assert (seen.status, error_code(world, seen)) == (404, "path_not_allowed")
+    assert world.upstream.received == []
+    return seen
+
+
+@case("21b", "a model that the cell's key does not allow", client=ERROR + ", x-should-retry: false", rows=1,
+      tokens="nothing written", status=404, end_reason="rejected", upstream_attempts=0)  # fmt: skip
+async def _model_not_allowed(world: World) -> Seen:
+    async with world.running(world.whole()) as meter:
+        key = meter.proxy.mint_key("s/a/m/f/t", 60, KeyLimits(models=("other-*",)))
+        seen = await world.post(meter, f"Authorization: Bearer {key}")
+    assert (seen.status, seen.header("x-should-retry")) == (404, "false")
+    assert error_code(world, seen)
+    assert world.rows[0]["error"]["type"] == "model_not_allowed"
+    return seen
 
 
 @case("21b", "a sealed cell: 409 that SDKs do not retry", client=ERROR + ", x-should-retry: false", streaming=(False,),

@@ -225,3 +225,15 @@ def test_help_and_version() -> None:
     assert (
         "cab-proxy 0." in subprocess.run(version, capture_output=True, text=True, check=True).stdout
     )
+
+
+@pytest.mark.parametrize(("auth", "warned"), [("open", True), ("keys", False)])
+def test_the_start_says_that_limits_do_not_bind(auth: str, warned: bool, tmp_path: Path) -> None:
+    """In open mode a warning names the setting that makes limits bind."""
+    flags = ("--upstream", "http://127.0.0.1:9", "--auth", auth)
+    with running(*flags, cwd=tmp_path, CAB_KEY=CANARY) as (process, _):
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+        assert process.stderr
+        logged = process.stderr.read()
+    assert ("auth_is_open" in logged and "auth = 'keys'" in logged) == warned

@@ -27,7 +27,7 @@ SOCKETS_MB = 40
 CHAT = BY_ENDPOINT["chat.completions"]
 UNCOUNTED = {name: value for name, value in CHAT.answer.items() if name != "usage"}
 """An answer whose tokens are counted here, with an encoding that is loaded for it."""
-FILE = request("/v1/files/large", method="GET")
+FILE = request("/v1/responses/large", method="GET")
 STREAM = request(CHAT.path, b'{"model":"m","stream":true,"messages":[]}')
 WHOLE = request(CHAT.path, b'{"model":"m","messages":[]}')
 EVENT = event({"choices": [{"index": 0, "delta": {}}], "padding": "x" * 3_900})

@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -11,9 +12,11 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from yarl import URL
 
+from cab.proxy.app import running_proxy
 from cab.proxy.config import Route, parse_settings
 from cab.proxy.errors import BadConfig
 from cab.proxy.forwarding.upstream import Upstream, join, mapped
+from cab.proxy.workers.supervisor import running_workers
 from tests.tools.client import post
 from tests.tools.proxy import chat_body, metered
 from tests.tools.upstream import json_answer, scripted_upstream
@@ -93,7 +96,6 @@ async def test_models_go_to_their_endpoints_with_their_keys(tmp_path: Path) -> N
             {
                 "models": ["org/*"],
                 "upstream": f"{other.url}/api/v1",
-                "key_env": "MISSING",
                 "headers": {"X-Title": "bench"},
             },
         ]
@@ -122,6 +124,21 @@ async def test_models_go_to_their_endpoints_with_their_keys(tmp_path: Path) -> N
     assert "azure-canary" not in "".join(
         f.read_text() for f in (tmp_path / "ledger").glob("*.jsonl")
     )
+
+
+@pytest.mark.parametrize("run", [running_proxy, running_workers])
+async def test_a_route_without_its_key_stops_the_start(run: Any, tmp_path: Path) -> None:
+    """Its endpoint would get the clients' own keys: one line names the variable and the route."""
+    routes = [
+        {"models": ["a"], "upstream": "http://h", "key_env": "SET"},
+        {"models": ["org/*", "b"], "upstream": "http://h", "key_env": "MISSING"},
+    ]
+    values = {"upstream": "http://h", "port": 0, "ledger": tmp_path / "l", "routes": routes}
+    settings = parse_settings({**values, "workers": 2}, "x")
+    for keys in ({"SET": "sk"}, {"SET": "sk", "MISSING": ""}):
+        with pytest.raises(BadConfig, match=r"^MISSING is not set, and routes\.1 \(org/\*, b\)"):
+            async with run(settings, route_keys=keys):
+                pass
 
 
 async def test_certificates_are_verified(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ async def test_the_sum_is_unknown_and_not_smaller(
     """What may have cost tokens that nobody counts makes the sum unknown; it is no model call."""
     async with (
         scripted_upstream([CHAT], [answer]) as endpoint,
-        metered(endpoint.url, tmp_path) as meter,
+        metered(endpoint.url, tmp_path, paths=["/v1/images"]) as meter,
     ):
         await post(meter.url, "/v1/chat/completions", chat_body())
         await post(meter.url, path, {}, method=method)

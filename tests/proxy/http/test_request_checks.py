@@ -66,8 +66,8 @@ async def test_what_is_unclear_is_refused_and_ends_the_connection(
 
 REFUSED: dict[str, tuple[bytes, int]] = {
     "OPTIONS of the server": (request("*", method="OPTIONS"), 400),
-    "CONNECT": (request("evil.example:443", method="CONNECT"), 400),
-    "CONNECT with a dot": (request(".evil.example:443", method="CONNECT"), 400),
+    "CONNECT": (request("evil.example:443", method="CONNECT"), 501),
+    "CONNECT with a dot": (request(".evil.example:443", method="CONNECT"), 501),
     "a fragment": (request(f"{PATH}#f", BODY), 400),
     "a fragment behind a query": (request(f"{PATH}?a=b#/c", BODY), 400),
     "a coding inside chunked": (
@@ -132,7 +132,6 @@ TAKEN: dict[str, bytes] = {
     "an upgrade to h2c": request(
         PATH, BODY, "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMA"
     ),
-    "a foreign host": request(PATH, BODY).replace(b"client.example", b"evil.example:99"),
     "hop-by-hop headers": request(PATH, BODY, "Connection: close, X-Hop", "X-Hop: 1", "TE: gzip"),
     "an unknown expectation": request(PATH, BODY, "Expect: 200-ok"),
     "a header that is no UTF-8": GOOD.replace(b"\r\n\r\n", b"\r\nUser-Agent: caf\xe9\r\n\r\n"),
@@ -306,7 +305,7 @@ async def test_no_request_is_sent_twice_on_a_new_connection(method: str, tmp_pat
     """Where the endpoint closes a kept connection, a request goes once more, and the record says so."""
     body = BODY if method in {"PUT", "POST"} else None
     other = request("/v1/files/1", body, method=method)
-    async with watched(tmp_path, [ANSWER], [Fault.CLOSE]) as (tap, meter):
+    async with watched(tmp_path, [ANSWER], [Fault.CLOSE], paths=["/v1/files"]) as (tap, meter):
         assert (await exchange(meter.url, GOOD)).status == 200
         broken = await exchange(meter.url, other, method)
         _, row = await meter.settled(2)
@@ -346,7 +345,7 @@ async def test_a_cells_name_that_is_no_utf_8_is_refused(tmp_path: Path) -> None:
         GOOD.replace(b"Content-Length", b"Content-Length: 1\r\nContent-Length"),
         GOOD.replace(b"\r\n", b"\n", 1),
         GOOD.replace(b"Host: ", b"Host : "),
-        GOOD.replace(b"Host: client.example\r\n", b""),
+        GOOD.replace(b"Host: localhost\r\n", b""),
         GOOD + b"x",
     ],
 )
