@@ -30,7 +30,7 @@ def spent_of(totals: CallTotals, on_unknown: OnUnknown) -> Spent:
             come, be it while it is read on after its client has gone.
         on_unknown: What a call counts for that may have cost something and was not counted.
     """
-    tokens, usd = totals.unmeasured_calls, totals.unknown_prices
+    tokens, usd = totals.interval.unknown_calls, totals.unknown_prices
     if on_unknown == "ignore" or not tokens:
         return Spent(totals.tokens.total.known, totals.cost.known)
     words = f", with {tokens} uncounted call{'s' * (tokens > 1)} (on_unknown = {on_unknown})"

@@ -47,8 +47,9 @@ def stated_error(status: int, body: bytes) -> bytes | None:
     if status >= 400:
         return body
     event = first_event(body)
-    if event is None:
-        return None
+    if event is None:  # some endpoints answer a request for a stream with JSON
+        data = parse_object(body)
+        return None if data is None or error_in(data) is None else body
     data = parse_object(event.data)
     if data is None:
         stated = error_in_text(event.data, named=event.name == b"error") is not None

@@ -59,6 +59,10 @@ class CountedCall:
         return max(0, tokens), bool(prompt.uncounted)
 
 
+_CAPPED = ("length", "max_tokens", "MAX_TOKENS", "max_output_tokens", "incomplete", "cancelled")
+"""Finish reasons of answers that were ended before they were done."""
+
+
 class Counter:
     """Decides what a call's usage is and who counted it.
 
@@ -129,7 +133,10 @@ class Counter:
             if prompt is None and outcome.request_json is None:
                 return Counted()
             completion = call.count_completion(check_cancelled)
-            whole = outcome.complete and not (unclear or outcome.delivered_media)
+            whole = outcome.complete and outcome.error is None
+            whole = whole and not (unclear or outcome.delivered_media)
+            # It wrote up to its cap, and nothing of it was sent: that was thought.
+            whole = whole and (completion > 0 or outcome.finish_reason not in _CAPPED)
             usage = Usage(prompt, completion, None if prompt is None else prompt + completion)
             return Counted(usage, "tokenizer", "complete" if whole else "partial")
 

@@ -101,9 +101,12 @@ class Total(Generic[_NUMBER]):
     missing: int = 0
     """Number of parts that are not."""
     bounded: int = 0
-    """Number of the missing parts of which it is known what they come to at most."""
+    """Number of the parts that are missing, or only the least, of which it is known what they come to at
+    most."""
     at_most: int = 0
-    """What is known of that: the sum over the missing parts."""
+    """What is known of that, over what is known of these parts: the sum over them."""
+    least: int = 0
+    """Number of the known parts that are only the least: of an answer that broke off."""
 
     @property
     def value(self) -> _NUMBER | None:
@@ -113,7 +116,8 @@ class Total(Generic[_NUMBER]):
     @property
     def upper(self) -> _NUMBER | None:
         """The sum at most, None while a missing part has no bound."""
-        return None if self.missing > self.bounded else self.known + self.at_most
+        open_parts = self.missing + self.least
+        return None if open_parts > self.bounded else self.known + self.at_most
 
     def add(self, part: _NUMBER | None) -> None:
         """Add a part, None where it is not known."""
@@ -128,6 +132,7 @@ class Total(Generic[_NUMBER]):
             self.missing + other.missing,
             self.bounded + other.bounded,
             self.at_most + other.at_most,
+            self.least + other.least,
         )
 
 
@@ -179,6 +184,18 @@ class TokenTotals:
             self.total.known += believed
         elif len(parts) == 2:
             self.total.known += sum(parts)
+        if call.get("usage_status") == "partial" and (believed is not None or len(parts) == 2):
+            self._add_rest(call, sum(parts) if believed is None else believed)
+
+    def _add_rest(self, call: Fields, known: int) -> None:
+        """Add what a count that does not cover the whole answer may leave out."""
+        self.total.least += 1
+        stated = call.get("usage_source") == "upstream"
+        prompt = _count(call, "prompt_tokens" if stated else "prompt_tokens_at_most")
+        completion = _count(call, "completion_tokens_at_most")
+        if prompt is not None and completion is not None:
+            self.total.bounded += 1
+            self.total.at_most += max(0, prompt + completion - known)
 
     def _add_bounds(self, call: Fields, *, to_total: bool) -> None:
         """Add what the parts that a call does not state come to at most."""
@@ -249,10 +266,11 @@ class TotalInterval(FileModel):
     known_total: Count
     """Its lower end: the sum of what is known."""
     unknown_calls: Count
-    """Calls that may have cost something and whose total is not known."""
+    """Calls that may have cost something and whose total is not known, or known only as far as the answer
+    came (`usage_status: partial`)."""
     upper_total: Count | None
-    """Its upper end: each unknown call costs what it can have cost at most; None where one has no
-    such bound."""
+    """Its upper end: each of these calls costs what it can have cost at most; None where one has no such
+    bound."""
 
 
 @dataclass(slots=True)
@@ -282,7 +300,9 @@ class CallTotals:
         """Between what and what the tokens of all calls lie."""
         total = self.tokens.total
         return TotalInterval(
-            known_total=total.known, unknown_calls=total.missing, upper_total=total.upper
+            known_total=total.known,
+            unknown_calls=total.missing + total.least,
+            upper_total=total.upper,
         )
 
     @property

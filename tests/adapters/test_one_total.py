@@ -140,7 +140,7 @@ def failed(status: str) -> bytes:
         pytest.param(
             [CUT],
             {"stream": True},
-            (2, 2, 0, 19, 7, 26, 26, (26, 0, 26)),
+            (2, 2, 0, 19, 7, 26, 26, (26, 1, None)),
             id="cut, so counted here",
         ),
         pytest.param([[Fault.RESET]], CAPPED, AT_MOST_NOW, id="reset after sending"),

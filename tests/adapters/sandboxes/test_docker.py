@@ -38,6 +38,9 @@ print("the agent", json.loads((here / "environment.json").read_text())["CAB_KEY"
 print("its errors", file=sys.stderr)
 """
 
+READABLE = ["key-readable"] if os.geteuid() == 0 else []
+"""Checks on the host run as the user of the proxy; root reads every process."""
+
 
 def network(gateway: str = "127.0.0.1", *, internal: bool = True) -> str:
     return json.dumps([{"Internal": internal, "IPAM": {"Config": [{"Gateway": gateway}]}}])
@@ -97,7 +100,7 @@ async def test_complete_cell(spec: CellSpec, stub: Stub) -> None:
     assert identity["image_digest"] == DIGEST
     assert (identity["sandbox"], identity["exit_code"]) == ("docker", 0)
     assert "agent_version" not in identity  # nobody looked into the image
-    assert words(cell) == ["host-checks"]
+    assert words(cell) == ["host-checks", *READABLE]
     assert rescore(bundle) == (bundle / "cell.json").read_bytes()
     assert (bundle / "stdout.txt").read_text() == "the agent [redacted]\n"
     assert (bundle / "stderr.txt").read_text() == "its errors\n"
@@ -138,7 +141,9 @@ async def test_span(spec: CellSpec, stub: Stub) -> None:
     (span,) = [span for span in cell["spans"] if span["kind"] == "container"]
     attrs = span["attrs"]
     assert (attrs["image"], attrs["sandbox"]) == ("codingagentbench/boxed:v1", "docker")
-    assert attrs["deviation"] == "root+docker-socket+writable-root+host-checks"
+    assert attrs["deviation"] == "+".join(
+        ["root+docker-socket+writable-root+host-checks", *READABLE]
+    )
     assert (attrs["docker_sock_mounted"], attrs["read_only"]) == (True, False)
     assert (attrs["exit_code"], attrs["timed_out"]) == (0, False)
     assert attrs["limits"]["memory"] == 8 << 30
@@ -156,7 +161,7 @@ async def test_given_network(spec: CellSpec, stub: Stub) -> None:
         await run_cell(replace(spec, container=replace(spec.container, network="theirs")))
     )
 
-    assert words(cell) == ["open-network", "host-checks", "given-network"]
+    assert words(cell) == ["open-network", "host-checks", "given-network", *READABLE]
     networks = [call for call in stub.calls if call[0] == "network"]
     assert networks == [["network", "inspect", "theirs"]]
 
@@ -374,7 +379,7 @@ async def test_real_container(spec: CellSpec, real_image: str) -> None:
         "status": 200,
     }
     assert cell["scorers"]["tokens"]["model_calls"] == 1
-    assert words(cell) == ["host-checks"]
+    assert words(cell) == ["host-checks", *READABLE]
     assert (bundle / "stdout.txt").read_text() == "key [redacted]\n"
     assert (bundle / "stderr.txt").read_text() == "looked around\n"
 

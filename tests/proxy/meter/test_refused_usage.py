@@ -80,6 +80,7 @@ def test_an_error_status_and_an_error_event_state_an_error() -> None:
     refusal = error(NAMED)
     assert stated_error(400, refusal) == refusal
     assert stated_error(500, b"") == b""
+    assert stated_error(200, refusal) == refusal
     assert stated_error(200, b": hello\n\n" + event(refusal)) == refusal
     assert stated_error(200, event(b"stream_options not supported", b"error")) is not None
     assert stated_error(200, event(refusal)[:-1]) is None

@@ -125,6 +125,22 @@ async def test_a_placeholder_prompt_of_a_broken_stream_is_unknown() -> None:
     assert counted.usage == Usage(None, 3, None)
 
 
+async def test_no_text_of_an_answer_that_used_up_its_cap_is_no_zero() -> None:
+    """What it wrote was thought and not sent: the count made here is the least."""
+    empty = {"choices": [{"index": 0, "message": {"content": ""}, "finish_reason": "length"}]}
+    counted = await Call(answer=empty).count()
+    assert (counted.source, counted.status) == ("tokenizer", "partial")
+    empty["choices"][0]["finish_reason"] = "stop"
+    assert (await Call(answer=empty).count()).status == "complete"
+
+
+async def test_an_answer_that_ends_with_an_error_is_not_counted_whole() -> None:
+    """What came before the error is the least, whatever closes the stream."""
+    broken = events(delta("one two three"), {"error": {"message": "lost"}}) + b"data: [DONE]\n\n"
+    counted = await Call({**HELLO, "stream": True}, broken).count()
+    assert (counted.source, counted.status) == ("tokenizer", "partial")
+
+
 async def test_what_is_not_metered_is_not_counted() -> None:
     """A request of another kind has no tokens."""
     assert await Call(endpoint="other").count() == Counted()

@@ -240,3 +240,26 @@ def test_each_call_is_handed_on_once(order: tuple[int, ...]) -> None:
     assert [start["call_id"] for start in pairing.finish()] == ["b"]
     assert seen == [("end", "a"), ("start", "b")]
     assert pairing.finish() == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "interval"),
+    [
+        ({}, (12, 0, 12)),
+        ({"usage_status": "partial", "usage_source": "tokenizer"}, (12, 1, 1550)),
+        ({"usage_status": "partial", "usage_source": "upstream"}, (12, 1, 509)),
+        ({"usage_status": "partial", "completion_tokens_at_most": None}, (12, 1, None)),
+        ({"usage_status": "partial", "completion_tokens_at_most": 1}, (12, 1, 12)),
+    ],
+)
+def test_what_an_answer_that_broke_off_states_is_the_least(
+    changes: dict[str, Any], interval: tuple[int, int, int | None]
+) -> None:
+    """Its count is known as far as it came; the rest lies between that and what it can have cost."""
+    totals = CallTotals()
+    counts = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
+    bounds = {"prompt_tokens_at_most": 1050, "completion_tokens_at_most": 500}
+    totals.add(end_fields(**{**counts, **bounds, **changes}))
+    assert tuple(totals.interval.model_dump().values()) == interval
+    assert totals.tokens.total.value == 12
+    assert totals.charged_tokens == (interval[2] or 12)
