@@ -272,7 +272,7 @@ async def _redirected(world: World) -> Seen:
 
 
 @case("21", "a redirect to another address is followed by nobody", client=ERROR + ", without the address",
-      tokens="nothing written", status=502, end_reason="upstream_error")  # fmt: skip
+      tokens="none", status=502, end_reason="upstream_error")  # fmt: skip
 async def _redirected_elsewhere(world: World) -> Seen:
     head = b"HTTP/1.1 307 Temporary Redirect\r\nLocation: http://evil.example/v1/x\r\n"
     seen = await world.call([head + b"Content-Length: 0\r\n\r\n"])
