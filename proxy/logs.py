@@ -95,14 +95,19 @@ class Repeats:
     """Thins out lines of a log that say the same again and again.
 
     Args:
-        every_s: One line of a kind is logged in so many seconds.
+        most: How many lines of a kind are logged in a while.
+        every_s: How long that while is, in seconds.
         now_s: The time, in seconds.
     """
 
-    def __init__(self, every_s: float = 10.0, now_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, most: int, every_s: float = 10.0, now_s: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._most = most
         self._every_s = every_s
         self._now_s = now_s
         self._seen: dict[Hashable, tuple[float, int]] = {}
+        """Kinds, since when their lines are counted, and how many there were."""
 
     def left_out(self, kind: Hashable) -> int | None:
         """Return how many lines of a kind were left out before this one; None: this one is, too."""
@@ -110,18 +115,18 @@ class Repeats:
         since_s, count = self._seen.get(kind, (-math.inf, 0))
         if now_s - since_s < self._every_s:
             self._seen[kind] = since_s, count + 1
-            return None
+            return 0 if count < self._most else None
         if len(self._seen) >= _MOST_KINDS:
             fresh = {k: v for k, v in self._seen.items() if now_s - v[0] < self._every_s}
             self._seen = fresh if len(fresh) < _MOST_KINDS else {}
-        self._seen[kind] = now_s, 0
-        return count
+        self._seen[kind] = now_s, 1
+        return max(0, count - self._most)
 
 
 class StderrHandler(logging.Handler):
     """Writes lines to standard error; if that fails, as on a full disk, it costs no call.
 
-    Of lines that are alike it writes one in ten seconds, and then how many were left out.
+    Of lines that are alike it writes twenty in ten seconds, and then how many were left out.
 
     Args:
         console: Write for people; else one JSON object a line.
@@ -130,7 +135,7 @@ class StderrHandler(logging.Handler):
     def __init__(self, *, console: bool) -> None:
         super().__init__()
         self._stream = sys.stderr
-        self._repeats = Repeats()
+        self._repeats = Repeats(20)
         self._render: structlog.typing.Processor = structlog.processors.JSONRenderer()
         if console:
             self._render = structlog.dev.ConsoleRenderer(
@@ -143,6 +148,7 @@ class StderrHandler(logging.Handler):
         """Write one line."""
         if (left_out := self._repeats.left_out(_kind_of(record))) is None:
             return
+        values: dict[str, Any]
         if isinstance(record.msg, LogEvent):
             values = {"event": record.msg.name, **record.msg.values}
         else:

@@ -57,7 +57,7 @@ class HttpServer(web.Server):
         super().__init__(handle, **options)
         self._open: set[ClientConnection] = set()
         self._idle: dict[ClientConnection, None] = {}
-        self._repeats = Repeats()
+        self._repeats = Repeats(1)
 
     def __call__(self) -> "ClientConnection":
         """Return the protocol of a new connection."""
@@ -174,10 +174,15 @@ class ClientConnection(web.RequestHandler):
             return resp, True
         return await super().finish_response(request, resp, start_time)
 
-    async def _handle_request(self, *request: Any) -> tuple[web.StreamResponse, bool]:  # noqa: ANN401 - aiohttp's
+    async def _handle_request(
+        self,
+        request: web.BaseRequest,
+        start_time: float | None,
+        request_handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+    ) -> tuple[web.StreamResponse, bool]:
         self._begin()
         try:
-            return await super()._handle_request(*request)
+            return await super()._handle_request(request, start_time, request_handler)
         finally:
             if not self._messages:
                 self._is_busy = False

@@ -279,7 +279,7 @@ async def test_a_cells_lines_are_those_of_the_ledger(tmp_path: Path) -> None:
 @pytest.mark.parametrize("apart", [False, True], ids=["agents' port", "own port"])
 async def test_a_slice_that_breaks_off_is_cut(tmp_path: Path, *, apart: bool) -> None:
     """Lines that cannot be read on end without the end of an answer, and without a second head."""
-    settings = {"control_port": 0} if apart else {}
+    settings: dict[str, Any] = {"control_port": 0} if apart else {}
     async with api(tmp_path, **settings) as client:
         await client.call(client.key())
         ledger = tmp_path / "ledger"

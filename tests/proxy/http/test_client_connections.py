@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -28,7 +29,7 @@ PARTIAL_HEAD = CALL[:40]
 
 
 @asynccontextmanager
-async def proxied(folder: Path, *script: Step, **settings: object) -> AsyncIterator[Meter]:
+async def proxied(folder: Path, *script: Step, **settings: Any) -> AsyncIterator[Meter]:
     script = script or (json_answer(COMPLETION),)
     async with (
         scripted_upstream(list(script)) as upstream,
@@ -115,7 +116,7 @@ async def test_a_head_that_does_not_come_is_given_up(
     tmp_path: Path, sent: bytes, *, apart: bool
 ) -> None:
     """Who sends no whole head loses the connection; one that is kept between calls stays."""
-    where = {"control_port": 0} if apart else {}
+    where: dict[str, Any] = {"control_port": 0} if apart else {}
     async with proxied(tmp_path, head_timeout_s=0.2, **where) as meter:
         url = meter.proxy.control_url
         asked = request("/cab/health/live", None, method="GET")
