@@ -14,6 +14,8 @@ from tests.tools.process import proxy_process
 from tests.tools.proxy import Meter, chat_body, metered, records
 from tests.tools.raw import Line, connected, exchange, request
 from tests.tools.upstream import Step, json_answer, scripted_upstream
+from tests.tools.websockets import Peer, created, delta, ended, websocket_endpoint
+from tests.tools.websockets import connected as websocket
 
 PATH = "/v1/chat/completions"
 ADMIN = "admin-token-of-the-tests"
@@ -201,3 +203,24 @@ async def test_idle_connections_do_not_exhaust_the_descriptors(tmp_path: Path) -
     events = [orjson.loads(line)["event"] for line in log.read_text().splitlines()]
     assert set(events) == {"connections_full"}
     assert log.stat().st_size < 10_000
+
+
+async def test_an_open_websocket_is_busy(tmp_path: Path) -> None:
+    """It is never closed for another connection, however long no response was asked for on it."""
+
+    async def play(peer: Peer) -> None:
+        await peer.frame()
+        await peer.send(created("r"), delta(), ended("r"))
+        await peer.until_closed()
+
+    async with (
+        websocket_endpoint(play) as endpoint,
+        metered(endpoint.url, tmp_path, max_connections=1) as meter,
+        websocket(meter.client, meter.url) as client,
+    ):
+        async with connected(meter.url) as refused:
+            assert (await refused.answer()).status == 503
+        await client.create()
+        events = [await client.event() for _ in range(3)]
+        await client.ws.close()
+    assert events[-1]["type"] == "response.completed"
