@@ -22,6 +22,7 @@ from cab.proxy.clock import Clock
 from cab.proxy.config import ProxySettings
 from cab.proxy.control.api import Control
 from cab.proxy.control.authorization import Access, check_admin_token
+from cab.proxy.control.ledger_reads import LedgerReads
 from cab.proxy.control.listener import control_listener
 from cab.proxy.control.running_proxy import RunningProxy
 from cab.proxy.control.sealing import Sealer, Sign, signer_from, write_checkpoint
@@ -30,10 +31,12 @@ from cab.proxy.errors import BadConfig, LedgerFailed
 from cab.proxy.forwarding.services import ProxyServices
 from cab.proxy.forwarding.upstream import Upstreams, require_route_keys
 from cab.proxy.http.browser_guard import BrowserGuard
+from cab.proxy.http.client_connections import ConnectionLimits, HttpServer
+from cab.proxy.http.descriptors import connection_room
 from cab.proxy.ledger.ledger import Ledger
 from cab.proxy.ledger.recovery import recover
 from cab.proxy.ledger.writer import LedgerOptions
-from cab.proxy.logs import SILENT, RedactingLogger, redacting_libraries
+from cab.proxy.logs import RedactingLogger, redacting_libraries
 from cab.proxy.redaction import Redactor
 from cab.proxy.server import Server
 from cab.proxy.tokens.usage import Counter
@@ -135,7 +138,9 @@ async def running_proxy(
         services = ProxyServices(settings, clock, ledger, upstreams, counter, registry)
         access = _access(ring, settings, clock, admin_token)
         held = Redactor([*upstreams.secrets(), *ring.secrets(), admin_token])
-        server = _server(services, registry, access, held, sign)
+        reads = LedgerReads()
+        stack.callback(reads.close)
+        server = _server(services, access, held, sign, reads)
         stack.enter_context(redacting_libraries(held, server.call_redactors))
         shared = worker is not None
         host, port = await stack.enter_async_context(_serving(server, settings, shared=shared))
@@ -205,11 +210,12 @@ def _access(
 
 
 def _server(
-    services: ProxyServices, registry: CellRegistry, access: Access, held: Redactor, sign: Sign
+    services: ProxyServices, access: Access, held: Redactor, sign: Sign, reads: LedgerReads
 ) -> Server:
-    ledger = services.ledger
-    sealer = Sealer(registry, ledger, services.clock, sign)
-    control = Control(registry, ledger, sealer, access, lambda: server.stopping)
+    registry, ledger, settings = services.registry, services.ledger, services.settings
+    sealer = Sealer(registry, ledger, services.clock, sign, reads)
+    parts = registry, ledger, sealer, access, reads
+    control = Control(*parts, lambda: server.stopping, settings.body_progress_timeout_s)
     guard = access.guard if services.upstreams.hold_key else None
     server = Server(services, access.identifier, control, held, guard)
     return server
@@ -220,13 +226,15 @@ async def _serving(
     server: Server, settings: ProxySettings, *, shared: bool
 ) -> AsyncGenerator[tuple[str, int]]:
     """Listen, and on leaving refuse new calls and let those in flight finish."""
+    # The built-in model server is in this process too.
+    room = connection_room(settings.max_connections, 3 if settings.upstream == "demo" else 2)
     runner = web.ServerRunner(
-        web.Server(
+        HttpServer(
             server.handle,
+            ConnectionLimits(room.connections, settings.head_timeout_s),
+            server.open_calls,
             handler_cancellation=True,  # how a client that hangs up is noticed at once
             auto_decompress=False,  # request bodies pass as they are
-            access_log=None,
-            logger=SILENT,
             max_line_size=_HEAD_BYTES,
             max_field_size=_HEAD_BYTES,
         ),
@@ -234,7 +242,7 @@ async def _serving(
     )
     await runner.setup()
     try:
-        yield await _listen(runner, settings, shared=shared)
+        yield await _listen(runner, settings, room.backlog, shared=shared)
     finally:
         await server.stop(settings.grace_s)
         await runner.cleanup()
@@ -265,9 +273,10 @@ async def _close(ledger: Ledger, clock: Clock, sign: Sign) -> None:
 
 
 async def _listen(
-    runner: web.ServerRunner, settings: ProxySettings, *, shared: bool
+    runner: web.ServerRunner, settings: ProxySettings, backlog: int, *, shared: bool
 ) -> tuple[str, int]:
-    site = web.TCPSite(runner, settings.host, settings.port, reuse_port=shared or None)
+    where = settings.host, settings.port
+    site = web.TCPSite(runner, *where, backlog=backlog, reuse_port=shared or None)
     try:
         await site.start()
     except OSError as error:

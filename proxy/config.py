@@ -176,6 +176,22 @@ class ProxySettings(BaseModel):
         default=None,
         description="Time limit for silence inside an answer, in seconds. Unset: no limit.",
     )
+    max_connections: Annotated[int, Field(ge=1)] | None = Field(
+        default=None,
+        description="Connections of clients at most, for each process. For a new one, the one that has "
+        "been idle longest is closed; if all are busy, the new one is refused (503). Unset: as many as "
+        "the limit of open files (`ulimit -n`) allows.",
+    )
+    head_timeout_s: Seconds = Field(
+        default=60,
+        description="Time limit for the head of a request, in seconds, from the connection's "
+        "beginning or the head's first byte.",
+    )
+    body_progress_timeout_s: Seconds = Field(
+        default=60,
+        description="Time limit for the next 1024 bytes of a request's body, or its end, in seconds "
+        "(408).",
+    )
     max_request_bytes: Bytes = Field(
         default=256 << 20, description="Request bodies that are larger are refused (413)."
     )
@@ -274,7 +290,7 @@ SETTING_GROUPS = {
     "control API and seals": ("control_host", "control_port", "control_socket", "seal_key_file"),
     "limits of calls": (
         *("connect_timeout_s", "keepalive_timeout_s", "headers_timeout_s", "body_timeout_s"),
-        "max_request_bytes",
+        *("max_connections", "head_timeout_s", "body_progress_timeout_s", "max_request_bytes"),
         *("drain_max_s", "drain_max_bytes", "slot_wait_s", "grace_s"),
         *("on_unknown", "assumed_output_cap"),
     ),

@@ -11,10 +11,12 @@ as a program's own lines are its own.
 
 import contextlib
 import logging
+import math
 import sys
+import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Literal, NamedTuple
 
@@ -39,6 +41,8 @@ _ENDED: deque[Redactor] = deque(maxlen=64)
 """Redact what the last proxies held: a traceback may be logged after their end."""
 _WINDOW_CHARS = 1 << 16
 """Of a longer value only so much is logged; tracebacks are long."""
+_MOST_KINDS = 1024
+"""How many kinds of lines are remembered to find repeated ones."""
 _STAMP = structlog.processors.TimeStamper(fmt="iso", utc=True)
 
 
@@ -92,8 +96,42 @@ class RedactingLogger:
         )
 
 
+class Repeats:
+    """Thins out lines of a log that say the same again and again.
+
+    Args:
+        most: How many lines of a kind are logged in a while.
+        every_s: How long that while is, in seconds.
+        now_s: The time, in seconds.
+    """
+
+    def __init__(
+        self, most: int, every_s: float = 10.0, now_s: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._most = most
+        self._every_s = every_s
+        self._now_s = now_s
+        self._seen: dict[Hashable, tuple[float, int]] = {}
+        """Kinds, since when their lines are counted, and how many there were."""
+
+    def left_out(self, kind: Hashable) -> int | None:
+        """Return how many lines of a kind were left out before this one; None: this one is, too."""
+        now_s = self._now_s()
+        since_s, count = self._seen.get(kind, (-math.inf, 0))
+        if now_s - since_s < self._every_s:
+            self._seen[kind] = since_s, count + 1
+            return 0 if count < self._most else None
+        if len(self._seen) >= _MOST_KINDS:
+            fresh = {k: v for k, v in self._seen.items() if now_s - v[0] < self._every_s}
+            self._seen = fresh if len(fresh) < _MOST_KINDS else {}
+        self._seen[kind] = now_s, 1
+        return max(0, count - self._most)
+
+
 class StderrHandler(logging.Handler):
     """Writes lines to standard error; if that fails, as on a full disk, it costs no call.
+
+    Of lines that are alike it writes twenty in ten seconds, and then how many were left out.
 
     Args:
         console: Write for people; else one JSON object a line.
@@ -103,6 +141,7 @@ class StderrHandler(logging.Handler):
         super().__init__()
         self._stream = sys.stderr
         self._console = console
+        self._repeats = Repeats(20)
         self._render: structlog.typing.Processor = structlog.processors.JSONRenderer()
         if console:
             self._render = structlog.dev.ConsoleRenderer(
@@ -113,6 +152,9 @@ class StderrHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line."""
+        if (left_out := self._repeats.left_out(_kind_of(record))) is None:
+            return
+        values: dict[str, Any]
         if isinstance(record.msg, LogEvent):
             values = {"event": record.msg.name, **record.msg.values}
         else:
@@ -124,6 +166,8 @@ class StderrHandler(logging.Handler):
                 values = {n: redactor.value(each, _WINDOW_CHARS) for n, each in values.items()}
         if self._console:
             values = {name: _shown(each) for name, each in values.items()}
+        if left_out:
+            values["left_out"] = left_out
         level = record.levelname.lower()
         line = self._render(None, level, _STAMP(None, level, {**values, "level": level}))
         with contextlib.suppress(OSError, ValueError):
@@ -137,6 +181,14 @@ def _shown(value: object) -> object:
         return value
     text = value if isinstance(value, str) else str(value)
     return "\n".join(map(printable, text.split("\n")))
+
+
+def _kind_of(record: logging.LogRecord) -> int:
+    """Return what lines that say the same have in common: of a library's, all but its details."""
+    if isinstance(record.msg, LogEvent):
+        return hash((record.name, str(record.msg)))
+    error = record.exc_info[1] if record.exc_info else None
+    return hash((record.name, record.getMessage().partition("\n")[0], repr(error)))
 
 
 def _traceback_of(record: logging.LogRecord) -> str:

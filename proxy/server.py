@@ -20,6 +20,7 @@ from cab.proxy.forwarding.websocket.upgrades import Upgrades, is_upgrade
 from cab.proxy.http.browser_guard import BrowserGuard
 from cab.proxy.http.error_responses import ErrorResponse, RequestFailed, shape_of, web_response
 from cab.proxy.http.headers import as_sent, request_headers
+from cab.proxy.http.request_body import read_body
 from cab.proxy.http.request_checks import checked_target
 from cab.proxy.ledger.call_records import CallContext
 from cab.proxy.ledger.uuid7 import uuid7
@@ -105,6 +106,10 @@ class Server:
         # Copied in one step: another thread may be the one that logs.
         yield from (exchange.redactor for exchange in tuple(self._live.values()))
         yield from self._upgrades.redactors()
+
+    def open_calls(self) -> int:
+        """Return how many calls and WebSockets there are, with their clients or without."""
+        return len(self._live) + self._upgrades.open_connections
 
     @property
     def _in_flight(self) -> "set[asyncio.Task[Any]]":
@@ -204,21 +209,9 @@ class Server:
             raise RequestFailed(503, "ledger_failed", message)
 
     async def _read_body(self, request: web.BaseRequest) -> bytes:
-        limit = self._services.settings.max_request_bytes
-        message = f"the request body is over {limit} bytes; raise max_request_bytes"
-        if (request.content_length or 0) > limit:
-            raise RequestFailed(413, "request_too_large", message)
-        if request.headers.get("Expect", "").lower() == "100-continue":
-            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            request.writer.output_size = 0  # the interim answer is no part of the response
-        pieces: list[bytes] = []
-        size = 0
-        async for piece in request.content.iter_any():
-            size += len(piece)
-            if size > limit:
-                raise RequestFailed(413, "request_too_large", message)
-            pieces.append(piece)
-        return b"".join(pieces)
+        settings = self._services.settings
+        limits = settings.max_request_bytes, settings.body_progress_timeout_s
+        return await read_body(request, *limits, "; raise max_request_bytes")
 
     async def _meter(
         self, dialect: Dialect | None, target: Target, body: bytes, content_encoding: str

@@ -5,8 +5,8 @@
 
 import asyncio
 import importlib.resources
-from collections.abc import Awaitable, Callable, Iterator
-from functools import cache, partial
+from collections.abc import Awaitable, Callable
+from functools import cache
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
@@ -16,6 +16,7 @@ from aiohttp import web
 from cab.proxy.accounting.admission import CellRegistry, CellSnapshot
 from cab.proxy.auth import cell_keys
 from cab.proxy.control.authorization import Access
+from cab.proxy.control.ledger_reads import LedgerReads
 from cab.proxy.control.schemas import (
     MAX_BODY_BYTES,
     Mint,
@@ -34,11 +35,11 @@ from cab.proxy.http.error_responses import (
     error_response_for,
     web_response,
 )
+from cab.proxy.http.request_body import read_body
 from cab.proxy.ledger.ledger import Ledger
 from cab.proxy.logs import RedactingLogger
 from cab.proxy.redaction import Redactor
 
-_BATCH_LINES = 512
 _CELL = "{cell_id}"
 
 
@@ -62,22 +63,28 @@ class Control:
         ledger: Where their lines are.
         sealer: Seals them.
         access: Decides who may ask what.
+        reads: Read the ledger.
         stopping: Whether the proxy takes no new calls.
+        body_progress_timeout_s: See `read_body`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - it is put together in one place
         self,
         registry: CellRegistry,
         ledger: Ledger,
         sealer: Sealer,
         access: Access,
+        reads: LedgerReads,
         stopping: Callable[[], bool],
+        body_progress_timeout_s: float,
     ) -> None:
         self._registry = registry
         self._ledger = ledger
         self._sealer = sealer
         self._access = access
+        self._reads = reads
         self._stopping = stopping
+        self._body_progress_timeout_s = body_progress_timeout_s
         self._health_routes: dict[str, dict[str, Handler]] = {
             "/cab/health": {"GET": self._health, "HEAD": self._health},
             "/cab/health/live": {"GET": self._live, "HEAD": self._live},
@@ -190,27 +197,31 @@ class Control:
     async def _calls(self, asked: ControlRequest) -> web.StreamResponse:
         await self._known(asked)
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
-        await response.prepare(asked.request)
         lines = slice_lines(self._ledger.folder, asked.cell_id)
-        while batch := await asyncio.to_thread(partial(_take, lines)):
+        async for batch in self._reads.batches(lines):
+            # Not before there are lines: until then, what goes wrong still has a status of its own.
+            if not response.prepared:
+                await response.prepare(asked.request)
             await response.write(batch)
-        await response.write_eof()
         return response
 
     async def _seal(self, asked: ControlRequest) -> web.Response:
         await self._known(asked, to_seal=True)
         return answer(200, await self._sealer.seal(asked.cell_id))
 
+    async def _body(self, request: web.BaseRequest) -> bytes:
+        return await read_body(request, MAX_BODY_BYTES, self._body_progress_timeout_s)
+
     async def _mint(self, asked: ControlRequest) -> web.Response:
         self._access.require_admin(asked.request)
-        wanted = parse_body(Mint, await _body(asked.request))
+        wanted = parse_body(Mint, await self._body(asked.request))
         ring, now_s = self._access.identifier.ring, self._access.now_s()
         keys = cell_keys.mint_both(ring, wanted.cell_id, wanted.ttl_s, now_s, wanted.limits())
         return answer(201, key_view(ring, keys))
 
     async def _revoke(self, asked: ControlRequest) -> web.Response:
         self._access.require_admin(asked.request)
-        wanted = parse_body(Revoke, await _body(asked.request))
+        wanted = parse_body(Revoke, await self._body(asked.request))
         revocations, now_s = self._access.identifier.revocations, self._access.now_s()
         if wanted.cell_id is not None:
             await asyncio.to_thread(revocations.revoke_cell, wanted.cell_id, now_s)
@@ -253,25 +264,6 @@ def _pattern(path: str) -> tuple[str, str]:
         cell_id = unquote(parts[3])
         return "/".join([*parts[:3], _CELL, *parts[4:]]), cell_id
     return path, ""
-
-
-async def _body(request: web.BaseRequest) -> bytes:
-    data = bytearray()
-    async for piece in request.content.iter_any():
-        data += piece
-        if len(data) > MAX_BODY_BYTES:
-            message = f"the request body is over {MAX_BODY_BYTES} bytes"
-            raise RequestFailed(413, "request_too_large", message)
-    return bytes(data)
-
-
-def _take(lines: Iterator[bytes]) -> bytes:
-    batch: list[bytes] = []
-    for line in lines:
-        batch.append(line)
-        if len(batch) == _BATCH_LINES:
-            break
-    return b"".join(batch)
 
 
 @cache

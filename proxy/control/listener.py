@@ -13,9 +13,11 @@ from aiohttp import web
 
 from cab.proxy.config import ProxySettings
 from cab.proxy.errors import BadConfig
-from cab.proxy.logs import SILENT
+from cab.proxy.http.client_connections import ConnectionLimits, HttpServer
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+_MOST_CONNECTIONS = 32
+"""Within the descriptors that are kept in reserve."""
 
 
 @asynccontextmanager
@@ -32,9 +34,8 @@ async def control_listener(settings: ProxySettings, handle: Handler) -> AsyncGen
     Raises:
         BadConfig: It cannot be listened on.
     """
-    runner = web.ServerRunner(
-        web.Server(handle, access_log=None, logger=SILENT), shutdown_timeout=1
-    )
+    limits = ConnectionLimits(_MOST_CONNECTIONS, settings.head_timeout_s)
+    runner = web.ServerRunner(HttpServer(handle, limits), shutdown_timeout=1)
     await runner.setup()
     bound: socket.socket | None = None
     try:

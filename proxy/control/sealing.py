@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cab.proxy.accounting.admission import CellRegistry
 from cab.proxy.clock import Clock
+from cab.proxy.control.ledger_reads import LedgerReads
 from cab.proxy.errors import BadConfig, LedgerFailed
 from cab.proxy.ledger.heads import read_heads
 from cab.proxy.ledger.ledger import SEAL, Ledger
@@ -75,13 +77,17 @@ class Sealer:
         ledger: Takes the seals.
         clock: Stamps them.
         sign: Gives them their signature.
+        reads: Read the ledger.
     """
 
-    def __init__(self, cells: CellRegistry, ledger: Ledger, clock: Clock, sign: Sign) -> None:
+    def __init__(
+        self, cells: CellRegistry, ledger: Ledger, clock: Clock, sign: Sign, reads: LedgerReads
+    ) -> None:
         self._cells = cells
         self._ledger = ledger
         self._clock = clock
         self._sign = sign
+        self._reads = reads
 
     async def seal(self, cell_id: str) -> dict[str, Any]:
         """Close a cell, write its seal, and return it.
@@ -93,7 +99,7 @@ class Sealer:
         await self._cells.seal(cell_id, SEAL_WAIT_S)
         try:
             # The slice is read back from the disk: the seal states what is there.
-            stated = await asyncio.to_thread(_read_back, self._ledger.folder, cell_id)
+            stated = await self._reads.for_seal(partial(_read_back, self._ledger.folder, cell_id))
             sealed_at = rfc3339(self._clock.wall_ns())
             seal = self._sign({"cell_id": cell_id, "sealed_at": sealed_at, **stated})
             written = self._ledger.append({"kind": SEAL, **seal})

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 
 import orjson
 from aiohttp import web
@@ -118,8 +119,20 @@ def headers_for(error: ErrorResponse) -> dict[str, str]:
 
 def web_response(endpoint: Endpoint, error: ErrorResponse, **headers: str) -> web.Response:
     """Return an error answer, with some more headers."""
-    return web.Response(
+    response = web.Response(
         status=error.status,
         headers={**headers_for(error), **headers},
         body=body_for(endpoint, error),
     )
+    if error.status == 408:
+        response.force_close()  # what is missing of the request cannot be told from the next one
+    return response
+
+
+def raw_response(error: ErrorResponse) -> bytes:
+    """Return the bytes of an error answer to no request in particular; the connection ends with it."""
+    body = body_for("other", error)
+    headers = {**headers_for(error), "Content-Length": len(body), "Connection": "close"}
+    first = f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}"
+    lines = [first, *(f"{name}: {value}" for name, value in headers.items()), "", ""]
+    return "\r\n".join(lines).encode() + body

@@ -5,9 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import orjson
 import pytest
 
-from cab.proxy.logs import redacting_libraries
+from cab.proxy.logs import Repeats, redacting_libraries
 from cab.proxy.redaction import Redactor
 
 _LOGGING = """
@@ -49,6 +50,44 @@ def test_a_log_is_written(tmp_path: Path) -> None:
     lines = (tmp_path / "log").read_text().splitlines()
     assert len(lines) == 1000
     assert '"n": 999' in lines[-1]
+
+
+def test_lines_that_are_alike_are_thinned_out(tmp_path: Path) -> None:
+    """Of one kind only some lines are written in a while, however many there are."""
+    program = """
+from cab.proxy.logs import RedactingLogger, configure_logs
+configure_logs("info", "json")
+import logging, errno
+for n in range(1000):
+    fault = OSError(errno.EMFILE, "Too many open files")
+    logging.getLogger("asyncio").error(f"socket.accept() out of resource\\nsocket: {n}", exc_info=fault)
+    RedactingLogger().warning("full", most=5)
+    RedactingLogger().warning("other", n=n % 3)
+"""
+    with (tmp_path / "log").open("w") as log:
+        subprocess.run([sys.executable, "-c", program], stderr=log, check=True)
+    events = [orjson.loads(line)["event"] for line in (tmp_path / "log").read_text().splitlines()]
+    assert (events.count("full"), events.count("other")) == (20, 60)
+    assert len(events) == 100
+
+
+def test_what_was_left_out_is_counted() -> None:
+    """The next line of a kind says how many came in between; other kinds have their own count."""
+    now_s = 100.0
+    repeats = Repeats(2, 10, lambda: now_s)
+    assert [repeats.left_out("a") for _ in range(5)] == [0, 0, None, None, None]
+    assert repeats.left_out("b") == 0
+    now_s = 110.0
+    assert [repeats.left_out("a") for _ in range(3)] == [3, 0, None]
+    assert repeats.left_out("b") == 0
+
+
+def test_kinds_are_not_remembered_for_ever() -> None:
+    """However many different lines there are, what is kept of them is bounded."""
+    repeats = Repeats(1)
+    for number in range(5000):
+        assert repeats.left_out(number) == 0
+    assert len(repeats._seen) <= 1024
 
 
 @pytest.mark.parametrize("logger", ["asyncio", "aiohttp.client", "aiohttp.server"])

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _MAIN = "import sys; from cab.proxy.cli.main import main; sys.exit(main())"
+_LIMITED = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({0}, {0})); "
 
 
 @dataclass(frozen=True)
@@ -29,14 +30,28 @@ class ProxyProcess:
 
 @asynccontextmanager
 async def proxy_process(
-    upstream: str, folder: Path, *arguments: str
+    upstream: str,
+    folder: Path,
+    *arguments: str,
+    open_files: int | None = None,
+    stderr: int | None = None,
 ) -> AsyncGenerator[ProxyProcess]:
-    """Run `cab-proxy` on a free port; it is ended by SIGTERM and must leave with 0."""
+    """Run `cab-proxy` on a free port; it is ended by SIGTERM and must leave with 0.
+
+    Args:
+        upstream: The endpoint.
+        folder: Its ledger is made in there.
+        *arguments: Further flags.
+        open_files: How many descriptors it may have.
+        stderr: Takes its standard error.
+    """
     env = {k: v for k, v in os.environ.items() if not k.startswith("CAB_")}
+    main = _MAIN if open_files is None else _LIMITED.format(open_files) + _MAIN
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", _MAIN, "--upstream", upstream, "--port", "0"),
+        *(sys.executable, "-c", main, "--upstream", upstream, "--port", "0"),
         *("--ledger", str(folder / "ledger"), "--log-level", "error", *arguments),
         stdout=asyncio.subprocess.PIPE,
+        stderr=stderr,
         env=env,
     )
     assert process.stdout

@@ -68,6 +68,11 @@ class Upgrades:
         self.calls: dict[asyncio.Task[None], ResponseCall] = {}
         """Calls under way."""
 
+    @property
+    def open_connections(self) -> int:
+        """How many WebSockets are open to endpoints."""
+        return len(self._connections)
+
     def redactors(self) -> tuple[Redactor, ...]:
         """Return what redacts the secrets of the connections."""
         return tuple(redactor for _, redactor in tuple(self._connections.values()))

@@ -3,7 +3,8 @@
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -273,6 +274,54 @@ async def test_a_cells_lines_are_those_of_the_ledger(tmp_path: Path) -> None:
     assert seen.body == b"".join(lines[:-1])  # the last one is the seal
     assert seal["digest"] == f"sha256:{hashlib.sha256(seen.body).hexdigest()}"
     assert (seal["calls"], seal["records"]) == (300, 600)
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["agents' port", "own port"])
+async def test_a_slice_that_breaks_off_is_cut(tmp_path: Path, *, apart: bool) -> None:
+    """Lines that cannot be read on end without the end of an answer, and without a second head."""
+    settings: dict[str, Any] = {"control_port": 0} if apart else {}
+    async with api(tmp_path, **settings) as client:
+        await client.call(client.key())
+        ledger = tmp_path / "ledger"
+        [segment] = ledger.glob("*.jsonl")
+        (ledger / "w1-000001.jsonl").write_bytes(segment.read_bytes() * 600)
+        whole = await client.ask("GET", f"{path_of()}/calls")
+        (ledger / "w2-000001.jsonl.zst").write_bytes(b"no zstandard")
+        cut = await client.ask("GET", f"{path_of()}/calls")
+        (ledger / "w1-000001.jsonl").unlink()
+        assert code_of(await client.ask("GET", f"{path_of()}/calls")) == (503, "ledger_failed")
+    assert (whole.status, whole.complete) == (200, True)
+    assert (cut.status, cut.complete) == (200, False)
+    assert 0 < len(cut.body) < len(whole.body)
+    assert whole.body.startswith(cut.body)
+
+
+async def test_slow_reads_of_the_ledger_hold_up_no_call(tmp_path: Path) -> None:
+    """Reads have threads of their own: calls, health and seals go on while slices are read."""
+    go_on = threading.Event()
+
+    def slow() -> Iterator[bytes]:
+        go_on.wait()
+        yield b"line"
+
+    large = "x" * (1 << 19)  # is looked at on a thread
+    async with api(tmp_path) as client, asyncio.TaskGroup() as tasks:
+        try:
+            reads = client.meter.proxy._server._control._reads
+            slow_ones = [tasks.create_task(anext(reads.batches(slow()))) for _ in range(50)]
+            slice_of = tasks.create_task(
+                client.ask("GET", f"{path_of()}/calls", token=client.key())
+            )
+            sent = f"Authorization: Bearer {client.key()}"
+            call = await post(client.meter.url, "/v1/chat/completions", chat_body(x=large), sent)
+            assert call.status == 200
+            assert (await client.get("health"))["live"]
+            assert (await client.ask("POST", f"{path_of()}/seal")).status == 200
+            assert not slice_of.done()
+        finally:
+            go_on.set()
+    assert [task.result() for task in slow_ones] == [b"line"] * 50
+    assert slice_of.result().complete
 
 
 async def test_a_seal_that_fails_leaves_the_cell_open(tmp_path: Path) -> None:

@@ -1,0 +1,212 @@
+"""The clients' connections: how many there may be, and how long the head of a request may take.
+
+A connection is busy from the head of a request until its answer is out; a WebSocket is busy as long as it
+is open. One that is not busy costs nothing but its place: it is kept, and closed only when a new one needs
+that place, the one first that has been idle longest.
+
+A subclass of aiohttp's protocol, which has no public way to see when a connection is idle. It depends on
+private parts that are the same from 3.11 to 3.14: `_handle_request`, `_messages`, `_waiter`,
+`_force_close`, `_lingering_time`.
+"""
+
+import asyncio
+import select
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+
+from aiohttp import web
+
+from cab.proxy.http.error_responses import ErrorResponse, raw_response
+from cab.proxy.logs import SILENT, RedactingLogger, Repeats
+
+IDLE_TIMEOUT_S = 3630.0
+"""Longer than clients keep an idle connection: it is they who close it, so no request meets its end."""
+
+log = RedactingLogger()
+
+
+class ConnectionLimits(NamedTuple):
+    """What the clients of one listener may take."""
+
+    connections: int
+    """Most connections at a time; a call whose client has gone counts as one."""
+    head_timeout_s: float
+    """How long the head of a request may take, from the connection's beginning or its first byte."""
+
+
+class HttpServer(web.Server):
+    """An aiohttp server whose connections are limited; it logs nothing, and has no access log.
+
+    Args:
+        handle: Answers a request.
+        limits: What its clients may take.
+        calls: Gives how many calls are in flight, with their clients or without.
+        options: As for `aiohttp.web.Server`.
+    """
+
+    def __init__(
+        self,
+        handle: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+        limits: ConnectionLimits,
+        calls: Callable[[], int] = lambda: 0,
+        **options: Any,  # noqa: ANN401 - aiohttp's
+    ) -> None:
+        self.limits = limits
+        self._calls = calls
+        options |= {"keepalive_timeout": IDLE_TIMEOUT_S, "access_log": None, "logger": SILENT}
+        super().__init__(handle, **options)
+        self._open: set[ClientConnection] = set()
+        self._idle: dict[ClientConnection, None] = {}
+        self._repeats = Repeats(1)
+
+    def __call__(self) -> "ClientConnection":
+        """Return the protocol of a new connection."""
+        return ClientConnection(self, loop=self._loop, **self._kwargs)
+
+    def take(self, connection: "ClientConnection") -> bool:
+        """Return whether a new connection has a place, if need be that of an idle one."""
+        if self._is_full():
+            closed = 0
+            while self._is_full() and self._close_idle():
+                closed += 1
+            if (left_out := self._repeats.left_out(bool(closed))) is not None:
+                limit = self.limits.connections
+                values = {"max_connections": limit, "closed": closed, "left_out": left_out}
+                log.warning("connections_full", **values)
+            if self._is_full():
+                return False
+        self._open.add(connection)
+        self._idle[connection] = None
+        return True
+
+    def note_busy(self, connection: "ClientConnection") -> None:
+        """Take note that a request has come."""
+        self._idle.pop(connection, None)
+
+    def note_idle(self, connection: "ClientConnection") -> None:
+        """Take note that an answer is out, and no request has come."""
+        if connection in self._open:
+            self._idle[connection] = None
+
+    def forget(self, connection: "ClientConnection") -> None:
+        """Give the place of a connection free."""
+        self._open.discard(connection)
+        self._idle.pop(connection, None)
+
+    def _is_full(self) -> bool:
+        # A call may outlive its client's connection, and holds one to the endpoint still.
+        busy = max(len(self._open) - len(self._idle), self._calls())
+        return len(self._idle) + busy >= self.limits.connections
+
+    def _close_idle(self) -> bool:
+        """Close the connection that has been idle longest; return whether there was one."""
+        for connection in self._idle:
+            if connection.is_unused():
+                self.forget(connection)
+                connection.force_close()
+                return True
+        return False
+
+
+class ClientConnection(web.RequestHandler):
+    """The connection of one client.
+
+    Args:
+        server: Gives it a place.
+        options: As for `aiohttp.web.RequestHandler`.
+    """
+
+    def __init__(self, server: HttpServer, **options: Any) -> None:  # noqa: ANN401 - aiohttp's
+        super().__init__(server, **options)
+        self._server = server
+        self._is_busy = False
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._head_begun = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take a place, or refuse."""
+        if self._server.take(self):
+            super().connection_made(transport)
+            self._time_head()
+        elif isinstance(transport, asyncio.Transport):
+            message = "the proxy has too many connections; try again, or raise its max_connections"
+            refusal = ErrorResponse(503, "connections_full", message, retry=True)
+            transport.write(raw_response(refusal))
+            transport.close()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Give the place free."""
+        self._server.forget(self)
+        self._stop_timing()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take in what came; a head that did not come whole is timed."""
+        super().data_received(data)
+        if self._is_busy or not data or self._force_close:
+            return
+        if self._messages:
+            self._begin()
+        elif self._waiter is not None:  # else it is the rest of a body that nobody wants
+            self._head_begun = True
+            if self._head_timer is None:
+                self._time_head()
+
+    def is_unused(self) -> bool:
+        """Return whether nothing has come that was not looked at yet, such as a request."""
+        if self.transport is None:
+            return True
+        poll = select.poll()
+        poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return not poll.poll(0)
+
+    def close(self) -> None:
+        """Close the connection behind the answer that is under way."""
+        super().close()
+        self._lingering_time = 0.0  # nothing more is read, so the end of a body cannot come
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send an answer; where another one has begun, its client sees that break off instead."""
+        if request.writer.output_size and not resp.prepared:
+            self.force_close()
+            return resp, True
+        return await super().finish_response(request, resp, start_time)
+
+    async def _handle_request(
+        self,
+        request: web.BaseRequest,
+        start_time: float | None,
+        request_handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+    ) -> tuple[web.StreamResponse, bool]:
+        self._begin()
+        try:
+            return await super()._handle_request(request, start_time, request_handler)
+        finally:
+            if not self._messages:
+                self._is_busy = False
+                self._server.note_idle(self)
+
+    def _begin(self) -> None:
+        self._is_busy = True
+        self._stop_timing()
+        self._server.note_busy(self)
+
+    def _time_head(self) -> None:
+        limit_s = self._server.limits.head_timeout_s
+        self._head_timer = self._loop.call_later(limit_s, self._give_up_head)
+
+    def _stop_timing(self) -> None:
+        self._head_begun = False
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _give_up_head(self) -> None:
+        if self._head_begun and self.transport is not None:
+            limit_s = self._server.limits.head_timeout_s
+            message = f"the head of the request did not come within {limit_s:g} s; send it again"
+            late = ErrorResponse(408, "request_timeout", message, retry=True)
+            self.transport.write(raw_response(late))
+        self.force_close()
