@@ -30,7 +30,8 @@ def _whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-_Text = Annotated[str, Field(min_length=1, max_length=2048)]
+_MAX_TEXT_CHARS = 2048
+_Text = Annotated[str, Field(min_length=1, max_length=_MAX_TEXT_CHARS)]
 _Limit = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=2**53)]
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -124,6 +125,18 @@ def parse_body(model: type[_Model], body: bytes) -> _Model:
         return model.model_validate_json(body)
     except ValidationError as error:
         raise RequestFailed(400, "bad_request", _explain(error, model)) from None
+
+
+def checked_id(cell_id: str) -> str:
+    """Return the id of a cell that is to be opened.
+
+    Raises:
+        RequestFailed: No key could be made for it.
+    """
+    if len(cell_id) > _MAX_TEXT_CHARS:
+        message = f"the cell's id has more than {_MAX_TEXT_CHARS} characters"
+        raise RequestFailed(400, "bad_request", message)
+    return cell_id
 
 
 def parse_page(query: str) -> Page:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import orjson
 from aiohttp import web
 
-from cab.proxy.accounting.admission import IN_FLIGHT, LIMIT_REACHED, REGISTRY_LOST
+from cab.proxy.accounting.admission import IN_FLIGHT, LIMIT_REACHED, REGISTRY_LOST, USED
 from cab.proxy.errors import Rejected
 from cab.scoring.ledger.records import Endpoint
 from cab.scoring.ledger.slices import SEALED
@@ -55,6 +55,7 @@ UNMETERED_PATH = "unmetered_path"
 """Code of a refusal of a call that may cost and is not metered."""
 _STATUS = {
     SEALED: 409,
+    USED: 409,
     LIMIT_REACHED: 400,
     IN_FLIGHT: 503,
     REGISTRY_LOST: 503,
