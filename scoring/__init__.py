@@ -95,6 +95,7 @@ from cab.scoring.ledger.reading import iter_calls as iter_calls
 from cab.scoring.ledger.reading import iter_records as iter_records
 from cab.scoring.ledger.records import CallEnd as CallEnd
 from cab.scoring.ledger.records import CallStart as CallStart
+from cab.scoring.ledger.records import CellOpen as CellOpen
 from cab.scoring.ledger.records import OtherRecord as OtherRecord
 from cab.scoring.ledger.records import parse_record as parse_record
 from cab.scoring.ledger.seals import Seal as Seal

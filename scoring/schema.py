@@ -14,7 +14,7 @@ from cab.scoring.cells.cell import Cell
 from cab.scoring.evidence.manifest import TreeManifest
 from cab.scoring.evidence.spans import Span
 from cab.scoring.evidence.task import TaskFacts
-from cab.scoring.ledger.records import CallEnd, CallStart, OtherRecord
+from cab.scoring.ledger.records import CallEnd, CallStart, CellOpen, OtherRecord
 from cab.scoring.ledger.seals import Seal
 from cab.scoring.profiles.model import Profile
 
@@ -26,6 +26,7 @@ MODELS: Mapping[str, Any] = MappingProxyType(
         "call-end-1": CallEnd,
         "call-start-1": CallStart,
         "cell-1": Cell,
+        "cell-open-1": CellOpen,
         "profile-1": Profile,
         "record-1": OtherRecord,
         "seal-3": Seal,
@@ -34,7 +35,7 @@ MODELS: Mapping[str, Any] = MappingProxyType(
         "tree-1": TreeManifest,
     }
 )
-"""Name and version of a schema -> what it describes; `record-1` is a line that is not a call, and
+"""Name and version of a schema -> what it describes; `record-1` is a line of any other kind, and
 `seal-3` takes seals of the earlier forms as well."""
 
 

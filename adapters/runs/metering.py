@@ -35,18 +35,20 @@ class Meter:
     key: str
     """The agent's key: for calls of the cell."""
     seal_key: str
-    """Seals the cell; stays here."""
+    """Opens and seals the cell; stays here."""
     demo: Demo | None = None
     """The built-in model server behind it, where that is the upstream."""
 
-    async def require_unused(self) -> None:
-        """Return if the cell has no calls yet.
+    async def open(self) -> None:
+        """Have it recorded that the cell is metered from now on.
 
         Raises:
-            ProxyRefused: It has some, or the proxy does not take the key.
+            ProxyRefused: It has calls, is sealed, or the proxy does not take one of the keys.
         """
         async with ControlClient(self.control, self.key) as control:
-            await control.require_unused(self.cell_id)
+            await control.totals(self.cell_id)  # what is wrong with the agent's key is said here
+        async with ControlClient(self.control, self.seal_key) as control:
+            await control.open_cell(self.cell_id)
 
     async def seal(self) -> SealedCell:
         """Close the cell and return its lines.
@@ -115,7 +117,8 @@ async def given_meter(  # noqa: PLR0913 - the addresses and keys of somebody els
     Raises:
         AdapterError: There is no key of either kind.
         BadConfig: The signing key is too short, or an address is not one.
-        ProxyRefused: Nothing like a proxy answers there, or it does not take the key.
+        ProxyRefused: Nothing like a proxy answers there, or it does not take the keys,
+            or the cell has calls already.
     """
     if signing_key is None and cell_keys is None:
         raise AdapterError(
@@ -126,7 +129,7 @@ async def given_meter(  # noqa: PLR0913 - the addresses and keys of somebody els
     keys = cell_keys or _minted(signing_key or "", cell_id, ttl_s)
     base = url.rstrip("/").removesuffix("/v1")
     meter = Meter(base, control or base, cell_id, *keys)
-    await meter.require_unused()
+    await meter.open()
     return meter
 
 

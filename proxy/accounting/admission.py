@@ -20,6 +20,8 @@ from cab.scoring.ledger.totals import CallTotals
 
 LIMIT_REACHED = "cab_limit_reached"
 """Code of a refusal because of a limit."""
+USED = "cell_used"
+"""Code of a refusal to open a cell that has calls."""
 IN_FLIGHT = "calls_in_flight"
 """Code of a seal that was not made because calls did not end in time."""
 REGISTRY_LOST = "registry_lost"
@@ -86,6 +88,14 @@ class CellRegistry(Protocol):
 
     def finish_soon(self, cell_id: str | None, call_id: str, end: dict[str, Any] | None) -> None:
         """Do the same without waiting until it is done."""
+        ...
+
+    async def open(self, cell_id: str) -> None:
+        """Make a cell known that has no calls yet.
+
+        Raises:
+            Rejected: It has calls, it is sealed, or the state cannot be asked for.
+        """
         ...
 
     async def seal(self, cell_id: str, wait_s: float) -> CellSnapshot:
@@ -180,6 +190,15 @@ class LocalCellRegistry:
         if end is not None:
             cell.add(end)
         cell.finish(call_id)
+
+    async def open(self, cell_id: str) -> None:
+        """Make a cell known; see `CellRegistry.open`."""
+        cell = self._cells[cell_id]
+        fix = "name another cell (run-cell: --run N)"
+        if cell.last_seq or cell.in_flight:
+            raise Rejected(USED, f"the ledger has calls of {cell_id} already; {fix}")
+        if cell.sealed:
+            raise Rejected(SEALED, f"cell {cell_id} is sealed already; {fix}")
 
     async def seal(self, cell_id: str, wait_s: float) -> CellSnapshot:
         """Close a cell; see `CellRegistry.seal`."""

@@ -22,6 +22,7 @@ from cab.proxy.control.schemas import (
     Mint,
     Revoke,
     cell_view,
+    checked_id,
     key_view,
     parse_body,
     parse_page,
@@ -96,6 +97,7 @@ class Control:
             "/cab/cells": {"GET": self._cells},
             f"/cab/cells/{_CELL}": {"GET": self._cell},
             f"/cab/cells/{_CELL}/calls": {"GET": self._calls},
+            f"/cab/cells/{_CELL}/open": {"POST": self._open},
             f"/cab/cells/{_CELL}/seal": {"POST": self._seal},
             "/cab/keys": {"POST": self._mint},
             "/cab/keys/revoke": {"POST": self._revoke},
@@ -191,7 +193,7 @@ class Control:
         if found and found[0].cell_id == asked.cell_id:  # sorted: the shortest id comes first
             return found[0]
         if is_admin:
-            raise RequestFailed(404, "no_such_cell", "no call of this cell was ever made")
+            raise RequestFailed(404, "no_such_cell", "this cell was never opened or called")
         return unused(asked.cell_id)
 
     async def _calls(self, asked: ControlRequest) -> web.StreamResponse:
@@ -204,6 +206,10 @@ class Control:
                 await response.prepare(asked.request)
             await response.write(batch)
         return response
+
+    async def _open(self, asked: ControlRequest) -> web.Response:
+        self._access.require_cell(asked.request, asked.cell_id, to_seal=True)
+        return answer(201, await self._sealer.open(checked_id(asked.cell_id)))
 
     async def _seal(self, asked: ControlRequest) -> web.Response:
         await self._known(asked, to_seal=True)

@@ -80,11 +80,11 @@ class Access:
     def require_cell(
         self, request: web.BaseRequest, cell_id: str, *, to_seal: bool = False
     ) -> bool:
-        """Return if a request may ask about a cell, or seal it; True if it is the admin's.
+        """Return if a request may ask about a cell, or open or seal it; True if it is the admin's.
 
         Raises:
-            RequestFailed: It comes from another cell, or from an unknown caller, or it wants to seal the
-                cell with the key that is for calls.
+            RequestFailed: It comes from another cell, or from an unknown caller, or it wants to open or
+                seal the cell with the key that is for calls.
             BadKey: Its key is not valid.
         """
         if self.is_admin(request):
@@ -99,6 +99,8 @@ class Access:
             message = "this key is another cell's; send this cell's, or the admin token"
             raise RequestFailed(403, "other_cell", message)
         if to_seal and (caller.key is None or caller.key.scope != "seal"):
-            message = "this key is for calls; seal with the cell's seal key, or the admin token"
+            message = (
+                "this key is for calls; open and seal with the cell's seal key, or the admin token"
+            )
             raise RequestFailed(403, "seal_key_required", message)
         return False

@@ -42,8 +42,8 @@ class ControlClient:
     Args:
         address: The proxy's URL, with or without `/v1`; where its control API has an address of its
             own, that one: a URL, or `unix:` and the path of its socket.
-        token: The proxy's admin token, or a key of a cell, which is good for that cell only; a seal
-            needs the cell's seal key.
+        token: The proxy's admin token, or a key of a cell, which is good for that cell only; to open
+            or seal a cell takes its seal key.
 
     Raises:
         BadConfig: The address is not one of these, or the token cannot be sent.
@@ -87,7 +87,7 @@ class ControlClient:
     ) -> dict[str, Any]:
         """Return new keys of a cell, with their ids and expiry; for the admin only.
 
-        `key` is for the agent's calls; `seal_key` seals the cell, and stays with whoever runs the agent.
+        `key` is for the agent's calls; `seal_key` opens and seals the cell, and stays with whoever runs the agent.
 
         Args:
             cell_id: The cell that pays for calls with it.
@@ -156,6 +156,14 @@ class ControlClient:
                 f"its ledger has calls of {cell_id} already; name another cell (run-cell: --run N)"
             )
             raise ProxyRefused(self.address, why)
+
+    async def open_cell(self, cell_id: str) -> dict[str, Any]:
+        """Record that a cell without calls is metered from now on; return its id and the time.
+
+        Raises:
+            ProxyRefused: The cell has calls, or is sealed; or see the class.
+        """
+        return await self._json("POST", _path(cell_id, "/open"), cell_id=str, opened_at=str)
 
     async def seal(self, cell_id: str) -> SealedCell:
         """Close a cell once its calls have ended; later ones are refused.

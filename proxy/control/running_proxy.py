@@ -29,7 +29,7 @@ class OpenCell:
     url: str
     """Where clients of Anthropic's and Google's APIs send their calls."""
     seal_key: str = field(repr=False)
-    """The cell is sealed with it; no agent may have it."""
+    """The cell is opened and sealed with it; no agent may have it."""
 
     @property
     def base_url(self) -> str:
@@ -91,13 +91,15 @@ class RunningProxy:
     ) -> OpenCell:
         """Return a cell that has no calls yet, with new keys; the arguments are those of `mint_keys`.
 
+        The ledger records it: what the cell does not call from now on is a measured zero.
+
         Raises:
             BadConfig: As for `mint_keys`.
-            ProxyRefused: The ledger has calls of the cell already.
+            ProxyRefused: The ledger has calls of the cell already, or its seal, or cannot be written.
         """
         keys = self.mint_keys(cell_id, ttl_s, limits)
-        async with self._control(cell_id) as control:
-            await control.require_unused(cell_id)
+        async with ControlClient(self.control_url, keys.seal) as control:
+            await control.open_cell(cell_id)
         return OpenCell(cell_id, keys.call, self.url, keys.seal)
 
     async def totals(self, cell_id: str) -> dict[str, Any]:

@@ -129,6 +129,18 @@ def parse_body(model: type[_Model], body: bytes) -> _Model:
         raise RequestFailed(400, "bad_request", _explain(error, model)) from None
 
 
+def checked_id(cell_id: str) -> str:
+    """Return the id of a cell that is to be opened.
+
+    Raises:
+        RequestFailed: No key could be made for it.
+    """
+    if len(cell_id) > MAX_CELL_ID_CHARS:
+        message = f"the cell's id has more than {MAX_CELL_ID_CHARS} characters"
+        raise RequestFailed(400, "bad_request", message)
+    return cell_id
+
+
 def parse_page(query: str) -> Page:
     """Return what a query asks for.
 

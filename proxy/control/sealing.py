@@ -1,4 +1,4 @@
-"""Sealing a cell: it is closed, its lines are read back, and what is there is stated."""
+"""Opening a cell, and sealing it: it is closed, its lines are read back, and what is there is stated."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -70,13 +70,13 @@ def seal_key_from(file: Path) -> "Ed25519PrivateKey":
 
 
 class Sealer:
-    """Seals cells.
+    """Opens and seals cells.
 
     Args:
         cells: State of all cells.
-        ledger: Takes the seals.
+        ledger: Takes the records.
         clock: Stamps them.
-        sign: Gives them their signature.
+        sign: Gives seals their signature.
         reads: Read the ledger.
     """
 
@@ -88,6 +88,20 @@ class Sealer:
         self._clock = clock
         self._sign = sign
         self._reads = reads
+
+    async def open(self, cell_id: str) -> dict[str, Any]:
+        """Record that a cell is metered from now on; return the members of the record.
+
+        A cell without calls may be opened again: the run that opened it may have gone before its first.
+
+        Raises:
+            Rejected: It has calls, or is sealed.
+            LedgerFailed: The record cannot be written.
+        """
+        await self._cells.open(cell_id)
+        opened = {"cell_id": cell_id, "opened_at": rfc3339(self._clock.wall_ns())}
+        await asyncio.shield(self._ledger.append({"kind": "cell_open", **opened}))
+        return opened
 
     async def seal(self, cell_id: str) -> dict[str, Any]:
         """Close a cell, write its seal, and return it.

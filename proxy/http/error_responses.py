@@ -7,7 +7,7 @@ from http import HTTPStatus
 import orjson
 from aiohttp import web
 
-from cab.proxy.accounting.admission import IN_FLIGHT, LIMIT_REACHED, REGISTRY_LOST
+from cab.proxy.accounting.admission import IN_FLIGHT, LIMIT_REACHED, REGISTRY_LOST, USED
 from cab.proxy.errors import Rejected
 from cab.scoring.ledger.records import Endpoint
 from cab.scoring.ledger.slices import SEALED
@@ -63,6 +63,7 @@ UNCLEAR_MODEL = "unclear_model"
 """Code of a refusal of a model's name that would change the path it is put into."""
 _STATUS = {
     SEALED: 409,
+    USED: 409,
     LIMIT_REACHED: 400,
     IN_FLIGHT: 503,
     REGISTRY_LOST: 503,

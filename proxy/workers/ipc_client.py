@@ -113,6 +113,10 @@ class RemoteCellRegistry:
         """Take a call out of flight; see `CellRegistry.finish`."""
         self.notify("finish", cell_id, call_id, pack_end(end))
 
+    async def open(self, cell_id: str) -> None:
+        """Make a cell known; see `CellRegistry.open`."""
+        await self.request("open", cell_id)
+
     async def seal(self, cell_id: str, wait_s: float) -> CellSnapshot:
         """Close a cell; see `CellRegistry.seal`."""
         return unpack_totals(await self.request("seal", cell_id, wait_s))

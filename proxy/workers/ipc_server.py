@@ -167,6 +167,8 @@ class _WorkerSession:
         match operation:
             case "admit":
                 self._admit(number, unpack_admission_request(arguments))
+            case "open":
+                self._later(number, self._open(number, *arguments))
             case "seal":
                 self._later(number, self._seal(number, *arguments))
             case "totals":
@@ -226,6 +228,14 @@ class _WorkerSession:
     def _finish(self, cell_id: str | None, call_id: str, end: list[Any] | None) -> None:
         self._slot.calls.pop(call_id, None)
         self._registry.finish_soon(cell_id, call_id, unpack_end(end))
+
+    async def _open(self, number: int | None, cell_id: str) -> None:
+        try:
+            await self._registry.open(cell_id)
+        except Rejected as error:
+            self._reject(number, error)
+        else:
+            self._answer(number, None)
 
     async def _seal(self, number: int | None, cell_id: str, wait_s: float) -> None:
         try:

@@ -2,12 +2,12 @@
 
 from cab.scoring.files import FileModel
 from cab.scoring.ledger.call_stats import median, p95, quantile
-from cab.scoring.ledger.call_sums import CallSums
+from cab.scoring.ledger.call_sums import CallSums, metered
 from cab.scoring.ledger.records import Count, Milliseconds
 
 
 class Calls(FileModel):
-    """All null without a ledger slice."""
+    """All null if the cell was not metered."""
 
     model_calls: Count | None = None
     """Calls; attempts of one call count once."""
@@ -34,7 +34,8 @@ class Calls(FileModel):
 
 
 def score_calls(calls: CallSums | None) -> Calls:
-    """Return the axis from the sums over a cell's ledger slice, None if there is none."""
+    """Return the axis from the sums over a cell's ledger slice; all null if it was not metered."""
+    calls = metered(calls)
     if calls is None:
         return Calls()
     facts = calls.facts

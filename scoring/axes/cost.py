@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 from cab.scoring.files import FileModel
-from cab.scoring.ledger.call_sums import CallSums
+from cab.scoring.ledger.call_sums import CallSums, metered
 from cab.scoring.ledger.money import money
 from cab.scoring.ledger.records import Count
 
@@ -25,7 +25,7 @@ Usd = Annotated[str, AfterValidator(_check_amount)]
 
 
 class Cost(FileModel):
-    """All null without a ledger slice."""
+    """All null if the cell was not metered."""
 
     cost_usd: Usd | None = None
     """What the calls cost; None unless the price of each that may have cost something is known."""
@@ -45,9 +45,10 @@ def score_cost(calls: CallSums | None, passed: int | None) -> Cost:
     """Return the axis.
 
     Args:
-        calls: Sums over the cell's ledger slice, None if there is none.
+        calls: Sums over the cell's ledger slice; all null if it was not metered.
         passed: The pass, None if it is not known.
     """
+    calls = metered(calls)
     if calls is None:
         return Cost()
     cost = calls.cost

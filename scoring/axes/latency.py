@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from cab.scoring.evidence.spans import Span
 from cab.scoring.files import FileModel
-from cab.scoring.ledger.call_sums import CallSums
+from cab.scoring.ledger.call_sums import CallSums, metered
 from cab.scoring.ledger.records import Milliseconds
 
 
@@ -16,7 +16,7 @@ class Latency(FileModel):
     container_active_ms: Milliseconds | None
     """Sum of the spans in which the agent itself ran; None if there was none."""
     model_call_ms: Milliseconds | None
-    """Sum of the latencies of all attempts; None if one is not known, or without a ledger slice."""
+    """Sum of the latencies of all attempts; None if one is not known, or if the cell was not metered."""
     model_call_busy_ms: Milliseconds | None = None
     """Time in which at least one attempt was under way: overlaps count once."""
     known_model_call_ms: Milliseconds | None = None
@@ -29,8 +29,9 @@ def score_latency(wall_clock_ms: float, spans: Iterable[Span], calls: CallSums |
     Args:
         wall_clock_ms: Duration of the cell.
         spans: The cell's spans.
-        calls: Sums over the cell's ledger slice, None if there is none.
+        calls: Sums over the cell's ledger slice; of a cell that was not metered no model time is known.
     """
+    calls = metered(calls)
     containers = [span.duration_ms for span in spans if span.kind == "container"]
     return Latency(
         wall_clock_ms=wall_clock_ms,

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from cab.scoring.files import FileModel
-from cab.scoring.ledger.call_sums import CallSums, SourceTotals
+from cab.scoring.ledger.call_sums import CallSums, SourceTotals, metered
 from cab.scoring.ledger.records import Count
 from cab.scoring.ledger.totals import TotalInterval
 
@@ -45,7 +45,7 @@ class Tokens(FileModel):
     total_tokens: Count | None
     """Sum of both."""
     model_calls: Count | None
-    """Model calls; attempts of one call count once. None without a ledger slice."""
+    """Model calls; attempts of one call count once. None if the cell was not metered."""
     tokens_per_correct_task: Count | NonNegative | None
     """Total tokens of a passed cell; None if it did not pass or was not measured."""
     pass_used_for_division: Count | None
@@ -83,9 +83,10 @@ def score_tokens(calls: CallSums | None, passed: int | None) -> Tokens:
     """Return the axis.
 
     Args:
-        calls: Sums over the cell's ledger slice, None if there is none.
+        calls: Sums over the cell's ledger slice; all null if it was not metered.
         passed: The pass, None if it is not known.
     """
+    calls = metered(calls)
     if calls is None:
         return Tokens(
             prompt_tokens=None,

@@ -1,7 +1,8 @@
 """Cell bundles: the folder of one run, read, checked and scored offline.
 
     cell.json     facts, and the scores made from them
-    calls.jsonl   the cell's slice of the ledger; missing if nothing was metered
+    calls.jsonl   the cell's slice of the ledger; missing if nothing was metered. Without calls it shows
+                  zero calls only beside a seal, or with the cell's `cell_open` line
     seal.json     what the proxy stated of the slice when it closed the cell; it must match
     before.json   what the workspace held before the run
     after.json    what it held after it
@@ -35,7 +36,7 @@ from cab.scoring.evidence.tree_changes import tree_facts
 from cab.scoring.files import check_regular, naming, read_object, validated
 from cab.scoring.ledger.call_sums import CallSums, sum_calls
 from cab.scoring.ledger.reading import iter_numbered
-from cab.scoring.ledger.records import AnyRecord, CallEnd, CallStart
+from cab.scoring.ledger.records import AnyRecord, CallEnd
 from cab.scoring.ledger.seals import load_seal
 from cab.scoring.ledger.verify import verify_slice
 from cab.scoring.profiles.builtin import PUBLISHED, composites
@@ -175,11 +176,13 @@ def _with_tokens(timing: Timing, axes: Axes) -> Timing:
 
 def _read_calls(folder: Path, cell_id: str) -> CallSums | None:
     calls, seal = folder / CALLS_FILE, folder / SEAL_FILE
-    if lexists(seal):
+    if sealed := lexists(seal):
         _check_seal(seal, calls, cell_id)
     if not lexists(calls):
         return None
-    return sum_calls(_checked(calls, cell_id))
+    sums = sum_calls(_checked(calls, cell_id))
+    sums.metered = sums.metered or sealed
+    return sums
 
 
 def _check_seal(path: Path, calls: Path, cell_id: str) -> None:
@@ -193,13 +196,12 @@ def _check_seal(path: Path, calls: Path, cell_id: str) -> None:
 
 
 def _checked(path: Path, cell_id: str) -> Iterator[AnyRecord]:
-    """Yield a slice's records; each must be of this cell, end once, and not before it began."""
+    """Yield a slice's records; each that names a cell must name this one, and a call ends once, not before it began."""
     ended: set[str] = set()
     for line, record in iter_numbered(path):
-        if isinstance(record, CallStart | CallEnd) and record.cell_id != cell_id:
-            raise BadRecord(
-                str(path), line, f"{record.cell_id!r} is not this cell", field="cell_id"
-            )
+        named = getattr(record, "cell_id", cell_id)
+        if named != cell_id:
+            raise BadRecord(str(path), line, f"{named!r} is not this cell", field="cell_id")
         if isinstance(record, CallEnd):
             _check_times(record, path, line)
             if record.call_id in ended:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from cab.scoring.errors import BadRecord
 from cab.scoring.ledger.call_stats import CallStats
-from cab.scoring.ledger.records import AnyRecord, CallEnd
+from cab.scoring.ledger.records import AnyRecord, CallEnd, CallStart, CellOpen
 from cab.scoring.ledger.totals import (
     CallPairing,
     CallTotals,
@@ -35,6 +35,14 @@ class CallSums(CallTotals):
     """Time in which at least one call was under way; None while a latency is missing."""
     facts: CallStats = field(default_factory=CallStats)
     """How the calls went."""
+    metered: bool = False
+    """Whether the records show that the cell was metered: they hold a line of a call of it, its opening
+    or its seal. Else no call means that nobody looked, and not zero."""
+
+
+def metered(sums: CallSums | None) -> CallSums | None:
+    """Return the sums of a cell that was metered; None if nothing shows that it was."""
+    return sums if sums is not None and sums.metered else None
 
 
 def sum_calls(records: Iterable[AnyRecord]) -> CallSums:
@@ -42,7 +50,8 @@ def sum_calls(records: Iterable[AnyRecord]) -> CallSums:
 
     Args:
         records: END records, with or without START and other records. A START without its END is a
-            call whose cost is not known.
+            call whose cost is not known. Without any call only a `cell_open` or `cell_seal` makes
+            the zeros measured ones: the axes are null otherwise.
 
     Raises:
         BadRecord: The start of a call is not an instant, or its latency, its time to first token or
@@ -55,6 +64,7 @@ def sum_calls(records: Iterable[AnyRecord]) -> CallSums:
     for record in records:
         calls = sums.calls
         pairing.take(vars(record))
+        sums.metered = sums.metered or _shows_metering(record)
         if not isinstance(record, CallEnd):
             continue
         if record.retry_of is not None:
@@ -74,6 +84,10 @@ def sum_calls(records: Iterable[AnyRecord]) -> CallSums:
     sums.model_calls = len(set(_first_attempts(call_ids, retry_of)))
     sums.busy_ms = None if sums.latency_ms.missing else union_us(intervals_us) / 1000
     return sums
+
+
+def _shows_metering(record: AnyRecord) -> bool:
+    return isinstance(record, CallStart | CallEnd | CellOpen) or record.kind == "cell_seal"
 
 
 def _first_attempts(call_ids: Iterable[str], retry_of: dict[str, str]) -> Iterator[str]:

@@ -261,14 +261,24 @@ class CallEnd(Record):
     """Fields that were too long: texts are cut, objects and lists are null."""
 
 
+class CellOpen(Record):
+    """A cell was opened: from here on its calls are metered, so that no call means zero calls."""
+
+    kind: Literal["cell_open"]
+    cell_id: str
+    """The cell."""
+    opened_at: str
+    """When, RFC 3339 in UTC."""
+
+
 class OtherRecord(Record):
-    """A record that is not a call: start and stop of a proxy, opening and sealing of a cell."""
+    """A record that is neither a call nor the opening of a cell, such as a seal or a start of a proxy."""
 
     kind: str
-    """`proxy_start`, `proxy_stop`, `cell_open`, `cell_seal`, or what a newer writer adds."""
+    """`proxy_start`, `proxy_stop`, `cell_seal`, or what a newer writer adds."""
 
 
-AnyRecord = CallStart | CallEnd | OtherRecord
+AnyRecord = CallStart | CallEnd | CellOpen | OtherRecord
 
 _LOOKED_UP = ("kind", "call_id", "cell_id", "request_hash")
 
@@ -283,7 +293,11 @@ class WrongMember(NamedTuple):
     reason: str
 
 
-_MODELS: dict[str, type[CallStart | CallEnd]] = {"start": CallStart, "end": CallEnd}
+_MODELS: dict[str, type[CallStart | CallEnd | CellOpen]] = {
+    "start": CallStart,
+    "end": CallEnd,
+    "cell_open": CellOpen,
+}
 
 
 def parse_record(line: bytes, path: str = "<record>", number: int | None = None) -> AnyRecord:

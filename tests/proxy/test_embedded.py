@@ -76,6 +76,8 @@ async def test_on_an_event_loop(
     ):
         cell = await proxy.open_cell(CELL, ttl_s=60, limits=KeyLimits(max_calls=1))
         bearer = f"Authorization: {cell.headers['Authorization']}"
+        [opened] = records(tmp_path / "ledger", "cell_open")
+        assert opened["cell_id"] == CELL
         assert (await post(cell.url, CHAT.path, CHAT.request, bearer)).status == 200
         assert (await post(cell.url, CHAT.path, CHAT.request, bearer)).status == 400
         assert (await proxy.totals(CELL))["total_tokens"] == 78
@@ -111,6 +113,7 @@ def test_without_an_event_loop(tmp_path: Path, workers: int) -> None:
     """The same on a thread; leaving the block stops the proxy in order."""
     with start_proxy(upstream="demo", ledger=tmp_path, auth="keys", workers=workers) as proxy:
         cell = proxy.open_cell(CELL, ttl_s=60)
+        assert [opened["cell_id"] for opened in records(tmp_path, "cell_open")] == [CELL]
         assert chat(cell) == 200
         assert proxy.totals(CELL)["calls"] == 1
         assert proxy.seal(CELL).seal["cell_id"] == CELL

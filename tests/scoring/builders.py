@@ -12,7 +12,7 @@ from cab.scoring.evidence.check_outcome import CheckOutcome
 from cab.scoring.evidence.manifest import TreeEntry, TreeManifest, dump_manifest
 from cab.scoring.evidence.spans import Span
 from cab.scoring.evidence.task import TaskFacts
-from cab.scoring.ledger.records import GENESIS, CallEnd, CallStart, parse_record
+from cab.scoring.ledger.records import GENESIS, CallEnd, CallStart, CellOpen, parse_record
 
 CELL_ID = "local/scripted/demo/polyglot/twin"
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "reference-cells"
@@ -86,6 +86,18 @@ def start(call_id: str = "c1", **changes: Any) -> CallStart:
     """Return a START record."""
     record = parse_record(line(start_fields(call_id, **changes)))
     assert isinstance(record, CallStart)
+    return record
+
+
+def open_fields(cell_id: str = CELL_ID) -> dict[str, Any]:
+    """Return the fields of the opening of a cell."""
+    return {"kind": "cell_open", "cell_id": cell_id, "opened_at": "2026-11-20T11:59:59.000000Z"}
+
+
+def opening() -> CellOpen:
+    """Return the record of the opening of a cell."""
+    record = parse_record(line(open_fields()))
+    assert isinstance(record, CellOpen)
     return record
 
 

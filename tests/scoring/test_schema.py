@@ -14,7 +14,7 @@ import pytest
 from cab.scoring import PROFILES, dump_cell, dump_manifest
 from cab.scoring.ledger.seals import seal_lines
 from cab.scoring.schema import DIALECT, MODELS, json_schema
-from tests.scoring.builders import AFTER, end_fields, facts, line, start_fields
+from tests.scoring.builders import AFTER, end_fields, facts, line, open_fields, start_fields
 from tests.scoring.cells.test_bundle import bundle
 
 FOLDER = Path(__file__).parents[2] / "scoring" / "schemas"
@@ -42,6 +42,7 @@ def files() -> list[tuple[str, Any]]:
     return [
         ("call-start-1", orjson.loads(line(start_fields()))),
         ("call-end-1", orjson.loads(line(end_fields()))),
+        ("cell-open-1", orjson.loads(line(open_fields()))),
         ("record-1", orjson.loads(line({"kind": "cell_seal"}))),
         ("seal-3", {"cell_id": "s/a/m/f/t", **seal_lines([line(end_fields())])}),
         ("cell-1", cell),

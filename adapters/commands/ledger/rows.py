@@ -43,7 +43,8 @@ def record_line(fields: dict[str, Any]) -> str:
     """Return any record as a line."""
     if fields.get("kind") == "end":
         return call_line(fields)
-    at = fields.get("started_at") or fields.get("sealed_at") or fields.get("at")
+    instants = ("started_at", "opened_at", "sealed_at", "at")
+    at = next((fields[name] for name in instants if fields.get(name)), None)
     parts = [_text(at)[:19], _text(fields.get("kind")), _text(fields.get("cell_id"))]
     return "  ".join(part for part in parts if part != "-")
 

@@ -87,7 +87,8 @@ def _matching(lines: Iterable[bytes], args: argparse.Namespace) -> Iterator[_Rec
 def _time_of(fields: dict[str, Any]) -> str:
     """Return the time in a record; these texts sort as times do."""
     kind = "started_at" if fields.get("kind") == "start" else "ended_at"
-    return str(fields.get(kind) or fields.get("sealed_at") or fields.get("at") or "")
+    names = (kind, "opened_at", "sealed_at", "at")
+    return str(next((fields[name] for name in names if fields.get(name)), ""))
 
 
 def _print(records: Iterable[_Record], args: argparse.Namespace) -> None:

@@ -106,6 +106,9 @@ def _unclear_member(members: JsonObject) -> str | None:
             return f"the member `{name[:40]}` differs from `{known}` by its letters only"
         if name in ("stream", "include_usage") and not (value is None or isinstance(value, bool)):
             return f"`{name}` is neither true nor false"
+        # JavaScript looks `["m"]` up as `m`.
+        if name == "model" and not (value is None or isinstance(value, str)):
+            return "`model` is not text"
         if name == "stream_options" and not (value is None or is_object(value)):
             return "`stream_options` is not an object"
     return None

@@ -17,6 +17,7 @@ from cab.proxy.auth.signing_keys import new_signing_key
 from cab.proxy.config import ProxySettings
 from cab.proxy.demo import running_demo
 from cab.proxy.errors import BadConfig, ProxyRefused
+from cab.scoring import iter_records, sum_calls
 from tests.tools.servers import serving
 
 CELL = "local/scripted/a/b/polyglot/python-error-handling#run2"
@@ -103,11 +104,14 @@ async def test_sealed_twice(tmp_path: Path) -> None:
 
 
 async def test_no_call(tmp_path: Path) -> None:
-    """A cell without calls has an empty slice and a seal that says 0."""
+    """A cell without calls has an empty slice and a seal that says 0; the ledger has its opening."""
     async with embedded(tmp_path) as meter:
         sealed = await meter.seal()
 
     assert (sealed.lines, sealed.seal["calls"]) == (b"", 0)
+    cells = [each for each in iter_records(tmp_path, CELL) if each.kind != "start"]
+    assert [each.kind for each in cells] == ["cell_open", "cell_seal"]
+    assert sum_calls(cells[:1]).metered
 
 
 async def test_unwritable_ledger(tmp_path: Path) -> None:
@@ -193,7 +197,7 @@ async def test_no_signing_key(
         (200, b"<html>hello</html>", "is not a cab-proxy"),
         (200, b"[]", "is not a cab-proxy"),
         (503, b'{"ready": false, "ledger_failure": "disk full"}', "disk full"),
-        (200, b'{"ready": true}\n', "its ledger has calls"),
+        (200, b'{"ready": true}\n', "is not a cab-proxy"),
     ],
 )
 async def test_given_is_no_proxy(status: int, body: bytes, said: str) -> None:

@@ -273,6 +273,22 @@ async def test_a_seal_that_fails_leaves_the_cell_open(registry: CellRegistry) ->
     assert (await registry.admit(AdmissionRequest("a", "3"))).seq == 3
 
 
+async def test_a_cell_is_opened_until_it_has_calls(registry: CellRegistry) -> None:
+    """An opened cell is known and has no number yet; after a call, or its seal, it is not opened."""
+    for _ in range(2):
+        await registry.open("a")
+    assert [(c.cell_id, c.totals.calls) for c in await registry.totals()] == [("a", 0)]
+    assert (await registry.admit(AdmissionRequest("a", "1"))).seq == 1
+    await registry.finish("a", "1", end())
+    with pytest.raises(Rejected, match="has calls of a already") as caught:
+        await registry.open("a")
+    assert caught.value.code == "cell_used"
+    await registry.seal("b", 20)
+    with pytest.raises(Rejected, match="cell b is sealed already") as caught:
+        await registry.open("b")
+    assert caught.value.code == "cell_sealed"
+
+
 async def test_without_its_parent_nothing_is_admitted(tmp_path: Path) -> None:
     """When the parent is gone, calls are refused; those that have ended may be finished."""
     local, slot = LocalCellRegistry(CellStates(), SLOT_WAIT_S), WorkerSlot(0)

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from cab.proxy.accounting.limits import KeyLimits
 from cab.proxy.errors import BadConfig
 from cab.scoring.ledger.signatures import signature_fault
+from cab.scoring.ledger.verify import verify_ledger
 from tests.tools.client import Seen, post
 from tests.tools.proxy import Meter, chat_body, metered, raw_exchange, records
 from tests.tools.upstream import Step, json_answer, scripted_upstream
@@ -190,6 +191,43 @@ async def test_an_agents_key_does_not_seal_its_cell(tmp_path: Path) -> None:
         assert b"this key seals its cell and makes no calls" in refused.body
         assert (await client.get(path_of(), token=keys.seal))["calls"] == 2
         assert (await client.ask("POST", f"{path_of()}/seal", token=keys.seal)).status == 200
+
+
+async def test_opening_a_cell_is_recorded(tmp_path: Path) -> None:
+    """The admin or the seal key opens it, before its first call only; a restart knows it as well."""
+    path = f"{path_of()}/open"
+    async with api(tmp_path) as client:
+        keys = client.meter.proxy.mint_keys(CELL, 60)
+        assert code_of(await client.ask("POST", path, token=keys.call)) == (
+            403,
+            "seal_key_required",
+        )
+        other = client.meter.proxy.mint_keys("other", 60).seal
+        assert code_of(await client.ask("POST", path, token=other)) == (403, "other_cell")
+        for token in (ADMIN, keys.seal):
+            seen = await client.ask("POST", path, token=token)
+            assert seen.status == 201
+        assert (await client.get(path_of()))["calls"] == 0
+        assert code_of(await client.ask("POST", f"cells/{'x' * 2049}/open"))[0] == 400
+    async with api(tmp_path) as client:
+        assert [cell["cell_id"] for cell in (await client.get("cells"))["cells"]] == [CELL]
+        assert (await client.call(client.key())).status == 200
+        assert code_of(await client.ask("POST", path)) == (409, "cell_used")
+        seal = orjson.loads((await client.ask("POST", f"{path_of()}/seal")).body)
+    opened = records(tmp_path / "ledger", "cell_open")
+    assert [record["cell_id"] for record in opened] == [CELL, CELL]
+    assert orjson.loads(seen.body) == {name: opened[1][name] for name in ("cell_id", "opened_at")}
+    assert (seal["calls"], seal["records"]) == (1, 2)  # its slice is START and END alone
+    assert verify_ledger(tmp_path / "ledger").holds
+
+
+async def test_a_cell_that_was_opened_can_be_sealed_without_a_call(tmp_path: Path) -> None:
+    """The admin seals what was opened, and an opened and sealed cell is not opened again."""
+    async with api(tmp_path) as client:
+        await client.ask("POST", f"{path_of()}/open")
+        seal = orjson.loads((await client.ask("POST", f"{path_of()}/seal")).body)
+        assert (seal["calls"], seal["total_tokens"]) == (0, 0)
+        assert code_of(await client.ask("POST", f"{path_of()}/open")) == (409, "cell_sealed")
 
 
 async def test_a_cells_key_reaches_its_own_cell_only(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 from cab.scoring import sum_calls
 from cab.scoring.axes.calls import Calls, score_calls
-from tests.scoring.builders import end, start, uncounted
+from tests.scoring.builders import end, opening, start, uncounted
 
 
 def test_all_facts_of_a_mixed_cell() -> None:
@@ -37,7 +37,7 @@ def test_without_streams_there_is_no_rate() -> None:
 
 
 def test_no_call_is_a_measured_zero() -> None:
-    """An empty slice has no calls and no times; without a slice nothing is known."""
-    axis = score_calls(sum_calls([]))
+    """An opened cell without a call has no calls and no times; of one that was not nothing is known."""
+    axis = score_calls(sum_calls([opening()]))
     assert (axis.model_calls, axis.succeeded, axis.ttft_ms_median) == (0, 0, None)
-    assert score_calls(None) == Calls()
+    assert score_calls(None) == score_calls(sum_calls([])) == Calls()

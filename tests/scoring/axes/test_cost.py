@@ -3,7 +3,7 @@ from pydantic import ValidationError
 
 from cab.scoring import sum_calls
 from cab.scoring.axes.cost import Cost, score_cost
-from tests.scoring.builders import end
+from tests.scoring.builders import end, opening
 
 
 def test_the_cost_of_a_passed_cell() -> None:
@@ -36,8 +36,9 @@ def test_an_unknown_price_is_not_free() -> None:
 
 
 def test_no_call_cost_nothing() -> None:
-    """An empty slice cost 0, which was measured; without a slice nothing is known."""
-    assert score_cost(sum_calls([]), passed=0).cost_usd == "0"
+    """Without a call an opened cell cost 0, which was measured; of one that was not nothing is known."""
+    assert score_cost(sum_calls([opening()]), passed=0).cost_usd == "0"
+    assert score_cost(sum_calls([]), passed=0) == Cost()
     assert score_cost(None, passed=1) == Cost()
 
 

@@ -2,7 +2,8 @@ import pytest
 
 from cab.scoring import sum_calls
 from cab.scoring.axes.tokens import score_tokens, tokens_source
-from tests.scoring.builders import end, uncounted
+from cab.scoring.ledger.records import AnyRecord
+from tests.scoring.builders import end, opening, uncounted
 
 
 def test_published_keys_are_filled_from_the_calls() -> None:
@@ -66,7 +67,7 @@ def test_few_unknown_calls_do_not_blank_a_cell(
     counted: int, unknown: int, scored: int | None
 ) -> None:
     """With at most 5 % of the calls unknown, or one, the upper end is scored, and the axis says so."""
-    calls = [end(f"a{n}") for n in range(counted)]
+    calls: list[AnyRecord] = [opening(), *(end(f"a{n}") for n in range(counted))]
     calls += [uncounted(f"b{n}", status=502, **AT_MOST) for n in range(unknown)]
     axis = score_tokens(sum_calls(calls), passed=1)
     assert axis.scored_total_tokens == scored

@@ -28,6 +28,7 @@ from tests.scoring.builders import (
     end_fields,
     facts,
     line,
+    open_fields,
     start_fields,
     unmeasured,
     write_bundle,
@@ -184,11 +185,40 @@ def test_unmetered_is_unknown_and_not_zero(tmp_path: Path) -> None:
     assert (cell.timing.prompt_tokens, cell.timing.tokens_source) == (None, "none")
 
 
-def test_a_slice_without_calls_is_zero(tmp_path: Path) -> None:
-    """A slice that shows no call is a measured zero."""
-    cell = score_bundle(read_bundle(write_bundle(tmp_path / "b", calls=[]), facts()))
-    assert (cell.scorers.tokens.model_calls, cell.scorers.tokens.total_tokens) == (0, 0)
-    assert cell.scorers.latency.model_call_ms == 0
+@pytest.mark.parametrize(
+    ("calls", "seal", "zero"),
+    [
+        ([], False, None),
+        ([], True, 0),
+        ([open_fields()], False, 0),
+        ([{"kind": "cell_seal", "cell_id": CELL_ID}], False, 0),
+        ([{"kind": "proxy_start"}], False, None),
+        ([end_fields(end_reason="rejected", usage_source="none", total_tokens=None)], False, 0),
+    ],
+    ids=["nothing", "seal", "opened", "seal in the slice", "other records", "a rejected call"],
+)
+def test_no_call_is_zero_only_of_a_cell_that_was_metered(
+    tmp_path: Path, calls: list[dict[str, Any]], seal: bool, zero: int | None
+) -> None:
+    """Without its opening, its seal or a line of a call nobody knows what a cell has called."""
+    folder = write_bundle(tmp_path / "b", calls=calls)
+    if seal:
+        sealed(folder)
+    scores = score_bundle(read_bundle(folder, facts())).scorers
+    assert (scores.tokens.model_calls, scores.tokens.total_tokens) == (zero, zero)
+    made, cost = scores.calls, scores.cost
+    assert made is not None
+    assert cost is not None
+    assert (made.attempts, scores.latency.model_call_ms) == (zero, zero)
+    assert cost.cost_usd == (None if zero is None else "0")
+
+
+@pytest.mark.parametrize("kind", ["cell_open", "cell_seal"])
+def test_another_cells_opening_or_seal_vouches_for_nothing(tmp_path: Path, kind: str) -> None:
+    """It is an error in a bundle: whoever put it there meant this cell."""
+    record = {**open_fields("s/a/m/f/other"), "kind": kind}
+    with pytest.raises(BadRecord, match=r"calls\.jsonl:1: cell_id: .*other' is not this cell"):
+        read_bundle(write_bundle(tmp_path / "b", calls=[record]), facts())
 
 
 def test_the_agents_own_count_stays_apart(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 import pytest
 
 from cab.adapters.commands.ledger.rows import call_line, call_title, record_line
-from tests.scoring.builders import end_fields
+from tests.scoring.builders import end_fields, open_fields
 
 
 def test_columns_stand_under_their_titles() -> None:
@@ -33,6 +33,7 @@ def test_odd_values_are_shown_and_obeyed_by_nobody() -> None:
             {"kind": "cell_seal", "sealed_at": "2026-11-20T12:00:00Z", "cell_id": "c"},
             "2026-11-20T12:00:00  cell_seal  c",
         ),
+        (open_fields("c"), "2026-11-20T11:59:59  cell_open  c"),
         ({"kind": "new"}, "new"),
     ],
 )

@@ -34,6 +34,7 @@ def read(body: bytes, encoding: str = "") -> RequestBody:
         (b'{"model":"a","mod\\u0065l":"b"}', "the member `model` is repeated"),
         (b'{"messages":[{"role":"a","role":"b"}]}', "the member `role` is repeated"),
         (b'{"stream_options":{"include_usage":0}}', "`include_usage` is neither true nor false"),
+        (b'{"model":["m"]}', "`model` is not text"),
         (b'{"stream_options":[]}', "`stream_options` is not an object"),
         (b'{"Stream":true}', "the member `Stream` differs from `stream` by its letters only"),
         ('{"\u017ftream":true}'.encode(), "the member `\u017ftream` differs from `stream` by its letters only"),
