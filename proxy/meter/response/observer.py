@@ -48,7 +48,7 @@ def _observe_line(answer: Answer, event: SseEvent, line: bytes, at_ns: int) -> b
     if line.lstrip().startswith(DONE):
         answer.add_done()
         return True
-    data = parse_object(line) if event.lines > 1 else None
+    data = parse_object(line) if event.lines > 1 and line.lstrip()[:1] == b"{" else None
     if data is None and not event.oversized:
         error = error_in_text(line, named=event.name == b"error")
         answer.error = answer.error or error
