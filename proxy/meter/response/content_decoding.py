@@ -31,9 +31,12 @@ Inflate = Callable[[bytes], Iterator[bytes]]
 class _ZlibObject(Protocol):
     """What `zlib.decompressobj` returns."""
 
-    eof: bool
-    unused_data: bytes
-    unconsumed_tail: bytes
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    @property
+    def unconsumed_tail(self) -> bytes: ...
 
     def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
 

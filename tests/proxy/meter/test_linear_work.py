@@ -68,7 +68,7 @@ WORK: dict[str, tuple[Work, int]] = {
         answered(lambda n: chunk(choices=[{"finish_reason": "error-" * n}])),
         100_000,
     ),
-    "lists in a request": (sent(lambda n: b'{"a":[' + b"[]," * n + b"0]}"), 20_000),
+    "lists in a request": (sent(lambda n: b'{"a":[' + b"[]," * n + b"0]}"), 200_000),
     "nested lists": (sent(lambda n: b'{"a":' + b"[" * n), 100_000),
     "members of a request": (
         sent(lambda n: b'{"stream":true,"stream":1,"a":"%s"}' % (b'\\"stream\\"' * n)),
