@@ -100,6 +100,8 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _print_error(message: str) -> int:
-    line = " ".join(message.split())
+    from cab.scoring.printable import printable  # noqa: PLC0415 - most commands end without an error
+
+    line = printable(" ".join(message.split()))
     print(f"cab: {line}", file=sys.stderr)  # noqa: T201 - the one line of an error
     return 2

@@ -7,6 +7,7 @@ AdapterError
 ├── BadSelfReport      an agent's token report cannot be read exactly
 ├── BundleExists       a bundle of that cell is complete, or being written
 └── RunFailed          a cell could not be finished, for a reason outside the agent
+    └── NotStarted     a program is not there, or cannot be started
 """
 
 from collections.abc import Iterable
@@ -63,3 +64,7 @@ class BundleExists(AdapterError):
 
 class RunFailed(AdapterError):
     """A cell that could not be finished."""
+
+
+class NotStarted(RunFailed):
+    """A program that cannot be started."""

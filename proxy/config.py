@@ -15,6 +15,7 @@ from pydantic_core import PydanticCustomError
 
 from cab.proxy.errors import BadConfig, nearest, not_a_choice
 from cab.proxy.redaction import Redactor
+from cab.scoring.ledger.bounds import MAX_CELL_ID_CHARS
 from cab.scoring.validation import first_fault
 
 Seconds = Annotated[float, Field(gt=0)]
@@ -107,7 +108,7 @@ class ProxySettings(BaseModel):
         default=Path("cab-ledger"),
         description="Folder of the audit log. It is created if it is missing.",
     )
-    cell: str | None = Field(
+    cell: Annotated[str, Field(max_length=MAX_CELL_ID_CHARS)] | None = Field(
         default=None, description="Cell that every call without a cell key belongs to."
     )
     signing_key_file: Path | None = Field(

@@ -21,6 +21,7 @@ from typing import Any, Literal, NamedTuple
 import structlog
 
 from cab.proxy.redaction import Redactor
+from cab.scoring.printable import printable
 
 LogFormat = Literal["auto", "console", "json"]
 
@@ -36,6 +37,8 @@ _RUNNING: list[Callable[[], Iterable[Redactor]]] = []
 """For each proxy of this process: gives what redacts its secrets and those of its calls in flight."""
 _ENDED: deque[Redactor] = deque(maxlen=64)
 """Redact what the last proxies held: a traceback may be logged after their end."""
+_WINDOW_CHARS = 1 << 16
+"""Of a longer value only so much is logged; tracebacks are long."""
 _STAMP = structlog.processors.TimeStamper(fmt="iso", utc=True)
 
 
@@ -84,7 +87,9 @@ class RedactingLogger:
     def _redacted(self, value: object) -> object:
         if value is None or isinstance(value, int | float):
             return value
-        return self._redactor.value(value if isinstance(value, str | dict | list) else str(value))
+        return self._redactor.value(
+            value if isinstance(value, str | dict | list) else str(value), _WINDOW_CHARS
+        )
 
 
 class StderrHandler(logging.Handler):
@@ -97,6 +102,7 @@ class StderrHandler(logging.Handler):
     def __init__(self, *, console: bool) -> None:
         super().__init__()
         self._stream = sys.stderr
+        self._console = console
         self._render: structlog.typing.Processor = structlog.processors.JSONRenderer()
         if console:
             self._render = structlog.dev.ConsoleRenderer(
@@ -114,12 +120,23 @@ class StderrHandler(logging.Handler):
             if trace := _traceback_of(record):
                 values["exception"] = trace
             for redactor in (Redactor(), *_redactors()):
-                values = redactor.value(values)
+                # The values only: a line without its names would be no line.
+                values = {n: redactor.value(each, _WINDOW_CHARS) for n, each in values.items()}
+        if self._console:
+            values = {name: _shown(each) for name, each in values.items()}
         level = record.levelname.lower()
         line = self._render(None, level, _STAMP(None, level, {**values, "level": level}))
         with contextlib.suppress(OSError, ValueError):
             self._stream.write(f"{line!s}\n")
             self._stream.flush()
+
+
+def _shown(value: object) -> object:
+    """Return a value as a terminal can show it: what is from outside must not steer it."""
+    if value is None or isinstance(value, int | float):
+        return value
+    text = value if isinstance(value, str) else str(value)
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def _traceback_of(record: logging.LogRecord) -> str:

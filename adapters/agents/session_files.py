@@ -3,6 +3,7 @@
 import os
 import stat
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,10 @@ from cab.adapters.errors import BadSelfReport
 
 MAX_BYTES: Final = 256 << 20
 """Size limit of a session file."""
+TOTAL_BYTES: Final = 1 << 30
+"""Size limit of all session files of a run."""
+MAX_FILES: Final = 10_000
+"""How many there may be."""
 
 _FLAGS: Final = os.O_NOFOLLOW | os.O_NONBLOCK
 
@@ -50,9 +55,9 @@ def session_objects(home: Path, pattern: str, agent: str) -> Iterator[Object]:
         BadSelfReport: A file cannot be read, or does not hold a JSON object, as where the agent was
             stopped while it wrote.
     """
-    for path in sorted(home.glob(pattern)):
+    for path, content in _contents(home, pattern, agent):
         try:
-            data: object = orjson.loads(read_session_file(path, agent))
+            data: object = orjson.loads(content)
         except orjson.JSONDecodeError as error:
             raise BadSelfReport(f"{agent}'s {path.name} cannot be read: {error}") from error
         yield as_object(data, path.name, agent)
@@ -69,8 +74,19 @@ def session_lines(home: Path, pattern: str, agent: str) -> Iterator[Object]:
     Raises:
         BadSelfReport: A file cannot be read, or see `json_lines`.
     """
-    for path in sorted(home.glob(pattern)):
-        yield from json_lines(read_session_file(path, agent).decode(errors="replace"), agent)
+    for _, content in _contents(home, pattern, agent):
+        yield from json_lines(content.decode(errors="replace"), agent)
+
+
+def _contents(home: Path, pattern: str, agent: str) -> Iterator[tuple[Path, bytes]]:
+    paths = sorted(islice(home.glob(pattern), MAX_FILES + 1))
+    if len(paths) > MAX_FILES:
+        raise BadSelfReport(f"{agent}'s files cannot be read: there are over {MAX_FILES}")
+    left_bytes = TOTAL_BYTES
+    for path in paths:
+        content = read_session_file(path, agent, min(MAX_BYTES, left_bytes))
+        left_bytes -= len(content)
+        yield path, content
 
 
 def _open_regular(name: str, flags: int) -> int:

@@ -14,13 +14,15 @@ from rich.console import Console
 
 from cab.adapters.errors import AdapterError
 from cab.adapters.processes.termination import run_until_terminated
+from cab.adapters.runs.held_keys import hold_keys
 from cab.adapters.runs.metering import DEMO
 from cab.adapters.runs.run_cell import run_cell
 from cab.adapters.runs.spec import TIMEOUT_S, CellSpec, plan_cell
-from cab.adapters.ui.cell_table import printable, score_table
+from cab.adapters.ui.cell_table import score_table
 from cab.adapters.ui.command import Option
 from cab.adapters.ui.endpoint_probe import EndpointProbe, probe_endpoint
 from cab.adapters.ui.json_lines import print_json
+from cab.adapters.ui.key_options import KEY_FROM
 from cab.adapters.ui.options import JSON, MODEL, TASK, TIMEOUT, TUI, UPSTREAM
 from cab.adapters.ui.progress import progress
 from cab.adapters.ui.tables import text_table
@@ -28,6 +30,7 @@ from cab.proxy.config import parse_settings
 from cab.proxy.demo import running_demo
 from cab.proxy.logs import configure_logs
 from cab.scoring.ledger.records import Endpoint
+from cab.scoring.printable import printable
 from cab.scoring.score import ScoredCell, score_one
 
 SWEEP = "provisional"
@@ -48,7 +51,7 @@ Nothing has to be installed first: the agent is a small one that comes with CAB.
 EPILOG = f"""\
 environment:
   CAB_ENDPOINT      base URL of the model endpoint; --upstream wins over it
-  CAB_KEY           its key; the agent never sees it
+  CAB_KEY           its key; --key-file and --key-fd win over it
 
 examples:
   CAB_ENDPOINT=https://host/v1 CAB_KEY=... cab check --model MODEL
@@ -63,6 +66,7 @@ task passed; 1 it does not; 2 wrong usage or configuration
 OPTIONS = (
     MODEL,
     UPSTREAM,
+    KEY_FROM,
     TUI(default=DEFAULT_TUI),
     TASK(default=DEFAULT_TASK),
     TIMEOUT(default=TIMEOUT_S),
@@ -103,13 +107,15 @@ def run(args: argparse.Namespace) -> int:
     if model is None:
         raise AdapterError("no model; give --model NAME, as the endpoint names it")
     parse_settings({"upstream": upstream}, "command line")
+    keys = hold_keys(args.key_file, args.key_fd)
     with _folder(args.keep) as folder:
         spec = CellSpec(
             tui=args.tui,
             model=model,
             task=args.task,
             upstream=upstream,
-            upstream_key=_key(),
+            upstream_key=keys.endpoint,
+            exposed=keys.exposed,
             runs=folder,
             sweep=SWEEP,
             timeout_s=args.timeout_s,
@@ -121,18 +127,6 @@ def run(args: argparse.Namespace) -> int:
         verdict = verdict_of(checked.probe, checked.scored)
         print_json(_as_dict(checked, verdict)) if args.json else _print(checked, verdict, spec)
     return 0 if verdict.ready else 1
-
-
-def _key() -> str | None:
-    """Return the endpoint's key.
-
-    Raises:
-        AdapterError: It cannot be sent in a header; the message does not show it.
-    """
-    key = os.environ.get("CAB_KEY") or None
-    if key is not None and not key.isprintable():
-        raise AdapterError("the key has a line end or another control character in it; fix CAB_KEY")
-    return key
 
 
 @contextmanager

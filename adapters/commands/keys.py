@@ -22,6 +22,7 @@ from cab.proxy.auth.revocations import Revocations
 from cab.proxy.auth.signing_keys import KeyRing, load_signing_keys, parse_signing_keys
 from cab.proxy.control.client import ControlClient
 from cab.proxy.control.schemas import key_view, mint_request
+from cab.scoring.printable import printable
 
 _STDIN = "-"
 
@@ -81,8 +82,9 @@ def run_mint(args: argparse.Namespace) -> int:
         print_json(minted)
         return 0
     name = "seal_key" if args.scope == "seal" else "key"
-    print(minted[name])
-    print(f"key {minted[f'{name}_id']}, valid until {minted['expires_at']}", file=sys.stderr)
+    print(printable(minted[name]))
+    what = f"key {minted[f'{name}_id']}, valid until {minted['expires_at']}"
+    print(printable(what), file=sys.stderr)
     return 0
 
 
@@ -124,7 +126,7 @@ def run_revoke(args: argparse.Namespace) -> int:
         print_json(revoked)
     else:
         what = f"key {key_id}" if args.cell is None else f"all keys of {args.cell}"
-        print(f"revoked {what}")
+        print(printable(f"revoked {what}"))
     return 0
 
 

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from cab.adapters.errors import AdapterError
 from cab.adapters.processes.termination import run_until_terminated
+from cab.adapters.runs.held_keys import hold_keys
 from cab.adapters.runs.metering import DEMO
 from cab.adapters.runs.run_cell import run_cell
 from cab.adapters.runs.spec import TIMEOUT_S, CellSpec
@@ -22,9 +23,11 @@ from cab.adapters.ui.cell_table import cell_table
 from cab.adapters.ui.command import Option, OptionGroup
 from cab.adapters.ui.control_option import CONTROL, control_address
 from cab.adapters.ui.json_lines import print_json
+from cab.adapters.ui.key_options import KEY_FROM
 from cab.adapters.ui.options import JSON, MODEL, RUNS, TASK, TIMEOUT, TUI, UPSTREAM
 from cab.adapters.ui.progress import progress
 from cab.proxy.logs import configure_logs
+from cab.scoring.printable import printable
 from cab.scoring.score import ScoredCell, score_one
 
 DESCRIPTION = """\
@@ -42,7 +45,7 @@ reached. Where it was less confined than that, the cell says so (deviations).
 EPILOG = """\
 environment:
   CAB_ENDPOINT      base URL of the model endpoint; --upstream wins over it
-  CAB_KEY           its key
+  CAB_KEY           its key; --key-file and --key-fd win over it
   CAB_SIGNING_KEY   with --proxy: the key that signs that proxy's cell keys
   CAB_CONTROL       with --proxy: its control API, as --control
 
@@ -73,6 +76,7 @@ OPTIONS = (
     OptionGroup(
         "the endpoint",
         UPSTREAM,
+        KEY_FROM,
         Option("--proxy", metavar="URL", help="a cab-proxy that is running already"),
         CONTROL,
         Option(
@@ -166,6 +170,7 @@ def spec_of(args: argparse.Namespace) -> CellSpec:
     """
     # The shell's CAB_ENDPOINT does not contradict --proxy; the flag --upstream does.
     upstream = args.upstream or (None if args.proxy else os.environ.get("CAB_ENDPOINT") or None)
+    keys = hold_keys(args.key_file, args.key_fd)
     model = args.model or (DEMO if upstream == DEMO else None)
     if model is None:
         raise AdapterError("no model; give --model NAME, as the endpoint names it")
@@ -175,10 +180,11 @@ def spec_of(args: argparse.Namespace) -> CellSpec:
         task=args.task,
         dialect=args.dialect,
         upstream=upstream,
-        upstream_key=os.environ.get("CAB_KEY") or None,
+        upstream_key=keys.endpoint,
+        exposed=keys.exposed,
         proxy=args.proxy,
         control=control_address(args) if args.proxy else args.control,
-        signing_key=os.environ.get("CAB_SIGNING_KEY") or None,
+        signing_key=keys.signing,
         ledger=args.ledger,
         seal_key_file=args.seal_key_file,
         runs=args.runs,
@@ -212,7 +218,7 @@ def _print_table(result: _Result) -> None:
     # Beside the result and for people only: it depends on the machine.
     if sys.stderr.isatty():
         for deviation in result.scored.cell.identity.deviations or ():
-            print(f"deviation {deviation.name}: {deviation.what}", file=sys.stderr)
+            print(printable(f"deviation {deviation.name}: {deviation.what}"), file=sys.stderr)
     console = Console()
     console.print(cell_table(result.scored.cell))
     console.print(f"bundle: {result.bundle}", highlight=False, markup=False, soft_wrap=True)

@@ -12,6 +12,7 @@ from typing import cast
 from cab.adapters.agents.base import AgentFacts
 from cab.adapters.errors import InstallFailed
 from cab.adapters.install.install import install
+from cab.adapters.runs.held_keys import hold_keys
 from cab.adapters.sweeps.journal import read_journal
 from cab.adapters.sweeps.local_executor import LocalExecutor
 from cab.adapters.sweeps.matrix import Matrix, choose, make_matrix, not_installed
@@ -21,14 +22,15 @@ from cab.adapters.sweeps.scheduler import ProgressListener, Scheduler
 from cab.adapters.sweeps.session import SessionResult, SweepPlan, last_result, run_session
 from cab.adapters.sweeps.state import SweepState, replay
 from cab.adapters.sweeps.sweepfile import SweepFile, load_sweep
-from cab.adapters.ui.cell_table import printable
 from cab.adapters.ui.command import OneOf, Option
 from cab.adapters.ui.json_lines import print_json
+from cab.adapters.ui.key_options import KEY_FROM
 from cab.adapters.ui.options import form
 from cab.adapters.ui.progress import progress
 from cab.adapters.ui.tables import ResultTable, write
 from cab.proxy.logs import configure_logs
 from cab.proxy.workers.stop_signals import on_stop_signal
+from cab.scoring.printable import printable
 
 DESCRIPTION = """\
 Run every agent with every model on every task, N cells at a time, through one
@@ -43,7 +45,7 @@ When the budget is spent no further cell starts; the report lists those cells.
 EPILOG = """\
 environment:
   CAB_ENDPOINT      base URL of the model endpoint; `upstream` in the file wins over it
-  CAB_KEY           its key
+  CAB_KEY           its key; --key-file and --key-fd win over it
 
 examples:
   cab sweep sweep.toml --dry-run               list the cells, and which of them are done
@@ -74,6 +76,7 @@ OPTIONS = (
         metavar="GLOB",
         help="leave out cells whose id matches this pattern; may be repeated",
     ),
+    KEY_FROM,
     Option("--install", action="store_true", help="install agents that are missing"),
     Option(
         "--accept-changes",
@@ -115,6 +118,7 @@ def _plan(args: argparse.Namespace, sweep: SweepFile, matrix: Matrix) -> SweepPl
     base = args.file.parent
     folder = base / (sweep.folder or f"sweeps/{sweep.name}")
     ids = [*(slot.id for slot in matrix.slots), *matrix.left_out]
+    keys = hold_keys(args.key_file, args.key_fd)
     return SweepPlan(
         sweep=sweep,
         matrix=matrix,
@@ -122,7 +126,8 @@ def _plan(args: argparse.Namespace, sweep: SweepFile, matrix: Matrix) -> SweepPl
         folder=folder,
         ledger=base / sweep.ledger if sweep.ledger else folder / "ledger",
         seal_key_file=base / sweep.seal_key_file if sweep.seal_key_file else None,
-        upstream_key=os.environ.get("CAB_KEY") or None,
+        upstream_key=keys.endpoint,
+        exposed=keys.exposed,
         accept_changes=args.accept_changes,
     )
 

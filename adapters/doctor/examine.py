@@ -1,6 +1,5 @@
 """Runs one agent under one probe: fake endpoint, proxy, agent, and a look at everything they left."""
 
-import asyncio
 import os
 import signal
 import tempfile
@@ -20,6 +19,7 @@ from cab.adapters.doctor.leaks.process_watch import watch_processes
 from cab.adapters.doctor.leaks.search import RunTraces, find_leaks, secrets_to_find
 from cab.adapters.doctor.ledger_evidence import read_ledger_evidence
 from cab.adapters.doctor.probes import DoctorProbe
+from cab.adapters.processes.background import in_background
 from cab.adapters.runs.agent_run import AgentRun, AgentRunner, exit_code, local_sandbox
 from cab.adapters.runs.metering import DEMO, Meter
 from cab.adapters.runs.spec import CellPlan, CellSpec, plan_cell
@@ -98,7 +98,7 @@ async def examine(request: ExamineRequest, probe: DoctorProbe, overlay: Overlay 
         return Evidence(
             probe=probe.name,
             model=MODEL,
-            leaks=await asyncio.to_thread(find_leaks, traces, secrets),
+            leaks=await in_background(lambda _: find_leaks(traces, secrets)),
             **dict(_ledger_evidence(endpoint, str(plan.cell), all_closed=all_closed)),
             **await _agent_evidence(plan, run, places),
             hosts=dict(hosts),
@@ -174,7 +174,13 @@ def _ledger_evidence(endpoint: _Endpoint, cell_id: str, *, all_closed: bool) -> 
 
 async def _agent_evidence(plan: CellPlan, run: AgentRun, places: Places) -> dict[str, Any]:
     facts = plan.adapter.facts
-    check = await run_checks(plan.task, places.workdir, scratch=facts.scratch)
+    check = await run_checks(
+        plan.task,
+        places.workdir,
+        same=run.folder,
+        rlimits=plan.spec.limits.rlimits,
+        scratch=facts.scratch,
+    )
     cleanup = [span for span in run.spans if span.kind == "cleanup"]
     return {
         "dialect": plan.dialect or facts.dialects[0],
@@ -194,6 +200,6 @@ def _undeclared(plan: CellPlan, run: AgentRun, places: Places) -> Iterator[str]:
     """Yield the files that neither the task expects nor the adapter declares as scratch."""
     task = plan.task
     known = [*task.expected_changes, *task.scratch_files, *plan.adapter.facts.scratch]
-    for path in diff_trees(run.before, walk_tree(places.workdir)).changed:
+    for path in diff_trees(run.before, walk_tree(places.workdir, same=run.folder)).changed:
         if not matches(path, known):
             yield path

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import orjson
 
+from cab.adapters.output.bounded_file import read_back
+
 CAST_BYTES = 16 << 20
 """Limit of a recording; what comes later is not recorded, and a marker says so."""
 
@@ -20,6 +22,9 @@ class Screen(NamedTuple):
 
 SCREEN = Screen(120, 40)
 """What agents get, and what players show."""
+
+_FILE_BYTES = 8  # of the file for a byte of text, at most: control characters are escaped
+_HEADER_BYTES = 1 << 16
 
 _LONE_NEWLINE = re.compile(r"(?<!\r)\n")
 
@@ -44,7 +49,10 @@ class CastWriter:
         term: str,
         limit_bytes: int = CAST_BYTES,
     ) -> None:
-        self._file = path.open("wb")
+        self._file = path.open("w+b")
+        self._most_bytes = _FILE_BYTES * limit_bytes + _HEADER_BYTES
+        self.content = b""
+        """The recording, once it is closed."""
         self._left_bytes = limit_bytes
         self._cut = False
         self._write(
@@ -71,6 +79,7 @@ class CastWriter:
 
     def close(self) -> None:
         """Finish the file."""
+        self.content = read_back(self._file, self._most_bytes)
         self._file.close()
 
     def _write(self, line: object) -> None:

@@ -2,12 +2,28 @@
 
 from collections import deque
 from pathlib import Path
+from typing import IO
 
 HEAD_BYTES = 16 << 20
 """How much of the beginning is kept."""
 
 TAIL_BYTES = 1 << 20
 """How much of the end is kept: agents report there what they used, and whether they gave up."""
+
+
+_GAP_BYTES = 100  # of the line that marks a gap, at most
+
+
+def read_back(file: IO[bytes], most_bytes: int) -> bytes:
+    """Return what was written to a file, whatever has its name by now.
+
+    Args:
+        file: The file, open for both.
+        most_bytes: What can have been written: others may have made it longer.
+    """
+    file.flush()
+    file.seek(0)
+    return file.read(most_bytes)
 
 
 class BoundedFile:
@@ -22,7 +38,10 @@ class BoundedFile:
     def __init__(
         self, path: Path, head_bytes: int = HEAD_BYTES, tail_bytes: int = TAIL_BYTES
     ) -> None:
-        self._file = path.open("wb")
+        self._file = path.open("w+b")
+        self._most_bytes = head_bytes + tail_bytes + _GAP_BYTES
+        self.content = b""
+        """What was kept, once it is closed."""
         self._head_left = head_bytes
         self._tail_bytes = tail_bytes
         self._tail: deque[bytes] = deque()
@@ -45,6 +64,7 @@ class BoundedFile:
             self._file.write(f"\n[cab: {self._left_out} bytes are left out here]\n".encode())
         self._file.writelines(self._tail)
         self._tail.clear()
+        self.content = read_back(self._file, self._most_bytes)
         self._file.close()
         return self._left_out
 

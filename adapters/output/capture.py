@@ -61,6 +61,12 @@ class Capture:
         """What to start the program with; closed by `start`."""
         return OutputDescriptors(*(stream.child_fd for stream in self._streams))
 
+    @property
+    def contents(self) -> tuple[bytes, bytes]:
+        """Output and messages, as far as they are kept, once it is finished."""
+        stdout, stderr = (stream.content for stream in self._streams)
+        return stdout, stderr
+
     def start(self) -> None:
         """Begin to read; the program has been started and holds its descriptors."""
         for stream in self._streams:
@@ -101,6 +107,10 @@ class _Stream:
         os.close(self.child_fd)
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._own_fd, self._ready)
+
+    @property
+    def content(self) -> bytes:
+        return self._file.content
 
     def finish(self) -> int:
         if self._loop is None:

@@ -12,13 +12,18 @@ from typing import NamedTuple
 
 import orjson
 
-from cab.adapters.errors import RunFailed
+from cab.adapters.errors import NotStarted
 from cab.adapters.processes import launcher
 from cab.adapters.processes.cleanup import CleanupPlan
 from cab.adapters.processes.tree import RUN_MARK, end_processes
 
 GRACE_S = 5.0
 """How long an agent may take to end itself after SIGTERM."""
+
+
+def new_mark() -> str:
+    """Return a value of `RUN_MARK` that no other run has."""
+    return secrets.token_hex(16)
 
 
 class Exit(NamedTuple):
@@ -84,12 +89,15 @@ async def start_process(  # noqa: PLR0913 - all of it describes one process
     env: Mapping[str, str],
     stdout: Path | int,
     stderr: Path | int,
+    stdin: int = asyncio.subprocess.DEVNULL,
     rlimits: Mapping[str, int] | None = None,
     grace_s: float = GRACE_S,
+    mark: str | None = None,
+    supervised: bool = False,
 ) -> AgentProcess:
     """Return a program that has been started; the caller must `end` it, whatever happens.
 
-    It leads a session of its own and reads nothing. It writes to files, or to descriptors that the
+    It leads a session of its own and reads nothing, unless that is given. It writes to files, or to descriptors that the
     caller reads from: a daemon that keeps them open holds nobody up.
 
     Args:
@@ -98,32 +106,35 @@ async def start_process(  # noqa: PLR0913 - all of it describes one process
         env: Its whole environment.
         stdout: File, or descriptor, for its output.
         stderr: File, or descriptor, for its messages.
+        stdin: Descriptor of what it reads.
         rlimits: Resource limits to start it with, such as `{"RLIMIT_CPU": 60}`; None sets none.
         grace_s: Seconds between SIGTERM and SIGKILL when it is ended.
+        mark: What its processes carry in their environment; None makes a new one.
+        supervised: Whether all that it leaves behind is killed as soon as it has ended.
 
     Raises:
-        RunFailed: The program cannot be started.
+        NotStarted: The program cannot be started.
     """
-    mark = secrets.token_hex(16)
+    mark = mark or new_mark()
     with ExitStack() as stack:
         out, err = (
             each if isinstance(each, int) else stack.enter_context(each.open("wb"))
             for each in (stdout, stderr)
         )
-        words, status = _launched(argv, rlimits, stack)
+        words, status = _launched(argv, rlimits, supervised, stack)
         try:
             process = await asyncio.create_subprocess_exec(
                 *words,
                 cwd=cwd,
                 env={**env, RUN_MARK: mark},
-                stdin=asyncio.subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=out,
                 stderr=err,
                 start_new_session=True,
                 pass_fds=() if status is None else (status.write,),
             )
         except OSError as error:
-            raise RunFailed(f"{argv[0]} cannot be started: {error.strerror}") from error
+            raise NotStarted(f"{argv[0]} cannot be started: {error.strerror}") from error
     agent = AgentProcess(process, mark, grace_s)
     if status is not None:
         try:
@@ -142,14 +153,15 @@ class _Status(NamedTuple):
 
 
 def _launched(
-    argv: Sequence[str], rlimits: Mapping[str, int] | None, stack: ExitStack
+    argv: Sequence[str], rlimits: Mapping[str, int] | None, supervised: bool, stack: ExitStack
 ) -> tuple[Sequence[str], _Status | None]:
-    if not rlimits:
+    if not (rlimits or supervised):
         return argv, None
     status = _Status(*os.pipe())
     stack.callback(os.close, status.write)
-    own = (sys.executable, "-I", "-S", launcher.__file__)
-    return (*own, str(status.write), orjson.dumps(dict(rlimits)).decode(), *argv), status
+    how = launcher.SUPERVISE if supervised else launcher.BECOME
+    own = (sys.executable, "-I", "-S", launcher.__file__, how)
+    return (*own, str(status.write), orjson.dumps(dict(rlimits or {})).decode(), *argv), status
 
 
 async def _require_started(agent: AgentProcess, name: str, status: int) -> None:
@@ -157,4 +169,4 @@ async def _require_started(agent: AgentProcess, name: str, status: int) -> None:
         reason = await asyncio.to_thread(pipe.read)
     if reason:
         await agent.wait(GRACE_S)
-        raise RunFailed(f"{name} cannot be started: {reason.decode()}")
+        raise NotStarted(f"{name} cannot be started: {reason.decode()}")

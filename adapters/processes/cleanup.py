@@ -8,7 +8,6 @@ process waits beside the run, to carry it out if this process is killed.
 
 import asyncio
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from pydantic import BaseModel, ConfigDict
 from cab.adapters.errors import RunFailed
 from cab.adapters.processes import watchdog
 from cab.adapters.processes.tree import end_processes
+from cab.adapters.workspaces.removal import remove_soon
 
 SCRATCH_PREFIX = "cab-"
 """First part of the names of all scratch folders, containers and networks of runs."""
@@ -76,7 +76,7 @@ async def clean_up(plan: CleanupPlan) -> None:
         leader = plan.leader if plan.leader is not None else _NO_LEADER
         await end_processes(leader, plan.mark, _GRACE_S)
     if plan.scratch is not None and _is_ours(plan.scratch):
-        await asyncio.to_thread(shutil.rmtree, plan.scratch, ignore_errors=True)
+        await asyncio.to_thread(remove_soon, plan.scratch)
 
 
 def engine_environment() -> dict[str, str]:

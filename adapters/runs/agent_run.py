@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
 from cab.adapters.agents.base import Launch, Output, RunContext
@@ -13,6 +14,7 @@ from cab.adapters.errors import BadSelfReport
 from cab.adapters.output.asciicast import CastWriter
 from cab.adapters.output.capture import Capture
 from cab.adapters.processes.agent_process import Exit
+from cab.adapters.processes.background import in_background
 from cab.adapters.processes.cleanup import CleanupPlan, watched_cleanup
 from cab.adapters.runs.bundle import Claim
 from cab.adapters.runs.metering import Meter
@@ -24,6 +26,7 @@ from cab.adapters.sandboxes.environment import Places, agent_environment, write_
 from cab.adapters.sandboxes.local import LocalSandbox
 from cab.adapters.tasks.loader import copy_workspace
 from cab.adapters.tasks.staging import tool_homes
+from cab.adapters.workspaces.folders import FolderId, folder_id
 from cab.adapters.workspaces.tree import walk_tree
 from cab.proxy.redaction import Redactor
 from cab.scoring.cells.cell import SelfReport
@@ -32,6 +35,8 @@ from cab.scoring.evidence.spans import Span
 
 CAST = "recording.cast"
 """Name of the recording in the run's folder of output."""
+REPORT_S = 60.0
+"""Time to read an agent's own count, from files that it wrote."""
 
 
 class AgentRun(NamedTuple):
@@ -40,6 +45,8 @@ class AgentRun(NamedTuple):
     exit: Exit
     duration_ms: float
     """From the first preparation to the agent's end."""
+    folder: FolderId
+    """Which folder the workspace is: the agent may have put another in its place."""
     before: TreeManifest
     """The workspace as the agent got it."""
     stdout: bytes
@@ -77,9 +84,9 @@ class AgentRunner:
             AdapterError: A plugin would replace something of the task or the adapter.
             RunFailed: The agent cannot be started, or cannot be ended.
         """
-        before = await asyncio.to_thread(self._prepare)
+        folder, before = await asyncio.to_thread(self._prepare)
         # The watchdog is dismissed last: to end an agent takes time, in which we may be killed.
-        with ExitStack() as watchdog, self._capture() as capture:
+        with ExitStack() as watchdog, self._capture() as (capture, cast):
             with self.spans.span(
                 "adapter_run",
                 f"{self.plan.name}:{self.plan.task.id}",
@@ -93,20 +100,22 @@ class AgentRunner:
             duration_ms = self.spans.elapsed_ms()
             with self.spans.span("cleanup", f"cleanup:{self.plan.name}") as span:
                 span.attrs["left_running"] = await agent.end()
-        reported, unreadable = await asyncio.to_thread(self._self_report)
+        stdout, stderr = capture.contents
+        reported, unreadable = await self._self_report(stdout, stderr)
         return AgentRun(
             exit=ended,
             duration_ms=duration_ms,
+            folder=folder,
             before=before,
-            stdout=self._output("stdout"),
-            stderr=self._output("stderr"),
-            recording=self._output(CAST),
+            stdout=stdout,
+            stderr=stderr,
+            recording=cast.content,
             self_reported=reported,
             unreadable=unreadable,
             spans=self.spans.spans,
         )
 
-    def _prepare(self) -> TreeManifest:
+    def _prepare(self) -> tuple[FolderId, TreeManifest]:
         task, places, plugins = self.plan.task, self.places, self.plan.plugins
         with self.spans.span(
             "task_setup",
@@ -116,13 +125,11 @@ class AgentRunner:
             plugin_stack=plugins.names,
             behavior_mode=plugins.behavior_mode,
         ):
-            for folder in (places.workdir, places.before):
-                copy_workspace(task, folder)
-                write_workspace(plugins, folder)
-            return walk_tree(places.workdir)
+            lay_workspace(self.plan, places.workdir)
+            return folder_id(places.workdir), walk_tree(places.workdir)
 
     @contextmanager
-    def _capture(self) -> Generator[Capture]:
+    def _capture(self) -> Generator[tuple[Capture, CastWriter]]:
         cast = CastWriter(
             self.places.output / CAST,
             title=str(self.plan.cell),
@@ -132,7 +139,7 @@ class AgentRunner:
         terminal = self.plan.spec.terminal
         capture = Capture(self.places.output, self.redact, cast, terminal=terminal)
         try:
-            yield capture
+            yield capture, cast
         finally:
             capture.finish()
 
@@ -221,22 +228,39 @@ class AgentRunner:
         with watched_cleanup(cleanup):
             yield
 
-    def _output(self, name: str) -> bytes:
-        return (self.places.output / name).read_bytes()
-
-    def _self_report(self) -> tuple[SelfReport | None, str | None]:
+    async def _self_report(
+        self, stdout: bytes, stderr: bytes
+    ) -> tuple[SelfReport | None, str | None]:
         """Return the agent's own count, or why it cannot be read: then it is not known."""
-        out, err = (self._output(name).decode(errors="replace") for name in ("stdout", "stderr"))
+        out, err = stdout.decode(errors="replace"), stderr.decode(errors="replace")
+        output, adapter = Output(out, err, self.places.home), self.plan.adapter
         try:
-            return self.plan.adapter.self_report(Output(out, err, self.places.home)), None
+            return await in_background(lambda _: adapter.self_report(output), REPORT_S), None
+        except TimeoutError:
+            return None, f"reading it took more than {REPORT_S:g} s"
         except (BadSelfReport, OSError) as error:
             return None, str(error)
+        except Exception as error:  # noqa: BLE001 - whatever an agent wrote, its run is not lost
+            return None, f"{type(error).__name__}: {error}"
 
 
-def local_sandbox(plan: CellPlan) -> LocalSandbox:
-    """Return this machine as the sandbox of a cell."""
+def lay_workspace(plan: CellPlan, folder: Path) -> None:
+    """Put into a folder what the agent of a cell gets as its workspace."""
+    copy_workspace(plan.task, folder)
+    write_workspace(plan.plugins, folder)
+
+
+def local_sandbox(plan: CellPlan, exposed: Sequence[str] = ()) -> LocalSandbox:
+    """Return this machine as the sandbox of a cell.
+
+    Args:
+        plan: The cell.
+        exposed: Deviations of whoever holds the endpoint's key.
+    """
     spec, tools = plan.spec, tool_homes(plan.task)
-    return LocalSandbox(plan.installed.executable, tools, spec.limits, terminal=spec.terminal)
+    return LocalSandbox(
+        plan.installed.executable, tools, spec.limits, terminal=spec.terminal, exposed=exposed
+    )
 
 
 def exit_code(ended: Exit) -> int | None:

@@ -7,6 +7,7 @@ far the run came, and what the next run has to clean up first.
 
 import os
 import shutil
+import stat
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cab.adapters.errors import AdapterError, BundleExists
 from cab.adapters.processes.cleanup import CleanupPlan
+from cab.adapters.workspaces.removal import remove_tree
 from cab.proxy.ledger.file_lock import lock_file
 from cab.proxy.redaction import Redactor
 from cab.scoring.cells.bundle import AFTER_FILE, BEFORE_FILE, CALLS_FILE, CELL_FILE, STDOUT_FILE
@@ -131,7 +133,7 @@ def claim_bundle(bundle: Path, force: bool) -> Generator[Claim]:
         before = read_marker(bundle)
         _empty(bundle)
         yield Claim(marker, before.cleanup if before else None)
-        (bundle / MARKER).unlink()
+        remove_tree(bundle / MARKER)
 
 
 def _open_marker(bundle: Path, force: bool) -> IO[str]:
@@ -175,12 +177,41 @@ class BundleWriter:
     def __init__(self, bundle: Path, redact: Redactor) -> None:
         self._bundle = bundle
         self._redact = redact
+        self._written: dict[str, bytes] = {}
 
     def write(self, name: str, data: bytes) -> None:
         """Replace one file."""
-        partial = _part(self._bundle, name)
-        with partial.open("wb") as handle:
-            handle.write(self._redact(data))
+        self._written[name] = self._redact(data)
+        self._put(name)
+
+    def restore(self) -> list[str]:
+        """Write again what is not as it was written; return the names of those files."""
+        changed = [name for name, data in self._written.items() if not self._holds(name, data)]
+        for name in changed:
+            self._put(name)
+        return changed
+
+    def _put(self, name: str) -> None:
+        partial, file = _part(self._bundle, name), self._bundle / name
+        remove_tree(partial)  # the code of a check may have put a pipe or a folder there
+        with partial.open("xb") as handle:
+            handle.write(self._written[name])
             handle.flush()
             os.fsync(handle.fileno())
-        partial.replace(self._bundle / name)
+        if file.is_dir():
+            remove_tree(file)
+        partial.replace(file)
+
+    def _holds(self, name: str, data: bytes) -> bool:
+        try:
+            file = os.open(self._bundle / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError:
+            return False
+        try:
+            facts = os.fstat(file)
+            if not stat.S_ISREG(facts.st_mode) or facts.st_size != len(data):
+                return False
+            with os.fdopen(os.dup(file), "rb") as handle:
+                return handle.read(len(data) + 1) == data
+        finally:
+            os.close(file)

@@ -5,13 +5,21 @@ import importlib.metadata
 import secrets
 import time
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import orjson
 
+from cab.adapters.processes.background import in_background
 from cab.adapters.processes.cleanup import clean_up
-from cab.adapters.runs.agent_run import AgentRun, AgentRunner, exit_code, local_sandbox
+from cab.adapters.processes.scratch import scratch_folder
+from cab.adapters.runs.agent_run import (
+    AgentRun,
+    AgentRunner,
+    exit_code,
+    lay_workspace,
+    local_sandbox,
+)
 from cab.adapters.runs.bundle import (
     ACCOUNT_FILE,
     PATCH_FILE,
@@ -22,6 +30,7 @@ from cab.adapters.runs.bundle import (
     Claim,
     claim_bundle,
 )
+from cab.adapters.runs.held_keys import key_exposure
 from cab.adapters.runs.metering import Meter, check_reachable, embedded_meter, given_meter
 from cab.adapters.runs.spec import CellPlan, CellSpec, plan_cell
 from cab.adapters.runs.workspace import scratch_places
@@ -29,6 +38,7 @@ from cab.adapters.sandboxes.base import Sandbox, SandboxFacts
 from cab.adapters.sandboxes.docker import docker_sandbox
 from cab.adapters.sandboxes.environment import Places
 from cab.adapters.tasks.checks import run_checks
+from cab.adapters.workspaces.bounds import TIME
 from cab.adapters.workspaces.patch import make_patch
 from cab.adapters.workspaces.tree import walk_tree
 from cab.proxy.auth.signing_keys import secret_texts
@@ -46,8 +56,11 @@ from cab.scoring.cells.bundle import (
 from cab.scoring.cells.cell import CellFacts, Identity, Timing, dump_cell
 from cab.scoring.cells.result_record import RESULT_FILE, result_record
 from cab.scoring.evidence.check_outcome import CheckOutcome
-from cab.scoring.evidence.manifest import diff_trees, dump_manifest
+from cab.scoring.evidence.manifest import TreeManifest, diff_trees, dump_manifest
 from cab.scoring.timestamps import rfc3339
+
+LOOK_S = 400.0
+"""Time for the manifest, and for the patch; a file system that never answers ends it."""
 
 
 async def run_cell(spec: CellSpec) -> Path:
@@ -80,10 +93,12 @@ async def run_cell(spec: CellSpec) -> Path:
             claim.note("sealing")
             _write_output(writer, run)
             await _seal(writer, meter)
+            await _write_trees(writer, plan, run, places)
             claim.note("checks")
-            await asyncio.to_thread(_write_trees, writer, run, places)
-            check = await _check(plan, places.workdir)
+            # All that was measured is on disk by now: a check runs the agent's code.
+            check = await _check(plan, run, places.workdir)
         claim.note("scoring")
+        check = _with_restored(check, writer.restore())
         facts = _facts(plan, sandbox.facts, run, check, started_ns)
         # All texts at once: the tail of a check may hold what an agent wrote.
         facts = CellFacts.model_validate_json(redact(facts.model_dump_json().encode()))
@@ -100,8 +115,9 @@ async def run_cell(spec: CellSpec) -> Path:
 @asynccontextmanager
 async def _sandbox(plan: CellPlan) -> AsyncGenerator[Sandbox]:
     spec = plan.spec
+    exposed = (*spec.exposed, *key_exposure(spec.upstream_key))
     if plan.image is None:
-        yield local_sandbox(plan)
+        yield local_sandbox(plan, exposed)
         return
     async with docker_sandbox(
         spec.container,
@@ -110,6 +126,7 @@ async def _sandbox(plan: CellPlan) -> AsyncGenerator[Sandbox]:
         spec.limits,
         secrets.token_hex(6),
         listens=spec.proxy is None,
+        exposed=exposed,
     ) as sandbox:
         yield sandbox
 
@@ -167,22 +184,41 @@ async def _seal(writer: BundleWriter, meter: Meter) -> None:
         writer.write(ACCOUNT_FILE, _json(meter.demo.account()))
 
 
-def _write_trees(writer: BundleWriter, run: AgentRun, places: Places) -> None:
-    after = walk_tree(places.workdir)
-    patch = make_patch(places.before, places.workdir, diff_trees(run.before, after))
+async def _write_trees(writer: BundleWriter, plan: CellPlan, run: AgentRun, places: Places) -> None:
+    after, patch = TreeManifest(entries={}, incomplete=[TIME]), b""
+    with suppress(TimeoutError):
+        after = await in_background(
+            lambda stop: walk_tree(places.workdir, same=run.folder, stop=stop), LOOK_S
+        )
+    diff = diff_trees(run.before, after)
+    # The agent could have changed a copy that was made before it ran.
+    with scratch_folder("before") as folder, suppress(TimeoutError):
+        await asyncio.to_thread(lay_workspace, plan, folder)
+        patch = await in_background(
+            lambda stop: make_patch(folder, places.workdir, diff, same=run.folder, stop=stop),
+            LOOK_S,
+        )
     writer.write(BEFORE_FILE, dump_manifest(run.before))
     writer.write(AFTER_FILE, dump_manifest(after))
     writer.write(PATCH_FILE, patch)
 
 
-async def _check(plan: CellPlan, workdir: Path) -> CheckOutcome:
-    try:
-        return await run_checks(plan.task, workdir, scratch=plan.adapter.facts.scratch)
-    except (OSError, RecursionError) as error:
-        # An agent may leave files that cannot be copied; that is no verdict on its work.
-        return CheckOutcome(
-            passed=False, exit_code=None, reason=f"the checks could not be run: {error}"
-        )
+async def _check(plan: CellPlan, run: AgentRun, workdir: Path) -> CheckOutcome:
+    return await run_checks(
+        plan.task,
+        workdir,
+        same=run.folder,
+        rlimits=plan.spec.limits.rlimits,
+        scratch=plan.adapter.facts.scratch,
+    )
+
+
+def _with_restored(check: CheckOutcome, changed: list[str]) -> CheckOutcome:
+    """Return the outcome; a run whose code changed what was measured has failed."""
+    if not changed:
+        return check
+    reason = f"its code changed {', '.join(changed)} in the bundle while the checks ran"
+    return check.model_copy(update={"passed": False, "spoiled": True, "reason": reason})
 
 
 def _facts(

@@ -44,6 +44,8 @@ class CellSpec:
     """Base URL of the endpoint, or `demo`; None where a proxy is given."""
     upstream_key: str | None = field(default=None, repr=False)
     """The endpoint's key; the agent never sees it."""
+    exposed: tuple[str, ...] = ()
+    """Words of deviations: where agents can find the endpoint's key all the same."""
     proxy: str | None = None
     """URL of a proxy that runs already; None runs one for the cell."""
     control: str | None = None

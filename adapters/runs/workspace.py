@@ -1,14 +1,13 @@
 """The folders of one run, and the git repository that some agents expect to find."""
 
 import subprocess
-import tempfile
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import which
 
 from cab.adapters.errors import RunFailed
-from cab.adapters.processes.cleanup import SCRATCH_PREFIX
+from cab.adapters.processes.scratch import scratch_folder
 from cab.adapters.sandboxes.environment import Places
 
 _START = "2000-01-01T00:00:00Z"  # the same commit for every run of a task
@@ -22,22 +21,12 @@ def scratch_places(name: str, keep: bool) -> Generator[Places]:
         name: Part of the folder's name.
         keep: Do not remove them.
     """
-    prefix = f"{SCRATCH_PREFIX}{name}-"
-    if keep:
-        yield _make_places(Path(tempfile.mkdtemp(prefix=prefix)))
-        return
-    folder = tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True)
-    try:
-        yield _make_places(Path(folder.name))
-    finally:
-        try:
-            folder.cleanup()
-        except RecursionError:  # an agent may nest folders deeper than Python's own removal goes
-            subprocess.run(["rm", "-rf", "--", folder.name], check=False, capture_output=True)
+    with scratch_folder(name, keep=keep) as root:
+        yield _make_places(root)
 
 
 def _make_places(root: Path) -> Places:
-    places = Places(root / "workdir", root / "home", root / "tmp", root / "before", root / "out")
+    places = Places(root / "workdir", root / "home", root / "tmp", root / "out")
     for folder in (places.home, places.temporary, places.output):
         folder.mkdir()
     return places

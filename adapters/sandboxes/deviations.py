@@ -14,6 +14,9 @@ NETWORK: Final = "open-network"
 NO_LIMITS: Final = "no-limits"
 HOST_CHECKS: Final = "host-checks"
 PLACED: Final = "given-network"
+KEY_READABLE: Final = "key-readable"
+KEY_IN_PARENT: Final = "key-in-parent"
+KEY_IN_FILE: Final = "key-in-file"
 
 SENTENCES: Final = {
     NO_BOUNDARY: "the agent was a process of this machine, and could do what its user may",
@@ -24,6 +27,9 @@ SENTENCES: Final = {
     NO_LIMITS: "no resource limit held the agent",
     HOST_CHECKS: "the hidden checks ran what the agent wrote outside the container",
     PLACED: "the agent shared its network with whatever else was on it",
+    KEY_READABLE: "cab ran as root, from which nothing keeps the endpoint's key in its memory",
+    KEY_IN_PARENT: "a process that cab was started from showed the endpoint's key",
+    KEY_IN_FILE: "the endpoint's key was in a file that the user of cab can read",
 }
 """Word -> what it means."""
 

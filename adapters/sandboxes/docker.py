@@ -57,6 +57,7 @@ async def docker_sandbox(  # noqa: PLR0913 - all that makes one container
     run_id: str,
     *,
     listens: bool,
+    exposed: Sequence[str] = (),
 ) -> AsyncGenerator["DockerSandbox"]:
     """Make what a container needs: an engine, the image, a network; and remove what was made.
 
@@ -67,6 +68,7 @@ async def docker_sandbox(  # noqa: PLR0913 - all that makes one container
         limits: Resource limits.
         run_id: Part of all names, new for each run.
         listens: Whether a proxy of this process will listen in the network.
+        exposed: Deviations of whoever holds the endpoint's key.
 
     Raises:
         AdapterError: There is no engine, image or network, or nothing can listen there.
@@ -91,6 +93,7 @@ async def docker_sandbox(  # noqa: PLR0913 - all that makes one container
             executable=executable,
             limits=limits,
             allowed=allowed,
+            exposed=exposed,
             name=name,
         )
 
@@ -155,6 +158,8 @@ class DockerSandbox:
     limits: ResourceLimits
     allowed: frozenset[str]
     """Deviations that were asked for."""
+    exposed: Sequence[str] = ()
+    """Deviations of whoever holds the endpoint's key."""
     name: str
 
     @property
@@ -256,7 +261,7 @@ class DockerSandbox:
         return f"{ids[0]}:{ids[1]}"
 
     def _deviations(self) -> set[str]:
-        found = {deviations.HOST_CHECKS, *self.allowed}
+        found = {deviations.HOST_CHECKS, *self.allowed, *self.exposed}
         if not self.network.internal:
             found.add(deviations.NETWORK)
         if not self.own_network:

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
-_DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
+from cab.adapters.processes.search_path import DEFAULT_PATH, absolute_parts
+
 _GIT_IDENTITY = """\
 [user]
 	name = cab
@@ -33,8 +34,6 @@ class Places(NamedTuple):
     """The workspace: where the agent works."""
     home: Path
     temporary: Path
-    before: Path
-    """A second copy of the workspace, as the agent got it."""
     output: Path
     """Where the agent's output is stored, without secrets, until it is in the bundle."""
 
@@ -55,7 +54,7 @@ def agent_environment(
         terminal: Whether the agent writes to terminals.
     """
     return {
-        "PATH": _absolute_parts(os.environ.get("PATH", _DEFAULT_PATH)),
+        "PATH": absolute_parts(os.environ.get("PATH", DEFAULT_PATH)),
         **_common(places.home, places.workdir, places.temporary),
         **(_TERMINAL if terminal else _PIPES),
         **tools,
@@ -107,9 +106,3 @@ def write_home(home: Path, files: Mapping[str, str]) -> None:
         target = home / name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(content)
-
-
-def _absolute_parts(path: str) -> str:
-    # A relative part would make a program of the workspace shadow one of the system.
-    parts = [part for part in path.split(os.pathsep) if part.startswith("/")]
-    return os.pathsep.join(parts) or _DEFAULT_PATH

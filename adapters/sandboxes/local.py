@@ -5,7 +5,7 @@ can still read and write whatever its user may, and reach any host.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cab.adapters.processes.agent_process import AgentProcess, start_process
@@ -27,6 +27,7 @@ class LocalSandbox:
         tools: Variables with which the task's programs find themselves.
         limits: Resource limits.
         terminal: Whether the agent writes to terminals.
+        exposed: Deviations of whoever holds the endpoint's key.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class LocalSandbox:
         limits: ResourceLimits,
         *,
         terminal: bool = False,
+        exposed: Sequence[str] = (),
     ) -> None:
         self._executable = executable
         self._tools = tools
@@ -45,7 +47,7 @@ class LocalSandbox:
         self._facts = SandboxFacts(
             name=NAME,
             listen_host=LOOPBACK,
-            deviations=deviations.named(_deviations(limits, socket=socket)),
+            deviations=deviations.named([*_deviations(limits, socket=socket), *exposed]),
             attrs={
                 "docker_sock_mounted": socket,
                 "read_only": False,

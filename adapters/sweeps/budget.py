@@ -7,29 +7,41 @@ from typing import Any, TypeVar
 
 from cab.adapters.sweeps.sweepfile import Budget, CellAllowance
 from cab.proxy.accounting.limits import KeyLimits
-from cab.scoring.ledger.reading import iter_records
+from cab.scoring.errors import BadRecord
+from cab.scoring.ledger.filters import make_filter
+from cab.scoring.ledger.reading import find_records
 from cab.scoring.ledger.records import AnyRecord
-from cab.scoring.ledger.totals import CallTotals, total_cells
+from cab.scoring.ledger.totals import CallTotals, Fields, total_cells
 
 _Amount = TypeVar("_Amount", int, Decimal)
 
 
-def spend_by_cell(ledger: Path) -> dict[str, CallTotals]:
+def spend_by_cell(ledger: Path, cell_prefix: str | None = None) -> dict[str, CallTotals]:
     """Return what each cell of a ledger has spent: one streaming pass.
+
+    A damaged line is passed over: what its call cost is not known, and so is the sum of its cell.
 
     Args:
         ledger: Its folder, or a cell's slice of it; nothing was spent if it is not there.
+        cell_prefix: Only cells whose id starts so.
 
     Raises:
-        BadRecord: A record cannot be read.
+        BadRecord: The ledger cannot be read.
     """
-    return sum_by_cell(iter_records(ledger)) if ledger.exists() else {}
+    if not ledger.exists():
+        return {}
+    found = find_records(ledger, make_filter(cell_prefix), _pass_over)
+    return sum_by_cell(each.fields for each in found)
 
 
-def sum_by_cell(records: Iterable[AnyRecord]) -> dict[str, CallTotals]:
+def sum_by_cell(records: Iterable[AnyRecord | Fields]) -> dict[str, CallTotals]:
     """Return the totals of each cell; calls without a cell are left out."""
     cells = total_cells(records).items()
     return {cell_id: totals for cell_id, totals in cells if cell_id is not None}
+
+
+def _pass_over(_: BadRecord) -> None:
+    """Take a damaged line as what it is; `cab ledger verify` names it."""
 
 
 def spend_members(spend: CallTotals) -> dict[str, Any]:

@@ -50,6 +50,8 @@ class CellJob(_Message):
     """Absolute paths of plugin files."""
     seal_key_file: str | None = None
     """Absolute path of the private key that signs the result."""
+    exposed: list[str] = Field(default_factory=list[str])
+    """Words of deviations: where agents can find the endpoint's key."""
 
     def spec(self) -> CellSpec:
         """Return what the runner is given."""
@@ -65,6 +67,7 @@ class CellJob(_Message):
             timeout_s=self.timeout_s,
             plugins=tuple(self.plugins),
             seal_key_file=None if self.seal_key_file is None else Path(self.seal_key_file),
+            exposed=tuple(self.exposed),
         )
 
 

@@ -11,8 +11,8 @@ from rich.text import Text
 from cab.adapters.sweeps.journal import End
 from cab.adapters.sweeps.scheduler import ProgressListener
 from cab.adapters.sweeps.state import FAILED
-from cab.adapters.ui.cell_table import printable
 from cab.scoring.ledger.totals import CallTotals
+from cab.scoring.printable import printable
 
 
 class ProgressCounts:

@@ -20,7 +20,6 @@ from cab.adapters.sweeps.progress import spend_text
 from cab.adapters.sweeps.session import SessionResult, SweepPlan
 from cab.adapters.sweeps.state import BUNDLES
 from cab.adapters.ui.cell_inputs import CellReader
-from cab.adapters.ui.cell_table import printable
 from cab.adapters.ui.format import figure_text, interval_text, seconds_text
 from cab.adapters.ui.json_lines import print_json
 from cab.adapters.ui.tables import ResultTable, TableFormat, markdown, write
@@ -29,6 +28,7 @@ from cab.scoring.analysis.observation import Observation
 from cab.scoring.analysis.reconcile import Reconciliation, reconcile
 from cab.scoring.ids import CellId, parse_cell_id
 from cab.scoring.ledger.totals import CallTotals
+from cab.scoring.printable import printable
 from cab.scoring.profiles.builtin import DEFAULT_PROFILE, find_profile
 
 _BY: tuple[Part, ...] = ("tui", "model")

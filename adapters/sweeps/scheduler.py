@@ -15,7 +15,6 @@ from cab.adapters.sweeps.budget import (
     own_limits,
     spend_by_cell,
     spent,
-    sum_by_cell,
 )
 from cab.adapters.sweeps.classify import classify
 from cab.adapters.sweeps.executor import CellJob, CellOutcome, Executor
@@ -28,7 +27,6 @@ from cab.proxy.auth.cell_keys import CellKeys
 from cab.proxy.redaction import Redactor
 from cab.scoring.cells.bundle import CALLS_FILE
 from cab.scoring.ids import CellId
-from cab.scoring.ledger.reading import iter_records
 from cab.scoring.ledger.totals import CallTotals
 
 _LONGEST_WAIT_S = 300.0
@@ -41,6 +39,8 @@ class Metering(NamedTuple):
     mint: Callable[[str, int, KeyLimits], CellKeys]
     """Makes a cell's keys, from its id, its time to live in s, and its limits."""
     ledger: Path
+    exposed: tuple[str, ...] = ()
+    """Words of deviations: where agents can find the endpoint's key."""
 
 
 class ProgressListener(Protocol):
@@ -179,6 +179,7 @@ class Scheduler:
             bundles=str((self._services.folder / BUNDLES).resolve()),
             plugins=list(self._services.plugins),
             seal_key_file=None if seal_key_file is None else str(seal_key_file.resolve()),
+            exposed=list(metering.exposed),
         )
 
     def _spend_of(self, cell_id: str, outcome: CellOutcome) -> CallTotals:
@@ -186,8 +187,7 @@ class Scheduler:
             sums = spend_by_cell(Path(outcome.bundle) / CALLS_FILE)
         else:
             # There is no slice for it, but its calls are in the ledger all the same.
-            records = iter_records(self._services.metering.ledger, cell_prefix=cell_id)
-            sums = sum_by_cell(records)
+            sums = spend_by_cell(self._services.metering.ledger, cell_prefix=cell_id)
         return sums.get(cell_id, CallTotals())
 
     def _write(self, entry: Begin | End) -> None:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from cab.adapters.runs.held_keys import key_exposure
 from cab.adapters.runs.metering import check_reachable
 from cab.adapters.sweeps.budget import own_limits, spend_by_cell
 from cab.adapters.sweeps.drift import compare_sweeps, require_comparable
@@ -43,6 +44,8 @@ class SweepPlan:
     """The endpoint's key; stays with the proxy."""
     seal_key_file: Path | None = None
     """Private key that signs seals, results and the report."""
+    exposed: tuple[str, ...] = ()
+    """Words of deviations: where agents can find that key all the same."""
     accept_changes: bool = False
     """Whether to go on although conditions changed that cells depend on."""
 
@@ -216,4 +219,5 @@ async def _metering(plan: SweepPlan) -> AsyncGenerator[Metering]:
     async with running_proxy(
         settings, upstream_key=plan.upstream_key, signing_key=new_signing_key()
     ) as proxy:
-        yield Metering(proxy.url, proxy.mint_keys, plan.ledger)
+        exposed = (*plan.exposed, *key_exposure(plan.upstream_key))
+        yield Metering(proxy.url, proxy.mint_keys, plan.ledger, exposed)

@@ -1,18 +1,27 @@
-"""Runs one command of a check in a process group with a time limit; what a check reports."""
+"""Runs the commands of a check, which are the agent's code too; what a check reports.
+
+A command gets what an agent gets: a session and an environment of its own, resource limits, a time
+limit, and the end of all that it started.
+"""
 
 import asyncio
 import contextlib
 import os
-import signal
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
+
+from cab.adapters.processes.agent_process import Exit, new_mark, start_process
+from cab.adapters.processes.cleanup import CleanupPlan
 
 TAIL_BYTES = 1 << 20
 """How much of the output is kept, from its end."""
 OUTPUT_WAIT_S = 2.0
-"""How long to wait for output of a process that has left the group and holds a pipe open."""
+"""How long to wait for output of a process that cannot be found and holds a pipe open."""
+GRACE_S = 1.0
+"""How long a command may take to end itself after SIGTERM."""
 
 
 class CommandResult(NamedTuple):
@@ -54,73 +63,92 @@ class CheckDeadline:
         return max(0.0, (self._end_ns - time.monotonic_ns()) / 1e9)
 
 
-async def run_command(
-    argv: list[str],
-    folder: Path,
-    environment: dict[str, str],
-    limit_s: float,
-    stdin: str = "",
-) -> CommandResult:
-    """Return how a command ended and what it printed.
+class CheckRunner:
+    """Runs the commands of one check.
 
     Args:
-        argv: Program and arguments.
-        folder: Where it runs.
-        environment: Its whole environment.
-        limit_s: Time limit.
-        stdin: What it reads.
-
-    Raises:
-        OSError: It cannot be started.
+        limit_s: Time limit of the whole check.
+        rlimits: Resource limits of each command, as of the agent; None sets none.
     """
-    stdout, stderr = await _open_pipe(), await _open_pipe()
-    try:
-        # A file and not a pipe: a command that does not read must not block us.
-        with tempfile.TemporaryFile() as source:
-            source.write(stdin.encode())
-            source.seek(0)
-            code = await _run_group(argv, folder, environment, (source, stdout, stderr), limit_s)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(OUTPUT_WAIT_S):
-                await stdout.ended.wait()
-                await stderr.ended.wait()
-    finally:
-        stdout.close()
-        stderr.close()
-    return CommandResult(code, stdout.text(), stderr.text())
 
+    def __init__(self, limit_s: float, rlimits: Mapping[str, int] | None = None) -> None:
+        self.deadline = CheckDeadline(limit_s)
+        self._rlimits = rlimits
+        self._mark = new_mark()
 
-async def _run_group(
-    argv: list[str],
-    folder: Path,
-    environment: dict[str, str],
-    streams: tuple[IO[bytes], "_Pipe", "_Pipe"],
-    limit_s: float,
-) -> int | None:
-    """Return a command's exit code, None after the time limit; all of its group has ended."""
-    source, stdout, stderr = streams
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *argv,
+    @property
+    def cleanup(self) -> CleanupPlan:
+        """What to end if this process is killed meanwhile."""
+        return CleanupPlan(mark=self._mark)
+
+    async def run(
+        self,
+        argv: list[str],
+        folder: Path,
+        environment: dict[str, str],
+        limit_s: float | None = None,
+        stdin: str = "",
+    ) -> CommandResult:
+        """Return how a command ended and what it printed; nothing that it started is left.
+
+        Args:
+            argv: Program and arguments.
+            folder: Where it runs.
+            environment: Its whole environment.
+            limit_s: Time limit; None is what is left for the check.
+            stdin: What it reads.
+
+        Raises:
+            NotStarted: It cannot be started.
+            RunFailed: It cannot be ended.
+        """
+        stdout, stderr = await _open_pipe(), await _open_pipe()
+        try:
+            try:
+                # A file and not a pipe: a command that does not read must not block us.
+                with tempfile.TemporaryFile() as source:
+                    source.write(stdin.encode())
+                    source.seek(0)
+                    streams = (source.fileno(), stdout.writer, stderr.writer)
+                    ended = await self._ended(argv, folder, environment, streams, limit_s)
+            finally:
+                for pipe in (stdout, stderr):
+                    os.close(pipe.writer)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(OUTPUT_WAIT_S):
+                    await stdout.ended.wait()
+                    await stderr.ended.wait()
+        finally:
+            stdout.close()
+            stderr.close()
+        code = None if ended.timed_out else ended.code
+        return CommandResult(code, stdout.text(), stderr.text())
+
+    async def _ended(
+        self,
+        argv: list[str],
+        folder: Path,
+        environment: dict[str, str],
+        streams: tuple[int, int, int],
+        limit_s: float | None,
+    ) -> Exit:
+        stdin, stdout, stderr = streams
+        process = await start_process(
+            argv,
             cwd=folder,
             env=environment,
-            stdin=source,
-            stdout=stdout.writer,
-            stderr=stderr.writer,
-            start_new_session=True,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            rlimits=self._rlimits,
+            grace_s=GRACE_S,
+            mark=self._mark,
+            supervised=True,
         )
-    finally:
-        for pipe in (stdout, stderr):
-            os.close(pipe.writer)
-    try:
-        async with asyncio.timeout(limit_s):
-            return await process.wait()
-    except TimeoutError:
-        return None
-    finally:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
+        try:
+            return await process.wait(self.deadline.left_s() if limit_s is None else limit_s)
+        finally:
+            await process.end()
 
 
 class _Pipe(asyncio.Protocol):

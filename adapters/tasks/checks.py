@@ -8,31 +8,40 @@ output. A probe's answers are compared here, where no code of the agent runs: to
 have to know them, and code that knows them has solved the task.
 """
 
-import asyncio
 import re
-import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
+from threading import Event
+from typing import NamedTuple
 
-from cab.adapters.tasks.check_process import CheckDeadline, CheckVerdict, CommandResult, run_command
+from cab.adapters.errors import NotStarted, RunFailed
+from cab.adapters.processes.background import in_background
+from cab.adapters.processes.cleanup import watched_cleanup
+from cab.adapters.processes.scratch import scratch_folder
+from cab.adapters.tasks.check_process import CheckRunner, CheckVerdict, CommandResult
 from cab.adapters.tasks.loader import Check, Task, missing_needs
 from cab.adapters.tasks.probe import run_probe
 from cab.adapters.tasks.refusal_check import check_refusal
 from cab.adapters.tasks.staging import check_environment, fill_in, lay_out
 from cab.adapters.tasks.violations import find_violations
+from cab.adapters.workspaces.folders import FolderId
 from cab.scoring.evidence.check_outcome import CheckOutcome
 
+STAGING_S = 300.0
+"""Time to copy and search a workspace; a file system that never answers ends it."""
 TAIL_CHARS = 2000
 """How much of the output is in an outcome, from its end."""
 VIOLATION = "cab-violation: "
 """A line of a check's output that starts with this reports tampering that the check found."""
 
 
-async def run_checks(
+async def run_checks(  # noqa: PLR0913 - a task, a workspace, and how the one is run on the other
     task: Task,
     workspace: Path,
     *,
+    same: FolderId | None = None,
     timeout_s: float | None = None,
+    rlimits: Mapping[str, int] | None = None,
     whole: bool = True,
     scratch: Sequence[str] = (),
 ) -> CheckOutcome:
@@ -41,32 +50,84 @@ async def run_checks(
     Args:
         task: The task.
         workspace: What the agent left behind; it is not changed.
+        same: Which folder the workspace must be; None takes what is there.
         timeout_s: Time limit; None is the task's own.
+        rlimits: Resource limits of what is run, as of the agent; None sets none.
         whole: Go on after a wrong answer, so that the share of correct ones is known.
         scratch: Patterns of the files that the agent keeps for itself.
 
     Returns:
         The outcome; if a program is missing, `exit_code` is None and `reason` says how to install it.
+        Where the agent left what cannot be checked, it has failed, and `spoiled` says that.
     """
     missing = missing_needs(task)
     if missing:
         return _not_run("; ".join(missing))
-    deadline = CheckDeadline(task.check.timeout_s if timeout_s is None else timeout_s)
-    with tempfile.TemporaryDirectory(prefix="cab-check-", ignore_cleanup_errors=True) as name:
-        stage = Path(name)
+    runner = CheckRunner(task.check.timeout_s if timeout_s is None else timeout_s, rlimits)
+    with scratch_folder("check") as stage:
         try:
-            await asyncio.to_thread(lay_out, task, workspace, stage)
-            found = await asyncio.to_thread(find_violations, task, workspace, scratch=scratch)
+            left = await in_background(
+                lambda stop: _lay_out(_Subject(task, workspace, same, stop), stage, scratch),
+                STAGING_S,
+            )
+        except TimeoutError:
+            return _spoiled("looking at it took too long")
         except OSError as error:
             return _not_run(f"the workspace cannot be copied for the checks: {error}")
-        try:
-            parts = _verdicts(task, workspace, stage, deadline, whole=whole)
-            verdicts = [each async for each in parts]
-        except OSError as error:
-            return _not_run(
-                f"{error.filename} cannot be started: {error.strerror}; correct check.command"
-            )
-    return _outcome(verdicts, found)
+        if left.unchecked is not None:
+            return _spoiled(left.unchecked, left.violations)
+        with_stage = runner.cleanup.model_copy(update={"scratch": stage})
+        with watched_cleanup(with_stage):
+            return await _run_parts(task, stage, runner, left, whole=whole)
+
+
+async def _run_parts(
+    task: Task, stage: Path, runner: CheckRunner, left: "_Left", *, whole: bool
+) -> CheckOutcome:
+    try:
+        parts = _verdicts(task, stage, runner, left.refusal, whole=whole)
+        verdicts = [each async for each in parts]
+    except NotStarted as error:
+        return _not_run(f"{error}; correct check.command")
+    except RunFailed as error:
+        return _spoiled(f"of the code in it, {error}", left.violations)
+    return _outcome(verdicts, left.violations)
+
+
+class _Subject(NamedTuple):
+    task: Task
+    workspace: Path
+    same: FolderId | None
+    stop: Event
+
+
+class _Left(NamedTuple):
+    """What was found in the workspace, before anything of it is run."""
+
+    unchecked: str | None
+    """Why it cannot be checked; None if it can."""
+    violations: list[str] | None
+    refusal: CheckVerdict | None
+
+
+def _lay_out(subject: _Subject, stage: Path, scratch: Sequence[str]) -> _Left:
+    task, workspace, same, stop = subject
+    unchecked = lay_out(task, workspace, stage, same=same, stop=stop)
+    found = find_violations(task, workspace, scratch=scratch, same=same, stop=stop)
+    refusal = None
+    if task.check.refusal is not None:
+        refusal = check_refusal(task, workspace, stage / "pristine", same=same, stop=stop)
+    return _Left(unchecked, found, refusal)
+
+
+def _spoiled(reason: str, found: list[str] | None = None) -> CheckOutcome:
+    return CheckOutcome(
+        passed=False,
+        exit_code=None,
+        spoiled=True,
+        reason=f"the agent's workspace cannot be checked: {reason}",
+        violations=found,
+    )
 
 
 def _not_run(reason: str) -> CheckOutcome:
@@ -74,22 +135,22 @@ def _not_run(reason: str) -> CheckOutcome:
 
 
 async def _verdicts(
-    task: Task, workspace: Path, stage: Path, deadline: CheckDeadline, *, whole: bool
+    task: Task, stage: Path, runner: CheckRunner, refusal: CheckVerdict | None, *, whole: bool
 ) -> AsyncIterator[CheckVerdict]:
     """Yield the verdict of each part of a check; a part that was stopped is the last."""
     check = task.check
-    if check.refusal is not None:
-        yield await asyncio.to_thread(check_refusal, task, workspace, stage / "pristine")
+    if refusal is not None:
+        yield refusal
     if check.command is not None:
         argv = fill_in(check.command, stage)
         folder, variables = stage / "workspace", check_environment(task, stage)
-        run = await run_command(argv, folder, variables, deadline.left_s())
-        reason = _why_failed(check, run, deadline.limit_s)
+        run = await runner.run(argv, folder, variables)
+        reason = _why_failed(check, run, runner.deadline.limit_s)
         yield CheckVerdict(run.exit_code, run.stdout, run.stderr, reason)
         if run.exit_code is None:
             return
     if check.probe is not None:
-        yield await run_probe(task, check.probe, stage, deadline, whole=whole)
+        yield await run_probe(task, check.probe, stage, runner, whole=whole)
 
 
 def _outcome(verdicts: list[CheckVerdict], found: list[str] | None) -> CheckOutcome:

@@ -4,7 +4,7 @@ import secrets
 from pathlib import Path
 from typing import NamedTuple
 
-from cab.adapters.tasks.check_process import CheckDeadline, CheckVerdict, CommandResult, run_command
+from cab.adapters.tasks.check_process import CheckDeadline, CheckRunner, CheckVerdict, CommandResult
 from cab.adapters.tasks.loader import Case, CodeProbe, Task
 from cab.adapters.tasks.staging import check_environment, fill_in
 
@@ -15,7 +15,7 @@ SHOWN_CHARS = 200
 
 
 async def run_probe(
-    task: Task, probe: CodeProbe, stage: Path, deadline: CheckDeadline, *, whole: bool = True
+    task: Task, probe: CodeProbe, stage: Path, runner: CheckRunner, *, whole: bool = True
 ) -> CheckVerdict:
     """Return how a task's cases were answered.
 
@@ -23,15 +23,17 @@ async def run_probe(
         task: The task, with its cases.
         probe: How to ask.
         stage: The folder that `lay_out` has filled.
-        deadline: When all must be done.
+        runner: Runs commands, until its time is over.
         whole: Go on after a wrong answer.
 
     Raises:
-        OSError: The probe, or what builds it, cannot be started.
+        NotStarted: The probe, or what builds it, cannot be started.
+        RunFailed: It cannot be ended.
     """
+    deadline = runner.deadline
     folder, variables = stage / "workspace", check_environment(task, stage)
     for command in probe.build:
-        run = await run_command(fill_in(command, stage), folder, variables, deadline.left_s())
+        run = await runner.run(fill_in(command, stage), folder, variables)
         if run.exit_code != 0:
             return _not_built(command, run, deadline)
     argv, answered = fill_in(probe.command, stage), list[_CaseResult]()
@@ -39,7 +41,7 @@ async def run_probe(
         limit_s = min(probe.case_timeout_s, deadline.left_s())
         # A new mark for each case: what one process has learnt does not help the next.
         mark = secrets.token_hex(8)
-        run = await run_command(argv, folder, {**variables, MARK: mark}, limit_s, case.ask)
+        run = await runner.run(argv, folder, {**variables, MARK: mark}, limit_s, case.ask)
         answered.append(_CaseResult(case.name, run, _why_wrong(case, run, mark, limit_s)))
         if run.exit_code is None and not deadline.left_s():
             return _stopped(answered, deadline)

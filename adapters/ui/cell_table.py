@@ -11,6 +11,7 @@ from rich.text import Text
 
 from cab.scoring.axes import Axes, BlastRadius, Latency, Refusal, Tokens
 from cab.scoring.cells.cell import Cell, SelfReport
+from cab.scoring.printable import printable
 from cab.scoring.profiles.composite import Composite
 
 UNKNOWN = "not measured"
@@ -145,14 +146,6 @@ def summary_table(profiles: Iterable[str], cells: Iterable[Summary]) -> Table:
         *parts, composites, stored = cell
         table.add_row(*(Text(printable(part)) for part in (*parts, *composites, stored)))
     return table
-
-
-def printable(text: str) -> str:
-    """Return a text without control characters: names come from agents."""
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape", "backslashreplace").decode()
-        for char in text
-    )
 
 
 def _rows(

@@ -7,7 +7,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TextIO
 
-from cab.adapters.ui.cell_table import printable
+from cab.scoring.printable import printable
 
 _TICK_S = 0.5
 _CLEAR = "\r\x1b[K"

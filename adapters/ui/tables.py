@@ -10,8 +10,9 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from cab.adapters.ui.cell_table import fits, printable, wide_console
+from cab.adapters.ui.cell_table import fits, wide_console
 from cab.adapters.ui.json_lines import print_json
+from cab.scoring.printable import csv_text, printable
 
 TableFormat = Literal["table", "json", "markdown", "csv"]
 """Forms of output; the last three are for programs and pages."""
@@ -84,9 +85,25 @@ def flat(tree: Mapping[str, Any], above: str = "") -> dict[str, Any]:
 def _write_csv(rows: Iterable[Mapping[str, Any]]) -> None:
     every = list(rows)
     columns = list(dict.fromkeys(name for row in every for name in row))
-    writer = csv.DictWriter(sys.stdout, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(every)
+    write_csv(columns, ([row.get(name, "") for name in columns] for row in every))
+
+
+def write_csv(columns: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
+    """Print comma-separated values under a header; no text in them is a spreadsheet's formula."""
+    writer = csv.writer(_Lines(), lineterminator="\r\n")
+    writer.writerow([csv_text(name) for name in columns])
+    writer.writerows([csv_text(value) for value in row] for row in rows)
+
+
+class _Lines:
+    """Ends lines in the usual way.
+
+    `csv` quotes only the line ends that it writes itself; a field with another one would be two rows.
+    """
+
+    def write(self, line: str) -> int:
+        """Print a line."""
+        return sys.stdout.write(f"{line[:-2]}\n")
 
 
 def _print_table(sheet: ResultTable) -> None:

@@ -1,17 +1,26 @@
 """Makes the tree manifest of a workspace: links are not followed, and nothing in it is trusted."""
 
 import hashlib
-import os
 import stat
-from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 
+from cab.adapters.workspaces import bounds as words
+from cab.adapters.workspaces.bounds import BOUNDS, WorkspaceBounds
+from cab.adapters.workspaces.folders import FolderId
+from cab.adapters.workspaces.walk import Found, Unread, WorkspaceWalk, readable_name, special
 from cab.scoring.evidence.manifest import TreeEntry, TreeManifest
 
 _GIT = ".git"
 
 
-def walk_tree(root: Path) -> TreeManifest:
+def walk_tree(
+    root: Path,
+    *,
+    same: FolderId | None = None,
+    bounds: WorkspaceBounds = BOUNDS,
+    stop: Event | None = None,
+) -> TreeManifest:
     r"""Return the manifest of a folder.
 
     Symbolic links are recorded, never followed. What is inside a `.git` is not listed. A file that
@@ -20,72 +29,61 @@ def walk_tree(root: Path) -> TreeManifest:
 
     Args:
         root: The workspace.
+        same: Which folder it must be; None takes what is there.
+        bounds: What is looked at.
+        stop: Ends the work when it is set.
+
+    Raises:
+        WalkStopped: It was set.
     """
     entries: dict[str, TreeEntry] = {}
-    for path in sorted(walk_paths(root)):
-        entry = _entry(root / path)
-        if entry is not None:
-            entries[readable_name(path)] = entry
-    return TreeManifest(entries=entries, git_dir=os.path.lexists(root / _GIT))
-
-
-def walk_paths(root: Path) -> Iterator[str]:
-    """Yield all paths below a folder, except the workspace's `.git`.
-
-    Links are not followed, nested `.git` folders are not entered, and a folder that cannot be read
-    holds nothing. The order is not defined.
-
-    Args:
-        root: The folder.
-    """
-    folders = [""]  # a stack and not recursion: an agent may nest folders very deeply
-    while folders:
-        prefix = folders.pop()
-        try:
-            children = list(os.scandir(root / prefix))
-        except OSError:
-            continue
-        for child in children:
-            path = prefix + child.name
-            if path == _GIT:
+    git_dir = False
+    with WorkspaceWalk(root, same=same, bounds=bounds, stop=stop, left_out=is_git) as walk:
+        for found in walk:
+            if found.path == _GIT:
+                git_dir = True
                 continue
-            yield path
-            if child.name != _GIT and child.is_dir(follow_symlinks=False):
-                folders.append(path + "/")
+            entry = _entry(walk, found)
+            path = readable_name(found.path)
+            if path in entries:
+                walk.skip(found.path, words.SAME_NAME)
+            elif entry is not None:
+                entries[path] = entry
+        return TreeManifest(
+            entries=dict(sorted(entries.items())),
+            git_dir=git_dir,
+            skipped=dict(sorted(walk.skipped.items())),
+            incomplete=walk.incomplete,
+        )
 
 
-def readable_name(path: str) -> str:
-    r"""Return a path as text that any JSON reader takes.
-
-    >>> readable_name("caf\udce9.txt")
-    'caf\\xe9.txt'
-    """
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+def is_git(path: str) -> bool:
+    """Tell whether a path is a `.git`, at the top or further down."""
+    return path == _GIT or path.endswith(f"/{_GIT}")
 
 
-def _entry(path: Path) -> TreeEntry | None:
+def _entry(walk: WorkspaceWalk, found: Found) -> TreeEntry | None:
     """Return the entry of a path; None if it was removed meanwhile."""
-    try:
-        facts = path.lstat()
-        mode = stat.S_IMODE(facts.st_mode)
-        if stat.S_ISLNK(facts.st_mode):
-            target = readable_name(str(path.readlink()))
-            return TreeEntry(type="symlink", size=facts.st_size, mode=mode, target=target)
-    except OSError:
-        return None
-    if stat.S_ISDIR(facts.st_mode):
+    size, mode = found.facts.st_size, stat.S_IMODE(found.facts.st_mode)
+    if found.is_link:
+        try:
+            target = readable_name(found.target())
+        except OSError:
+            return None
+        return TreeEntry(type="symlink", size=size, mode=mode, target=target)
+    if found.is_folder:
         return TreeEntry(type="dir", mode=mode)
-    if stat.S_ISREG(facts.st_mode):
-        return TreeEntry(type="file", size=facts.st_size, sha256=_digest(path), mode=mode)
-    # Pipes, sockets and devices: opening one could block forever.
+    if found.is_file:
+        return TreeEntry(type="file", size=size, sha256=_digest(walk, found), mode=mode)
+    walk.skip(found.path, special(found.facts) or words.UNREADABLE)
     return TreeEntry(type="file", mode=mode)
 
 
-def _digest(path: Path) -> str | None:
+def _digest(walk: WorkspaceWalk, found: Found) -> str | None:
+    digest = hashlib.sha256()
     try:
-        # A link that was put here since `lstat` must not lead out of the workspace.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with os.fdopen(descriptor, "rb") as handle:
-            return hashlib.file_digest(handle, "sha256").hexdigest()
-    except OSError:
+        for piece in walk.pieces(found):
+            digest.update(piece)
+    except Unread:
         return None
+    return digest.hexdigest()

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 from cab.proxy.logs import RedactingLogger
 from cab.scoring.errors import BadRecord
-from cab.scoring.ledger.reading import segment_files, segment_lines
+from cab.scoring.ledger.bounds import BrokenLine
+from cab.scoring.ledger.reading import damaged_fields, segment_files, segment_lines
 from cab.scoring.ledger.records import parse_fields
 from cab.scoring.ledger.totals import CallPairing, CallTotals, Fields
 
@@ -181,15 +182,15 @@ class CellStates:
         """Continue the numbers, totals and seals of an existing ledger: one streaming pass.
 
         Damaged lines, and segments that cannot be read, are logged and passed over: a proxy that
-        refuses to start would lose more. A call whose END is among them counts as one that was not
-        measured.
+        refuses to start would lose more. A call of which they keep the END, or all, counts as one that
+        was not measured.
         """
         pairing = CallPairing(lambda call: self[call.get("cell_id")].add(call))
         for record in _readable_records(folder):
             cell = self[record.get("cell_id")]
             pairing.take(record)
             match record.get("kind"):
-                case "start":
+                case "start" | "damaged_line":
                     cell.last_seq = max(cell.last_seq, record.get("seq") or 0)
                 case "cell_seal":
                     cell.sealed = True
@@ -203,13 +204,15 @@ def _readable_records(folder: Path) -> Iterator[dict[str, Any]]:
         damaged, first = 0, ""
         try:
             for number, line in enumerate(segment_lines(segment), 1):
-                if not line.endswith(b"\n"):
+                if not line.endswith(b"\n") and not isinstance(line, BrokenLine):
                     continue
                 try:
                     fields = parse_fields(line, segment.name, number)
                 except BadRecord as error:
                     damaged, first = damaged + 1, first or str(error)
-                    continue
+                    fields = damaged_fields(line)
+                    if "call_id" not in fields:
+                        continue
                 yield fields
         except BadRecord as error:
             log.error("segment_unreadable", segment=segment.name, reason=str(error))

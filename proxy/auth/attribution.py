@@ -14,6 +14,7 @@ from cab.proxy.errors import BadKey
 from cab.proxy.http.headers import CREDENTIALS, credential
 from cab.proxy.http.query_key import query_key
 from cab.proxy.redaction import is_secret_name
+from cab.scoring.ledger.bounds import MAX_CELL_ID_CHARS
 
 _CELL_PREFIX = "/cell/"
 
@@ -108,12 +109,14 @@ def _writable(cell_id: str) -> str:
     """Return a cell id that records can hold.
 
     Raises:
-        BadKey: It is not UTF-8, or it looks like a key.
+        BadKey: It is not UTF-8, too long, or it looks like a key.
     """
     if is_secret_name(cell_id):
         raise BadKey(
             "the cell's id looks like a key, and records name it; name the cell another way"
         )
+    if len(cell_id) > MAX_CELL_ID_CHARS:
+        raise BadKey(f"the cell's id is longer than {MAX_CELL_ID_CHARS} characters; shorten it")
     try:
         cell_id.encode()
     except UnicodeEncodeError as error:

@@ -16,6 +16,7 @@ import jwt
 from cab.proxy.accounting.limits import KeyLimits
 from cab.proxy.auth.signing_keys import KeyRing
 from cab.proxy.errors import BadConfig, BadKey
+from cab.scoring.ledger.bounds import MAX_CELL_ID_CHARS
 
 ISSUER = "cab"
 _NO_LIMITS = KeyLimits()
@@ -77,8 +78,10 @@ def mint(  # noqa: PLR0913 - what a key states
         scope: What the key is good for.
 
     Raises:
-        BadConfig: The cell's id is empty, or the lifetime is not a valid one.
+        BadConfig: The cell's id is empty or too long, or the lifetime is not a valid one.
     """
+    if len(cell_id) > MAX_CELL_ID_CHARS:
+        raise BadConfig(f"a cell's id has at most {MAX_CELL_ID_CHARS} characters; shorten it")
     if not cell_id:
         raise BadConfig("a key needs a cell; give the cell's id")
     if ttl_s < 1 or now_s + ttl_s > _MAX_INSTANT_S:

@@ -14,6 +14,9 @@ from cab.proxy.config import SETTING_GROUPS, ProxySettings
 PREFIX = "CAB_"
 """Of the environment variables that are settings."""
 
+KEY_FILE_HELP = "file with the endpoint's key, instead of CAB_KEY"
+KEY_FD_HELP = "number of an open descriptor, such as a pipe, with the endpoint's key"
+
 _DESCRIPTION = """\
 Meter every model call between coding agents and an OpenAI-compatible endpoint.
 
@@ -28,7 +31,7 @@ and a key of the TOML file that --config or CAB_CONFIG names (port). A flag wins
 over a variable, a variable over the file. routes and encodings have no flag:
 use the file, or a variable with JSON. docs/settings.md has the table.
 
-secrets, which only the environment holds:
+secrets, which are never values of flags:
   CAB_KEY           key of the endpoint; if unset, the agents' own keys are passed on
   CAB_SIGNING_KEY   signs cell keys; if unset, the proxy keeps one beside the ledger
   CAB_ADMIN_TOKEN   token of the control API's admin; if unset, there is no admin
@@ -72,6 +75,9 @@ def make_parser() -> CommandLineParser:
     )
     parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file with settings")
     parser.add_version()
+    key = parser.add_mutually_exclusive_group()
+    key.add_argument("--key-file", type=Path, metavar="FILE", help=KEY_FILE_HELP)
+    key.add_argument("--key-fd", type=int, metavar="N", help=KEY_FD_HELP)
     for title, names in SETTING_GROUPS.items():
         group = parser.add_argument_group(title)
         for name in names:

@@ -6,7 +6,8 @@ import sys
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from cab.proxy.app import running_proxy, secrets_from
+from cab.proxy.app import ProxySecrets, running_proxy, secrets_from
+from cab.proxy.auth.held_secrets import SECRET_VARIABLES, hide, read_key
 from cab.proxy.cli.flags import make_parser
 from cab.proxy.cli.sources import load_settings
 from cab.proxy.config import ProxySettings
@@ -15,30 +16,44 @@ from cab.proxy.errors import CabProxyError
 from cab.proxy.logs import configure_logs
 from cab.proxy.workers.stop_signals import stop_event
 from cab.proxy.workers.supervisor import running_workers
+from cab.scoring.printable import printable
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run `cab-proxy` and return its exit code."""
     flags: dict[str, Any] = vars(make_parser().parse_args(argv))
     try:
+        key = read_key(flags.pop("key_file", None), flags.pop("key_fd", None))
         settings = load_settings(flags.pop("config", None), flags, os.environ)
+        secrets = _held_secrets(settings, key)
         configure_logs(settings.log_level, settings.log_format)
-        asyncio.run(_serve(settings))
+        asyncio.run(_serve(settings, secrets))
     except CabProxyError as error:
-        print(f"cab-proxy: {error}", file=sys.stderr)  # noqa: T201 - the one line of an error
+        print(printable(f"cab-proxy: {error}"), file=sys.stderr)  # noqa: T201 - the one line of an error
         return 2
     return 0
 
 
-async def _serve(settings: ProxySettings) -> None:
+def _held_secrets(settings: ProxySettings, key: str | None) -> ProxySecrets:
+    """Return the secrets of the environment, which are hidden there from now on."""
+    name = settings.upstream_key_env
+    secrets = secrets_from(os.environ if key is None else {**os.environ, name: key}, settings)
+    routes = secrets.get("route_keys") or {}
+    texts = (secrets.get("upstream_key"), secrets.get("signing_key"), secrets.get("admin_token"))
+    hide((*texts, *routes.values()), (name, *routes, *SECRET_VARIABLES))
+    return secrets
+
+
+async def _serve(settings: ProxySettings, secrets: ProxySecrets) -> None:
     stop = stop_event()
-    async with _running(settings) as proxy:
+    async with _running(settings, secrets) as proxy:
         print(banner(proxy, settings), flush=True)  # noqa: T201 - what a person pastes
         await stop.wait()
 
 
-def _running(settings: ProxySettings) -> AbstractAsyncContextManager[RunningProxy]:
-    secrets = secrets_from(os.environ, settings)
+def _running(
+    settings: ProxySettings, secrets: ProxySecrets
+) -> AbstractAsyncContextManager[RunningProxy]:
     if settings.workers > 1:
         return running_workers(settings, **secrets)
     return running_proxy(settings, **secrets)

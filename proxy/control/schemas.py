@@ -14,6 +14,7 @@ from cab.proxy.auth.cell_keys import CellKeys
 from cab.proxy.auth.signing_keys import KeyRing
 from cab.proxy.errors import BadConfig
 from cab.proxy.http.error_responses import RequestFailed
+from cab.scoring.ledger.bounds import MAX_CELL_ID_CHARS
 from cab.scoring.ledger.seals import stated_sums
 from cab.scoring.ledger.totals import CallTotals
 from cab.scoring.timestamps import rfc3339
@@ -30,7 +31,7 @@ def _whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-_Text = Annotated[str, Field(min_length=1, max_length=2048)]
+_Text = Annotated[str, Field(min_length=1, max_length=MAX_CELL_ID_CHARS)]
 _Limit = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=2**53)]
 _Model = TypeVar("_Model", bound=BaseModel)
 

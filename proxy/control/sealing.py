@@ -1,7 +1,7 @@
 """Sealing a cell: it is closed, its lines are read back, and what is there is stated."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -9,13 +9,14 @@ from cab.proxy.accounting.admission import CellRegistry
 from cab.proxy.clock import Clock
 from cab.proxy.errors import BadConfig, LedgerFailed
 from cab.proxy.ledger.heads import read_heads
-from cab.proxy.ledger.ledger import Ledger
+from cab.proxy.ledger.ledger import SEAL, Ledger
 from cab.proxy.logs import RedactingLogger
 from cab.scoring.errors import BadRecord, BadSealKey
 from cab.scoring.ledger.heads import CHECKPOINT
 from cab.scoring.ledger.seals import seal_lines
 from cab.scoring.ledger.signatures import CHECKPOINT_SCHEMA, load_private_key, sign_seal
 from cab.scoring.ledger.slices import cell_lines
+from cab.scoring.ledger.totals import Fields
 from cab.scoring.timestamps import rfc3339
 
 if TYPE_CHECKING:
@@ -95,11 +96,17 @@ class Sealer:
             stated = await asyncio.to_thread(_read_back, self._ledger.folder, cell_id)
             sealed_at = rfc3339(self._clock.wall_ns())
             seal = self._sign({"cell_id": cell_id, "sealed_at": sealed_at, **stated})
-            written = self._ledger.append({"kind": "cell_seal", **seal})
+            written = self._ledger.append({"kind": SEAL, **seal})
         except BaseException:
             self._cells.reopen(cell_id)  # a cell must not stay closed without a seal
             raise
-        # Not cancelled with the client: once handed over, the record is written.
+
+        def reopen_without_seal(written: asyncio.Future[None]) -> None:
+            if written.exception() is not None:
+                self._cells.reopen(cell_id)
+
+        # Not cancelled with the client: once handed over, the record is written or has failed.
+        written.add_done_callback(reopen_without_seal)
         await asyncio.shield(written)
         return seal
 
@@ -120,7 +127,8 @@ async def write_checkpoint(ledger: Ledger, clock: Clock, sign: Sign) -> None:
 
 
 def _read_back(folder: Path, cell_id: str) -> dict[str, Any]:
-    stated = seal_lines(slice_lines(folder, cell_id))
+    damaged: list[Fields] = []
+    stated = seal_lines(slice_lines(folder, cell_id, damaged.append), damaged)
     # Behind the slice, so that they cover each line of it.
     return {**stated, "heads": _heads(folder)}
 
@@ -132,14 +140,25 @@ def _heads(folder: Path) -> list[dict[str, Any]]:
         raise LedgerFailed(f"the heads of ledger {folder} cannot be read: {error}") from error
 
 
-def slice_lines(folder: Path, cell_id: str) -> Iterator[bytes]:
-    """Yield the lines of a cell's slice, verbatim and in order.
+def _pass_over(_: Fields) -> None:
+    """Take a damaged line as what it is."""
+
+
+def slice_lines(
+    folder: Path, cell_id: str, on_damage: Callable[[Fields], None] = _pass_over
+) -> Iterator[bytes]:
+    """Yield the lines of a cell's slice, verbatim and in order; damaged lines are no part of it.
+
+    Args:
+        folder: The ledger.
+        cell_id: The cell.
+        on_damage: Is given what is known of the cell's damaged lines.
 
     Raises:
         LedgerFailed: A segment cannot be read: the slice, and its seal, would hold less than they state.
     """
     try:
-        for _, _, line in cell_lines(folder, cell_id, skip_damaged=True):
+        for _, _, line in cell_lines(folder, cell_id, on_damage):
             yield line
     except BadRecord as error:
         segment = Path(error.path).name

@@ -34,12 +34,12 @@ from cab.proxy.http.headers import Headers
 from cab.proxy.ledger.call_records import CallContext, CallEnding, start_record
 from cab.proxy.logs import RedactingLogger
 from cab.proxy.meter import CallMeter
+from cab.proxy.meter.content_decoding import BadEncoding, Decoder
 from cab.proxy.meter.refused_usage import (
     REFUSING_STATUSES,
     refuses_usage,
     stated_error,
 )
-from cab.proxy.meter.response.content_decoding import BadEncoding, Decoder
 from cab.proxy.meter.response.sse import SseReader
 
 _REJECTION_BYTES = 1 << 20

@@ -6,6 +6,7 @@ from typing import Any
 from cab.proxy.clock import milliseconds
 from cab.proxy.meter import Outcome, RequestFacts, Usage
 from cab.proxy.redaction import Redactor
+from cab.scoring.ledger.clipping import without_large_values
 from cab.scoring.ledger.records import (
     METERED_ENDPOINTS,
     Endpoint,
@@ -126,6 +127,7 @@ def end_record(
         # Whatever an endpoint names may hold the key that it was sent.
         return call.redactor.value(value)
 
+    note = "; ".join(filter(None, (outcome.usage_note, counted.note)))
     ended_wall_ns = call.started_wall_ns + ending.ended_ns - call.started_ns
     record = {
         **start_record(call),
@@ -141,24 +143,33 @@ def end_record(
         "status": call.status,
         "end_reason": ending.reason,
         "finish_reason": named(outcome.finish_reason),
-        "finish_reasons": named(outcome.finish_reasons),
         **_tokens(counted),
-        "usage_note": named("; ".join(filter(None, (outcome.usage_note, counted.note))) or None),
-        "usage_parts": named(outcome.usage_parts),
-        "usage_raw": named(outcome.usage_raw),
+        "usage_note": call.redactor.sentence(note) if note else None,
+        **named(_lists_and_objects(outcome)),
         **_times(call, outcome, ending),
         "request_bytes": call.request_bytes,
         "response_bytes": outcome.response_bytes,
         "tool_calls": outcome.tool_calls,
-        "user_agent": call.redactor.sentence(call.user_agent) if call.user_agent else None,
+        "user_agent": call.redactor.header(call.user_agent) if call.user_agent else None,
         "cost_usd": outcome.cost_usd,
         "price_source": "upstream" if outcome.cost_usd is not None else None,
-        "unmetered": named(outcome.unmetered),
+        "unmetered": call.redactor.sentence(outcome.unmetered) if outcome.unmetered else None,
         "error": _error(ending.error or outcome.error, call.redactor),
     }
     if call.endpoint in METERED_ENDPOINTS and not may_have_cost(record):
         record["completion_tokens"] = 0  # nothing reached the model, so nothing was written
     return record
+
+
+def _lists_and_objects(outcome: Outcome) -> dict[str, Any]:
+    """Return what an endpoint may have made as large as it likes; null, and named, if it is too large."""
+    return without_large_values(
+        {
+            "finish_reasons": outcome.finish_reasons,
+            "usage_parts": outcome.usage_parts,
+            "usage_raw": outcome.usage_raw,
+        }
+    )
 
 
 def _tokens(counted: Counted) -> dict[str, Any]:
@@ -194,4 +205,4 @@ def _error(error: tuple[str, str] | None, redactor: Redactor) -> dict[str, str] 
     if error is None:
         return None
     kind, message = error
-    return {"type": redactor.sentence(kind), "message": redactor.sentence(message)}
+    return {"type": redactor.name(kind), "message": redactor.sentence(message)}

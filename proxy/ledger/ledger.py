@@ -23,7 +23,11 @@ from cab.proxy.ledger.backlog import Backlog
 from cab.proxy.ledger.recovery import Recovered
 from cab.proxy.ledger.writer import LedgerOptions, Writer
 from cab.proxy.logs import RedactingLogger
+from cab.scoring.ledger.clipping import bounded
 from cab.scoring.timestamps import rfc3339
+
+SEAL = "cell_seal"
+"""Kind of the record that closes a cell."""
 
 _LOOK_S = 1.0
 """How often the free space is looked at while records are written."""
@@ -123,14 +127,16 @@ class Ledger:
         """Return a future that is done when the record is on disk.
 
         Args:
-            record: The members of the line but `schema`, `prev` and `hash`; JSON values only.
+            record: The members of the line but `schema`, `prev` and `hash`; JSON values only. What is
+                too long in it is clipped.
 
         Raises:
             LedgerFailed: From the future, when the disk refused the record, or when a new call
-                must not start; never with `on_failure = "open"`.
+                must not start; with `on_failure = "open"` only of a seal, and of what no reader takes.
         """
         done = self._loop.create_future()
-        is_open = self._options.on_failure == "open"
+        is_open = self._options.on_failure == "open" and record.get("kind") != SEAL
+        record = bounded(record)
         if record.get("kind") == "start" and (refusal := self.refusal) is not None:
             done.set_exception(LedgerFailed(refusal))
         elif is_open and self._queue.qsize() > self._options.max_waiting:
@@ -183,15 +189,20 @@ class Ledger:
                 self._fail(error)
             else:
                 for at, reason in reversed(refused):
-                    self._answer([batch.pop(at)], f"a record cannot be written as JSON: {reason}")
+                    self._answer([batch.pop(at)], f"a record cannot be written {reason}")
                 self._answer(batch, None)
                 return
         is_open = self._options.on_failure == "open"
         for waiting in batch:
+            kind = waiting.record.get("kind")
+            if kind == SEAL:
+                # Its cell opens again: a seal that is written later would deny what was called since.
+                self._answer([waiting], self.failure)
+                continue
             # A call whose START is refused does not take place, so there is nothing to keep.
-            if is_open or waiting.record.get("kind") != "start":
+            if is_open or kind != "start":
                 self._backlog.take(waiting.record, self._writer.open_calls)
-        self._answer(batch, None if is_open else self.failure)
+            self._answer([waiting], None if is_open else self.failure)
 
     def _fail(self, error: Exception) -> None:
         reason = getattr(error, "strerror", None) or str(error)

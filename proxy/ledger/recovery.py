@@ -14,7 +14,7 @@ from typing import Any
 
 from cab.proxy.clock import Clock
 from cab.proxy.errors import BadConfig
-from cab.proxy.ledger.chain import chain
+from cab.proxy.ledger.lines import fitting_line
 from cab.proxy.ledger.scan import FOLLOWS, OPEN_CALLS, Problem, Scan, carried, scan_chain
 from cab.proxy.ledger.segments import (
     create_segment,
@@ -25,7 +25,7 @@ from cab.proxy.ledger.segments import (
     write_all,
 )
 from cab.scoring.errors import BadRecord
-from cab.scoring.ledger.records import SCHEMA
+from cab.scoring.ledger.clipping import bounded
 from cab.scoring.ledger.zstd import Damaged
 from cab.scoring.timestamps import rfc3339
 
@@ -207,7 +207,7 @@ def _chained(report: dict[str, Any], scan: Scan, clock: Clock) -> tuple[bytes, s
     ends = [crash_end(start, at, message) for start in scan.open_calls.values()]
     lines: list[bytes] = []
     for record in [{"kind": "recovery", "at": at, **report}, *ends]:
-        line, head = chain({"schema": SCHEMA, **record}, head)
+        line, head = fitting_line(bounded(record), head)
         lines.append(line)
     return b"".join(lines), head
 

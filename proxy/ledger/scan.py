@@ -11,8 +11,9 @@ from typing import Any
 from cab.proxy.ledger.chain import Link, read_link
 from cab.proxy.ledger.segments import segments
 from cab.scoring.files import is_list
+from cab.scoring.ledger.bounds import MAX_LINE_BYTES
 from cab.scoring.ledger.records import GENESIS, is_object, wrong_member
-from cab.scoring.ledger.segments import MAX_LINE_BYTES, Segment, open_segment
+from cab.scoring.ledger.segments import Segment, open_segment
 
 OPEN_CALLS = "open_calls"
 """Member of a segment's first record: the START records that had no END when it began."""

@@ -8,12 +8,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import orjson
-
 from cab.proxy.clock import Clock
 from cab.proxy.ledger.backlog import Backlog
-from cab.proxy.ledger.chain import chain
 from cab.proxy.ledger.compression import Compressor
+from cab.proxy.ledger.lines import UnfitRecord, fitting_line
 from cab.proxy.ledger.recovery import crash_end, follows, naming_ledger, recover_chain
 from cab.proxy.ledger.scan import carried
 from cab.proxy.ledger.segments import (
@@ -24,7 +22,6 @@ from cab.proxy.ledger.segments import (
     segments,
     write_all,
 )
-from cab.scoring.ledger.records import SCHEMA
 from cab.scoring.timestamps import rfc3339
 
 
@@ -47,7 +44,7 @@ class LedgerOptions:
 
 
 class UnwritableRecord(NamedTuple):
-    """A record that cannot be written as JSON."""
+    """A record that no reader would take: no JSON, or too large, or without a valid place."""
 
     at: int
     """Its index among those that were handed over."""
@@ -103,7 +100,7 @@ class Writer:
                 self._compressor.add(segment.path)
 
     def write(self, records: list[dict[str, Any]]) -> list[UnwritableRecord]:
-        """Write records, and return once they are on disk; those that JSON cannot express are left out.
+        """Write records, and return once they are on disk; those that no reader would take are left out.
 
         Raises:
             OSError: The disk refused; none of the records counts as written.
@@ -152,8 +149,8 @@ class Writer:
         head = self.head
         for index, record in enumerate(records):
             try:
-                line, head = chain({"schema": SCHEMA, **record}, head)
-            except orjson.JSONEncodeError as error:
+                line, head = fitting_line(record, head)
+            except UnfitRecord as error:
                 refused.append(UnwritableRecord(index, str(error)))
             else:
                 lines.append(line)

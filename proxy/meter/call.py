@@ -4,12 +4,12 @@ import dataclasses
 import re
 from functools import partial
 
+from cab.proxy.meter.content_decoding import Decoder
 from cab.proxy.meter.dialects.answer import Answer
 from cab.proxy.meter.dialects.routes import Dialect
 from cab.proxy.meter.outcome import Outcome, Transfer, outcome_of
 from cab.proxy.meter.request.body import read_body
 from cab.proxy.meter.request.request import RequestFacts, read_request
-from cab.proxy.meter.response.content_decoding import Decoder
 from cab.proxy.meter.response.observer import is_event_stream, may_be_event_stream, observer_for
 from cab.proxy.meter.response.pass_through import MeterOutput, PassThrough, ResponseFilter
 from cab.proxy.meter.response.stream_filter import StreamFilter

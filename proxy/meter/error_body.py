@@ -14,6 +14,7 @@ from cab.proxy.meter.json_values import (
 )
 
 _MAX_MESSAGE_CHARS = 2000
+"""More than a record holds, so that a key that is cut here stands behind all that is kept."""
 _NO_MESSAGE = "no message"
 _GOOD_CODES = ("0", "200", "ok", "success")
 """What servers write as `code` or `error` into an answer in which nothing went wrong."""

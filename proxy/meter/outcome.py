@@ -31,8 +31,8 @@ class Outcome:
     """The endpoint's counts in one convention, see `usage`."""
     usage_raw: JsonObject | None
     """The endpoint's usage object, verbatim; several of one stream are merged member by member."""
-    usage_status: Literal["complete", "partial", "inconsistent"] | None
-    """`partial` if the answer went on, or broke off, after the endpoint last reported usage, or if a
+    usage_status: Literal["complete", "partial", "inconsistent", "overflow"] | None
+    """`overflow` if a count is larger than any that a call can have, and so unknown; `partial` if the answer went on, or broke off, after the endpoint last reported usage, or if a
     count is missing; `inconsistent` if the counts contradict each other or the answer."""
     usage_final: bool
     """Whether the usage covers the whole answer."""
@@ -116,7 +116,7 @@ def outcome_of(answer: Answer, transfer: Transfer, request_body: bytes) -> Outco
         finish_reasons=reasons if len(reasons) > 1 else None,
         usage=usage,
         usage_raw=raw,
-        usage_status=_status(usage, faults, final=final),
+        usage_status="overflow" if reading.overflow else _status(usage, faults, final=final),
         usage_final=final,
         usage_parts=_parts(answer, reading),
         usage_note="; ".join(reading.notes + faults) or None,

@@ -5,6 +5,10 @@ seal waits for them, and their ENDs are what the recovered chain says.
 """
 
 import asyncio
+import os
+import socket
+import struct
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -17,6 +21,7 @@ from cab.proxy.accounting.admission import (
     AdmissionRequest,
     LocalCellRegistry,
 )
+from cab.proxy.auth.held_secrets import parent_of
 from cab.proxy.errors import BadConfig, Rejected
 from cab.proxy.workers.ipc_protocol import (
     messages,
@@ -25,6 +30,8 @@ from cab.proxy.workers.ipc_protocol import (
     unpack_admission_request,
     unpack_end,
 )
+
+_PEER = struct.Struct("3i")  # process, user, group
 
 Messages = AsyncIterator[list[Any]]
 
@@ -80,6 +87,8 @@ class CellRegistryServer:
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         incoming = messages(reader)
         try:
+            if not _is_ours(writer.get_extra_info("socket")):
+                return
             # The first message asks for the configuration and names the worker.
             async for number, _, arguments in incoming:
                 slot_number: int = arguments[0]
@@ -117,6 +126,15 @@ class CellRegistryServer:
             self._registry.reopen(cell_id)
         slot.calls.clear()
         slot.seals.clear()
+
+
+def _is_ours(connection: socket.socket) -> bool:
+    """Tell whether this process or a child of it has connected: an agent may run as the same user."""
+    if sys.platform != "linux":
+        return True
+    packed = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
+    pid = int(_PEER.unpack(packed)[0])
+    return os.getpid() in (pid, parent_of(pid))
 
 
 class _WorkerSession:

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from cab.proxy.app import WorkerContext, running_proxy
+from cab.proxy.auth.held_secrets import make_unreadable
 from cab.proxy.config import ProxySettings
 from cab.proxy.errors import CabProxyError
 from cab.proxy.logs import configure_logs
@@ -14,6 +15,7 @@ from cab.proxy.workers.stop_signals import stop_event
 
 def main() -> int:
     """Run a worker and return its exit code: 2 if it could not start, and the parent knows why."""
+    make_unreadable()
     socket, number = sys.argv[1:]
     return asyncio.run(_run(Path(socket), int(number)))
 

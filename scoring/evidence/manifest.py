@@ -1,10 +1,10 @@
 """Tree manifests: what a workspace held before and after a run, and what changed between them."""
 
 from pathlib import Path
-from typing import Annotated, Final, Literal, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import orjson
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, model_serializer
 
 from cab.scoring.files import FileModel, read_object, validated
 from cab.scoring.ledger.records import Count, Sha256Hex
@@ -54,6 +54,18 @@ class TreeManifest(FileModel):
     """Path below the workspace -> what is there."""
     git_dir: bool = False
     """Whether the workspace has a `.git`."""
+    skipped: dict[str, str] = Field(default_factory=dict[str, str])
+    """Path -> word for why its content is not known, such as `pipe` or `unreadable`."""
+    incomplete: list[str] = Field(default_factory=list[str])
+    """Words for bounds that were hit, such as `entries`, and `replaced`: not all paths are listed."""
+
+    @model_serializer(mode="wrap")
+    def _without_the_unsaid(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        data: dict[str, Any] = dump(self)
+        for name in ("skipped", "incomplete"):
+            if not data[name]:
+                del data[name]
+        return data
 
 
 class TreeDiff(NamedTuple):

@@ -12,6 +12,7 @@ from binascii import hexlify
 from collections import deque
 from hashlib import sha256
 
+from cab.scoring.ledger.bounds import BrokenLine
 from cab.scoring.ledger.records import GENESIS
 
 _HASH_BYTES = len(b',"hash":""}\n') + 64
@@ -79,6 +80,8 @@ class Links:
         # Either a line was overwritten or one was put in; so the next one may name what it likes.
         self._recent.append(_NOTHING)
         self._unknown = True
+        if isinstance(line, BrokenLine):
+            return line.reason
         if not line.endswith(b"\n"):
             return "torn: the line ends without a newline"
         return "garbage: the line does not end with prev and hash"

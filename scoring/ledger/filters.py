@@ -1,6 +1,6 @@
 """Which records of a ledger are wanted: by cell, by model, by time."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cab.scoring.timestamps import instant_us
@@ -32,6 +32,10 @@ class Filter:
         return (
             self._admits_cell(fields) and self._admits_model(fields) and self._admits_time(fields)
         )
+
+    def without_model(self) -> "Filter":
+        """Return the same filter for records of any model."""
+        return replace(self, model=None)
 
     def _admits_cell(self, fields: dict[str, Any]) -> bool:
         if self.cell_prefix is None:

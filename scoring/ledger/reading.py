@@ -2,20 +2,32 @@
 
 One pass, one line in memory at a time, however long the ledger is. Compressed segments (`.zst`) are
 unpacked on the way.
+
+A *damaged* line is one that `parse_fields` refuses: no JSON, too long, cut off, or without a valid
+place among calls and cells. Readers of one cell's slice stop at it. Readers of a ledger give a function
+that is told of it, and go on: it stands for a call whose cost is not known, as far as its cell can
+still be read.
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import orjson
+
 from cab.scoring.errors import BadRecord
+from cab.scoring.ledger.bounds import MAX_LINE_BYTES, BrokenLine, broken_line
 from cab.scoring.ledger.filters import EVERYTHING, Filter, make_filter
 from cab.scoring.ledger.records import AnyRecord, CallEnd, as_record, parse_fields
-from cab.scoring.ledger.segments import MAX_LINE_BYTES, segment_files, segment_lines
+from cab.scoring.ledger.segments import segment_files, segment_lines
+from cab.scoring.ledger.totals import damaged_call
 
 __all__ = [
     "MAX_LINE_BYTES",
     "Found",
+    "OnDamage",
+    "damaged_fields",
     "find_ends",
     "find_records",
     "iter_calls",
@@ -26,6 +38,14 @@ __all__ = [
     "segment_lines",
 ]
 
+OnDamage = Callable[[BadRecord], None]
+"""Is told of each damaged line, by file and number."""
+
+_CALL_HEAD = re.compile(
+    rb'\{"schema":"cab\.call/1","kind":"(?:start|end)","call_id":"[^"\\]{1,256}"'
+    rb',"cell_id":(?:null|"(?:[^"\\]|\\.)*+"),"seq":(?:null|[0-9]{1,16})'
+    rb',"started_at":"[^"\\]{1,64}"'
+)
 _START_MARK = b'"kind":"start"'
 _END_MARK = b'"kind":"end"'
 
@@ -40,7 +60,7 @@ class Found(NamedTuple):
     line: bytes
     """Its bytes, newline included."""
     fields: dict[str, Any]
-    """Its members, unchecked."""
+    """Its members, unchecked; of a damaged line what `damaged_fields` gives."""
 
     def record(self) -> AnyRecord:
         """Return the record, checked.
@@ -106,32 +126,78 @@ def iter_calls(
     return (record for record in records if isinstance(record, CallEnd))
 
 
-def find_records(path: Path, where: Filter = EVERYTHING) -> Iterator[Found]:
+def find_records(
+    path: Path, where: Filter = EVERYTHING, on_damage: OnDamage | None = None
+) -> Iterator[Found]:
     """Yield the records that a filter admits as they stand in their files.
 
+    Args:
+        path: The folder or file.
+        where: The filter.
+        on_damage: Is told of damaged lines, which are then yielded as `damaged_fields`.
+
     Raises:
-        BadRecord: As for `iter_records`, but that members are not checked.
+        BadRecord: As for `iter_records`, but that members are not checked, and a damaged line is no
+            error if `on_damage` is there.
     """
     is_open = where == EVERYTHING
     for file, number, line in ledger_lines(path):
-        fields = parse_fields(line, str(file), number)
-        if is_open or _admits(where, fields, file, number):
+        try:
+            fields = parse_fields(line, str(file), number)
+            wanted = is_open or _admits(where, fields, file, number)
+        except BadRecord as error:
+            if on_damage is None:
+                raise
+            on_damage(error)
+            fields = damaged_fields(line)
+            wanted = is_open or _may_admit(where, fields)
+        if wanted:
             yield Found(file, number, line, fields)
 
 
-def find_ends(path: Path, where: Filter = EVERYTHING) -> Iterator[Found]:
+def find_ends(
+    path: Path, where: Filter = EVERYTHING, on_damage: OnDamage | None = None
+) -> Iterator[Found]:
     """Yield the END records that a filter admits as they stand in their files.
+
+    Args:
+        path: The folder or file.
+        where: The filter.
+        on_damage: Is told of damaged lines.
 
     Raises:
         BadRecord: As for `find_records`; of a START nothing but its kind is looked at.
     """
     for file, number, line in ledger_lines(path):
         # Half of a ledger is STARTs, and the mark cannot stand in a text: its quotes would be escaped.
-        if _START_MARK in line and _END_MARK not in line:
+        if _START_MARK in line and _END_MARK not in line and not isinstance(line, BrokenLine):
             continue
-        fields = parse_fields(line, str(file), number)
-        if fields.get("kind") == "end" and _admits(where, fields, file, number):
+        try:
+            fields = parse_fields(line, str(file), number)
+            wanted = fields.get("kind") == "end" and _admits(where, fields, file, number)
+        except BadRecord as error:
+            if on_damage is None:
+                raise
+            on_damage(error)
+            continue
+        if wanted:
             yield Found(file, number, line, fields)
+
+
+def damaged_fields(line: bytes) -> dict[str, Any]:
+    """Return what stands for a damaged line in sums: a call whose cost is not known.
+
+    Its call, cell and number are there if the beginning of the line still says them, as a writer
+    puts them first; its kind is none of a ledger's.
+    """
+    match = _CALL_HEAD.match(line)
+    known: dict[str, Any] = {}
+    if match is not None:
+        try:
+            known = orjson.loads(match[0] + b"}")
+        except orjson.JSONDecodeError:
+            known = {}
+    return damaged_call(known)
 
 
 def iter_numbered(path: Path) -> Iterator[tuple[int, AnyRecord]]:
@@ -151,19 +217,28 @@ def _admits(where: Filter, fields: dict[str, Any], file: Path, number: int) -> b
         raise BadRecord(str(file), number, str(error), field="started_at") from error
 
 
+def _may_admit(where: Filter, fields: dict[str, Any]) -> bool:
+    """Return whether a damaged line may be one that a filter admits: nobody can say of which model."""
+    try:
+        return where.without_model().admits(fields)
+    except ValueError:
+        return False
+
+
 def ledger_lines(path: Path) -> Iterator[tuple[Path, int, bytes]]:
-    """Yield the whole lines of a folder's segments or of a file, with where each stands.
+    """Yield the lines of a folder's segments or of a file, with where each stands.
+
+    A line that is too long, and the last one of a single file if it is cut off, comes as a
+    `BrokenLine`. In a folder that last line is left out: its writer may not have finished it.
 
     Raises:
-        BadRecord: The file cannot be read, or is a single one whose last line is cut off.
+        BadRecord: The file cannot be read.
     """
-    if not path.is_dir():
-        for number, line in enumerate(segment_lines(path), 1):
-            if not line.endswith(b"\n"):
-                raise BadRecord(str(path), number, "the line is cut off, its newline is missing")
-            yield path, number, line
-        return
-    for file in segment_files(path):
+    is_folder = path.is_dir()
+    for file in segment_files(path) if is_folder else [path]:
         for number, line in enumerate(segment_lines(file), 1):
-            if line.endswith(b"\n"):
+            if line.endswith(b"\n") or isinstance(line, BrokenLine):
                 yield file, number, line
+            elif not is_folder:
+                reason = "the line is cut off, its newline is missing"
+                yield file, number, broken_line(line, reason)

@@ -10,6 +10,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cab.scoring.errors import BadRecord
+from cab.scoring.ledger.bounds import BrokenLine, Identity, Message
 from cab.scoring.validation import first_fault, repeated_member
 
 SCHEMA = "cab.call/1"
@@ -78,7 +79,7 @@ class CallError(BaseModel):
 
     type: str
     """A short class name, such as `rate_limit_error` or `connect_refused`."""
-    message: str
+    message: Message
     """One line for a person."""
 
 
@@ -110,7 +111,7 @@ class CallStart(Record):
     kind: Literal["start"]
     call_id: str
     """UUIDv7, shared with the END record."""
-    cell_id: str | None
+    cell_id: Identity | None
     """The cell that pays; `None` when no key, header or option named one."""
     seq: Annotated[int, Field(ge=1)] | None
     """1-based number of the call within its cell."""
@@ -144,6 +145,8 @@ class CallStart(Record):
     """`call_id` of the call that was steered, if that is how this response began: no request of its own."""
     warmup: bool | None = None
     """Whether the client asked for no output (`generate: false`), so that 0 completion tokens are meant."""
+    clipped: list[str] | None = None
+    """Fields that were too long: texts are cut, objects and lists are null."""
 
 
 class CallEnd(Record):
@@ -152,7 +155,7 @@ class CallEnd(Record):
     kind: Literal["end"]
     call_id: str
     """UUIDv7, shared with the START record."""
-    cell_id: str | None
+    cell_id: Identity | None
     """The cell that pays; `None` when no key, header or option named one."""
     seq: Annotated[int, Field(ge=1)] | None
     """1-based number of the call within its cell."""
@@ -217,12 +220,13 @@ class CallEnd(Record):
     """Who counted."""
     usage_status: UsageStatus | None = None
     """Whether the count covers the whole answer, and its parts agree."""
-    usage_note: str | None = None
+    usage_note: Message | None = None
     """Where a rule changed or completed what the endpoint stated, and what contradicts itself."""
     usage_parts: list[UsagePart] | None = None
     """Usage of each pass over a model, where one answer took several."""
     usage_raw: dict[str, Any] | None = None
-    """The endpoint's usage object, verbatim; several of one stream are merged member by member."""
+    """The endpoint's usage object, verbatim; several of one stream are merged member by member. None
+    above 16 KiB of JSON, see `clipped`."""
     latency_ms: Milliseconds | None = None
     """From the request's first byte to the response's last byte."""
     ttft_ms: Milliseconds | None = None
@@ -243,7 +247,7 @@ class CallEnd(Record):
     """Price of the call in US dollars; `None` unless the endpoint or a price table knows."""
     price_source: str | None = None
     """Where the price is from."""
-    unmetered: str | None = None
+    unmetered: Message | None = None
     """What of the call could not be understood."""
     transport: Literal["websocket"] | None = None
     """`websocket` for one of the responses on such a connection; `None` for an HTTP request of its own."""
@@ -257,6 +261,8 @@ class CallEnd(Record):
     """Whether the client asked for no output (`generate: false`), so that 0 completion tokens are meant."""
     error: CallError | None = None
     """Why the call failed."""
+    clipped: list[str] | None = None
+    """Fields that were too long: texts are cut, objects and lists are null."""
 
 
 class OtherRecord(Record):
@@ -311,6 +317,8 @@ def parse_fields(line: bytes, path: str = "<record>", number: int | None = None)
     Raises:
         BadRecord: The line is not a JSON object, or a member that is looked up has the wrong type.
     """
+    if isinstance(line, BrokenLine):
+        raise BadRecord(path, number, line.reason)
     try:
         data: object = orjson.loads(line)
     except orjson.JSONDecodeError as error:

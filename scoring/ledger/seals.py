@@ -15,6 +15,7 @@ from cab.scoring.ledger.totals import (
     CallTotals,
     Fields,
     TotalInterval,
+    damaged_call,
     is_counted,
     may_have_cost,
 )
@@ -59,6 +60,9 @@ class Seal(FileModel):
     """Between what and what that sum lies."""
     heads: list[LedgerHead] | None = None
     """Where each chain of the ledger stood when the slice was read; None in seals that do not say."""
+    damaged_calls: Annotated[int, Field(ge=0, le=100_000)] = 0
+    """Calls of which the ledger holds nothing but lines that cannot be read: they are in no line of the
+    slice, and what they cost is not known. Stated only if there are some."""
 
 
 def load_seal(path: Path) -> Seal:
@@ -95,6 +99,11 @@ class SealSums:
     def __init__(self, totals: CallTotals | None = None) -> None:
         self._totals = CallTotals() if totals is None else totals
         self._pairing = CallPairing(self._totals.add)
+
+    def add_damaged(self, calls: int) -> None:
+        """Add calls of which nothing can be read."""
+        for _ in range(calls):
+            self._totals.add(damaged_call({}))
 
     def add(self, record: Fields) -> None:
         """Add a record by its members."""
@@ -164,23 +173,34 @@ def sums_for(seal: Seal) -> SealSums | FirstSealSums:
     """Return what makes the sums that a seal must state, by the rule of its form."""
     if seal.seal_schema == FIRST_SEAL_SCHEMA:
         return FirstSealSums()
-    return SealSums(SecondSealTotals() if seal.seal_schema == SECOND_SEAL_SCHEMA else None)
+    sums = SealSums(SecondSealTotals() if seal.seal_schema == SECOND_SEAL_SCHEMA else None)
+    sums.add_damaged(seal.damaged_calls)
+    return sums
 
 
-def seal_lines(lines: Iterable[bytes]) -> dict[str, Any]:
+def seal_lines(lines: Iterable[bytes], damaged: Iterable[Fields] = ()) -> dict[str, Any]:
     """Return what a seal states of a cell's slice: its form, the sums, and the digest.
+
+    Args:
+        lines: The slice.
+        damaged: What is known of the cell's damaged lines; looked at when all lines were read.
 
     Raises:
         BadRecord: A line is damaged; see `parse_fields`.
     """
-    digest, records, sums = sha256(), 0, SealSums()
+    digest, records, sums, seen = sha256(), 0, SealSums(), set[str]()
     for line in lines:
         digest.update(line)
         records += 1
-        sums.add(parse_fields(line))
+        fields = parse_fields(line)
+        sums.add(fields)
+        seen.add(str(fields.get("call_id")))
+    lost = len({str(fields.get("call_id")) for fields in damaged} - seen)
+    sums.add_damaged(lost)
     return {
         "seal_schema": SEAL_SCHEMA,
         "records": records,
         **sums.totals(),
+        **({"damaged_calls": lost} if lost else {}),
         "digest": f"sha256:{digest.hexdigest()}",
     }

@@ -13,10 +13,8 @@ from typing import BinaryIO, NamedTuple, cast
 
 from cab.scoring.errors import BadRecord
 from cab.scoring.files import check_regular, naming
+from cab.scoring.ledger.bounds import MAX_LINE_BYTES, BrokenLine, broken_line
 from cab.scoring.ledger.zstd import Damaged, Unpacked
-
-MAX_LINE_BYTES = 16 << 20
-"""A record holds no prompt and no answer: a longer line is not a record."""
 
 PLAIN_SUFFIX = ".jsonl"
 COMPRESSED_SUFFIX = ".jsonl.zst"
@@ -26,6 +24,9 @@ _LOOKS_LIKE_ONE = re.compile(r"w[0-9]+-[0-9].*|.*\.jsonl(\.zst)?", re.DOTALL | r
 _LEFT_BESIDE_ONE = re.compile(r"(.*)(\.zst\.tmp|\.zst\.bad|\.[0-9]+-[0-9a-f]{12}\.torn)")
 """What compression and recovery leave beside a segment."""
 _READ_BYTES = 1 << 18
+_SKIPPED_BYTES = 1 << 16
+_KEPT_BYTES = 1 << 14
+"""Of a line that is too long: enough to see which call it is of."""
 
 
 class Segment(NamedTuple):
@@ -99,14 +100,15 @@ def segment_files(folder: Path) -> list[Path]:
 def segment_lines(path: Path) -> Iterator[bytes]:
     """Yield the lines of one segment or slice, newline included, one in memory at a time.
 
-    Only the last one may lack its newline. If a plain file has been compressed since it was listed,
+    Only the last one may lack its newline. Of one that is longer than `MAX_LINE_BYTES` the beginning
+    comes as a `BrokenLine`, and the next one follows. If a plain file has been compressed since it was listed,
     the compressed one is read.
 
     Args:
         path: The file; one that ends in `.zst` is unpacked on the way.
 
     Raises:
-        BadRecord: The file cannot be read, is damaged, or a line is longer than `MAX_LINE_BYTES`.
+        BadRecord: The file cannot be read, or is damaged.
     """
     number = 0
     with naming(path), open_segment(path) as handle:
@@ -116,13 +118,22 @@ def segment_lines(path: Path) -> Iterator[bytes]:
                 if not line.endswith(b"\n"):
                     # Its writer may just be at it: by now the rest is there as well.
                     line += handle.readline(MAX_LINE_BYTES + 1 - len(line))
-                if len(line) > MAX_LINE_BYTES:
-                    raise BadRecord(
-                        str(path), number, f"the line is longer than {MAX_LINE_BYTES} bytes"
-                    )
-                yield line
+                yield line if len(line) <= MAX_LINE_BYTES else overlong_line(line, handle)
         except Damaged as error:
             raise BadRecord(str(path), number + 1, str(error)) from error
+
+
+def overlong_line(beginning: bytes, handle: BinaryIO) -> BrokenLine:
+    """Return what stands for a line that is too long, and read past its end.
+
+    Args:
+        beginning: What was read of it.
+        handle: The file, behind that.
+    """
+    piece = beginning
+    while piece and not piece.endswith(b"\n"):
+        piece = handle.readline(_SKIPPED_BYTES)
+    return broken_line(beginning[:_KEPT_BYTES], f"the line is longer than {MAX_LINE_BYTES} bytes")
 
 
 def open_segment(path: Path) -> BinaryIO:

@@ -1,18 +1,20 @@
 """The slice of a cell: its lines of a ledger, and whether they are those that its seal states."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from cab.scoring.errors import BadRecord
+from cab.scoring.ledger.bounds import BrokenLine
 from cab.scoring.ledger.chain import line_hash
 from cab.scoring.ledger.findings import Fault, Findings
-from cab.scoring.ledger.reading import ledger_lines
+from cab.scoring.ledger.reading import damaged_fields, ledger_lines
 from cab.scoring.ledger.records import is_object, parse_fields
 from cab.scoring.ledger.seals import Seal, sums_for
+from cab.scoring.ledger.totals import Fields
 from cab.scoring.validation import repeated_member
 
 SEALED = "cell_sealed"
@@ -20,7 +22,7 @@ SEALED = "cell_sealed"
 
 
 def cell_lines(
-    path: Path, cell_id: str, *, skip_damaged: bool = False
+    path: Path, cell_id: str, on_damage: Callable[[Fields], None] | None = None
 ) -> Iterator[tuple[Path, int, bytes]]:
     """Yield a cell's lines of a ledger, verbatim and in order, each with where it stands.
 
@@ -30,22 +32,25 @@ def cell_lines(
     Args:
         path: The ledger.
         cell_id: The cell.
-        skip_damaged: Pass over damaged lines, as `parse_fields` names them.
+        on_damage: Is given what is known of the cell's damaged lines, as `damaged_fields` has it; those
+            of other cells are passed over then.
 
     Raises:
-        BadRecord: A segment cannot be read, or a line is damaged.
+        BadRecord: A segment cannot be read; without `on_damage` also that a line is damaged.
     """
     named = orjson.dumps(cell_id)
     for file, number, line in ledger_lines(path):
         # Most lines of a large ledger are of other cells. One without a backslash holds every text as
         # it is, so that a look at its bytes is enough.
-        if skip_damaged and named not in line and b"\\" not in line:
+        if on_damage is not None and named not in line and b"\\" not in line:
             continue
         try:
             fields = parse_fields(line, str(file), number)
         except BadRecord:
-            if not skip_damaged:
+            if on_damage is None:
                 raise
+            if (known := damaged_fields(line)).get("cell_id") == cell_id:
+                on_damage(known)
             continue
         if fields.get("cell_id") == cell_id and in_slice(fields):
             yield file, number, line
@@ -94,6 +99,8 @@ class SliceCheck:
             self._hints.add(path, number, what)
 
     def _of_bytes(self, line: bytes) -> str | None:
+        if isinstance(line, BrokenLine):
+            return line.reason
         if not line.endswith(b"\n"):
             return "torn: the line ends without a newline"
         before, before_prev = self._last, self._last_prev

@@ -15,6 +15,7 @@ from decimal import Decimal
 from typing import Any, Generic, Self, TypeVar
 
 from cab.scoring.files import FileModel
+from cab.scoring.ledger.bounds import MAX_COUNT
 from cab.scoring.ledger.call_ids import CallIds
 from cab.scoring.ledger.money import EXACT, money
 from cab.scoring.ledger.records import METERED_ENDPOINTS, AnyRecord, CallEnd, CallStart, Count
@@ -29,6 +30,21 @@ CALL_MEMBERS = (
     *("may_cost", "prompt_tokens_at_most", "completion_tokens_at_most"),
 )
 """The members of a call's records that `CallTotals` looks at."""
+
+DAMAGED_LINE = "damaged_line"
+"""Kind of what stands for a line that cannot be read; no record has it. See `reading`."""
+
+
+def damaged_call(known: Fields) -> dict[str, Any]:
+    """Return what stands for a damaged line in sums: a call whose cost is not known.
+
+    Args:
+        known: What is known of its call.
+    """
+    return {**known, "kind": DAMAGED_LINE, "endpoint": "other", "may_cost": True}
+
+
+_OF_CALLS = ("start", "end", DAMAGED_LINE)
 
 _NUMBER = TypeVar("_NUMBER", int, float, Decimal)
 
@@ -151,18 +167,20 @@ class TokenTotals:
             (self.cache_write, get("cache_write_tokens")),
             (self.reasoning, get("reasoning_tokens")),
         ):
-            if type(count) is int:
+            if type(count) is int and 0 <= count <= MAX_COUNT:
                 counted.known += count
             else:
                 counted.missing += 1
-        if type(prompt) is not int or type(completion) is not int:
-            self._add_bounds(call)
-        elif type(total) is not int:
-            self.total.known += prompt + completion
-        if type(total) is int:
-            self.total.known += total
+        believed = total if type(total) is int and 0 <= total <= 2 * MAX_COUNT else None
+        parts = [c for c in (prompt, completion) if type(c) is int and 0 <= c <= MAX_COUNT]
+        if len(parts) < 2:
+            self._add_bounds(call, to_total=believed is None)
+        if believed is not None:
+            self.total.known += believed
+        elif len(parts) == 2:
+            self.total.known += sum(parts)
 
-    def _add_bounds(self, call: Fields) -> None:
+    def _add_bounds(self, call: Fields, *, to_total: bool) -> None:
         """Add what the parts that a call does not state come to at most."""
         known, at_most, missing, bounded = 0, 0, 0, 0
         for counted, name in (
@@ -179,7 +197,7 @@ class TokenTotals:
                 counted.at_most += bound
                 bounded += 1
                 at_most += bound
-        if _count(call, "total_tokens") is None:
+        if to_total:
             self.total.known += known
             self.total.missing += 1
             self.total.bounded += bounded == missing
@@ -340,7 +358,7 @@ class CallPairing:
         self._ended = CallIds()
 
     def take(self, record: Fields) -> None:
-        """Take the next record of a ledger; those that are neither START nor END are passed over."""
+        """Take the next record of a ledger, or what stands for a damaged line; others are passed over."""
         kind, call_id = record.get("kind"), str(record.get("call_id"))
         if kind == "end":
             self._open.pop(call_id, None)
@@ -348,6 +366,9 @@ class CallPairing:
                 self._add(record)
         elif kind == "start" and _identity(record) not in self._ended:
             self._open[call_id] = record
+        elif kind == DAMAGED_LINE and "call_id" in record and _identity(record) not in self._ended:
+            # As a START it ends with its END; beside its START it says nothing new.
+            self._open.setdefault(call_id, record)
 
     def finish(self) -> list[Fields]:
         """Hand on the STARTs whose END did not come, and return them."""
@@ -382,21 +403,23 @@ class CellTotals(CallTotals):
         self.last_at = max(self.last_at or started_at, started_at)
 
 
-def total_cells(records: Iterable[AnyRecord]) -> dict[str | None, CellTotals]:
+def total_cells(records: Iterable[AnyRecord | Fields]) -> dict[str | None, CellTotals]:
     """Return the totals of every cell, in the order in which the cells first appear.
 
     One pass, whose memory grows with the cells, and by 24 bytes at most with each call. The score of one cell is made by
     `sum_calls`, which also recognises overlaps and repetitions across the whole cell.
 
     Args:
-        records: Of a ledger, such as `iter_records` gives them; None stands for calls without a cell.
+        records: Of a ledger, such as `iter_records` gives them, or their members, such as
+            `find_records` gives them; None stands for calls without a cell.
     """
     cells: dict[str | None, CellTotals] = {}
-    pairing = CallPairing(lambda call: cells[call["cell_id"]].add(call))
+    pairing = CallPairing(lambda call: cells[call.get("cell_id")].add(call))
     for record in records:
-        if isinstance(record, CallStart | CallEnd):
-            cells.setdefault(record.cell_id, CellTotals())
-            pairing.take(vars(record))
+        call = record if isinstance(record, Mapping) else vars(record)
+        if call.get("kind") in _OF_CALLS and "call_id" in call:
+            cells.setdefault(call.get("cell_id"), CellTotals())
+            pairing.take(call)
     pairing.finish()
     return cells
 
@@ -420,4 +443,4 @@ def _uncounted(call: Fields) -> Fields:
 
 def _count(call: Fields, name: str) -> int | None:
     value = call.get(name)
-    return value if type(value) is int else None
+    return value if type(value) is int and 0 <= value <= MAX_COUNT else None

@@ -192,3 +192,43 @@ class Broken:
 
     def __init__(self) -> None:
         raise RuntimeError("boom")
+
+
+class Spoiler(_Agent):
+    """Leaves what nobody can copy, and puts pipes where its own output is kept."""
+
+    name = "spoiler"
+    code = (
+        "import os, socket\n"
+        "os.mkfifo('pipe'); os.symlink('pipe', 'to-pipe'); os.symlink('/', 'to-root')\n"
+        "socket.socket(socket.AF_UNIX).bind('socket')\n"
+        "os.mkdir('locked'); open('locked/file', 'w').close(); os.chmod('locked', 0)\n"
+        "os.truncate(os.open('huge', os.O_CREAT | os.O_WRONLY), 6 << 30)\n"
+        "open(b'caf\\xe9\\n', 'w').close()\n"
+        "os.mkdir('deep'); here = os.open('deep', os.O_RDONLY)\n"
+        "for _ in range(300):\n"
+        "    os.mkdir('d' * 200, dir_fd=here)\n"
+        "    here, above = os.open('d' * 200, os.O_RDONLY, dir_fd=here), here\n"
+        "    os.close(above)\n"
+        "print('printed', flush=True)\n"
+        "for name in ('stdout', 'stderr', 'recording.cast'):\n"
+        "    os.unlink('../out/' + name); os.mkfifo('../out/' + name)\n"
+    )
+
+
+class Replacer(_Agent):
+    """Puts a link to the whole machine in the place of its workspace."""
+
+    name = "replacer"
+    code = "import os; d = os.getcwd(); os.rename(d, d + '.old'); os.symlink('/', d)"
+
+
+class Bulky(_Agent):
+    """Leaves files that take a while to read."""
+
+    name = "bulky"
+    code = (
+        "import os\n"
+        "for n in range(4):\n"
+        "    os.truncate(os.open(str(n), os.O_CREAT | os.O_WRONLY), 1 << 30)\n"
+    )

@@ -1,3 +1,4 @@
+import json
 import logging
 import os
 import subprocess
@@ -67,3 +68,51 @@ def test_a_record_without_secrets_stays_as_it_is(logger: str) -> None:
     assert plain.exc_info is fault
     assert logging.Formatter().format(secret) == "[redacted]\nValueError: sent [redacted]"
     assert (wrong.msg, wrong.args) == ("%d", ("x",))
+
+
+ESCAPES = "a\x1b]0;title\x07b\x1b[2Jc\x9b31md\u202ee\rf"
+_LOGGED = f"""
+import logging
+from cab.proxy.logs import RedactingLogger, configure_logs, redacting_libraries
+from cab.proxy.redaction import Redactor
+configure_logs("info", FORMAT)
+secrets = Redactor().with_secrets(["exception", "level", "0123456789abcdef", "timestamp"])
+log = RedactingLogger(secrets)
+with redacting_libraries(secrets, tuple):
+    log.info("call", model={ESCAPES!r}, values=[{ESCAPES!r}], n=1)
+    logging.getLogger("asyncio").error("lost %s 0123456789abcdef", {ESCAPES!r})
+    try:
+        raise ValueError({ESCAPES!r} + chr(10) + "0123456789abcdef")
+    except ValueError:
+        logging.getLogger("asyncio").exception("failed")
+        log.exception("call_failed")
+"""
+
+
+def logged(log_format: str) -> str:
+    program = _LOGGED.replace("FORMAT", repr(log_format))
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return done.stderr
+
+
+def test_nothing_from_outside_steers_the_terminal() -> None:
+    """On a console control characters of every kind are shown escaped; line ends of a traceback stay."""
+    text = logged("console")
+    steering = {char for char in text if not char.isprintable()} - {"\n"}
+    assert steering == set()
+    assert text.count(r"a\x1b]0;title\x07b\x1b[2Jc\x9b31md\u202ee\rf") >= 4
+    assert "\n  File " in text
+    assert "0123456789abcdef" not in text
+
+
+def test_a_line_of_json_stays_one() -> None:
+    """Whatever a client sent as its key, each line is JSON with its own names."""
+    lines = [json.loads(line) for line in logged("json").splitlines()]
+    assert len(lines) == 4
+    for line in lines:
+        assert {"event", "level", "timestamp"} <= line.keys()
+    assert [line["level"] for line in lines] == ["info", "error", "error", "error"]
+    assert lines[0]["model"] == ESCAPES
+    assert all("exception" in line for line in lines[2:])
+    assert "0123456789abcdef" not in json.dumps(lines)

@@ -1,3 +1,8 @@
+import base64
+import time
+from collections.abc import Callable
+from urllib.parse import quote
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +14,14 @@ from cab.proxy.auth.request_secrets import sent_secrets
 from cab.proxy.auth.signing_keys import new_signing_key, parse_signing_keys
 from cab.proxy.http.headers import may_hold_secret
 from cab.proxy.redaction import REDACTED, Redactor, is_secret_name
+from cab.proxy.redaction.key_shapes import (
+    is_random,
+    without_keys_in_name,
+    without_keys_in_sentence,
+)
+from cab.proxy.redaction.redactor import WINDOW_CHARS
+from cab.proxy.redaction.secret_forms import as_bytes, plain
+from cab.scoring.printable import printable
 
 
 @pytest.mark.parametrize(
@@ -108,8 +121,13 @@ def test_what_is_redacted_is_gone_and_can_be_written(text: str, secrets: list[st
         ({"Authorization": "Basic *"}, "/v1", {"*"}),
         ({"Authorization": 'Token token="x y"'}, "/v1", {"token", "x", "y"}),
         ({"Cookie": "a=b; c=d"}, "/v1", {"a", "b", "c", "d", "a=b; c=d"}),
-        ({"X-Amz-Security-Token": "t"}, "/v1", {"t"}),
-        ({"User-Agent": "me"}, "/v1?alt=sse&key=a%2Bb&access_token=t", {"a+b", "a%2Bb", "t"}),
+        ({"Proxy-Authorization": "Basic dTpwYXNz"}, "/v1", {"pass"}),
+        ({"X-Amz-Security-Token": "t0123456789"}, "/v1", {"t0123456789"}),
+        (
+            {"User-Agent": "me"},
+            "/v1?alt=sse&key=a%2Bb&access_token=t012345678",
+            {"a+b", "t012345678"},
+        ),
     ],
 )
 def test_secrets_of_a_request_are_found(
@@ -120,6 +138,141 @@ def test_secrets_of_a_request_are_found(
     assert expected <= found
     assert "me" not in found
     assert "sse" not in found
+
+
+@pytest.mark.parametrize("name", ["X-My-Token", "X-Key", "X-Auth", "X-Session-Secret"])
+def test_a_header_that_is_called_like_a_key_makes_no_word_a_secret(name: str) -> None:
+    """What such a header holds is a secret only if it looks random: a model's name does not."""
+    headers = {name: "gpt-4o-2024-08-06 prompt_tokens python-requests/2.31.0"}
+    assert sent_secrets(CIMultiDictProxy(CIMultiDict(headers)), Target("/v1", None)) == {""}
+
+
+def test_a_client_cannot_blank_names() -> None:
+    """A credential that reads like a name is taken out of sentences, and of nothing else."""
+    redactor = Redactor(["held-by-the-proxy"]).with_secrets(
+        ["gpt-4o-2024-08-06", "prompt_tokens", "python-requests/2.31.0", "key-0a1b2c3d4e5f"]
+    )
+    for name in ("gpt-4o-2024-08-06", "python-requests/2.31.0"):
+        assert redactor.name(name) == redactor.header(name) == name
+        assert redactor.sentence(f"no {name} here") == f"no {REDACTED} here"
+    assert redactor.value({"prompt_tokens": 1}) == {"prompt_tokens": 1}
+    assert redactor.value(["key-0a1b2c3d4e5f", "held-by-the-proxy"]) == [REDACTED, REDACTED]
+
+
+REAL = "Canary.real/key+of=Endpoint-Ab12"
+
+
+def forms_of_the_key() -> dict[str, str]:
+    escaped = "".join(f"\\u{ord(char):04X}" for char in REAL)
+    return {
+        "as it is": REAL,
+        "folded": REAL.lower(),
+        "broken": f"{REAL[:9]}\r\n  {REAL[9:]}",
+        "broken everywhere": "\n".join(REAL),
+        "percent": quote(REAL, safe=""),
+        "all percent": "".join(f"%{ord(char):02x}" for char in REAL),
+        "percent twice": quote(quote(REAL, safe=""), safe=""),
+        "JSON": escaped,
+        "JSON in JSON": escaped.replace("\\", "\\\\"),
+        "JSON, broken": f"{REAL[:9]}\\n{REAL[9:]}",
+        "JSON, slash": REAL.replace("/", "\\/"),
+        **{
+            f"Base64 {before}, {name}": encode(b"x" * before + REAL.encode() + b"yz").decode()
+            for before in range(3)
+            for name, encode in [("usual", base64.b64encode), ("in URLs", base64.urlsafe_b64encode)]
+        },
+    }
+
+
+@pytest.mark.parametrize("form", forms_of_the_key())
+def test_the_real_key_is_found_in_every_form(form: str) -> None:
+    """Broken, folded, escaped or in Base64: nothing of eight characters of it is left, nor where it is cut."""
+    text, redactor = forms_of_the_key()[form], Redactor([REAL])
+    flat = plain(as_bytes(text))
+    for take in (redactor.text, redactor.sentence, redactor.name):
+        assert REDACTED in take(f"before {text} behind")
+        assert take("no key at all") == "no key at all"
+        left = plain(as_bytes(take(f"before {text} behind").replace(REDACTED, "|")))
+        assert not any(flat[at : at + 12] in left for at in range(len(flat) - 11))
+    for size in range(len(text) // 2, len(text)):
+        left = plain(as_bytes(redactor.sentence("x " + text[:size]).replace(REDACTED, "|")))
+        assert not any(flat[at : at + 12] in left for at in range(len(flat) - 11))
+
+
+@pytest.mark.parametrize("shrinking", [REAL, "s" * 300])
+def test_a_key_at_the_end_of_what_is_searched_is_not_shown(shrinking: str) -> None:
+    """Of a long text only the beginning is searched; a key that begins there and ends behind is gone too."""
+    redactor = Redactor([REAL, shrinking])
+    for shift in range(1, len(REAL)):
+        start = WINDOW_CHARS - shift
+        text = f"{shrinking}," * (start // (len(shrinking) + 1))
+        text = text.ljust(start, "-") + REAL + "x" * 100
+        for take in (redactor.name, redactor.sentence):
+            left = take(text)
+            assert len(left) <= WINDOW_CHARS + len(REDACTED)
+            assert REAL[:12] not in left
+
+
+TEXTS = [
+    "sk-a.",
+    "eyJ-",
+    "eyJ-a.",
+    "://a",
+    "Bearer ",
+    "AIza-",
+    "%25",
+    "\\",
+    "\\u00",
+    "a.",
+    REAL[:8],
+]
+TEXTS += ["sk-" + "a" * 15 + ".", " ", "=", "\x1b[", "é"]
+
+
+@pytest.mark.parametrize("piece", TEXTS)
+def test_work_grows_no_faster_than_a_text(piece: str) -> None:
+    """Ten times the text takes at most fifteen times as long, whatever the text, also without a window."""
+    redactor = Redactor([REAL, piece * 50])
+    whole: list[Callable[[str], object]] = [
+        redactor.text,
+        without_keys_in_name,
+        without_keys_in_sentence,
+        is_random,
+        printable,
+    ]
+    for work in whole:
+        assert growth(work, *(piece * (size // len(piece)) for size in (20_000, 200_000))) < 15
+
+
+def growth(work: Callable[[str], object], short: str, long: str) -> float:
+    """Return how many times the processor time of the short text the long one takes, at best."""
+
+    def seconds(text: str) -> float:
+        began = time.process_time()
+        work(text)
+        return time.process_time() - began
+
+    # What disturbs one round does not disturb all; what grows as the square does in each.
+    rounds = [(seconds(short), seconds(long)) for _ in range(5)]
+    return min(after / max(before, 1e-5) for before, after in rounds)
+
+
+@pytest.mark.parametrize("piece", TEXTS)
+def test_what_is_longer_than_the_window_makes_no_more_work(piece: str) -> None:
+    """A name or a sentence of ten megabytes takes no longer than one that fills the window."""
+    redactor = Redactor([REAL, piece * 50])
+    for work in (redactor.name, redactor.sentence, redactor.header):
+        assert growth(work, *(piece * (n // len(piece)) for n in (WINDOW_CHARS, 10_000_000))) < 15
+
+
+def test_a_head_of_many_keys_makes_little_work() -> None:
+    """110 headers of 60 KB give a bounded number of bounded texts."""
+    for name in ("X-Token-{}", "Authorization", "Cookie"):
+        for value in ("a;" * 30_000, "Basic " + "YTpi" * 15_000, "eyJ-" * 15_000, "a1" * 30_000):
+            headers = CIMultiDict((name.format(n), value) for n in range(110))
+            found = sent_secrets(CIMultiDictProxy(headers), Target("/v1", None))
+            assert len(found) <= 64
+            assert max(map(len, found)) <= 4096
 
 
 def test_a_cells_id_in_the_path_is_no_secret() -> None:

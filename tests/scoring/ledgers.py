@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 import zstandard
 
+from cab.scoring.ledger.bounds import MAX_LINE_BYTES
 from cab.scoring.ledger.records import GENESIS
 from tests.scoring.builders import CELL_ID, end_fields, line, start_fields
 
@@ -46,6 +47,12 @@ def write_ledger(
         path.write_bytes(data)
         files.append(path)
     return files
+
+
+def overlong(kind: str = "start", call_id: str = "long", cell_id: str = CELL_ID) -> bytes:
+    """Return a line that is longer than any reader takes, as a proxy without bounds wrote it."""
+    fields = {**start_fields(call_id, cell_id=cell_id), "model_requested": "m" * MAX_LINE_BYTES}
+    return line({**fields, "kind": kind}, GENESIS)
 
 
 def calls(

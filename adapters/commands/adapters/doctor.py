@@ -16,11 +16,11 @@ from cab.adapters.doctor.report import HEADING, METERED, behaviour_row, metered_
 from cab.adapters.doctor.selection import select_subjects
 from cab.adapters.errors import AdapterError, AgentNotInstalled
 from cab.adapters.processes.termination import ended_by_signals
-from cab.adapters.ui.cell_table import printable
 from cab.adapters.ui.command import OneOf, Option
 from cab.adapters.ui.json_lines import print_json
 from cab.adapters.ui.options import AGENTS, JSON_LINES
 from cab.adapters.ui.progress import progress
+from cab.scoring.printable import printable
 
 LIMIT_S = 120.0
 """Time limit of one run: an agent that is still running then is one that retries for ever."""
@@ -122,7 +122,7 @@ def _check(limit_s: float, page: Path | None) -> None:
 def _report_missing(missing: Sequence[AgentFacts], *, as_json: bool) -> None:
     for facts in missing:
         why = str(AgentNotInstalled(facts.name, facts.version))
-        print(f"cab: not examined: {why}", file=sys.stderr)
+        print(printable(f"cab: not examined: {why}"), file=sys.stderr)
         if as_json:
             missing_one = {"agent": facts.name, "version": facts.version, "holds": None, "why": why}
             print_json(missing_one)
@@ -133,7 +133,8 @@ def _examined(
 ) -> Iterator[Diagnosis]:
     unfit = why_not_isolated()
     if unfit is not None:
-        print(f"cab: agents cannot get namespaces of their own here: {unfit}", file=sys.stderr)
+        what = f"cab: agents cannot get namespaces of their own here: {unfit}"
+        print(printable(what), file=sys.stderr)
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
     for number, subject in enumerate(subjects, 1):
         what = f"{subject.name} in {subject.dialect} ({number} of {len(subjects)})"
@@ -146,7 +147,7 @@ def _print_text(found: Diagnosis, probes: Sequence[str]) -> None:
     """Print a block of lines: the tables of the page are too wide for a terminal."""
     held = "does not hold" if found.faults else "holds"
     alone = "" if set(probes) == set(PROBES) else f" under {', '.join(probes)}"
-    print(f"{found.agent} {found.version}: {held}{alone}")
+    print(printable(f"{found.agent} {found.version}: {held}{alone}"))
     cells = {**metered_row(found), **behaviour_row(found)}
     lines = [(column, cells[column]) for column in cells if column not in HEADING]
     if NORMAL not in probes:

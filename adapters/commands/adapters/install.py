@@ -10,6 +10,7 @@ from cab.adapters.install.install import find_installed, install
 from cab.adapters.ui.command import Option
 from cab.adapters.ui.options import AGENTS
 from cab.adapters.ui.progress import progress
+from cab.scoring.printable import printable
 
 DESCRIPTION = "Install agents, each into a folder of its own."
 
@@ -52,8 +53,8 @@ def _install(facts: AgentFacts) -> bool:
         with progress(f"installing {facts.install.package} {facts.version}", sys.stderr):
             installed = install(facts)
     except InstallFailed as error:
-        print(f"cab: {' '.join(str(error).split())}", file=sys.stderr)
+        print(printable(f"cab: {' '.join(str(error).split())}"), file=sys.stderr)
         return False
     state = "is installed already" if there else "installed"
-    print(f"{facts.name} {installed.version} {state}: {installed.executable}")
+    print(printable(f"{facts.name} {installed.version} {state}: {installed.executable}"))
     return True

@@ -10,10 +10,11 @@ from cab.adapters.agents.registry import ADAPTERS, LEFT_OUT, found_adapters, loa
 from cab.adapters.entry_points import UnusableExtension
 from cab.adapters.errors import UnknownAdapter
 from cab.adapters.install.install import find_installed
-from cab.adapters.ui.cell_table import printable, wide_console
+from cab.adapters.ui.cell_table import wide_console
 from cab.adapters.ui.json_lines import print_json
 from cab.adapters.ui.options import JSON_LINES
 from cab.adapters.ui.tables import text_table
+from cab.scoring.printable import printable
 
 DESCRIPTION = "List the agents, and those that are left out, with the reason."
 

@@ -12,7 +12,6 @@ import orjson
 from cab.adapters.commands.export.files import Files
 from cab.adapters.commands.export.sinks import InspectSink, Sink, TextSink, group_of, parquet_sink
 from cab.adapters.ui.cell_inputs import scored_cells
-from cab.adapters.ui.cell_table import printable
 from cab.adapters.ui.command import Option
 from cab.adapters.ui.progress import complain, progress
 from cab.scoring.cells.bundle import CELL_FILE, MARKER_FILE
@@ -26,6 +25,7 @@ from cab.scoring.ledger.reading import iter_calls, segment_files
 from cab.scoring.ledger.records import CallEnd
 from cab.scoring.ledger.segments import COMPRESSED_SUFFIX, PLAIN_SUFFIX
 from cab.scoring.ledger.totals import is_model_call
+from cab.scoring.printable import printable
 from cab.scoring.profiles.builtin import DEFAULT_PROFILE
 from cab.scoring.score import ScoredCell
 

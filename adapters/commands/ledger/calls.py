@@ -1,7 +1,6 @@
 """`cab ledger calls`: the calls of a ledger, or the sums of its cells, line by line."""
 
 import argparse
-import csv
 import sys
 from collections.abc import Iterable, Sequence
 from itertools import islice
@@ -9,16 +8,18 @@ from typing import Any
 
 import orjson
 
+from cab.adapters.commands.ledger.damage import DamageReport
 from cab.adapters.commands.ledger.filters import FILTERS, PATH, filter_of, records_path
 from cab.adapters.commands.ledger.rows import call_line, call_title
 from cab.adapters.errors import AdapterError
-from cab.adapters.ui.cell_table import printable
 from cab.adapters.ui.command import OneOf, Option
 from cab.adapters.ui.json_lines import print_json
 from cab.adapters.ui.options import form
+from cab.adapters.ui.tables import write_csv
 from cab.scoring.ledger.reading import find_ends, find_records
 from cab.scoring.ledger.records import CallEnd
 from cab.scoring.ledger.totals import CellTotals, total_cells
+from cab.scoring.printable import printable
 
 DESCRIPTION = "List the calls of a ledger, of a bundle, or of one file, in the ledger's order."
 
@@ -55,26 +56,33 @@ _CELL_COLUMNS = (
 def run(args: argparse.Namespace) -> int:
     """Print the calls, or the cells, that the arguments ask for; return the exit code.
 
+    A damaged line is named and passed over; the code is 1 then.
+
     Raises:
         AdapterError: The limit is below 0.
         BadRecord: The ledger cannot be read.
     """
+    damage = DamageReport()
+    _print_what_is_asked(args, damage)
+    return damage.exit_code
+
+
+def _print_what_is_asked(args: argparse.Namespace, damage: DamageReport) -> None:
     if args.limit is not None and args.limit < 0:
         raise AdapterError(f"--limit {args.limit} is below 0")
     path = records_path(args.path)
     if args.by_cell:
-        records = (found.record() for found in find_records(path, filter_of(args)))
-        rows = [_cell_row(*item) for item in islice(total_cells(records).items(), args.limit)]
-        _print_cells(args, rows)
-        return 0
-    ends = islice(find_ends(path, filter_of(args)), args.limit)
+        found = find_records(path, filter_of(args), damage)
+        cells = total_cells(each.fields for each in found)
+        _print_cells(args, [_cell_row(*item) for item in islice(cells.items(), args.limit)])
+        return
+    ends = islice(find_ends(path, filter_of(args), damage), args.limit)
     if args.form == "json":
         sys.stdout.buffer.writelines(found.line for found in ends)
     elif args.form == "csv":
         _print_csv(COLUMNS, (found.fields for found in ends))
     else:
         _print_lines(call_title(), (call_line(found.fields) for found in ends))
-    return 0
 
 
 def _print_lines(title: str, lines: Iterable[str]) -> None:
@@ -85,9 +93,7 @@ def _print_lines(title: str, lines: Iterable[str]) -> None:
 
 
 def _print_csv(columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> None:
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([_plain(row.get(name)) for name in columns] for row in rows)
+    write_csv(columns, ([_plain(row.get(name)) for name in columns] for row in rows))
 
 
 def _plain(value: object) -> object:

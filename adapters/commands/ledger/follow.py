@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from cab.scoring.errors import BadRecord
+from cab.scoring.ledger.bounds import MAX_LINE_BYTES
 from cab.scoring.ledger.segments import (
-    MAX_LINE_BYTES,
     Segment,
     find_segments,
     open_segment,
+    overlong_line,
     segment_lines,
 )
 from cab.scoring.ledger.zstd import Damaged
@@ -109,7 +110,8 @@ def _whole_lines(place: _Place) -> Iterator[bytes]:
         while line := place.file.readline(MAX_LINE_BYTES):
             if not line.endswith(b"\n"):
                 if len(line) == MAX_LINE_BYTES:
-                    raise BadRecord(path, None, f"a line is longer than {MAX_LINE_BYTES} bytes")
+                    yield overlong_line(line, place.file)
+                    continue
                 if place.file.seekable():
                     place.file.seek(-len(line), os.SEEK_CUR)
                 return

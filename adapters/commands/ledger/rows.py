@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from cab.adapters.ui.cell_table import printable
+from cab.scoring.printable import printable
 
 _TITLE = (
     "started",

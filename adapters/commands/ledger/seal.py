@@ -7,13 +7,13 @@ import sys
 from typing import Any
 
 from cab.adapters.errors import AdapterError
-from cab.adapters.ui.cell_table import printable
 from cab.adapters.ui.command import Option
 from cab.adapters.ui.control_option import CONTROL, CONTROL_HELP, control_address
 from cab.adapters.ui.json_lines import print_json
 from cab.adapters.ui.options import JSON
 from cab.adapters.ui.progress import progress
 from cab.proxy.control.client import ControlClient
+from cab.scoring.printable import printable
 
 DESCRIPTION = "Wait for the cell's calls in flight, close the cell, and print its seal."
 

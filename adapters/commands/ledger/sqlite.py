@@ -4,10 +4,10 @@ import sqlite3
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
-from cab.adapters.commands.ledger.columns import COLUMNS, CallColumnKind, values_of
+from cab.adapters.commands.ledger.columns import COLUMNS, CallColumnKind
 from cab.adapters.errors import AdapterError
-from cab.scoring.ledger.reading import Found
 
 _TYPES: dict[CallColumnKind, str] = {
     "text": "TEXT",
@@ -25,23 +25,23 @@ _NAMES = ", ".join(f'"{column.name}"' for column in COLUMNS)
 _MARKS = ", ".join("?" for _ in COLUMNS)
 
 
-def write_sqlite(file: Path, calls: Iterable[Found]) -> int:
+def write_sqlite(file: Path, calls: Iterable[list[Any]]) -> int:
     """Write calls to the table `calls` of a file, all or none; return their number.
 
     Args:
         file: Made if missing.
-        calls: A call that is in the table already replaces its row.
+        calls: Their values in the order of the columns; a call that is in the table already replaces
+            its row.
 
     Raises:
         AdapterError: The file is not a SQLite file, is in use, or has another table of this name.
-        BadRecord: A call cannot be read.
     """
     count = 0
 
     def rows() -> Iterable[list[object]]:
         nonlocal count
-        for found in calls:
-            yield values_of(found)
+        for row in calls:
+            yield row
             count += 1
 
     try:

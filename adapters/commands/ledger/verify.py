@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from cab.adapters.commands.ledger.filters import PATH
 from cab.adapters.errors import AdapterError
 from cab.adapters.sweeps.verify_report import is_sweep, verify_sweep
-from cab.adapters.ui.cell_table import printable
 from cab.adapters.ui.command import Option
 from cab.adapters.ui.json_lines import print_json
 from cab.adapters.ui.options import JSON
@@ -23,6 +22,7 @@ from cab.scoring.ledger.findings import Verification
 from cab.scoring.ledger.segments import segment_files
 from cab.scoring.ledger.signatures import load_public_key
 from cab.scoring.ledger.verify import verify_ledger, verify_seal
+from cab.scoring.printable import printable
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey

@@ -14,7 +14,6 @@ from cab.adapters.ui.cell_inputs import PROFILE, profile_of, scored_cells
 from cab.adapters.ui.cell_table import (
     Summary,
     print_summary,
-    printable,
     score_table,
     summary_of,
     wide_console,
@@ -33,6 +32,7 @@ from cab.scoring import (
     explain,
 )
 from cab.scoring.cells.bundle import CELL_FILE
+from cab.scoring.printable import printable
 
 DESCRIPTION = """\
 Score cells again from their bundles, without a network, and check that the

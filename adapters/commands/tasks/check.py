@@ -12,6 +12,7 @@ from cab.adapters.ui.command import Option
 from cab.adapters.ui.json_lines import print_json
 from cab.adapters.ui.options import JSON_LINES
 from cab.adapters.ui.progress import progress
+from cab.scoring.printable import printable
 
 DESCRIPTION = """\
 Check tasks as their author would: the reference solution must pass; the
@@ -72,12 +73,13 @@ async def _findings(task: Task) -> list[SelfTestFinding]:
 def _print_lines(report: _Report) -> None:
     name = report.task.id
     if report.holds is None:
-        print(f"skipped  {name}: {'; '.join(report.missing)}", flush=True)
+        print(printable(f"skipped  {name}: {'; '.join(report.missing)}"), flush=True)
     elif report.holds:
         print(f"ok       {name}, {len(report.findings)} trials", flush=True)
     for finding in report.findings:
         if finding.problem is not None:
-            print(f"FAILED   {name}: {finding.trial}: {finding.problem}", flush=True)
+            line = printable(f"FAILED   {name}: {finding.trial}: {finding.problem}")
+            print(line, flush=True)
 
 
 def _as_dict(report: _Report) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cab.adapters.install.install import agents_folder
+from cab.adapters.workspaces.walk import WorkspaceWalk
 
 _SOCKETS = Path("/run")
 """Where the machine's daemons listen: through their sockets an agent could leave its network."""
@@ -44,11 +45,12 @@ class Overlay(NamedTuple):
             own: The doctor's own folder, whose files are skipped.
         """
         for folder, upper, ours in self.places(own):
-            for place, names, files in os.walk(upper):
-                names[:] = [each for each in names if Path(place) / each not in ours]
-                here = folder / Path(place).relative_to(upper)
-                if here.name != _BYTECODE:
-                    yield from (str(here / name) for name in files)
+            left_out = {each.relative_to(upper).as_posix() for each in ours}
+            with WorkspaceWalk(upper, left_out=left_out.__contains__) as walk:
+                for found in walk:
+                    here = folder / found.path
+                    if not found.is_folder and here.parent.name != _BYTECODE:
+                        yield str(here)
 
 
 def mount_overlays() -> Overlay:

@@ -7,7 +7,6 @@ import lzma
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import IO
 from urllib.parse import quote
 
@@ -40,21 +39,20 @@ def _base64_forms(plain: bytes) -> Iterator[bytes]:
         yield certain.translate(bytes.maketrans(b"+/", b"-_"))
 
 
-def readings(path: Path) -> Iterator[Iterator[bytes]]:
-    """Yield the contents of a file, each as chunks: as it is, and decompressed.
+def readings(handle: IO[bytes]) -> Iterator[Iterator[bytes]]:
+    """Yield the contents of an open file, each as chunks: as it is, and decompressed.
 
     Raises:
         OSError: It cannot be read.
     """
-    with path.open("rb") as handle:
-        head = handle.read(4)
-        handle.seek(0)
-        yield _chunks(handle)
-        handle.seek(0)
-        if head == b"PK\3\4":
-            yield from _members(handle)
-        elif (unpack := _unpacker(head)) is not None:
-            yield _bounded(unpack(handle))
+    head = handle.read(4)
+    handle.seek(0)
+    yield _chunks(handle)
+    handle.seek(0)
+    if head == b"PK\3\4":
+        yield from _members(handle)
+    elif (unpack := _unpacker(head)) is not None:
+        yield _bounded(unpack(handle))
 
 
 def _unpacker(head: bytes) -> Callable[[IO[bytes]], Iterator[bytes]] | None:

@@ -6,8 +6,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cab.adapters.doctor.leaks.encodings import SecretForms, readings
+from cab.adapters.workspaces.bounds import DEPTH, FILE_SIZE, TIME, TOTAL_SIZE, WorkspaceBounds
+from cab.adapters.workspaces.walk import Found, Unread, WorkspaceWalk, readable_name
 from cab.proxy.redaction import Redactor
 
+BOUNDS = WorkspaceBounds(entries=1_000_000, listing_bytes=1 << 30, file_bytes=4 << 30, time_s=600.0)
+"""What is searched of one folder."""
+
+_TOO_MUCH = frozenset({DEPTH, FILE_SIZE, TIME, TOTAL_SIZE})
+_ANY = "any key"
 _PROC = Path("/proc")
 
 
@@ -30,7 +37,8 @@ def file_leaks(
 ) -> Iterator[Leak]:
     """Yield the files below a folder that hold a secret, in their content or their name.
 
-    Links are not followed; their targets are read like names.
+    Links are not followed; their targets are read like names. What is too much to be searched may hold
+    any secret.
 
     Args:
         root: The folder.
@@ -38,25 +46,31 @@ def file_leaks(
         label: Name of the folder in the result.
         skipped: Folders below it that are not searched.
     """
-    for folder, names, files in os.walk(root):
-        names[:] = [name for name in names if Path(folder) / name not in skipped]
-        for path in (Path(folder) / name for name in (*names, *files)):
-            place = path.relative_to(root).as_posix()
-            for name in sorted(_secrets_in_file(path, place, secrets)):
-                yield Leak(name, f"{label}/{_redacted(place, secrets)}")
+    left_out = {path.relative_to(root).as_posix() for path in skipped if path.is_relative_to(root)}
+    with WorkspaceWalk(root, bounds=BOUNDS, left_out=left_out.__contains__) as walk:
+        for found in walk:
+            if found.path not in left_out:
+                for name in sorted(_secrets_in_file(walk, found, secrets)):
+                    yield Leak(name, f"{label}/{_redacted(readable_name(found.path), secrets)}")
+    for path, word in walk.skipped.items():
+        if word in _TOO_MUCH:
+            yield Leak(_ANY, f"{label}/{_redacted(path, secrets)}, which was not searched: {word}")
+    if walk.cut_short is not None:
+        yield Leak(_ANY, f"{label}, of which not all was searched: {walk.cut_short}")
 
 
-def _secrets_in_file(path: Path, place: str, secrets: SecretForms) -> set[str]:
-    found = secrets_in(os.fsencode(place), secrets)
+def _secrets_in_file(walk: WorkspaceWalk, found: Found, secrets: SecretForms) -> set[str]:
+    names = secrets_in(os.fsencode(found.path), secrets)
     try:
-        if path.is_symlink():
-            return found | secrets_in(os.fsencode(path.readlink()), secrets)
-        if path.is_file():
-            for reading in readings(path):
-                found |= _secrets_in_chunks(reading, secrets)
-    except OSError:
-        return found  # it was removed meanwhile
-    return found
+        if found.is_link:
+            return names | secrets_in(os.fsencode(found.target()), secrets)
+        if found.is_file:
+            with walk.opened(found) as handle:
+                for reading in readings(handle):
+                    names |= _secrets_in_chunks(reading, secrets)
+    except (OSError, Unread):
+        return names  # it was removed meanwhile
+    return names
 
 
 def _secrets_in_chunks(chunks: Iterable[bytes], secrets: SecretForms) -> set[str]:

@@ -7,6 +7,7 @@ JSON that are in use is named here, and whoever has a key at stake refuses such 
 
 from typing import Literal, NamedTuple
 
+from cab.proxy.meter.content_decoding import BadEncoding, Decoder
 from cab.proxy.meter.dialects.routes import Dialect
 from cab.proxy.meter.json_values import JsonObject, as_object, is_object, parse, parse_object
 from cab.proxy.meter.request.canonical import (
@@ -21,7 +22,6 @@ from cab.proxy.meter.request.canonical import (
 from cab.proxy.meter.request.form import form_members
 from cab.proxy.meter.request.json_members import Member
 from cab.proxy.meter.request.json_scan import scan_members
-from cab.proxy.meter.response.content_decoding import BadEncoding, Decoder
 
 MAX_DECODED_BYTES = 128 << 20
 """A compressed body is not read beyond this."""

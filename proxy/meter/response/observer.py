@@ -110,7 +110,7 @@ class _BodyObserver:
         elif self._add_parts(body):
             self._answer.end(clean=clean)
         else:
-            kind = self._content_type.partition(";")[0].strip()[:80] or "no content type"
+            kind = self._content_type.partition(";")[0].strip() or "no content type"
             cut = "" if clean else ", cut off"
             self._answer.warn(f"the answer is not a JSON object ({kind}{cut})")
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
+from cab.proxy.meter.content_decoding import BadEncoding, Decoder
 from cab.proxy.meter.dialects.answer import Answer
-from cab.proxy.meter.response.content_decoding import BadEncoding, Decoder
 from cab.proxy.meter.response.observer import Observer
 
 

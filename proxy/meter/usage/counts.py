@@ -2,7 +2,8 @@
 
 from typing import NamedTuple
 
-from cab.proxy.meter.json_values import MAX_COUNT, JsonObject, as_count, is_object
+from cab.proxy.meter.json_values import JsonObject, is_object
+from cab.scoring.ledger.bounds import MAX_COUNT
 
 _MAX_DIGITS = 16
 
@@ -31,6 +32,8 @@ class UsageReader:
         """What contradicts itself, and no rule explains it."""
         self.parts: list[JsonObject] = []
         """Usage of each pass over a model, where the endpoint states it."""
+        self.overflow = False
+        """Whether a count was larger than any that a call can have."""
         self.generates = True
         """Whether the model writes tokens at all."""
 
@@ -46,18 +49,28 @@ class UsageReader:
                 return None
         if type(value) is int and 0 <= value <= MAX_COUNT:  # nearly always; twice as fast
             return value
-        number = as_count(value)
-        return self._count_in_text(value, path) if number is None else number
+        number = self._count_in_text(value) if isinstance(value, str) else _whole(value)
+        name = f"usage.{'.'.join(path)}"
+        if number is not None and 0 <= number <= MAX_COUNT:
+            return number
+        self.warn(f"{name} is not a count of tokens")
+        return None if number is None or number < 0 else self.plausible(number, name)
 
-    def _count_in_text(self, value: object, path: tuple[str, ...]) -> int | None:
-        digits = value.strip() if isinstance(value, str) else ""
-        if digits.isascii() and digits.isdecimal() and len(digits) <= _MAX_DIGITS:
-            number = as_count(int(digits))
-            if number is not None:
-                self.note("counts were given as text")
-                return number
-        self.warn(f"usage.{'.'.join(path)} is not a count of tokens")
+    def plausible(self, count: int | None, name: str, most: int = MAX_COUNT) -> int | None:
+        """Return a count, `None` for one that no call can have; that is a fault then."""
+        if count is None or count <= most:
+            return count
+        self.overflow = True
+        self.fault(f"{name} is more than the {most} tokens that a call can have")
         return None
+
+    def _count_in_text(self, value: str) -> int | None:
+        digits = value.strip()
+        if not (digits.isascii() and digits.isdecimal()):
+            return None
+        self.note("counts were given as text")
+        # Of a very long one only its length matters: turning it into a number takes its square.
+        return int(digits) if len(digits) <= _MAX_DIGITS else MAX_COUNT + 1
 
     def first(self, *paths: tuple[str, ...]) -> int | None:
         """Return the first count that is there."""
@@ -81,3 +94,10 @@ class UsageReader:
         """Say what contradicts itself, each thing once."""
         if fault not in self.faults:
             self.faults.append(fault)
+
+
+def _whole(value: object) -> int | None:
+    """Return a whole number, also of an integral float: some endpoints write `12.0`."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -5,10 +5,11 @@ from typing import NamedTuple
 
 import orjson
 
-from cab.proxy.meter.json_values import JsonObject
+from cab.proxy.meter.json_values import JsonObject, as_count
 from cab.proxy.meter.usage.counts import Usage, UsageReader
 from cab.proxy.meter.usage.fields import with_other_names
 from cab.proxy.meter.usage.invariants import settled
+from cab.scoring.ledger.bounds import MAX_COUNT
 
 _NO_COUNTS = Usage(None, None, None)
 
@@ -30,6 +31,8 @@ class UsageReading(NamedTuple):
     """Usage of each pass over a model, where the endpoint states it."""
     generates: bool
     """Whether the model writes tokens at all."""
+    overflow: bool = False
+    """Whether a count was larger than any that a call can have; it is `None` then."""
 
 
 def read_usage(raw: JsonObject, counts: Callable[[UsageReader], Usage]) -> UsageReading:
@@ -40,8 +43,10 @@ def read_usage(raw: JsonObject, counts: Callable[[UsageReader], Usage]) -> Usage
         counts: Reads the counts as the dialect names them.
     """
     reader = UsageReader(raw)
-    usage: Usage | None = settled(with_other_names(counts(reader), reader), reader)
-    if usage == _NO_COUNTS:
+    usage: Usage | None = _plausible(
+        settled(with_other_names(counts(reader), reader), reader), reader
+    )
+    if usage == _NO_COUNTS and not reader.overflow:
         usage = None
         reader.warn("usage holds no counts")
     kept: JsonObject | None = raw
@@ -52,5 +57,21 @@ def read_usage(raw: JsonObject, counts: Callable[[UsageReader], Usage]) -> Usage
         reader.warn("usage cannot be written as JSON")
         kept = None
     return UsageReading(
-        usage, kept, reader.warnings, reader.notes, reader.faults, reader.parts, reader.generates
+        usage,
+        kept,
+        reader.warnings,
+        reader.notes,
+        reader.faults,
+        reader.parts,
+        reader.generates,
+        reader.overflow,
     )
+
+
+def _plausible(usage: Usage, reader: UsageReader) -> Usage:
+    """Return counts without those that were added up to more than a call can have."""
+    most = dict.fromkeys(Usage._fields, MAX_COUNT) | {"total_tokens": 2 * MAX_COUNT}
+    for part in reader.parts:
+        part.update((n, reader.plausible(as_count(part[n]), n)) for n in most if n in part)
+    named = usage._asdict().items()
+    return Usage(**{name: reader.plausible(count, name, most[name]) for name, count in named})

@@ -71,6 +71,8 @@ def test_a_given_proxy_with_a_control_address_of_its_own(
             monkeypatch.setenv(option, proxy.control_url)
         else:
             asked += [option, proxy.control_url]
+        # The first call took it out of the environment.
+        monkeypatch.setenv("CAB_SIGNING_KEY", "signing-key-of-the-tests-0123456789")
         assert main([*asked, "--json"]) == 0
     result = orjson.loads(capsysbinary.readouterr().out)
     assert result["tokens"]["model_calls"] == 3

@@ -16,7 +16,7 @@ CANARY = "sk-canary-0123456789"
 
 @pytest.fixture
 def places(tmp_path: Path) -> Places:
-    return Places(*(tmp_path / name for name in ("workdir", "home", "tmp", "before", "out")))
+    return Places(*(tmp_path / name for name in ("workdir", "home", "tmp", "out")))
 
 
 def test_nothing_is_inherited(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ NONE = ResourceLimits(cpu_s=None, file=None, processes=None, open_files=None)
 
 @pytest.fixture
 def places(tmp_path: Path) -> Places:
-    made = Places(*(tmp_path / name for name in ("workdir", "home", "tmp", "before", "out")))
+    made = Places(*(tmp_path / name for name in ("workdir", "home", "tmp", "out")))
     for folder in made:
         folder.mkdir()
     return made

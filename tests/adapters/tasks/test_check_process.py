@@ -80,19 +80,57 @@ async def test_children_do_not_outlive_the_check(work: Path, tmp_path: Path) -> 
     assert has_ended(file)
 
 
-async def test_a_child_that_left_the_group_does_not_hold_the_check_up(
-    work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A stray process that keeps the output open does not keep the check from ending."""
-    monkeypatch.setattr(check_process, "OUTPUT_WAIT_S", 0.05)
+DAEMON = (
+    "import os, pathlib, sys, time\n"
+    "if os.fork() == 0:\n"
+    "    os.setsid()\n"
+    "    if os.fork():\n"
+    "        os._exit(0)\n"
+    "    code = 'import os, pathlib, sys, time; part = pathlib.Path(sys.argv[1] + chr(46) + chr(112)); '\n"
+    "    code += 'part.write_text(str(os.getpid())); part.rename(sys.argv[1]); time.sleep(600)'\n"
+    "    os.execve(sys.executable, ['python', '-c', code, {file!r}], {{}})\n"
+    "while not os.path.exists({file!r}):\n"
+    "    time.sleep(0.01)\n"
+)
+"""Its parent has gone, its session is its own, and its environment is empty."""
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        CHILD.replace("{how}", "start_new_session=True"),
+        CHILD.replace("{how}", "start_new_session=True, env={{}}"),
+        DAEMON,
+    ],
+    ids=["new session", "empty environment", "daemon"],
+)
+async def test_nothing_escapes_a_check(script: str, work: Path, tmp_path: Path) -> None:
+    """Whatever the agent's code starts, and however that detaches itself, has ended with the check."""
     file = tmp_path / "pid"
-    task = scripted(tmp_path / "task", CHILD.format(how="start_new_session=True", file=str(file)))
-    try:
-        outcome = await run_checks(task, work)
-        assert not has_ended(file, wait_s=0)
-    finally:
-        os.kill(int(file.read_text()), 9)
-    assert (outcome.passed, outcome.stdout_tail) == (True, "child started\n")
+    assert (
+        await run_checks(scripted(tmp_path / "task", script.format(file=str(file))), work)
+    ).passed
+    assert has_ended(file, wait_s=0)
+
+
+async def test_nothing_escapes_a_check_that_is_stopped(work: Path, tmp_path: Path) -> None:
+    """At the time limit a daemon is ended too."""
+    file = tmp_path / "pid"
+    task = scripted(tmp_path / "task", DAEMON.format(file=str(file)) + "time.sleep(600)\n")
+    assert (await run_checks(task, work, timeout_s=3)).timed_out
+    assert has_ended(file)
+
+
+async def test_a_check_has_limits(work: Path, tmp_path: Path) -> None:
+    """A check runs under the limits of the agent; what it sends to its group ends no one else."""
+    script = (
+        "import os, resource as r, signal\n"
+        "print(r.getrlimit(r.RLIMIT_CPU), r.getrlimit(r.RLIMIT_CORE), flush=True)\n"
+        "os.killpg(0, signal.SIGTERM)\n"
+    )
+    limits = {"RLIMIT_CPU": 33, "RLIMIT_CORE": 0}
+    outcome = await run_checks(scripted(tmp_path / "task", script), work, rlimits=limits)
+    assert (outcome.stdout_tail, outcome.exit_code) == ("(33, 33) (0, 0)\n", 143)
 
 
 async def test_a_cancelled_check_leaves_nothing_running(work: Path, tmp_path: Path) -> None:

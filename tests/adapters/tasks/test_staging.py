@@ -105,7 +105,7 @@ async def test_the_environment_inherits_nothing(
         needs=[Need(command="sh", get="install it", home_folders=homes)],
     )
     outcome = await run_checks(task, work)
-    names = ["HOME", "LANG", "NO_COLOR", "PATH", "TERM", "TMPDIR", "TOOL_HOME"]
+    names = ["CAB_RUN_MARK", "HOME", "LANG", "NO_COLOR", "PATH", "TERM", "TMPDIR", "TOOL_HOME"]
     assert outcome.stdout_tail == f"{names} {work} []\n"
 
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from cab.adapters.tasks import violations
 from cab.adapters.tasks.checks import run_checks
 from cab.adapters.tasks.violations import find_violations
+from cab.adapters.workspaces import walk
 from tests.adapters.tasks.checktasks import scripted, write
 
 SECRET = "pw-0123456789"
@@ -64,15 +64,19 @@ def test_links_are_looked_at_and_not_followed(tmp_path: Path) -> None:
     assert violated(tmp_path, {}) == ["conftest.py: must not exist"]
 
 
-def test_a_file_that_cannot_be_read_holds_no_text(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A file that is removed meanwhile violates no forbidden text, but still a forbidden path."""
+def test_a_file_that_cannot_be_read_holds_no_text(tmp_path: Path) -> None:
+    """A pipe is never opened: it violates no forbidden text, but still a forbidden path."""
     (tmp_path / "work").mkdir()
     os.mkfifo(tmp_path / "work" / "pipe")
-    left = ["gone.txt", "conftest.py", "code.py"]
-    monkeypatch.setattr(violations, "workspace_files", lambda _: left)
+    os.mkfifo(tmp_path / "work" / "conftest.py")
     assert violated(tmp_path, {}) == ["conftest.py: must not exist"]
+
+
+def test_a_name_that_is_no_utf8_can_be_reported(tmp_path: Path) -> None:
+    """A violation is text for any reader, whatever bytes the agent put into the name."""
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / os.fsdecode(b"caf\xe9.ini")).write_text("")
+    assert violated(tmp_path, {}) == ["caf\\xe9.ini: must not exist"]
 
 
 def test_a_closed_file_is_still_a_forbidden_one(tmp_path: Path) -> None:
@@ -95,14 +99,14 @@ def test_the_whole_of_a_file_is_searched(
     before: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A text is found wherever it stands, also across the pieces in which a file is read."""
-    monkeypatch.setattr(violations, "PIECE_BYTES", 8)
+    monkeypatch.setattr(walk, "PIECE_BYTES", 8)
     left = {"long.txt": "." * before + SECRET + "." * 30, "part.txt": "." * before + SECRET[:-1]}
     assert violated(tmp_path, left) == ["long.txt: holds a text that must not be copied"]
 
 
 def test_a_change_far_into_a_file_is_seen(tmp_path: Path) -> None:
     """Two files are the same only if their ends are as well."""
-    start = "." * (violations.PIECE_BYTES + 1)
+    start = "." * (walk.PIECE_BYTES + 1)
     task = scripted(
         tmp_path / "task", "", given={"big.txt": start, "same.txt": start}, forbidden_texts=[SECRET]
     )

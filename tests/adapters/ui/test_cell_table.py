@@ -7,7 +7,6 @@ from cab.adapters.ui.cell_table import (
     cell_table,
     print_sentence,
     print_summary,
-    printable,
     score_table,
     summary_of,
     summary_table,
@@ -26,6 +25,7 @@ from cab.scoring import (
     sum_calls,
 )
 from cab.scoring.ledger.records import CallEnd
+from cab.scoring.printable import printable
 from tests.scoring.builders import (
     AFTER,
     BEFORE,

@@ -1,4 +1,6 @@
 import argparse
+import csv
+import io
 
 import orjson
 import pytest
@@ -81,3 +83,19 @@ def test_one_form_at_a_time(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parser.parse_args(["--csv", "--json"])
     assert "not allowed with" in capsys.readouterr().err
+
+
+FORMULAS = ["=1+1", "@SUM(A1)", "+cmd", "-cmd", "\t=1", "\r=1", "\n=1", "\uff1d1"]
+
+
+@pytest.mark.parametrize("text", FORMULAS)
+def test_no_text_of_a_csv_is_a_formula(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """What a spreadsheet would compute is written as text, names of columns too; numbers stay numbers."""
+    numbers = {"n": -5, "x": -0.5, "usd": "-0.10", "plus": "+1e3", "none": None}
+    write(
+        "csv", ResultTable(("a",), []), [{text: text, "list": [text], "a": f"a{text}", **numbers}]
+    )
+    [row] = csv.DictReader(io.StringIO(capsys.readouterr().out, newline=""))
+    assert row[f"'{text}"] == f"'{text}"
+    assert row["a"] == f"a{text}"
+    assert [row[name] for name in numbers] == ["-5", "-0.5", "-0.10", "+1e3", ""]

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from cab.adapters.workspaces.tree import readable_name, walk_tree
+from cab.adapters.workspaces.tree import walk_tree
+from cab.adapters.workspaces.walk import readable_name
 from cab.scoring.evidence.manifest import diff_trees, dump_manifest, load_manifest
 
 NOBODY = 65534

@@ -7,13 +7,8 @@ import pytest
 import zstandard
 
 from cab.scoring import BadRecord
-from cab.scoring.ledger.segments import (
-    MAX_LINE_BYTES,
-    find_segments,
-    find_strays,
-    segment_files,
-    segment_lines,
-)
+from cab.scoring.ledger.bounds import MAX_LINE_BYTES, BrokenLine
+from cab.scoring.ledger.segments import find_segments, find_strays, segment_files, segment_lines
 
 
 def packed(data: bytes, piece: int | None = None) -> bytes:
@@ -106,15 +101,20 @@ def test_damage_is_named_by_its_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", ["", ".zst"])
 def test_an_endless_line_is_not_held(tmp_path: Path, suffix: str) -> None:
-    """A line past the limit is an error, and reading it takes no more memory than the limit."""
+    """Of a line past the limit the beginning comes, reading it takes no more memory, and more follow."""
     path = tmp_path / f"1.jsonl{suffix}"
     if suffix:
-        path.write_bytes(packed(bytes(MAX_LINE_BYTES * 4)))
+        path.write_bytes(packed(bytes(MAX_LINE_BYTES * 4) + b"\nnext\n"))
     else:
         path.touch()
         os.truncate(path, MAX_LINE_BYTES * 4)
-    with pytest.raises(BadRecord, match="longer than"):
-        list(segment_lines(path))
+        with path.open("ab") as handle:
+            handle.write(b"\nnext\n")
+    endless, after = segment_lines(path)
+    assert isinstance(endless, BrokenLine)
+    assert endless.reason == f"the line is longer than {MAX_LINE_BYTES} bytes"
+    assert len(endless) < 1 << 16
+    assert after == b"next\n"
 
 
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:

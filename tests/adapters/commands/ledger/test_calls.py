@@ -8,7 +8,7 @@ import pytest
 from cab.adapters.cli import main
 from cab.adapters.commands.ledger.calls import COLUMNS
 from tests.scoring.builders import end_fields
-from tests.scoring.ledgers import calls, write_ledger
+from tests.scoring.ledgers import calls, overlong, write_ledger
 
 
 @pytest.fixture
@@ -119,3 +119,43 @@ def test_wrong_use_is_one_line(
     captured = capsys.readouterr()
     assert said in captured.err
     assert captured.out == ""
+
+
+@pytest.mark.parametrize("form", [[], ["--json"], ["--csv"], ["--by-cell"]])
+def test_a_damaged_line_is_named_and_the_others_are_printed(
+    tmp_path: Path, form: list[str], capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    """Damaged lines are named on stderr, all other calls are printed, and the exit code is 1."""
+    [file] = write_ledger(tmp_path / "l", calls(2, "s/a/m/f/t"))
+    lines = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"".join([*lines[:2], b"no JSON\n", overlong("end", "c9"), *lines[2:]]))
+    assert main(["ledger", "calls", str(tmp_path / "l"), *form]) == 1
+    out, err = capfdbinary.readouterr()
+    assert [line.split(b"jsonl:")[1][:2] for line in err.splitlines()] == [b"3:", b"4:"]
+    assert out.count(b"s/a/m/f/t") == (1 if form == ["--by-cell"] else 2)
+
+
+def test_nothing_in_a_ledger_steers_a_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Names of models and of cells come from outside: their control characters are shown escaped."""
+    evil = "a\x1b]0;t\x07\x1b[2J\x9b1m\u202e\r"
+    fields = end_fields(cell_id=f"s/{evil}/m/f/t", model_served=evil, end_reason=evil, status=200)
+    seal = {"kind": "cell_seal", "cell_id": evil, "sealed_at": evil}
+    write_ledger(tmp_path, [fields, seal])
+    for arguments in (["calls"], ["calls", "--by-cell"], ["tail"], ["verify"]):
+        main(["ledger", *arguments, str(tmp_path)])
+        out, err = capsys.readouterr()
+        assert {char for char in out + err if not char.isprintable()} == {"\n"}
+
+
+def test_a_csv_of_calls_holds_no_formula(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A model that is called like a formula is a text in a spreadsheet, a price is a number."""
+    fields = end_fields(model_served="=cmd|' /C calc'!A0", user_agent="@x", cost_usd="-0.5")
+    write_ledger(tmp_path, [fields])
+    assert main(["ledger", "calls", str(tmp_path), "--csv"]) == 0
+    [row] = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert (row["model_served"], row["user_agent"]) == ("'=cmd|' /C calc'!A0", "'@x")
+    assert (row["cost_usd"], row["latency_ms"]) == ("-0.5", "500.0")

@@ -9,7 +9,7 @@ import pytest
 
 from cab.adapters.cli import main
 from tests.scoring.builders import end_fields
-from tests.scoring.ledgers import calls, write_ledger
+from tests.scoring.ledgers import calls, overlong, write_ledger
 
 
 def rows(file: Path, query: str) -> list[Any]:
@@ -81,7 +81,7 @@ def test_a_file_that_is_something_else_is_left_alone(
 @pytest.mark.parametrize("option", ["--sqlite", "--parquet"])
 @pytest.mark.parametrize(
     ("changes", "said"),
-    [({"prompt_tokens": 2**63}, "int too"), ({"seq": "1"}, "seq")],
+    [({"prompt_tokens": 2**63}, "int too")],
 )
 def test_a_call_that_does_not_fit_stops_all(
     tmp_path: Path,
@@ -98,6 +98,23 @@ def test_a_call_that_does_not_fit_stops_all(
         assert rows(tmp_path / "file", "SELECT count(*) FROM calls") == [(0,)]
     else:
         assert sorted(path.name for path in tmp_path.iterdir()) == ["l"]
+
+
+@pytest.mark.parametrize("option", ["--sqlite", "--parquet"])
+def test_a_damaged_line_is_named_and_the_others_are_exported(
+    tmp_path: Path, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A line that is no call is named, all other calls are in the file, and the exit code is 1."""
+    records = [end_fields("a"), end_fields("b", seq="1"), end_fields("c", status="x")]
+    [file] = write_ledger(tmp_path / "l", [*records, end_fields("d")])
+    lines = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"".join([*lines[:1], b"no JSON\n", overlong(), *lines[1:]]))
+    assert main(["ledger", "export", "l", option, "file"]) == 1
+    out, err = capsys.readouterr()
+    assert out == "file: 2 calls\n"
+    assert [line.split("jsonl:")[1].split(":")[0] for line in err.splitlines()] == list("2345")
+    if option == "--sqlite":
+        assert rows(tmp_path / "file", "SELECT call_id FROM calls") == [("a",), ("d",)]
 
 
 @pytest.mark.usefixtures("ledger")

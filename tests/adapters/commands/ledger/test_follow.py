@@ -5,7 +5,7 @@ import zstandard
 
 from cab.adapters.commands.ledger.follow import Follower
 from cab.scoring import BadRecord
-from cab.scoring.ledger.reading import MAX_LINE_BYTES
+from cab.scoring.ledger.bounds import MAX_LINE_BYTES, BrokenLine
 
 
 def put(folder: Path, name: str, data: bytes) -> Path:
@@ -74,16 +74,18 @@ def test_a_torn_line_that_is_cut_off_is_forgotten(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
-    """A damaged segment, and a line without end, are errors that name the file."""
+    """A damaged segment is an error that names it; a line without end is named, and the next follows."""
     follower = Follower(tmp_path)
     put(tmp_path, "w0-000001.jsonl.zst", zstandard.compress(b"a\n")[:-2])
     with pytest.raises(BadRecord, match=r"w0-000001\.jsonl\.zst: the compressed data is cut off"):
         list(follower.new())
     follower.close()
     (tmp_path / "w0-000001.jsonl.zst").unlink()
-    put(tmp_path, "w1-000001.jsonl", bytes(MAX_LINE_BYTES))
-    with pytest.raises(BadRecord, match=r"w1-000001\.jsonl: a line is longer than"):
-        list(follower.new())
+    put(tmp_path, "w1-000001.jsonl", bytes(MAX_LINE_BYTES) + b"\nb\n")
+    lines = follower.new()
+    endless, after = next(lines), next(lines)
+    assert isinstance(endless, BrokenLine)
+    assert (endless.reason.startswith("the line is longer than"), after) == (True, b"b\n")
     follower.close()
 
 

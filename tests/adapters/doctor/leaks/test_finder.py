@@ -20,6 +20,7 @@ from cab.adapters.doctor.leaks import encodings
 from cab.adapters.doctor.leaks.encodings import forms_of
 from cab.adapters.doctor.leaks.finder import Leak, SecretFinder, file_leaks, process_leaks
 from cab.adapters.doctor.leaks.process_watch import descendants, watch_processes
+from cab.adapters.workspaces.removal import remove_tree
 from cab.proxy.redaction import StreamRedactor
 
 REAL = "sk-canary-one/with+signs"
@@ -36,6 +37,31 @@ def test_files_are_searched_at_any_depth(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     assert list(file_leaks(tmp_path, SECRETS, "HOME")) == [Leak("endpoint's key", "HOME/a/b/log")]
     assert list(file_leaks(tmp_path, SECRETS, "HOME", [tmp_path / "a"])) == []
+
+
+def test_what_is_too_much_to_be_searched_is_reported(
+    tmp_path: Path,
+) -> None:
+    """Folders too deep for a path, and files too large, do not end the search and are not passed over."""
+    (tmp_path / "huge").touch()
+    os.truncate(tmp_path / "huge", 6 << 30)
+    here = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(2100):
+        os.mkdir("d", dir_fd=here)
+        below = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+    (tmp_path / "log").write_text(REAL)
+
+    try:
+        found = list(file_leaks(tmp_path, SECRETS, "HOME"))
+    finally:
+        remove_tree(tmp_path / "d")
+
+    assert Leak("endpoint's key", "HOME/log") in found
+    assert Leak("any key", "HOME/huge, which was not searched: file-size") in found
+    assert sum(leak.place.endswith("which was not searched: depth") for leak in found) == 1
 
 
 def test_names_are_searched_too_and_redacted(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cab.proxy.meter.response.content_decoding import BadEncoding, Decoder
+from cab.proxy.meter.content_decoding import BadEncoding, Decoder
 from tests.proxy.meter.drive import bytewise, slicings
 
 LIMIT = 1 << 20

@@ -54,7 +54,7 @@ class Decoder:
         names = [name.strip().lower() for name in content_encoding.split(",")]
         self._limit_bytes = limit_bytes
         self._stages: list[Inflate] = []
-        self.unknown = [name[:40] for name in names if name not in (*_INFLATERS, "", "identity")]
+        self.unknown = [name for name in names if name not in (*_INFLATERS, "", "identity")]
         """Encodings that are not known."""
         for name in reversed(names):
             if name in _INFLATERS:

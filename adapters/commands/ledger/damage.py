@@ -1,0 +1,16 @@
+"""Damaged lines of a ledger, named one by one while a command goes on."""
+
+from cab.adapters.ui.progress import complain
+from cab.scoring.errors import BadRecord
+
+
+class DamageReport:
+    """Names each damaged line on stderr, and keeps in mind that what is printed is not all."""
+
+    exit_code = 0
+    """1 once a line was damaged."""
+
+    def __call__(self, error: BadRecord) -> None:
+        """Name a damaged line."""
+        self.exit_code = 1
+        complain(f"a damaged line is passed over: {error}")
