@@ -53,6 +53,8 @@ UNCLEAR_BODY = "unclear_body"
 """Code of a refusal of a body that endpoints may read in different ways."""
 UNMETERED_PATH = "unmetered_path"
 """Code of a refusal of a call that may cost and is not metered."""
+OVERLOAD = "overload"
+"""Code of a refusal of a call for whose body there was no room in time."""
 _STATUS = {
     SEALED: 409,
     LIMIT_REACHED: 400,
@@ -60,6 +62,7 @@ _STATUS = {
     REGISTRY_LOST: 503,
     UNCLEAR_BODY: 400,
     UNMETERED_PATH: 404,
+    OVERLOAD: 503,
 }
 
 
