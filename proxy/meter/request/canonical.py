@@ -19,9 +19,9 @@ from typing import NoReturn
 
 import orjson
 
+from cab.proxy.meter.json_values import has_many_values
+
 MAX_CANONICAL_BYTES = 8 << 20
-MAX_CANONICAL_MARKS = 1 << 18
-"""Each value takes some hundred bytes of memory, however short its text is."""
 
 
 def is_large(body: bytes) -> bool:
@@ -29,10 +29,7 @@ def is_large(body: bytes) -> bool:
 
     That is over 8 MiB, or with more than 262,144 bytes among `[`, `{` and `,`, wherever they stand.
     """
-    if len(body) <= MAX_CANONICAL_MARKS:
-        return False
-    marks = sum(map(body.count, (b"[", b"{", b",")))
-    return len(body) > MAX_CANONICAL_BYTES or marks > MAX_CANONICAL_MARKS
+    return len(body) > MAX_CANONICAL_BYTES or has_many_values(body)
 
 
 def request_hash(body: bytes) -> str | None:

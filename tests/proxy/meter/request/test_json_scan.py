@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cab.proxy.meter import CallMeter, dialect_for
+from cab.proxy.meter.json_values import MAX_MARKS
 from cab.proxy.meter.request.body import RequestBody, read_body
 from cab.proxy.meter.request.canonical import (
     MAX_CANONICAL_BYTES,
-    MAX_CANONICAL_MARKS,
     BadJson,
     is_large,
 )
@@ -20,7 +20,7 @@ from cab.proxy.meter.request.json_scan import MAX_MEMBERS, scan_members
 
 PATH = "/v1/chat/completions"
 CHAT = dialect_for("POST", PATH)
-LISTS = b'"a":[' + b"[]," * MAX_CANONICAL_MARKS + b"0]"
+LISTS = b'"a":[' + b"[]," * MAX_MARKS + b"0]"
 NO_OBJECT = "the request's body is not a JSON object in UTF-8"
 
 values = st.recursive(
@@ -85,8 +85,8 @@ def test_large_is_over_a_size_or_a_number_of_marks() -> None:
     """The two limits, which are part of the request hash, hold exactly."""
     assert not is_large(b"x" * MAX_CANONICAL_BYTES)
     assert is_large(b"x" * (MAX_CANONICAL_BYTES + 1))
-    assert not is_large(b"x[{," + b"," * (MAX_CANONICAL_MARKS - 3))
-    assert is_large(b"x[{," + b"," * (MAX_CANONICAL_MARKS - 2))
+    assert not is_large(b"x[{," + b"," * (MAX_MARKS - 3))
+    assert is_large(b"x[{," + b"," * (MAX_MARKS - 2))
 
 
 def test_a_large_body_is_read_as_far_as_it_is_metered() -> None:
