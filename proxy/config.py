@@ -195,6 +195,11 @@ class ProxySettings(BaseModel):
     max_request_bytes: Bytes = Field(
         default=256 << 20, description="Request bodies that are larger are refused (413)."
     )
+    body_budget_bytes: Bytes = Field(
+        default=256 << 20,
+        description="What the bodies of all requests in flight may come to together, in each worker. "
+        "Above it, bodies wait unread for `slot_wait_s`, and are then refused (503).",
+    )
     count_max_bytes: Bytes = Field(
         default=8 << 20,
         description="Tokens of a call without reported usage are counted only if its text is not "
@@ -290,7 +295,8 @@ SETTING_GROUPS = {
     "control API and seals": ("control_host", "control_port", "control_socket", "seal_key_file"),
     "limits of calls": (
         *("connect_timeout_s", "keepalive_timeout_s", "headers_timeout_s", "body_timeout_s"),
-        *("max_connections", "head_timeout_s", "body_progress_timeout_s", "max_request_bytes"),
+        *("max_connections", "head_timeout_s", "body_progress_timeout_s"),
+        *("max_request_bytes", "body_budget_bytes"),
         *("drain_max_s", "drain_max_bytes", "slot_wait_s", "grace_s"),
         *("on_unknown", "assumed_output_cap"),
     ),

@@ -12,13 +12,20 @@ from cab.proxy.accounting.limits import KeyLimits
 from cab.proxy.auth.attribution import Caller, Identifier, Target, split_target
 from cab.proxy.auth.request_secrets import sent_secrets
 from cab.proxy.control.api import Control
-from cab.proxy.errors import BadKey
+from cab.proxy.errors import BadKey, Rejected
+from cab.proxy.forwarding.body_budget import BodyBudget, BodyShare, NoRoom
 from cab.proxy.forwarding.exchange import Exchange
 from cab.proxy.forwarding.permission import refused_call
 from cab.proxy.forwarding.services import ProxyServices
 from cab.proxy.forwarding.websocket.upgrades import Upgrades, is_upgrade
 from cab.proxy.http.browser_guard import BrowserGuard
-from cab.proxy.http.error_responses import ErrorResponse, RequestFailed, shape_of, web_response
+from cab.proxy.http.error_responses import (
+    OVERLOAD,
+    ErrorResponse,
+    RequestFailed,
+    shape_of,
+    web_response,
+)
 from cab.proxy.http.headers import as_sent, request_headers
 from cab.proxy.http.request_body import read_body
 from cab.proxy.http.request_checks import checked_target
@@ -66,11 +73,15 @@ class Server:
         self._held = held
         self._live: dict[asyncio.Task[web.StreamResponse], Exchange] = {}
         self._upgrades = Upgrades(services, self._require_open)
+        settings = services.settings
+        self._bodies = BodyBudget(settings.body_budget_bytes, settings.slot_wait_s)
+        self._large_reads = asyncio.Lock()
         self.stopping = False
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
         dialect: Dialect | None = None
+        share = BodyShare(self._bodies)
         try:
             path_qs = checked_target(request)
             target = split_target(path_qs)
@@ -87,10 +98,13 @@ class Server:
                 raise RequestFailed(400, "bad_target", message)
             if is_upgrade(request):
                 return await self._upgrade(request, target, redactor)
-            exchange = await self._accept(request, target, dialect, redactor)
-        except RequestFailed as error:
+            exchange = await self._accept(request, target, dialect, redactor, share)
+        except BaseException as error:
+            share.release()
+            if not isinstance(error, RequestFailed):
+                raise
             return _failed(request, dialect, error)
-        return await self._run(request, exchange)
+        return await self._run(request, exchange, share)
 
     async def handle_control(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request at the control API's own address."""
@@ -153,9 +167,14 @@ class Server:
         return await self._upgrades.serve(request, target, redactor, identify, admission)
 
     async def _accept(
-        self, request: web.BaseRequest, target: Target, dialect: Dialect | None, redactor: Redactor
+        self,
+        request: web.BaseRequest,
+        target: Target,
+        dialect: Dialect | None,
+        redactor: Redactor,
+        share: BodyShare,
     ) -> Exchange:
-        """Make a call of a request.
+        """Make a call of a request; one for whose body there is no room is a rejected call without it.
 
         Raises:
             RequestFailed: It is answered here and costs nothing upstream.
@@ -164,7 +183,12 @@ class Server:
         wall_ns, mono_ns = clock.wall_ns(), clock.mono_ns()
         caller = self._identify(request, target, wall_ns // 1_000_000_000)
         self._require_open()
-        body = await self._read_body(request)
+        body, refusal = b"", None
+        try:
+            body = await self._read_body(request, share)
+        except NoRoom:
+            message = f"the bodies of calls in flight come to {self._bodies.limit_bytes} bytes"
+            refusal = Rejected(OVERLOAD, f"{message}; try again, or raise body_budget_bytes")
         encoding = ", ".join(request.headers.getall("Content-Encoding", []))
         meter = await self._meter(dialect, target, body, encoding)
         context = CallContext(
@@ -186,7 +210,7 @@ class Server:
         # Once more: the proxy may have begun to stop while the body came. From here until the call
         # is among the live ones nothing waits, so a stop either sees it or is seen by it.
         self._require_open()
-        return self._exchange(request, target, caller, context, meter)
+        return self._exchange(request, target, caller, context, meter, refusal)
 
     def _identify(self, request: web.BaseRequest, target: Target, now_s: int) -> Caller:
         try:
@@ -208,10 +232,11 @@ class Server:
             message = "the audit log cannot be written; call refused"
             raise RequestFailed(503, "ledger_failed", message)
 
-    async def _read_body(self, request: web.BaseRequest) -> bytes:
+    async def _read_body(self, request: web.BaseRequest, share: BodyShare) -> bytes:
+        """Return the body, no byte of which is read before there is room for it."""
         settings = self._services.settings
         limits = settings.max_request_bytes, settings.body_progress_timeout_s
-        return await read_body(request, *limits, "; raise max_request_bytes")
+        return await read_body(request, *limits, "; raise max_request_bytes", hold=share.hold)
 
     async def _meter(
         self, dialect: Dialect | None, target: Target, body: bytes, content_encoding: str
@@ -224,20 +249,24 @@ class Server:
             content_encoding=content_encoding,
             hold_terminal=self._services.settings.ack == "end",
         )
-        # Reading a request takes about 10 ms for each MB: large ones must not hold up the loop.
-        small = len(body) < _LARGE_BODY_BYTES and not content_encoding
-        return make() if small else await asyncio.to_thread(make)
+        # Reading a request takes about 10 ms for each MB: large ones must not hold up the loop. One at a
+        # time, as each takes memory of its own.
+        if len(body) < _LARGE_BODY_BYTES and not content_encoding:
+            return make()
+        async with self._large_reads:
+            return await asyncio.to_thread(make)
 
-    def _exchange(
+    def _exchange(  # noqa: PLR0913 - a call is put together in one place
         self,
         request: web.BaseRequest,
         target: Target,
         caller: Caller,
         context: CallContext,
         meter: CallMeter,
+        refusal: Rejected | None,
     ) -> Exchange:
         upstream = self._services.upstreams.for_model(context.request.model)
-        refusal = refused_call(request.method, target.path_qs, caller, upstream, context)
+        refusal = refusal or refused_call(request.method, target.path_qs, caller, upstream, context)
         asked, model = meter.request.injected, context.request.model
         if asked and upstream.usage_requests.accepted(model, context.started_ns) is False:
             meter.without_injection()
@@ -251,11 +280,14 @@ class Server:
             self._services, context, meter, admission, upstream, request, path_qs, headers, refusal
         )
 
-    async def _run(self, request: web.BaseRequest, exchange: Exchange) -> web.StreamResponse:
+    async def _run(
+        self, request: web.BaseRequest, exchange: Exchange, share: BodyShare
+    ) -> web.StreamResponse:
         """Run the call as a task of its own, so that it outlives a client that hangs up."""
         task = asyncio.get_running_loop().create_task(_completed(exchange, request))
         self._live[task] = exchange  # also keeps the task from being garbage collected
         task.add_done_callback(self._live.pop)
+        task.add_done_callback(lambda _: share.release())
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:

@@ -40,10 +40,10 @@ from cab.proxy.meter import CallMeter
 from cab.proxy.meter.content_decoding import BadEncoding, Decoder
 from cab.proxy.meter.refused_usage import (
     REFUSING_STATUSES,
-    first_event,
     refuses_usage,
     stated_error,
 )
+from cab.proxy.meter.response.sse import SseReader
 
 _REJECTION_BYTES = 1 << 20
 """How much of an error is read to see whether `stream_options` was its cause."""
@@ -197,18 +197,20 @@ class Exchange:
         self._read_ahead.clear()
         if answer.status >= 400 and answer.status not in REFUSING_STATUSES:
             return b""
-        encoding, decoded = answer.headers.get("Content-Encoding", ""), b""
-        decoder = Decoder(encoding, _REJECTION_BYTES)
+        decoded = bytearray()
+        decoder = Decoder(answer.headers.get("Content-Encoding", ""), _REJECTION_BYTES)
+        reader, begun = SseReader(_REJECTION_BYTES), answer.status >= 400
         # What breaks off while it is read here does so again when it is relayed.
         with suppress(TimeoutError, aiohttp.ClientError, OSError, BadEncoding):
             async with asyncio.timeout(_PEEK_S):
                 while chunk := await _read_chunk(answer):
                     self._read_ahead.append(chunk)
-                    decoded += b"".join(decoder.decode(chunk))
-                    over = len(decoded) > _REJECTION_BYTES
-                    if over or (answer.status < 400 and first_event(decoded)):
+                    for piece in decoder.decode(chunk):
+                        decoded += piece
+                        begun = begun or bool(reader.feed(piece))
+                    if len(decoded) > _REJECTION_BYTES or (begun and answer.status < 400):
                         break
-        return stated_error(answer.status, decoded)
+        return stated_error(answer.status, bytes(decoded))
 
     async def _request_once(self, body: bytes) -> aiohttp.ClientResponse:
         """Return the endpoint's answer, its redirects within the call's dialect followed."""

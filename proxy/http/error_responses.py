@@ -61,6 +61,8 @@ MODEL_NOT_ALLOWED = "model_not_allowed"
 """Code of a refusal of a model that the cell's key does not name."""
 UNCLEAR_MODEL = "unclear_model"
 """Code of a refusal of a model's name that would change the path it is put into."""
+OVERLOAD = "overload"
+"""Code of a refusal of a call for whose body there was no room in time."""
 _STATUS = {
     SEALED: 409,
     USED: 409,
@@ -72,6 +74,7 @@ _STATUS = {
     PATH_NOT_ALLOWED: 404,
     MODEL_NOT_ALLOWED: 404,
     UNCLEAR_MODEL: 400,
+    OVERLOAD: 503,
 }
 
 

@@ -96,6 +96,7 @@ def start_record(call: CallContext) -> dict[str, Any]:
         "endpoint": call.endpoint,
         "stream": call.request.stream,
         "request_hash": call.request.request_hash,
+        "request_hash_form": call.request.request_hash_form,
         "model_requested": None if model is None else call.redactor.name(model),
         "may_cost": call.may_cost,
         "prompt_tokens_at_most": bound.prompt_tokens,

@@ -17,6 +17,9 @@ from cab.proxy.meter.response.stream_filter import StreamFilter
 CAPTURE_LIMIT_BYTES = 64 << 20
 """How much of a body, or of one event, is kept for understanding it."""
 
+_DECODED_CHUNK_BYTES = 8 << 20
+"""What one chunk of an answer may decompress to: it is read in one step, on the event loop."""
+
 _NOTHING = MeterOutput(b"", terminal=False)
 _SIGNIFICANT = re.compile(rb"[^ \t\r\n]")
 
@@ -89,7 +92,7 @@ class CallMeter:
         self._answer = (
             Answer(0) if self._dialect is None else self._dialect.answer(self._limit_bytes)
         )
-        self._decoder = Decoder(content_encoding, self._limit_bytes)
+        self._decoder = Decoder(content_encoding, min(self._limit_bytes, _DECODED_CHUNK_BYTES))
         self._faults += [f"content-encoding {n} is not known" for n in self._decoder.unknown]
         self._filter: ResponseFilter | None = None
         self._held = bytearray()

@@ -11,6 +11,16 @@ JsonObject = dict[str, object]
 MAX_COUNT = 2**53
 """The largest count believed: beyond it JSON readers disagree about an integer's value."""
 
+MAX_MARKS = 1 << 18
+"""Each value takes some hundred bytes of memory, however short its text is."""
+
+
+def has_many_values(text: bytes | bytearray) -> bool:
+    """Return whether a text has more than 262,144 bytes among `[`, `{` and `,`, wherever they stand."""
+    if len(text) <= MAX_MARKS:
+        return False
+    return sum(map(text.count, (b"[", b"{", b","))) > MAX_MARKS
+
 
 def parse(data: bytes) -> object:
     """Return the JSON value in `data`.

@@ -6,6 +6,7 @@ from typing import Literal
 from cab.proxy.meter.dialects.answer import NOTHING_KNOWN, Answer
 from cab.proxy.meter.error_body import EndpointError, error_of_status
 from cab.proxy.meter.json_values import JsonObject, clean, clean_or_none, parse_object
+from cab.proxy.meter.request.canonical import is_large
 from cab.proxy.meter.usage import Usage, UsageReading, cost_usd, read_usage
 
 _MAX_WARNINGS = 3
@@ -73,8 +74,8 @@ class Outcome:
 
     @property
     def request_json(self) -> JsonObject | None:
-        """The request as a JSON object, parsed on each call; `None` if it is none."""
-        return parse_object(self.request_body)
+        """The request as a JSON object, parsed on each call; `None` if it is none, or large."""
+        return None if is_large(self.request_body) else parse_object(self.request_body)
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ _EXTRA = re.compile(
     r"extra (?:inputs?|fields?|parameters?|properties) (?:are |is )?(?:not |forbidden)",
     re.IGNORECASE,
 )
-_NAMES_A_FIELD = re.compile(r"['\"`]\w|#/|\n\s*\S")
+_NAMES_A_FIELD = re.compile(r"['\"`]\w|#/|\n[^\S\n]*+\S")
 
 
 def stated_error(status: int, body: bytes) -> bytes | None:
@@ -67,7 +67,10 @@ def refuses_usage(text: bytes) -> bool:
     """Return whether an error objects to `stream_options`, or to an extra field that it does not name."""
     data = parse_object(text)
     found = _Statements()
-    found.read(text.decode(errors="replace") if data is None else data)
+    try:
+        found.read(text.decode(errors="replace") if data is None else data)
+    except RecursionError:
+        return False
     unnamed = found.extra and not found.names_a_field
     return found.points or unnamed
 

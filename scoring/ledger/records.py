@@ -122,7 +122,9 @@ class CallStart(Record):
     stream: bool | None
     """Whether the client asked for a stream."""
     request_hash: str | None
-    """`sha256:` and hex of the canonical JSON of the body as the client sent it."""
+    """`sha256:` and hex of the canonical JSON of the body as the client sent it, or of its bytes."""
+    request_hash_form: Literal["canonical", "raw"] | None = None
+    """Which of the two was hashed, see `docs/request-hash.md`; `None` in older records, and without hash."""
     model_requested: str | None
     """Model named in the request."""
     may_cost: bool | None = None
@@ -166,7 +168,9 @@ class CallEnd(Record):
     stream: bool | None = None
     """Whether the client asked for a stream."""
     request_hash: str | None = None
-    """`sha256:` and hex of the canonical JSON of the body as the client sent it."""
+    """`sha256:` and hex of the canonical JSON of the body as the client sent it, or of its bytes."""
+    request_hash_form: Literal["canonical", "raw"] | None = None
+    """Which of the two was hashed, see `docs/request-hash.md`; `None` in older records, and without hash."""
     attempt: Annotated[int, Field(ge=1)] = 1
     """1 for the first try of a request, 2 for its first repetition, and so on."""
     retry_of: str | None = None

@@ -10,9 +10,10 @@ from cab.proxy.meter.error_body import (
     error_in_body,
     error_of_finish,
 )
-from cab.proxy.meter.json_values import JsonObject, as_text, is_object
+from cab.proxy.meter.json_values import JsonObject, as_text, dump_text, is_object
 from cab.proxy.meter.usage import chat_usage, merged
 
+_MAX_USAGE_CHARS = 1 << 14
 NOTHING_KNOWN = "the answer holds nothing that its dialect knows"
 
 
@@ -126,7 +127,12 @@ class Answer:
         if not is_object(raw):
             self.warn("usage is not an object")
         elif raw:
-            self.usage_raw, self.usage_final = self.merge_usage(raw), final
+            usage = self.merge_usage(raw)
+            # Each usage object is merged with all before it, so that what stands must be small.
+            if len(dump_text(usage)) > _MAX_USAGE_CHARS:
+                self.warn(f"usage is over {_MAX_USAGE_CHARS} characters")
+            else:
+                self.usage_raw, self.usage_final = usage, final
 
     def take_error(self, data: JsonObject) -> None:
         """Note the error that a part of the answer states; the first one stands."""

@@ -80,8 +80,7 @@ _FREE = re.compile(
     r"|/(files|uploads(/.+)?|conversations|conversations/[^/]+/items|assistants|threads"
     r"|threads/[^/]+/messages|cancel|api/(show|pull|push|create|copy|blobs/.+))$"
     # What an agent reports of itself.
-    # Looking models up; some clients send a body with a GET.
-    r"|/models(/[^:]+)?$"
+    r"|/models$"
     r"|/(event_logging|telemetry|metrics|traces|logs)(/|$)",
     re.IGNORECASE,
 )
@@ -96,7 +95,13 @@ def may_cost_unmetered(method: str, path: str, *, has_body: bool = False) -> boo
         path: As in `dialect_for`.
         has_body: As in `dialect_for`.
     """
-    return _asks(method, has_body) and not _FREE.search(plain_path(path))
+    if not _asks(method, has_body):
+        return False
+    path = plain_path(path)
+    # Looking a model up; some clients send a body with a GET.
+    _, found, model = path.lower().rpartition("/models/")
+    looks_up = bool(found) and ":" not in model
+    return not (looks_up or _FREE.search(path))
 
 
 def dialect_for(method: str, path: str, *, has_body: bool = False) -> Dialect | None:

@@ -5,19 +5,23 @@ a small model, no limit; the other serves what was meant. Each of the difference
 JSON that are in use is named here, and whoever has a key at stake refuses such a body.
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from cab.proxy.meter.content_decoding import BadEncoding, Decoder
 from cab.proxy.meter.dialects.routes import Dialect
-from cab.proxy.meter.json_values import JsonObject, as_object, is_object, parse_object
+from cab.proxy.meter.json_values import JsonObject, as_object, is_object, parse, parse_object
 from cab.proxy.meter.request.canonical import (
     BadJson,
     RepeatedMember,
     canonical_form,
     hash_of,
+    is_large,
+    json_fault,
     strict_json,
 )
 from cab.proxy.meter.request.form import form_members
+from cab.proxy.meter.request.json_members import Member
+from cab.proxy.meter.request.json_scan import scan_members
 
 MAX_DECODED_BYTES = 128 << 20
 """A compressed body is not read beyond this."""
@@ -27,6 +31,8 @@ _READ_HERE = (
     *("model", "models", "fallbacks", "stream", "stream_options", "include_usage", "n", "best_of"),
     *("max_tokens", "max_completion_tokens", "max_output_tokens"),
 )
+_READ_OF_LARGE = (*_READ_HERE, "stream_format", "generationConfig", "generation_config")
+_MAX_VALUE_BYTES = 1 << 16
 _BY_FOLDED_NAME = {name.casefold(): name for name in _READ_HERE}
 
 
@@ -41,6 +47,10 @@ class RequestBody(NamedTuple):
     """Of the text, see `canonical`; None for an empty body."""
     fault: str | None
     """Why an endpoint could read a call's body otherwise; None if it cannot."""
+    hash_form: Literal["canonical", "raw"] | None = None
+    """What was hashed: the canonical form, or the bytes as they are; None for an empty body."""
+    found: list[Member] | None = None
+    """Of a large body, of which `content` has but the members that are read here: where all stand."""
 
 
 def read_body(dialect: Dialect | None, body: bytes, content_encoding: str) -> RequestBody:
@@ -57,12 +67,17 @@ def read_body(dialect: Dialect | None, body: bytes, content_encoding: str) -> Re
         decoded = _decoded(body, content_encoding)
     except BadEncoding as error:
         fault = None if dialect is None else str(error)
-        return RequestBody(body, None, hash_of(body, None), fault)
+        return RequestBody(body, None, hash_of(body, None), fault, "raw")
     text = decoded.removeprefix(_BOM)
-    canonical, fault = _strictly(text)
-    # With a byte order mark it is no JSON text, and hashed as it is.
-    hashed = hash_of(decoded, canonical if len(text) == len(decoded) else None)
-    content = parse_object(text)
+    canonical, found = None, None
+    if is_large(text):
+        content, found, fault = _read_large(text)
+    else:
+        canonical, fault = _strictly(text)
+        content = parse_object(text)
+    if len(text) != len(decoded):
+        canonical = None  # with a byte order mark it is no JSON text
+    hashed = hash_of(decoded, canonical)
     if content is None and dialect is not None and dialect.takes_forms:
         content = form_members(text)
         fault = None if content is not None else f"{NO_OBJECT}, and no form"
@@ -70,7 +85,8 @@ def read_body(dialect: Dialect | None, body: bytes, content_encoding: str) -> Re
         fault = None
     elif fault is None:
         fault = _unclear(content)
-    return RequestBody(text, content, hashed, fault)
+    form: Literal["canonical", "raw"] = "raw" if canonical is None else "canonical"
+    return RequestBody(text, content, hashed, fault, form, found)
 
 
 def _strictly(text: bytes) -> tuple[bytes | None, str | None]:
@@ -81,6 +97,30 @@ def _strictly(text: bytes) -> tuple[bytes | None, str | None]:
         return None, str(error)
     except BadJson:
         return None, NO_OBJECT
+
+
+def _read_large(text: bytes) -> tuple[JsonObject | None, list[Member] | None, str | None]:
+    """Return of a JSON object the members that are read here, where all stand, and what is unclear."""
+    try:
+        found = scan_members(text)
+    except BadJson:
+        return None, None, NO_OBJECT
+    content: JsonObject = {}
+    names: set[str] = set()
+    fault = None
+    for name, start, end in found:
+        if name and name in names:
+            fault = fault or f"the member `{name[:40]}` is repeated"
+        names.add(name)
+        if name not in _READ_OF_LARGE and name.casefold() not in _BY_FOLDED_NAME:
+            continue
+        if end - start > _MAX_VALUE_BYTES:
+            fault = fault or f"the member `{name}` is over {_MAX_VALUE_BYTES} bytes"
+            continue
+        unclear = json_fault(text[start:end])
+        fault = fault or unclear
+        content[name] = None if unclear else parse(text[start:end])
+    return content, found, fault
 
 
 def _decoded(body: bytes, content_encoding: str) -> bytes:

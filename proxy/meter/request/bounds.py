@@ -47,15 +47,19 @@ class CostBound(NamedTuple):
 NO_BOUND = CostBound()
 
 
-def bound_of(endpoint: Endpoint, request: JsonObject, size_bytes: int) -> CostBound:
+def bound_of(
+    endpoint: Endpoint, request: JsonObject, size_bytes: int, *, whole: bool = True
+) -> CostBound:
     """Return the bound of a call.
 
     Args:
         endpoint: Its dialect.
         request: The request's JSON object.
         size_bytes: Size of its body.
+        whole: Whether the object has all members; else nothing bounds the prompt.
     """
-    prompt = None if _refers_elsewhere(request) else size_bytes + _TEMPLATE_TOKENS
+    known = whole and not _refers_elsewhere(request)
+    prompt = size_bytes + _TEMPLATE_TOKENS if known else None
     if prompt is not None and endpoint == "rerank":
         # The model reads the query again with each document.
         query, documents = str(request.get("query")), as_list(request.get("documents"))
@@ -68,6 +72,8 @@ def bound_of(endpoint: Endpoint, request: JsonObject, size_bytes: int) -> CostBo
     if endpoint == "gemini.generateContent":
         config = as_object(request.get("generationConfig") or request.get("generation_config"))
     answers = _answers(config, as_list(request.get("prompt")))
+    if endpoint == "completions" and not whole:
+        answers = None  # each prompt of a list is answered
     caps = [cap for name in _CAPS[endpoint] if (cap := _number(config.get(name)))]
     return CostBound(prompt, answers * max(caps) if caps and answers else None, answers)
 

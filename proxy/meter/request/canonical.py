@@ -8,8 +8,8 @@ The canonical form of a JSON text is the JSON text with
 - every number as it was written, so that `1`, `1.0` and `1e0` differ and no digit is lost.
 
 A body without such a form is hashed as it is, byte for byte: one that is not JSON (RFC 8259, UTF-8, no
-byte order mark), that repeats a member name, holds half of a surrogate pair, or is nested deeper than
-254 levels. `docs/request-hash.md` has test vectors.
+byte order mark), that repeats a member name, holds half of a surrogate pair, is nested deeper than 254
+levels, or is large: see `is_large`. `docs/request-hash.md` has test vectors.
 """
 
 import hashlib
@@ -18,6 +18,18 @@ from collections import Counter
 from typing import NoReturn
 
 import orjson
+
+from cab.proxy.meter.json_values import has_many_values
+
+MAX_CANONICAL_BYTES = 8 << 20
+
+
+def is_large(body: bytes) -> bool:
+    """Return whether a body is too large for a canonical form.
+
+    That is over 8 MiB, or with more than 262,144 bytes among `[`, `{` and `,`, wherever they stand.
+    """
+    return len(body) > MAX_CANONICAL_BYTES or has_many_values(body)
 
 
 def request_hash(body: bytes) -> str | None:
@@ -42,6 +54,8 @@ class RepeatedMember(ValueError):
 
 def canonical_json(body: bytes) -> bytes | None:
     """Return the canonical form of a JSON text, or `None` if it has none."""
+    if is_large(body):
+        return None
     try:
         return canonical_form(strict_json(body))
     except (BadJson, RepeatedMember):

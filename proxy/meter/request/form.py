@@ -1,7 +1,5 @@
 """Members of a form (multipart/form-data, RFC 7578): clients that upload a sound or an image send one."""
 
-import re
-
 from cab.proxy.meter.json_values import JsonObject
 
 _MEMBERS = ("model", "stream")
@@ -9,7 +7,7 @@ _BOUNDARY_BYTES = 72
 """RFC 2046: two hyphens and at most 70 characters."""
 _HEAD_BYTES = 8192
 _VALUE_BYTES = 1024
-_NAME = re.compile(rb'content-disposition:[^\r\n]*;[ \t]*name="?([^"\r\n;]*)', re.IGNORECASE)
+_DISPOSITION = b"content-disposition:"
 _SWITCH: dict[object, bool] = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -30,9 +28,8 @@ def form_members(body: bytes) -> JsonObject | None:
         end = _delimiter_at(body, delimiter, head_end + 2) if head_end >= 0 else -1
         if end < 0:
             return None
-        name = _NAME.search(body, start, head_end)
+        member = _name(body[start:head_end])
         value = body[head_end + 4 : end]
-        member = None if name is None else name[1].decode("latin-1")
         if member in found:
             return None
         if member in _MEMBERS and len(value) <= _VALUE_BYTES:
@@ -49,6 +46,18 @@ def _delimiter_at(body: bytes, delimiter: bytes, start: int) -> int:
             return at
         start = at + 2
     return -1
+
+
+def _name(head: bytes) -> str | None:
+    """Return the name that a part's head gives, None if it gives none."""
+    for line in head.split(b"\r\n"):
+        if line[: len(_DISPOSITION)].lower() != _DISPOSITION:
+            continue
+        for parameter in reversed(line.split(b";")[1:]):
+            key, _, value = parameter.partition(b"=")
+            if key.strip(b" \t").lower() == b"name":
+                return value.strip(b" \t").removeprefix(b'"').partition(b'"')[0].decode("latin-1")
+    return None
 
 
 def _value(name: str, value: str) -> str | bool | None:

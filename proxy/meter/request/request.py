@@ -1,7 +1,7 @@
 """What a request says, and the one change made to it: asking for usage in a stream."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from cab.proxy.meter.dialects.paths import model_in_path, plain_path
 from cab.proxy.meter.dialects.routes import Dialect
@@ -33,6 +33,8 @@ class RequestFacts:
     """Whether the client asked for a stream; `None` if the body does not say so intelligibly."""
     request_hash: str | None
     """`sha256:` and hex, see `canonical`; `None` for an empty body."""
+    request_hash_form: Literal["canonical", "raw"] | None
+    """What was hashed: the canonical form, or the bytes as they are."""
     wants_usage: bool
     """Whether the client itself asked for usage in the stream, so that it gets all of it."""
     injected: bool
@@ -80,39 +82,46 @@ def read_request(
     asks = dialect is not None and dialect.usage_on_request and stream is True
     edit = Edit(sent)
     if asks and absent and inject_usage:
-        edit = _ask(sent, body.text, fields)
+        edit = _ask(sent, body, fields)
+    bound = NO_BOUND
+    if dialect and content:
+        bound = bound_of(dialect.name, content, len(body.text), whole=body.found is None)
     facts = RequestFacts(
         model=clean_or_none(_model(path, fields)),
         stream=stream,
         request_hash=body.request_hash,
+        request_hash_form=body.hash_form,
         wants_usage=asks and not absent,
         injected=edit.injected,
         body_fault=body.fault,
         not_injected=edit.reason,
-        bound=bound_of(dialect.name, content, len(body.text)) if dialect and content else NO_BOUND,
+        bound=bound,
         models=_models(path, fields),
     )
     return facts, edit.body
 
 
-def _ask(sent: bytes, text: bytes, fields: JsonObject) -> Edit:
-    if sent.endswith(text):  # with or without a byte order mark before it
-        return ask_for_usage(sent, fields)
+def _ask(sent: bytes, body: RequestBody, fields: JsonObject) -> Edit:
+    if sent.endswith(body.text):  # with or without a byte order mark before it
+        ahead = len(sent) - len(body.text)
+        found = None if body.found is None or ahead else body.found
+        return ask_for_usage(sent, fields, found)
     return _unchanged(sent, "the content encoding")
 
 
-def ask_for_usage(body: bytes, content: JsonObject) -> Edit:
+def ask_for_usage(body: bytes, content: JsonObject, found: list[Member] | None = None) -> Edit:
     """Return the body with `stream_options.include_usage` set and every other byte as it was.
 
     Args:
         body: A JSON object as the client sent it.
-        content: The same, parsed.
+        content: The same, parsed, as far as it is read here.
+        found: Where its members stand, if that is known.
     """
     absent = "stream_options" not in content
     # The usual body need not be parsed again: the name stands there once, and without escapes.
-    if absent and body.count(b'"stream"') == 1 and b"\\u" not in body:
+    if found is None and absent and body.count(b'"stream"') == 1 and b"\\u" not in body:
         return _insert(body)
-    found = members(body)
+    found = members(body) if found is None else found
     names = [member.name for member in found]
     for name in ("stream", "stream_options"):
         if names.count(name) > 1:

@@ -7,10 +7,12 @@ from typing import Protocol
 
 from cab.proxy.meter.dialects.answer import Answer
 from cab.proxy.meter.error_body import error_in_text
-from cab.proxy.meter.json_values import JsonObject, parse_object
+from cab.proxy.meter.json_values import MAX_MARKS, JsonObject, has_many_values, parse_object
 from cab.proxy.meter.response.json_array import ArrayReader
+from cab.proxy.meter.response.large_body import LargeBody
 from cab.proxy.meter.response.sse import SseEvent, SseReader
 
+_MAX_PARSED_BYTES = 8 << 20
 DONE = b"[DONE]"
 """The data that end a stream of the OpenAI kind."""
 
@@ -34,6 +36,8 @@ def observe_event(answer: Answer, event: SseEvent, at_ns: int) -> tuple[bool, Js
         Whether it tells the client that the answer is complete; and its data, if they are one JSON
         object.
     """
+    if has_many_values(event.data):
+        event = event._replace(data=b"", oversized=True)
     data = parse_object(event.data)
     if data is not None:
         return answer.add_event(event.name, data, at_ns), data
@@ -48,7 +52,7 @@ def _observe_line(answer: Answer, event: SseEvent, line: bytes, at_ns: int) -> b
     if line.lstrip().startswith(DONE):
         answer.add_done()
         return True
-    data = parse_object(line) if event.lines > 1 else None
+    data = parse_object(line) if event.lines > 1 and line.lstrip()[:1] == b"{" else None
     if data is None and not event.oversized:
         error = error_in_text(line, named=event.name == b"error")
         answer.error = answer.error or error
@@ -85,25 +89,29 @@ class _BodyObserver:
 
     def __init__(self, answer: Answer, limit_bytes: int, content_type: str) -> None:
         self._answer = answer
-        self._limit_bytes = limit_bytes
+        self._limit_bytes = min(limit_bytes, _MAX_PARSED_BYTES)
         self._content_type = content_type
         self._body = bytearray()
-        self._oversized = False
+        self._large: LargeBody | None = None
 
     def observe(self, decoded: bytes, at_ns: int) -> bool:  # noqa: ARG002 - a body has no first delta
-        if not self._oversized:
-            self._body += decoded
-            if len(self._body) > self._limit_bytes:
-                self._oversized = True
-                self._body.clear()
+        if self._large is not None:
+            self._large.add(decoded)
+            return False
+        self._body += decoded
+        if len(self._body) > self._limit_bytes:
+            self._large = LargeBody(bytes(self._body))
+            self._body.clear()
         return False
 
     def finish(self, at_ns: int, *, clean: bool) -> None:  # noqa: ARG002 - as above
-        if self._oversized:
-            self._answer.warn(f"the answer is over {self._limit_bytes} bytes")
-            return
         body = bytes(self._body)
         self._body.clear()
+        if has_many_values(body):
+            self._large = LargeBody(body)
+        if self._large is not None:
+            self._add_large(self._large, clean=clean)
+            return
         data = parse_object(body)
         if data is not None:
             self._answer.add_body(data, clean=clean)
@@ -113,6 +121,14 @@ class _BodyObserver:
             kind = self._content_type.partition(";")[0].strip() or "no content type"
             cut = "" if clean else ", cut off"
             self._answer.warn(f"the answer is not a JSON object ({kind}{cut})")
+
+    def _add_large(self, large: LargeBody, *, clean: bool) -> None:
+        """Take what stands at the head and at the tail of an answer that is too large to be read whole."""
+        self._answer.warn(f"the answer is over {self._limit_bytes} bytes or {MAX_MARKS} values")
+        if members := large.members():
+            self._answer.texts.truncated = True
+            self._answer.recognized = self._answer.delivered = True
+            self._answer.add_body(members, clean=clean and large.closed)
 
     def _add_parts(self, body: bytes) -> bool:
         """Take a stream under a wrong name: JSON lines, or events; return whether it is one."""
@@ -148,7 +164,7 @@ class _ArrayObserver:
 
     def observe(self, decoded: bytes, at_ns: int) -> bool:
         for part in self._reader.feed(decoded):
-            data = parse_object(part)
+            data = None if has_many_values(part) else parse_object(part)
             if data is None:
                 self._answer.warn("a part of the answer's array is not a JSON object")
             else:

@@ -15,6 +15,8 @@ _COLON = 0x3A
 
 # What is kept of a line that is over the limit: enough to know its field.
 _HEAD_BYTES = 64
+MAX_LINES = 1 << 16
+"""Most `data` lines of one event: what reads an event does so in one step."""
 
 
 class SseEvent(NamedTuple):
@@ -33,14 +35,15 @@ class SseEvent(NamedTuple):
     closed: bool
     """Whether a blank line ended it; the standard drops an event that the end of the stream cuts."""
     oversized: bool
-    """Whether it was over the limit, so that its data were not kept."""
+    """Whether it was over a limit, so that its data were not kept."""
 
 
 class SseReader:
     """Turns the bytes of a stream, in any slicing, into events.
 
     Args:
-        limit_bytes: An event with a longer line, or more data in all, is reported without its data.
+        limit_bytes: An event with a longer line, or more data in all, or more than `MAX_LINES` lines of
+            data, is reported without its data.
     """
 
     def __init__(self, limit_bytes: int) -> None:
@@ -160,7 +163,8 @@ class SseReader:
     def _data(self, value: bytes) -> None:
         self.lines += 1
         self._size += len(value) + 1
-        self._oversized |= self._line_over or self._size > self._limit_bytes
+        if self._line_over or self._size > self._limit_bytes or self.lines > MAX_LINES:
+            self._oversized = True
         if self._oversized:
             self.data.clear()
         else:

@@ -8,6 +8,7 @@ import pytest
 from cab.proxy.accounting.admission import LocalCellRegistry
 from cab.proxy.accounting.cell_state import CellStates
 from cab.proxy.clock import Clock
+from cab.proxy.control.ledger_reads import LedgerReads
 from cab.proxy.control.sealing import Sealer, slice_lines, unsigned
 from cab.proxy.errors import LedgerFailed
 from cab.proxy.ledger.ledger import Ledger
@@ -59,7 +60,7 @@ async def test_a_seal_that_the_disk_refuses_leaves_the_cell_open(
     disk, cells = Disk(), CellStates()
     options = LedgerOptions(on_failure=on_failure, retry_s=0.01)
     ledger = Ledger(tmp_path, sync=disk.sync, options=options)
-    sealer = Sealer(LocalCellRegistry(cells, 1), ledger, Clock(), unsigned)
+    sealer = Sealer(LocalCellRegistry(cells, 1), ledger, Clock(), unsigned, LedgerReads())
     await ledger.append({"kind": "start", "cell_id": "a", "call_id": "1", "seq": 1})
     disk.full = True
     with pytest.raises(LedgerFailed, match="No space left"):
@@ -81,7 +82,7 @@ async def test_a_seal_whose_caller_has_gone_leaves_no_half_of_it(tmp_path: Path)
     """A client that hangs up changes nothing: the cell is sealed and has its seal, or is open."""
     disk, cells = Disk(), CellStates()
     ledger = Ledger(tmp_path, sync=disk.sync, options=LedgerOptions(retry_s=60))
-    sealer = Sealer(LocalCellRegistry(cells, 1), ledger, Clock(), unsigned)
+    sealer = Sealer(LocalCellRegistry(cells, 1), ledger, Clock(), unsigned, LedgerReads())
     await ledger.append({"kind": "start", "cell_id": "a", "call_id": "1", "seq": 1})
     handed_over = asyncio.Event()
 
@@ -107,7 +108,7 @@ async def test_a_damaged_line_of_another_cell_is_no_obstacle(tmp_path: Path) -> 
         await ledger.append(fields)
     with ledger.segment.open("ab") as handle:
         handle.write(overlong("end", "c9", "b") + overlong("start", "c9", "b"))
-    sealer = Sealer(LocalCellRegistry(CellStates(), 1), ledger, Clock(), unsigned)
+    sealer = Sealer(LocalCellRegistry(CellStates(), 1), ledger, Clock(), unsigned, LedgerReads())
     seal = await sealer.seal("a")
     assert (seal["calls"], seal["total_tokens"], seal.get("damaged_calls")) == (1, 120, None)
     other = await sealer.seal("b")

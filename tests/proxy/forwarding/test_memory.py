@@ -52,8 +52,8 @@ def streamed() -> list[Step]:
     [
         (FILE, sized(), 32),
         (STREAM, streamed(), 32),
-        # A body that is one JSON text is kept up to 64 MB, to be read once it is whole.
-        (WHOLE, sized(), 112),
+        # A body that is one JSON text is kept up to 8 MB, to be read once it is whole.
+        (WHOLE, sized(), 48),
     ],
     ids=["file", "stream", "json"],
 )

@@ -96,6 +96,25 @@ def test_a_bomb_is_stopped_before_it_decompresses(name: str) -> None:
     assert sum(map(len, pieces)) <= LIMIT
 
 
+@pytest.mark.parametrize("name", ["gzip", "zlib", "br", "zstd"])
+def test_a_dense_body_is_decoded_in_bites(name: str) -> None:
+    """However much a piece decompresses to, no step gives out more than a few megabytes."""
+    encoding, pack = PACKERS[name]
+    body = bytes(32 << 20)
+    pieces = list(Decoder(encoding, 64 << 20).decode(pack(body)))
+    assert b"".join(pieces) == body
+    assert max(map(len, pieces)) <= 2 << 20
+
+
+def test_a_window_over_that_of_http_is_refused() -> None:
+    """A frame of zstd may not make the reader keep more than RFC 9659 allows."""
+    packer = zstandard.ZstdCompressor(
+        compression_params=zstandard.ZstdCompressionParameters(window_log=27)
+    ).compressobj()
+    with pytest.raises(BadEncoding, match="content-encoding"):
+        decoded("zstd", [packer.compress(b"x") + packer.flush()])
+
+
 def test_identity_is_known() -> None:
     """Without anything to undo chunks pass as they are."""
     assert Decoder("identity, ", LIMIT).is_identity

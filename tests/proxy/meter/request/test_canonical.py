@@ -53,6 +53,9 @@ def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def second_opinion(body: bytes) -> bytes | None:
+    marks = sum(byte in b"[{," for byte in body) if len(body) < 1 << 20 else 0
+    if len(body) > 8 << 20 or marks > 1 << 18:
+        return None
     try:
         value = json.loads(
             body.decode(),
@@ -67,6 +70,9 @@ def second_opinion(body: bytes) -> bytes | None:
 
 
 def body_of(vector: dict[str, Any]) -> bytes:
+    if "repeat" in vector:
+        head, text, count, tail = vector["repeat"]
+        return str(head + text * count + tail).encode()
     return bytes.fromhex(vector["body_hex"]) if "body_hex" in vector else vector["body"].encode()
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cab.proxy.meter.response.sse import SseEvent, SseReader
+from cab.proxy.meter.response.sse import MAX_LINES, SseEvent, SseReader
 from tests.proxy.meter.drive import bytewise, slicings
 
 LIMIT = 1 << 20
@@ -192,3 +192,11 @@ def test_no_byte_is_searched_twice(chunk_bytes: int) -> None:
     events, _ = read([Watched(stream[at : at + chunk_bytes]) for at in chunks], limit=1 << 23)
     assert len(events[0].data) == size
     assert Watched.searched == len(stream)
+
+
+def test_an_event_of_too_many_lines_is_oversized() -> None:
+    """What reads an event does so in one step, so that its lines are bounded as its bytes are."""
+    lines = b"data:x\n" * MAX_LINES
+    [whole, over] = SseReader(1 << 30).feed(lines + b"\n" + lines + b"event:end\ndata:\n\n")
+    assert (whole.oversized, whole.lines) == (False, MAX_LINES)
+    assert (over.oversized, over.lines, over.name, over.data) == (True, MAX_LINES + 1, b"end", b"")
