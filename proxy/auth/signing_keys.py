@@ -13,6 +13,8 @@ from typing import NamedTuple
 from cab.proxy.errors import BadConfig
 
 ENVIRONMENT = "CAB_SIGNING_KEY"
+FILE_NAME = "signing.key"
+"""In the state folder."""
 MIN_SIGNING_KEY_BYTES = 32
 """RFC 7518, section 3.2: an HS256 key is at least as long as the hash."""
 _BARE_ID = "default"
