@@ -4,15 +4,15 @@ What is there already stays, so that a key or a revocation of either folder stil
 """
 
 import contextlib
-import os
 import secrets
 from pathlib import Path
 
 from cab.proxy.auth.revocations import FILE_NAME as REVOKED
 from cab.proxy.auth.revocations import append_lines
 from cab.proxy.auth.signing_keys import FILE_NAME as SIGNING_KEY
-from cab.proxy.auth.signing_keys import load_signing_keys
+from cab.proxy.auth.signing_keys import draft_of, load_or_create_signing_keys, load_signing_keys
 from cab.proxy.errors import BadConfig
+from cab.proxy.ledger.file_lock import lock_file
 from cab.proxy.ledger.segments import make_folder, sync_folder
 from cab.proxy.logs import RedactingLogger
 
@@ -47,34 +47,30 @@ def take_over_signing_keys(ledger: Path, state: Path) -> None:
     old, file = ledger / SIGNING_KEY, state / SIGNING_KEY
     if not old.exists() or old.resolve() == file.resolve():
         return
+    try:
+        # One at a time: of two that add to the same file one would undo what the other did.
+        with (state / "take-over.lock").open("wb") as lock:
+            lock_file(lock, blocking=True)
+            if old.exists():
+                _add_keys(old, file)
+                _remove(old, file)
+    except OSError as error:
+        raise _not_written(state, error) from error
+
+
+def _add_keys(old: Path, file: Path) -> None:
     added = load_signing_keys(old).keys
-    ours = load_signing_keys(file).keys if file.exists() else ()
+    ours = load_or_create_signing_keys(file, old.read_text()).keys
     known, ids = {key.secret for key in ours}, {key.id for key in ours}
     lines = [
         f"{secrets.token_hex(4) if key.id in ids else key.id}:{key.secret}\n"
         for key in added
         if key.secret not in known
     ]
-    try:
-        if lines:
-            text = file.read_text().rstrip("\n") + "\n" if ours else ""
-            _replace(file, text + "".join(lines))
-        _remove(old, file)
-    except OSError as error:
-        raise _not_written(state, error) from error
-
-
-def _replace(file: Path, text: str) -> None:
-    draft = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
-    try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as handle:
-            handle.write(text)
-            handle.flush()
-            os.fsync(handle.fileno())
-        draft.replace(file)
-    finally:
-        draft.unlink(missing_ok=True)
+    if lines:
+        text = file.read_text().rstrip("\n") + "\n"
+        with draft_of(file, text + "".join(lines)) as draft:
+            draft.replace(file)
     sync_folder(file.parent)
 
 

@@ -3,6 +3,7 @@
 import shutil
 import stat
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,23 @@ def test_both_keys_verify_where_the_state_folder_has_one(tmp_path: Path) -> None
     ring = load_signing_keys(state / "signing.key")
     assert ring.secrets() == (ours, theirs)
     assert ring.signer.id == "default"
+
+
+def test_no_key_is_lost_where_many_take_over_at_once(tmp_path: Path) -> None:
+    """Proxies that start at the same moment and share a state folder add to it one after another."""
+    state, keys = tmp_path / "state", [new_signing_key() for _ in range(16)]
+    state.mkdir()
+    for number, key in enumerate(keys):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "signing.key").write_text(key)
+    with ThreadPoolExecutor(len(keys)) as pool:
+        both = [
+            pool.submit(take_over_signing_keys, tmp_path / str(number), state)
+            for number in range(len(keys))
+        ]
+    for done in both:
+        done.result()
+    assert sorted(load_signing_keys(state / "signing.key").secrets()) == sorted(keys)
 
 
 def test_revocations_of_both_folders_hold(tmp_path: Path) -> None:
