@@ -1,12 +1,19 @@
 """Access state outlives the ledger's folder, and what lay in there is taken over."""
 
+import asyncio
+import os
+import re
 import shutil
 import stat
+import sys
 import time
+from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from cab.proxy.accounting.limits import KeyLimits
@@ -50,6 +57,51 @@ async def test_a_new_ledger_keeps_keys_and_revocations(tmp_path: Path, to: str) 
                     revoked.revoke_cell(f"{CELL}b", int(time.time()) + 1)
                 assert [await status(meter, token) for token in tokens] == [200, 401]
             shutil.move(tmp_path / name, tmp_path / f"old-{round_}")
+
+
+@asynccontextmanager
+async def killed_proxy(folder: Path, workers: int) -> AsyncGenerator[str]:
+    """Run `cab-proxy` in front of the demo; it is ended by SIGKILL. Gives its URL."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith("CAB_")}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", "from cab.proxy.cli.main import main; main()"),
+        *("--upstream", "demo", "--port", "0", "--auth", "keys", "--workers", str(workers)),
+        *("--ledger", str(folder / "ledger")),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        env=env,
+    )
+    assert process.stdout
+    try:
+        found = None
+        while found is None:
+            line = await process.stdout.readline()
+            assert line
+            found = re.search(rb"listens on\s+(http://\S+)", line)
+        yield found[1].decode()
+    finally:
+        process.kill()
+        await process.wait()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_killed_proxy_and_a_new_ledger_keep_them(tmp_path: Path, workers: int) -> None:
+    """After a SIGKILL, with the ledger's folder gone, each process knows the same keys and revocations."""
+    tokens: list[str] = []
+    for round_ in range(2):
+        async with killed_proxy(tmp_path, workers) as url, aiohttp.ClientSession() as client:
+            if round_ == 0:
+                ring = load_signing_keys(tmp_path / "cab-state" / "signing.key")
+                tokens = [cell_keys.mint(ring, cell, 600, int(time.time())) for cell in "ab"]
+                Revocations(tmp_path / "cab-state").revoke_cell("b", int(time.time()) + 1)
+            seen: list[int] = []
+            for token in tokens * 4:  # each on a connection of its own: all workers get some
+                headers = {"Authorization": f"Bearer {token}", "Connection": "close"}
+                chat = f"{url}/v1/chat/completions"
+                async with client.post(chat, json=CHAT.request, headers=headers) as answer:
+                    seen.append(answer.status)
+            assert seen == [200, 401] * 4
+        (tmp_path / "ledger").rename(tmp_path / f"old-{round_}")
 
 
 async def test_the_old_layout_is_taken_over(tmp_path: Path) -> None:
