@@ -25,5 +25,6 @@ EXPOSE 31415
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s \
     CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:31415/cab/health', timeout=4)"]
 STOPSIGNAL SIGTERM
-# Other containers can reach it, so calls need a cell key.
-ENTRYPOINT ["cab-proxy", "--host", "0.0.0.0", "--port", "31415", "--auth", "keys", "--ledger", "/ledger", "--log-format", "json"]
+# Other containers can reach it, so calls need a cell key. The volume keeps the state folder too: a new ledger is
+# another folder in it (--ledger /ledger/july), not another volume.
+ENTRYPOINT ["cab-proxy", "--host", "0.0.0.0", "--port", "31415", "--auth", "keys", "--ledger", "/ledger", "--state", "/ledger/state", "--log-format", "json"]

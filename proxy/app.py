@@ -18,6 +18,7 @@ from cab.proxy.auth import signing_keys
 from cab.proxy.auth.attribution import Identifier
 from cab.proxy.auth.revocations import Revocations
 from cab.proxy.auth.signing_keys import KeyRing
+from cab.proxy.auth.take_over import take_over_revocations, take_over_signing_keys
 from cab.proxy.clock import Clock
 from cab.proxy.config import ProxySettings
 from cab.proxy.control.api import Control
@@ -71,8 +72,8 @@ class ProxySecrets(TypedDict, total=False):
     route_keys: Mapping[str, str] | None
     """Names of environment variables to keys, for the endpoints of `routes`."""
     signing_key: str | None
-    """Secrets that cell keys are signed with, as `CAB_SIGNING_KEY` holds them; None keeps one beside
-    the ledger."""
+    """Secrets that cell keys are signed with, as `CAB_SIGNING_KEY` holds them; None keeps one in the
+    state folder."""
     admin_token: str | None
     """What the admin of the control API sends; None: there is no admin."""
 
@@ -128,6 +129,7 @@ async def running_proxy(
         sign = signer_from(settings.seal_key_file)
         ledger = await _open_ledger(settings, clock, worker)
         stack.push_async_callback(_close, ledger, clock, sign)
+        await asyncio.to_thread(take_over_revocations, settings.ledger, settings.state_folder)
         ring, admin_token = await key_ring(secrets, settings), secrets.get("admin_token")
         keys = secrets.get("upstream_key"), secrets.get("route_keys") or {}
         upstreams = Upstreams(settings, upstream_url, *keys)
@@ -189,8 +191,15 @@ async def key_ring(secrets: ProxySecrets, settings: ProxySettings) -> KeyRing:
     """
     if (given := secrets.get("signing_key")) is not None:
         return signing_keys.parse_signing_keys(given)
-    file = settings.signing_key_file or settings.ledger / "signing.key"
-    return await asyncio.to_thread(signing_keys.load_or_create_signing_keys, file)
+    return await asyncio.to_thread(_kept_keys, settings)
+
+
+def _kept_keys(settings: ProxySettings) -> KeyRing:
+    folder, file = settings.state_folder, settings.signing_key_file
+    if file is None:
+        take_over_signing_keys(settings.ledger, folder)
+        file = folder / signing_keys.FILE_NAME
+    return signing_keys.load_or_create_signing_keys(file)
 
 
 def _access(
@@ -198,7 +207,7 @@ def _access(
 ) -> Access:
     identifier = Identifier(
         ring,
-        Revocations(settings.ledger),
+        Revocations(settings.state_folder),
         settings.auth == "keys",
         settings.open_attribution,
         settings.cell,

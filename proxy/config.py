@@ -19,6 +19,8 @@ from cab.scoring.ledger.bounds import MAX_CELL_ID_CHARS
 from cab.scoring.validation import first_fault
 
 Seconds = Annotated[float, Field(gt=0)]
+STATE_INSIDE = "state"
+"""Name of a state folder in the folder of a ledger that nobody replaces."""
 Bytes = Annotated[int, Field(ge=1)]
 PathPattern = Annotated[str, Field(pattern="^/")]
 
@@ -118,13 +120,19 @@ class ProxySettings(BaseModel):
         default=Path("cab-ledger"),
         description="Folder of the audit log. It is created if it is missing.",
     )
+    state: Path | None = Field(
+        default=None,
+        description="Folder of what must outlive a ledger: the signing key and the revocations. If "
+        "unset, it is `state` in the ledger's folder if there is one, and otherwise `cab-state` "
+        "beside the ledger's folder.",
+    )
     cell: Annotated[str, Field(max_length=MAX_CELL_ID_CHARS)] | None = Field(
         default=None, description="Cell that every call without a cell key belongs to."
     )
     signing_key_file: Path | None = Field(
         default=None,
         description="File with the keys that sign cell keys. CAB_SIGNING_KEY wins over it. "
-        "If both are unset, it is `signing.key` in the ledger's folder.",
+        "If both are unset, it is `signing.key` in the state folder.",
     )
     auth: Literal["open", "keys"] = Field(
         default="open", description="`keys` refuses a call without a valid cell key (401)."
@@ -262,6 +270,11 @@ class ProxySettings(BaseModel):
         return value if value == "demo" else _base_url(value)
 
     @property
+    def state_folder(self) -> Path:
+        """Where the access state lies."""
+        return self.state or state_beside(self.ledger)
+
+    @property
     def control_apart(self) -> bool:
         """Whether the control API has an address of its own."""
         return self.control_port is not None or self.control_socket is not None
@@ -285,7 +298,8 @@ class ProxySettings(BaseModel):
 
 SETTING_GROUPS = {
     "usual settings": (
-        *("upstream", "host", "port", "workers", "ledger", "cell", "auth", "allow_open"),
+        *("upstream", "host", "port", "workers", "ledger", "state", "cell", "auth"),
+        "allow_open",
         *("ack", "on_disconnect", "log_level", "log_format"),
     ),
     "endpoints and keys": (
@@ -304,6 +318,12 @@ SETTING_GROUPS = {
     "token counting": ("encodings", "count_max_bytes", "count_max_s"),
 }
 """Title -> settings, in the order of `cab-proxy --help` and docs/settings.md."""
+
+
+def state_beside(ledger: Path) -> Path:
+    """Return the state folder of a ledger for which none is named."""
+    inside = ledger / STATE_INSIDE
+    return inside if inside.is_dir() else ledger.absolute().parent / "cab-state"
 
 
 def _wrong(setting: str, message: str) -> PydanticCustomError:

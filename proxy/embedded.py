@@ -12,7 +12,7 @@ from cab.proxy import app
 from cab.proxy.accounting.limits import KeyLimits
 from cab.proxy.auth.cell_keys import CellKeys
 from cab.proxy.auth.signing_keys import new_signing_key, parse_signing_keys
-from cab.proxy.config import ProxySettings, parse_settings
+from cab.proxy.config import STATE_INSIDE, ProxySettings, parse_settings
 from cab.proxy.control.authorization import check_admin_token
 from cab.proxy.control.client import SealedCell
 from cab.proxy.control.running_proxy import OpenCell, RunningProxy, ended
@@ -53,7 +53,7 @@ async def running_proxy(
             unless `signing_key_file` names a file.
         admin_token: Makes an admin of the control API, 16 bytes or more; None: there is none.
         settings: What config.example.toml lists, such as `upstream`, `ledger`, `auth` and `workers`;
-            `port` is a free one unless it is given.
+            `port` is a free one unless it is given, and `state` a folder in that of the ledger.
 
     Raises:
         BadConfig: An argument is unknown, missing or wrong, the ledger cannot be written, or the port is
@@ -114,6 +114,8 @@ async def _running(
     origin: str, secrets: Mapping[str, Any], settings: Mapping[str, Any]
 ) -> AsyncGenerator[RunningProxy]:
     parsed = parse_settings({**_DEFAULTS, **settings}, origin)
+    if parsed.state is None:  # a program makes ledgers that have nothing to do with each other
+        parsed = parsed.model_copy(update={"state": parsed.ledger / STATE_INSIDE})
     checked = _checked(origin, secrets, parsed)
     run = running_workers if parsed.workers > 1 else app.running_proxy
     async with run(parsed, **checked) as proxy:

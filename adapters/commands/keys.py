@@ -20,6 +20,7 @@ from cab.proxy.accounting.limits import KeyLimits, OnUnknown
 from cab.proxy.auth import cell_keys
 from cab.proxy.auth.revocations import Revocations
 from cab.proxy.auth.signing_keys import KeyRing, load_signing_keys, parse_signing_keys
+from cab.proxy.config import state_beside
 from cab.proxy.control.client import ControlClient
 from cab.proxy.control.schemas import key_view, mint_request
 from cab.scoring.printable import printable
@@ -43,8 +44,8 @@ examples:
 """
 
 _REVOKE_EPILOG = f"""\
-Without a proxy to ask (--proxy, --control, CAB_CONTROL), or with --ledger, the revocation is written
-into the ledger's folder. All proxies that use the folder see it at once.
+Without a proxy to ask (--proxy, --control, CAB_CONTROL), or with --ledger or --state, the revocation
+is written into the state folder. All proxies that use the folder see it at once.
 
 environment:
   CAB_ADMIN_TOKEN  with --proxy or --control: the admin token of that proxy, which then revokes the key
@@ -96,7 +97,7 @@ def _ring(file: Path | None) -> KeyRing:
     if not text:
         raise AdapterError(
             "nothing to sign with; set CAB_SIGNING_KEY, give --signing-key-file FILE (a proxy keeps "
-            "its own as signing.key in the ledger's folder), or ask a proxy with --proxy URL"
+            "its own as signing.key in its state folder), or ask a proxy with --proxy URL"
         )
     return parse_signing_keys(text)
 
@@ -105,19 +106,18 @@ def run_revoke(args: argparse.Namespace) -> int:
     """Revoke a key or a cell's keys; return the exit code.
 
     Raises:
-        AdapterError: The proxy's admin token is not set.
+        AdapterError: The proxy's admin token is not set, or there is no state folder.
         CabProxyError: What is given is not a key, or the proxy does not revoke it.
     """
     key_id, until_s = args.jti, None
     if args.key is not None:
         text = sys.stdin.readline() if args.key == _STDIN else args.key
         key_id, until_s = cell_keys.key_id_of(text.strip())
-    address = _proxy(args, local=args.ledger is not None)
+    address = _proxy(args, local=(args.state or args.ledger) is not None)
     if address is not None:
         revoked = _ask(address, lambda control: control.revoke(key_id=key_id, cell_id=args.cell))
     else:
-        ledger = args.ledger or Path("cab-ledger")
-        revocations, now_s = Revocations(ledger), int(time.time())
+        revocations, now_s = Revocations(_state_folder(args)), int(time.time())
         if args.cell is not None:
             revocations.revoke_cell(args.cell, now_s)
         else:
@@ -129,6 +129,16 @@ def run_revoke(args: argparse.Namespace) -> int:
         what = f"key {key_id}" if args.cell is None else f"all keys of {args.cell}"
         print(printable(f"revoked {what}"))
     return 0
+
+
+def _state_folder(args: argparse.Namespace) -> Path:
+    folder: Path = args.state or state_beside(args.ledger or Path("cab-ledger"))
+    if not folder.is_dir():
+        raise AdapterError(
+            f"there is no state folder {folder}; give --state DIR, the folder that the proxy's "
+            "setting state names"
+        )
+    return folder
 
 
 def _proxy(args: argparse.Namespace, *, local: bool) -> str | None:
@@ -249,8 +259,9 @@ _REVOKE = SimpleNamespace(
             "--ledger",
             type=Path,
             metavar="DIR",
-            help="the proxy's audit log (./cab-ledger)",
+            help="the proxy's audit log (./cab-ledger), whose state folder is meant",
         ),
+        Option("--state", type=Path, metavar="DIR", help="the proxy's state folder"),
     ),
     run=run_revoke,
 )

@@ -29,7 +29,7 @@ from cab.adapters.tasks.checks import run_checks
 from cab.adapters.workspaces.tree import walk_tree
 from cab.proxy.app import Proxy, running_proxy
 from cab.proxy.auth.signing_keys import new_signing_key
-from cab.proxy.config import parse_settings
+from cab.proxy.config import STATE_INSIDE, parse_settings
 from cab.proxy.demo import Demo, running_demo
 from cab.proxy.logs import configure_logs
 from cab.scoring.evidence.manifest import diff_trees
@@ -149,6 +149,7 @@ async def _endpoint(
     ledger = folder / "ledger"
     demo = await stack.enter_async_context(running_demo(fault_mode=probe.fault_mode))
     values = {"upstream": demo.url, "port": 0, "ledger": ledger, "auth": "keys"}
+    values["state"] = ledger / STATE_INSIDE
     real_key = f"sk-canary-{token_hex(24)}"
     proxy = await stack.enter_async_context(
         running_proxy(

@@ -13,7 +13,7 @@ from cab.adapters.errors import AdapterError
 from cab.proxy.app import running_proxy
 from cab.proxy.auth.cell_keys import CellKeys, mint_both
 from cab.proxy.auth.signing_keys import new_signing_key, parse_signing_keys
-from cab.proxy.config import parse_settings
+from cab.proxy.config import STATE_INSIDE, parse_settings
 from cab.proxy.control.client import ControlClient, SealedCell
 from cab.proxy.demo import Demo
 
@@ -87,6 +87,7 @@ async def embedded_meter(  # noqa: PLR0913 - all that makes a proxy of one cell
         ProxyRefused: The ledger has calls of the cell already.
     """
     values = {"upstream": upstream, "host": host, "port": 0, "ledger": ledger, "auth": "keys"}
+    values["state"] = ledger / STATE_INSIDE
     settings = parse_settings({**values, "seal_key_file": seal_key_file}, "command line")
     # A key of this run only: nothing that could sign is left beside the ledger.
     signing_key = new_signing_key()

@@ -21,7 +21,7 @@ from cab.adapters.sweeps.state import BUNDLES, SweepState, replay
 from cab.adapters.sweeps.sweepfile import SweepFile
 from cab.proxy.app import running_proxy
 from cab.proxy.auth.signing_keys import new_signing_key
-from cab.proxy.config import parse_settings
+from cab.proxy.config import STATE_INSIDE, parse_settings
 from cab.scoring.ledger.totals import CallTotals
 
 JOURNAL = "journal.jsonl"
@@ -211,6 +211,7 @@ async def _metering(plan: SweepPlan) -> AsyncGenerator[Metering]:
         "upstream": plan.upstream,
         "port": 0,
         "ledger": plan.ledger,
+        "state": plan.ledger / STATE_INSIDE,
         "auth": "keys",
         "seal_key_file": plan.seal_key_file,
     }

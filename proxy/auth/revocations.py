@@ -1,4 +1,4 @@
-"""Keys that are not valid any more: a small append-only file beside the ledger.
+"""Keys that are not valid any more: a small append-only file in the state folder.
 
 The file is what all processes share: each looks at its length before it believes a key, so that a
 revocation holds everywhere from the moment in which it is on disk, whoever wrote it.
@@ -13,6 +13,7 @@ import orjson
 
 from cab.proxy.auth.cell_keys import CellKey
 from cab.proxy.errors import BadConfig, BadKey
+from cab.proxy.ledger.segments import sync_folder, write_all
 from cab.scoring.timestamps import rfc3339
 
 FILE_NAME = "revoked.ndjson"
@@ -25,10 +26,10 @@ class _State(NamedTuple):
 
 
 class Revocations:
-    """The revoked keys of a ledger.
+    """The revoked keys.
 
     Args:
-        folder: The ledger's folder; the file in it is made with the first revocation.
+        folder: The state folder; the file in it is made with the first revocation.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -74,18 +75,8 @@ class Revocations:
         self._append({"at": _instant(now_s), "cell_id": cell_id, "issued_until_s": now_s})
 
     def _append(self, entry: dict[str, Any]) -> None:
-        line = orjson.dumps(entry) + b"\n"
         try:
-            descriptor = os.open(self.file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-            try:
-                size = os.fstat(descriptor).st_size
-                if size and os.pread(descriptor, 1, size - 1) != b"\n":
-                    line = b"\n" + line  # a write that was torn ends before this one begins
-                os.write(descriptor, line)
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-            _sync_folder(self.file.parent)
+            append_lines(self.file, orjson.dumps(entry) + b"\n")
         except OSError as error:
             raise BadConfig(f"{self.file} cannot be written: {error.strerror}") from error
 
@@ -127,9 +118,19 @@ def _instant(now_s: int) -> str:
     return rfc3339(now_s * 1_000_000_000)
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def append_lines(file: Path, lines: bytes) -> None:
+    """Append whole lines to a file of revocations; on return they are on disk.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
     try:
+        size = os.fstat(descriptor).st_size
+        if size and os.pread(descriptor, 1, size - 1) != b"\n":
+            lines = b"\n" + lines  # a write that was torn ends before this one begins
+        write_all(descriptor, lines)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+    sync_folder(file.parent)

@@ -7,12 +7,16 @@ it signed has expired, then take it out.
 import os
 import re
 import secrets
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from cab.proxy.errors import BadConfig
 
 ENVIRONMENT = "CAB_SIGNING_KEY"
+FILE_NAME = "signing.key"
+"""In the state folder."""
 MIN_SIGNING_KEY_BYTES = 32
 """RFC 7518, section 3.2: an HS256 key is at least as long as the hash."""
 _BARE_ID = "default"
@@ -115,30 +119,46 @@ def load_signing_keys(file: Path) -> KeyRing:
         ) from error
 
 
-def load_or_create_signing_keys(file: Path) -> KeyRing:
+def load_or_create_signing_keys(file: Path, text: str | None = None) -> KeyRing:
     """Return the signing keys in a file, which is made, readable by its owner only, if missing.
+
+    Args:
+        file: The file.
+        text: What a missing one gets; None: a fresh key.
 
     Raises:
         BadConfig: The file cannot be read or written, or holds no usable keys.
     """
     if not file.exists():
-        _create(file)
+        _create(file, text or f"{secrets.token_hex(4)}:{new_signing_key()}\n")
     return load_signing_keys(file)
 
 
-def _create(file: Path) -> None:
-    # Written beside and then linked: whoever else starts now sees a whole file or none.
+@contextmanager
+def draft_of(file: Path, text: str) -> Generator[Path]:
+    """Write a text beside a file, readable by its owner only, for as long as the context is open.
+
+    Linked or renamed to the file's name it is there whole or not at all.
+
+    Raises:
+        OSError: It cannot be written.
+    """
     draft = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with os.fdopen(descriptor, "w") as handle:
-                handle.write(f"{secrets.token_hex(4)}:{new_signing_key()}\n")
-                handle.flush()
-                os.fsync(handle.fileno())
+        with os.fdopen(descriptor, "w") as handle:
+            handle.write(text)
+            handle.flush()
+            os.fsync(handle.fileno())
+        yield draft
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _create(file: Path, text: str) -> None:
+    try:
+        with draft_of(file, text) as draft:
             os.link(draft, file)
-        finally:
-            draft.unlink()
     except FileExistsError:
         pass  # another one was faster; its key counts
     except OSError as error:

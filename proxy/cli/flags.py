@@ -33,7 +33,7 @@ no flag: use the file, or a variable with JSON. docs/settings.md has the table.
 
 secrets, which are never values of flags:
   CAB_KEY           key of the endpoint; if unset, the agents' own keys are passed on
-  CAB_SIGNING_KEY   signs cell keys; if unset, the proxy keeps one beside the ledger
+  CAB_SIGNING_KEY   signs cell keys; if unset, the proxy keeps one in its state folder
   CAB_ADMIN_TOKEN   token of the control API's admin; if unset, there is no admin
 
 examples:
@@ -47,6 +47,7 @@ exit codes: 0 done, 2 wrong usage or configuration
 _METAVARS = {
     "upstream": "URL",
     "ledger": "DIR",
+    "state": "DIR",
     "cell": "ID",
     "workers": "N",
     "env": "NAME",

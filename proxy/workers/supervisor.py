@@ -9,11 +9,11 @@ import socket
 from collections.abc import AsyncGenerator, Generator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Event
 from typing import Unpack
 
 from cab.proxy.app import ProxySecrets, cannot_listen, key_ring, open_cell_registry, url_of
+from cab.proxy.auth.take_over import take_over_revocations
 from cab.proxy.clock import Clock
 from cab.proxy.config import ProxySettings
 from cab.proxy.control.running_proxy import RunningProxy
@@ -55,7 +55,7 @@ async def running_workers(
     clock = clock or Clock()
     require_route_keys(settings.routes, secrets.get("route_keys") or {})
     async with AsyncExitStack() as stack:
-        await asyncio.to_thread(_prepared, settings.ledger, clock)
+        await asyncio.to_thread(_prepared, settings, clock)
         ring = await key_ring(secrets, settings)
         keys = secrets.get("upstream_key"), *(secrets.get("route_keys") or {}).values()
         held = Redactor([*keys, *ring.secrets(), secrets.get("admin_token")])
@@ -75,11 +75,12 @@ async def running_workers(
         yield MultiProcessProxy(*where, ring, clock, ended, workers)
 
 
-def _prepared(folder: Path, clock: Clock) -> None:
+def _prepared(settings: ProxySettings, clock: Clock) -> None:
     """Bring all chains in order, those of workers that are no more too."""
-    with naming_ledger(folder):
-        make_folder(folder)
-    recover(folder, clock)
+    with naming_ledger(settings.ledger):
+        make_folder(settings.ledger)
+    recover(settings.ledger, clock)
+    take_over_revocations(settings.ledger, settings.state_folder)
 
 
 @contextmanager

@@ -108,7 +108,7 @@ def test_online(
     assert printed.startswith(f"revoked key {key.key_id}\n")
     assert orjson.loads(printed.splitlines()[1]) == {"cell_id": "other", "key_id": None}
     with pytest.raises(BadKey, match="revoked"):
-        Revocations(tmp_path / "ledger").check(key)
+        Revocations(tmp_path / "ledger" / "state").check(key)
 
 
 def test_a_flag_that_says_here_wins_over_the_shell(
@@ -118,6 +118,7 @@ def test_a_flag_that_says_here_wins_over_the_shell(
     monkeypatch.setenv("CAB_CONTROL", "unix:/nowhere/socket")
     monkeypatch.setenv("CAB_ADMIN_TOKEN", ADMIN)
     (tmp_path / "signing.key").write_text(SIGNING.replace(",", "\n"))
+    (tmp_path / "state").mkdir()
     minted = mint(capsysbinary, "--signing-key-file", str(tmp_path / "signing.key"))
     assert main(["keys", "revoke", "--jti", minted["key_id"], "--ledger", str(tmp_path)]) == 0
     assert main(["keys", "revoke", "--jti", minted["key_id"]]) == 2
@@ -143,18 +144,33 @@ def test_a_key_made_here_has_the_rules_of_the_control_api(
 def test_revoke_offline(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, by: str
 ) -> None:
-    """A revocation in the ledger's folder holds in a proxy that runs, from the next call on."""
+    """A revocation in the state folder holds in a proxy that runs, from the next call on."""
+    folder = tmp_path / "cab-state"
+    folder.mkdir()
     token = cell_keys.mint(RING, CELL, 60, int(time.time()))
     key = cell_keys.verify(RING, token, 0)
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{token}\n"))
     what = {"key": [token], "stdin": ["-"], "jti": ["--jti", key.key_id], "cell": ["--cell", CELL]}
-    beside = Revocations(tmp_path)
+    beside = Revocations(folder)
     beside.check(key)
-    assert main(["keys", "revoke", *what[by], "--ledger", str(tmp_path)]) == 0
+    assert main(["keys", "revoke", *what[by], "--ledger", str(tmp_path / "ledger")]) == 0
     with pytest.raises(BadKey, match="revoked"):
         beside.check(key)
     said = capsys.readouterr().out
     assert said == f"revoked {f'all keys of {CELL}' if by == 'cell' else f'key {key.key_id}'}\n"
+
+
+@pytest.mark.parametrize(("option", "name"), [("--state", "given"), ("--ledger", "cab-state")])
+def test_revoke_offline_names_a_missing_state_folder(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, option: str, name: str
+) -> None:
+    """No folder is made that no proxy looks at; what is there is written to."""
+    revoke = ["keys", "revoke", "--jti", "a", option, str(tmp_path / "given")]
+    assert main(revoke) == 2
+    assert f"there is no state folder {tmp_path / name}; give --state" in capsys.readouterr().err
+    (tmp_path / name).mkdir()
+    assert main(revoke) == 0
+    assert b'"key_id":"a"' in (tmp_path / name / "revoked.ndjson").read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -170,7 +186,7 @@ def test_revoke_offline(
         (["mint", "--cell", CELL, "--ttl", "1h", "--max-cost-usd", "-1"], "not an amount above 0"),
         (["mint", "--cell", CELL, "--ttl", "1h", "--proxy", "http://h"], "set CAB_ADMIN_TOKEN"),
         (["revoke", "sk-canary-0123456789"], "this is not a cell's key"),
-        (["revoke", "--jti", "a", "--ledger", "none"], "cannot be written: No such file"),
+        (["revoke", "--jti", "a", "--ledger", "none"], "there is no state folder"),
         (["revoke"], "one of the arguments"),
     ],
 )

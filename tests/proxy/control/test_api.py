@@ -488,7 +488,7 @@ async def test_what_cannot_be_answered(
 async def test_a_revocation_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     """What is not on disk is not confirmed."""
     async with api(tmp_path) as client:
-        (tmp_path / "ledger" / "revoked.ndjson").mkdir()
+        (tmp_path / "cab-state" / "revoked.ndjson").mkdir()
         seen = await client.ask("POST", "keys/revoke", {"key_id": "a"})
     assert code_of(seen) == (503, "not_written")
 

@@ -13,6 +13,7 @@ from aiohttp import WSMsgType
 from cab.proxy.accounting.limits import KeyLimits
 from cab.proxy.auth.revocations import Revocations
 from cab.proxy.clock import Clock
+from cab.proxy.config import state_beside
 from tests.tools.proxy import Meter, metered
 from tests.tools.websockets import (
     Client,
@@ -150,7 +151,7 @@ async def test_a_key_that_is_revoked_meanwhile(tmp_path: Path) -> None:
     async with keyed(tmp_path) as (endpoint, meter, client):
         await client.create()
         await client.response()
-        Revocations(meter.proxy.ledger_dir).revoke_cell(CELL, int(time.time()) + 1)
+        Revocations(state_beside(meter.proxy.ledger_dir)).revoke_cell(CELL, int(time.time()) + 1)
         steer = {"type": "response.steer", "previous_response_id": "r1", "input": "x"}
         for frame in (create(), steer, {"type": "response.interrupt", "response_id": "r1"}):
             await client.send(frame)
