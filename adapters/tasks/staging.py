@@ -19,7 +19,7 @@ from cab.adapters.workspaces.bounds import BOUNDS, WorkspaceBounds
 from cab.adapters.workspaces.folders import FolderId
 from cab.adapters.workspaces.removal import remove_tree
 from cab.adapters.workspaces.tree import is_git
-from cab.adapters.workspaces.walk import Found, Unread, WorkspaceWalk
+from cab.adapters.workspaces.walk import Unread, WalkedEntry, WorkspaceWalk
 from cab.scoring.globs import matches
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
@@ -153,7 +153,7 @@ class _Copier:
         self._root = root
         self._made: set[str] = {""}
 
-    def copy(self, found: Found) -> None:
+    def copy(self, found: WalkedEntry) -> None:
         """Copy a file or link; what cannot be copied is recorded by the walk.
 
         Raises:
@@ -181,7 +181,7 @@ class _Copier:
             (self._root / each).mkdir()
             self._made.add(each)
 
-    def _copy_content(self, found: Found) -> None:
+    def _copy_content(self, found: WalkedEntry) -> None:
         pieces = self._walk.pieces(found)
         first = next(pieces, b"")  # nothing is made for a file that cannot be read
         target = self._root / found.path

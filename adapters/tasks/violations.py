@@ -10,7 +10,7 @@ from typing import NamedTuple
 from cab.adapters.tasks.loader import Task
 from cab.adapters.workspaces.folders import FolderId
 from cab.adapters.workspaces.tree import is_git
-from cab.adapters.workspaces.walk import Found, Unread, WorkspaceWalk, readable_name
+from cab.adapters.workspaces.walk import Unread, WalkedEntry, WorkspaceWalk, readable_name
 from cab.scoring.globs import matches
 
 
@@ -66,7 +66,7 @@ class _Seen(NamedTuple):
     """Whether one of the texts is in it; of a file that cannot be read to its end, in the part that can."""
 
 
-def _look(walk: WorkspaceWalk, found: Found, given: Path, texts: Sequence[bytes]) -> _Seen:
+def _look(walk: WorkspaceWalk, found: WalkedEntry, given: Path, texts: Sequence[bytes]) -> _Seen:
     if found.is_link:
         return _look_at_link(found, given, texts)
     with ExitStack() as stack:
@@ -86,7 +86,7 @@ def _look(walk: WorkspaceWalk, found: Found, given: Path, texts: Sequence[bytes]
         return _Seen(unchanged and before is not None and not before.read(1), holds)
 
 
-def _look_at_link(found: Found, given: Path, texts: Sequence[bytes]) -> _Seen:
+def _look_at_link(found: WalkedEntry, given: Path, texts: Sequence[bytes]) -> _Seen:
     try:
         target = found.target()
     except OSError:

@@ -15,7 +15,7 @@ from cab.adapters.workspaces.bounds import BOUNDS, WorkspaceBounds
 from cab.adapters.workspaces.folders import FolderId
 from cab.adapters.workspaces.line_diff import DiffTooLong, LineDiff
 from cab.adapters.workspaces.tree import is_git
-from cab.adapters.workspaces.walk import Found, Unread, WorkspaceWalk, readable_name
+from cab.adapters.workspaces.walk import Unread, WalkedEntry, WorkspaceWalk, readable_name
 from cab.scoring.evidence.manifest import TreeDiff
 
 MAX_BYTES = 1 << 20
@@ -81,7 +81,7 @@ def _sides(walk: WorkspaceWalk, wanted: set[str]) -> dict[str, _Side]:
     return sides
 
 
-def _side(walk: WorkspaceWalk, found: Found, most_bytes: int) -> _Side:
+def _side(walk: WorkspaceWalk, found: WalkedEntry, most_bytes: int) -> _Side:
     if found.is_link:
         return _Side("120000", _target(found))
     mode = "100755" if found.facts.st_mode & stat.S_IXUSR else "100644"
@@ -89,14 +89,14 @@ def _side(walk: WorkspaceWalk, found: Found, most_bytes: int) -> _Side:
     return _Side(mode, _content(walk, found) if shown else None)
 
 
-def _target(found: Found) -> bytes | None:
+def _target(found: WalkedEntry) -> bytes | None:
     try:
         return os.fsencode(found.target())
     except OSError:
         return None
 
 
-def _content(walk: WorkspaceWalk, found: Found) -> bytes | None:
+def _content(walk: WorkspaceWalk, found: WalkedEntry) -> bytes | None:
     try:
         return b"".join(walk.pieces(found))
     except Unread:

@@ -8,7 +8,7 @@ from threading import Event
 from cab.adapters.workspaces import bounds as words
 from cab.adapters.workspaces.bounds import BOUNDS, WorkspaceBounds
 from cab.adapters.workspaces.folders import FolderId
-from cab.adapters.workspaces.walk import Found, Unread, WorkspaceWalk, readable_name, special
+from cab.adapters.workspaces.walk import Unread, WalkedEntry, WorkspaceWalk, readable_name, special
 from cab.scoring.evidence.manifest import TreeEntry, TreeManifest
 
 _GIT = ".git"
@@ -62,7 +62,7 @@ def is_git(path: str) -> bool:
     return path == _GIT or path.endswith(f"/{_GIT}")
 
 
-def _entry(walk: WorkspaceWalk, found: Found) -> TreeEntry | None:
+def _entry(walk: WorkspaceWalk, found: WalkedEntry) -> TreeEntry | None:
     """Return the entry of a path; None if it was removed meanwhile."""
     size, mode = found.facts.st_size, stat.S_IMODE(found.facts.st_mode)
     if found.is_link:
@@ -79,7 +79,7 @@ def _entry(walk: WorkspaceWalk, found: Found) -> TreeEntry | None:
     return TreeEntry(type="file", mode=mode)
 
 
-def _digest(walk: WorkspaceWalk, found: Found) -> str | None:
+def _digest(walk: WorkspaceWalk, found: WalkedEntry) -> str | None:
     digest = hashlib.sha256()
     try:
         for piece in walk.pieces(found):

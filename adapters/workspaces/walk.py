@@ -39,7 +39,7 @@ class Unread(Exception):
     """A file is not read, or not to its end; the argument is the word for the reason."""
 
 
-class Found(NamedTuple):
+class WalkedEntry(NamedTuple):
     """One path below the root."""
 
     path: str
@@ -153,7 +153,7 @@ class WorkspaceWalk:
         found = [word for word in self.incomplete if word in CUT_SHORT]
         return words.SENTENCES[found[0]] if found else None
 
-    def __iter__(self) -> Iterator[Found]:
+    def __iter__(self) -> Iterator[WalkedEntry]:
         """Yield the paths, those of a folder in the order of their names.
 
         Raises:
@@ -166,7 +166,7 @@ class WorkspaceWalk:
                 if found.is_folder and self._may_enter(found):
                     waiting.append(found.path)
 
-    def pieces(self, found: Found) -> Iterator[bytes]:
+    def pieces(self, found: WalkedEntry) -> Iterator[bytes]:
         """Yield the content of a file.
 
         Raises:
@@ -186,7 +186,7 @@ class WorkspaceWalk:
                 raise Unread(words.CHANGED)
 
     @contextmanager
-    def opened(self, found: Found) -> Generator[IO[bytes]]:
+    def opened(self, found: WalkedEntry) -> Generator[IO[bytes]]:
         """Open a file; what goes wrong with it in the block is recorded.
 
         Raises:
@@ -209,7 +209,7 @@ class WorkspaceWalk:
         """Record that the content of a path is not known."""
         self.skipped[readable_name(path)] = word
 
-    def _children(self, path: str) -> Iterator[Found]:
+    def _children(self, path: str) -> Iterator[WalkedEntry]:
         assert self._folders is not None
         try:
             folder = self._folders.open(path)
@@ -230,7 +230,7 @@ class WorkspaceWalk:
                 continue
             if not self._may_list(child, facts):
                 return
-            yield Found(child, name, folder, facts)
+            yield WalkedEntry(child, name, folder, facts)
 
     def _may_list(self, path: str, facts: os.stat_result) -> bool:
         if self._stop.is_set():
@@ -249,7 +249,7 @@ class WorkspaceWalk:
             self._hit(words.TIME)
         return self.cut_short is None
 
-    def _may_enter(self, found: Found) -> bool:
+    def _may_enter(self, found: WalkedEntry) -> bool:
         assert self._folders is not None
         if self._left_out(found.path):
             return False
@@ -263,7 +263,7 @@ class WorkspaceWalk:
             return False
         return True
 
-    def _require_readable(self, found: Found) -> None:
+    def _require_readable(self, found: WalkedEntry) -> None:
         if not found.is_file:
             raise Unread(special(found.facts) or words.CHANGED)
         if found.facts.st_size > self._bounds.file_bytes:

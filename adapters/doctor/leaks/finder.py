@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from cab.adapters.doctor.leaks.encodings import SecretForms, readings
 from cab.adapters.workspaces.bounds import DEPTH, FILE_SIZE, TIME, TOTAL_SIZE, WorkspaceBounds
-from cab.adapters.workspaces.walk import Found, Unread, WorkspaceWalk, readable_name
+from cab.adapters.workspaces.walk import Unread, WalkedEntry, WorkspaceWalk, readable_name
 from cab.proxy.redaction import Redactor
 
 BOUNDS = WorkspaceBounds(entries=1_000_000, listing_bytes=1 << 30, file_bytes=4 << 30, time_s=600.0)
@@ -59,7 +59,7 @@ def file_leaks(
         yield Leak(_ANY, f"{label}, of which not all was searched: {walk.cut_short}")
 
 
-def _secrets_in_file(walk: WorkspaceWalk, found: Found, secrets: SecretForms) -> set[str]:
+def _secrets_in_file(walk: WorkspaceWalk, found: WalkedEntry, secrets: SecretForms) -> set[str]:
     names = secrets_in(os.fsencode(found.path), secrets)
     try:
         if found.is_link:
