@@ -11,7 +11,13 @@ import pytest
 from cab.adapters.workspaces.bounds import WorkspaceBounds
 from cab.adapters.workspaces.folders import folder_id
 from cab.adapters.workspaces.tree import walk_tree
-from cab.adapters.workspaces.walk import PIECE_BYTES, Found, Unread, WalkStopped, WorkspaceWalk
+from cab.adapters.workspaces.walk import (
+    PIECE_BYTES,
+    Unread,
+    WalkedEntry,
+    WalkStopped,
+    WorkspaceWalk,
+)
 from cab.scoring.evidence.manifest import TreeManifest, dump_manifest, load_manifest
 from cab.scoring.files import MAX_FILE_BYTES
 
@@ -39,7 +45,7 @@ def sparse(file: Path, size: int) -> None:
         handle.truncate(size)
 
 
-def found_in(walk: WorkspaceWalk) -> Found:
+def found_in(walk: WorkspaceWalk) -> WalkedEntry:
     return next(iter(walk))
 
 
@@ -200,7 +206,7 @@ def test_a_folder_that_became_a_link_is_not_followed(root: Path) -> None:
     assert (paths, walk.skipped) == (["sub"], {"sub": "unreadable"})
 
 
-def read_while_changing(walk: WorkspaceWalk, found: Found, file: Path, mode: str) -> None:
+def read_while_changing(walk: WorkspaceWalk, found: WalkedEntry, file: Path, mode: str) -> None:
     for _ in walk.pieces(found):
         with file.open(mode) as handle:
             handle.write(b"more")
