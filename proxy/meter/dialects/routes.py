@@ -70,6 +70,11 @@ _ROUTES: tuple[tuple[str, Dialect | None], ...] = (
     (r"/images/edits$", _images("images.edits")),
     (r"/images/variations$", _images("images.variations")),
 )
+# Other publishers' models at Vertex, and deployed ones, are asked as a chat is, by the raw request.
+_RAW_CHAT = (
+    re.compile(r"/(publishers/[^/]+/models|endpoints)/[^/]+:(rawPredict|streamRawPredict)$", re.I),
+    Dialect("chat.completions", ChatAnswer),
+)
 _GEMINI = Dialect("gemini.generateContent", GeminiAnswer)
 _GEMINI_METHODS = ("generatecontent", "streamgeneratecontent")
 
@@ -120,6 +125,8 @@ def dialect_for(method: str, path: str, *, has_body: bool = False) -> Dialect | 
     for pattern, dialect in _ROUTES:
         if re.search(pattern, path, re.IGNORECASE):
             return dialect
+    if _RAW_CHAT[0].search(path) and not path.lower().endswith("/count-tokens:rawpredict"):
+        return _RAW_CHAT[1]
     named = google_method(path)
     return _GEMINI if named is not None and named[1] in _GEMINI_METHODS else None
 

@@ -64,6 +64,8 @@ def bound_of(
         # The model reads the query again with each document.
         query, documents = str(request.get("query")), as_list(request.get("documents"))
         prompt += len(documents) * (len(query.encode(errors="replace")) + _TEMPLATE_TOKENS)
+    if request.get("fallbacks"):
+        return NO_BOUND  # what was written before another model took over is charged too
     if endpoint in _WRITE_NOTHING:
         return CostBound(prompt, 0, 0)
     if endpoint not in _CAPS:
@@ -97,8 +99,12 @@ def _number(value: object) -> int | None:
 _KEPT = (
     *("previous_response_id", "conversation", "context_management", "cachedContent"),
     *("cached_content", "mcp_servers", "container", "plugins", "web_search_options"),
+    *("search_parameters", "fallbacks"),
 )
-"""Members that let the endpoint read what it keeps, or what it fetches."""
+"""Members that let the endpoint read what it keeps, or what it fetches, or try once more elsewhere."""
+
+_SEARCHING = ":online"
+"""End of a model's name with which OpenRouter searches the web first."""
 
 _CONTENTS = (
     *("messages", "input", "contents", "documents"),
@@ -119,7 +125,11 @@ _CALL_MEMBERS = ("functionCall", "function_call", "functionResponse", "function_
 def _refers_elsewhere(request: JsonObject) -> bool:
     """Return whether the model may read more than the request holds: an image, a file, a stored prompt ..."""
     # A stored prompt is an object; a text, or a list of texts, is the prompt itself.
-    if any(request.get(name) for name in _KEPT) or is_object(request.get("prompt")):
+    # An empty object is enough to switch a search on.
+    if any(request.get(name) not in (None, False, []) for name in _KEPT):
+        return True
+    searches = str(request.get("model")).endswith(_SEARCHING)
+    if searches or is_object(request.get("prompt")):
         return True
     tools = as_list(request.get("tools")) or [request.get("tools")]
     if any(map(_is_endpoints_tool, tools)):

@@ -36,8 +36,9 @@ def without_injected_usage(
 def _is_empty(choice: object) -> bool:
     members = dict(as_object(choice))
     members.pop("index", None)
-    delta = members.pop("delta", None)
-    return not any(as_object(delta).values()) and not any(members.values())
+    delta = dict(as_object(members.pop("delta", None)))
+    delta.pop("role", None)  # said at the beginning; again it says nothing
+    return not any(delta.values()) and not any(members.values())
 
 
 def without_null_usage(data: JsonObject, payload: bytes) -> bytes | None:

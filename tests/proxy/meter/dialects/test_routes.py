@@ -42,6 +42,8 @@ from cab.proxy.meter.dialects.paths import plain_path
         ("/v1/images/edits", "images.edits"),
         ("/v1/images/variations", "images.variations"),
         ("/v1/audio/voices", None),
+        ("/v1/projects/p/publishers/mistralai/models/mi:rawPredict", "chat.completions"),
+        ("/v1/projects/p/locations/l/endpoints/9:streamRawPredict", "chat.completions"),
         ("/v1/messages/count_tokens", None),
         ("/v1/messages/batches", None),
         ("/v1/threads/thread_1/messages", None),

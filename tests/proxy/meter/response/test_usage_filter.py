@@ -87,7 +87,7 @@ def test_what_was_not_asked_for_goes(payload: bytes, instead: bytes | None) -> N
         (b'{"index":0,"delta":{}}', True),
         (b'{"index":0,"delta":{"content":null,"tool_calls":[]},"logprobs":null}', True),
         (b'{"index":0,"text":"","finish_reason":null}', True),
-        (b'{"index":0,"delta":{"role":"assistant"}}', False),
+        (b'{"index":0,"delta":{"role":"assistant","content":""}}', True),
         (b'{"index":0,"delta":{"reasoning":"x"}}', False),
         (b'{"index":0,"delta":{},"finish_reason":"stop"}', False),
     ],
