@@ -13,7 +13,7 @@ from tests.tools.proxy import REAL_KEY, chat_body, metered, records
 from tests.tools.upstream import json_answer, scripted_upstream
 
 ADMIN = "the-admin-token-0123456789abcdef"
-HUGE = "m" * 17_000_000
+HUGE = "m" * 7_000_000
 LARGE = "m" * 1_000_000
 USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
 
@@ -30,7 +30,7 @@ def lines_of(folder: Path) -> list[bytes]:
 
 
 async def test_one_cell_cannot_spoil_the_ledger_of_another(tmp_path: Path) -> None:
-    """Texts of 17 MB, in a call and in a rejected one, and large answers leave the other cell as it is."""
+    """Texts of 7 MB, in a call and in a rejected one, and large answers leave the other cell as it is."""
     answers = (
         [answer(finish=LARGE, model=LARGE, id=LARGE, system_fingerprint=LARGE)],
         [answer(usage={**USAGE, "x": ["y" * 100] * 1000})],

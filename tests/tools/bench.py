@@ -128,7 +128,7 @@ async def _serve(
         async with (
             scripted_upstream(lambda _: script) as upstream,
             tapped(upstream.url) as tap,
-            metered(tap.url, folder, key=None, **settings) as meter,
+            metered(tap.url, folder, **settings) as meter,
         ):
             started.set_result(Bench(upstream, tap, meter, script))
             await stop.wait()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cab.proxy.forwarding.body_budget import BodyBudget, BodyShare
+from cab.proxy.forwarding.body_budget import BodyBudget, BodyShare, NoRoom
 from tests.tools.dialects import BY_ENDPOINT
 from tests.tools.process import proxy_process
 from tests.tools.proxy import metered
@@ -44,7 +44,7 @@ async def test_who_gives_up_leaves_no_gap() -> None:
     budget = BodyBudget(10, 0.01)
     first, second, third = (BodyShare(budget) for _ in range(3))
     await first.hold(6)
-    with pytest.raises(TimeoutError):
+    with pytest.raises(NoRoom):
         await second.hold(5)
     await second.hold(4)
     second.release()

@@ -22,8 +22,8 @@ REFUSED = b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\n{}"
 @pytest.mark.parametrize(
     ("method", "path", "answer", "total"),
     [
-        ("POST", "/v1/images/generations", json_answer({"data": []}), None),
-        ("POST", "/v1/images/generations", REFUSED, 4),
+        ("POST", "/v1/videos", json_answer({"data": []}), None),
+        ("POST", "/v1/videos", REFUSED, 4),
         ("POST", "/v1/messages/count_tokens", json_answer({"input_tokens": 9}), 4),
         ("GET", "/v1/models", json_answer({"data": []}), 4),
     ],
@@ -34,7 +34,7 @@ async def test_the_sum_is_unknown_and_not_smaller(
     """What may have cost tokens that nobody counts makes the sum unknown; it is no model call."""
     async with (
         scripted_upstream([CHAT], [answer]) as endpoint,
-        metered(endpoint.url, tmp_path, paths=["/v1/images"]) as meter,
+        metered(endpoint.url, tmp_path, paths=["/v1/videos"]) as meter,
     ):
         await post(meter.url, "/v1/chat/completions", chat_body())
         await post(meter.url, path, {}, method=method)

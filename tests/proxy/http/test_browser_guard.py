@@ -124,6 +124,7 @@ async def test_a_page_cannot_seal_the_cell_of_the_proxy(key: str | None, tmp_pat
             meter.url, request("localhost", "Origin: http://x", target=target)
         )
         health = await post(meter.url, "/cab/health", b"", "Host: x", method="GET")
-        program = await exchange(meter.url, request("localhost", target=target))
+        seal_key = f"Authorization: Bearer {meter.proxy.mint_keys(CELL, 60).seal}"
+        program = await exchange(meter.url, request("localhost", seal_key, target=target))
     assert (by_name.status, by_origin.status, program.status) == (403, 403, 200)
     assert health.status in {200, 400}

@@ -331,8 +331,8 @@ async def test_the_loop_runs_on_while_counting(text: str, fewest: int) -> None:
 
 async def test_a_count_over_its_time_overflows_and_later_ones_are_made() -> None:
     """A count that outlasts its limit overflows; its thread ends, and the next call is counted."""
-    counter = Counter({}, 1 << 30, 0.5)
-    long = Call({"messages": [{"role": "user", "content": RANDOM * 40}]})
+    counter = Counter({}, 1 << 30, 0.1)
+    long = Call({"messages": [{"role": "user", "content": RANDOM * 7}]})
     assert await long.count(counter) == Counted(status="overflow")
     assert (await Call().count(counter)).source == "tokenizer"
     for thread in threading.enumerate():
