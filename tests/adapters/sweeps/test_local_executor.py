@@ -99,7 +99,7 @@ async def test_side_by_side(proxy: Proxy, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("tui", "name", "said"),
     [
-        ("tests.adapters.toyagents:Missing", "missing", "RunFailed: "),
+        ("tests.adapters.toyagents:Missing", "missing", "NotStarted: "),
         (
             "tests.adapters.sweeps.agents:Crashing",
             "x",

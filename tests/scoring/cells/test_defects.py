@@ -3,6 +3,8 @@
 Every test shows the defect under `published/1`, which keeps it on purpose, or on a published page.
 """
 
+from collections.abc import Sequence
+
 import orjson
 import pytest
 from pydantic import ValidationError
@@ -20,8 +22,18 @@ from cab.scoring import (
     score_bundle,
     sum_calls,
 )
-from cab.scoring.ledger.records import CallEnd
-from tests.scoring.builders import PAGES, check, end, facts, refusal_task, spans, tree, uncounted
+from cab.scoring.ledger.records import AnyRecord
+from tests.scoring.builders import (
+    PAGES,
+    check,
+    end,
+    facts,
+    opening,
+    refusal_task,
+    spans,
+    tree,
+    uncounted,
+)
 from tests.scoring.cells.test_published import AMBIGUOUS
 
 WAS = tree({"src/lib.py": "old", "TICKET.md": "faster"})
@@ -30,7 +42,9 @@ IDLE_PAGE = next(path for path in PAGES if "maverick" in path.name)
 AIDER_PAGE = next(path for path in PAGES if path.name.startswith("aider"))
 
 
-def scored(calls: list[CallEnd] | None, after: TreeManifest = MENDED, **changes: object) -> Cell:
+def scored(
+    calls: Sequence[AnyRecord] | None, after: TreeManifest = MENDED, **changes: object
+) -> Cell:
     """Return a cell that fixed its source, with some facts changed."""
     sums = None if calls is None else sum_calls(calls)
     return score_bundle(Bundle(facts(**changes), WAS, after, sums, ""))
@@ -68,7 +82,7 @@ def test_2_model_calls_and_their_time_are_measured() -> None:
     page = read_published(AMBIGUOUS).axes
     assert (page.tokens.model_calls, page.latency.model_call_ms) == (0, 0)
     assert composite("measured/1", page).verdict == "scored"
-    assert scored([]).profiles["measured/1"].verdict == "invalid: no_model_call"
+    assert scored([opening()]).profiles["measured/1"].verdict == "invalid: no_model_call"
 
 
 def test_3_the_agents_own_rounded_count_is_never_the_score() -> None:
@@ -107,7 +121,7 @@ def test_5_doing_nothing_is_worth_nothing() -> None:
     page = read_published(IDLE_PAGE)
     assert page.composite == pytest.approx(0.56, abs=0.001)
     assert composite("measured/1", page.axes).composite == 0
-    assert composites(scored([], WAS, check=failed))[1] is None
+    assert composites(scored([opening()], WAS, check=failed))[1] is None
 
 
 def refused(after: TreeManifest, passed: bool) -> Cell:
