@@ -44,6 +44,7 @@ class Answer:
         """What the usage objects contradict each other in."""
         self.usage_final = False
         """Whether it covers the whole answer, even if the stream should break now."""
+        self._usage_is_large = False
         self.complete = False
         """Whether the end was seen: the dialect's end mark, a whole body, or see `finished`."""
         self.recognized = False
@@ -126,13 +127,13 @@ class Answer:
             return
         if not is_object(raw):
             self.warn("usage is not an object")
+        elif self._usage_is_large:
+            self.warn(f"usage is over {_MAX_USAGE_CHARS} characters")
         elif raw:
             usage = self.merge_usage(raw)
-            # Each usage object is merged with all before it, so that what stands must be small.
-            if len(dump_text(usage)) > _MAX_USAGE_CHARS:
-                self.warn(f"usage is over {_MAX_USAGE_CHARS} characters")
-            else:
-                self.usage_raw, self.usage_final = usage, final
+            # Each usage object is merged with all before it: a large one is the last.
+            self._usage_is_large = len(dump_text(usage)) > _MAX_USAGE_CHARS
+            self.usage_raw, self.usage_final = usage, final
 
     def take_error(self, data: JsonObject) -> None:
         """Note the error that a part of the answer states; the first one stands."""
