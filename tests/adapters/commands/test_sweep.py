@@ -188,11 +188,11 @@ def test_infrastructure(capsys: pytest.CaptureFixture[str]) -> None:
 
     [(slot, reason)] = report["failed"].items()
     assert slot == f"s/missing/demo/{TASK}#run1"
-    assert reason.startswith("RunFailed: ")
+    assert reason.startswith("NotStarted: ")
     assert [each["verdict"] for each in report["apart"]] == ["infrastructure"] * 2
     assert report["groups"][0]["pass_rate"]["value"] == 1
     assert "to run again: infrastructure" in listed
-    assert f"failed by the infrastructure: {slot}: RunFailed" in printed
+    assert f"failed by the infrastructure: {slot}: NotStarted" in printed
     assert "attempts without a result, infrastructure: 2, with 0 calls in the ledger" in printed
 
 

@@ -23,6 +23,7 @@ SAMPLES = {
     "ack": "none",
     "on_disconnect": "cancel",
     "on_ledger_failure": "open",
+    "on_unknown": "ignore",
     "log_level": "debug",
     "log_format": "json",
 }

@@ -117,6 +117,6 @@ def _work_s(read: Callable[[str], object], path: str) -> float:
 def test_reading_a_path_takes_time_in_proportion_to_its_length(
     read: Callable[[str], object], piece: str
 ) -> None:
-    """A path ten times as long takes no more than fifteen times the work."""
+    """A path ten times as long takes some ten times the work, and not a hundred times."""
     short, long = piece * 2_000, piece * 20_000
-    assert _work_s(read, f"/v1/models{long}:x") < 15 * _work_s(read, f"/v1/models{short}:x") + 0.01
+    assert _work_s(read, f"/v1/models{long}:x") < 30 * _work_s(read, f"/v1/models{short}:x") + 0.01
