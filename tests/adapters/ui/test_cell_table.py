@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from io import StringIO
 
 import pytest
@@ -24,7 +25,7 @@ from cab.scoring import (
     score_bundle,
     sum_calls,
 )
-from cab.scoring.ledger.records import CallEnd
+from cab.scoring.ledger.records import AnyRecord
 from cab.scoring.printable import printable
 from tests.scoring.builders import (
     AFTER,
@@ -34,6 +35,7 @@ from tests.scoring.builders import (
     check,
     end,
     facts,
+    opening,
     refusal_task,
     task_facts,
     tree,
@@ -49,7 +51,7 @@ def shown(what: RenderableType) -> str:
 
 
 def cell(
-    calls: list[CallEnd] | None = None,
+    calls: Sequence[AnyRecord] | None = None,
     *,
     task: TaskFacts | None = None,
     outcome: CheckOutcome | None = None,
@@ -107,7 +109,7 @@ def test_a_gap_in_the_counts_is_reported() -> None:
 
 def test_a_slice_without_calls_shows_zeros() -> None:
     """A measured zero is shown as 0, and nobody is named as its source."""
-    assert row(shown(cell_table(cell([]))), "tokens") == "tokens 0 0 prompt, 0 completion"
+    assert row(shown(cell_table(cell([opening()]))), "tokens") == "tokens 0 0 prompt, 0 completion"
 
 
 @pytest.mark.parametrize(
@@ -236,7 +238,7 @@ def test_a_composite_that_is_no_sum_says_so_in_its_column() -> None:
     """Among many cells one that did nothing, and one that called no model, are different words."""
     lines = [
         summary_of(CELL_ID, scored.scorers, scored.profiles.values(), "identical")
-        for scored in (cell([end()], after=BEFORE), cell([]))
+        for scored in (cell([end()], after=BEFORE), cell([opening()]))
     ]
     idle, silent = (line.composites[1] for line in lines)
     assert (idle, silent) == ("0.000 no_op", "invalid")
@@ -256,7 +258,7 @@ def test_what_measured_did_not_measure_is_named() -> None:
     """The line of a profile names the terms that were not measured, and its reason if it has one."""
     text = shown(cell_table(cell(None)))
     assert row(text, "measured/1").endswith("coverage 0.81; not measured: cost")
-    text = shown(cell_table(cell([])))
+    text = shown(cell_table(cell([opening()])))
     assert row(text, "measured/1") == "measured/1 none invalid: no_model_call; no call was made"
 
 
