@@ -18,7 +18,8 @@ FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 INDENTED = re.compile(r"(?:^(?: {4}.*)?\n)+", re.MULTILINE)
 IN_A_SHELL = re.compile(r"""python3? -c (['"])(.*?)\1""")
 IMPORTS_CAB = re.compile(r"^\s*(?:from|import) cab\b", re.MULTILINE)
-NAMED = re.compile(r"(?<!-m )\b(cab\.(?:adapters|proxy|scoring))\.(\w+)")
+NAMED = re.compile(r"(?<!-m )\b(cab\.(?:adapters|proxy|scoring))\.(\w+)(?![\w.]*:\w)")
+OBJECT = re.compile(r"\b(cab(?:\.\w+)+):(\w+)")  # as a command takes an agent of no short name
 
 
 def code_in(page: str) -> Iterator[str]:
@@ -65,6 +66,8 @@ def test_pages_import_public_names(path: Path) -> None:
     assert [fault for code in code_in(page) for fault in faults(code)] == []
     named = {(room, name) for room, name in NAMED.findall(page) if name != "__all__"}
     assert {f"{r}.{n}" for r, n in named if n not in importlib.import_module(r).__all__} == set()
+    objects = OBJECT.findall(page)
+    assert [f"{m}:{n}" for m, n in objects if not hasattr(importlib.import_module(m), n)] == []
 
 
 def test_the_pages_that_show_code_are_read() -> None:
