@@ -53,8 +53,9 @@ class Results:
 class Proxy:
     """The real command in a process of its own."""
 
-    def __init__(self, process: asyncio.subprocess.Process, began_s: float) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, log: Path, began_s: float) -> None:
         self.process = process
+        self._log = log
         self.url = ""
         self.start_s = 0.0
         self._began_s = began_s
@@ -66,7 +67,7 @@ class Proxy:
         while b"API_KEY" not in printed:
             line = await self.process.stdout.readline()
             if not line:
-                raise RuntimeError(f"cab-proxy ended: {printed!r}")
+                raise RuntimeError(f"cab-proxy ended: {printed!r}; {self._log.read_text()[-2000:]}")
             printed += line
         found = re.search(rb"listens on\s+(http://\S+)", printed)
         assert found
@@ -118,7 +119,7 @@ class Harness:
             env={k: v for k, v in os.environ.items() if not k.startswith("CAB_")},
         )
         log.close()
-        return Proxy(process, time.monotonic())
+        return Proxy(process, self.folder / "proxy.log", time.monotonic())
 
     @asynccontextmanager
     async def running(self, *, slow_s: float = 0, **settings: object) -> AsyncGenerator[Proxy]:

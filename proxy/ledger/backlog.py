@@ -1,5 +1,6 @@
 """Records that the disk refused, kept within bounds until it takes records again."""
 
+from collections.abc import Container
 from typing import Any
 
 import orjson
@@ -22,7 +23,7 @@ class Backlog:
         self.unended: list[str] = []
         """Calls whose START is in the ledger or held, and whose END did not fit."""
 
-    def take(self, record: dict[str, Any], open_calls: dict[str, dict[str, Any]]) -> None:
+    def take(self, record: dict[str, Any], open_calls: Container[str]) -> None:
         """Hold a record, or count it as lost.
 
         Args:

@@ -34,9 +34,22 @@ def chain(record: dict[str, Any], prev: str) -> Chained:
     Raises:
         orjson.JSONEncodeError: The record cannot be written as JSON.
     """
-    body = orjson.dumps({**record, "prev": prev})
-    digest = hashlib.sha256(body).hexdigest()
-    return Chained(body[:-1] + _HASH_MEMBER + digest.encode() + b'"}\n', digest)
+    return _hashed(orjson.dumps({**record, "prev": prev})[:-1])
+
+
+def chained_line(body: bytes, prev: str) -> Chained:
+    """Return the ledger line of a record that is JSON already.
+
+    Args:
+        body: The record without its closing brace; it has at least one member.
+        prev: Hash of the line before.
+    """
+    return _hashed(b'%b,"prev":"%b"' % (body, prev.encode()))
+
+
+def _hashed(body: bytes) -> Chained:
+    digest = hashlib.sha256(body + b"}").hexdigest()
+    return Chained(b'%b,"hash":"%b"}\n' % (body, digest.encode()), digest)
 
 
 def read_link(line: bytes) -> Link | None:

@@ -1,7 +1,9 @@
-"""The append-only, hash-chained ledger: one writer thread, many waiting calls per sync.
+"""The append-only, hash-chained ledger: many waiting calls per write, and per sync.
 
-A record is handed over on the event loop; the thread chains it, writes it, syncs the file and then
-wakes all calls whose records went with it. Nothing here blocks the loop.
+All records that come in one turn of the event loop are chained and written at its end, on the loop:
+a write into the memory of the system takes microseconds, and from then on no death of this process
+can lose them. A thread makes them durable, and then wakes those who wait for that. So there are two
+moments of a record: it is *written*, and it is *on disk*.
 
 A disk that fails does not end the ledger: records wait in a bounded backlog, the disk is tried
 again, and the first record that it takes reports the gap. Meanwhile `on_failure` decides: new
@@ -10,18 +12,18 @@ calls are refused ("closed"), or go on without a record, loudly ("open").
 
 import asyncio
 import os
-import queue
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from cab.proxy.clock import Clock
 from cab.proxy.errors import LedgerFailed
 from cab.proxy.ledger.backlog import Backlog
+from cab.proxy.ledger.disk_thread import DiskThread, Done, Work
 from cab.proxy.ledger.recovery import Recovered
-from cab.proxy.ledger.writer import LedgerOptions, Writer
+from cab.proxy.ledger.writer import Entry, LedgerOptions, Unsynced, Writer, record_of
 from cab.proxy.logs import RedactingLogger
 from cab.scoring.ledger.clipping import bounded
 from cab.scoring.timestamps import rfc3339
@@ -34,10 +36,27 @@ _LOOK_S = 1.0
 
 log = RedactingLogger()
 
+Written = Callable[[], None]
+OnDisk = Callable[[LedgerFailed | None], None]
 
-class _Waiting(NamedTuple):
-    record: dict[str, Any]
-    done: asyncio.Future[None]
+
+class _Waiting:
+    """A record, and who waits for it."""
+
+    __slots__ = ("entry", "is_written", "on_disk", "written")
+
+    def __init__(self, entry: Entry, written: Written | None, on_disk: OnDisk | None) -> None:
+        self.entry = entry
+        self.written = written
+        self.on_disk = on_disk
+        self.is_written = False
+
+    def answer(self, error: LedgerFailed | None) -> None:
+        """Say that the record is on disk, or why not."""
+        if error is None and not self.is_written and self.written is not None:
+            self.written()
+        if self.on_disk is not None:
+            self.on_disk(error)
 
 
 class _Failure(NamedTuple):
@@ -47,8 +66,17 @@ class _Failure(NamedTuple):
     since: str
 
 
+class Started(NamedTuple):
+    """The two moments of a record."""
+
+    written: asyncio.Future[None]
+    """Done once no death of this process can lose it."""
+    on_disk: asyncio.Future[None]
+    """Done once no loss of power can."""
+
+
 class Ledger:
-    """Takes records on the event loop and answers when they are on disk.
+    """Takes records on the event loop and answers when they are written, and on disk.
 
     Args:
         folder: Where the segments lie; made if missing.
@@ -73,19 +101,28 @@ class Ledger:
         self._options = options or LedgerOptions()
         self._clock = clock or Clock()
         self._writer = Writer(folder, worker, sync, self._options, self._clock)
-        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
+        self._thread = DiskThread()
+        self._pending: list[_Waiting] = []
+        """Records that are not written yet."""
+        self._unsynced: list[_Waiting] = []
+        """Those that are written, and that no sync has begun for."""
+        self._syncing = False
+        self._is_busy = False
+        """Whether the thread has the segment for itself: nothing may be written meanwhile."""
+        self._flush_is_due = False
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._backlog = Backlog()
         self._failure: _Failure | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._lost_before = 0
         self._overrun = 0
         self._low_space: str | None = None
-        self._retry_at = self._look_at = time.monotonic()
+        self._look_at = time.monotonic()
         self._look_at_space()
         if self.recovered.found:
             log.warning("ledger_recovered", **_summary(self.recovered))
-        self._thread = threading.Thread(target=self._run, name="cab-ledger", daemon=True)
-        self._thread.start()
 
     @property
     def recovered(self) -> Recovered:
@@ -104,7 +141,8 @@ class Ledger:
             return self._failure.reason
         if self._low_space is not None:
             return self._low_space
-        if (waiting := self._queue.qsize()) > self._options.max_waiting:
+        if self._is_slow:
+            waiting = len(self._pending) + len(self._unsynced)
             return f"ledger {self.folder}: {waiting} records wait for the disk; it is too slow"
         return None
 
@@ -134,75 +172,170 @@ class Ledger:
             LedgerFailed: From the future, when the disk refused the record, or when a new call
                 must not start; with `on_failure = "open"` only of a seal, and of what no reader takes.
         """
-        done = self._loop.create_future()
-        is_open = self._options.on_failure == "open" and record.get("kind") != SEAL
-        record = bounded(record)
-        if record.get("kind") == "start" and (refusal := self.refusal) is not None:
-            done.set_exception(LedgerFailed(refusal))
-        elif is_open and self._queue.qsize() > self._options.max_waiting:
-            self._overrun += 1
-            done.set_result(None)
-        else:
-            self._queue.put(_Waiting(record, done))
+        done: asyncio.Future[None] = self._loop.create_future()
+        self.put(bounded(record), None, partial(_settle, done))
         return done
+
+    def start(self, record: dict[str, Any]) -> Started:
+        """Return when the START of a call is written, and when it is on disk.
+
+        Once it is written the call takes place, so it is kept even if the disk refuses it then.
+
+        Args:
+            record: As for `append`.
+
+        Raises:
+            LedgerFailed: From both futures if the call must not start, from `on_disk` if the disk
+                refused the record later.
+        """
+        written: asyncio.Future[None] = self._loop.create_future()
+        on_disk: asyncio.Future[None] = self._loop.create_future()
+        on_disk.add_done_callback(_retrieve)
+
+        def failed_or_done(error: LedgerFailed | None) -> None:
+            _settle(on_disk, error)
+            _settle(written, error)
+
+        self.put(bounded(record), partial(_settle, written, None), failed_or_done)
+        return Started(written, on_disk)
+
+    def put(self, entry: Entry, written: Written | None, on_disk: OnDisk | None) -> None:
+        """Take a record, and tell when it is written and when it is on disk.
+
+        Args:
+            entry: Within its bounds.
+            written: Called when no death of this process can lose it any more; of a START, this makes
+                the call take place. None where the call takes place once the record is on disk.
+            on_disk: Called when no loss of power can lose it either, or with why it is refused: that
+                may be before this method returns.
+        """
+        waiting = _Waiting(entry, written, on_disk)
+        if self._failure is not None or self._low_space is not None or self._is_slow:
+            kind = record_of(entry).get("kind")
+            if kind == "start" and (refusal := self.refusal) is not None:
+                waiting.answer(LedgerFailed(refusal))
+                return
+            if self._options.on_failure == "open" and kind != SEAL and self._is_slow:
+                self._overrun += 1
+                waiting.answer(None)
+                return
+        self._pending.append(waiting)
+        if not self._flush_is_due:
+            self._flush_is_due = True
+            self._idle.clear()
+            self._loop.call_soon(self._flush)
 
     async def close(self) -> None:
         """Write what is queued, stop the thread and release the folder."""
-        self._queue.put(None)
-        await asyncio.to_thread(self._thread.join)
-        self._writer.close()
-
-    def _run(self) -> None:
-        stop = False
-        while not stop:
-            batch, stop = self._take()
-            if batch:
-                self._commit(batch)
-            if self._failure is not None and (stop or time.monotonic() >= self._retry_at):
-                self._try_again()
-            self._look_at_space()
+        await self._idle.wait()
+        self._stop_timer()
+        if self._failure is not None:
+            self._try_again()
+            await self._idle.wait()
+            self._stop_timer()
         if self._failure is not None:
             lost = self.unwritten_records
             log.error("ledger_records_lost", lost=lost, reason=self._failure.reason)
+        await self._thread.close()
+        self._writer.close()
 
-    def _take(self) -> tuple[list[_Waiting], bool]:
-        """Return all records that wait now, and whether the queue was closed.
+    @property
+    def _is_slow(self) -> bool:
+        return len(self._pending) + len(self._unsynced) > self._options.max_waiting
 
-        There is at least one, except while the ledger fails: then the wait is short.
-        """
-        batch: list[_Waiting] = []
-        failing = self._failure is not None or self._low_space is not None
-        try:
-            item = self._queue.get(timeout=self._options.retry_s if failing else None)
-            while item is not None:
-                batch.append(item)
-                item = self._queue.get_nowait()
-        except queue.Empty:
-            return batch, False
-        return batch, True
-
-    def _commit(self, batch: list[_Waiting]) -> None:
-        if self._failure is None:
-            try:
-                refused = self._writer.write([waiting.record for waiting in batch])
-            except Exception as error:  # noqa: BLE001 - whatever it was, it must reach the callers
-                self._fail(error)
-            else:
-                for at, reason in reversed(refused):
-                    self._answer([batch.pop(at)], f"a record cannot be written {reason}")
-                self._answer(batch, None)
+    def _flush(self) -> None:
+        """Write what came in this turn of the loop, and begin what is due now."""
+        self._flush_is_due = False
+        if self._is_busy:
+            return  # once that is done, this comes again
+        if self._failure is not None:
+            self._refuse(self._pending)
+            self._pending = []
+        elif self._pending and self._writer.is_full:
+            if not self._unsynced and not self._syncing:
+                self._run_alone(self._writer.rotate, self._rotated)
                 return
-        is_open = self._options.on_failure == "open"
+        elif self._pending:
+            self._write()
+        if self._syncing:
+            return
+        if self._unsynced:
+            self._sync()
+        elif not self._pending:
+            self._idle.set()
+
+    def _write(self) -> None:
+        batch, self._pending = self._pending, []
+        try:
+            refused = self._writer.put([waiting.entry for waiting in batch])
+        except Exception as error:  # noqa: BLE001 - whatever it was, it must reach the callers
+            # Those that are written already are behind the last one on disk, and are cut off too.
+            batch, self._unsynced = self._unsynced + batch, []
+            self._fail(error)
+            self._refuse(batch)
+            return
+        for at, reason in reversed(refused):
+            batch.pop(at).answer(LedgerFailed(f"a record cannot be written {reason}"))
+        self._unsynced += batch
         for waiting in batch:
-            kind = waiting.record.get("kind")
+            waiting.is_written = True
+            if waiting.written is not None:
+                waiting.written()
+
+    def _sync(self) -> None:
+        batch, self._unsynced = self._unsynced, []
+        self._syncing = True
+        self._thread.run(
+            partial(self._sync_and_look, self._writer.unsynced()), partial(self._synced, batch)
+        )
+
+    def _sync_and_look(self, unsynced: Unsynced) -> None:
+        self._writer.sync(unsynced)
+        self._look_at_space()
+
+    def _synced(self, batch: list[_Waiting], error: Exception | None) -> None:
+        self._syncing = False
+        if error is None:
+            for waiting in batch:
+                waiting.answer(None)
+        else:
+            batch, self._unsynced = batch + self._unsynced, []
+            self._fail(error)
+            self._refuse(batch)
+        self._flush()
+
+    def _run_alone(self, work: Work, done: Done) -> None:
+        """Have the thread do something with the segment while nothing is written to it."""
+        self._is_busy = True
+        self._idle.clear()
+
+        def finished(error: Exception | None) -> None:
+            self._is_busy = False
+            done(error)
+            self._flush()
+
+        self._thread.run(work, finished)
+
+    def _rotated(self, error: Exception | None) -> None:
+        if error is not None:
+            self._fail(error)
+
+    def _refuse(self, batch: Sequence[_Waiting]) -> None:
+        """Keep records for when the disk takes them again, or refuse them."""
+        is_open = self._options.on_failure == "open"
+        failed = LedgerFailed(self.failure or "the ledger cannot be written")
+        for waiting in batch:
+            record = record_of(waiting.entry)
+            kind = record.get("kind")
             if kind == SEAL:
                 # Its cell opens again: a seal that is written later would deny what was called since.
-                self._answer([waiting], self.failure)
+                waiting.answer(failed)
                 continue
             # A call whose START is refused does not take place, so there is nothing to keep.
-            if is_open or kind != "start":
-                self._backlog.take(waiting.record, self._writer.open_calls)
-            self._answer([waiting], None if is_open else self.failure)
+            takes_place = waiting.is_written and waiting.written is not None
+            if is_open or kind != "start" or takes_place:
+                self._backlog.take(record, self._writer.open_calls)
+            waiting.answer(None if is_open else failed)
 
     def _fail(self, error: Exception) -> None:
         reason = getattr(error, "strerror", None) or str(error)
@@ -210,7 +343,29 @@ class Ledger:
         if self._failure is None:
             log.error("ledger_failed", segment=self.segment.name, reason=reason)
         self._failure = _Failure(f"ledger {self.segment}: {reason}", since)
-        self._retry_at = time.monotonic() + self._options.retry_s
+        self._look_again_later()
+
+    def _look_again_later(self) -> None:
+        if self._timer is None:
+            self._timer = self._loop.call_later(self._options.retry_s, self._look_again)
+
+    def _look_again(self) -> None:
+        self._timer = None
+        if self._is_busy or self._syncing:
+            self._look_again_later()
+        elif self._failure is not None:
+            self._try_again()
+        else:
+            self._thread.run(self._look_at_space, self._looked)
+
+    def _looked(self, _error: Exception | None) -> None:
+        if self._low_space is not None:
+            self._look_again_later()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _try_again(self) -> None:
         failure = self._failure
@@ -219,16 +374,19 @@ class Ledger:
         backlog, lost = self._backlog, self._backlog.lost + self._overrun
         report: dict[str, Any] = {"failure": failure.reason, "failed_at": failure.since}
         report |= {"late_records": len(backlog.held), "lost_records": lost}
-        try:
-            self._writer.resume(report, backlog)
-        except Exception as error:  # noqa: BLE001 - the disk refuses still, in whatever way
+        resume = partial(self._writer.resume, report, backlog)
+        self._run_alone(resume, partial(self._resumed, report))
+
+    def _resumed(self, report: dict[str, Any], error: Exception | None) -> None:
+        lost = report["lost_records"]
+        if error is not None:  # the disk refuses still, in whatever way
             self._fail(error)
-            if lost:
-                log.error("ledger_records_lost", lost=lost, reason=failure.reason)
+            if lost and self._failure is not None:
+                log.error("ledger_records_lost", lost=lost, reason=self._failure.reason)
             return
         log.warning("ledger_resumed", **report)
-        self._lost_before += backlog.lost
-        backlog.clear()
+        self._lost_before += self._backlog.lost
+        self._backlog.clear()
         self._failure = None
 
     def _look_at_space(self) -> None:
@@ -245,19 +403,22 @@ class Ledger:
             )
             if not was_low:
                 log.error("disk_nearly_full", free_bytes=free, min_free_bytes=needed)
-
-    def _answer(self, batch: list[_Waiting], failure: str | None) -> None:
-        self._loop.call_soon_threadsafe(_wake, batch, failure)
+                self._loop.call_soon_threadsafe(self._look_again_later)
 
 
-def _wake(batch: list[_Waiting], failure: str | None) -> None:
-    for _, done in batch:
-        if done.done():  # the call that waited was cancelled
-            continue
-        if failure is None:
-            done.set_result(None)
-        else:
-            done.set_exception(LedgerFailed(failure))
+def _settle(done: asyncio.Future[None], error: LedgerFailed | None) -> None:
+    if done.done():  # the call that waited was cancelled
+        return
+    if error is None:
+        done.set_result(None)
+    else:
+        done.set_exception(error)
+
+
+def _retrieve(done: asyncio.Future[None]) -> None:
+    """Look at a future's outcome, so that asyncio does not warn that nobody did."""
+    if not done.cancelled():
+        done.exception()
 
 
 def _summary(recovered: Recovered) -> dict[str, Any]:

@@ -1,15 +1,19 @@
 """Writes one worker's chain: lines to the last segment, a new segment when it is time."""
 
 import os
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import orjson
+
 from cab.proxy.clock import Clock
 from cab.proxy.ledger.backlog import Backlog
+from cab.proxy.ledger.chain import chained_line
 from cab.proxy.ledger.compression import Compressor
 from cab.proxy.ledger.lines import UnfitRecord, fitting_line
 from cab.proxy.ledger.recovery import crash_end, follows, naming_ledger, recover_chain
@@ -23,6 +27,8 @@ from cab.proxy.ledger.segments import (
     write_all,
 )
 from cab.scoring.timestamps import rfc3339
+
+_PLACE = re.compile(rb'\{"schema":"[^"]*","kind":"([a-z_]+)","call_id":"([^"]*)"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +57,44 @@ class UnwritableRecord(NamedTuple):
     reason: str
 
 
+class Line(NamedTuple):
+    """A record that was made into JSON where its values were known to fit, for speed."""
+
+    body: bytes
+    """Its line up to the member before `prev`."""
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The same as a dict."""
+        record: dict[str, Any] = orjson.loads(self.body + b"}")
+        del record["schema"]
+        return record
+
+
+Entry = dict[str, Any] | Line
+"""A record to be written."""
+
+
+class Unsynced(NamedTuple):
+    """What was written and may not be on disk yet."""
+
+    entries: "list[Entry]"
+    head: str
+    """Hash of its last line."""
+    size_bytes: int
+    """Where that ends in the segment."""
+
+
+def record_of(entry: Entry) -> dict[str, Any]:
+    """Return the members of a record, whatever form it has."""
+    return entry.record if isinstance(entry, Line) else entry
+
+
 class Writer:
     """Writes records of one chain, from one thread at a time.
+
+    `put` writes, so that the death of this process loses nothing; `sync` makes durable what was
+    written, so that a power cut does not either.
 
     Args:
         folder: The ledger; made if missing.
@@ -89,8 +131,11 @@ class Writer:
                 raise
         self.segment = self.recovered.segment
         self.head = self.recovered.head
+        """Hash of the last line that was written."""
         self.size_bytes = self.recovered.size_bytes
-        self.open_calls: dict[str, dict[str, Any]] = {}
+        self._durable = Unsynced([], self.head, self.size_bytes)
+        self._unsynced: list[Entry] = []
+        self.open_calls: dict[str, Entry] = {}
         """Calls whose START is on disk and whose END is not."""
         self._opening: dict[str, Any] = {}
         self._born_s = time.monotonic() - self._age_s()
@@ -99,20 +144,54 @@ class Writer:
             if not segment.compressed and segment.path != self.segment:
                 self._compressor.add(segment.path)
 
-    def write(self, records: list[dict[str, Any]]) -> list[UnwritableRecord]:
+    @property
+    def is_full(self) -> bool:
+        """Whether the next record belongs in a new segment."""
+        if not self.size_bytes:
+            return False
+        age_s = time.monotonic() - self._born_s
+        full = self.size_bytes >= self._options.segment_max_bytes
+        return full or age_s >= self._options.segment_max_s
+
+    def write(self, records: Sequence[Entry]) -> list[UnwritableRecord]:
         """Write records, and return once they are on disk; those that no reader would take are left out.
 
         Raises:
             OSError: The disk refused; none of the records counts as written.
         """
-        age_s = time.monotonic() - self._born_s
-        full = self.size_bytes >= self._options.segment_max_bytes
-        if self.size_bytes and (full or age_s >= self._options.segment_max_s):
-            self._next_segment()
+        if self.is_full:
+            self.rotate()
+        refused = self.put(records)
+        self.sync(self.unsynced())
+        return refused
+
+    def put(self, records: Sequence[Entry]) -> list[UnwritableRecord]:
+        """Write records to the segment, and leave out those that no reader would take.
+
+        Raises:
+            OSError: The disk refused; what was written since the last `sync` does not count.
+        """
         if self.size_bytes or not self._opening:
-            return self._commit(records)
+            return self._put(records)
         opened = {"kind": "segment_open", "at": self._now(), **self._opening}
-        return [UnwritableRecord(at - 1, reason) for at, reason in self._commit([opened, *records])]
+        return [UnwritableRecord(at - 1, reason) for at, reason in self._put([opened, *records])]
+
+    def unsynced(self) -> Unsynced:
+        """Return what was written since the last time; it is for `sync`."""
+        unsynced = Unsynced(self._unsynced, self.head, self.size_bytes)
+        self._unsynced = []
+        return unsynced
+
+    def sync(self, unsynced: Unsynced) -> None:
+        """Return once what was written is on disk; another thread may write more meanwhile.
+
+        Raises:
+            OSError: The disk refused; what was written since the last time does not count.
+        """
+        self._sync(self.file)
+        self._durable = unsynced
+        for entry in unsynced.entries:
+            self._follow(entry)
 
     def resume(self, report: dict[str, Any], backlog: Backlog) -> None:
         """Go on after a failure, in a new segment whose first record reports it.
@@ -125,12 +204,15 @@ class Writer:
             OSError: The disk refuses still.
         """
         # What stands behind the last durable record was reported as unwritten; the backlog has it.
+        _, self.head, self.size_bytes = self._durable
+        self._unsynced = []
         os.ftruncate(self.file, self.size_bytes)
         os.fsync(self.file)
         if self.size_bytes:
-            self._next_segment()
+            self.rotate()
         record = {"kind": "recovery", "at": self._now(), **report, **self._opening}
-        self._commit([record, *backlog.held, *self._lost_ends(backlog)])
+        self._put([record, *backlog.held, *self._lost_ends(backlog)])
+        self.sync(self.unsynced())
 
     def free_bytes(self) -> int:
         """Return how much space is left for the ledger."""
@@ -143,51 +225,60 @@ class Writer:
         os.close(self.file)
         os.close(self._lock)
 
-    def _commit(self, records: list[dict[str, Any]]) -> list[UnwritableRecord]:
+    def _put(self, records: Sequence[Entry]) -> list[UnwritableRecord]:
         lines: list[bytes] = []
         refused: list[UnwritableRecord] = []
         head = self.head
         for index, record in enumerate(records):
-            try:
-                line, head = fitting_line(record, head)
-            except UnfitRecord as error:
-                refused.append(UnwritableRecord(index, str(error)))
+            if isinstance(record, Line):
+                line, head = chained_line(record.body, head)
             else:
-                lines.append(line)
+                try:
+                    line, head = fitting_line(record, head)
+                except UnfitRecord as error:
+                    refused.append(UnwritableRecord(index, str(error)))
+                    continue
+            lines.append(line)
         data = b"".join(lines)
         write_all(self.file, data)
-        self._sync(self.file)
         self.head = head
         self.size_bytes += len(data)
-        self._follow(records)
-        for at, _ in refused:
-            self.open_calls.pop(str(records[at].get("call_id")), None)
+        left_out = {at for at, _ in refused}
+        # What was refused ends its call all the same: nobody waits for its END.
+        self._unsynced += [r for at, r in enumerate(records) if at not in left_out or _is_end(r)]
         return refused
 
-    def _follow(self, records: list[dict[str, Any]]) -> None:
-        for record in records:
-            kind, call_id = record.get("kind"), str(record.get("call_id"))
-            if kind == "start":
-                self.open_calls[call_id] = carried(record)
-            elif kind == "end":
-                self.open_calls.pop(call_id, None)
+    def _follow(self, entry: Entry) -> None:
+        kind, call_id = _place(entry)
+        if kind == "start":
+            self.open_calls[call_id] = entry
+        elif kind == "end":
+            self.open_calls.pop(call_id, None)
 
     def _lost_ends(self, backlog: Backlog) -> list[dict[str, Any]]:
         message = "the end of this call was lost while the ledger could not be written"
         starts = {r["call_id"]: r for r in backlog.held if r.get("kind") == "start"}
-        starts |= self.open_calls
+        starts |= self._open_starts()
         return [crash_end(starts[c], self._now(), message) for c in backlog.unended if c in starts]
 
-    def _next_segment(self) -> None:
-        """Close the segment and begin the next; nothing has changed if the disk refuses."""
+    def rotate(self) -> None:
+        """Close the segment, all of which is on disk, and begin the next.
+
+        Raises:
+            OSError: The disk refused; nothing has changed.
+        """
         path = next_segment(self.folder, self._worker)
         descriptor = create_segment(path)
         closed = self.segment
-        self._opening = follows(closed, self.size_bytes, self.open_calls)
+        self._opening = follows(closed, self.size_bytes, self._open_starts())
         os.close(self.file)
         self.segment, self.file, self.size_bytes = path, descriptor, 0
+        self._durable = Unsynced([], self.head, 0)
         self._born_s = time.monotonic()
         self._compressor.add(closed)
+
+    def _open_starts(self) -> dict[str, dict[str, Any]]:
+        return {call_id: carried(record_of(e)) for call_id, e in self.open_calls.items()}
 
     def _age_s(self) -> float:
         """Return how old the segment is that writing goes on in, as far as its records say so."""
@@ -201,3 +292,15 @@ class Writer:
 
     def _now(self) -> str:
         return rfc3339(self._clock.wall_ns())
+
+
+def _place(entry: Entry) -> tuple[str | None, str]:
+    """Return the kind and the call of a record."""
+    if isinstance(entry, Line):
+        match = _PLACE.match(entry.body)
+        return (match[1].decode(), match[2].decode()) if match else (None, "")
+    return entry.get("kind"), str(entry.get("call_id"))
+
+
+def _is_end(entry: Entry) -> bool:
+    return _place(entry)[0] == "end"
