@@ -25,6 +25,10 @@ Bytes = Annotated[int, Field(ge=1)]
 PathPattern = Annotated[str, Field(pattern="^/")]
 
 
+Wire = Literal["direct", "aiohttp"]
+"""Who speaks HTTP for ordinary calls."""
+
+
 class Route(BaseModel):
     """An endpoint for some models, and how requests to it differ."""
 
@@ -157,6 +161,18 @@ class ProxySettings(BaseModel):
         default="end",
         description="`end` sends the end of an answer only after its record is on disk. "
         "`none` does not wait for the disk.",
+    )
+    wire: Wire = Field(
+        default="direct",
+        description="Who speaks HTTP for ordinary calls: `direct` is cab's own fast code, `aiohttp` the "
+        "library that serves everything else in any case. Both do the same.",
+    )
+    start_sync: Literal["before_answer", "before_forward"] = Field(
+        default="before_answer",
+        description="The record of a call's start is written before the request is forwarded, so that a "
+        "kill hides no call. `before_answer` has it on disk before the answer's first byte leaves: a "
+        "power cut can hide a call, but none whose answer began to leave. `before_forward` has it on "
+        "disk before the request is forwarded.",
     )
     on_disconnect: Literal["drain", "cancel"] = Field(
         default="drain",
@@ -300,7 +316,7 @@ SETTING_GROUPS = {
     "usual settings": (
         *("upstream", "host", "port", "workers", "ledger", "state", "cell", "auth"),
         "allow_open",
-        *("ack", "on_disconnect", "log_level", "log_format"),
+        *("ack", "start_sync", "wire", "on_disconnect", "log_level", "log_format"),
     ),
     "endpoints and keys": (
         *("routes", "upstream_key_env", "paths", "signing_key_file", "open_attribution"),

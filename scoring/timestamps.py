@@ -1,6 +1,7 @@
 """Instants as RFC 3339 text in UTC and as integer microseconds since 1970, and durations."""
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
@@ -15,8 +16,12 @@ def rfc3339(wall_ns: int) -> str:
     '2026-06-16T20:17:54.018549Z'
     """
     seconds, rest_ns = divmod(wall_ns, 1_000_000_000)
-    instant = datetime.fromtimestamp(seconds, UTC)
-    return f"{instant:%Y-%m-%dT%H:%M:%S}.{rest_ns // 1000:06d}Z"
+    return f"{_to_the_second(seconds)}.{rest_ns // 1000:06d}Z"
+
+
+@lru_cache(maxsize=16)  # the calls of one second share it
+def _to_the_second(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def instant_us(text: str) -> int:

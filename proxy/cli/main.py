@@ -1,11 +1,11 @@
 """The command `cab-proxy`."""
 
-import asyncio
 import os
 import sys
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+from cab.proxy import event_loop
 from cab.proxy.app import ProxySecrets, running_proxy, secrets_from
 from cab.proxy.auth.held_secrets import SECRET_VARIABLES, hide, read_key
 from cab.proxy.cli.flags import make_parser
@@ -27,7 +27,7 @@ def main(argv: list[str] | None = None) -> int:
         settings = load_settings(flags.pop("config", None), flags, os.environ)
         secrets = _held_secrets(settings, key)
         configure_logs(settings.log_level, settings.log_format)
-        asyncio.run(_serve(settings, secrets))
+        event_loop.run(_serve(settings, secrets))
     except CabProxyError as error:
         print(printable(f"cab-proxy: {error}"), file=sys.stderr)  # noqa: T201 - the one line of an error
         return 2

@@ -5,7 +5,7 @@ from typing import Any
 
 from cab.proxy.accounting.admission import LIMIT_REACHED, Admission, AdmissionRequest, CellRegistry
 from cab.proxy.errors import Rejected
-from cab.proxy.ledger.ledger import Ledger
+from cab.proxy.ledger.ledger import Ledger, Started
 
 
 class CallLifecycle:
@@ -28,6 +28,7 @@ class CallLifecycle:
         self._waiting = True
         self._in_flight = False
         self._admitted = False
+        self._start: Started | None = None
         self._end: dict[str, Any] | None = None
         self._end_written: asyncio.Future[None] | None = None
 
@@ -60,12 +61,21 @@ class CallLifecycle:
             self._registry.client_left(self._request.cell_id, self._request.call_id)
 
     async def start(self, record: dict[str, Any]) -> None:
-        """Write the START; with `--ack end`, return when it is on disk."""
-        written = self._ledger.append(record)
+        """Write the START; with `--ack end`, return when no kill can lose it any more."""
+        started = self._start = self._ledger.start(record)
         if self._waits:
-            await written
+            await started.written
         else:
-            written.add_done_callback(_retrieve)  # the ledger's own state says what failed
+            started.written.add_done_callback(_retrieve)  # the ledger's own state says what failed
+
+    async def start_on_disk(self) -> None:
+        """With `--ack end`, return when no loss of power can lose the START either.
+
+        Raises:
+            LedgerFailed: The disk refused it after the call had begun.
+        """
+        if self._waits and self._start is not None:
+            await asyncio.shield(self._start.on_disk)
 
     async def end(self, record: dict[str, Any]) -> None:
         """Write the END; with `--ack end`, return when it is on disk and in the cell's totals."""

@@ -2,7 +2,7 @@
 
     admit       the cell lets the call through, or END says that it was rejected
     START       is written before anything is forwarded
-    forward     the request goes up, the head of the answer goes down
+    forward     the request goes up; once START is on disk, the head of the answer goes down
     relay       each chunk is fed to the meter and sent on before the next is read, so that a slow
                 client slows the endpoint down and nothing piles up here
     conclude    END is on disk
@@ -24,14 +24,16 @@ from yarl import URL
 from cab.proxy.accounting.admission import AdmissionRequest
 from cab.proxy.errors import LedgerFailed, Rejected
 from cab.proxy.forwarding.addresses import Addresses, own_address
+from cab.proxy.forwarding.answers import Answer
 from cab.proxy.forwarding.call_lifecycle import CallLifecycle
 from cab.proxy.forwarding.deadline import Deadline
 from cab.proxy.forwarding.endings import ending_of, failure_of, rejection_of
+from cab.proxy.forwarding.failures import StaleConnection, UpstreamFailed
 from cab.proxy.forwarding.recording import record_end
 from cab.proxy.forwarding.redirects import MAX_HOPS, not_followed, onward
 from cab.proxy.forwarding.response import Client, checked
 from cab.proxy.forwarding.services import ProxyServices
-from cab.proxy.forwarding.upstream import StaleConnection, Upstream, UpstreamFailed, join
+from cab.proxy.forwarding.upstream import Upstream, join
 from cab.proxy.http.error_responses import ErrorResponse, error_response_for
 from cab.proxy.http.headers import Headers
 from cab.proxy.ledger.call_records import CallContext, CallEnding, start_record
@@ -96,11 +98,13 @@ class Exchange:
         self._addresses = Addresses(upstream.base, own_address(request), upstream.route.query)
         self._client = Client(request, context.call_id, self._on_client_gone)
         self._deadline = Deadline()
-        self._answer: aiohttp.ClientResponse | None = None
+        self._answer: Answer | None = None
         self._read_ahead: deque[bytes] = deque()
         self._drained_bytes = 0
         self._answered = False
         """The end of the answer was sent to a client that was still there."""
+        self._cut_off = False
+        """The client's connection was closed because the disk refused the START."""
 
     def client_left(self) -> None:
         """Take note that the client's connection is gone: drain within limits, or stop."""
@@ -116,6 +120,8 @@ class Exchange:
         try:
             if await self._admit():
                 await self._lifecycle.start(start_record(self._context))
+                if self._settings.start_sync == "before_forward":
+                    await self._lifecycle.start_on_disk()
                 await self._serve()
         except LedgerFailed as error:
             self._log.error("ledger_failed", error=str(error))
@@ -171,9 +177,24 @@ class Exchange:
             answer.headers.get(name, "") for name in ("Content-Type", "Content-Encoding")
         )
         self._meter.start(answer.status, content_type, encoding, answer.content_length)
+        await self._require_start()
         await self._client.send_head(answer, self._addresses, may_alter=self._meter.may_alter)
 
-    async def _request(self) -> aiohttp.ClientResponse:
+    async def _require_start(self) -> None:
+        """Wait until the START is on disk; if the disk refuses it, the client gets no answer.
+
+        The endpoint works for the call all the same: its answer is read on, for the record that is
+        written once the disk takes it.
+        """
+        try:
+            await self._lifecycle.start_on_disk()
+        except LedgerFailed as error:
+            self._log.error("ledger_failed", error=str(error))
+            self._cut_off = True
+            self._client.abort()
+            self._client.left()
+
+    async def _request(self) -> Answer:
         """Return the endpoint's answer; if it refuses `stream_options`, that to a request without."""
         answer = await self._request_once(self._meter.upstream_body)
         model, shown = self._context.request.model, self._upstream.usage_requests
@@ -192,7 +213,7 @@ class Exchange:
             self._log.info("stream_options_refused", upstream=self._upstream.base.authority)
         return answer
 
-    async def _stated_error(self, answer: aiohttp.ClientResponse) -> bytes | None:
+    async def _stated_error(self, answer: Answer) -> bytes | None:
         """Return the error that an answer begins with, `None` if it does not."""
         self._read_ahead.clear()
         if answer.status >= 400 and answer.status not in REFUSING_STATUSES:
@@ -203,7 +224,7 @@ class Exchange:
         # What breaks off while it is read here does so again when it is relayed.
         with suppress(TimeoutError, aiohttp.ClientError, OSError, BadEncoding):
             async with asyncio.timeout(_PEEK_S):
-                while chunk := await _read_chunk(answer):
+                while chunk := await answer.read():
                     self._read_ahead.append(chunk)
                     for piece in decoder.decode(chunk):
                         decoded += piece
@@ -212,7 +233,7 @@ class Exchange:
                         break
         return stated_error(answer.status, bytes(decoded))
 
-    async def _request_once(self, body: bytes) -> aiohttp.ClientResponse:
+    async def _request_once(self, body: bytes) -> Answer:
         """Return the endpoint's answer, its redirects within the call's dialect followed."""
         endpoint = self._context.endpoint
         answer = await self._attempt(self._path_qs, body)
@@ -226,7 +247,7 @@ class Exchange:
             return answer
         raise not_followed(answer, "again and again")
 
-    async def _attempt(self, target: str | URL, body: bytes) -> aiohttp.ClientResponse:
+    async def _attempt(self, target: str | URL, body: bytes) -> Answer:
         context = self._context
         context.upstream_attempts += 1
         if context.forwarded_ns is None:
@@ -262,12 +283,12 @@ class Exchange:
             return self._read_ahead.popleft()
         if not self._client.gone:
             self._deadline.set("body", self._settings.body_timeout_s)
-        return b"" if self._answer is None else await _read_chunk(self._answer)
+        return b"" if self._answer is None else await self._answer.read()
 
     async def _conclude(self) -> None:
         """Write the END of an answer that came whole."""
-        is_stream = self._answer is not None and self._answer.content_type == "text/event-stream"
-        outcome, gone = self._meter.outcome(), self._client.gone
+        is_stream = self._answer is not None and self._answer.is_event_stream
+        outcome, gone = self._meter.outcome(), self._client.gone and not self._cut_off
         await self._end(ending_of(outcome, self._now(), client_gone=gone, is_stream=is_stream))
 
     async def _linger(self) -> None:
@@ -336,13 +357,3 @@ class Exchange:
 
     def _now(self) -> int:
         return self._services.clock.mono_ns()
-
-
-async def _read_chunk(answer: aiohttp.ClientResponse) -> bytes:
-    """Return the next bytes of an answer's body, none at its end."""
-    # Not iter_chunks: on a response without a body it may never end (aiohttp 3.14).
-    while not answer.content.at_eof():
-        chunk, _ = await answer.content.readchunk()
-        if chunk:
-            return chunk
-    return b""

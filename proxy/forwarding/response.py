@@ -7,7 +7,8 @@ import aiohttp
 from aiohttp import hdrs, web
 
 from cab.proxy.forwarding.addresses import Addresses
-from cab.proxy.forwarding.upstream import name_failure
+from cab.proxy.forwarding.answers import Answer
+from cab.proxy.forwarding.failures import name_failure
 from cab.proxy.http.error_responses import ErrorResponse, body_for, headers_for, shape_of
 from cab.proxy.http.headers import as_sent, response_headers
 from cab.scoring.ledger.records import Endpoint
@@ -56,9 +57,7 @@ class Client:
             self.gone = True
             self._on_gone()
 
-    async def send_head(
-        self, upstream: aiohttp.ClientResponse, addresses: Addresses, *, may_alter: bool
-    ) -> None:
+    async def send_head(self, upstream: Answer, addresses: Addresses, *, may_alter: bool) -> None:
         """Pass the head of the endpoint's answer on.
 
         Args:
@@ -115,7 +114,7 @@ class Client:
             self.left()
 
 
-def checked(answer: aiohttp.ClientResponse) -> aiohttp.ClientResponse:
+def checked(answer: Answer) -> Answer:
     """Return an endpoint's answer, whose head can be passed on.
 
     aiohttp reads control characters in a head and refuses to write them.

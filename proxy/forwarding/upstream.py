@@ -9,9 +9,18 @@ from urllib.parse import quote, urlencode
 import aiohttp
 from yarl import URL
 
-from cab.proxy.config import ProxySettings, Route
-from cab.proxy.errors import BadConfig, CabProxyError
+from cab.proxy.config import ProxySettings, Route, Wire
+from cab.proxy.errors import BadConfig
+from cab.proxy.forwarding.answers import (
+    HEAD_LINE_BYTES,
+    Answer,
+    DirectBody,
+    from_aiohttp,
+    from_direct,
+    read_odd,
+)
 from cab.proxy.forwarding.connections import Attempt, PeekingConnector
+from cab.proxy.forwarding.failures import StaleConnection, name_failure, not_connected
 from cab.proxy.forwarding.usage_requests import UsageRequests
 from cab.proxy.http.headers import (
     OVERRIDES,
@@ -21,25 +30,15 @@ from cab.proxy.http.headers import (
     replace_credentials,
 )
 from cab.proxy.http.query_key import query_key, without_query_key
-from cab.scoring.ledger.records import Endpoint, EndReason
+from cab.proxy.wire.endpoint_connection import EndpointConnection
+from cab.proxy.wire.endpoint_pool import EndpointPool, NotConnected
+from cab.proxy.wire.request_bytes import request_bytes
+from cab.scoring.ledger.records import Endpoint
 
 _LARGE_BODY_BYTES = 1 << 20
 """From here on aiohttp wants a file rather than bytes, so as not to hold up the loop."""
 _NO_AUTO_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 """aiohttp adds these where a client sent none; the endpoint must see the client, not us."""
-
-
-class UpstreamFailed(CabProxyError):
-    """The endpoint gave no answer head."""
-
-    def __init__(
-        self, status: int, end_reason: EndReason, code: str, message: str, *, retry: bool = True
-    ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.retry = retry
-        self.end_reason: EndReason = end_reason
-        self.code = code
 
 
 _REMEMBERED_NS = 600 * 1_000_000_000
@@ -58,46 +57,6 @@ class Refusals:
     def note(self, now_ns: int) -> None:
         """Remember it for a while."""
         self._until_ns = now_ns + _REMEMBERED_NS
-
-
-class StaleConnection(CabProxyError):
-    """The endpoint had closed an idle connection before it could read the request."""
-
-
-# In this order: the first class that fits names the failure. What ends in `timeout` is a 504.
-_FAILURES: Mapping[type[BaseException], tuple[str, str]] = {
-    aiohttp.ClientConnectorDNSError: ("upstream_dns", "the endpoint's name cannot be resolved"),
-    aiohttp.ClientConnectorCertificateError: (
-        "upstream_tls",
-        "the endpoint's certificate does not verify",
-    ),
-    aiohttp.ClientConnectorSSLError: ("upstream_tls", "TLS with the endpoint failed"),
-    aiohttp.ConnectionTimeoutError: (
-        "upstream_connect_timeout",
-        "no connection to the endpoint in time",
-    ),
-    aiohttp.ClientConnectorError: ("upstream_refused", "the endpoint refused the connection"),
-    TimeoutError: ("upstream_headers_timeout", "the endpoint sent no answer in time"),
-    aiohttp.ClientConnectionError: ("upstream_reset", "the endpoint closed without an answer"),
-    aiohttp.ClientError: ("upstream_bad_http", "the endpoint's answer is not valid HTTP"),
-    OSError: ("upstream_reset", "the connection to the endpoint broke"),
-}
-# No connection: the endpoint cannot have seen the request. After all others it may have worked on it.
-_NOT_SENT = frozenset(
-    {"upstream_dns", "upstream_tls", "upstream_connect_timeout", "upstream_refused"}
-)
-
-
-def name_failure(error: BaseException, host: str) -> UpstreamFailed:
-    """Return how the client and the record see a failure before the answer's head."""
-    found = (named for kind, named in _FAILURES.items() if isinstance(error, kind))
-    code, text = next(found, ("upstream_failed", type(error).__name__))
-    late, message = code.endswith("timeout"), f"{host}: {text}"
-    if code in _NOT_SENT:
-        return UpstreamFailed(504 if late else 502, "upstream_unreachable", code, message)
-    return UpstreamFailed(
-        504 if late else 502, "timeout" if late else "upstream_cut", code, message
-    )
 
 
 def join(base: URL, path_qs: str) -> URL:
@@ -157,13 +116,19 @@ class Upstream:
         key: Its key, or None.
         connect_timeout_s: Limit for a connection.
         keepalive_timeout_s: How long an idle connection is kept.
+        wire: Who speaks HTTP with it; aiohttp does in any case where a proxy is between.
 
     Raises:
         BadConfig: Its file of certificates cannot be used, or its key cannot stand in a header.
     """
 
     def __init__(
-        self, route: Route, key: str | None, connect_timeout_s: float, keepalive_timeout_s: float
+        self,
+        route: Route,
+        key: str | None,
+        connect_timeout_s: float,
+        keepalive_timeout_s: float,
+        wire: Wire = "direct",
     ) -> None:
         if key is not None and (fault := header_fault(key)):
             raise BadConfig(f"{route.key_env} {fault}")
@@ -176,7 +141,14 @@ class Upstream:
         self._timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=connect_timeout_s, sock_read=None
         )
-        self._connector = PeekingConnector(_verification(route), keepalive_timeout_s)
+        tls = _verification(route)
+        self._connector = PeekingConnector(tls, keepalive_timeout_s)
+        self.pool = (
+            EndpointPool(self.base, tls, connect_timeout_s, keepalive_timeout_s)
+            if wire == "direct" and route.http_proxy is None
+            else None
+        )
+        """Our own connections; None where aiohttp has them all."""
         self._session = self.session()
         # aiohttp sends a GET again by itself where a kept connection was closed under it. No request
         # may reach an endpoint twice without its record, and the client knows best what to repeat.
@@ -200,8 +172,8 @@ class Upstream:
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=_NO_AUTO_HEADERS,
             trace_configs=list(traces),
-            max_line_size=1 << 16,
-            max_field_size=1 << 16,
+            max_line_size=HEAD_LINE_BYTES,
+            max_field_size=HEAD_LINE_BYTES,
         )
 
     def url(self, path_qs: str, model: str | None) -> URL:
@@ -253,7 +225,7 @@ class Upstream:
         model: str | None,
         *,
         fresh: bool = False,
-    ) -> aiohttp.ClientResponse:
+    ) -> Answer:
         """Return the endpoint's answer, head read, body not.
 
         Args:
@@ -268,17 +240,49 @@ class Upstream:
             StaleConnection: The endpoint cannot have read the request; send it once more, fresh.
             UpstreamFailed: There was no answer; says why.
         """
-        if isinstance(target, str):
-            target = self.url(target, model)
+        url = self.url(target, model) if isinstance(target, str) else target
+        if self.pool is not None and method != "HEAD":
+            parts = request_bytes(method, url, headers.items(), body)
+            if parts is not None:
+                return await self._send_direct(self.pool, method, url, parts, fresh=fresh)
+        return await self._send_by_aiohttp(method, url, headers, body, fresh=fresh)
+
+    async def _send_direct(
+        self, pool: EndpointPool, method: str, url: URL, parts: tuple[bytes, ...], *, fresh: bool
+    ) -> Answer:
+        connection = None if fresh else pool.take()
+        if connection is None:
+            try:
+                connection = await pool.connect()
+            except NotConnected as error:
+                raise not_connected(error.code, self.base.authority) from error
+        body = DirectBody(connection)
+        try:
+            connection.send(parts, body)
+            return await _direct_answer(method, url, connection, body)
+        except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
+            body.close()
+            if pool.found_stale(connection) and not isinstance(error, TimeoutError):
+                raise StaleConnection from error
+            raise name_failure(error, self.base.authority) from error
+        except BaseException:
+            body.close()
+            raise
+
+    async def _send_by_aiohttp(
+        self, method: str, url: URL, headers: Headers, body: bytes, *, fresh: bool
+    ) -> Answer:
         with Attempt(fresh=fresh) as attempt:
             try:
-                return await self._session.request(
-                    method,
-                    target,
-                    headers=headers,
-                    data=_payload(body),
-                    allow_redirects=False,
-                    proxy=self.route.http_proxy,
+                return from_aiohttp(
+                    await self._session.request(
+                        method,
+                        url,
+                        headers=headers,
+                        data=_payload(body),
+                        allow_redirects=False,
+                        proxy=self.route.http_proxy,
+                    )
                 )
             except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
                 if attempt.found_stale(error):
@@ -287,8 +291,19 @@ class Upstream:
 
     async def close(self) -> None:
         """Close all connections."""
+        if self.pool is not None:
+            self.pool.close()
         await self._session.close()
         await self._connector.close()
+
+
+async def _direct_answer(
+    method: str, url: URL, connection: EndpointConnection, body: DirectBody
+) -> Answer:
+    head = await body.wait_head()
+    if isinstance(head, bytes):
+        return await read_odd(method, url, connection.transport, head)
+    return from_direct(method, url, head, body)
 
 
 def require_route_keys(routes: Sequence[Route], keys: Mapping[str, str]) -> None:
@@ -326,16 +341,16 @@ class Upstreams:
         default_key: str | None,
         keys: Mapping[str, str],
     ) -> None:
-        limits_s = settings.connect_timeout_s, settings.keepalive_timeout_s
+        how = settings.connect_timeout_s, settings.keepalive_timeout_s, settings.wire
         default = Route(
             models=["*"],
             upstream=default_url,
             key_env=settings.upstream_key_env,
             paths=settings.paths,
         )
-        self.default = Upstream(default, default_key, *limits_s)
+        self.default = Upstream(default, default_key, *how)
         self._routed = [
-            Upstream(_with_paths(route, settings), keys.get(route.key_env) or None, *limits_s)
+            Upstream(_with_paths(route, settings), keys.get(route.key_env) or None, *how)
             for route in settings.routes
         ]
 

@@ -12,7 +12,7 @@ private parts that are the same from 3.11 to 3.14: `_handle_request`, `_messages
 import asyncio
 import select
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from aiohttp import web
 
@@ -128,7 +128,8 @@ class ClientConnection(web.RequestHandler):
         if self._server.take(self):
             super().connection_made(transport)
             self._time_head()
-        elif isinstance(transport, asyncio.Transport):
+        else:
+            transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass of it
             message = "the proxy has too many connections; try again, or raise its max_connections"
             refusal = ErrorResponse(503, "connections_full", message, retry=True)
             transport.write(raw_response(refusal))

@@ -4,6 +4,7 @@ import asyncio
 import sys
 from pathlib import Path
 
+from cab.proxy import event_loop
 from cab.proxy.app import WorkerContext, running_proxy
 from cab.proxy.auth.held_secrets import make_unreadable
 from cab.proxy.config import ProxySettings
@@ -17,7 +18,7 @@ def main() -> int:
     """Run a worker and return its exit code: 2 if it could not start, and the parent knows why."""
     make_unreadable()
     socket, number = sys.argv[1:]
-    return asyncio.run(_run(Path(socket), int(number)))
+    return event_loop.run(_run(Path(socket), int(number)))
 
 
 async def _run(socket: Path, number: int) -> int:

@@ -127,11 +127,12 @@ class ResponseCall:
         context.seq, context.attempt, context.retry_of = await self._lifecycle.admit()
 
     async def start(self) -> None:
-        """Write the START record, once."""
+        """Write the START record, once; return when it is on disk."""
         if self._started:
             return
         self._started = True
         await self._lifecycle.start(start_record(self.context))
+        await self._lifecycle.start_on_disk()
 
     def sending(self) -> None:
         """Take note that the frame goes to the endpoint now."""

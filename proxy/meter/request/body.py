@@ -17,6 +17,7 @@ from cab.proxy.meter.request.canonical import (
     hash_of,
     is_large,
     json_fault,
+    plain_json,
     strict_json,
 )
 from cab.proxy.meter.request.form import form_members
@@ -72,6 +73,9 @@ def read_body(dialect: Dialect | None, body: bytes, content_encoding: str) -> Re
     canonical, found = None, None
     if is_large(text):
         content, found, fault = _read_large(text)
+    elif (plain := plain_json(text)) is not None:
+        fault = None
+        content, canonical = (plain[0] if is_object(plain[0]) else None), plain[1]
     else:
         canonical, fault = _strictly(text)
         content = parse_object(text)

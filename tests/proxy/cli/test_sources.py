@@ -21,6 +21,8 @@ SAMPLES = {
     "control_host": "::1",
     "auth": "keys",
     "ack": "none",
+    "start_sync": "before_forward",
+    "wire": "aiohttp",
     "on_disconnect": "cancel",
     "on_ledger_failure": "open",
     "on_unknown": "ignore",

@@ -399,11 +399,11 @@ async def test_an_end_that_cannot_be_written_ends_the_connection(tmp_path: Path)
         await client.create()
         await client.until("response.created")
         writer = meter.proxy._server._services.ledger._writer
-        write, writer.write = writer.write, _full  # type: ignore[method-assign, assignment]
+        put, writer.put = writer.put, _full  # type: ignore[method-assign, assignment]
         go.set()
         assert await client.closed() == (None, "")
         assert await meter.proxy.quiet(20)
-        writer.write = write  # type: ignore[method-assign]
+        writer.put = put  # type: ignore[method-assign]
 
 
 def _full(_: Any) -> Any:

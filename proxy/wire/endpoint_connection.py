@@ -1,0 +1,217 @@
+"""One connection to an endpoint: a request goes out, its answer comes in, and the next may follow."""
+
+import asyncio
+import select
+from typing import Protocol, cast
+
+import aiohttp
+
+from cab.proxy.wire.answer_head import MAX_HEAD_BYTES, AnswerHead, read_answer_head
+from cab.proxy.wire.chunks import BadChunks, ChunkReader
+
+
+class AnswerSink(Protocol):
+    """Takes the answer of one request, as it comes. Nothing comes after `ended`, `odd` or `failed`."""
+
+    def head(self, head: AnswerHead) -> None:
+        """Take the head."""
+        ...
+
+    def body(self, data: bytes) -> None:
+        """Take the next bytes of the body."""
+        ...
+
+    def ended(self) -> None:
+        """Take the end of the body; the connection is free for the next request, or closed."""
+        ...
+
+    def odd(self, connection: "EndpointConnection", begun: bytes) -> None:
+        """Take the beginning of an answer that is not read here, and the connection with it."""
+        ...
+
+    def failed(self, error: Exception) -> None:
+        """Take the end of the connection before that of the answer."""
+        ...
+
+
+class ConnectionKeeper(Protocol):
+    """Keeps connections that no request uses."""
+
+    def keep(self, connection: "EndpointConnection") -> None:
+        """Take a connection that is free for the next request."""
+        ...
+
+    def forget(self, connection: "EndpointConnection") -> None:
+        """Take note that a free connection has ended."""
+        ...
+
+
+class EndpointConnection(asyncio.Protocol):
+    """A connection to an endpoint.
+
+    Args:
+        keeper: Gets it back after each answer.
+    """
+
+    __slots__ = (
+        *("_chunks", "_head", "_keeper", "_left", "_pending", "_poll", "_sink"),
+        *("_until_close", "idle_since_s", "received", "reused", "taken_at_s", "taken_tick"),
+        "transport",
+    )
+
+    transport: asyncio.Transport
+
+    def __init__(self, keeper: ConnectionKeeper) -> None:
+        self._keeper = keeper
+        self._sink: AnswerSink | None = None
+        self._poll: select.poll | None = None
+        self.reused = False
+        """Whether it had another answer before."""
+        self.received = False
+        """Whether anything has come since the request got it."""
+        self.taken_at_s = 0.0
+        self.taken_tick = 0
+        self.idle_since_s = 0.0
+        self._begin()
+
+    def _begin(self) -> None:
+        self._pending = b""
+        self._head: AnswerHead | None = None
+        self._chunks: ChunkReader | None = None
+        self._left = 0
+        self._until_close = False
+
+    def send(self, parts: tuple[bytes, ...], sink: AnswerSink) -> None:
+        """Send a request, whose answer the sink gets."""
+        self._sink = sink
+        self.received = False
+        if len(parts) == 1:
+            self.transport.write(parts[0])
+        else:
+            self.transport.writelines(parts)
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether a free connection is open and has nothing to read: an end is something to read too."""
+        if self.transport.is_closing():
+            return False
+        if self._poll is None:
+            self._poll = select.poll()
+            descriptor = self.transport.get_extra_info("socket").fileno()
+            self._poll.register(descriptor, select.POLLIN)
+        return not self._poll.poll(0)
+
+    def drop(self) -> None:
+        """Close the connection; the sink gets nothing more."""
+        self._sink = None
+        self.transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the transport."""
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass of it
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes of the answer."""
+        self.received = True
+        if self._sink is None:
+            self.transport.abort()  # they belong to no request
+        elif self._head is None:
+            self._take_head(self._pending + data if self._pending else data)
+        else:
+            self._take_body(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Take the end of the connection, which may be that of the answer."""
+        sink, self._sink = self._sink, None
+        self._keeper.forget(self)
+        if sink is None:
+            return
+        if self._until_close and exc is None:
+            sink.ended()
+        elif self._head is not None:
+            message = "the connection ended before the answer did"
+            sink.failed(aiohttp.ClientPayloadError(message if exc is None else f"{message}: {exc}"))
+        else:
+            sink.failed(exc or aiohttp.ServerDisconnectedError())
+
+    def _take_head(self, data: bytes) -> None:
+        end = data.find(b"\r\n\r\n")
+        sink = self._sink
+        if sink is None:
+            return
+        if end < 0:
+            if len(data) <= MAX_HEAD_BYTES and _may_be_head(data):
+                self._pending = data
+                return
+            head = None
+        else:
+            head = read_answer_head(data[:end])
+        self._pending = b""
+        if head is None:
+            self._sink = None
+            self._keeper.forget(self)
+            sink.odd(self, data)
+            return
+        self._head = head
+        if head.is_chunked:
+            self._chunks = ChunkReader()
+        elif head.content_length is not None:
+            self._left = head.content_length
+        else:
+            self._until_close = head.has_body
+        sink.head(head)
+        if not head.has_body:
+            self._end(data[end + 4 :])
+        elif len(data) > end + 4 and self._sink is not None:
+            self._take_body(data[end + 4 :])
+
+    def _take_body(self, data: bytes) -> None:
+        sink = self._sink
+        if sink is None:
+            return
+        if self._chunks is not None:
+            self._take_chunks(sink, self._chunks, data)
+            return
+        over, rest = False, b""
+        if not self._until_close:
+            over = len(data) >= self._left
+            if over:
+                data, rest = data[: self._left], data[self._left :]
+            self._left -= len(data)
+        sink.body(data)
+        if over and self._sink is not None:
+            self._end(rest)
+
+    def _take_chunks(self, sink: AnswerSink, chunks: ChunkReader, data: bytes) -> None:
+        try:
+            pieces = chunks.feed(data)
+        except BadChunks as error:
+            self.drop()
+            sink.failed(aiohttp.ClientPayloadError(str(error)))
+            return
+        for piece in pieces:
+            sink.body(piece)
+            if self._sink is None:
+                return
+        if chunks.done:
+            self._end(chunks.rest)
+
+    def _end(self, rest: bytes) -> None:
+        """Take the end of the answer: the next request may follow, if all of this one has left."""
+        sink, self._sink = self._sink, None
+        keeps = self._head is not None and self._head.keeps_alive
+        self._begin()
+        # The end of the answer may come before that of the request.
+        if rest or not keeps or self.transport.get_write_buffer_size():
+            self.transport.close()
+        else:
+            self.reused = True
+            self.transport.resume_reading()
+            self._keeper.keep(self)
+        if sink is not None:
+            sink.ended()
+
+
+def _may_be_head(data: bytes) -> bool:
+    """Return whether the rest of an ordinary head may follow; one with bare line feeds never ends here."""
+    return b"HTTP/1.1 "[: len(data)] == data[:9] and b"\n\n" not in data
