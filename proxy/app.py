@@ -242,6 +242,7 @@ async def _serving(
             server.handle,
             ConnectionLimits(room.connections, settings.head_timeout_s),
             server.open_calls,
+            server.serve if settings.wire == "direct" else None,
             handler_cancellation=True,  # how a client that hangs up is noticed at once
             auto_decompress=False,  # request bodies pass as they are
             max_line_size=_HEAD_BYTES,

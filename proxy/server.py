@@ -1,7 +1,8 @@
 """The HTTP face of the proxy: which request becomes a call, and which is answered here."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -14,9 +15,12 @@ from cab.proxy.auth.request_secrets import sent_secrets
 from cab.proxy.control.api import Control
 from cab.proxy.errors import BadKey, Rejected
 from cab.proxy.forwarding.body_budget import BodyBudget, BodyShare, NoRoom
+from cab.proxy.forwarding.direct_client import DirectCall, DirectClient
 from cab.proxy.forwarding.exchange import Exchange
 from cab.proxy.forwarding.permission import refused_call
+from cab.proxy.forwarding.response import AiohttpClient, Client
 from cab.proxy.forwarding.services import ProxyServices
+from cab.proxy.forwarding.upstream import Upstream
 from cab.proxy.forwarding.websocket.upgrades import Upgrades, is_upgrade
 from cab.proxy.http.browser_guard import BrowserGuard
 from cab.proxy.http.error_responses import (
@@ -27,6 +31,7 @@ from cab.proxy.http.error_responses import (
     web_response,
 )
 from cab.proxy.http.headers import as_sent, request_headers
+from cab.proxy.http.request import HttpRequest
 from cab.proxy.http.request_body import read_body
 from cab.proxy.http.request_checks import checked_target
 from cab.proxy.ledger.call_records import CallContext
@@ -34,6 +39,8 @@ from cab.proxy.ledger.uuid7 import uuid7
 from cab.proxy.logs import RedactingLogger
 from cab.proxy.meter import CallMeter, Dialect, dialect_for, may_cost_unmetered, path_fault
 from cab.proxy.redaction import Redactor
+from cab.proxy.wire.client_connection import OrdinaryCall, OrdinaryConnection
+from cab.proxy.wire.request_head import RequestHead
 from cab.scoring.ledger.records import METERED_ENDPOINTS
 
 CONTROL_PREFIX = "/cab/"
@@ -71,7 +78,7 @@ class Server:
         self._identifier = identifier
         self._control = control
         self._held = held
-        self._live: dict[asyncio.Task[web.StreamResponse], Exchange] = {}
+        self._live: dict[asyncio.Task[None], Exchange] = {}
         self._upgrades = Upgrades(services, self._require_open)
         settings = services.settings
         self._bodies = BodyBudget(settings.body_budget_bytes, settings.slot_wait_s)
@@ -104,7 +111,7 @@ class Server:
             if not isinstance(error, RequestFailed):
                 raise
             return _failed(request, dialect, error)
-        return await self._run(request, exchange, share)
+        return await self._run(exchange, share)
 
     async def handle_control(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request at the control API's own address."""
@@ -191,7 +198,84 @@ class Server:
             refusal = Rejected(OVERLOAD, f"{message}; try again, or raise body_budget_bytes")
         encoding = ", ".join(request.headers.getall("Content-Encoding", []))
         meter = await self._meter(dialect, target, body, encoding)
-        context = CallContext(
+        begun = wall_ns, mono_ns
+        context = self._context(request, target, dialect, redactor, caller, body, meter, begun)
+        # Once more: the proxy may have begun to stop while the body came. From here until the call
+        # is among the live ones nothing waits, so a stop either sees it or is seen by it.
+        self._require_open()
+        upstream = self._services.upstreams.for_model(context.request.model)
+        refusal = refusal or refused_call(request.method, target.path_qs, caller, upstream, context)
+        client = partial(AiohttpClient, request, context.call_id)
+        return self._exchange(request, target, caller, context, meter, upstream, client, refusal)
+
+    def serve(
+        self, connection: OrdinaryConnection, head: RequestHead, body: bytes
+    ) -> OrdinaryCall | None:
+        """Begin a call of an ordinary request on our own wire.
+
+        None if it is not a call, or must wait or be refused here: aiohttp serves these.
+        """
+        share = BodyShare(self._bodies)
+        try:
+            call = self._ordinary_call(connection, head, body, share)
+        except RequestFailed:
+            call = None
+        if call is None:
+            share.release()
+        return call
+
+    def _ordinary_call(
+        self, connection: OrdinaryConnection, head: RequestHead, body: bytes, share: BodyShare
+    ) -> OrdinaryCall | None:
+        clock = self._services.clock
+        begun = wall_ns, _ = clock.wall_ns(), clock.mono_ns()
+        known = head.derived
+        if not isinstance(known, _KnownHead):
+            known = head.derived = self._known_head(head)
+        if known.dialect is None:
+            return None
+        caller = self._identify(head, known.target, wall_ns // 1_000_000_000)
+        self._require_open()
+        if not share.hold_now(len(body)):
+            return None
+        hold_terminal = self._services.settings.ack == "end"
+        meter = CallMeter(known.dialect, known.target.path_qs, body, hold_terminal=hold_terminal)
+        parts = known.target, known.dialect, known.redactor, caller, body, meter, begun
+        context = self._context(head, *parts)
+        upstream = self._services.upstreams.for_model(context.request.model)
+        if refused_call(head.method, known.target.path_qs, caller, upstream, context):
+            return None
+        client = partial(DirectClient, connection, head, context.call_id)
+        exchange = self._exchange(
+            head, known.target, caller, context, meter, upstream, client, None
+        )
+        task = self._task(exchange, exchange.run(), share)
+        return DirectCall(exchange, task)
+
+    def _known_head(self, head: RequestHead) -> "_KnownHead":
+        """Return what follows from the head of a request, whoever sends it and when."""
+        path_qs = checked_target(head)
+        target = split_target(path_qs)
+        redactor = self._held.with_secrets(sent_secrets(head.headers, target))
+        dialect = dialect_for(head.method, target.path_qs, has_body=True)
+        ours = path_qs.startswith(CONTROL_PREFIX) or target.path_qs.startswith(CONTROL_PREFIX)
+        if ours or path_fault(target.path_qs):
+            dialect = None
+        return _KnownHead(target, dialect, redactor)
+
+    def _context(  # noqa: PLR0913 - all that is known of a call
+        self,
+        request: HttpRequest,
+        target: Target,
+        dialect: Dialect | None,
+        redactor: Redactor,
+        caller: Caller,
+        body: bytes,
+        meter: CallMeter,
+        begun: tuple[int, int],
+    ) -> CallContext:
+        wall_ns, mono_ns = begun
+        return CallContext(
             call_id=uuid7(wall_ns),
             cell_id=caller.cell_id,
             endpoint=dialect.name if dialect else "other",
@@ -204,15 +288,11 @@ class Server:
             user_agent=request.headers.get("User-Agent"),
             started_wall_ns=wall_ns,
             started_ns=mono_ns,
-            received_ns=clock.mono_ns(),
+            received_ns=self._services.clock.mono_ns(),
             redactor=redactor,
         )
-        # Once more: the proxy may have begun to stop while the body came. From here until the call
-        # is among the live ones nothing waits, so a stop either sees it or is seen by it.
-        self._require_open()
-        return self._exchange(request, target, caller, context, meter, refusal)
 
-    def _identify(self, request: web.BaseRequest, target: Target, now_s: int) -> Caller:
+    def _identify(self, request: HttpRequest, target: Target, now_s: int) -> Caller:
         try:
             caller = self._identifier.identify(request.headers, target, now_s)
         except BadKey as error:
@@ -258,15 +338,15 @@ class Server:
 
     def _exchange(  # noqa: PLR0913 - a call is put together in one place
         self,
-        request: web.BaseRequest,
+        request: HttpRequest,
         target: Target,
         caller: Caller,
         context: CallContext,
         meter: CallMeter,
+        upstream: Upstream,
+        client: Callable[[Callable[[], None]], Client],
         refusal: Rejected | None,
     ) -> Exchange:
-        upstream = self._services.upstreams.for_model(context.request.model)
-        refusal = refusal or refused_call(request.method, target.path_qs, caller, upstream, context)
         asked, model = meter.request.injected, context.request.model
         if asked and upstream.usage_requests.accepted(model, context.started_ns) is False:
             meter.without_injection()
@@ -277,22 +357,39 @@ class Server:
             headers["Accept-Encoding"] = "identity"
         admission = admission_request(request, caller, context)
         return Exchange(
-            self._services, context, meter, admission, upstream, request, path_qs, headers, refusal
+            self._services, context, meter, admission, upstream, client, path_qs, headers, refusal
         )
 
-    async def _run(
-        self, request: web.BaseRequest, exchange: Exchange, share: BodyShare
-    ) -> web.StreamResponse:
+    async def _run(self, exchange: Exchange, share: BodyShare) -> web.StreamResponse:
         """Run the call as a task of its own, so that it outlives a client that hangs up."""
-        task = asyncio.get_running_loop().create_task(_completed(exchange, request))
-        self._live[task] = exchange  # also keeps the task from being garbage collected
-        task.add_done_callback(self._live.pop)
-        task.add_done_callback(lambda _: share.release())
+        task = self._task(exchange, exchange.run(), share)
         try:
-            return await asyncio.shield(task)
+            await asyncio.shield(task)
         except asyncio.CancelledError:
             exchange.client_left()
             raise
+        response = exchange.client.response if isinstance(exchange.client, AiohttpClient) else None
+        # Falsy in older versions of aiohttp.
+        return web.Response(status=499) if response is None else response
+
+    def _task(
+        self, exchange: Exchange, running: Coroutine[Any, Any, None], share: BodyShare
+    ) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(_completed(exchange, running))
+        self._live[task] = exchange  # also keeps the task from being garbage collected
+        task.add_done_callback(self._live.pop)
+        task.add_done_callback(lambda _: share.release())
+        return task
+
+
+@dataclass(frozen=True, slots=True)
+class _KnownHead:
+    """What follows from the head of a request."""
+
+    target: Target
+    dialect: Dialect | None
+    """None if it is not a call that our own wire serves."""
+    redactor: Redactor
 
 
 def _failed(
@@ -302,21 +399,18 @@ def _failed(
     return web_response(endpoint, error.response)
 
 
-async def _completed(exchange: Exchange, request: web.BaseRequest) -> web.StreamResponse:
+async def _completed(exchange: Exchange, running: Coroutine[Any, Any, None]) -> None:
     """Run a call; if even its record fails, the client sees its connection break, and no other."""
     try:
-        return await exchange.run()
+        await running
     except Exception:
         log = RedactingLogger(exchange.redactor)
-        log.exception("call_lost", method=request.method)
-        if request.transport is not None:
-            request.transport.close()  # a head may be out already: no second one behind it
-        failed = ErrorResponse(500, "internal_error", "the proxy failed; see its log")
-        return web_response("other", failed)
+        log.exception("call_lost", method=exchange.client.request.method)
+        exchange.client.abort()  # a head may be out already: no second one behind it
 
 
 def admission_request(
-    request: web.BaseRequest, caller: Caller, context: CallContext
+    request: HttpRequest, caller: Caller, context: CallContext
 ) -> AdmissionRequest:
     """Return what the cell registry is asked for a call."""
     counts = context.endpoint in METERED_ENDPOINTS

@@ -9,12 +9,12 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urljoin, urlsplit
 
-from aiohttp import web
 from yarl import URL
 
 from cab.proxy.auth.attribution import split_target
 from cab.proxy.forwarding.upstream import prefix_of
 from cab.proxy.http.headers import Headers
+from cab.proxy.http.request import HttpRequest
 from cab.proxy.http.request_checks import origin_form
 from cab.proxy.meter import path_fault
 
@@ -31,7 +31,7 @@ _PARTS = {
 """Headers in which addresses are a part of the value."""
 
 
-def own_address(request: web.BaseRequest) -> str:
+def own_address(request: HttpRequest) -> str:
     """Return the proxy's address as a client wrote it, with the `/cell/<key>` of its path."""
     raw = origin_form(request.raw_path) or ""
     target = split_target(raw).path_qs

@@ -25,14 +25,20 @@ class BodyBudget:
         self._used_bytes = 0
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
+    def take_now(self, size_bytes: int) -> bool:
+        """Return whether there was room for more bytes at once, which then are taken."""
+        fits = not self._waiting and self._used_bytes + size_bytes <= self.limit_bytes
+        if fits:
+            self._used_bytes += size_bytes
+        return fits
+
     async def take(self, size_bytes: int) -> None:
         """Return once there is room for more bytes, which now are taken.
 
         Raises:
             TimeoutError: There was none in time.
         """
-        if not self._waiting and self._used_bytes + size_bytes <= self.limit_bytes:
-            self._used_bytes += size_bytes
+        if self.take_now(size_bytes):
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         place = size_bytes, turn
@@ -79,6 +85,14 @@ class BodyShare:
             except TimeoutError as error:
                 raise NoRoom("the bodies of calls in flight leave no room") from error
             self._held_bytes += more
+
+    def hold_now(self, size_bytes: int) -> bool:
+        """Return whether the budget had room for so much of this body at once."""
+        more = min(size_bytes, self._budget.limit_bytes) - self._held_bytes
+        if more > 0 and not self._budget.take_now(more):
+            return False
+        self._held_bytes += max(0, more)
+        return True
 
     def release(self) -> None:
         """Let go of the body."""

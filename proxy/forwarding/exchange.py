@@ -15,10 +15,10 @@ usage. Limits apply while the endpoint is read, never while END is made and writ
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 
 import aiohttp
-from aiohttp import web
 from yarl import URL
 
 from cab.proxy.accounting.admission import AdmissionRequest
@@ -64,7 +64,7 @@ class Exchange:
         meter: Fed with the answer's bytes.
         admission: What its cell is asked.
         upstream: Where it goes.
-        request: The client's request, body already read.
+        client: Makes the client, given what is called when it has gone.
         path_qs: Target for the endpoint.
         headers: End-to-end headers for the endpoint, with its credentials.
         refusal: Why it may not be made, whatever its cell says; None if it may.
@@ -77,7 +77,7 @@ class Exchange:
         meter: CallMeter,
         admission: AdmissionRequest,
         upstream: Upstream,
-        request: web.BaseRequest,
+        client: Callable[[Callable[[], None]], Client],
         path_qs: str,
         headers: Headers,
         refusal: Rejected | None = None,
@@ -95,8 +95,9 @@ class Exchange:
         self._upstream = upstream
         self._path_qs = path_qs
         self._headers = headers
-        self._addresses = Addresses(upstream.base, own_address(request), upstream.route.query)
-        self._client = Client(request, context.call_id, self._on_client_gone)
+        self.client = client(self._on_client_gone)
+        own = own_address(self.client.request)
+        self._addresses = Addresses(upstream.base, own, upstream.route.query)
         self._deadline = Deadline()
         self._answer: Answer | None = None
         self._read_ahead: deque[bytes] = deque()
@@ -108,15 +109,15 @@ class Exchange:
 
     def client_left(self) -> None:
         """Take note that the client's connection is gone: drain within limits, or stop."""
-        self._client.left()
+        self.client.left()
 
     def stop(self) -> None:
         """End the call now: the proxy stops and its grace time is over."""
         self._lifecycle.withdraw()
         self._deadline.set("stop", 0)
 
-    async def run(self) -> web.StreamResponse:
-        """Serve the call, if its cell may make it, and return the client's response."""
+    async def run(self) -> None:
+        """Serve the call, if its cell may make it."""
         try:
             if await self._admit():
                 await self._lifecycle.start(start_record(self._context))
@@ -130,16 +131,14 @@ class Exchange:
                 await self._respond(ErrorResponse(503, "ledger_failed", message))
             else:
                 # The client must not take an answer for complete whose record is not on disk.
-                self._client.abort()
+                self.client.abort()
         except Exception as error:  # noqa: BLE001 - whatever it is, the call ends and is logged
-            self._log.exception("call_failed", method=self._client.request.method)
+            self._log.exception("call_failed", method=self.client.request.method)
             await self._crash(error)
         finally:
             if self._answer is not None:
                 self._answer.close()
             self._lifecycle.release()
-        response = self._client.response  # falsy in older versions of aiohttp
-        return web.Response(status=499) if response is None else response
 
     async def _admit(self) -> bool:
         """Return whether the call may be made, with its number; else answer with an error."""
@@ -178,7 +177,7 @@ class Exchange:
         )
         self._meter.start(answer.status, content_type, encoding, answer.content_length)
         await self._require_start()
-        await self._client.send_head(answer, self._addresses, may_alter=self._meter.may_alter)
+        await self.client.send_head(answer, self._addresses, may_alter=self._meter.may_alter)
 
     async def _require_start(self) -> None:
         """Wait until the START is on disk; if the disk refuses it, the client gets no answer.
@@ -191,8 +190,8 @@ class Exchange:
         except LedgerFailed as error:
             self._log.error("ledger_failed", error=str(error))
             self._cut_off = True
-            self._client.abort()
-            self._client.left()
+            self.client.abort()
+            self.client.left()
 
     async def _request(self) -> Answer:
         """Return the endpoint's answer; if it refuses `stream_options`, that to a request without."""
@@ -252,9 +251,9 @@ class Exchange:
         context.upstream_attempts += 1
         if context.forwarded_ns is None:
             context.forwarded_ns = self._now()
-        if not self._client.gone:
+        if not self.client.gone:
             self._deadline.set("headers", self._settings.headers_timeout_s)
-        method, model = self._client.request.method, context.request.model
+        method, model = self.client.request.method, context.request.model
         sent = method, target, self._headers, body, model
         try:
             self._answer = await self._upstream.send(*sent)
@@ -267,77 +266,77 @@ class Exchange:
         """Pass the answer on, until all has come that tells the client that it is complete."""
         while chunk := await self._next_chunk():
             output = self._meter.feed(chunk, self._now())
-            await self._client.send(output.data)
+            await self.client.send(output.data)
             if output.terminal:
                 return
-            if self._client.gone:
+            if self.client.gone:
                 self._drained_bytes += len(chunk)
                 if self._drained_bytes > self._settings.drain_max_bytes:
                     raise TimeoutError
         output = self._meter.finish(self._now())
-        await self._client.send(output.data)
+        await self.client.send(output.data)
 
     async def _next_chunk(self) -> bytes:
         """Return the answer's next bytes, none at its end."""
         if self._read_ahead:
             return self._read_ahead.popleft()
-        if not self._client.gone:
+        if not self.client.gone:
             self._deadline.set("body", self._settings.body_timeout_s)
         return b"" if self._answer is None else await self._answer.read()
 
     async def _conclude(self) -> None:
         """Write the END of an answer that came whole."""
         is_stream = self._answer is not None and self._answer.is_event_stream
-        outcome, gone = self._meter.outcome(), self._client.gone and not self._cut_off
+        outcome, gone = self._meter.outcome(), self.client.gone and not self._cut_off
         await self._end(ending_of(outcome, self._now(), client_gone=gone, is_stream=is_stream))
 
     async def _linger(self) -> None:
         """Let go of what tells the client that its answer is complete, and of what still comes."""
-        if self._client.gone:
+        if self.client.gone:
             self._deadline.set("gone", _LINGER_S)
         else:
             self._deadline.set("body", self._settings.body_timeout_s)
         try:
             with suppress(TimeoutError):
                 async with self._deadline.applied():
-                    await self._client.send(self._meter.release())
-                    self._answered = not self._client.gone
+                    await self.client.send(self._meter.release())
+                    self._answered = not self.client.gone
                     await self._relay()
-                    await self._client.send_end()
+                    await self.client.send_end()
         except (aiohttp.ClientError, OSError):
-            self._client.abort()
+            self.client.abort()
 
     async def _break_off(self, error: Exception) -> None:
         """End a call whose answer will not come whole; the client sees it end where it ended."""
-        host, gone = self._upstream.base.authority, self._client.gone
+        host, gone = self._upstream.base.authority, self.client.gone
         reason, code, message = failure_of(error, self._deadline.limit, host, client_gone=gone)
         ending = CallEnding(reason, self._now(), (code, message))
-        await self._client.send(self._meter.cut())
-        if self._client.response is None and not self._client.gone:
+        await self.client.send(self._meter.cut())
+        if not self.client.begun and not self.client.gone:
             await self._respond(ErrorResponse(504, code, message, retry=True), ending)
         else:
             await self._end(ending)
-            self._client.abort()
+            self.client.abort()
 
     async def _crash(self, error: Exception) -> None:
         """End a call that met a fault of the proxy; what was sent of its answer stays as it is."""
         ending = None
         if not self._lifecycle.ended:
             ending = CallEnding("crash", self._now(), ("internal_error", type(error).__name__))
-        if self._client.response is None:
+        if not self.client.begun:
             message = "the proxy failed; see its log"
             await self._respond(ErrorResponse(500, "internal_error", message), ending)
         else:
             if ending is not None:
                 await self._end(ending)
-            self._client.abort()
+            self.client.abort()
 
     async def _respond(self, response: ErrorResponse, ending: CallEnding | None = None) -> None:
         """Answer with an error of the proxy; END, if there is one, is written before."""
         self._context.status = response.status
         if ending is not None:
             await self._end(ending)
-        self._client.respond(self._context.endpoint, response)
+        self.client.respond(self._context.endpoint, response)
 
     async def _end(self, ending: CallEnding) -> None:
         """Write the END record."""

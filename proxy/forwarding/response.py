@@ -1,7 +1,9 @@
 """The answer to the client: the endpoint's head and bytes, and of the proxy only the call's id."""
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
+from typing import Any, Protocol, TypeVar
 
 import aiohttp
 from aiohttp import hdrs, web
@@ -10,7 +12,8 @@ from cab.proxy.forwarding.addresses import Addresses
 from cab.proxy.forwarding.answers import Answer
 from cab.proxy.forwarding.failures import name_failure
 from cab.proxy.http.error_responses import ErrorResponse, body_for, headers_for, shape_of
-from cab.proxy.http.headers import as_sent, response_headers
+from cab.proxy.http.headers import Headers, response_headers
+from cab.proxy.http.request import HttpRequest
 from cab.scoring.ledger.records import Endpoint
 
 CALL_ID_HEADER = "x-cab-call-id"
@@ -34,7 +37,7 @@ class ForwardedResponse(web.StreamResponse):
         self.headers.extend(framing)
 
 
-class Client:
+class Client(ABC):
     """The client of a call: what it is answered, and whether it is still there.
 
     Args:
@@ -43,11 +46,11 @@ class Client:
         on_gone: Called once, when it turns out that the client has gone.
     """
 
-    def __init__(self, request: web.BaseRequest, call_id: str, on_gone: Callable[[], None]) -> None:
+    def __init__(self, request: HttpRequest, call_id: str, on_gone: Callable[[], None]) -> None:
         self.request = request
-        self.response: web.StreamResponse | None = None
-        """Its answer, once that has a head."""
         self.gone = False
+        self.begun = False
+        """Whether its answer has a head."""
         self._call_id = call_id
         self._on_gone = on_gone
 
@@ -57,55 +60,103 @@ class Client:
             self.gone = True
             self._on_gone()
 
-    async def send_head(self, upstream: Answer, addresses: Addresses, *, may_alter: bool) -> None:
+    async def send_head(self, answer: Answer, addresses: Addresses, *, may_alter: bool) -> None:
         """Pass the head of the endpoint's answer on.
 
         Args:
-            upstream: The answer.
+            answer: The answer.
             addresses: Of the endpoint: they are not passed on.
             may_alter: Whether its body may become shorter, so that no length can be promised.
         """
         if self.gone:
             return
-        headers = response_headers(as_sent(upstream.raw_headers))
-        headers = addresses.hidden(upstream.url, headers)
+        headers = response_headers(answer.headers)
+        headers = addresses.hidden(answer.url, headers)
         headers[CALL_ID_HEADER] = self._call_id
-        bodiless = self.request.method == "HEAD" or upstream.status in {204, 304}
-        sized = bodiless or (upstream.content_length is not None and not may_alter)
+        bodiless = self.request.method == "HEAD" or answer.status in {204, 304}
+        sized = bodiless or (answer.content_length is not None and not may_alter)
         if not sized:
             headers.popall(hdrs.CONTENT_LENGTH, None)
-        response = ForwardedResponse(
-            status=upstream.status, reason=upstream.reason, headers=headers
-        )
-        if not sized and self.request.version >= (1, 1):
-            response.enable_chunked_encoding()
-        if "Upgrade" in self.request.headers:
-            # aiohttp loses what a client sends right behind an upgrade that is not taken up: the
-            # client must know that nothing more is read here.
-            response.force_close()
-        self.response = response
-        await self._sent(response.prepare(self.request))
+        self.begun = True
+        await self._begin(answer.status, answer.reason, headers, sized=sized)
 
     async def send(self, data: bytes) -> None:
         """Pass bytes of the body on."""
-        if data and self.response is not None and not self.gone:
-            await self._sent(self.response.write(data))
+        if data and self.begun and not self.gone:
+            await self._write(data)
 
     async def send_end(self) -> None:
         """End the body as a whole one."""
-        if self.response is not None and not self.gone:
-            await self._sent(self.response.write_eof())
+        if self.begun and not self.gone:
+            await self._write_end()
 
     def respond(self, endpoint: Endpoint, error: ErrorResponse) -> None:
         """Answer with an error of the proxy."""
         headers = {**headers_for(error), CALL_ID_HEADER: self._call_id}
-        body = body_for(shape_of(endpoint, self.request.headers), error)
-        self.response = web.Response(status=error.status, headers=headers, body=body)
+        self.begun = True
+        self._respond(
+            error.status, headers, body_for(shape_of(endpoint, self.request.headers), error)
+        )
 
+    @abstractmethod
     def abort(self) -> None:
         """Close the connection without the bytes that would make the answer look complete."""
-        if self.request.transport is not None:
-            self.request.transport.close()
+
+    @abstractmethod
+    async def _begin(self, status: int, reason: str, headers: Headers, *, sized: bool) -> None: ...
+
+    @abstractmethod
+    async def _write(self, data: bytes) -> None: ...
+
+    @abstractmethod
+    async def _write_end(self) -> None: ...
+
+    @abstractmethod
+    def _respond(self, status: int, headers: dict[str, str], body: bytes) -> None: ...
+
+
+class AiohttpClient(Client):
+    """A client whose connection aiohttp serves.
+
+    Args:
+        request: Its request.
+        call_id: As for `Client`.
+        on_gone: As for `Client`.
+    """
+
+    def __init__(self, request: web.BaseRequest, call_id: str, on_gone: Callable[[], None]) -> None:
+        super().__init__(request, call_id, on_gone)
+        self._web_request = request
+        self.response: web.StreamResponse | None = None
+        """Its answer, once that has a head."""
+
+    def abort(self) -> None:
+        """Close the connection."""
+        if self._web_request.transport is not None:
+            self._web_request.transport.close()
+
+    async def _begin(self, status: int, reason: str, headers: Headers, *, sized: bool) -> None:
+        request = self._web_request
+        response = ForwardedResponse(status=status, reason=reason, headers=headers)
+        if not sized and request.version >= (1, 1):
+            response.enable_chunked_encoding()
+        if "Upgrade" in request.headers:
+            # aiohttp loses what a client sends right behind an upgrade that is not taken up: the
+            # client must know that nothing more is read here.
+            response.force_close()
+        self.response = response
+        await self._sent(response.prepare(request))
+
+    async def _write(self, data: bytes) -> None:
+        if self.response is not None:
+            await self._sent(self.response.write(data))
+
+    async def _write_end(self) -> None:
+        if self.response is not None:
+            await self._sent(self.response.write_eof())
+
+    def _respond(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        self.response = web.Response(status=status, headers=headers, body=body)
 
     async def _sent(self, sending: Awaitable[object]) -> None:
         try:
@@ -114,7 +165,18 @@ class Client:
             self.left()
 
 
-def checked(answer: Answer) -> Answer:
+class _WithHead(Protocol):
+    reason: Any
+    raw_headers: Any
+    url: Any
+
+    def close(self) -> None: ...
+
+
+_T = TypeVar("_T", bound=_WithHead)
+
+
+def checked(answer: _T) -> _T:
     """Return an endpoint's answer, whose head can be passed on.
 
     aiohttp reads control characters in a head and refuses to write them.

@@ -12,17 +12,37 @@ private parts that are the same from 3.11 to 3.14: `_handle_request`, `_messages
 import asyncio
 import select
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 from aiohttp import web
 
 from cab.proxy.http.error_responses import ErrorResponse, raw_response
 from cab.proxy.logs import SILENT, RedactingLogger, Repeats
+from cab.proxy.wire.client_connection import OrdinaryCall, OrdinaryConnection
+from cab.proxy.wire.request_head import RequestHead
 
 IDLE_TIMEOUT_S = 3630.0
 """Longer than clients keep an idle connection: it is they who close it, so no request meets its end."""
 
 log = RedactingLogger()
+
+
+Serve = Callable[[OrdinaryConnection, RequestHead, bytes], OrdinaryCall | None]
+
+PARTIAL_S = 1.0
+"""How long the rest of an ordinary request may take; after that aiohttp's limits begin."""
+
+
+class Connection(Protocol):
+    """A client's connection."""
+
+    def is_unused(self) -> bool:
+        """Return whether nothing has come that was not looked at yet, such as a request."""
+        ...
+
+    def force_close(self) -> None:
+        """Close it."""
+        ...
 
 
 class ConnectionLimits(NamedTuple):
@@ -41,6 +61,7 @@ class HttpServer(web.Server):
         handle: Answers a request.
         limits: What its clients may take.
         calls: Gives how many calls are in flight, with their clients or without.
+        serve: Begins a call of an ordinary request; None leaves all requests to aiohttp.
         options: As for `aiohttp.web.Server`.
     """
 
@@ -49,21 +70,72 @@ class HttpServer(web.Server):
         handle: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
         limits: ConnectionLimits,
         calls: Callable[[], int] = lambda: 0,
+        serve: Serve | None = None,
         **options: Any,  # noqa: ANN401 - aiohttp's
     ) -> None:
         self.limits = limits
         self._calls = calls
         options |= {"keepalive_timeout": IDLE_TIMEOUT_S, "access_log": None, "logger": SILENT}
         super().__init__(handle, **options)
-        self._open: set[ClientConnection] = set()
-        self._idle: dict[ClientConnection, None] = {}
+        self._serve = serve
+        self._open: set[Connection] = set()
+        self._idle: dict[Connection, None] = {}
+        self._partial: dict[OrdinaryConnection, float] = {}
+        """Connections with a part of a request, and since when; the oldest first."""
+        self._sweep: asyncio.TimerHandle | None = None
         self._repeats = Repeats(1)
 
-    def __call__(self) -> "ClientConnection":
+    def __call__(self) -> "ClientConnection | OrdinaryConnection":  # type: ignore[override]
         """Return the protocol of a new connection."""
+        return self.other() if self._serve is None else OrdinaryConnection(self)
+
+    def other(self) -> "ClientConnection":
+        """Return the protocol of a connection whose requests aiohttp serves."""
         return ClientConnection(self, loop=self._loop, **self._kwargs)
 
-    def take(self, connection: "ClientConnection") -> bool:
+    def serve(
+        self, connection: OrdinaryConnection, head: RequestHead, body: bytes
+    ) -> OrdinaryCall | None:
+        """Begin a call of an ordinary request; None if it is not served in this way."""
+        return None if self._serve is None else self._serve(connection, head, body)
+
+    def refuse(self, transport: asyncio.Transport) -> None:
+        """Answer a connection that has no place."""
+        message = "the proxy has too many connections; try again, or raise its max_connections"
+        refusal = ErrorResponse(503, "connections_full", message, retry=True)
+        transport.write(raw_response(refusal))
+        transport.close()
+
+    def note_partial(self, connection: OrdinaryConnection) -> None:
+        """Take note that a request has come in part: aiohttp waits for the rest if that takes long."""
+        self._partial[connection] = self._loop.time()
+        if self._sweep is None:
+            self._sweep = self._loop.call_later(PARTIAL_S, self._hand_over_old)
+
+    def note_whole(self, connection: OrdinaryConnection) -> None:
+        """Take note that the rest has come."""
+        self._partial.pop(connection, None)
+
+    def _hand_over_old(self) -> None:
+        self._sweep = None
+        due_s = self._loop.time() - PARTIAL_S
+        for connection, since_s in list(self._partial.items()):
+            if since_s > due_s:
+                break
+            connection.hand_over()
+        if self._partial:
+            self._sweep = self._loop.call_later(PARTIAL_S, self._hand_over_old)
+
+    async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - aiohttp's
+        """Close all connections."""
+        if self._sweep is not None:
+            self._sweep.cancel()
+        for connection in list(self._open):
+            if isinstance(connection, OrdinaryConnection):
+                connection.force_close()
+        await super().shutdown(timeout)
+
+    def take(self, connection: Connection) -> bool:
         """Return whether a new connection has a place, if need be that of an idle one."""
         if self._is_full():
             closed = 0
@@ -79,16 +151,16 @@ class HttpServer(web.Server):
         self._idle[connection] = None
         return True
 
-    def note_busy(self, connection: "ClientConnection") -> None:
+    def note_busy(self, connection: Connection) -> None:
         """Take note that a request has come."""
         self._idle.pop(connection, None)
 
-    def note_idle(self, connection: "ClientConnection") -> None:
+    def note_idle(self, connection: Connection) -> None:
         """Take note that an answer is out, and no request has come."""
         if connection in self._open:
             self._idle[connection] = None
 
-    def forget(self, connection: "ClientConnection") -> None:
+    def forget(self, connection: Connection) -> None:
         """Give the place of a connection free."""
         self._open.discard(connection)
         self._idle.pop(connection, None)
@@ -129,11 +201,8 @@ class ClientConnection(web.RequestHandler):
             super().connection_made(transport)
             self._time_head()
         else:
-            transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass of it
-            message = "the proxy has too many connections; try again, or raise its max_connections"
-            refusal = ErrorResponse(503, "connections_full", message, retry=True)
-            transport.write(raw_response(refusal))
-            transport.close()
+            # uvloop's is no subclass of it.
+            self._server.refuse(cast("asyncio.Transport", transport))
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Give the place free."""

@@ -2,9 +2,8 @@
 
 import re
 
-from aiohttp import web
-
 from cab.proxy.http.error_responses import RequestFailed
+from cab.proxy.http.request import HttpRequest
 
 _VERSIONS = {(1, 0), (1, 1)}
 _NOT_SERVED = frozenset({"TRACE", "TRACK", "CONNECT"})
@@ -26,7 +25,7 @@ def origin_form(raw_target: str) -> str | None:
     return rest if rest.startswith("/") and "#" not in rest else None
 
 
-def checked_target(request: web.BaseRequest) -> str:
+def checked_target(request: HttpRequest) -> str:
     """Return the path and query of a request that can be read here as it was meant.
 
     Raises:

@@ -169,7 +169,7 @@ class EndpointPool:
             return self._addresses
         if self._looking_up is None:
             self._looking_up = self._loop.create_task(
-                self._loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)  # type: ignore[arg-type]
+                self._loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
             )
             self._looking_up.add_done_callback(self._looked_up)
         return await asyncio.shield(self._looking_up)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import aiohttp
 from aiohttp import hdrs, web
 
-from cab.proxy.forwarding.response import checked
 from cab.proxy.forwarding.failures import UpstreamFailed, name_failure
+from cab.proxy.forwarding.response import checked
 from cab.proxy.forwarding.upstream import Upstream
 from cab.proxy.forwarding.websocket.sockets import CLOSE_LIMIT_S, UpstreamSocket
 from cab.proxy.http.headers import Headers, as_sent, end_to_end, request_headers

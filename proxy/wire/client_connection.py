@@ -1,0 +1,241 @@
+"""A client's connection as long as it carries ordinary requests; with the first other one it goes to aiohttp."""
+
+import asyncio
+import select
+from typing import Protocol, cast
+
+from cab.proxy.wire.request_head import MAX_HEAD_BYTES, RequestHead, read_request_head, same_head
+
+MAX_BODY_BYTES = 1 << 18
+"""A larger body is aiohttp's: reading it takes time, and there must be room for it."""
+_AHEAD_BYTES = 1 << 16
+"""How much of the next request is taken in while a call runs."""
+
+
+class OrdinaryCall(Protocol):
+    """A call whose client has the connection."""
+
+    def client_left(self) -> None:
+        """Take note that the connection is gone."""
+        ...
+
+    def pause(self) -> None:
+        """Send nothing more until `resume`, but what is on its way."""
+        ...
+
+    def resume(self) -> None:
+        """Go on sending."""
+        ...
+
+
+class Keeper(Protocol):
+    """Gives connections their places, and serves their requests."""
+
+    def take(self, connection: "OrdinaryConnection") -> bool:
+        """Return whether a new connection has a place."""
+        ...
+
+    def refuse(self, transport: asyncio.Transport) -> None:
+        """Answer a connection that has none."""
+        ...
+
+    def forget(self, connection: "OrdinaryConnection") -> None:
+        """Give its place free."""
+        ...
+
+    def note_busy(self, connection: "OrdinaryConnection") -> None:
+        """Take note that a request has come."""
+        ...
+
+    def note_idle(self, connection: "OrdinaryConnection") -> None:
+        """Take note that an answer is out."""
+        ...
+
+    def note_partial(self, connection: "OrdinaryConnection") -> None:
+        """Take note that a request has come in part; `hand_over` it if the rest takes long."""
+        ...
+
+    def note_whole(self, connection: "OrdinaryConnection") -> None:
+        """Take note that the rest has come."""
+        ...
+
+    def other(self) -> asyncio.Protocol:
+        """Return the protocol of connections whose requests are not ordinary."""
+        ...
+
+    def serve(
+        self, connection: "OrdinaryConnection", head: RequestHead, body: bytes
+    ) -> OrdinaryCall | None:
+        """Begin a call, which ends with `finished`; None if it is not served here."""
+        ...
+
+
+class OrdinaryConnection(asyncio.Protocol):
+    """One client's connection.
+
+    Args:
+        keeper: Serves it.
+    """
+
+    __slots__ = (
+        *("_call", "_have", "_head", "_is_partial", "_is_paused", "_keeper", "_need", "_pieces"),
+        *("_poll", "transport"),
+    )
+
+    transport: asyncio.Transport
+
+    def __init__(self, keeper: Keeper) -> None:
+        self._keeper = keeper
+        self._head: RequestHead | None = None
+        """Of the last request: the next one usually has the same."""
+        self._call: OrdinaryCall | None = None
+        self._pieces: list[bytes] = []
+        """Of the next request."""
+        self._have = 0
+        """Their size."""
+        self._need = 0
+        """How much of it makes a whole request, 0 while that is not known."""
+        self._is_partial = False
+        self._is_paused = False
+        self._poll: select.poll | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take a place, or refuse."""
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass of it
+        if not self._keeper.take(self):
+            self._keeper.refuse(self.transport)
+            return
+        self._partial(on=True)  # a connection that says nothing is not kept
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - however it ended
+        """Give the place free."""
+        self._partial(on=False)
+        self._keeper.forget(self)
+        call, self._call = self._call, None
+        if call is not None:
+            call.client_left()
+
+    def pause_writing(self) -> None:
+        """Tell the call that the client does not keep up."""
+        if self._call is not None:
+            self._call.pause()
+
+    def resume_writing(self) -> None:
+        """Tell the call that it does."""
+        if self._call is not None:
+            self._call.resume()
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes of a request."""
+        if self._pieces or self._call is not None:
+            self._pieces.append(data)
+            self._have += len(data)
+            if self._call is not None:
+                if self._have > _AHEAD_BYTES and not self._is_paused:
+                    self._is_paused = True
+                    self.transport.pause_reading()
+                return
+            if self._have < self._need or (not self._need and b"\n" not in data):
+                return
+            data = b"".join(self._pieces)
+            self._pieces.clear()
+        self._take(data)
+
+    def finished(self) -> None:
+        """Take note that the answer is out: the next request may be served."""
+        self._call = None
+        if self._is_paused:
+            self._is_paused = False
+            self.transport.resume_reading()
+        if not self._pieces:
+            self._keeper.note_idle(self)
+            return
+        data = b"".join(self._pieces)
+        self._pieces.clear()
+        self._take(data)
+
+    def hand_over(self, data: bytes | None = None) -> None:
+        """Give the connection to aiohttp, with what has come of a request."""
+        if self._call is not None or self.transport.is_closing():
+            return
+        if data is None:
+            data = b"".join(self._pieces)
+        self._pieces.clear()
+        self._partial(on=False)
+        self._keeper.forget(self)
+        other = self._keeper.other()
+        self.transport.set_protocol(other)
+        other.connection_made(self.transport)
+        if data:
+            other.data_received(data)
+
+    def force_close(self) -> None:
+        """Close the connection."""
+        self.transport.close()
+
+    def is_unused(self) -> bool:
+        """Return whether nothing has come that was not looked at yet, such as a request."""
+        if self._call is not None or self._pieces:
+            return False
+        if self._poll is None:
+            self._poll = select.poll()
+            self._poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return not self._poll.poll(0)
+
+    def _take(self, data: bytes) -> None:
+        """Take the beginning of a request, or all of it, or more."""
+        self._have = len(data)
+        known = None if self._head is None else same_head(self._head, data)
+        if known is not None:
+            length, begin = known
+        else:
+            end = data.find(b"\r\n\r\n", 0, MAX_HEAD_BYTES)
+            if end < 0:
+                if not _may_be_ordinary(data):
+                    self.hand_over(data)
+                    return
+                self._wait(data, 0)
+                return
+            begin = end + 4
+            read = read_request_head(data[:begin])
+            if read is None:
+                self.hand_over(data)
+                return
+            self._head, length = read
+        if length > MAX_BODY_BYTES:
+            self.hand_over(data)
+        elif len(data) < begin + length:
+            self._wait(data, begin + length)
+        else:
+            self._serve(data, begin, begin + length)
+
+    def _wait(self, data: bytes, need: int) -> None:
+        self._pieces.append(data)
+        self._need = need
+        self._partial(on=True)
+
+    def _serve(self, data: bytes, begin: int, end: int) -> None:
+        self._partial(on=False)
+        self._need = 0
+        head = self._head
+        if head is None:
+            return
+        if len(data) > end:
+            self._pieces.append(data[end:])
+            self._have = len(data) - end
+        self._keeper.note_busy(self)
+        call = self._keeper.serve(self, head, data[begin:end])
+        if call is None:
+            self.hand_over(data)
+        else:
+            self._call = call
+
+    def _partial(self, *, on: bool) -> None:
+        if on != self._is_partial:
+            self._is_partial = on
+            (self._keeper.note_partial if on else self._keeper.note_whole)(self)
+
+
+def _may_be_ordinary(data: bytes) -> bool:
+    """Return whether the rest of an ordinary head may follow."""
+    return len(data) < MAX_HEAD_BYTES and b"POST /"[: len(data)] == data[:6] and b"\n\n" not in data
