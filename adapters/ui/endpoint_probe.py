@@ -16,7 +16,8 @@ import aiohttp
 import orjson
 from yarl import URL
 
-from cab.proxy.forwarding.upstream import join, name_failure
+from cab.proxy.forwarding.failures import name_failure
+from cab.proxy.forwarding.upstream import join
 from cab.proxy.redaction import Redactor
 from cab.scoring.ledger.records import Endpoint
 

@@ -3,7 +3,7 @@
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol, TypeVar
+from typing import TypeVar
 
 import aiohttp
 from aiohttp import hdrs, web
@@ -165,15 +165,7 @@ class AiohttpClient(Client):
             self.left()
 
 
-class _WithHead(Protocol):
-    reason: Any
-    raw_headers: Any
-    url: Any
-
-    def close(self) -> None: ...
-
-
-_T = TypeVar("_T", bound=_WithHead)
+_T = TypeVar("_T", Answer, aiohttp.ClientResponse)
 
 
 def checked(answer: _T) -> _T:
