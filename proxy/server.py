@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
-from dataclasses import dataclass
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from aiohttp import web
 
-from cab.proxy.accounting.admission import AdmissionRequest
+from cab.proxy.accounting.admission import AdmissionRequest, LocalCellRegistry
 from cab.proxy.accounting.limits import KeyLimits
 from cab.proxy.auth.attribution import Caller, Identifier, Target, split_target
 from cab.proxy.auth.request_secrets import sent_secrets
@@ -17,6 +17,8 @@ from cab.proxy.errors import BadKey, Rejected
 from cab.proxy.forwarding.body_budget import BodyBudget, BodyShare, NoRoom
 from cab.proxy.forwarding.direct_client import DirectCall, DirectClient
 from cab.proxy.forwarding.exchange import Exchange
+from cab.proxy.forwarding.ordinary_call import OrdinaryExchange
+from cab.proxy.forwarding.ordinary_head import Forward, KnownHead
 from cab.proxy.forwarding.permission import refused_call
 from cab.proxy.forwarding.response import AiohttpClient, Client
 from cab.proxy.forwarding.services import ProxyServices
@@ -79,6 +81,10 @@ class Server:
         self._control = control
         self._held = held
         self._live: dict[asyncio.Task[None], Exchange] = {}
+        self._quick: dict[OrdinaryExchange, None] = {}
+        """Calls without a task."""
+        self._no_quick = asyncio.Event()
+        self._no_quick.set()
         self._upgrades = Upgrades(services, self._require_open)
         settings = services.settings
         self._bodies = BodyBudget(settings.body_budget_bytes, settings.slot_wait_s)
@@ -126,35 +132,51 @@ class Server:
         """Yield what redacts the secrets of the calls in flight."""
         # Copied in one step: another thread may be the one that logs.
         yield from (exchange.redactor for exchange in tuple(self._live.values()))
+        yield from (call.redactor for call in tuple(self._quick))
         yield from self._upgrades.redactors()
 
     def open_calls(self) -> int:
         """Return how many calls and WebSockets there are, with their clients or without."""
-        return len(self._live) + self._upgrades.open_connections
+        return len(self._live) + len(self._quick) + self._upgrades.open_connections
 
     @property
-    def _in_flight(self) -> "set[asyncio.Task[Any]]":
+    def calls(self) -> "list[Exchange | OrdinaryExchange]":
+        """The calls in flight, but for those on a WebSocket."""
+        return [*self._live.values(), *self._quick]
+
+    @property
+    def _tasks(self) -> "set[asyncio.Task[Any]]":
         return {*self._live, *self._upgrades.calls}
+
+    @property
+    def _in_flight(self) -> int:
+        return len(self._tasks) + len(self._quick)
 
     async def quiet(self, limit_s: float) -> bool:
         """Wait until no call is in flight; return whether that came true within the limit."""
-        if live := self._in_flight:
-            await asyncio.wait(live, timeout=limit_s)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                while self._in_flight:  # one that is taken over goes on as a task
+                    await self._no_quick.wait()
+                    if tasks := self._tasks:
+                        await asyncio.wait(tasks)
         return not self._in_flight
 
     async def stop(self, grace_s: float) -> None:
         """Take no new calls; wait for those in flight, and after the grace time end them."""
         self.stopping = True
         self._upgrades.retire()
-        if live := self._in_flight:
-            log.info("finishing_calls", in_flight=len(live), grace_s=grace_s)
+        if in_flight := self._in_flight:
+            log.info("finishing_calls", in_flight=in_flight, grace_s=grace_s)
         if not await self.quiet(grace_s):
-            live = self._in_flight
-            log.warning("calls_given_up", in_flight=len(live))
-            for exchange in self._live.values():
-                exchange.stop()
+            log.warning("calls_given_up", in_flight=self._in_flight)
+            for call in self.calls:
+                call.stop()
             self._upgrades.stop()
-            await asyncio.wait(live)
+            while self._in_flight:
+                await self._no_quick.wait()
+                if tasks := self._tasks:
+                    await asyncio.wait(tasks)
         await self._upgrades.ended()
 
     async def _upgrade(
@@ -230,7 +252,7 @@ class Server:
         clock = self._services.clock
         begun = wall_ns, _ = clock.wall_ns(), clock.mono_ns()
         known = head.derived
-        if not isinstance(known, _KnownHead):
+        if not isinstance(known, KnownHead):
             known = head.derived = self._known_head(head)
         if known.dialect is None:
             return None
@@ -238,21 +260,70 @@ class Server:
         self._require_open()
         if not share.hold_now(len(body)):
             return None
-        hold_terminal = self._services.settings.ack == "end"
+        settings = self._services.settings
+        hold_terminal = settings.ack == "end"
         meter = CallMeter(known.dialect, known.target.path_qs, body, hold_terminal=hold_terminal)
         parts = known.target, known.dialect, known.redactor, caller, body, meter, begun
         context = self._context(head, *parts)
-        upstream = self._services.upstreams.for_model(context.request.model)
+        model = context.request.model
+        upstream = self._services.upstreams.for_model(model)
         if refused_call(head.method, known.target.path_qs, caller, upstream, context):
             return None
+        keep, asks = caller.foreign_key is not None, meter.request.injected
+        shown = upstream.usage_requests.accepted(model, context.started_ns) if asks else True
+        forward = known.forward(upstream, keep_credentials=keep)
+        if forward is not None and shown and self._is_quick:
+            return self._quick_call(connection, known, forward, context, meter, caller, share)
         client = partial(DirectClient, connection, head, context.call_id)
         exchange = self._exchange(
             head, known.target, caller, context, meter, upstream, client, None
         )
-        task = self._task(exchange, exchange.run(), share)
-        return DirectCall(exchange, task)
+        return DirectCall(exchange, self._task(exchange, exchange.run(), share))
 
-    def _known_head(self, head: RequestHead) -> "_KnownHead":
+    @property
+    def _is_quick(self) -> bool:
+        """Whether calls need no task: nothing of them is limited in time, or asked elsewhere."""
+        settings = self._services.settings
+        limits = settings.headers_timeout_s, settings.body_timeout_s
+        local = isinstance(self._services.registry, LocalCellRegistry)
+        return local and settings.ack == "end" and limits == (None, None)
+
+    def _quick_call(  # noqa: PLR0913 - a call is put together in one place
+        self,
+        connection: OrdinaryConnection,
+        known: KnownHead,
+        forward: Forward,
+        context: CallContext,
+        meter: CallMeter,
+        caller: Caller,
+        share: BodyShare,
+    ) -> OrdinaryCall | None:
+        registry = self._services.registry
+        admission = admission_request(known.head, caller, context)
+        if not isinstance(registry, LocalCellRegistry):
+            return None
+        admitted = registry.try_admit(admission)
+        if admitted is None:
+            return None
+        context.seq, context.attempt, context.retry_of = admitted
+
+        def over(call: OrdinaryExchange, exchange: Exchange | None) -> asyncio.Task[None] | None:
+            del self._quick[call]
+            if not self._quick:
+                self._no_quick.set()
+            if exchange is None:
+                share.release()
+                return None
+            return self._task(exchange, exchange.run(), share)
+
+        parts = known, forward, context, meter, admission, over
+        call = OrdinaryExchange(self._services, connection, *parts)
+        self._quick[call] = None
+        self._no_quick.clear()
+        call.begin()
+        return call
+
+    def _known_head(self, head: RequestHead) -> KnownHead:
         """Return what follows from the head of a request, whoever sends it and when."""
         path_qs = checked_target(head)
         target = split_target(path_qs)
@@ -261,7 +332,7 @@ class Server:
         ours = path_qs.startswith(CONTROL_PREFIX) or target.path_qs.startswith(CONTROL_PREFIX)
         if ours or path_fault(target.path_qs):
             dialect = None
-        return _KnownHead(target, dialect, redactor)
+        return KnownHead(head, target, dialect, redactor, head.headers.get("User-Agent"))
 
     def _context(  # noqa: PLR0913 - all that is known of a call
         self,
@@ -380,16 +451,6 @@ class Server:
         task.add_done_callback(self._live.pop)
         task.add_done_callback(lambda _: share.release())
         return task
-
-
-@dataclass(frozen=True, slots=True)
-class _KnownHead:
-    """What follows from the head of a request."""
-
-    target: Target
-    dialect: Dialect | None
-    """None if it is not a call that our own wire serves."""
-    redactor: Redactor
 
 
 def _failed(

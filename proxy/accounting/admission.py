@@ -140,6 +140,17 @@ class LocalCellRegistry:
         """Return a call's number; see `CellRegistry.admit`."""
         return self.admit_now(ask) or await self.admit_later(ask)
 
+    def try_admit(self, ask: AdmissionRequest) -> Admission | None:
+        """Return a call's number; None if it must wait, or be refused, of which nothing is noted."""
+        cell, limits = self._cells[ask.cell_id], ask.limits
+        if cell.sealed:
+            return None
+        if not limits.bound_nothing:
+            spent = spent_of(cell.totals, limits.on_unknown or self._on_unknown)
+            if _reached(cell, spent, limits) or (ask.counts and _crowded(cell, spent, limits)):
+                return None
+        return self._admitted(cell, ask)
+
     def admit_now(self, ask: AdmissionRequest) -> Admission | None:
         """Return a call's number; None if it must wait.
 
@@ -154,6 +165,9 @@ class LocalCellRegistry:
             raise _refused(cell, ask, f"has reached its limit of {limit}")
         if ask.counts and _crowded(cell, spent, ask.limits):
             return None
+        return self._admitted(cell, ask)
+
+    def _admitted(self, cell: CellState, ask: AdmissionRequest) -> Admission:
         seq = cell.next_seq()
         attempt = cell.attempt(ask.request_hash, ask.call_id)
         cell.begin(ask.call_id, counts=ask.counts)

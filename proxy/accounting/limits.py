@@ -38,6 +38,11 @@ class KeyLimits:
         """Whether one of them bounds what a cell may spend in all."""
         return (self.max_calls, self.max_tokens, self.max_cost_usd) != (None, None, None)
 
+    @property
+    def bound_nothing(self) -> bool:
+        """Whether none of them can hold a call up."""
+        return not self.bound_spending and self.max_concurrency is None
+
     def claims(self) -> dict[str, int | str | list[str]]:
         """Return the limits that are set, as a key names them; money as decimal text."""
         named = ((name, value) for name, value in asdict(self).items() if value is not None)

@@ -174,6 +174,14 @@ class DirectBody:
         self._is_over = True
         self._wake()
 
+    def flush(self) -> None:
+        """Nothing is put together here."""
+
+    @property
+    def wants_more(self) -> bool:
+        """Whether there is room for more of the body."""
+        return not self._is_paused and self._odd is None
+
     def odd(self, connection: EndpointConnection, begun: bytes) -> None:
         """Take the beginning of an answer that is not read here."""
         self._connection = connection

@@ -32,6 +32,17 @@ class CallLifecycle:
         self._end: dict[str, Any] | None = None
         self._end_written: asyncio.Future[None] | None = None
 
+    @classmethod
+    def begun(
+        cls, registry: CellRegistry, ledger: Ledger, request: AdmissionRequest, started: Started
+    ) -> "CallLifecycle":
+        """Return the lifecycle of a call that is admitted, and whose START the ledger has taken."""
+        lifecycle = cls(registry, ledger, request, waits=True)
+        lifecycle._waiting = False
+        lifecycle._in_flight = lifecycle._admitted = True
+        lifecycle._start = started
+        return lifecycle
+
     @property
     def ended(self) -> bool:
         """Whether the END is written, or on its way to the disk."""

@@ -19,6 +19,8 @@ class DirectClient(Client):
         head: The head of its request.
         call_id: As for `Client`.
         on_gone: As for `Client`.
+        is_chunked: How its answer is framed, if that has begun; else None.
+        is_held: Whether it does not keep up.
     """
 
     def __init__(
@@ -27,15 +29,21 @@ class DirectClient(Client):
         head: RequestHead,
         call_id: str,
         on_gone: Callable[[], None],
+        *,
+        is_chunked: bool | None = None,
+        is_held: bool = False,
     ) -> None:
         super().__init__(head, call_id, on_gone)
+        self.begun = is_chunked is not None
         self._connection = connection
         self._transport = connection.transport
-        self._is_chunked = False
+        self._is_chunked = bool(is_chunked)
         self._is_whole = False
         self._paused: asyncio.Future[None] | None = None
+        if is_held:
+            self.hold()
 
-    def pause(self) -> None:
+    def hold(self) -> None:
         """Wait before more is sent: the client does not keep up."""
         if self._paused is None:
             self._paused = asyncio.get_running_loop().create_future()
@@ -105,10 +113,10 @@ class DirectCall:
         """Take note that the connection is gone."""
         self._exchange.client_left()
 
-    def pause(self) -> None:
+    def hold(self) -> None:
         """Send nothing more until `resume`."""
         if isinstance(client := self._exchange.client, DirectClient):
-            client.pause()
+            client.hold()
 
     def resume(self) -> None:
         """Go on sending."""

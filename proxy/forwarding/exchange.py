@@ -15,8 +15,9 @@ usage. Limits apply while the endpoint is read, never while END is made and writ
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import NamedTuple
 
 import aiohttp
 from yarl import URL
@@ -55,6 +56,19 @@ _LINGER_S = 2.0
 """How long the endpoint may take to close a finished answer before its connection is dropped."""
 
 
+class Begun(NamedTuple):
+    """A call that was begun as an ordinary one, and turned out not to be."""
+
+    lifecycle: CallLifecycle
+    """It is admitted, and its START is written."""
+    first: Callable[[], Awaitable[Answer]]
+    """Returns the answer to the request that was sent; raises as `Upstream.send` does."""
+    answer: Answer | None = None
+    """That answer, if its head was passed on; what of its body was not comes from it."""
+    is_over: bool = False
+    """Whether the meter has seen its end."""
+
+
 class Exchange:
     """A call from its accepted request to its END record.
 
@@ -68,6 +82,7 @@ class Exchange:
         path_qs: Target for the endpoint.
         headers: End-to-end headers for the endpoint, with its credentials.
         refusal: Why it may not be made, whatever its cell says; None if it may.
+        begun: How far it has come already; None if it begins here.
     """
 
     def __init__(  # noqa: PLR0913 - a call is put together in one place
@@ -81,16 +96,24 @@ class Exchange:
         path_qs: str,
         headers: Headers,
         refusal: Rejected | None = None,
+        begun: Begun | None = None,
     ) -> None:
         self._refusal = refusal
+        self._begun = begun
+        self._first = None if begun is None else begun.first
+        self._is_over = begun is not None and begun.is_over
         self._services = services
         self._settings = services.settings
         self._context = context
         self.redactor = context.redactor
         self._log = RedactingLogger(context.redactor)
         self._meter = meter
-        self._lifecycle = CallLifecycle(
-            services.registry, services.ledger, admission, waits=services.settings.ack == "end"
+        self._lifecycle = (
+            CallLifecycle(
+                services.registry, services.ledger, admission, waits=services.settings.ack == "end"
+            )
+            if begun is None
+            else begun.lifecycle
         )
         self._upstream = upstream
         self._path_qs = path_qs
@@ -99,13 +122,18 @@ class Exchange:
         own = own_address(self.client.request)
         self._addresses = Addresses(upstream.base, own, upstream.route.query)
         self._deadline = Deadline()
-        self._answer: Answer | None = None
+        self._answer = None if begun is None else begun.answer
         self._read_ahead: deque[bytes] = deque()
         self._drained_bytes = 0
         self._answered = False
         """The end of the answer was sent to a client that was still there."""
         self._cut_off = False
         """The client's connection was closed because the disk refused the START."""
+
+    @property
+    def client_gone(self) -> bool:
+        """Whether the client has gone."""
+        return self.client.gone
 
     def client_left(self) -> None:
         """Take note that the client's connection is gone: drain within limits, or stop."""
@@ -119,7 +147,9 @@ class Exchange:
     async def run(self) -> None:
         """Serve the call, if its cell may make it."""
         try:
-            if await self._admit():
+            if self._begun is not None:
+                await self._serve()
+            elif await self._admit():
                 await self._lifecycle.start(start_record(self._context))
                 if self._settings.start_sync == "before_forward":
                     await self._lifecycle.start_on_disk()
@@ -156,8 +186,10 @@ class Exchange:
     async def _serve(self) -> None:
         try:
             async with self._deadline.applied():
-                await self._forward()
-                await self._relay()
+                if self._answer is None and not self._is_over:
+                    await self._forward()
+                if not self._is_over:
+                    await self._relay()
         except UpstreamFailed as error:
             ending = CallEnding(error.end_reason, self._now(), (error.code, str(error)))
             response = ErrorResponse(error.status, error.code, str(error), retry=error.retry)
@@ -247,14 +279,30 @@ class Exchange:
         raise not_followed(answer, "again and again")
 
     async def _attempt(self, target: str | URL, body: bytes) -> Answer:
+        first, self._first = self._first, None
+        if first is None:
+            return await self._send(target, body)
+        try:
+            self._answer = await first()
+        except StaleConnection:
+            self._context.stale_connections += 1
+            self._answer = await self._upstream.send(*self._sent(target, body), fresh=True)
+        return self._answer
+
+    def _sent(
+        self, target: str | URL, body: bytes
+    ) -> tuple[str, str | URL, Headers, bytes, str | None]:
+        model = self._context.request.model
+        return self.client.request.method, target, self._headers, body, model
+
+    async def _send(self, target: str | URL, body: bytes) -> Answer:
         context = self._context
         context.upstream_attempts += 1
         if context.forwarded_ns is None:
             context.forwarded_ns = self._now()
         if not self.client.gone:
             self._deadline.set("headers", self._settings.headers_timeout_s)
-        method, model = self.client.request.method, context.request.model
-        sent = method, target, self._headers, body, model
+        sent = self._sent(target, body)
         try:
             self._answer = await self._upstream.send(*sent)
         except StaleConnection:

@@ -1,9 +1,12 @@
 """The END record of a call, however it came to its end: counted, written, logged."""
 
+from typing import Any
+
 from cab.proxy.forwarding.call_lifecycle import CallLifecycle
 from cab.proxy.ledger.call_records import CallContext, CallEnding, end_record
 from cab.proxy.logs import RedactingLogger
 from cab.proxy.meter import Outcome
+from cab.proxy.redaction import Redactor
 from cab.proxy.tokens.usage import Counter
 
 
@@ -18,7 +21,12 @@ async def record_end(
     counted = await counter.count(context, outcome)
     record = end_record(context, outcome, counted, ending)
     await lifecycle.end(record)
-    RedactingLogger(context.redactor).info(
+    log_call(context.redactor, record)
+
+
+def log_call(redactor: Redactor, record: dict[str, Any]) -> None:
+    """Log the end of a call."""
+    RedactingLogger(redactor).info(
         "call",
         cell=record["cell_id"],
         endpoint=record["endpoint"],

@@ -257,9 +257,23 @@ class Upstream:
             except NotConnected as error:
                 raise not_connected(error.code, self.base.authority) from error
         body = DirectBody(connection)
+        connection.send(parts, body)
+        return await self.answer_on(pool, method, url, connection, body)
+
+    async def answer_on(
+        self,
+        pool: EndpointPool,
+        method: str,
+        url: URL,
+        connection: EndpointConnection,
+        body: DirectBody,
+    ) -> Answer:
+        """Return the answer to a request that was sent on a connection of ours; see `send`."""
         try:
-            connection.send(parts, body)
-            return await _direct_answer(method, url, connection, body)
+            head = await body.wait_head()
+            if isinstance(head, bytes):
+                return await read_odd(method, url, connection.transport, head)
+            return from_direct(method, url, head, body)
         except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
             body.close()
             if pool.found_stale(connection) and not isinstance(error, TimeoutError):
@@ -295,15 +309,6 @@ class Upstream:
             self.pool.close()
         await self._session.close()
         await self._connector.close()
-
-
-async def _direct_answer(
-    method: str, url: URL, connection: EndpointConnection, body: DirectBody
-) -> Answer:
-    head = await body.wait_head()
-    if isinstance(head, bytes):
-        return await read_odd(method, url, connection.transport, head)
-    return from_direct(method, url, head, body)
 
 
 def require_route_keys(routes: Sequence[Route], keys: Mapping[str, str]) -> None:

@@ -86,8 +86,22 @@ class Counter:
         # One at a time: counting is rare, and must not take the machine from the calls.
         self._turn = asyncio.Semaphore()
 
+    def count_now(self, context: CallContext, outcome: Outcome) -> Counted | None:
+        """Return the usage of an ended call if there is nothing to count here; else None."""
+        if (
+            outcome.usage is None
+            or not outcome.usage_final
+            or context.endpoint not in METERED_ENDPOINTS
+        ):
+            return None
+        if outcome.finish_reasons is None or outcome.usage_status != "complete":
+            return Counted(outcome.usage, "upstream", outcome.usage_status)
+        return None
+
     async def count(self, context: CallContext, outcome: Outcome) -> Counted:
         """Return the usage of an ended call; an unknown one is `none`, never 0."""
+        if (known := self.count_now(context, outcome)) is not None:
+            return known
         if context.endpoint not in METERED_ENDPOINTS:
             return Counted()
         if outcome.usage is not None and outcome.usage_final:
@@ -105,14 +119,12 @@ class Counter:
         return await self._count_here(context, outcome)
 
     async def _checked_here(self, context: CallContext, outcome: Outcome, usage: Usage) -> Counted:
-        """Return the endpoint's usage of a whole answer, marked if it leaves choices out.
+        """Return the endpoint's usage of an answer with several choices, marked if it leaves some out.
 
         llama.cpp's server states the usage of one choice where several were asked for
         (https://github.com/ggml-org/llama.cpp/pull/27318); other servers state that of all.
         """
         stated = Counted(usage, "upstream", outcome.usage_status)
-        if outcome.finish_reasons is None or outcome.usage_status != "complete":
-            return stated
         call = self._call(context, outcome)
 
         def work(check_cancelled: CheckCancelled) -> Counted:

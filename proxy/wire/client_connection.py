@@ -19,7 +19,7 @@ class OrdinaryCall(Protocol):
         """Take note that the connection is gone."""
         ...
 
-    def pause(self) -> None:
+    def hold(self) -> None:
         """Send nothing more until `resume`, but what is on its way."""
         ...
 
@@ -118,7 +118,7 @@ class OrdinaryConnection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """Tell the call that the client does not keep up."""
         if self._call is not None:
-            self._call.pause()
+            self._call.hold()
 
     def resume_writing(self) -> None:
         """Tell the call that it does."""

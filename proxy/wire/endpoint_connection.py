@@ -25,6 +25,10 @@ class AnswerSink(Protocol):
         """Take the end of the body; the connection is free for the next request, or closed."""
         ...
 
+    def flush(self) -> None:
+        """Take note that this is all for now: what was put together may be sent."""
+        ...
+
     def odd(self, connection: "EndpointConnection", begun: bytes) -> None:
         """Take the beginning of an answer that is not read here, and the connection with it."""
         ...
@@ -54,8 +58,8 @@ class EndpointConnection(asyncio.Protocol):
     """
 
     __slots__ = (
-        *("_chunks", "_head", "_keeper", "_left", "_pending", "_poll", "_sink"),
-        *("_until_close", "idle_since_s", "received", "reused", "taken_at_s", "taken_tick"),
+        *("_chunks", "_head", "_keeper", "_left", "_pending", "_poll"),
+        *("_until_close", "sink", "idle_since_s", "received", "reused", "taken_at_s", "taken_tick"),
         "transport",
     )
 
@@ -63,7 +67,8 @@ class EndpointConnection(asyncio.Protocol):
 
     def __init__(self, keeper: ConnectionKeeper) -> None:
         self._keeper = keeper
-        self._sink: AnswerSink | None = None
+        self.sink: AnswerSink | None = None
+        """Takes the answer that is under way."""
         self._poll: select.poll | None = None
         self.reused = False
         """Whether it had another answer before."""
@@ -83,7 +88,7 @@ class EndpointConnection(asyncio.Protocol):
 
     def send(self, parts: tuple[bytes, ...], sink: AnswerSink) -> None:
         """Send a request, whose answer the sink gets."""
-        self._sink = sink
+        self.sink = sink
         self.received = False
         if len(parts) == 1:
             self.transport.write(parts[0])
@@ -103,7 +108,7 @@ class EndpointConnection(asyncio.Protocol):
 
     def drop(self) -> None:
         """Close the connection; the sink gets nothing more."""
-        self._sink = None
+        self.sink = None
         self.transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -113,16 +118,19 @@ class EndpointConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Take bytes of the answer."""
         self.received = True
-        if self._sink is None:
+        if self.sink is None:
             self.transport.abort()  # they belong to no request
-        elif self._head is None:
-            self._take_head(self._pending + data if self._pending else data)
         else:
-            self._take_body(data)
+            if self._head is None:
+                self._take_head(self._pending + data if self._pending else data)
+            else:
+                self._take_body(data)
+            if self.sink is not None:
+                self.sink.flush()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Take the end of the connection, which may be that of the answer."""
-        sink, self._sink = self._sink, None
+        sink, self.sink = self.sink, None
         self._keeper.forget(self)
         if sink is None:
             return
@@ -136,7 +144,7 @@ class EndpointConnection(asyncio.Protocol):
 
     def _take_head(self, data: bytes) -> None:
         end = data.find(b"\r\n\r\n")
-        sink = self._sink
+        sink = self.sink
         if sink is None:
             return
         if end < 0:
@@ -148,7 +156,7 @@ class EndpointConnection(asyncio.Protocol):
             head = read_answer_head(data[:end])
         self._pending = b""
         if head is None:
-            self._sink = None
+            self.sink = None
             self._keeper.forget(self)
             sink.odd(self, data)
             return
@@ -162,15 +170,15 @@ class EndpointConnection(asyncio.Protocol):
         sink.head(head)
         if not head.has_body:
             self._end(data[end + 4 :])
-        elif len(data) > end + 4 and self._sink is not None:
+        elif len(data) > end + 4 and self.sink is not None:
             self._take_body(data[end + 4 :])
 
     def _take_body(self, data: bytes) -> None:
-        sink = self._sink
+        sink = self.sink
         if sink is None:
             return
         if self._chunks is not None:
-            self._take_chunks(sink, self._chunks, data)
+            self._take_chunks(self._chunks, data)
             return
         over, rest = False, b""
         if not self._until_close:
@@ -179,26 +187,28 @@ class EndpointConnection(asyncio.Protocol):
                 data, rest = data[: self._left], data[self._left :]
             self._left -= len(data)
         sink.body(data)
-        if over and self._sink is not None:
+        if over and self.sink is not None:
             self._end(rest)
 
-    def _take_chunks(self, sink: AnswerSink, chunks: ChunkReader, data: bytes) -> None:
+    def _take_chunks(self, chunks: ChunkReader, data: bytes) -> None:
         try:
             pieces = chunks.feed(data)
         except BadChunks as error:
+            sink = self.sink
             self.drop()
-            sink.failed(aiohttp.ClientPayloadError(str(error)))
+            if sink is not None:
+                sink.failed(aiohttp.ClientPayloadError(str(error)))
             return
         for piece in pieces:
-            sink.body(piece)
-            if self._sink is None:
+            if self.sink is None:
                 return
+            self.sink.body(piece)
         if chunks.done:
             self._end(chunks.rest)
 
     def _end(self, rest: bytes) -> None:
         """Take the end of the answer: the next request may follow, if all of this one has left."""
-        sink, self._sink = self._sink, None
+        sink, self.sink = self.sink, None
         keeps = self._head is not None and self._head.keeps_alive
         self._begin()
         # The end of the answer may come before that of the request.

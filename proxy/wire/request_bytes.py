@@ -24,10 +24,24 @@ def request_bytes(
         headers: All headers but `Host` and `Content-Length`.
         body: The body, empty if there is none.
     """
+    head = request_head_bytes(method, url, headers)
+    if head is None:
+        return None
+    if not body and method.upper() in _NO_BODY:
+        return (head + b"\r\n",)
+    return with_body(head, body)
+
+
+def with_body(head: bytes, body: bytes) -> tuple[bytes, ...]:
+    """Return the parts of a request with a body."""
+    head = b"%bContent-Length: %d\r\n\r\n" % (head, len(body))
+    return (head + body,) if len(body) < _JOINED_BYTES else (head, body)
+
+
+def request_head_bytes(method: str, url: URL, headers: Iterable[tuple[str, str]]) -> bytes | None:
+    """Return the head of a request as far as it does not depend on the body; see `request_bytes`."""
     lines = [f"{method} {url.raw_path_qs} HTTP/1.1", f"Host: {_host(url)}"]
     lines += [f"{name}: {value}" for name, value in headers]
-    if body or method.upper() not in _NO_BODY:
-        lines.append(f"Content-Length: {len(body)}")
     try:
         raw = [line.encode("utf-8", "surrogateescape") for line in lines]
     except UnicodeEncodeError:
@@ -39,8 +53,7 @@ def request_bytes(
         name, _, value = line.partition(b": ")
         if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
             return None
-    head = b"\r\n".join((*raw, b"", b""))
-    return (head + body,) if len(body) < _JOINED_BYTES else (head, body)
+    return b"\r\n".join((*raw, b""))
 
 
 def _host(url: URL) -> str:

@@ -45,7 +45,7 @@ class Meter:
         """Wait until the proxy has noticed that every client of a live call has gone."""
         async with asyncio.timeout(20):
             # A while with sleep(0): nothing tells a test when the proxy has noticed.
-            while not all(call._client.gone for call in self.proxy._server._live.values()):  # noqa: ASYNC110
+            while not all(call.client_gone for call in self.proxy._server.calls):  # noqa: ASYNC110
                 await asyncio.sleep(0)
 
     async def settled(self, calls: int) -> list[dict[str, Any]]:

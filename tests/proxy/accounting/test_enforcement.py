@@ -127,7 +127,7 @@ async def test_a_call_over_the_concurrency_waits(tmp_path: Path) -> None:
 async def all_live(meter: Meter, calls: int) -> None:
     """Wait until so many calls are with the proxy."""
     async with asyncio.timeout(20):
-        while len(meter.proxy._server._live) < calls:  # noqa: ASYNC110 - nothing tells a test
+        while len(meter.proxy._server.calls) < calls:  # noqa: ASYNC110 - nothing tells a test
             await asyncio.sleep(0)
 
 

@@ -1,0 +1,466 @@
+"""An ordinary call: what most calls are, from their accepted request to their END record, without a task.
+
+    starting    START is being written
+    connecting  a connection to the endpoint is being made, if none is free
+    waiting     the request is out, and no answer here
+    relaying    the answer comes, and goes on to the client
+    ending      END is on its way to the disk
+    lingering   the end of the answer has left; the endpoint has not closed it yet
+    over        the next request may come
+    taken over  something was not ordinary: an `Exchange` does the rest
+
+It does what an `Exchange` does, in the same order, with the same meter and the same records; but each
+step is called by what it waits for. Whatever needs a decision, or time, is the exchange's: an error, a
+redirect, a count of tokens, a client that has gone, a stop.
+"""
+
+import asyncio
+from collections.abc import Callable
+from enum import Enum, auto
+from functools import partial
+from typing import Any
+
+from cab.proxy.accounting.admission import AdmissionRequest
+from cab.proxy.errors import LedgerFailed
+from cab.proxy.forwarding.answers import Answer, DirectBody, from_direct
+from cab.proxy.forwarding.call_lifecycle import CallLifecycle
+from cab.proxy.forwarding.direct_client import DirectClient
+from cab.proxy.forwarding.endings import ending_of
+from cab.proxy.forwarding.exchange import Begun, Exchange
+from cab.proxy.forwarding.failures import not_connected
+from cab.proxy.forwarding.ordinary_head import Forward, KnownHead, answer_bytes
+from cab.proxy.forwarding.recording import log_call
+from cab.proxy.forwarding.services import ProxyServices
+from cab.proxy.ledger.call_records import CallContext, end_record, start_record
+from cab.proxy.ledger.ledger import Started
+from cab.proxy.logs import RedactingLogger
+from cab.proxy.meter import CallMeter
+from cab.proxy.redaction import Redactor
+from cab.proxy.wire.answer_head import AnswerHead
+from cab.proxy.wire.client_connection import OrdinaryConnection
+from cab.proxy.wire.endpoint_connection import EndpointConnection
+from cab.proxy.wire.endpoint_pool import NotConnected
+from cab.proxy.wire.request_bytes import with_body
+from cab.scoring.ledger.clipping import bounded
+
+_LINGER_S = 2.0
+"""How long the endpoint may take to close an answer whose client has gone."""
+
+
+class State(Enum):
+    """How far a call is."""
+
+    STARTING = auto()
+    CONNECTING = auto()
+    WAITING = auto()
+    RELAYING = auto()
+    ENDING = auto()
+    LINGERING = auto()
+    OVER = auto()
+    TAKEN_OVER = auto()
+
+
+class OrdinaryExchange:
+    """A call whose steps are called by what they wait for.
+
+    Args:
+        services: What every call uses.
+        connection: The client's.
+        known: What follows from the head of its request.
+        forward: How it goes on to the endpoint.
+        context: What is known of the call; its cell has admitted it.
+        meter: Has read the request.
+        admission: What its cell was asked.
+        on_over: Called once the call is over, or taken over: with the task and the exchange then.
+    """
+
+    __slots__ = (
+        *(
+            "_admission",
+            "_connecting",
+            "_connection",
+            "_context",
+            "_early",
+            "_exchange",
+            "_forward",
+        ),
+        *("_gone", "_head", "_is_chunked", "_is_ended", "_is_held", "_is_terminal", "_known"),
+        *("_meter", "_on_disk", "_on_over", "_out", "_record", "_services", "_start_error", "_up"),
+        *("_body", "_start_known"),
+        "state",
+    )
+
+    def __init__(  # noqa: PLR0913 - a call is put together in one place
+        self,
+        services: ProxyServices,
+        connection: OrdinaryConnection,
+        known: KnownHead,
+        forward: Forward,
+        context: CallContext,
+        meter: CallMeter,
+        admission: AdmissionRequest,
+        on_over: "Callable[[OrdinaryExchange, Exchange | None], asyncio.Task[None] | None]",
+    ) -> None:
+        self.state = State.STARTING
+        self._services = services
+        self._connection = connection
+        self._known = known
+        self._forward = forward
+        self._context = context
+        self._meter = meter
+        self._admission = admission
+        self._on_over = on_over
+        self._up: EndpointConnection | None = None
+        self._connecting: asyncio.Task[EndpointConnection] | None = None
+        self._early: list[_Event] | None = []
+        """What came of the answer before START was on disk; None once it is."""
+        self._on_disk: asyncio.Future[None] | None = None
+        self._start_error: LedgerFailed | None = None
+        self._start_known = False
+        self._body: DirectBody | None = None
+        self._head: AnswerHead | None = None
+        self._out: list[bytes] = []
+        self._is_chunked = False
+        self._is_ended = False
+        """Whether the endpoint's answer has come to its end."""
+        self._gone = False
+        self._record: dict[str, Any] | None = None
+        self._is_terminal = False
+        """Whether the meter has seen the end of the answer."""
+        self._is_held = False
+        """Whether the client does not keep up."""
+        self._exchange: Exchange | None = None
+
+    @property
+    def redactor(self) -> Redactor:
+        """Redacts the secrets of the call."""
+        return self._context.redactor
+
+    @property
+    def client_gone(self) -> bool:
+        """Whether the client has gone."""
+        return self._gone
+
+    def begin(self) -> None:
+        """Write START, and go on."""
+        record = bounded(start_record(self._context))
+        before = self._services.settings.start_sync == "before_forward"
+        self._services.ledger.put(record, None if before else self._send, self._start_is_on_disk)
+
+    # What the client does.
+
+    def client_left(self) -> None:
+        """Take note that the client's connection is gone."""
+        self._gone = True
+        if self._exchange is not None:
+            self._exchange.client_left()
+        elif self.state in (State.CONNECTING, State.WAITING, State.RELAYING):
+            self._take_over()
+        elif self.state is State.LINGERING:
+            asyncio.get_running_loop().call_later(_LINGER_S, self._give_up)
+
+    def hold(self) -> None:
+        """Read nothing more from the endpoint: the client does not keep up."""
+        self._is_held = True
+        if self._exchange is not None and isinstance(self._exchange.client, DirectClient):
+            self._exchange.client.hold()
+        elif self._up is not None:
+            self._up.transport.pause_reading()
+
+    def resume(self) -> None:
+        """Go on: the client has kept up."""
+        self._is_held = False
+        if self._exchange is not None and isinstance(self._exchange.client, DirectClient):
+            self._exchange.client.resume()
+        elif self._up is not None and not self._early:
+            self._up.transport.resume_reading()
+
+    def stop(self) -> None:
+        """End the call now: the proxy stops and its grace time is over."""
+        if self.state in (State.CONNECTING, State.WAITING, State.RELAYING):
+            self._take_over()
+        elif self.state is State.LINGERING:
+            self._give_up()
+        if self._exchange is not None:
+            self._exchange.stop()
+
+    # What the ledger does.
+
+    def _start_is_on_disk(self, error: LedgerFailed | None) -> None:
+        self._start_error, self._start_known = error, True
+        if self._on_disk is not None:  # taken over, and waited for
+            self._on_disk.set_result(None) if error is None else self._on_disk.set_exception(error)
+            return
+        if error is not None:
+            self._take_over()
+            return
+        early, self._early = self._early or [], None
+        if self.state is State.STARTING:
+            self._send()
+        for number, (handle, values) in enumerate(early):
+            handle(self, *values)
+            if self.state is State.TAKEN_OVER:
+                self._pass_on(early[number + 1 :])
+                return
+        self.flush()
+        if early and self._up is not None and not self._is_held:
+            self._up.transport.resume_reading()
+
+    def _end_is_on_disk(self, error: LedgerFailed | None) -> None:
+        services, context = self._services, self._context
+        services.registry.finish_soon(context.cell_id, context.call_id, self._record)
+        if error is not None:
+            RedactingLogger(context.redactor).error("ledger_failed", error=str(error))
+            # The client must not take an answer for complete whose record is not on disk.
+            self._connection.transport.close()
+            self._give_up()
+            return
+        self.state = State.LINGERING
+        self._put(self._meter.release())
+        if self._is_ended:
+            self._finish()
+        elif self._up is None:  # it broke off behind its end
+            self.flush()
+            self._give_up()
+        else:
+            self.flush()
+            if self._gone:
+                asyncio.get_running_loop().call_later(_LINGER_S, self._give_up)
+
+    # What the endpoint does: an `AnswerSink`.
+
+    def head(self, head: AnswerHead) -> None:
+        """Take the head of the answer."""
+        if self._is_early(OrdinaryExchange.head, head):
+            return
+        if head.status != 200 or not head.has_body:
+            self._take_over((OrdinaryExchange.head, (head,)))
+            return
+        encoding = head.content_encoding.decode("latin-1")
+        content_type = head.content_type.decode("utf-8", "surrogateescape")
+        self._meter.start(head.status, content_type, encoding, head.content_length)
+        is_sized = head.content_length is not None and not self._meter.may_alter
+        where, call_id = self._forward.authority, self._context.call_id
+        plain = answer_bytes(head, where, call_id, is_sized=is_sized)
+        if plain is None:
+            self._take_over((OrdinaryExchange.head, (head,)))
+            return
+        self._context.status = head.status
+        self._is_chunked = not is_sized
+        self._head = head
+        self.state = State.RELAYING
+        self._out.append(plain)
+
+    def body(self, data: bytes) -> None:
+        """Take the next bytes of the answer."""
+        if self._is_early(OrdinaryExchange.body, data):
+            return
+        output = self._meter.feed(data, self._now())
+        self._put(output.data)
+        if output.terminal:
+            self._conclude()
+
+    def ended(self) -> None:
+        """Take the end of the answer."""
+        if self._is_early(OrdinaryExchange.ended):
+            return
+        self._is_ended = True
+        self._up = None
+        if self.state is State.RELAYING:
+            self._put(self._meter.finish(self._now()).data)
+            self.flush()
+            self._conclude()
+        elif self.state is State.LINGERING:
+            self._finish()
+
+    def flush(self) -> None:
+        """Send what was put together."""
+        if self._out:
+            self._connection.transport.write(b"".join(self._out))
+            self._out.clear()
+
+    def odd(self, connection: EndpointConnection, begun: bytes) -> None:
+        """Take the beginning of an answer that is not an ordinary one."""
+        if not self._is_early(OrdinaryExchange.odd, connection, begun):
+            self._take_over((OrdinaryExchange.odd, (connection, begun)))
+
+    def failed(self, error: Exception) -> None:
+        """Take the end of the connection before that of the answer."""
+        if self._is_early(OrdinaryExchange.failed, error):
+            return
+        if self.state is State.ENDING:
+            self._up = None  # END is made; what is missing the client sees at its end
+        elif self.state is State.LINGERING:
+            self._give_up()
+        else:
+            self._take_over((OrdinaryExchange.failed, (error,)))
+
+    def _is_early(self, handle: Callable[..., None], *values: object) -> bool:
+        """Return whether what comes must wait until START is on disk."""
+        if self._early is None:
+            return False
+        if not self._early and self._up is not None:
+            self._up.transport.pause_reading()
+        self._early.append((handle, values))
+        return True
+
+    # The steps.
+
+    def _send(self) -> None:
+        """Forward the request: START is written."""
+        context, pool = self._context, self._forward.pool
+        self.state = State.CONNECTING
+        context.upstream_attempts = 1
+        context.forwarded_ns = self._now()
+        connection = pool.take()
+        if connection is not None:
+            self._send_on(connection)
+        else:
+            self._connecting = asyncio.get_running_loop().create_task(pool.connect())
+            self._connecting.add_done_callback(self._connected)
+        if self._gone:
+            self._take_over()
+
+    def _connected(self, task: "asyncio.Task[EndpointConnection]") -> None:
+        if self.state is not State.CONNECTING:
+            return
+        if task.cancelled() or task.exception() is not None:
+            self._take_over()
+        else:
+            self._send_on(task.result())
+
+    def _send_on(self, connection: EndpointConnection) -> None:
+        self._up = connection
+        self.state = State.WAITING
+        connection.send(with_body(self._forward.head, self._meter.upstream_body), self)
+
+    def _put(self, data: bytes) -> None:
+        """Have bytes of the body sent."""
+        if data and not self._gone:
+            self._out.append(b"%x\r\n%b\r\n" % (len(data), data) if self._is_chunked else data)
+
+    def _conclude(self) -> None:
+        """Write the END of an answer that came whole."""
+        context, outcome = self._context, self._meter.outcome()
+        counted = self._services.counter.count_now(context, outcome)
+        self._is_terminal = True
+        if counted is None or self._head is None:
+            self._take_over()
+            return
+        kind = self._head.content_type.partition(b";")[0].strip().lower()
+        is_stream = kind == b"text/event-stream"
+        ending = ending_of(outcome, self._now(), client_gone=False, is_stream=is_stream)
+        record = self._record = end_record(context, outcome, counted, ending)
+        self.state = State.ENDING
+        self._services.ledger.put(bounded(record), None, self._end_is_on_disk)
+        log_call(context.redactor, record)
+
+    def _finish(self) -> None:
+        """Let the next request come."""
+        self.state = State.OVER
+        if self._is_chunked and not self._gone:
+            self._out.append(b"0\r\n\r\n")
+        if self._out:
+            self._connection.transport.write(b"".join(self._out))
+            self._out.clear()
+        self._on_over(self, None)
+        if not self._gone:
+            self._connection.finished()
+
+    def _give_up(self) -> None:
+        """Close what is open: the answer has its END."""
+        if self.state is State.OVER:
+            return
+        self.state = State.OVER
+        if self._up is not None:
+            self._up.drop()
+            self._up = None
+        self._out.clear()
+        self._on_over(self, None)
+        if not self._gone:
+            self._connection.transport.close()
+
+    # What is not ordinary.
+
+    def _take_over(self, *events: "_Event") -> None:
+        """Leave the rest to an `Exchange`; the events are what it gets first of the answer."""
+        if self._exchange is not None:
+            return
+        self.flush()
+        was_starting, self.state = self.state is State.STARTING, State.TAKEN_OVER
+        early, self._early = self._early or [], None
+        body = None if self._up is None else DirectBody(self._up)
+        self._body = body
+        if self._up is not None and self._up.sink is self:
+            self._up.sink = body
+        self._pass_on([*early, *events])
+        if self._up is not None and body is not None and body.wants_more:
+            self._up.transport.resume_reading()
+        head, answer = self._head, None
+        if head is not None and body is not None:
+            answer = from_direct(self._known.head.method, self._forward.url, head, body)
+        is_chunked = None if head is None else self._is_chunked
+        place = self._connection, self._known.head, self._context.call_id
+        begun = Begun(
+            self._lifecycle(),
+            partial(self._refused if was_starting else self._first, body),
+            answer,
+            is_over=self._is_terminal,
+        )
+        client = partial(DirectClient, *place, is_chunked=is_chunked, is_held=self._is_held)
+        exchange = self._exchange = self._forward.exchange(
+            self._services, self._context, self._meter, self._admission, client, begun
+        )
+        task = self._on_over(self, exchange)
+        if task is not None and isinstance(exchange.client, DirectClient):
+            finish = exchange.client.finish
+            task.add_done_callback(lambda _: finish())
+        if self._gone:
+            exchange.client_left()
+
+    def _pass_on(self, events: "list[_Event]") -> None:
+        if self._body is not None:
+            for handle, values in events:
+                getattr(self._body, handle.__name__)(*values)
+
+    def _lifecycle(self) -> CallLifecycle:
+        """Return the call's lifecycle, with a START as far as it is."""
+        loop, services = asyncio.get_running_loop(), self._services
+        written: asyncio.Future[None] = loop.create_future()
+        written.set_result(None)
+        on_disk: asyncio.Future[None] = loop.create_future()
+        if self._early is None and self._start_error is None and self._start_known:
+            on_disk.set_result(None)
+        elif self._start_error is not None:
+            on_disk.set_exception(self._start_error)
+            on_disk.exception()
+        else:
+            self._on_disk = on_disk
+        started = Started(written, on_disk)
+        parts = services.registry, services.ledger, self._admission, started
+        return CallLifecycle.begun(*parts)
+
+    async def _refused(self, _body: DirectBody | None) -> Answer:
+        raise self._start_error or LedgerFailed("the ledger cannot be written")
+
+    async def _first(self, body: DirectBody | None) -> Answer:
+        """Return the endpoint's answer to the request that was sent; see `Upstream.send`."""
+        forward = self._forward
+        connection = self._up
+        if connection is None or body is None:
+            if self._connecting is None:
+                raise RuntimeError("the request was not sent")
+            try:
+                connection = await self._connecting
+            except NotConnected as error:
+                raise not_connected(error.code, forward.upstream.base.authority) from error
+            body = DirectBody(connection)
+            connection.send(with_body(forward.head, self._meter.upstream_body), body)
+        method = self._known.head.method
+        return await forward.upstream.answer_on(forward.pool, method, forward.url, connection, body)
+
+    def _now(self) -> int:
+        return self._services.clock.mono_ns()
+
+
+_Event = tuple[Callable[..., None], tuple[Any, ...]]
