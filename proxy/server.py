@@ -254,7 +254,7 @@ class Server:
         known = head.derived
         if not isinstance(known, KnownHead):
             known = head.derived = self._known_head(head)
-        if known.dialect is None:
+        if known.dialect is None or len(body) > self._services.settings.max_request_bytes:
             return None
         caller = self._identify(head, known.target, wall_ns // 1_000_000_000)
         self._require_open()

@@ -1,5 +1,6 @@
 """The command `cab-proxy`."""
 
+import asyncio
 import os
 import sys
 from contextlib import AbstractAsyncContextManager
@@ -27,7 +28,9 @@ def main(argv: list[str] | None = None) -> int:
         settings = load_settings(flags.pop("config", None), flags, os.environ)
         secrets = _held_secrets(settings, key)
         configure_logs(settings.log_level, settings.log_format)
-        event_loop.run(_serve(settings, secrets))
+        # The parent of several workers carries no call, and uvloop starts processes less well.
+        run = event_loop.run if settings.workers == 1 else asyncio.run
+        run(_serve(settings, secrets))
     except CabProxyError as error:
         print(printable(f"cab-proxy: {error}"), file=sys.stderr)  # noqa: T201 - the one line of an error
         return 2

@@ -262,7 +262,9 @@ async def read_odd(method: str, url: URL, transport: asyncio.Transport, begun: b
     transport.set_protocol(reader)
     reader.connection_made(transport)
     lines = {"max_line_size": HEAD_LINE_BYTES, "max_field_size": HEAD_LINE_BYTES}
-    reader.set_response_params(read_until_eof=True, auto_decompress=False, **lines)
+    reader.set_response_params(
+        skip_payload=method == "HEAD", read_until_eof=True, auto_decompress=False, **lines
+    )
     try:
         reader.data_received(begun)
         transport.resume_reading()

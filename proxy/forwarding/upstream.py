@@ -241,7 +241,7 @@ class Upstream:
             UpstreamFailed: There was no answer; says why.
         """
         url = self.url(target, model) if isinstance(target, str) else target
-        if self.pool is not None and method != "HEAD":
+        if self.pool is not None:
             parts = request_bytes(method, url, headers.items(), body)
             if parts is not None:
                 return await self._send_direct(self.pool, method, url, parts, fresh=fresh)
@@ -257,7 +257,7 @@ class Upstream:
             except NotConnected as error:
                 raise not_connected(error.code, self.base.authority) from error
         body = DirectBody(connection)
-        connection.send(parts, body)
+        connection.send(parts, body, is_bodiless=method == "HEAD")
         return await self.answer_on(pool, method, url, connection, body)
 
     async def answer_on(

@@ -79,7 +79,9 @@ class HttpServer(web.Server):
         super().__init__(handle, **options)
         self._serve = serve
         self._open: set[Connection] = set()
-        self._idle: dict[Connection, None] = {}
+        self._idle: dict[Connection, float] = {}
+        """Connections without a request, and since when; the oldest first."""
+        self._idle_sweep: asyncio.TimerHandle | None = None
         self._partial: dict[OrdinaryConnection, float] = {}
         """Connections with a part of a request, and since when; the oldest first."""
         self._sweep: asyncio.TimerHandle | None = None
@@ -107,29 +109,45 @@ class HttpServer(web.Server):
         transport.close()
 
     def note_partial(self, connection: OrdinaryConnection) -> None:
-        """Take note that a request has come in part: aiohttp waits for the rest if that takes long."""
+        """Take note that a request has come in part."""
         self._partial[connection] = self._loop.time()
         if self._sweep is None:
-            self._sweep = self._loop.call_later(PARTIAL_S, self._hand_over_old)
+            self._sweep = self._loop.call_later(self._partial_s, self._look_at_partial)
 
     def note_whole(self, connection: OrdinaryConnection) -> None:
         """Take note that the rest has come."""
         self._partial.pop(connection, None)
 
-    def _hand_over_old(self) -> None:
-        self._sweep = None
-        due_s = self._loop.time() - PARTIAL_S
+    @property
+    def _partial_s(self) -> float:
+        return min(PARTIAL_S, self.limits.head_timeout_s / 4)
+
+    def _look_at_partial(self) -> None:
+        """End what takes too long: a head is given up, the rest of a body is read by aiohttp."""
+        self._sweep, now_s = None, self._loop.time()
         for connection, since_s in list(self._partial.items()):
-            if since_s > due_s:
-                break
-            connection.hand_over()
+            waited_s = now_s - since_s
+            if connection.has_whole_head and waited_s >= PARTIAL_S:
+                connection.hand_over()
+            elif not connection.has_whole_head and waited_s >= self.limits.head_timeout_s:
+                self.give_up_head(connection.transport, begun=connection.has_begun)
+                connection.force_close()
         if self._partial:
-            self._sweep = self._loop.call_later(PARTIAL_S, self._hand_over_old)
+            self._sweep = self._loop.call_later(self._partial_s, self._look_at_partial)
+
+    def give_up_head(self, transport: asyncio.Transport | None, *, begun: bool) -> None:
+        """Answer a request whose head did not come in time."""
+        if begun and transport is not None:
+            limit_s = self.limits.head_timeout_s
+            message = f"the head of the request did not come within {limit_s:g} s; send it again"
+            late = ErrorResponse(408, "request_timeout", message, retry=True)
+            transport.write(raw_response(late))
 
     async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - aiohttp's
         """Close all connections."""
-        if self._sweep is not None:
-            self._sweep.cancel()
+        for timer in (self._sweep, self._idle_sweep):
+            if timer is not None:
+                timer.cancel()
         for connection in list(self._open):
             if isinstance(connection, OrdinaryConnection):
                 connection.force_close()
@@ -148,7 +166,7 @@ class HttpServer(web.Server):
             if self._is_full():
                 return False
         self._open.add(connection)
-        self._idle[connection] = None
+        self.note_idle(connection)
         return True
 
     def note_busy(self, connection: Connection) -> None:
@@ -158,12 +176,25 @@ class HttpServer(web.Server):
     def note_idle(self, connection: Connection) -> None:
         """Take note that an answer is out, and no request has come."""
         if connection in self._open:
-            self._idle[connection] = None
+            self._idle[connection] = self._loop.time()
+            if self._idle_sweep is None:
+                self._idle_sweep = self._loop.call_later(IDLE_TIMEOUT_S, self._close_long_idle)
 
     def forget(self, connection: Connection) -> None:
         """Give the place of a connection free."""
         self._open.discard(connection)
         self._idle.pop(connection, None)
+
+    def _close_long_idle(self) -> None:
+        """Close what has been idle for too long, but for aiohttp's own, of which it takes care."""
+        self._idle_sweep, due_s = None, self._loop.time() - IDLE_TIMEOUT_S
+        for connection, since_s in list(self._idle.items()):
+            if since_s > due_s:
+                wait_s = since_s - due_s
+                self._idle_sweep = self._loop.call_later(wait_s, self._close_long_idle)
+                break
+            if isinstance(connection, OrdinaryConnection):
+                connection.force_close()
 
     def _is_full(self) -> bool:
         # A call may outlive its client's connection, and holds one to the endpoint still.
@@ -274,9 +305,5 @@ class ClientConnection(web.RequestHandler):
             self._head_timer = None
 
     def _give_up_head(self) -> None:
-        if self._head_begun and self.transport is not None:
-            limit_s = self._server.limits.head_timeout_s
-            message = f"the head of the request did not come within {limit_s:g} s; send it again"
-            late = ErrorResponse(408, "request_timeout", message, retry=True)
-            self.transport.write(raw_response(late))
+        self._server.give_up_head(self.transport, begun=self._head_begun)
         self.force_close()

@@ -154,6 +154,16 @@ class OrdinaryConnection(asyncio.Protocol):
         self._pieces.clear()
         self._take(data)
 
+    @property
+    def has_whole_head(self) -> bool:
+        """Whether all that is missing of the next request is the rest of its body."""
+        return self._need > 0
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether anything of the next request has come."""
+        return bool(self._pieces)
+
     def hand_over(self, data: bytes | None = None) -> None:
         """Give the connection to aiohttp, with what has come of a request."""
         if self._call is not None or self.transport.is_closing():
@@ -175,7 +185,7 @@ class OrdinaryConnection(asyncio.Protocol):
 
     def is_unused(self) -> bool:
         """Return whether nothing has come that was not looked at yet, such as a request."""
-        if self._call is not None or self._pieces:
+        if self._call is not None:
             return False
         if self._poll is None:
             self._poll = select.poll()

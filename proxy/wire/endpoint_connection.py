@@ -58,7 +58,7 @@ class EndpointConnection(asyncio.Protocol):
     """
 
     __slots__ = (
-        *("_chunks", "_head", "_keeper", "_left", "_pending", "_poll"),
+        *("_chunks", "_head", "_is_bodiless", "_keeper", "_left", "_pending", "_poll"),
         *("_until_close", "sink", "idle_since_s", "received", "reused", "taken_at_s", "taken_tick"),
         "transport",
     )
@@ -70,6 +70,7 @@ class EndpointConnection(asyncio.Protocol):
         self.sink: AnswerSink | None = None
         """Takes the answer that is under way."""
         self._poll: select.poll | None = None
+        self._is_bodiless = False
         self.reused = False
         """Whether it had another answer before."""
         self.received = False
@@ -86,9 +87,18 @@ class EndpointConnection(asyncio.Protocol):
         self._left = 0
         self._until_close = False
 
-    def send(self, parts: tuple[bytes, ...], sink: AnswerSink) -> None:
-        """Send a request, whose answer the sink gets."""
+    def send(
+        self, parts: tuple[bytes, ...], sink: AnswerSink, *, is_bodiless: bool = False
+    ) -> None:
+        """Send a request, whose answer the sink gets.
+
+        Args:
+            parts: The request.
+            sink: Takes the answer.
+            is_bodiless: Whether the answer has a head only, as one to HEAD.
+        """
         self.sink = sink
+        self._is_bodiless = is_bodiless
         self.received = False
         if len(parts) == 1:
             self.transport.write(parts[0])
@@ -161,14 +171,17 @@ class EndpointConnection(asyncio.Protocol):
             sink.odd(self, data)
             return
         self._head = head
-        if head.is_chunked:
+        has_body = head.has_body and not self._is_bodiless
+        if not has_body:
+            pass
+        elif head.is_chunked:
             self._chunks = ChunkReader()
         elif head.content_length is not None:
             self._left = head.content_length
         else:
-            self._until_close = head.has_body
+            self._until_close = True
         sink.head(head)
-        if not head.has_body:
+        if not has_body:
             self._end(data[end + 4 :])
         elif len(data) > end + 4 and self.sink is not None:
             self._take_body(data[end + 4 :])

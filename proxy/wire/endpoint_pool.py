@@ -7,6 +7,7 @@ its way while the request is written cannot be seen before; `found_stale` says s
 """
 
 import asyncio
+import ipaddress
 import socket
 import ssl
 from collections import deque
@@ -62,6 +63,7 @@ class EndpointPool:
         """The newest last."""
         self._busy: set[EndpointConnection] = set()
         self._sweep: asyncio.TimerHandle | None = None
+        self._literal = _address_info(self._host, self._port)
         self._addresses: list[Any] = []
         self._addresses_until_s = 0.0
         self._looking_up: asyncio.Task[list[Any]] | None = None
@@ -165,6 +167,8 @@ class EndpointPool:
 
     async def _resolved(self) -> list[Any]:
         """Return the endpoint's addresses; one look-up serves all who wait."""
+        if self._literal is not None:
+            return [self._literal]
         if self._loop.time() < self._addresses_until_s:
             return self._addresses
         if self._looking_up is None:
@@ -179,3 +183,14 @@ class EndpointPool:
         if not task.cancelled() and task.exception() is None:
             self._addresses = task.result()
             self._addresses_until_s = self._loop.time() + _NAMES_KEPT_S
+
+
+def _address_info(host: str, port: int) -> tuple[int, int, int, str, tuple[Any, ...]] | None:
+    """Return what `getaddrinfo` says of an address; None for a name."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return None
+    if address.version == 4:
+        return socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, port)
+    return socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, port, 0, 0)

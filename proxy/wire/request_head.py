@@ -10,6 +10,8 @@ RawHeader = tuple[bytes, bytes]
 MAX_HEAD_BYTES = 1 << 14
 """A longer head is not ordinary."""
 
+_MAX_HEADERS = 100
+
 # As in `answer_head`: possessive, and strict where two readers could differ.
 _HEAD = re.compile(
     rb"POST (/[!-\"$-~]*+) HTTP/1\.1"
@@ -69,9 +71,12 @@ def read_request_head(head: bytes) -> tuple[RequestHead, int] | None:
     match = _HEAD.fullmatch(head, 0, len(head) - 4)
     if match is None:
         return None
+    lines = match[2].split(b"\r\n")[1:]
+    if len(lines) > _MAX_HEADERS:
+        return None
     headers: list[RawHeader] = []
     found: dict[bytes, bytes] = {}
-    for line in match[2].split(b"\r\n")[1:]:
+    for line in lines:
         name, _, value = line.partition(b":")
         value = value.strip(b" \t")
         headers.append((name, value))
