@@ -20,10 +20,12 @@ from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, M
 from types import TracebackType
 from typing import Any, Literal, NamedTuple
 
+import orjson
 import structlog
 
 from cab.proxy.redaction import Redactor
 from cab.scoring.printable import printable
+from cab.scoring.timestamps import rfc3339
 
 LogFormat = Literal["auto", "console", "json"]
 
@@ -43,7 +45,6 @@ _WINDOW_CHARS = 1 << 16
 """Of a longer value only so much is logged; tracebacks are long."""
 _MOST_KINDS = 1024
 """How many kinds of lines are remembered to find repeated ones."""
-_STAMP = structlog.processors.TimeStamper(fmt="iso", utc=True)
 
 
 class LogEvent(NamedTuple):
@@ -142,7 +143,9 @@ class StderrHandler(logging.Handler):
         self._stream = sys.stderr
         self._console = console
         self._repeats = Repeats(20)
-        self._render: structlog.typing.Processor = structlog.processors.JSONRenderer()
+        self._render: structlog.typing.Processor = structlog.processors.JSONRenderer(
+            serializer=_json
+        )
         if console:
             self._render = structlog.dev.ConsoleRenderer(
                 colors=sys.stderr.isatty(),
@@ -169,10 +172,15 @@ class StderrHandler(logging.Handler):
         if left_out:
             values["left_out"] = left_out
         level = record.levelname.lower()
-        line = self._render(None, level, _STAMP(None, level, {**values, "level": level}))
+        values |= {"level": level, "timestamp": rfc3339(time.time_ns())}
+        line = self._render(None, level, values)
         with contextlib.suppress(OSError, ValueError):
             self._stream.write(f"{line!s}\n")
             self._stream.flush()
+
+
+def _json(value: object, **_: object) -> str:
+    return orjson.dumps(value, default=str).decode()
 
 
 def _shown(value: object) -> object:

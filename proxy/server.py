@@ -240,7 +240,7 @@ class Server:
         share = BodyShare(self._bodies)
         try:
             call = self._ordinary_call(connection, head, body, share)
-        except RequestFailed:
+        except (RequestFailed, BadKey):
             call = None
         if call is None:
             share.release()
@@ -256,7 +256,11 @@ class Server:
             known = head.derived = self._known_head(head)
         if known.dialect is None or len(body) > self._services.settings.max_request_bytes:
             return None
-        caller = self._identify(head, known.target, wall_ns // 1_000_000_000)
+        caller, now_s = known.caller, wall_ns // 1_000_000_000
+        if caller is None:
+            caller = known.caller = self._identify(head, known.target, now_s)
+        elif caller.key is not None:
+            self._identifier.check(caller.key, now_s)
         self._require_open()
         if not share.hold_now(len(body)):
             return None

@@ -86,6 +86,15 @@ class Identifier:
             raise BadKey("the path holds no valid cell key; mint one, or allow open attribution")
         return Caller(self.default_cell, foreign)
 
+    def check(self, key: CellKey, now_s: int) -> None:
+        """Return if a key that was valid before still is.
+
+        Raises:
+            BadKey: It has expired, or was revoked.
+        """
+        cell_keys.check_expiry(key, now_s)
+        self.revocations.check(key)
+
     def verify(self, text: str, now_s: int) -> CellKey:
         """Return what a cell's key states.
 

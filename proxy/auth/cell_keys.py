@@ -142,9 +142,18 @@ def verify(ring: KeyRing, token: str, now_s: int) -> CellKey:
         BadKey: Not a key of ours, altered, or expired.
     """
     key = _read(_claims(ring, token))
+    check_expiry(key, now_s)
+    return key
+
+
+def check_expiry(key: CellKey, now_s: int) -> None:
+    """Return if a key has not expired.
+
+    Raises:
+        BadKey: It has.
+    """
     if key.expires_s <= now_s:
         raise BadKey("this cell's key has expired; mint a new one")
-    return key
 
 
 def _claims(ring: KeyRing, token: str) -> dict[str, Any]:

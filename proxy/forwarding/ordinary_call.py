@@ -86,7 +86,7 @@ class OrdinaryExchange:
         ),
         *("_gone", "_head", "_is_chunked", "_is_ended", "_is_held", "_is_terminal", "_known"),
         *("_meter", "_on_disk", "_on_over", "_out", "_record", "_services", "_start_error", "_up"),
-        *("_body", "_start_known"),
+        *("_body", "_has_sent", "_start_known"),
         "state",
     )
 
@@ -125,6 +125,8 @@ class OrdinaryExchange:
         """Whether the endpoint's answer has come to its end."""
         self._gone = False
         self._record: dict[str, Any] | None = None
+        self._has_sent = False
+        """Whether anything was sent to the client."""
         self._is_terminal = False
         """Whether the meter has seen the end of the answer."""
         self._is_held = False
@@ -274,8 +276,9 @@ class OrdinaryExchange:
             self._finish()
 
     def flush(self) -> None:
-        """Send what was put together."""
-        if self._out:
+        """Send what was put together; a head alone may wait for the END that is on its way."""
+        if self._out and (self._has_sent or len(self._out) > 1 or self.state is not State.ENDING):
+            self._has_sent = True
             self._connection.transport.write(b"".join(self._out))
             self._out.clear()
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from yarl import URL
 
 from cab.proxy.accounting.admission import AdmissionRequest
-from cab.proxy.auth.attribution import Target
+from cab.proxy.auth.attribution import Caller, Target
 from cab.proxy.forwarding.exchange import Begun, Exchange
 from cab.proxy.forwarding.response import CALL_ID_HEADER, Client
 from cab.proxy.forwarding.services import ProxyServices
@@ -70,6 +70,8 @@ class KnownHead:
     """None if it is not a call that our own wire serves."""
     redactor: Redactor
     user_agent: str | None
+    caller: Caller | None = None
+    """Who sends it, once that was found out; a key must still be valid each time."""
     _forwards: dict[tuple[int, bool], Forward | None] = field(
         default_factory=dict[tuple[int, bool], Forward | None]
     )

@@ -1,7 +1,9 @@
 """Identifiers of calls: UUIDs that sort by time."""
 
 import os
-import uuid
+
+_POOL = bytearray()
+"""Random bytes that are not used yet; a forked process must not use them: none is forked."""
 
 
 def uuid7(wall_ns: int) -> str:
@@ -13,9 +15,18 @@ def uuid7(wall_ns: int) -> str:
     Source:
         RFC 9562, section 5.7.
     """
-    random = int.from_bytes(os.urandom(10), "big")
-    milliseconds = (wall_ns // 1_000_000) & ((1 << 48) - 1)
-    value = milliseconds << 80 | random
-    value = value & ~(0xF << 76) | 0x7 << 76
-    value = value & ~(0x3 << 62) | 0x2 << 62
-    return str(uuid.UUID(int=value))
+    random = _random_bytes().hex()
+    milliseconds = f"{(wall_ns // 1_000_000) & ((1 << 48) - 1):012x}"
+    variant = "89ab"[int(random[3], 16) & 3]
+    return (
+        f"{milliseconds[:8]}-{milliseconds[8:]}-7{random[:3]}-{variant}{random[4:7]}-{random[7:19]}"
+    )
+
+
+def _random_bytes() -> bytes:
+    """Return ten random bytes; asking the system for each call's takes longer than all else here."""
+    if len(_POOL) < 10:
+        _POOL[:] = os.urandom(2560)
+    taken = bytes(_POOL[-10:])
+    del _POOL[-10:]
+    return taken

@@ -29,8 +29,12 @@ WINDOW_CHARS = 1 << 13
 """Of a longer text only so much is searched and kept; what it is for holds less."""
 
 
+_KNOWN_NAMES, _KNOWN_CHARS = 256, 128
+"""How many redacted names are remembered, and how long they may be."""
+
+
 class Redactor:
-    """Replaces secrets by `[redacted]`; never changed once it is made.
+    """Replaces secrets by `[redacted]`; what it replaces never changes once it is made.
 
     Args:
         secrets: Texts to take out, absent ones as None. Those that are too short to be a key are
@@ -40,6 +44,8 @@ class Redactor:
     def __init__(self, secrets: Iterable[str | None] = ()) -> None:
         self._held = _long_ones(secrets)
         self._sent = frozenset[str]()
+        self._names: dict[str, str] = {}
+        """Names that were redacted: a few come again and again."""
 
     def with_secrets(self, secrets: Iterable[str | None]) -> "Redactor":
         """Return a redactor of these secrets too, which a client sent.
@@ -98,6 +104,17 @@ class Redactor:
         >>> Redactor().name("xai-grok-4-fast-reasoning")
         'xai-grok-4-fast-reasoning'
         """
+        known = self._names.get(text)
+        if known is not None:
+            return known
+        redacted = self._redacted_name(text, window_chars)
+        if len(text) <= _KNOWN_CHARS:
+            if len(self._names) >= _KNOWN_NAMES:
+                self._names.clear()
+            self._names[text] = redacted
+        return redacted
+
+    def _redacted_name(self, text: str, window_chars: int) -> str:
         cut = len(text) > window_chars
         if cut:
             text = text[:window_chars]
