@@ -186,7 +186,7 @@ class DirectBody:
         """Take the beginning of an answer that is not read here."""
         self._connection = connection
         self._odd = begun
-        connection.transport.pause_reading()
+        connection.pause_reading()
         self._wake()
 
     def failed(self, error: Exception) -> None:
@@ -198,8 +198,7 @@ class DirectBody:
     def _pause(self, *, on: bool) -> None:
         self._is_paused = on
         if self._connection is not None:
-            transport = self._connection.transport
-            (transport.pause_reading if on else transport.resume_reading)()
+            (self._connection.pause_reading if on else self._connection.resume_reading)()
 
     def _raise(self) -> None:
         if self._error is not None:

@@ -73,23 +73,23 @@ class DirectClient(Client):
 
     async def _begin(self, status: int, reason: str, headers: Headers, *, sized: bool) -> None:
         self._is_chunked = not sized
-        self._transport.write(head_bytes(status, reason, headers, is_chunked=self._is_chunked))
+        self._connection.write(head_bytes(status, reason, headers, is_chunked=self._is_chunked))
         await self._drained()
 
     async def _write(self, data: bytes) -> None:
-        self._transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._is_chunked else data)
+        self._connection.write(b"%x\r\n%b\r\n" % (len(data), data) if self._is_chunked else data)
         await self._drained()
 
     async def _write_end(self) -> None:
         if self._is_chunked:
-            self._transport.write(b"0\r\n\r\n")
+            self._connection.write(b"0\r\n\r\n")
         self._is_whole = True
         await self._drained()
 
     def _respond(self, status: int, headers: dict[str, str], body: bytes) -> None:
         lines = Headers({**headers, "Content-Length": str(len(body))})
         phrase = HTTPStatus(status).phrase
-        self._transport.write(head_bytes(status, phrase, lines, is_chunked=False) + body)
+        self._connection.write(head_bytes(status, phrase, lines, is_chunked=False) + body)
         self._is_whole = True
 
     async def _drained(self) -> None:

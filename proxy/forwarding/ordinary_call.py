@@ -17,8 +17,8 @@ redirect, a count of tokens, a client that has gone, a stop.
 import asyncio
 from collections.abc import Callable
 from enum import Enum, auto
-from functools import partial
-from typing import Any
+from functools import partial, wraps
+from typing import Any, ParamSpec
 
 from cab.proxy.accounting.admission import AdmissionRequest
 from cab.proxy.errors import LedgerFailed
@@ -43,6 +43,8 @@ from cab.proxy.wire.endpoint_pool import NotConnected
 from cab.proxy.wire.request_bytes import with_body
 from cab.scoring.ledger.clipping import bounded
 
+_P = ParamSpec("_P")
+
 _LINGER_S = 2.0
 """How long the endpoint may take to close an answer whose client has gone."""
 
@@ -58,6 +60,21 @@ class State(Enum):
     LINGERING = auto()
     OVER = auto()
     TAKEN_OVER = auto()
+
+
+def _step(method: Callable[_P, None]) -> Callable[_P, None]:
+    """Let a fault of ours end the call, and nothing else."""
+
+    @wraps(method)
+    def step(*values: _P.args, **named: _P.kwargs) -> None:
+        try:
+            method(*values, **named)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the call ends and is logged
+            call = values[0]
+            if isinstance(call, OrdinaryExchange):
+                call.crash(error)
+
+    return step
 
 
 class OrdinaryExchange:
@@ -86,7 +103,7 @@ class OrdinaryExchange:
         ),
         *("_gone", "_head", "_is_chunked", "_is_ended", "_is_held", "_is_terminal", "_known"),
         *("_meter", "_on_disk", "_on_over", "_out", "_record", "_services", "_start_error", "_up"),
-        *("_body", "_has_sent", "_start_known"),
+        *("_body", "_fault", "_has_sent", "_start_known"),
         "state",
     )
 
@@ -125,6 +142,7 @@ class OrdinaryExchange:
         """Whether the endpoint's answer has come to its end."""
         self._gone = False
         self._record: dict[str, Any] | None = None
+        self._fault: Exception | None = None
         self._has_sent = False
         """Whether anything was sent to the client."""
         self._is_terminal = False
@@ -151,6 +169,7 @@ class OrdinaryExchange:
 
     # What the client does.
 
+    @_step
     def client_left(self) -> None:
         """Take note that the client's connection is gone."""
         self._gone = True
@@ -167,7 +186,7 @@ class OrdinaryExchange:
         if self._exchange is not None and isinstance(self._exchange.client, DirectClient):
             self._exchange.client.hold()
         elif self._up is not None:
-            self._up.transport.pause_reading()
+            self._up.pause_reading()
 
     def resume(self) -> None:
         """Go on: the client has kept up."""
@@ -175,7 +194,7 @@ class OrdinaryExchange:
         if self._exchange is not None and isinstance(self._exchange.client, DirectClient):
             self._exchange.client.resume()
         elif self._up is not None and not self._early:
-            self._up.transport.resume_reading()
+            self._up.resume_reading()
 
     def stop(self) -> None:
         """End the call now: the proxy stops and its grace time is over."""
@@ -188,6 +207,7 @@ class OrdinaryExchange:
 
     # What the ledger does.
 
+    @_step
     def _start_is_on_disk(self, error: LedgerFailed | None) -> None:
         self._start_error, self._start_known = error, True
         if self._on_disk is not None:  # taken over, and waited for
@@ -206,8 +226,9 @@ class OrdinaryExchange:
                 return
         self.flush()
         if early and self._up is not None and not self._is_held:
-            self._up.transport.resume_reading()
+            self._up.resume_reading()
 
+    @_step
     def _end_is_on_disk(self, error: LedgerFailed | None) -> None:
         services, context = self._services, self._context
         services.registry.finish_soon(context.cell_id, context.call_id, self._record)
@@ -231,6 +252,7 @@ class OrdinaryExchange:
 
     # What the endpoint does: an `AnswerSink`.
 
+    @_step
     def head(self, head: AnswerHead) -> None:
         """Take the head of the answer."""
         if self._is_early(OrdinaryExchange.head, head):
@@ -253,6 +275,7 @@ class OrdinaryExchange:
         self.state = State.RELAYING
         self._out.append(plain)
 
+    @_step
     def body(self, data: bytes) -> None:
         """Take the next bytes of the answer."""
         if self._is_early(OrdinaryExchange.body, data):
@@ -262,6 +285,7 @@ class OrdinaryExchange:
         if output.terminal:
             self._conclude()
 
+    @_step
     def ended(self) -> None:
         """Take the end of the answer."""
         if self._is_early(OrdinaryExchange.ended):
@@ -279,14 +303,16 @@ class OrdinaryExchange:
         """Send what was put together; a head alone may wait for the END that is on its way."""
         if self._out and (self._has_sent or len(self._out) > 1 or self.state is not State.ENDING):
             self._has_sent = True
-            self._connection.transport.write(b"".join(self._out))
+            self._connection.write(b"".join(self._out))
             self._out.clear()
 
+    @_step
     def odd(self, connection: EndpointConnection, begun: bytes) -> None:
         """Take the beginning of an answer that is not an ordinary one."""
         if not self._is_early(OrdinaryExchange.odd, connection, begun):
             self._take_over((OrdinaryExchange.odd, (connection, begun)))
 
+    @_step
     def failed(self, error: Exception) -> None:
         """Take the end of the connection before that of the answer."""
         if self._is_early(OrdinaryExchange.failed, error):
@@ -303,12 +329,13 @@ class OrdinaryExchange:
         if self._early is None:
             return False
         if not self._early and self._up is not None:
-            self._up.transport.pause_reading()
+            self._up.pause_reading()
         self._early.append((handle, values))
         return True
 
     # The steps.
 
+    @_step
     def _send(self) -> None:
         """Forward the request: START is written."""
         context, pool = self._context, self._forward.pool
@@ -324,6 +351,7 @@ class OrdinaryExchange:
         if self._gone:
             self._take_over()
 
+    @_step
     def _connected(self, task: "asyncio.Task[EndpointConnection]") -> None:
         if self.state is not State.CONNECTING:
             return
@@ -364,8 +392,7 @@ class OrdinaryExchange:
         if self._is_chunked and not self._gone:
             self._out.append(b"0\r\n\r\n")
         if self._out:
-            self._connection.transport.write(b"".join(self._out))
-            self._out.clear()
+            self._connection.write(b"".join(self._out))
         self._on_over(self, None)
         if not self._gone:
             self._connection.finished()
@@ -385,6 +412,17 @@ class OrdinaryExchange:
 
     # What is not ordinary.
 
+    def crash(self, error: Exception) -> None:
+        """End a call that met a fault of the proxy."""
+        if self.state in (State.ENDING, State.LINGERING):
+            RedactingLogger(self.redactor).exception("call_failed", method="POST")
+            self._give_up()
+        elif self._exchange is None:
+            self._fault = error
+            self._take_over()
+        else:
+            RedactingLogger(self.redactor).exception("call_failed", method="POST")
+
     def _take_over(self, *events: "_Event") -> None:
         """Leave the rest to an `Exchange`; the events are what it gets first of the answer."""
         if self._exchange is not None:
@@ -398,10 +436,12 @@ class OrdinaryExchange:
             self._up.sink = body
         self._pass_on([*early, *events])
         if self._up is not None and body is not None and body.wants_more:
-            self._up.transport.resume_reading()
+            self._up.resume_reading()
         head, answer = self._head, None
         if head is not None and body is not None:
             answer = from_direct(self._known.head.method, self._forward.url, head, body)
+        if self._fault is not None:
+            answer = None
         is_chunked = None if head is None else self._is_chunked
         place = self._connection, self._known.head, self._context.call_id
         begun = Begun(
@@ -448,6 +488,8 @@ class OrdinaryExchange:
 
     async def _first(self, body: DirectBody | None) -> Answer:
         """Return the endpoint's answer to the request that was sent; see `Upstream.send`."""
+        if self._fault is not None:
+            raise self._fault
         forward = self._forward
         connection = self._up
         if connection is None or body is None:

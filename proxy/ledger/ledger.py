@@ -297,7 +297,10 @@ class Ledger:
         self._syncing = False
         if error is None:
             for waiting in batch:
-                waiting.answer(None)
+                try:
+                    waiting.answer(None)
+                except Exception:  # noqa: BLE001 - the others are on disk all the same
+                    log.exception("record_not_answered")
         else:
             batch, self._unsynced = batch + self._unsynced, []
             self._fail(error)

@@ -141,12 +141,18 @@ class OrdinaryConnection(asyncio.Protocol):
             self._pieces.clear()
         self._take(data)
 
+    def write(self, data: bytes) -> None:
+        """Send bytes of an answer; none to a client that has gone."""
+        if not self.transport.is_closing():
+            self.transport.write(data)
+
     def finished(self) -> None:
         """Take note that the answer is out: the next request may be served."""
         self._call = None
         if self._is_paused:
             self._is_paused = False
-            self.transport.resume_reading()
+            if not self.transport.is_closing():
+                self.transport.resume_reading()
         if not self._pieces:
             self._keeper.note_idle(self)
             return

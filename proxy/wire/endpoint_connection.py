@@ -105,6 +105,16 @@ class EndpointConnection(asyncio.Protocol):
         else:
             self.transport.writelines(parts)
 
+    def pause_reading(self) -> None:
+        """Read nothing more of the answer for now."""
+        if not self.transport.is_closing():
+            self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Go on reading."""
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
+
     @property
     def is_usable(self) -> bool:
         """Whether a free connection is open and has nothing to read: an end is something to read too."""
@@ -229,7 +239,7 @@ class EndpointConnection(asyncio.Protocol):
             self.transport.close()
         else:
             self.reused = True
-            self.transport.resume_reading()
+            self.resume_reading()
             self._keeper.keep(self)
         if sink is not None:
             sink.ended()
