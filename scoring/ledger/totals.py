@@ -321,8 +321,9 @@ class CallTotals:
 
     @property
     def charged_tokens(self) -> int:
-        """Tokens that count against a limit: what is known, the upper bounds of what is not, and where there
-        is no bound the assumed size: no call that may have cost something is free.
+        """Tokens that count against a limit: what is known, and of what is not the upper bound.
+
+        Where there is no bound it is an assumed size: no call that may have cost something is free.
         """
         return self.tokens.total.known + self.tokens.total.at_most + self.tokens.assumed
 
