@@ -2,7 +2,7 @@
 
 from cab.proxy.meter.completion_text import text_of
 from cab.proxy.meter.dialects.answer import Answer
-from cab.proxy.meter.dialects.tool_calls import ToolCall
+from cab.proxy.meter.dialects.tool_calls import StreamedCall
 from cab.proxy.meter.json_values import (
     JsonObject,
     as_count,
@@ -27,8 +27,8 @@ class ChatAnswer(Answer):
     def __init__(self, limit_chars: int) -> None:
         super().__init__(limit_chars)
         self._choices: set[int] = set()
-        self._open_calls: dict[tuple[int, int], ToolCall] = {}
-        self._last_calls: dict[int, ToolCall] = {}
+        self._open_calls: dict[tuple[int, int], StreamedCall] = {}
+        self._last_calls: dict[int, StreamedCall] = {}
         self._room_chars = _FOLLOWED_CHARS
 
     def read_event(self, _kind: str, data: JsonObject, /) -> bool:
@@ -108,7 +108,7 @@ class ChatAnswer(Answer):
 
     def _call_at(
         self, place: tuple[int, int], call_id: str | None, name: str, arguments: str
-    ) -> ToolCall:
+    ) -> StreamedCall:
         """Return the call that a fragment belongs to, which may be a new one."""
         known = self._open_calls.get(place)
         if known is None:
@@ -118,7 +118,7 @@ class ChatAnswer(Answer):
             known = None
         if known is None:
             self.tool_calls = (self.tool_calls or 0) + 1
-            known = self._open_calls[place] = ToolCall(self.tool_calls)
+            known = self._open_calls[place] = StreamedCall(self.tool_calls)
         self._last_calls[place[0]] = known
         return known
 

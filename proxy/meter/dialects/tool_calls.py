@@ -58,7 +58,7 @@ class JsonProgress:
 
 
 @dataclass
-class ToolCall:
+class StreamedCall:
     """A tool call whose fragments may still come."""
 
     number: int

@@ -8,7 +8,7 @@ import orjson
 
 from cab.scoring.ledger.records import Endpoint
 from tests.proxy.catalogue.table import OPENAI, World, case
-from tests.tools.client import Seen
+from tests.tools.client import Seen, post
 from tests.tools.dialects import named
 from tests.tools.upstream import DONE, LAST_CHUNK, Step, chunk, event, json_answer, sse_head
 
@@ -229,6 +229,14 @@ async def _usage_under_another_member(world: World) -> Seen:
         return await world.call([json_answer(answer.replace(own, other))])
     events = [chunk(e.replace(own, other)) for e in world.sample.events]
     return await world.call([sse_head(), *events, LAST_CHUNK])
+
+
+@case("12b", "more tokens than the request's own cap allows: a hint in `usage_note`, the counts stay", client=WHOLE,
+      dialects=("chat.completions",), streaming=(False,), end_reason="completed", usage_status="complete",
+      usage_note="the completion is over the 10 tokens that the request allows")  # fmt: skip
+async def _over_the_cap(world: World) -> Seen:
+    async with world.running(world.whole()) as meter:
+        return await post(meter.url, world.sample.path, {**world.sample.request, "max_tokens": 10})
 
 
 @case("12b", "three choices, and the usage of one (llama.cpp)", client=WHOLE, tokens="see the case", dialects=OPENAI,
