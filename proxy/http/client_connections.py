@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from aiohttp import web
 
 from cab.proxy.http.error_responses import ErrorResponse, raw_response
-from cab.proxy.http.half_close import HalfClosed, may_wait
+from cab.proxy.http.half_close import HalfClosed, HangUpWatch, may_wait
 from cab.proxy.logs import SILENT, RedactingLogger, Repeats
 
 IDLE_TIMEOUT_S = 3630.0
@@ -59,6 +59,8 @@ class HttpServer(web.Server):
         self._open: set[ClientConnection] = set()
         self._idle: dict[ClientConnection, None] = {}
         self._repeats = Repeats(1)
+        self.hang_ups = HangUpWatch()
+        """Of clients that have ended their side."""
 
     def __call__(self) -> "ClientConnection":
         """Return the protocol of a new connection."""
@@ -152,7 +154,7 @@ class ClientConnection(web.RequestHandler):
         request, transport = self._answering, self.transport
         if not self._is_busy or transport is None or (request and not may_wait(request)):
             return False
-        self._half_closed = HalfClosed(transport, transport.abort)
+        self._half_closed = HalfClosed(transport, self._server.hang_ups)
         if request is not None:
             self._half_closed.ask(request)
         return True

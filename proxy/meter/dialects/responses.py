@@ -80,9 +80,7 @@ class ResponsesAnswer(Answer):
         self.take_error(response)
         status = as_text(response.get("status"))
         unfinished = status in _UNFINISHED
-        self._in_background = unfinished and (
-            status == "queued" or bool(response.get("background"))
-        )
+        self._in_background = unfinished and _is_background(response, status)
         if not unfinished or counts_something(response.get("usage")):
             # Zeros of one that has only begun count nothing.
             self.take_usage_of(response, final=final)
@@ -102,6 +100,12 @@ class ResponsesAnswer(Answer):
         texts += [as_text(item.get(name)) or "" for name in ("name", "arguments", "input")]
         for place, text in enumerate(texts):
             self.take_text((number, place), text)
+
+
+def _is_background(response: JsonObject, status: str | None) -> bool:
+    """Return whether an unfinished response goes on without its stream, or may."""
+    stated = response.get("background")
+    return stated if isinstance(stated, bool) else status == "queued"
 
 
 def _is_call(item: JsonObject) -> bool:

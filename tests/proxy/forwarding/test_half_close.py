@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +108,36 @@ async def test_one_that_hangs_up_in_mid_stream_is_found_out_by_the_next_bytes(
         await up.received[0].hung_up.wait()
         [row] = await meter.settled(1)
     assert row["end_reason"] == "client_gone"
+
+
+async def test_they_take_one_descriptor_together(tmp_path: Path) -> None:
+    """Many such clients use no more descriptors than others, and none once they have their answers."""
+    gate = asyncio.Event()
+    script: list[Step] = [gate, WHOLE]
+    async with asyncio.timeout(20), AsyncExitStack() as stack:
+        upstream = await stack.enter_async_context(scripted_upstream(*[script] * 4))
+        meter = await stack.enter_async_context(metered(upstream.url, tmp_path))
+        lines = [await stack.enter_async_context(connected(meter.url)) for _ in range(4)]
+        for line in lines:
+            line.send(request(CHAT.path, orjson.dumps(CHAT.request)))
+        while len(upstream.received) < 4:
+            await upstream.arrived.wait()
+            await asyncio.sleep(0)
+        before = open_descriptors()
+        for line in lines:
+            line.writer.write_eof()
+            await line.reader.readuntil(b"\r\n\r\n")
+        assert open_descriptors() == before + 1
+        gate.set()
+        for line in lines:
+            assert (await line.answer()).complete
+            assert await line.rest() == b""
+        await meter.settled(4)
+        assert open_descriptors() <= before - 4
+
+
+def open_descriptors() -> int:
+    return len(list(Path("/dev/fd").iterdir()))
 
 
 async def test_an_end_in_mid_stream_is_taken_for_hanging_up(tmp_path: Path) -> None:

@@ -136,6 +136,15 @@ def test_a_background_stream_that_ends_early_has_no_usage(
     assert not outcome.complete
 
 
+def test_a_queued_response_in_the_foreground_is_cut_as_any_other() -> None:
+    """Its stream was all there was of it."""
+    queued = (
+        b'{"type":"response.queued","response":{"id":"r","status":"queued","background":false}}'
+    )
+    outcome = outcome_of(PATH, event(queued))
+    assert (outcome.deferred, outcome.complete, outcome.begun) == (False, False, True)
+
+
 def test_zeros_of_a_response_that_has_only_begun_are_no_counts() -> None:
     """A stream in the foreground that ends early is a cut one; its placeholders count nothing, a prompt does."""
     begun = b'{"type":"response.in_progress","response":{"status":"in_progress","usage":{"input_tokens":%d,"output_tokens":0}}}'
