@@ -110,11 +110,11 @@ class DirectBody:
     """A body that comes over our own wire: an `AnswerSink` to whoever awaits its pieces.
 
     Args:
-        connection: Where it comes from.
+        connection: Where it comes from; None if that is over.
     """
 
-    def __init__(self, connection: EndpointConnection) -> None:
-        self._connection: EndpointConnection | None = connection
+    def __init__(self, connection: EndpointConnection | None) -> None:
+        self._connection = connection
         self._pieces: deque[bytes] = deque()
         self._size_bytes = 0
         self._is_paused = False

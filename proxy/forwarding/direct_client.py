@@ -109,6 +109,11 @@ class DirectCall:
         self._exchange = exchange
         task.add_done_callback(self._done)
 
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether no byte of the answer is out."""
+        return not self._exchange.client.begun
+
     def client_left(self) -> None:
         """Take note that the connection is gone."""
         self._exchange.client_left()

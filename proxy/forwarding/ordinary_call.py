@@ -161,6 +161,13 @@ class OrdinaryExchange:
         """Whether the client has gone."""
         return self._gone
 
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether no byte of the answer is out."""
+        if self._exchange is not None:
+            return not self._exchange.client.begun
+        return not self._has_sent
+
     def begin(self) -> None:
         """Write START, and go on."""
         record = bounded(start_record(self._context))
@@ -430,15 +437,16 @@ class OrdinaryExchange:
         self.flush()
         was_starting, self.state = self.state is State.STARTING, State.TAKEN_OVER
         early, self._early = self._early or [], None
-        body = None if self._up is None else DirectBody(self._up)
-        self._body = body
+        body = self._body = DirectBody(self._up)
+        if self._is_ended:
+            body.ended()
         if self._up is not None and self._up.sink is self:
             self._up.sink = body
         self._pass_on([*early, *events])
-        if self._up is not None and body is not None and body.wants_more:
+        if self._up is not None and body.wants_more:
             self._up.resume_reading()
         head, answer = self._head, None
-        if head is not None and body is not None:
+        if head is not None:
             answer = from_direct(self._known.head.method, self._forward.url, head, body)
         if self._fault is not None:
             answer = None
@@ -483,16 +491,16 @@ class OrdinaryExchange:
         parts = services.registry, services.ledger, self._admission, started
         return CallLifecycle.begun(*parts)
 
-    async def _refused(self, _body: DirectBody | None) -> Answer:
+    async def _refused(self, _body: DirectBody) -> Answer:
         raise self._start_error or LedgerFailed("the ledger cannot be written")
 
-    async def _first(self, body: DirectBody | None) -> Answer:
+    async def _first(self, body: DirectBody) -> Answer:
         """Return the endpoint's answer to the request that was sent; see `Upstream.send`."""
         if self._fault is not None:
             raise self._fault
         forward = self._forward
         connection = self._up
-        if connection is None or body is None:
+        if connection is None:
             if self._connecting is None:
                 raise RuntimeError("the request was not sent")
             try:

@@ -12,12 +12,13 @@ private parts that are the same from 3.11 to 3.14: `_handle_request`, `_messages
 import asyncio
 import select
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, NamedTuple, Protocol, cast
 
 from aiohttp import web
 
 from cab.proxy.http.error_responses import ErrorResponse, raw_response
-from cab.proxy.http.half_close import HalfClosed, HangUpWatch, may_wait
+from cab.proxy.http.half_close import WATCHES, HalfClosed, HangUpWatch, may_wait
 from cab.proxy.logs import SILENT, RedactingLogger, Repeats
 from cab.proxy.wire.client_connection import OrdinaryCall, OrdinaryConnection
 from cab.proxy.wire.request_head import RequestHead
@@ -103,6 +104,16 @@ class HttpServer(web.Server):
     ) -> OrdinaryCall | None:
         """Begin a call of an ordinary request; None if it is not served in this way."""
         return None if self._serve is None else self._serve(connection, head, body)
+
+    def watch_half_closed(
+        self, transport: asyncio.Transport, may_wait: Callable[[], bool]
+    ) -> HalfClosed | None:
+        """Begin to ask a client that has ended its side whether it is there; None if that cannot be told."""
+        if not WATCHES:
+            return None
+        half_closed = HalfClosed(transport, self.hang_ups)
+        half_closed.ask(may_wait)
+        return half_closed
 
     def refuse(self, transport: asyncio.Transport) -> None:
         """Answer a connection that has no place."""
@@ -257,7 +268,7 @@ class ClientConnection(web.RequestHandler):
             return False
         self._half_closed = HalfClosed(transport, self._server.hang_ups)
         if request is not None:
-            self._half_closed.ask(request)
+            self._half_closed.ask(partial(may_wait, request))
         return True
 
     def data_received(self, data: bytes) -> None:
@@ -317,7 +328,7 @@ class ClientConnection(web.RequestHandler):
     def _go_on_half_closed(self, half_closed: HalfClosed, request: web.BaseRequest) -> None:
         """Begin with a request behind which its client has ended its side."""
         if may_wait(request):
-            half_closed.ask(request)
+            half_closed.ask(partial(may_wait, request))
         elif self.transport is not None:
             self.transport.close()
 

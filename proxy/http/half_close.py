@@ -14,14 +14,15 @@ from aiohttp import HttpVersion11, web
 FIRST_PAUSE_S = 1.0
 """Between the first two questions; it doubles. A client behind a tunnel may be found gone only by the second."""
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-_WATCHES = hasattr(select, "epoll")  # on Linux
+WATCHES = hasattr(select, "epoll")
+"""Whether this system can tell: Linux."""
 
 
 def may_wait(request: web.BaseRequest) -> bool:
     """Return whether a client that has ended its side may be asked whether it waits for its answer."""
     unanswered = request.writer.output_size == 0 and request.content.is_eof()
     upgrades = "Upgrade" in request.headers  # what follows goes both ways
-    return _WATCHES and unanswered and not upgrades and request.version >= HttpVersion11
+    return WATCHES and unanswered and not upgrades and request.version >= HttpVersion11
 
 
 class HangUpWatch:
@@ -77,12 +78,16 @@ class HalfClosed:
         self._fd: int = transport.get_extra_info("socket").fileno()
         watch.add(self._fd, transport.abort)
 
-    def ask(self, request: web.BaseRequest) -> None:
-        """Ask the client whether it is there, again and again until its answer begins."""
-        if self._transport.is_closing() or not may_wait(request):
+    def ask(self, may_wait: Callable[[], bool]) -> None:
+        """Ask the client whether it is there, again and again until its answer begins.
+
+        Args:
+            may_wait: Returns whether no byte of the answer is out.
+        """
+        if self._transport.is_closing() or not may_wait():
             return
         self._transport.write(_CONTINUE)
-        self._timer = asyncio.get_running_loop().call_later(self._pause_s, self.ask, request)
+        self._timer = asyncio.get_running_loop().call_later(self._pause_s, self.ask, may_wait)
         self._pause_s *= 2
 
     def close(self) -> None:

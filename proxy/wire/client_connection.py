@@ -2,6 +2,7 @@
 
 import asyncio
 import select
+from collections.abc import Callable
 from typing import Protocol, cast
 
 from cab.proxy.wire.request_head import MAX_HEAD_BYTES, RequestHead, read_request_head, same_head
@@ -12,8 +13,21 @@ _AHEAD_BYTES = 1 << 16
 """How much of the next request is taken in while a call runs."""
 
 
+class HalfClosedWatch(Protocol):
+    """Looks whether a client that has ended its side is still there."""
+
+    def close(self) -> None:
+        """Look no more."""
+        ...
+
+
 class OrdinaryCall(Protocol):
     """A call whose client has the connection."""
+
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether no byte of the answer is out."""
+        ...
 
     def client_left(self) -> None:
         """Take note that the connection is gone."""
@@ -59,6 +73,12 @@ class Keeper(Protocol):
         """Take note that the rest has come."""
         ...
 
+    def watch_half_closed(
+        self, transport: asyncio.Transport, may_wait: Callable[[], bool]
+    ) -> HalfClosedWatch | None:
+        """Begin to look whether a client that has ended its side is there; None if that cannot be told."""
+        ...
+
     def other(self) -> asyncio.Protocol:
         """Return the protocol of connections whose requests are not ordinary."""
         ...
@@ -79,7 +99,7 @@ class OrdinaryConnection(asyncio.Protocol):
 
     __slots__ = (
         *("_call", "_have", "_head", "_is_partial", "_is_paused", "_keeper", "_need", "_pieces"),
-        *("_poll", "transport"),
+        *("_half_closed", "_poll", "transport"),
     )
 
     transport: asyncio.Transport
@@ -98,6 +118,7 @@ class OrdinaryConnection(asyncio.Protocol):
         self._is_partial = False
         self._is_paused = False
         self._poll: select.poll | None = None
+        self._half_closed: HalfClosedWatch | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take a place, or refuse."""
@@ -111,9 +132,21 @@ class OrdinaryConnection(asyncio.Protocol):
         """Give the place free."""
         self._partial(on=False)
         self._keeper.forget(self)
+        if self._half_closed is not None:
+            self._half_closed.close()
         call, self._call = self._call, None
         if call is not None:
             call.client_left()
+
+    def eof_received(self) -> bool:
+        """Take note that the client has ended its side; return whether the connection stays open."""
+        if self._half_closed is None and self._is_unanswered():
+            watch = self._keeper.watch_half_closed(self.transport, self._is_unanswered)
+            self._half_closed = watch
+        return self._half_closed is not None
+
+    def _is_unanswered(self) -> bool:
+        return self._call is not None and self._call.is_unanswered
 
     def pause_writing(self) -> None:
         """Tell the call that the client does not keep up."""
@@ -153,6 +186,9 @@ class OrdinaryConnection(asyncio.Protocol):
             self._is_paused = False
             if not self.transport.is_closing():
                 self.transport.resume_reading()
+        if self._half_closed is not None and not self._pieces:
+            self.transport.close()
+            return
         if not self._pieces:
             self._keeper.note_idle(self)
             return
@@ -226,6 +262,9 @@ class OrdinaryConnection(asyncio.Protocol):
             self._serve(data, begin, begin + length)
 
     def _wait(self, data: bytes, need: int) -> None:
+        if self._half_closed is not None:
+            self.transport.close()  # the rest will never come
+            return
         self._pieces.append(data)
         self._need = need
         self._partial(on=True)
