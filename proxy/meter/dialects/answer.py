@@ -64,6 +64,12 @@ class Answer:
         self.warnings: list[str] = []
         """What could not be understood."""
         self.texts = Texts(limit_chars)
+        self.pieces = 0
+        """Number of the pieces of text so far."""
+        self.last_piece: tuple[Hashable, str] = ("", "")
+        """Where the last of them belongs, and what it is."""
+        self.piece_repeats = True
+        """Whether another piece in the same place of the same object means no more than itself."""
 
     def add_event(self, name: bytes, data: JsonObject, at_ns: int | None) -> bool:
         """Take one part of a stream.
@@ -167,7 +173,29 @@ class Answer:
         """Note a piece of something generated."""
         if piece:
             self.delivered = True
+            self.pieces += 1
+            self.last_piece = key, piece
+            self.piece_repeats = True
             self.texts.add(key, piece)
+
+    def more_text(self, piece: str) -> None:
+        """Note a piece that came as the last one did."""
+        self.take_text(self.last_piece[0], piece)
+
+    def facts(self) -> tuple[object, ...]:
+        """Return what an event can change besides the texts, to see whether one did."""
+        return (
+            *(
+                self.usage_raw,
+                self.usage_conflict,
+                self.usage_final,
+                self.complete,
+                self.recognized,
+            ),
+            *(self.deferred, self.delivered, self.delivered_media, self.first_delta_ns),
+            *(self.tool_calls, self.error, self.finish_error, self.upstream_id, self.model_served),
+            *(self.system_fingerprint, len(self.finish_reasons), len(self.warnings)),
+        )
 
     def warn(self, warning: str) -> None:
         """Note what could not be understood, each thing once."""

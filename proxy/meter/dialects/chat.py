@@ -28,6 +28,8 @@ class ChatAnswer(Answer):
         super().__init__(limit_chars)
         self._choices: set[int] = set()
         self._open_calls: dict[tuple[int, int], StreamedCall] = {}
+        self._streamed: StreamedCall | None = None
+        """The call of the last fragment."""
         self._last_calls: dict[int, StreamedCall] = {}
         self._room_chars = _FOLLOWED_CHARS
 
@@ -105,6 +107,19 @@ class ChatAnswer(Answer):
         known.take(call_id, name, arguments if self._room_chars >= 0 else "")
         self.take_text((known.number, "arguments"), arguments)
         self.take_text((known.number, "input"), as_text(function.get("input")) or "")
+        # With a name or an id a fragment may begin another call, depending on what came before.
+        self.piece_repeats = not name and not call_id
+        self._streamed = known
+
+    def more_text(self, piece: str) -> None:
+        """Note a piece that came as the last one did."""
+        if self._streamed is not None and self.last_piece[0] == (
+            self._streamed.number,
+            "arguments",
+        ):
+            self._room_chars -= len(piece)
+            self._streamed.take(None, "", piece if self._room_chars >= 0 else "")
+        super().more_text(piece)
 
     def _call_at(
         self, place: tuple[int, int], call_id: str | None, name: str, arguments: str

@@ -83,6 +83,16 @@ class SseReader:
             return self.event_start
         return self.offset if self._line.startswith(b":") else self.line_start
 
+    @property
+    def is_between_events(self) -> bool:
+        """Whether an event would begin with the next byte."""
+        return self.event_start is None and not self._line and not self.after_cr and self.offset > 0
+
+    def skip(self, event: bytes) -> None:
+        """Take note of a whole event that somebody else has read, between events."""
+        self.offset += len(event)
+        self.line_start = self.offset
+
     def feed(self, chunk: bytes) -> list[SseEvent]:
         """Return the events that `chunk` completes."""
         events: list[SseEvent] = []

@@ -2,6 +2,7 @@
 
 from cab.proxy.meter.dialects.answer import Answer
 from cab.proxy.meter.json_values import JsonObject
+from cab.proxy.meter.response.event_template import MAX_EVENT_BYTES, EventTemplate
 from cab.proxy.meter.response.observer import DONE, observe_event
 from cab.proxy.meter.response.pass_through import MeterOutput
 from cab.proxy.meter.response.sse import SseEvent, SseReader
@@ -10,6 +11,8 @@ from cab.proxy.meter.usage import USAGE_MEMBERS
 
 # Longer than any start of a line that has to be recognised.
 _HEAD_BYTES = 48
+_MAX_TRIES = 8
+"""After so many events that no other was like, events are not remembered any more."""
 _USAGE = frozenset(USAGE_MEMBERS)
 
 
@@ -53,14 +56,33 @@ class StreamFilter:
         self._checked_event: int | None = None
         self._checked_lines = 0
         self._may_be_terminal = False
+        self._template: EventTemplate | None = None
+        """What the next event is usually like."""
+        self._tries = 0
 
     def pass_on(self, chunk: bytes, at_ns: int) -> MeterOutput:
         """Take a chunk."""
+        if self._template is not None and (known := self._known(self._template, chunk)) is not None:
+            return MeterOutput(known, terminal=False)
         self._inside += chunk
         if self._drop_lf and chunk.startswith(b"\n"):
             self._take(self._inside_start + 1)
         self._drop_lf = False
         return self._pass_on_events(self._reader.feed(chunk), at_ns)
+
+    def _known(self, template: EventTemplate, chunk: bytes) -> bytes | None:
+        """Return what leaves of a chunk that is one event which differs in its text only; else None."""
+        if self._inside or not self._reader.is_between_events or len(chunk) > MAX_EVENT_BYTES:
+            return None
+        found = template.match(chunk)
+        if found is None:
+            return None
+        text, sent = found
+        self._reader.skip(chunk)
+        self._inside_start += len(chunk)
+        self._answer.more_text(text)
+        self._tries = 0
+        return sent
 
     def observe(self, chunk: bytes, at_ns: int) -> None:
         """Read a chunk that comes after the terminal bytes."""
@@ -81,10 +103,16 @@ class StreamFilter:
     def _pass_on_events(self, events: list[SseEvent], at_ns: int) -> MeterOutput:
         terminal_at: int | None = None
         for event in events:
-            finished = bool(self._answer.finish_reasons)
-            terminal, data = observe_event(self._answer, event, at_ns)
+            answer = self._answer
+            finished = bool(answer.finish_reasons)
+            before = answer.facts(), answer.pieces
+            terminal, data = observe_event(answer, event, at_ns)
+            self._template = None
             if terminal_at is not None:
                 continue
+            one_more = (answer.facts(), answer.pieces - 1) == before
+            if one_more and data is not None and self._tries < _MAX_TRIES and not terminal:
+                self._note_template(event, data, finished=finished)
             if terminal:
                 terminal_at = event.start
             elif self._filter_usage and data is not None and not _USAGE.isdisjoint(data):
@@ -93,6 +121,29 @@ class StreamFilter:
             return MeterOutput(self._flush(self._safe_until()), terminal=False)
         until = terminal_at if self._hold else self._reader.offset
         return MeterOutput(self._flush(until), terminal=True)
+
+    def _note_template(self, event: SseEvent, data: JsonObject, *, finished: bool) -> None:
+        """Remember an event that told nothing but a piece of text: those that follow may be like it."""
+        size = event.end - event.start
+        begin = event.start - self._inside_start
+        if size > MAX_EVENT_BYTES or begin < 0 or not event.closed or event.lines != 1:
+            return
+        self._tries += 1
+        raw = bytes(self._inside[begin : begin + size])
+        head = b"event: %b\n" % event.name if event.name else b""
+        if raw != b"%bdata: %b\n\n" % (head, event.data):
+            return
+        sent = raw
+        if self._filter_usage and "usage" in data:
+            replaced = without_injected_usage(data, event.data, raw, finished=finished)
+            sent = raw if replaced is None else replaced
+        if not self._answer.piece_repeats:
+            return
+        _, text = self._answer.last_piece
+        try:
+            self._template = EventTemplate(raw, sent, data, text)
+        except ValueError:
+            self._template = None
 
     def _take_usage_out(self, event: SseEvent, data: JsonObject, *, finished: bool) -> None:
         # The same two cases in which `_safe_until` lets an event go before it is whole.
