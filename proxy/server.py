@@ -205,6 +205,7 @@ class Server:
             started_wall_ns=wall_ns,
             started_ns=mono_ns,
             received_ns=clock.mono_ns(),
+            body_queued_ms=share.queued_ms,
             redactor=redactor,
         )
         # Once more: the proxy may have begun to stop while the body came. From here until the call

@@ -25,14 +25,20 @@ class BodyBudget:
         self._used_bytes = 0
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
+    def take_now(self, size_bytes: int) -> bool:
+        """Take more bytes if there is room for them and nobody waits; return whether they are taken."""
+        if self._waiting or self._used_bytes + size_bytes > self.limit_bytes:
+            return False
+        self._used_bytes += size_bytes
+        return True
+
     async def take(self, size_bytes: int) -> None:
         """Return once there is room for more bytes, which now are taken.
 
         Raises:
             TimeoutError: There was none in time.
         """
-        if not self._waiting and self._used_bytes + size_bytes <= self.limit_bytes:
-            self._used_bytes += size_bytes
+        if self.take_now(size_bytes):
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         place = size_bytes, turn
@@ -65,6 +71,8 @@ class BodyShare:
     def __init__(self, budget: BodyBudget) -> None:
         self._budget = budget
         self._held_bytes = 0
+        self.queued_ms = 0.0
+        """How long the body has waited for room so far."""
 
     async def hold(self, size_bytes: int) -> None:
         """Return once the budget has room for so much of this body.
@@ -73,12 +81,18 @@ class BodyShare:
             NoRoom: It had none in time.
         """
         more = min(size_bytes, self._budget.limit_bytes) - self._held_bytes
-        if more > 0:
-            try:
-                await self._budget.take(more)
-            except TimeoutError as error:
-                raise NoRoom("the bodies of calls in flight leave no room") from error
-            self._held_bytes += more
+        if more <= 0 or self._budget.take_now(more):
+            self._held_bytes += max(0, more)
+            return
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        try:
+            await self._budget.take(more)
+        except TimeoutError as error:
+            raise NoRoom("the bodies of calls in flight leave no room") from error
+        finally:
+            self.queued_ms += (loop.time() - began_s) * 1000
+        self._held_bytes += more
 
     def release(self) -> None:
         """Let go of the body."""

@@ -108,6 +108,7 @@ class ResponseCall:
             await self._number()
         except Rejected as error:
             context.status = EVENT_STATUS
+            context.slot_queued_ms += error.queued_ms
             ending = rejection_of(error, self._now())
             if ending is not None:
                 await self.end(ending)
@@ -123,8 +124,7 @@ class ResponseCall:
         return None
 
     async def _number(self) -> None:
-        context = self.context
-        context.seq, context.attempt, context.retry_of = await self._lifecycle.admit()
+        self.context.take(await self._lifecycle.admit())
 
     async def start(self) -> None:
         """Write the START record, once."""

@@ -81,6 +81,7 @@ async def test_a_body_without_room_is_refused_with_a_record(tmp_path: Path) -> N
     assert (refused["end_reason"], refused["error"]["type"]) == ("rejected", "overload")
     assert (refused["status"], refused["request_bytes"]) == (503, 0)
     assert (served["status"], served["request_bytes"]) == (200, MB)
+    assert 0 == served["queued_ms"] < refused["queued_ms"]
     assert len(upstream.received) == 1
 
 
