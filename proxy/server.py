@@ -72,10 +72,9 @@ class Server:
         self._control = control
         self._held = held
         self._live: dict[asyncio.Task[web.StreamResponse], Exchange] = {}
-        self._upgrades = Upgrades(services, self._require_open)
         settings = services.settings
         self._bodies = BodyBudget(settings.body_budget_bytes, settings.slot_wait_s)
-        self._large_reads = asyncio.Lock()
+        self._upgrades = Upgrades(services, self._bodies, self._require_open)
         self.stopping = False
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -183,12 +182,12 @@ class Server:
         wall_ns, mono_ns = clock.wall_ns(), clock.mono_ns()
         caller = self._identify(request, target, wall_ns // 1_000_000_000)
         self._require_open()
+        share.cell_id = caller.payer
         body, refusal = b"", None
         try:
             body = await self._read_body(request, share)
-        except NoRoom:
-            message = f"the bodies of calls in flight come to {self._bodies.limit_bytes} bytes"
-            refusal = Rejected(OVERLOAD, f"{message}; try again, or raise body_budget_bytes")
+        except NoRoom as error:
+            refusal = Rejected(OVERLOAD, str(error))
         encoding = ", ".join(request.headers.getall("Content-Encoding", []))
         meter = await self._meter(dialect, target, body, encoding)
         context = CallContext(
@@ -250,11 +249,10 @@ class Server:
             content_encoding=content_encoding,
             hold_terminal=self._services.settings.ack == "end",
         )
-        # Reading a request takes about 10 ms for each MB: large ones must not hold up the loop. One at a
-        # time, as each takes memory of its own.
+        # Reading a request takes about 10 ms for each MB: large ones must not hold up the loop.
         if len(body) < _LARGE_BODY_BYTES and not content_encoding:
             return make()
-        async with self._large_reads:
+        async with self._bodies.large_reads:
             return await asyncio.to_thread(make)
 
     def _exchange(  # noqa: PLR0913 - a call is put together in one place

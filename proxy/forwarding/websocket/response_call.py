@@ -58,6 +58,8 @@ class ResponseCall:
         self.is_steer = False
         """Whether a steer asked for it, which leads to a response of its own or to none."""
         self.steer_id: str | None = None
+        self.refusal: Rejected | None = None
+        """Why it may not be made, whatever its cell says; None if it may."""
         self.client_gone = False
         self.withdrawn = False
         """Whether the call ends if its frame has not left yet."""
@@ -105,6 +107,8 @@ class ResponseCall:
         """Let the cell decide; return the refusal, its record on disk, or None."""
         context = self.context
         try:
+            if self.refusal is not None:
+                raise self.refusal
             await self._number()
         except Rejected as error:
             context.status = EVENT_STATUS
@@ -121,7 +125,14 @@ class ResponseCall:
             await self._number()
         except Rejected as error:
             return error
-        return None
+        return self.refusal
+
+    async def wait_for(self, event: asyncio.Event) -> None:
+        """Wait for something of other calls; that is time in the queue."""
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        await event.wait()
+        self.context.slot_queued_ms += (loop.time() - began_s) * 1000
 
     async def _number(self) -> None:
         self.context.take(await self._lifecycle.admit())

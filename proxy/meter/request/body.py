@@ -31,7 +31,11 @@ _READ_HERE = (
     *("model", "models", "fallbacks", "stream", "stream_options", "include_usage", "n", "best_of"),
     *("max_tokens", "max_completion_tokens", "max_output_tokens"),
 )
-_READ_OF_LARGE = (*_READ_HERE, "stream_format", "generationConfig", "generation_config")
+_READ_OF_MESSAGE = ("type", "stream_id", "previous_response_id", "generate")
+_READ_OF_LARGE = (
+    *(*_READ_HERE, *_READ_OF_MESSAGE),
+    *("stream_format", "generationConfig", "generation_config"),
+)
 _MAX_VALUE_BYTES = 1 << 16
 _BY_FOLDED_NAME = {name.casefold(): name for name in _READ_HERE}
 
@@ -87,6 +91,18 @@ def read_body(dialect: Dialect | None, body: bytes, content_encoding: str) -> Re
         fault = _unclear(content)
     form: Literal["canonical", "raw"] = "raw" if canonical is None else "canonical"
     return RequestBody(text, content, hashed, fault, form, found)
+
+
+def read_message(text: bytes) -> tuple[JsonObject | None, str | None]:
+    """Return the members of a message on a WebSocket, and why they could be read otherwise.
+
+    Of a large one they are those that are read here; the object is None if there is none.
+    """
+    if is_large(text):
+        content, _, fault = _read_large(text)
+        return content, fault
+    fault = json_fault(text)
+    return None if fault else parse_object(text), fault
 
 
 def _strictly(text: bytes) -> tuple[bytes | None, str | None]:
