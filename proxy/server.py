@@ -248,6 +248,7 @@ class Server:
             body,
             content_encoding=content_encoding,
             hold_terminal=self._services.settings.ack == "end",
+            text_limit_chars=self._services.settings.count_max_bytes,
         )
         # Reading a request takes about 10 ms for each MB: large ones must not hold up the loop.
         if len(body) < _LARGE_BODY_BYTES and not content_encoding:

@@ -20,7 +20,7 @@ from cab.proxy.forwarding.websocket.sockets import CLOSE_LIMIT_S
 from cab.proxy.ledger.call_records import CallContext, WebSocketFacts
 from cab.proxy.ledger.uuid7 import uuid7
 from cab.proxy.logs import RedactingLogger
-from cab.proxy.meter import CAPTURE_LIMIT_BYTES, Dialect
+from cab.proxy.meter import Dialect
 from cab.proxy.meter.event_call import EventMeter
 from cab.proxy.meter.json_values import JsonObject, as_text
 from cab.proxy.meter.request.body import read_message
@@ -77,10 +77,8 @@ class ConnectionCalls:
 
     async def meter(self, frame: bytes) -> EventMeter:
         """Return a meter for the response that a frame asks for."""
-        upgrade = self._upgrade
-        make = partial(
-            EventMeter, upgrade.dialect, upgrade.path_qs, frame, limit_chars=CAPTURE_LIMIT_BYTES
-        )
+        upgrade, text_limit = self._upgrade, self._services.settings.count_max_bytes
+        make = partial(EventMeter, upgrade.dialect, upgrade.path_qs, frame, limit_chars=text_limit)
         return await self._made(frame, make)
 
     async def read(self, frame: bytes) -> tuple[JsonObject, Rejected | None]:

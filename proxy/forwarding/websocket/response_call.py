@@ -6,6 +6,7 @@ disk, and only then the event that tells the client that the response is over.
 
 import asyncio
 from dataclasses import replace
+from typing import NamedTuple
 
 from cab.proxy.accounting.admission import AdmissionRequest
 from cab.proxy.errors import Rejected
@@ -22,6 +23,15 @@ from cab.proxy.meter.json_values import JsonObject
 
 EVENT_STATUS = 400
 """Status of every error event of the proxy: with another one codex sends the call six times, then as POST."""
+
+
+class Event(NamedTuple):
+    """A message of the endpoint."""
+
+    members: JsonObject
+    size_bytes: int
+    whole: bool = True
+    """Whether it has all members; else it was too large to be read."""
 
 
 class ResponseCall:
@@ -156,15 +166,15 @@ class ResponseCall:
         request = replace(self.meter.request, model=before.model, bound=bound)
         self.meter.request = self.context.request = request
 
-    def feed(self, event: JsonObject, size_bytes: int) -> None:
+    def feed(self, event: Event) -> None:
         """Take an event of the response."""
         self.context.status = 200
-        self.meter.feed(event, size_bytes, self._now())
+        self.meter.feed(event.members, event.size_bytes, self._now(), whole=event.whole)
 
-    async def refused(self, event: JsonObject, size_bytes: int) -> None:
+    async def refused(self, event: Event) -> None:
         """Write the END of a call that the endpoint answered with an error instead of a response."""
-        self.meter.feed(event, size_bytes, self._now())
-        self.context.status = stated_status(event)
+        self.meter.feed(event.members, event.size_bytes, self._now(), whole=event.whole)
+        self.context.status = stated_status(event.members)
         await self.conclude()
 
     async def conclude(self) -> None:
