@@ -69,6 +69,7 @@ from cab.scoring.cells.cell import Timing as Timing
 from cab.scoring.cells.cell import dump_cell as dump_cell
 from cab.scoring.cells.published import PublishedCell as PublishedCell
 from cab.scoring.cells.published import read_published as read_published
+from cab.scoring.cells.result_record import verify_bundle as verify_bundle
 from cab.scoring.errors import BadCellId as BadCellId
 from cab.scoring.errors import BadRecord as BadRecord
 from cab.scoring.errors import ScoringError as ScoringError
@@ -106,6 +107,7 @@ from cab.scoring.ledger.totals import CellTotals as CellTotals
 from cab.scoring.ledger.totals import total_cells as total_cells
 from cab.scoring.ledger.verify import Verification as Verification
 from cab.scoring.ledger.verify import verify_ledger as verify_ledger
+from cab.scoring.ledger.verify import verify_seal as verify_seal
 from cab.scoring.ledger.verify import verify_slice as verify_slice
 
 # profiles: from axes to one number
