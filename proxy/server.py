@@ -188,8 +188,7 @@ class Server:
             body = await self._read_body(request, share)
         except NoRoom as error:
             refusal = Rejected(OVERLOAD, str(error))
-        encoding = ", ".join(request.headers.getall("Content-Encoding", []))
-        meter = await self._meter(dialect, target, body, encoding)
+        meter = await self._meter(dialect, target, body, request)
         context = CallContext(
             call_id=uuid7(wall_ns),
             cell_id=caller.cell_id,
@@ -239,14 +238,19 @@ class Server:
         return await read_body(request, *limits, "; raise max_request_bytes", hold=share.hold)
 
     async def _meter(
-        self, dialect: Dialect | None, target: Target, body: bytes, content_encoding: str
+        self, dialect: Dialect | None, target: Target, body: bytes, request: web.BaseRequest
     ) -> CallMeter:
+        content_encoding, content_type = (
+            ", ".join(request.headers.getall(name, []))
+            for name in ("Content-Encoding", "Content-Type")
+        )
         make = partial(
             CallMeter,
             dialect,
             target.path_qs,
             body,
             content_encoding=content_encoding,
+            content_type=content_type,
             hold_terminal=self._services.settings.ack == "end",
             text_limit_chars=self._services.settings.count_max_bytes,
         )

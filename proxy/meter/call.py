@@ -35,6 +35,7 @@ class CallMeter:
         path: Path as the upstream sees it.
         body: The request's body as the client sent it.
         content_encoding: The request's header, empty if there is none.
+        content_type: The request's header, empty if there is none.
         inject_usage: Whether usage may be asked for on the client's behalf.
         hold_terminal: Whether the bytes that tell the client that its answer is complete are kept
             inside until `release`.
@@ -49,6 +50,7 @@ class CallMeter:
         body: bytes,
         *,
         content_encoding: str = "",
+        content_type: str = "",
         inject_usage: bool = True,
         hold_terminal: bool = True,
         capture_limit_bytes: int = CAPTURE_LIMIT_BYTES,
@@ -59,7 +61,7 @@ class CallMeter:
         self._hold = hold_terminal
         self._limit_bytes = capture_limit_bytes
         self._text_limit_chars = text_limit_chars
-        read = read_body(dialect, body, content_encoding)
+        read = read_body(dialect, body, content_encoding, content_type)
         self._text = read.text
         facts, upstream_body = read_request(dialect, path, body, read, inject_usage=inject_usage)
         self.request: RequestFacts = facts

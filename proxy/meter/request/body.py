@@ -19,6 +19,7 @@ from cab.proxy.meter.request.canonical import (
     json_fault,
     strict_json,
 )
+from cab.proxy.meter.request.charset import charset_fault
 from cab.proxy.meter.request.form import form_members
 from cab.proxy.meter.request.json_members import Member
 from cab.proxy.meter.request.json_scan import scan_members
@@ -57,13 +58,16 @@ class RequestBody(NamedTuple):
     """Of a large body, of which `content` has but the members that are read here: where all stand."""
 
 
-def read_body(dialect: Dialect | None, body: bytes, content_encoding: str) -> RequestBody:
+def read_body(
+    dialect: Dialect | None, body: bytes, content_encoding: str, content_type: str = ""
+) -> RequestBody:
     """Return what a request's body is.
 
     Args:
         dialect: The dialect of the call, `None` for one that is not metered: its body may be anything.
         body: As the client sent it.
         content_encoding: The header's value, empty if there is none.
+        content_type: The header's value, empty if there is none.
     """
     if not body:
         return RequestBody(body, None, None, None)
@@ -88,7 +92,7 @@ def read_body(dialect: Dialect | None, body: bytes, content_encoding: str) -> Re
     if dialect is None:
         fault = None
     elif fault is None:
-        fault = _unclear(content)
+        fault = _unclear(content) or charset_fault(content_type)
     form: Literal["canonical", "raw"] = "raw" if canonical is None else "canonical"
     return RequestBody(text, content, hashed, fault, form, found)
 
