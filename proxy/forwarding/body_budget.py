@@ -126,6 +126,8 @@ class BodyShare:
         self.held_bytes = 0
         self.queued_ms = 0.0
         """How long the body has waited for room so far."""
+        self.given_up = False
+        """Whether there was no room for the body in time, so that it was not read."""
 
     def hold_now(self, size_bytes: int) -> bool:
         """Hold so much of this body if the budget has room for it now; return whether it has."""

@@ -65,17 +65,17 @@ class Asking:
         """Pass a message on, or answer it with an error event."""
         share = self._client.take()
         content: JsonObject = {}
+        under_way = False
         try:
-            if share is None:
-                await self._reject(b"", content, _NO_ROOM)
-                return
-            frame = _bytes_of(message)
-            content, fault = await self._calls.read(frame)
+            frame: bytes = b""
+            fault: Rejected | None = _NO_ROOM
+            if not share.given_up:
+                frame = _bytes_of(message)
+                content, fault = await self._calls.read(frame)
             if fault is not None:
-                await self._reject(frame, content, fault)
+                await self._reject(frame, content, fault, share.queued_ms)
             elif content["type"] in _ASKING:
-                if await self._ask(message, frame, content, share):
-                    share = None
+                under_way = await self._ask(message, frame, content, share)
             else:
                 self._calls.admissible()
                 await self._upstream.send(message)
@@ -84,7 +84,7 @@ class Asking:
         except LedgerFailed:
             await self._refuse(content.get("stream_id"), _LEDGER_FAILED)
         finally:
-            if share is not None:
+            if not under_way:
                 share.release()
 
     async def _ask(
@@ -111,9 +111,12 @@ class Asking:
         self._calls.run(call, len(frame), partial(self._begin, call, message, before), share)
         return True
 
-    async def _reject(self, frame: bytes, content: JsonObject, why: Rejected) -> None:
+    async def _reject(
+        self, frame: bytes, content: JsonObject, why: Rejected, queued_ms: float
+    ) -> None:
         """Refuse a message that is not read as a call; its cell has a record of it."""
-        call = self._calls.make(frame, content, await self._calls.meter(frame))
+        meter = await self._calls.meter(frame)
+        call = self._calls.make(frame, content, meter, queued_ms=queued_ms)
         call.refusal = why
         await self._admitted(call)
 

@@ -111,10 +111,10 @@ class FrameGate:
         self._stated_bytes = 0
         self._begun = self._skips = self._ended = False
         self._waiting: asyncio.Task[None] | None = None
-        self._untaken: deque[BodyShare | None] = deque()
+        self._untaken: deque[BodyShare] = deque()
 
-    def take(self) -> BodyShare | None:
-        """Return what the next message holds that the reader gives out; None if there was no room for it."""
+    def take(self) -> BodyShare:
+        """Return what the next message holds that the reader gives out."""
         return self._untaken.popleft()
 
     def feed_data(self, data: bytes) -> tuple[bool, bytes]:
@@ -140,8 +140,9 @@ class FrameGate:
         if self._waiting is not None:
             self._waiting.cancel()
         while self._untaken:
-            _release(self._untaken.pop())
-        _release(self._share)
+            self._untaken.pop().release()
+        if self._share is not None:
+            self._share.release()
 
     def _pass(self) -> bool:
         """Pass on what there is room for; return whether the connection must end."""
@@ -195,7 +196,7 @@ class FrameGate:
             await share.hold(size_bytes)
         except NoRoom:
             share.release()
-            self._skips = True
+            share.given_up = self._skips = True
         self._waiting = None
         if self._ended:
             share.release()
@@ -210,7 +211,8 @@ class FrameGate:
         self._progress.stop()
         if self._skips:
             self._passing.append(_END_OF_MESSAGE if self._begun else _EMPTY_MESSAGE)
-        self._untaken.append(None if self._skips else self._share)
+        if self._share is not None:
+            self._untaken.append(self._share)
         self._share, self._begun, self._skips = None, False, False
 
 
@@ -247,8 +249,3 @@ class _Progress:
             self._start()
         else:
             self._line.close()
-
-
-def _release(share: BodyShare | None) -> None:
-    if share is not None:
-        share.release()

@@ -126,9 +126,10 @@ class ClientSocket:
         self.socket = socket
         self.gone = False
 
-    def take(self) -> BodyShare | None:
-        """Return what the message holds that was received last; None if there was no room for it."""
-        return None if self.socket.gate is None else self.socket.gate.take()
+    def take(self) -> BodyShare:
+        """Return what the message holds that was received last."""
+        assert self.socket.gate is not None
+        return self.socket.gate.take()
 
     async def send(self, message: aiohttp.WSMessage) -> None:
         """Pass a message on, unless the client has gone."""

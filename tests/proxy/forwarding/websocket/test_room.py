@@ -51,6 +51,7 @@ async def test_a_message_without_room_is_refused_with_a_record(tmp_path: Path) -
         refused, served = await meter.settled(2)
     assert (refused["end_reason"], refused["error"]["type"]) == ("rejected", "overload")
     assert (refused["request_bytes"], refused["endpoint"]) == (0, "responses")
+    assert 0 == served["queued_ms"] < refused["queued_ms"]
     assert served["end_reason"] == "completed"
     assert [orjson.loads(frame)["input"][0] for frame in endpoint.peers[0].frames] == ["y"]
 
@@ -160,7 +161,7 @@ async def test_frames_pass_unchanged_in_any_slicing(step: int) -> None:
         gate.feed_data(stream[start : start + step])
     shares = [gate.take() for _ in FRAMES]
     assert reader.data == stream
-    assert [share and share.held_bytes for share in shares] == [5, 301, 70_000, 0]
+    assert [share.held_bytes for share in shares] == [5, 301, 70_000, 0]
     gate.close()
 
 
@@ -177,7 +178,8 @@ async def test_a_message_without_room_is_passed_over(first: bytes) -> None:
     assert not line.paused
     gate.feed_data(large[100:] + frame(9, b"ping"))
     held, none = gate.take(), gate.take()
-    assert (held and held.held_bytes, none) == (6, None)
+    assert (held.held_bytes, held.given_up) == (6, False)
+    assert (none.held_bytes, none.given_up) == (0, True)
     end = b"\x80\x80\0\0\0\0" if first else b"\x81\x80\0\0\0\0"
     assert reader.data == before + first + end + frame(9, b"ping")
     gate.close()
