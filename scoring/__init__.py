@@ -69,7 +69,6 @@ from cab.scoring.cells.cell import Timing as Timing
 from cab.scoring.cells.cell import dump_cell as dump_cell
 from cab.scoring.cells.published import PublishedCell as PublishedCell
 from cab.scoring.cells.published import read_published as read_published
-from cab.scoring.cells.result_record import verify_bundle as verify_bundle
 from cab.scoring.errors import BadCellId as BadCellId
 from cab.scoring.errors import BadRecord as BadRecord
 from cab.scoring.errors import ScoringError as ScoringError
@@ -136,7 +135,14 @@ if typing.TYPE_CHECKING:
 
     # Each name is there, and only there.
     from cab.scoring.analysis import *  # noqa: F403 # pyright: ignore[reportWildcardImportFromLibrary]
+    from cab.scoring.cells.result_record import verify_bundle as verify_bundle
 else:
     # Statistics over sets of cells load on first use: scoring one cell does not wait for them.
-    # So do the packages for files of other tools, and for statistics on plain numbers.
-    __getattr__, __dir__ = lazy.exports(__name__, "analysis", ("exports", "imports", "stats"))
+    # So do the packages for files of other tools, and for statistics on plain numbers, and the check of
+    # signed bundles.
+    __getattr__, __dir__ = lazy.exports(
+        __name__,
+        "analysis",
+        ("exports", "imports", "stats"),
+        {"verify_bundle": "cells.result_record"},
+    )
