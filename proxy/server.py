@@ -72,10 +72,9 @@ class Server:
         self._control = control
         self._held = held
         self._live: dict[asyncio.Task[web.StreamResponse], Exchange] = {}
-        self._upgrades = Upgrades(services, self._require_open)
         settings = services.settings
         self._bodies = BodyBudget(settings.body_budget_bytes, settings.slot_wait_s)
-        self._large_reads = asyncio.Lock()
+        self._upgrades = Upgrades(services, self._bodies, self._require_open)
         self.stopping = False
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -183,14 +182,13 @@ class Server:
         wall_ns, mono_ns = clock.wall_ns(), clock.mono_ns()
         caller = self._identify(request, target, wall_ns // 1_000_000_000)
         self._require_open()
+        share.cell_id = caller.payer
         body, refusal = b"", None
         try:
             body = await self._read_body(request, share)
-        except NoRoom:
-            message = f"the bodies of calls in flight come to {self._bodies.limit_bytes} bytes"
-            refusal = Rejected(OVERLOAD, f"{message}; try again, or raise body_budget_bytes")
-        encoding = ", ".join(request.headers.getall("Content-Encoding", []))
-        meter = await self._meter(dialect, target, body, encoding)
+        except NoRoom as error:
+            refusal = Rejected(OVERLOAD, str(error))
+        meter = await self._meter(dialect, target, body, request)
         context = CallContext(
             call_id=uuid7(wall_ns),
             cell_id=caller.cell_id,
@@ -205,6 +203,7 @@ class Server:
             started_wall_ns=wall_ns,
             started_ns=mono_ns,
             received_ns=clock.mono_ns(),
+            body_queued_ms=share.queued_ms,
             redactor=redactor,
         )
         # Once more: the proxy may have begun to stop while the body came. From here until the call
@@ -239,21 +238,26 @@ class Server:
         return await read_body(request, *limits, "; raise max_request_bytes", hold=share.hold)
 
     async def _meter(
-        self, dialect: Dialect | None, target: Target, body: bytes, content_encoding: str
+        self, dialect: Dialect | None, target: Target, body: bytes, request: web.BaseRequest
     ) -> CallMeter:
+        content_encoding, content_type = (
+            ", ".join(request.headers.getall(name, []))
+            for name in ("Content-Encoding", "Content-Type")
+        )
         make = partial(
             CallMeter,
             dialect,
             target.path_qs,
             body,
             content_encoding=content_encoding,
+            content_type=content_type,
             hold_terminal=self._services.settings.ack == "end",
+            text_limit_chars=self._services.settings.count_max_bytes,
         )
-        # Reading a request takes about 10 ms for each MB: large ones must not hold up the loop. One at a
-        # time, as each takes memory of its own.
+        # Reading a request takes about 10 ms for each MB: large ones must not hold up the loop.
         if len(body) < _LARGE_BODY_BYTES and not content_encoding:
             return make()
-        async with self._large_reads:
+        async with self._bodies.large_reads:
             return await asyncio.to_thread(make)
 
     def _exchange(  # noqa: PLR0913 - a call is put together in one place
