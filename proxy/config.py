@@ -214,15 +214,16 @@ class ProxySettings(BaseModel):
     body_progress_timeout_s: Seconds = Field(
         default=60,
         description="Time limit for the next 1024 bytes of a request's body, or its end, in seconds "
-        "(408).",
+        "(408). A WebSocket on which a message does not go on is closed.",
     )
     max_request_bytes: Bytes = Field(
-        default=256 << 20, description="Request bodies that are larger are refused (413)."
+        default=128 << 20, description="Request bodies that are larger are refused (413)."
     )
     body_budget_bytes: Bytes = Field(
         default=256 << 20,
-        description="What the bodies of all requests in flight may come to together, in each worker. "
-        "Above it, bodies wait unread for `slot_wait_s`, and are then refused (503).",
+        description="What the bodies of all requests in flight, and messages on WebSockets, may come to "
+        "together, in each worker; those of one cell's key to half of it. Above it, bodies wait unread for "
+        "`slot_wait_s`, and are then refused (503).",
     )
     count_max_bytes: Bytes = Field(
         default=8 << 20,

@@ -48,9 +48,11 @@ class ProxyRefused(CabProxyError):
 class Rejected(CabProxyError):
     """A call that its cell may not make."""
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, queued_ms: float = 0.0) -> None:
         super().__init__(message)
         self.code = code
+        self.queued_ms = queued_ms
+        """How long it had waited for room."""
 
 
 def nearest(name: str, known: Iterable[str], likeness: float = 0.6) -> str | None:

@@ -85,10 +85,9 @@ class Server:
         """Calls without a task."""
         self._no_quick = asyncio.Event()
         self._no_quick.set()
-        self._upgrades = Upgrades(services, self._require_open)
         settings = services.settings
         self._bodies = BodyBudget(settings.body_budget_bytes, settings.slot_wait_s)
-        self._large_reads = asyncio.Lock()
+        self._upgrades = Upgrades(services, self._bodies, self._require_open)
         self.stopping = False
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -212,16 +211,16 @@ class Server:
         wall_ns, mono_ns = clock.wall_ns(), clock.mono_ns()
         caller = self._identify(request, target, wall_ns // 1_000_000_000)
         self._require_open()
+        share.cell_id = caller.payer
         body, refusal = b"", None
         try:
             body = await self._read_body(request, share)
-        except NoRoom:
-            message = f"the bodies of calls in flight come to {self._bodies.limit_bytes} bytes"
-            refusal = Rejected(OVERLOAD, f"{message}; try again, or raise body_budget_bytes")
-        encoding = ", ".join(request.headers.getall("Content-Encoding", []))
-        meter = await self._meter(dialect, target, body, encoding)
+        except NoRoom as error:
+            refusal = Rejected(OVERLOAD, str(error))
+        meter = await self._meter(dialect, target, body, request)
         begun = wall_ns, mono_ns
         context = self._context(request, target, dialect, redactor, caller, body, meter, begun)
+        context.body_queued_ms = share.queued_ms
         # Once more: the proxy may have begun to stop while the body came. From here until the call
         # is among the live ones nothing waits, so a stop either sees it or is seen by it.
         self._require_open()
@@ -262,11 +261,19 @@ class Server:
         elif caller.key is not None:
             self._identifier.check(caller.key, now_s)
         self._require_open()
+        share.cell_id = caller.payer
         if not share.hold_now(len(body)):
             return None
         settings = self._services.settings
         hold_terminal = settings.ack == "end"
-        meter = CallMeter(known.dialect, known.target.path_qs, body, hold_terminal=hold_terminal)
+        meter = CallMeter(
+            known.dialect,
+            known.target.path_qs,
+            body,
+            content_type=known.content_type,
+            hold_terminal=hold_terminal,
+            text_limit_chars=settings.count_max_bytes,
+        )
         parts = known.target, known.dialect, known.redactor, caller, body, meter, begun
         context = self._context(head, *parts)
         model = context.request.model
@@ -309,7 +316,7 @@ class Server:
         admitted = registry.try_admit(admission)
         if admitted is None:
             return None
-        context.seq, context.attempt, context.retry_of = admitted
+        context.take(admitted)
 
         def over(call: OrdinaryExchange, exchange: Exchange | None) -> asyncio.Task[None] | None:
             del self._quick[call]
@@ -336,7 +343,8 @@ class Server:
         ours = path_qs.startswith(CONTROL_PREFIX) or target.path_qs.startswith(CONTROL_PREFIX)
         if ours or path_fault(target.path_qs):
             dialect = None
-        return KnownHead(head, target, dialect, redactor, head.headers.get("User-Agent"))
+        content_type = ", ".join(head.headers.getall("Content-Type", []))
+        return KnownHead(head, target, dialect, redactor, content_type)
 
     def _context(  # noqa: PLR0913 - all that is known of a call
         self,
@@ -394,21 +402,26 @@ class Server:
         return await read_body(request, *limits, "; raise max_request_bytes", hold=share.hold)
 
     async def _meter(
-        self, dialect: Dialect | None, target: Target, body: bytes, content_encoding: str
+        self, dialect: Dialect | None, target: Target, body: bytes, request: web.BaseRequest
     ) -> CallMeter:
+        content_encoding, content_type = (
+            ", ".join(request.headers.getall(name, []))
+            for name in ("Content-Encoding", "Content-Type")
+        )
         make = partial(
             CallMeter,
             dialect,
             target.path_qs,
             body,
             content_encoding=content_encoding,
+            content_type=content_type,
             hold_terminal=self._services.settings.ack == "end",
+            text_limit_chars=self._services.settings.count_max_bytes,
         )
-        # Reading a request takes about 10 ms for each MB: large ones must not hold up the loop. One at a
-        # time, as each takes memory of its own.
+        # Reading a request takes about 10 ms for each MB: large ones must not hold up the loop.
         if len(body) < _LARGE_BODY_BYTES and not content_encoding:
             return make()
-        async with self._large_reads:
+        async with self._bodies.large_reads:
             return await asyncio.to_thread(make)
 
     def _exchange(  # noqa: PLR0913 - a call is put together in one place

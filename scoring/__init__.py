@@ -106,6 +106,7 @@ from cab.scoring.ledger.totals import CellTotals as CellTotals
 from cab.scoring.ledger.totals import total_cells as total_cells
 from cab.scoring.ledger.verify import Verification as Verification
 from cab.scoring.ledger.verify import verify_ledger as verify_ledger
+from cab.scoring.ledger.verify import verify_seal as verify_seal
 from cab.scoring.ledger.verify import verify_slice as verify_slice
 
 # profiles: from axes to one number
@@ -134,7 +135,14 @@ if typing.TYPE_CHECKING:
 
     # Each name is there, and only there.
     from cab.scoring.analysis import *  # noqa: F403 # pyright: ignore[reportWildcardImportFromLibrary]
+    from cab.scoring.cells.result_record import verify_bundle as verify_bundle
 else:
     # Statistics over sets of cells load on first use: scoring one cell does not wait for them.
-    # So do the packages for files of other tools, and for statistics on plain numbers.
-    __getattr__, __dir__ = lazy.exports(__name__, "analysis", ("exports", "imports", "stats"))
+    # So do the packages for files of other tools, and for statistics on plain numbers, and the check of
+    # signed bundles.
+    __getattr__, __dir__ = lazy.exports(
+        __name__,
+        "analysis",
+        ("exports", "imports", "stats"),
+        {"verify_bundle": "cells.result_record"},
+    )

@@ -1,15 +1,18 @@
 """A package that loads a part of its names when one of them is first used."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.util import find_spec
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 
 def exports(
-    package: str, inner: str, packages: tuple[str, ...] = ()
+    package: str,
+    inner: str,
+    packages: tuple[str, ...] = (),
+    names: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Return `__getattr__` and `__dir__` for a package that also exports what an inner one does.
 
@@ -19,17 +22,20 @@ def exports(
         package: Full name of the package.
         inner: Name of the package in it that is loaded on first use.
         packages: Names of packages in it that are exported as they are, and loaded on first use.
+        names: Single names that are loaded on first use -> the module in it that has them.
     """
 
     def load(name: str) -> Any:  # noqa: ANN401 - whatever is exported
         if name in packages:
             return import_module(f"{package}.{name}")
+        if name in names:
+            return getattr(import_module(f"{package}.{names[name]}"), name)
         # `from package import module` asks here first: that must not load the inner package.
         private = name.startswith("_") and name != "__all__"
         if not private and find_spec(f"{package}.{name}") is None:
             later = _public(import_module(f"{package}.{inner}"))
             if name == "__all__":
-                return [*_public(sys.modules[package]), *later, *packages]
+                return [*_public(sys.modules[package]), *later, *packages, *names]
             if name in later:
                 return later[name]
         raise AttributeError(f"module {package!r} has no attribute {name!r}")

@@ -13,8 +13,10 @@ from cab.scoring.axes import Axes
 from cab.scoring.cells.bundle import (
     AFTER_FILE,
     BEFORE_FILE,
+    CALLS_FILE,
     CELL_FILE,
     MARKER_FILE,
+    SEAL_FILE,
     read_bundle,
     score_bundle,
 )
@@ -68,6 +70,22 @@ class ScoredCell:
     """The agent's own count, or what another harness wrote down; None if there is none."""
     imported: "ImportedCell | None" = None
     """What a file of another harness holds; None for a cell of ours and for a page."""
+    sealed: bool | None = None
+    """Whether a bundle's calls are those of its seal; None for a lone file, which has no calls."""
+
+    @property
+    def checked(self) -> list[str]:
+        """What was found to hold, apart from the score; a seal's signature is not among it."""
+        return [f"{CALLS_FILE} against {SEAL_FILE}"] if self.sealed else []
+
+    @property
+    def not_checked(self) -> list[str]:
+        """What the cell states and nothing here shows."""
+        if self.sealed is not False:
+            return []
+        return [
+            f"{CALLS_FILE}: no {SEAL_FILE} says that these are the cell's calls, and all of them"
+        ]
 
     def as_dict(self) -> dict[str, Any]:
         """Return the result as JSON: cell, profile, composite, and the axes under their keys."""
@@ -84,6 +102,8 @@ class ScoredCell:
             "path": str(self.path),
             "rescored_from": self._source(),
             "identical": self.identical,
+            "checked": self.checked,
+            "not_checked": self.not_checked,
             "self_reported": (
                 None if self.self_reported is None else self.self_reported.model_dump(mode="json")
             ),
@@ -223,7 +243,8 @@ def _bundle_of(path: Path) -> Path | None:
 
 
 def _score_folder(path: Path, profile: str | Profile) -> ScoredCell:
-    cell = score_bundle(read_bundle(path))
+    bundle = read_bundle(path)
+    cell = score_bundle(bundle)
     return ScoredCell(
         path=path,
         cell_id=cell.identity.cell_id,
@@ -233,6 +254,7 @@ def _score_folder(path: Path, profile: str | Profile) -> ScoredCell:
         cell=cell,
         identical=dump_cell(cell) == (path / CELL_FILE).read_bytes(),
         self_reported=cell.self_reported,
+        sealed=bundle.sealed,
     )
 
 

@@ -49,7 +49,9 @@ def _attempts(ends: Sequence[CallEnd]) -> Iterator[ObservedAttempt]:
             status=end.status,
             end_reason=end.end_reason,
             started_ms=since,
-            ended_ms=None if end.latency_ms is None else since + end.latency_ms,
+            ended_ms=None
+            if end.latency_ms is None
+            else since + (end.queued_ms or 0.0) + end.latency_ms,
         )
 
 

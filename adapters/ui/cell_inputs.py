@@ -32,6 +32,12 @@ def scored_cells(
             on_error(error)
 
 
+def unsealed_text(cells: int) -> str:
+    """Return a sentence about cells without a seal."""
+    have = "1 cell has" if cells == 1 else f"{cells} cells have"
+    return f"not checked: {have} no seal that says which calls are the cell's"
+
+
 class CellReader:
     """Reads cells, and notes whether one could not be read.
 
@@ -42,6 +48,8 @@ class CellReader:
     def __init__(self, profile: Profile) -> None:
         self._profile = profile
         self.exit_code = 0
+        self.unsealed = 0
+        """Bundles without a seal."""
 
     def all_cells(self, paths: Iterable[Path]) -> list[Observation]:
         """Return the cells below some paths, as `cells` does; a terminal shows the progress."""
@@ -55,6 +63,7 @@ class CellReader:
             run = _run_of(scored)
             if run not in seen:
                 seen.add(run)
+                self.unsealed += bool(scored.not_checked)
                 yield observe(scored.as_dict())
 
     def _report(self, error: ScoringError) -> None:

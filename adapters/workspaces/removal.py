@@ -3,10 +3,13 @@
 python -I -S removal.py FOLDER
 """
 
+import fcntl
 import os
 import stat
+import struct
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -17,6 +20,10 @@ AT_ONCE_S = 1.0
 _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _AT_ONCE = 10_000  # names in memory
 _RWX = 0o700
+_GET_FLAGS, _SET_FLAGS = 0x80086601, 0x40086602
+"""Of `ioctl`, as `lsattr` and `chattr` use it; where a file system or a kernel has no flags it fails."""
+_FIXED = 0x10 | 0x20
+"""Flags of what is immutable, or may only grow."""
 
 
 def remove_soon(folder: Path) -> None:
@@ -33,7 +40,8 @@ def remove_soon(folder: Path) -> None:
 def remove_tree(folder: Path, limit_s: float | None = None) -> bool:
     """Remove a folder and all that is in it; return whether it is gone.
 
-    Links are removed and not followed. What cannot be removed, such as an immutable file, stays.
+    Links are removed and not followed. What an agent made immutable is made removable first: who may do
+    the one may do the other. What cannot be removed all the same stays.
 
     Args:
         folder: The folder; it need not be there.
@@ -89,8 +97,7 @@ class _Removal:
                 here = up
                 if _identity(here) != was:
                     return  # somebody moved it: this is not our folder any more
-                with suppress(OSError):
-                    os.rmdir(child, dir_fd=here)
+                _done_or_freed(os.rmdir, here, child)
         finally:
             os.close(here)
 
@@ -125,10 +132,45 @@ def _entered(above: int, name: str) -> int | None:
 
 
 def _removed_as_file(folder: int, name: str) -> bool:
+    return _done_or_freed(os.unlink, folder, name)
+
+
+def _done_or_freed(remove: Callable[..., None], folder: int, name: str) -> bool:
+    """Remove something from a folder, if need be once it may be changed; return whether it is gone."""
+    for is_last in (False, True):
+        try:
+            remove(name, dir_fd=folder)
+        except FileNotFoundError:
+            return True
+        except PermissionError:
+            if is_last or not _freed(folder, name):
+                return False
+        except OSError:
+            return False
+        else:
+            return True
+    return False
+
+
+def _freed(folder: int, name: str) -> bool:
+    """Take the flags from a folder and a name in it that keep both from change; return whether one had some."""
+    freed = _cleared(folder)
+    with suppress(OSError):
+        inner = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+        try:
+            freed = _cleared(inner) or freed
+        finally:
+            os.close(inner)
+    return freed
+
+
+def _cleared(descriptor: int) -> bool:
     try:
-        os.unlink(name, dir_fd=folder)
-    except FileNotFoundError:
-        return True
+        held = fcntl.ioctl(descriptor, _GET_FLAGS, bytes(8))
+        (flags,) = struct.unpack_from("i", held)
+        if not flags & _FIXED:
+            return False
+        fcntl.ioctl(descriptor, _SET_FLAGS, struct.pack("q", flags & ~_FIXED))
     except OSError:
         return False
     return True

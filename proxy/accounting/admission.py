@@ -46,6 +46,8 @@ class Admission(NamedTuple):
     seq: int | None
     attempt: int
     retry_of: str | None
+    queued_ms: float = 0.0
+    """How long it waited for a free slot."""
 
 
 class CellSnapshot(NamedTuple):
@@ -175,6 +177,20 @@ class LocalCellRegistry:
 
     async def admit_later(self, ask: AdmissionRequest) -> Admission:
         """Return a call's number once there is room for it; see `CellRegistry.admit`."""
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+
+        def queued_ms() -> float:
+            return round((loop.time() - began_s) * 1000, 3)
+
+        try:
+            admission = await self._slot(ask)
+        except Rejected as error:
+            error.queued_ms = queued_ms()
+            raise
+        return admission._replace(queued_ms=queued_ms())
+
+    async def _slot(self, ask: AdmissionRequest) -> Admission:
         cell = self._cells[ask.cell_id]
         try:
             async with asyncio.timeout(self._slot_wait_s):

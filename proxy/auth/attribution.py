@@ -42,6 +42,11 @@ class Caller(NamedTuple):
     key: CellKey | None = None
     """The cell's key, if that is how the cell was named."""
 
+    @property
+    def payer(self) -> str | None:
+        """The cell if its key names it; None where calls need no key, so that a cell is a mere label."""
+        return None if self.key is None else self.cell_id
+
 
 def split_target(raw_target: str) -> Target:
     """Return the target without a `/cell/<key>` prefix."""

@@ -1,8 +1,9 @@
 """How many bytes of requests' bodies are in memory at once, and who waits until there is room."""
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from contextlib import suppress
+from dataclasses import dataclass
 
 from cab.proxy.errors import CabProxyError
 
@@ -11,8 +12,19 @@ class NoRoom(CabProxyError):
     """There was no room for a body in time."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Waiting:
+    """Somebody who waits for room."""
+
+    share: "BodyShare"
+    size_bytes: int
+    turn: asyncio.Future[None]
+
+
 class BodyBudget:
     """One budget for the bodies of all calls in flight; who came first is served first.
+
+    One cell can have half of it, so that no cell can keep the others out.
 
     Args:
         limit_bytes: What the bodies may come to together. A larger one has it all to itself.
@@ -22,26 +34,31 @@ class BodyBudget:
     def __init__(self, limit_bytes: int, wait_s: float) -> None:
         self.limit_bytes = limit_bytes
         self._wait_s = wait_s
+        self.large_reads = asyncio.Lock()
+        """Held while a large body is read: one at a time, as each takes memory of its own."""
         self._used_bytes = 0
-        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._used_by: Counter[str] = Counter()
+        self._waiting: deque[_Waiting] = deque()
 
-    def take_now(self, size_bytes: int) -> bool:
-        """Return whether there was room for more bytes at once, which then are taken."""
-        fits = not self._waiting and self._used_bytes + size_bytes <= self.limit_bytes
-        if fits:
-            self._used_bytes += size_bytes
-        return fits
+    def take_now(self, share: "BodyShare", size_bytes: int) -> bool:
+        """Take more bytes if there is room for them and nobody waits; return whether they are taken."""
+        if self._waiting and not self._all_wait_for_their_cell():
+            return False
+        if not self._fits(share, size_bytes):
+            return False
+        self._add(share, size_bytes)
+        return True
 
-    async def take(self, size_bytes: int) -> None:
+    async def take(self, share: "BodyShare", size_bytes: int) -> None:
         """Return once there is room for more bytes, which now are taken.
 
         Raises:
             TimeoutError: There was none in time.
         """
-        if self.take_now(size_bytes):
+        if self.take_now(share, size_bytes):
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        place = size_bytes, turn
+        place = _Waiting(share, size_bytes, turn)
         self._waiting.append(place)
         try:
             async with asyncio.timeout(self._wait_s):
@@ -50,27 +67,75 @@ class BodyBudget:
             if turn.cancelled():
                 with suppress(ValueError):  # it may have been passed over already
                     self._waiting.remove(place)
-                self.give(0)
+                self._let_in()
             else:
-                self.give(size_bytes)
+                self.give(share, size_bytes)
             raise
 
-    def give(self, size_bytes: int) -> None:
+    def give(self, share: "BodyShare", size_bytes: int) -> None:
         """Give bytes back, and let those in who now have room."""
-        self._used_bytes -= size_bytes
-        while self._waiting and self._used_bytes + self._waiting[0][0] <= self.limit_bytes:
-            size, turn = self._waiting.popleft()
-            if not turn.done():
-                self._used_bytes += size
-                turn.set_result(None)
+        self._add(share, -size_bytes)
+        self._let_in()
+
+    def _let_in(self) -> None:
+        for place in list(self._waiting):
+            if place.turn.done():
+                self._waiting.remove(place)
+            elif self._fits(place.share, place.size_bytes):
+                self._waiting.remove(place)
+                self._add(place.share, place.size_bytes)
+                place.turn.set_result(None)
+            elif self._is_allowed(place.share, place.size_bytes):
+                return  # its turn: what comes behind it does not pass it
+
+    def _all_wait_for_their_cell(self) -> bool:
+        return not any(
+            self._is_allowed(p.share, p.size_bytes) for p in self._waiting if not p.turn.done()
+        )
+
+    def _fits(self, share: "BodyShare", size_bytes: int) -> bool:
+        there_is = self._used_bytes + size_bytes <= self.limit_bytes
+        return there_is and self._is_allowed(share, size_bytes)
+
+    def _is_allowed(self, share: "BodyShare", size_bytes: int) -> bool:
+        """Return whether a body's cell may have more bytes; a body is not kept out by its own size."""
+        if share.cell_id is None:
+            return True
+        others = self._used_by[share.cell_id] - share.held_bytes
+        return others == 0 or others + share.held_bytes + size_bytes <= self.limit_bytes // 2
+
+    def _add(self, share: "BodyShare", size_bytes: int) -> None:
+        self._used_bytes += size_bytes
+        if share.cell_id is not None:
+            self._used_by[share.cell_id] += size_bytes
+            if not self._used_by[share.cell_id]:
+                del self._used_by[share.cell_id]
 
 
 class BodyShare:
-    """What one body holds of the budget."""
+    """What one body holds of the budget.
 
-    def __init__(self, budget: BodyBudget) -> None:
+    Args:
+        budget: The budget.
+        cell_id: The cell that its key is for; None where a call has no key.
+    """
+
+    def __init__(self, budget: BodyBudget, cell_id: str | None = None) -> None:
         self._budget = budget
-        self._held_bytes = 0
+        self.cell_id = cell_id
+        self.held_bytes = 0
+        self.queued_ms = 0.0
+        """How long the body has waited for room so far."""
+        self.given_up = False
+        """Whether there was no room for the body in time, so that it was not read."""
+
+    def hold_now(self, size_bytes: int) -> bool:
+        """Hold so much of this body if the budget has room for it now; return whether it has."""
+        more = self._more(size_bytes)
+        if more > 0 and not self._budget.take_now(self, more):
+            return False
+        self.held_bytes += max(0, more)
+        return True
 
     async def hold(self, size_bytes: int) -> None:
         """Return once the budget has room for so much of this body.
@@ -78,23 +143,31 @@ class BodyShare:
         Raises:
             NoRoom: It had none in time.
         """
-        more = min(size_bytes, self._budget.limit_bytes) - self._held_bytes
-        if more > 0:
-            try:
-                await self._budget.take(more)
-            except TimeoutError as error:
-                raise NoRoom("the bodies of calls in flight leave no room") from error
-            self._held_bytes += more
+        if self.hold_now(size_bytes):
+            return
+        more, loop = self._more(size_bytes), asyncio.get_running_loop()
+        began_s = loop.time()
+        try:
+            await self._budget.take(self, more)
+        except TimeoutError as error:
+            raise NoRoom(
+                f"the bodies of calls in flight come to {self._budget.limit_bytes} bytes, or those of "
+                "this cell to half of that; try again, or raise body_budget_bytes"
+            ) from error
+        finally:
+            self.queued_ms += (loop.time() - began_s) * 1000
+        self.held_bytes += more
 
-    def hold_now(self, size_bytes: int) -> bool:
-        """Return whether the budget had room for so much of this body at once."""
-        more = min(size_bytes, self._budget.limit_bytes) - self._held_bytes
-        if more > 0 and not self._budget.take_now(more):
-            return False
-        self._held_bytes += max(0, more)
-        return True
+    def shrink(self, size_bytes: int) -> None:
+        """Hold no more than so much of the body."""
+        surplus = self.held_bytes - size_bytes
+        if surplus > 0:
+            self.held_bytes -= surplus
+            self._budget.give(self, surplus)
 
     def release(self) -> None:
         """Let go of the body."""
-        self._budget.give(self._held_bytes)
-        self._held_bytes = 0
+        self.shrink(0)
+
+    def _more(self, size_bytes: int) -> int:
+        return min(size_bytes, self._budget.limit_bytes) - self.held_bytes

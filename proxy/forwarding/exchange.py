@@ -176,8 +176,9 @@ class Exchange:
         try:
             if self._refusal is not None:
                 raise self._refusal
-            context.seq, context.attempt, context.retry_of = await self._lifecycle.admit()
+            context.take(await self._lifecycle.admit())
         except Rejected as error:
+            context.slot_queued_ms = error.queued_ms
             response = error_response_for(context.endpoint, error)
             await self._respond(response, rejection_of(error, self._now()))
             return False

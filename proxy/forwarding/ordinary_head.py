@@ -69,7 +69,7 @@ class KnownHead:
     dialect: Dialect | None
     """None if it is not a call that our own wire serves."""
     redactor: Redactor
-    user_agent: str | None
+    content_type: str
     caller: Caller | None = None
     """Who sends it, once that was found out; a key must still be valid each time."""
     _forwards: dict[tuple[int, bool], Forward | None] = field(

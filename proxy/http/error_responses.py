@@ -84,7 +84,7 @@ def error_response_for(endpoint: Endpoint, error: Rejected) -> ErrorResponse:
     Agents must stop, not try again. 429 would start their retry loops; most give up on a 400 with a
     code that they do not know. Of Anthropic's clients, some send a call again on 400 and stop on 403.
     """
-    status = _STATUS[error.code]
+    status = _STATUS.get(error.code, 400)
     if error.code == LIMIT_REACHED and endpoint == "messages":
         status = 403
     return ErrorResponse(status, error.code, str(error), retry=status == 503)

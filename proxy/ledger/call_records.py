@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from cab.proxy.accounting.admission import Admission
 from cab.proxy.clock import milliseconds
 from cab.proxy.meter import Outcome, RequestFacts, Usage
 from cab.proxy.redaction import Redactor
@@ -56,12 +57,21 @@ class CallContext:
     """The request was here as a whole."""
     forwarded_ns: int | None = None
     """It was on its way to the endpoint."""
+    body_queued_ms: float = 0.0
+    """How long its body waited for room, before `received_ns`."""
+    slot_queued_ms: float = 0.0
+    """How long it waited for its cell, after `received_ns`."""
     status: int | None = None
     """What the client was answered."""
     redactor: Redactor = field(default_factory=Redactor)
     """Takes out what must not reach the record."""
     websocket: WebSocketFacts | None = None
     """`None` for a call that is an HTTP request of its own."""
+
+    def take(self, admission: Admission) -> None:
+        """Take what the call's cell says when it lets it through."""
+        self.seq, self.attempt, self.retry_of = admission[:3]
+        self.slot_queued_ms += admission.queued_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,12 +217,17 @@ def _times(call: CallContext, outcome: Outcome, ending: CallEnding) -> dict[str,
             return None
         return milliseconds(max(0, end_ns - start_ns))
 
+    def without(waited_ms: float, duration_ms: float | None) -> float | None:
+        return None if duration_ms is None else round(max(0.0, duration_ms - waited_ms), 3)
+
     last_ns = outcome.last_byte_ns or ending.ended_ns
+    queued_ms = call.body_queued_ms + call.slot_queued_ms
     return {
-        "latency_ms": between(call.started_ns, last_ns),
-        "ttft_ms": between(call.started_ns, outcome.first_delta_ns),
+        "latency_ms": without(queued_ms, between(call.started_ns, last_ns)),
+        "ttft_ms": without(queued_ms, between(call.started_ns, outcome.first_delta_ns)),
         "upstream_ms": between(call.forwarded_ns, last_ns),
-        "proxy_ms": between(call.received_ns, call.forwarded_ns),
+        "proxy_ms": without(call.slot_queued_ms, between(call.received_ns, call.forwarded_ns)),
+        "queued_ms": round(queued_ms, 3),
     }
 
 

@@ -10,12 +10,15 @@ from cab.proxy.meter.dialects.routes import Dialect
 from cab.proxy.meter.outcome import Outcome, Transfer, outcome_of
 from cab.proxy.meter.request.body import read_body
 from cab.proxy.meter.request.request import RequestFacts, read_request
+from cab.proxy.meter.response.large_body import MAX_PARSED_BYTES
 from cab.proxy.meter.response.observer import is_event_stream, may_be_event_stream, observer_for
 from cab.proxy.meter.response.pass_through import MeterOutput, PassThrough, ResponseFilter
 from cab.proxy.meter.response.stream_filter import StreamFilter
 
-CAPTURE_LIMIT_BYTES = 64 << 20
-"""How much of a body, or of one event, is kept for understanding it."""
+CAPTURE_LIMIT_BYTES = MAX_PARSED_BYTES
+"""How much of a body, or of one event, is kept for understanding it; of a larger one, its ends."""
+TEXT_LIMIT_CHARS = 8 << 20
+"""How much of an answer's text is kept for counting it."""
 
 _DECODED_CHUNK_BYTES = 8 << 20
 """What one chunk of an answer may decompress to: it is read in one step, on the event loop."""
@@ -32,10 +35,12 @@ class CallMeter:
         path: Path as the upstream sees it.
         body: The request's body as the client sent it.
         content_encoding: The request's header, empty if there is none.
+        content_type: The request's header, empty if there is none.
         inject_usage: Whether usage may be asked for on the client's behalf.
         hold_terminal: Whether the bytes that tell the client that its answer is complete are kept
             inside until `release`.
         capture_limit_bytes: How much of a body, or of one event, is kept for understanding it.
+        text_limit_chars: How much of the answer's text is kept for counting it.
     """
 
     def __init__(  # noqa: PLR0913 - three facts of the call and three settings
@@ -45,15 +50,18 @@ class CallMeter:
         body: bytes,
         *,
         content_encoding: str = "",
+        content_type: str = "",
         inject_usage: bool = True,
         hold_terminal: bool = True,
         capture_limit_bytes: int = CAPTURE_LIMIT_BYTES,
+        text_limit_chars: int = TEXT_LIMIT_CHARS,
     ) -> None:
         self._dialect = dialect
         self._body = body
         self._hold = hold_terminal
         self._limit_bytes = capture_limit_bytes
-        read = read_body(dialect, body, content_encoding)
+        self._text_limit_chars = text_limit_chars
+        read = read_body(dialect, body, content_encoding, content_type)
         self._text = read.text
         facts, upstream_body = read_request(dialect, path, body, read, inject_usage=inject_usage)
         self.request: RequestFacts = facts
@@ -90,7 +98,7 @@ class CallMeter:
         self._observed = self._dialect
         """The dialect as which the bytes are read, `None` to pass them unread."""
         self._answer = (
-            Answer(0) if self._dialect is None else self._dialect.answer(self._limit_bytes)
+            Answer(0) if self._dialect is None else self._dialect.answer(self._text_limit_chars)
         )
         self._decoder = Decoder(content_encoding, min(self._limit_bytes, _DECODED_CHUNK_BYTES))
         self._faults += [f"content-encoding {n} is not known" for n in self._decoder.unknown]

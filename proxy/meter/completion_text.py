@@ -4,6 +4,8 @@ from collections.abc import Hashable
 
 from cab.proxy.meter.json_values import as_list, as_object, clean
 
+_MANY = 512
+
 
 class Texts:
     """Joins the pieces of each text of an answer.
@@ -15,6 +17,7 @@ class Texts:
     def __init__(self, limit_chars: int) -> None:
         self._room_chars = limit_chars
         self._pieces: dict[Hashable, list[str]] = {}
+        self._joined: dict[Hashable, list[str]] = {}
         self.truncated = False
         """Whether something was left out."""
 
@@ -29,10 +32,16 @@ class Texts:
             self._pieces[key] = [piece]
         else:
             pieces.append(piece)
+            if len(pieces) == _MANY:  # a short text takes ten times its characters
+                self._joined.setdefault(key, []).append("".join(pieces))
+                pieces.clear()
 
     def joined(self) -> list[str]:
         """Return the texts, each in one piece, in the order in which they began."""
-        return [clean("".join(pieces)) for pieces in self._pieces.values()]
+        return [
+            clean("".join([*self._joined.get(key, ()), *pieces]))
+            for key, pieces in self._pieces.items()
+        ]
 
 
 def text_of(value: object) -> str:

@@ -41,18 +41,21 @@ class EventMeter:
         """Whether the endpoint has stated an error."""
         return self._answer.error is not None
 
-    def feed(self, event: JsonObject, size_bytes: int, at_ns: int) -> None:
+    def feed(self, event: JsonObject, size_bytes: int, at_ns: int, *, whole: bool = True) -> None:
         """Take an event of the response.
 
         Args:
             event: The message.
             size_bytes: Its size.
             at_ns: When it came.
+            whole: Whether it has all members; else it was too large to be read.
         """
         self._received_bytes += size_bytes
         self._last_event_ns = at_ns
         if self._fault is not None:
             return
+        if not whole:
+            self._answer.texts.truncated = self._answer.delivered = True
         try:
             self._answer.add_event(b"", event, at_ns)
         except Exception as error:  # noqa: BLE001 - metering never breaks a call

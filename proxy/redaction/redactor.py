@@ -6,6 +6,7 @@ from typing import Any, cast
 from urllib.parse import quote
 
 from cab.proxy.meter.json_values import clean
+from cab.proxy.redaction.in_bytes import SecretsInBytes
 from cab.proxy.redaction.key_shapes import (
     REDACTED,
     is_random,
@@ -67,11 +68,14 @@ class Redactor:
         """The secrets as bytes, the longest first."""
         return tuple(secret.encode("utf-8", "surrogateescape") for secret in self.secrets)
 
+    @cached_property
+    def in_bytes(self) -> SecretsInBytes:
+        """What finds the secrets in bytes, in each of their forms."""
+        return SecretsInBytes(self.encoded, self._all_forms, REDACTED.encode())
+
     def __call__(self, data: bytes) -> bytes:
-        """Return bytes without the secrets."""
-        for secret in self.encoded:
-            data = data.replace(secret, REDACTED.encode())
-        return data
+        """Return bytes without the secrets, in whatever form."""
+        return self.in_bytes.redacted(data)
 
     def text(self, text: str) -> str:
         """Return a text without the secrets; all else stays."""

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 _SPACE = b" \t\n\r\v\f"
 _FOLD = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ-_", b"abcdefghijklmnopqrstuvwxyz+/")
-_ESCAPE = re.compile(rb"\\++(?:u00([0-9A-Fa-f]{2})|[nrtbf]|)|%(?:25)*([0-9A-Fa-f]{2})")
+ESCAPE = re.compile(rb"\\++(?:u00([0-9A-Fa-f]{2})|[nrtbf]|)|%(?:25)*([0-9A-Fa-f]{2})")
 _TORN_ESCAPE = re.compile(rb"(?:\\++(?:u0{0,2}[0-9A-Fa-f]?)?|%(?:25)*+[0-9A-Fa-f]?)\Z")
 _LONGEST_TORN_BYTES = 16
 _LEAST_BYTES = 8
@@ -30,8 +30,8 @@ def as_bytes(text: str) -> bytes:
 def plain(data: bytes) -> bytes:
     """Return what is compared: without escapes and white space, in one case."""
     if b"\\" in data or b"%" in data:
-        data = _ESCAPE.sub(_resolved, data)
-    return data.translate(_FOLD, _SPACE)
+        data = ESCAPE.sub(_resolved, data)
+    return folded(data)
 
 
 @lru_cache(maxsize=256)
@@ -63,10 +63,20 @@ def ends_with_part(data: bytes, forms: Sequence[bytes]) -> bool:
     return any(_begun(data, form) for form in forms)
 
 
+def folded(data: bytes) -> bytes:
+    """Return data that hold no escape as they are compared."""
+    return data.translate(_FOLD, _SPACE)
+
+
+def torn_escape_at(data: bytes) -> int:
+    """Return where the beginning of an escape stands at the end of data; their size if there is none."""
+    torn = _TORN_ESCAPE.search(data, max(0, len(data) - _LONGEST_TORN_BYTES))
+    return len(data) if torn is None else torn.start()
+
+
 def without_torn_escape(data: bytes) -> bytes:
     """Return data without the beginning of an escape at their end."""
-    torn = _TORN_ESCAPE.search(data, max(0, len(data) - _LONGEST_TORN_BYTES))
-    return data if torn is None else data[: torn.start()]
+    return data[: torn_escape_at(data)]
 
 
 def blanked(data: bytes, forms: Sequence[bytes], mark: bytes, *, cut: bool) -> bytes:
@@ -108,7 +118,7 @@ def _mapped(data: bytes) -> tuple[bytes, list[int], list[int]]:
             ends.append(end)
 
     at = 0
-    for match in _ESCAPE.finditer(data):
+    for match in ESCAPE.finditer(data):
         for place in range(at, match.start()):
             take(data[place : place + 1], place, place + 1)
         take(_resolved(match), *match.span())

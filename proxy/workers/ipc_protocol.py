@@ -2,7 +2,7 @@
 
 A message is its length, four bytes, and JSON. A worker sends `[number, operation, arguments]`, with
 `null` as number where it wants no answer; an answer is `[number, result, null]`, or
-`[number, null, [code, message]]` for an error.
+`[number, null, [code, message, queued_ms]]` for an error.
 """
 
 import asyncio

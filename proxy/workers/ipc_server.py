@@ -193,7 +193,7 @@ class _WorkerSession:
             self._writer.write(packed([number, result, None]))
 
     def _reject(self, number: int | None, error: Rejected) -> None:
-        self._writer.write(packed([number, None, [error.code, str(error)]]))
+        self._writer.write(packed([number, None, [error.code, str(error), error.queued_ms]]))
 
     def _admit(self, number: int | None, request: AdmissionRequest) -> None:
         try:

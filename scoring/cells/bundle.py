@@ -72,6 +72,8 @@ class Bundle:
     """End of what the agent printed; None if it was not kept."""
     lines: Mapping[str, FileLines] | None = None
     """Path -> lines that changed; None if there is no patch."""
+    sealed: bool = False
+    """Whether a seal is there; the calls are what it states then."""
 
 
 def read_bundle(path: Path, facts: CellFacts | None = None) -> Bundle:
@@ -100,6 +102,7 @@ def read_bundle(path: Path, facts: CellFacts | None = None) -> Bundle:
         calls=_read_calls(path, facts.identity.cell_id),
         stdout_tail=_read_tail(path / STDOUT_FILE),
         lines=read_patch_lines(path / PATCH_FILE),
+        sealed=lexists(path / SEAL_FILE),
     )
 
 

@@ -109,6 +109,7 @@ def _ours(end: CallEnd) -> dict[str, Any]:
         "cab.latency_ms": end.latency_ms,
         "cab.ttft_ms": end.ttft_ms,
         "cab.proxy_ms": end.proxy_ms,
+        "cab.queued_ms": end.queued_ms,
         "cab.cost_usd": dollars(read_price(end)),
         "cab.price_source": end.price_source,
         "cab.hash": end.hash,

@@ -122,4 +122,6 @@ def _interval_us(end: CallEnd, latency_ms: float) -> tuple[int, int]:
         raise BadRecord(
             f"call {end.call_id}", None, "is longer than any call takes", field="latency_ms"
         )
+    # The call waited first: it was being answered at the end of that time, not at its beginning.
+    start += round(min(end.queued_ms or 0.0, LONGEST_MS) * 1000)
     return start, start + round(latency_ms * 1000)

@@ -228,13 +228,16 @@ class CallEnd(Record):
     """The endpoint's usage object, verbatim; several of one stream are merged member by member. None
     above 16 KiB of JSON, see `clipped`."""
     latency_ms: Milliseconds | None = None
-    """From the request's first byte to the response's last byte."""
+    """From the request's first byte to the response's last byte, without `queued_ms`."""
     ttft_ms: Milliseconds | None = None
-    """To the first non-empty delta of any kind."""
+    """To the first non-empty delta of any kind, without `queued_ms`."""
     upstream_ms: Milliseconds | None = None
     """From forwarding the request to the response's last byte."""
     proxy_ms: Milliseconds | None = None
     """The proxy's own share of `latency_ms`."""
+    queued_ms: Milliseconds | None = None
+    """How long the call waited here for a slot: for room for its body, and for other calls of its cell.
+    None in records of versions that did not measure it, whose `latency_ms` holds it."""
     request_bytes: Count | None = None
     """Body bytes received from the client."""
     response_bytes: Count | None = None

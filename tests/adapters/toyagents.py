@@ -213,6 +213,11 @@ class Spoiler(_Agent):
         "print('printed', flush=True)\n"
         "for name in ('stdout', 'stderr', 'recording.cast'):\n"
         "    os.unlink('../out/' + name); os.mkfifo('../out/' + name)\n"
+        "import shutil, subprocess\n"
+        "if shutil.which('chattr'):  # whether or not this user and this disk can do it\n"
+        "    os.mkdir('frozen'); open('frozen/file', 'w').write('x')\n"
+        "    names = ('frozen/file', 'frozen', '../out', '../home', '.')\n"
+        "    subprocess.run(['chattr', '+i', *names], capture_output=True)\n"
     )
 
 

@@ -1,9 +1,18 @@
 """Secrets taken out of what is written."""
 
+import base64
+import itertools
+import json
+from collections.abc import Callable
+from urllib.parse import quote
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cab.proxy.redaction import MIN_SECRET_CHARS, Redactor, StreamRedactor
+from cab.proxy.redaction.in_bytes import MOST_HELD_BYTES, PIECE_BYTES
+from tests.proxy.meter.test_linear_work import spent
 
 
 def test_all_occurrences() -> None:
@@ -79,3 +88,81 @@ def test_secret_around_the_beginning_of_another() -> None:
 
     assert stream.feed(b"key abcdefgh") == b"key "
     assert stream.feed(b" end") == b"[redacted] end"
+
+
+KEY = "sk-Proj/9f8e7d6c+5b4A3"
+
+
+def broken(text: str) -> bytes:
+    return "\r\n  ".join(text[at : at + 7] for at in range(0, len(text), 7)).encode()
+
+
+FORMS: dict[str, Callable[[str], bytes]] = {
+    "as it is": str.encode,
+    "in capitals": lambda key: key.upper().encode(),
+    "broken by newlines": broken,
+    "in JSON": lambda key: json.dumps(key).replace("/", "\\/").encode(),
+    "in JSON in JSON": lambda key: json.dumps(
+        json.dumps({"key": key}, ensure_ascii=False)
+    ).encode(),
+    "in a URL": lambda key: quote(key, safe="").lower().encode(),
+    "in base64": lambda key: base64.b64encode(f"user:{key}\n".encode()),
+    "in base64 for URLs, in lines": lambda key: broken(
+        base64.urlsafe_b64encode(f"x{key}".encode()).decode()
+    ),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_no_form_is_left(form: str) -> None:
+    """Each form goes, wherever a piece ends, and what is around it stays."""
+    redactor = Redactor([KEY])
+    written = FORMS[form](KEY)
+    text = b"before <" + written + b"> behind"
+    whole = redactor(text)
+
+    assert whole.startswith(b"before <")
+    assert whole.endswith(b"> behind")
+    assert b"[redacted]" in whole
+    assert len(whole) < len(text)
+    assert Redactor([KEY]).text(whole.decode()) == whole.decode()
+    for first, second in itertools.combinations(range(len(text) + 1), 2):
+        stream = StreamRedactor(redactor)
+        pieces = text[:first], text[first:second], text[second:]
+        assert b"".join(map(stream.feed, pieces)) + stream.flush() == whole
+
+
+def test_in_a_long_text() -> None:
+    """A form on the border of two pieces of a long text goes."""
+    redactor, form = Redactor([KEY]), FORMS["broken by newlines"](KEY)
+    text = b"x" * (PIECE_BYTES - 10) + form + b"y" * PIECE_BYTES + form
+
+    assert redactor(text) == b"x" * (PIECE_BYTES - 10) + b"[redacted]" + b"y" * PIECE_BYTES + (
+        b"[redacted]"
+    )
+
+
+@pytest.mark.parametrize("tail", [b" ", b"\\", b"%25", b"sk-Proj/9f8e7d6c"])
+def test_what_waits_is_bounded(tail: bytes) -> None:
+    """However an agent goes on, no more waits than a beginning and some white space."""
+    stream = StreamRedactor(Redactor([KEY]))
+    given, out = 0, 0
+    for piece in [b"sk-proj/", *[tail] * 6000]:
+        given, out = given + len(piece), out + len(stream.feed(piece))
+        assert given - out <= MOST_HELD_BYTES + 64
+
+
+@pytest.mark.parametrize("text", [KEY.encode(), b"sk-proj/\n", b"\\", b"%2", b"plain words "])
+def test_work_grows_as_the_output_does(text: bytes) -> None:
+    """Ten times of what an agent prints is ten times the work, whatever it prints."""
+
+    def work(times: int) -> None:
+        stream = StreamRedactor(Redactor([KEY]))
+        printed = text * (times // len(text))
+        for at in range(0, len(printed), 4096):
+            stream.feed(printed[at : at + 4096])
+
+    for _ in range(4):
+        if spent(work, 400_000) < 15 * spent(work, 40_000):
+            return
+    pytest.fail("the work grows faster than the output")

@@ -13,6 +13,7 @@ from cab.scoring.evidence.manifest import TreeEntry, TreeManifest, dump_manifest
 from cab.scoring.evidence.spans import Span
 from cab.scoring.evidence.task import TaskFacts
 from cab.scoring.ledger.records import GENESIS, CallEnd, CallStart, CellOpen, parse_record
+from cab.scoring.ledger.seals import seal_lines
 
 CELL_ID = "local/scripted/demo/polyglot/twin"
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "reference-cells"
@@ -200,6 +201,8 @@ def write_bundle(
     after: TreeManifest = AFTER,
     calls: Iterable[dict[str, Any]] | None = (),
     stdout: str | None = "done\n",
+    sealed: bool = False,
+    cell_id: str = CELL_ID,
 ) -> Path:
     """Write all of a bundle but its `cell.json`; `calls` None leaves the ledger slice out."""
     folder.mkdir(parents=True)
@@ -209,4 +212,8 @@ def write_bundle(
         (folder / "calls.jsonl").write_bytes(b"".join(line(fields) for fields in calls))
     if stdout is not None:
         (folder / "stdout.txt").write_text(stdout, encoding="utf-8")
+    if sealed:
+        lines = (folder / "calls.jsonl").read_bytes().splitlines(keepends=True)
+        seal = {"cell_id": cell_id, **seal_lines(lines)}
+        (folder / "seal.json").write_bytes(orjson.dumps(seal))
     return folder

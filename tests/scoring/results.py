@@ -83,6 +83,7 @@ def stored_cell(
         self_reported=None if own is None else SelfReport(**(own_count(own, exact=False) or {})),
         **changes,
     )
-    folder = write_bundle(runs / cell_id, calls=[end_fields(cell_id=cell_id)])
+    calls = [end_fields(cell_id=cell_id)]
+    folder = write_bundle(runs / cell_id, calls=calls, sealed=True, cell_id=cell_id)
     (folder / "cell.json").write_bytes(dump_cell(score_bundle(read_bundle(folder, known))))
     return folder

@@ -33,7 +33,9 @@ async def post(
     raw = body if isinstance(body, bytes) else orjson.dumps(body)
     answer = Answer()
     async with connected(url) as line:
-        line.send(request(target, raw, "Content-Type: application/json", *headers, method=method))
+        named = any(header.lower().startswith("content-type:") for header in headers)
+        typed = [] if named else ["Content-Type: application/json"]
+        line.send(request(target, raw, *typed, *headers, method=method))
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             async with asyncio.timeout(30):
                 answer = await read_answer(line.reader, method, leave)

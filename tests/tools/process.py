@@ -4,7 +4,7 @@ import asyncio
 import os
 import re
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +35,7 @@ async def proxy_process(
     *arguments: str,
     open_files: int | None = None,
     stderr: int | None = None,
+    env: Mapping[str, str] | None = None,
 ) -> AsyncGenerator[ProxyProcess]:
     """Run `cab-proxy` on a free port; it is ended by SIGTERM and must leave with 0.
 
@@ -44,15 +45,16 @@ async def proxy_process(
         *arguments: Further flags.
         open_files: How many descriptors it may have.
         stderr: Takes its standard error.
+        env: Variables that it has beside those of this process.
     """
-    env = {k: v for k, v in os.environ.items() if not k.startswith("CAB_")}
+    variables = {k: v for k, v in os.environ.items() if not k.startswith("CAB_")}
     main = _MAIN if open_files is None else _LIMITED.format(open_files) + _MAIN
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", main, "--upstream", upstream, "--port", "0"),
         *("--ledger", str(folder / "ledger"), "--log-level", "error", *arguments),
         stdout=asyncio.subprocess.PIPE,
         stderr=stderr,
-        env=env,
+        env={**variables, **(env or {})},
     )
     assert process.stdout
     try:

@@ -10,7 +10,7 @@ from rich.console import Console
 from cab.adapters.commands.score import groups
 from cab.adapters.commands.score.sheets import write_cells
 from cab.adapters.output.whole_file import write_whole
-from cab.adapters.ui.cell_inputs import PROFILE, profile_of, scored_cells
+from cab.adapters.ui.cell_inputs import PROFILE, profile_of, scored_cells, unsealed_text
 from cab.adapters.ui.cell_table import (
     Summary,
     print_summary,
@@ -43,7 +43,10 @@ self-reported, and what they did not measure stays unknown. With --by, groups of
 cells are summed up instead.
 """
 EPILOG = """\
-exit codes: 0 every stored score is confirmed, 1 one differs, 2 a cell cannot be read
+exit codes: 0 every stored score is confirmed, 1 one differs, 2 a cell cannot be read,
+3 confirmed, but a bundle has no seal that says which calls are the cell's
+
+Signatures are checked by cab ledger verify PATH --public-key FILE.
 
 examples:
   cab score runs/local/aider/gpt-5/polyglot/python-error-handling
@@ -89,6 +92,7 @@ def run(args: argparse.Namespace) -> int:
         _print_sums(command, args.paths)
     else:
         _print_tables(command, args.paths)
+    command.warn()
     return command.exit_code
 
 
@@ -100,16 +104,25 @@ class _Score:
         self._write = write
         self._failed = False
         self._differs = False
+        self._unsealed = 0
 
     @property
     def exit_code(self) -> int:
         if self._failed:
             return 2
-        return 1 if self._differs else 0
+        if self._differs:
+            return 1
+        return 3 if self._unsealed else 0
+
+    def warn(self) -> None:
+        """Say how many cells have no seal."""
+        if self._unsealed:
+            complain(unsealed_text(self._unsealed))
 
     def cells(self, paths: list[Path]) -> Iterator[tuple[ScoredCell, str]]:
         """Yield each cell with how its stored score compares."""
         for scored in scored_cells(paths, self._profile, self._report):
+            self._unsealed += bool(scored.not_checked)
             yield scored, self._verdict(scored)
 
     def _verdict(self, scored: ScoredCell) -> str:
@@ -172,5 +185,9 @@ def _print_one(console: Console, scored: ScoredCell, verdict: str) -> None:
     if scored.imported is not None:
         console.print(f"self-reported: {scored.imported.origin.form}", highlight=False)
         return
+    for text in scored.checked:
+        console.print(f"checked: {text}", highlight=False)
+    for text in scored.not_checked:
+        console.print(f"not checked: {text}", highlight=False)
     stored = "composite of the page" if scored.cell is None else CELL_FILE
     console.print(f"{stored}: {verdict}", highlight=False)

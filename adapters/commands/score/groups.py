@@ -4,10 +4,11 @@ import argparse
 from collections.abc import Sequence
 
 from cab.adapters.errors import AdapterError
-from cab.adapters.ui.cell_inputs import STATISTICS, CellReader, settings_of
+from cab.adapters.ui.cell_inputs import STATISTICS, CellReader, settings_of, unsealed_text
 from cab.adapters.ui.command import Option, OptionGroup
 from cab.adapters.ui.format import figure_text, interval_text, seconds_text
 from cab.adapters.ui.options import by
+from cab.adapters.ui.progress import complain
 from cab.adapters.ui.tables import ResultTable, TableFormat, write
 from cab.scoring.analysis.aggregate import PARTS, Aggregate, OfK, Part, aggregate
 from cab.scoring.analysis.observation import NO_VERDICT
@@ -36,7 +37,9 @@ def run_groups(args: argparse.Namespace, profile: Profile) -> int:
     ks = list(dict.fromkeys(args.k))
     found = aggregate(observer.all_cells(args.paths), by, ks=ks, settings=settings_of(args))
     write(form, _sheet(found, ks, profile.name), [_as_dict(group, profile.name) for group in found])
-    return observer.exit_code
+    if observer.unsealed:
+        complain(unsealed_text(observer.unsealed))
+    return observer.exit_code or (3 if observer.unsealed else 0)
 
 
 def _runs(text: str) -> int:

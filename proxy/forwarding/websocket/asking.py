@@ -7,8 +7,9 @@ import aiohttp
 import orjson
 from aiohttp import WSMsgType
 
-from cab.proxy.errors import LedgerFailed
-from cab.proxy.forwarding.websocket.calls import LARGE_FRAME_BYTES, ConnectionCalls
+from cab.proxy.errors import LedgerFailed, Rejected
+from cab.proxy.forwarding.body_budget import BodyShare
+from cab.proxy.forwarding.websocket.calls import ConnectionCalls
 from cab.proxy.forwarding.websocket.lanes import Lane
 from cab.proxy.forwarding.websocket.response_call import EVENT_STATUS, ResponseCall
 from cab.proxy.forwarding.websocket.sockets import (
@@ -17,10 +18,14 @@ from cab.proxy.forwarding.websocket.sockets import (
     UpstreamSocket,
     closing_of,
 )
-from cab.proxy.http.error_responses import ErrorResponse, RequestFailed, body_for
-from cab.proxy.meter.json_values import JsonObject, parse_object
-from cab.proxy.meter.request.canonical import json_fault
+from cab.proxy.http.error_responses import OVERLOAD, ErrorResponse, RequestFailed, body_for
+from cab.proxy.meter.json_values import JsonObject
 
+_STEER = "response.steer"
+_ASKING = ("response.create", _STEER)
+_NO_ROOM = Rejected(
+    OVERLOAD, "there is no room for the message; try again, or raise body_budget_bytes"
+)
 _LEDGER_FAILED = ErrorResponse(
     503, "ledger_failed", "the audit log cannot be written; call refused"
 )
@@ -58,34 +63,62 @@ class Asking:
 
     async def _message(self, message: aiohttp.WSMessage) -> None:
         """Pass a message on, or answer it with an error event."""
-        binary = message.type is WSMsgType.BINARY
-        frame: bytes = message.data if binary else message.data.encode()
+        share = self._client.take()
         content: JsonObject = {}
+        under_way = False
         try:
-            content = await _read(frame)
-            match content["type"]:
-                case "response.create":
-                    await self._ask(message, frame, content, is_steer=False)
-                case "response.steer":
-                    await self._ask(message, frame, content, is_steer=True)
-                case _:
-                    self._calls.admissible()
-                    await self._upstream.send(message)
+            frame: bytes = b""
+            fault: Rejected | None = _NO_ROOM
+            if not share.given_up:
+                frame = _bytes_of(message)
+                content, fault = await self._calls.read(frame)
+            if fault is not None:
+                await self._reject(frame, content, fault, share.queued_ms)
+            elif content["type"] in _ASKING:
+                under_way = await self._ask(message, frame, content, share)
+            else:
+                self._calls.admissible()
+                await self._upstream.send(message)
         except RequestFailed as error:
             await self._refuse(content.get("stream_id"), error.response)
+        except LedgerFailed:
+            await self._refuse(content.get("stream_id"), _LEDGER_FAILED)
+        finally:
+            if not under_way:
+                share.release()
 
     async def _ask(
-        self, message: aiohttp.WSMessage, frame: bytes, content: JsonObject, *, is_steer: bool
-    ) -> None:
-        """Make a call of a frame; it leaves once its cell lets it through, in the order of its lane."""
+        self, message: aiohttp.WSMessage, frame: bytes, content: JsonObject, share: BodyShare
+    ) -> bool:
+        """Make a call of a frame; it leaves once its cell lets it through, in the order of its lane.
+
+        Returns:
+            Whether the call is under way, and has the share.
+        """
         await self._calls.room_for(len(frame))
+        is_steer, queued_ms = content["type"] == _STEER, share.queued_ms
         meter = await self._calls.meter(frame)
-        call = self._calls.make(frame, content, meter, is_steer=is_steer)
+        call = self._calls.make(frame, content, meter, is_steer=is_steer, queued_ms=queued_ms)
         before = None
         if not is_steer:
-            self._calls.require_route(call.context.request.model)
+            model = call.context.request.model
+            call.refusal = call.refusal or self._calls.misrouted(model)
+        if call.refusal is not None:
+            await self._admitted(call)
+            return False
+        if not is_steer:
             before, self._last[call.lane] = self._last.get(call.lane), call
-        self._calls.run(call, len(frame), partial(self._begin, call, message, before))
+        self._calls.run(call, len(frame), partial(self._begin, call, message, before), share)
+        return True
+
+    async def _reject(
+        self, frame: bytes, content: JsonObject, why: Rejected, queued_ms: float
+    ) -> None:
+        """Refuse a message that is not read as a call; its cell has a record of it."""
+        meter = await self._calls.meter(frame)
+        call = self._calls.make(frame, content, meter, queued_ms=queued_ms)
+        call.refusal = why
+        await self._admitted(call)
 
     async def _begin(
         self, call: ResponseCall, message: aiohttp.WSMessage, before: ResponseCall | None
@@ -93,7 +126,7 @@ class Asking:
         """Take a call up to where its frame has left; return whether it is under way then."""
         try:
             if before is not None:
-                await before.left.wait()
+                await call.wait_for(before.left)
             return await self._admitted(call) and await self._forward(call, message)
         except LedgerFailed:
             await self._refuse(call.stream_id, _LEDGER_FAILED)
@@ -143,18 +176,7 @@ class Asking:
         await self._client.send_text(orjson.dumps({**event, **stated}).decode())
 
 
-async def _read(frame: bytes) -> JsonObject:
-    """Return what a message says; it has a type.
-
-    Raises:
-        RequestFailed: An endpoint could read it in another way than this proxy.
-    """
-    large = len(frame) >= LARGE_FRAME_BYTES
-    fault = await asyncio.to_thread(json_fault, frame) if large else json_fault(frame)
-    content = None if fault else parse_object(frame)
-    if content is None:
-        message = f"the message cannot be read: {fault or 'it is not a JSON object'}"
-        raise RequestFailed(400, "invalid_json", message)
-    if not isinstance(content.get("type"), str):
-        raise RequestFailed(400, "invalid_type", "the message's type is not a text")
-    return content
+def _bytes_of(message: aiohttp.WSMessage) -> bytes:
+    """Return a message of either type as bytes."""
+    data: bytes | str = message.data
+    return data if isinstance(data, bytes) else data.encode()

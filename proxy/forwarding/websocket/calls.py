@@ -5,25 +5,28 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TypeVar
 
 from cab.proxy.accounting.admission import AdmissionRequest
 from cab.proxy.auth.attribution import Caller
-from cab.proxy.errors import LedgerFailed
+from cab.proxy.errors import LedgerFailed, Rejected
+from cab.proxy.forwarding.body_budget import BodyShare
 from cab.proxy.forwarding.permission import refused_call
 from cab.proxy.forwarding.services import ProxyServices
 from cab.proxy.forwarding.upstream import Upstream
 from cab.proxy.forwarding.websocket.lanes import INVALID, Lanes, lane_of
 from cab.proxy.forwarding.websocket.response_call import ResponseCall
 from cab.proxy.forwarding.websocket.sockets import CLOSE_LIMIT_S
-from cab.proxy.http.error_responses import RequestFailed
 from cab.proxy.ledger.call_records import CallContext, WebSocketFacts
 from cab.proxy.ledger.uuid7 import uuid7
 from cab.proxy.logs import RedactingLogger
-from cab.proxy.meter import CAPTURE_LIMIT_BYTES, Dialect
+from cab.proxy.meter import Dialect
 from cab.proxy.meter.event_call import EventMeter
 from cab.proxy.meter.json_values import JsonObject, as_text
+from cab.proxy.meter.request.body import read_message
 from cab.proxy.redaction import Redactor
 
+_Made = TypeVar("_Made")
 LARGE_FRAME_BYTES = 1 << 18
 """Reading a frame takes about 10 ms for each MB: from here on it must not hold up the loop."""
 MAX_CALLS = 256
@@ -46,6 +49,8 @@ class Upgrade:
     admission: Callable[[Caller, CallContext], AdmissionRequest]
     live: "dict[asyncio.Task[None], ResponseCall]"
     """All calls of the proxy on WebSocket connections that are under way."""
+    large_reads: asyncio.Lock
+    """Held while a large message is read."""
 
 
 class ConnectionCalls:
@@ -72,28 +77,50 @@ class ConnectionCalls:
 
     async def meter(self, frame: bytes) -> EventMeter:
         """Return a meter for the response that a frame asks for."""
-        upgrade = self._upgrade
-        make = partial(
-            EventMeter, upgrade.dialect, upgrade.path_qs, frame, limit_chars=CAPTURE_LIMIT_BYTES
-        )
-        return make() if len(frame) < LARGE_FRAME_BYTES else await asyncio.to_thread(make)
+        upgrade, text_limit = self._upgrade, self._services.settings.count_max_bytes
+        make = partial(EventMeter, upgrade.dialect, upgrade.path_qs, frame, limit_chars=text_limit)
+        return await self._made(frame, make)
+
+    async def read(self, frame: bytes) -> tuple[JsonObject, Rejected | None]:
+        """Return what a message says, and why it is refused: an endpoint could read it in another way."""
+        content, fault = await self._made(frame, partial(read_message, frame))
+        if content is None or fault is not None:
+            message = f"the message cannot be read: {fault or 'it is not a JSON object'}"
+            return {}, Rejected("invalid_json", message)
+        if not isinstance(content.get("type"), str):
+            return content, Rejected("invalid_type", "the message's type is not a text")
+        return content, None
+
+    async def _made(self, frame: bytes, make: Callable[[], _Made]) -> _Made:
+        if len(frame) < LARGE_FRAME_BYTES:
+            return make()
+        async with self._upgrade.large_reads:
+            return await asyncio.to_thread(make)
 
     def make(
-        self, frame: bytes, content: JsonObject, meter: EventMeter, *, is_steer: bool = False
+        self,
+        frame: bytes,
+        content: JsonObject,
+        meter: EventMeter,
+        *,
+        is_steer: bool = False,
+        queued_ms: float = 0.0,
     ) -> ResponseCall:
-        """Return the call that a frame asks for.
+        """Return the call that a frame asks for; its `refusal` says whether it may go on.
 
         Args:
             frame: The client's message, empty if nobody asked.
             content: The same, parsed.
             meter: Of its response.
             is_steer: Whether it steers a response.
+            queued_ms: How long the frame waited for room.
 
         Raises:
-            RequestFailed: It is answered here and costs nothing upstream.
+            RequestFailed: The key is not valid any more, or the proxy takes no calls.
         """
         clock, upgrade = self._services.clock, self._upgrade
-        wall_ns, mono_ns = clock.wall_ns(), clock.mono_ns()
+        queued_ns = round(queued_ms * 1_000_000)
+        wall_ns, mono_ns = clock.wall_ns() - queued_ns, clock.mono_ns() - queued_ns
         caller = self.admissible()
         continues = as_text(content.get("previous_response_id"))
         parent = self.lanes.known(continues) if is_steer else None
@@ -109,6 +136,7 @@ class ConnectionCalls:
             started_wall_ns=wall_ns,
             started_ns=mono_ns,
             received_ns=clock.mono_ns(),
+            body_queued_ms=queued_ms,
             redactor=upgrade.redactor,
             websocket=WebSocketFacts(
                 self.connection_id,
@@ -117,24 +145,18 @@ class ConnectionCalls:
                 warmup=content.get("generate") is False,
             ),
         )
-        if not is_steer:
-            self._require_allowed(caller, context)
         admission = upgrade.admission(caller, context)
         if is_steer:
             # Its response comes after the one that it steers, never beside it.
             admission = admission._replace(limits=replace(admission.limits, max_concurrency=None))
         call = ResponseCall(self._services, context, meter, admission, lane, continues)
         call.is_steer = is_steer
+        if not is_steer:
+            called = "POST", upgrade.path_qs, caller, upgrade.upstream, context
+            call.refusal = refused_call(*called)
         if parent is not None:
             call.inherit(parent)
         return call
-
-    def _require_allowed(self, caller: Caller, context: CallContext) -> None:
-        """Return if a call may be made with the keys that are at stake, as for a request of its own."""
-        upgrade = self._upgrade
-        called = "POST", upgrade.path_qs, caller, upgrade.upstream, context
-        if (refusal := refused_call(*called)) is not None:
-            raise RequestFailed(400, refusal.code, str(refusal))
 
     def admissible(self) -> Caller:
         """Return who calls.
@@ -146,18 +168,19 @@ class ConnectionCalls:
         self._upgrade.require_open()
         return caller
 
-    def require_route(self, model: str | None) -> None:
-        """Return if a model is served by the endpoint of this connection.
-
-        Raises:
-            RequestFailed: It is served by another one.
-        """
-        if self._services.upstreams.for_model(model) is not self._upgrade.upstream:
-            message = "another endpoint serves this model; send the request as POST"
-            raise RequestFailed(400, "model_elsewhere", message)
+    def misrouted(self, model: str | None) -> Rejected | None:
+        """Return the refusal of a model that another endpoint serves than that of this connection."""
+        if self._services.upstreams.for_model(model) is self._upgrade.upstream:
+            return None
+        message = "another endpoint serves this model; send the request as POST"
+        return Rejected("model_elsewhere", message)
 
     def run(
-        self, call: ResponseCall, frame_bytes: int, begin: Callable[[], Awaitable[bool]]
+        self,
+        call: ResponseCall,
+        frame_bytes: int,
+        begin: Callable[[], Awaitable[bool]],
+        share: BodyShare | None = None,
     ) -> None:
         """Run a call as a task of its own, so that it waits for its cell and nobody else does.
 
@@ -165,9 +188,12 @@ class ConnectionCalls:
             call: The call.
             frame_bytes: Size of its frame.
             begin: Returns whether the call is under way; if not, it is over.
+            share: What its frame holds of the budget, until the call is over.
         """
         self.live[call] = frame_bytes
         task = asyncio.get_running_loop().create_task(self._run(call, begin))
+        if share is not None:
+            task.add_done_callback(lambda _: share.release())
         self._upgrade.live[task] = call  # also keeps the task from being garbage collected
         task.add_done_callback(self._upgrade.live.pop)
 

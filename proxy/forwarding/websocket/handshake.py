@@ -25,7 +25,6 @@ _HANDSHAKE = frozenset(
         "sec-websocket-version",
     }
 )
-_DEFLATE_BITS = 15
 
 
 class NoWebSocket(UpstreamFailed):
@@ -50,19 +49,17 @@ class UpgradeOffer:
     headers: Headers
     """End-to-end headers, those of the handshake not among them."""
     protocols: tuple[str, ...]
-    deflate: bool
 
     @classmethod
     def of(cls, request: web.BaseRequest) -> "UpgradeOffer":
         """Return what an upgrade offers."""
         sent = request.headers.getall(hdrs.SEC_WEBSOCKET_PROTOCOL, [])
         protocols = [name.strip() for name in ",".join(sent).split(",")]
-        extensions = ",".join(request.headers.getall(hdrs.SEC_WEBSOCKET_EXTENSIONS, []))
         headers = request_headers(as_sent(request.raw_headers))
         for name in _HANDSHAKE:
             headers.popall(name, None)
         offered = tuple(name for name in protocols if name)
-        return cls(headers, offered, deflate="permessage-deflate" in extensions)
+        return cls(headers, offered)
 
 
 def answered_headers(answer: aiohttp.ClientResponse) -> Headers:
@@ -104,7 +101,7 @@ async def connect(  # noqa: PLR0913 - the parts of a request
                 upstream.url(path_qs, model),
                 protocols=offer.protocols,
                 headers=offer.headers,
-                compress=_DEFLATE_BITS if offer.deflate else 0,
+                compress=0,  # as for HTTP: what is unpacked at once has no bound
                 proxy=upstream.route.http_proxy,
                 timeout=aiohttp.ClientWSTimeout(
                     ws_close=CLOSE_LIMIT_S  # pyright: ignore[reportCallIssue] - a class of attrs

@@ -8,7 +8,7 @@ from aiohttp import WSMsgType
 from cab.proxy.forwarding.services import ProxyServices
 from cab.proxy.forwarding.websocket.calls import ConnectionCalls
 from cab.proxy.forwarding.websocket.lanes import Step
-from cab.proxy.forwarding.websocket.response_call import ResponseCall
+from cab.proxy.forwarding.websocket.response_call import Event, ResponseCall
 from cab.proxy.forwarding.websocket.sockets import (
     ClientSocket,
     Closing,
@@ -16,7 +16,8 @@ from cab.proxy.forwarding.websocket.sockets import (
     closing_of,
 )
 from cab.proxy.http.error_responses import RequestFailed
-from cab.proxy.meter.json_values import JsonObject, as_object, as_text, parse_object
+from cab.proxy.meter.json_values import JsonObject, as_object, as_text
+from cab.proxy.meter.response.large_body import object_of
 
 _LATE_USAGE_S = 0.5
 """How long the last event of a response waits for the next one of the same response, if it has no usage.
@@ -89,16 +90,17 @@ class Relaying:
     async def _message(self, message: aiohttp.WSMessage) -> Closing | None:
         """Pass a message on, or return how the connection must end instead."""
         data: bytes = message.data if message.type is WSMsgType.BINARY else message.data.encode()
-        event = parse_object(data)
+        members, whole = object_of(data)
+        event = Event(members or {}, len(data), whole)
         if self._held is not None:
-            self._take_late(self._held[0], event or {}, len(data))
+            self._take_late(self._held[0], event)
             await self._let_go()
-        if event is not None:
-            step = self._calls.lanes.take(event)
-            if not await self._take(step, event, len(data)):
+        if members is not None:
+            step = self._calls.lanes.take(members)
+            if not await self._take(step, event):
                 return _POLICY
             if step.call is not None and step.ends:
-                if self._waits_for_usage(step.call, event):
+                if self._waits_for_usage(step.call, members):
                     self._held = step.call, message
                     return None
                 await step.call.conclude()
@@ -109,18 +111,18 @@ class Relaying:
                 return Closing(None)
         return None
 
-    async def _take(self, step: Step[ResponseCall], event: JsonObject, size_bytes: int) -> bool:
+    async def _take(self, step: Step[ResponseCall], event: Event) -> bool:
         """Bring the calls to where an event takes them; return whether it may be passed on."""
         for steer in step.settled:
             steer.drop()
         for call in step.refused:
-            await call.refused(event, size_bytes)
-        if step.unasked and not await self._unasked(step, event):
+            await call.refused(event)
+        if step.unasked and not await self._unasked(step, event.members):
             return False
         if step.call is not None:
             if step.call.is_steer:
                 await step.call.start()
-            step.call.feed(event, size_bytes)
+            step.call.feed(event)
         return True
 
     async def _unasked(self, step: Step[ResponseCall], event: JsonObject) -> bool:
@@ -151,11 +153,11 @@ class Relaying:
             return False
         return event.get("type") == "error" or (self._late_usage and not call.meter.has_error)
 
-    def _take_late(self, call: ResponseCall, event: JsonObject, size_bytes: int) -> None:
+    def _take_late(self, call: ResponseCall, event: Event) -> None:
         """Take an event behind the last one of a response, if it is of the same response."""
-        response_id = as_text(as_object(event.get("response")).get("id"))
+        response_id = as_text(as_object(event.members.get("response")).get("id"))
         if response_id is not None and response_id == call.response_id:
-            call.feed(event, size_bytes)
+            call.feed(event)
 
     async def _let_go(self) -> None:
         """Pass on the event that was held, its record on disk."""

@@ -6,6 +6,7 @@ disk, and only then the event that tells the client that the response is over.
 
 import asyncio
 from dataclasses import replace
+from typing import NamedTuple
 
 from cab.proxy.accounting.admission import AdmissionRequest
 from cab.proxy.errors import Rejected
@@ -22,6 +23,15 @@ from cab.proxy.meter.json_values import JsonObject
 
 EVENT_STATUS = 400
 """Status of every error event of the proxy: with another one codex sends the call six times, then as POST."""
+
+
+class Event(NamedTuple):
+    """A message of the endpoint."""
+
+    members: JsonObject
+    size_bytes: int
+    whole: bool = True
+    """Whether it has all members; else it was too large to be read."""
 
 
 class ResponseCall:
@@ -58,6 +68,8 @@ class ResponseCall:
         self.is_steer = False
         """Whether a steer asked for it, which leads to a response of its own or to none."""
         self.steer_id: str | None = None
+        self.refusal: Rejected | None = None
+        """Why it may not be made, whatever its cell says; None if it may."""
         self.client_gone = False
         self.withdrawn = False
         """Whether the call ends if its frame has not left yet."""
@@ -105,9 +117,12 @@ class ResponseCall:
         """Let the cell decide; return the refusal, its record on disk, or None."""
         context = self.context
         try:
+            if self.refusal is not None:
+                raise self.refusal
             await self._number()
         except Rejected as error:
             context.status = EVENT_STATUS
+            context.slot_queued_ms += error.queued_ms
             ending = rejection_of(error, self._now())
             if ending is not None:
                 await self.end(ending)
@@ -120,11 +135,17 @@ class ResponseCall:
             await self._number()
         except Rejected as error:
             return error
-        return None
+        return self.refusal
+
+    async def wait_for(self, event: asyncio.Event) -> None:
+        """Wait for something of other calls; that is time in the queue."""
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        await event.wait()
+        self.context.slot_queued_ms += (loop.time() - began_s) * 1000
 
     async def _number(self) -> None:
-        context = self.context
-        context.seq, context.attempt, context.retry_of = await self._lifecycle.admit()
+        self.context.take(await self._lifecycle.admit())
 
     async def start(self) -> None:
         """Write the START record, once; return when it is on disk."""
@@ -146,15 +167,15 @@ class ResponseCall:
         request = replace(self.meter.request, model=before.model, bound=bound)
         self.meter.request = self.context.request = request
 
-    def feed(self, event: JsonObject, size_bytes: int) -> None:
+    def feed(self, event: Event) -> None:
         """Take an event of the response."""
         self.context.status = 200
-        self.meter.feed(event, size_bytes, self._now())
+        self.meter.feed(event.members, event.size_bytes, self._now(), whole=event.whole)
 
-    async def refused(self, event: JsonObject, size_bytes: int) -> None:
+    async def refused(self, event: Event) -> None:
         """Write the END of a call that the endpoint answered with an error instead of a response."""
-        self.meter.feed(event, size_bytes, self._now())
-        self.context.status = stated_status(event)
+        self.meter.feed(event.members, event.size_bytes, self._now(), whole=event.whole)
+        self.context.status = stated_status(event.members)
         await self.conclude()
 
     async def conclude(self) -> None:

@@ -6,6 +6,7 @@ status of the cause there. On a 400 it gives up, on others it tries six times mo
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import NoReturn
 from urllib.parse import parse_qs
 
@@ -13,6 +14,7 @@ from aiohttp import web
 
 from cab.proxy.accounting.admission import AdmissionRequest
 from cab.proxy.auth.attribution import Caller, Target
+from cab.proxy.forwarding.body_budget import BodyBudget, BodyShare
 from cab.proxy.forwarding.services import ProxyServices
 from cab.proxy.forwarding.upstream import Upstream
 from cab.proxy.forwarding.websocket.asking import Asking
@@ -28,7 +30,6 @@ from cab.proxy.forwarding.websocket.handshake import (
 from cab.proxy.forwarding.websocket.relaying import Relaying
 from cab.proxy.forwarding.websocket.response_call import ResponseCall
 from cab.proxy.forwarding.websocket.sockets import (
-    CLOSE_LIMIT_S,
     ClientSocket,
     Closing,
     ForwardedWebSocket,
@@ -57,11 +58,15 @@ class Upgrades:
 
     Args:
         services: What every call uses.
+        bodies: What clients' messages come to together, with the bodies of HTTP calls.
         require_open: Raises `RequestFailed` while the proxy takes no calls.
     """
 
-    def __init__(self, services: ProxyServices, require_open: Callable[[], None]) -> None:
+    def __init__(
+        self, services: ProxyServices, bodies: BodyBudget, require_open: Callable[[], None]
+    ) -> None:
         self._services = services
+        self._bodies = bodies
         self._require_open = require_open
         self._connections: dict[asyncio.Task[None], tuple[Connection, Redactor]] = {}
         self._retiring = False
@@ -128,9 +133,10 @@ class Upgrades:
             self._require_open,
             admission,
             self.calls,
+            self._bodies.large_reads,
         )
         calls = ConnectionCalls(self._services, upgrade)
-        client = await self._prepared(request, end, calls.connection_id)
+        client = await self._prepared(request, end, calls.connection_id, caller.payer)
         parts = client, end, Asking(calls, client, end)
         relaying = Relaying(self._services, calls, client, end)
         return await self._run(
@@ -175,16 +181,15 @@ class Upgrades:
             _refuse(error.code, f"{error}; send the request as POST")
 
     async def _prepared(
-        self, request: web.BaseRequest, end: UpstreamSocket, connection_id: str
+        self, request: web.BaseRequest, end: UpstreamSocket, connection_id: str, payer: str | None
     ) -> ClientSocket:
         """Pass the endpoint's agreement on to the client."""
-        protocol = end.socket.protocol
+        protocol, settings = end.socket.protocol, self._services.settings
         socket = ForwardedWebSocket(
-            timeout=CLOSE_LIMIT_S,
-            autoclose=False,
-            autoping=False,
-            protocols=(protocol,) if protocol else (),
-            max_msg_size=self._services.settings.max_request_bytes,
+            partial(BodyShare, self._bodies, payer),
+            settings.max_request_bytes,
+            settings.body_progress_timeout_s,
+            (protocol,) if protocol else (),
         )
         socket.headers.extend(answered_headers(end.answer))
         socket.headers[CONNECTION_ID_HEADER] = connection_id
@@ -223,7 +228,7 @@ def _dialect(request: web.BaseRequest, target: Target) -> Dialect:
     metered = dialect is not None and plain_path(path).lower().endswith("/responses")
     if dialect is None or not metered or request.method != "GET":
         _refuse("upgrade_refused", "WebSocket is not metered here; send the request as POST")
-    if not ForwardedWebSocket(protocols=UpgradeOffer.of(request).protocols).can_prepare(request):
+    if not web.WebSocketResponse(protocols=UpgradeOffer.of(request).protocols).can_prepare(request):
         _refuse("bad_handshake", "the handshake is not one of WebSocket version 13")
     return dialect
 

@@ -20,6 +20,7 @@ from cab.proxy.meter.request.canonical import (
     plain_json,
     strict_json,
 )
+from cab.proxy.meter.request.charset import charset_fault
 from cab.proxy.meter.request.form import form_members
 from cab.proxy.meter.request.json_members import Member
 from cab.proxy.meter.request.json_scan import scan_members
@@ -32,7 +33,11 @@ _READ_HERE = (
     *("model", "models", "fallbacks", "stream", "stream_options", "include_usage", "n", "best_of"),
     *("max_tokens", "max_completion_tokens", "max_output_tokens"),
 )
-_READ_OF_LARGE = (*_READ_HERE, "stream_format", "generationConfig", "generation_config")
+_READ_OF_MESSAGE = ("type", "stream_id", "previous_response_id", "generate")
+_READ_OF_LARGE = (
+    *(*_READ_HERE, *_READ_OF_MESSAGE),
+    *("stream_format", "generationConfig", "generation_config"),
+)
 _MAX_VALUE_BYTES = 1 << 16
 _BY_FOLDED_NAME = {name.casefold(): name for name in _READ_HERE}
 
@@ -54,13 +59,16 @@ class RequestBody(NamedTuple):
     """Of a large body, of which `content` has but the members that are read here: where all stand."""
 
 
-def read_body(dialect: Dialect | None, body: bytes, content_encoding: str) -> RequestBody:
+def read_body(
+    dialect: Dialect | None, body: bytes, content_encoding: str, content_type: str = ""
+) -> RequestBody:
     """Return what a request's body is.
 
     Args:
         dialect: The dialect of the call, `None` for one that is not metered: its body may be anything.
         body: As the client sent it.
         content_encoding: The header's value, empty if there is none.
+        content_type: The header's value, empty if there is none.
     """
     if not body:
         return RequestBody(body, None, None, None)
@@ -88,9 +96,21 @@ def read_body(dialect: Dialect | None, body: bytes, content_encoding: str) -> Re
     if dialect is None:
         fault = None
     elif fault is None:
-        fault = _unclear(content)
+        fault = _unclear(content) or charset_fault(content_type)
     form: Literal["canonical", "raw"] = "raw" if canonical is None else "canonical"
     return RequestBody(text, content, hashed, fault, form, found)
+
+
+def read_message(text: bytes) -> tuple[JsonObject | None, str | None]:
+    """Return the members of a message on a WebSocket, and why they could be read otherwise.
+
+    Of a large one they are those that are read here; the object is None if there is none.
+    """
+    if is_large(text):
+        content, _, fault = _read_large(text)
+        return content, fault
+    fault = json_fault(text)
+    return None if fault else parse_object(text), fault
 
 
 def _strictly(text: bytes) -> tuple[bytes | None, str | None]:

@@ -2,6 +2,8 @@
 
 import re
 
+from cab.proxy.meter.response.large_body import LargeBody
+
 _MARK = re.compile(rb'["{}\[\]]')
 _STRING_MARK = re.compile(rb'["\\]')
 
@@ -10,7 +12,7 @@ class ArrayReader:
     """Cuts `[{...},{...}]`, in any slicing, into its objects; each byte is looked at once.
 
     Args:
-        limit_bytes: A longer object ends the reading.
+        limit_bytes: Of a longer object only the ends are kept.
     """
 
     def __init__(self, limit_bytes: int) -> None:
@@ -19,20 +21,19 @@ class ArrayReader:
         self._in_string = False
         self._escaped = False
         self._object = bytearray()
-        self._found: list[bytes] = []
-        self.oversized = False
-        """Whether an object was over the limit."""
+        self._large: LargeBody | None = None
+        self._found: list[bytes | LargeBody] = []
 
     @property
     def closed(self) -> bool:
         """Whether no bracket and no string is open."""
         return self._depth == 0 and not self._in_string
 
-    def feed(self, chunk: bytes) -> list[bytes]:
+    def feed(self, chunk: bytes) -> list[bytes | LargeBody]:
         """Return the objects that `chunk` completes."""
         self._found = []
         keep = position = 0
-        while position < len(chunk) and not self.oversized:
+        while position < len(chunk):
             if self._escaped:
                 self._escaped = False
                 position += 1
@@ -64,12 +65,15 @@ class ArrayReader:
         return False
 
     def _keep(self, piece: bytes) -> None:
+        if self._large is not None:
+            self._large.add(piece)
+            return
         self._object += piece
         if len(self._object) > self._limit_bytes:
-            self.oversized = True
+            self._large = LargeBody(self._object)
             self._object.clear()
 
     def _cut(self) -> None:
-        if not self.oversized:
-            self._found.append(bytes(self._object))
-            self._object.clear()
+        self._found.append(self._large or bytes(self._object))
+        self._object.clear()
+        self._large = None

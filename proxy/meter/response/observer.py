@@ -9,10 +9,10 @@ from cab.proxy.meter.dialects.answer import Answer
 from cab.proxy.meter.error_body import error_in_text
 from cab.proxy.meter.json_values import MAX_MARKS, JsonObject, has_many_values, parse_object
 from cab.proxy.meter.response.json_array import ArrayReader
-from cab.proxy.meter.response.large_body import LargeBody
+from cab.proxy.meter.response.large_body import MAX_PARSED_BYTES, LargeBody, object_of
 from cab.proxy.meter.response.sse import SseEvent, SseReader
 
-_MAX_PARSED_BYTES = 8 << 20
+_EVENT_OVER = "an event of the stream is over the limit"
 DONE = b"[DONE]"
 """The data that end a stream of the OpenAI kind."""
 
@@ -37,7 +37,10 @@ def observe_event(answer: Answer, event: SseEvent, at_ns: int) -> tuple[bool, Js
         object.
     """
     if has_many_values(event.data):
-        event = event._replace(data=b"", oversized=True)
+        event = event._replace(data=b"", oversized=True, large=LargeBody(event.data))
+    if event.large is not None and (members := event.large.members()):
+        answer.warn(_EVENT_OVER)
+        return _observe_large(answer, event.name, members, at_ns), None
     data = parse_object(event.data)
     if data is not None:
         return answer.add_event(event.name, data, at_ns), data
@@ -46,6 +49,13 @@ def observe_event(answer: Answer, event: SseEvent, at_ns: int) -> tuple[bool, Js
     for line in event.data.split(b"\n"):
         terminal |= _observe_line(answer, event, line, at_ns)
     return terminal, None
+
+
+def _observe_large(answer: Answer, name: bytes, members: JsonObject, at_ns: int | None) -> bool:
+    """Hand over what is known of a part of the answer that is too large to be read whole."""
+    answer.texts.truncated = True
+    answer.recognized = answer.delivered = True
+    return answer.add_event(name, members, at_ns)
 
 
 def _observe_line(answer: Answer, event: SseEvent, line: bytes, at_ns: int) -> bool:
@@ -57,8 +67,9 @@ def _observe_line(answer: Answer, event: SseEvent, line: bytes, at_ns: int) -> b
         error = error_in_text(line, named=event.name == b"error")
         answer.error = answer.error or error
     if data is None and event.closed and (line.strip() or event.oversized):
-        what = "is over the limit" if event.oversized else "is not a JSON object"
-        answer.warn(f"an event of the stream {what}")
+        answer.warn(
+            _EVENT_OVER if event.oversized else "an event of the stream is not a JSON object"
+        )
         # Its name may still say that the answer is over.
         data = {}
     return data is not None and answer.add_event(event.name, data, at_ns)
@@ -89,7 +100,7 @@ class _BodyObserver:
 
     def __init__(self, answer: Answer, limit_bytes: int, content_type: str) -> None:
         self._answer = answer
-        self._limit_bytes = min(limit_bytes, _MAX_PARSED_BYTES)
+        self._limit_bytes = min(limit_bytes, MAX_PARSED_BYTES)
         self._content_type = content_type
         self._body = bytearray()
         self._large: LargeBody | None = None
@@ -164,18 +175,24 @@ class _ArrayObserver:
 
     def observe(self, decoded: bytes, at_ns: int) -> bool:
         for part in self._reader.feed(decoded):
-            data = None if has_many_values(part) else parse_object(part)
-            if data is None:
-                self._answer.warn("a part of the answer's array is not a JSON object")
+            if isinstance(part, LargeBody):
+                data, whole = part.members() or None, False
             else:
+                data, whole = object_of(part)
+            if not whole:
+                self._answer.warn("a part of the answer's array is over the limit")
+            if data is not None and not whole:
+                self._parts += 1
+                _observe_large(self._answer, b"", data, at_ns)
+            elif data is None and whole:
+                self._answer.warn("a part of the answer's array is not a JSON object")
+            elif data is not None:
                 self._parts += 1
                 self._answer.add_event(b"", data, at_ns)
         return False
 
     def finish(self, at_ns: int, *, clean: bool) -> None:  # noqa: ARG002 - every part had its time
-        if self._reader.oversized:
-            self._answer.warn("a part of the answer's array is over the limit")
-        elif not self._parts:
+        if not self._parts:
             self._answer.warn("the answer is an array without objects")
         self._answer.end(clean=clean and self._reader.closed)
 

@@ -9,6 +9,8 @@ No byte is looked at twice: the unfinished line is kept apart and only new bytes
 import re
 from typing import NamedTuple
 
+from cab.proxy.meter.response.large_body import LargeBody
+
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _BOM = b"\xef\xbb\xbf"
 _COLON = 0x3A
@@ -36,6 +38,8 @@ class SseEvent(NamedTuple):
     """Whether a blank line ended it; the standard drops an event that the end of the stream cuts."""
     oversized: bool
     """Whether it was over a limit, so that its data were not kept."""
+    large: LargeBody | None = None
+    """The ends of the data of an oversized one."""
 
 
 class SseReader:
@@ -51,6 +55,7 @@ class SseReader:
         self._head_bytes = min(_HEAD_BYTES, limit_bytes)
         self._line = bytearray()
         self._line_over = False
+        self._long_line: LargeBody | None = None
         self.line_start = 0
         """Offset at which the unfinished line starts; the end of the stream so far if none is."""
         self.offset = 0
@@ -70,6 +75,7 @@ class SseReader:
         """Their number, also when they were not kept."""
         self._size = 0
         self._oversized = False
+        self._large: LargeBody | None = None
 
     @property
     def unfinished(self) -> bytearray:
@@ -127,11 +133,13 @@ class SseReader:
         return self._dispatch(self.offset, closed=False)
 
     def _keep(self, rest: bytes) -> None:
-        if self._line_over:
+        if self._long_line is not None:
+            self._long_line.add(rest)
             return
         self._line += rest
         if len(self._line) > self._limit_bytes:
             self._line_over = True
+            self._long_line = LargeBody(self._line)
             del self._line[self._head_bytes :]
 
     def _end_line(self, rest: bytes, end: int, events: list[SseEvent]) -> None:
@@ -142,6 +150,7 @@ class SseReader:
             self._line.clear()
         elif len(rest) > self._limit_bytes:
             self._line_over = True
+            self._long_line = LargeBody(rest)
             line = rest[: self._head_bytes]
         start, self.line_start = self.line_start, end
         if start == 0 and line.startswith(_BOM):
@@ -151,6 +160,7 @@ class SseReader:
         elif (event := self._dispatch(end, closed=True)) is not None:
             events.append(event)
         self._line_over = False
+        self._long_line = None
 
     def _field(self, line: bytes, start: int) -> None:
         if line[0] == _COLON:
@@ -176,15 +186,26 @@ class SseReader:
         if self._line_over or self._size > self._limit_bytes or self.lines > MAX_LINES:
             self._oversized = True
         if self._oversized:
+            self._add_large(value)
             self.data.clear()
         else:
             self.data.append(value)
+
+    def _add_large(self, value: bytes) -> None:
+        """Keep the ends of the data; JSON on several lines has white space where they meet."""
+        if self._large is None:
+            self._large = LargeBody(b"\n".join(self.data))
+        if self._long_line is None:
+            self._large.add(value)
+        elif self.lines == 1:
+            self._large = self._long_line.without_start(len(b"data:"))
 
     def _dispatch(self, end: int, *, closed: bool) -> SseEvent | None:
         start, lines = self.event_start, self.lines
         if start is None:
             return None
         data = self.data[0] if lines == 1 and self.data else b"\n".join(self.data)
-        event = SseEvent(self.name, data, start, end, lines, closed, self._oversized)
+        large = self._large
+        event = SseEvent(self.name, data, start, end, lines, closed, self._oversized, large)
         self._reset()
         return event if lines else None

@@ -46,7 +46,8 @@ def test_per_cell(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_cells_that_were_not_metered(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A cell without a ledger slice is not compared."""
-    (runs / "s/few/m/f/t/calls.jsonl").unlink()
+    for name in ("calls.jsonl", "seal.json"):
+        (runs / "s/few/m/f/t" / name).unlink()
     assert main(["reconcile", str(runs / "s/few"), "--cells", "--markdown"]) == 0
     assert "| total | 108 | not measured | none | none |" in capsys.readouterr().out
 

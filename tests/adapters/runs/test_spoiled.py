@@ -1,6 +1,8 @@
 """Whole cells whose agents spoil what they leave: that is their failure, and nobody else's."""
 
 import asyncio
+import shutil
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +39,13 @@ def verdict(bundle: Path) -> str:
     return classify(outcome_of(bundle), CallTotals(), KeyLimits(), None).verdict
 
 
-async def test_what_cannot_be_copied_is_skipped(tmp_path: Path) -> None:
-    """Pipes, sockets, links to /, locked folders, 6 GiB, 300 folders: recorded, checked, failed."""
+async def test_what_cannot_be_copied_is_skipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pipes, sockets, links to /, locked or immutable files, 6 GiB, 300 folders: recorded, checked, failed."""
+    scratch = tmp_path / "tmp"
+    scratch.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
     bundle = await run_cell(spec(tmp_path, "Spoiler"))
 
     after, cell = read(bundle, "after.json"), read(bundle, "cell.json")
@@ -48,6 +55,9 @@ async def test_what_cannot_be_copied_is_skipped(tmp_path: Path) -> None:
     assert after["incomplete"] == ["depth"]
     assert after["entries"]["to-root"]["target"] == "/"
     assert "caf\\xe9\n" in after["entries"]
+    if shutil.which("chattr"):
+        assert after["entries"]["frozen/file"]["sha256"] == sha256(b"x").hexdigest()
+    assert list(scratch.iterdir()) == [], "what cannot be changed is removed all the same"
     assert cell["scorers"]["pass_rate"]["pass"] == 0
     assert cell["scorers"]["pass_rate"]["exit_code"] is not None
     assert (bundle / "stdout.txt").read_text() == "printed\n"

@@ -2,6 +2,7 @@
 
 import os
 import select
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,30 @@ def test_without_permissions() -> None:
         words = [unprivileged.python(), "-P", "-c", code, str(folder)]
 
         assert unprivileged.run(words, folder).stdout == "True\n"
+
+
+def test_what_an_agent_made_immutable(tmp_path: Path) -> None:
+    """Who may freeze files may thaw them: frozen files and folders, and logs that may only grow, go.
+
+    Where this user or this disk knows no such flags, an agent cannot set any, and all goes anyway.
+    """
+    nest(tmp_path / "frozen", 2)
+    (tmp_path / "frozen" / "log").touch()
+    marks = [("d/file", "i"), ("d/d", "i"), ("d", "i"), ("log", "a"), (".", "i")]
+    set_now = [frozen(tmp_path / "frozen" / name, flag) for name, flag in marks]
+    if all(set_now):
+        with pytest.raises(PermissionError):
+            (tmp_path / "frozen" / "log").unlink()
+
+    assert remove_tree(tmp_path / "frozen")
+    assert list(tmp_path.iterdir()) == []
+    assert len(set(set_now)) == 1
+
+
+def frozen(path: Path, flag: str) -> bool:
+    """Set a flag as `chattr` does; return whether it could be set."""
+    words = ["chattr", f"+{flag}", str(path)]
+    return subprocess.run(words, capture_output=True, check=False).returncode == 0
 
 
 def test_what_takes_long_goes_on_beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

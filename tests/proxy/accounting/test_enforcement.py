@@ -121,7 +121,9 @@ async def test_a_call_over_the_concurrency_waits(tmp_path: Path) -> None:
             assert len(upstream.received) == 1
             first_may_end.set()
         assert (first.result().status, second.result().status) == (200, 200)
-        assert [r["seq"] for r in await meter.settled(2)] == [1, 2]
+        ends = await meter.settled(2)
+        assert [r["seq"] for r in ends] == [1, 2]
+        assert 0 == ends[0]["queued_ms"] < ends[1]["queued_ms"]
 
 
 async def all_live(meter: Meter, calls: int) -> None:
@@ -144,6 +146,7 @@ async def test_a_slot_that_does_not_come_free_is_a_refusal(tmp_path: Path) -> No
             seen = await post(meter.url, CHAT.path, CHAT.request, key)
             assert (seen.status, seen.header("x-should-retry")) == (400, "false")
             assert rejected(meter) == ["cab_limit_reached"]
+            assert meter.ends()[0]["queued_ms"] > 0
             first.cancel()
 
 

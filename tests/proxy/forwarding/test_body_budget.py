@@ -58,6 +58,23 @@ async def test_who_gives_up_leaves_no_gap() -> None:
     await first.hold(1 << 40)
 
 
+async def test_a_cell_has_half_of_it_at_most() -> None:
+    """The bodies of one cell wait for each other, and keep no other cell out."""
+    budget = BodyBudget(10, 60)
+    mine, more, other, last = (BodyShare(budget, cell) for cell in ("a", "a", "b", "b"))
+    await mine.hold(4)
+    waiting = asyncio.get_running_loop().create_task(more.hold(3))
+    await asyncio.sleep(0)
+    await other.hold(5)
+    assert not waiting.done()
+    assert not last.hold_now(1)
+    mine.release()
+    await waiting
+    for share in (more, other):
+        share.release()
+    await last.hold(8)  # a body is not kept out by its own size
+
+
 async def test_a_body_without_room_is_refused_with_a_record(tmp_path: Path) -> None:
     """The second of two bodies waits unread, gets a 503, and passes once the first has gone."""
     body = body_of(MB)
@@ -81,6 +98,7 @@ async def test_a_body_without_room_is_refused_with_a_record(tmp_path: Path) -> N
     assert (refused["end_reason"], refused["error"]["type"]) == ("rejected", "overload")
     assert (refused["status"], refused["request_bytes"]) == (503, 0)
     assert (served["status"], served["request_bytes"]) == (200, MB)
+    assert 0 == served["queued_ms"] < refused["queued_ms"]
     assert len(upstream.received) == 1
 
 

@@ -75,6 +75,7 @@ async def test_it_is_counted_and_forwarded_as_it_came(
         ("/v1/messages", b'{"model":"a","model":"b"}', [], "unclear_body"),
         ("/v1beta/models/g:generateContent", b"\xff", [], "unclear_body"),
         (CHAT, BODY, ["Content-Encoding: compress"], "unclear_body"),
+        (CHAT, BODY, ["Content-Type: application/json; charset=utf-7"], "unclear_body"),
         ("/invocations", BODY, [], "unmetered_path"),
         ("/completion", BODY, [], "unmetered_path"),
         ("/api/chat", BODY, [], "unmetered_path"),

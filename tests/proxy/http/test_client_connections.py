@@ -186,7 +186,7 @@ async def test_idle_connections_do_not_exhaust_the_descriptors(tmp_path: Path) -
     log = tmp_path / "log"
     flags = "--log-level", "warning", "--log-format", "json"
     with log.open("wb") as errors:
-        limits = {"open_files": 256, "stderr": errors.fileno()}
+        limits: dict[str, Any] = {"open_files": 256, "stderr": errors.fileno()}
         async with (
             scripted_upstream([json_answer(COMPLETION)]) as upstream,
             proxy_process(upstream.url, tmp_path, *flags, **limits) as proxy,

@@ -24,6 +24,7 @@ class Options(TypedDict, total=False):
     inject_usage: bool
     hold_terminal: bool
     capture_limit_bytes: int
+    text_limit_chars: int
 
 
 @dataclass(frozen=True)

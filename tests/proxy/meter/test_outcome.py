@@ -164,7 +164,7 @@ COUNTS = (b"prompt_tokens", b"completion_tokens", b"total_tokens", b"reasoning_t
 def test_more_text_than_the_limit_is_marked() -> None:
     """Texts are kept up to the limit; beyond it they are marked as incomplete."""
     chunk = event(b'{"choices":[{"delta":{"content":"%s"}}]}' % (b"x" * 40))
-    meter = started(content_type=SSE, capture_limit_bytes=100)
+    meter = started(content_type=SSE, text_limit_chars=100)
     outcome = drive(meter, [chunk] * 3).outcome
     assert outcome.texts_truncated
     assert outcome.completion_texts == ["x" * 80]

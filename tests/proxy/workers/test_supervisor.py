@@ -127,8 +127,10 @@ async def test_concurrency_holds_across_workers(tmp_path: Path) -> None:
         workers_behind(upstream, tmp_path) as proxy,
     ):
         answers = await calls(proxy, bearer(proxy, max_concurrency=3), 40)
+    waits = [end["queued_ms"] for end in records(tmp_path / "ledger")]
     assert {seen.status for seen in answers} == {200}
     assert most == 3
+    assert min(waits) == 0 < max(waits)
 
 
 async def test_a_seal_waits_for_calls_in_all_workers(tmp_path: Path) -> None:

@@ -213,6 +213,15 @@ def test_overlapping_calls_are_busy_once() -> None:
     assert sums.busy_ms == 850.5
 
 
+def test_a_call_that_waits_in_a_queue_is_not_busy() -> None:
+    """Its latency begins where the wait for other calls ends."""
+    records = [
+        end("a", started_at="2026-11-20T12:00:00.000000Z", latency_ms=500.0, queued_ms=0.0),
+        end("b", started_at="2026-11-20T12:00:00.100000Z", latency_ms=500.0, queued_ms=400.0),
+    ]
+    assert sum_calls(records).busy_ms == 1000.0
+
+
 def test_a_start_that_is_no_instant_is_named() -> None:
     """A call whose start cannot be read raises an error that names call and field."""
     with pytest.raises(BadRecord, match="call a: started_at"):

@@ -16,7 +16,7 @@ KINDS = {
     "integer": "seq attempt upstream_attempts stale_connections status prompt_tokens completion_tokens "
     "total_tokens cache_read_tokens cache_write_tokens reasoning_tokens request_bytes response_bytes "
     "tool_calls",
-    "real": "latency_ms ttft_ms upstream_ms proxy_ms cost_usd",
+    "real": "latency_ms ttft_ms upstream_ms proxy_ms queued_ms cost_usd",
     "boolean": "stream may_cost",
     "instant": "started_at ended_at",
     "json": "usage_raw usage_parts finish_reasons",

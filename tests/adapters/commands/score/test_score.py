@@ -1,3 +1,4 @@
+from functools import partial
 from pathlib import Path
 
 import orjson
@@ -5,8 +6,10 @@ import pytest
 
 from cab.adapters.cli import main
 from tests.scoring.builders import CELL_ID, FIXTURES, PAGES, end_fields, facts, write_bundle
-from tests.scoring.cells.test_bundle import stored
+from tests.scoring.cells.test_bundle import stored as whole
 from tests.scoring.imports.files import HARBOR, JOB, RUN_REPORT, TRIAL
+
+stored = partial(whole, sealed=True)
 
 
 def tampered(folder: Path) -> Path:
@@ -26,7 +29,35 @@ def test_a_whole_bundle_comes_out_again(tmp_path: Path, capsys: pytest.CaptureFi
     out = capsys.readouterr().out
     assert out.startswith(CELL_ID)
     assert "100 prompt, 20 completion; counted by upstream (1)" in out
-    assert out.endswith("cell.json: identical\n")
+    assert out.endswith("\nchecked: calls.jsonl against seal.json\ncell.json: identical\n")
+
+
+@pytest.mark.parametrize("form", [[], ["--json"], ["--csv"], ["--explain"], ["--by", "tui"]])
+def test_a_bundle_without_a_seal_is_named(
+    form: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Its score comes out again, and what nobody vouches for is said: in text, in JSON, by exit code 3."""
+    folder = stored(tmp_path / "runs" / "b", calls=[end_fields("a")])
+    (folder / "seal.json").unlink()
+    assert main(["score", str(tmp_path / "runs"), *form]) == 3
+    captured = capfd.readouterr()
+    assert captured.err == (
+        "cab: not checked: 1 cell has no seal that says which calls are the cell's\n"
+    )
+    what = "calls.jsonl: no seal.json says that these are the cell's calls, and all of them"
+    if not form:
+        assert f"not checked: {what}\n" in captured.out
+    if form == ["--json"]:
+        result = orjson.loads(captured.out)
+        assert (result["checked"], result["not_checked"]) == ([], [what])
+
+
+def test_a_score_that_differs_counts_more_than_a_missing_seal(tmp_path: Path) -> None:
+    """Exit codes 2 and 1 come before 3."""
+    folder = tampered(tmp_path / "b")
+    (folder / "seal.json").unlink()
+    assert main(["score", str(folder)]) == 1
+    assert main(["score", str(folder), str(tmp_path / "none")]) == 2
 
 
 def test_json_is_one_object_a_cell(
@@ -76,6 +107,7 @@ def test_a_changed_score_is_reported_and_replaced(
         "before.json",
         "calls.jsonl",
         "cell.json",
+        "seal.json",
         "stdout.txt",
     ]
 

@@ -225,8 +225,26 @@ async def test_a_message_that_can_be_read_in_two_ways(
         assert code_of(await client.event()) == code
         await client.create()
         await client.response()
-        await meter.settled(1)
+        ends = await meter.settled(3)
     assert len(endpoint.peers[0].frames) == 1
+    for end in ends[:2]:  # as a POST that is refused
+        assert (end["cell_id"], end["end_reason"], end["error"]["type"]) == (CELL, "rejected", code)
+        assert (end["status"], end["upstream_attempts"], end["request_bytes"]) == (
+            400,
+            0,
+            len(frame),
+        )
+
+
+async def test_a_model_that_the_key_does_not_name(tmp_path: Path) -> None:
+    """Refused at its create, with the record that a POST leaves."""
+    async with keyed(tmp_path, limits=KeyLimits(models=("gpt-*",))) as (endpoint, meter, client):
+        await client.create("a", model="other")
+        assert code_of(await client.event(), "a") == "model_not_allowed"
+        [end] = await meter.settled(1)
+    assert (end["cell_id"], end["model_requested"], end["stream_id"]) == (CELL, "other", "a")
+    assert (end["end_reason"], end["error"]["type"]) == ("rejected", "model_not_allowed")
+    assert endpoint.peers[0].frames == []
 
 
 async def test_a_binary_create_is_a_create(tmp_path: Path) -> None:
@@ -270,7 +288,7 @@ async def test_a_model_of_another_endpoint_is_refused(tmp_path: Path) -> None:
             await client.create(model="small")
             assert code_of(await client.event()) == "model_elsewhere"
             await client.ws.close()
-        await meter.settled(1)
+        assert [e["end_reason"] for e in await meter.settled(2)] == ["completed", "rejected"]
     assert [len(e.peers) for e in (endpoint, other)] == [0, 1]
 
 

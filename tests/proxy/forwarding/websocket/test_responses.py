@@ -115,12 +115,9 @@ async def test_the_handshake_passes_end_to_end(tmp_path: Path) -> None:
     assert "Sec-WebSocket-Extensions" not in request.headers
 
 
-@pytest.mark.parametrize(("offered", "taken"), [(15, True), (15, False), (0, True)])
-@pytest.mark.parametrize("size", [100, 5 << 20, 20 << 20])
-async def test_large_messages_pass_with_and_without_compression(
-    tmp_path: Path, offered: int, taken: bool, size: int
-) -> None:
-    """Each hop is compressed if both of its ends want that; the content is the same."""
+@pytest.mark.parametrize("size", [100, 20 << 20])
+async def test_large_messages_pass_uncompressed(tmp_path: Path, size: int) -> None:
+    """Neither hop is compressed, although both ends would: a small message could unpack to any size."""
     text = "text " * (size // 5)
 
     async def play(peer: Peer) -> None:
@@ -130,15 +127,15 @@ async def test_large_messages_pass_with_and_without_compression(
         await peer.until_closed()
 
     async with (
-        websocket_endpoint(play, compress=taken) as endpoint,
+        websocket_endpoint(play, compress=True) as endpoint,
         metered(endpoint.url, tmp_path) as meter,
-        connected(meter.client, meter.url, compress=offered) as client,
+        connected(meter.client, meter.url, compress=15) as client,
     ):
-        assert bool(client.ws.compress) is bool(offered)
         await client.create(input=text)
         assert (await client.until("response.completed"))[1] == delta(text)
         await client.ws.close()
-    assert bool(endpoint.peers[0].ws.compress) is bool(offered and taken)
+    assert not client.ws.compress
+    assert not endpoint.peers[0].ws.compress
 
 
 async def test_pings_and_binary_messages_pass_both_ways(tmp_path: Path) -> None:

@@ -104,3 +104,41 @@ def test_a_body_is_not_decoded_without_bound() -> None:
     assert "decompresses to more than" in str(
         read(gzip.compress(bytes(129 << 20), 1), "gzip").fault
     )
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "application/json; charset=utf-7",
+        'application/json;charset = "UTF-16"',
+        "application/json; charset=utf-8; charset=utf-7",
+        "application/json; charset=utf-8, application/json; charset=cp037",
+        "application/json; charset*=utf-8''utf-7",
+        "application/json; charset*0=ut; charset*1=f-7",
+        'application/json; charset="utf\\-7"',
+        "application/json; charset=",
+        "text/plain; CHARSET=iso-8859-1",
+        "application/json; x=" + "charset" * 1000,
+    ],
+)
+def test_other_characters_than_utf_8_are_unclear(content_type: str) -> None:
+    """A reader that honours the charset reads other text than stands here."""
+    fault = read_body(CHAT, b'{"model":"m"}', "", content_type).fault
+    assert fault is not None
+    assert "content type" in fault
+    assert read_body(None, b"{}", "", content_type).fault is None
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "",
+        "application/json",
+        "application/json; charset=UTF-8",
+        'text/x; charset="us-ascii"',
+        "utf8",
+    ],
+)
+def test_utf_8_is_clear(content_type: str) -> None:
+    """These name what the body is, or nothing."""
+    assert read_body(CHAT, b'{"model":"m"}', "", content_type).fault is None

@@ -66,7 +66,8 @@ Reading = tuple[list[SseEvent], SseEvent | None]
 def said(reading: Reading) -> list[object]:
     """Return a reading without the one thing that may differ: who gets the LF of a cut CRLF."""
     events, last = reading
-    return [event._replace(end=0) for event in events] + [last]
+    ended = [event._replace(end=0) for event in events]
+    return [e and (*e[:-1], e.large and e.large.members()) for e in (*ended, last)]
 
 
 def read(chunks: list[bytes], limit: int = LIMIT) -> Reading:
