@@ -299,7 +299,7 @@ class Ledger:
             for waiting in batch:
                 try:
                     waiting.answer(None)
-                except Exception:  # noqa: BLE001 - the others are on disk all the same
+                except Exception:
                     log.exception("record_not_answered")
         else:
             batch, self._unsynced = batch + self._unsynced, []
