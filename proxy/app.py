@@ -27,13 +27,13 @@ from cab.proxy.control.ledger_reads import LedgerReads
 from cab.proxy.control.listener import control_listener
 from cab.proxy.control.running_proxy import RunningProxy
 from cab.proxy.control.sealing import Sealer, Sign, signer_from, write_checkpoint
-from cab.proxy.demo import running_demo
 from cab.proxy.errors import BadConfig, LedgerFailed
 from cab.proxy.forwarding.services import ProxyServices
 from cab.proxy.forwarding.upstream import Upstreams, require_route_keys
 from cab.proxy.http.browser_guard import BrowserGuard
 from cab.proxy.http.client_connections import ConnectionLimits, HttpServer
 from cab.proxy.http.descriptors import connection_room
+from cab.proxy.lazy import imported_beside
 from cab.proxy.ledger.ledger import Ledger
 from cab.proxy.ledger.recovery import recover
 from cab.proxy.ledger.scan import ResumePoint
@@ -128,6 +128,8 @@ async def running_proxy(
     async with AsyncExitStack() as stack:
         demo = None
         if settings.upstream == "demo":
+            from cab.proxy.demo import running_demo  # noqa: PLC0415 - few starts need it
+
             demo = await stack.enter_async_context(running_demo())
         upstream_url = demo.url if demo else settings.upstream
         sign = signer_from(settings.seal_key_file)
@@ -175,6 +177,8 @@ async def running_proxy(
         ended = Event()
         stack.callback(ended.set)
         where = url, upstream_url, settings.ledger, demo, control_url
+        # Keys and log lines need them; the port is open without them.
+        stack.enter_context(imported_beside("jwt", "structlog"))
         yield Proxy(*where, ring, clock, ended, server)
 
 

@@ -1,7 +1,9 @@
-"""Names of a package that are imported when they are first used."""
+"""What is imported later: names of a package when they are first used, modules beside the event loop."""
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 
 
@@ -22,3 +24,19 @@ def attribute_loader(package: str, modules: Mapping[str, Sequence[str]]) -> Call
         return value
 
     return load
+
+
+@contextmanager
+def imported_beside(*modules: str) -> Generator[None]:
+    """Import modules on a thread, so that nothing on the event loop has to wait for that."""
+
+    def load() -> None:
+        for name in modules:
+            import_module(name)
+
+    thread = threading.Thread(target=load, name="cab-import", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()

@@ -266,6 +266,9 @@ def _opened(state: Path | None) -> Database:
     file = state / FILE_NAME
     try:
         make_folder(state)
+    except OSError:
+        return Database(_IN_MEMORY)  # what else lies there says that it cannot be written
+    try:
         try:
             return Database(file)
         except (sqlite3.DatabaseError, ValueError) as error:
@@ -273,7 +276,7 @@ def _opened(state: Path | None) -> Database:
                 raise
             _report(error, file)
             return Database(file)
-    except (sqlite3.Error, OSError, ValueError) as error:
+    except (sqlite3.Error, ValueError) as error:
         log.error("snapshot_unavailable", file=str(file), reason=str(error))
         return Database(_IN_MEMORY)
 

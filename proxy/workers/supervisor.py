@@ -17,7 +17,6 @@ from cab.proxy.auth.take_over import take_over_revocations
 from cab.proxy.clock import Clock
 from cab.proxy.config import ProxySettings
 from cab.proxy.control.running_proxy import RunningProxy
-from cab.proxy.demo import running_demo
 from cab.proxy.forwarding.upstream import require_route_keys
 from cab.proxy.ledger.recovery import naming_ledger, recover
 from cab.proxy.ledger.segments import make_folder
@@ -66,6 +65,8 @@ async def running_workers(
         stack.enter_context(redacting_libraries(held, tuple))
         demo = None
         if settings.upstream == "demo":
+            from cab.proxy.demo import running_demo  # noqa: PLC0415 - few starts need it
+
             demo = await stack.enter_async_context(running_demo())
         host, port = stack.enter_context(_reserved(settings.host, settings.port))
         upstream_url = demo.url if demo else settings.upstream
