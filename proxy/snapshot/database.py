@@ -27,7 +27,7 @@ CREATE TABLE cells (
     ledger INTEGER, cell_id, state BLOB NOT NULL, PRIMARY KEY (ledger, cell_id)
 ) WITHOUT ROWID;
 CREATE TABLE open_calls (
-    ledger INTEGER, call_id TEXT, worker INTEGER, cell_id, start BLOB,
+    ledger INTEGER, call_id TEXT, place INTEGER, worker INTEGER, cell_id, start BLOB,
     PRIMARY KEY (ledger, call_id)
 ) WITHOUT ROWID;
 CREATE INDEX open_calls_of_cell ON open_calls (ledger, cell_id);
@@ -198,16 +198,16 @@ class Database:
         """Store which calls of a ledger have no END."""
         self._connection.execute("DELETE FROM open_calls WHERE ledger = ?", (ledger,))
         self._connection.executemany(
-            "INSERT INTO open_calls VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO open_calls VALUES (?, ?, ?, ?, ?, ?)",
             [
-                (ledger, call_id, worker, _column(start.get("cell_id")), orjson.dumps(start))
-                for call_id, (worker, start) in calls.items()
+                (ledger, call_id, place, worker, _column(start.get("cell_id")), orjson.dumps(start))
+                for place, (call_id, (worker, start)) in enumerate(calls.items())
             ],
         )
 
     def open_calls(self, ledger: int) -> dict[str, OpenCall]:
-        """Return which calls of a ledger have no END."""
-        select = "SELECT call_id, worker, start FROM open_calls WHERE ledger = ?"
+        """Return which calls of a ledger have no END, in the order in which they were read."""
+        select = "SELECT call_id, worker, start FROM open_calls WHERE ledger = ? ORDER BY place"
         found = self._connection.execute(select, (ledger,))
         return {call_id: OpenCall(worker, orjson.loads(start)) for call_id, worker, start in found}
 
