@@ -147,13 +147,29 @@ def _first_link(segment: Segment) -> Link | None:
         return read_link(handle.readline(MAX_LINE_BYTES))
 
 
+def stated_size(after: Segment) -> int | None:
+    """Return how large the segment before another one was when it was closed; None if that is not said.
+
+    Raises:
+        BadRecord: The segment cannot be read.
+        Damaged: It cannot be unpacked.
+    """
+    size = (_follows(after) or {}).get("size_bytes")
+    return size if isinstance(size, int) else None
+
+
+def _follows(after: Segment) -> dict[str, Any] | None:
+    link = _first_link(after)
+    follows = link.record.get(FOLLOWS) if link else None
+    return follows if is_object(follows) else None
+
+
 def _check_end(scan: Scan, before: Segment, after: Segment) -> None:
     """Compare a closed segment's size with what the one after it says of it."""
-    link = _first_link(after)
-    follows: Any = link.record.get(FOLLOWS) if link else None
-    if before.compressed or not isinstance(follows, dict):
+    follows = _follows(after)
+    if before.compressed or follows is None:
         return
-    size, stated = before.path.stat().st_size, follows.get("size_bytes")  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    size, stated = before.path.stat().st_size, follows.get("size_bytes")
     if size != stated:
         scan.note(before, 0, size, f"has {size} bytes, and had {stated} when it was closed")
 

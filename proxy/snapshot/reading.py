@@ -7,6 +7,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
+from cab.proxy.ledger.scan import stated_size
 from cab.proxy.ledger.segments import segments
 from cab.proxy.logs import RedactingLogger
 from cab.proxy.snapshot.database import Database
@@ -19,6 +20,7 @@ from cab.scoring.ledger.chain import Links
 from cab.scoring.ledger.reading import damaged_fields
 from cab.scoring.ledger.records import parse_fields
 from cab.scoring.ledger.segments import Segment, segment_lines
+from cab.scoring.ledger.zstd import Damaged
 
 BATCH_LINES = 50_000
 """What was read is stored so often, so that memory does not grow with the ledger."""
@@ -107,6 +109,8 @@ class LedgerReader:
             if at is not None and segment.number < at.segment:
                 continue
             is_new = at is None or segment.number > at.segment
+            if not is_new and at is not None and _was_read(chain.segments, segment, at):
+                continue
             if is_new:
                 links.next_segment()
             try:
@@ -188,6 +192,15 @@ class LedgerReader:
         self._fold.rows.clear()
         self._to_sync.clear()
         self._stored_lines = self._lines
+
+
+def _was_read(chain: list[Segment], segment: Segment, at: Position) -> bool:
+    """Return whether a segment was read to its end: then it need not be unpacked to see that."""
+    after = next((each for each in chain if each.number == segment.number + 1), None)
+    try:
+        return after is not None and segment.compressed and stated_size(after) == at.end
+    except (BadRecord, Damaged):
+        return False
 
 
 def _sync(path: Path) -> None:

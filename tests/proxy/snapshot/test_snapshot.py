@@ -63,15 +63,16 @@ def test_reading_on_gives_what_a_whole_reading_gives(
         put(ledger, lines[:count], packed=count % 2 == 0)
         now = state_of(caught_up(state, ledger))
         assert now == state_of(restored(ledger))
-        copy = shutil.copytree(state, tmp_path / f"state-{count}")
-        put(tmp_path / "all", lines, packed=count % 3 == 0)
-        assert state_of(caught_up(copy, tmp_path / "all")) == whole
+        if count % 3 == 1:
+            copy = shutil.copytree(state, tmp_path / f"state-{count}")
+            put(tmp_path / "all", lines, packed=count % 2 == 0)
+            assert state_of(caught_up(copy, tmp_path / "all")) == whole
     assert logged(caplog) == []
 
 
 def test_a_recovery_that_reads_on_writes_what_another_writes(tmp_path: Path, lines: Lines) -> None:
     """With a snapshot of any moment before: the same ENDs, reports and segments, byte for byte."""
-    for count in range(1, len(lines)):
+    for count in range(1, len(lines), 2):
         state = tmp_path / f"state-{count}"
         caught_up(state, put(tmp_path / "before", lines[:count]))
         later = lines[: min(len(lines), count + 3)]
@@ -218,7 +219,7 @@ def test_killed_while_it_is_written_it_is_the_old_or_the_new_one(
     ledger, state = put(tmp_path / "ledger", lines), tmp_path / "state"
     monkeypatch.setattr(reading, "BATCH_LINES", 4)
     whole, killed = state_of(restored(ledger)), 0
-    for steps in range(50, 3000, 75):
+    for steps in range(60, 1600, 100):
         shutil.rmtree(state, ignore_errors=True)
         if (child := os.fork()) == 0:
             snapshot = Snapshot(state, ledger)
@@ -228,7 +229,7 @@ def test_killed_while_it_is_written_it_is_the_old_or_the_new_one(
             os._exit(0)
         killed += os.WIFSIGNALED(os.waitpid(child, 0)[1])
         assert state_of(caught_up(state, ledger)) == whole
-    assert killed > 10
+    assert killed > 5
     assert logged(caplog) == []
 
 
