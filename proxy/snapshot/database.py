@@ -12,7 +12,7 @@ from cab.proxy.snapshot.positions import ChainRead, Position
 from cab.proxy.snapshot.rows import CellRow
 
 FORM = 1
-"""Of the tables and their values; another one is refused."""
+"""Of the tables and values, and of the rules by which calls add up; what has another one is refused."""
 _APPLICATION = 0x43414253
 _WAIT_S = 30.0
 """How long a write of another proxy with the same state folder is waited for."""

@@ -13,6 +13,7 @@ from cab.proxy.logs import RedactingLogger
 from cab.proxy.snapshot.fold import WholeReadNeeded
 from cab.proxy.snapshot.snapshot import Snapshot
 from cab.scoring.errors import BadRecord
+from cab.scoring.ledger.zstd import Damaged
 
 LOOK_S = 2.0
 """How often the ledger is looked at."""
@@ -63,7 +64,7 @@ class SnapshotKeeper:
                     self.snapshot.read_on(self._pause)
                     read_at, seen = time.monotonic(), now
             self.snapshot.read_on()
-        except (WholeReadNeeded, sqlite3.Error, OSError, BadRecord) as error:
+        except (WholeReadNeeded, sqlite3.Error, OSError, BadRecord, Damaged) as error:
             log.warning("snapshot_not_kept", ledger=str(self._ledger), reason=str(error))
 
     def _pause(self) -> None:

@@ -80,8 +80,8 @@ class LedgerReader:
             self._chains = next(each.chains for each in database.ledgers() if each.id == number)
             calls = database.open_calls(number)
         self._fold = Fold(self._row, calls, whole=number is None)
-        self._lines = 0
-        self._stored_lines = 0
+        self._lines: int = 0
+        self._stored_lines: int = 0
 
     def read(self) -> None:
         """Read all that is there, and store it.

@@ -160,15 +160,16 @@ class Snapshot:
         known_by = {worker: _first_line(chain) for worker, chain in chains.items()}
         path = str(self._ledger.absolute())
         for stored in ledgers:
+            reads = stored.chains.items()
+            is_known = any(known_by.get(worker) == read.first_line for worker, read in reads)
+            if not reads or not (is_known or stored.path == path):
+                continue
             faults = [
                 f"chain w{worker}: {fault}"
-                for worker, read in stored.chains.items()
+                for worker, read in reads
                 if (fault := _fault(chains.get(worker), read)) is not None
             ]
-            if any(known_by.get(w) == read.first_line for w, read in stored.chains.items()):
-                self._accept(stored, faults)
-                return
-            if stored.path == path and stored.chains and not faults:
+            if is_known or not faults:
                 self._accept(stored, faults)
                 return
         if any(stored.path == path for stored in ledgers):

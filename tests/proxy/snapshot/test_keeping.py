@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,11 +24,11 @@ SIGNING_KEY = "k1:" + "s" * 40
 async def test_a_budget_outlives_restarts_and_ledgers(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A start reads no segment that was read; a new ledger, of several processes, has the old budget."""
+    """A start reads no segment that was read; a new ledger has the old budget."""
     ledger = tmp_path / "ledger"
     async with scripted_upstream([json_answer(CHAT.answer)] * 2) as upstream:
-        options = {"upstream": upstream.url, "ledger": ledger, "state": tmp_path / "state"}
-        options |= {"auth": "keys", "signing_key": SIGNING_KEY, "key": "k"}
+        options: dict[str, Any] = {"upstream": upstream.url, "ledger": ledger}
+        options |= {"state": tmp_path / "state", "auth": "keys", "signing_key": SIGNING_KEY}
         async with running_proxy(**options, segment_max_bytes=300) as proxy:
             cell = await proxy.open_cell(CELL, ttl_s=600, limits=KeyLimits(max_calls=2))
             bearer = f"Authorization: {cell.headers['Authorization']}"
@@ -43,7 +44,7 @@ async def test_a_budget_outlives_restarts_and_ledgers(
             assert (await post(proxy.url, CHAT.path, CHAT.request, bearer)).status == 400
         assert b'"seq":2' in max(ledger.glob("w0-*.jsonl")).read_bytes()
         ledger.rename(tmp_path / "old")
-        async with running_proxy(**options, workers=2) as proxy:
+        async with running_proxy(**options) as proxy:
             refused = await post(proxy.url, CHAT.path, CHAT.request, bearer)
             assert (refused.status, b"cab_limit_reached" in refused.body) == (400, True)
     assert len(upstream.received) == 2
