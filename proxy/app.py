@@ -33,15 +33,15 @@ from cab.proxy.forwarding.upstream import Upstreams, require_route_keys
 from cab.proxy.http.browser_guard import BrowserGuard
 from cab.proxy.http.client_connections import ConnectionLimits, HttpServer
 from cab.proxy.http.descriptors import connection_room
-from cab.proxy.lazy import imported_beside
+from cab.proxy.lazy import import_beside
 from cab.proxy.ledger.ledger import Ledger
 from cab.proxy.ledger.recovery import recover
 from cab.proxy.ledger.scan import ResumePoint
+from cab.proxy.ledger.snapshot.keeper import SnapshotKeeper, opened_snapshot
 from cab.proxy.ledger.writer import LedgerOptions
 from cab.proxy.logs import RedactingLogger, redacting_libraries
 from cab.proxy.redaction import Redactor
 from cab.proxy.server import Server
-from cab.proxy.snapshot.keeper import SnapshotKeeper, opened_snapshot
 from cab.proxy.tokens.usage import Counter
 from cab.scoring.timestamps import rfc3339
 
@@ -178,7 +178,7 @@ async def running_proxy(
         stack.callback(ended.set)
         where = url, upstream_url, settings.ledger, demo, control_url
         # Keys and log lines need them; the port is open without them.
-        stack.enter_context(imported_beside("jwt", "structlog"))
+        import_beside("jwt", "structlog")
         yield Proxy(*where, ring, clock, ended, server)
 
 

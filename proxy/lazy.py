@@ -2,8 +2,7 @@
 
 import sys
 import threading
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 
 
@@ -26,17 +25,11 @@ def attribute_loader(package: str, modules: Mapping[str, Sequence[str]]) -> Call
     return load
 
 
-@contextmanager
-def imported_beside(*modules: str) -> Generator[None]:
+def import_beside(*modules: str) -> None:
     """Import modules on a thread, so that nothing on the event loop has to wait for that."""
 
     def load() -> None:
         for name in modules:
             import_module(name)
 
-    thread = threading.Thread(target=load, name="cab-import", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        thread.join()
+    threading.Thread(target=load, name="cab-import", daemon=True).start()

@@ -20,9 +20,9 @@ from cab.proxy.control.running_proxy import RunningProxy
 from cab.proxy.forwarding.upstream import require_route_keys
 from cab.proxy.ledger.recovery import naming_ledger, recover
 from cab.proxy.ledger.segments import make_folder
+from cab.proxy.ledger.snapshot.keeper import SnapshotKeeper, opened_snapshot
 from cab.proxy.logs import redacting_libraries
 from cab.proxy.redaction import Redactor
-from cab.proxy.snapshot.keeper import SnapshotKeeper, opened_snapshot
 from cab.proxy.workers.processes import WorkerConfiguration, WorkerProcesses
 
 

@@ -11,9 +11,9 @@ import pytest
 
 from cab.proxy.ledger.recovery import recover
 from cab.proxy.ledger.segments import segments
+from tests.proxy.ledger.snapshot.ledgers import state_of
 from tests.proxy.ledger.test_ledger import verify
 from tests.proxy.restoring import restored
-from tests.proxy.snapshot.ledgers import state_of
 
 ROOT = Path(__file__).parents[2]
 HARNESS = ROOT / "benchmarks" / "crash.py"

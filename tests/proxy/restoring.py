@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from cab.proxy.accounting.cell_state import CellStates
-from cab.proxy.snapshot.snapshot import Snapshot
+from cab.proxy.ledger.snapshot.snapshot import Snapshot
 
 
 def restored(ledger: Path, state: Path | None = None) -> CellStates:

@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 from cab.proxy.ledger.scan import stated_size
 from cab.proxy.ledger.segments import segments
+from cab.proxy.ledger.snapshot.database import Database
+from cab.proxy.ledger.snapshot.fold import Fold, OpenCall, WholeReadNeeded
+from cab.proxy.ledger.snapshot.positions import ChainRead, Position, first_line_of
+from cab.proxy.ledger.snapshot.rows import CellRow
 from cab.proxy.logs import RedactingLogger
-from cab.proxy.snapshot.database import Database
-from cab.proxy.snapshot.fold import Fold, OpenCall, WholeReadNeeded
-from cab.proxy.snapshot.positions import ChainRead, Position, first_line_of
-from cab.proxy.snapshot.rows import CellRow
 from cab.scoring.errors import BadRecord
 from cab.scoring.ledger.bounds import BrokenLine
 from cab.scoring.ledger.chain import Links

@@ -15,11 +15,11 @@ from cab.proxy.accounting.limits import KeyLimits
 from cab.proxy.errors import Rejected
 from cab.proxy.ledger.chain import chain
 from cab.proxy.ledger.recovery import recover
-from cab.proxy.snapshot import reading
-from cab.proxy.snapshot.snapshot import FILE_NAME, Snapshot
+from cab.proxy.ledger.snapshot import reading
+from cab.proxy.ledger.snapshot.snapshot import FILE_NAME, Snapshot
 from cab.scoring.ledger.records import GENESIS
+from tests.proxy.ledger.snapshot.ledgers import AT, Lines, end, put, start, state_of, written
 from tests.proxy.restoring import restored
-from tests.proxy.snapshot.ledgers import AT, Lines, end, put, start, state_of, written
 
 LOGGED = ("snapshot_refused", "snapshot_unavailable", "ledger_replaced")
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from cab.proxy.ledger.scan import carried
-from cab.proxy.snapshot.rows import CellRow
+from cab.proxy.ledger.snapshot.rows import CellRow
 from cab.scoring.ledger.call_ids import CallIds
 from cab.scoring.ledger.totals import DAMAGED_LINE
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from cab.proxy import KeyLimits, running_proxy
-from cab.proxy.snapshot.keeper import opened_snapshot
-from cab.proxy.snapshot.snapshot import Snapshot
+from cab.proxy.ledger.snapshot.keeper import opened_snapshot
+from cab.proxy.ledger.snapshot.snapshot import Snapshot
 from cab.scoring.ledger.segments import segment_name
-from tests.proxy.snapshot.ledgers import put, written
+from tests.proxy.ledger.snapshot.ledgers import put, written
 from tests.tools.client import post
 from tests.tools.dialects import BY_ENDPOINT
 from tests.tools.proxy import records
@@ -56,7 +56,7 @@ async def test_it_is_kept_while_calls_are_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Once a segment is closed, or enough is written, the next start finds it in the snapshot."""
-    monkeypatch.setattr("cab.proxy.snapshot.keeper.LOOK_S", 0.01)
+    monkeypatch.setattr("cab.proxy.ledger.snapshot.keeper.LOOK_S", 0.01)
     lines, state = written(tmp_path / "written", 4), tmp_path / "state"
     ledger = put(tmp_path / "ledger", lines[:10])
     async with opened_snapshot(state, ledger) as keeper:

@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from cab.proxy.ledger.snapshot.fold import WholeReadNeeded
+from cab.proxy.ledger.snapshot.snapshot import Snapshot
 from cab.proxy.logs import RedactingLogger
-from cab.proxy.snapshot.fold import WholeReadNeeded
-from cab.proxy.snapshot.snapshot import Snapshot
 from cab.scoring.errors import BadRecord
 from cab.scoring.ledger.zstd import Damaged
 

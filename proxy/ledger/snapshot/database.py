@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from cab.proxy.snapshot.fold import OpenCall
-from cab.proxy.snapshot.positions import ChainRead, Position
-from cab.proxy.snapshot.rows import CellRow
+from cab.proxy.ledger.snapshot.fold import OpenCall
+from cab.proxy.ledger.snapshot.positions import ChainRead, Position
+from cab.proxy.ledger.snapshot.rows import CellRow
 
 FORM = 1
 """Of the tables and values, and of the rules by which calls add up; what has another one is refused."""

@@ -15,12 +15,12 @@ from cab.proxy.accounting.cell_state import CellState
 from cab.proxy.errors import Rejected
 from cab.proxy.ledger.scan import ResumePoint
 from cab.proxy.ledger.segments import make_folder
+from cab.proxy.ledger.snapshot.database import Database, StoredLedger
+from cab.proxy.ledger.snapshot.fold import OpenCall, WholeReadNeeded
+from cab.proxy.ledger.snapshot.positions import ChainRead, fault_of, first_line_of
+from cab.proxy.ledger.snapshot.reading import LedgerReader, Pause, chains_of
+from cab.proxy.ledger.snapshot.rows import CellRow
 from cab.proxy.logs import RedactingLogger
-from cab.proxy.snapshot.database import Database, StoredLedger
-from cab.proxy.snapshot.fold import OpenCall, WholeReadNeeded
-from cab.proxy.snapshot.positions import ChainRead, fault_of, first_line_of
-from cab.proxy.snapshot.reading import LedgerReader, Pause, chains_of
-from cab.proxy.snapshot.rows import CellRow
 from cab.scoring.errors import BadRecord
 from cab.scoring.ledger.segments import Segment
 from cab.scoring.ledger.totals import CallTotals, Fields
