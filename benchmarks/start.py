@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -33,9 +34,9 @@ _OFF = {name: value for name, value in os.environ.items() if not name.startswith
 
 def records(cells: int) -> Iterator[dict[str, Any]]:
     """Yield START, END and seal of cells with one call each."""
+    at = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}"  # an old segment would be closed at once
     for n in range(cells):
         cell_id = f"sweep/aider/vendor/model-{n % 5}/polyglot/task-{n}"
-        at = f"2026-11-01T{n // 3600 % 24:02d}:{n // 60 % 60:02d}:{n % 60:02d}"
         yield from records_of(f"0198{n:08x}-7000-8000-{n:012x}", cell_id, 1, at)
         seal = {"schema": "cab.call/1", "kind": "cell_seal", "cell_id": cell_id, "calls": 1}
         yield {**seal, "sealed_at": f"{at}.950000Z", "records": 2, "digest": "0" * 64}
@@ -118,7 +119,9 @@ def main() -> None:
         print(
             f"| {name} | {min(s for s, _ in measured):.2f} | {max(mb for _, mb in measured):.0f} |"
         )
-    print(f"\nsnapshot: {(folder / 'state' / 'totals.db').stat().st_size / 1e6:.0f} MB")
+    last = max((folder / "ledger").glob("*.jsonl"))
+    print(f"\nopen segment: {last.stat().st_size / 1e6:.0f} MB")
+    print(f"snapshot: {(folder / 'state' / 'totals.db').stat().st_size / 1e6:.0f} MB")
     if options.folder is None:
         shutil.rmtree(folder)
 

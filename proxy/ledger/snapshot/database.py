@@ -14,7 +14,7 @@ from cab.proxy.ledger.snapshot.rows import CellRow
 FORM = 1
 """Of the tables and values, and of the rules by which calls add up; what has another one is refused."""
 _APPLICATION = 0x43414253
-_WAIT_S = 30.0
+_WAIT_S = 10.0
 """How long a write of another proxy with the same state folder is waited for."""
 _TABLES = """
 CREATE TABLE ledgers (id INTEGER PRIMARY KEY, made_by TEXT, path TEXT, instead_of INTEGER);
@@ -94,7 +94,12 @@ class Database:
 
     def __exit__(self, kind: object, *_: object) -> None:
         """End it."""
-        self._connection.execute("COMMIT" if kind is None else "ROLLBACK")
+        try:
+            if kind is None:
+                self._connection.execute("COMMIT")
+        finally:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
 
     def close(self) -> None:
         """Close the file."""

@@ -54,18 +54,26 @@ class SnapshotKeeper:
         self.snapshot.close()
 
     def _run(self) -> None:
-        """Read on now and then, until that fails: the next start sees what still holds."""
+        read_at, seen, goes_on = time.monotonic(), _extent(self._ledger), True
+        while goes_on and not self._stop.wait(LOOK_S):
+            now = _extent(self._ledger)
+            is_due = now.segments > seen.segments or time.monotonic() - read_at >= AT_LEAST_S
+            if now != seen and (is_due or now.size_bytes - seen.size_bytes >= AT_LEAST_BYTES):
+                goes_on = self._read_on()
+                read_at, seen = time.monotonic(), now
+        if goes_on:
+            self._read_on()
+
+    def _read_on(self) -> bool:
+        """Read on; return whether that can be done again."""
         try:
-            read_at, seen = time.monotonic(), _extent(self._ledger)
-            while not self._stop.wait(LOOK_S):
-                now = _extent(self._ledger)
-                is_due = now.segments > seen.segments or time.monotonic() - read_at >= AT_LEAST_S
-                if now != seen and (is_due or now.size_bytes - seen.size_bytes >= AT_LEAST_BYTES):
-                    self.snapshot.read_on(self._pause)
-                    read_at, seen = time.monotonic(), now
-            self.snapshot.read_on()
-        except (WholeReadNeeded, sqlite3.Error, OSError, BadRecord, Damaged) as error:
+            self.snapshot.read_on(self._pause)
+        except WholeReadNeeded as needed:  # not beside calls: the next start does it
+            log.warning("snapshot_not_kept", ledger=str(self._ledger), reason=str(needed))
+            return False
+        except (sqlite3.Error, OSError, BadRecord, Damaged) as error:  # a disk that is full, say
             log.warning("snapshot_not_kept", ledger=str(self._ledger), reason=str(error))
+        return True
 
     def _pause(self) -> None:
         if not self._stop.is_set():

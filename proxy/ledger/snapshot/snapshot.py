@@ -48,6 +48,15 @@ class Snapshot:
 
     def __init__(self, state: Path | None, ledger: Path) -> None:
         self._ledger = ledger
+        self._open(state)
+        try:
+            self._match()
+        except sqlite3.Error as error:
+            _report(error, self._database.file)
+            self.close()
+            self._open(state if _is_broken(error) else None)
+
+    def _open(self, state: Path | None) -> None:
         self._database = _opened(state)
         self.is_kept = self._database.file != _IN_MEMORY
         """Whether the next start finds it."""
@@ -55,7 +64,6 @@ class Snapshot:
         self._number: int | None = None
         self._instead_of: int | None = None
         self._removed: int | None = None
-        self._match()
 
     def close(self) -> None:
         """Close the file."""
@@ -66,14 +74,12 @@ class Snapshot:
         """Return where a recovery may begin to read, by worker."""
         if self._number is None:
             return {}
-        calls = self._database.open_calls(self._number)
-        return {
-            worker: ResumePoint(
-                *(read.position.segment, read.position.line, read.position.begin),
-                _starts(calls, worker),
-            )
-            for worker, read in self._stored(self._number).chains.items()
-        }
+        try:
+            calls = self._database.open_calls(self._number)
+            chains = self._stored(self._number).chains
+        except sqlite3.Error:
+            return {}  # `catch_up` reports it
+        return {worker: _resume_point(read, worker, calls) for worker, read in chains.items()}
 
     def catch_up(self) -> None:
         """Read all that the ledger holds and that was not read.
@@ -93,7 +99,8 @@ class Snapshot:
             if not self.is_kept:
                 raise
             _report(error, self._database.file)
-            self._keep_in_memory()
+            self.close()
+            self._open(None)
             self.catch_up()
 
     def read_on(self, pause: Pause | None = None) -> None:
@@ -156,7 +163,10 @@ class Snapshot:
     def _match(self) -> None:
         """Find the ledger among those that were read, and see whether it is what it was."""
         ledgers = self._database.ledgers()
-        chains = chains_of(self._ledger) if ledgers and self._ledger.is_dir() else {}
+        try:
+            chains = chains_of(self._ledger) if ledgers and self._ledger.is_dir() else {}
+        except OSError:
+            return  # the recovery says what is wrong with it
         known_by = {worker: _first_line(chain) for worker, chain in chains.items()}
         path = str(self._ledger.absolute())
         for stored in ledgers:
@@ -222,12 +232,6 @@ class Snapshot:
                         database.store_rows(old, [(cell_id, rest)])
             database.forget_instead_of(number)
 
-    def _keep_in_memory(self) -> None:
-        self.close()
-        self._lookups = self._database = Database(_IN_MEMORY)
-        self.is_kept = False
-        self._number = self._instead_of = self._removed = None
-
 
 def _first_line(chain: list[Segment]) -> str | None:
     try:
@@ -251,13 +255,15 @@ def _state(cell_id: str | None, row: CellRow, starts: Iterable[Fields]) -> CellS
     return cell
 
 
-def _starts(calls: Mapping[str, OpenCall], worker: int) -> dict[str, dict[str, object]]:
-    """Return the calls of a worker whose END a recovery has to write: there is a START that holds."""
-    return {
+def _resume_point(read: ChainRead, worker: int, calls: Mapping[str, OpenCall]) -> ResumePoint:
+    # Of a damaged START nobody knows enough to write an END.
+    starts = {
         call_id: call.start
         for call_id, call in calls.items()
         if call.worker == worker and call.start.get("kind") == "start"
     }
+    at = read.position
+    return ResumePoint(at.segment, at.line, at.begin, starts)
 
 
 def _opened(state: Path | None) -> Database:

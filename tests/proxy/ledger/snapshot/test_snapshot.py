@@ -159,6 +159,11 @@ def garbage(file: Path) -> None:
     file.write_bytes(b"no database" * 1000)
 
 
+def holed(file: Path) -> None:
+    data = file.read_bytes()
+    file.write_bytes(data[:4096] + b"\xff" * (len(data) - 4096))
+
+
 def another_form(file: Path) -> None:
     with sqlite3.connect(file) as database:
         database.execute("PRAGMA user_version = 77")
@@ -169,7 +174,7 @@ def another_version(file: Path) -> None:
         database.execute("UPDATE ledgers SET made_by = '0.0.0'")
 
 
-@pytest.mark.parametrize("change", [garbage, another_form, another_version])
+@pytest.mark.parametrize("change", [garbage, holed, another_form, another_version])
 def test_a_file_that_cannot_be_used_is_made_anew(
     tmp_path: Path, lines: Lines, change: Callable[[Path], None], caplog: pytest.LogCaptureFixture
 ) -> None:
