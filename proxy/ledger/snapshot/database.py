@@ -195,7 +195,7 @@ class Database:
         found = self._connection.execute(
             "SELECT cell_id, state FROM cells WHERE ledger = ? AND cell_id >= ? "
             "AND typeof(cell_id) = 'text' ORDER BY cell_id LIMIT ?",
-            (ledger, cell_id, limit),
+            (ledger, _column(cell_id), limit),
         )
         return ((key, CellRow.unpacked(state)) for key, state in found)
 
@@ -236,4 +236,8 @@ _OF_LEDGER = (
 
 
 def _column(cell_id: str | None) -> str | bytes:
-    return _NO_CELL if cell_id is None else cell_id
+    if cell_id is None:
+        return _NO_CELL
+    # An id that is no UTF-8, as of a header, is in no ledger: it is looked up, and not found.
+    data = cell_id.encode(errors="surrogatepass")
+    return cell_id if data.decode(errors="ignore") == cell_id else data

@@ -59,9 +59,11 @@ async def test_it_is_kept_while_calls_are_made(
     monkeypatch.setattr("cab.proxy.ledger.snapshot.keeper.LOOK_S", 0.01)
     lines, state = written(tmp_path / "written", 4), tmp_path / "state"
     ledger = put(tmp_path / "ledger", lines[:10])
-    async with opened_snapshot(state, ledger) as keeper:
+    async with opened_snapshot(state, ledger) as keeper, asyncio.timeout(30):
         await keeper.start()
-        put(ledger, lines)
+        for name, line in lines[10:]:
+            with (ledger / name).open("ab") as handle:
+                handle.write(line)
         while True:
             other = await asyncio.to_thread(Snapshot, state, ledger)
             points = other.resume_points()

@@ -289,6 +289,19 @@ def test_two_ledgers_of_a_state_folder_are_kept_apart(
         assert b[name].charged.calls == calls
 
 
+@pytest.mark.parametrize("cell_id", ["", "\udcff", "a\0b", "%", None])
+def test_any_text_can_be_looked_up(tmp_path: Path, lines: Lines, cell_id: str | None) -> None:
+    """An id that no ledger can hold is an unknown cell, and no error."""
+    snapshot = Snapshot(tmp_path / "state", put(tmp_path / "ledger", lines))
+    snapshot.catch_up()
+    cells = CellStates(snapshot)
+    assert cells[cell_id].totals.calls == 0
+    assert [cell.cell_id for cell in snapshot.page(cell_id or "s/", None, 3)] == (
+        [] if cell_id else ["s/a", "s/b", "s/c"]
+    )
+    snapshot.close()
+
+
 def test_totals_are_kept_by_key(tmp_path: Path) -> None:
     """Each key of a cell has totals of its own; the cell's are their sum."""
     ledger = tmp_path / "ledger"
