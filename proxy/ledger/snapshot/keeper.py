@@ -37,11 +37,13 @@ class SnapshotKeeper:
     def __init__(self, snapshot: Snapshot, ledger: Path) -> None:
         self.snapshot = snapshot
         self._ledger = ledger
+        self._seen = _Extent(0, 0)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="cab-snapshot", daemon=True)
 
     async def start(self) -> None:
         """Read what was not read yet; from now on, go on with it."""
+        self._seen = _extent(self._ledger)
         await asyncio.to_thread(self.snapshot.catch_up)
         if self.snapshot.is_kept:
             self._thread.start()
@@ -54,7 +56,7 @@ class SnapshotKeeper:
         self.snapshot.close()
 
     def _run(self) -> None:
-        read_at, seen, goes_on = time.monotonic(), _extent(self._ledger), True
+        read_at, seen, goes_on = time.monotonic(), self._seen, True
         while goes_on and not self._stop.wait(LOOK_S):
             now = _extent(self._ledger)
             is_due = now.segments > seen.segments or time.monotonic() - read_at >= AT_LEAST_S
