@@ -224,13 +224,14 @@ class ProxySettings(BaseModel):
     on_unknown: Literal["charge", "exhaust", "ignore"] = Field(
         default="charge",
         description="What a call costs the limits of its key that may have cost something and was "
-        "not counted: `charge` what it can have cost at most, `exhaust` all that is left, `ignore` "
-        "nothing. A key can say otherwise.",
+        "not counted: `charge` what it can have cost at most, or an assumed size where nothing bounds "
+        "it, `exhaust` all that is left, `ignore` nothing. A key can say otherwise.",
     )
     assumed_output_cap: Annotated[int, Field(ge=1)] | None = Field(
         default=None,
         description="Tokens of an answer at most where the request states no cap (`max_tokens`). It "
-        "bounds the cost of a call that was not counted, and is not sent. Unset: no bound.",
+        "bounds the cost of a call that was not counted, and is not sent. Unset: no bound; limits "
+        "are charged 32,000.",
     )
     on_ledger_failure: Literal["closed", "open"] = Field(
         default="closed",

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from aiohttp import web
 
 from cab.proxy.http.error_responses import ErrorResponse, raw_response
+from cab.proxy.http.half_close import HalfClosed, HangUpWatch, may_wait
 from cab.proxy.logs import SILENT, RedactingLogger, Repeats
 
 IDLE_TIMEOUT_S = 3630.0
@@ -58,6 +59,8 @@ class HttpServer(web.Server):
         self._open: set[ClientConnection] = set()
         self._idle: dict[ClientConnection, None] = {}
         self._repeats = Repeats(1)
+        self.hang_ups = HangUpWatch()
+        """Of clients that have ended their side."""
 
     def __call__(self) -> "ClientConnection":
         """Return the protocol of a new connection."""
@@ -122,6 +125,8 @@ class ClientConnection(web.RequestHandler):
         self._is_busy = False
         self._head_timer: asyncio.TimerHandle | None = None
         self._head_begun = False
+        self._answering: web.BaseRequest | None = None
+        self._half_closed: HalfClosed | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take a place, or refuse."""
@@ -138,7 +143,21 @@ class ClientConnection(web.RequestHandler):
         """Give the place free."""
         self._server.forget(self)
         self._stop_timing()
+        if self._half_closed is not None:
+            self._half_closed.close()
         super().connection_lost(exc)
+
+    def eof_received(self) -> bool:  # type: ignore[override] # aiohttp's always closes, and says None
+        """Take note that the client has ended its side; return whether the connection stays open for its answer."""
+        if self._half_closed is not None:
+            return True
+        request, transport = self._answering, self.transport
+        if not self._is_busy or transport is None or (request and not may_wait(request)):
+            return False
+        self._half_closed = HalfClosed(transport, self._server.hang_ups)
+        if request is not None:
+            self._half_closed.ask(request)
+        return True
 
     def data_received(self, data: bytes) -> None:
         """Take in what came; a head that did not come whole is timed."""
@@ -181,12 +200,25 @@ class ClientConnection(web.RequestHandler):
         request_handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
     ) -> tuple[web.StreamResponse, bool]:
         self._begin()
+        self._answering = request
+        if self._half_closed is not None:
+            self._go_on_half_closed(self._half_closed, request)
         try:
             return await super()._handle_request(request, start_time, request_handler)
         finally:
+            self._answering = None
             if not self._messages:
                 self._is_busy = False
                 self._server.note_idle(self)
+                if self._half_closed is not None:
+                    self.close()
+
+    def _go_on_half_closed(self, half_closed: HalfClosed, request: web.BaseRequest) -> None:
+        """Begin with a request behind which its client has ended its side."""
+        if may_wait(request):
+            half_closed.ask(request)
+        elif self.transport is not None:
+            self.transport.close()
 
     def _begin(self) -> None:
         self._is_busy = True

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from cab.proxy.errors import BadConfig
 
 _RESERVED = 64
-"""For the files of the ledger, and for the control API's own address."""
+"""For the files of the ledger, the control API's own address, and the watch for clients that hang up."""
 _MOST_CONNECTIONS = 16_384
 """The default where descriptors are no limit."""
 _LARGEST_BACKLOG = 128

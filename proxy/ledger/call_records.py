@@ -127,7 +127,8 @@ def end_record(
         # Whatever an endpoint names may hold the key that it was sent.
         return call.redactor.value(value)
 
-    note = "; ".join(filter(None, (outcome.usage_note, counted.note)))
+    notes = (outcome.usage_note, counted.note, _over_the_cap(call, outcome, counted))
+    note = "; ".join(filter(None, notes))
     ended_wall_ns = call.started_wall_ns + ending.ended_ns - call.started_ns
     record = {
         **start_record(call),
@@ -184,6 +185,20 @@ def _tokens(counted: Counted) -> dict[str, Any]:
         "usage_source": counted.source,
         "usage_status": counted.status,
     }
+
+
+def _over_the_cap(call: CallContext, outcome: Outcome, counted: Counted) -> str | None:
+    """Return a hint where the endpoint wrote more than the request allows.
+
+    It stays a hint: several endpoints do not count thinking against the cap, and passes over other models
+    have caps of their own. But the upper bounds of calls that such an endpoint does not count are too low.
+    """
+    cap = call.request.bound.completion_tokens
+    written = None if counted.usage is None else counted.usage.completion_tokens
+    stated = counted.source == "upstream"  # by another tokenizer it may be a few more
+    if not (stated and cap and written and written > cap) or outcome.usage_parts:
+        return None
+    return f"the completion is over the {cap} tokens that the request allows"
 
 
 def _times(call: CallContext, outcome: Outcome, ending: CallEnding) -> dict[str, float | None]:

@@ -48,6 +48,8 @@ class Seal(FileModel):
     """HTTP requests that the proxy made for them, at least one each."""
     unmeasured_calls: Count | None = None
     """Calls that may have cost something and whose total is not known."""
+    partial_calls: Count | None = None
+    """Calls whose count does not cover the whole answer, or contradicts itself; None in seals that do not say."""
     prompt_tokens: Count | None = None
     """Their sum, None if a part of it is not known."""
     completion_tokens: Count | None = None
@@ -81,6 +83,7 @@ def stated_sums(totals: CallTotals) -> dict[str, Any]:
         "calls": totals.calls,
         "attempts": totals.attempts,
         "unmeasured_calls": totals.unmeasured_calls,
+        "partial_calls": totals.partial_calls,
         "prompt_tokens": tokens.prompt.value,
         "completion_tokens": tokens.completion.value,
         "total_tokens": tokens.total.value,

@@ -50,6 +50,12 @@ _NUMBER = TypeVar("_NUMBER", int, float, Decimal)
 
 _BOUNDS = ("prompt_tokens_at_most", "completion_tokens_at_most")
 
+ASSUMED_PROMPT_TOKENS = 200_000
+"""What a limit is charged for a prompt that nobody counted and nothing bounds: a common context window,
+which few prompts fill. A rule of thumb and no bound."""
+ASSUMED_ANSWER_TOKENS = 32_000
+"""The same for an answer: about what a model writes at most where the request does not say."""
+
 _METERED = tuple(sorted(METERED_ENDPOINTS))
 """Not a set: an unchecked line may hold a list, which cannot be looked up in one."""
 
@@ -155,6 +161,8 @@ class TokenTotals:
     cache_read: Total[int] = field(default_factory=_no_tokens)
     cache_write: Total[int] = field(default_factory=_no_tokens)
     reasoning: Total[int] = field(default_factory=_no_tokens)
+    assumed: int = 0
+    """What limits are charged for the open parts that have no bound, by a rule of thumb; no part of any sum."""
 
     def add(self, call: Fields) -> None:
         """Add a call's counts; its total is the stated one, else the sum of two known parts."""
@@ -196,13 +204,17 @@ class TokenTotals:
         if prompt is not None and completion is not None:
             self.total.bounded += 1
             self.total.at_most += max(0, prompt + completion - known)
+            return
+        prompt = ASSUMED_PROMPT_TOKENS if prompt is None else prompt
+        completion = ASSUMED_ANSWER_TOKENS if completion is None else completion
+        self.assumed += max(0, prompt + completion - known)
 
     def _add_bounds(self, call: Fields, *, to_total: bool) -> None:
         """Add what the parts that a call does not state come to at most."""
         known, at_most, missing, bounded = 0, 0, 0, 0
-        for counted, name in (
-            (self.prompt, "prompt_tokens"),
-            (self.completion, "completion_tokens"),
+        for counted, name, assumed in (
+            (self.prompt, "prompt_tokens", ASSUMED_PROMPT_TOKENS),
+            (self.completion, "completion_tokens", ASSUMED_ANSWER_TOKENS),
         ):
             count, bound = _count(call, name), _count(call, f"{name}_at_most")
             if count is not None:
@@ -214,6 +226,8 @@ class TokenTotals:
                 counted.at_most += bound
                 bounded += 1
                 at_most += bound
+            elif to_total:
+                self.assumed += assumed
         if to_total:
             self.total.known += known
             self.total.missing += 1
@@ -307,11 +321,11 @@ class CallTotals:
 
     @property
     def charged_tokens(self) -> int:
-        """Tokens that count against a limit: what is known, and what is known of the upper bounds.
+        """Tokens that count against a limit: what is known, and of what is not the upper bound.
 
-        Of a call without a bound of its answer that is the bound of its prompt.
+        Where there is no bound it is an assumed size: no call that may have cost something is free.
         """
-        return self.tokens.total.known + self.tokens.total.at_most
+        return self.tokens.total.known + self.tokens.total.at_most + self.tokens.assumed
 
     @property
     def unknown_prices(self) -> int:

@@ -49,14 +49,14 @@ TOO_MANY = json_answer({"error": {"message": "busy"}}, "429 Too Many Requests")
 CUT = (sse_head(), Fault.RESET)
 """A stream that breaks off before its first event."""
 
-FREE = (2, 2, 0, 100, 20, 120, 120, (120, 0, 120))
-UNKNOWN = (2, 2, 1, None, None, None, 120, (120, 1, None))
-BOUNDED = (2, 2, 1, None, None, None, 120, (120, 1, 1944))
+FREE = (2, 2, 0, 0, 100, 20, 120, 120, (120, 0, 120))
+UNKNOWN = (2, 2, 1, 0, None, None, None, 120, (120, 1, None))
+BOUNDED = (2, 2, 1, 0, None, None, None, 120, (120, 1, 1944))
 AT_MOST = {"prompt_tokens_at_most": 1324, "completion_tokens_at_most": 500}
 
 Sums = Mapping[str, Any]
 SUMS = (
-    *("calls", "attempts", "unmeasured_calls"),
+    *("calls", "attempts", "unmeasured_calls", "partial_calls"),
     *("prompt_tokens", "completion_tokens", "total_tokens", "known_total_tokens"),
     "total_interval",
 )
@@ -77,7 +77,8 @@ def by_cell(ledger: Path, cell_id: str) -> dict[str, Any]:
         assert main(["ledger", "calls", str(ledger), "--by-cell", "--json", "--cell", cell_id]) == 0
     out.flush()
     [row] = out.buffer.getvalue().splitlines()
-    return dict(orjson.loads(row), unmeasured_calls=orjson.loads(row)["unmeasured"])
+    shown = orjson.loads(row)
+    return {**shown, **{f"{name}_calls": shown[name] for name in ("unmeasured", "partial")}}
 
 
 def scored(records: Path, cell_id: str) -> dict[str, Any]:
@@ -100,6 +101,7 @@ def sums_of_all(ledger: Path, slice_: Path, seal: dict[str, Any]) -> dict[str, S
             "calls": spend.calls,
             "attempts": spend.attempts,
             "unmeasured_calls": spend.unmeasured_calls,
+            "partial_calls": spend.partial_calls,
             "prompt_tokens": spend.tokens.prompt.value,
             "completion_tokens": spend.tokens.completion.value,
             "total_tokens": spend.tokens.total.value,
@@ -124,8 +126,8 @@ def assert_all_say(by_reader: Mapping[str, Sums], expected: tuple[Any, ...]) -> 
 
 CAPPED = {"max_tokens": 400, "n": 2}
 SIZE_BYTES = len(orjson.dumps(chat_body(**CAPPED)))
-AT_MOST_NOW = (2, 2, 1, None, None, None, 18, (18, 1, 18 + SIZE_BYTES + 1024 + 800))
-NOT_CAPPED = (2, 2, 1, None, None, None, 18, (18, 1, None))
+AT_MOST_NOW = (2, 2, 1, 0, None, None, None, 18, (18, 1, 18 + SIZE_BYTES + 1024 + 800))
+NOT_CAPPED = (2, 2, 1, 0, None, None, None, 18, (18, 1, None))
 
 
 def failed(status: str) -> bytes:
@@ -141,7 +143,7 @@ def failed(status: str) -> bytes:
         pytest.param(
             [CUT],
             {"stream": True},
-            (2, 2, 0, 19, 7, 26, 26, (26, 1, None)),
+            (2, 2, 0, 1, 19, 7, 26, 26, (26, 1, None)),
             id="cut, so counted here",
         ),
         pytest.param([[Fault.RESET]], CAPPED, AT_MOST_NOW, id="reset after sending"),
@@ -155,19 +157,19 @@ def failed(status: str) -> bytes:
         pytest.param(
             [[REFUSES_OPTIONS], [GOOD]],
             {"stream": True},
-            (2, 3, 0, 22, 14, 36, 36, (36, 0, 36)),
+            (2, 3, 0, 0, 22, 14, 36, 36, (36, 0, 36)),
             id="resent",
         ),
         pytest.param(
-            [], {"model": "gone"}, (2, 2, 0, 11, 7, 18, 18, (18, 0, 18)), id="connection refused"
+            [], {"model": "gone"}, (2, 2, 0, 0, 11, 7, 18, 18, (18, 0, 18)), id="connection refused"
         ),
         pytest.param(
             [[Fault.CLOSE], [GOOD]],
             CAPPED,
-            (2, 2, 0, 22, 14, 36, 36, (36, 0, 36)),
+            (2, 2, 0, 0, 22, 14, 36, 36, (36, 0, 36)),
             id="a stale connection, and once more",
         ),
-        pytest.param([[TOO_MANY]], CAPPED, (2, 2, 0, 11, 7, 18, 18, (18, 0, 18)), id="refused"),
+        pytest.param([[TOO_MANY]], CAPPED, (2, 2, 0, 0, 11, 7, 18, 18, (18, 0, 18)), id="refused"),
     ],
 )
 async def test_all_say_the_same_of_two_calls(

@@ -45,7 +45,7 @@ COLUMNS = [name for name in CallEnd.model_fields if name not in {"record_schema"
 """Members of an END that a table has a column for."""
 
 _CELL_COLUMNS = (
-    *("cell_id", "calls", "attempts", "repetitions", "unmeasured", "rejected"),
+    *("cell_id", "calls", "attempts", "repetitions", "unmeasured", "partial", "rejected"),
     *("prompt_tokens", "completion_tokens", "total_tokens", "known_total_tokens"),
     "total_interval",
     *("cache_read_tokens", "cache_write_tokens", "reasoning_tokens"),
@@ -107,7 +107,7 @@ def _cell_row(cell_id: str | None, totals: CellTotals) -> dict[str, Any]:
     tokens = totals.tokens
     values = (
         *(cell_id, totals.calls, totals.attempts, totals.repetitions),
-        *(totals.unmeasured_calls, totals.rejected),
+        *(totals.unmeasured_calls, totals.partial_calls, totals.rejected),
         *(tokens.prompt.value, tokens.completion.value, tokens.total.value, tokens.total.known),
         totals.interval.model_dump(),
         *(tokens.cache_read.value, tokens.cache_write.value, tokens.reasoning.value),
@@ -126,8 +126,8 @@ def _print_cells(args: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
 
 
 _CELL_TITLE = (
-    f"{'calls':>8} {'unmeasured':>10} {'prompt':>12} {'completion':>12} {'total':>12} {'known':>12} "
-    f"{'at most':>12}  cell"
+    f"{'calls':>8} {'unmeasured':>10} {'partial':>7} {'prompt':>12} {'completion':>12} {'total':>12} "
+    f"{'known':>12} {'at most':>12}  cell"
 )
 
 
@@ -138,8 +138,8 @@ def _cell_line(row: dict[str, Any]) -> str:
 
     cell_id = row["cell_id"]
     return (
-        f"{number('calls'):>8} {number('unmeasured'):>10} {number('prompt_tokens'):>12} "
-        f"{number('completion_tokens'):>12} {number('total_tokens'):>12} "
+        f"{number('calls'):>8} {number('unmeasured'):>10} {number('partial'):>7} "
+        f"{number('prompt_tokens'):>12} {number('completion_tokens'):>12} {number('total_tokens'):>12} "
         f"{number('known_total'):>12} {number('upper_total'):>12}  "
         f"{'-' if cell_id is None else printable(cell_id)}"
     )

@@ -1,13 +1,15 @@
 """What is stored of a cell, and its form in the database: lists of numbers as JSON."""
 
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import orjson
 
 from cab.scoring.ledger.money import EXACT
-from cab.scoring.ledger.totals import CallTotals, Fields, MoneyTotal, TokenTotals, Total
+from cab.scoring.ledger.totals import CallTotals, Fields
+
+_Part = TypeVar("_Part")
 
 
 @dataclass(slots=True)
@@ -62,50 +64,40 @@ class CellRow:
     def unpacked(cls, data: bytes) -> "CellRow":
         """Return what `packed` packed."""
         last_seq, sealed, largest_tokens, keys = orjson.loads(data)
-        by_key = {key: _unpacked(values) for key, values in keys.items()}
+        by_key = {key: _unpacked(CallTotals(), values) for key, values in keys.items()}
         return cls(last_seq, bool(sealed), largest_tokens, by_key)
 
 
-def _packed(totals: CallTotals) -> list[Any]:
-    tokens, cost = totals.tokens, totals.cost
-    sums = (
-        *(tokens.prompt, tokens.completion, tokens.total),
-        *(tokens.cache_read, tokens.cache_write, tokens.reasoning, totals.latency_ms),
-    )
-    return [
-        [totals.calls, totals.attempts, totals.partial_calls, totals.rejected],
-        [str(cost.known), cost.priced, cost.missing, str(cost.largest)],
-        *(_trimmed(astuple(each)) for each in sums),
-    ]
+def _packed(value: Any) -> Any:  # noqa: ANN401 - totals, or a part of them
+    """Return all members of totals in the order of their fields, so that none can be forgotten."""
+    if is_dataclass(value):
+        values = [_packed(getattr(value, each.name)) for each in fields(value)]
+        while values and not values[-1]:  # most totals have no part that is missing
+            values.pop()
+        return values
+    return str(value or 0) if isinstance(value, Decimal) else value
 
 
-def _trimmed(values: tuple[Any, ...]) -> list[Any]:
-    """Return the values up to the last one that is not 0: most totals have no part that is missing."""
-    end = len(values)
-    while end > 1 and not values[end - 1]:
-        end -= 1
-    return list(values[:end])
+def _unpacked(empty: _Part, values: Any) -> _Part:  # noqa: ANN401 - as `_packed` gives it
+    """Return what was packed; what is not there is as in empty totals."""
+    if is_dataclass(empty) and not isinstance(empty, type):
+        parts = dict(enumerate(values or ()))
+        members = enumerate(fields(empty))
+        return type(empty)(*(_unpacked(getattr(empty, f.name), parts.get(n)) for n, f in members))
+    if values is None:
+        return empty
+    return cast("_Part", Decimal(values) if isinstance(empty, Decimal) else values)
 
 
-def _unpacked(values: list[Any]) -> CallTotals:
-    (calls, attempts, partial, rejected), (known, priced, missing, largest), *sums = values
-    *tokens, latency = (Total(*each) for each in sums)
-    cost = MoneyTotal(Decimal(known), priced, missing, Decimal(largest))
-    return CallTotals(calls, attempts, partial, rejected, TokenTotals(*tokens), cost, latency)
-
-
-def _without(more: CallTotals, less: CallTotals) -> CallTotals:
-    a, b = _packed(more), _packed(less)
-    counts = _difference(a[0], b[0])
-    cost = [
-        str(max(Decimal(0), EXACT.subtract(more.cost.known, less.cost.known))),
-        max(0, more.cost.priced - less.cost.priced),
-        max(0, more.cost.missing - less.cost.missing),
-        str(more.cost.largest),
-    ]
-    return _unpacked([counts, cost, *map(_difference, a[2:], b[2:])])
-
-
-def _difference(more: list[Any], less: list[Any]) -> list[Any]:
-    filled = [*less, *([0] * (len(more) - len(less)))]
-    return [max(0, a - b) for a, b in zip(more, filled, strict=False)]
+def _without(more: _Part, less: _Part) -> _Part:
+    if is_dataclass(more) and not isinstance(more, type):
+        parts = (
+            getattr(more, f.name)
+            if f.name == "largest"
+            else _without(getattr(more, f.name), getattr(less, f.name))
+            for f in fields(more)
+        )
+        return type(more)(*parts)
+    if isinstance(more, Decimal):
+        return cast("_Part", max(Decimal(0), EXACT.subtract(more, cast("Decimal", less))))
+    return cast("_Part", max(0, cast("float", more) - cast("float", less)))

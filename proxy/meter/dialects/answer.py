@@ -11,7 +11,7 @@ from cab.proxy.meter.error_body import (
     error_of_finish,
 )
 from cab.proxy.meter.json_values import JsonObject, as_text, dump_text, is_object
-from cab.proxy.meter.usage import chat_usage, merged
+from cab.proxy.meter.usage import USAGE_MEMBERS, chat_usage, merged
 
 _MAX_USAGE_CHARS = 1 << 14
 NOTHING_KNOWN = "the answer holds nothing that its dialect knows"
@@ -120,6 +120,13 @@ class Answer:
     def merge_usage(self, raw: JsonObject) -> JsonObject:
         """Return the usage object that stands once `raw` has come after others."""
         return merged(self.usage_raw, raw) if self.usage_raw else raw
+
+    def take_usage_of(self, holder: JsonObject, *, final: bool) -> bool:
+        """Note the usage objects of a part of an answer, whichever dialect names them; return whether there is one."""
+        found = [holder[name] for name in USAGE_MEMBERS if holder.get(name) is not None]
+        for raw in found:
+            self.take_usage(raw, final=final)
+        return bool(found)
 
     def take_usage(self, raw: object, *, final: bool) -> None:
         """Note a usage object; `None` and `{}` say nothing."""

@@ -58,7 +58,7 @@ class SpeechAnswer(Answer):
     def read_body(self, data: JsonObject) -> None:
         """Read a whole sound in JSON, or a part of one."""
         self.take_identity(data)
-        self.take_usage(data.get("usage"), final=True)
+        self.take_usage_of(data, final=True)
         self.delivered = self.delivered or bool(data.get("audio"))
         self.recognized = self.recognized or self.delivered
 

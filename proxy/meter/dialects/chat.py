@@ -1,25 +1,24 @@
 """Chat completions: `POST .../chat/completions`."""
 
-from dataclasses import dataclass
-
 from cab.proxy.meter.completion_text import text_of
 from cab.proxy.meter.dialects.answer import Answer
-from cab.proxy.meter.json_values import JsonObject, as_count, as_list, as_object, as_text
+from cab.proxy.meter.dialects.tool_calls import StreamedCall
+from cab.proxy.meter.json_values import (
+    JsonObject,
+    as_count,
+    as_list,
+    as_object,
+    as_text,
+    dump_text,
+    is_object,
+)
 
 _REASONING = frozenset(("reasoning_content", "reasoning"))
 _CHOICE = frozenset(("delta", "message", "text", "finish_reason"))
 """What makes an object a choice of an answer."""
+_FOLLOWED_CHARS = 1 << 20
+"""How much of all arguments is looked at for their end; what is longer goes on for ever."""
 _TEXTS = frozenset(("content", "refusal")) | _REASONING
-
-
-@dataclass
-class _OpenCall:
-    """A tool call whose fragments may still come."""
-
-    number: int
-    id: str | None = None
-    begun: bool = False
-    """Whether it has a name or arguments."""
 
 
 class ChatAnswer(Answer):
@@ -28,8 +27,9 @@ class ChatAnswer(Answer):
     def __init__(self, limit_chars: int) -> None:
         super().__init__(limit_chars)
         self._choices: set[int] = set()
-        self._open_calls: dict[tuple[int, int], _OpenCall] = {}
-        self._last_calls: dict[int, _OpenCall] = {}
+        self._open_calls: dict[tuple[int, int], StreamedCall] = {}
+        self._last_calls: dict[int, StreamedCall] = {}
+        self._room_chars = _FOLLOWED_CHARS
 
     def read_event(self, _kind: str, data: JsonObject, /) -> bool:
         """Read one chunk; none of them ends the stream, `[DONE]` does."""
@@ -52,11 +52,9 @@ class ChatAnswer(Answer):
         choices = as_list(data.get("choices"))
         for position, choice in enumerate(choices):
             self._choice(position, as_object(choice))
-        usage = data.get("usage")
-        if usage is None:
-            usage = _usage_elsewhere(data, choices)
-        if usage is not None:
-            self.take_usage(usage, final=bool(self.finish_reasons))
+        final = bool(self.finish_reasons)
+        if not self.take_usage_of(data, final=final):
+            self.take_usage(_usage_elsewhere(data, choices), final=final)
 
     def _choice(self, position: int, choice: JsonObject) -> None:
         index = as_count(choice.get("index"))
@@ -99,30 +97,35 @@ class ChatAnswer(Answer):
         place = (index, position if number is None else number)
         function = as_object(call.get("function") or call.get("custom"))
         call_id = as_text(call.get("id"))
-        known = self._call_at(place, call_id, named=bool(function.get("name")))
-        known.id = known.id or call_id
-        for name in ("name", "arguments", "input"):
-            piece = as_text(function.get(name)) or ""
-            known.begun = known.begun or bool(piece)
-            self.take_text((known.number, name), piece)
+        name = as_text(function.get("name")) or ""
+        arguments = _arguments(function.get("arguments"))
+        known = self._call_at(place, call_id, name, arguments)
+        self.take_text((known.number, "name"), "" if name == known.name else name)
+        self._room_chars -= len(arguments)
+        known.take(call_id, name, arguments if self._room_chars >= 0 else "")
+        self.take_text((known.number, "arguments"), arguments)
+        self.take_text((known.number, "input"), as_text(function.get("input")) or "")
 
-    def _call_at(self, place: tuple[int, int], call_id: str | None, *, named: bool) -> _OpenCall:
-        """Return the call that a fragment belongs to.
-
-        At a known index a name starts a new call: Gemini's OpenAI endpoint, Ollama and SGLang give
-        every parallel call the index 0. An id does not: vLLM has sent a new one with every fragment.
-        """
+    def _call_at(
+        self, place: tuple[int, int], call_id: str | None, name: str, arguments: str
+    ) -> StreamedCall:
+        """Return the call that a fragment belongs to, which may be a new one."""
         known = self._open_calls.get(place)
         if known is None:
             # SGLang has numbered a call's first fragment in another way than the later ones.
-            known = None if named or call_id else self._last_calls.get(place[0])
-        elif named and known.begun and (call_id is None or call_id != known.id):
+            known = None if name or call_id else self._last_calls.get(place[0])
+        elif not known.goes_on_with(call_id, name, arguments):
             known = None
         if known is None:
             self.tool_calls = (self.tool_calls or 0) + 1
-            known = self._open_calls[place] = _OpenCall(self.tool_calls)
+            known = self._open_calls[place] = StreamedCall(self.tool_calls)
         self._last_calls[place[0]] = known
         return known
+
+
+def _arguments(value: object) -> str:
+    """Return arguments as text; some endpoints send them as the object itself."""
+    return dump_text(value) if is_object(value) else as_text(value) or ""
 
 
 def _usage_elsewhere(data: JsonObject, choices: list[object]) -> object:

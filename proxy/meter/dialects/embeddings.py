@@ -1,8 +1,11 @@
 """Embeddings: `POST .../embeddings`."""
 
 from cab.proxy.meter.dialects.answer import Answer
-from cab.proxy.meter.json_values import JsonObject, as_list
+from cab.proxy.meter.json_values import JsonObject, as_list, as_object
 from cab.proxy.meter.usage import embeddings_usage
+
+_META = ("tokens", "billed_units")
+"""Members of Cohere's `meta` that hold usage."""
 
 
 class EmbeddingsAnswer(Answer):
@@ -28,6 +31,9 @@ class EmbeddingsAnswer(Answer):
     def read_body(self, data: JsonObject) -> None:
         """Read the whole answer."""
         self.take_identity(data)
-        self.take_usage(data.get("usage"), final=True)
+        self.take_usage_of(data, final=True)
+        meta = as_object(data.get("meta"))
+        stated = {name: meta[name] for name in _META if meta.get(name) is not None}
+        self.take_usage(stated or None, final=True)
         found = any(as_list(data.get(name)) for name in self.members)
         self.recognized = self.delivered = self.delivered or found

@@ -31,7 +31,7 @@ class GeminiAnswer(Answer):
         blocked = as_object(data.get("promptFeedback")).get("blockReason")
         self._blocked = self._blocked or as_text(blocked) is not None
         self.recognized = self.recognized or bool(candidates) or self._blocked
-        self.take_usage(data.get("usageMetadata"), final=self.finished())
+        self.take_usage_of(data, final=self.finished())
 
     def finished(self) -> bool:
         """Whether a candidate has its finish reason, or the prompt was blocked."""

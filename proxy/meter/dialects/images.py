@@ -34,7 +34,7 @@ class ImagesAnswer(Answer):
     def read_body(self, data: JsonObject) -> None:
         """Read all images, or one of them."""
         self.take_identity(data)
-        self.take_usage(data.get("usage"), final=True)
+        self.take_usage_of(data, final=True)
         self.delivered = self.delivered or bool(as_list(data.get("data")))
         self.recognized = self.recognized or self.delivered
 

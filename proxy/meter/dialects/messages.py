@@ -36,7 +36,7 @@ class MessagesAnswer(Answer):
             self._message(as_object(data.get("message")), final=False)
         elif kind == "message_delta":
             self._stop(as_object(data.get("delta")))
-            self.take_usage(data.get("usage"), final=bool(self.finish_reasons))
+            self.take_usage_of(data, final=bool(self.finish_reasons))
         self.complete = self.complete or kind in TERMINAL
         return kind in TERMINAL
 
@@ -54,7 +54,7 @@ class MessagesAnswer(Answer):
 
     def _message(self, message: JsonObject, *, final: bool) -> None:
         self.take_identity(message)
-        self.take_usage(message.get("usage"), final=final)
+        self.take_usage_of(message, final=final)
         self._stop(message)
         if isinstance(message.get("content"), list):
             self.recognized = True

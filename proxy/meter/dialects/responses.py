@@ -3,7 +3,7 @@
 from cab.proxy.meter.completion_text import text_of
 from cab.proxy.meter.dialects.answer import Answer
 from cab.proxy.meter.json_values import JsonObject, as_list, as_object, as_text
-from cab.proxy.meter.usage import responses_usage
+from cab.proxy.meter.usage import counts_something, responses_usage
 
 _ENDED = ("completed", "incomplete", "failed", "cancelled")
 _UNFINISHED = ("queued", "in_progress")
@@ -23,6 +23,7 @@ class ResponsesAnswer(Answer):
     def __init__(self, limit_chars: int) -> None:
         super().__init__(limit_chars)
         self._texts_streamed = False
+        self._in_background = False
 
     def read_event(self, kind: str, data: JsonObject, /) -> bool:
         """Read one event; the terminal ones end the stream."""
@@ -39,12 +40,21 @@ class ResponsesAnswer(Answer):
 
     def read_body(self, data: JsonObject) -> None:
         """Read a whole response."""
-        status = data.get("status")
-        self.deferred = status in _UNFINISHED
-        # What it states so far, zeros above all, is no count of the answer.
-        self._response({**data, "usage": None} if self.deferred else data, final=True)
-        self.recognized = "output" in data or status in _STATUSES
+        self.deferred = data.get("status") in _UNFINISHED
+        self._response(data, final=True)
+        self.recognized = "output" in data or data.get("status") in _STATUSES
+        self._leave_unknown()
+
+    def end(self, *, clean: bool) -> None:
+        """Take the end of a stream, which may leave the response to the background."""
+        self.deferred = self._in_background and not (self.complete or self.delivered)
+        self._leave_unknown()
+        super().end(clean=clean)
+
+    def _leave_unknown(self) -> None:
+        """Drop what a deferred response states so far: it is no count of the answer."""
         if self.deferred:
+            self.usage_raw = None
             self.warn("background response: only later polls report its usage")
 
     def finished(self) -> bool:
@@ -68,7 +78,12 @@ class ResponsesAnswer(Answer):
     def _response(self, response: JsonObject, *, final: bool) -> None:
         self.take_identity(response)
         self.take_error(response)
-        self.take_usage(response.get("usage"), final=final)
+        status = as_text(response.get("status"))
+        unfinished = status in _UNFINISHED
+        self._in_background = unfinished and _is_background(response, status)
+        if not unfinished or counts_something(response.get("usage")):
+            # Zeros of one that has only begun count nothing.
+            self.take_usage_of(response, final=final)
         output = [as_object(item) for item in as_list(response.get("output"))]
         calls = sum(map(_is_call, output))
         # Some endpoints leave the final output empty; then what was streamed stands.
@@ -76,7 +91,6 @@ class ResponsesAnswer(Answer):
         if not self._texts_streamed:
             for number, item in enumerate(output):
                 self._item(number, item)
-        status = as_text(response.get("status"))
         if final and status is not None:
             details = as_object(response.get("incomplete_details"))
             self.take_finish(0, as_text(details.get("reason")) or status)
@@ -86,6 +100,12 @@ class ResponsesAnswer(Answer):
         texts += [as_text(item.get(name)) or "" for name in ("name", "arguments", "input")]
         for place, text in enumerate(texts):
             self.take_text((number, place), text)
+
+
+def _is_background(response: JsonObject, status: str | None) -> bool:
+    """Return whether an unfinished response goes on without its stream, or may."""
+    stated = response.get("background")
+    return stated if isinstance(stated, bool) else status == "queued"
 
 
 def _is_call(item: JsonObject) -> bool:

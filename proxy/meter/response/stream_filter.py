@@ -6,9 +6,11 @@ from cab.proxy.meter.response.observer import DONE, observe_event
 from cab.proxy.meter.response.pass_through import MeterOutput
 from cab.proxy.meter.response.sse import SseEvent, SseReader
 from cab.proxy.meter.response.usage_filter import without_injected_usage
+from cab.proxy.meter.usage import USAGE_MEMBERS
 
 # Longer than any start of a line that has to be recognised.
 _HEAD_BYTES = 48
+_USAGE = frozenset(USAGE_MEMBERS)
 
 
 class StreamFilter:
@@ -85,7 +87,7 @@ class StreamFilter:
                 continue
             if terminal:
                 terminal_at = event.start
-            elif self._filter_usage and data is not None and "usage" in data:
+            elif self._filter_usage and data is not None and not _USAGE.isdisjoint(data):
                 self._take_usage_out(event, data, finished=finished)
         if terminal_at is None:
             return MeterOutput(self._flush(self._safe_until()), terminal=False)

@@ -3,6 +3,7 @@
 import re
 
 from cab.proxy.meter.json_values import JsonObject, as_list, as_object, is_object, parse_object
+from cab.proxy.meter.usage import USAGE_MEMBERS
 
 _NULL_AFTER_COMMA = re.compile(rb',[ \t\r\n]*"usage"[ \t\r\n]*:[ \t\r\n]*null')
 _NULL_BEFORE_COMMA = re.compile(rb'"usage"[ \t\r\n]*:[ \t\r\n]*null[ \t\r\n]*,')
@@ -22,15 +23,16 @@ def without_injected_usage(
         raw: All bytes of the event.
         finished: Whether a choice had its finish reason before.
     """
-    if "usage" not in data:
+    stated = [data[name] for name in USAGE_MEMBERS if name in data]
+    if not stated:
         return None
-    if data["usage"] is None:
+    if stated == [None] and "usage" in data:
         cut = without_null_usage(data, payload)
         return None if cut is None or raw.count(payload) != 1 else raw.replace(payload, cut)
     choices = as_list(data.get("choices"))
     # LiteLLM's usage stands beside a choice with an empty delta.
     empty = not choices or (finished and all(_is_empty(choice) for choice in choices))
-    return b"" if is_object(data["usage"]) and empty and not data.get("error") else None
+    return b"" if any(map(is_object, stated)) and empty and not data.get("error") else None
 
 
 def _is_empty(choice: object) -> bool:

@@ -16,6 +16,7 @@ known or do not agree with it. An explicit zero stays a zero; an absent count st
 from cab.proxy.meter.usage.cost import cost_usd
 from cab.proxy.meter.usage.counts import Usage, UsageReader
 from cab.proxy.meter.usage.fields import (
+    USAGE_MEMBERS,
     chat_usage,
     embeddings_usage,
     gemini_usage,
@@ -23,15 +24,17 @@ from cab.proxy.meter.usage.fields import (
     messages_usage,
     responses_usage,
 )
-from cab.proxy.meter.usage.merging import merged, merged_message
+from cab.proxy.meter.usage.merging import counts_something, merged, merged_message
 from cab.proxy.meter.usage.reading import UsageReading, read_usage
 
 __all__ = [
+    "USAGE_MEMBERS",
     "Usage",
     "UsageReader",
     "UsageReading",
     "chat_usage",
     "cost_usd",
+    "counts_something",
     "embeddings_usage",
     "gemini_usage",
     "media_usage",

@@ -8,8 +8,11 @@ chat.completions, completions
     cache write = `prompt_tokens_details.cache_write_tokens`, `.cache_creation_tokens`, or
     `cache_creation_input_tokens`.
     reasoning = `completion_tokens_details.reasoning_tokens`, else `reasoning_tokens`.
-embeddings
-    as above, but where no completion is named it is 0, and a total alone is the prompt.
+embeddings, rerank
+    as above, but where no completion is named it is 0, and a total alone is the prompt. In Cohere's form
+    (https://docs.cohere.com/reference/rerank) `meta.tokens` has `input_tokens` and `output_tokens`, what the
+    model read and wrote; else `meta.billed_units` has them, or LiteLLM's `total_tokens`. Search units are
+    no tokens.
 responses
     prompt = `input_tokens`, completion = `output_tokens`, both inclusive already; cache read and write
     = `input_tokens_details.cached_tokens` and `.cache_write_tokens`; reasoning =
@@ -27,13 +30,17 @@ gemini.generateContent
     `thoughtsTokenCount`. Gemini leaves out members that are zero: a completion of which no part is
     named is what `totalTokenCount` leaves over the prompt.
 
-Gateways answer one dialect with the names of another: `with_other_names` then reads these.
+Gateways answer one dialect with the names of another: `with_other_names` then reads these. They also put
+the object where the other dialect has it: each of `USAGE_MEMBERS` is looked at in every answer.
 """
 
 from collections.abc import Callable
 
 from cab.proxy.meter.usage.counts import Usage, UsageReader
 from cab.proxy.meter.usage.iterations import message_counts, with_iterations
+
+USAGE_MEMBERS = ("usage", "usageMetadata")
+"""Members of an answer that hold its usage, in OpenAI's and Anthropic's dialects and in Gemini's."""
 
 
 def chat_usage(reader: UsageReader) -> Usage:
@@ -80,9 +87,18 @@ def _hits_and_misses(reader: UsageReader, prompt: int | None) -> int | None:
 
 
 def embeddings_usage(reader: UsageReader) -> Usage:
-    """Return the counts of an embedding."""
+    """Return the counts of an embedding, or of a reranking."""
     reader.generates = False
-    return chat_usage(reader)
+    usage = chat_usage(reader)
+    for name in ("tokens", "billed_units"):
+        if not usage.prompt_tokens and reader.raw.get(name) is not None:
+            counts = (reader.count(name, f"{part}_tokens") for part in ("input", "output", "total"))
+            usage = usage._replace(**_known(Usage(*counts)))
+    return usage
+
+
+def _known(usage: Usage) -> dict[str, int]:
+    return {name: count for name, count in usage._asdict().items() if count is not None}
 
 
 def responses_usage(reader: UsageReader) -> Usage:

@@ -69,8 +69,9 @@ def with_iterations(reader: UsageReader, top: MessageCounts) -> MessageCounts:
     counts = _with_caches_of_the_top(kinds, counts, top)
     listed = {"message", _FALLBACK} & {*kinds} or not {*_KNOWN} & {*kinds}
     if not listed and any(top.plain) and top.plain != _sum(counts).plain:
-        # The answer itself, which the vendor lists too, is not among the entries: the top states it.
-        reader.fault("usage.iterations leaves the answer out, which is added as the top states it")
+        # The answer itself is not among the entries. The top states it: by the vendor's rule it holds all
+        # passes but compactions and advisors.
+        reader.note("usage.iterations leaves the answer out, which is added as the top states it")
         entries, kinds, counts = [*entries, {}], [*kinds, "message"], [*counts, top]
     billed: list[bool | None] = []
     for kind, count in zip(kinds, counts, strict=True):

@@ -8,6 +8,12 @@ placeholders, others put counts and details into different chunks.
 from cab.proxy.meter.json_values import JsonObject, is_object
 
 _TOTALS = ("total_tokens", "totalTokenCount")
+_PARTS = (
+    ("prompt_tokens", "completion_tokens"),
+    ("input_tokens", "output_tokens"),
+    ("promptTokenCount", "toolUsePromptTokenCount", "candidatesTokenCount", "thoughtsTokenCount"),
+)
+"""What a total is the sum of, in each dialect."""
 _INPUT = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 _NOTHING: tuple[object, ...] = ("", "0", [], {})
 
@@ -16,14 +22,17 @@ def merged(before: JsonObject, raw: JsonObject) -> JsonObject:
     """Return the usage object that stands once `raw` has come after `before`."""
     usage = {**raw, **before}
     for name, value in raw.items():
+        if type(value) is int and value:  # nearly always; each chunk of a stream may state usage
+            usage[name] = value
+            continue
         old = before.get(name)
         if is_object(old) and is_object(value):
             usage[name] = merged(old, value)
         elif old is None or _states_something(value):
             usage[name] = value
     for name in _TOTALS:
-        if name in before and not raw.get(name) and _counts_changed(before, raw):
-            del usage[name]  # it was the sum of other counts than those that stand now
+        if not raw.get(name) and name in before and _is_outdated(before, name, raw):
+            del usage[name]
     return usage
 
 
@@ -52,15 +61,44 @@ def merged_message(before: JsonObject, raw: JsonObject) -> tuple[JsonObject, str
     return usage, None
 
 
+def counts_something(usage: object) -> bool:
+    """Return whether a usage object holds any count but zeros."""
+    if is_object(usage):
+        return any(map(counts_something, usage.values()))
+    return type(usage) in (int, float, str) and _states_something(usage)
+
+
 def _states_something(value: object) -> bool:
     if type(value) in (int, float):
         return value != 0
     return value is not None and value not in _NOTHING
 
 
-def _counts_changed(before: JsonObject, raw: JsonObject) -> bool:
-    return any(
-        type(value) in (int, float, str) and _states_something(value) and value != before.get(name)
-        for name, value in raw.items()
-        if name.endswith(("_tokens", "TokenCount"))
-    )
+def _is_outdated(before: JsonObject, name: str, raw: JsonObject) -> bool:
+    """Return whether an earlier total is the sum of other counts than those that stand now.
+
+    It is if a count beside it has changed, or a count comes to others that were all of it. A total that was
+    stated before its parts, or holds more than those that came with it, stands beside the later ones.
+    """
+    changed = [
+        part
+        for part, value in raw.items()
+        if part.endswith(("_tokens", "TokenCount"))
+        and type(value) in (int, float, str)
+        and _states_something(value)
+        and value != before.get(part)
+    ]
+    if any(_states_something(before.get(part)) for part in changed):
+        return True
+    return bool(changed) and any(_sum(before, parts) == _number(before[name]) for parts in _PARTS)
+
+
+def _sum(usage: JsonObject, parts: tuple[str, ...]) -> float:
+    return sum(_number(usage.get(part)) for part in parts)
+
+
+def _number(value: object) -> float:
+    """Return a count, also one that is given as text; 0 for what is none."""
+    if isinstance(value, str) and value.strip().isdecimal() and len(value) <= 16:
+        return float(value)
+    return value if isinstance(value, int | float) else 0

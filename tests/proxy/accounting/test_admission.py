@@ -355,9 +355,10 @@ BOUNDS = {"prompt_tokens_at_most": 60, "completion_tokens_at_most": 40}
     [
         (BOUNDS, KeyLimits(max_tokens=103), None),
         (BOUNDS, KeyLimits(max_tokens=102), "102 tokens (max_tokens), with 1 uncounted call"),
-        ({"prompt_tokens_at_most": 60}, KeyLimits(max_tokens=63), None),
-        ({"prompt_tokens_at_most": 60}, KeyLimits(max_tokens=62), "62 tokens"),
-        ({}, KeyLimits(max_tokens=3), None),
+        ({"prompt_tokens_at_most": 60}, KeyLimits(max_tokens=32_063), None),
+        ({"prompt_tokens_at_most": 60}, KeyLimits(max_tokens=32_062), "32062 tokens"),
+        ({}, KeyLimits(max_tokens=232_003), None),
+        ({}, KeyLimits(max_tokens=232_002), "232002 tokens"),
         ({}, KeyLimits(max_tokens=3, on_unknown="exhaust"), "(on_unknown = exhaust)"),
         (BOUNDS, KeyLimits(max_tokens=3, on_unknown="ignore"), None),
         ({}, KeyLimits(max_cost_usd=Decimal("0.5")), None),
@@ -370,7 +371,7 @@ BOUNDS = {"prompt_tokens_at_most": 60, "completion_tokens_at_most": 40}
 async def test_what_an_uncounted_call_costs_its_limits(
     unknown: dict[str, int], limits: KeyLimits, named: str | None, registry: CellRegistry
 ) -> None:
-    """After a call of 2 tokens and $0.2: tokens at the bound as far as there is one, money at the dearest."""
+    """After a call of 2 tokens and $0.2: tokens at the bound, else as assumed, money at the dearest."""
     await registry.admit(AdmissionRequest("a", "1"))
     await registry.finish("a", "1", end(cost_usd="0.2"))
     await registry.admit(AdmissionRequest("a", "2"))

@@ -311,6 +311,22 @@ async def test_a_call_that_nobody_counted_is_not_free(
     assert len(upstream.received) == (2 if refusal is None else 1)
 
 
+IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+
+
+async def test_a_call_that_nothing_bounds_is_not_free(tmp_path: Path) -> None:
+    """An image and no cap: no bound is stated and the interval stays open, yet the limit is charged."""
+    asks = {"model": "m", "messages": [{"role": "user", "content": [IMAGE]}]}
+    async with scripted_upstream(BROKEN) as upstream, metered(upstream.url, tmp_path) as meter:
+        key = bearer(meter, max_tokens=232_000)
+        statuses = [(await post(meter.url, CHAT.path, asks, key)).status for _ in range(2)]
+        sealed = await seal(meter)
+    assert statuses == [500, 400]
+    assert sealed["total_interval"] == {"known_total": 0, "unknown_calls": 1, "upper_total": None}
+    bounds = {r["prompt_tokens_at_most"] for r in meter.ends()}
+    assert (bounds, len(upstream.received)) == ({None}, 1)
+
+
 async def test_the_proxy_says_what_unknown_calls_cost_and_a_key_can_differ(tmp_path: Path) -> None:
     """The setting holds for keys that say nothing; what a key says wins."""
     async with (

@@ -8,7 +8,7 @@ import orjson
 
 from cab.scoring.ledger.records import Endpoint
 from tests.proxy.catalogue.table import OPENAI, World, case
-from tests.tools.client import Seen
+from tests.tools.client import Seen, post
 from tests.tools.dialects import named
 from tests.tools.upstream import DONE, LAST_CHUNK, Step, chunk, event, json_answer, sse_head
 
@@ -115,8 +115,12 @@ def check_parts(raw: Raw, row: dict[str, Any]) -> None:
         assert row["usage_parts"] is None
         return
     parts = row["usage_parts"]
-    named_parts = [(e["type"], e.get("model", row["model_served"])) for e in entries]
-    assert [(part["type"], part["model"]) for part in parts] == named_parts
+    listed = [(e["type"], e.get("model", row["model_served"])) for e in entries]
+    # An answer that is not listed is the last part.
+    unlisted = (
+        [] if any("message" in kind for kind, _ in listed) else [("message", row["model_served"])]
+    )
+    assert [(part["type"], part["model"]) for part in parts] == listed + unlisted
     for name in ("prompt_tokens", "completion_tokens", "cache_read_tokens", "cache_write_tokens"):
         assert sum(part[name] for part in parts if part["billed"]) == row[name]
 
@@ -172,6 +176,8 @@ states("7", "details in one usage object, counts in the next", each({"read": 64,
 states("7", "`thoughtsTokenCount` only in an earlier chunk",
        each({"prompt": 100, "reasoning": 5, "total": 105}, {"prompt": 100, "completion": 7, "total": 112}),
        GEMINI, streaming=STREAM, reasoning_tokens=5, **comes_to(100, 12))  # fmt: skip
+states("7", "the total in one usage object, the prompt in the next", each({"total": 81}, {"prompt": 21}),
+       TOTALS, streaming=STREAM, **comes_to(21, 60))  # fmt: skip
 states("7", "counts, then `trafficType` alone", lambda name: [stated(name, **REAL), {"trafficType": "ON_DEMAND"}],
        GEMINI, streaming=STREAM, **comes_to(100, 7))  # fmt: skip
 
@@ -194,8 +200,10 @@ states("12b", "cached tokens more than the prompt",
        TOTALS, **comes_to(100, 50, "inconsistent"))  # fmt: skip
 states("12b", "a total smaller than its parts", each({"prompt": 100, "completion": 50, "total": 90}),
        TOTALS, **comes_to(100, 50, "inconsistent", total=90))  # fmt: skip
-states("12b", "a total off by one, as after counting again", each({"prompt": 100, "completion": 50, "total": 151}),
-       TOTALS, **comes_to(100, 50, total=151))  # fmt: skip
+states("12b", "a total off by one", each({"prompt": 100, "completion": 50, "total": 151}),
+       TOTALS, **comes_to(100, 50, "inconsistent", total=151))  # fmt: skip
+states("12b", "a total that is twice its parts", each({"prompt": 1, "completion": 1, "total": 4}),
+       TOTALS, **comes_to(1, 1, "inconsistent", total=4))  # fmt: skip
 states("12b", "a total alone", lambda _: [{"total_tokens": 8}], ("embeddings",), **comes_to(8, 0))  # fmt: skip
 states("12b", "prompt 0 beside a completion is unknown", each({"prompt": 0, "completion": 7, "total": 7}),
        GENERATING, **comes_to(None, 7, "partial"))  # fmt: skip
@@ -208,6 +216,27 @@ states("12b", "`input_tokens` and `output_tokens` where they are not the dialect
 states("12b", "`prompt_tokens` and `completion_tokens` where they are not the dialect's names",
        lambda _: [{"prompt_tokens": 12, "completion_tokens": 7, "total_tokens": 19}],
        ("responses", "messages", *GEMINI), **comes_to(12, 7))  # fmt: skip
+
+
+@case("12b", "the usage object where another dialect has it: `usageMetadata`, in Gemini's answer `usage`", client=WHOLE,
+      end_reason="completed", usage_status="complete")  # fmt: skip
+async def _usage_under_another_member(world: World) -> Seen:
+    own = b'"usageMetadata":' if world.sample.endpoint in GEMINI else b'"usage":'
+    other = b'"usage":' if world.sample.endpoint in GEMINI else b'"usageMetadata":'
+    if not world.stream:
+        answer = orjson.dumps(world.sample.answer)
+        assert own in answer
+        return await world.call([json_answer(answer.replace(own, other))])
+    events = [chunk(e.replace(own, other)) for e in world.sample.events]
+    return await world.call([sse_head(), *events, LAST_CHUNK])
+
+
+@case("12b", "more tokens than the request's own cap allows: a hint in `usage_note`, the counts stay", client=WHOLE,
+      dialects=("chat.completions",), streaming=(False,), end_reason="completed", usage_status="complete",
+      usage_note="the completion is over the 10 tokens that the request allows")  # fmt: skip
+async def _over_the_cap(world: World) -> Seen:
+    async with world.running(world.whole()) as meter:
+        return await post(meter.url, world.sample.path, {**world.sample.request, "max_tokens": 10})
 
 
 @case("12b", "three choices, and the usage of one (llama.cpp)", client=WHOLE, tokens="see the case", dialects=OPENAI,
@@ -284,6 +313,12 @@ def passes(top: Raw, *entries: Raw) -> Usages:
 states("10", "a compaction is not in the counts beside it",
        passes(message(23000, 1000), message(180000, 3500, type="compaction"), message(23000, 1000, type="message")),
        MESSAGES, **comes_to(203000, 4500))  # fmt: skip
+states("10", "a compaction is the only pass that is listed",
+       passes(message(23000, 1000), message(180000, 3500, type="compaction")),
+       MESSAGES, **comes_to(203000, 4500))  # fmt: skip
+states("10", "the message that is listed is less than the counts beside it",
+       passes(message(23000, 1000), message(180000, 3500, type="compaction"), message(22000, 1000, type="message")),
+       MESSAGES, **comes_to(202000, 4500, "inconsistent"))  # fmt: skip
 states("10", "an advisor is not in the counts beside it",
        passes(message(412, 531), message(412, 89, type="message"),
               message(823, 1612, type="advisor_message", model="m-2"), message(1348, 442, 412, type="message")),

@@ -1,5 +1,6 @@
 """Serving stacks: what they send, from endpoints.toml, and docs/endpoints.md from how it was read."""
 
+import re
 import tomllib
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -14,17 +15,20 @@ _FACTS = Path(__file__).parent / "endpoints.toml"
 _HEAD = """\
 # What serving stacks send, and how it is read
 
-Each line is one serving stack: what it sends in a stream, in a whole answer and as an error, and what the END record
-says then. The tests send small answers of this kind, written after the sources, through the proxy on real sockets; this
-page is written by that test run (`make catalogue`), and what stands under *how it is read* is what the records said:
-status, end, finish reason, type of the error, tokens, who counted them, and whether the count covers the whole answer.
-The client in these tests asks for a stream and not for usage, so the proxy adds `stream_options` where the dialect
-has it.
+For each serving stack: what it sends in a stream, in a whole answer and as an error, and what the END record says then.
+The table shows which stacks need to be asked for usage; below it is a section for each of them, with
+
+- **what it sends**, after the sources that are listed last;
+- **how it is read**, set off below it: HTTP status, how the call ended, the finish reason, the type of the error; tokens;
+  who counted them (`upstream` the endpoint, `tokenizer` the proxy), and whether the count covers the whole answer.
+  [The ledger](ledger.md#records) explains these members. `null` is unknown, and never 0.
 
 *Seen since* is the first version or date for which a source shows it. Hosted services change without a version.
 
-| stack | what it sends | how it is read | seen since | source |
-|---|---|---|---|---|
+This page is written by a test run (`make catalogue`): small answers of this kind, written after the sources, go through
+the proxy on real sockets, and *how it is read* is what the records said. The client in these tests asks for a stream
+and not for usage, so the proxy adds `stream_options` where the dialect has it.
+
 """
 
 
@@ -57,15 +61,16 @@ class Reading(_Fact):
 
     def text(self) -> str:
         """Return it as a reader wants it: the end, the counts, who counted."""
-        end = [f"`{name}`" for name in (self.end_reason, self.finish_reason, self.error) if name]
+        named = {"": self.end_reason, "finish ": self.finish_reason, "error ": self.error}
+        end = [f"{what}{name}" for what, name in named.items() if name]
         caches = {"from the cache": self.cache_read_tokens, "into it": self.cache_write_tokens}
         counts = [
             f"prompt {_shown(self.prompt_tokens)}{_parts(caches)}",
             f"completion {_shown(self.completion_tokens)}"
             + _parts({"reasoning": self.reasoning_tokens}),
         ]
-        usage = [f"usage `{self.usage_source}`"]
-        usage += [f"`{self.usage_status}`"] if self.usage_status else []
+        usage = [f"usage {self.usage_source}"]
+        usage += [self.usage_status] if self.usage_status else []
         usage += [f"{self.cost_usd} US dollars"] if self.cost_usd else []
         usage += [f"{self.upstream_attempts} requests"] if self.upstream_attempts > 1 else []
         return "; ".join(", ".join(group) for group in (end, counts, usage))
@@ -129,22 +134,36 @@ Key = tuple[str, str]
 
 def page(readings: Mapping[Key, Reading]) -> str:
     """Return the page for what was read."""
-    lines = [_line(stack, readings) for stack in STACKS]
-    count = f"{len(readings)} answers of {len(STACKS)} stacks.\n"
-    return _HEAD + "\n".join(lines) + f"\n\n{count}"
+    rows = [f"| {_link(stack)} | {stack.stream_options} | {stack.seen} |" for stack in STACKS]
+    table = ["| stack | asked for usage (`stream_options`) | seen since |", "|---|---|---|", *rows]
+    sections = [_section(stack, readings) for stack in STACKS]
+    count = f"{len(readings)} answers of {len(STACKS)} stacks."
+    return _HEAD + "\n\n".join(["\n".join([*table, "", count]), *sections]) + "\n"
 
 
-def _line(stack: ServingStack, readings: Mapping[Key, Reading]) -> str:
-    sends = [f"`stream_options`: {stack.stream_options}"]
-    sends += [f"**{answer.label}**: {answer.sends}" for answer in stack.answer]
-    read = [
-        f"**{answer.label}**: {answer.status}, {readings[stack.name, answer.label].text()}"
+def _link(stack: ServingStack) -> str:
+    kept = re.sub(r"[^\w -]", "", stack.name.lower())
+    return f"[{stack.name}](#{kept.replace(' ', '-')})"
+
+
+def _section(stack: ServingStack, readings: Mapping[Key, Reading]) -> str:
+    answers = [
+        _answer(answer, readings[stack.name, answer.label])
         for answer in stack.answer
         if (stack.name, answer.label) in readings
     ]
-    sources = [f"[{source.name}]({source.url})" for source in stack.source]
-    cells = [stack.name, *("<br>".join(part) for part in (sends, read)), stack.seen]
-    return f"| {' | '.join([*cells, '<br>'.join(sources)])} |"
+    sources = ", ".join(f"[{source.name}]({source.url})" for source in stack.source)
+    return "\n\n".join([f"## {stack.name}", *answers, f"Sources: {sources}."])
+
+
+def _answer(answer: ServedAnswer, reading: Reading) -> str:
+    title = answer.label[0].upper() + answer.label[1:]
+    return f"**{title}.** {_sentence(answer.sends)}\n\n    status {answer.status}, {reading.text()}"
+
+
+def _sentence(text: str) -> str:
+    capital = text if text[0] == "`" else text[0].upper() + text[1:]
+    return f"{capital}."
 
 
 def _status_line(status: int) -> str:

@@ -345,6 +345,20 @@ async def _response_queued(world: World) -> Seen:
     return await world.call([json_answer(queued)])
 
 
+@case("11", "a background stream that ends while it is queued: its counts are unknown", client=WHOLE,
+      dialects=("responses",), streaming=(True,), tokens="none", end_reason="completed", usage_status=None)  # fmt: skip
+async def _response_queued_stream(world: World) -> Seen:
+    zeros = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
+    queued: dict[str, Any] = {
+        "id": "resp_7",
+        "status": "queued",
+        "background": True,
+        "usage": zeros,
+    }
+    events = [named(f"response.{name}", {"response": queued}) for name in ("created", "queued")]
+    return await world.call([sse_head(), *map(chunk, events), LAST_CHUNK])
+
+
 @case("11", "polling `GET responses/{id}` adds no tokens", client=WHOLE, dialects=("responses",), streaming=(False,),
       tokens="none", endpoint="other", end_reason="completed")  # fmt: skip
 async def _response_poll(world: World) -> Seen:
@@ -359,17 +373,22 @@ async def _count_tokens(world: World) -> Seen:
         return await post(meter.url, "/v1/messages/count_tokens", world.sample.request)
 
 
-@case("12", "a new id with every fragment of a tool call: one call; two calls at index 0 without ids: two",
-      client=WHOLE, dialects=("chat.completions",), streaming=(True,), rows=2, end_reason="completed")  # fmt: skip
+@case("12", "a new id with every fragment of a tool call, without or with the name: one call; two whole calls of one name at index 0: two",
+      client=WHOLE, dialects=("chat.completions",), streaming=(True,), rows=3, end_reason="completed")  # fmt: skip
 async def _tool_calls(world: World) -> Seen:
     first = {"index": 0, "id": "a0", "function": {"name": "f", "arguments": "{"}}
     more = [{"index": 0, "id": f"a{n}", "function": {"arguments": " "}} for n in range(1, 6)]
     twin = {"index": 0, "function": {"name": "f", "arguments": "{}"}}
-    scripts = [_calling(world, first, *more), _calling(world, twin, twin)]
+    again = [
+        {"index": 0, "id": f"b{n}", "function": {"name": "f", "arguments": piece}}
+        for n, piece in enumerate(('{"a', '":', "1}"))
+    ]
+    scripts = [_calling(world, *calls) for calls in ((first, *more), (twin, twin), again)]
     async with world.running(*scripts) as meter:
-        await world.post(meter)
+        for _ in scripts[1:]:
+            await world.post(meter)
         seen = await world.post(meter)
-    assert [row["tool_calls"] for row in world.rows] == [1, 2]
+    assert [row["tool_calls"] for row in world.rows] == [1, 2, 1]
     return seen
 
 

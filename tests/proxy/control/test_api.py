@@ -98,6 +98,7 @@ async def test_totals_hold_every_call_whose_answer_has_ended(tmp_path: Path) -> 
         "calls": 3,
         "attempts": 3,
         "unmeasured_calls": 0,
+        "partial_calls": 0,
         "prompt_tokens": 33,
         "completion_tokens": 21,
         "total_tokens": 54,

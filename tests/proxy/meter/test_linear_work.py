@@ -60,6 +60,11 @@ def chunk(**members: object) -> bytes:
     return b"data: " + orjson.dumps(members) + b"\n\n"
 
 
+def called(call_id: str, arguments: str) -> bytes:
+    call = {"index": 0, "id": call_id, "function": {"name": "f", "arguments": arguments}}
+    return chunk(choices=[{"index": 0, "delta": {"tool_calls": [call]}}])
+
+
 WORK: dict[str, tuple[Work, int]] = {
     "model": (sent(lambda n: b'{"model":"%s"}' % (b"sk-a." * n)), 300_000),
     "served model": (answered(lambda n: chunk(model="sk-a." * n)), 10_000),
@@ -92,6 +97,11 @@ WORK: dict[str, tuple[Work, int]] = {
         answered(lambda n: b"".join(chunk(usage={f"{i:0100}": 1}) for i in range(n))),
         1_000,
     ),
+    "fragments of a tool call": (
+        answered(lambda n: b"".join(called(str(i), '{"') for i in range(n))),
+        1_000,
+    ),
+    "arguments of a tool call": (answered(lambda n: called("a", '\\"{' * n)), 20_000),
     "null usage": (
         answered(lambda n: b'data: {"a":"' + b', "usage":  ' * n + b'","usage":null}\n\n'),
         50_000,

@@ -52,6 +52,7 @@ def test_sums_count_what_may_have_cost() -> None:
         "calls": 2,
         "attempts": 2,
         "unmeasured_calls": 0,
+        "partial_calls": 0,
         "prompt_tokens": 100,
         "completion_tokens": 20,
         "total_tokens": 120,
@@ -60,4 +61,6 @@ def test_sums_count_what_may_have_cost() -> None:
     }
     sums.add(unmeasured("c5", prompt_tokens_at_most=1100, completion_tokens_at_most=50))
     interval = {"known_total": 120, "unknown_calls": 1, "upper_total": 1270}
-    assert list(sums.totals().values()) == [3, 3, 1, None, None, None, 120, interval]
+    assert list(sums.totals().values()) == [3, 3, 1, 0, None, None, None, 120, interval]
+    sums.add(end_fields("c6", usage_status="partial"))
+    assert sums.totals()["partial_calls"] == 1

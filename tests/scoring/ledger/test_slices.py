@@ -126,6 +126,7 @@ def test_a_line_that_is_no_json_is_named(tmp_path: Path) -> None:
         ("total_tokens", 361),
         ("attempts", 4),
         ("known_total_tokens", 0),
+        ("partial_calls", 1),
     ],
 )
 def test_the_sums_of_a_seal_must_be_right(tmp_path: Path, name: str, value: int | None) -> None:

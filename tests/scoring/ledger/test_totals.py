@@ -135,9 +135,12 @@ BOUND = {"prompt_tokens_at_most": 1324, "completion_tokens_at_most": 500}
         ([end_fields("b", completion_tokens=None, total_tokens=None, **BOUND)], (220, 1, 720), 720),
         ([end_fields("b", prompt_tokens=None, total_tokens=None, **BOUND)], (140, 1, 1464), 1464),
         ([end_fields("b", prompt_tokens=None, total_tokens=90, **BOUND)], (210, 0, 210), 210),
-        ([unmeasured("b", **{**BOUND, "completion_tokens_at_most": None})], (120, 1, None), 1444),
-        ([unmeasured("b"), unmeasured("c", **BOUND)], (120, 2, None), 1944),
-        ([unmeasured("b", endpoint="other", may_cost=True)], (120, 1, None), 120),
+        ([unmeasured("b", **{**BOUND, "completion_tokens_at_most": None})], (120, 1, None), 33_444),
+        ([unmeasured("b", **{**BOUND, "prompt_tokens_at_most": None})], (120, 1, None), 200_620),
+        ([unmeasured("b"), unmeasured("c", **BOUND)], (120, 2, None), 233_944),
+        ([unmeasured("b", endpoint="other", may_cost=True)], (120, 1, None), 232_120),
+        ([end_fields("b", prompt_tokens=None, total_tokens=None)], (140, 1, None), 200_140),
+        ([end_fields("b", prompt_tokens=None, total_tokens=90)], (210, 0, 210), 210),
     ],
 )
 def test_the_total_lies_between_two_ends(
@@ -188,12 +191,14 @@ def test_the_sum_of_parts_is_the_sum_of_all(calls: list[dict[str, Any]], cut: in
 
 @given(st.lists(CALL, max_size=8))
 def test_the_ends_of_an_interval_are_in_order(calls: list[dict[str, Any]]) -> None:
-    """Known <= charged <= upper, where there is an upper end; without unknown calls all are the total."""
+    """Charged is the upper end where there is one, else more than is known; without unknown calls all are the total."""
     totals = total(*(end_fields(str(number), **changes) for number, changes in enumerate(calls)))
     found = totals.interval
     assert found.known_total <= totals.charged_tokens
     if found.upper_total is not None:
         assert totals.charged_tokens == found.upper_total
+    else:
+        assert found.known_total < totals.charged_tokens
     if not found.unknown_calls:
         assert found.known_total == found.upper_total == totals.tokens.total.value
 
@@ -262,4 +267,5 @@ def test_what_an_answer_that_broke_off_states_is_the_least(
     totals.add(end_fields(**{**counts, **bounds, **changes}))
     assert tuple(totals.interval.model_dump().values()) == interval
     assert totals.tokens.total.value == 12
-    assert totals.charged_tokens == (interval[2] or 12)
+    # Without a bound of its answer: the prompt, which is stated, and what is assumed.
+    assert totals.charged_tokens == (interval[2] or 9 + 32_000)

@@ -75,8 +75,8 @@ def test_cells_are_summed(capsys: pytest.CaptureFixture[str]) -> None:
     """With --by-cell each cell is one line; a sum that is not known is not a number."""
     assert main(["ledger", "calls", "--by-cell"]) == 0
     _, first, second = capsys.readouterr().out.splitlines()
-    assert first.split() == ["3", "0", "300", "60", "360", "360", "360", "s/a/m/f/t"]
-    assert second.split() == ["1", "0", "-", "20", "120", "120", "120", "s/b/m/f/t"]
+    assert first.split() == ["3", "0", "0", "300", "60", "360", "360", "360", "s/a/m/f/t"]
+    assert second.split() == ["1", "0", "0", "-", "20", "120", "120", "120", "s/b/m/f/t"]
 
 
 def test_cells_come_as_json_and_csv(

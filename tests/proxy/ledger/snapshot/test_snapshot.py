@@ -5,7 +5,9 @@ import shutil
 import signal
 import sqlite3
 from collections.abc import Callable
+from dataclasses import fields, is_dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,8 +18,10 @@ from cab.proxy.errors import Rejected
 from cab.proxy.ledger.chain import chain
 from cab.proxy.ledger.recovery import recover
 from cab.proxy.ledger.snapshot import reading
+from cab.proxy.ledger.snapshot.rows import CellRow
 from cab.proxy.ledger.snapshot.snapshot import FILE_NAME, Snapshot
 from cab.scoring.ledger.records import GENESIS
+from cab.scoring.ledger.totals import CallTotals
 from tests.proxy.ledger.snapshot.ledgers import AT, Lines, end, put, start, state_of, written
 from tests.proxy.restoring import restored
 
@@ -300,6 +304,22 @@ def test_any_text_can_be_looked_up(tmp_path: Path, lines: Lines, cell_id: str | 
         [] if cell_id else ["s/a", "s/b", "s/c"]
     )
     snapshot.close()
+
+
+def test_every_member_of_totals_is_kept() -> None:
+    """A row is what it was after it was packed, whatever members totals have."""
+    numbers = iter(range(1, 1000))
+
+    def filled(empty: Any) -> Any:
+        if is_dataclass(empty) and not isinstance(empty, type):
+            return type(empty)(*(filled(getattr(empty, each.name)) for each in fields(empty)))
+        return type(empty)(next(numbers))
+
+    row = CellRow(5, True, 7, {"k": filled(CallTotals()), "": CallTotals()})
+    assert next(numbers) > 40
+    assert CellRow.unpacked(row.packed()) == row
+    assert CellRow(by_key={"k": CallTotals()}).without(row) is None
+    assert row.without(CellRow()) == CellRow(5, True, 7, {"k": row.by_key["k"]})
 
 
 def test_totals_are_kept_by_key(tmp_path: Path) -> None:

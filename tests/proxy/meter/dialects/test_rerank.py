@@ -24,6 +24,33 @@ def test_each_usage(usage: dict[str, object], counts: Usage) -> None:
     assert (outcome.model_served, outcome.delivered, outcome.complete) == ("r", True, True)
 
 
+@pytest.mark.parametrize(
+    ("meta", "counts"),
+    [
+        ({"tokens": {"input_tokens": 30, "output_tokens": 0}}, Usage(30, 0, 30)),
+        ({"tokens": {"input_tokens": 30, "output_tokens": 2}}, Usage(30, 2, 32)),
+        (
+            {"billed_units": {"search_units": 1}, "tokens": {"input_tokens": 30}},
+            Usage(30, 0, 30),
+        ),
+        (
+            {"billed_units": {"input_tokens": 28}, "tokens": {"input_tokens": 30}},
+            Usage(30, 0, 30),
+        ),
+        ({"billed_units": {"input_tokens": 28, "output_tokens": 1}}, Usage(28, 1, 29)),
+        ({"billed_units": {"total_tokens": 28}}, Usage(28, 0, 28)),
+    ],
+)
+@pytest.mark.parametrize("path", ["/v2/rerank", "/v1/embeddings"])
+def test_usage_in_coheres_meta(path: str, meta: dict[str, object], counts: Usage) -> None:
+    """What the model read and wrote, else what was billed of it."""
+    answer = {"results": [{"index": 0}], "data": [{"embedding": [1]}]}
+    body = orjson.dumps({**answer, "meta": {"api_version": {"version": "2"}, **meta}})
+    outcome = outcome_of(path, body, JSON)
+    assert (outcome.usage, outcome.usage_status) == (counts, "complete")
+    assert outcome.usage_raw == meta
+
+
 def test_search_units_are_not_tokens() -> None:
     """Cohere bills units; what was read is then unknown."""
     body = b'{"results":[{"index":0}],"meta":{"billed_units":{"search_units":1}}}'

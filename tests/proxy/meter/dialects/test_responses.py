@@ -111,6 +111,48 @@ def test_a_background_response_says_that_its_usage_comes_later() -> None:
     assert outcome.unmetered == "background response: only later polls report its usage"
 
 
+@pytest.mark.parametrize(
+    "last",
+    [
+        b'{"type":"response.queued","response":{"status":"queued","usage":%s}}',
+        b'{"type":"response.in_progress","response":{"status":"in_progress","background":true,"usage":%s}}',
+    ],
+)
+@pytest.mark.parametrize("counts", [b"null", b'{"input_tokens":0}', b'{"input_tokens":9}'])
+@pytest.mark.parametrize("clean", [True, False])
+def test_a_background_stream_that_ends_early_has_no_usage(
+    last: bytes, counts: bytes, clean: bool
+) -> None:
+    """The response goes on without its stream: what it stated so far is no count of it."""
+    meter = started(PATH)
+    meter.feed(event(b'{"type":"response.created","response":{"id":"r","status":"queued"}}'), 1)
+    meter.feed(event(last % counts), 2)
+    if clean:
+        meter.finish(3)
+    else:
+        meter.cut()
+    outcome = meter.outcome()
+    assert (outcome.usage, outcome.usage_status, outcome.deferred) == (None, None, True)
+    assert not outcome.complete
+
+
+def test_a_queued_response_in_the_foreground_is_cut_as_any_other() -> None:
+    """Its stream was all there was of it."""
+    queued = (
+        b'{"type":"response.queued","response":{"id":"r","status":"queued","background":false}}'
+    )
+    outcome = outcome_of(PATH, event(queued))
+    assert (outcome.deferred, outcome.complete, outcome.begun) == (False, False, True)
+
+
+def test_zeros_of_a_response_that_has_only_begun_are_no_counts() -> None:
+    """A stream in the foreground that ends early is a cut one; its placeholders count nothing, a prompt does."""
+    begun = b'{"type":"response.in_progress","response":{"status":"in_progress","usage":{"input_tokens":%d,"output_tokens":0}}}'
+    for prompt, usage in ((0, None), (7, Usage(7, 0, 7))):
+        outcome = outcome_of(PATH, event(begun % prompt))
+        assert (outcome.usage, outcome.deferred, outcome.complete) == (usage, False, False)
+
+
 def test_a_rejected_request_has_an_error() -> None:
     """An error body is understood, whatever its shape."""
     assert outcome_of(PATH, b'{"detail":"no"}', JSON).error == ("error", "no")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cab.proxy.meter.json_values import parse_object
+from cab.proxy.meter.json_values import JsonObject, parse_object
 from cab.proxy.meter.response.usage_filter import without_injected_usage, without_null_usage
 from tests.proxy.meter.drive import event
 
@@ -34,6 +34,15 @@ def cut(payload: bytes) -> bytes | None:
 def test_one_member_is_cut_and_nothing_else(payload: bytes, rest: bytes | None) -> None:
     """The top-level null and one comma go; where that cannot be shown, nothing does."""
     assert cut(payload) == rest
+
+
+def test_usage_under_geminis_name_is_taken_out_too() -> None:
+    """A chunk that holds nothing but usage is what was asked for here, whatever names it."""
+    for name in ("usage", "usageMetadata"):
+        for choices, left in (([], b""), ([{"delta": {"content": "x"}}], None)):
+            data: JsonObject = {"choices": choices, name: {"promptTokenCount": 1}}
+            payload = json.dumps(data).encode()
+            assert without_injected_usage(data, payload, event(payload), finished=True) == left
 
 
 @given(

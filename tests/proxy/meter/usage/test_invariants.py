@@ -58,8 +58,7 @@ def chat(
         (chat(900, 10, 210, read=700), Usage(900, 10, 910, 700)),
         (chat(0, 0, 815), Usage(815, 0, 815)),
         (chat(None, 7, 20), Usage(13, 7, 20)),
-        (chat(10, 5, 16), Usage(10, 5, 16)),
-        (chat(10, 5, 13), Usage(10, 5, 13)),
+        (chat(10, 5, 18), Usage(10, 8, 18)),
         (chat(10, 5, 0), Usage(10, 5, 15)),
     ],
 )
@@ -91,6 +90,10 @@ def test_counts_that_agree_need_no_note(raw: JsonObject, usage: Usage) -> None:
     "raw",
     [
         chat(100, 50, 90),
+        chat(1, 1, 4),
+        chat(10, 5, 16),
+        chat(10, 5, 13),
+        chat(10000, 5, 10006),
         chat(100, 50, 190, reasoning=7),
         chat(100, 50, 190, reasoning=0),
         chat(100, 102, 202, reasoning=109),
@@ -190,6 +193,6 @@ def test_what_is_without_fault_agrees(objects: list[JsonObject], counts: Counts)
     if reading.usage is None or reading.faults or None in reading.usage[:3]:
         return
     prompt, completion, total, read, written, reasoning = (n or 0 for n in reading.usage)
-    assert abs(total - prompt - completion) <= 2
+    assert total == prompt + completion
     assert read + written <= prompt
     assert reasoning <= completion

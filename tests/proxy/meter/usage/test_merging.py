@@ -40,6 +40,31 @@ REAL: JsonObject = {"prompt_tokens": 100, "completion_tokens": 7, "total_tokens"
             {"completion_tokens": 7},
             {"prompt_tokens": 100, "completion_tokens": 7},
         ),
+        (
+            {"total_tokens": 81},
+            {"prompt_tokens": 21},
+            {"prompt_tokens": 21, "total_tokens": 81},
+        ),
+        (
+            {"prompt_tokens": 20, "total_tokens": 1016},
+            {"completion_tokens": 424},
+            {"prompt_tokens": 20, "completion_tokens": 424, "total_tokens": 1016},
+        ),
+        (
+            {"totalTokenCount": 623},
+            {"promptTokenCount": 20, "candidatesTokenCount": 198},
+            {"promptTokenCount": 20, "candidatesTokenCount": 198, "totalTokenCount": 623},
+        ),
+        (
+            {"prompt_tokens": "100", "completion_tokens": 0, "total_tokens": "100"},
+            {"completion_tokens": 7},
+            {"prompt_tokens": "100", "completion_tokens": 7},
+        ),
+        (
+            {"prompt_tokens": 21, "completion_tokens": 5, "total_tokens": 40},
+            {"completion_tokens": 60},
+            {"prompt_tokens": 21, "completion_tokens": 60},
+        ),
         (REAL, {"completion_tokens": 7, "cost": 0.1}, {**REAL, "cost": 0.1}),
         ({"a": {"b": 1}}, {"a": 7}, {"a": 7}),
         ({"is_byok": True}, {"is_byok": False}, {"is_byok": False}),
