@@ -18,12 +18,13 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, Literal, NamedTuple
-
-import structlog
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from cab.proxy.redaction import Redactor
 from cab.scoring.printable import printable
+
+if TYPE_CHECKING:
+    from structlog.typing import Processor
 
 LogFormat = Literal["auto", "console", "json"]
 
@@ -43,7 +44,6 @@ _WINDOW_CHARS = 1 << 16
 """Of a longer value only so much is logged; tracebacks are long."""
 _MOST_KINDS = 1024
 """How many kinds of lines are remembered to find repeated ones."""
-_STAMP = structlog.processors.TimeStamper(fmt="iso", utc=True)
 
 
 class LogEvent(NamedTuple):
@@ -142,13 +142,7 @@ class StderrHandler(logging.Handler):
         self._stream = sys.stderr
         self._console = console
         self._repeats = Repeats(20)
-        self._render: structlog.typing.Processor = structlog.processors.JSONRenderer()
-        if console:
-            self._render = structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(),
-                # A plain traceback: a pretty one prints local variables, and they hold keys.
-                exception_formatter=structlog.dev.plain_traceback,
-            )
+        self._processors: tuple[Processor, ...] = ()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line."""
@@ -169,10 +163,27 @@ class StderrHandler(logging.Handler):
         if left_out:
             values["left_out"] = left_out
         level = record.levelname.lower()
-        line = self._render(None, level, _STAMP(None, level, {**values, "level": level}))
+        line: Any = {**values, "level": level}
+        self._processors = self._processors or _processors(console=self._console)
+        for process in self._processors:
+            line = process(None, level, line)
         with contextlib.suppress(OSError, ValueError):
             self._stream.write(f"{line!s}\n")
             self._stream.flush()
+
+
+def _processors(*, console: bool) -> "tuple[Processor, ...]":
+    """Return what makes a line of its values: first the time is added, then the line is written."""
+    import structlog  # noqa: PLC0415 - with rich; most starts have nothing to say
+
+    stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
+    if not console:
+        return stamp, structlog.processors.JSONRenderer()
+    return stamp, structlog.dev.ConsoleRenderer(
+        colors=sys.stderr.isatty(),
+        # A plain traceback: a pretty one prints local variables, and they hold keys.
+        exception_formatter=structlog.dev.plain_traceback,
+    )
 
 
 def _shown(value: object) -> object:
