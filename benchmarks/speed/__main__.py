@@ -7,6 +7,7 @@ from pathlib import Path
 
 from benchmarks.speed.contenders import ROOT
 from benchmarks.speed.plot import plot
+from benchmarks.speed.processes import Share
 from benchmarks.speed.report import machine, report, write
 from benchmarks.speed.rounds import CASES, Case, Rounds, run_round
 
@@ -31,12 +32,12 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=1, help="of connections and seconds")
     parser.add_argument("--page", type=Path, default=ROOT / "docs/performance.md")
     options = parser.parse_args()
-    said, rounds = machine(), Rounds()
+    share, rounds = Share(), Rounds()
     for number in range(1, options.rounds + 1):
         print(f"round {number} of {options.rounds}", flush=True)
         with tempfile.TemporaryDirectory(prefix="cab-bench-", dir=ROOT) as folder:
             rounds.append(run_round(Path(folder), shrunk(CASES, options.share)))
-    text = report(rounds, said)
+    text = report(rounds, machine(share.of_others()))
     print(text)
     write(options.page, text)
     options.page.with_suffix(".svg").write_text(plot(rounds))

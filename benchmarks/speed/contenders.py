@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import trustme
 
 from benchmarks.programs import PROXY, free_port, process, server
 from benchmarks.speed.load import Measured
-from cab.scoring import iter_calls
+from cab.scoring import iter_calls, verify_ledger
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -86,16 +87,14 @@ Start = Callable[[Endpoint, Path], AbstractContextManager[Contender]]
 
 
 def verify(ledger: Path) -> None:
-    """Run `cab ledger verify`.
+    """Do what `cab ledger verify` does.
 
     Raises:
-        RuntimeError: It does not hold.
+        RuntimeError: The ledger does not hold.
     """
-    main = "import sys; from cab.adapters.cli import main; sys.exit(main())"
-    command = [sys.executable, "-c", main, "ledger", "verify", str(ledger)]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False)
-    if ran.returncode:
-        raise RuntimeError(f"cab ledger verify: {ran.stdout}{ran.stderr}")
+    found = verify_ledger(ledger)
+    if found.exit_code:
+        raise RuntimeError(f"{ledger} does not hold: {found.faults[:3]} {found.not_checked}")
 
 
 @contextlib.contextmanager
@@ -205,11 +204,15 @@ def litellm(endpoint: Endpoint, folder: Path) -> Iterator[Contender]:
         raise NotInstalled
     base = f"http://127.0.0.1:{endpoint.port}/v1"
     model = {"model": "openai/bench-model", "api_base": base, "api_key": "any"}
-    config = {"model_list": [{"model_name": "bench-model", "litellm_params": model}]}
+    key = f"sk-{secrets.token_hex(16)}"  # it does not start without one
+    config = {
+        "model_list": [{"model_name": "bench-model", "litellm_params": model}],
+        "general_settings": {"master_key": key},
+    }
     (folder / "litellm.yaml").write_bytes(orjson.dumps(config))
     command = [program, "--config", "litellm.yaml", "--host", "127.0.0.1", "--port", str(port)]
     with server(command, port, folder) as running:
-        yield Contender(port, (running.pid,), running.start_s)
+        yield Contender(port, (running.pid,), running.start_s, key=key)
 
 
 @contextlib.contextmanager

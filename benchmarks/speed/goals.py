@@ -47,6 +47,8 @@ def goals(rounds: Rounds) -> list[Goal]:
         Goal("added TTFT, 100 staggered streams, p99", p99, "ms", 5, None),
         Goal("500 streams starting together, TTFT p50", burst, "x nginx", 2, None),
         Goal("call, 0.7 KB, two workers", two, "x one worker", 1.1, None),
+        # The proxy does not count them yet.
+        Goal("round trips between processes on a call's path, two workers", None, "", 0, None),
         Goal("memory per idle stream", each_kb, "KB", 8, None),
         Goal("start to open port, small ledger", start_s, "s", 0.6, None),
     ]  # fmt: skip

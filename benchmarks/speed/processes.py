@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+_IDLE = {3, 4}
+"""Places of idle and iowait in /proc/stat."""
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -38,6 +40,18 @@ def peak_bytes(pids: list[int]) -> int:
     return sum(int(peak[1]) * 1024 for peak in peaks if peak)
 
 
+class Share:
+    """How much of this machine's processors went to others since this was made."""
+
+    def __init__(self) -> None:
+        self._began_s, self._busy_s, self._own_s = time.monotonic(), _busy_s(), _own_s()
+
+    def of_others(self) -> float:
+        """Return the share of all processors that neither this process nor its ended children used."""
+        others_s = _busy_s() - self._busy_s - (_own_s() - self._own_s)
+        return others_s / (time.monotonic() - self._began_s) / (os.cpu_count() or 1)
+
+
 def descriptors(pids: list[int]) -> int:
     """Return how many files and sockets they have open."""
     return sum(1 for pid in pids for _ in Path(f"/proc/{pid}/fd").iterdir())
@@ -47,6 +61,16 @@ def allow_many_files() -> None:
     """Raise the limit of open files as far as this user may."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _busy_s() -> float:
+    ticks = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
+    return sum(int(value) for at, value in enumerate(ticks) if at not in _IDLE) * _TICK_S
+
+
+def _own_s() -> float:
+    used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(each.ru_utime + each.ru_stime for each in used)
 
 
 def _clock(pid: int) -> int:

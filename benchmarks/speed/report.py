@@ -77,8 +77,12 @@ def report(rounds: Rounds, machine: str) -> str:
     ])  # fmt: skip
 
 
-def machine() -> str:
-    """Return what was measured on what, and what else ran there."""
+def machine(others: float) -> str:
+    """Return what was measured on what, and what else ran there.
+
+    Args:
+        others: Share of the processors that other programs used.
+    """
     model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
     version = "not installed"
@@ -87,12 +91,11 @@ def machine() -> str:
         version = said.rpartition("/")[2].strip()
     git = ["git", "describe", "--always", "--dirty"]
     commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
-    load = os.getloadavg()[0]
-    busy = "nothing else to speak of ran" if load < 0.3 else "**other work ran at the same time**"
     return (
         f"{time.strftime('%Y-%m-%d', time.gmtime())}, commit {commit or 'unknown'}; {os.cpu_count()} cores"
         f" ({model[1] if model else platform.machine()}), Linux {platform.release()}, Python"
-        f" {platform.python_version()}, nginx {version}. Load average before the run: {load:.1f}, so {busy}."
+        f" {platform.python_version()}, nginx {version}. Other programs used {others:.0%} of the"
+        " processors during the run; where that is more than some percent, times are too long and ratios uncertain."
     )
 
 

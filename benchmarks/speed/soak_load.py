@@ -77,7 +77,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         if self._ended and not self._ended.done():
-            self._ended.set_result("upstream_cut" if self._reader.head else "unexpected")
+            self._ended.set_result("upstream_cut")
 
 
 class Soak:
