@@ -21,7 +21,7 @@ class Goal(NamedTuple):
         if self.measured is None:
             return "not measured"
         if self.measured > self.must:
-            return f"no, {self.measured / self.must:.1f} times too much"
+            return f"no, {self.measured / self.must:.1f} times as much"
         return "yes" if self.then is None or self.measured > self.then else "yes, and the next one"
 
 

@@ -200,7 +200,7 @@ class Clients:
             self._send(connection)
         elif not self._stopping and self.load.kind == "staggered":
             self._loop.call_later(random.uniform(0, PAUSE_S), self._send, connection)
-        elif not self._busy and not self._over.done():
+        elif self._stopping and not self._busy and not self._over.done():
             self._over.set_result(None)
 
     def events(self, connection: Connection, delays_ns: list[int], now_ns: int) -> None:

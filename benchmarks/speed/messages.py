@@ -20,36 +20,55 @@ _HEAD = (
     b"Accept-Encoding: identity\r\n"
 )
 _IDS = b"X-Request-Id: %032x\r\nTraceparent: 00-%032x-%016x-01\r\n"
+_TOOLS = ("read_file", "write_file", "list_files", "search", "run", "apply_patch", "fetch", "ask")
 _NUMBER = b"0123456789"
 _CODE = "def total(lines):\n    # one price for each\n    return sum(float(line.split('\\t')[1]) for line in lines)\n"
 
 
 def chat(size: int, options: str = "", *, stream: bool = False) -> bytes:
-    """Return the body of a chat request: a conversation of an agent, with a tool.
+    """Return the body of a chat request as an agent sends it: tools, and what it has called so far.
 
     Args:
-        size: Bytes, about.
+        size: Bytes, about; below 700 as many as it takes.
         options: What the endpoint is to do, as its `_OPTIONS` reads it.
         stream: Whether events are asked for.
     """
-    parameters = {"type": "object", "properties": {"path": {"type": "string"}}}
-    tool = {"type": "function", "function": {"name": "read_file", "parameters": parameters}}
-    messages = [{"role": "system", "content": "You edit code. Answer briefly."}]
+    messages: list[object] = [{"role": "system", "content": "You edit code. Answer briefly."}]
     body = {
         "model": MODEL,
         "messages": messages,
-        "tools": [tool],
+        "tools": [_tool(name) for name in (_TOOLS if size > 10_000 else _TOOLS[:1])],
         "temperature": 0,
         "stream": stream,
         **({"stream_options": {"include_usage": True}} if stream else {}),
         "user": f"{_NUMBER.decode()}{options}",
     }
     room = size - len(orjson.dumps(body))
-    turns = [{"role": role, "content": _CODE * 4} for role in ("user", "assistant")]
-    history = list(itertools.islice(itertools.cycle(turns), room // len(orjson.dumps(turns[0]))))
-    room -= sum(len(orjson.dumps(message)) + 1 for message in history)
-    messages += [*history, {"role": "user", "content": "x" * max(room - 30, 1)}]
+    for number in itertools.count():
+        turn = _turn(number)
+        room -= len(orjson.dumps(turn))
+        if room < 0:
+            break
+        messages += turn
+    room += len(orjson.dumps(turn))
+    messages.append({"role": "user", "content": "x" * max(room - 32, 1)})
     return orjson.dumps(body)
+
+
+def _tool(name: str) -> object:
+    texts = {"type": "string", "description": f"What {name} works on, relative to the workspace."}
+    properties = {"path": texts, "pattern": texts, "limit": {"type": "integer", "minimum": 1}}
+    parameters = {"type": "object", "properties": properties, "required": ["path"]}
+    function = {"name": name, "description": f"Does {name}.", "parameters": parameters}
+    return {"type": "function", "function": function}
+
+
+def _turn(number: int) -> list[object]:
+    name, call_id = _TOOLS[number % len(_TOOLS)], f"call_{number:024}"
+    arguments = orjson.dumps({"path": f"src/part{number}.py", "limit": number}).decode()
+    call = {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
+    asked = {"role": "assistant", "content": None, "tool_calls": [call]}
+    return [asked, {"role": "tool", "tool_call_id": call_id, "content": _CODE * 3}]
 
 
 def requests(

@@ -116,7 +116,9 @@ def _goals(rounds: Rounds) -> str:
     lines = ["| goal | measured | must | then | holds |", "|---|---:|---:|---:|---|"]
     for goal in goals(rounds):
         figures = (_text(value, "{:.2f}") for value in (goal.measured, goal.must, goal.then))
-        measured, must, then = (f"{text} {goal.unit}" if text != "-" else text for text in figures)
+        measured, must, then = (
+            f"{text} {goal.unit}".strip() if text != "-" else text for text in figures
+        )
         lines.append(f"| {goal.text} | {measured} | {must} | {then} | {goal.holds} |")
     return "\n".join(lines)
 

@@ -41,7 +41,7 @@ CASES = {
     "one connection": Case(
         Load("calls", 1, seconds=1), ("direct", *_NGINX, *_GATEWAYS, *_OURS, *_KEYS, *_TLS)
     ),
-    "streams": Case(Load("streams", 500), (*_NGINX, *_OURS)),
+    "streams": Case(Load("streams", 500), ("direct", *_NGINX, *_OURS)),
     "staggered": Case(Load("staggered", 100, seconds=4), ("direct", *_NGINX, *_OURS)),
     "burst": Case(Load("burst", 500), ("direct", *_NGINX, *_OURS)),
     "idle": Case(Load("idle", 500, rate=0.3), (*_NGINX, *_OURS)),

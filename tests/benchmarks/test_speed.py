@@ -134,7 +134,7 @@ def test_goals_are_ratios_within_a_round() -> None:
     found = {goal.text: goal for goal in goals(made_up(**NGINX_AND_US))}
     call, large = found["call, 0.7 KB, no key"], found["call, 40 KB"]
     assert call.measured == large.measured == pytest.approx(0.75)
-    assert (call.holds, large.holds) == ("yes, and the next one", "no, 1.5 times too much")
+    assert (call.holds, large.holds) == ("yes, and the next one", "no, 1.5 times as much")
     assert found["memory per idle stream"].measured == 4
     assert found["call, 0.7 KB, two workers"].holds == "not measured"
 
