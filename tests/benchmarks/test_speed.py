@@ -123,7 +123,7 @@ def made_up(**cpu_us: float) -> Rounds:
 NGINX_AND_US: dict[str, Any] = {
     "nginx": 20,
     "nginx + Lua": 40,
-    "direct": 1,
+    "direct": 0,
     "cab": 30,
     "cab, keys": 100,
 }
