@@ -18,6 +18,8 @@ from benchmarks.speed.processes import allow_many_files
 
 Ending = Literal["completed", "upstream_error", "upstream_cut", "client_gone", "unexpected"]
 """In the words of the ledger."""
+IDLE = 64
+"""Connections that are kept for later calls: what a slow moment opened must not look like growth."""
 _STREAM = " events=20 rate=100"
 MIX: dict[str, tuple[float, bool, Ending]] = {
     "": (50, False, "completed"),
@@ -72,6 +74,7 @@ class Connection(asyncio.Protocol):
                 200: "completed",
                 429: "upstream_error",
                 500: "upstream_error",
+                502: "upstream_cut",
             }
             self._ended.set_result(answered.get(self._reader.status, "unexpected"))
 
@@ -118,8 +121,10 @@ class Soak:
         self.endings[ending] += 1
         if ending != expected:
             self.surprises[f"{how.strip() or 'a whole answer'}: {ending}"] += 1
-        if not connection.transport.is_closing():
+        if len(self._free) < IDLE:
             self._free.append(connection)
+        else:
+            connection.transport.close()
 
 
 def _requests(how: str, *, stream: bool) -> Callable[[], bytes]:
