@@ -31,8 +31,8 @@ COST = 2.0
 """What a call of the mix costs, as a multiple of a plain one: its streams have 20 events."""
 SAMPLES = 300
 SURPRISES = 0.001
-"""Share of calls that may fail: with an endpoint that closes connections and a machine that stands still for half
-a second, the proxy cannot know whether a request was read, and answers 502."""
+"""Share of calls that may fail although the endpoint answers them. It closes connections that it said it would
+keep; now and then a call on one gets a 502, which the ledger states as well."""
 _HEALTH = b"GET /cab/health/live HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
 
 
