@@ -6,7 +6,10 @@ STAMP = $(VENV)/.installed
 AGENTS = aider claude-code codex mini-swe-agent opencode openhands pi qwen-code
 SOURCES = $(shell find proxy scoring adapters -name '*.py' -not -path '*/suite/*')
 
-.PHONY: demo test check wheel sync test-agents catalogue schemas reference help
+ROUNDS ?= 3
+SECONDS ?= 1800
+
+.PHONY: demo test check wheel sync test-agents catalogue schemas reference bench guard soak help
 
 help:
 	@echo "make demo         one scored cell, end to end, with no key and no network"
@@ -17,6 +20,9 @@ help:
 	@echo "make catalogue    run the faults and the stacks; write docs/catalogue.md and docs/endpoints.md"
 	@echo "make schemas      write scoring/schemas/*.json from the models"
 	@echo "make reference    write the tables of docs/settings.md and docs/cli.md from the code"
+	@echo "make bench        the proxy beside nginx and others; writes docs/performance.md (ROUNDS=3)"
+	@echo "make guard        ratios to nginx that no change may raise"
+	@echo "make soak         half load with faults for half an hour: does anything grow? (SECONDS=1800)"
 	@echo "make sync         install again (after adding or removing a module)"
 
 # uv if it is there, else venv and pip. The list of modules is part of the stamp's age:
@@ -65,6 +71,16 @@ check: $(STAMP)
 
 wheel: $(STAMP)
 	$(BIN)/python -m pytest tests/test_packaging.py
+
+# nginx with Lua: apt-get install nginx-light libnginx-mod-http-lua lua-cjson
+bench: $(STAMP)
+	$(BIN)/python -m benchmarks.speed --rounds $(ROUNDS)
+
+guard: $(STAMP)
+	$(BIN)/python -m benchmarks.speed.guard
+
+soak: $(STAMP)
+	$(BIN)/python -m benchmarks.speed.soak --seconds $(SECONDS)
 
 # CI=1: these eight are there now, so none of them may be passed over.
 test-agents: $(STAMP)

@@ -27,15 +27,17 @@ from cab.proxy.control.ledger_reads import LedgerReads
 from cab.proxy.control.listener import control_listener
 from cab.proxy.control.running_proxy import RunningProxy
 from cab.proxy.control.sealing import Sealer, Sign, signer_from, write_checkpoint
-from cab.proxy.demo import running_demo
 from cab.proxy.errors import BadConfig, LedgerFailed
 from cab.proxy.forwarding.services import ProxyServices
 from cab.proxy.forwarding.upstream import Upstreams, require_route_keys
 from cab.proxy.http.browser_guard import BrowserGuard
 from cab.proxy.http.client_connections import ConnectionLimits, HttpServer
 from cab.proxy.http.descriptors import connection_room
+from cab.proxy.lazy import import_beside
 from cab.proxy.ledger.ledger import Ledger
 from cab.proxy.ledger.recovery import recover
+from cab.proxy.ledger.scan import ResumePoint
+from cab.proxy.ledger.snapshot.keeper import SnapshotKeeper, opened_snapshot
 from cab.proxy.ledger.writer import LedgerOptions
 from cab.proxy.logs import RedactingLogger, redacting_libraries
 from cab.proxy.redaction import Redactor
@@ -62,6 +64,8 @@ class WorkerContext:
     """Number of its chain in the ledger."""
     registry: CellRegistry
     """The state of all cells, which the processes share."""
+    resume: ResumePoint | None = None
+    """Where the recovery of its chain may begin to read."""
 
 
 class ProxySecrets(TypedDict, total=False):
@@ -124,10 +128,15 @@ async def running_proxy(
     async with AsyncExitStack() as stack:
         demo = None
         if settings.upstream == "demo":
+            from cab.proxy.demo import running_demo  # noqa: PLC0415 - few starts need it
+
             demo = await stack.enter_async_context(running_demo())
         upstream_url = demo.url if demo else settings.upstream
         sign = signer_from(settings.seal_key_file)
-        ledger = await _open_ledger(settings, clock, worker)
+        # Of several processes the parent keeps the cells, and so the snapshot.
+        state = None if worker else settings.state_folder
+        keeper = await stack.enter_async_context(opened_snapshot(state, settings.ledger))
+        ledger = await _open_ledger(settings, clock, worker, keeper)
         stack.push_async_callback(_close, ledger, clock, sign)
         await asyncio.to_thread(take_over_revocations, settings.ledger, settings.state_folder)
         ring, admin_token = await key_ring(secrets, settings), secrets.get("admin_token")
@@ -136,7 +145,7 @@ async def running_proxy(
         stack.push_async_callback(upstreams.close)
         counter = Counter(settings.encodings, settings.count_max_bytes, settings.count_max_s)
         stack.callback(counter.close)
-        registry = worker.registry if worker else await open_cell_registry(settings)
+        registry = worker.registry if worker else await open_cell_registry(settings, keeper)
         services = ProxyServices(settings, clock, ledger, upstreams, counter, registry)
         access = _access(ring, settings, clock, admin_token)
         held = Redactor([*upstreams.secrets(), *ring.secrets(), admin_token])
@@ -168,6 +177,8 @@ async def running_proxy(
         ended = Event()
         stack.callback(ended.set)
         where = url, upstream_url, settings.ledger, demo, control_url
+        # Keys and log lines need them; the port is open without them.
+        import_beside("jwt", "structlog")
         yield Proxy(*where, ring, clock, ended, server)
 
 
@@ -176,10 +187,10 @@ def url_of(host: str, port: int) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-async def open_cell_registry(settings: ProxySettings) -> LocalCellRegistry:
+async def open_cell_registry(settings: ProxySettings, keeper: SnapshotKeeper) -> LocalCellRegistry:
     """Return the state of all cells as the ledger has it."""
-    cells = CellStates()
-    await asyncio.to_thread(cells.restore, settings.ledger)
+    await keeper.start()
+    cells = CellStates(keeper.snapshot)
     return LocalCellRegistry(cells, settings.slot_wait_s, settings.on_unknown)
 
 
@@ -259,9 +270,14 @@ async def _serving(
 
 
 async def _open_ledger(
-    settings: ProxySettings, clock: Clock, worker: WorkerContext | None
+    settings: ProxySettings,
+    clock: Clock,
+    worker: WorkerContext | None,
+    keeper: SnapshotKeeper,
 ) -> Ledger:
+    points = await asyncio.to_thread(keeper.snapshot.resume_points)
     options = LedgerOptions(
+        resume=worker.resume if worker else points.get(0),
         segment_max_bytes=settings.segment_max_bytes,
         segment_max_s=settings.segment_max_s,
         min_free_bytes=settings.min_free_bytes,
@@ -271,7 +287,7 @@ async def _open_ledger(
     ledger = Ledger(settings.ledger, worker=number, options=options, clock=clock)
     if worker is None:
         # Other workers' chains, from a run with more of them: their calls must end as well.
-        await asyncio.to_thread(recover, settings.ledger, clock, skip_busy=True)
+        await asyncio.to_thread(recover, settings.ledger, clock, points, skip_busy=True)
     return ledger
 
 

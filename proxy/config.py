@@ -126,8 +126,8 @@ class ProxySettings(BaseModel):
     )
     state: Path | None = Field(
         default=None,
-        description="Folder of what must outlive a ledger: the signing key and the revocations. If "
-        "unset, it is `state` in the ledger's folder if there is one, and otherwise `cab-state` "
+        description="Folder of what must outlive a ledger: the signing key, the revocations, and what "
+        "each cell has spent. If unset, it is `state` in the ledger's folder if there is one, and otherwise `cab-state` "
         "beside the ledger's folder.",
     )
     cell: Annotated[str, Field(max_length=MAX_CELL_ID_CHARS)] | None = Field(

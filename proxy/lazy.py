@@ -1,6 +1,7 @@
-"""Names of a package that are imported when they are first used."""
+"""What is imported later: names of a package when they are first used, modules beside the event loop."""
 
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 
@@ -22,3 +23,13 @@ def attribute_loader(package: str, modules: Mapping[str, Sequence[str]]) -> Call
         return value
 
     return load
+
+
+def import_beside(*modules: str) -> None:
+    """Import modules on a thread, so that nothing on the event loop has to wait for that."""
+
+    def load() -> None:
+        for name in modules:
+            import_module(name)
+
+    threading.Thread(target=load, name="cab-import", daemon=True).start()

@@ -18,14 +18,16 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import orjson
-import structlog
 
 from cab.proxy.redaction import Redactor
 from cab.scoring.printable import printable
 from cab.scoring.timestamps import rfc3339
+
+if TYPE_CHECKING:
+    from structlog.typing import Processor
 
 LogFormat = Literal["auto", "console", "json"]
 
@@ -143,15 +145,7 @@ class StderrHandler(logging.Handler):
         self._stream = sys.stderr
         self._console = console
         self._repeats = Repeats(20)
-        self._render: structlog.typing.Processor = structlog.processors.JSONRenderer(
-            serializer=_json
-        )
-        if console:
-            self._render = structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(),
-                # A plain traceback: a pretty one prints local variables, and they hold keys.
-                exception_formatter=structlog.dev.plain_traceback,
-            )
+        self._render: Processor | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line."""
@@ -173,10 +167,24 @@ class StderrHandler(logging.Handler):
             values["left_out"] = left_out
         level = record.levelname.lower()
         values |= {"level": level, "timestamp": rfc3339(time.time_ns())}
+        self._render = self._render or _renderer(console=self._console)
         line = self._render(None, level, values)
         with contextlib.suppress(OSError, ValueError):
             self._stream.write(f"{line!s}\n")
             self._stream.flush()
+
+
+def _renderer(*, console: bool) -> "Processor":
+    """Return what makes a line of its values."""
+    import structlog  # noqa: PLC0415 - with rich; most starts have nothing to say
+
+    if not console:
+        return structlog.processors.JSONRenderer(serializer=_json)
+    return structlog.dev.ConsoleRenderer(
+        colors=sys.stderr.isatty(),
+        # A plain traceback: a pretty one prints local variables, and they hold keys.
+        exception_formatter=structlog.dev.plain_traceback,
+    )
 
 
 def _json(value: object, **_: object) -> str:

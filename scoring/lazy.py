@@ -1,4 +1,4 @@
-"""A package that loads a part of its names when one of them is first used."""
+"""A package that loads its names when one of them is first used."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -10,17 +10,17 @@ from typing import Any
 
 def exports(
     package: str,
-    inner: str,
+    inner: tuple[str, ...],
     packages: tuple[str, ...] = (),
     names: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Return `__getattr__` and `__dir__` for a package that also exports what an inner one does.
+    """Return `__getattr__` and `__dir__` for a package that exports what modules in it do.
 
-    `__all__` is then what both export, so that no name has to be written down twice.
+    `__all__` is then what they export, so that no name has to be written down twice.
 
     Args:
         package: Full name of the package.
-        inner: Name of the package in it that is loaded on first use.
+        inner: Names of these modules, each loaded when no one before it has the name that is asked for.
         packages: Names of packages in it that are exported as they are, and loaded on first use.
         names: Single names that are loaded on first use -> the module in it that has them.
     """
@@ -30,14 +30,16 @@ def exports(
             return import_module(f"{package}.{name}")
         if name in names:
             return getattr(import_module(f"{package}.{names[name]}"), name)
-        # `from package import module` asks here first: that must not load the inner package.
+        # `from package import module` asks here first: that must not load them.
         private = name.startswith("_") and name != "__all__"
         if not private and find_spec(f"{package}.{name}") is None:
-            later = _public(import_module(f"{package}.{inner}"))
+            modules = (import_module(f"{package}.{each}") for each in inner)
             if name == "__all__":
-                return [*_public(sys.modules[package]), *later, *packages, *names]
-            if name in later:
-                return later[name]
+                found = [each for module in modules for each in _public(module)]
+                return [*_public(sys.modules[package]), *found, *packages, *names]
+            for exported in map(_public, modules):
+                if name in exported:
+                    return exported[name]
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
 
     return load, lambda: sorted({*vars(sys.modules[package]), *load("__all__")})

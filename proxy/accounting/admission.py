@@ -9,6 +9,7 @@ flight or is seen by it, and totals hold every call whose answer has ended.
 """
 
 import asyncio
+from decimal import Decimal
 from typing import Any, NamedTuple, Protocol
 
 from cab.proxy.accounting.cell_state import CellState, CellStates
@@ -113,8 +114,16 @@ class CellRegistry(Protocol):
         """Undo a seal whose record could not be written."""
         ...
 
-    async def totals(self, prefix: str = "") -> list[CellSnapshot]:
-        """Return the state of all cells whose id begins with a text, sorted by id."""
+    async def totals(
+        self, prefix: str = "", after: str | None = None, limit: int | None = None
+    ) -> list[CellSnapshot]:
+        """Return the state of cells, sorted by id.
+
+        Args:
+            prefix: Only of cells whose id begins so.
+            after: Only of cells whose id sorts behind this one.
+            limit: Of so many cells at most.
+        """
         ...
 
     async def in_flight(self) -> int:
@@ -161,11 +170,14 @@ class LocalCellRegistry:
         """
         cell = self._cells[ask.cell_id]
         if cell.sealed:
-            raise Rejected(SEALED, f"cell {cell.cell_id} is sealed: its calls are final")
-        spent = spent_of(cell.totals, ask.limits.on_unknown or self._on_unknown)
-        if (limit := _reached(cell, spent, ask.limits)) is not None:
+            raise Rejected(
+                SEALED, f"cell {cell.cell_id} is sealed{_where(cell)}: its calls are final"
+            )
+        charged = cell.charged
+        spent = spent_of(charged, ask.limits.on_unknown or self._on_unknown)
+        if (limit := _reached(cell, charged.calls, spent, ask.limits)) is not None:
             raise _refused(cell, ask, f"has reached its limit of {limit}")
-        if ask.counts and _crowded(cell, spent, ask.limits):
+        if ask.counts and _crowded(cell, charged.cost.largest, spent, ask.limits):
             return None
         return self._admitted(cell, ask)
 
@@ -204,11 +216,13 @@ class LocalCellRegistry:
 
     def withdraw(self, cell_id: str | None, call_id: str) -> None:
         """End the wait of a call that is not admitted yet."""
-        self._cells[cell_id].withdraw(call_id)
+        if (cell := self._cells.loaded(cell_id)) is not None:
+            cell.withdraw(call_id)
 
     def client_left(self, cell_id: str | None, call_id: str) -> None:
         """Take note that the client of a call has gone; see `CellRegistry.client_left`."""
-        self._cells[cell_id].client_left(call_id)
+        if (cell := self._cells.loaded(cell_id)) is not None:
+            cell.client_left(call_id)
 
     async def finish(self, cell_id: str | None, call_id: str, end: dict[str, Any] | None) -> None:
         """Take a call out of flight; see `CellRegistry.finish`."""
@@ -228,13 +242,13 @@ class LocalCellRegistry:
         if cell.last_seq or cell.in_flight:
             raise Rejected(USED, f"the ledger has calls of {cell_id} already; {fix}")
         if cell.sealed:
-            raise Rejected(SEALED, f"cell {cell_id} is sealed already; {fix}")
+            raise Rejected(SEALED, f"cell {cell_id} is sealed already{_where(cell)}; {fix}")
 
     async def seal(self, cell_id: str, wait_s: float) -> CellSnapshot:
         """Close a cell; see `CellRegistry.seal`."""
         cell = self._cells[cell_id]
         if cell.sealed:
-            raise Rejected(SEALED, f"cell {cell_id} is sealed already")
+            raise Rejected(SEALED, f"cell {cell_id} is sealed already{_where(cell)}")
         cell.sealed = True  # first, so that no call slips in while the others finish
         cell.wake()
         idle = False
@@ -251,11 +265,11 @@ class LocalCellRegistry:
         """Undo a seal whose record could not be written."""
         self._cells[cell_id].sealed = False
 
-    async def totals(self, prefix: str = "") -> list[CellSnapshot]:
-        """Return the state of all cells whose id begins with a text, sorted by id."""
-        named = ((c.cell_id, c) for c in self._cells.known() if c.cell_id is not None)
-        chosen = sorted((cell_id, id(c), c) for cell_id, c in named if cell_id.startswith(prefix))
-        return [_snapshot(cell) for _, _, cell in chosen]
+    async def totals(
+        self, prefix: str = "", after: str | None = None, limit: int | None = None
+    ) -> list[CellSnapshot]:
+        """Return the state of cells, sorted by id; see `CellRegistry.totals`."""
+        return [_snapshot(cell) for cell in self._cells.page(prefix, after, limit)]
 
     async def in_flight(self) -> int:
         """Return the number of calls in flight over all cells."""
@@ -266,14 +280,18 @@ def _snapshot(cell: CellState) -> CellSnapshot:
     return CellSnapshot(cell.cell_id, cell.sealed, len(cell.in_flight), cell.totals)
 
 
+def _where(cell: CellState) -> str:
+    return " in another ledger of this state folder" if cell.sealed_elsewhere else ""
+
+
 def _refused(cell: CellState, ask: AdmissionRequest, why: str) -> Rejected:
     cell.begin(ask.call_id, counts=False)  # until its record is written: a seal waits for that
     return Rejected(LIMIT_REACHED, f"cell {cell.cell_id} {why}; nothing was forwarded")
 
 
-def _reached(cell: CellState, spent: Spent, limits: KeyLimits) -> str | None:
+def _reached(cell: CellState, ended: int, spent: Spent, limits: KeyLimits) -> str | None:
     """Return the limit that leaves no room for any further call; None if there is none."""
-    calls = cell.totals.calls + len(cell.running)
+    calls = ended + len(cell.running)
     if limits.max_calls is not None and calls >= limits.max_calls:
         return f"{limits.max_calls} calls (max_calls)"
     if limits.max_tokens is not None and spent.tokens >= limits.max_tokens:
@@ -283,7 +301,7 @@ def _reached(cell: CellState, spent: Spent, limits: KeyLimits) -> str | None:
     return None
 
 
-def _crowded(cell: CellState, spent: Spent, limits: KeyLimits) -> bool:
+def _crowded(cell: CellState, dearest: Decimal, spent: Spent, limits: KeyLimits) -> bool:
     """Return whether a call must wait for those in flight.
 
     What they will cost is not known. If each of them is taken for the largest call so far and that
@@ -298,5 +316,5 @@ def _crowded(cell: CellState, spent: Spent, limits: KeyLimits) -> bool:
     tokens = spent.tokens + running * cell.largest_tokens
     if limits.max_tokens is not None and tokens >= limits.max_tokens:
         return True
-    cost = spent.usd + running * cell.totals.cost.largest
+    cost = spent.usd + running * dearest
     return limits.max_cost_usd is not None and cost >= limits.max_cost_usd

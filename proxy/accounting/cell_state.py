@@ -2,19 +2,11 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, Protocol
 
-from cab.proxy.logs import RedactingLogger
-from cab.scoring.errors import BadRecord
-from cab.scoring.ledger.bounds import BrokenLine
-from cab.scoring.ledger.reading import damaged_fields, segment_files, segment_lines
-from cab.scoring.ledger.records import parse_fields
-from cab.scoring.ledger.totals import CallPairing, CallTotals, Fields
-
-log = RedactingLogger()
+from cab.scoring.ledger.totals import CallTotals, Fields
 
 _REMEMBERED_REQUESTS = 64
 """Requests per cell whose repetition is recognised; agents retry at once, not after hundreds."""
@@ -47,6 +39,10 @@ class CellState:
     sealed: bool = False
     totals: CallTotals = field(default_factory=CallTotals)
     """Of the calls that have ended."""
+    elsewhere: CallTotals | None = None
+    """What it has spent in other ledgers of the same state folder; no part of `totals`."""
+    sealed_elsewhere: bool = False
+    """Whether its seal is in one of those."""
     largest_tokens: int = 0
     """Tokens of the largest call so far."""
     in_flight: set[str] = field(default_factory=set[str])
@@ -58,6 +54,11 @@ class CellState:
     )
     _withdrawn: set[str] = field(default_factory=set[str])
     _seen: OrderedDict[str, _Seen] = field(default_factory=OrderedDict[str, _Seen])
+
+    @property
+    def charged(self) -> CallTotals:
+        """What counts against its limits."""
+        return self.totals if self.elsewhere is None else self.totals + self.elsewhere
 
     def next_seq(self) -> int | None:
         """Return the number of the next call, 1-based; None where there is no cell to count in."""
@@ -155,71 +156,67 @@ class CellState:
         return True
 
 
-class CellStates:
-    """All cells that the ledger or a client has named."""
+class StoredCells(Protocol):
+    """What is known of cells that nobody has asked for since the start."""
 
-    def __init__(self) -> None:
+    def load(self, cell_id: str | None) -> CellState | None:
+        """Return a cell, None if nothing is known of it.
+
+        Raises:
+            Rejected: It cannot be looked up.
+        """
+        ...
+
+    def page(self, prefix: str, after: str | None, limit: int | None) -> Iterable[CellState]:
+        """Return the ledger's cells whose id begins with a text, sorted by id.
+
+        Args:
+            prefix: The text.
+            after: Only ids that sort behind this one.
+            limit: So many at most.
+        """
+        ...
+
+
+class CellStates:
+    """All cells that the ledger or a client has named.
+
+    Args:
+        stored: Knows the cells of the ledger; each is loaded when it is first asked for. None: there are
+            none yet.
+    """
+
+    def __init__(self, stored: StoredCells | None = None) -> None:
+        self._stored = stored
         self._cells: dict[str | None, CellState] = {}
 
     def __getitem__(self, cell_id: str | None) -> CellState:
         cell = self._cells.get(cell_id)
         if cell is None:
-            cell = self._cells[cell_id] = CellState(cell_id)
+            loaded = None if self._stored is None else self._stored.load(cell_id)
+            cell = self._cells[cell_id] = loaded or CellState(cell_id)
         return cell
 
-    def __contains__(self, cell_id: str) -> bool:
-        return cell_id in self._cells
+    def loaded(self, cell_id: str | None) -> CellState | None:
+        """Return a cell if it was asked for since the start."""
+        return self._cells.get(cell_id)
 
-    def known(self) -> Iterable[CellState]:
-        """Return all cells that a call was accepted for."""
-        return self._cells.values()
+    def page(
+        self, prefix: str = "", after: str | None = None, limit: int | None = None
+    ) -> list[CellState]:
+        """Return the cells whose id begins with a text, sorted by id; see `StoredCells.page`."""
+        found = {
+            cell_id: cell
+            for cell_id, cell in self._cells.items()
+            if cell_id is not None
+            and cell_id.startswith(prefix)
+            and (after is None or cell_id > after)
+        }
+        if self._stored is not None:
+            stored = self._stored.page(prefix, after, limit)
+            found = {str(cell.cell_id): cell for cell in stored} | found
+        return [found[cell_id] for cell_id in sorted(found)[:limit]]
 
     def in_flight(self) -> int:
         """Return the number of calls in flight over all cells."""
         return sum(len(cell.in_flight) for cell in self._cells.values())
-
-    def restore(self, folder: Path) -> None:
-        """Continue the numbers, totals and seals of an existing ledger: one streaming pass.
-
-        Damaged lines, and segments that cannot be read, are logged and passed over: a proxy that
-        refuses to start would lose more. A call of which they keep the END, or all, counts as one that
-        was not measured.
-        """
-        pairing = CallPairing(lambda call: self[call.get("cell_id")].add(call))
-        for record in _readable_records(folder):
-            cell = self[record.get("cell_id")]
-            pairing.take(record)
-            match record.get("kind"):
-                case "start" | "damaged_line":
-                    cell.last_seq = max(cell.last_seq, record.get("seq") or 0)
-                case "cell_seal":
-                    cell.sealed = True
-                case _:
-                    pass
-        pairing.finish()
-
-
-def _readable_records(folder: Path) -> Iterator[dict[str, Any]]:
-    for segment in segment_files(folder):
-        damaged, first = 0, ""
-        try:
-            for number, line in enumerate(segment_lines(segment), 1):
-                if not line.endswith(b"\n") and not isinstance(line, BrokenLine):
-                    continue
-                try:
-                    fields = parse_fields(line, segment.name, number)
-                except BadRecord as error:
-                    damaged, first = damaged + 1, first or str(error)
-                    fields = damaged_fields(line)
-                    if "call_id" not in fields:
-                        continue
-                yield fields
-        except BadRecord as error:
-            log.error("segment_unreadable", segment=segment.name, reason=str(error))
-        if damaged:
-            log.error(
-                "lines_passed_over",
-                segment=segment.name,
-                damaged_lines=damaged,
-                first=first,
-            )

@@ -11,8 +11,6 @@ signatures, in constant time, is PyJWT's.
 import secrets
 from typing import Any, Literal, NamedTuple, get_args
 
-import jwt
-
 from cab.proxy.accounting.limits import KeyLimits
 from cab.proxy.auth.signing_keys import KeyRing
 from cab.proxy.errors import BadConfig, BadKey
@@ -97,6 +95,8 @@ def mint(  # noqa: PLR0913 - what a key states
         "scope": scope,
         **limits.claims(),
     }
+    import jwt  # noqa: PLC0415 - it takes long, and no key is read until the port is open
+
     signer = ring.signer
     return jwt.encode(claims, signer.secret, algorithm="HS256", headers={"kid": signer.id})
 
@@ -108,6 +108,8 @@ def is_ours(token: str) -> bool:
 
 def unverified(token: str) -> dict[str, Any] | None:
     """Return the claims of a token that calls itself a cell key, unchecked; None for any other."""
+    import jwt  # noqa: PLC0415 - as above
+
     try:
         claims = jwt.decode(token, options={"verify_signature": False})
     except (jwt.InvalidTokenError, UnicodeEncodeError):  # the latter: a header that is not UTF-8
@@ -157,6 +159,8 @@ def check_expiry(key: CellKey, now_s: int) -> None:
 
 
 def _claims(ring: KeyRing, token: str) -> dict[str, Any]:
+    import jwt  # noqa: PLC0415 - as above
+
     try:
         key_id = jwt.get_unverified_header(token).get("kid")
     except (jwt.InvalidTokenError, UnicodeEncodeError) as error:

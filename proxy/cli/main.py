@@ -16,7 +16,6 @@ from cab.proxy.control.running_proxy import RunningProxy
 from cab.proxy.errors import CabProxyError
 from cab.proxy.logs import configure_logs
 from cab.proxy.workers.stop_signals import stop_event
-from cab.proxy.workers.supervisor import running_workers
 from cab.scoring.printable import printable
 
 
@@ -58,6 +57,8 @@ def _running(
     settings: ProxySettings, secrets: ProxySecrets
 ) -> AbstractAsyncContextManager[RunningProxy]:
     if settings.workers > 1:
+        from cab.proxy.workers.supervisor import running_workers  # noqa: PLC0415 - most starts need it not
+
         return running_workers(settings, **secrets)
     return running_proxy(settings, **secrets)
 

@@ -9,9 +9,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
-
 from cab.proxy.cli.flags import PREFIX, flag_of, variable_of
 from cab.proxy.config import ProxySettings, validate_settings
 from cab.proxy.errors import BadConfig, nearest
@@ -48,7 +45,7 @@ def load_settings(
     if file is None and environment.get(CONFIG_VARIABLE):
         file = Path(environment[CONFIG_VARIABLE])
     in_file = {} if file is None else _read_toml(file)
-    in_environment = _Environment(environment)()
+    in_environment = _read_environment(environment)
     places = {
         **{name: f"{file}: {name}" for name in in_file},
         **{name: variable_of(name) for name in in_environment},
@@ -59,30 +56,12 @@ def load_settings(
     return validate_settings(values, lambda name: places.get(name, name), _NO_UPSTREAM)
 
 
-class _SettingsModel(ProxySettings, BaseSettings):
-    """The settings in the form that pydantic-settings reads; never instantiated."""
+def _read_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    if not any(environment.get(variable_of(name)) for name in ProxySettings.model_fields):
+        return {}
+    from cab.proxy.cli.environment import EnvironmentSource  # noqa: PLC0415 - it takes long
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True)
-
-
-class _Environment(EnvSettingsSource):
-    """Reads settings from variables; lists and tables are JSON."""
-
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        super().__init__(_SettingsModel)
-        names = map(variable_of, ProxySettings.model_fields)
-        self.env_vars = {name.lower(): environment[name] for name in names if environment.get(name)}
-
-    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:  # noqa: ANN401 - as the base
-        """Return the value of JSON text.
-
-        Raises:
-            BadConfig: It is not JSON.
-        """
-        try:
-            return super().decode_complex_value(field_name, field, value)
-        except ValueError as error:
-            raise BadConfig(f"{variable_of(field_name)} is not valid JSON: {error}") from error
+    return EnvironmentSource(environment)()
 
 
 def _read_toml(file: Path) -> dict[str, Any]:

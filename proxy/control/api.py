@@ -167,11 +167,8 @@ class Control:
     async def _cells(self, asked: ControlRequest) -> web.Response:
         self._access.require_admin(asked.request)
         page = parse_page(asked.query)
-        found = await self._registry.totals(page.prefix)
-        after = page.after
-        rest = [t for t in found if after is None or (t.cell_id or "") > after]
-        cells = rest[: page.limit]
-        more = len(rest) > len(cells)
+        found = await self._registry.totals(page.prefix, page.after, page.limit + 1)
+        cells, more = found[: page.limit], len(found) > page.limit
         body = {
             "cells": [cell_view(totals) for totals in cells],
             "next_after": cells[-1].cell_id if more else None,
@@ -189,7 +186,7 @@ class Control:
             BadKey: The key is not valid.
         """
         is_admin = self._access.require_cell(asked.request, asked.cell_id, to_seal=to_seal)
-        found = await self._registry.totals(asked.cell_id)
+        found = await self._registry.totals(asked.cell_id, limit=1)
         if found and found[0].cell_id == asked.cell_id:  # sorted: the shortest id comes first
             return found[0]
         if is_admin:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cab.proxy.accounting.limits import KeyLimits
 from cab.proxy.auth import cell_keys
@@ -12,8 +12,10 @@ from cab.proxy.auth.signing_keys import KeyRing
 from cab.proxy.clock import Clock
 from cab.proxy.control.client import ControlClient, SealedCell
 from cab.proxy.control.schemas import mint_request
-from cab.proxy.demo import Demo
 from cab.proxy.errors import ProxyRefused
+
+if TYPE_CHECKING:
+    from cab.proxy.demo import Demo
 
 _KEY_TTL_S = 300
 """Of the keys that questions about a cell are asked with."""
@@ -56,7 +58,7 @@ class RunningProxy:
     """Where it forwards to."""
     ledger_dir: Path
     """Where its records are."""
-    demo: Demo | None
+    demo: "Demo | None"
     """The built-in model server, where that is the upstream."""
     control_url: str
     """Where the control API is: `url`, or its own address."""

@@ -6,7 +6,7 @@ they are, and the chain goes on behind them in a new segment.
 
 import hashlib
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,15 @@ from typing import Any
 from cab.proxy.clock import Clock
 from cab.proxy.errors import BadConfig
 from cab.proxy.ledger.lines import fitting_line
-from cab.proxy.ledger.scan import FOLLOWS, OPEN_CALLS, Problem, Scan, carried, scan_chain
+from cab.proxy.ledger.scan import (
+    FOLLOWS,
+    OPEN_CALLS,
+    Problem,
+    ResumePoint,
+    Scan,
+    carried,
+    scan_chain,
+)
 from cab.proxy.ledger.segments import (
     create_segment,
     lock_chain,
@@ -59,13 +67,18 @@ class Recovered:
 
 
 def recover(
-    folder: Path, clock: Clock | None = None, *, skip_busy: bool = False
+    folder: Path,
+    clock: Clock | None = None,
+    resume: Mapping[int, ResumePoint] | None = None,
+    *,
+    skip_busy: bool = False,
 ) -> list[Recovered]:
     """Recover every worker's chain of a ledger that no proxy writes to.
 
     Args:
         folder: The ledger.
         clock: Stamps the records; an argument so that tests can hand in theirs.
+        resume: Where reading may begin, by worker.
         skip_busy: Leave chains out that a running proxy writes to.
 
     Raises:
@@ -82,7 +95,8 @@ def recover(
                     raise
                 continue
             try:
-                done.append(recover_chain(folder, worker, clock or Clock()))
+                point = (resume or {}).get(worker)
+                done.append(recover_chain(folder, worker, clock or Clock(), resume=point))
             finally:
                 os.close(lock)
     return done
@@ -105,9 +119,20 @@ def naming_ledger(folder: Path) -> Generator[None]:
 
 
 def recover_chain(
-    folder: Path, worker: int, clock: Clock, sync: Callable[[int], None] = os.fdatasync
+    folder: Path,
+    worker: int,
+    clock: Clock,
+    sync: Callable[[int], None] = os.fdatasync,
+    resume: ResumePoint | None = None,
 ) -> Recovered:
     """Recover one worker's chain; its lock is held by the caller.
+
+    Args:
+        folder: The ledger.
+        worker: Whose chain.
+        clock: Stamps the records.
+        sync: Makes a file's data durable.
+        resume: Where reading may begin.
 
     Raises:
         OSError: The ledger cannot be written.
@@ -116,7 +141,7 @@ def recover_chain(
     """
     for unfinished in folder.glob(f"w{worker}-*.jsonl.zst.tmp"):
         unfinished.unlink()
-    scan = scan_chain(folder, worker)
+    scan = scan_chain(folder, worker, resume)
     torn = 0 if scan.last_is_damaged else scan.size_bytes - scan.whole_bytes
     torn_file = _cut(scan, torn) if torn else None
     target, size = _target(folder, worker, scan)

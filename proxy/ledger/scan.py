@@ -1,19 +1,20 @@
 """What the end of a worker's chain holds: its head, calls without END, torn or damaged lines.
 
-Reading starts at the last segment that says which calls were open when it began, so that a start
-costs one segment however long the ledger is. Nothing is changed here.
+Reading starts where a snapshot has read up to, or else at the last segment that says which calls were
+open when it began, so that a start costs one segment at most however long the ledger is. Nothing is
+changed here.
 """
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cab.proxy.ledger.chain import Link, read_link
 from cab.proxy.ledger.segments import segments
 from cab.scoring.files import is_list
 from cab.scoring.ledger.bounds import MAX_LINE_BYTES
 from cab.scoring.ledger.records import GENESIS, is_object, wrong_member
-from cab.scoring.ledger.segments import Segment, open_segment
+from cab.scoring.ledger.segments import Segment, open_segment, skip_bytes
 
 OPEN_CALLS = "open_calls"
 """Member of a segment's first record: the START records that had no END when it began."""
@@ -38,6 +39,19 @@ class Problem:
     line: int
     offset: int
     what: str
+
+
+class ResumePoint(NamedTuple):
+    """A line of a chain up to which everything is known to hold: reading may begin there."""
+
+    segment: int
+    """Number of its segment."""
+    line: int
+    """Its 1-based number there."""
+    offset: int
+    """Where it begins, in bytes."""
+    open_calls: dict[str, dict[str, Any]]
+    """START records without END behind it, by call."""
 
 
 @dataclass(slots=True)
@@ -88,8 +102,13 @@ def carried(start: dict[str, Any]) -> dict[str, Any]:
     return {name: start.get(name) for name in _CARRIED} | there
 
 
-def scan_chain(folder: Path, worker: int) -> Scan:
+def scan_chain(folder: Path, worker: int, resume: ResumePoint | None = None) -> Scan:
     """Return what the end of one worker's chain holds.
+
+    Args:
+        folder: The ledger.
+        worker: Whose chain.
+        resume: Where reading may begin.
 
     Raises:
         BadRecord: A segment cannot be read.
@@ -97,11 +116,21 @@ def scan_chain(folder: Path, worker: int) -> Scan:
     """
     found = segments(folder, worker)
     scan = Scan()
-    for index in range(_first_needed(found), len(found)):
+    first = None if resume is None else _index_of(found, resume.segment)
+    if resume is None or first is None:
+        first, resume = _first_needed(found), None
+    else:
+        scan.open_calls = dict(resume.open_calls)
+    for index in range(first, len(found)):
         if index > 0:
             _check_end(scan, found[index - 1], found[index])
-        _scan_segment(scan, found[index], last=index == len(found) - 1)
+        _scan_segment(scan, found[index], resume, last=index == len(found) - 1)
+        resume = None
     return scan
+
+
+def _index_of(found: list[Segment], number: int) -> int | None:
+    return next((i for i, segment in enumerate(found) if segment.number == number), None)
 
 
 def _first_needed(found: list[Segment]) -> int:
@@ -118,22 +147,44 @@ def _first_link(segment: Segment) -> Link | None:
         return read_link(handle.readline(MAX_LINE_BYTES))
 
 
+def stated_size(after: Segment) -> int | None:
+    """Return how large the segment before another one was when it was closed; None if that is not said.
+
+    Raises:
+        BadRecord: The segment cannot be read.
+        Damaged: It cannot be unpacked.
+    """
+    size = (_follows(after) or {}).get("size_bytes")
+    return size if isinstance(size, int) else None
+
+
+def _follows(after: Segment) -> dict[str, Any] | None:
+    link = _first_link(after)
+    follows = link.record.get(FOLLOWS) if link else None
+    return follows if is_object(follows) else None
+
+
 def _check_end(scan: Scan, before: Segment, after: Segment) -> None:
     """Compare a closed segment's size with what the one after it says of it."""
-    link = _first_link(after)
-    follows: Any = link.record.get(FOLLOWS) if link else None
-    if before.compressed or not isinstance(follows, dict):
+    follows = _follows(after)
+    if before.compressed or follows is None:
         return
-    size, stated = before.path.stat().st_size, follows.get("size_bytes")  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    size, stated = before.path.stat().st_size, follows.get("size_bytes")
     if size != stated:
         scan.note(before, 0, size, f"has {size} bytes, and had {stated} when it was closed")
 
 
-def _scan_segment(scan: Scan, segment: Segment, *, last: bool) -> None:
+def _scan_segment(scan: Scan, segment: Segment, resume: ResumePoint | None, *, last: bool) -> None:
     scan.last, scan.whole_bytes, scan.began_at = segment, 0, None
     scan.last_is_damaged = False
     number = offset = 0
     with open_segment(segment.path) as handle:
+        if resume is not None and resume.line > 1:
+            line = handle.readline(MAX_LINE_BYTES)
+            link = read_link(line)
+            scan.began_at = _instant(link.record) if link else None
+            number, offset = resume.line - 1, resume.offset
+            skip_bytes(handle, offset - len(line))
         while line := handle.readline(MAX_LINE_BYTES):
             number += 1
             _scan_line(scan, segment, number, offset, line)

@@ -17,7 +17,7 @@ from cab.proxy.ledger.chain import chained_line
 from cab.proxy.ledger.compression import Compressor
 from cab.proxy.ledger.lines import UnfitRecord, fitting_line
 from cab.proxy.ledger.recovery import crash_end, follows, naming_ledger, recover_chain
-from cab.proxy.ledger.scan import carried
+from cab.proxy.ledger.scan import ResumePoint, carried
 from cab.proxy.ledger.segments import (
     create_segment,
     lock_chain,
@@ -47,6 +47,8 @@ class LedgerOptions:
     """A disk that failed, or is nearly full, is tried again so often."""
     max_waiting: int = 8192
     """New calls are refused while more records wait for the disk."""
+    resume: ResumePoint | None = None
+    """Where the recovery may begin to read; None: it looks for the last place where it can."""
 
 
 class UnwritableRecord(NamedTuple):
@@ -124,7 +126,7 @@ class Writer:
             make_folder(folder)
             self._lock = lock_chain(folder, worker)
             try:
-                self.recovered = recover_chain(folder, worker, clock, sync)
+                self.recovered = recover_chain(folder, worker, clock, sync, options.resume)
                 self.file = create_segment(self.recovered.segment)
             except BaseException:
                 os.close(self._lock)

@@ -125,9 +125,12 @@ class RemoteCellRegistry:
         """Undo a seal whose record could not be written."""
         self.notify("reopen", cell_id)
 
-    async def totals(self, prefix: str = "") -> list[CellSnapshot]:
-        """Return the totals of all cells whose id begins with a text, sorted by id."""
-        return [unpack_totals(values) for values in await self.request("totals", prefix)]
+    async def totals(
+        self, prefix: str = "", after: str | None = None, limit: int | None = None
+    ) -> list[CellSnapshot]:
+        """Return the totals of cells, sorted by id; see `CellRegistry.totals`."""
+        found = await self.request("totals", prefix, after, limit)
+        return [unpack_totals(values) for values in found]
 
     async def in_flight(self) -> int:
         """Return the number of calls in flight over all cells."""

@@ -257,8 +257,9 @@ class _WorkerSession:
         for cell_id in [cell for cell, by in self._slot.seals.items() if by == number]:
             self._reopen(cell_id)
 
-    async def _totals(self, number: int | None, prefix: str) -> None:
-        self._answer(number, [pack_totals(each) for each in await self._registry.totals(prefix)])
+    async def _totals(self, number: int | None, *which: Any) -> None:  # noqa: ANN401 - as `totals` takes it
+        found = await self._registry.totals(*which)
+        self._answer(number, [pack_totals(each) for each in found])
 
     async def _in_flight(self, number: int | None) -> None:
         self._answer(number, await self._registry.in_flight())

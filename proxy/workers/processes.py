@@ -4,15 +4,17 @@ import asyncio
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from cab.proxy.accounting.admission import LocalCellRegistry
 from cab.proxy.app import ProxySecrets
 from cab.proxy.clock import Clock
 from cab.proxy.config import ProxySettings
 from cab.proxy.errors import BadConfig
+from cab.proxy.ledger.scan import ResumePoint
 from cab.proxy.logs import RedactingLogger
 from cab.proxy.workers.dead_worker import recover_dead_worker
 from cab.proxy.workers.ipc_server import CellRegistryServer, WorkerSlot
@@ -25,12 +27,22 @@ _LONGEST_SOCKET_PATH = 100
 log = RedactingLogger()
 
 
+class WorkerConfiguration(NamedTuple):
+    """What the workers run."""
+
+    settings: ProxySettings
+    """With the port that they share."""
+    secrets: ProxySecrets
+    """Keys that the settings do not hold."""
+    resume: Mapping[int, ResumePoint]
+    """Where the recovery of a worker's chain may begin to read, by worker."""
+
+
 class WorkerProcesses:
     """The workers and the cell registry that they share.
 
     Args:
-        settings: What each of them runs, with the port they share.
-        secrets: Keys that the settings do not hold.
+        configuration: What each of them runs.
         registry: State of all cells.
         clock: Stamps what the recovery of a dead worker's chain records.
         kill_after_s: How long after the grace time a worker that has not stopped is killed.
@@ -38,18 +50,19 @@ class WorkerProcesses:
 
     def __init__(
         self,
-        settings: ProxySettings,
-        secrets: ProxySecrets,
+        configuration: WorkerConfiguration,
         registry: LocalCellRegistry,
         clock: Clock,
         kill_after_s: float,
     ) -> None:
+        settings, secrets, resume = configuration
         self._settings = settings
         self._clock = clock
         self._kill_after_s = kill_after_s
         self._slots = [WorkerSlot(number) for number in range(settings.workers)]
-        configuration = [settings.model_dump(mode="json"), secrets]
-        self._server = CellRegistryServer(registry, self._slots, configuration)
+        points = [list(resume.get(slot.number, ())) for slot in self._slots]
+        sent = [settings.model_dump(mode="json"), secrets, points]
+        self._server = CellRegistryServer(registry, self._slots, sent)
         self._processes: dict[int, asyncio.subprocess.Process] = {}
         self._stopping = asyncio.Event()
 

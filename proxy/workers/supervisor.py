@@ -17,13 +17,13 @@ from cab.proxy.auth.take_over import take_over_revocations
 from cab.proxy.clock import Clock
 from cab.proxy.config import ProxySettings
 from cab.proxy.control.running_proxy import RunningProxy
-from cab.proxy.demo import running_demo
 from cab.proxy.forwarding.upstream import require_route_keys
 from cab.proxy.ledger.recovery import naming_ledger, recover
 from cab.proxy.ledger.segments import make_folder
+from cab.proxy.ledger.snapshot.keeper import SnapshotKeeper, opened_snapshot
 from cab.proxy.logs import redacting_libraries
 from cab.proxy.redaction import Redactor
-from cab.proxy.workers.processes import WorkerProcesses
+from cab.proxy.workers.processes import WorkerConfiguration, WorkerProcesses
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +55,26 @@ async def running_workers(
     clock = clock or Clock()
     require_route_keys(settings.routes, secrets.get("route_keys") or {})
     async with AsyncExitStack() as stack:
-        await asyncio.to_thread(_prepared, settings, clock)
+        keeper = await stack.enter_async_context(
+            opened_snapshot(settings.state_folder, settings.ledger)
+        )
+        await asyncio.to_thread(_prepared, settings, clock, keeper)
         ring = await key_ring(secrets, settings)
         keys = secrets.get("upstream_key"), *(secrets.get("route_keys") or {}).values()
         held = Redactor([*keys, *ring.secrets(), secrets.get("admin_token")])
         stack.enter_context(redacting_libraries(held, tuple))
         demo = None
         if settings.upstream == "demo":
+            from cab.proxy.demo import running_demo  # noqa: PLC0415 - few starts need it
+
             demo = await stack.enter_async_context(running_demo())
         host, port = stack.enter_context(_reserved(settings.host, settings.port))
         upstream_url = demo.url if demo else settings.upstream
         shared = settings.model_copy(update={"port": port, "upstream": upstream_url})
-        registry = await open_cell_registry(settings)
-        workers = WorkerProcesses(shared, secrets, registry, clock, kill_after_s)
+        registry = await open_cell_registry(settings, keeper)
+        points = await asyncio.to_thread(keeper.snapshot.resume_points)
+        configuration = WorkerConfiguration(shared, secrets, points)
+        workers = WorkerProcesses(configuration, registry, clock, kill_after_s)
         control_url = await stack.enter_async_context(workers.running())
         ended = Event()
         stack.callback(ended.set)
@@ -75,11 +82,11 @@ async def running_workers(
         yield MultiProcessProxy(*where, ring, clock, ended, workers)
 
 
-def _prepared(settings: ProxySettings, clock: Clock) -> None:
+def _prepared(settings: ProxySettings, clock: Clock, keeper: SnapshotKeeper) -> None:
     """Bring all chains in order, those of workers that are no more too."""
     with naming_ledger(settings.ledger):
         make_folder(settings.ledger)
-    recover(settings.ledger, clock)
+    recover(settings.ledger, clock, keeper.snapshot.resume_points())
     take_over_revocations(settings.ledger, settings.state_folder)
 
 

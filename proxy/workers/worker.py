@@ -9,6 +9,7 @@ from cab.proxy.app import WorkerContext, running_proxy
 from cab.proxy.auth.held_secrets import make_unreadable
 from cab.proxy.config import ProxySettings
 from cab.proxy.errors import CabProxyError
+from cab.proxy.ledger.scan import ResumePoint
 from cab.proxy.logs import configure_logs
 from cab.proxy.workers.ipc_client import RemoteCellRegistry
 from cab.proxy.workers.stop_signals import stop_event
@@ -27,11 +28,12 @@ async def _run(socket: Path, number: int) -> int:
     async with asyncio.TaskGroup() as tasks:
         # Without the parent nobody would stop this process, and it could take no call.
         tasks.create_task(registry.listen()).add_done_callback(lambda _: stop.set())
-        values, secrets = await registry.request("configuration", number)
+        values, secrets, points = await registry.request("configuration", number)
         settings = ProxySettings.model_validate(values)
         configure_logs(settings.log_level, settings.log_format)
         try:
-            worker = WorkerContext(number, registry)
+            resume = ResumePoint(*points[number]) if points[number] else None
+            worker = WorkerContext(number, registry, resume)
             async with running_proxy(settings, worker=worker, **secrets) as proxy:
                 registry.notify("ready", proxy.control_url)
                 await stop.wait()

@@ -97,7 +97,7 @@ def segment_files(folder: Path) -> list[Path]:
     return [segment.path for segment in find_segments(folder)]
 
 
-def segment_lines(path: Path) -> Iterator[bytes]:
+def segment_lines(path: Path, offset: int = 0) -> Iterator[bytes]:
     """Yield the lines of one segment or slice, newline included, one in memory at a time.
 
     Only the last one may lack its newline. Of one that is longer than `MAX_LINE_BYTES` the beginning
@@ -106,6 +106,7 @@ def segment_lines(path: Path) -> Iterator[bytes]:
 
     Args:
         path: The file; one that ends in `.zst` is unpacked on the way.
+        offset: Where the first line begins that is wanted, in bytes of the plain form.
 
     Raises:
         BadRecord: The file cannot be read, or is damaged.
@@ -113,6 +114,7 @@ def segment_lines(path: Path) -> Iterator[bytes]:
     number = 0
     with naming(path), open_segment(path) as handle:
         try:
+            skip_bytes(handle, offset)
             while line := handle.readline(MAX_LINE_BYTES + 1):
                 number += 1
                 if not line.endswith(b"\n"):
@@ -154,6 +156,19 @@ def open_segment(path: Path) -> BinaryIO:
             path = packed
     check_regular(path)
     return cast("BinaryIO", io.BufferedReader(Unpacked(path), _READ_BYTES))
+
+
+def skip_bytes(handle: BinaryIO, size: int) -> None:
+    """Move on in an open segment by some bytes; behind its end there is nothing to read.
+
+    Raises:
+        Damaged: It is compressed, and cannot be unpacked so far.
+    """
+    if handle.seekable():
+        handle.seek(size, io.SEEK_CUR)
+        return
+    while size and (piece := handle.read(min(size, _READ_BYTES))):
+        size -= len(piece)
 
 
 def _segment(path: Path) -> Segment | None:

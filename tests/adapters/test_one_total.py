@@ -19,13 +19,14 @@ from hypothesis import strategies as st
 from cab.adapters.cli import main
 from cab.adapters.sweeps.budget import spend_by_cell, spend_members
 from cab.proxy.accounting.admission import CellSnapshot
-from cab.proxy.accounting.cell_state import CellState, CellStates
+from cab.proxy.accounting.cell_state import CellState
 from cab.proxy.control.schemas import cell_view
 from cab.proxy.control.sealing import slice_lines
 from cab.proxy.workers.ipc_protocol import pack_end, pack_totals, packed, unpack_end, unpack_totals
 from cab.scoring import iter_records, score_cost, score_tokens, sum_calls
 from cab.scoring.ledger.seals import Seal, seal_lines
 from cab.scoring.ledger.verify import verify_slice
+from tests.proxy.restoring import restored
 from tests.scoring.builders import CELL_ID, end_fields, start_fields, unmeasured
 from tests.scoring.ledgers import chained, write_ledger
 from tests.tools.client import post
@@ -294,13 +295,12 @@ def test_all_say_the_same_of_any_calls(calls: list[dict[str, Any]]) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_ledger(folder / "ledger", records)
-        cells = CellStates()
-        cells.restore(folder / "ledger")
+        cells = restored(folder / "ledger")
         slice_ = folder / "calls.jsonl"
         slice_.write_bytes(b"".join(chained(records)))
         seal = {"cell_id": CELL_ID, **seal_lines(slice_lines(folder / "ledger", CELL_ID))}
-        restored = CellSnapshot(CELL_ID, False, 0, cells[CELL_ID].totals)
-        live = cell_view(restored)
+        again = CellSnapshot(CELL_ID, False, 0, cells[CELL_ID].totals)
+        live = cell_view(again)
         sums = {"proxy": live, **sums_of_all(folder / "ledger", slice_, seal)}
         assert_all_say(sums, said_by(live))
         assert sums["scorer"]["cost_usd"] == live["cost_usd"]
@@ -308,8 +308,8 @@ def test_all_say_the_same_of_any_calls(calls: list[dict[str, Any]]) -> None:
         assert verify_slice(slice_, Seal.model_validate(seal)).holds
         assert verify_slice(folder / "ledger", Seal.model_validate(seal)).holds
         spend = spend_by_cell(folder / "ledger")[CELL_ID]
-        assert (spend.cost, spend.latency_ms) == (restored.totals.cost, restored.totals.latency_ms)
-    assert unpack_totals(orjson.loads(packed(pack_totals(restored))[4:])) == restored
+        assert (spend.cost, spend.latency_ms) == (again.totals.cost, again.totals.latency_ms)
+    assert unpack_totals(orjson.loads(packed(pack_totals(again))[4:])) == again
     assert state_after(records, over_socket=True) == state_after(records, over_socket=False)
 
 

@@ -11,7 +11,9 @@ import pytest
 
 from cab.proxy.ledger.recovery import recover
 from cab.proxy.ledger.segments import segments
+from tests.proxy.ledger.snapshot.ledgers import state_of
 from tests.proxy.ledger.test_ledger import verify
+from tests.proxy.restoring import restored
 
 ROOT = Path(__file__).parents[2]
 HARNESS = ROOT / "benchmarks" / "crash.py"
@@ -55,6 +57,9 @@ def test_killed_under_load_it_loses_no_record_of_an_answer(tmp_path: Path) -> No
     figures = crash(tmp_path, "kill", 3)
     assert figures["kills"] == 3
     assert figures["segments"] >= 2
+    # What was kept beside the ledgers, also by a proxy that was killed, and what they hold behind that.
+    for ledger in tmp_path.glob("ledger*"):
+        assert state_of(restored(ledger, tmp_path / "cab-state")) == state_of(restored(ledger))
 
 
 def test_ended_under_load_it_leaves_nothing_open(tmp_path: Path) -> None:

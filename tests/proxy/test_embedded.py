@@ -272,9 +272,9 @@ import os, signal, sys, threading
 from cab.proxy import start_proxy
 import cab.proxy.app
 start = cab.proxy.app.open_cell_registry
-async def interrupted(settings):
+async def interrupted(*parts):
     os.kill(os.getpid(), signal.SIGINT)
-    return await start(settings)
+    return await start(*parts)
 cab.proxy.app.open_cell_registry = interrupted
 with start_proxy(upstream="demo", ledger=sys.argv[1]):
     threading.Event().wait(60)

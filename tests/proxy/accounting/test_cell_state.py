@@ -7,6 +7,7 @@ import pytest
 
 from cab.proxy.accounting.cell_state import CellState, CellStates
 from cab.proxy.ledger.ledger import Ledger
+from tests.proxy.restoring import restored
 
 
 def end(cell_id: str | None, **fields: object) -> dict[str, object]:
@@ -96,14 +97,13 @@ async def test_a_restart_continues_numbers_totals_and_seals(tmp_path: Path) -> N
     with ledger.segment.open("ab") as handle:
         handle.write(b"garbage\n")
 
-    cells = CellStates()
-    cells.restore(tmp_path)
+    cells = restored(tmp_path)
 
     assert cells["a"].next_seq() == 8
     totals = cells["a"].totals
     assert (totals.calls, totals.tokens.prompt.value, cells["a"].sealed) == (1, 1, False)
     assert cells["b"].sealed
-    assert "c" not in cells
+    assert [cell.cell_id for cell in cells.page()] == ["a", "b"]
     assert cells.in_flight() == 0
 
 
@@ -118,8 +118,7 @@ async def test_a_call_whose_end_is_lost_is_not_measured_after_a_restart(tmp_path
     with ledger.segment.open("ab") as handle:
         handle.write(b"garbage\n")
 
-    cells = CellStates()
-    cells.restore(tmp_path)
+    cells = restored(tmp_path)
 
     totals = cells["a"].totals
     assert (totals.calls, totals.unmeasured_calls) == (2, 1)
@@ -157,11 +156,10 @@ async def test_a_line_that_cannot_be_looked_up_is_reported_and_passed_over(
     with ledger.segment.open("ab") as handle:
         handle.write(orjson.dumps({**end("a"), "call_id": "2", member: value}) + b"\n")
 
-    cells = CellStates()
     with caplog.at_level(logging.ERROR):
-        cells.restore(tmp_path)
+        cells = restored(tmp_path)
 
-    assert [cell.cell_id for cell in cells.known()] == ["a"]
+    assert [cell.cell_id for cell in cells.page()] == ["a"]
     assert (cells["a"].totals.calls, cells["a"].last_seq) == (1, 7)
     [record] = caplog.records
     assert "lines_passed_over" in record.getMessage()

@@ -15,6 +15,7 @@ from cab.proxy.ledger.ledger import Ledger
 from cab.proxy.ledger.writer import LedgerOptions
 from cab.scoring.ledger.seals import seal_lines
 from tests.proxy.ledger.test_ledger import Disk, until
+from tests.proxy.restoring import restored
 from tests.scoring.builders import start_fields
 from tests.scoring.ledgers import calls, overlong
 from tests.tools.proxy import records
@@ -44,8 +45,7 @@ async def test_no_seal_is_made_of_a_ledger_that_cannot_be_read_whole(tmp_path: P
     await ledger.close()
     (tmp_path / "w1-000001.jsonl.zst").write_bytes(b"no zstd")
 
-    cells = CellStates()
-    cells.restore(tmp_path)
+    cells = restored(tmp_path)
 
     assert cells["a"].next_seq() == 4
     with pytest.raises(LedgerFailed, match=r"w1-000001\.jsonl\.zst cannot be read"):
@@ -73,8 +73,7 @@ async def test_a_seal_that_the_disk_refuses_leaves_the_cell_open(
     assert (seal["records"], cells["a"].sealed) == (2, True)
     await ledger.close()
     assert [record["records"] for record in records(tmp_path, "cell_seal")] == [2]
-    again = CellStates()
-    again.restore(tmp_path)
+    again = restored(tmp_path)
     assert again["a"].sealed
 
 
@@ -127,8 +126,7 @@ async def test_after_a_restart_a_damaged_line_gives_no_fresh_budget(tmp_path: Pa
     for fields in calls(3, "a"):
         await ledger.append(fields)
     await ledger.close()
-    cells = CellStates()
-    cells.restore(tmp_path)
+    cells = restored(tmp_path)
     assert cells["a"].totals.tokens.total.known == 360
     assert cells["a"].next_seq() == 4
     assert cells["b"].totals.tokens.total.value is None

@@ -1,0 +1,54 @@
+"""What the proxy is to cost at most, and what it costs."""
+
+from typing import NamedTuple
+
+from benchmarks.speed.rounds import Rounds, cpu_us, latency, median
+
+
+class Goal(NamedTuple):
+    """One goal and what was measured of it."""
+
+    text: str
+    measured: float | None
+    """None if it was not measured."""
+    unit: str
+    must: float
+    then: float | None
+
+    @property
+    def holds(self) -> str:
+        """Whether it is reached, in words."""
+        if self.measured is None:
+            return "not measured"
+        if self.measured > self.must:
+            return f"no, {self.measured / self.must:.1f} times as much"
+        return "yes" if self.then is None or self.measured > self.then else "yes, and the next one"
+
+
+def goals(rounds: Rounds) -> list[Goal]:
+    """Return all goals, each against nginx in the same rounds where it is a ratio."""
+    lua, idle = "nginx + Lua", rounds.value("idle", "cab", lambda m: m.memory_bytes)
+    streams = len(rounds) and rounds[0].measured.get("idle", {}).get("cab")
+    each_kb = idle / streams.answers / 1024 if streams and idle is not None else None
+    call = rounds.ratio("call", "cab", lua, cpu_us)
+    keyed = rounds.ratio("call with ids", "cab, keys", lua, cpu_us)
+    large = rounds.ratio("call of 40 KB", "cab", lua, cpu_us)
+    two = rounds.ratio("call", "cab, 2 workers", "cab", cpu_us)
+    event = rounds.ratio("streams", "cab", "nginx", cpu_us)
+    burst = rounds.ratio("burst", "cab", "nginx", latency(0.5))
+    p50, p99 = (rounds.added("staggered", "cab", latency(share)) for share in (0.5, 0.99))
+    start_s = median(one.start_s.get("cab") for one in rounds)
+    return [
+        Goal("call, 0.7 KB, no key", call, "x Lua", 1.6, 1.0),
+        Goal("the same with key, limits, log line and new ids in every head", keyed, "x Lua", 2.2, 1.3),
+        Goal("call, 40 KB", large, "x Lua", 0.5, 0.3),
+        Goal("SSE event, 500 streams x 50/s", event, "x nginx", 1.35, 1.15),
+        Goal("added TTFT, 100 staggered streams, p50", p50, "ms", 1.2, 0.7),
+        Goal("added TTFT, 100 staggered streams, p99", p99, "ms", 5, None),
+        Goal("500 streams starting together, TTFT p50", burst, "x nginx", 2, None),
+        Goal("call, 0.7 KB, two workers", two, "x one worker", 1.1, None),
+        # The proxy does not count them yet.
+        Goal("round trips between processes on a call's path, two workers", None, "", 0, None),
+        Goal("memory per idle stream", each_kb, "KB", 8, None),
+        Goal("start to open port, small ledger", start_s, "s", 0.6, None),
+    ]  # fmt: skip

@@ -1,0 +1,103 @@
+"""What is stored of a cell, and its form in the database: lists of numbers as JSON."""
+
+from dataclasses import dataclass, field, fields, is_dataclass
+from decimal import Decimal
+from typing import Any, TypeVar, cast
+
+import orjson
+
+from cab.scoring.ledger.money import EXACT
+from cab.scoring.ledger.totals import CallTotals, Fields
+
+_Part = TypeVar("_Part")
+
+
+@dataclass(slots=True)
+class CellRow:
+    """What the records of one ledger say of a cell, but for calls that have not ended."""
+
+    last_seq: int = 0
+    sealed: bool = False
+    largest_tokens: int = 0
+    """Tokens of the largest call."""
+    by_key: dict[str, CallTotals] = field(default_factory=dict[str, CallTotals])
+    """Totals of the calls that have ended, by the id of their key; "" are those without one."""
+
+    @property
+    def totals(self) -> CallTotals:
+        """Of all its keys."""
+        return sum(self.by_key.values(), CallTotals())
+
+    def add(self, call: Fields) -> None:
+        """Add a call by its END."""
+        totals = self.by_key.setdefault(str(call.get("key_id") or ""), CallTotals())
+        before = totals.tokens.total.known
+        totals.add(call)
+        self.largest_tokens = max(self.largest_tokens, totals.tokens.total.known - before)
+
+    def without(self, other: "CellRow") -> "CellRow | None":
+        """Return what this one holds over another one; None if that is nothing.
+
+        Args:
+            other: Made from what is left of the same ledger.
+        """
+        left: dict[str, CallTotals] = {}
+        for key, totals in self.by_key.items():
+            rest = _without(totals, other.by_key.get(key, CallTotals()))
+            if (
+                rest.calls
+                or rest.tokens.total.known
+                or rest.tokens.total.missing
+                or rest.cost.known
+            ):
+                left[key] = rest
+        if not left and self.sealed <= other.sealed:
+            return None
+        return CellRow(self.last_seq, self.sealed, self.largest_tokens, left)
+
+    def packed(self) -> bytes:
+        """Return the form in the database."""
+        keys = {key: _packed(totals) for key, totals in self.by_key.items()}
+        return orjson.dumps([self.last_seq, int(self.sealed), self.largest_tokens, keys])
+
+    @classmethod
+    def unpacked(cls, data: bytes) -> "CellRow":
+        """Return what `packed` packed."""
+        last_seq, sealed, largest_tokens, keys = orjson.loads(data)
+        by_key = {key: _unpacked(CallTotals(), values) for key, values in keys.items()}
+        return cls(last_seq, bool(sealed), largest_tokens, by_key)
+
+
+def _packed(value: Any) -> Any:  # noqa: ANN401 - totals, or a part of them
+    """Return all members of totals in the order of their fields, so that none can be forgotten."""
+    if is_dataclass(value):
+        values = [_packed(getattr(value, each.name)) for each in fields(value)]
+        while values and not values[-1]:  # most totals have no part that is missing
+            values.pop()
+        return values
+    return str(value or 0) if isinstance(value, Decimal) else value
+
+
+def _unpacked(empty: _Part, values: Any) -> _Part:  # noqa: ANN401 - as `_packed` gives it
+    """Return what was packed; what is not there is as in empty totals."""
+    if is_dataclass(empty) and not isinstance(empty, type):
+        parts = dict(enumerate(values or ()))
+        members = enumerate(fields(empty))
+        return type(empty)(*(_unpacked(getattr(empty, f.name), parts.get(n)) for n, f in members))
+    if values is None:
+        return empty
+    return cast("_Part", Decimal(values) if isinstance(empty, Decimal) else values)
+
+
+def _without(more: _Part, less: _Part) -> _Part:
+    if is_dataclass(more) and not isinstance(more, type):
+        parts = (
+            getattr(more, f.name)
+            if f.name == "largest"
+            else _without(getattr(more, f.name), getattr(less, f.name))
+            for f in fields(more)
+        )
+        return type(more)(*parts)
+    if isinstance(more, Decimal):
+        return cast("_Part", max(Decimal(0), EXACT.subtract(more, cast("Decimal", less))))
+    return cast("_Part", max(0, cast("float", more) - cast("float", less)))
