@@ -157,8 +157,11 @@ class LocalCellRegistry:
         if cell.sealed:
             return None
         if not limits.bound_nothing:
-            spent = spent_of(cell.totals, limits.on_unknown or self._on_unknown)
-            if _reached(cell, spent, limits) or (ask.counts and _crowded(cell, spent, limits)):
+            charged = cell.charged
+            spent = spent_of(charged, limits.on_unknown or self._on_unknown)
+            if _reached(cell, charged.calls, spent, limits) is not None:
+                return None
+            if ask.counts and _crowded(cell, charged.cost.largest, spent, limits):
                 return None
         return self._admitted(cell, ask)
 
