@@ -23,7 +23,7 @@ class DirectClient(Client):
         is_held: Whether it does not keep up.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - of a call that may have begun already
         self,
         connection: OrdinaryConnection,
         head: RequestHead,

@@ -67,6 +67,8 @@ class CallContext:
     """Takes out what must not reach the record."""
     websocket: WebSocketFacts | None = None
     """`None` for a call that is an HTTP request of its own."""
+    started: tuple[RequestFacts, dict[str, Any]] | None = None
+    """Its START record, with what it was made of; its END repeats that."""
 
     def take(self, admission: Admission) -> None:
         """Take what the call's cell says when it lets it through."""
@@ -96,6 +98,14 @@ class CallEnding:
 
 def start_record(call: CallContext) -> dict[str, Any]:
     """Return the START record: the call was accepted and is about to be forwarded."""
+    if call.started is not None and call.started[0] is call.request:
+        return call.started[1]
+    record = _start_record(call)
+    call.started = call.request, record
+    return record
+
+
+def _start_record(call: CallContext) -> dict[str, Any]:
     model, bound = call.request.model, call.request.bound.assuming(call.assumed_output_cap)
     return {
         "kind": "start",

@@ -51,9 +51,12 @@ class Decoder:
     """
 
     def __init__(self, content_encoding: str, limit_bytes: int) -> None:
-        names = [name.strip().lower() for name in content_encoding.split(",")]
         self._limit_bytes = limit_bytes
         self._stages: list[Inflate] = []
+        self.unknown: list[str] = []
+        if not content_encoding:  # nearly always
+            return
+        names = [name.strip().lower() for name in content_encoding.split(",")]
         self.unknown = [name for name in names if name not in (*_INFLATERS, "", "identity")]
         """Encodings that are not known."""
         for name in reversed(names):

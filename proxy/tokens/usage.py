@@ -100,10 +100,9 @@ class Counter:
 
     async def count(self, context: CallContext, outcome: Outcome) -> Counted:
         """Return the usage of an ended call; an unknown one is `none`, never 0."""
-        if (known := self.count_now(context, outcome)) is not None:
-            return known
-        if context.endpoint not in METERED_ENDPOINTS:
-            return Counted()
+        known = self.count_now(context, outcome)
+        if known is not None or context.endpoint not in METERED_ENDPOINTS:
+            return known or Counted()
         if outcome.usage is not None and outcome.usage_final:
             return await self._checked_here(context, outcome, outcome.usage)
         if outcome.usage is not None:

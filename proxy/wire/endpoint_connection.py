@@ -145,8 +145,11 @@ class EndpointConnection(asyncio.Protocol):
                 self._take_head(self._pending + data if self._pending else data)
             else:
                 self._take_body(data)
-            if self.sink is not None:
-                self.sink.flush()
+            self._flush()
+
+    def _flush(self) -> None:
+        if self.sink is not None:
+            self.sink.flush()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Take the end of the connection, which may be that of the answer."""

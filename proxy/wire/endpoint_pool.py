@@ -98,8 +98,9 @@ class EndpointPool:
         Raises:
             NotConnected: There is none.
         """
+        limit = asyncio.timeout(self._connect_timeout_s)
         try:
-            async with asyncio.timeout(self._connect_timeout_s) as limit:
+            async with limit:
                 connection = await self._connected()
         except ssl.SSLCertVerificationError as error:
             raise NotConnected("upstream_certificate") from error
@@ -146,7 +147,7 @@ class EndpointPool:
             self._sweep = self._loop.call_later(wait_s, self._close_old)
 
     async def _connected(self) -> EndpointConnection:
-        connected = await aiohappyeyeballs.start_connection(
+        connected = await aiohappyeyeballs.start_connection(  # pyright: ignore[reportUnknownMemberType] - of an argument not used here
             await self._resolved(),
             happy_eyeballs_delay=_EYEBALLS_DELAY_S,
             interleave=1,

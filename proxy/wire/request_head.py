@@ -1,7 +1,6 @@
 """The head of a client's request, if it has the ordinary form; aiohttp reads all others."""
 
 import re
-from functools import cached_property
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
@@ -25,6 +24,7 @@ _ODD = frozenset(
     }
 )
 """Headers that make a request one of aiohttp's."""
+_KEEP = b"keep-alive"
 _ONCE = frozenset({b"content-length", b"host", b"connection", b"content-type"})
 
 
@@ -49,17 +49,20 @@ class RequestHead:
         self.raw_headers = raw_headers
         self.before = before
         self.after = after
+        self._headers: CIMultiDictProxy[str] | None = None
         self.derived: object = None
         """What follows from the head for who serves it: made once for all requests that have it."""
 
-    @cached_property
+    @property
     def headers(self) -> CIMultiDictProxy[str]:
         """The headers, by name."""
-        pairs = (
-            (name.decode(), value.decode(errors="surrogateescape"))
-            for name, value in self.raw_headers
-        )
-        return CIMultiDictProxy(CIMultiDict(pairs))
+        if self._headers is None:
+            pairs = (
+                (name.decode(), value.decode(errors="surrogateescape"))
+                for name, value in self.raw_headers
+            )
+            self._headers = CIMultiDictProxy(CIMultiDict(pairs))
+        return self._headers
 
 
 def read_request_head(head: bytes) -> tuple[RequestHead, int] | None:
@@ -69,31 +72,27 @@ def read_request_head(head: bytes) -> tuple[RequestHead, int] | None:
         head: The bytes up to the blank line, which is among them.
     """
     match = _HEAD.fullmatch(head, 0, len(head) - 4)
-    if match is None:
+    lines = match[2].split(b"\r\n")[1:] if match else []
+    if match is None or len(lines) > _MAX_HEADERS:
         return None
-    lines = match[2].split(b"\r\n")[1:]
-    if len(lines) > _MAX_HEADERS:
-        return None
-    headers: list[RawHeader] = []
+    headers = tuple(_header(line) for line in lines)
     found: dict[bytes, bytes] = {}
-    for line in lines:
-        name, _, value = line.partition(b":")
-        value = value.strip(b" \t")
-        headers.append((name, value))
+    for name, value in headers:
         lower = name.lower()
         if lower in _ODD or (lower in _ONCE and lower in found):
             return None
         found[lower] = value
-    length = found.get(b"content-length", b"")
-    if b"host" not in found or not _LENGTH.fullmatch(length):
-        return None
-    if found.get(b"connection", b"keep-alive").lower() != b"keep-alive":
-        return None
-    start = _value_at(head, length)
-    if start is None:
+    length, connection = found.get(b"content-length", b""), found.get(b"connection", _KEEP)
+    start = _value_at(head, length) if _LENGTH.fullmatch(length) else None
+    if b"host" not in found or connection.lower() != _KEEP or start is None:
         return None
     before, after = head[:start], head[start + len(length) :]
-    return RequestHead(match[1], tuple(headers), before, after), int(length)
+    return RequestHead(match[1], headers, before, after), int(length)
+
+
+def _header(line: bytes) -> RawHeader:
+    name, _, value = line.partition(b":")
+    return name, value.strip(b" \t")
 
 
 def same_head(head: RequestHead, data: bytes) -> tuple[int, int] | None:

@@ -6,6 +6,7 @@ another path than the one that is read here has a fault.
 """
 
 import re
+from functools import lru_cache
 from urllib.parse import quote, unquote
 
 _NAMED_MODEL = re.compile(r"/(?:models|tunedModels|endpoints|deployments|engines)/[^/]+", re.I)
@@ -26,8 +27,12 @@ def plain_path(path: str) -> str:
     >>> plain_path("/v1//chat/./completions;v=1/?x=y")
     '/v1/chat/completions'
     """
-    segments = _segments(unquote(path.partition("?")[0]))
-    return "".join(f"/{segment}" for segment in segments if segment != ".")
+    return _plain(path.partition("?")[0])
+
+
+@lru_cache(maxsize=256)  # each call asks several times, and most calls ask for the same few
+def _plain(path: str) -> str:
+    return "".join(f"/{segment}" for segment in _segments(unquote(path)) if segment != ".")
 
 
 def path_fault(path: str) -> str | None:

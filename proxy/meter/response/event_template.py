@@ -67,31 +67,30 @@ class EventTemplate:
     def match(self, event: bytes) -> tuple[str, bytes] | None:
         """Return the text of an event, and what of it goes to the client; None if it is another one."""
         at = len(self._before)
-        if not event.startswith(self._before):
-            return None
         text, starts = b"", [0]
+        is_like = event.startswith(self._before)
         for pattern, is_text, behind in self._holes:
-            found = pattern.match(event, at)
-            if found is None:
-                return None
-            end = found.end()
-            if not event.startswith(behind, end):
+            found = pattern.match(event, at) if is_like else None
+            if found is None or not event.startswith(behind, found.end()):
                 return None
             if is_text:
-                text = event[at:end]
-            starts.append(end)
-            at = end + len(behind)
+                text = found[0]
+            starts.append(found.end())
+            at = found.end() + len(behind)
         if at != len(event):
             return None
         try:
             decoded = text.decode()
         except UnicodeDecodeError:
             return None
+        return decoded, self._sent(event, starts)
+
+    def _sent(self, event: bytes, starts: list[int]) -> bytes:
         if self._cut is None:
-            return decoded, event
+            return event
         part, offset, length = self._cut
         start = starts[part] + offset
-        return decoded, event[:start] + event[start + length :]
+        return event[:start] + event[start + length :]
 
 
 def _plain(text: str) -> bytes:
