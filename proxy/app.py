@@ -178,7 +178,7 @@ async def running_proxy(
         stack.callback(ended.set)
         where = url, upstream_url, settings.ledger, demo, control_url
         # Keys and log lines need them; the port is open without them.
-        import_beside("jwt", "structlog")
+        stack.callback(import_beside("jwt", "structlog"))
         yield Proxy(*where, ring, clock, ended, server)
 
 

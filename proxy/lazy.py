@@ -25,11 +25,18 @@ def attribute_loader(package: str, modules: Mapping[str, Sequence[str]]) -> Call
     return load
 
 
-def import_beside(*modules: str) -> None:
-    """Import modules on a thread, so that nothing on the event loop has to wait for that."""
+def import_beside(*modules: str) -> Callable[[], None]:
+    """Import modules on a thread, so that nothing on the event loop has to wait for that.
+
+    Returns:
+        What waits for the end of the thread: code that is imported while a program ends makes Python
+        forget that Ctrl-C ended it.
+    """
 
     def load() -> None:
         for name in modules:
             import_module(name)
 
-    threading.Thread(target=load, name="cab-import", daemon=True).start()
+    thread = threading.Thread(target=load, name="cab-import", daemon=True)
+    thread.start()
+    return thread.join

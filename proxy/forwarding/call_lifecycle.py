@@ -71,6 +71,10 @@ class CallLifecycle:
         if self._admitted:
             self._registry.client_left(self._request.cell_id, self._request.call_id)
 
+    def failing(self) -> None:
+        """Take note that the client is about to see the call fail: the same request repeats it."""
+        self._registry.client_left(self._request.cell_id, self._request.call_id)
+
     async def start(self, record: dict[str, Any]) -> None:
         """Write the START; with `--ack end`, return when no kill can lose it any more."""
         started = self._start = self._ledger.start(record)

@@ -210,6 +210,8 @@ class Exchange:
         )
         self._meter.start(answer.status, content_type, encoding, answer.content_length)
         await self._require_start()
+        if answer.status >= 400:
+            self._lifecycle.failing()
         await self.client.send_head(answer, self._addresses, may_alter=self._meter.may_alter)
 
     async def _require_start(self) -> None:

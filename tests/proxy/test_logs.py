@@ -49,7 +49,7 @@ def test_a_log_is_written(tmp_path: Path) -> None:
         assert logging_to(log.fileno()) == "done\n"
     lines = (tmp_path / "log").read_text().splitlines()
     assert len(lines) == 1000
-    assert '"n": 999' in lines[-1]
+    assert '"n":999' in lines[-1]
 
 
 def test_lines_that_are_alike_are_thinned_out(tmp_path: Path) -> None:

@@ -239,7 +239,7 @@ async def test_too_much_text_overflows() -> None:
     size = len(orjson.dumps(HELLO)) + len("hello")
     assert (await Call().count(Counter({}, size, 60))).status == "complete"
     assert await Call().count(Counter({}, size - 1, 60)) == Counted(status="overflow")
-    long = Call({**HELLO, "stream": True}, events(*[delta("x" * 99)] * 9), capture_limit_bytes=500)
+    long = Call({**HELLO, "stream": True}, events(*[delta("x" * 99)] * 9), text_limit_chars=500)
     assert long.outcome.texts_truncated
     assert await long.count() == Counted(status="overflow")
 
