@@ -280,7 +280,7 @@ class Ledger:
         for waiting in batch:
             waiting.is_written = True
             if waiting.written is not None:
-                waiting.written()
+                _guarded(waiting.written)
 
     def _sync(self) -> None:
         batch, self._unsynced = self._unsynced, []
@@ -407,6 +407,14 @@ class Ledger:
             if not was_low:
                 log.error("disk_nearly_full", free_bytes=free, min_free_bytes=needed)
                 self._loop.call_soon_threadsafe(self._look_again_later)
+
+
+def _guarded(tell: Callable[..., None], *values: object) -> None:
+    """Tell one who waits; a fault there must not keep the others from being told."""
+    try:
+        tell(*values)
+    except Exception:
+        log.exception("record_not_answered")
 
 
 def _settle(done: asyncio.Future[None], error: LedgerFailed | None) -> None:

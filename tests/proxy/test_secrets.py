@@ -20,8 +20,8 @@ from cab.proxy.auth import cell_keys
 from cab.proxy.auth.signing_keys import parse_signing_keys
 from cab.proxy.config import parse_settings
 from cab.proxy.errors import BadConfig
-from cab.proxy.forwarding.upstream import Upstream
 from cab.proxy.logs import configure_logs
+from cab.proxy.wire.endpoint_pool import EndpointPool
 from tests.proxy.cli.test_main import running
 from tests.tools.client import Seen, post
 from tests.tools.logs import reset_logs
@@ -279,9 +279,9 @@ async def test_tracebacks_hold_no_secret(
 
     async def fails(*arguments: object, **_: object) -> None:
         logging.getLogger("asyncio").error("lost: %r", arguments)
-        raise RuntimeError(f"cannot send {arguments!r}")
+        raise RuntimeError(f"cannot send {arguments!r} {HELD['CAB_KEY']}")
 
-    monkeypatch.setattr(Upstream, "send", fails)
+    monkeypatch.setattr(EndpointPool, "connect", fails)
     chat, headers = next(requests())
     values: dict[str, Any] = {"key": HELD["CAB_KEY"], "signing_key": HELD["CAB_SIGNING_KEY"]}
     async with metered("http://127.0.0.1:9", tmp_path, **values) as meter:
@@ -313,11 +313,11 @@ async def test_two_proxies_in_one_process_show_no_key(
     configure_logs("debug", log_format)
     keys = {name: f"Canary.key/of+proxy={name}" for name in ("one", "two")}
 
-    async def fails(upstream: Upstream, *_: object) -> None:
+    async def fails(*_: object) -> None:
         logging.getLogger("asyncio").error("lost: %s", list(keys.values()))
-        raise RuntimeError(f"cannot send {upstream.key}")
+        raise RuntimeError(f"cannot send {list(keys.values())}")
 
-    monkeypatch.setattr(Upstream, "send", fails)
+    monkeypatch.setattr(EndpointPool, "connect", fails)
     chat, headers = next(requests())
 
     async def call(meter: Meter) -> None:
