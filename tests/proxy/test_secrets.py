@@ -315,23 +315,26 @@ async def test_two_proxies_in_one_process_show_no_key(
 
     async def fails(*_: object) -> None:
         logging.getLogger("asyncio").error("lost: %s", list(keys.values()))
-        raise RuntimeError(f"cannot send {list(keys.values())}")
+        raise RuntimeError(f"cannot send {sending[-1]}")
 
     monkeypatch.setattr(EndpointPool, "connect", fails)
     chat, headers = next(requests())
 
-    async def call(meter: Meter) -> None:
+    sending: list[str] = []
+
+    async def call(meter: Meter, name: str) -> None:
+        sending.append(keys[name])
         assert (await post(meter.url, chat, chat_body(), *headers)).status == 500
 
     async with metered("http://127.0.0.1:9", tmp_path / "one", key=keys["one"]) as one:
         async with metered("http://127.0.0.1:9", tmp_path / "two", key=keys["two"]) as two:
-            await call(one)
-            await call(two)
-            await call(one)
-        await call(one)
+            await call(one, "one")
+            await call(two, "two")
+            await call(one, "one")
+        await call(one, "one")
         logging.getLogger("asyncio").error("lost: %s", list(keys.values()))
     async with metered("http://127.0.0.1:9", tmp_path / "two", key=keys["two"]) as two:
-        await call(two)
+        await call(two, "two")
     logging.getLogger("asyncio").error("lost: %s", list(keys.values()))
     logged = capsys.readouterr().err
     assert (logged.count("RuntimeError: cannot send"), logged.count("lost: ")) == (5, 7)
