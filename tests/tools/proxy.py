@@ -16,6 +16,8 @@ from cab.proxy.config import ProxySettings
 from tests.tools.raw import connected
 
 REAL_KEY = "sk-real-canary-0123456789"
+WIRE: dict[str, str] = {}
+"""Settings that a folder of tests runs all its proxies with; see `tests/proxy/forwarding/conftest.py`."""
 
 
 def records(folder: Path, kind: str = "end") -> list[dict[str, Any]]:
@@ -87,6 +89,7 @@ async def metered(
         "port": 0,
         "ledger": folder / "ledger",
         "grace_s": 5,
+        **WIRE,
         **settings,
     }
     async with (

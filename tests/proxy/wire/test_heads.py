@@ -1,0 +1,170 @@
+"""Heads that are read here mean to aiohttp's parser what they mean here, however they are mutated."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+from aiohttp.base_protocol import BaseProtocol
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.http_parser import HttpRequestParser, HttpResponseParser
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cab.proxy.wire.answer_head import read_answer_head
+from cab.proxy.wire.request_head import read_request_head, same_head
+
+REQUEST = (
+    b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:8000\r\nAuthorization: Bearer k\r\n"
+    b"Content-Type: application/json\r\nContent-Length: 12\r\nUser-Agent: OpenAI/Python 3.57.0\r\n\r\n"
+)
+ANSWER = (
+    b"HTTP/1.1 200 OK\r\nDate: Mon, 30 Nov 2026 12:00:00 GMT\r\nContent-Type: application/json\r\n"
+    b"Content-Length: 12\r\nx-request-id: req_1\r\n\r\n"
+)
+LINES = st.sampled_from(
+    [
+        *(b"Content-Length: 12", b"content-length:12", b"Content-Length: 0", b"Content-Length: +1"),
+        *(
+            b"Content-Length: 1_0",
+            b"Content-Length: 1, 1",
+            b"Content-Length : 5",
+            b"Content-Length:",
+        ),
+        *(b"Transfer-Encoding: chunked", b"Transfer-Encoding: identity", b"TE: trailers"),
+        *(b"Connection: close", b"Connection: keep-alive, x", b"Upgrade: websocket", b" folded"),
+        *(
+            b"Expect: 100-continue",
+            b"X: \x00",
+            b"X: \x80",
+            b"X\xe9: 1",
+            b"X:\tv\t",
+            b": v",
+            b"no colon",
+        ),
+        *(
+            b"Host: other",
+            b"Content-Encoding: gzip",
+            b"Keep-Alive: timeout=5",
+            b"X:  v  w  ",
+            b"\tX: v",
+        ),
+    ]
+)
+
+
+def mutations(head: bytes) -> st.SearchStrategy[bytes]:
+    """Return heads: lines put in, taken out, repeated, and single bytes replaced."""
+    lines = head[:-4].split(b"\r\n")
+
+    def mutated(
+        parts: tuple[list[tuple[int, bytes]], list[int], list[tuple[int, bytes]], bytes],
+    ) -> bytes:
+        added, removed, replaced, end = parts
+        new = [line for at, line in enumerate(lines) if at == 0 or at not in removed]
+        for at, line in added:
+            new.insert(1 + at % len(new), line)
+        data = bytearray(end.join(new) + end + end)
+        for at, byte in replaced:
+            data[at % len(data) : at % len(data) + 1] = byte
+        return bytes(data)
+
+    places = st.integers(0, 400)
+    bytes_ = st.sampled_from(
+        [b"", b"\n", b"\r", b" ", b"\t", b"\x00", b"\x7f", b"\xff", b":", b"A", b"#"]
+    )
+    return st.tuples(
+        st.lists(st.tuples(places, LINES), max_size=3),
+        st.lists(st.integers(1, 6), max_size=2),
+        st.lists(st.tuples(places, bytes_), max_size=2),
+        st.sampled_from([b"\r\n", b"\r\n", b"\r\n", b"\n"]),
+    ).map(mutated)
+
+
+def parsed(parser: Callable[..., Any], data: bytes, **options: Any) -> Any:
+    """Return the one message in some bytes as aiohttp reads it, None if it reads none, or several."""
+    with asyncio.Runner() as runner:
+        loop = runner.get_loop()
+        made = parser(Mock(spec=BaseProtocol), loop, 2**16, **options)
+        try:
+            messages, upgraded, _ = made.feed_data(data)
+        except HttpProcessingError:
+            return None
+    return messages[0] if len(messages) == 1 and not upgraded else None
+
+
+@settings(max_examples=600)
+@given(mutations(REQUEST))
+def test_requests(data: bytes) -> None:
+    """Method, target, headers, the length of the body, and whether the connection stays, are the same."""
+    end = data.find(b"\r\n\r\n") + 4
+    read = read_request_head(data[:end]) if end > 3 else None
+    if read is None:
+        return
+    head, length = read
+    seen = parsed(HttpRequestParser, data[:end] + b"x" * length)
+    assert seen is not None
+    message, payload = seen
+    assert (message.method, message.path, message.version) == ("POST", head.raw_path, (1, 1))
+    assert [(n, v) for n, v in message.raw_headers] == list(head.raw_headers)
+    odd = message.should_close, message.chunked, message.upgrade, message.compression
+    assert not any(odd)
+    assert payload.is_eof()
+    assert b"".join(payload._buffer) == b"x" * length
+    assert same_head(head, data[:end]) == (length, end)
+
+
+@settings(max_examples=600)
+@given(mutations(ANSWER), st.booleans())
+def test_answers(data: bytes, closes: bool) -> None:
+    """So are status, reason, headers and framing of an answer."""
+    data = data.replace(b"200", b"204", 1) if closes else data
+    end = data.find(b"\r\n\r\n")
+    head = read_answer_head(data[:end]) if end > 0 else None
+    if head is None:
+        return
+    body = b"0\r\n\r\n" if head.is_chunked else b"x" * (head.content_length or 0)
+    seen = parsed(
+        HttpResponseParser, data[: end + 4] + (body if head.has_body else b""), read_until_eof=True
+    )
+    assert seen is not None
+    message, _ = seen
+    assert (message.code, message.reason.encode("utf-8", "surrogateescape")) == (
+        head.status,
+        head.reason,
+    )
+    assert [(n, v) for n, v in message.raw_headers] == list(head.raw_headers)
+    assert message.chunked == head.is_chunked
+    if head.keeps_alive:
+        assert not message.should_close
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        REQUEST.replace(b"POST", b"GET"),
+        REQUEST.replace(b"HTTP/1.1", b"HTTP/1.0"),
+        REQUEST.replace(b"POST /", b"POST http://h/"),
+        REQUEST.replace(b"completions", b"completions#x"),
+        REQUEST.replace(b"Host", b"Hosts"),
+        REQUEST[:-2] + b"".join(b"X-%d: v\r\n" % n for n in range(100)) + b"\r\n",
+    ],
+    ids=["GET", "1.0", "absolute", "fragment", "no host", "many headers"],
+)
+def test_what_is_not_ordinary(head: bytes) -> None:
+    """These are aiohttp's."""
+    assert read_request_head(REQUEST) is not None
+    assert read_request_head(head) is None
+
+
+def test_a_known_head_says_only_the_length_anew() -> None:
+    """A head that differs in anything but its length is another one."""
+    read = read_request_head(REQUEST)
+    assert read is not None
+    longer = REQUEST.replace(b"Length: 12", b"Length" + b": 40000")
+    assert same_head(read[0], longer + b"body") == (40000, len(longer))
+    assert same_head(read[0], REQUEST.replace(b"Bearer k", b"Bearer l")) is None
+    assert same_head(read[0], REQUEST.replace(b"Length: 12", b"Length" + b": -1")) is None
+    assert same_head(read[0], REQUEST.replace(b"Length: 12", b"Length" + b": 12, 12")) is None
+    assert same_head(read[0], REQUEST[:-1]) is None
