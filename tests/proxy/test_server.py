@@ -5,6 +5,7 @@ from typing import Any
 
 import aiohttp
 import orjson
+import pytest
 
 from cab.scoring.ledger.records import parse_record
 from tests.tools.client import post
@@ -299,6 +300,41 @@ async def test_an_answer_whose_end_cannot_be_written_is_cut(tmp_path: Path) -> N
         seen = await call
         os.close(closed)
     assert not seen.complete
+
+
+@pytest.mark.parametrize("wire", ["direct", "aiohttp"])
+@pytest.mark.parametrize("start_sync", ["before_answer", "before_forward"])
+async def test_a_start_that_the_disk_refuses_once_it_is_written(
+    wire: str, start_sync: str, tmp_path: Path
+) -> None:
+    """Before the answer: the call is on its way, its client gets no answer, and both records are written once
+    the disk works. Before forwarding: there is no call."""
+    disk_works = False
+
+    def sync(descriptor: int) -> None:
+        if not disk_works:
+            raise OSError(5, "Input/output error")
+        os.fdatasync(descriptor)
+
+    async with (
+        scripted_upstream([json_answer(COMPLETION)]) as upstream,
+        metered(upstream.url, tmp_path, wire=wire, start_sync=start_sync) as meter,
+    ):
+        ledger = meter.proxy._server._services.ledger
+        ledger._writer._sync = sync
+        seen = await post(meter.url, "/v1/chat/completions", chat_body())
+        assert await meter.proxy.quiet(20)
+        disk_works = True
+        async with asyncio.timeout(20):
+            while ledger.failure is not None:  # noqa: ASYNC110 - nothing tells when the disk is tried again
+                await asyncio.sleep(0.01)
+    if start_sync == "before_forward":
+        assert (seen.status, upstream.received, meter.ends()) == (503, [], [])
+        return
+    assert seen.status == 0 or not seen.complete
+    [end] = meter.ends()
+    assert (end["end_reason"], end["total_tokens"]) == ("completed", 18)
+    assert [start["call_id"] for start in meter.starts()] == [end["call_id"]]
 
 
 async def test_health_and_unknown_control_paths(tmp_path: Path) -> None:
