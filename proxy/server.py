@@ -47,6 +47,7 @@ from cab.scoring.ledger.records import METERED_ENDPOINTS
 
 CONTROL_PREFIX = "/cab/"
 _LARGE_BODY_BYTES = 1 << 18
+_REDACTORS_REMEMBERED = 256
 _FREE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _NO_CONTROL_HERE = ErrorResponse(
     404, "not_found", "the control API is at /cab/, not below a cell's key"
@@ -83,6 +84,8 @@ class Server:
         self._live: dict[asyncio.Task[None], Exchange] = {}
         self._quick: dict[OrdinaryExchange, None] = {}
         """Calls without a task."""
+        self._redactors: dict[frozenset[str], Redactor] = {}
+        """By the secrets of a head: making one, and filling what it remembers, takes long."""
         self._no_quick = asyncio.Event()
         self._no_quick.set()
         settings = services.settings
@@ -338,7 +341,12 @@ class Server:
         """Return what follows from the head of a request, whoever sends it and when."""
         path_qs = checked_target(head)
         target = split_target(path_qs)
-        redactor = self._held.with_secrets(sent_secrets(head.headers, target))
+        sent = frozenset(sent_secrets(head.headers, target))
+        redactor = self._redactors.get(sent)
+        if redactor is None:
+            if len(self._redactors) >= _REDACTORS_REMEMBERED:
+                self._redactors.clear()
+            redactor = self._redactors[sent] = self._held.with_secrets(sent)
         dialect = dialect_for(head.method, target.path_qs, has_body=True)
         ours = path_qs.startswith(CONTROL_PREFIX) or target.path_qs.startswith(CONTROL_PREFIX)
         if ours or path_fault(target.path_qs):

@@ -1,6 +1,6 @@
 """Which cell pays for a call: key first, then open attribution where allowed, then `--cell`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -17,6 +17,7 @@ from cab.proxy.redaction import is_secret_name
 from cab.scoring.ledger.bounds import MAX_CELL_ID_CHARS
 
 _CELL_PREFIX = "/cell/"
+_KEYS_REMEMBERED = 4096
 
 
 class Target(NamedTuple):
@@ -65,6 +66,7 @@ class Identifier:
     keys_required: bool
     open_attribution: bool
     default_cell: str | None
+    _known: dict[str, CellKey] = field(default_factory=dict[str, CellKey])
 
     def identify(self, headers: CIMultiDictProxy[str], target: Target, now_s: int) -> Caller:
         """Return the caller of a request.
@@ -78,9 +80,14 @@ class Identifier:
             BadKey: A cell key is not valid, or none was sent where one is required.
         """
         for text in _sent_keys(headers, target):
-            if cell_keys.is_ours(text):
-                key = self.verify(text, now_s)
-                return Caller(key.cell_id, None, key)
+            known = self._known.get(text)
+            if known is not None:
+                self.check(known, now_s)
+            elif cell_keys.is_ours(text):
+                known = self.verify(text, now_s)
+                self._remember(text, known)
+            if known is not None:
+                return Caller(known.cell_id, None, known)
         if self.keys_required:
             raise BadKey("this proxy needs a cell's key as the API key; mint one for the cell")
         foreign = credential(headers) or target.query_key
@@ -90,6 +97,12 @@ class Identifier:
         if target.path_key is not None:
             raise BadKey("the path holds no valid cell key; mint one, or allow open attribution")
         return Caller(self.default_cell, foreign)
+
+    def _remember(self, text: str, key: CellKey) -> None:
+        """Remember a key whose signature holds: that will not change, and takes long to compute."""
+        if len(self._known) >= _KEYS_REMEMBERED:
+            self._known.clear()
+        self._known[text] = key
 
     def check(self, key: CellKey, now_s: int) -> None:
         """Return if a key that was valid before still is.

@@ -3,6 +3,7 @@
 import re
 
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t -~\x80-\xff]*)?")
+_PLAIN_SIZE = re.compile(rb"[0-9A-Fa-f]{1,8}")
 _MAX_LINE_BYTES = 1 << 12
 _MAX_TRAILER_BYTES = 1 << 14
 
@@ -33,6 +34,8 @@ class ChunkReader:
         """
         if self._pending:
             data, self._pending = self._pending + data, b""
+        elif self._left == 0 and (chunk := _one_chunk(data)) is not None:
+            return [chunk]
         out: list[bytes] = []
         at, end = 0, len(data)
         while at < end and not self.done:
@@ -79,3 +82,12 @@ class ChunkReader:
         if len(rest) > _MAX_LINE_BYTES:
             raise BadChunks("a line of the chunked coding is too long")
         self._pending = rest
+
+
+def _one_chunk(data: bytes) -> bytes | None:
+    """Return the body of a chunk if the bytes are just that, as most are; else None."""
+    end = data.find(b"\r\n", 0, 10)
+    if end < 0 or not data.endswith(b"\r\n") or _PLAIN_SIZE.fullmatch(data, 0, end) is None:
+        return None
+    size = int(data[:end], 16)
+    return data[end + 2 : -2] if size and size == len(data) - end - 4 else None
