@@ -15,10 +15,10 @@ from cab.proxy.auth.request_secrets import sent_secrets
 from cab.proxy.control.api import Control
 from cab.proxy.errors import BadKey, Rejected
 from cab.proxy.forwarding.body_budget import BodyBudget, BodyShare, NoRoom
-from cab.proxy.forwarding.direct_client import DirectCall, DirectClient
 from cab.proxy.forwarding.exchange import Exchange
-from cab.proxy.forwarding.ordinary_call import OrdinaryExchange
-from cab.proxy.forwarding.ordinary_head import Forward, KnownHead
+from cab.proxy.forwarding.ordinary.call import OrdinaryExchange
+from cab.proxy.forwarding.ordinary.client import DirectCall, DirectClient
+from cab.proxy.forwarding.ordinary.head import Forward, KnownHead
 from cab.proxy.forwarding.permission import refused_call
 from cab.proxy.forwarding.response import AiohttpClient, Client
 from cab.proxy.forwarding.services import ProxyServices
@@ -36,13 +36,13 @@ from cab.proxy.http.headers import as_sent, request_headers
 from cab.proxy.http.request import HttpRequest
 from cab.proxy.http.request_body import read_body
 from cab.proxy.http.request_checks import checked_target
+from cab.proxy.http.wire.client_connection import OrdinaryCall, OrdinaryConnection
+from cab.proxy.http.wire.request_head import RequestHead
 from cab.proxy.ledger.call_records import CallContext
 from cab.proxy.ledger.uuid7 import uuid7
 from cab.proxy.logs import RedactingLogger
 from cab.proxy.meter import CallMeter, Dialect, dialect_for, may_cost_unmetered, path_fault
 from cab.proxy.redaction import Redactor
-from cab.proxy.wire.client_connection import OrdinaryCall, OrdinaryConnection
-from cab.proxy.wire.request_head import RequestHead
 from cab.scoring.ledger.records import METERED_ENDPOINTS
 
 CONTROL_PREFIX = "/cab/"

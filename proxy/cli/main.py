@@ -6,7 +6,6 @@ import sys
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from cab.proxy import event_loop
 from cab.proxy.app import ProxySecrets, running_proxy, secrets_from
 from cab.proxy.auth.held_secrets import SECRET_VARIABLES, hide, read_key
 from cab.proxy.cli.flags import make_parser
@@ -15,6 +14,7 @@ from cab.proxy.config import ProxySettings
 from cab.proxy.control.running_proxy import RunningProxy
 from cab.proxy.errors import CabProxyError
 from cab.proxy.logs import configure_logs
+from cab.proxy.workers import event_loop
 from cab.proxy.workers.stop_signals import stop_event
 from cab.scoring.printable import printable
 

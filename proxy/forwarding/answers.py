@@ -12,8 +12,8 @@ from yarl import URL
 
 from cab.proxy.forwarding.response_heads import HeadReader
 from cab.proxy.http.headers import as_sent
-from cab.proxy.wire.answer_head import AnswerHead
-from cab.proxy.wire.endpoint_connection import EndpointConnection
+from cab.proxy.http.wire.answer_head import AnswerHead
+from cab.proxy.http.wire.endpoint_connection import EndpointConnection
 
 _BUFFER_BYTES = 1 << 16
 """The connection is not read while so much waits for who reads the answer."""
@@ -38,7 +38,7 @@ class Body(Protocol):
         ...
 
 
-class Answer:
+class EndpointAnswer:
     """An endpoint's answer, head read, body not.
 
     Args:
@@ -93,9 +93,9 @@ class _AiohttpBody:
         self._response.close()
 
 
-def from_aiohttp(response: aiohttp.ClientResponse) -> Answer:
+def from_aiohttp(response: aiohttp.ClientResponse) -> EndpointAnswer:
     """Return an answer that aiohttp's client got."""
-    return Answer(
+    return EndpointAnswer(
         response.method,
         response.url,
         response.status,
@@ -216,9 +216,9 @@ class DirectBody:
             self._waiter.set_result(None)
 
 
-def from_direct(method: str, url: URL, head: AnswerHead, body: Body) -> Answer:
+def from_direct(method: str, url: URL, head: AnswerHead, body: Body) -> EndpointAnswer:
     """Return an answer of our own wire."""
-    return Answer(
+    return EndpointAnswer(
         method,
         url,
         head.status,
@@ -244,7 +244,9 @@ class _OddBody:
         self._transport.abort()
 
 
-async def read_odd(method: str, url: URL, transport: asyncio.Transport, begun: bytes) -> Answer:
+async def read_odd(
+    method: str, url: URL, transport: asyncio.Transport, begun: bytes
+) -> EndpointAnswer:
     """Return an answer whose form is not an ordinary one; its connection ends with it.
 
     Args:
@@ -277,7 +279,7 @@ async def read_odd(method: str, url: URL, transport: asyncio.Transport, begun: b
         transport.abort()
         raise
     length = message.headers.get("Content-Length")
-    return Answer(
+    return EndpointAnswer(
         method,
         url,
         message.code,

@@ -25,7 +25,7 @@ from yarl import URL
 from cab.proxy.accounting.admission import AdmissionRequest
 from cab.proxy.errors import LedgerFailed, Rejected
 from cab.proxy.forwarding.addresses import Addresses, own_address
-from cab.proxy.forwarding.answers import Answer
+from cab.proxy.forwarding.answers import EndpointAnswer
 from cab.proxy.forwarding.call_lifecycle import CallLifecycle
 from cab.proxy.forwarding.deadline import Deadline
 from cab.proxy.forwarding.endings import ending_of, failure_of, rejection_of
@@ -61,9 +61,9 @@ class Begun(NamedTuple):
 
     lifecycle: CallLifecycle
     """It is admitted, and its START is written."""
-    first: Callable[[], Awaitable[Answer]]
+    first: Callable[[], Awaitable[EndpointAnswer]]
     """Returns the answer to the request that was sent; raises as `Upstream.send` does."""
-    answer: Answer | None = None
+    answer: EndpointAnswer | None = None
     """That answer, if its head was passed on; what of its body was not comes from it."""
     is_over: bool = False
     """Whether the meter has seen its end."""
@@ -228,7 +228,7 @@ class Exchange:
             self.client.abort()
             self.client.left()
 
-    async def _request(self) -> Answer:
+    async def _request(self) -> EndpointAnswer:
         """Return the endpoint's answer; if it refuses `stream_options`, that to a request without."""
         answer = await self._request_once(self._meter.upstream_body)
         model, shown = self._context.request.model, self._upstream.usage_requests
@@ -247,7 +247,7 @@ class Exchange:
             self._log.info("stream_options_refused", upstream=self._upstream.base.authority)
         return answer
 
-    async def _stated_error(self, answer: Answer) -> bytes | None:
+    async def _stated_error(self, answer: EndpointAnswer) -> bytes | None:
         """Return the error that an answer begins with, `None` if it does not."""
         self._read_ahead.clear()
         if answer.status >= 400 and answer.status not in REFUSING_STATUSES:
@@ -267,7 +267,7 @@ class Exchange:
                         break
         return stated_error(answer.status, bytes(decoded))
 
-    async def _request_once(self, body: bytes) -> Answer:
+    async def _request_once(self, body: bytes) -> EndpointAnswer:
         """Return the endpoint's answer, its redirects within the call's dialect followed."""
         endpoint = self._context.endpoint
         answer = await self._attempt(self._path_qs, body)
@@ -281,7 +281,7 @@ class Exchange:
             return answer
         raise not_followed(answer, "again and again")
 
-    async def _attempt(self, target: str | URL, body: bytes) -> Answer:
+    async def _attempt(self, target: str | URL, body: bytes) -> EndpointAnswer:
         first, self._first = self._first, None
         if first is None:
             return await self._send(target, body)
@@ -298,7 +298,7 @@ class Exchange:
         model = self._context.request.model
         return self.client.request.method, target, self._headers, body, model
 
-    async def _send(self, target: str | URL, body: bytes) -> Answer:
+    async def _send(self, target: str | URL, body: bytes) -> EndpointAnswer:
         context = self._context
         context.upstream_attempts += 1
         if context.forwarded_ns is None:
@@ -383,7 +383,7 @@ class Exchange:
             self.client.abort()
 
     async def _respond(self, response: ErrorResponse, ending: CallEnding | None = None) -> None:
-        """Answer with an error of the proxy; END, if there is one, is written before."""
+        """EndpointAnswer with an error of the proxy; END, if there is one, is written before."""
         self._context.status = response.status
         if ending is not None:
             await self._end(ending)

@@ -1,7 +1,7 @@
 """Redirects of the endpoint: which are followed here, which go to the client, and which to nobody."""
 
 from cab.proxy.forwarding.addresses import Addresses
-from cab.proxy.forwarding.answers import Answer
+from cab.proxy.forwarding.answers import EndpointAnswer
 from cab.proxy.forwarding.failures import UpstreamFailed
 from cab.proxy.forwarding.upstream import join
 from cab.proxy.meter import dialect_for
@@ -14,7 +14,7 @@ _REPEATING = frozenset({307, 308})
 
 
 def onward(
-    answer: Answer, addresses: Addresses, endpoint: Endpoint, *, has_body: bool
+    answer: EndpointAnswer, addresses: Addresses, endpoint: Endpoint, *, has_body: bool
 ) -> str | None:
     """Return the target that a call must be sent to again; None if its answer is the client's.
 
@@ -36,7 +36,7 @@ def onward(
     return target if dialect is not None and dialect.name == endpoint else None
 
 
-def not_followed(answer: Answer, how: str) -> UpstreamFailed:
+def not_followed(answer: EndpointAnswer, how: str) -> UpstreamFailed:
     """Return the failure of a redirect that nobody may follow."""
     message = (
         f"{answer.url.authority}: the endpoint redirects {how}, which is not followed; "

@@ -9,7 +9,7 @@ import aiohttp
 from aiohttp import hdrs, web
 
 from cab.proxy.forwarding.addresses import Addresses
-from cab.proxy.forwarding.answers import Answer
+from cab.proxy.forwarding.answers import EndpointAnswer
 from cab.proxy.forwarding.failures import name_failure
 from cab.proxy.http.error_responses import ErrorResponse, body_for, headers_for, shape_of
 from cab.proxy.http.headers import Headers, response_headers
@@ -60,7 +60,9 @@ class Client(ABC):
             self.gone = True
             self._on_gone()
 
-    async def send_head(self, answer: Answer, addresses: Addresses, *, may_alter: bool) -> None:
+    async def send_head(
+        self, answer: EndpointAnswer, addresses: Addresses, *, may_alter: bool
+    ) -> None:
         """Pass the head of the endpoint's answer on.
 
         Args:
@@ -91,7 +93,7 @@ class Client(ABC):
             await self._write_end()
 
     def respond(self, endpoint: Endpoint, error: ErrorResponse) -> None:
-        """Answer with an error of the proxy."""
+        """EndpointAnswer with an error of the proxy."""
         headers = {**headers_for(error), CALL_ID_HEADER: self._call_id}
         self.begun = True
         self._respond(
@@ -165,7 +167,7 @@ class AiohttpClient(Client):
             self.left()
 
 
-_T = TypeVar("_T", Answer, aiohttp.ClientResponse)
+_T = TypeVar("_T", EndpointAnswer, aiohttp.ClientResponse)
 
 
 def checked(answer: _T) -> _T:

@@ -13,8 +13,8 @@ from cab.proxy.config import ProxySettings, Route, Wire
 from cab.proxy.errors import BadConfig
 from cab.proxy.forwarding.answers import (
     HEAD_LINE_BYTES,
-    Answer,
     DirectBody,
+    EndpointAnswer,
     from_aiohttp,
     from_direct,
     read_odd,
@@ -30,9 +30,9 @@ from cab.proxy.http.headers import (
     replace_credentials,
 )
 from cab.proxy.http.query_key import query_key, without_query_key
-from cab.proxy.wire.endpoint_connection import EndpointConnection
-from cab.proxy.wire.endpoint_pool import EndpointPool, NotConnected
-from cab.proxy.wire.request_bytes import request_bytes
+from cab.proxy.http.wire.endpoint_connection import EndpointConnection
+from cab.proxy.http.wire.endpoint_pool import EndpointPool, NotConnected
+from cab.proxy.http.wire.request_bytes import request_bytes
 from cab.scoring.ledger.records import Endpoint
 
 _LARGE_BODY_BYTES = 1 << 20
@@ -225,7 +225,7 @@ class Upstream:
         model: str | None,
         *,
         fresh: bool = False,
-    ) -> Answer:
+    ) -> EndpointAnswer:
         """Return the endpoint's answer, head read, body not.
 
         Args:
@@ -249,7 +249,7 @@ class Upstream:
 
     async def _send_direct(
         self, pool: EndpointPool, method: str, url: URL, parts: tuple[bytes, ...], *, fresh: bool
-    ) -> Answer:
+    ) -> EndpointAnswer:
         connection = None if fresh else pool.take()
         if connection is None:
             try:
@@ -267,7 +267,7 @@ class Upstream:
         url: URL,
         connection: EndpointConnection,
         body: DirectBody,
-    ) -> Answer:
+    ) -> EndpointAnswer:
         """Return the answer to a request that was sent on a connection of ours; see `send`."""
         try:
             head = await body.wait_head()
@@ -285,7 +285,7 @@ class Upstream:
 
     async def _send_by_aiohttp(
         self, method: str, url: URL, headers: Headers, body: bytes, *, fresh: bool
-    ) -> Answer:
+    ) -> EndpointAnswer:
         with Attempt(fresh=fresh) as attempt:
             try:
                 return from_aiohttp(

@@ -19,9 +19,9 @@ from aiohttp import web
 
 from cab.proxy.http.error_responses import ErrorResponse, raw_response
 from cab.proxy.http.half_close import WATCHES, HalfClosed, HangUpWatch, may_wait
+from cab.proxy.http.wire.client_connection import OrdinaryCall, OrdinaryConnection
+from cab.proxy.http.wire.request_head import RequestHead
 from cab.proxy.logs import SILENT, RedactingLogger, Repeats
-from cab.proxy.wire.client_connection import OrdinaryCall, OrdinaryConnection
-from cab.proxy.wire.request_head import RequestHead
 
 IDLE_TIMEOUT_S = 3630.0
 """Longer than clients keep an idle connection: it is they who close it, so no request meets its end."""
@@ -35,7 +35,7 @@ PARTIAL_S = 1.0
 """How long the rest of an ordinary request may take; after that aiohttp's limits begin."""
 
 
-class Connection(Protocol):
+class KeptConnection(Protocol):
     """A client's connection."""
 
     def is_unused(self) -> bool:
@@ -80,8 +80,8 @@ class HttpServer(web.Server):
         options |= {"keepalive_timeout": IDLE_TIMEOUT_S, "access_log": None, "logger": SILENT}
         super().__init__(handle, **options)
         self._serve = serve
-        self._open: set[Connection] = set()
-        self._idle: dict[Connection, float] = {}
+        self._open: set[KeptConnection] = set()
+        self._idle: dict[KeptConnection, float] = {}
         """Connections without a request, and since when; the oldest first."""
         self._idle_sweep: asyncio.TimerHandle | None = None
         self._partial: dict[OrdinaryConnection, float] = {}
@@ -167,7 +167,7 @@ class HttpServer(web.Server):
                 connection.force_close()
         await super().shutdown(timeout)
 
-    def take(self, connection: Connection) -> bool:
+    def take(self, connection: KeptConnection) -> bool:
         """Return whether a new connection has a place, if need be that of an idle one."""
         if self._is_full():
             closed = 0
@@ -183,18 +183,18 @@ class HttpServer(web.Server):
         self.note_idle(connection)
         return True
 
-    def note_busy(self, connection: Connection) -> None:
+    def note_busy(self, connection: KeptConnection) -> None:
         """Take note that a request has come."""
         self._idle.pop(connection, None)
 
-    def note_idle(self, connection: Connection) -> None:
+    def note_idle(self, connection: KeptConnection) -> None:
         """Take note that an answer is out, and no request has come."""
         if connection in self._open:
             self._idle[connection] = self._loop.time()
             if self._idle_sweep is None:
                 self._idle_sweep = self._loop.call_later(IDLE_TIMEOUT_S, self._close_long_idle)
 
-    def forget(self, connection: Connection) -> None:
+    def forget(self, connection: KeptConnection) -> None:
         """Give the place of a connection free."""
         self._open.discard(connection)
         self._idle.pop(connection, None)

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from cab.proxy.wire.request_head import RequestHead
+from cab.proxy.http.wire.request_head import RequestHead
 
 HttpRequest = web.BaseRequest | RequestHead
 """Both have the same names for the method, the target, the version and the headers."""

@@ -59,7 +59,7 @@ class UnwritableRecord(NamedTuple):
     reason: str
 
 
-class Line(NamedTuple):
+class EncodedRecord(NamedTuple):
     """A record that was made into JSON where its values were known to fit, for speed."""
 
     body: bytes
@@ -73,7 +73,7 @@ class Line(NamedTuple):
         return record
 
 
-Entry = dict[str, Any] | Line
+Entry = dict[str, Any] | EncodedRecord
 """A record to be written."""
 
 
@@ -89,7 +89,7 @@ class Unsynced(NamedTuple):
 
 def record_of(entry: Entry) -> dict[str, Any]:
     """Return the members of a record, whatever form it has."""
-    return entry.record if isinstance(entry, Line) else entry
+    return entry.record if isinstance(entry, EncodedRecord) else entry
 
 
 class Writer:
@@ -232,7 +232,7 @@ class Writer:
         refused: list[UnwritableRecord] = []
         head = self.head
         for index, record in enumerate(records):
-            if isinstance(record, Line):
+            if isinstance(record, EncodedRecord):
                 line, head = chained_line(record.body, head)
             else:
                 try:
@@ -298,7 +298,7 @@ class Writer:
 
 def _place(entry: Entry) -> tuple[str | None, str]:
     """Return the kind and the call of a record."""
-    if isinstance(entry, Line):
+    if isinstance(entry, EncodedRecord):
         match = _PLACE.match(entry.body)
         return (match[1].decode(), match[2].decode()) if match else (None, "")
     return entry.get("kind"), str(entry.get("call_id"))

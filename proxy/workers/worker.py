@@ -4,13 +4,13 @@ import asyncio
 import sys
 from pathlib import Path
 
-from cab.proxy import event_loop
 from cab.proxy.app import WorkerContext, running_proxy
 from cab.proxy.auth.held_secrets import make_unreadable
 from cab.proxy.config import ProxySettings
 from cab.proxy.errors import CabProxyError
 from cab.proxy.ledger.scan import ResumePoint
 from cab.proxy.logs import configure_logs
+from cab.proxy.workers import event_loop
 from cab.proxy.workers.ipc_client import RemoteCellRegistry
 from cab.proxy.workers.stop_signals import stop_event
 

@@ -20,8 +20,8 @@ from cab.proxy.auth import cell_keys
 from cab.proxy.auth.signing_keys import parse_signing_keys
 from cab.proxy.config import parse_settings
 from cab.proxy.errors import BadConfig
+from cab.proxy.http.wire.endpoint_pool import EndpointPool
 from cab.proxy.logs import configure_logs
-from cab.proxy.wire.endpoint_pool import EndpointPool
 from tests.proxy.cli.test_main import running
 from tests.tools.client import Seen, post
 from tests.tools.logs import reset_logs

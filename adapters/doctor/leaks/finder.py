@@ -1,7 +1,8 @@
 """Finds secrets in files, in processes and in streams of output."""
 
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ from cab.adapters.doctor.leaks.encodings import SecretForms, readings
 from cab.adapters.workspaces.bounds import DEPTH, FILE_SIZE, TIME, TOTAL_SIZE, WorkspaceBounds
 from cab.adapters.workspaces.walk import Unread, WalkedEntry, WorkspaceWalk, readable_name
 from cab.proxy.redaction import Redactor
+from cab.proxy.redaction.in_bytes import SecretsInBytes
 
 BOUNDS = WorkspaceBounds(entries=1_000_000, listing_bytes=1 << 30, file_bytes=4 << 30, time_s=600.0)
 """What is searched of one folder."""
@@ -120,11 +122,42 @@ class SecretFinder(Redactor):
         self.found: set[str] = set()
         """Names of the secrets that passed."""
 
-    def __call__(self, data: bytes) -> bytes:
-        """Return the bytes as they are."""
+    @cached_property
+    def in_bytes(self) -> SecretsInBytes:
+        """What notes the secrets in bytes, across pieces."""
+        return _NotedSecrets(self.encoded, (), b"", self._note)
+
+    def _note(self, data: bytes) -> None:
         self.found |= secrets_in(data, self._forms)
-        return data
 
     def text(self, text: str) -> str:
         """Return the text as it is: arguments are searched by the process watch."""
         return text
+
+
+class _NotedSecrets(SecretsInBytes):
+    """Leaves the bytes as they are, and notes what passes.
+
+    Args:
+        exact: As for `SecretsInBytes`.
+        forms: As for `SecretsInBytes`.
+        mark: As for `SecretsInBytes`.
+        note: Is given all that passes; no secret is split over two pieces of it.
+    """
+
+    def __init__(
+        self,
+        exact: Sequence[bytes],
+        forms: Sequence[bytes],
+        mark: bytes,
+        note: Callable[[bytes], None],
+    ) -> None:
+        super().__init__(exact, forms, mark)
+        self._note = note
+
+    def split(self, data: bytes, *, last: bool) -> tuple[bytes, bytes]:
+        """Return what passes by now, and the rest."""
+        _, rest = super().split(data, last=last)
+        done = data[: len(data) - len(rest)]
+        self._note(done)
+        return done, rest

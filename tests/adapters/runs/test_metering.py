@@ -126,7 +126,7 @@ async def test_unwritable_ledger(tmp_path: Path) -> None:
 async def test_given(tmp_path: Path) -> None:
     """A proxy that runs elsewhere takes the cell with a key that is signed for it."""
     signing = new_signing_key()
-    settings = ProxySettings(upstream="demo", port=0, ledger=tmp_path, auth="keys")
+    settings = ProxySettings(upstream="demo", port=0, ledger=tmp_path / "ledger", auth="keys")
     async with running_proxy(settings, signing_key=signing) as proxy:
         meter = await given_meter(CELL, 60, url=f"{proxy.url}/v1/", signing_key=signing)
         assert await chat(meter) == 200
@@ -138,7 +138,7 @@ async def test_given(tmp_path: Path) -> None:
 
 async def test_given_with_the_cells_keys(tmp_path: Path) -> None:
     """Keys that the proxy's owner made do as well: the signing key stays with the proxy."""
-    settings = ProxySettings(upstream="demo", port=0, ledger=tmp_path, auth="keys")
+    settings = ProxySettings(upstream="demo", port=0, ledger=tmp_path / "ledger", auth="keys")
     async with running_proxy(settings) as proxy:
         keys = proxy.mint_keys(CELL, 60)
         meter = await given_meter(CELL, 60, url=proxy.url, signing_key=None, cell_keys=keys)
@@ -169,7 +169,7 @@ async def test_given_with_a_control_address_of_its_own(tmp_path: Path, by: str) 
 
 async def test_given_with_another_signing_key(tmp_path: Path) -> None:
     """A key that another secret signed is refused before the agent starts."""
-    settings = ProxySettings(upstream="demo", port=0, ledger=tmp_path, auth="keys")
+    settings = ProxySettings(upstream="demo", port=0, ledger=tmp_path / "ledger", auth="keys")
     async with running_proxy(settings, signing_key=new_signing_key()) as proxy:
         with pytest.raises(ProxyRefused, match="was not made for this proxy"):
             await given_meter(CELL, 60, url=proxy.url, signing_key=new_signing_key())
@@ -186,7 +186,9 @@ async def test_no_signing_key(
     tmp_path: Path, signing_key: str | None, error: type[Exception], said: str
 ) -> None:
     """A given proxy needs the secret that it checks keys with."""
-    async with running_proxy(ProxySettings(upstream="demo", port=0, ledger=tmp_path)) as proxy:
+    async with running_proxy(
+        ProxySettings(upstream="demo", port=0, ledger=tmp_path / "ledger")
+    ) as proxy:
         with pytest.raises(error, match=said):
             await given_meter(CELL, 60, url=proxy.url, signing_key=signing_key)
 

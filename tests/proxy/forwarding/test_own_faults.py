@@ -55,7 +55,9 @@ async def test_a_fault_costs_one_call_only(
     armed: list[bool] = []
     clock = Clock(mono_ns=breaking_once(at, armed))
     async with scripted_upstream(answered(CHAT, stream=stream)) as upstream:
-        settings = ProxySettings(upstream=upstream.url, port=0, ledger=tmp_path, cell="s/a/m/f/t")
+        settings = ProxySettings(
+            upstream=upstream.url, port=0, ledger=tmp_path / "ledger", cell="s/a/m/f/t"
+        )
         async with running_proxy(settings, clock=clock) as proxy:
             armed.append(True)
             first = await asked(proxy.url, stream=stream)
@@ -63,7 +65,7 @@ async def test_a_fault_costs_one_call_only(
             second = await asked(proxy.url, stream=stream)
             assert await proxy.quiet(20)
     logged = {line.msg.name for line in caplog.records if isinstance(line.msg, LogEvent)}
-    ends, starts = records(tmp_path), records(tmp_path, "start")
+    ends, starts = records(tmp_path / "ledger"), records(tmp_path / "ledger", "start")
     assert [end["call_id"] for end in ends] == [start["call_id"] for start in starts]
     assert second is not None
     assert (second.status, second.complete) == (200, True)

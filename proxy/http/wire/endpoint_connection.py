@@ -6,8 +6,8 @@ from typing import Protocol, cast
 
 import aiohttp
 
-from cab.proxy.wire.answer_head import MAX_HEAD_BYTES, AnswerHead, read_answer_head
-from cab.proxy.wire.chunks import BadChunks, ChunkReader
+from cab.proxy.http.wire.answer_head import MAX_HEAD_BYTES, AnswerHead, read_answer_head
+from cab.proxy.http.wire.chunks import BadChunks, ChunkReader
 
 
 class AnswerSink(Protocol):

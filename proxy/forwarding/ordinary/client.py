@@ -7,8 +7,8 @@ from http import HTTPStatus
 from cab.proxy.forwarding.exchange import Exchange
 from cab.proxy.forwarding.response import Client
 from cab.proxy.http.headers import Headers
-from cab.proxy.wire.client_connection import OrdinaryConnection
-from cab.proxy.wire.request_head import RequestHead
+from cab.proxy.http.wire.client_connection import OrdinaryConnection
+from cab.proxy.http.wire.request_head import RequestHead
 
 
 class DirectClient(Client):

@@ -22,25 +22,25 @@ from typing import Any, ParamSpec
 
 from cab.proxy.accounting.admission import AdmissionRequest
 from cab.proxy.errors import LedgerFailed
-from cab.proxy.forwarding.answers import Answer, DirectBody, from_direct
+from cab.proxy.forwarding.answers import DirectBody, EndpointAnswer, from_direct
 from cab.proxy.forwarding.call_lifecycle import CallLifecycle
-from cab.proxy.forwarding.direct_client import DirectClient
 from cab.proxy.forwarding.endings import ending_of
 from cab.proxy.forwarding.exchange import Begun, Exchange
 from cab.proxy.forwarding.failures import not_connected
-from cab.proxy.forwarding.ordinary_head import Forward, KnownHead, answer_bytes
+from cab.proxy.forwarding.ordinary.client import DirectClient
+from cab.proxy.forwarding.ordinary.head import Forward, KnownHead, answer_bytes
 from cab.proxy.forwarding.recording import log_call
 from cab.proxy.forwarding.services import ProxyServices
+from cab.proxy.http.wire.answer_head import AnswerHead
+from cab.proxy.http.wire.client_connection import OrdinaryConnection
+from cab.proxy.http.wire.endpoint_connection import EndpointConnection
+from cab.proxy.http.wire.endpoint_pool import NotConnected
+from cab.proxy.http.wire.request_bytes import with_body
 from cab.proxy.ledger.call_records import CallContext, end_record, start_record
 from cab.proxy.ledger.ledger import Started
 from cab.proxy.logs import RedactingLogger
 from cab.proxy.meter import CallMeter
 from cab.proxy.redaction import Redactor
-from cab.proxy.wire.answer_head import AnswerHead
-from cab.proxy.wire.client_connection import OrdinaryConnection
-from cab.proxy.wire.endpoint_connection import EndpointConnection
-from cab.proxy.wire.endpoint_pool import NotConnected
-from cab.proxy.wire.request_bytes import with_body
 from cab.scoring.ledger.clipping import bounded
 
 _P = ParamSpec("_P")
@@ -491,10 +491,10 @@ class OrdinaryExchange:
         parts = services.registry, services.ledger, self._admission, started
         return CallLifecycle.begun(*parts)
 
-    async def _refused(self, _body: DirectBody) -> Answer:
+    async def _refused(self, _body: DirectBody) -> EndpointAnswer:
         raise self._start_error or LedgerFailed("the ledger cannot be written")
 
-    async def _first(self, body: DirectBody) -> Answer:
+    async def _first(self, body: DirectBody) -> EndpointAnswer:
         """Return the endpoint's answer to the request that was sent; see `Upstream.send`."""
         if self._fault is not None:
             raise self._fault

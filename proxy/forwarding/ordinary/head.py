@@ -12,13 +12,13 @@ from cab.proxy.forwarding.response import CALL_ID_HEADER, Client
 from cab.proxy.forwarding.services import ProxyServices
 from cab.proxy.forwarding.upstream import Upstream
 from cab.proxy.http.headers import Headers, as_sent, request_headers
+from cab.proxy.http.wire.answer_head import AnswerHead
+from cab.proxy.http.wire.endpoint_pool import EndpointPool
+from cab.proxy.http.wire.request_bytes import request_head_bytes
+from cab.proxy.http.wire.request_head import RequestHead
 from cab.proxy.ledger.call_records import CallContext
 from cab.proxy.meter import CallMeter, Dialect
 from cab.proxy.redaction import Redactor
-from cab.proxy.wire.answer_head import AnswerHead
-from cab.proxy.wire.endpoint_pool import EndpointPool
-from cab.proxy.wire.request_bytes import request_head_bytes
-from cab.proxy.wire.request_head import RequestHead
 
 _CALL_ID = CALL_ID_HEADER.encode()
 _NOT_PASSED = frozenset({b"connection", b"keep-alive", b"transfer-encoding"})

@@ -5,7 +5,12 @@ import select
 from collections.abc import Callable
 from typing import Protocol, cast
 
-from cab.proxy.wire.request_head import MAX_HEAD_BYTES, RequestHead, read_request_head, same_head
+from cab.proxy.http.wire.request_head import (
+    MAX_HEAD_BYTES,
+    RequestHead,
+    read_request_head,
+    same_head,
+)
 
 MAX_BODY_BYTES = 1 << 18
 """A larger body is aiohttp's: reading it takes time, and there must be room for it."""

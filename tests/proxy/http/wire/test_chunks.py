@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cab.proxy.wire.chunks import BadChunks, ChunkReader
+from cab.proxy.http.wire.chunks import BadChunks, ChunkReader
 
 
 def feed(pieces: list[bytes]) -> None:

@@ -17,8 +17,8 @@ import aiohappyeyeballs
 from yarl import URL
 
 from cab.proxy.errors import CabProxyError
-from cab.proxy.wire.endpoint_connection import EndpointConnection
-from cab.proxy.wire.loop_ticks import TICK_S, LoopTicks
+from cab.proxy.http.wire.endpoint_connection import EndpointConnection
+from cab.proxy.http.wire.loop_ticks import TICK_S, LoopTicks
 
 STALE_LIMIT_S = 0.1
 """A reused connection that ends later than this may have carried its request to the model."""

@@ -12,8 +12,8 @@ from aiohttp.http_parser import HttpRequestParser, HttpResponseParser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cab.proxy.wire.answer_head import read_answer_head
-from cab.proxy.wire.request_head import read_request_head, same_head
+from cab.proxy.http.wire.answer_head import read_answer_head
+from cab.proxy.http.wire.request_head import read_request_head, same_head
 
 REQUEST = (
     b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:8000\r\nAuthorization: Bearer k\r\n"

@@ -1,0 +1,1 @@
+"""Ordinary calls on our own wire: what most calls are, served without a task for each."""
