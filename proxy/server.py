@@ -89,6 +89,10 @@ class Server:
         self._no_quick = asyncio.Event()
         self._no_quick.set()
         settings = services.settings
+        limits_s = settings.headers_timeout_s, settings.body_timeout_s
+        local = isinstance(services.registry, LocalCellRegistry)
+        self._is_quick = local and settings.ack == "end" and limits_s == (None, None)
+        """Whether calls need no task: nothing of them is limited in time, or asked elsewhere."""
         self._bodies = BodyBudget(settings.body_budget_bytes, settings.slot_wait_s)
         self._upgrades = Upgrades(services, self._bodies, self._require_open)
         self.stopping = False
@@ -293,14 +297,6 @@ class Server:
             head, known.target, caller, context, meter, upstream, client, None
         )
         return DirectCall(exchange, self._task(exchange, exchange.run(), share))
-
-    @property
-    def _is_quick(self) -> bool:
-        """Whether calls need no task: nothing of them is limited in time, or asked elsewhere."""
-        settings = self._services.settings
-        limits = settings.headers_timeout_s, settings.body_timeout_s
-        local = isinstance(self._services.registry, LocalCellRegistry)
-        return local and settings.ack == "end" and limits == (None, None)
 
     def _quick_call(  # noqa: PLR0913 - a call is put together in one place
         self,

@@ -68,7 +68,7 @@ class CallMeter:
         """What the request says."""
         self.upstream_body = upstream_body
         """The body to send; the very same object as `body` unless usage is asked for."""
-        self.start(0, "", "", None)
+        self._is_started = False
 
     def without_injection(self) -> bytes:
         """Return the client's own body, to be sent again after the upstream rejected the other."""
@@ -89,6 +89,7 @@ class CallMeter:
             content_encoding: The header's value, empty if there is none.
             content_length: The header's value, `None` if there is none.
         """
+        self._is_started = True
         self._status = status
         self._content_type = content_type.strip().lower()
         self._content_length = content_length
@@ -108,9 +109,15 @@ class CallMeter:
         self._released = not self._hold
         self._closed = self._clean = False
 
+    def _require_start(self) -> None:
+        """Begin with nothing where no answer came."""
+        if not self._is_started:
+            self.start(0, "", "", None)
+
     @property
     def may_alter(self) -> bool:
         """Whether the client may get fewer bytes than came, so that no length can be promised."""
+        self._require_start()
         plain = self._decoder.is_identity
         return self.request.injected and plain and may_be_event_stream(self._content_type)
 
@@ -125,6 +132,7 @@ class CallMeter:
             The bytes; and, once per response, `terminal`: the bytes that tell the client that its
             answer is complete have come and are kept inside.
         """
+        self._require_start()
         if not chunk:
             return _NOTHING
         self._received_bytes += len(chunk)
@@ -150,17 +158,20 @@ class CallMeter:
         Returns:
             The bytes; and `terminal` if it is this end that tells the client.
         """
+        self._require_start()
         data = self._close(at_ns, clean=True)
         return MeterOutput(data, terminal=False) if self._ended else self._end(data, self._rest())
 
     def cut(self) -> bytes:
         """Return the bytes that came and were not given out, now that the upstream broke off."""
+        self._require_start()
         data = self._close(self._last_byte_ns or 0, clean=False)
         self._ended = True
         return data + self._rest() + self.release()
 
     def release(self) -> bytes:
         """Return the bytes that were kept inside; after the answer's end all others pass."""
+        self._require_start()
         held = bytes(self._held)
         self._held.clear()
         self._released = self._released or self._ended
@@ -168,6 +179,7 @@ class CallMeter:
 
     def outcome(self) -> Outcome:
         """Return what is known of the call; it may be asked for at any time."""
+        self._require_start()
         request = self.request
         notes = [note for note in (request.body_fault, request.not_injected) if note is not None]
         head_only = self._content_type.startswith("text/event-stream") and not self._received_bytes
