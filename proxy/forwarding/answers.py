@@ -10,10 +10,10 @@ import aiohttp
 from multidict import CIMultiDictProxy
 from yarl import URL
 
-from cab.proxy.forwarding.response_heads import HeadReader
 from cab.proxy.http.headers import as_sent
 from cab.proxy.http.wire.answer_head import AnswerHead
 from cab.proxy.http.wire.endpoint_connection import EndpointConnection
+from cab.proxy.http.wire.response_heads import HeadReader
 
 _BUFFER_BYTES = 1 << 16
 """The connection is not read while so much waits for who reads the answer."""

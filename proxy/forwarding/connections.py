@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 
-from cab.proxy.forwarding.response_heads import HeadReader
+from cab.proxy.http.wire.response_heads import HeadReader
 
 if TYPE_CHECKING:
     from aiohttp.client_reqrep import ConnectionKey

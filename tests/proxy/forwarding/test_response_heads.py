@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cab.proxy.forwarding.response_heads import with_one_length
+from cab.proxy.http.wire.response_heads import with_one_length
 from tests.tools.client import post
 from tests.tools.dialects import BY_ENDPOINT
 from tests.tools.proxy import metered
