@@ -30,12 +30,11 @@ from cab.proxy.http.error_responses import (
 )
 from cab.proxy.http.request import HttpRequest
 from cab.proxy.http.request_body import read_body
-from cab.proxy.http.request_checks import checked_target
+from cab.proxy.http.request_checks import CONTROL_PREFIX, checked_target
 from cab.proxy.logs import RedactingLogger
 from cab.proxy.meter import CallMeter, Dialect, dialect_for, path_fault
 from cab.proxy.redaction import Redactor
 
-CONTROL_PREFIX = "/cab/"
 _LARGE_BODY_BYTES = 1 << 18
 _REDACTORS_REMEMBERED = 256
 _FREE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})

@@ -5,6 +5,8 @@ import re
 from cab.proxy.http.error_responses import RequestFailed
 from cab.proxy.http.request import HttpRequest
 
+CONTROL_PREFIX = "/cab/"
+"""Paths of the control API; none of them leaves the proxy."""
 _VERSIONS = {(1, 0), (1, 1)}
 _NOT_SERVED = frozenset({"TRACE", "TRACK", "CONNECT"})
 """They echo what they carry, the endpoint's key among it, or leave HTTP."""

@@ -17,14 +17,13 @@ from cab.proxy.forwarding.running_calls import RunningCalls
 from cab.proxy.forwarding.services import ProxyServices
 from cab.proxy.http.error_responses import RequestFailed
 from cab.proxy.http.request import HttpRequest
-from cab.proxy.http.request_checks import checked_target
+from cab.proxy.http.request_checks import CONTROL_PREFIX, checked_target
 from cab.proxy.http.wire.client_connection import OrdinaryCall, OrdinaryConnection
 from cab.proxy.http.wire.request_head import RequestHead
 from cab.proxy.ledger.call_records import CallContext
 from cab.proxy.meter import CallMeter, dialect_for, path_fault
 from cab.proxy.redaction import Redactor
 
-_CONTROL_PREFIX = "/cab/"
 _REDACTORS_REMEMBERED = 256
 
 
@@ -179,7 +178,7 @@ class OrdinaryCalls:
                 self._redactors.clear()
             redactor = self._redactors[sent] = self._held.with_secrets(sent)
         dialect = dialect_for(head.method, target.path_qs, has_body=True)
-        ours = path_qs.startswith(_CONTROL_PREFIX) or target.path_qs.startswith(_CONTROL_PREFIX)
+        ours = path_qs.startswith(CONTROL_PREFIX) or target.path_qs.startswith(CONTROL_PREFIX)
         if ours or path_fault(target.path_qs):
             dialect = None
         content_type = ", ".join(head.headers.getall("Content-Type", []))
