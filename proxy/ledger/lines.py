@@ -4,11 +4,14 @@ from typing import Any
 
 import orjson
 
-from cab.proxy.ledger.chain import Chained, chain
+from cab.proxy.ledger.chain import Chained, chained_line
 from cab.proxy.ledger.scan import OPEN_CALLS
 from cab.scoring.ledger.bounds import MAX_RECORD_BYTES
 from cab.scoring.ledger.clipping import without_largest_value
 from cab.scoring.ledger.records import SCHEMA, wrong_member
+
+
+_BEGIN = b'{"schema":"%b"' % SCHEMA.encode()
 
 
 class UnfitRecord(ValueError):
@@ -31,7 +34,8 @@ def fitting_line(record: dict[str, Any], prev: str) -> Chained:
     fields: dict[str, Any] | None = record
     while fields is not None:
         try:
-            chained = chain({"schema": SCHEMA, **fields}, prev)
+            members = orjson.dumps(fields)[1:-1]
+            chained = chained_line(_BEGIN + (b"," + members if members else b""), prev)
         except orjson.JSONEncodeError as error:
             raise UnfitRecord(f"as JSON: {error}") from error
         if len(chained.line) <= MAX_RECORD_BYTES:
