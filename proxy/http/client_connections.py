@@ -143,7 +143,9 @@ class HttpServer(web.Server):
             waited_s = now_s - since_s
             if connection.has_whole_head and waited_s >= PARTIAL_S:
                 connection.hand_over()
-            elif not connection.has_whole_head and waited_s >= self.limits.head_timeout_s:
+            elif connection.has_whole_head or waited_s < self.limits.head_timeout_s:
+                continue
+            elif connection.is_unused():  # else this process stood still, and the rest is here
                 self.give_up_head(connection.transport, begun=connection.has_begun)
                 connection.force_close()
         if self._partial:
@@ -348,5 +350,8 @@ class ClientConnection(web.RequestHandler):
             self._head_timer = None
 
     def _give_up_head(self) -> None:
+        if not self.is_unused():  # this process stood still, and the rest is here
+            self._time_head()
+            return
         self._server.give_up_head(self.transport, begun=self._head_begun)
         self.force_close()

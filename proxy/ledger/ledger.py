@@ -23,7 +23,14 @@ from cab.proxy.errors import LedgerFailed
 from cab.proxy.ledger.backlog import Backlog
 from cab.proxy.ledger.disk_thread import DiskThread, Done, Work
 from cab.proxy.ledger.recovery import Recovered
-from cab.proxy.ledger.writer import Entry, LedgerOptions, Unsynced, Writer, record_of
+from cab.proxy.ledger.writer import (
+    Entry,
+    LedgerOptions,
+    Unsynced,
+    UnwritableRecord,
+    Writer,
+    record_of,
+)
 from cab.proxy.logs import RedactingLogger
 from cab.scoring.ledger.clipping import bounded
 from cab.scoring.timestamps import rfc3339
@@ -31,6 +38,10 @@ from cab.scoring.timestamps import rfc3339
 SEAL = "cell_seal"
 """Kind of the record that closes a cell."""
 
+_STALL_S = 0.05
+"""A write takes microseconds, unless the system has more to write than the disk takes."""
+_BESIDE_S = 10.0
+"""How long the event loop does not write itself after such a stall."""
 _LOOK_S = 1.0
 """How often the free space is looked at while records are written."""
 
@@ -111,6 +122,7 @@ class Ledger:
         self._is_busy = False
         """Whether the thread has the segment for itself: nothing may be written meanwhile."""
         self._flush_is_due = False
+        self._slow_until = 0.0
         self._idle = asyncio.Event()
         self._idle.set()
         self._backlog = Backlog()
@@ -255,6 +267,10 @@ class Ledger:
             if not self._unsynced and not self._syncing:
                 self._run_alone(self._writer.rotate, self._rotated)
                 return
+        elif self._pending and time.monotonic() < self._slow_until:
+            if not self._unsynced and not self._syncing:
+                self._write_beside()
+                return
         elif self._pending:
             self._write()
         if self._syncing:
@@ -266,6 +282,7 @@ class Ledger:
 
     def _write(self) -> None:
         batch, self._pending = self._pending, []
+        began_s = time.monotonic()
         try:
             refused = self._writer.put([waiting.entry for waiting in batch])
         except Exception as error:  # noqa: BLE001 - whatever it was, it must reach the callers
@@ -274,13 +291,44 @@ class Ledger:
             self._fail(error)
             self._refuse(batch)
             return
+        now_s = time.monotonic()
+        if now_s - began_s > _STALL_S:
+            self._slow_until = now_s + _BESIDE_S
+        self._unsynced += self._told_of_writing(batch, refused)
+
+    def _told_of_writing(
+        self, batch: list[_Waiting], refused: Sequence[UnwritableRecord]
+    ) -> list[_Waiting]:
+        """Tell those who wait that their records are written, or refused; return the former."""
         for at, reason in reversed(refused):
             batch.pop(at).answer(LedgerFailed(f"a record cannot be written {reason}"))
-        self._unsynced += batch
         for waiting in batch:
             waiting.is_written = True
             if waiting.written is not None:
                 _guarded(waiting.written)
+        return batch
+
+    def _write_beside(self) -> None:
+        """Write and sync on the thread: a write of this disk has just held up the event loop."""
+        batch, self._pending = self._pending, []
+        refused: list[UnwritableRecord] = []
+
+        def work() -> None:
+            refused.extend(self._writer.put([waiting.entry for waiting in batch]))
+            self._writer.sync(self._writer.unsynced())
+            self._look_at_space()
+
+        self._run_alone(work, partial(self._written_beside, batch, refused))
+
+    def _written_beside(
+        self, batch: list[_Waiting], refused: list[UnwritableRecord], error: Exception | None
+    ) -> None:
+        if error is not None:
+            self._fail(error)
+            self._refuse(batch)
+            return
+        for waiting in self._told_of_writing(batch, refused):
+            _guarded(waiting.answer, None)
 
     def _sync(self) -> None:
         batch, self._unsynced = self._unsynced, []

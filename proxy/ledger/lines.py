@@ -10,7 +10,6 @@ from cab.scoring.ledger.bounds import MAX_RECORD_BYTES
 from cab.scoring.ledger.clipping import without_largest_value
 from cab.scoring.ledger.records import SCHEMA, wrong_member
 
-
 _BEGIN = b'{"schema":"%b"' % SCHEMA.encode()
 
 

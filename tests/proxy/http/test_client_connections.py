@@ -1,6 +1,7 @@
 """Many, silent and slow clients on real sockets: what they may hold, and for how long."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
+from cab.proxy.http.client_connections import HttpServer
 from tests.tools.client import post
 from tests.tools.process import proxy_process
 from tests.tools.proxy import Meter, chat_body, metered, records
@@ -132,6 +134,19 @@ async def test_a_head_that_does_not_come_is_given_up(
             assert (await kept.answer("GET")).status == 200
             kept.send(PARTIAL_HEAD)  # the head of a later request is timed as the first one is
             assert b" 408 " in await kept.rest()
+
+
+async def test_a_head_that_is_here_is_read_however_long_the_proxy_stood_still(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a standstill the time of a head may run out before the proxy has read what came long ago."""
+    async with proxied(tmp_path) as meter, connected(meter.url) as line:
+        await turned(meter)
+        [server] = [o for o in gc.get_objects() if isinstance(o, HttpServer) and o._partial]
+        line.send(CALL)
+        shift_time(monkeypatch, 3000)
+        server._look_at_partial()
+        assert (await line.answer()).status == 200
 
 
 async def test_a_kept_connection_outlives_a_pause_of_its_client(

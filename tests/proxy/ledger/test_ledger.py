@@ -3,7 +3,8 @@ import dataclasses
 import hashlib
 import os
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +15,7 @@ from cab.proxy.errors import BadConfig, LedgerFailed
 from cab.proxy.ledger.backlog import Backlog
 from cab.proxy.ledger.ledger import Ledger
 from cab.proxy.ledger.segments import segments
-from cab.proxy.ledger.writer import LedgerOptions
+from cab.proxy.ledger.writer import Entry, LedgerOptions, UnwritableRecord
 from cab.scoring.ledger.records import GENESIS
 from cab.scoring.ledger.segments import open_segment
 
@@ -67,6 +68,30 @@ async def test_many_waiting_records_share_one_sync(tmp_path: Path) -> None:
     await ledger.close()
     assert [r["n"] for r in verify(tmp_path)] == list(range(500))
     assert len(syncs) < 10
+
+
+async def test_a_write_that_stalls_holds_the_loop_up_once(tmp_path: Path) -> None:
+    """After it the thread writes for a while, in the same order; who waits is told as before."""
+    ledger, threads = Ledger(tmp_path), list[str]()
+    put = ledger._writer.put
+
+    def stalls(entries: Sequence[Entry]) -> list[UnwritableRecord]:
+        threads.append(threading.current_thread().name)
+        time.sleep(0.06)
+        return put(entries)
+
+    ledger._writer.put = stalls  # type: ignore[method-assign, assignment]
+    for n in range(3):
+        started = ledger.start({"kind": "start", "call_id": f"{n}", "n": n})
+        await started.written
+        await started.on_disk
+    bad = ledger.append({"kind": "end", "n": object()})
+    await ledger.append({"kind": "end", "call_id": "0", "n": 3})
+    with pytest.raises(LedgerFailed, match="a record cannot be written as JSON"):
+        await bad
+    await ledger.close()
+    assert threads == ["MainThread", *["cab-ledger"] * 3]
+    assert numbers(tmp_path) == [0, 1, 2, 3]
 
 
 async def test_the_chain_goes_on_after_a_restart(tmp_path: Path) -> None:
