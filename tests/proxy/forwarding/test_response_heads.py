@@ -1,9 +1,13 @@
 """Heads of answers that repeat one length."""
 
+import asyncio
 from pathlib import Path
 
+import aiohttp
 import pytest
+from yarl import URL
 
+from cab.proxy.forwarding.answers import read_odd
 from cab.proxy.forwarding.response_heads import with_one_length
 from tests.tools.client import post
 from tests.tools.dialects import BY_ENDPOINT
@@ -66,3 +70,17 @@ async def test_different_lengths_are_not_http(tmp_path: Path) -> None:
         seen = await post(meter.url, CHAT.path, CHAT.request)
         [row] = await meter.settled(1)
     assert (seen.status, row["error"]["type"]) == (502, "upstream_bad_http")
+
+
+async def test_an_odd_answer_whose_connection_is_gone() -> None:
+    """The end of a connection that its reader was not told of is an end all the same."""
+    loop, url = asyncio.get_running_loop(), URL("http://127.0.0.1/")
+    async with await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        transport, _ = await loop.create_connection(asyncio.Protocol, "127.0.0.1", port)
+        transport.abort()
+        await asyncio.sleep(0)  # its end is told
+        await asyncio.sleep(0)
+        with pytest.raises(aiohttp.ClientError):
+            async with asyncio.timeout(5):
+                await read_odd("POST", url, transport, b"HTTP/1.0 200 OK\r\nContent-")
