@@ -244,7 +244,8 @@ class Server:
             call = self._ordinary_call(connection, head, body, share)
         except (RequestFailed, BadKey):
             call = None
-        except Exception:  # whatever it is: nothing has begun, and it is answered as any other fault
+        except Exception:
+            # Whatever it is: nothing has begun, and it is answered as any other fault.
             log.exception("request_not_read")
             call = None
         if call is None:

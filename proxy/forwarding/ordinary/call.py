@@ -261,10 +261,7 @@ class OrdinaryExchange:
         self._put(self._meter.release())
         if self._is_ended:
             self._finish()
-        elif self._up is None:  # it broke off behind its end
-            self.flush()
-            self._give_up()
-        elif self._is_stopped:
+        elif self._up is None or self._is_stopped:  # it broke off behind its end
             self.flush()
             self._give_up()
         else:

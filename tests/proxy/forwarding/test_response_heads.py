@@ -75,7 +75,9 @@ async def test_different_lengths_are_not_http(tmp_path: Path) -> None:
 async def test_an_odd_answer_whose_connection_is_gone() -> None:
     """The end of a connection that its reader was not told of is an end all the same."""
     loop, url = asyncio.get_running_loop(), URL("http://127.0.0.1/")
-    async with await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0) as server:
+    async with await asyncio.start_server(
+        lambda _, writer: writer.close(), "127.0.0.1", 0
+    ) as server:
         port = server.sockets[0].getsockname()[1]
         transport, _ = await loop.create_connection(asyncio.Protocol, "127.0.0.1", port)
         transport.abort()

@@ -101,11 +101,10 @@ async def test_a_stop_ends_a_call_whose_record_is_on_its_way(
             disk.hold()
             go.set()
         await disk.holds()
-        stopping = asyncio.create_task(meter.proxy._server.stop(0))
-        await until(given_up)
-        disk.go_on()
-        async with asyncio.timeout(5):
-            await stopping
+        async with asyncio.timeout(5), asyncio.TaskGroup() as stopping:
+            stopping.create_task(meter.proxy._server.stop(0))
+            await until(given_up)
+            disk.go_on()
         [end] = meter.ends()
     assert end["end_reason"] == ("completed" if at_end else "timeout")
 

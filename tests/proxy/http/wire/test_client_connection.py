@@ -80,7 +80,7 @@ async def served(serving: Serving) -> AsyncIterator[str]:
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: OrdinaryConnection(serving), "127.0.0.1", 0)
     async with server:
-        yield "http://127.0.0.1:{}".format(server.sockets[0].getsockname()[1])
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
 async def test_the_next_request_waits_for_a_client_that_does_not_keep_up() -> None:
@@ -104,7 +104,7 @@ async def test_a_head_without_end_is_not_kept(piece: bytes) -> None:
             line.send(piece)
             await asyncio.sleep(0)
         await line.rest()
-    assert MAX_HEAD_BYTES <= len(serving.handed.data)
+    assert len(serving.handed.data) >= MAX_HEAD_BYTES
 
 
 async def test_a_connection_is_busy_from_the_head_of_its_request() -> None:
