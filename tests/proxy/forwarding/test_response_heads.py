@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import aiohttp
+import orjson
 import pytest
 from yarl import URL
 
@@ -12,7 +13,8 @@ from cab.proxy.forwarding.response_heads import with_one_length
 from tests.tools.client import post
 from tests.tools.dialects import BY_ENDPOINT
 from tests.tools.proxy import metered
-from tests.tools.upstream import Step, json_answer, scripted_upstream
+from tests.tools.raw import connected, request
+from tests.tools.upstream import Fault, Step, chunk, json_answer, scripted_upstream, sse_head
 
 CHAT = BY_ENDPOINT["chat.completions"]
 WHOLE = json_answer(CHAT.answer)
@@ -86,3 +88,26 @@ async def test_an_odd_answer_whose_connection_is_gone() -> None:
         with pytest.raises(aiohttp.ClientError):
             async with asyncio.timeout(5):
                 await read_odd("POST", url, transport, b"HTTP/1.0 200 OK\r\nContent-")
+
+
+@pytest.mark.parametrize("before", [b"", CONTINUE], ids=["plain", "odd"])
+async def test_a_body_with_bad_chunks_ends(before: bytes, tmp_path: Path) -> None:
+    """The call ends where the body cannot be read any further, and what came before that is read."""
+    go = asyncio.Event()
+    first, second = (chunk(event) for event in CHAT.events[:2])
+    async with (
+        asyncio.timeout(5),
+        scripted_upstream(
+            [before + sse_head() + first, go, second + b"zz\r\n", Fault.CLOSE]
+        ) as upstream,
+        metered(upstream.url, tmp_path) as meter,
+        connected(meter.url) as line,
+    ):
+        line.send(request(CHAT.path, orjson.dumps(CHAT.body(stream=True))))
+        await line.reader.readuntil(first)
+        go.set()
+        rest = await line.rest()
+        [end] = await meter.settled(1)
+    assert end["end_reason"] == "upstream_cut"
+    assert end["response_bytes"] == len(b"".join(CHAT.events[:2]))
+    assert not rest.endswith(b"\r\n0\r\n\r\n")
