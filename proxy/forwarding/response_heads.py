@@ -52,7 +52,7 @@ class HeadReader(ResponseHandler):
         data, self._head = self._head + data, b""
         end = _HEAD_END.search(data)
         if end is None:
-            if len(data) < _LIMIT_BYTES and data[:5] == b"HTTP/":
+            if len(data) < _LIMIT_BYTES and data[:5] == b"HTTP/"[: len(data)]:
                 self._head = data
                 return b""
             self._in_head = False

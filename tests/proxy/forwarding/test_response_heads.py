@@ -1,6 +1,7 @@
 """Heads of answers that repeat one length."""
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -44,6 +45,7 @@ def test_equal_lengths_become_one(head: bytes, one: bytes | None) -> None:
     [
         [REPEATED],
         [REPEATED[:30], REPEATED[30:60], REPEATED[60:]],
+        [REPEATED[:2], partial(asyncio.sleep, 0.01), REPEATED[2:]],
         [CONTINUE + REPEATED],
         [CONTINUE, REPEATED],
     ],
