@@ -268,7 +268,10 @@ async def read_odd(
     )
     try:
         reader.data_received(begun)
-        transport.resume_reading()
+        if transport.is_closing():  # its end may have been told already, to who had it before
+            reader.connection_lost(None)
+        else:
+            transport.resume_reading()
         message, payload = await reader.read()
         while 100 <= message.code <= 199 and message.code != 101:
             message, payload = await reader.read()

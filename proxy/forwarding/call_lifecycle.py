@@ -75,9 +75,16 @@ class CallLifecycle:
         """Take note that the client is about to see the call fail: the same request repeats it."""
         self._registry.client_left(self._request.cell_id, self._request.call_id)
 
-    async def start(self, record: dict[str, Any]) -> None:
-        """Write the START; with `--ack end`, return when no kill can lose it any more."""
-        started = self._start = self._ledger.start(record)
+    async def start(self, record: dict[str, Any], *, on_disk_first: bool = False) -> None:
+        """Write the START; with `--ack end`, return when no kill can lose it any more.
+
+        Args:
+            record: The START.
+            on_disk_first: Whether the call takes place only once no loss of power can lose it either: with
+                `--ack end`, this returns then.
+        """
+        waits = self._waits and on_disk_first
+        started = self._start = self._ledger.start(record, takes_place=not waits)
         if self._waits:
             await started.written
         else:

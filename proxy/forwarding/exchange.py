@@ -150,9 +150,8 @@ class Exchange:
             if self._begun is not None:
                 await self._serve()
             elif await self._admit():
-                await self._lifecycle.start(start_record(self._context))
-                if self._settings.start_sync == "before_forward":
-                    await self._lifecycle.start_on_disk()
+                before = self._settings.start_sync == "before_forward"
+                await self._lifecycle.start(start_record(self._context), on_disk_first=before)
                 await self._serve()
         except LedgerFailed as error:
             self._log.error("ledger_failed", error=str(error))

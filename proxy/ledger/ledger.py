@@ -188,13 +188,13 @@ class Ledger:
         self.put(bounded(record), None, partial(_settle, done))
         return done
 
-    def start(self, record: dict[str, Any]) -> Started:
+    def start(self, record: dict[str, Any], *, takes_place: bool = True) -> Started:
         """Return when the START of a call is written, and when it is on disk.
-
-        Once it is written the call takes place, so it is kept even if the disk refuses it then.
 
         Args:
             record: As for `append`.
+            takes_place: Whether the call takes place once it is written, so that it is kept even if the
+                disk refuses it then; else there is no call before it is on disk, and both are the same.
 
         Raises:
             LedgerFailed: From both futures if the call must not start, from `on_disk` if the disk
@@ -208,7 +208,8 @@ class Ledger:
             _settle(on_disk, error)
             _settle(written, error)
 
-        self.put(bounded(record), partial(_settle, written, None), failed_or_done)
+        tell = partial(_settle, written, None) if takes_place else None
+        self.put(bounded(record), tell, failed_or_done)
         return Started(written, on_disk)
 
     def put(self, entry: Entry, written: Written | None, on_disk: OnDisk | None) -> None:

@@ -47,6 +47,8 @@ _P = ParamSpec("_P")
 
 _LINGER_S = 2.0
 """How long the endpoint may take to close an answer whose client has gone."""
+_LATE_BYTES = 1 << 16
+"""So much of what comes behind the end of an answer is kept while its END is on its way to the disk."""
 
 
 class State(Enum):
@@ -103,7 +105,7 @@ class OrdinaryExchange:
         ),
         *("_gone", "_head", "_is_chunked", "_is_ended", "_is_held", "_is_terminal", "_known"),
         *("_meter", "_on_disk", "_on_over", "_out", "_record", "_services", "_start_error", "_up"),
-        *("_body", "_fault", "_has_sent", "_start_known"),
+        *("_body", "_fault", "_has_sent", "_is_stopped", "_late_bytes", "_start_known"),
         "state",
     )
 
@@ -141,6 +143,10 @@ class OrdinaryExchange:
         self._is_ended = False
         """Whether the endpoint's answer has come to its end."""
         self._gone = False
+        self._is_stopped = False
+        """Whether the proxy stops, and its grace time is over."""
+        self._late_bytes = 0
+        """What came while END was on its way to the disk."""
         self._record: dict[str, Any] | None = None
         self._fault: Exception | None = None
         self._has_sent = False
@@ -168,6 +174,7 @@ class OrdinaryExchange:
             return not self._exchange.client.begun
         return not self._has_sent
 
+    @_step
     def begin(self) -> None:
         """Write START, and go on."""
         record = bounded(start_record(self._context))
@@ -184,6 +191,8 @@ class OrdinaryExchange:
             self._exchange.client_left()
         elif self.state in (State.CONNECTING, State.WAITING, State.RELAYING):
             self._take_over()
+        elif self.state is State.ENDING:  # it has not seen the end, and may ask again
+            self._services.registry.client_left(self._context.cell_id, self._context.call_id)
         elif self.state is State.LINGERING:
             asyncio.get_running_loop().call_later(_LINGER_S, self._give_up)
 
@@ -205,6 +214,7 @@ class OrdinaryExchange:
 
     def stop(self) -> None:
         """End the call now: the proxy stops and its grace time is over."""
+        self._is_stopped = True  # what is on its way to the disk comes first
         if self.state in (State.CONNECTING, State.WAITING, State.RELAYING):
             self._take_over()
         elif self.state is State.LINGERING:
@@ -239,6 +249,8 @@ class OrdinaryExchange:
     def _end_is_on_disk(self, error: LedgerFailed | None) -> None:
         services, context = self._services, self._context
         services.registry.finish_soon(context.cell_id, context.call_id, self._record)
+        if self.state is State.OVER:  # a fault was faster
+            return
         if error is not None:
             RedactingLogger(context.redactor).error("ledger_failed", error=str(error))
             # The client must not take an answer for complete whose record is not on disk.
@@ -249,11 +261,13 @@ class OrdinaryExchange:
         self._put(self._meter.release())
         if self._is_ended:
             self._finish()
-        elif self._up is None:  # it broke off behind its end
+        elif self._up is None or self._is_stopped:  # it broke off behind its end
             self.flush()
             self._give_up()
         else:
             self.flush()
+            if self._late_bytes > _LATE_BYTES and not self._is_held:
+                self._up.resume_reading()
             if self._gone:
                 asyncio.get_running_loop().call_later(_LINGER_S, self._give_up)
 
@@ -289,6 +303,10 @@ class OrdinaryExchange:
             return
         output = self._meter.feed(data, self._now())
         self._put(output.data)
+        if self.state is State.ENDING:
+            self._late_bytes += len(data)
+            if self._late_bytes > _LATE_BYTES and self._up is not None:
+                self._up.pause_reading()
         if output.terminal:
             self._conclude()
 
@@ -355,7 +373,7 @@ class OrdinaryExchange:
         else:
             self._connecting = asyncio.get_running_loop().create_task(pool.connect())
             self._connecting.add_done_callback(self._connected)
-        if self._gone:
+        if self._gone or self._is_stopped:
             self._take_over()
 
     @_step
@@ -421,14 +439,13 @@ class OrdinaryExchange:
 
     def crash(self, error: Exception) -> None:
         """End a call that met a fault of the proxy."""
-        if self.state in (State.ENDING, State.LINGERING):
-            RedactingLogger(self.redactor).exception("call_failed", method="POST")
+        if self.state is not State.OVER and self._exchange is None:
+            if self.state not in (State.ENDING, State.LINGERING):
+                self._fault = error
+                self._take_over()
+                return
             self._give_up()
-        elif self._exchange is None:
-            self._fault = error
-            self._take_over()
-        else:
-            RedactingLogger(self.redactor).exception("call_failed", method="POST")
+        RedactingLogger(self.redactor).exception("call_failed", method="POST")
 
     def _take_over(self, *events: "_Event") -> None:
         """Leave the rest to an `Exchange`; the events are what it gets first of the answer."""
@@ -443,7 +460,7 @@ class OrdinaryExchange:
         if self._up is not None and self._up.sink is self:
             self._up.sink = body
         self._pass_on([*early, *events])
-        if self._up is not None and body.wants_more:
+        if self._up is not None and self._up.sink is body and body.wants_more:
             self._up.resume_reading()
         head, answer = self._head, None
         if head is not None:
@@ -468,6 +485,8 @@ class OrdinaryExchange:
             task.add_done_callback(lambda _: finish())
         if self._gone:
             exchange.client_left()
+        if self._is_stopped:
+            exchange.stop()
 
     def _pass_on(self, events: "list[_Event]") -> None:
         if self._body is not None:
@@ -492,11 +511,14 @@ class OrdinaryExchange:
         return CallLifecycle.begun(*parts)
 
     async def _refused(self, _body: DirectBody) -> EndpointAnswer:
-        raise self._start_error or LedgerFailed("the ledger cannot be written")
+        raise self._fault or self._start_error or LedgerFailed("the ledger cannot be written")
 
     async def _first(self, body: DirectBody) -> EndpointAnswer:
         """Return the endpoint's answer to the request that was sent; see `Upstream.send`."""
         if self._fault is not None:
+            body.close()
+            if self._connecting is not None:
+                self._connecting.cancel()
             raise self._fault
         forward = self._forward
         connection = self._up

@@ -21,10 +21,13 @@ from cab.proxy.http.request_checks import CONTROL_PREFIX, checked_target
 from cab.proxy.http.wire.client_connection import OrdinaryCall, OrdinaryConnection
 from cab.proxy.http.wire.request_head import RequestHead
 from cab.proxy.ledger.call_records import CallContext
+from cab.proxy.logs import RedactingLogger
 from cab.proxy.meter import CallMeter, dialect_for, path_fault
 from cab.proxy.redaction import Redactor
 
 _REDACTORS_REMEMBERED = 256
+
+log = RedactingLogger()
 
 
 class Door(Protocol):
@@ -90,6 +93,10 @@ class OrdinaryCalls:
         try:
             call = self._call(connection, head, body, share)
         except (RequestFailed, BadKey):
+            call = None
+        except Exception:
+            # Whatever it is: nothing has begun, and it is answered as any other fault.
+            log.exception("request_not_read")
             call = None
         if call is None:
             share.release()

@@ -15,7 +15,7 @@ class BadChunks(ValueError):
 class ChunkReader:
     """Takes the coding off; `done` once the last chunk and its trailer came."""
 
-    __slots__ = ("_left", "_pending", "_trailer_bytes", "done", "rest")
+    __slots__ = ("_left", "_pending", "_trailer_bytes", "done", "fault", "rest")
 
     def __init__(self) -> None:
         self._left = 0
@@ -23,11 +23,22 @@ class ChunkReader:
         self._pending = b""
         self._trailer_bytes = 0
         self.done = False
+        self.fault: BadChunks | None = None
+        """What does not follow the standard; nothing that comes behind it is read."""
         self.rest = b""
         """What came behind the end."""
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Return what the next bytes hold of the body: where a chunk ends, a piece ends.
+        """Return what the next bytes hold of the body, up to a `fault`: where a chunk ends, a piece ends."""
+        out: list[bytes] = []
+        try:
+            self._feed(data, out)
+        except BadChunks as error:
+            self.fault = error
+        return out
+
+    def _feed(self, data: bytes, out: list[bytes]) -> None:
+        """Take bytes.
 
         Raises:
             BadChunks: They do not follow the standard.
@@ -35,8 +46,8 @@ class ChunkReader:
         if self._pending:
             data, self._pending = self._pending + data, b""
         elif self._left == 0 and (chunk := _one_chunk(data)) is not None:
-            return [chunk]
-        out: list[bytes] = []
+            out.append(chunk)
+            return
         at, end = 0, len(data)
         while at < end and not self.done:
             if self._left > 2:
@@ -55,7 +66,6 @@ class ChunkReader:
                 at = found + 2
         if self.done:
             self.rest = data[at:]
-        return out
 
     def _line_end(self, data: bytes, at: int, end: int) -> int:
         """Take of the CRLF behind a chunk what is here."""

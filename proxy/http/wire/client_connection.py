@@ -104,7 +104,7 @@ class OrdinaryConnection(asyncio.Protocol):
 
     __slots__ = (
         *("_call", "_have", "_head", "_is_partial", "_is_paused", "_keeper", "_need", "_pieces"),
-        *("_half_closed", "_poll", "transport"),
+        *("_half_closed", "_is_held", "_poll", "transport"),
     )
 
     transport: asyncio.Transport
@@ -122,6 +122,8 @@ class OrdinaryConnection(asyncio.Protocol):
         """How much of it makes a whole request, 0 while that is not known."""
         self._is_partial = False
         self._is_paused = False
+        self._is_held = False
+        """Whether the client does not keep up: until it does, its next request waits."""
         self._poll: select.poll | None = None
         self._half_closed: HalfClosedWatch | None = None
 
@@ -155,25 +157,30 @@ class OrdinaryConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Tell the call that the client does not keep up."""
+        self._is_held = True
         if self._call is not None:
             self._call.hold()
 
     def resume_writing(self) -> None:
         """Tell the call that it does."""
+        self._is_held = False
         if self._call is not None:
             self._call.resume()
+        else:
+            self._next()
 
     def data_received(self, data: bytes) -> None:
         """Take bytes of a request."""
-        if self._pieces or self._call is not None:
+        is_busy = self._call is not None or self._is_held
+        if self._pieces or is_busy:
+            self._have = self._have + len(data) if self._pieces else len(data)
             self._pieces.append(data)
-            self._have += len(data)
-            if self._call is not None:
+            if is_busy:
                 if self._have > _AHEAD_BYTES and not self._is_paused:
                     self._is_paused = True
                     self.transport.pause_reading()
                 return
-            if self._have < self._need or (not self._need and b"\n" not in data):
+            if self._have < (self._need or (0 if b"\n" in data else MAX_HEAD_BYTES)):
                 return
             data = b"".join(self._pieces)
             self._pieces.clear()
@@ -187,10 +194,17 @@ class OrdinaryConnection(asyncio.Protocol):
     def finished(self) -> None:
         """Take note that the answer is out: the next request may be served."""
         self._call = None
+        # A transport says once that it is full: a call that began now would never hear of it.
+        if not self._is_held:
+            self._next()
+
+    def _next(self) -> None:
+        """Serve the next request, if it has come."""
+        if self.transport.is_closing():
+            return
         if self._is_paused:
             self._is_paused = False
-            if not self.transport.is_closing():
-                self.transport.resume_reading()
+            self.transport.resume_reading()
         if self._half_closed is not None and not self._pieces:
             self.transport.close()
             return
@@ -225,6 +239,11 @@ class OrdinaryConnection(asyncio.Protocol):
         other.connection_made(self.transport)
         if data:
             other.data_received(data)
+        half_closed, self._half_closed = self._half_closed, None
+        if half_closed is not None:
+            half_closed.close()
+            if not other.eof_received():  # it is told once only, and was told here
+                self.transport.close()
 
     def force_close(self) -> None:
         """Close the connection."""
@@ -232,7 +251,7 @@ class OrdinaryConnection(asyncio.Protocol):
 
     def is_unused(self) -> bool:
         """Return whether nothing has come that was not looked at yet, such as a request."""
-        if self._call is not None:
+        if self._call is not None or self._need:
             return False
         if self._poll is None:
             self._poll = select.poll()
@@ -272,6 +291,8 @@ class OrdinaryConnection(asyncio.Protocol):
             return
         self._pieces.append(data)
         self._need = need
+        if need:
+            self._keeper.note_busy(self)
         self._partial(on=True)
 
     def _serve(self, data: bytes, begin: int, end: int) -> None:

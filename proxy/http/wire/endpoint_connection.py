@@ -7,7 +7,7 @@ from typing import Protocol, cast
 import aiohttp
 
 from cab.proxy.http.wire.answer_head import MAX_HEAD_BYTES, AnswerHead, read_answer_head
-from cab.proxy.http.wire.chunks import BadChunks, ChunkReader
+from cab.proxy.http.wire.chunks import ChunkReader
 
 
 class AnswerSink(Protocol):
@@ -217,20 +217,18 @@ class EndpointConnection(asyncio.Protocol):
             self._end(rest)
 
     def _take_chunks(self, chunks: ChunkReader, data: bytes) -> None:
-        try:
-            pieces = chunks.feed(data)
-        except BadChunks as error:
-            sink = self.sink
-            self.drop()
-            if sink is not None:
-                sink.failed(aiohttp.ClientPayloadError(str(error)))
-            return
-        for piece in pieces:
+        for piece in chunks.feed(data):
             if self.sink is None:
                 return
             self.sink.body(piece)
         if chunks.done:
             self._end(chunks.rest)
+        elif chunks.fault is not None:
+            sink = self.sink
+            self.drop()
+            if sink is not None:
+                sink.flush()
+                sink.failed(aiohttp.ClientPayloadError(str(chunks.fault)))
 
     def _end(self, rest: bytes) -> None:
         """Take the end of the answer: the next request may follow, if all of this one has left."""

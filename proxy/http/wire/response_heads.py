@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from aiohttp import ClientPayloadError
 from aiohttp.client_proto import ResponseHandler
 
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
@@ -11,7 +12,7 @@ _LIMIT_BYTES = 1 << 18
 
 
 class HeadReader(ResponseHandler):
-    """Reads an answer whose head repeats one `Content-Length`.
+    """Reads an answer whose head repeats one `Content-Length`, and ends one whose body cannot be read.
 
     RFC 9110, section 8.6: equal values may be replaced by one. Others stay an error.
     """
@@ -39,12 +40,19 @@ class HeadReader(ResponseHandler):
             super().data_received(data)
         super().eof_received()
 
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Take the end of the connection; aiohttp leaves who reads a body with bad chunks waiting."""
+        payload = self._payload
+        super().connection_lost(exc)
+        if payload is not None and not payload.is_eof() and payload.exception() is None:
+            payload.set_exception(ClientPayloadError("the body cannot be read"))
+
     def _take(self, data: bytes) -> bytes:
         """Return what may be parsed: nothing before a head is whole."""
         data, self._head = self._head + data, b""
         end = _HEAD_END.search(data)
         if end is None:
-            if len(data) < _LIMIT_BYTES and data[:5] == b"HTTP/":
+            if len(data) < _LIMIT_BYTES and data[:5] == b"HTTP/"[: len(data)]:
                 self._head = data
                 return b""
             self._in_head = False

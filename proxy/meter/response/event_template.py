@@ -41,6 +41,8 @@ class EventTemplate:
     __slots__ = ("_before", "_cut", "_holes")
 
     def __init__(self, raw: bytes, sent: bytes, data: JsonObject, text: str) -> None:
+        if b"\\" in raw:
+            raise ValueError("with escapes, the text may stand elsewhere than where it is found")
         places = [(*_place(raw, b'"%b"' % _plain(text), 1), True)]
         padding, counting = data.get(_PADDING), data.get(_COUNTING)
         if isinstance(padding, str):

@@ -193,3 +193,19 @@ async def test_two_requests_or_half_a_one(length: bytes, tmp_path: Path) -> None
         rest = await line.rest()
         await meter.settled(2 if length == b"0" else 1)
     assert rest.count(b"HTTP/1.1 200 OK") == (2 if length == b"0" else 1)
+
+
+async def test_the_last_of_several_requests_may_be_of_another_kind(tmp_path: Path) -> None:
+    """A connection ends behind the answers to all that came before its client's end."""
+    async with (
+        asyncio.timeout(5),
+        scripted_upstream([WHOLE]) as upstream,
+        metered(upstream.url, tmp_path) as meter,
+        connected(meter.url) as line,
+    ):
+        line.send(request(CHAT.path, b'{"model":"m","messages":[]}'))
+        line.send(request("/v1/models", method="GET"))
+        line.writer.write_eof()
+        rest = await line.rest()
+        await meter.settled(2)
+    assert rest.count(b"HTTP/1.1 200 OK") == 2

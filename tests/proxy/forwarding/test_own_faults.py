@@ -1,5 +1,6 @@
 """A fault of the proxy's own, at any moment of a call: it costs that call only, and leaves its row."""
 
+import asyncio
 import itertools
 import time
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from cab.proxy.clock import Clock
 from cab.proxy.config import ProxySettings
 from cab.proxy.logs import LogEvent
 from tests.tools.dialects import BY_ENDPOINT
-from tests.tools.proxy import records
+from tests.tools.proxy import metered, records
 from tests.tools.raw import Answer, connected, request
 from tests.tools.sdk import answered
 from tests.tools.upstream import scripted_upstream
@@ -79,3 +80,47 @@ async def test_a_fault_costs_one_call_only(
         assert ends[0]["status"] == first.status
     if first and first.status == 200 and first.complete:
         assert ends[0]["end_reason"] == "completed"
+
+
+@pytest.mark.parametrize("at", [1, 3, 6, 7])
+async def test_a_fault_in_the_next_request_is_not_the_last_calls(at: int, tmp_path: Path) -> None:
+    """Whichever of two requests sent at once meets the fault, each call ends once, and its connection answers or
+    ends."""
+    armed: list[bool] = []
+    clock = Clock(mono_ns=breaking_once(at, armed))
+    async with (
+        scripted_upstream(answered(CHAT, stream=False)) as upstream,
+        metered(upstream.url, tmp_path, clock=clock) as meter,
+        connected(meter.url) as line,
+    ):
+        armed.append(True)
+        ask = request(CHAT.path, orjson.dumps(CHAT.body(stream=False)))
+        line.send(ask * 2 + request("/x", None, "Connection: close", method="GET"))
+        await line.rest()
+        assert await meter.proxy.quiet(5)
+        starts, ends = meter.starts(), meter.ends()
+        pool = meter.proxy._server._services.upstreams.default.pool
+        assert not (pool and pool._busy)
+    made = [end["call_id"] for end in ends if end["endpoint"] != "other"]
+    ids = [start["call_id"] for start in starts if start["endpoint"] != "other"]
+    assert made == ids
+
+
+@pytest.mark.parametrize("at", [4, 5])
+async def test_a_fault_lets_go_of_the_endpoint(at: int, tmp_path: Path) -> None:
+    """The endpoint does not go on working for a call that has ended."""
+    armed: list[bool] = []
+    clock = Clock(mono_ns=breaking_once(at, armed))
+    begin = answered(CHAT, stream=True)[:3]
+    async with (
+        asyncio.timeout(5),
+        scripted_upstream([*begin, asyncio.Event()]) as upstream,
+        metered(upstream.url, tmp_path, clock=clock) as meter,
+        connected(meter.url) as line,
+    ):
+        armed.append(True)
+        line.send(request(CHAT.path, orjson.dumps(CHAT.body(stream=True))))
+        await upstream.arrived.wait()
+        await upstream.received[0].hung_up.wait()
+        [end] = await meter.settled(1)
+    assert end["end_reason"] == "crash"

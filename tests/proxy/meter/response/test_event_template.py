@@ -171,3 +171,18 @@ def test_an_event_whose_text_cannot_be_told_apart(
     """It is no template."""
     with pytest.raises(ValueError, match=r"value|escapes|piece"):
         EventTemplate(raw, raw if sent is None else sent, {}, text)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        b'{"id":"hi","choices":[{"index":0,"delta":{"content":"\\u0068i"}}]}',
+        b'{"hi":1,"choices":[{"index":0,"delta":{"content":"h\\u0069"}}]}',
+    ],
+    ids=["value", "name"],
+)
+def test_a_text_with_escapes_is_not_taken_for_another(other: bytes) -> None:
+    """What is equal to the text stands elsewhere in the event; the text itself is written with escapes."""
+    raw = b"data: %b\n\n" % other
+    with pytest.raises(ValueError, match="escapes"):
+        EventTemplate(raw, raw, orjson.loads(other), "hi")
