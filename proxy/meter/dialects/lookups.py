@@ -13,7 +13,6 @@ _LOOKUPS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("GET", re.compile(r"/models(/.+)?$", re.IGNORECASE)),
     ("POST", re.compile(COUNTING, re.IGNORECASE)),
     ("GET", re.compile(r"/responses/[^/]+(/input_items)?$", re.IGNORECASE)),
-    ("DELETE", re.compile(r"/responses/[^/]+$", re.IGNORECASE)),
     ("POST", re.compile(r"/responses/[^/]+/cancel$", re.IGNORECASE)),
 )
 
