@@ -94,7 +94,7 @@ def machine(others: float) -> str:
     return (
         f"{time.strftime('%Y-%m-%d', time.gmtime())}, commit {commit or 'unknown'}; {os.cpu_count()} cores"
         f" ({model[1] if model else platform.machine()}), Linux {platform.release()}, Python"
-        f" {platform.python_version()}, nginx {version}. Other programs used {others:.0%} of the"
+        f" {platform.python_version()}, nginx {version}. Other programs used {max(0.0, others):.0%} of the"
         " processors during the run; where that is more than some percent, times are too long and ratios uncertain."
     )
 
