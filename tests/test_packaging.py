@@ -1,6 +1,7 @@
 """What users install: every module and data file is in the wheel, and the wheel runs alone."""
 
 import json
+import shutil
 import sys
 import tomllib
 import venv
@@ -21,12 +22,24 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 run = partial(programs.run, hidden=("PYTHON", "COV", "CAB_"), timeout_s=None)
 
+# One process of the suite builds the wheel, for all that need it.
+pytestmark = pytest.mark.xdist_group("wheel")
+
+
+def repository_files(*below: str) -> list[str]:
+    """Paths of the files that are tracked or would be, relative to the repository's folder."""
+    listed = run("git", "ls-files", "--cached", "--others", "--exclude-standard", *below, cwd=ROOT)
+    return [name for name in listed.splitlines() if (ROOT / name).exists()]
+
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from the sdist, as a release is."""
-    out = tmp_path_factory.mktemp("dist")
-    run(sys.executable, "-m", "build", "--outdir", out, ROOT, cwd=out)
+    """The wheel, built from the sdist, as a release is, from a copy: a build writes beside its sources."""
+    sources, out = tmp_path_factory.mktemp("sources"), tmp_path_factory.mktemp("dist")
+    for name in repository_files():
+        (sources / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, sources / name, follow_symlinks=False)
+    run(sys.executable, "-m", "build", "--outdir", out, sources, cwd=out)
     [built] = out.glob("*.whl")
     return built
 
@@ -55,8 +68,7 @@ def test_every_folder_with_modules_is_a_listed_package() -> None:
 
 def test_every_file_of_the_rooms_is_in_the_wheel(wheel: Path) -> None:
     """Each tracked file of the rooms, module or data, stands in the wheel under cab/."""
-    tracked = run("git", "ls-files", "--cached", "--others", "--exclude-standard", *ROOMS, cwd=ROOT)
-    expected = {f"cab/{name}" for name in tracked.splitlines() if (ROOT / name).exists()}
+    expected = {f"cab/{name}" for name in repository_files(*ROOMS)}
     with zipfile.ZipFile(wheel) as archive:
         packed = {name for name in archive.namelist() if name.startswith("cab/")}
     assert packed == expected

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import orjson
 import pytest
 
+from cab.proxy.ledger.file_lock import lock_file
 from tests.tools.proxy import Meter
 
 FOLDER = Path(__file__).parents[1] / "node"
@@ -39,6 +40,15 @@ def install_node() -> str:
     found, npm = shutil.which("node"), shutil.which("npm")
     if found is None or npm is None:
         not_here("node and npm are missing: install Node.js 20 or newer to test the npm SDK")
+    # Tests run in several processes: one installs, the others wait for it.
+    with (FOLDER / "package.json").open() as package:
+        lock_file(package, blocking=True)
+        install_packages()
+    return found
+
+
+def install_packages() -> None:
+    """Install what package.json names, unless it is there."""
     if not installed():
         done = subprocess.run(
             INSTALL,
@@ -50,7 +60,6 @@ def install_node() -> str:
         )
         if done.returncode or not installed():
             not_here(f"npm cannot install what tests/node needs: {done.stderr.strip()[-300:]}")
-    return found
 
 
 async def run(
