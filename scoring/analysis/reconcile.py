@@ -145,7 +145,7 @@ def _reconcile(key: dict[str, str], cells: list[Observation], settings: Settings
 
 
 def _counter_error(cells: list[Observation], name: Count, settings: Settings) -> CounterError:
-    errors: list[tuple[str, float]] = []
+    errors: list[tuple[str, int]] = []
     relative: list[float] = []
     reported = measured = 0
     for cell in cells:
@@ -154,7 +154,7 @@ def _counter_error(cells: list[Observation], name: Count, settings: Settings) ->
             continue
         reported += count.reported
         measured += count.measured
-        errors.append((cell.cell.task_id, float(count.reported - count.measured)))
+        errors.append((cell.cell.task_id, count.reported - count.measured))
         if count.relative_error is not None:
             relative.append(count.relative_error)
     return CounterError(
