@@ -66,10 +66,10 @@ class CounterError:
     """Cells in which both count."""
     equal: int
     """Cells in which they come to the same number."""
-    reported: int
-    """Sum of the agents' counts over the cells compared."""
-    measured: int
-    """Sum of the meter's over the same cells."""
+    reported: int | None
+    """Sum of the agents' counts over the cells compared; None if there are none."""
+    measured: int | None
+    """Sum of the meter's over the same cells; None if there are none."""
     relative_error: float | None
     """(reported - measured) / measured, of these sums; None where nothing was measured."""
     mean_error: Figure
@@ -160,8 +160,8 @@ def _counter_error(cells: list[Observation], name: Count, settings: Settings) ->
     return CounterError(
         compared=len(errors),
         equal=sum(not error for _, error in errors),
-        reported=reported,
-        measured=measured,
+        reported=reported if errors else None,
+        measured=measured if errors else None,
         relative_error=(reported - measured) / measured if measured else None,
         mean_error=mean_estimate(errors, settings),
         mean_absolute_error=mean_estimate([(task, abs(error)) for task, error in errors], settings),

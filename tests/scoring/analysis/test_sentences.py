@@ -50,7 +50,7 @@ def test_more_than_100_points_cannot_be_resolved() -> None:
     passes = [1, 1, 1, 1, 0, 0, 1, 0]
     [found] = compare(side("a", [1, 1, 1, 1, 1, 1]), side("b", [0, 0, 0, 0, 0, 1]))
     assert found.detectable is not None
-    [wide] = compare(side("a", passes[::2] + [1, 0]), side("b", [0, 1, 0, 1, 0, 1]), ["pass_rate"])
+    [wide] = compare(side("a", [*passes[::2], 1, 0]), side("b", [0, 1, 0, 1, 0, 1]), ["pass_rate"])
     assert (wide.detectable, wide.detectable_reason) == (None, "beyond_range")
     assert sentence(wide).endswith(
         "6 tasks do not resolve even a difference of 100.0 points at 80% power."

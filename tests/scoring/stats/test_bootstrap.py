@@ -84,7 +84,7 @@ def test_more_tasks_than_draws_are_kept_for() -> None:
     tasks = {f"{index:05}": RatioParts(100 + index % 7, 1) for index in range(41_000)}
     interval = bootstrap_ratio(tasks, draws=99, confidence=0.9)
     assert interval is not None
-    ratio = sum(part.above for part in tasks.values()) / len(tasks)
+    ratio = sum(float(part.above) for part in tasks.values()) / len(tasks)
     assert interval.high is not None
     assert ratio - 0.1 < interval.low < ratio < interval.high < ratio + 0.1
 
