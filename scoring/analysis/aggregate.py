@@ -1,7 +1,7 @@
 """Aggregates: cells in groups, every estimate with its uncertainty and its coverage.
 
 from cab.scoring.analysis.aggregate import aggregate
-from cab.scoring.analysis.observation import observe
+from cab.scoring.analysis.observe import observe
 
 cells = map(observe, score_path(Path("runs"), "measured/1"))
 for group in aggregate(cells, by=("tui", "model")):
@@ -9,7 +9,7 @@ for group in aggregate(cells, by=("tui", "model")):
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -24,7 +24,8 @@ from cab.scoring.analysis.estimates import (
     rate_estimate,
 )
 from cab.scoring.analysis.observation import NO_VERDICT, Observation
-from cab.scoring.errors import TooFewRuns
+from cab.scoring.errors import BadObservation, TooFewRuns
+from cab.scoring.field_texts import with_field_texts
 from cab.scoring.ids import CellId
 from cab.scoring.stats import Offer, pareto_front, pass_at_k, pass_hat_k
 
@@ -37,17 +38,20 @@ OnFront = Literal["front", "dominated", "unknown"]
 """Whether some other group is as good in both cost and pass rate, and better in one."""
 
 
+@with_field_texts
 @dataclass(frozen=True, slots=True)
 class OfK:
     """pass@k and pass^k of a group: means over its tasks."""
 
     k: int
+    """Number of runs."""
     pass_at_k: Figure
     """Chance that at least one of k runs passes."""
     pass_hat_k: Figure
     """Chance that all of k runs pass."""
 
 
+@with_field_texts
 @dataclass(frozen=True, slots=True)
 class Aggregate:
     """A group of cells. All estimates but those per pass leave out cells that say nothing of the agent."""
@@ -59,7 +63,9 @@ class Aggregate:
     tasks: int
     """Different tasks among them."""
     passed: int
+    """Cells that passed."""
     failed: int
+    """Cells that the agent failed."""
     infrastructure: dict[str, int]
     """Why cells say nothing about the agent -> their number; `no_verdict` is not a failure."""
     stopped: int
@@ -111,6 +117,10 @@ def aggregate(
         by: What makes a group; none makes one group of all.
         ks: Numbers of runs for pass@k and pass^k.
         settings: Confidence, least coverage and seed; None for the defaults.
+
+    Raises:
+        BadObservation: A cell is no `Observation`.
+        ValueError: A part is not one of `PARTS`, or a k is below 1.
     """
     shared = settings or Settings()
     return _with_fronts([_aggregate(key, group, ks, shared) for key, group in grouped(cells, by)])
@@ -127,11 +137,43 @@ def grouped(
 def by_parts(
     cells: Iterable[Observation], parts: Sequence[Part]
 ) -> dict[tuple[str, ...], list[Observation]]:
-    """Return the values of the parts -> the cells that have them, in the order of the cells."""
+    """Return the values of the parts -> the cells that have them, in the order of the cells.
+
+    Raises:
+        BadObservation: A cell is no `Observation`.
+        ValueError: A part is not one of `PARTS`.
+    """
+    check_choice("part of a cell id", parts, PARTS)
     groups: defaultdict[tuple[str, ...], list[Observation]] = defaultdict(list)
-    for cell in cells:
+    for cell in checked(cells):
         groups[tuple(part_of(cell.cell, part) for part in parts)].append(cell)
     return groups
+
+
+def checked(cells: Iterable[Observation]) -> Iterator[Observation]:
+    """Yield the cells, which must be observations.
+
+    Raises:
+        BadObservation: One is none.
+    """
+    for cell in cells:
+        if not isinstance(cell, Observation):  # pyright: ignore[reportUnnecessaryIsInstance] - callers without types
+            reason = (
+                f"a cell of type {type(cell).__name__} is no Observation; observe, observe_row and"
+            )
+            raise BadObservation(None, None, f"{reason} observe_axes make one")
+        yield cell
+
+
+def check_choice(what: str, asked: Sequence[str], known: Sequence[str]) -> None:
+    """Check that all that is asked for is known.
+
+    Raises:
+        ValueError: Something is not.
+    """
+    for each in asked:
+        if each not in known:
+            raise ValueError(f"{each!r} is not a {what}; there are {', '.join(known)}")
 
 
 def part_of(cell: CellId, part: Part) -> str:

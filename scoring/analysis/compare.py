@@ -6,13 +6,15 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal, get_args
 
-from cab.scoring.analysis.aggregate import Part, by_parts, part_of
+from cab.scoring.analysis.aggregate import Part, by_parts, check_choice, checked, part_of
 from cab.scoring.analysis.estimates import Settings
 from cab.scoring.analysis.observation import Observation
 from cab.scoring.errors import TooFewRuns
+from cab.scoring.field_texts import with_field_texts
 from cab.scoring.stats import Number, PairedEffect, holm, mcnemar_test, paired_effect
 from cab.scoring.stats.detectable import DEFAULT_POWER
 from cab.scoring.stats.exact import exact_sum, rounding_of
+from cab.scoring.stats.interval import check_share
 
 Metric = Literal[
     "pass_rate",
@@ -36,6 +38,7 @@ DetectableReason = Literal["no_spread", "beyond_range"]
 _Pairs = Mapping[tuple[str, ...], tuple[list[Observation], list[Observation]]]
 
 
+@with_field_texts
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """One metric of A against B; its numbers are None where `reason` says why."""
@@ -45,6 +48,7 @@ class Comparison:
     b: str
     """Name of B."""
     metric: Metric
+    """What is compared."""
     paired_by: tuple[Part, ...]
     """What the two cells of a pair have in common."""
     pairs: int
@@ -93,6 +97,7 @@ class Comparison:
     """`no_spread`: all pairs differ alike. `beyond_range`: it is more than the metric can differ, such as
     100 points."""
     confidence: float = 0.95
+    """Of the interval."""
     power: float = DEFAULT_POWER
     """Chance to find the detectable difference."""
     reason: str | None = None
@@ -100,8 +105,8 @@ class Comparison:
 
 
 def compare(
-    a: tuple[str, Sequence[Observation]],
-    b: tuple[str, Sequence[Observation]],
+    a: tuple[str, Iterable[Observation]],
+    b: tuple[str, Iterable[Observation]],
     metrics: Sequence[Metric] = ("pass_rate",),
     *,
     settings: Settings | None = None,
@@ -118,23 +123,41 @@ def compare(
         metrics: What to compare.
         settings: Confidence, seed, and the share of pairs that must be known.
         power: Of the detectable difference.
+
+    Raises:
+        BadObservation: A cell is no `Observation`.
+        ValueError: A metric is not one of `METRICS`, or the power is not between 0 and 1.
     """
-    return adjusted(_compare(a, b, metrics, settings or Settings(), power))
+    return compare_all((a, b), metrics, settings=settings, power=power)
 
 
 def compare_all(
-    sides: Sequence[tuple[str, Sequence[Observation]]],
+    sides: Iterable[tuple[str, Iterable[Observation]]],
     metrics: Sequence[Metric] = ("pass_rate",),
     *,
     settings: Settings | None = None,
     power: float = DEFAULT_POWER,
 ) -> list[Comparison]:
-    """Return the comparisons of each side with each later one, adjusted for all of them."""
+    """Return the comparisons of each side with each later one, adjusted for all of them.
+
+    Args:
+        sides: Name and cells of each.
+        metrics: What to compare.
+        settings: Confidence, seed, and the share of pairs that must be known.
+        power: Of the detectable difference.
+
+    Raises:
+        BadObservation: A cell is no `Observation`.
+        ValueError: A metric is not one of `METRICS`, or the power is not between 0 and 1.
+    """
+    check_choice("metric", metrics, METRICS)
+    check_share("power", power)
     shared = settings or Settings()
+    read = [(name, list(checked(cells))) for name, cells in sides]
     return adjusted(
         comparison
-        for index, a in enumerate(sides)
-        for b in sides[index + 1 :]
+        for index, a in enumerate(read)
+        for b in read[index + 1 :]
         for comparison in _compare(a, b, metrics, shared, power)
     )
 

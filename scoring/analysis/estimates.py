@@ -7,6 +7,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Literal
 
+from cab.scoring.field_texts import with_field_texts
 from cab.scoring.stats import (
     Duration,
     Interval,
@@ -18,18 +19,20 @@ from cab.scoring.stats import (
     wilson_interval,
 )
 from cab.scoring.stats.exact import Number, exact_sum
-from cab.scoring.stats.interval import DEFAULT_CONFIDENCE
+from cab.scoring.stats.interval import DEFAULT_CONFIDENCE, check_share, is_number
 from cab.scoring.stats.seeded import DEFAULT_SEED
 
 Method = Literal["clustered", "wilson", "bootstrap"]
 """How an interval was made: `docs/statistics.md`."""
 
 
+@with_field_texts
 @dataclass(frozen=True, slots=True)
 class Figure:
     """An estimate; a null value has a reason."""
 
     value: float | None
+    """The estimate; None where `reason` says why."""
     low: float | None = None
     """Lower end of the interval; None where there is none."""
     high: float | None = None
@@ -42,16 +45,28 @@ class Figure:
     """Why there is no value."""
 
 
+@with_field_texts
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What all estimates of one output share."""
+    """What all estimates of one output share.
+
+    Raises:
+        ValueError: A value is out of range.
+    """
 
     confidence: float = DEFAULT_CONFIDENCE
     """Of every interval."""
     min_coverage: float = 1.0
     """Share of the cells that must be known before there is a mean or a quantile."""
     seed: int = DEFAULT_SEED
-    """Of what is drawn."""
+    """Of what is drawn; any whole number."""
+
+    def __post_init__(self) -> None:
+        check_share("confidence", self.confidence)
+        if not is_number(self.min_coverage) or not 0 <= self.min_coverage <= 1:
+            raise ValueError(f"min_coverage is {self.min_coverage}; it is a share from 0 to 1")
+        if not isinstance(self.seed, int):  # pyright: ignore[reportUnnecessaryIsInstance] - callers without types
+            raise ValueError(f"the seed is {self.seed!r}; it is a whole number")
 
 
 NO_CELLS = Figure(None, reason="no cells")

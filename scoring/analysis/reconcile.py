@@ -7,6 +7,7 @@ from typing import Literal, get_args
 from cab.scoring.analysis.aggregate import Part, grouped
 from cab.scoring.analysis.estimates import Figure, Settings, mean_estimate
 from cab.scoring.analysis.observation import Observation
+from cab.scoring.field_texts import with_field_texts
 
 Count = Literal["prompt_tokens", "completion_tokens", "total_tokens"]
 """What both count."""
@@ -14,6 +15,7 @@ COUNTS: tuple[Count, ...] = get_args(Count)
 """All of it."""
 
 
+@with_field_texts
 @dataclass(frozen=True, slots=True)
 class Discrepancy:
     """One count of one cell, by both."""
@@ -36,11 +38,13 @@ class Discrepancy:
         return None if self.error is None or not self.measured else self.error / self.measured
 
 
+@with_field_texts
 @dataclass(frozen=True, slots=True)
 class CellReconciliation:
     """One cell, count by count."""
 
     cell_id: str
+    """Its id."""
     source: str | None
     """Where the agent says so; None if it does not."""
     exact: bool | None
@@ -58,6 +62,7 @@ class CellReconciliation:
         }
 
 
+@with_field_texts
 @dataclass(frozen=True, slots=True)
 class CounterError:
     """How wrong one count of a group's own counter is."""
@@ -80,6 +85,7 @@ class CounterError:
     """Of all cells the one farthest off, with its sign."""
 
 
+@with_field_texts
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
     """A group of cells: who reports what, and how wrong it is."""

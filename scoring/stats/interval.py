@@ -18,13 +18,18 @@ class Interval(NamedTuple):
     """Share of such intervals that hold the true value."""
 
 
+def is_number(value: object) -> bool:
+    """Return whether a value is a number and no bool, which callers without types may give."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def check_share(name: str, share: float) -> None:
     """Check that a share lies strictly between 0 and 1.
 
     Raises:
         ValueError: It does not.
     """
-    if not 0 < share < 1:
+    if not is_number(share) or not 0 < share < 1:
         raise ValueError(f"{name} is {share}; it lies between 0 and 1, both excluded")
 
 

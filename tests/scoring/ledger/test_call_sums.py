@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from cab.scoring import BadRecord, CallEnd, OtherRecord, parse_record, sum_calls
 from cab.scoring.ledger.call_sums import union_us
+from cab.scoring.ledger.records import AnyRecord
 from cab.scoring.ledger.totals import Total, is_model_call, may_have_cost
 from tests.scoring.builders import end, line, opening, start, summed, uncounted
 
@@ -280,8 +281,8 @@ def test_sums_do_not_depend_on_the_order(
         )
         for number, (second, latency, count) in enumerate(calls)
     ]
-    sums = summed([opening(), *records])
-    shuffled = [*records, opening()]
+    shuffled: list[AnyRecord] = [opening(), *records]
+    sums = summed(shuffled)
     rng.shuffle(shuffled)
     again = summed(shuffled)
     assert (again.tokens, again.latency_ms, again.busy_ms) == (
