@@ -54,7 +54,7 @@ def exports(
 
 def _help_asks() -> bool:
     """Return whether `help` asks for the names: it would print every class with all that it inherits."""
-    frame: FrameType | None = sys._getframe(2)  # noqa: SLF001 - nothing else shows who calls `dir`
+    frame: FrameType | None = sys._getframe(2)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - nothing else shows who asks
     for _ in range(_CALLS_OF_HELP):
         if frame is None:
             return False

@@ -92,7 +92,8 @@ class Comparison:
     p_mcnemar: float | None = None
     """Exact, of passes where each task has one pair of one run each."""
     detectable: float | None = None
-    """Smallest true difference that would have been found; None where `detectable_reason` says why."""
+    """Smallest true difference that would have been found; None where `reason` or `detectable_reason` says
+    why."""
     detectable_reason: DetectableReason | None = None
     """`no_spread`: all pairs differ alike. `beyond_range`: it is more than the metric can differ, such as
     100 points."""

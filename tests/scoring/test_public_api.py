@@ -80,7 +80,10 @@ def test_help_fits_a_screen() -> None:
 def test_help_shows_the_texts_of_fields() -> None:
     """The help of a class of the statistics names each field with its type, its default and its text."""
     shown = pydoc.plain(pydoc.render_doc(cab.scoring.Observation))
-    assert "stopped: bool = False\n |          Whether the agent was stopped at its time limit" in shown
+    assert (
+        "stopped: bool = False\n |          Whether the agent was stopped at its time limit"
+        in shown
+    )
     for owner in (cab.scoring.Aggregate, cab.scoring.Comparison, cab.scoring.Settings):
         fields = field_texts(owner)
         assert [field.name for field in fields] == list(owner.__slots__)
