@@ -96,15 +96,14 @@ class Observation:
             object.__setattr__(self, "cell", parse_cell_id(self.cell))
         elif not isinstance(self.cell, CellId):  # pyright: ignore[reportUnnecessaryIsInstance] - callers without types
             raise BadObservation(None, "cell", "is neither a CellId nor a text")
-        name = str(self.cell)
         for field, check in _CHECKS.items():
-            _set(self, name, field, check)
+            _set(self, self.cell, field, check)
         if self.self_count is not None and not isinstance(self.self_count, SelfCount):  # pyright: ignore[reportUnnecessaryIsInstance] - callers without types
-            raise BadObservation(name, "self_count", "is not a SelfCount")
-        self._check_failure(name)
-        self._check_sum(name)
+            raise BadObservation(str(self.cell), "self_count", "is not a SelfCount")
+        self._check_failure()
+        self._check_sum()
 
-    def _check_failure(self, name: str) -> None:
+    def _check_failure(self) -> None:
         if self.failure is None:
             if self.passed is None:
                 object.__setattr__(self, "failure", NO_VERDICT)
@@ -112,12 +111,12 @@ class Observation:
         if self.failure not in _FAILURES:
             known = ", ".join(_FAILURES)
             reason = f"is not one of {known}; a time-out is the agent's own: stopped=True"
-            raise BadObservation(name, "failure", reason)
+            raise BadObservation(str(self.cell), "failure", reason)
         if self.passed is not None and self.failure != "no_model_call":
             reason = f"is {self.failure!r} beside a verdict: passed={self.passed}"
-            raise BadObservation(name, "failure", reason)
+            raise BadObservation(str(self.cell), "failure", reason)
 
-    def _check_sum(self, name: str) -> None:
+    def _check_sum(self) -> None:
         prompt, completion, total = self.prompt_tokens, self.completion_tokens, self.total_tokens
         known = sum(part for part in (prompt, completion) if part is not None)
         whole = prompt is not None and completion is not None
@@ -126,7 +125,7 @@ class Observation:
                 object.__setattr__(self, "total_tokens", known)
         elif total < known or (whole and total != known):
             parts = f"{known} in prompt_tokens and completion_tokens"
-            raise BadObservation(name, "total_tokens", f"is {total} with {parts}")
+            raise BadObservation(str(self.cell), "total_tokens", f"is {total} with {parts}")
 
 
 def _share(value: object) -> float | None:
@@ -144,10 +143,11 @@ _CHECKS: dict[str, Callable[[Any], object]] = {
 }
 
 
-def _set(owner: object, cell: str | None, field: str, check: Callable[[Any], object]) -> None:
+def _set(owner: object, cell: CellId | None, field: str, check: Callable[[Any], object]) -> None:
     """Replace a field by what its check makes of it."""
     name = field.rpartition(".")[2]
     try:
         object.__setattr__(owner, name, check(getattr(owner, name)))
     except ValueError as error:
-        raise BadObservation(cell, field, str(error)) from None
+        where = None if cell is None else str(cell)
+        raise BadObservation(where, field, str(error)) from None
