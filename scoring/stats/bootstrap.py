@@ -8,6 +8,7 @@ from math import ceil, inf
 from typing import NamedTuple
 
 from cab.scoring.errors import TooFewRuns
+from cab.scoring.field_texts import with_field_texts
 from cab.scoring.stats.exact import RELATIVE_ROUNDING, Number, exact_sum
 from cab.scoring.stats.interval import DEFAULT_CONFIDENCE, Interval, check_share
 from cab.scoring.stats.seeded import DEFAULT_SEED, SeededDraws
@@ -19,6 +20,7 @@ _CACHED_DRAWS = 4_000_000
 """Most draws that are cached for the next ratio: 16 MB of them."""
 
 
+@with_field_texts
 class RatioParts(NamedTuple):
     """What one task adds to a ratio."""
 

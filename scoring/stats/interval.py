@@ -3,10 +3,13 @@
 from statistics import NormalDist
 from typing import NamedTuple
 
+from cab.scoring.field_texts import with_field_texts
+
 DEFAULT_CONFIDENCE = 0.95
 """Share of the intervals that hold the true value, where none is named."""
 
 
+@with_field_texts
 class Interval(NamedTuple):
     """A two-sided confidence interval, in the unit of what it is about."""
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from cab.scoring.field_texts import with_field_texts
 from cab.scoring.stats.clustered import ClusteredMean, clustered_mean
 from cab.scoring.stats.detectable import DEFAULT_POWER, detectable_difference
 from cab.scoring.stats.exact import Number, exact_sum
@@ -11,6 +12,7 @@ from cab.scoring.stats.seeded import DEFAULT_SEED
 from cab.scoring.stats.sign_flip import SignFlip, sign_flip_test
 
 
+@with_field_texts
 class PairedEffect(NamedTuple):
     """How A differs from B."""
 

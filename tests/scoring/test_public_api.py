@@ -4,6 +4,8 @@ import pydoc
 from pathlib import Path
 
 import cab.scoring
+import cab.scoring.analysis
+import cab.scoring.stats
 from cab.scoring.field_texts import field_texts
 from tests.scoring.builders import CELL_ID, end_fields, line
 from tests.scoring.cells.test_bundle import stored
@@ -85,6 +87,12 @@ def test_help_shows_the_texts_of_fields() -> None:
         in shown
     )
     for owner in (cab.scoring.Aggregate, cab.scoring.Comparison, cab.scoring.Settings):
-        fields = field_texts(owner)
-        assert [field.name for field in fields] == list(owner.__slots__)
-        assert all(field.text and field.name in (owner.__doc__ or "") for field in fields)
+        assert [field.name for field in field_texts(owner)] == list(owner.__slots__)
+    packages = cab.scoring.stats, cab.scoring.analysis
+    values = [value for package in packages for value in vars(package).values()]
+    owners = [owner for owner in values if isinstance(owner, type) and field_texts(owner)]
+    assert len(owners) > 20
+    for owner in [*owners, cab.scoring.ScoredCell]:
+        for field in field_texts(owner):
+            assert field.text, f"{owner.__name__}.{field.name} has no text"
+            assert f"    {field.name}: " in (owner.__doc__ or ""), owner
