@@ -86,8 +86,8 @@ def test_help_shows_the_texts_of_fields() -> None:
         "stopped: bool = False\n |          Whether the agent was stopped at its time limit"
         in shown
     )
-    for owner in (cab.scoring.Aggregate, cab.scoring.Comparison, cab.scoring.Settings):
-        assert [field.name for field in field_texts(owner)] == list(owner.__slots__)
+    for slotted in (cab.scoring.Aggregate, cab.scoring.Comparison, cab.scoring.Settings):
+        assert [field.name for field in field_texts(slotted)] == list(slotted.__slots__)
     packages = cab.scoring.stats, cab.scoring.analysis
     values = [value for package in packages for value in vars(package).values()]
     owners = [owner for owner in values if isinstance(owner, type) and field_texts(owner)]
