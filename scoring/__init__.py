@@ -1,31 +1,23 @@
 """Scores of coding agents from what was measured: records in, scores out.
 
-No sockets, no clocks, no event loop; pydantic and orjson are all it needs. A ledger, the part of it
-that belongs to one agent, and what its calls cost:
-
     from pathlib import Path
-    from cab.scoring import iter_records, score_tokens, sum_calls
-
-    records = iter_records(Path("cab-ledger"), cell_prefix="local/aider/")
+    from cab.scoring import aggregate, iter_records, observe, observe_row
+    from cab.scoring import score_path, score_tokens, sum_calls
+    # the calls of one run in a ledger; `prefix=` takes the beginning of ids
+    records = iter_records(Path("cab-ledger"), cell="local/aider/m/f/t#run1")
     tokens = score_tokens(sum_calls(records), passed=1)
     print(tokens.model_calls, tokens.total_tokens, tokens.by_source)
-
-Whole cells, from their bundles or from published pages:
-
-    from cab.scoring import score_path
-
+    # whole cells: bundles, published pages, files of other harnesses
     for cell in score_path(Path("runs"), "measured/1"):
         print(cell["cell_id"], cell["composite"], cell["tokens"]["total_tokens"])
-
-Sets of cells, with an uncertainty on every estimate:
-
-    from cab.scoring import aggregate, observe
-
+    # sets of cells, and rows of your own, with an uncertainty on every estimate
     cells = [observe(cell) for cell in score_path(Path("runs"))]
+    cells.append(observe_row({"task": "f/t", "passed": True, "tokens": 120}))
     for group in aggregate(cells, by=("tui", "model")):
         print(group.key, group.pass_rate, group.tokens_per_correct)
 
-Unknown is None, never 0, and bad input raises a `ScoringError` that names file, line and field.
+Unknown is None, never 0; bad input raises a `ScoringError`. `dir(cab.scoring)` has all
+names, `help(cab.scoring.Observation)` shows one with the texts of its fields.
 """
 
 import typing

@@ -3,6 +3,7 @@
 ScoringError(ValueError)
 ├── BadRecord       a line of a ledger or slice, or a file of a bundle, does not hold what it must
 ├── BadCellId       a cell id is not <sweep>/<tui>/<model>/<family>/<task>[#runN]
+├── BadObservation  data of a cell contradict one another, or are not of the kind that they must be
 ├── BadSealKey      a key that cannot sign or check seals
 ├── TooFewRuns      a statistic is not defined on so few; `.runs`, `.needed`
 └── UnknownProfile  no profile of that name
@@ -34,6 +35,17 @@ class BadCellId(ScoringError):
             f"cell id {text!r}: {reason}; it is <sweep>/<tui>/<model>/<family>/<task>[#runN]"
         )
         self.text = text
+
+
+class BadObservation(ScoringError):
+    """Data of a cell that cannot be used; says which cell and field, if it is one field."""
+
+    def __init__(self, cell: str | None, field: str | None, reason: str) -> None:
+        parts = [part for part in (cell, field) if part is not None]
+        super().__init__(f"{': '.join(parts)} {reason}" if parts else reason)
+        self.cell = cell
+        self.field = field
+        self.reason = reason
 
 
 class BadSealKey(ScoringError):

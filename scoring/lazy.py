@@ -4,8 +4,11 @@ import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.util import find_spec
-from types import MappingProxyType, ModuleType
+from types import FrameType, MappingProxyType, ModuleType
 from typing import Any
+
+_CALLS_OF_HELP = 4
+"""Calls between `pydoc` and the names of a package: two of `inspect`, and `dir` of a few more versions."""
 
 
 def exports(
@@ -16,7 +19,8 @@ def exports(
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Return `__getattr__` and `__dir__` for a package that exports what modules in it do.
 
-    `__all__` is then what they export, so that no name has to be written down twice.
+    `__all__` is then what they export, so that no name has to be written down twice. `help` shows the
+    docstring of the package and no more: it asks for no names.
 
     Args:
         package: Full name of the package.
@@ -42,7 +46,22 @@ def exports(
                     return exported[name]
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
 
-    return load, lambda: sorted({*vars(sys.modules[package]), *load("__all__")})
+    def names_of() -> list[str]:
+        return [] if _help_asks() else sorted({*vars(sys.modules[package]), *load("__all__")})
+
+    return load, names_of
+
+
+def _help_asks() -> bool:
+    """Return whether `help` asks for the names: it would print every class with all that it inherits."""
+    frame: FrameType | None = sys._getframe(2)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - nothing else shows who asks
+    for _ in range(_CALLS_OF_HELP):
+        if frame is None:
+            return False
+        if frame.f_globals.get("__name__") == "pydoc":
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _public(module: ModuleType) -> dict[str, Any]:

@@ -41,6 +41,7 @@ from cab.scoring.cells.cell import dump_cell as dump_cell
 from cab.scoring.cells.published import PublishedCell as PublishedCell
 from cab.scoring.cells.published import read_published as read_published
 from cab.scoring.errors import BadCellId as BadCellId
+from cab.scoring.errors import BadObservation as BadObservation
 from cab.scoring.errors import BadRecord as BadRecord
 from cab.scoring.errors import ScoringError as ScoringError
 from cab.scoring.errors import TooFewRuns as TooFewRuns

@@ -23,6 +23,7 @@ from cab.scoring.cells.bundle import (
 from cab.scoring.cells.cell import Cell, SelfReport, dump_cell
 from cab.scoring.cells.published import PublishedCell
 from cab.scoring.errors import BadRecord, ScoringError
+from cab.scoring.field_texts import with_field_texts
 from cab.scoring.files import walk
 from cab.scoring.profiles.builtin import (
     DEFAULT_PROFILE,
@@ -47,6 +48,7 @@ _COMPOSITE_KEYS = (
 """Keys of a composite that a result repeats unchanged."""
 
 
+@with_field_texts
 @dataclass(frozen=True, slots=True)
 class ScoredCell:
     """A cell and its score under one profile."""

@@ -1,4 +1,5 @@
-"""The reference pages are made from the code: docs/settings.md from the settings, docs/cli.md from the parsers."""
+"""The reference pages are made from the code: docs/settings.md from the settings, docs/cli.md from the parsers,
+the edge cases and fields in docs/statistics.md from what the statistics give and from their classes."""
 
 import argparse
 import os
@@ -8,10 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from cab import scoring
 from cab.adapters.cli import make_parser
 from cab.proxy.cli.flags import default_text, flag_of, is_nested, variable_of
 from cab.proxy.cli.parser import CommandLineParser, shown_default
 from cab.proxy.config import SETTING_GROUPS, ProxySettings, Route
+from cab.scoring.field_texts import field_texts
+from tests.scoring.analysis.edge_cases import edge_case_table
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -85,10 +89,37 @@ def usage_of(action: argparse.Action) -> str:
     return ", ".join(action.option_strings) + ("" if action.nargs == 0 else f" {value}")
 
 
+def field_tables() -> Iterator[str]:
+    """Yield the lines of the tables of the fields of what statistics take and give."""
+    for owner in ANALYSED:
+        what = (owner.__doc__ or "").partition("\n")[0]
+        yield from (
+            f"### {owner.__name__}",
+            "",
+            what,
+            "",
+            row("field", "type", "default", "meaning"),
+        )
+        yield "|---|---|---|---|"
+        for field in field_texts(owner):
+            default = "" if field.default is None else f"`{field.default}`"
+            yield row(f"`{field.name}`", f"`{field.type}`", default, " ".join(field.text.split()))
+        yield ""
+
+
+ANALYSED = (
+    *(scoring.Observation, scoring.SelfCount, scoring.Settings, scoring.Figure),
+    *(scoring.Aggregate, scoring.OfK, scoring.Comparison),
+    *(scoring.CellReconciliation, scoring.Discrepancy),
+    *(scoring.Reconciliation, scoring.CounterError),
+)
+
 PAGES = {
     ("settings.md", "settings"): settings_tables,
     ("settings.md", "route"): route_table,
     ("cli.md", "commands"): command_sections,
+    ("statistics.md", "edge cases"): edge_case_table,
+    ("statistics.md", "fields"): field_tables,
 }
 
 

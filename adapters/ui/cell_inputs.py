@@ -9,7 +9,8 @@ from pathlib import Path
 from cab.adapters.ui.command import Option
 from cab.adapters.ui.progress import complain, progress
 from cab.scoring.analysis.estimates import Settings
-from cab.scoring.analysis.observation import Observation, observe
+from cab.scoring.analysis.observation import Observation
+from cab.scoring.analysis.observe import observe
 from cab.scoring.errors import ScoringError
 from cab.scoring.profiles.builtin import DEFAULT_PROFILE, PROFILES, find_profile
 from cab.scoring.profiles.files import read_profile

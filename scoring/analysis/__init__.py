@@ -13,7 +13,9 @@ from cab.scoring.analysis.estimates import Figure as Figure
 from cab.scoring.analysis.estimates import Settings as Settings
 from cab.scoring.analysis.observation import Observation as Observation
 from cab.scoring.analysis.observation import SelfCount as SelfCount
-from cab.scoring.analysis.observation import observe as observe
+from cab.scoring.analysis.observe import observe as observe
+from cab.scoring.analysis.observe import observe_axes as observe_axes
+from cab.scoring.analysis.observe import observe_row as observe_row
 from cab.scoring.analysis.reconcile import CellReconciliation as CellReconciliation
 from cab.scoring.analysis.reconcile import CounterError as CounterError
 from cab.scoring.analysis.reconcile import Discrepancy as Discrepancy

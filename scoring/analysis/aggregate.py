@@ -1,7 +1,7 @@
 """Aggregates: cells in groups, every estimate with its uncertainty and its coverage.
 
 from cab.scoring.analysis.aggregate import aggregate
-from cab.scoring.analysis.observation import observe
+from cab.scoring.analysis.observe import observe
 
 cells = map(observe, score_path(Path("runs"), "measured/1"))
 for group in aggregate(cells, by=("tui", "model")):
@@ -9,7 +9,7 @@ for group in aggregate(cells, by=("tui", "model")):
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -18,12 +18,14 @@ from cab.scoring.analysis.estimates import (
     Figure,
     Settings,
     mean_estimate,
+    mean_rate_estimate,
     per_correct_estimate,
     quantile_estimate,
     rate_estimate,
 )
 from cab.scoring.analysis.observation import NO_VERDICT, Observation
-from cab.scoring.errors import TooFewRuns
+from cab.scoring.errors import BadObservation, TooFewRuns
+from cab.scoring.field_texts import with_field_texts
 from cab.scoring.ids import CellId
 from cab.scoring.stats import Offer, pareto_front, pass_at_k, pass_hat_k
 
@@ -36,17 +38,20 @@ OnFront = Literal["front", "dominated", "unknown"]
 """Whether some other group is as good in both cost and pass rate, and better in one."""
 
 
+@with_field_texts
 @dataclass(frozen=True, slots=True)
 class OfK:
     """pass@k and pass^k of a group: means over its tasks."""
 
     k: int
+    """Number of runs."""
     pass_at_k: Figure
     """Chance that at least one of k runs passes."""
     pass_hat_k: Figure
     """Chance that all of k runs pass."""
 
 
+@with_field_texts
 @dataclass(frozen=True, slots=True)
 class Aggregate:
     """A group of cells. All estimates but those per pass leave out cells that say nothing of the agent."""
@@ -58,13 +63,18 @@ class Aggregate:
     tasks: int
     """Different tasks among them."""
     passed: int
+    """Cells that passed."""
     failed: int
+    """Cells that the agent failed."""
     infrastructure: dict[str, int]
     """Why cells say nothing about the agent -> their number; `no_verdict` is not a failure."""
     stopped: int
     """Cells whose agent was stopped at its time limit."""
     pass_rate: Figure
-    """Without the cells that the infrastructure failed."""
+    """Run-weighted: passed / (passed + failed), without the cells that the infrastructure failed."""
+    pass_rate_task_weighted: Figure
+    """Task-weighted: the mean over tasks of the share of their runs that passed, of the same cells. Runs
+    of one agent and model on a task count as their mean, as `compare` has it."""
     pass_rate_with_infrastructure: Figure
     """With these cells, as not passed; without those of files that hold no verdicts."""
     tokens_per_correct: Figure
@@ -107,6 +117,10 @@ def aggregate(
         by: What makes a group; none makes one group of all.
         ks: Numbers of runs for pass@k and pass^k.
         settings: Confidence, least coverage and seed; None for the defaults.
+
+    Raises:
+        BadObservation: A cell is no `Observation`.
+        ValueError: A part is not one of `PARTS`, or a k is below 1.
     """
     shared = settings or Settings()
     return _with_fronts([_aggregate(key, group, ks, shared) for key, group in grouped(cells, by)])
@@ -123,11 +137,43 @@ def grouped(
 def by_parts(
     cells: Iterable[Observation], parts: Sequence[Part]
 ) -> dict[tuple[str, ...], list[Observation]]:
-    """Return the values of the parts -> the cells that have them, in the order of the cells."""
+    """Return the values of the parts -> the cells that have them, in the order of the cells.
+
+    Raises:
+        BadObservation: A cell is no `Observation`.
+        ValueError: A part is not one of `PARTS`.
+    """
+    check_choice("part of a cell id", parts, PARTS)
     groups: defaultdict[tuple[str, ...], list[Observation]] = defaultdict(list)
-    for cell in cells:
+    for cell in checked(cells):
         groups[tuple(part_of(cell.cell, part) for part in parts)].append(cell)
     return groups
+
+
+def checked(cells: Iterable[Observation]) -> Iterator[Observation]:
+    """Yield the cells, which must be observations.
+
+    Raises:
+        BadObservation: One is none.
+    """
+    for cell in cells:
+        if not isinstance(cell, Observation):  # pyright: ignore[reportUnnecessaryIsInstance] - callers without types
+            reason = (
+                f"a cell of type {type(cell).__name__} is no Observation; observe, observe_row and"
+            )
+            raise BadObservation(None, None, f"{reason} observe_axes make one")
+        yield cell
+
+
+def check_choice(what: str, asked: Sequence[str], known: Sequence[str]) -> None:
+    """Check that all that is asked for is known.
+
+    Raises:
+        ValueError: Something is not.
+    """
+    for each in asked:
+        if each not in known:
+            raise ValueError(f"{each!r} is not a {what}; there are {', '.join(known)}")
 
 
 def part_of(cell: CellId, part: Part) -> str:
@@ -143,6 +189,7 @@ def _aggregate(
     passed = sum(cell.passed is True for cell in decided)
     durations = [(cell.wall_clock_ms, cell.stopped) for cell in decided]
     verdicts = [verdict for _, verdict in _outcomes(cells)]
+    units = _runs_by_unit(decided)
     tokens = [(_task(cell), cell.total_tokens) for cell in cells]
     costs = [(_task(cell), cell.cost_usd) for cell in cells]
     return Aggregate(
@@ -154,6 +201,9 @@ def _aggregate(
         infrastructure=dict(sorted(failures.items())),
         stopped=sum(cell.stopped for cell in cells),
         pass_rate=rate_estimate(_outcomes(decided), settings),
+        pass_rate_task_weighted=mean_rate_estimate(
+            [(unit[0], verdicts) for unit, verdicts in units], settings
+        ),
         pass_rate_with_infrastructure=rate_estimate(
             _outcomes(cell for cell in cells if cell.failure != NO_VERDICT), settings
         ),
@@ -165,7 +215,7 @@ def _aggregate(
         wall_clock_ms_median=quantile_estimate(durations, 0.5, settings),
         wall_clock_ms_p95=quantile_estimate(durations, 0.95, settings),
         composite=_mean(decided, "composite", settings, 1.0),
-        of_k=[_of_k(decided, k, settings) for k in ks],
+        of_k=[_of_k(units, k, settings) for k in ks],
         on_cost_front="unknown",
         on_token_front="unknown",
     )
@@ -184,26 +234,31 @@ def _mean(
     cells: Iterable[Observation], field: str, settings: Settings, most: float = float("inf")
 ) -> Figure:
     values = [(_task(cell), getattr(cell, field)) for cell in cells]
-    known = [(task, None if value is None else float(value)) for task, value in values]
-    return mean_estimate(known, settings, (0.0, most))
+    return mean_estimate(values, settings, (0.0, most))
 
 
-def _of_k(cells: Iterable[Observation], k: int, settings: Settings) -> OfK:
-    """Return the means over the cells that were run several times, tasks being the clusters."""
+_Units = Sequence[tuple[tuple[str, ...], Sequence[bool]]]
+
+
+def _runs_by_unit(cells: Iterable[Observation]) -> _Units:
+    """Return what was run, in order, and the verdicts of its runs, of all sweeps of a group."""
     runs: defaultdict[tuple[str, ...], list[bool]] = defaultdict(list)
     for cell in cells:
         # The task comes first: it is the cluster.
-        unit = (_task(cell), cell.cell.sweep, cell.cell.tui, cell.cell.model)
-        runs[unit].append(cell.passed is True)
-    if not runs:
+        runs[_task(cell), cell.cell.tui, cell.cell.model].append(cell.passed is True)
+    return sorted(runs.items())
+
+
+def _of_k(units: _Units, k: int, settings: Settings) -> OfK:
+    """Return the means over what was run several times, tasks being the clusters."""
+    if not units:
         return OfK(k, NO_CELLS, NO_CELLS)
-    ordered = sorted(runs.items())
     try:
-        at = [(unit[0], pass_at_k(len(each), sum(each), k)) for unit, each in ordered]
+        at = [(unit[0], pass_at_k(len(each), sum(each), k)) for unit, each in units]
     except TooFewRuns as error:
         few = Figure(None, reason=str(error))
         return OfK(k, few, few)
-    hat = [(unit[0], pass_hat_k(len(each), sum(each), k)) for unit, each in ordered]
+    hat = [(unit[0], pass_hat_k(len(each), sum(each), k)) for unit, each in units]
     return OfK(k, mean_estimate(at, settings, (0.0, 1.0)), mean_estimate(hat, settings, (0.0, 1.0)))
 
 

@@ -1,62 +1,89 @@
-"""What aggregates see of a cell: one flat result of `cab score --json`, checked and reduced."""
+"""One cell, as far as aggregates need it: checked when it is made, whoever makes it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
-from math import inf
-from typing import Any, Literal, cast
+from decimal import Decimal
+from typing import Any, Literal, get_args
 
-from cab.scoring.errors import BadRecord
+from cab.scoring.analysis.values import amount, count, flag, measure, verdict
+from cab.scoring.errors import BadObservation
+from cab.scoring.field_texts import with_field_texts
 from cab.scoring.ids import CellId, parse_cell_id
 
 NO_VERDICT = "no_verdict"
 Failure = Literal["check_did_not_run", "no_model_call", "no_verdict"]
 """Why a cell says nothing about the agent: its check gave no verdict, it was metered and no model
-call succeeded, or it is of a kind of file that holds no verdicts, which is not a failure."""
-
-_WITHOUT_VERDICTS = frozenset({"mini-swe-agent.trajectory", "swebench.predictions"})
-"""Forms of other harnesses' files that never say whether a run was right."""
+call succeeded, or nothing holds a verdict, which is not a failure."""
+_FAILURES: tuple[str, ...] = get_args(Failure)
 
 
+@with_field_texts
 @dataclass(frozen=True, slots=True)
 class SelfCount:
-    """The agent's own count of a cell's tokens."""
+    """The agent's own count of a cell's tokens. It may be wrong; that is what `reconcile` shows.
+
+    Raises:
+        BadObservation: A value is not of the kind that its field takes.
+    """
 
     source: str
     """Where it says so, such as `tui_stdout`."""
-    exact: bool
+    exact: bool = True
     """False where it prints rounded figures."""
-    prompt_tokens: int | None
-    completion_tokens: int | None
-    total_tokens: int | None
+    prompt_tokens: int | None = None
+    """Tokens sent."""
+    completion_tokens: int | None = None
+    """Tokens received."""
+    total_tokens: int | None = None
+    """Both, if it says so."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.source, str) or not self.source:  # pyright: ignore[reportUnnecessaryIsInstance] - callers without types
+            raise BadObservation(None, "self_count.source", "is not a text")
+        _set(self, None, "self_count.exact", flag)
+        for name in ("prompt_tokens", "completion_tokens", "total_tokens"):
+            _set(self, None, f"self_count.{name}", count)
 
 
+@with_field_texts
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One cell, as far as aggregates need it; None is what was not measured."""
+    """One cell, as far as aggregates need it; None is what was not measured.
+
+    Scalars of numpy count as what they hold. Texts are no numbers and no verdicts.
+
+    Raises:
+        BadCellId: The cell is a text and no cell id.
+        BadObservation: A value is not of the kind that its field takes, or two contradict each other:
+            a total that is not the sum of its parts, a verdict beside a check that did not run.
+    """
 
     cell: CellId
-    """Which cell."""
-    passed: bool | None
-    """The check's verdict; None if it did not run."""
-    failure: Failure | None
-    """Set where the cell says nothing about the agent."""
-    prompt_tokens: int | None
-    completion_tokens: int | None
-    total_tokens: int | None
-    model_calls: int | None
+    """Which cell; may be given as text."""
+    passed: bool | None = None
+    """The verdict; may be given as 1 or 0. None if there is none."""
+    failure: Failure | None = None
+    """Set where the cell says nothing about the agent; `no_verdict` where there is no verdict and nothing
+    else is given. A time-out is the agent's own: `stopped`."""
+    prompt_tokens: int | None = None
+    """Tokens read, cached ones included."""
+    completion_tokens: int | None = None
+    """Tokens written, reasoning included."""
+    total_tokens: int | None = None
+    """Sum of both; made from them where it is not given."""
+    model_calls: int | None = None
     """Model calls; attempts of one call count once."""
-    cost_usd: Decimal | None
-    """None unless the price of every call is known."""
-    wall_clock_ms: float | None
-    """Duration of the cell."""
-    stopped: bool
+    cost_usd: Decimal | None = None
+    """US dollars, of a number or decimal text; None unless the price of every call is known."""
+    wall_clock_ms: float | None = None
+    """Duration of the cell in milliseconds."""
+    stopped: bool = False
     """Whether the agent was stopped at its time limit, so that it would have taken longer."""
-    blast_radius: float | None
-    """Unexpected changes over all changes."""
-    composite: float | None
-    """Under the profile that the result was made with."""
-    self_count: SelfCount | None
+    blast_radius: float | None = None
+    """Unexpected changes over all changes, from 0 to 1."""
+    composite: float | None = None
+    """From 0 to 1, under the profile that the result was made with."""
+    self_count: SelfCount | None = None
     """The agent's own count, if it gives one."""
 
     @property
@@ -64,112 +91,63 @@ class Observation:
         """Whether the cell says something about the agent."""
         return self.failure is None
 
+    def __post_init__(self) -> None:
+        if isinstance(self.cell, str):
+            object.__setattr__(self, "cell", parse_cell_id(self.cell))
+        elif not isinstance(self.cell, CellId):  # pyright: ignore[reportUnnecessaryIsInstance] - callers without types
+            raise BadObservation(None, "cell", "is neither a CellId nor a text")
+        for field, check in _CHECKS.items():
+            _set(self, self.cell, field, check)
+        if self.self_count is not None and not isinstance(self.self_count, SelfCount):  # pyright: ignore[reportUnnecessaryIsInstance] - callers without types
+            raise BadObservation(str(self.cell), "self_count", "is not a SelfCount")
+        self._check_failure()
+        self._check_sum()
 
-def observe(result: Mapping[str, Any]) -> Observation:
-    """Return what aggregates need of one result of `score_path`, or of `ScoredCell.as_dict`.
+    def _check_failure(self) -> None:
+        if self.failure is None:
+            if self.passed is None:
+                object.__setattr__(self, "failure", NO_VERDICT)
+            return
+        if self.failure not in _FAILURES:
+            known = ", ".join(_FAILURES)
+            reason = f"is not one of {known}; a time-out is the agent's own: stopped=True"
+            raise BadObservation(str(self.cell), "failure", reason)
+        if self.passed is not None and self.failure != "no_model_call":
+            reason = f"is {self.failure!r} beside a verdict: passed={self.passed}"
+            raise BadObservation(str(self.cell), "failure", reason)
 
-    A published cell holds zeros where nothing was measured; they come out as None. A result that
-    does not say whether the agent was stopped is taken to have ended by itself.
-
-    Raises:
-        BadCellId: The id is not a cell id.
-        BadRecord: A number is of the wrong type, negative or not finite.
-    """
-    read = _Reader(result)
-    # Only a published cell has calls and no attempts: its zeros mean that nothing was measured.
-    attempts = read.count("tokens", "attempts")
-    metered = attempts is not None or bool(read.count("tokens", "model_calls"))
-    passed = read.passed()
-    return Observation(
-        cell=parse_cell_id(read.text("cell_id")),
-        passed=passed,
-        failure=_failure(passed, read),
-        prompt_tokens=read.count("tokens", "prompt_tokens") if metered else None,
-        completion_tokens=read.count("tokens", "completion_tokens") if metered else None,
-        total_tokens=read.count("tokens", "total_tokens") if metered else None,
-        model_calls=read.count("tokens", "model_calls") if metered else None,
-        cost_usd=read.money("cost", "cost_usd"),
-        wall_clock_ms=read.number("latency", "wall_clock_ms"),
-        stopped=result.get("stopped") is True,
-        blast_radius=read.number("blast_radius", "blast_radius"),
-        composite=read.number("composite"),
-        self_count=_self_count(result, read),
-    )
-
-
-def _failure(passed: bool | None, read: "_Reader") -> Failure | None:
-    if passed is None:
-        form = read.get("imported", "form")
-        return "no_verdict" if form in _WITHOUT_VERDICTS else "check_did_not_run"
-    return "no_model_call" if read.count("calls", "succeeded") == 0 else None
+    def _check_sum(self) -> None:
+        prompt, completion, total = self.prompt_tokens, self.completion_tokens, self.total_tokens
+        known = sum(part for part in (prompt, completion) if part is not None)
+        whole = prompt is not None and completion is not None
+        if total is None:
+            if whole:
+                object.__setattr__(self, "total_tokens", known)
+        elif total < known or (whole and total != known):
+            parts = f"{known} in prompt_tokens and completion_tokens"
+            raise BadObservation(str(self.cell), "total_tokens", f"is {total} with {parts}")
 
 
-def _self_count(result: Mapping[str, Any], read: "_Reader") -> SelfCount | None:
-    if result.get("self_reported") is None:
-        return None
-    return SelfCount(
-        source=read.text("self_reported", "source"),
-        exact=read.get("self_reported", "exact") is True,
-        prompt_tokens=read.count("self_reported", "prompt_tokens"),
-        completion_tokens=read.count("self_reported", "completion_tokens"),
-        total_tokens=read.count("self_reported", "total_tokens"),
-    )
+def _share(value: object) -> float | None:
+    return measure(value, 1)
 
 
-class _Reader:
-    """Reads the members of a result, and names those that are wrong."""
+_CHECKS: dict[str, Callable[[Any], object]] = {
+    "passed": verdict,
+    **dict.fromkeys(("prompt_tokens", "completion_tokens", "total_tokens", "model_calls"), count),
+    "cost_usd": amount,
+    "wall_clock_ms": measure,
+    "stopped": flag,
+    "blast_radius": _share,
+    "composite": _share,
+}
 
-    def __init__(self, result: Mapping[str, Any]) -> None:
-        self._result = result
 
-    def get(self, *keys: str) -> object:
-        found: object = self._result
-        for key in keys:
-            if found is None:
-                return None
-            if not isinstance(found, Mapping):
-                raise self._wrong(keys, "is not in an object")
-            found = cast("Mapping[str, object]", found).get(key)
-        return found
-
-    def text(self, *keys: str) -> str:
-        found = self.get(*keys)
-        if not isinstance(found, str):
-            raise self._wrong(keys, "is not a text")
-        return found
-
-    def number(self, *keys: str) -> float | None:
-        found = self.get(*keys)
-        if found is None:
-            return None
-        if isinstance(found, bool) or not isinstance(found, int | float) or not 0 <= found < inf:
-            raise self._wrong(keys, f"is {found!r}, which is not a measurement")
-        return found
-
-    def count(self, *keys: str) -> int | None:
-        found = self.number(*keys)
-        if isinstance(found, float):
-            raise self._wrong(keys, f"is {found!r}, which is not a count")
-        return found
-
-    def money(self, *keys: str) -> Decimal | None:
-        found = self.get(*keys)
-        if found is None:
-            return None
-        try:
-            amount = Decimal(str(found))
-        except InvalidOperation:
-            amount = Decimal("NaN")
-        if not amount.is_finite() or amount < 0:
-            raise self._wrong(keys, f"is {found!r}, which is not an amount of money")
-        return amount
-
-    def passed(self) -> bool | None:
-        found = self.get("pass_rate", "pass")
-        if found not in (None, 0, 1):
-            raise self._wrong(("pass_rate", "pass"), f"is {found!r}, which is not a verdict")
-        return None if found is None else bool(found)
-
-    def _wrong(self, keys: tuple[str, ...], reason: str) -> BadRecord:
-        where = self._result.get("path") or self._result.get("cell_id")
-        return BadRecord(str(where), None, reason, field=".".join(keys))
+def _set(owner: object, cell: CellId | None, field: str, check: Callable[[Any], object]) -> None:
+    """Replace a field by what its check makes of it."""
+    name = field.rpartition(".")[2]
+    try:
+        object.__setattr__(owner, name, check(getattr(owner, name)))
+    except ValueError as error:
+        where = None if cell is None else str(cell)
+        raise BadObservation(where, field, str(error)) from None

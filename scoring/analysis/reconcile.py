@@ -7,6 +7,7 @@ from typing import Literal, get_args
 from cab.scoring.analysis.aggregate import Part, grouped
 from cab.scoring.analysis.estimates import Figure, Settings, mean_estimate
 from cab.scoring.analysis.observation import Observation
+from cab.scoring.field_texts import with_field_texts
 
 Count = Literal["prompt_tokens", "completion_tokens", "total_tokens"]
 """What both count."""
@@ -14,6 +15,7 @@ COUNTS: tuple[Count, ...] = get_args(Count)
 """All of it."""
 
 
+@with_field_texts
 @dataclass(frozen=True, slots=True)
 class Discrepancy:
     """One count of one cell, by both."""
@@ -36,11 +38,13 @@ class Discrepancy:
         return None if self.error is None or not self.measured else self.error / self.measured
 
 
+@with_field_texts
 @dataclass(frozen=True, slots=True)
 class CellReconciliation:
     """One cell, count by count."""
 
     cell_id: str
+    """Its id."""
     source: str | None
     """Where the agent says so; None if it does not."""
     exact: bool | None
@@ -58,6 +62,7 @@ class CellReconciliation:
         }
 
 
+@with_field_texts
 @dataclass(frozen=True, slots=True)
 class CounterError:
     """How wrong one count of a group's own counter is."""
@@ -66,10 +71,10 @@ class CounterError:
     """Cells in which both count."""
     equal: int
     """Cells in which they come to the same number."""
-    reported: int
-    """Sum of the agents' counts over the cells compared."""
-    measured: int
-    """Sum of the meter's over the same cells."""
+    reported: int | None
+    """Sum of the agents' counts over the cells compared; None if there are none."""
+    measured: int | None
+    """Sum of the meter's over the same cells; None if there are none."""
     relative_error: float | None
     """(reported - measured) / measured, of these sums; None where nothing was measured."""
     mean_error: Figure
@@ -80,6 +85,7 @@ class CounterError:
     """Of all cells the one farthest off, with its sign."""
 
 
+@with_field_texts
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
     """A group of cells: who reports what, and how wrong it is."""
@@ -145,7 +151,7 @@ def _reconcile(key: dict[str, str], cells: list[Observation], settings: Settings
 
 
 def _counter_error(cells: list[Observation], name: Count, settings: Settings) -> CounterError:
-    errors: list[tuple[str, float]] = []
+    errors: list[tuple[str, int]] = []
     relative: list[float] = []
     reported = measured = 0
     for cell in cells:
@@ -154,14 +160,14 @@ def _counter_error(cells: list[Observation], name: Count, settings: Settings) ->
             continue
         reported += count.reported
         measured += count.measured
-        errors.append((cell.cell.task_id, float(count.reported - count.measured)))
+        errors.append((cell.cell.task_id, count.reported - count.measured))
         if count.relative_error is not None:
             relative.append(count.relative_error)
     return CounterError(
         compared=len(errors),
         equal=sum(not error for _, error in errors),
-        reported=reported,
-        measured=measured,
+        reported=reported if errors else None,
+        measured=measured if errors else None,
         relative_error=(reported - measured) / measured if measured else None,
         mean_error=mean_estimate(errors, settings),
         mean_absolute_error=mean_estimate([(task, abs(error)) for task, error in errors], settings),

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 
-from cab.scoring.analysis.observation import Observation, observe
+from cab.scoring.analysis.observation import Observation
+from cab.scoring.analysis.observe import observe
 from cab.scoring.axes import Axes
 from cab.scoring.cells.cell import Cell
 from cab.scoring.exports.plain import dollars

@@ -134,8 +134,8 @@ def _result(
     factors: Sequence[FactorValue],
     covered: float,
 ) -> _Result:
-    if profile.needs_model_call and axes.calls is not None and axes.calls.succeeded == 0:
-        made = axes.calls.attempts or 0
+    made = _attempts_in_vain(axes)
+    if profile.needs_model_call and made is not None:
         why = f"{made} attempts failed" if made else "no call was made"
         return _Result("invalid: no_model_call", f"invalid: no_model_call; {why}")
     verdict: Verdict = _VERDICTS[factors[0].name] if factors else "scored"
@@ -144,6 +144,14 @@ def _result(
         return _Result(verdict, reason)
     unknown = _why_unknown(profile, terms, covered)
     return _Result(verdict, reason) if unknown is None else _Result("not_scored", unknown)
+
+
+def _attempts_in_vain(axes: Axes) -> int | None:
+    """Return the attempts of a metered cell in which no model call succeeded; None of any other."""
+    if axes.calls is not None and axes.calls.succeeded is not None:
+        return None if axes.calls.succeeded else axes.calls.attempts or 0
+    # The axis may be left out. A published page has no attempts, as nothing was metered.
+    return 0 if axes.tokens.attempts == 0 else None
 
 
 def _why_unknown(profile: Profile, terms: Sequence[TermValue], covered: float) -> str | None:

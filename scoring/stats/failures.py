@@ -2,10 +2,12 @@
 
 from typing import NamedTuple
 
+from cab.scoring.field_texts import with_field_texts
 from cab.scoring.stats.interval import DEFAULT_CONFIDENCE, Interval
 from cab.scoring.stats.wilson import wilson_interval
 
 
+@with_field_texts
 class Rate(NamedTuple):
     """A pass rate; both None without cells to divide by."""
 
@@ -15,6 +17,7 @@ class Rate(NamedTuple):
     """Wilson's."""
 
 
+@with_field_texts
 class BothRates(NamedTuple):
     """The pass rate under both readings of a cell that the infrastructure failed."""
 

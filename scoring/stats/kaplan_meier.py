@@ -5,11 +5,13 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from cab.scoring.errors import TooFewRuns
+from cab.scoring.field_texts import with_field_texts
 from cab.scoring.stats.interval import check_share
 
 _ROUNDING = 1e-12
 
 
+@with_field_texts
 class Duration(NamedTuple):
     """One duration, in any unit."""
 
@@ -19,6 +21,7 @@ class Duration(NamedTuple):
     """Whether it was cut off, so that it would have taken longer."""
 
 
+@with_field_texts
 class CensoredQuantile(NamedTuple):
     """A quantile in the unit of the durations."""
 

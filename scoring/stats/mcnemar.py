@@ -4,8 +4,10 @@ from math import comb
 from typing import NamedTuple
 
 from cab.scoring.errors import TooFewRuns
+from cab.scoring.field_texts import with_field_texts
 
 
+@with_field_texts
 class McNemar(NamedTuple):
     """The outcome of the test."""
 

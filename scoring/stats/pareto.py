@@ -3,7 +3,10 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from cab.scoring.field_texts import with_field_texts
 
+
+@with_field_texts
 class Offer(NamedTuple):
     """What one agent gives for what it takes."""
 
@@ -15,6 +18,7 @@ class Offer(NamedTuple):
     """More is better; None where nothing was checked."""
 
 
+@with_field_texts
 class Pareto(NamedTuple):
     """The offers, each in one of three lists, in the order of cost, then name."""
 

@@ -5,7 +5,10 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import NamedTuple
 
+from cab.scoring.field_texts import with_field_texts
 
+
+@with_field_texts
 class PerCorrect(NamedTuple):
     """What one pass cost, failures paid for."""
 

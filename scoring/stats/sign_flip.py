@@ -6,6 +6,7 @@ from math import fsum
 from typing import NamedTuple
 
 from cab.scoring.errors import TooFewRuns
+from cab.scoring.field_texts import with_field_texts
 from cab.scoring.stats.seeded import DEFAULT_SEED, SeededDraws
 
 EXACT_UP_TO = 16
@@ -16,6 +17,7 @@ DEFAULT_DRAWS = 9999
 _ROUNDING = 1e-12
 
 
+@with_field_texts
 class SignFlip(NamedTuple):
     """The outcome of the test."""
 

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from cab.scoring import dump_cell, parse_cell_id, read_bundle, score_bundle
-from cab.scoring.analysis.observation import Observation, observe
+from cab.scoring.analysis.observation import Observation
+from cab.scoring.analysis.observe import observe
 from cab.scoring.cells.cell import Identity, SelfReport
 from tests.scoring.builders import check, end_fields, facts, task_facts, write_bundle
 

@@ -1,8 +1,12 @@
 """The room as other harnesses meet it: what it exports, what it needs, how fast it is."""
 
+import pydoc
 from pathlib import Path
 
 import cab.scoring
+import cab.scoring.analysis
+import cab.scoring.stats
+from cab.scoring.field_texts import field_texts
 from tests.scoring.builders import CELL_ID, end_fields, line
 from tests.scoring.cells.test_bundle import stored
 from tests.tools.programs import run_python
@@ -54,13 +58,41 @@ def test_the_import_costs_little_more_than_pydantic() -> None:
 def test_the_examples_of_the_docstring_run(tmp_path: Path) -> None:
     """The lines that the room shows a newcomer run as they stand, on a ledger and on bundles."""
     (tmp_path / "cab-ledger").mkdir()
-    call = line(end_fields(cell_id="local/aider/m/f/t"))
+    call = line(end_fields(cell_id="local/aider/m/f/t#run1"))
     (tmp_path / "cab-ledger" / "w0-000001.jsonl").write_bytes(call)
     stored(tmp_path / "runs" / "a", calls=[end_fields()])
     doc = cab.scoring.__doc__ or ""
     code = "\n".join(text[4:] for text in doc.splitlines() if text.startswith("    "))
-    calls, cell, group = run(code, tmp_path).splitlines()
+    calls, cell, group, mine = run(code, tmp_path).splitlines()
     assert calls.startswith("1 120 {'upstream': ")
     assert cell.split()[0] == CELL_ID
     assert cell.split()[2] == "120"
     assert group.startswith("{'tui': 'scripted', 'model': ")
+    assert mine.startswith("{'tui': 'unknown', 'model': 'unknown'} Figure(value=1.0, ")
+
+
+def test_help_fits_a_screen() -> None:
+    """`help(cab.scoring)` is its docstring and its packages; `dir` still lists every name."""
+    shown = pydoc.plain(pydoc.render_doc(cab.scoring)).splitlines()
+    assert len(shown) <= 52
+    assert max(map(len, shown[:-3])) <= 92
+    assert set(exported()) <= set(dir(cab.scoring))
+
+
+def test_help_shows_the_texts_of_fields() -> None:
+    """The help of a class of the statistics names each field with its type, its default and its text."""
+    shown = pydoc.plain(pydoc.render_doc(cab.scoring.Observation))
+    assert (
+        "stopped: bool = False\n |          Whether the agent was stopped at its time limit"
+        in shown
+    )
+    for slotted in (cab.scoring.Aggregate, cab.scoring.Comparison, cab.scoring.Settings):
+        assert [field.name for field in field_texts(slotted)] == list(slotted.__slots__)
+    packages = cab.scoring.stats, cab.scoring.analysis
+    values = [value for package in packages for value in vars(package).values()]
+    owners = [owner for owner in values if isinstance(owner, type) and field_texts(owner)]
+    assert len(owners) > 20
+    for owner in [*owners, cab.scoring.ScoredCell]:
+        for field in field_texts(owner):
+            assert field.text, f"{owner.__name__}.{field.name} has no text"
+            assert f"    {field.name}: " in (owner.__doc__ or ""), owner

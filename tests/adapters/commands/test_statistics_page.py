@@ -38,9 +38,15 @@ def test_the_examples_are_what_the_commands_print(
             assert main(line.removeprefix("$ cab ").split()) == 0
             printed.append(capsys.readouterr().out)
     assert without_sizes("\n".join(printed)) == without_sizes(shown)
-    [code] = [text for language, text in BLOCKS if language == "python"]
+    code, of_rows = [text for language, text in BLOCKS if language == "python"]
     exec(compile(code, "statistics.md", "exec"), {})
     assert capsys.readouterr().out.count("'tui': 'scripted'") == 2
+    exec(compile(of_rows, "statistics.md", "exec"), {})
+    assert capsys.readouterr().out.splitlines() == [
+        "{'tui': 'mine'} 0.5 {}",
+        "{'tui': 'other'} 1.0 {'check_did_not_run': 1}",
+        "-790.0",
+    ]
 
 
 def test_every_statistic_has_its_source() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cab.scoring import BadRecord, score_path
-from cab.scoring.analysis.observation import observe
+from cab.scoring.analysis.observe import observe
 from cab.scoring.imports import (
     ImportedCell,
     read_aider_results,

@@ -219,6 +219,14 @@ def test_without_a_model_call_a_cell_is_invalid(calls: dict[str, object], why: s
     assert result.reason == f"invalid: no_model_call; {why}"
 
 
+def test_a_cell_without_attempts_is_invalid_also_without_the_calls_axis() -> None:
+    """A harness may leave the axis out: its metered zero tokens are no thrift all the same."""
+    none: dict[str, object] = {"attempts": 0, "model_calls": 0, "total_tokens": 0}
+    page = axes(**{**FULL, "tokens": none})
+    result = composite("measured/1", page.model_copy(update={"calls": None}))
+    assert (result.composite, result.verdict) == (None, "invalid: no_model_call")
+
+
 def test_an_unmetered_cell_is_not_invalid() -> None:
     """Where nothing was metered nobody knows of calls, which is not a fault of the agent."""
     assert measured(calls={"succeeded": None}).verdict == "scored"
