@@ -93,7 +93,7 @@ async def run_cell(spec: CellSpec) -> Path:
             claim.note("sealing")
             _write_output(writer, run)
             await _seal(writer, meter)
-            await _write_trees(writer, plan, run, places)
+            await _write_trees(writer, plan, run, places, redact)
             claim.note("checks")
             # All that was measured is on disk by now: a check runs the agent's code.
             check = await _check(plan, run, places.workdir)
@@ -184,7 +184,9 @@ async def _seal(writer: BundleWriter, meter: Meter) -> None:
         writer.write(ACCOUNT_FILE, _json(meter.demo.account()))
 
 
-async def _write_trees(writer: BundleWriter, plan: CellPlan, run: AgentRun, places: Places) -> None:
+async def _write_trees(
+    writer: BundleWriter, plan: CellPlan, run: AgentRun, places: Places, redact: Redactor
+) -> None:
     after, patch = TreeManifest(entries={}, incomplete=[TIME]), b""
     with suppress(TimeoutError):
         after = await in_background(
@@ -195,7 +197,9 @@ async def _write_trees(writer: BundleWriter, plan: CellPlan, run: AgentRun, plac
     with scratch_folder("before") as folder, suppress(TimeoutError):
         await asyncio.to_thread(lay_workspace, plan, folder)
         patch = await in_background(
-            lambda stop: make_patch(folder, places.workdir, diff, same=run.folder, stop=stop),
+            lambda stop: make_patch(
+                folder, places.workdir, diff, same=run.folder, stop=stop, redact=redact
+            ),
             LOOK_S,
         )
     writer.write(BEFORE_FILE, dump_manifest(run.before))
