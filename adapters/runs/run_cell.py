@@ -38,6 +38,7 @@ from cab.adapters.sandboxes.base import Sandbox, SandboxFacts
 from cab.adapters.sandboxes.docker import docker_sandbox
 from cab.adapters.sandboxes.environment import Places
 from cab.adapters.tasks.checks import run_checks
+from cab.adapters.tasks.reference import confirmed
 from cab.adapters.workspaces.bounds import TIME
 from cab.adapters.workspaces.patch import make_patch
 from cab.adapters.workspaces.tree import walk_tree
@@ -208,13 +209,15 @@ async def _write_trees(
 
 
 async def _check(plan: CellPlan, run: AgentRun, workdir: Path) -> CheckOutcome:
-    return await run_checks(
+    rlimits = plan.spec.limits.rlimits
+    outcome = await run_checks(
         plan.task,
         workdir,
         same=run.folder,
-        rlimits=plan.spec.limits.rlimits,
+        rlimits=rlimits,
         scratch=plan.adapter.facts.scratch,
     )
+    return await confirmed(plan.task, outcome, rlimits)
 
 
 def _with_restored(check: CheckOutcome, changed: list[str]) -> CheckOutcome:
