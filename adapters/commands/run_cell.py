@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 
 from cab.adapters.errors import AdapterError
+from cab.adapters.processes.agent_process import GRACE_S
 from cab.adapters.processes.termination import run_until_terminated
 from cab.adapters.runs.held_keys import hold_keys
 from cab.adapters.runs.metering import DEMO
@@ -26,6 +27,7 @@ from cab.adapters.ui.json_lines import print_json
 from cab.adapters.ui.key_options import KEY_FROM
 from cab.adapters.ui.options import JSON, MODEL, RUNS, TASK, TIMEOUT, TUI, UPSTREAM
 from cab.adapters.ui.progress import progress
+from cab.proxy.control.sealing import SEAL_WAIT_S
 from cab.proxy.logs import configure_logs
 from cab.scoring.printable import printable
 from cab.scoring.score import ScoredCell, score_one
@@ -92,7 +94,11 @@ OPTIONS = (
     OptionGroup(
         "the run",
         RUNS,
-        TIMEOUT(default=TIMEOUT_S),
+        TIMEOUT(
+            default=TIMEOUT_S,
+            help=f"time limit of the agent in seconds; ending it (up to {GRACE_S:g} s) and waiting for "
+            f"its open calls (up to {SEAL_WAIT_S:g} s) come on top",
+        ),
         Option("--force", action="store_true", help="replace a cell that exists already"),
         Option("--keep-workspace", action="store_true", help="keep the agent's folders"),
         JSON,

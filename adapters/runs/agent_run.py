@@ -98,7 +98,7 @@ class AgentRunner:
                 await self._prepare_home(launch, whole)
                 agent, ended = await self._start_and_wait(launch, capture, watchdog, whole)
                 whole.attrs["exit_code"] = exit_code(ended)
-            duration_ms = self.spans.elapsed_ms()
+            duration_ms = self.spans.elapsed_ms() - whole.excluded_ms
             with self.spans.span("cleanup", f"cleanup:{self.plan.name}") as span:
                 span.attrs["left_running"] = await agent.end()
         stdout, stderr = capture.contents
@@ -200,11 +200,16 @@ class AgentRunner:
             agent = await self.sandbox.start(self.places, request)
             dog.replace(self._cleanup(agent.cleanup))
             capture.start()
+            waiting_from_ms = self.spans.elapsed_ms()
             try:
                 ended = await agent.wait(timeout_s)
             except BaseException:
                 await agent.end()
                 raise
+            if ended.timed_out:
+                # An agent that ignores SIGTERM is ended some seconds later, which it did not ask for.
+                late_ms = self.spans.elapsed_ms() - waiting_from_ms - timeout_s * 1000
+                parent.excluded_ms = span.excluded_ms = max(0.0, late_ms)
             span.attrs |= {
                 "exit_code": exit_code(ended),
                 "duration_s": ended.duration_ms / 1000,
