@@ -30,6 +30,7 @@ from cab.adapters.runs.bundle import (
     Claim,
     claim_bundle,
 )
+from cab.adapters.runs.conditions import read_conditions, read_load
 from cab.adapters.runs.held_keys import key_exposure
 from cab.adapters.runs.metering import Meter, check_reachable, embedded_meter, given_meter
 from cab.adapters.runs.spec import CellPlan, CellSpec, plan_cell
@@ -54,7 +55,7 @@ from cab.scoring.cells.bundle import (
     read_bundle,
     score_bundle,
 )
-from cab.scoring.cells.cell import CellFacts, Identity, Timing, dump_cell
+from cab.scoring.cells.cell import CellFacts, Conditions, Identity, Timing, dump_cell
 from cab.scoring.cells.result_record import RESULT_FILE, result_record
 from cab.scoring.evidence.check_outcome import CheckOutcome
 from cab.scoring.evidence.manifest import TreeManifest, diff_trees, dump_manifest
@@ -89,8 +90,10 @@ async def run_cell(spec: CellSpec) -> Path:
         redact = Redactor((spec.upstream_key, *secret_texts(spec.signing_key or ""), meter.key))
         writer = BundleWriter(plan.bundle, redact)
         with scratch_places(plan.scratch_name, spec.keep_workspace) as places:
+            before = read_conditions(spec.limits, in_container=plan.image is not None)
             started_ns = time.time_ns()
             run = await AgentRunner(plan, meter, places, redact, sandbox, claim).run()
+            conditions = before.model_copy(update={"load_after": read_load()})
             claim.note("sealing")
             _write_output(writer, run)
             await _seal(writer, meter)
@@ -100,7 +103,7 @@ async def run_cell(spec: CellSpec) -> Path:
             check = await _check(plan, run, places.workdir)
         claim.note("scoring")
         check = _with_restored(check, writer.restore())
-        facts = _facts(plan, sandbox.facts, run, check, started_ns)
+        facts = _facts(plan, sandbox.facts, run, check, started_ns, conditions)
         # All texts at once: the tail of a check may hold what an agent wrote.
         facts = CellFacts.model_validate_json(redact(facts.model_dump_json().encode()))
         # Scored from what is on disk, as `cab score` does it: the same bytes must come out.
@@ -228,8 +231,13 @@ def _with_restored(check: CheckOutcome, changed: list[str]) -> CheckOutcome:
     return check.model_copy(update={"passed": False, "spoiled": True, "reason": reason})
 
 
-def _facts(
-    plan: CellPlan, sandbox: SandboxFacts, run: AgentRun, check: CheckOutcome, started_ns: int
+def _facts(  # noqa: PLR0913 - all that was recorded of a cell
+    plan: CellPlan,
+    sandbox: SandboxFacts,
+    run: AgentRun,
+    check: CheckOutcome,
+    started_ns: int,
+    conditions: Conditions,
 ) -> CellFacts:
     ended_ns = started_ns + round(run.duration_ms * 1_000_000)
     return CellFacts(
@@ -244,6 +252,7 @@ def _facts(
             image_digest=sandbox.digest,
             sandbox=sandbox.name,
             deviations=list(sandbox.deviations),
+            conditions=conditions,
             cab_version=importlib.metadata.version("coding-agent-bench"),
         ),
         timing=Timing.of_run(rfc3339(started_ns), rfc3339(ended_ns), run.duration_ms),

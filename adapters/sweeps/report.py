@@ -206,8 +206,8 @@ def _own_count(counter: Reconciliation) -> str:
     total = counter.counts["total_tokens"]
     if total.relative_error is None:
         return "gives no count" if not counter.reporting else "not comparable"
-    rounded = "" if counter.exact else ", rounded"
-    return f"{total.relative_error:+.2%} ({total.equal} of {total.compared} equal{rounded})"
+    note = "" if counter.exact else ", not exact"
+    return f"{total.relative_error:+.2%} ({total.equal} of {total.compared} equal{note})"
 
 
 def _lines(report: SweepReport) -> list[str]:

@@ -25,7 +25,7 @@ class SelfCount:
     source: str
     """Where it says so, such as `tui_stdout`."""
     exact: bool
-    """False where it prints rounded figures."""
+    """False where it prints rounded figures, or leaves calls out."""
     prompt_tokens: int | None
     completion_tokens: int | None
     total_tokens: int | None
