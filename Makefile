@@ -49,7 +49,7 @@ demo: $(STAMP)
 	@$(BIN)/cab run-cell --tui scripted --upstream demo --task polyglot/python-error-handling --runs demo-run
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not agents" -n 2 --dist loadgroup --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -m "not agents" -n 2 --dist worksteal --cov --cov-report=term:skip-covered
 
 catalogue: $(STAMP)
 	CAB_WRITE_CATALOGUE=1 $(BIN)/python -m pytest -q tests/proxy/catalogue -k "test_fault or test_stack"

@@ -4,6 +4,7 @@
 # argparse 0.02 s, typer 0.28 s, cyclopts 0.29 s. What they would save, `adapters.ui.command` does.
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -31,8 +32,13 @@ first steps:
   CAB_ENDPOINT=https://host/v1 CAB_KEY=... \\
     cab run-cell --tui aider --model MODEL --task polyglot/python-error-handling
 
-exit codes: 0 done, 1 what was checked does not hold, 2 wrong usage or configuration
+exit codes: 0 done, 1 what was checked does not hold, or the machine failed (a full
+disk), 2 wrong usage or configuration
 """
+
+_MACHINE_FAULTS = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
+)
 
 _COMMANDS = "cab.adapters.commands"
 
@@ -88,20 +94,30 @@ def _run(args: argparse.Namespace) -> int:
     try:
         return int(args.run(args))
     except (AdapterError, CabProxyError, ScoringError) as error:
-        return _print_error(str(error))
+        return _print_error(str(error), _code_of(error))
     except BrokenPipeError:
         # The reader has gone. Python would print one more error when it closes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        return _print_error(f"{error.filename or 'the system'}: {error.strerror or error}")
+        message = f"{error.filename or 'the system'}: {error.strerror or error}"
+        return _print_error(message, _code_of(error))
     except KeyboardInterrupt:
         return 130
 
 
-def _print_error(message: str) -> int:
+def _code_of(error: BaseException | None) -> int:
+    """Return 1 if the machine has failed, as with a full disk, and 2 if what was asked for is wrong."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _MACHINE_FAULTS:
+            return 1
+        error = error.__cause__ or error.__context__
+    return 2
+
+
+def _print_error(message: str, code: int) -> int:
     from cab.scoring.printable import printable  # noqa: PLC0415 - most commands end without an error
 
     line = printable(" ".join(message.split()))
     print(f"cab: {line}", file=sys.stderr)  # noqa: T201 - the one line of an error
-    return 2
+    return code

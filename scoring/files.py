@@ -62,13 +62,22 @@ def read_bytes(path: Path) -> bytes:
     Raises:
         BadRecord: It cannot be read, is not a regular file, or is over the limit.
     """
+    check_size(path)
+    with naming(path):
+        return path.read_bytes()
+
+
+def check_size(path: Path) -> None:
+    """Make sure that a file may be read whole.
+
+    Raises:
+        BadRecord: It is not a regular file, or is over the limit.
+    """
     size_bytes = check_regular(path)
     if size_bytes > MAX_FILE_BYTES:
         raise BadRecord(
             str(path), None, f"{size_bytes} bytes are over the limit of {MAX_FILE_BYTES}"
         )
-    with naming(path):
-        return path.read_bytes()
 
 
 def parse_json(text: bytes, path: Path, line: int | None = None) -> object:

@@ -9,7 +9,7 @@ import re
 from decimal import Decimal
 
 from cab.adapters.agents.base import AgentFacts, Launch, Output, PyPIInstall, RunContext
-from cab.adapters.agents.usage_reports import ReportedTokens
+from cab.adapters.agents.usage_reports import ReportedTokens, add_up
 from cab.adapters.errors import BadSelfReport
 from cab.scoring.cells.cell import SelfReport
 
@@ -43,7 +43,7 @@ class Aider:
         install=PyPIInstall("aider-chat", "aider", python_min=(3, 10), python_below=(3, 13)),
         scratch=(".aider*", ".aider*/**"),
         wants_git=True,
-        token_report="stdout, rounded",
+        token_report="stdout, rounded, without the calls that sum up a long conversation",
         image="codingagentbench/aider",
     )
 
@@ -68,23 +68,23 @@ class Aider:
         """Return the sum of all token lines in aider's terminal output; None if there is none.
 
         Raises:
-            BadSelfReport: A line starts like a token line but is not one.
+            BadSelfReport: A line starts like a token line but is not one, or counts 0 tokens.
         """
         lines = [
             line.rstrip() for line in output.stdout.splitlines() if line.startswith("Tokens: ")
         ]
         if not lines:
             return None
-        pairs = [_read_line(line) for line in lines]
-        sent, received = (sum(column) for column in zip(*pairs, strict=True))
-        return ReportedTokens(sent, received).report(exact=False)
+        # A message of 0 tokens is one for which the endpoint gave no count.
+        counts = [_read_line(line).nonzero("aider") for line in lines]
+        return add_up(counts).report(exact=False)
 
 
-def _read_line(line: str) -> tuple[int, int]:
+def _read_line(line: str) -> ReportedTokens:
     match = _LINE.fullmatch(line)
     if match is None:
         raise BadSelfReport(f"aider's token line cannot be read: {line!r}")
-    return _count(match[1]), _count(match[4])
+    return ReportedTokens(_count(match[1]), _count(match[4]))
 
 
 def _count(text: str) -> int:

@@ -92,8 +92,8 @@ def _group_row(group: Reconciliation, name: str) -> tuple[str, ...]:
 def _source(group: Reconciliation) -> str:
     if not group.sources:
         return "gives no count"
-    rounded = "" if group.exact else ", rounded"
-    return f"{', '.join(group.sources)}{rounded}"
+    note = "" if group.exact else ", not exact"
+    return f"{', '.join(group.sources)}{note}"
 
 
 def _cell_sheet(cells: Sequence[CellReconciliation]) -> ResultTable:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 
 from cab.adapters.errors import AdapterError
+from cab.adapters.processes.agent_process import GRACE_S
 from cab.adapters.processes.termination import run_until_terminated
 from cab.adapters.runs.held_keys import hold_keys
 from cab.adapters.runs.metering import DEMO
@@ -25,7 +26,9 @@ from cab.adapters.ui.control_option import CONTROL, control_address
 from cab.adapters.ui.json_lines import print_json
 from cab.adapters.ui.key_options import KEY_FROM
 from cab.adapters.ui.options import JSON, MODEL, RUNS, TASK, TIMEOUT, TUI, UPSTREAM
-from cab.adapters.ui.progress import progress
+from cab.adapters.ui.progress import complain, progress
+from cab.adapters.ui.refused_calls import no_call_succeeded
+from cab.proxy.control.sealing import SEAL_WAIT_S
 from cab.proxy.logs import configure_logs
 from cab.scoring.printable import printable
 from cab.scoring.score import ScoredCell, score_one
@@ -55,8 +58,9 @@ examples:
   cab run-cell --tui aider --model gpt-5 --task polyglot/rust-error-handling \\
       --sandbox docker --image codingagentbench/aider:v0.86.0 --limit memory=4g
 
-exit codes: 0 the cell was run and scored, whatever its score; 1 the demo's own
-count and the ledger differ; 2 wrong usage or configuration
+exit codes: 0 the cell was run and scored, whatever its score; 1 no model call
+succeeded (a wrong key or model), or the demo's own count and the ledger differ;
+2 wrong usage or configuration
 """
 
 OPTIONS = (
@@ -92,7 +96,11 @@ OPTIONS = (
     OptionGroup(
         "the run",
         RUNS,
-        TIMEOUT(default=TIMEOUT_S),
+        TIMEOUT(
+            default=TIMEOUT_S,
+            help=f"time limit of the agent in seconds; ending it (up to {GRACE_S:g} s) and waiting for "
+            f"its open calls (up to {SEAL_WAIT_S:g} s) come on top",
+        ),
         Option("--force", action="store_true", help="replace a cell that exists already"),
         Option("--keep-workspace", action="store_true", help="keep the agent's folders"),
         JSON,
@@ -152,14 +160,18 @@ def run(args: argparse.Namespace) -> int:
     spec = spec_of(args)
     with progress(f"{spec.tui} on {spec.task}, at most {spec.timeout_s:g} s", sys.stderr):
         bundle = run_until_terminated(run_cell(spec))
-    result = _Result(bundle, score_one(bundle), compare_account(bundle))
+    scored = score_one(bundle)
+    result = _Result(bundle, scored, compare_account(bundle), no_call_succeeded(bundle, scored))
     print_json(_as_dict(result)) if args.json else _print_table(result)
-    return exit_code(result.account)
+    if result.refused is not None:
+        complain(result.refused)
+    return exit_code(result.account, result.refused)
 
 
-def exit_code(account: AccountComparison | None) -> int:
-    """Return 1 if the model server counted its calls and the ledger has other numbers."""
-    return 0 if account is None or account.equal else 1
+def exit_code(account: AccountComparison | None, refused: str | None = None) -> int:
+    """Return 1 if the model server counted its calls and the ledger has other numbers, or none succeeded."""
+    equal = account is None or account.equal
+    return 0 if equal and refused is None else 1
 
 
 def spec_of(args: argparse.Namespace) -> CellSpec:
@@ -211,6 +223,8 @@ class _Result(NamedTuple):
     bundle: Path
     scored: ScoredCell
     account: AccountComparison | None
+    refused: str | None
+    """Why no model call succeeded; None if one did, or there was none."""
 
 
 def _print_table(result: _Result) -> None:
@@ -241,4 +255,5 @@ def _as_dict(result: _Result) -> dict[str, Any]:
         "deviations": [deviation.name for deviation in deviations],
         "bundle": str(result.bundle),
         "account": account,
+        "no_call_succeeded": result.refused,
     }

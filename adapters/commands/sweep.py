@@ -5,7 +5,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -15,6 +15,7 @@ from cab.adapters.install.install import install
 from cab.adapters.runs.held_keys import hold_keys
 from cab.adapters.sweeps.journal import read_journal
 from cab.adapters.sweeps.local_executor import LocalExecutor
+from cab.adapters.sweeps.lost import lost_results
 from cab.adapters.sweeps.matrix import Matrix, choose, make_matrix, not_installed
 from cab.adapters.sweeps.progress import ProgressCounts, show_progress
 from cab.adapters.sweeps.report import make_report, print_report, save_report
@@ -55,9 +56,9 @@ examples:
 
 docs/sweeps.md shows a sweep file.
 
-exit codes: 0 every cell that was asked for has a result; 1 some have none; 2 wrong
-usage or configuration; 130, 143 stopped by SIGINT, SIGTERM (a second signal stops
-at once)
+exit codes: 0 every cell that was asked for has a result; 1 some have none, or the
+machine failed (a full disk); 2 wrong usage or configuration; 130, 143 stopped by
+SIGINT, SIGTERM (a second signal stops at once)
 """
 
 OPTIONS = (
@@ -156,8 +157,9 @@ def _install_one(facts: AgentFacts, retries: int) -> str | None:
 
 def _print_matrix(plan: SweepPlan, args: argparse.Namespace) -> int:
     state = replay(read_journal(plan.journal))
+    lost = lost_results(plan.folder, state)
     rows = [
-        {"cell_id": slot.id, "state": _state_of(slot.id, state)}
+        {"cell_id": slot.id, "state": _state_of(slot.id, state, lost)}
         for slot in plan.matrix.slots
         if slot.id in plan.chosen
     ]
@@ -176,7 +178,9 @@ def _print_matrix(plan: SweepPlan, args: argparse.Namespace) -> int:
     return 0
 
 
-def _state_of(slot: str, state: SweepState) -> str:
+def _state_of(slot: str, state: SweepState, lost: Mapping[str, str]) -> str:
+    if slot in lost:
+        return f"to run again: {lost[slot]}"
     if slot in state.complete:
         return "done"
     before = state.unfilled.get(slot)
@@ -192,9 +196,7 @@ def _report(plan: SweepPlan, result: SessionResult, args: argparse.Namespace) ->
 
 
 def _run_to_end(plan: SweepPlan, args: argparse.Namespace) -> int:
-    state = replay(read_journal(plan.journal))
-    done = len(plan.chosen & state.complete.keys())
-    counts = ProgressCounts(len(plan.chosen), done, plan.sweep.jobs)
+    counts = ProgressCounts(len(plan.chosen), 0, plan.sweep.jobs)
     interrupt = _Interrupt()
     with show_progress(sys.stderr, plan.sweep.name, counts) as listener:
         result = asyncio.run(_run_session(plan, listener, interrupt))

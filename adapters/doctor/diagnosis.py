@@ -6,7 +6,13 @@ from typing import NamedTuple
 from cab.adapters.doctor.evidence import Evidence
 
 NORMAL = "normal"
-"""The probe in which nothing goes wrong."""
+"""The probe in which nothing goes wrong, on a small task."""
+SEVERAL_FILES = "several_files"
+"""The same on a task with several files."""
+LONG_TASK = "long_task"
+"""The same on a task with a long answer: what an agent calls only then, as to sum up, is seen only there."""
+FAULTLESS = (NORMAL, SEVERAL_FILES, LONG_TASK)
+"""The probes on whole tasks in which nothing goes wrong: what an adapter says of an own count holds in all."""
 
 _SHOWN_FILES = 3
 
@@ -32,7 +38,7 @@ class Diagnosis(NamedTuple):
         found = [f"{name}: could not be run: {why}" for name, why in self.broken.items()]
         for name, shown in self.evidence.items():
             found += [f"{name}: {what}" for what in _metering_faults(shown)]
-            if name == NORMAL:
+            if name in FAULTLESS:
                 found += [f"{name}: {what}" for what in _normal_faults(shown)]
         return found
 

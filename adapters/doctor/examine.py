@@ -35,8 +35,6 @@ from cab.proxy.logs import configure_logs
 from cab.scoring.evidence.manifest import diff_trees
 from cab.scoring.globs import matches
 
-TASK = "polyglot/python-error-handling"
-"""What agents are asked to do: one file to fix."""
 MODEL = "doctor-model"
 """The model of all calls; no agent knows the name, so that none treats it in a special way."""
 _KEY_TTL_S = 3600
@@ -79,7 +77,7 @@ async def examine(request: ExamineRequest, probe: DoctorProbe, overlay: Overlay 
         hosts = await _watch_hosts(stack, overlay)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cab-doctor-")))
         stack.enter_context(_proxy_log(folder / "proxy.log"))
-        plan = plan_cell(_spec(request, folder))
+        plan = plan_cell(_spec(request, probe, folder))
         endpoint = await _endpoint(stack, folder, probe, str(plan.cell))
         places = stack.enter_context(scratch_places(f"doctor-{plan.name}", keep=False))
         secrets = secrets_to_find(endpoint.real_key, endpoint.meter.key)
@@ -129,12 +127,12 @@ def _proxy_log(path: Path) -> Generator[None]:
             configure_logs("critical", "json")
 
 
-def _spec(request: ExamineRequest, folder: Path) -> CellSpec:
+def _spec(request: ExamineRequest, probe: DoctorProbe, folder: Path) -> CellSpec:
     return CellSpec(
         tui=request.agent,
         dialect=request.dialect,
         model=MODEL,
-        task=TASK,
+        task=probe.task,
         upstream=DEMO,
         runs=folder / "runs",
         sweep="doctor",

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from cab.adapters.doctor.diagnosis import NORMAL
+from cab.adapters.doctor.diagnosis import LONG_TASK, NORMAL, SEVERAL_FILES
 from cab.proxy.accounting.limits import KeyLimits
 
 
@@ -19,10 +19,14 @@ class DoctorProbe(NamedTuple):
     """What the cell's key allows; None is no limit."""
     fails: bool = True
     """Whether a request should fail, if the agent makes enough of them."""
+    task: str = "polyglot/python-error-handling"
+    """What the agent is asked to do; one file to fix."""
 
 
 _ALL = (
     DoctorProbe(NORMAL, "normal", fails=False),
+    DoctorProbe(SEVERAL_FILES, "several files", fails=False, task="mutations/python-shop-invoices"),
+    DoctorProbe(LONG_TASK, "long task", fails=False, task="polyglot/python-cron"),
     DoctorProbe("unauthorized", "401", fault_mode="unauthorized"),
     DoctorProbe("rate_limited", "429", fault_mode="rate_limited"),
     DoctorProbe("server_error", "500", fault_mode="server_error"),

@@ -1,8 +1,9 @@
 """The doctor's tables: how each agent is metered, and how it behaves when something goes wrong."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from cab.adapters.doctor.diagnosis import (
+    FAULTLESS,
     NORMAL,
     Diagnosis,
     counted,
@@ -19,7 +20,7 @@ METERED = (
     "scratch files", "other hosts asked for", "holds",
 )  # fmt: skip
 """Columns of the first table."""
-BEHAVIOUR = ("agent", *(probe.title for probe in PROBES.values() if probe.name != NORMAL))
+BEHAVIOUR = ("agent", *(probe.title for probe in PROBES.values() if probe.name not in FAULTLESS))
 """Columns of the second table."""
 HEADING = ("agent", "version", "examined", "holds")
 """Columns that are in the heading of a block of lines."""
@@ -33,10 +34,11 @@ Row = dict[str, str]
 def metered_row(found: Diagnosis) -> Row:
     """Return the row of the first table."""
     shown = found.evidence.get(NORMAL)
-    columns = (_counted, own_count, _scratch, _hosts)
+    seen = [None if shown is None else column(shown) for column in (_counted, _scratch, _hosts)]
+    counted, scratch, hosts = (UNKNOWN if cell is None else cell for cell in seen)
     cells = (
         *(found.agent, found.version, found.date, found.dialect),
-        *(UNKNOWN if shown is None else column(shown) for column in columns),
+        *(counted, _own_counts(found.evidence), scratch, hosts),
         verdict(found),
     )
     return dict(zip(METERED, cells, strict=True))
@@ -46,7 +48,7 @@ def behaviour_row(found: Diagnosis) -> Row:
     """Return the row of the second table: a cell for each probe that was run or could not be."""
     cells = {"agent": found.agent}
     for name in (*found.evidence, *found.broken):
-        if name != NORMAL:
+        if name not in FAULTLESS:
             shown = found.evidence.get(name)
             cells[PROBES[name].title] = "could not be run" if shown is None else behaviour(shown)
     return cells
@@ -128,6 +130,14 @@ def own_count(shown: Evidence) -> str:
     if error is None:
         return "incomplete"
     return "equal in total only" if error == 0 else f"{error:+.1%}"
+
+
+def _own_counts(evidence: Mapping[str, Evidence]) -> str:
+    """Return how the agent's own counts compare, by task where they differ."""
+    cells = {name: own_count(evidence[name]) for name in FAULTLESS if name in evidence}
+    if len(set(cells.values())) <= 1:
+        return next(iter(cells.values()), UNKNOWN)
+    return ", ".join(f"{cell} ({PROBES[name].title})" for name, cell in cells.items())
 
 
 def _scratch(shown: Evidence) -> str:

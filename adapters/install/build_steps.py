@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from cab.adapters.errors import InstallFailed
+from cab.adapters.processes.agent_process import new_mark
+from cab.adapters.processes.cleanup import CleanupPlan, watched_cleanup
+from cab.adapters.processes.tree import RUN_MARK
 
 _PROBE_LIMIT_S = 10.0
 _OUR_PYTHON = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
@@ -38,7 +41,9 @@ class BuildSteps:
         Raises:
             InstallFailed: It failed; the reason is from the command's output.
         """
-        with self._log.open("ab") as output:
+        mark = new_mark()
+        # npm and pip have children, which would go on without us.
+        with self._log.open("ab") as output, watched_cleanup(CleanupPlan(mark=mark)):
             done = subprocess.run(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -46,7 +51,7 @@ class BuildSteps:
                 stderr=output,
                 # The current folder may hold settings and modules of the user.
                 cwd=self._log.parent,
-                env={**outer_environment(), **(env or {})},
+                env={**outer_environment(), **(env or {}), RUN_MARK: mark},
                 check=False,
             )
         if done.returncode:

@@ -34,7 +34,7 @@ class Exit(NamedTuple):
     timed_out: bool
     """Whether the limit ended it."""
     duration_ms: float
-    """From its start to its end."""
+    """From its start to its end, or to the limit: what it takes to end it is not the program's time."""
 
 
 class AgentProcess:
@@ -68,9 +68,10 @@ class AgentProcess:
                 await self._process.wait()
         except TimeoutError:
             timed_out = True
+        duration_ms = (time.monotonic_ns() - self._began_ns) / 1e6
+        if timed_out:
             await self.end()
         code = await self._process.wait()
-        duration_ms = (time.monotonic_ns() - self._began_ns) / 1e6
         return Exit(code if code >= 0 else 128 - code, timed_out, duration_ms)
 
     async def end(self) -> int:

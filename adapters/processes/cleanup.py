@@ -12,8 +12,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from pydantic import BaseModel, ConfigDict
 
@@ -69,14 +70,17 @@ async def clean_up(plan: CleanupPlan) -> None:
     Raises:
         RunFailed: A process cannot be ended.
     """
-    if plan.engine in ENGINES:
-        for words in _engine_commands(plan):
-            await asyncio.to_thread(_run_engine, plan.engine, words)
-    if plan.mark:
-        leader = plan.leader if plan.leader is not None else _NO_LEADER
-        await end_processes(leader, plan.mark, _GRACE_S)
-    if plan.scratch is not None and _is_ours(plan.scratch):
-        await asyncio.to_thread(remove_soon, plan.scratch)
+    try:
+        # First: an engine's program that still runs could make what is removed next.
+        if plan.mark:
+            leader = plan.leader if plan.leader is not None else _NO_LEADER
+            await end_processes(leader, plan.mark, _GRACE_S)
+    finally:
+        if plan.engine in ENGINES:
+            for words in _engine_commands(plan):
+                await asyncio.to_thread(_run_engine, plan.engine, words)
+        if plan.scratch is not None and _is_ours(plan.scratch):
+            await asyncio.to_thread(remove_soon, plan.scratch)
 
 
 def engine_environment() -> dict[str, str]:
@@ -88,19 +92,42 @@ def engine_environment() -> dict[str, str]:
     }
 
 
+class Watchdog:
+    """A process that cleans up if this one is killed. Made by `watched_cleanup`."""
+
+    def __init__(self, pipe: IO[bytes]) -> None:
+        self._pipe = pipe
+
+    def replace(self, plan: CleanupPlan) -> None:
+        """Clean up by this plan from now on."""
+        self._write(plan.model_dump_json().encode() + b"\n")
+
+    def dismiss(self) -> None:
+        """Let it end without cleaning up."""
+        self._write(watchdog.DONE)
+
+    def _write(self, line: bytes) -> None:
+        with suppress(BrokenPipeError):  # somebody ended it: a run does not fail for that
+            self._pipe.write(line)
+            self._pipe.flush()
+
+
 @contextmanager
-def watched_cleanup(plan: CleanupPlan) -> Generator[None]:
+def watched_cleanup(plan: CleanupPlan) -> Generator[Watchdog]:
     """Run a watchdog that cleans up if this process is killed inside the block, or the block raises.
 
-    A block that raises may have been interrupted while it was ending the run itself.
+    Enter it before anything of the plan is made: once something runs, it is too late to ask for a
+    watchdog. A block that raises may have been interrupted while it was ending the run itself.
     """
     words = [sys.executable, "-I", "-S", watchdog.__file__, plan.model_dump_json()]
     env = {**engine_environment(), "PYTHONPATH": module_path()}
     with subprocess.Popen(
         words, stdin=subprocess.PIPE, cwd="/", env=env, start_new_session=True
     ) as process:
-        yield
-        process.communicate(b"x")
+        assert process.stdin is not None
+        dog = Watchdog(process.stdin)
+        yield dog
+        dog.dismiss()
 
 
 def module_path() -> str:

@@ -16,7 +16,7 @@ from cab.adapters.output.capture import Capture
 from cab.adapters.processes.agent_process import Exit
 from cab.adapters.processes.background import in_background
 from cab.adapters.processes.cleanup import CleanupPlan, watched_cleanup
-from cab.adapters.runs.bundle import Claim
+from cab.adapters.runs.bundle import Claim, Phase
 from cab.adapters.runs.metering import Meter
 from cab.adapters.runs.spans import OpenSpan, SpanRecorder
 from cab.adapters.runs.spec import CellPlan
@@ -84,6 +84,7 @@ class AgentRunner:
             AdapterError: A plugin would replace something of the task or the adapter.
             RunFailed: The agent cannot be started, or cannot be ended.
         """
+        self._note("setting up")
         folder, before = await asyncio.to_thread(self._prepare)
         # The watchdog is dismissed last: to end an agent takes time, in which we may be killed.
         with ExitStack() as watchdog, self._capture() as (capture, cast):
@@ -97,7 +98,7 @@ class AgentRunner:
                 await self._prepare_home(launch, whole)
                 agent, ended = await self._start_and_wait(launch, capture, watchdog, whole)
                 whole.attrs["exit_code"] = exit_code(ended)
-            duration_ms = self.spans.elapsed_ms()
+            duration_ms = self.spans.elapsed_ms() - whole.excluded_ms
             with self.spans.span("cleanup", f"cleanup:{self.plan.name}") as span:
                 span.attrs["left_running"] = await agent.end()
         stdout, stderr = capture.contents
@@ -193,14 +194,22 @@ class AgentRunner:
                 endpoint=f"{self.meter.url}/v1",
                 key=self.meter.key,
             )
+            self._note("agent")
+            # An agent that runs before its watchdog outlives us if we are killed in between.
+            dog = watchdog.enter_context(watched_cleanup(self._cleanup(self.sandbox.cleanup)))
             agent = await self.sandbox.start(self.places, request)
+            dog.replace(self._cleanup(agent.cleanup))
             capture.start()
+            waiting_from_ms = self.spans.elapsed_ms()
             try:
-                watchdog.enter_context(self._watched(agent.cleanup))
                 ended = await agent.wait(timeout_s)
             except BaseException:
                 await agent.end()
                 raise
+            if ended.timed_out:
+                # An agent that ignores SIGTERM is ended some seconds later, which it did not ask for.
+                late_ms = self.spans.elapsed_ms() - waiting_from_ms - timeout_s * 1000
+                parent.excluded_ms = span.excluded_ms = max(0.0, late_ms)
             span.attrs |= {
                 "exit_code": exit_code(ended),
                 "duration_s": ended.duration_ms / 1000,
@@ -218,15 +227,13 @@ class AgentRunner:
             **facts.attrs,
         }
 
-    @contextmanager
-    def _watched(self, cleanup: CleanupPlan) -> Generator[None]:
-        """Make sure that the agent is ended even if this process is killed."""
+    def _cleanup(self, plan: CleanupPlan) -> CleanupPlan:
         scratch = None if self.plan.spec.keep_workspace else self.places.workdir.parent
-        cleanup = cleanup.model_copy(update={"scratch": scratch})
+        return plan.model_copy(update={"scratch": scratch})
+
+    def _note(self, phase: Phase) -> None:
         if self.claim is not None:
-            self.claim.note("agent", cleanup)
-        with watched_cleanup(cleanup):
-            yield
+            self.claim.note(phase, self._cleanup(self.sandbox.cleanup))
 
     async def _self_report(
         self, stdout: bytes, stderr: bytes

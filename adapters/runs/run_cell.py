@@ -30,6 +30,7 @@ from cab.adapters.runs.bundle import (
     Claim,
     claim_bundle,
 )
+from cab.adapters.runs.conditions import read_conditions, read_load
 from cab.adapters.runs.held_keys import key_exposure
 from cab.adapters.runs.metering import Meter, check_reachable, embedded_meter, given_meter
 from cab.adapters.runs.spec import CellPlan, CellSpec, plan_cell
@@ -38,6 +39,7 @@ from cab.adapters.sandboxes.base import Sandbox, SandboxFacts
 from cab.adapters.sandboxes.docker import docker_sandbox
 from cab.adapters.sandboxes.environment import Places
 from cab.adapters.tasks.checks import run_checks
+from cab.adapters.tasks.reference import confirmed
 from cab.adapters.workspaces.bounds import TIME
 from cab.adapters.workspaces.patch import make_patch
 from cab.adapters.workspaces.tree import walk_tree
@@ -53,7 +55,7 @@ from cab.scoring.cells.bundle import (
     read_bundle,
     score_bundle,
 )
-from cab.scoring.cells.cell import CellFacts, Identity, Timing, dump_cell
+from cab.scoring.cells.cell import CellFacts, Conditions, Identity, Timing, dump_cell
 from cab.scoring.cells.result_record import RESULT_FILE, result_record
 from cab.scoring.evidence.check_outcome import CheckOutcome
 from cab.scoring.evidence.manifest import TreeManifest, diff_trees, dump_manifest
@@ -88,18 +90,20 @@ async def run_cell(spec: CellSpec) -> Path:
         redact = Redactor((spec.upstream_key, *secret_texts(spec.signing_key or ""), meter.key))
         writer = BundleWriter(plan.bundle, redact)
         with scratch_places(plan.scratch_name, spec.keep_workspace) as places:
+            before = read_conditions(spec.limits, in_container=plan.image is not None)
             started_ns = time.time_ns()
             run = await AgentRunner(plan, meter, places, redact, sandbox, claim).run()
+            conditions = before.model_copy(update={"load_after": read_load()})
             claim.note("sealing")
             _write_output(writer, run)
             await _seal(writer, meter)
-            await _write_trees(writer, plan, run, places)
+            await _write_trees(writer, plan, run, places, redact)
             claim.note("checks")
             # All that was measured is on disk by now: a check runs the agent's code.
             check = await _check(plan, run, places.workdir)
         claim.note("scoring")
         check = _with_restored(check, writer.restore())
-        facts = _facts(plan, sandbox.facts, run, check, started_ns)
+        facts = _facts(plan, sandbox.facts, run, check, started_ns, conditions)
         # All texts at once: the tail of a check may hold what an agent wrote.
         facts = CellFacts.model_validate_json(redact(facts.model_dump_json().encode()))
         # Scored from what is on disk, as `cab score` does it: the same bytes must come out.
@@ -184,7 +188,9 @@ async def _seal(writer: BundleWriter, meter: Meter) -> None:
         writer.write(ACCOUNT_FILE, _json(meter.demo.account()))
 
 
-async def _write_trees(writer: BundleWriter, plan: CellPlan, run: AgentRun, places: Places) -> None:
+async def _write_trees(
+    writer: BundleWriter, plan: CellPlan, run: AgentRun, places: Places, redact: Redactor
+) -> None:
     after, patch = TreeManifest(entries={}, incomplete=[TIME]), b""
     with suppress(TimeoutError):
         after = await in_background(
@@ -195,7 +201,9 @@ async def _write_trees(writer: BundleWriter, plan: CellPlan, run: AgentRun, plac
     with scratch_folder("before") as folder, suppress(TimeoutError):
         await asyncio.to_thread(lay_workspace, plan, folder)
         patch = await in_background(
-            lambda stop: make_patch(folder, places.workdir, diff, same=run.folder, stop=stop),
+            lambda stop: make_patch(
+                folder, places.workdir, diff, same=run.folder, stop=stop, redact=redact
+            ),
             LOOK_S,
         )
     writer.write(BEFORE_FILE, dump_manifest(run.before))
@@ -204,13 +212,15 @@ async def _write_trees(writer: BundleWriter, plan: CellPlan, run: AgentRun, plac
 
 
 async def _check(plan: CellPlan, run: AgentRun, workdir: Path) -> CheckOutcome:
-    return await run_checks(
+    rlimits = plan.spec.limits.rlimits
+    outcome = await run_checks(
         plan.task,
         workdir,
         same=run.folder,
-        rlimits=plan.spec.limits.rlimits,
+        rlimits=rlimits,
         scratch=plan.adapter.facts.scratch,
     )
+    return await confirmed(plan.task, outcome, rlimits)
 
 
 def _with_restored(check: CheckOutcome, changed: list[str]) -> CheckOutcome:
@@ -221,8 +231,13 @@ def _with_restored(check: CheckOutcome, changed: list[str]) -> CheckOutcome:
     return check.model_copy(update={"passed": False, "spoiled": True, "reason": reason})
 
 
-def _facts(
-    plan: CellPlan, sandbox: SandboxFacts, run: AgentRun, check: CheckOutcome, started_ns: int
+def _facts(  # noqa: PLR0913 - all that was recorded of a cell
+    plan: CellPlan,
+    sandbox: SandboxFacts,
+    run: AgentRun,
+    check: CheckOutcome,
+    started_ns: int,
+    conditions: Conditions,
 ) -> CellFacts:
     ended_ns = started_ns + round(run.duration_ms * 1_000_000)
     return CellFacts(
@@ -237,6 +252,7 @@ def _facts(
             image_digest=sandbox.digest,
             sandbox=sandbox.name,
             deviations=list(sandbox.deviations),
+            conditions=conditions,
             cab_version=importlib.metadata.version("coding-agent-bench"),
         ),
         timing=Timing.of_run(rfc3339(started_ns), rfc3339(ended_ns), run.duration_ms),

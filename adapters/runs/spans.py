@@ -17,6 +17,8 @@ class OpenSpan:
         self.parent_id = parent_id
         self.start_ns = start_ns
         self.attrs = attrs
+        self.excluded_ms = 0.0
+        """Time at its end that does not belong to it."""
 
 
 class SpanRecorder:
@@ -59,7 +61,7 @@ class SpanRecorder:
             kind=kind,
             name=name,
             start_ms=_ms(opened.start_ns - self._start_ns),
-            duration_ms=_ms(self._clock_ns() - opened.start_ns),
+            duration_ms=round(_ms(self._clock_ns() - opened.start_ns) - opened.excluded_ms, 3),
             attrs=opened.attrs,
         )
         self._spans.append(span)

@@ -16,7 +16,8 @@ from cab.adapters.sandboxes import deviations, docker, local
 from cab.adapters.sandboxes.docker import Container
 from cab.adapters.sandboxes.images import Image, published_image
 from cab.adapters.sandboxes.limits import ResourceLimits
-from cab.adapters.tasks.loader import Task, load_task, missing_needs
+from cab.adapters.tasks.loader import Task, load_task
+from cab.adapters.tasks.needs import missing_needs
 from cab.proxy.auth.cell_keys import CellKeys
 from cab.scoring.ids import CellId
 from cab.scoring.ledger.records import Endpoint

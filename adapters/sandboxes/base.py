@@ -60,7 +60,7 @@ class Running(Protocol):
 
     @property
     def cleanup(self) -> CleanupPlan:
-        """What to end if this process is killed before `end`."""
+        """That of its sandbox, with what is known only since the start."""
         ...
 
     async def wait(self, limit_s: float) -> Exit:
@@ -78,6 +78,11 @@ class Sandbox(Protocol):
     @property
     def facts(self) -> SandboxFacts:
         """What is fixed about this sandbox."""
+        ...
+
+    @property
+    def cleanup(self) -> CleanupPlan:
+        """What to clean up if this process is killed before, while or after the agent is started."""
         ...
 
     def view(self, places: Places) -> SandboxView:

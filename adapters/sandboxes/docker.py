@@ -8,13 +8,13 @@ import os
 import socket
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from cab.adapters.errors import AdapterError, RunFailed
-from cab.adapters.processes.agent_process import AgentProcess, Exit, start_process
-from cab.adapters.processes.cleanup import CleanupPlan, engine_environment
+from cab.adapters.processes.agent_process import AgentProcess, Exit, new_mark, start_process
+from cab.adapters.processes.cleanup import CleanupPlan, engine_environment, watched_cleanup
 from cab.adapters.sandboxes import commands, deviations
 from cab.adapters.sandboxes.base import SandboxFacts, SandboxView, StartRequest
 from cab.adapters.sandboxes.commands import (
@@ -74,10 +74,18 @@ async def docker_sandbox(  # noqa: PLR0913 - all that makes one container
         AdapterError: There is no engine, image or network, or nothing can listen there.
     """
     allowed = deviations.require_allowed(wanted.deviations)
-    engine = await find_engine(wanted.engine)
+    mark, name = new_mark(), f"cab-{run_id}"
+    engine = replace(await find_engine(wanted.engine), mark=mark)
     digest = await engine.image_digest(image)
-    name = f"cab-{run_id}"
+    cleanup = CleanupPlan(
+        mark=mark,
+        engine=engine.program,
+        container=name,
+        holder=holder_of(name) if engine.kind == "podman" else None,
+        network=name if wanted.network is None else None,
+    )
     async with AsyncExitStack() as stack:
+        stack.enter_context(watched_cleanup(cleanup))
         network = await stack.enter_async_context(_network(engine, wanted.network, name))
         if engine.kind == "podman":
             words = hold_commands(holder_of(name), network.name, image.reference, str(executable))
@@ -95,6 +103,7 @@ async def docker_sandbox(  # noqa: PLR0913 - all that makes one container
             allowed=allowed,
             exposed=exposed,
             name=name,
+            cleanup=cleanup,
         )
 
 
@@ -161,6 +170,8 @@ class DockerSandbox:
     exposed: Sequence[str] = ()
     """Deviations of whoever holds the endpoint's key."""
     name: str
+    cleanup: CleanupPlan
+    """All that was made for it, and will be."""
 
     @property
     def facts(self) -> SandboxFacts:
@@ -222,20 +233,13 @@ class DockerSandbox:
                 env=engine_environment(),
                 stdout=request.output.stdout,
                 stderr=request.output.stderr,
+                mark=self.cleanup.mark,
             )
         except BaseException:
             await self.engine.ask("rm", "--force", self.name)
             raise
-        return ContainerAgent(self.engine, self.name, client, self._cleanup(client))
-
-    def _cleanup(self, client: AgentProcess) -> CleanupPlan:
-        parts = {
-            "engine": self.engine.program,
-            "container": self.name,
-            "holder": holder_of(self.name) if self.engine.kind == "podman" else None,
-            "network": self.name if self.own_network else None,
-        }
-        return client.cleanup.model_copy(update=parts)
+        cleanup = self.cleanup.model_copy(update={"leader": client.pid})
+        return ContainerAgent(self.engine, self.name, client, cleanup)
 
     def _environment(
         self, places: Places, request: StartRequest

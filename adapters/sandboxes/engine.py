@@ -11,6 +11,7 @@ from pydantic import AliasChoices, BaseModel, Field, ValidationError
 
 from cab.adapters.errors import AdapterError, RunFailed
 from cab.adapters.processes.cleanup import ENGINES, engine_environment
+from cab.adapters.processes.tree import RUN_MARK
 from cab.adapters.sandboxes.commands import EngineKind
 from cab.adapters.sandboxes.images import Image, digest_of
 
@@ -62,6 +63,8 @@ class ContainerEngine:
     """Which one it is, whatever the name of its program."""
     rootless: bool
     """Whether it runs as an ordinary user."""
+    mark: str | None = None
+    """What its programs carry in their environment, so that they are found if we are killed."""
 
     async def ask(
         self,
@@ -79,7 +82,8 @@ class ContainerEngine:
         Raises:
             RunFailed: There is none in time.
         """
-        return await _ask(self.program, words, limit_s, variables)
+        marked = {} if self.mark is None else {RUN_MARK: self.mark}
+        return await _ask(self.program, words, limit_s, {**(variables or {}), **marked})
 
     async def image_digest(self, image: Image) -> str | None:
         """Return the digest of an image, which is pulled if it is missing.

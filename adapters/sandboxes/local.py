@@ -8,7 +8,8 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from cab.adapters.processes.agent_process import AgentProcess, start_process
+from cab.adapters.processes.agent_process import AgentProcess, new_mark, start_process
+from cab.adapters.processes.cleanup import CleanupPlan
 from cab.adapters.sandboxes import deviations
 from cab.adapters.sandboxes.base import LOOPBACK, SandboxFacts, SandboxView, StartRequest
 from cab.adapters.sandboxes.environment import Places, agent_environment
@@ -43,6 +44,7 @@ class LocalSandbox:
         self._tools = tools
         self._limits = limits
         self._terminal = terminal
+        self._mark = new_mark()
         socket = any(os.access(path, os.W_OK) for path in ENGINE_SOCKETS)
         self._facts = SandboxFacts(
             name=NAME,
@@ -59,6 +61,11 @@ class LocalSandbox:
     def facts(self) -> SandboxFacts:
         """What is fixed about it."""
         return self._facts
+
+    @property
+    def cleanup(self) -> CleanupPlan:
+        """All processes of an agent that is started here."""
+        return CleanupPlan(mark=self._mark)
 
     def view(self, places: Places) -> SandboxView:
         """Return the run as it is: nothing looks different from inside."""
@@ -80,6 +87,7 @@ class LocalSandbox:
             stdout=stdout,
             stderr=stderr,
             rlimits=self._limits.rlimits,
+            mark=self._mark,
         )
 
 

@@ -44,11 +44,18 @@ def _pass_over(_: BadRecord) -> None:
     """Take a damaged line as what it is; `cab ledger verify` names it."""
 
 
-def spend_members(spend: CallTotals) -> dict[str, Any]:
-    """Return totals as JSON; a sum of which a part is missing is null, its known part beside it."""
+def spend_members(spend: CallTotals, lost_cells: int = 0) -> dict[str, Any]:
+    """Return totals as JSON; a sum of which a part is missing is null, its known part beside it.
+
+    Args:
+        spend: The totals.
+        lost_cells: Cells whose calls are lost, so that no sum is known.
+    """
     tokens, cost = spend.tokens.total, spend.cost
-    return {
+    members = {
         "calls": spend.calls,
+        "known_calls": spend.calls,
+        "lost_cells": lost_cells,
         "tokens": tokens.value,
         "known_tokens": tokens.known,
         "total_interval": spend.interval.model_dump(),
@@ -57,6 +64,9 @@ def spend_members(spend: CallTotals) -> dict[str, Any]:
         "known_cost_usd": f"{cost.known:f}",
         "calls_without_price": cost.missing,
     }
+    if lost_cells:
+        members |= {"calls": None, "tokens": None, "cost_usd": None, "total_interval": None}
+    return members
 
 
 def spent(budget: Budget, spend: CallTotals, wall_s: float) -> str | None:

@@ -12,7 +12,8 @@ from cab.adapters.agents.registry import load_adapter
 from cab.adapters.errors import AdapterError, UnknownAdapter, nearest
 from cab.adapters.install.install import find_installed
 from cab.adapters.sweeps.sweepfile import SweepFile
-from cab.adapters.tasks.loader import COMPILED, Task, list_tasks, load_task, missing_needs
+from cab.adapters.tasks.loader import COMPILED, Task, list_tasks, load_task
+from cab.adapters.tasks.needs import missing_needs
 from cab.scoring.errors import BadCellId
 from cab.scoring.ids import CellId
 

@@ -1,14 +1,15 @@
 """Shows the progress of a sweep: a bar on a terminal, one line per finished cell anywhere else."""
 
-from collections.abc import Generator
+import time
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
-from cab.adapters.sweeps.journal import End
+from cab.adapters.sweeps.journal import Begin, End
 from cab.adapters.sweeps.scheduler import ProgressListener
 from cab.adapters.sweeps.state import FAILED
 from cab.scoring.ledger.totals import CallTotals
@@ -22,30 +23,59 @@ class ProgressCounts:
         total: Cells that the sweep should have.
         done: Those that have a result already.
         jobs: How many run at the same time.
+        clock_s: Monotonic clock.
     """
 
-    def __init__(self, total: int, done: int, jobs: int) -> None:
+    def __init__(
+        self, total: int, done: int, jobs: int, clock_s: Callable[[], float] = time.monotonic
+    ) -> None:
         self.total = total
         self.done = done
         self.failed = 0
         self._jobs = jobs
+        self._clock_s = clock_s
+        self._to_run = total - done
+        self._ended = set[str]()
+        self._running: dict[str, float] = {}
         self._durations_s: list[float] = []
+
+    @property
+    def running(self) -> int:
+        """How many run now."""
+        return len(self._running)
+
+    def resume(self, done: int, to_run: int) -> None:
+        """Take over what a sweep found when it went on: some results may be lost, some cells cannot be run."""
+        self.done, self._to_run = done, to_run
+
+    def start(self, slot: str) -> None:
+        """Count an attempt that starts; one after a failed one is one more to run."""
+        self._running[slot] = self._clock_s()
+        if slot in self._ended:
+            self._ended.discard(slot)
+            self._to_run += 1
 
     def add(self, end: End, duration_s: float) -> None:
         """Count an attempt that ended."""
+        self._running.pop(end.slot, None)
         if end.verdict == "complete":
             self.done += 1
         else:
             self.failed += 1
+        # Without a result, too: it is over unless it is started once more.
+        self._to_run -= end.slot not in self._ended
+        self._ended.add(end.slot)
         self._durations_s.append(duration_s)
 
     @property
     def left_s(self) -> float | None:
-        """Estimated time for the missing cells, in seconds; None before the first one has ended."""
+        """Estimated time for the cells that are still to be run, in s; None before the first one has ended."""
         if not self._durations_s:
             return None
-        mean_s = sum(self._durations_s) / len(self._durations_s)
-        return mean_s * (self.total - self.done) / min(self._jobs, max(1, self.total - self.done))
+        mean_s, now_s = sum(self._durations_s) / len(self._durations_s), self._clock_s()
+        gone_s = sum(min(mean_s, now_s - began_s) for began_s in self._running.values())
+        to_run = max(0, self._to_run)
+        return max(0.0, mean_s * to_run - gone_s) / min(self._jobs, max(1, to_run))
 
 
 @contextmanager
@@ -61,16 +91,17 @@ def show_progress(stream: TextIO, name: str, counts: ProgressCounts) -> Generato
         yield _LineProgress(stream, counts)
         return
     console = Console(file=stream)
+    detail = _DetailColumn(counts)
     progress = Progress(
         TextColumn(f"sweep {printable(name)}"),
         BarColumn(bar_width=30),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[detail]}"),
+        detail,
         console=console,
         transient=True,
     )
     with progress:
-        yield _BarProgress(progress, counts)
+        yield _BarProgress(progress, counts, detail)
 
 
 class _LineProgress:
@@ -78,8 +109,11 @@ class _LineProgress:
         self._stream = stream
         self._counts = counts
 
-    def started(self, cell_id: str) -> None:
-        del cell_id
+    def resumed(self, done: int, to_run: int) -> None:
+        self._counts.resume(done, to_run)
+
+    def started(self, begin: Begin) -> None:
+        self._counts.start(begin.slot)
 
     def ended(self, end: End, duration_s: float, spend: CallTotals) -> None:
         del spend
@@ -94,22 +128,43 @@ class _LineProgress:
         self._stream.flush()
 
 
+class _DetailColumn(ProgressColumn):
+    """What runs, was spent and is left: made anew each time, as the time that is left goes by."""
+
+    def __init__(self, counts: ProgressCounts) -> None:
+        super().__init__()
+        self._counts = counts
+        self.spend: CallTotals | None = None
+
+    def render(self, task: Task) -> Text:
+        del task
+        counts, parts = self._counts, [f"{self._counts.running} running"]
+        if counts.failed:
+            parts.append(f"{counts.failed} failed attempts")
+        if self.spend is not None:
+            parts.append(spend_text(self.spend))
+        if counts.left_s is not None:
+            parts.append(f"{_clock(counts.left_s)} left")
+        return Text(", ".join(parts))
+
+
 class _BarProgress:
-    def __init__(self, progress: Progress, counts: ProgressCounts) -> None:
+    def __init__(self, progress: Progress, counts: ProgressCounts, detail: _DetailColumn) -> None:
         self._progress = progress
         self._counts = counts
-        self._running = 0
-        self._spend: CallTotals | None = None
-        self._task = progress.add_task("", total=counts.total, completed=counts.done, detail="")
+        self._detail = detail
+        self._task = progress.add_task("", total=counts.total, completed=counts.done)
 
-    def started(self, cell_id: str) -> None:
-        del cell_id
-        self._running += 1
+    def resumed(self, done: int, to_run: int) -> None:
+        self._counts.resume(done, to_run)
+        self._show()
+
+    def started(self, begin: Begin) -> None:
+        self._counts.start(begin.slot)
         self._show()
 
     def ended(self, end: End, duration_s: float, spend: CallTotals) -> None:
-        self._running -= 1
-        self._spend = spend
+        self._detail.spend = spend
         self._counts.add(end, duration_s)
         if end.verdict != "complete":
             self.message(line_of(end, duration_s))
@@ -119,14 +174,7 @@ class _BarProgress:
         self._progress.console.print(Text(printable(text)))
 
     def _show(self) -> None:
-        counts, parts = self._counts, [f"{self._running} running"]
-        if counts.failed:
-            parts.append(f"{counts.failed} failed attempts")
-        if self._spend is not None:
-            parts.append(spend_text(self._spend))
-        if counts.left_s is not None:
-            parts.append(f"{_clock(counts.left_s)} left")
-        self._progress.update(self._task, completed=counts.done, detail=", ".join(parts))
+        self._progress.update(self._task, completed=self._counts.done)
 
 
 def line_of(end: End, duration_s: float) -> str:

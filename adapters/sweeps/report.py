@@ -56,6 +56,9 @@ class SweepReport:
     attempts: list[dict[str, Any]]
     """Every attempt, with the digest of its seal."""
     spend: CallTotals
+    """What is known of it, where calls were lost."""
+    lost_calls: tuple[str, ...]
+    """Cells whose calls are neither in the ledger nor in a bundle."""
     unreadable: bool
     """Whether a bundle could not be read; the error was printed."""
 
@@ -80,7 +83,7 @@ class SweepReport:
             "whole": self.whole,
             "groups": self.groups,
             "self_reported": self.counters,
-            "spend": spend_members(self.spend),
+            "spend": spend_members(self.spend, len(self.lost_calls)),
             "cells": self.cells,
             "failed": {slot: end.reason for slot, end in self.failed.items()},
             "not_run": self.not_run,
@@ -108,6 +111,7 @@ def make_report(plan: SweepPlan, result: SessionResult) -> SweepReport:
         failed_attempts=state.failed_attempts,
         attempts=list_attempts(plan.folder, state),
         spend=result.spend,
+        lost_calls=result.lost_calls,
         unreadable=observer.exit_code != 0,
     )
 
@@ -202,8 +206,8 @@ def _own_count(counter: Reconciliation) -> str:
     total = counter.counts["total_tokens"]
     if total.relative_error is None:
         return "gives no count" if not counter.reporting else "not comparable"
-    rounded = "" if counter.exact else ", rounded"
-    return f"{total.relative_error:+.2%} ({total.equal} of {total.compared} equal{rounded})"
+    note = "" if counter.exact else ", not exact"
+    return f"{total.relative_error:+.2%} ({total.equal} of {total.compared} equal{note})"
 
 
 def _lines(report: SweepReport) -> list[str]:
@@ -211,11 +215,18 @@ def _lines(report: SweepReport) -> list[str]:
     lines = [
         f"{report.complete} of {len(plan.chosen)} cells have a result; "
         f"bundles: {plan.folder / BUNDLES}",
-        f"spent over all attempts: {spend_text(report.spend)}",
+        f"spent over all attempts: {_spend_text(report)}",
     ]
     lines += [f"failed by the infrastructure: {s}: {e.reason}" for s, e in report.failed.items()]
     lines += [f"not run: {slot}: {why}" for slot, why in report.not_run.items()]
     return [*lines, *_failed_lines(report.failed_attempts)]
+
+
+def _spend_text(report: SweepReport) -> str:
+    known, lost = spend_text(report.spend), report.lost_calls
+    if not lost:
+        return known
+    return f"not known: the calls of {len(lost)} cells are lost, {lost[0]} among them; the others: {known}"
 
 
 def _failed_lines(attempts: Sequence[End]) -> list[str]:

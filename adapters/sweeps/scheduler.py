@@ -46,7 +46,11 @@ class Metering(NamedTuple):
 class ProgressListener(Protocol):
     """Receives the progress of a sweep."""
 
-    def started(self, cell_id: str) -> None:
+    def resumed(self, done: int, to_run: int) -> None:
+        """Take note of how many cells have their result before the first is started, and how many will be run."""
+        ...
+
+    def started(self, begin: Begin) -> None:
         """Take note of an attempt that starts."""
         ...
 
@@ -144,7 +148,7 @@ class Scheduler:
         key_limits = limits_of(services.sweep.limits, services.sweep.budget, self.spend)
         begin = Begin(slot=slot.id, cell_id=str(cell))
         self._write(begin)
-        services.listener.started(str(cell))
+        services.listener.started(begin)
         job = self._job(slot, cell, key_limits)
         outcome = await services.executor.run(job)
         spend = await asyncio.to_thread(self._spend_of, str(cell), outcome)

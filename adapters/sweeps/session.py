@@ -7,17 +7,19 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from cab.adapters.errors import AdapterError
 from cab.adapters.runs.held_keys import key_exposure
 from cab.adapters.runs.metering import check_reachable
 from cab.adapters.sweeps.budget import own_limits, spend_by_cell
 from cab.adapters.sweeps.drift import compare_sweeps, require_comparable
 from cab.adapters.sweeps.executor import Executor
 from cab.adapters.sweeps.journal import Begin, Close, Journal, Session, read_journal
+from cab.adapters.sweeps.lost import lost_calls, lost_results
 from cab.adapters.sweeps.matrix import Matrix, Slot
 from cab.adapters.sweeps.progress import recovered_line
 from cab.adapters.sweeps.recovery import recover
 from cab.adapters.sweeps.scheduler import Metering, ProgressListener, Scheduler, SchedulerServices
-from cab.adapters.sweeps.state import BUNDLES, SweepState, replay
+from cab.adapters.sweeps.state import BUNDLES, FAILED, SweepState, move_to_failed, replay
 from cab.adapters.sweeps.sweepfile import SweepFile
 from cab.proxy.app import running_proxy
 from cab.proxy.auth.signing_keys import new_signing_key
@@ -69,6 +71,8 @@ class SessionResult:
     """What it has spent, over all its sessions."""
     not_run: dict[str, str]
     """Slot -> why it was not run; of the slots that were chosen."""
+    lost_calls: tuple[str, ...] = ()
+    """Cells whose calls are neither in the ledger nor in a bundle: what they cost is not known."""
 
 
 async def run_session(
@@ -98,7 +102,8 @@ async def run_session(
         _add_unknown_bundles(plan, state)
         async with _metering(plan) as metering:
             # The proxy has closed what was open in the ledger when the sweep was killed.
-            before = await asyncio.to_thread(_spent_before, plan, state)
+            before, lost = await asyncio.to_thread(_spent_before, plan, state)
+            _require_known_spend(plan, lost, listener)
             for end in await recover(state, plan.folder, before, own_limits(plan.sweep.limits)):
                 journal.write(end)
                 state.apply(end)
@@ -116,13 +121,15 @@ async def run_session(
                 plan.matrix.plugins,
                 plan.seal_key_file,
             )
-            spend = sum(before.values(), CallTotals())
-            scheduler = Scheduler(services, _slots_to_fill(plan, state), spend)
+            spend, slots = sum(before.values(), CallTotals()), _slots_to_fill(plan, state)
+            listener.resumed(len(plan.chosen & state.complete.keys()), len(slots))
+            scheduler = Scheduler(services, slots, spend)
             started(scheduler)
             await scheduler.run()
         journal.write(Close(reason=scheduler.halt_reason or "all that could be run was run"))
     not_started = {slot.id: scheduler.halt_reason or "" for slot in scheduler.not_started}
-    return SessionResult(state, scheduler.spend, {**_left_out(plan), **not_started})
+    not_run = {**_left_out(plan), **not_started}
+    return SessionResult(state, scheduler.spend, not_run, tuple(lost))
 
 
 def last_result(plan: SweepPlan) -> SessionResult:
@@ -133,13 +140,17 @@ def last_result(plan: SweepPlan) -> SessionResult:
         BadRecord: Its ledger cannot.
     """
     state = replay(read_journal(plan.journal))
-    spend = sum(_spent_before(plan, state).values(), CallTotals())
+    before, lost_cells = _spent_before(plan, state)
+    lost = lost_results(plan.folder, state)
+    for slot in lost:
+        del state.complete[slot]
     not_started = {
-        slot.id: "not run yet"
+        slot.id: f"{lost[slot.id]}; it will be run again" if slot.id in lost else "not run yet"
         for slot in _slots_to_fill(plan, state)
         if slot.id not in state.unfilled
     }
-    return SessionResult(state, spend, {**_left_out(plan), **not_started})
+    spend = sum(before.values(), CallTotals())
+    return SessionResult(state, spend, {**_left_out(plan), **not_started}, tuple(lost_cells))
 
 
 def _left_out(plan: SweepPlan) -> dict[str, str]:
@@ -187,22 +198,48 @@ def _add_unknown_bundles(plan: SweepPlan, state: SweepState) -> None:
             state.apply(Begin(slot=slot.id, cell_id=slot.id))
 
 
-def _spent_before(plan: SweepPlan, state: SweepState) -> dict[str, CallTotals]:
-    """Return what the sweep's cells have spent, whatever came of them; their numbers are taken."""
+def _spent_before(plan: SweepPlan, state: SweepState) -> tuple[dict[str, CallTotals], list[str]]:
+    """Return what the sweep's cells have spent, whatever came of them, and of which that is not known.
+
+    The numbers of their runs are taken.
+    """
     prefix = f"{plan.sweep.name}/"
     cells = {
         name: spend for name, spend in spend_by_cell(plan.ledger).items() if name.startswith(prefix)
     }
     state.reserve_numbers(cells)
-    return cells
+    found, lost = lost_calls(plan.folder, state, cells)
+    return {**cells, **found}, lost
+
+
+def _require_known_spend(plan: SweepPlan, lost: list[str], listener: ProgressListener) -> None:
+    """Make sure that it is known what is left of the budget.
+
+    Raises:
+        AdapterError: It is not, and nobody said to go on.
+    """
+    if not lost:
+        return
+    budget = plan.sweep.budget
+    what = (
+        f"the ledger {plan.ledger} has no calls of {len(lost)} cells that ran, {lost[0]} among them"
+    )
+    bounded = any(part is not None for part in (budget.tokens, budget.calls, budget.usd))
+    if bounded and not plan.accept_changes:
+        raise AdapterError(
+            f"{what}: what is left of the budget is not known; bring the ledger back, or go on with "
+            "--accept-changes, which counts those cells as free"
+        )
+    listener.message(f"{what}: what they cost is not known")
 
 
 def _drop_lost_results(plan: SweepPlan, state: SweepState, listener: ProgressListener) -> None:
-    """Forget results whose bundle was removed: they are run again."""
-    for slot, cell_id in list(state.complete.items()):
-        if not (plan.folder / BUNDLES / cell_id).is_dir():
-            del state.complete[slot]
-            listener.message(f"the bundle of {cell_id} is gone; the cell is run again")
+    """Forget results whose bundle was removed or damaged: they are run again."""
+    for slot, why in lost_results(plan.folder, state).items():
+        cell_id = state.complete.pop(slot)
+        moved = move_to_failed(plan.folder, cell_id)
+        where = f" and is now in {FAILED}/" if moved else ""
+        listener.message(f"{cell_id} is run again: {why}{where}")
 
 
 @asynccontextmanager

@@ -1,5 +1,6 @@
 """The state of a sweep: what its journal and its bundles say of each slot."""
 
+import time
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -123,6 +124,8 @@ def move_to_failed(folder: Path, cell_id: str) -> str | None:
     if not bundle.exists():
         return None
     target.parent.mkdir(parents=True, exist_ok=True)
+    if target.exists():  # it was moved before, and somebody put a copy of it back
+        target = target.with_name(f"{target.name}-{time.time_ns()}")
     bundle.rename(target)
     return str(target.relative_to(folder))
 

@@ -19,7 +19,8 @@ from cab.adapters.processes.background import in_background
 from cab.adapters.processes.cleanup import watched_cleanup
 from cab.adapters.processes.scratch import scratch_folder
 from cab.adapters.tasks.check_process import CheckRunner, CheckVerdict, CommandResult
-from cab.adapters.tasks.loader import Check, Task, missing_needs
+from cab.adapters.tasks.loader import Check, Task
+from cab.adapters.tasks.needs import missing_needs
 from cab.adapters.tasks.probe import run_probe
 from cab.adapters.tasks.refusal_check import check_refusal
 from cab.adapters.tasks.staging import check_environment, fill_in, lay_out

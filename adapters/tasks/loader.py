@@ -37,8 +37,6 @@ __all__ = [
     "lay_solution",
     "list_tasks",
     "load_task",
-    "missing_needs",
-    "need_met",
     "suite_dir",
 ]
 
@@ -99,20 +97,6 @@ def load_task(name: str) -> Task:
     if name not in known:
         raise UnknownTask(name, known)
     return _read(known[name])
-
-
-def missing_needs(task: Task) -> list[str]:
-    """Return one line for each program that the checks need and PATH does not hold."""
-    return [
-        f"task {task.id} needs {need.command}, which is not on PATH; {need.get}"
-        for need in task.needs
-        if not need_met(need)
-    ]
-
-
-def need_met(need: Need) -> bool:
-    """Return whether a program that a task needs is on PATH."""
-    return shutil.which(need.command) is not None
 
 
 def copy_workspace(task: Task, dest: Path) -> None:

@@ -50,6 +50,8 @@ class Need(_Table):
 
     command: Annotated[str, Field(min_length=1)]
     """Name of the executable, looked up on PATH."""
+    trial: list[str] | None = Field(default=None, alias="try")
+    """Command that ends with 0 where the program works; None is `<command> --version`, an empty list no trial."""
     get: Annotated[str, Field(min_length=1)]
     """How to get it, as an instruction: "install Rust from ..."."""
     home_folders: dict[str, str] = Field(default_factory=dict[str, str])

@@ -8,13 +8,13 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from threading import Event
 from typing import NamedTuple
 
 from cab.adapters.processes.search_path import absolute_parts
-from cab.adapters.tasks.loader import COMPILED, Task, copy_file, copy_workspace
+from cab.adapters.tasks.loader import COMPILED, Need, Task, copy_file, copy_workspace
 from cab.adapters.workspaces.bounds import BOUNDS, WorkspaceBounds
 from cab.adapters.workspaces.folders import FolderId
 from cab.adapters.workspaces.removal import remove_tree
@@ -124,7 +124,12 @@ def tool_homes(task: Task) -> dict[str, str]:
 
     They are folders under the operator's HOME, such as RUSTUP_HOME, and hold no secrets.
     """
-    folders = {name: path for need in task.needs for name, path in need.home_folders.items()}
+    return homes_of(task.needs)
+
+
+def homes_of(needs: Iterable[Need]) -> dict[str, str]:
+    """Return the same for some programs."""
+    folders = {name: path for need in needs for name, path in need.home_folders.items()}
     places = {
         name: Path(os.environ.get(name) or Path.home() / folder) for name, folder in folders.items()
     }

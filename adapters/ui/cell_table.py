@@ -228,7 +228,7 @@ def _attempts(tokens: Tokens) -> str:
 
 
 def _self_report(report: SelfReport) -> Row:
-    exact = "" if report.exact else ", rounded"
+    exact = "" if report.exact else ", not exact"
     parts = f"{_number(report.prompt_tokens)} sent, {_number(report.completion_tokens)} received"
     return Row(
         "agent's own count", _number(report.total_tokens), f"{parts} ({report.source}{exact})"

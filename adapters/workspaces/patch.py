@@ -1,37 +1,57 @@
 """The changes of a run as a patch that `git apply` takes: made here, so that it needs no git.
 
-Binary files, and files over the size limit, are named without their content.
+Text is shown as lines, and everything else as git's binary patches. What cannot be in a patch is named
+on a line of its own, which `git apply` passes over.
 """
 
+import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event
 from typing import NamedTuple
 
+from cab.adapters.workspaces import bounds as words
+from cab.adapters.workspaces.binary_patch import binary_hunk
 from cab.adapters.workspaces.bounds import BOUNDS, WorkspaceBounds
 from cab.adapters.workspaces.folders import FolderId
 from cab.adapters.workspaces.line_diff import DiffTooLong, LineDiff
 from cab.adapters.workspaces.tree import is_git
-from cab.adapters.workspaces.walk import Unread, WalkedEntry, WorkspaceWalk, readable_name
+from cab.adapters.workspaces.walk import (
+    Unread,
+    WalkedEntry,
+    WorkspaceWalk,
+    readable_name,
+    special,
+)
 from cab.scoring.evidence.manifest import TreeDiff
+from cab.scoring.evidence.patch_lines import LEFT_OUT
 
 MAX_BYTES = 1 << 20
-"""Larger files are named only: comparing lines takes quadratic time at worst."""
-TOTAL_BYTES = 64 << 20
-"""How much content of each side is shown; files after that are named only."""
+"""The lines of larger files are not compared: that takes quadratic time at worst."""
+TOTAL_BYTES = 16 << 20
+"""How much content of each side is shown; changes after that are named only."""
+SECRET = "holds a secret"
+"""Why a binary file is not shown: in its compressed form nothing could be taken out later."""
 
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 _BINARY_LOOK_BYTES = 8000  # as far as git looks for a NUL
+_NO_BLOB = "0" * 40
+_NO_NEWLINE = b"\n\\ No newline at end of file\n"
+
+Redact = Callable[[bytes], bytes]
 
 
 class _Side(NamedTuple):
-    """One file before or after the run; `content` is None where it is not shown."""
+    """One file before or after the run."""
 
     mode: str
     content: bytes | None
+    """None where it is not shown."""
+    why: str = ""
+    """Why it is not."""
 
 
 def make_patch(  # noqa: PLR0913 - two folders, and how they are looked at
@@ -42,8 +62,9 @@ def make_patch(  # noqa: PLR0913 - two folders, and how they are looked at
     same: FolderId | None = None,
     bounds: WorkspaceBounds = BOUNDS,
     stop: Event | None = None,
+    redact: Redact = bytes,
 ) -> bytes:
-    """Return the unified diff of all changed files and links.
+    """Return the diff of all changed files and links.
 
     Args:
         before: The workspace as the agent got it.
@@ -52,71 +73,120 @@ def make_patch(  # noqa: PLR0913 - two folders, and how they are looked at
         same: Which folder `after` must be; None takes what is there.
         bounds: What is looked at.
         stop: Ends the work when it is set.
+        redact: Takes secrets out of bytes; a binary file that it would change is named only. The lines of
+            text are left to the caller.
 
     Raises:
         WalkStopped: It was set.
     """
-    changed = diff.changed
+    changed, make = set(diff.changed), _Maker(LineDiff(bounds.time_s, stop), redact)
     with WorkspaceWalk(before, bounds=bounds, stop=stop, left_out=is_git) as walk:
-        old = _sides(walk, set(changed))
+        old = dict(_sides(walk, changed))
+    parts: dict[str, bytes] = {}
     with WorkspaceWalk(after, same=same, bounds=bounds, stop=stop, left_out=is_git) as walk:
-        new = _sides(walk, set(changed))
-    lines = LineDiff(bounds.time_s, stop)
-    return b"".join(
-        _file_patch(path, old.get(path), new.get(path), lines)
-        for path in changed
-        if path in old or path in new
-    )
+        # One file at a time: a workspace may hold far more than should be in memory.
+        for path, new in _sides(walk, changed):
+            parts[path] = make.file_patch(path, old.pop(path, None), new)
+    for path, side in old.items():
+        parts[path] = make.file_patch(path, side, None)
+    return b"".join(parts[path] for path in sorted(parts))
 
 
-def _sides(walk: WorkspaceWalk, wanted: set[str]) -> dict[str, _Side]:
-    sides: dict[str, _Side] = {}
-    left_bytes = TOTAL_BYTES
+def _sides(walk: WorkspaceWalk, wanted: set[str]) -> Iterator[tuple[str, _Side]]:
+    seen, left_bytes = set[str](), TOTAL_BYTES
     for found in walk:
         path = readable_name(found.path)
-        if path in wanted and path not in sides and not found.is_folder:
-            side = _side(walk, found, min(MAX_BYTES, left_bytes))
+        if path in wanted and path not in seen and not found.is_folder:
+            side = _side(walk, found, left_bytes)
             left_bytes -= len(side.content or b"")
-            sides[path] = side
-    return sides
+            seen.add(path)
+            yield path, side
 
 
 def _side(walk: WorkspaceWalk, found: WalkedEntry, most_bytes: int) -> _Side:
     if found.is_link:
-        return _Side("120000", _target(found))
+        return _link(found)
     mode = "100755" if found.facts.st_mode & stat.S_IXUSR else "100644"
-    shown = found.is_file and found.facts.st_size <= most_bytes
-    return _Side(mode, _content(walk, found) if shown else None)
-
-
-def _target(found: WalkedEntry) -> bytes | None:
+    if found.is_file and found.facts.st_size > most_bytes:
+        return _Side(mode, None, words.TOTAL_SIZE)
     try:
-        return os.fsencode(found.target())
+        return _Side(mode, b"".join(walk.pieces(found)))
+    except Unread as error:
+        return _Side(mode, None, special(found.facts) or str(error))
+
+
+def _link(found: WalkedEntry) -> _Side:
+    try:
+        return _Side("120000", os.fsencode(found.target()))
     except OSError:
-        return None
+        return _Side("120000", None, words.CHANGED)
 
 
-def _content(walk: WorkspaceWalk, found: WalkedEntry) -> bytes | None:
-    try:
-        return b"".join(walk.pieces(found))
-    except Unread:
-        return None
+class _Maker(NamedTuple):
+    """Makes the part of a patch for one file."""
+
+    diff: LineDiff
+    redact: Redact
+
+    def file_patch(self, path: str, old: _Side | None, new: _Side | None) -> bytes:
+        """Return the part; a line that names the file where it cannot be in a patch."""
+        for side in (old, new):
+            if side is not None and side.content is None:
+                return _left_out(path, side.why)
+        if old is not None and new is not None and _kind(old) != _kind(new):
+            # A file that became a link: git writes that as a removal and a creation.
+            return self.file_patch(path, old, None) + self.file_patch(path, None, new)
+        body = self._body(path, old, new)
+        if body is None:
+            return _left_out(path, SECRET)
+        lines = [f"diff --git {_quoted('a/' + path)} {_quoted('b/' + path)}", *_modes(old, new)]
+        return "".join(f"{line}\n" for line in lines).encode() + body
+
+    def _body(self, path: str, old: _Side | None, new: _Side | None) -> bytes | None:
+        was, now = _content(old), _content(new)
+        if was == now:
+            return b""  # the mode alone changed, or the file is empty
+        if not (_is_binary(was) or _is_binary(now)):
+            lines = self._lines(
+                _latin(_quoted("a/" + path)) if old else "/dev/null",
+                _latin(_quoted("b/" + path)) if new else "/dev/null",
+                was,
+                now,
+            )
+            if lines is not None:
+                return lines
+        if self.redact(now) != now:
+            return None
+        return _index(was if old else None, now if new else None) + binary_hunk(now)
+
+    def _lines(self, name_old: str, name_new: str, was: bytes, now: bytes) -> bytes | None:
+        """Return a unified diff; None if the lines cannot be compared in time."""
+        if not (was and now):
+            names = f"--- {name_old}\n+++ {name_new}\n".encode("latin-1")
+            return names + (_one_sided(b"-", was) if was else _one_sided(b"+", now))
+        if max(len(was), len(now)) > MAX_BYTES:
+            return None
+        try:
+            # Latin-1 maps every byte to one character and back: the patch holds the very bytes.
+            lines = self.diff.unified(_split(was), _split(now), name_old, name_new)
+        except DiffTooLong:
+            return None
+        return b"".join(_terminated(line) for line in lines)
 
 
-def _file_patch(path: str, old: _Side | None, new: _Side | None, diff: LineDiff) -> bytes:
-    if old is not None and new is not None and _kind(old) != _kind(new):
-        # A file that became a link: git writes that as a removal and a creation.
-        return _file_patch(path, old, None, diff) + _file_patch(path, None, new, diff)
-    lines = [f"diff --git {_quoted('a/' + path)} {_quoted('b/' + path)}", *_mode_lines(old, new)]
-    body = _body(path, old, new, diff)
-    return "".join(f"{line}\n" for line in lines).encode() + body
+def _left_out(path: str, why: str) -> bytes:
+    return b"%s%s (%s)\n" % (LEFT_OUT, _quoted(path).encode(), why.encode())
+
+
+def _content(side: _Side | None) -> bytes:
+    return b"" if side is None else side.content or b""
 
 
 def _kind(side: _Side) -> str:
     return side.mode[:3]
 
 
-def _mode_lines(old: _Side | None, new: _Side | None) -> Iterator[str]:
+def _modes(old: _Side | None, new: _Side | None) -> Iterator[str]:
     if old is None and new is not None:
         yield f"new file mode {new.mode}"
     elif new is None and old is not None:
@@ -126,22 +196,25 @@ def _mode_lines(old: _Side | None, new: _Side | None) -> Iterator[str]:
         yield f"new mode {new.mode}"
 
 
-def _body(path: str, old: _Side | None, new: _Side | None, diff: LineDiff) -> bytes:
-    name_old = _quoted("a/" + path) if old else "/dev/null"
-    name_new = _quoted("b/" + path) if new else "/dev/null"
-    was = b"" if old is None else old.content
-    now = b"" if new is None else new.content
-    if was == now and was is not None:
-        return b""  # the mode alone changed, or the file is empty
-    named_only = f"Binary files {name_old} and {name_new} differ\n".encode()
-    if was is None or now is None or _is_binary(was) or _is_binary(now):
-        return named_only
-    try:
-        # Latin-1 maps every byte to one character and back: the patch holds the very bytes.
-        lines = diff.unified(_lines(was), _lines(now), _latin(name_old), _latin(name_new))
-    except DiffTooLong:
-        return named_only
-    return b"".join(_terminated(line) for line in lines)
+def _index(was: bytes | None, now: bytes | None) -> bytes:
+    """Return the line of the two blobs, without which git applies no binary patch."""
+    return f"index {_blob(was)}..{_blob(now)}\n".encode()
+
+
+def _blob(content: bytes | None) -> str:
+    if content is None:
+        return _NO_BLOB
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+
+
+def _one_sided(sign: bytes, content: bytes) -> bytes:
+    """Return the only hunk of a file that is new, or gone."""
+    whole = content.endswith(b"\n")
+    count = content.count(b"\n") + (not whole)
+    lengths = [b"0,0", b"1" if count == 1 else b"1,%d" % count]
+    old, new = lengths if sign == b"+" else lengths[::-1]
+    body = sign + content.removesuffix(b"\n").replace(b"\n", b"\n" + sign)
+    return b"@@ -%s +%s @@\n" % (old, new) + body + (b"\n" if whole else _NO_NEWLINE)
 
 
 def _latin(name: str) -> str:
@@ -149,14 +222,14 @@ def _latin(name: str) -> str:
     return name.encode().decode("latin-1") + ("\t" if " " in name else "")
 
 
-def _lines(content: bytes) -> list[str]:
+def _split(content: bytes) -> list[str]:
     """Return the lines, split at line feeds only, each with its own ending."""
     return _LINE.findall(content.decode("latin-1"))
 
 
 def _terminated(line: str) -> bytes:
     raw = line.encode("latin-1")
-    return raw if raw.endswith(b"\n") else raw + b"\n\\ No newline at end of file\n"
+    return raw if raw.endswith(b"\n") else raw + _NO_NEWLINE
 
 
 def _is_binary(content: bytes) -> bool:

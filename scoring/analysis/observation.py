@@ -29,7 +29,7 @@ class SelfCount:
     source: str
     """Where it says so, such as `tui_stdout`."""
     exact: bool = True
-    """False where it prints rounded figures."""
+    """False where it prints rounded figures, or leaves calls out."""
     prompt_tokens: int | None = None
     """Tokens sent."""
     completion_tokens: int | None = None

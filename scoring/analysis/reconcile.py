@@ -48,7 +48,7 @@ class CellReconciliation:
     source: str | None
     """Where the agent says so; None if it does not."""
     exact: bool | None
-    """False where it prints rounded figures; None if it prints none."""
+    """False where it prints rounded figures, or leaves calls out; None if it prints none."""
     counts: dict[str, Discrepancy]
     """`prompt_tokens`, `completion_tokens`, `total_tokens`."""
 

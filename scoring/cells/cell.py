@@ -41,6 +41,23 @@ class Deviation(FileModel):
     """One sentence for people."""
 
 
+class Conditions(FileModel):
+    """What of the machine moves results, above all times and time-outs; null is not known."""
+
+    cpus: Annotated[float, Field(gt=0)] | None = None
+    """Processors that the agent could use: those of the machine, or the limit of its group or container."""
+    memory_bytes: Count | None = None
+    """Memory of the machine."""
+    memory_limit_bytes: Count | None = None
+    """The most that the agent could use: the limit of its group or container, else the machine's memory."""
+    memory_available_bytes: Count | None = None
+    """What was free of the machine's memory before the agent was started."""
+    load_before: Annotated[float, Field(ge=0)] | None = None
+    """Load of the machine before the agent was started: runnable tasks, a mean over the last minute."""
+    load_after: Annotated[float, Field(ge=0)] | None = None
+    """The same when it had ended."""
+
+
 class Identity(FileModel):
     """Which cell this is, and what ran in it."""
 
@@ -66,12 +83,14 @@ class Identity(FileModel):
     """What was less confined than it could be; None where nobody wrote it down."""
     agent_version: str | None = None
     """Version of the agent CLI that ran; None where nobody wrote it down."""
+    conditions: Conditions | None = None
+    """The machine that it ran on; None where nobody wrote it down."""
 
     @model_serializer(mode="wrap")
     def _without_the_unsaid(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # Bundles from before these fields must give the same bytes when they are scored again.
         data: dict[str, Any] = dump(self)
-        for name in ("deviations", "agent_version"):
+        for name in ("deviations", "agent_version", "conditions"):
             if getattr(self, name) is None:
                 data.pop(name, None)
         return data
@@ -131,7 +150,7 @@ class SelfReport(FileModel):
     source: str
     """Where it says so, such as `tui_stdout`."""
     exact: bool
-    """False where it prints rounded figures."""
+    """False where it prints rounded figures, or is known to leave calls out."""
 
 
 class CellFacts(FileModel):

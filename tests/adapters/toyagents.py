@@ -116,6 +116,16 @@ class Unending(Waiting):
     code = f"import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n{Waiting.code}"
 
 
+class Deaf(_Agent):
+    """Ends for nothing but SIGKILL."""
+
+    name = "deaf"
+
+    def launch(self, run: RunContext) -> Launch:
+        del run
+        return Launch(("/bin/sh", "-c", "trap '' TERM; sleep 600"))
+
+
 class Lingering(Waiting):
     """Does so too, and holds the pipe open, as does a child in a session of its own."""
 

@@ -35,6 +35,7 @@ again on the way, offline. docs/formats.md says what each format holds, and what
 is lost.
 """
 
+_NAMES = 20  # of files in one message
 _OTEL = "otel"  # has a line per call, not per cell
 
 EPILOG = f"""\
@@ -189,11 +190,19 @@ def _trajectories(files: Files) -> Sink:
 def _predictions(files: Files) -> Sink:
     return TextSink(
         files,
-        lambda source: _json(prediction(source)),
+        _prediction_line,
         _group_and_run,
         # The harness would silently take the last of several predictions of one instance.
         lambda source: source.cell_id.task,
     )
+
+
+def _prediction_line(source: Source) -> bytes:
+    line, left_out = prediction(source)
+    if left_out:
+        names = ", ".join(left_out[:_NAMES]) + (" ..." if len(left_out) > _NAMES else "")
+        complain(f"{source.cell_id}: not in the prediction: {names} ({len(left_out)} in all)")
+    return _json(line)
 
 
 def _group_and_run(source: Source) -> str:

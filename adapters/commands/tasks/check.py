@@ -6,7 +6,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from cab.adapters.tasks.loader import Task, list_tasks, load_task, missing_needs
+from cab.adapters.tasks.loader import Task, list_tasks, load_task
+from cab.adapters.tasks.needs import missing_needs
 from cab.adapters.tasks.self_test import SelfTestFinding, check_task
 from cab.adapters.ui.command import Option
 from cab.adapters.ui.json_lines import print_json

@@ -6,14 +6,15 @@ from typing import Any
 
 from rich.console import Console
 
-from cab.adapters.tasks.loader import Task, list_tasks, missing_needs, need_met
+from cab.adapters.tasks.loader import Task, list_tasks
+from cab.adapters.tasks.needs import missing_needs, need_problem, need_state
 from cab.adapters.ui.json_lines import print_json
 from cab.adapters.ui.options import JSON_LINES
 from cab.adapters.ui.tables import text_table
 
 DESCRIPTION = """\
-List all tasks: language, the programs they need and whether they are installed,
-and how the result is checked.
+List all tasks: language, the programs they need and whether they work here, and
+how the result is checked.
 """
 
 OPTIONS = (JSON_LINES,)
@@ -40,15 +41,19 @@ def task_row(task: Task) -> dict[str, Any]:
         "family": task.family,
         "language": task.language,
         "forbidden_files": task.forbidden_files,
-        "needs": [{"command": need.command, "met": need_met(need)} for need in task.needs],
+        "needs": [
+            {"command": need.command, "met": problem is None, "problem": problem}
+            for need in task.needs
+            for problem in [need_problem(need)]
+        ],
         "missing": missing_needs(task),
         "checked_by": checks_text(task),
     }
 
 
 def needs_text(task: Task) -> str:
-    """Return the programs that a task needs, each with whether it is installed."""
-    words = [f"{need.command} {'ok' if need_met(need) else 'MISSING'}" for need in task.needs]
+    """Return the programs that a task needs, each with whether it works here."""
+    words = [f"{need.command} {need_state(need)}" for need in task.needs]
     return ", ".join(words) or "Python only"
 
 
@@ -64,7 +69,8 @@ def checks_text(task: Task) -> str:
 
 
 def how_to_get(task: Task) -> Iterator[str]:
-    """Yield a line for each program that a task needs and that is not installed."""
+    """Yield a line for each program that a task needs and that cannot be used here."""
     for need in task.needs:
-        if not need_met(need):
-            yield f"{need.command} is not on PATH: {need.get}"
+        problem = need_problem(need)
+        if problem is not None:
+            yield f"{need.command} {problem}: {need.get}"

@@ -114,11 +114,12 @@ def test_no_report() -> None:
         "Tokens: ٣ sent, 31 received. More.",
         "Tokens: 2.6k sent, 31 received. Cost: $x message, $y session.",
         "Tokens: ",
+        "Tokens: 1.2k sent, 31 received.\nTokens: 0 sent, 0 received.",
     ],
 )
 def test_report_strict(line: str) -> None:
-    """A line that starts like a token line but is not one is an error, not a guess."""
-    with pytest.raises(BadSelfReport, match="cannot be read"):
+    """A line that is like a token line but is not one, or counts nothing, is an error, not a guess."""
+    with pytest.raises(BadSelfReport, match=r"cannot be read|counts 0 tokens"):
         read_report(f"fine\n{line}\n")
 
 
@@ -131,7 +132,7 @@ def aiders_own(count: int) -> str:
     return f"{round(count / 1000)}k"
 
 
-@given(st.integers(0, 10_000_000), st.integers(0, 10_000_000))
+@given(st.integers(1, 10_000_000), st.integers(0, 10_000_000))
 def test_report_within_rounding(sent: int, received: int) -> None:
     """Whatever aider counts, the report is off by its rounding at most."""
     report = read_report(f"Tokens: {aiders_own(sent)} sent, {aiders_own(received)} received.")

@@ -25,13 +25,14 @@ def own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[None
 
 
 @pytest.fixture
-def demo_url() -> Generator[str]:
-    """A model server that runs beside the commands, on a loop of its own."""
+def demo_url(request: pytest.FixtureRequest) -> Generator[str]:
+    """A model server that runs beside the commands, on a loop of its own; its parameter is a fault mode."""
+    fault_mode: str | None = getattr(request, "param", None)
     ready, done = threading.Event(), threading.Event()
     urls: list[str] = []
 
     async def serve() -> None:
-        async with running_demo() as demo:
+        async with running_demo(fault_mode=fault_mode) as demo:
             urls.append(demo.url)
             ready.set()
             await asyncio.to_thread(done.wait)

@@ -12,10 +12,13 @@ ERRORS: dict[str, BaseException] = {
     "proxy": BadConfig("the port is taken"),
     "scoring": BadRecord("calls.jsonl", 3, "no JSON"),
     "disk": OSError(28, "No space left on device", "runs/cell.json"),
+    "disk behind": AdapterError("the journal cannot be written"),
     "unnamed": OSError("something broke"),
     "interrupt": KeyboardInterrupt(),
 }
 
+
+ERRORS["disk behind"].__cause__ = OSError(28, "No space left on device")
 
 DESCRIPTION = "Fail."
 

@@ -28,7 +28,7 @@ def test_how_wrong_each_counter_is(runs: Path, capsys: pytest.CaptureFixture[str
     assert few[:9] == ["few", "total", "1", "1", "0", "108", "120", "-10.00%", "12.0"]
     assert same[:9] == ["same", "total", "1", "1", "1", "120", "120", "+0.00%", "0.0"]
     assert silent[3:8] == ["0", "none", "none", "none", "none"]
-    assert few[-2:] == ["tui_stdout,", "rounded"]
+    assert few[-3:] == ["tui_stdout,", "not", "exact"]
     assert silent[-3:] == ["gives", "no", "count"]
 
 

@@ -116,6 +116,19 @@ def test_no_account(demo_url: str, capsysbinary: pytest.CaptureFixture[bytes]) -
     assert result["tokens"]["model_calls"] == 3
 
 
+@pytest.mark.parametrize("demo_url", ["unauthorized"], indirect=True)
+def test_no_call_succeeded(demo_url: str, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    """A wrong key is shown as the endpoint says it, and is exit code 1."""
+    endpoint = ["--upstream", demo_url, "--model", "m", "--json"]
+
+    assert main([*ARGUMENTS, *endpoint]) == 1
+
+    printed = capsysbinary.readouterr()
+    said = orjson.loads(printed.out)["no_call_succeeded"]
+    assert said.startswith("no model call succeeded: 1 x HTTP 401: ")
+    assert f"cab: {said}\n" in printed.err.decode()
+
+
 @pytest.mark.parametrize(
     ("ledger", "code"), [(Served(3, 20, 10), 0), (Served(3, 20, 11), 1), (Served(3, None, 10), 1)]
 )

@@ -314,17 +314,51 @@ def test_newer_agent(capsys: pytest.CaptureFixture[str]) -> None:
     assert "agent scripted: 1 -> 2" in capsys.readouterr().err
 
 
-def test_lost_bundle(capsys: pytest.CaptureFixture[str]) -> None:
-    """A result that was taken away is run again, under a number that the ledger does not know."""
+@pytest.mark.parametrize("lost", ["bundle", "cell.json", "before.json"])
+def test_lost_result(capsys: pytest.CaptureFixture[str], lost: str) -> None:
+    """A result that was taken away or damaged is not counted, and is run again under a new number."""
     assert main(["sweep", sweep()]) == 0
-    shutil.rmtree(f"sweeps/s/runs/{FIRST}")
+    bundle = Path(f"sweeps/s/runs/{FIRST}")
+    shutil.rmtree(bundle) if lost == "bundle" else (bundle / lost).write_bytes(b"")
     capsys.readouterr()
 
+    assert main(["sweep", sweep(), "--report", "--json"]) == 1
+    report = json_of(capsys)
+    assert (report["complete"], report["cells"]) == (0, {})
+    assert report["not_run"][FIRST].endswith("; it will be run again")
     assert main(["sweep", sweep(), "--json"]) == 0
 
     printed = capsys.readouterr()
-    assert f"the bundle of {FIRST} is gone; the cell is run again" in printed.err
+    said, line = printed.err.splitlines()
+    assert said.startswith(f"{FIRST} is run again: its ")
+    assert line.startswith("1/1 ")
     assert orjson.loads(printed.out)["cells"] == {FIRST: f"{FIRST[:-1]}2"}
+    assert (Path(f"sweeps/s/failed/{FIRST}").exists()) is (lost != "bundle")
+
+
+def test_lost_ledger(capsys: pytest.CaptureFixture[str]) -> None:
+    """Calls that are no longer in the ledger are taken from the bundles; without them nothing is known."""
+    assert main(["sweep", sweep()]) == 0
+    shutil.rmtree("sweeps/s/ledger")
+    capsys.readouterr()
+    assert main(["sweep", sweep(), "--report", "--json"]) == 0
+    assert json_of(capsys)["spend"]["calls"] == 3
+
+    Path(f"sweeps/s/runs/{FIRST}/calls.jsonl").write_bytes(b"")
+    file = sweep("runs = 2\n[budget]\ncalls = 9\n")
+    assert main(["sweep", file, "--report", "--json"]) == 1
+    spend = json_of(capsys)["spend"]
+    assert (spend["calls"], spend["tokens"], spend["cost_usd"]) == (None, None, None)
+    assert (spend["known_calls"], spend["lost_cells"]) == (0, 1)
+    assert main(["sweep", file]) == 2
+    assert (
+        "what is left of the budget is not known; bring the ledger back" in capsys.readouterr().err
+    )
+    main(["sweep", file, "--accept-changes"])
+    assert (
+        "spent over all attempts: not known: the calls of 1 cells are lost"
+        in capsys.readouterr().out
+    )
 
 
 @pytest.mark.parametrize("killed", [False, True])
@@ -354,15 +388,6 @@ def test_lost_journal(capsys: pytest.CaptureFixture[str]) -> None:
 
     assert main(["sweep", sweep(), "--json"]) == 0
     assert json_of(capsys)["cells"] == {FIRST: FIRST}
-
-
-def test_lost_file_of_a_bundle(capsys: pytest.CaptureFixture[str]) -> None:
-    """A result that cannot be read is reported, and the sweep is not whole."""
-    assert main(["sweep", sweep()]) == 0
-    Path(f"sweeps/s/runs/{FIRST}/before.json").unlink()
-
-    assert main(["sweep", sweep(), "--report"]) == 1
-    assert "before.json" in capsys.readouterr().err
 
 
 def test_ledger_elsewhere() -> None:

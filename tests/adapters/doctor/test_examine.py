@@ -149,6 +149,8 @@ def test_the_built_in_agent_holds_under_every_probe() -> None:
     ended = {name: shown.attempts[-1].end_reason for name, shown in found.evidence.items()}
     assert ended == {
         "normal": "completed",
+        "several_files": "completed",
+        "long_task": "completed",
         "unauthorized": "upstream_error",
         "rate_limited": "upstream_error",
         "server_error": "upstream_error",

@@ -220,6 +220,17 @@ def test_yes_alone_means_every_probe() -> None:
     )
 
 
+def test_own_counts_of_all_tasks() -> None:
+    """An own count must hold on every task; where it differs between them each is shown."""
+    good, bad = shown(own=own(90, 10)), shown(probe="long_task", own=own(50, 4), passed=False)
+    found = diagnosis(normal=good, several_files=good, long_task=bad)
+    assert metered_row(found)["own count"] == (
+        "equal (normal), equal (several files), -46.0% (long task)"
+    )
+    assert found.faults == ["long_task: the task was not solved", f"long_task: {DIFFERS}"]
+    assert "long task" not in behaviour_row(found)
+
+
 def test_what_it_leaves_is_listed() -> None:
     """Undeclared files, files outside its folders and processes are in one cell."""
     left = shown(undeclared=("a",), elsewhere=("/tmp/b",), left_running=2)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -88,14 +89,17 @@ async def test_stubborn_tree(tmp_path: Path) -> None:
     ready = tmp_path / "ready"
     os.mkfifo(ready)
 
+    began_s = time.monotonic()
     async with started(tmp_path, STUBBORN, str(ready)) as agent:
         pids = [int(pid) for pid in (await asyncio.to_thread(ready.read_text)).split()]
         assert len(pids) == 4
         assert all(alive(pid) for pid in pids)
         ended = await agent.wait(0.1)
+        took_ms = (time.monotonic() - began_s) * 1000
 
     assert ended.timed_out
     assert ended.code == 137
+    assert ended.duration_ms + 200 <= took_ms  # the grace is not the agent's time
     assert not any(alive(pid) for pid in pids)
 
 

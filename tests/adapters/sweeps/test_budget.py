@@ -47,6 +47,8 @@ def test_sums() -> None:
     assert cell == CELL
     assert spend_members(totals) == {
         "calls": 4,
+        "known_calls": 4,
+        "lost_cells": 0,
         "tokens": None,
         "known_tokens": 10,
         "total_interval": {"known_total": 10, "unknown_calls": 2, "upper_total": None},

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 
-from cab.adapters.sweeps.journal import AttemptOutcome, End
+from cab.adapters.sweeps.journal import AttemptOutcome, Begin, End
 from cab.adapters.sweeps.progress import (
     ProgressCounts,
     line_of,
@@ -28,26 +28,47 @@ def end(verdict: AttemptOutcome = "complete", **fields: object) -> End:
     return End.model_validate({**least, "tokens": 1200, **fields})
 
 
+def begin(slot: str = CELL) -> Begin:
+    """Return how an attempt started."""
+    return Begin(slot=slot, cell_id=CELL)
+
+
 def test_counts() -> None:
-    """The estimate is the mean of what has ended, times what is missing, over what runs at once."""
-    counts = ProgressCounts(total=10, done=4, jobs=2)
+    """The estimate is the mean of what has ended, times what is to be run, over what runs at once."""
+    now_s = 0.0
+    counts = ProgressCounts(total=10, done=4, jobs=2, clock_s=lambda: now_s)
     assert counts.left_s is None
 
-    counts.add(end(), 10)
-    counts.add(end("infrastructure"), 20)
+    counts.add(end(slot="1"), 10)
+    counts.add(end("infrastructure", slot="2"), 20)
 
     assert (counts.done, counts.failed) == (5, 1)
+    assert counts.left_s == 15 * 4 / 2  # the failed one is over, unless it is started once more
+    counts.start("2")
     assert counts.left_s == 15 * 5 / 2
-    last = ProgressCounts(total=1, done=0, jobs=8)
-    last.add(end("killed"), 10)
-    assert last.left_s == 10
+    now_s = 5.0
+    assert counts.left_s == (15 * 5 - 5) / 2  # time goes by between two cells
+    now_s = 500.0
+    assert counts.left_s == 15 * 4 / 2
+    counts.add(end(slot="2"), 15)
+    assert (counts.done, counts.running) == (6, 0)
+    assert counts.left_s == 15 * 4 / 2
+
+
+def test_counts_of_a_sweep_that_goes_on() -> None:
+    """What was lost is not done, and what cannot be run is not waited for."""
+    counts = ProgressCounts(total=4, done=0, jobs=1)
+    counts.resume(done=2, to_run=1)
+    counts.add(end(), 10)
+    assert (counts.done, counts.left_s) == (3, 0)
 
 
 def test_lines() -> None:
     """In a pipe there is one line per attempt that ended, and one per message, without control characters."""
     stream = io.StringIO()
     with show_progress(stream, "s", ProgressCounts(2, 0, 1)) as listener:
-        listener.started(CELL)
+        listener.resumed(0, 2)
+        listener.started(begin())
         listener.ended(end(), 1.25, SPEND)
         listener.ended(end("infrastructure", reason="it \x1b[2J broke"), 1, SPEND)
         listener.message("stopped")
@@ -82,18 +103,19 @@ def test_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "160")
     ours, theirs = pty.openpty()
-    counts = ProgressCounts(4, 1, 1)
+    counts = ProgressCounts(4, 0, 1, clock_s=lambda: 0)
     with os.fdopen(theirs, "w") as terminal, show_progress(terminal, "first", counts) as listener:
-        listener.started(CELL)
+        listener.resumed(1, 3)
+        listener.started(begin())
         listener.ended(end(), 70, SPEND)
-        listener.started(CELL)
-        listener.ended(end("budget", reason="too little"), 70, SPEND)
-        listener.started(CELL)
+        listener.started(begin("2"))
+        listener.ended(end("budget", slot="2", reason="too little"), 70, SPEND)
+        listener.started(begin("3"))
     shown = all_of(ours)
 
     assert "sweep first" in shown
     assert "2/4" in shown
-    assert "1 running, 1 failed attempts, 3 calls, 1,200 tokens, $0.2500, 2:20 left" in shown
+    assert "1 running, 1 failed attempts, 3 calls, 1,200 tokens, $0.2500, 1:10 left" in shown
     assert f"{CELL}: no result, budget: too little" in shown
     assert "passed" not in shown
 

@@ -92,8 +92,11 @@ class RecordingListener:
         self.ends: list[End] = []
         self.spends: list[CallTotals] = []
 
-    def started(self, cell_id: str) -> None:
-        del cell_id
+    def resumed(self, done: int, to_run: int) -> None:
+        raise AssertionError((done, to_run))  # the session does that
+
+    def started(self, begin: Begin) -> None:
+        del begin
 
     def ended(self, end: End, duration_s: float, spend: CallTotals) -> None:
         assert duration_s >= 0

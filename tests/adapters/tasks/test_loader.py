@@ -14,7 +14,6 @@ from cab.adapters.tasks.loader import (
     lay_solution,
     list_tasks,
     load_task,
-    missing_needs,
     suite_dir,
 )
 from cab.scoring.globs import matches
@@ -344,25 +343,3 @@ def test_a_task_needs_its_folders(folder: str, tmp_path: Path) -> None:
     (tmp_path / "task" / folder).rmdir()
     with pytest.raises(BadTask, match=f"{folder}: does not exist"):
         load_task(name)
-
-
-def test_missing_programs_are_named_with_where_to_get_them(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """A program that PATH does not hold is one line with its name and how to get it."""
-    monkeypatch.setenv("PATH", str(tmp_path))
-    lines = missing_needs(load_task(RUST))
-    assert len(lines) == 2
-    assert lines[0].startswith(
-        f"task {RUST} needs cargo, which is not on PATH; install Rust from https://rustup.rs"
-    )
-    assert "needs cc," in lines[1]
-
-
-def test_present_programs_are_not_missed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A program that PATH holds is not missed, and the Python tasks need none."""
-    for name in ("cargo", "cc", "make", "node"):
-        (tmp_path / name).touch(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert [missing_needs(task) for task in list_tasks()] == [[] for _ in list_tasks()]
-    assert all(task.needs == [] for task in list_tasks() if task.language == "python")

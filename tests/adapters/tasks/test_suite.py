@@ -8,7 +8,8 @@ import pytest
 
 from cab.adapters.tasks import tampering
 from cab.adapters.tasks.checks import run_checks
-from cab.adapters.tasks.loader import Task, lay_solution, list_tasks, missing_needs
+from cab.adapters.tasks.loader import Task, lay_solution, list_tasks
+from cab.adapters.tasks.needs import missing_needs
 from cab.adapters.tasks.self_test import SelfTestFinding, check_task
 from cab.adapters.workspaces.tree import walk_tree
 from cab.scoring.axes.integrity import score_integrity

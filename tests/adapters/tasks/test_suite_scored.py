@@ -9,7 +9,8 @@ import pytest
 from cab.adapters.cli import main
 from cab.adapters.runs.run_cell import run_cell
 from cab.adapters.runs.spec import CellSpec
-from cab.adapters.tasks.loader import list_tasks, load_task, missing_needs
+from cab.adapters.tasks.loader import list_tasks, load_task
+from cab.adapters.tasks.needs import missing_needs
 
 REFUSALS = [task.id for task in list_tasks() if task.expected_refusal]
 

@@ -162,7 +162,7 @@ def test_expected_changes_alone_are_clean() -> None:
     assert row(text, "blast radius") == "blast radius 0.000 0 of 1 changes unexpected"
 
 
-@pytest.mark.parametrize(("exact", "suffix"), [(True, ""), (False, ", rounded")])
+@pytest.mark.parametrize(("exact", "suffix"), [(True, ""), (False, ", not exact")])
 def test_the_agents_own_count_is_a_line_of_its_own(exact: bool, suffix: str) -> None:
     """What the agent reports itself is shown beside the metered tokens, with its source."""
     report = SelfReport(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cab.adapters.workspaces.patch import MAX_BYTES, make_patch
+from cab.adapters.workspaces.patch import MAX_BYTES, TOTAL_BYTES, make_patch
 from cab.adapters.workspaces.tree import walk_tree
 from cab.scoring.evidence.manifest import diff_trees
 
@@ -146,31 +146,70 @@ def test_links_and_modes(sides: Sides) -> None:
     assert (sides.before / "link").readlink() == Path("two")
 
 
-def test_binary_is_named(sides: Sides) -> None:
-    """A binary file is named, its content is not shown."""
-    sides.fill({"a.png": b"\x89PNG\0old"}, {"a.png": b"\x89PNG\0new", "b.png": b"\0"})
+BIG = b"x\n" * (MAX_BYTES // 2 + 1)
 
-    assert sides.patch().decode() == (
-        "diff --git a/a.png b/a.png\n"
-        "Binary files a/a.png and b/a.png differ\n"
-        "diff --git a/b.png b/b.png\n"
-        "new file mode 100644\n"
-        "Binary files /dev/null and b/b.png differ\n"
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"a.png": b"\x89PNG\0old"}, {"a.png": b"\x89PNG\0new" * 40}),
+        ({}, {"a.png": bytes(range(256)) * 9}),
+        ({"a.png": b"\0"}, {}),
+        ({"a": b"\0"}, {"a": b"text\n"}),
+        ({"a": b"text\n"}, {"a": b"\0"}),
+        ({"big": BIG}, {"big": BIG + b"y"}),
+        ({}, {"big": BIG}),
+        ({"big": BIG}, {}),
+    ],
+    ids=["changed", "new", "gone", "to text", "from text", "large", "large new", "large gone"],
+)
+def test_git_applies_binary(sides: Sides, before: Tree, after: Tree) -> None:
+    """Binary content, and files too large to compare line by line, are in the patch as a whole."""
+    sides.fill({"other": b"1\n", **before}, {"other": b"2\n", **after})
+
+    sides.apply()
+
+    assert sides.same()
+
+
+def test_what_no_patch_can_hold(sides: Sides) -> None:
+    """A pipe, and what is past the total, are named, and do not keep git from applying the rest."""
+    sides.fill({"z": b"1\n", "was": b"x\n"}, {"z": b"2\n", "huge ü": b"x" * (TOTAL_BYTES + 1)})
+    os.mkfifo(sides.after / "pipe")
+    os.mkfifo(sides.after / "was")
+
+    patch = sides.patch().decode().splitlines()
+    sides.apply()
+
+    assert [line for line in patch if line.startswith("Not in")] == [
+        "Not in this patch: huge ü (total-size)",
+        "Not in this patch: pipe (pipe)",
+        "Not in this patch: was (pipe)",
+    ]
+    assert (sides.before / "z").read_bytes() == b"2\n"
+    assert (sides.before / "was").read_bytes() == b"x\n"
+
+
+def test_total_is_bounded(sides: Sides) -> None:
+    """However many files there are, no more than the total is shown."""
+    sides.fill({}, {f"{n:02}": b"line\n" * 200_000 for n in range(24)})
+
+    patch = sides.patch()
+
+    assert TOTAL_BYTES < len(patch) < 2 * TOTAL_BYTES
+    assert patch.count(b"(total-size)\n") == 24 - TOTAL_BYTES // 1_000_000
+
+
+def test_secret_in_binary_content(sides: Sides) -> None:
+    """A binary file that holds a secret is named: nothing could be taken out of it later."""
+    sides.fill({}, {"a": b"\0key", "b": b"\0other"})
+    diff = diff_trees(walk_tree(sides.before), walk_tree(sides.after))
+
+    patch = make_patch(
+        sides.before, sides.after, diff, redact=lambda data: data.replace(b"key", b"[redacted]")
     )
 
-
-def test_large_is_named(sides: Sides) -> None:
-    """A file over the limit is named only."""
-    sides.fill({}, {"big": b"x\n" * MAX_BYTES})
-
-    assert sides.patch().endswith(b"Binary files /dev/null and b/big differ\n")
-
-
-def test_pipe_is_named(sides: Sides) -> None:
-    """A pipe is named, and never opened."""
-    os.mkfifo(sides.after / "pipe")
-
-    assert sides.patch().endswith(b"Binary files /dev/null and b/pipe differ\n")
+    assert patch.startswith(b"Not in this patch: a (holds a secret)\ndiff --git a/b b/b\n")
 
 
 def test_file_that_became_a_folder(sides: Sides) -> None:
@@ -206,10 +245,7 @@ def test_unreadable_as_another_user() -> None:
         finally:
             os.seteuid(0)
 
-    assert patch == (
-        b"diff --git a/locked b/locked\nnew file mode 100644\n"
-        b"Binary files /dev/null and b/locked differ\n"
-    )
+    assert patch == (b"Not in this patch: locked (unreadable)\n")
 
 
 def test_git_folder_is_left_out(sides: Sides) -> None:

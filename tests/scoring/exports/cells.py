@@ -59,11 +59,10 @@ def bundle(
     )
     made = facts(
         identity=identity,
-        task=task_facts(task_id=f"{family}/{task}"),
         check=check(passed=passed, exit_code=0 if passed else 1)
         if unchecked is None
         else check(passed=False, exit_code=None, reason=unchecked),
-        **changes,
+        **{"task": task_facts(task_id=f"{family}/{task}"), **changes},
     )
     (folder / "cell.json").write_bytes(dump_cell(score_bundle(read_bundle(folder, made))))
     return folder

@@ -14,15 +14,8 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
     lines = capsys.readouterr().out.split("\n")
     (aider,) = [line for line in lines if line.startswith("  aider ")]
     (scripted,) = [line for line in lines if line.startswith("  scripted ")]
-    assert aider.split() == [
-        "aider",
-        "0.86.2",
-        "chat.completions",
-        "stdout,",
-        "rounded",
-        "not",
-        "installed",
-    ]
+    assert aider.split()[:5] == ["aider", "0.86.2", "chat.completions", "stdout,", "rounded,"]
+    assert aider.rstrip().endswith("not installed")
     assert "built in" in scripted
     assert {line.split()[0] for line in lines if line.strip()} >= set(ADAPTERS)
 

@@ -85,7 +85,7 @@ def test_about(capsys: pytest.CaptureFixture[str]) -> None:
         "# aider 0.86.2: not installed",
         "# calls chat.completions",
         "# leaves in the workspace: .aider*, .aider*/**",
-        "# own token report: stdout, rounded",
+        "# own token report: stdout, rounded, without the calls that sum up a long conversation",
         "# published image: codingagentbench/aider",
     ]
     assert rest == shown("aider", *GIVEN, "--paste", capsys=capsys)

@@ -25,8 +25,13 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
 def test_list_missing(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A program that is missing is marked, and one line says how to get it."""
-    (tmp_path / "cc").touch(0o755)
+    """A program that is missing or does not work is marked, and one line says how to get it."""
+    for name, text in (
+        ("cc", "#!/bin/sh\n"),
+        ("cargo", "#!/bin/sh\necho no toolchain >&2; exit 1\n"),
+    ):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
 
     assert main(["tasks", "list"]) == 0
@@ -36,6 +41,8 @@ def test_list_missing(
     assert "cc ok" in out
     assert out.count("node is not on PATH: install Node.js") == 1
     assert "cc is not on PATH" not in out
+    assert "cargo BROKEN" in out
+    assert out.count("cargo does not work here (cargo --version: no toolchain): install Rust") == 1
 
 
 def test_list_json(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
