@@ -14,9 +14,6 @@ Failure = Literal["check_did_not_run", "no_model_call", "no_verdict"]
 """Why a cell says nothing about the agent: its check gave no verdict, it was metered and no model
 call succeeded, or it is of a kind of file that holds no verdicts, which is not a failure."""
 
-_WITHOUT_VERDICTS = frozenset({"mini-swe-agent.trajectory", "swebench.predictions"})
-"""Forms of other harnesses' files that never say whether a run was right."""
-
 
 @dataclass(frozen=True, slots=True)
 class SelfCount:
@@ -99,8 +96,9 @@ def observe(result: Mapping[str, Any]) -> Observation:
 
 def _failure(passed: bool | None, read: "_Reader") -> Failure | None:
     if passed is None:
-        form = read.get("imported", "form")
-        return "no_verdict" if form in _WITHOUT_VERDICTS else "check_did_not_run"
+        # What is not said to be without verdicts is a check that failed.
+        silent = read.get("imported", "verdicts") is False
+        return "no_verdict" if silent else "check_did_not_run"
     return "no_model_call" if read.count("calls", "succeeded") == 0 else None
 
 
