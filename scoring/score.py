@@ -201,7 +201,7 @@ class _Copies:
         first = self._met.setdefault(run_id, scored.path)
         if first is scored.path:
             return False
-        from cab.scoring.imports.reading.source import Note, say  # noqa: PLC0415 - see _score_all
+        from cab.scoring.imports.reading.input_file import Note, say  # noqa: PLC0415 - see _score_all
 
         say([Note(str(scored.path), None, f"is a copy of {first}: it counts once")], on_note)
         return True

@@ -21,8 +21,8 @@ from cab.scoring.imports.model import ImportedCell as ImportedCell
 from cab.scoring.imports.model import Origin as Origin
 from cab.scoring.imports.model import OwnCount as OwnCount
 from cab.scoring.imports.pages import read_page as read_page
-from cab.scoring.imports.reading.source import Note as Note
-from cab.scoring.imports.reading.source import ReadingWarning as ReadingWarning
+from cab.scoring.imports.reading.input_file import Note as Note
+from cab.scoring.imports.reading.input_file import ReadingWarning as ReadingWarning
 from cab.scoring.imports.swebench.predictions import (
     read_swebench_predictions as read_swebench_predictions,
 )

@@ -13,7 +13,7 @@ from cab.scoring.imports.model import FileCount, ImportedCell, Origin, OwnCount
 from cab.scoring.imports.reading.cell_ids import FieldNames, make_cell_id
 from cab.scoring.imports.reading.clocks import checked_ms
 from cab.scoring.imports.reading.files import load
-from cab.scoring.imports.reading.source import Source
+from cab.scoring.imports.reading.input_file import InputFile
 from cab.scoring.imports.reading.values import Amount, sum_known, usd
 
 _TUI = "aider"
@@ -64,11 +64,11 @@ def read_aider_results(path: Path) -> ImportedCell:
     Raises:
         BadRecord: It is not such a file, or a field is missing, of the wrong type or out of range.
     """
-    source = Source(path)
+    source = InputFile(path)
     return source.one(lambda _: aider_of(load(source), source))
 
 
-def aider_of(data: object, source: Source) -> ImportedCell:
+def aider_of(data: object, source: InputFile) -> ImportedCell:
     """Return the cell of results that are parsed already; errors as for `read_aider_results`."""
     path = source.path
     if is_object(data) and "tests_outcomes" not in data and "exception" in data:

@@ -13,7 +13,7 @@ from cab.scoring.errors import BadRecord
 from cab.scoring.files import is_list, is_object
 from cab.scoring.imports.model import ImportedCell, Origin, OwnCount
 from cab.scoring.imports.reading.cell_ids import FieldNames, make_cell_id
-from cab.scoring.imports.reading.source import Row, Source
+from cab.scoring.imports.reading.input_file import FileRow, InputFile
 from cab.scoring.imports.reading.values import sum_known, usd
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def is_leaderboard(text: bytes) -> bool:
     return _FIRST.search(head) is not None and all(mark in head for mark in _MARKS)
 
 
-def leaderboard_of(text: bytes, source: Source) -> list[ImportedCell]:
+def leaderboard_of(text: bytes, source: InputFile) -> list[ImportedCell]:
     """Return one cell per row, in the order of the file.
 
     Raises:
@@ -50,7 +50,7 @@ def leaderboard_of(text: bytes, source: Source) -> list[ImportedCell]:
     return source.cells(_rows(text, source), _cell)
 
 
-def _rows(text: bytes, source: Source) -> Iterator[Row]:
+def _rows(text: bytes, source: InputFile) -> Iterator[FileRow]:
     yaml: Any = _yaml(source)
     loader: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
     try:
@@ -65,10 +65,10 @@ def _rows(text: bytes, source: Source) -> Iterator[Row]:
         what = f"not valid YAML: {getattr(error, 'problem', None) or 'it is nested too deeply'}"
         raise BadRecord(str(source.path), mark and mark.line + 1, what) from error
     for number, each in enumerate(data if is_list(data) else ()):
-        yield Row(each, str(number))
+        yield FileRow(each, str(number))
 
 
-def _cell(row: Row, source: Source) -> ImportedCell:
+def _cell(row: FileRow, source: InputFile) -> ImportedCell:
     if not is_object(row.data):
         raise BadRecord(str(source.path), None, "is not an object", field=row.at)
     data = row.data
@@ -100,7 +100,7 @@ def _reason(rate: float | None, tries: list[int], cases: int | None) -> str:
     return f"{share} of {of} passed at try {tries[-1] if tries else '?'}; a rate is no verdict"
 
 
-def _own_count(row: Row, source: Source) -> OwnCount | None:
+def _own_count(row: FileRow, source: InputFile) -> OwnCount | None:
     """Return the sums over all exercises; a cost of 0 is what aider writes without a price."""
     data = row.data if is_object(row.data) else {}
     prompt = _count(data, "prompt_tokens", row, source) or None
@@ -121,7 +121,7 @@ def _text(data: Mapping[str, object], key: str) -> str | None:
     return found if isinstance(found, str) and found else None
 
 
-def _number(data: Mapping[str, object], key: str, row: Row, source: Source) -> float | None:
+def _number(data: Mapping[str, object], key: str, row: FileRow, source: InputFile) -> float | None:
     text = _text(data, key)
     if text is None:
         return None
@@ -131,12 +131,12 @@ def _number(data: Mapping[str, object], key: str, row: Row, source: Source) -> f
     return float(text)
 
 
-def _count(data: Mapping[str, object], key: str, row: Row, source: Source) -> int | None:
+def _count(data: Mapping[str, object], key: str, row: FileRow, source: InputFile) -> int | None:
     number = _number(data, key, row, source)
     return int(number) if number is not None and number.is_integer() and number <= 10**12 else None
 
 
-def _yaml(source: Source) -> "ModuleType":
+def _yaml(source: InputFile) -> "ModuleType":
     try:
         import yaml  # noqa: PLC0415 - only who reads a leaderboard needs it
     except ImportError as error:

@@ -13,7 +13,7 @@ from cab.scoring.ids import parse_cell_id
 from cab.scoring.imports.model import FileCount, ImportedCell, Origin, OwnCount
 from cab.scoring.imports.reading.cell_ids import FieldNames, make_cell_id
 from cab.scoring.imports.reading.clocks import between_ms
-from cab.scoring.imports.reading.source import Source
+from cab.scoring.imports.reading.input_file import InputFile
 from cab.scoring.imports.reading.values import Amount, sum_known, usd
 
 _PREFIX = "ATIF-v1."
@@ -68,7 +68,7 @@ def is_atif(data: object) -> bool:
     return isinstance(version, str) and version.startswith("ATIF-") and is_list(data["steps"])
 
 
-def atif_of(data: object, source: Source) -> ImportedCell:
+def atif_of(data: object, source: InputFile) -> ImportedCell:
     """Return the cell of a trajectory; its task is the trial that it lies in, or its session.
 
     Raises:
@@ -111,7 +111,7 @@ def _cell_id(run: _Trajectory, path: Path) -> str:
     return make_cell_id(names, path)
 
 
-def _wall_clock_ms(steps: Sequence[_Step], source: Source) -> float | None:
+def _wall_clock_ms(steps: Sequence[_Step], source: InputFile) -> float | None:
     """Return the time from the first step to the last, None unless both are dated."""
     mine = [step for step in steps if not step.is_copied_context]
     if not mine:
@@ -120,7 +120,7 @@ def _wall_clock_ms(steps: Sequence[_Step], source: Source) -> float | None:
     return between_ms(mine[0].timestamp, mine[-1].timestamp, source, at)
 
 
-def _own_count(run: _Trajectory, source: Source) -> OwnCount | None:
+def _own_count(run: _Trajectory, source: InputFile) -> OwnCount | None:
     calls = [
         step
         for step in run.steps

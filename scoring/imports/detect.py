@@ -19,9 +19,9 @@ from cab.scoring.imports.model import ImportedCell
 from cab.scoring.imports.openhands import is_openhands, openhands_of
 from cab.scoring.imports.pages import is_page, is_page_text, page_of_text
 from cab.scoring.imports.reading.content import is_zip, open_content
+from cab.scoring.imports.reading.input_file import FileRow, InputFile, Note, clipped, say
 from cab.scoring.imports.reading.lenient import parse_lenient
 from cab.scoring.imports.reading.lines import first_row, is_lines, parsed_rows
-from cab.scoring.imports.reading.source import Note, Row, Source, clipped, say
 from cab.scoring.imports.sweagent import is_swe_agent_trajectory, swe_agent_of
 from cab.scoring.imports.swebench.predictions import (
     is_prediction,
@@ -69,17 +69,17 @@ class FileCells(NamedTuple):
 class _Form(NamedTuple):
     name: str
     recognises: Callable[[object], bool]
-    read: Callable[[object, Source], Cells]
+    read: Callable[[object, InputFile], Cells]
 
 
 class _LineForm(NamedTuple):
     name: str
     recognises: Callable[[object], bool]
-    read: Callable[[Iterable[Row], Source], list[ImportedCell]]
+    read: Callable[[Iterable[FileRow], InputFile], list[ImportedCell]]
 
 
-def _one_openhands(data: object, source: Source) -> list[ImportedCell]:
-    return openhands_of([Row(data)], source)
+def _one_openhands(data: object, source: InputFile) -> list[ImportedCell]:
+    return openhands_of([FileRow(data)], source)
 
 
 _FORMS: Final = (
@@ -128,12 +128,12 @@ def read_cells(
 
 def read_file(path: Path) -> FileCells:
     """Return what a file holds, with what was lost of it; errors as for `read_cells`."""
-    source = Source(path)
+    source = InputFile(path)
     page, cells = (None, archive_of(source)) if is_zip(path) else _read(source)
     return FileCells(page, cells, source.all_notes())
 
 
-def _read(source: Source) -> tuple[PublishedCell | None, list[ImportedCell]]:
+def _read(source: InputFile) -> tuple[PublishedCell | None, list[ImportedCell]]:
     with open_content(source.path) as content:
         if is_lines(content):
             return None, _of_lines(parsed_rows(content, source), source)
@@ -151,7 +151,7 @@ def _read(source: Source) -> tuple[PublishedCell | None, list[ImportedCell]]:
     return None, _of_json(data, source)
 
 
-def _of_json(data: object, source: Source) -> list[ImportedCell]:
+def _of_json(data: object, source: InputFile) -> list[ImportedCell]:
     fitting = [form for form in _FORMS if form.recognises(data)]
     if len(fitting) != 1:
         _refuse(data, [form.name for form in fitting], source)
@@ -159,7 +159,7 @@ def _of_json(data: object, source: Source) -> list[ImportedCell]:
     # One cell takes what was noted of the whole file.
     held: list[ImportedCell] = []
 
-    def first(noting: Source) -> ImportedCell:
+    def first(noting: InputFile) -> ImportedCell:
         made = form.read(data, noting)
         held.extend(made if isinstance(made, list) else [made])
         return held[0]
@@ -168,7 +168,7 @@ def _of_json(data: object, source: Source) -> list[ImportedCell]:
     return [alone] if len(held) == 1 else held
 
 
-def _of_lines(rows: Iterable[Row], source: Source) -> list[ImportedCell]:
+def _of_lines(rows: Iterable[FileRow], source: InputFile) -> list[ImportedCell]:
     first, every = first_row(iter(rows))
     if first is None:
         lost = source.notes[0].text if source.notes else "there is none"
@@ -179,7 +179,7 @@ def _of_lines(rows: Iterable[Row], source: Source) -> list[ImportedCell]:
     return fitting[0].read(every, source)
 
 
-def _refuse(data: object, names: list[str], source: Source, line: int | None = None) -> NoReturn:
+def _refuse(data: object, names: list[str], source: InputFile, line: int | None = None) -> NoReturn:
     if names:
         what = f"could be {' or '.join(names)}: it is {_seen(data)}"
     else:

@@ -10,7 +10,7 @@ from cab.scoring.imports.atif import is_atif
 from cab.scoring.imports.hal import is_hal
 from cab.scoring.imports.harbor import is_harbor_trial, trials_expected
 from cab.scoring.imports.reading.files import load
-from cab.scoring.imports.reading.source import Note, Source, say
+from cab.scoring.imports.reading.input_file import InputFile, Note, say
 from cab.scoring.imports.reading.values import inner_text
 from cab.scoring.imports.swebench.reports import is_instance_report, is_run_report
 from cab.scoring.imports.swebench.submissions import is_submission, is_submission_details
@@ -129,7 +129,7 @@ def _holds(path: Path, recognise: tuple[Callable[[object], bool], ...]) -> bool:
 
 def _loaded(path: Path) -> object:
     try:
-        return load(Source(path))
+        return load(InputFile(path))
     except BadRecord:
         return _BROKEN
 

@@ -13,7 +13,7 @@ from cab.scoring.files import FileModel, is_list, is_object, validated
 from cab.scoring.imports.model import ImportedCell, Origin, OwnCount
 from cab.scoring.imports.reading.cell_ids import UNKNOWN, FieldNames, make_cell_id
 from cab.scoring.imports.reading.clocks import checked_ms
-from cab.scoring.imports.reading.source import Row, Source
+from cab.scoring.imports.reading.input_file import FileRow, InputFile
 from cab.scoring.imports.reading.usage import NOT_COUNTED, Counts, counts_of
 from cab.scoring.imports.reading.values import inner, inner_text, sum_known
 
@@ -60,7 +60,7 @@ def is_encrypted_hal(data: object) -> bool:
     return is_object(data) and data.keys() >= _ENCRYPTED
 
 
-def encrypted_hal_of(data: object, source: Source) -> ImportedCell:  # noqa: ARG001 - all readers take it
+def encrypted_hal_of(data: object, source: InputFile) -> ImportedCell:  # noqa: ARG001 - all readers take it
     """Say how to read an upload that is still encrypted.
 
     Raises:
@@ -69,7 +69,7 @@ def encrypted_hal_of(data: object, source: Source) -> ImportedCell:  # noqa: ARG
     raise BadRecord(str(source.path), None, "is encrypted: decrypt it with hal-decrypt first")
 
 
-def hal_of(data: object, source: Source) -> list[ImportedCell]:
+def hal_of(data: object, source: InputFile) -> list[ImportedCell]:
     """Return one cell per task, in the order of their names.
 
     Raises:
@@ -78,7 +78,7 @@ def hal_of(data: object, source: Source) -> list[ImportedCell]:
     run = validated(_Run, data, source.path)
     tasks = _tasks(run, source.path)
     calls = _calls(run.raw_logging_results)
-    rows = (Row(task, name) for name, task in sorted(tasks.items()))
+    rows = (FileRow(task, name) for name, task in sorted(tasks.items()))
     return source.cells(
         rows, lambda row, noting: _cell(row.at, tasks[row.at], run, calls.get(row.at), noting)
     )
@@ -123,7 +123,7 @@ def _calls(logged: object) -> dict[str, list[object]]:
 
 
 def _cell(
-    name: str, task: _Task, run: _Run, calls: list[object] | None, source: Source
+    name: str, task: _Task, run: _Run, calls: list[object] | None, source: InputFile
 ) -> ImportedCell:
     config = run.config
     model = inner_text(config.agent_args or {}, "model_name")

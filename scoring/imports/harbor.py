@@ -20,7 +20,7 @@ from cab.scoring.imports.model import FileCount, ImportedCell, Origin, OwnCount
 from cab.scoring.imports.reading.cell_ids import FieldNames, make_cell_id
 from cab.scoring.imports.reading.clocks import between_ms
 from cab.scoring.imports.reading.files import load
-from cab.scoring.imports.reading.source import Source
+from cab.scoring.imports.reading.input_file import InputFile
 from cab.scoring.imports.reading.values import Amount, inner, sum_known, usd
 
 LOCK_FILE: Final = "lock.json"
@@ -149,11 +149,11 @@ def read_harbor(path: Path) -> ImportedCell:
     Raises:
         BadRecord: It is not a trial, or a field is missing, of the wrong type or out of range.
     """
-    source = Source(path)
+    source = InputFile(path)
     return source.one(lambda _: harbor_of(load(source), source))
 
 
-def harbor_of(data: object, source: Source) -> ImportedCell:
+def harbor_of(data: object, source: InputFile) -> ImportedCell:
     """Return the cell of a trial that is parsed already; errors as for `read_harbor`."""
     if is_harbor_job(data):
         what = "is the result of a whole Harbor job: name its folder, or those of its trials"
@@ -269,14 +269,14 @@ def _own_count(steps: Sequence[_Usage | None], path: Path) -> OwnCount | None:
     )
 
 
-def _wall_clock_ms(trial: _Trial, source: Source) -> float | None:
+def _wall_clock_ms(trial: _Trial, source: InputFile) -> float | None:
     """Return the time from the trial's start to the end of its last step's agent."""
     last = trial.steps[-1].agent_execution
     end = None if last is None else last.finished_at
     return _duration_ms(_Period(started_at=trial.started_at, finished_at=end), source)
 
 
-def _duration_ms(period: _Period | None, source: Source) -> float | None:
+def _duration_ms(period: _Period | None, source: InputFile) -> float | None:
     if period is None:
         return None
     return between_ms(period.started_at, period.finished_at, source, "agent_execution.finished_at")

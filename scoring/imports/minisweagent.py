@@ -16,7 +16,7 @@ from cab.scoring.imports.model import FileCount, ImportedCell, Origin, OwnCount
 from cab.scoring.imports.reading.cell_ids import FieldNames, make_cell_id
 from cab.scoring.imports.reading.clocks import seconds_between_ms
 from cab.scoring.imports.reading.files import load
-from cab.scoring.imports.reading.source import Source
+from cab.scoring.imports.reading.input_file import InputFile
 from cab.scoring.imports.reading.usage import NOT_COUNTED, Counts, counts_of
 from cab.scoring.imports.reading.values import Amount, inner, inner_text, sum_known, usd
 
@@ -90,11 +90,11 @@ def read_mini_trajectory(path: Path) -> ImportedCell:
         BadRecord: It is not a trajectory of a known version, or a field is missing, of the wrong type
             or out of range.
     """
-    source = Source(path)
+    source = InputFile(path)
     return source.one(lambda _: mini_of(load(source), source))
 
 
-def mini_of(data: object, source: Source) -> ImportedCell:
+def mini_of(data: object, source: InputFile) -> ImportedCell:
     """Return the cell of a trajectory that is parsed already; errors as for the reader."""
     path = source.path
     if is_list(data) and not is_mini_messages(data):
@@ -169,7 +169,7 @@ def _calls(messages: Sequence[Mapping[str, object]], path: Path) -> Iterator[Cou
             yield counts_of(usage, path, f"messages.{number}.extra.response.usage")
 
 
-def _wall_clock_ms(messages: Sequence[Mapping[str, object]], source: Source) -> float | None:
+def _wall_clock_ms(messages: Sequence[Mapping[str, object]], source: InputFile) -> float | None:
     """Return the time from the first message to the last, None unless both have one."""
     if not messages:
         return None

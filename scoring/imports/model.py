@@ -15,7 +15,7 @@ from cab.scoring.files import FileModel
 from cab.scoring.timestamps import Duration
 
 SELF_REPORTED = "self_reported"
-"""Source of every count that is imported."""
+"""InputFile of every count that is imported."""
 
 FileForm = Literal[
     "harbor.trial",

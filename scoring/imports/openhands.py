@@ -15,8 +15,8 @@ from cab.scoring.files import FileModel, is_list, is_object, validated
 from cab.scoring.imports.model import FileCount, ImportedCell, Origin, OwnCount
 from cab.scoring.imports.reading.cell_ids import FieldNames, make_cell_id
 from cab.scoring.imports.reading.clocks import between_ms
+from cab.scoring.imports.reading.input_file import FileRow, InputFile
 from cab.scoring.imports.reading.lines import read_lines_or_json
-from cab.scoring.imports.reading.source import Row, Source
 from cab.scoring.imports.reading.values import Amount, inner, inner_text, sum_known, usd
 
 _TUI = "openhands"
@@ -72,7 +72,7 @@ def is_openhands(data: object) -> bool:
     )
 
 
-def openhands_of(rows: Iterable[Row], source: Source) -> list[ImportedCell]:
+def openhands_of(rows: Iterable[FileRow], source: InputFile) -> list[ImportedCell]:
     """Return one cell per line, in the order of the file.
 
     Raises:
@@ -82,7 +82,7 @@ def openhands_of(rows: Iterable[Row], source: Source) -> list[ImportedCell]:
     return source.cells(rows, lambda row, noting: _cell(row, reports, noting))
 
 
-def _reports(source: Source) -> dict[str, object]:
+def _reports(source: InputFile) -> dict[str, object]:
     """Return instance -> what the evaluation beside the file says of it; empty if there is none."""
     path = source.path
     beside = path.with_name(f"{path.name.removesuffix('.gz').removesuffix('.jsonl')}{_EVALUATED}")
@@ -90,7 +90,7 @@ def _reports(source: Source) -> dict[str, object]:
         return {}
     found: dict[str, object] = {}
     try:
-        for row in read_lines_or_json(Source(beside), lambda data, _: [Row(data)]):
+        for row in read_lines_or_json(InputFile(beside), lambda data, _: [FileRow(data)]):
             name = inner_text(row.data, "instance_id") if is_object(row.data) else None
             if name is not None and is_object(row.data):
                 found[name] = row.data.get("test_result")
@@ -99,7 +99,7 @@ def _reports(source: Source) -> dict[str, object]:
     return found
 
 
-def _cell(row: Row, reports: Mapping[str, object], source: Source) -> ImportedCell:
+def _cell(row: FileRow, reports: Mapping[str, object], source: InputFile) -> ImportedCell:
     if not is_openhands(row.data):
         raise BadRecord(str(source.path), row.line, "is not a run of OpenHands")
     run = validated(_Run, row.data, source.path, row.at, row.line)
@@ -169,7 +169,7 @@ def _failure(report: object) -> str:
     return "not resolved"
 
 
-def _time_ms(history: list[object], source: Source) -> float | None:
+def _time_ms(history: list[object], source: InputFile) -> float | None:
     """Return the time from the first dated event to the last."""
     dated = [stamp for event in history for stamp in _stamps(event)]
     if len(dated) < 2:

@@ -12,7 +12,7 @@ import orjson
 from cab.scoring.files import FileModel, is_list, is_object, validated
 from cab.scoring.imports.model import FileCount, ImportedCell, Origin, OwnCount
 from cab.scoring.imports.reading.cell_ids import FieldNames, make_cell_id
-from cab.scoring.imports.reading.source import Source
+from cab.scoring.imports.reading.input_file import InputFile
 from cab.scoring.imports.reading.values import Amount, inner_text, sum_known, usd
 
 _TUI = "swe-agent"
@@ -54,7 +54,7 @@ def is_swe_agent_trajectory(data: object) -> bool:
     )
 
 
-def swe_agent_of(data: object, source: Source) -> ImportedCell:
+def swe_agent_of(data: object, source: InputFile) -> ImportedCell:
     """Return the cell of a trajectory, which has the name of its file.
 
     Raises:
@@ -98,7 +98,7 @@ def _sweep(path: Path) -> str | None:
     return (folder.parent.name if inside else folder.name) or None
 
 
-def _own_count(run: _Run, source: Source) -> OwnCount | None:
+def _own_count(run: _Run, source: InputFile) -> OwnCount | None:
     stats = run.info.model_stats
     if stats is None:
         return None

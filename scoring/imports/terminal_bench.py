@@ -13,7 +13,7 @@ from cab.scoring.files import FileModel, is_list, is_object, read_json, validate
 from cab.scoring.imports.model import FileCount, ImportedCell, Origin, OwnCount
 from cab.scoring.imports.reading.cell_ids import UNKNOWN, FieldNames, make_cell_id
 from cab.scoring.imports.reading.clocks import between_ms
-from cab.scoring.imports.reading.source import Row, Source
+from cab.scoring.imports.reading.input_file import FileRow, InputFile
 from cab.scoring.imports.reading.values import sum_known
 
 METADATA_FILE: Final = "run_metadata.json"
@@ -66,7 +66,7 @@ def is_terminal_bench_trial(data: object) -> bool:
     return is_object(data) and data.keys() >= _TRIAL_MARKS
 
 
-def terminal_bench_run_of(data: object, source: Source) -> list[ImportedCell]:
+def terminal_bench_run_of(data: object, source: InputFile) -> list[ImportedCell]:
     """Return one cell per trial of a run, in the order of the file.
 
     Raises:
@@ -76,7 +76,7 @@ def terminal_bench_run_of(data: object, source: Source) -> list[ImportedCell]:
     return source.cells(_rows(data), lambda row, noting: _cell(row, run, noting))
 
 
-def terminal_bench_trial_of(data: object, source: Source) -> ImportedCell:
+def terminal_bench_trial_of(data: object, source: InputFile) -> ImportedCell:
     """Return the cell of one trial's file, which lies in `<run>/<task>/<trial>/`.
 
     Raises:
@@ -84,13 +84,13 @@ def terminal_bench_trial_of(data: object, source: Source) -> ImportedCell:
     """
     folders = source.path.absolute().parents
     run = _metadata(folders[2]) if len(folders) > 3 else _Metadata()
-    return _cell(Row(data), run, source)
+    return _cell(FileRow(data), run, source)
 
 
-def _rows(data: object) -> Iterator[Row]:
+def _rows(data: object) -> Iterator[FileRow]:
     results = data.get("results") if is_object(data) else None
     for number, each in enumerate(results if is_list(results) else ()):
-        yield Row(each, f"results.{number}")
+        yield FileRow(each, f"results.{number}")
 
 
 def _metadata(folder: Path) -> _Metadata:
@@ -103,7 +103,7 @@ def _metadata(folder: Path) -> _Metadata:
     return found if found.run_id else found.model_copy(update={"run_id": folder.name})
 
 
-def _cell(row: Row, run: _Metadata, source: Source) -> ImportedCell:
+def _cell(row: FileRow, run: _Metadata, source: InputFile) -> ImportedCell:
     trial = validated(_Trial, row.data, source.path, row.at)
     names = FieldNames(
         tui=run.agent_name or UNKNOWN,

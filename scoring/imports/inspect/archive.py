@@ -15,8 +15,8 @@ from cab.scoring.errors import BadRecord
 from cab.scoring.files import MAX_FILE_BYTES, is_object, naming
 from cab.scoring.imports.inspect.log import header_of, samples_of
 from cab.scoring.imports.model import ImportedCell
+from cab.scoring.imports.reading.input_file import FileRow, InputFile
 from cab.scoring.imports.reading.lenient import parse_lenient
-from cab.scoring.imports.reading.source import Row, Source
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -33,7 +33,7 @@ _ENCRYPTED = 1
 _MAX_HEADER_BYTES = 64 << 20
 
 
-def archive_of(source: Source) -> list[ImportedCell]:
+def archive_of(source: InputFile) -> list[ImportedCell]:
     """Return one cell per sample and epoch of a log, in the order of the file.
 
     Raises:
@@ -54,7 +54,7 @@ def archive_of(source: Source) -> list[ImportedCell]:
 
 
 @contextmanager
-def _opened(source: Source) -> Generator[zipfile.ZipFile]:
+def _opened(source: InputFile) -> Generator[zipfile.ZipFile]:
     try:
         log = zipfile.ZipFile(source.path)
     except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
@@ -63,21 +63,21 @@ def _opened(source: Source) -> Generator[zipfile.ZipFile]:
         yield log
 
 
-def _samples(log: zipfile.ZipFile, source: Source) -> Iterator[Row]:
+def _samples(log: zipfile.ZipFile, source: InputFile) -> Iterator[FileRow]:
     # A member may be there twice, if a sample was written again: the last one counts.
     members = {each.filename: each for each in log.infolist()}
     for name, member in members.items():
         if not name.startswith(_SAMPLES) or not name.endswith(".json"):
             continue
         try:
-            yield Row(_parsed(log, member, source, MAX_FILE_BYTES), name)
+            yield FileRow(_parsed(log, member, source, MAX_FILE_BYTES), name)
         except BadRecord as error:
             if isinstance(error.__cause__, ImportError):
                 raise
             source.lose(error)
 
 
-def _parsed(log: zipfile.ZipFile, member: zipfile.ZipInfo, source: Source, most: int) -> object:
+def _parsed(log: zipfile.ZipFile, member: zipfile.ZipInfo, source: InputFile, most: int) -> object:
     path = str(source.path)
     if member.flag_bits & _ENCRYPTED:
         raise BadRecord(path, None, "is encrypted", field=member.filename)
@@ -94,13 +94,13 @@ def _parsed(log: zipfile.ZipFile, member: zipfile.ZipInfo, source: Source, most:
         raise BadRecord(path, None, error.reason, field=member.filename) from error
 
 
-def _content(log: zipfile.ZipFile, member: zipfile.ZipInfo, source: Source) -> IO[bytes]:
+def _content(log: zipfile.ZipFile, member: zipfile.ZipInfo, source: InputFile) -> IO[bytes]:
     if member.compress_type != _ZSTD_METHOD:
         return log.open(member)
     return _zstd_content(log, member, source)
 
 
-def _zstd_content(log: zipfile.ZipFile, member: zipfile.ZipInfo, source: Source) -> IO[bytes]:
+def _zstd_content(log: zipfile.ZipFile, member: zipfile.ZipInfo, source: InputFile) -> IO[bytes]:
     """Return the content of a member that Python cannot unpack; its checksum is not compared."""
     zstd: Any = _zstandard(source)
     file = cast("IO[bytes]", log.fp)
@@ -140,7 +140,7 @@ class _Translating(io.RawIOBase):
         return b"".join(parts)
 
 
-def _zstandard(source: Source) -> "ModuleType":
+def _zstandard(source: InputFile) -> "ModuleType":
     try:
         import zstandard  # noqa: PLC0415 - only who reads such a log needs it
     except ImportError as error:

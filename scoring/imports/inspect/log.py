@@ -13,7 +13,7 @@ from cab.scoring.files import FileModel, is_list, is_object, validated
 from cab.scoring.imports.model import FileCount, ImportedCell, Origin, OwnCount
 from cab.scoring.imports.reading.cell_ids import UNKNOWN, FieldNames, make_cell_id
 from cab.scoring.imports.reading.clocks import checked_ms
-from cab.scoring.imports.reading.source import Row, Source
+from cab.scoring.imports.reading.input_file import FileRow, InputFile
 from cab.scoring.imports.reading.values import Amount, inner, inner_text, sum_known, usd
 
 _MARKS = frozenset({"version", "status", "eval"})
@@ -78,7 +78,7 @@ def is_inspect_log(data: object) -> bool:
     return is_object(spec) and spec.keys() >= _OF_EVAL and isinstance(data["status"], str)
 
 
-def inspect_log_of(data: object, source: Source) -> list[ImportedCell]:
+def inspect_log_of(data: object, source: InputFile) -> list[ImportedCell]:
     """Return one cell per sample and epoch of a log in JSON, in the order of the file.
 
     Raises:
@@ -90,11 +90,11 @@ def inspect_log_of(data: object, source: Source) -> list[ImportedCell]:
     samples = data.get("samples")
     if not is_list(samples):
         raise BadRecord(str(source.path), None, "holds no samples", field="samples")
-    rows = (Row(each, f"samples.{number}") for number, each in enumerate(samples))
+    rows = (FileRow(each, f"samples.{number}") for number, each in enumerate(samples))
     return samples_of(rows, header, source)
 
 
-def header_of(data: Mapping[str, object], source: Source) -> Header:
+def header_of(data: Mapping[str, object], source: InputFile) -> Header:
     """Return what a log, or its header alone, says of all samples.
 
     Raises:
@@ -120,7 +120,7 @@ def header_of(data: Mapping[str, object], source: Source) -> Header:
     )
 
 
-def samples_of(rows: Iterable[Row], header: Header, source: Source) -> list[ImportedCell]:
+def samples_of(rows: Iterable[FileRow], header: Header, source: InputFile) -> list[ImportedCell]:
     """Return the cell of each sample; one that cannot be read is noted and left out.
 
     Raises:
@@ -137,7 +137,7 @@ def _solvers(data: Mapping[str, object]) -> str:
     return "+".join(name for name in names if name) or UNKNOWN
 
 
-def _cell(row: Row, header: Header, source: Source) -> ImportedCell:
+def _cell(row: FileRow, header: Header, source: InputFile) -> ImportedCell:
     sample = validated(_Sample, row.data, source.path, row.at)
     passed, partial, reason = _verdict(sample, header)
     time_ms = None if sample.total_time is None else sample.total_time * 1000
@@ -193,7 +193,7 @@ def _counting(names: list[str], header: Header) -> str | None:
     return names[0] if len(names) == 1 else None
 
 
-def _own_count(sample: _Sample, row: Row, source: Source) -> OwnCount | None:
+def _own_count(sample: _Sample, row: FileRow, source: InputFile) -> OwnCount | None:
     models = list((sample.model_usage or {}).values())
     calls = _model_calls(sample.events)
     if not models:

@@ -2,13 +2,13 @@
 
 from datetime import datetime, timedelta
 
-from cab.scoring.imports.reading.source import Source
+from cab.scoring.imports.reading.input_file import InputFile
 from cab.scoring.timestamps import LONGEST_MS
 
 _LONG_AGO_S, _FAR_S = 0.0, 1e11
 
 
-def instant(text: str | None, source: Source, field: str) -> datetime | None:
+def instant(text: str | None, source: InputFile, field: str) -> datetime | None:
     """Return an instant of ISO 8601; None if there is none, or if it is not one, which is noted."""
     if text is None:
         return None
@@ -19,7 +19,9 @@ def instant(text: str | None, source: Source, field: str) -> datetime | None:
         return None
 
 
-def between_ms(started: str | None, ended: str | None, source: Source, field: str) -> float | None:
+def between_ms(
+    started: str | None, ended: str | None, source: InputFile, field: str
+) -> float | None:
     """Return the milliseconds from one instant to another.
 
     Args:
@@ -42,7 +44,7 @@ def between_ms(started: str | None, ended: str | None, source: Source, field: st
 
 
 def seconds_between_ms(
-    started_s: float | None, ended_s: float | None, source: Source, field: str
+    started_s: float | None, ended_s: float | None, source: InputFile, field: str
 ) -> float | None:
     """Return the milliseconds between two instants in seconds since 1970; None as `between_ms`."""
     if started_s is None or ended_s is None:
@@ -53,7 +55,7 @@ def seconds_between_ms(
     return checked_ms((ended_s - started_s) * 1000, source, field)
 
 
-def checked_ms(duration_ms: float | None, source: Source, field: str) -> float | None:
+def checked_ms(duration_ms: float | None, source: InputFile, field: str) -> float | None:
     """Return a duration in milliseconds if it can be one; None otherwise, which is noted."""
     if duration_ms is None or 0 <= duration_ms <= LONGEST_MS:
         return duration_ms

@@ -1,11 +1,11 @@
 """One piece of JSON from a file, packed or not."""
 
 from cab.scoring.imports.reading.content import open_content
+from cab.scoring.imports.reading.input_file import InputFile
 from cab.scoring.imports.reading.lenient import parse_lenient
-from cab.scoring.imports.reading.source import Source
 
 
-def load(source: Source) -> object:
+def load(source: InputFile) -> object:
     """Return what a file of JSON holds; the source notes what was lost of it.
 
     Raises:

@@ -15,7 +15,7 @@ import orjson
 
 from cab.scoring.errors import BadRecord
 from cab.scoring.files import is_list, is_object, parse_json
-from cab.scoring.imports.reading.source import Source
+from cab.scoring.imports.reading.input_file import InputFile
 
 _MOST_NAMED = 5
 _LARGEST = 2**64
@@ -34,7 +34,7 @@ class _Repeated(ValueError):
     """An object has a member twice."""
 
 
-def parse_lenient(text: bytes, source: Source, line: int | None = None) -> object:
+def parse_lenient(text: bytes, source: InputFile, line: int | None = None) -> object:
     """Return what a text holds; a value that is not JSON is None, and the source notes it.
 
     Args:
@@ -98,7 +98,7 @@ def _undecodable(text: bytes) -> bool:
     return False
 
 
-def _cleaned(data: object, source: Source, line: int | None, undecodable: bool) -> object:
+def _cleaned(data: object, source: InputFile, line: int | None, undecodable: bool) -> object:
     """Return data without numbers that are none and lone surrogates; each is noted."""
     top: dict[str, object] = {"": data}
     named = 0

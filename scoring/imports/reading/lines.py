@@ -5,8 +5,8 @@ from itertools import chain
 
 from cab.scoring.errors import BadRecord
 from cab.scoring.imports.reading.content import MAX_LINE_BYTES, Content, open_content
+from cab.scoring.imports.reading.input_file import FileRow, InputFile
 from cab.scoring.imports.reading.lenient import parse_lenient
-from cab.scoring.imports.reading.source import Row, Source
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -20,7 +20,7 @@ def is_lines(content: Content) -> bool:
     return first.removeprefix(_BOM).startswith(b"{") and second.startswith(b"{")
 
 
-def parsed_rows(content: Content, source: Source) -> Iterator[Row]:
+def parsed_rows(content: Content, source: InputFile) -> Iterator[FileRow]:
     """Yield what each line holds; a line that cannot be read is noted and left out.
 
     Raises:
@@ -32,7 +32,7 @@ def parsed_rows(content: Content, source: Source) -> Iterator[Row]:
             source.lose(BadRecord(str(source.path), number, what))
             continue
         try:
-            yield Row(parse_lenient(line, source, number), line=number)
+            yield FileRow(parse_lenient(line, source, number), line=number)
         except BadRecord as error:
             torn = "" if line.endswith(b"\n") else "the last line is torn: "
             source.lose(BadRecord(error.path, number, f"{torn}{error.reason}", error.field))
@@ -40,15 +40,15 @@ def parsed_rows(content: Content, source: Source) -> Iterator[Row]:
         source.lose(BadRecord(str(source.path), None, content.torn))
 
 
-def first_row(rows: Iterator[Row]) -> tuple[Row | None, Iterable[Row]]:
+def first_row(rows: Iterator[FileRow]) -> tuple[FileRow | None, Iterable[FileRow]]:
     """Return the first row, None if there is none, and all of them."""
     first = next(rows, None)
     return first, () if first is None else chain([first], rows)
 
 
 def read_lines_or_json(
-    source: Source, rows_of: Callable[[object, Source], Iterable[Row]]
-) -> Iterator[Row]:
+    source: InputFile, rows_of: Callable[[object, InputFile], Iterable[FileRow]]
+) -> Iterator[FileRow]:
     """Yield the rows of a file that holds one object per line, or one piece of JSON.
 
     Args:

@@ -10,8 +10,8 @@ from cab.scoring.errors import BadRecord
 from cab.scoring.files import FileModel, is_list, is_object, validated
 from cab.scoring.imports.model import ImportedCell, Origin
 from cab.scoring.imports.reading.cell_ids import UNKNOWN, FieldNames, make_cell_id
+from cab.scoring.imports.reading.input_file import FileRow, InputFile, say
 from cab.scoring.imports.reading.lines import read_lines_or_json
-from cab.scoring.imports.reading.source import Row, Source, say
 
 FAMILY = "swe-bench"
 """Family of all cells of SWE-bench."""
@@ -54,7 +54,7 @@ def read_swebench_predictions(path: Path) -> list[ImportedCell]:
         BadRecord: There are no predictions, an instance is there twice for one model, or a
             field is missing or of the wrong type.
     """
-    source = Source(path)
+    source = InputFile(path)
     rows = read_lines_or_json(source, _rows)
     found = _cells(rows, source)
     say(source.all_notes(), None)
@@ -67,31 +67,31 @@ def predictions_listed(path: Path) -> Iterator[str]:
     Raises:
         BadRecord: The file cannot be read.
     """
-    for row in read_lines_or_json(Source(path), _rows):
+    for row in read_lines_or_json(InputFile(path), _rows):
         name = row.data.get("instance_id") if is_object(row.data) else None
         if isinstance(name, str):
             yield name
 
 
-def predictions_of(data: object, source: Source) -> list[ImportedCell]:
+def predictions_of(data: object, source: InputFile) -> list[ImportedCell]:
     """Return the cells of predictions that are parsed already; errors as for the reader."""
     return _cells(_rows(data, source), source)
 
 
-def prediction_lines_of(rows: Iterable[Row], source: Source) -> list[ImportedCell]:
+def prediction_lines_of(rows: Iterable[FileRow], source: InputFile) -> list[ImportedCell]:
     """Return the cells of predictions that come one per line; errors as for the reader."""
     return _cells(rows, source)
 
 
-def _rows(data: object, source: Source) -> Iterator[Row]:
+def _rows(data: object, source: InputFile) -> Iterator[FileRow]:
     if is_list(data):
-        yield from (Row(each, str(number)) for number, each in enumerate(data))
+        yield from (FileRow(each, str(number)) for number, each in enumerate(data))
     elif is_prediction(data):
-        yield Row(data)
+        yield FileRow(data)
     elif is_object(data):
         for instance, each in data.items():
             named = {"instance_id": instance, **each} if is_object(each) else each
-            yield Row(named, instance)
+            yield FileRow(named, instance)
             if is_object(each) and each.get("instance_id", instance) != instance:
                 what = f"is {each['instance_id']!r} under the key {instance!r}"
                 raise BadRecord(str(source.path), None, what, field=f"{instance}.instance_id")
@@ -100,10 +100,10 @@ def _rows(data: object, source: Source) -> Iterator[Row]:
         raise BadRecord(str(source.path), None, what)
 
 
-def _cells(rows: Iterable[Row], source: Source) -> list[ImportedCell]:
+def _cells(rows: Iterable[FileRow], source: InputFile) -> list[ImportedCell]:
     seen: set[str] = set()
 
-    def make(row: Row, _: Source) -> ImportedCell:
+    def make(row: FileRow, _: InputFile) -> ImportedCell:
         cell = _cell(row, source.path)
         if cell.cell_id in seen:
             what = f"is there twice: {cell.cell_id}"
@@ -115,7 +115,7 @@ def _cells(rows: Iterable[Row], source: Source) -> list[ImportedCell]:
     return source.cells(rows, make)
 
 
-def _cell(row: Row, path: Path) -> ImportedCell:
+def _cell(row: FileRow, path: Path) -> ImportedCell:
     prediction = validated(_Prediction, row.data, path, row.at, row.line)
     name, patch = prediction.instance_id, prediction.model_patch
     names = FieldNames(UNKNOWN, prediction.model_name_or_path, FAMILY, name)

@@ -16,7 +16,7 @@ from cab.scoring.files import FileModel, is_object, validated
 from cab.scoring.imports.model import FileCount, ImportedCell, Origin
 from cab.scoring.imports.reading.cell_ids import UNKNOWN, FieldNames, make_cell_id
 from cab.scoring.imports.reading.files import load
-from cab.scoring.imports.reading.source import Row, Source, say
+from cab.scoring.imports.reading.input_file import FileRow, InputFile, say
 from cab.scoring.imports.swebench.predictions import FAMILY
 
 _LOGS = "run_evaluation"
@@ -101,13 +101,13 @@ def read_swebench_report(path: Path, model: str | None = None) -> list[ImportedC
         BadRecord: It is not a report, it contradicts itself, or a field is missing or of the wrong
             type.
     """
-    source = Source(path)
+    source = InputFile(path)
     cells = report_of(load(source), source, model)
     say(source.all_notes(), None)
     return cells
 
 
-def report_of(data: object, source: Source, model: str | None = None) -> list[ImportedCell]:
+def report_of(data: object, source: InputFile, model: str | None = None) -> list[ImportedCell]:
     """Return the cells of a report that is parsed already; errors as for the reader."""
     if is_instance_report(data):
         cells = source.cells(_instances(data), lambda row, _: _of_instance(row, source.path, model))
@@ -162,11 +162,11 @@ def _verdicts(run: _Run, path: Path) -> dict[str, _Verdict]:
     return found
 
 
-def _instances(data: object) -> Iterator[Row]:
-    yield from (Row(each, name) for name, each in data.items()) if is_object(data) else ()
+def _instances(data: object) -> Iterator[FileRow]:
+    yield from (FileRow(each, name) for name, each in data.items()) if is_object(data) else ()
 
 
-def _of_instance(row: Row, path: Path, model: str | None) -> ImportedCell:
+def _of_instance(row: FileRow, path: Path, model: str | None) -> ImportedCell:
     sweep, of_folder = _folders(path)
     report = validated(_Instance, row.data, path, row.at)
     names = FieldNames(UNKNOWN, model or of_folder, FAMILY, row.at, sweep)

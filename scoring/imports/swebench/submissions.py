@@ -13,7 +13,7 @@ from cab.scoring.errors import BadRecord
 from cab.scoring.files import FileModel, is_list, is_object, validated
 from cab.scoring.imports.model import FileCount, ImportedCell, Origin, OwnCount
 from cab.scoring.imports.reading.cell_ids import UNKNOWN, FieldNames, make_cell_id
-from cab.scoring.imports.reading.source import Row, Source
+from cab.scoring.imports.reading.input_file import FileRow, InputFile
 from cab.scoring.imports.reading.values import Amount, texts, usd
 from cab.scoring.imports.swebench.predictions import FAMILY, predictions_listed
 
@@ -69,7 +69,7 @@ def is_submission_details(data: object) -> bool:
     return all(is_object(each) and each.keys() >= _DETAILS for each in data.values())
 
 
-def submission_of(data: object, source: Source) -> list[ImportedCell]:
+def submission_of(data: object, source: InputFile) -> list[ImportedCell]:
     """Return one cell per instance whose outcome is known, in the order of their names.
 
     Raises:
@@ -78,11 +78,11 @@ def submission_of(data: object, source: Source) -> list[ImportedCell]:
     outcomes = _outcomes(data)
     if not _complete(data):
         _add_unresolved(outcomes, source)
-    rows = (Row(outcomes[name], name) for name in sorted(outcomes))
+    rows = (FileRow(outcomes[name], name) for name in sorted(outcomes))
     return source.cells(rows, lambda row, noting: _cell(row.at, outcomes[row.at], noting.path))
 
 
-def submission_details_of(data: object, source: Source) -> list[ImportedCell]:
+def submission_details_of(data: object, source: InputFile) -> list[ImportedCell]:
     """Return one cell per instance, in the order of their names.
 
     Raises:
@@ -91,8 +91,8 @@ def submission_details_of(data: object, source: Source) -> list[ImportedCell]:
     return source.cells(_rows(data), _detailed)
 
 
-def _rows(data: object) -> Iterator[Row]:
-    yield from (Row(data[name], name) for name in sorted(data)) if is_object(data) else ()
+def _rows(data: object) -> Iterator[FileRow]:
+    yield from (FileRow(data[name], name) for name in sorted(data)) if is_object(data) else ()
 
 
 def _outcomes(data: object) -> dict[str, _Outcome]:
@@ -115,7 +115,7 @@ def _complete(data: object) -> bool:
     return is_object(data) and "generated" in data
 
 
-def _add_unresolved(outcomes: dict[str, _Outcome], source: Source) -> None:
+def _add_unresolved(outcomes: dict[str, _Outcome], source: InputFile) -> None:
     """Take the instances that were evaluated and not resolved from the predictions beside the file."""
     folder = source.path.absolute().parent
     beside = (place / name for place in (folder, folder.parent) for name in PREDICTIONS)
@@ -150,7 +150,7 @@ def _cell(name: str, outcome: _Outcome, path: Path) -> ImportedCell:
     )
 
 
-def _detailed(row: Row, source: Source) -> ImportedCell:
+def _detailed(row: FileRow, source: InputFile) -> ImportedCell:
     read = validated(_Instance, row.data, source.path, row.at)
     outcome = _Outcome(1, "resolved") if read.resolved else _NOT_RESOLVED
     cell = _cell(row.at, outcome, source.path)

@@ -7,15 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cab.scoring import BadRecord
+from cab.scoring.imports.reading.input_file import InputFile
 from cab.scoring.imports.reading.lenient import parse_lenient
-from cab.scoring.imports.reading.source import Source
 
 HERE = Path("file.json")
 
 
 def read(text: bytes) -> tuple[object, list[str]]:
     """Return what a text holds, and what is noted of it."""
-    source = Source(HERE)
+    source = InputFile(HERE)
     data = parse_lenient(text, source, 3)
     assert {note.line for note in source.notes} <= {3}
     return data, [note.text for note in source.notes]

@@ -38,7 +38,7 @@ class Note(NamedTuple):
         return f"{where}: {self.text}"
 
 
-class Row(NamedTuple):
+class FileRow(NamedTuple):
     """One part of a file that is a cell."""
 
     data: object
@@ -49,7 +49,7 @@ class Row(NamedTuple):
     """Line that it is; None where the file is one piece of JSON."""
 
 
-class Source:
+class InputFile:
     """A file that is being read.
 
     Args:
@@ -97,12 +97,12 @@ class Source:
         more = Note(str(self.path), None, f"{self._unsaid} more of such notes", self.lost_rows > 0)
         return [*self.notes, more]
 
-    def one(self, make: Callable[["Source"], ImportedCell]) -> ImportedCell:
+    def one(self, make: Callable[["InputFile"], ImportedCell]) -> ImportedCell:
         """Return the cell that a function makes, with what was noted so far and meanwhile."""
         return _noting(make(self), self.notes)
 
     def cells(
-        self, rows: Iterable[Row], make: Callable[[Row, "Source"], ImportedCell]
+        self, rows: Iterable[FileRow], make: Callable[[FileRow, "InputFile"], ImportedCell]
     ) -> list[ImportedCell]:
         """Return the cell of each row; a row that cannot be read is noted and left out.
 
@@ -117,7 +117,7 @@ class Source:
         raise self._last
 
     def _each(
-        self, rows: Iterable[Row], make: Callable[[Row, "Source"], ImportedCell]
+        self, rows: Iterable[FileRow], make: Callable[[FileRow, "InputFile"], ImportedCell]
     ) -> Iterator[ImportedCell]:
         before = len(self.notes)
         for row in rows:
