@@ -99,7 +99,7 @@ class _Export:
 
     def __init__(self, runs: Iterable[Path]) -> None:
         self._runs = runs
-        self._seen: set[tuple[Path, str]] = set()
+        self._seen: set[tuple[Path, str, str | None]] = set()
         self.count = 0
         self.failed = False
 

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from cab.scoring import BadRecord
-from cab.scoring.imports import Note
-from tests.scoring.imports.files import LEADERBOARD, cells_of, read_cells, written
+from cab.scoring.imports import Note, read_cells
+from tests.scoring.imports.files import LEADERBOARD, cells_of, written
 
 TEXT = LEADERBOARD.read_bytes()
 

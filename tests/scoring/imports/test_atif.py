@@ -5,7 +5,7 @@ import orjson
 import pytest
 
 from cab.scoring.exports.atif import trajectory
-from cab.scoring.imports import Note
+from cab.scoring.imports import Note, read_cells
 from tests.scoring.exports.cells import source
 from tests.scoring.imports.files import (
     TRAJECTORY,
@@ -13,7 +13,6 @@ from tests.scoring.imports.files import (
     cells_of,
     changed,
     changed_cell,
-    read_cells,
     written,
 )
 

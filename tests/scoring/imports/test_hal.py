@@ -4,13 +4,13 @@ from typing import Any
 import pytest
 
 from cab.scoring import BadRecord
+from cab.scoring.imports import read_cells
 from tests.scoring.imports.files import (
     HAL,
     OLDER_HAL,
     assert_rejected,
     cells_of,
     changed,
-    read_cells,
     written,
 )
 

@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from cab.scoring.imports import read_cells
 from tests.scoring.imports.files import (
     SWE_AGENT_0,
     SWE_AGENT_1,
@@ -10,7 +11,6 @@ from tests.scoring.imports.files import (
     cells_of,
     changed,
     changed_cell,
-    read_cells,
 )
 
 

@@ -3,14 +3,13 @@ from typing import Any
 
 import pytest
 
-from cab.scoring.imports import ImportedCell, Note
+from cab.scoring.imports import ImportedCell, Note, read_cells
 from tests.scoring.imports.files import (
     INSPECT,
     assert_rejected,
     cells_of,
     changed,
     changed_cell,
-    read_cells,
 )
 
 USAGE = {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3}

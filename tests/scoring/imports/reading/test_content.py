@@ -39,7 +39,9 @@ def test_several_gzip_members_are_one_content(tmp_path: Path) -> None:
     assert whole(written(tmp_path / "x", text)) == b"one\ntwo\n"
 
 
-@pytest.mark.parametrize("packed", [gzip.compress(b"12345"), zstandard.compress(b"1" * 99999)])
+@pytest.mark.parametrize(
+    "packed", [gzip.compress(b"12345"), zstandard.compress(b"1" * 99999)], ids=["gzip", "zstd"]
+)
 def test_more_than_the_limit_is_not_unpacked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packed: bytes
 ) -> None:
@@ -81,7 +83,9 @@ def test_packed_content_that_is_cut_off_is_torn(tmp_path: Path, pack: object) ->
         whole(path)
 
 
-@pytest.mark.parametrize("text", [b"\x1f\x8bgarbage", gzip.compress(b"x") + b"garbage"])
+@pytest.mark.parametrize(
+    "text", [b"\x1f\x8bgarbage", gzip.compress(b"x") + b"garbage"], ids=["begin", "end"]
+)
 def test_damaged_content_is_named(tmp_path: Path, text: bytes) -> None:
     """What is not what it begins as is one error."""
     with pytest.raises(BadRecord, match="the compressed data is"):
