@@ -26,6 +26,7 @@ _ENDINGS = (".aider.results.json", ".traj.json", ".traj", ".eval", "_UPLOAD.json
 """Ends of names that no other tool gives."""
 _OPENHANDS = "output.jsonl"
 _COMMON: Final[dict[str, tuple[Callable[[object], bool], ...]]] = {
+    _TRIAL: (is_harbor_trial,),
     "report.json": (is_instance_report, is_run_report),
     _RUN: (is_terminal_bench_run, is_terminal_bench_trial, is_submission, is_run_report),
     "trajectory.json": (is_atif,),
@@ -114,6 +115,8 @@ def _is_trial(subfolders: list[str], files: list[str]) -> bool:
 def _is_cell(path: Path) -> bool:
     """Return whether a file is a cell; a broken one counts, it must not go unnoticed."""
     name = _unpacked_name(path)
+    if path.name == _TRIAL:
+        return False  # looked at before the others, see _walk
     if name in _COMMON:
         return _holds(path, _COMMON[name])
     if name.endswith("_UPLOAD.json"):

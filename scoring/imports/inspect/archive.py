@@ -5,6 +5,7 @@ Members are packed with deflate, by newer versions with zstd, which Python reads
 """
 
 import io
+import struct
 import zipfile
 import zlib
 from collections.abc import Generator, Iterator
@@ -20,6 +21,8 @@ from cab.scoring.imports.reading.lenient import parse_lenient
 
 if TYPE_CHECKING:
     from types import ModuleType
+
+_FAULTS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, RuntimeError)
 
 MAX_MEMBERS: Final = 1_000_000
 """Members of a zip; a log has one per sample and epoch, and some more."""
@@ -57,7 +60,7 @@ def archive_of(source: InputFile) -> list[ImportedCell]:
 def _opened(source: InputFile) -> Generator[zipfile.ZipFile]:
     try:
         log = zipfile.ZipFile(source.path)
-    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+    except (*_FAULTS, ValueError, struct.error) as error:
         raise BadRecord(str(source.path), None, f"is not a whole zip: {error}") from error
     with log:
         yield log
@@ -84,7 +87,7 @@ def _parsed(log: zipfile.ZipFile, member: zipfile.ZipInfo, source: InputFile, mo
     try:
         with _content(log, member, source) as content:
             text = content.read(most + 1)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError) as error:
+    except (*_FAULTS, struct.error) as error:
         raise BadRecord(path, None, f"is damaged: {error}", field=member.filename) from error
     if len(text) > most:
         raise BadRecord(path, None, f"is over the limit of {most} bytes", field=member.filename)

@@ -84,10 +84,9 @@ def inspect_log_of(data: object, source: InputFile) -> list[ImportedCell]:
     Raises:
         BadRecord: It is of an unknown version, holds no samples, or none that can be read.
     """
-    if not is_object(data):
-        raise BadRecord(str(source.path), None, "is not a log of Inspect")
-    header = header_of(data, source)
-    samples = data.get("samples")
+    log = data if is_object(data) else {}
+    header = header_of(log, source)
+    samples = log.get("samples")
     if not is_list(samples):
         raise BadRecord(str(source.path), None, "holds no samples", field="samples")
     rows = (FileRow(each, f"samples.{number}") for number, each in enumerate(samples))

@@ -63,11 +63,13 @@ class InputFile:
         self._last: BadRecord | None = None
         self._unsaid = 0
         self._line: int | None = None
+        self._of_cell: list[str] = []
 
     def note(self, text: str, *, field: str = "", line: int | None = None) -> None:
         """Note that something is not as it should be, such as a value that is taken as unknown."""
-        what = f"{field}: {text}" if field else text
-        self._add(Note(str(self.path), self._line if line is None else line, clipped(what)))
+        what = clipped(f"{field}: {text}" if field else text)
+        self._of_cell.append(what)
+        self._add(Note(str(self.path), self._line if line is None else line, what))
 
     def lose(self, error: BadRecord) -> None:
         """Note that a row could not be read.
@@ -99,7 +101,7 @@ class InputFile:
 
     def one(self, make: Callable[["InputFile"], ImportedCell]) -> ImportedCell:
         """Return the cell that a function makes, with what was noted so far and meanwhile."""
-        return _noting(make(self), self.notes)
+        return _noting(make(self), self._of_cell)
 
     def cells(
         self, rows: Iterable[FileRow], make: Callable[[FileRow, "InputFile"], ImportedCell]
@@ -119,7 +121,6 @@ class InputFile:
     def _each(
         self, rows: Iterable[FileRow], make: Callable[[FileRow, "InputFile"], ImportedCell]
     ) -> Iterator[ImportedCell]:
-        before = len(self.notes)
         for row in rows:
             self._line = row.line
             try:
@@ -127,10 +128,9 @@ class InputFile:
             except BadRecord as error:
                 self.lose(error)
             else:
-                yield _noting(cell, self.notes[before:])
+                yield _noting(cell, self._of_cell)
             # What reading the next row notes is about the next cell.
-            before = len(self.notes)
-            self._line = None
+            self._of_cell, self._line = [], None
 
 
 def say(notes: Iterable[Note], on_note: Callable[[Note], None] | None) -> None:
@@ -148,6 +148,6 @@ def clipped(text: str) -> str:
     return shown if len(shown) <= _MAX_TEXT else f"{shown[:_MAX_TEXT]}..."
 
 
-def _noting(cell: ImportedCell, notes: Iterable[Note]) -> ImportedCell:
-    texts = [note.text for note in notes if not note.row_lost]
-    return cell.model_copy(update={"notes": [*cell.notes, *texts]}) if texts else cell
+def _noting(cell: ImportedCell, notes: Iterable[str]) -> ImportedCell:
+    texts = list(dict.fromkeys([*cell.notes, *notes]))
+    return cell.model_copy(update={"notes": texts}) if texts else cell

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 from pydantic import Field
 
 from cab.scoring.errors import BadRecord
-from cab.scoring.files import FileModel, is_object, validated
+from cab.scoring.files import FileModel, is_list, is_object, validated
 from cab.scoring.imports.model import FileCount, ImportedCell, Origin
 from cab.scoring.imports.reading.cell_ids import UNKNOWN, FieldNames, make_cell_id
 from cab.scoring.imports.reading.files import load
@@ -83,7 +83,10 @@ def is_instance_report(data: object) -> bool:
     if not is_object(data) or not data:
         return False
     return all(
-        is_object(each) and "resolved" in each and not each.keys() >= _DETAILS
+        is_object(each)
+        and "resolved" in each
+        and not is_list(each["resolved"])
+        and not each.keys() >= _DETAILS
         for each in data.values()
     )
 

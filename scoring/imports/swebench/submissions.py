@@ -2,7 +2,7 @@
 
 `results.json` lists the instances that were resolved, had no patch or no logs. Those that were evaluated
 and not resolved are not in it; they are the rest of the predictions beside it. Submissions before summer
-2024 list what became of each patch. The folder is called `<date>_<system>`.
+2024 list what became of each patch, the first ones by repository. The folder is called `<date>_<system>`.
 """
 
 from collections.abc import Iterator
@@ -21,6 +21,7 @@ PREDICTIONS: Final = ("all_preds.jsonl", "preds.jsonl", "preds.json")
 """Names of the predictions of a submission."""
 
 _RESOLVED = "resolved"
+_GENERATED = "generated"
 _MARKS = frozenset(
     {
         *("no_generation", "no_logs", "generated", "with_logs", "install_fail", "reset_failed"),
@@ -38,6 +39,7 @@ class _Outcome(NamedTuple):
 _LISTS: Final = (
     ("resolved", _Outcome(1, "resolved")),
     ("no_generation", _Outcome(0, "no patch")),
+    ("none", _Outcome(0, "no patch")),
     ("install_fail", _Outcome(None, "not evaluated: the installation failed")),
     ("reset_failed", _Outcome(None, "not evaluated: the repository could not be reset")),
     ("no_logs", _Outcome(None, "not evaluated: there are no logs")),
@@ -57,6 +59,12 @@ class _Instance(FileModel):
 
 def is_submission(data: object) -> bool:
     """Return whether parsed JSON looks like the `results.json` of a submission."""
+    if not is_object(data) or not data:
+        return False
+    return _is_lists(data) or all(_is_lists(each) for each in data.values())
+
+
+def _is_lists(data: object) -> bool:
     if not is_object(data) or _RESOLVED not in data or _MARKS.isdisjoint(data):
         return False
     return all(texts(data[name]) for name in data.keys() & {_RESOLVED, *_MARKS})
@@ -75,8 +83,9 @@ def submission_of(data: object, source: InputFile) -> list[ImportedCell]:
     Raises:
         BadRecord: There is none.
     """
-    outcomes = _outcomes(data)
-    if not _complete(data):
+    lists = _whole(data)
+    outcomes = _outcomes(lists)
+    if _GENERATED not in lists:
         _add_unresolved(outcomes, source)
     rows = (FileRow(outcomes[name], name) for name in sorted(outcomes))
     return source.cells(rows, lambda row, noting: _cell(row.at, outcomes[row.at], noting.path))
@@ -95,24 +104,23 @@ def _rows(data: object) -> Iterator[FileRow]:
     yield from (FileRow(data[name], name) for name in sorted(data)) if is_object(data) else ()
 
 
-def _outcomes(data: object) -> dict[str, _Outcome]:
-    found: dict[str, _Outcome] = {}
-    for name, outcome in _LISTS:
-        for instance in _listed(data, name):
-            found.setdefault(instance, outcome)
-    # With or without its tests, a patch that was applied and is in no other list did not resolve it.
-    for instance in _listed(data, "generated"):
-        found.setdefault(instance, _NOT_RESOLVED)
+def _whole(data: object) -> dict[str, list[str]]:
+    """Return name of a list -> its instances, of all repositories."""
+    found: dict[str, list[str]] = {}
+    parts = [data] if _is_lists(data) else data.values() if is_object(data) else ()
+    for part in parts:
+        for name, listed in part.items() if is_object(part) else ():
+            if is_list(listed):
+                found.setdefault(name, []).extend(map(str, listed))
     return found
 
 
-def _listed(data: object, name: str) -> list[str]:
-    listed = data.get(name) if is_object(data) else None
-    return [str(each) for each in listed] if is_list(listed) else []
-
-
-def _complete(data: object) -> bool:
-    return is_object(data) and "generated" in data
+def _outcomes(lists: dict[str, list[str]]) -> dict[str, _Outcome]:
+    found: dict[str, _Outcome] = {}
+    for name, outcome in _LISTS:
+        found = dict.fromkeys(lists.get(name, ()), outcome) | found
+    # A patch that was generated and is in no other list was not good enough.
+    return dict.fromkeys(lists.get(_GENERATED, ()), _NOT_RESOLVED) | found
 
 
 def _add_unresolved(outcomes: dict[str, _Outcome], source: InputFile) -> None:

@@ -96,3 +96,17 @@ def test_a_wrong_field_is_named(
 ) -> None:
     """A field of the wrong type, or a later version, is named."""
     assert_rejected(read_cells, changed(TRAJECTORY, tmp_path, changes), field, reason)
+
+
+@pytest.mark.parametrize(
+    ("session", "task"), [("s-1", "s-1"), (None, "trajectory"), ("a/b", "a__b")]
+)
+def test_outside_of_a_trial_the_session_is_the_task(
+    tmp_path: Path, session: str | None, task: str
+) -> None:
+    """Without one, the file has its name; steps that were only copied are no time."""
+    changes = {"session_id": session, "steps.0.is_copied_context": True}
+    changes |= {"steps.1.is_copied_context": True, "steps.2.is_copied_context": True}
+    cell = changed_cell(TRAJECTORY, tmp_path, changes)
+    assert cell.cell_id == f"imported/mini-swe-agent/vendor/small-1/harbor/{task}"
+    assert cell.wall_clock_ms is None

@@ -78,7 +78,8 @@ def test_the_evaluation_beside_openhands_output_is_part_of_it(tmp_path: Path) ->
     assert names(OPENHANDS.parent) == ["output.jsonl"]
     written(tmp_path / "output.jsonl.gz", gzip.compress(OPENHANDS.read_bytes()))
     written(tmp_path / "left.txt", b"")
-    assert names(tmp_path) == ["output.jsonl.gz"]
+    written(tmp_path / "result.json.gz", gzip.compress(TRIAL.read_bytes()))
+    assert names(tmp_path) == ["output.jsonl.gz", "result.json.gz"]
 
 
 def test_the_number_of_trials_that_a_job_speaks_of_is_compared(tmp_path: Path) -> None:

@@ -142,3 +142,14 @@ def test_the_evaluation_alone_has_verdicts() -> None:
     """It is a file of the same form."""
     [cell] = cells_of(OPENHANDS.with_name("output.swebench_eval.jsonl"))
     assert (cell.passed, cell.self_reported) == (1, None)
+
+
+def test_a_line_of_another_form_is_left_out(tmp_path: Path) -> None:
+    """The first line says what the file is; the evaluation beside it may have such lines, too."""
+    notes: list[Note] = []
+    text = OPENHANDS.read_bytes() + b'{"other": 1}\n'
+    path = written(tmp_path / "output.jsonl", text)
+    beside = b'{"instance_id": "demo__lib-1", "test_result": {"report": {"resolved": true}}}\n'
+    written(tmp_path / "output.swebench_eval.jsonl", b"[]\n".join([beside, b"{}\n"]) + b"7\n")
+    assert [cell.passed for cell in cells_of(path, notes)] == [None, None, 0]
+    assert [note.line for note in notes if note.row_lost] == [4]

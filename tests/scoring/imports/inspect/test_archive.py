@@ -1,4 +1,7 @@
+import contextlib
 import sys
+import tempfile
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,6 +10,8 @@ from typing import Any
 import orjson
 import pytest
 import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cab.scoring import BadRecord
 from cab.scoring.imports import Note
@@ -111,7 +116,67 @@ def test_without_zstandard_one_line_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A log that is packed with zstd needs a library that the room does not."""
-    path = zipped_with_zstd(tmp_path / "x.eval", {"header.json": HEADER, **SAMPLES})
+    whole = zipped_with_zstd(tmp_path / "x.eval", {"header.json": HEADER, **SAMPLES})
+    mixed = zipped_with_zstd(tmp_path / "y.eval", SAMPLES)
+    with zipfile.ZipFile(mixed, "a") as log:
+        log.writestr("header.json", HEADER)
     monkeypatch.setitem(sys.modules, "zstandard", None)
-    with pytest.raises(BadRecord, match="run: pip install zstandard"):
-        cells_of(path)
+    for path in (whole, mixed):
+        with pytest.raises(BadRecord, match="run: pip install zstandard"):
+            cells_of(path)
+
+
+def test_a_sample_may_be_written_again(tmp_path: Path) -> None:
+    """Of two members of one name the later one counts."""
+    path = zipped(tmp_path / "x.eval", {"header.json": HEADER, **SAMPLES})
+    name = "samples/lib-1_epoch_1.json"
+    again = SAMPLES[name].replace(b'"value":"C"', b'"value":"I"')
+    assert again != SAMPLES[name]
+    with warnings.catch_warnings(action="ignore"), zipfile.ZipFile(path, "a") as log:
+        log.writestr(name, again)
+    assert cells_of(path)[0].passed == 0
+
+
+def test_a_zip_of_too_many_members_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A log has a member per sample and some more."""
+    monkeypatch.setattr("cab.scoring.imports.inspect.archive.MAX_MEMBERS", 3)
+    with pytest.raises(BadRecord, match="has more than 3 members"):
+        cells_of(zipped(tmp_path / "x.eval", {"header.json": HEADER, **SAMPLES}))
+
+
+@pytest.mark.parametrize("write", [zipped, zipped_with_zstd])
+@given(st.data())
+@settings(deadline=None, max_examples=60)
+def test_any_bytes_of_a_log_may_be_others(write: Any, draw: st.DataObject) -> None:
+    """A zip of which bytes were changed or taken out is read in part, or refused with a BadRecord."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = write(Path(folder) / "x.eval", {"header.json": HEADER, **SAMPLES, "README": b"x"})
+        text = path.read_bytes()
+        cut = draw.draw(st.integers(4, len(text)))
+        rest = draw.draw(st.integers(cut, min(len(text), cut + 40)))
+        path.write_bytes(text[:cut] + draw.draw(st.binary(max_size=20)) + text[rest:])
+        notes: list[Note] = []
+        with contextlib.suppress(BadRecord):
+            assert cells_of(path, notes)
+        assert all(str(note).isprintable() for note in notes)
+
+
+@pytest.mark.parametrize("write", [zipped, zipped_with_zstd])
+def test_a_damaged_sample_does_not_cost_the_others(tmp_path: Path, write: Any) -> None:
+    """Where the content of one member is damaged, or is encrypted, the others are read."""
+    path = write(tmp_path / "x.eval", {"header.json": HEADER, **SAMPLES})
+    with zipfile.ZipFile(path) as log:
+        first, second = log.infolist()[1:3]
+        data = bytearray(path.read_bytes())
+    begin = first.header_offset + 30 + len(first.filename)
+    data[begin : begin + 40] = b"\xff" * 40
+    directory = data.rfind(second.filename.encode()) - 46
+    data[directory + 8] |= 1
+    path.write_bytes(data)
+    notes: list[Note] = []
+    assert len(cells_of(path, notes)) == 1
+    damaged, encrypted = notes
+    assert damaged.text.startswith(f"{first.filename}: is damaged: ")
+    assert encrypted.text.startswith(f"{second.filename}: is encrypted")

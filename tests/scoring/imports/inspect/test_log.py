@@ -120,6 +120,7 @@ def test_a_broken_sample_does_not_cost_the_others(tmp_path: Path) -> None:
     [
         ({"version": 3}, "version", "not known"),
         ({"eval.model": 7}, "eval", "no model"),
+        ({"version": None}, "version", "not known"),
         ({"samples": None}, "samples", "no samples"),
     ],
 )
@@ -135,3 +136,13 @@ def test_a_sample_may_say_little(tmp_path: Path) -> None:
     sample = {"id": 1, "epoch": 1, "scores": {"s": {"value": "C"}}}
     cell = changed_cell(INSPECT, tmp_path, {"samples": [sample]})
     assert (cell.passed, cell.self_reported, cell.wall_clock_ms) == (1, None, None)
+
+
+def test_a_log_of_ours_has_our_score_and_our_ids(tmp_path: Path) -> None:
+    """Its sweep is the task and its sample names family and task; other scores are no verdict there."""
+    ours = {"eval.metadata": {"cab": {}}, "samples.0.id": "polyglot/one"}
+    scores = {"pass_rate": {"value": 1}, "tokens": {"value": 120}}
+    cell = first(tmp_path, {**ours, "samples.0.scores": scores})
+    assert (cell.cell_id, cell.passed) == ("swe_demo/react/vendor/small-1/polyglot/one", 1)
+    none = first(tmp_path, {**ours, "samples.0.scores": {"tokens": {"value": 1}}})
+    assert none.passed is None

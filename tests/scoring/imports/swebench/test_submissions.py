@@ -88,3 +88,13 @@ def test_unknown_cost_and_calls_are_no_count(tmp_path: Path) -> None:
     row = {"demo__lib-1": {"resolved": True, "cost": None, "api_calls": None}}
     [cell] = cells_of(written(tmp_path / "x.json", row))
     assert (cell.passed, cell.self_reported) == (1, None)
+
+
+def test_the_first_submissions_are_by_repository(tmp_path: Path) -> None:
+    """The lists of all repositories are one submission."""
+    by_repo = {
+        "org/a": {"none": ["a__a-1"], "generated": ["a__a-2"], "applied": [], "resolved": []},
+        "org/b": {"none": [], "generated": ["b__b-1"], "applied": [], "resolved": ["b__b-1"]},
+    }
+    path = written(tmp_path / "results.json", by_repo)
+    assert outcomes(path) == {"a__a-1": 0, "a__a-2": 0, "b__b-1": 1}
