@@ -36,7 +36,7 @@ from cab.scoring.profiles.composite import Composite
 from cab.scoring.profiles.model import Profile
 
 if TYPE_CHECKING:
-    from cab.scoring.imports import ImportedCell
+    from cab.scoring.imports import ImportedCell, Note
 
 _BUNDLE_FILES = frozenset({CELL_FILE, BEFORE_FILE, AFTER_FILE, MARKER_FILE})
 """Any of them makes a folder a bundle, if perhaps a broken one, which must not go unnoticed."""
@@ -74,6 +74,14 @@ class ScoredCell:
     """What a file of another harness holds; None for a cell of ours and for a page."""
     sealed: bool | None = None
     """Whether a bundle's calls are those of its seal; None for a lone file, which has no calls."""
+
+    @property
+    def run_id(self) -> tuple[str | None, ...] | None:
+        """What is unique of a run of another harness; None if it gave the run no id of its own."""
+        origin = None if self.imported is None else self.imported.origin
+        if origin is None or origin.id is None:
+            return None
+        return origin.form, origin.id, origin.name
 
     @property
     def checked(self) -> list[str]:
@@ -116,7 +124,8 @@ class ScoredCell:
     def _origin(self) -> dict[str, Any]:
         if self.imported is None:
             return {}
-        return {"imported": self.imported.origin.model_dump(mode="json")}
+        origin = self.imported.origin.model_dump(mode="json")
+        return {"imported": {**origin, "notes": self.imported.notes}}
 
     def _source(self) -> str:
         if self.imported is not None:
@@ -137,6 +146,7 @@ def score_path(
     path: Path,
     profile: str | Profile = DEFAULT_PROFILE,
     on_error: Callable[[ScoringError], None] | None = None,
+    on_note: "Callable[[Note], None] | None" = None,
 ) -> Iterator[dict[str, Any]]:
     """Yield one result per cell below a path.
 
@@ -146,12 +156,14 @@ def score_path(
         profile: A profile, or the name of one.
         on_error: Called with the error of each cell that cannot be scored, and the others go on;
             without it the first such error ends the iteration.
+        on_note: Called with each value or row of another harness's file that could not be read and was
+            left out; without it each is a `ReadingWarning`.
 
     Raises:
         UnknownProfile: There is no such profile.
         BadRecord: A cell cannot be read and there is no `on_error`, or there is no cell at all.
     """
-    for cell in score_cells(path, profile, on_error):
+    for cell in score_cells(path, profile, on_error, on_note):
         yield cell.as_dict()
 
 
@@ -159,24 +171,54 @@ def score_cells(
     path: Path,
     profile: str | Profile = DEFAULT_PROFILE,
     on_error: Callable[[ScoringError], None] | None = None,
+    on_note: "Callable[[Note], None] | None" = None,
 ) -> Iterator[ScoredCell]:
-    """Yield the scored cells below a path; arguments and errors as for `score_path`."""
+    """Yield the scored cells below a path; arguments and errors as for `score_path`.
+
+    A run of another harness that has an id of its own counts once, however many copies there are.
+    """
     chosen = find_profile(profile) if isinstance(profile, str) else profile
-    for found in find_cells(path):
+    copies = _Copies()
+    for found in find_cells(path, on_note):
         try:
-            yield from _score_all(found, chosen)
+            scored = _score_all(found, chosen, on_note)
+            yield from (cell for cell in scored if not copies.holds(cell, on_note))
         except BadRecord as error:
             if on_error is None:
                 raise
             on_error(error)
 
 
-def find_cells(path: Path) -> Iterator[Path]:
+class _Copies:
+    """The runs of other harnesses that were met, by the ids that these gave them."""
+
+    def __init__(self) -> None:
+        self._met: dict[tuple[str | None, ...], Path] = {}
+
+    def holds(self, scored: ScoredCell, on_note: "Callable[[Note], None] | None") -> bool:
+        """Return whether a cell is a copy of one that was met, which is noted."""
+        run_id = scored.run_id
+        if run_id is None:
+            return False
+        first = self._met.setdefault(run_id, scored.path)
+        if first is scored.path:
+            return False
+        from cab.scoring.imports.reading.input_file import Note, say  # noqa: PLC0415 - see _score_all
+
+        say([Note(str(scored.path), None, f"is a copy of {first}: it counts once")], on_note)
+        return True
+
+
+def find_cells(path: Path, on_note: "Callable[[Note], None] | None" = None) -> Iterator[Path]:
     """Yield the cells below a path, in the order of their names.
 
     A folder holds bundles, at any depth; or files of other harnesses under the names that these
     give them, at any depth; or any other files of cells, directly in it. A bundle is not searched
     further: what an agent left in it is not a cell. Links are not followed.
+
+    Args:
+        path: A file or a folder.
+        on_note: Called with what a file says of the others that are missing; as for `score_path`.
 
     Raises:
         BadRecord: There is nothing of the kind, or a folder cannot be searched.
@@ -192,7 +234,7 @@ def find_cells(path: Path) -> Iterator[Path]:
         return
     from cab.scoring.imports.discover import find_files  # noqa: PLC0415 - see _score_all
 
-    for file in find_files(path):
+    for file in find_files(path, on_note):
         found = True
         yield file
     if not found:
@@ -219,7 +261,9 @@ def score_one(path: Path, profile: str | Profile = DEFAULT_PROFILE) -> ScoredCel
     return cells[0]
 
 
-def _score_all(path: Path, profile: str | Profile) -> Iterator[ScoredCell]:
+def _score_all(
+    path: Path, profile: str | Profile, on_note: "Callable[[Note], None] | None" = None
+) -> Iterator[ScoredCell]:
     folder = _bundle_of(path)
     if folder is not None:
         yield _score_folder(folder, profile)
@@ -227,7 +271,7 @@ def _score_all(path: Path, profile: str | Profile) -> Iterator[ScoredCell]:
     # Who scores bundles does not wait for the readers of other harnesses' files.
     from cab.scoring.imports.detect import read_cells  # noqa: PLC0415
 
-    cells = read_cells(path)
+    cells = read_cells(path, on_note)
     if isinstance(cells, PublishedCell):
         yield _score_page(path, cells, profile)
     else:

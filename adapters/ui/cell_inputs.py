@@ -5,17 +5,21 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from math import nan
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cab.adapters.ui.command import Option
 from cab.adapters.ui.progress import complain, progress
 from cab.scoring.analysis.estimates import Settings
 from cab.scoring.analysis.observation import Observation
 from cab.scoring.analysis.observe import observe
-from cab.scoring.errors import ScoringError
+from cab.scoring.errors import BadRecord, ScoringError
 from cab.scoring.profiles.builtin import DEFAULT_PROFILE, PROFILES, find_profile
 from cab.scoring.profiles.files import read_profile
 from cab.scoring.profiles.model import Profile
 from cab.scoring.score import ScoredCell, score_cells
+
+if TYPE_CHECKING:
+    from cab.scoring.imports import Note
 
 EXIT_CODES = """\
 exit codes: 0 done, 2 wrong usage, or a cell that cannot be read (the others
@@ -25,10 +29,20 @@ count)"""
 def scored_cells(
     paths: Iterable[Path], profile: str | Profile, on_error: Callable[[ScoringError], None]
 ) -> Iterator[ScoredCell]:
-    """Yield the cells below some paths; what cannot be read is reported, and the others come."""
+    """Yield the cells below some paths; what cannot be read is reported, and the others come.
+
+    A row that cannot be read is a cell that cannot. A value that is lost, or a copy, is only said.
+    """
+
+    def report(note: "Note") -> None:
+        if note.row_lost:
+            on_error(BadRecord(note.path, note.line, note.text))
+        else:
+            complain(str(note))
+
     for path in paths:
         try:
-            yield from score_cells(path, profile, on_error)
+            yield from score_cells(path, profile, on_error, report)
         except ScoringError as error:
             on_error(error)
 
@@ -74,8 +88,11 @@ class CellReader:
 
 def _run_of(scored: ScoredCell) -> tuple[object, ...]:
     """Return what identifies a run: a copied bundle is not a second run of its cell."""
+    if scored.run_id is not None:
+        return scored.run_id
     if scored.cell is None:
-        return scored.path.resolve(), scored.cell_id
+        name = None if scored.imported is None else scored.imported.origin.name
+        return scored.path.resolve(), scored.cell_id, name
     timing = scored.cell.timing  # to the microsecond
     return scored.cell_id, timing.started_at, timing.ended_at, timing.duration_ms
 

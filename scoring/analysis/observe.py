@@ -19,9 +19,6 @@ _Value = TypeVar("_Value")
 UNKNOWN = "unknown"
 """Part of a cell id that a row does not name."""
 
-_WITHOUT_VERDICTS = frozenset({"mini-swe-agent.trajectory", "swebench.predictions"})
-"""Forms of other harnesses' files that never say whether a run was right."""
-
 _PARTS = ("sweep", "tui", "model", "family", "task", "run")
 _ALIASES = {"agent": "tui", "tokens": "total_tokens", "cell_id": "cell"}
 """Column -> the field or part that it is."""
@@ -165,8 +162,9 @@ def _cell_of(parts: Mapping[str, Any]) -> CellId:
 
 def _failure(passed: bool | None, read: "_Reader") -> Failure | None:
     if passed is None:
-        form = read.get("imported", "form")
-        return "no_verdict" if form in _WITHOUT_VERDICTS else "check_did_not_run"
+        # What is not said to be without verdicts is a check that failed.
+        silent = read.get("imported", "verdicts") is False
+        return "no_verdict" if silent else "check_did_not_run"
     succeeded = read.count("calls", "succeeded")
     if succeeded is None:  # the axis may be left out; without any attempt none succeeded
         succeeded = read.count("tokens", "attempts")

@@ -6,18 +6,20 @@ agent does, and not while tests do.
 
 import re
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
-from pydantic import Field
-
-from cab.scoring.files import FileModel, is_object, read_json, validated
+from cab.scoring.files import FileModel, is_list, is_object, validated
 from cab.scoring.imports.model import FileCount, ImportedCell, Origin, OwnCount
-from cab.scoring.imports.reading import FieldNames, make_cell_id, sum_known, usd
-from cab.scoring.timestamps import LONGEST_MS
+from cab.scoring.imports.reading.cell_ids import FieldNames, make_cell_id
+from cab.scoring.imports.reading.clocks import checked_ms
+from cab.scoring.imports.reading.files import load
+from cab.scoring.imports.reading.input_file import InputFile
+from cab.scoring.imports.reading.values import Amount, sum_known, usd
 
 _TUI = "aider"
 _LAYOUT = ("exercises", "practice")
 """Folders between the language and the exercise."""
+_MARKS = frozenset({"tests_outcomes", "testcase"})
 _ERROR_NAME = re.compile(r"([A-Za-z_][\w.]*)(:.*)?")
 
 
@@ -26,8 +28,8 @@ class _Results(FileModel):
     testdir: str | None = None
     model: str | None = None
     tests_outcomes: list[bool]
-    duration: Annotated[float, Field(ge=0, le=LONGEST_MS / 1000)] | None = None
-    cost: Annotated[float, Field(ge=0)] | None = None
+    duration: float | None = None
+    cost: Amount | None = None
     prompt_tokens: FileCount | None = None
     completion_tokens: FileCount | None = None
     commit_hash: str | None = None
@@ -47,7 +49,10 @@ class _Place(NamedTuple):
 
 def is_aider_results(data: object) -> bool:
     """Return whether parsed JSON looks like the results of an exercise."""
-    return is_object(data) and ("tests_outcomes" in data or set(data) == {"exception"})
+    if not is_object(data):
+        return False
+    crashed = data.keys() == {"exception"} and isinstance(data["exception"], str)
+    return crashed or (data.keys() >= _MARKS and is_list(data["tests_outcomes"]))
 
 
 def read_aider_results(path: Path) -> ImportedCell:
@@ -59,17 +64,20 @@ def read_aider_results(path: Path) -> ImportedCell:
     Raises:
         BadRecord: It is not such a file, or a field is missing, of the wrong type or out of range.
     """
-    return aider_of(read_json(path), path)
+    source = InputFile(path)
+    return source.one(lambda _: aider_of(load(source), source))
 
 
-def aider_of(data: object, path: Path) -> ImportedCell:
+def aider_of(data: object, source: InputFile) -> ImportedCell:
     """Return the cell of results that are parsed already; errors as for `read_aider_results`."""
+    path = source.path
     if is_object(data) and "tests_outcomes" not in data and "exception" in data:
         return _crashed(validated(_Crash, data, path), path)
     results = validated(_Results, data, path)
     place = _place(results.testdir or str(path.absolute().parent))
     passed, reason = _verdict(results.tests_outcomes)
-    duration_ms = None if results.duration is None else results.duration * 1000
+    seconds = results.duration
+    duration_ms = checked_ms(None if seconds is None else seconds * 1000, source, "duration")
     return ImportedCell(
         cell_id=_cell_id(path, place, results.testcase, results.model),
         origin=Origin(form="aider.results", version=results.commit_hash, name=results.testcase),

@@ -2,33 +2,44 @@
 
 Its prompt tokens include cached ones, as ours do. A trial of several steps has a count and a time
 for each of them and none for the whole.
+
+Which rewards count has changed: up to 0.24 every one, in 0.25 none after an exception that is not the
+agent's own end, and since 0.26 the file says so itself. Before, only the job's `lock.json` names the
+version.
 """
 
+import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Final, Literal
 from urllib.parse import unquote, urlsplit
-
-from pydantic import Field
 
 from cab.scoring.errors import BadRecord
 from cab.scoring.files import FileModel, is_object, read_json, validated
 from cab.scoring.imports.model import FileCount, ImportedCell, Origin, OwnCount
-from cab.scoring.imports.reading import FieldNames, make_cell_id, sum_known, usd
-from cab.scoring.timestamps import LONGEST_MS
+from cab.scoring.imports.reading.cell_ids import FieldNames, make_cell_id
+from cab.scoring.imports.reading.clocks import between_ms
+from cab.scoring.imports.reading.files import load
+from cab.scoring.imports.reading.input_file import InputFile
+from cab.scoring.imports.reading.values import Amount, inner, sum_known, usd
 
-_AGENT_FAILURES = frozenset(
+LOCK_FILE: Final = "lock.json"
+"""What a job was run with; it lies beside the folders of the trials."""
+
+_VALID_IN_0_25 = frozenset(
     {
         *("AgentTimeoutError", "AgentSafetyRefusalError", "ContentPolicyViolationError"),
         *("ContextWindowExceededError", "ContextLengthExceededError"),
         *("OutputTokenExceededError", "OutputLengthExceededError"),
     }
 )
-"""Exceptions after which Harbor still counts the reward: the agent itself ended so."""
+"""Exceptions after which Harbor 0.25 counts the reward: the agent itself ended so."""
+_ONLY_0_25 = re.compile(r"0\.25(\..*)?")
 _TIMEOUT = "AgentTimeoutError"
 _FAMILY = "harbor"
 """Family of a task that is in no dataset."""
+_TRIAL_MARKS = frozenset({"task_name", "trial_name", "agent_info"})
+_JOB_MARKS = frozenset({"n_total_trials", "stats"})
 
 
 class _Model(FileModel):
@@ -46,15 +57,20 @@ class _Usage(FileModel):
     n_input_tokens: FileCount | None = None
     n_cache_tokens: FileCount | None = None
     n_output_tokens: FileCount | None = None
-    cost_usd: Annotated[float, Field(ge=0)] | None = None
+    cost_usd: Amount | None = None
 
 
 class _Verifier(FileModel):
     rewards: dict[str, float | None] | None = None
 
 
+class _Policy(FileModel):
+    has_valid_reward: bool | None = None
+
+
 class _Exception(FileModel):
     exception_type: str
+    policy: _Policy | None = None
 
 
 class _Period(FileModel):
@@ -78,6 +94,7 @@ class _Config(FileModel):
 
 
 class _Trial(FileModel):
+    id: str | None = None
     task_name: str
     trial_name: str
     trial_uri: str | None = None
@@ -87,6 +104,7 @@ class _Trial(FileModel):
     agent_result: _Usage | None = None
     verifier_result: _Verifier | None = None
     exception_info: _Exception | None = None
+    reward_valid: bool | None = None
     started_at: str | None = None
     agent_execution: _Period | None = None
     step_results: list[_Step] | None = None
@@ -100,21 +118,29 @@ class _Trial(FileModel):
         return [_Step.model_validate(whole)]
 
     @property
-    def exceptions(self) -> list[str]:
-        """Names of what went wrong, of the trial first."""
+    def exceptions(self) -> list[_Exception]:
+        """What went wrong, of the trial first."""
         steps = self.step_results or []
         found = [self.exception_info, *(step.exception_info for step in steps)]
-        return [each.exception_type for each in found if each is not None]
+        return [each for each in found if each is not None]
 
 
 def is_harbor_trial(data: object) -> bool:
     """Return whether parsed JSON looks like the result of a trial."""
-    return is_object(data) and "trial_name" in data and "task_name" in data
+    return is_object(data) and data.keys() >= _TRIAL_MARKS
 
 
 def is_harbor_job(data: object) -> bool:
     """Return whether parsed JSON looks like the result of a whole job, which is not a cell."""
-    return is_object(data) and "n_total_trials" in data and "trial_name" not in data
+    return is_object(data) and data.keys() >= _JOB_MARKS and "trial_name" not in data
+
+
+def trials_expected(data: object) -> int | None:
+    """Return how many trials the result of a job says that it has; None if it is not one."""
+    if not is_object(data) or not is_harbor_job(data):
+        return None
+    number = data.get("n_total_trials")
+    return number if isinstance(number, int) and not isinstance(number, bool) else None
 
 
 def read_harbor(path: Path) -> ImportedCell:
@@ -123,26 +149,29 @@ def read_harbor(path: Path) -> ImportedCell:
     Raises:
         BadRecord: It is not a trial, or a field is missing, of the wrong type or out of range.
     """
-    return harbor_of(read_json(path), path)
+    source = InputFile(path)
+    return source.one(lambda _: harbor_of(load(source), source))
 
 
-def harbor_of(data: object, path: Path) -> ImportedCell:
+def harbor_of(data: object, source: InputFile) -> ImportedCell:
     """Return the cell of a trial that is parsed already; errors as for `read_harbor`."""
     if is_harbor_job(data):
-        raise BadRecord(str(path), None, "is the result of a whole job: name its trials' folders")
-    trial = validated(_Trial, data, path)
-    passed, partial, reason = _verdict(trial)
-    agent_ms = sum_known([_duration_ms(step.agent_execution, path) for step in trial.steps])
+        what = "is the result of a whole Harbor job: name its folder, or those of its trials"
+        raise BadRecord(str(source.path), None, what)
+    trial = validated(_Trial, data, source.path)
+    version = _version(trial, source.path)
+    passed, partial, reason = _verdict(trial, version)
+    times = [_duration_ms(step.agent_execution, source) for step in trial.steps]
     return ImportedCell(
-        cell_id=_cell_id(trial, path),
-        origin=Origin(form="harbor.trial", version=None, name=trial.trial_name),
+        cell_id=_cell_id(trial, source.path),
+        origin=Origin(form="harbor.trial", version=version, name=trial.trial_name, id=trial.id),
         passed=passed,
         partial_score=partial,
         reason=reason,
-        stopped=_TIMEOUT in trial.exceptions,
-        wall_clock_ms=_wall_clock_ms(trial, path),
-        agent_ms=agent_ms,
-        self_reported=_own_count([step.agent_result for step in trial.steps], path),
+        stopped=_TIMEOUT in {each.exception_type for each in trial.exceptions},
+        wall_clock_ms=_wall_clock_ms(trial, source),
+        agent_ms=sum_known(times),
+        self_reported=_own_count([step.agent_result for step in trial.steps], source.path),
     )
 
 
@@ -173,18 +202,43 @@ def _job(trial: _Trial) -> str | None:
     return trial.config.job_id
 
 
-def _verdict(trial: _Trial) -> tuple[Literal[0, 1] | None, float | None, str]:
+def _version(trial: _Trial, path: Path) -> str | None:
+    """Return Harbor's version where the verdict hangs on it; None if nothing names it."""
+    if trial.reward_valid is not None or not trial.exceptions:
+        return None
+    try:
+        lock = read_json(path.absolute().parent.parent / LOCK_FILE)
+    except BadRecord:
+        return None
+    version = inner(lock, "harbor", "version") if is_object(lock) else None
+    return version if isinstance(version, str) else None
+
+
+def _verdict(trial: _Trial, version: str | None) -> tuple[Literal[0, 1] | None, float | None, str]:
     """Return pass, share of the reward, and what the file says."""
-    others = [name for name in trial.exceptions if name not in _AGENT_FAILURES]
     reward, reason = _reward(
         None if trial.verifier_result is None else trial.verifier_result.rewards
     )
-    reason = "; ".join([*trial.exceptions, reason])
-    if others:
-        return None, None, f"{reason}; Harbor does not count a reward after {others[0]}"
+    reason = "; ".join([*(each.exception_type for each in trial.exceptions), reason])
+    against = _not_counted(trial, version)
+    if against is not None:
+        return None, None, f"{reason}; {against}"
     if reward is None or not 0 <= reward <= 1:
         return None, None, reason
     return (1 if reward == 1 else 0), reward, reason
+
+
+def _not_counted(trial: _Trial, version: str | None) -> str | None:
+    """Return why Harbor does not count the reward, None if it does."""
+    if trial.reward_valid is not None:
+        return None if trial.reward_valid else "Harbor says that the reward is not valid"
+    for each in trial.exceptions:
+        said = None if each.policy is None else each.policy.has_valid_reward
+        if said is None and version is not None and _ONLY_0_25.fullmatch(version):
+            said = each.exception_type in _VALID_IN_0_25
+        if said is False:
+            return f"Harbor does not count a reward after {each.exception_type}"
+    return None
 
 
 def _reward(rewards: Mapping[str, float | None] | None) -> tuple[float | None, str]:
@@ -215,29 +269,14 @@ def _own_count(steps: Sequence[_Usage | None], path: Path) -> OwnCount | None:
     )
 
 
-def _wall_clock_ms(trial: _Trial, path: Path) -> float | None:
+def _wall_clock_ms(trial: _Trial, source: InputFile) -> float | None:
     """Return the time from the trial's start to the end of its last step's agent."""
     last = trial.steps[-1].agent_execution
     end = None if last is None else last.finished_at
-    whole = _Period(started_at=trial.started_at, finished_at=end)
-    return _duration_ms(whole, path)
+    return _duration_ms(_Period(started_at=trial.started_at, finished_at=end), source)
 
 
-def _duration_ms(period: _Period | None, path: Path) -> float | None:
-    if period is None or period.started_at is None or period.finished_at is None:
+def _duration_ms(period: _Period | None, source: InputFile) -> float | None:
+    if period is None:
         return None
-    start, end = _instant(period.started_at, path), _instant(period.finished_at, path)
-    if (start.utcoffset() is None) is not (end.utcoffset() is None):
-        raise BadRecord(str(path), None, "one instant has a time zone and the other has none")
-    duration_ms = (end - start) / timedelta(milliseconds=1)
-    if not 0 <= duration_ms <= LONGEST_MS:
-        what = f"{period.finished_at} is before {period.started_at}, or decades after it"
-        raise BadRecord(str(path), None, what, field="finished_at")
-    return duration_ms
-
-
-def _instant(text: str, path: Path) -> datetime:
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError as error:
-        raise BadRecord(str(path), None, f"{text!r} is not an instant") from error
+    return between_ms(period.started_at, period.finished_at, source, "agent_execution.finished_at")

@@ -1,22 +1,24 @@
 """mini-swe-agent: the trajectory of one run, `*.traj.json`.
 
-Versions: without `trajectory_format` (before August 2025), `mini-swe-agent-1` and
-`mini-swe-agent-1.1`. They differ in where a message keeps its time and the endpoint's answer. A
-trajectory says how the agent ended and not whether it was right: there is no verdict.
+Versions: a bare list of messages, which says nothing else; without `trajectory_format` (before August
+2025), `mini-swe-agent-1` and `mini-swe-agent-1.1`. They differ in where a message keeps its time and the
+endpoint's answer. A trajectory says how the agent ended and not whether it was right: there is no
+verdict.
 """
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, NamedTuple
-
-from pydantic import Field
 
 from cab.scoring.errors import BadRecord
-from cab.scoring.files import FileModel, is_object, read_json, validated
+from cab.scoring.files import FileModel, is_list, is_object, validated
 from cab.scoring.imports.model import FileCount, ImportedCell, Origin, OwnCount
-from cab.scoring.imports.reading import FieldNames, inner, make_cell_id, sum_known, usd
-from cab.scoring.timestamps import LONGEST_MS
+from cab.scoring.imports.reading.cell_ids import FieldNames, make_cell_id
+from cab.scoring.imports.reading.clocks import seconds_between_ms
+from cab.scoring.imports.reading.files import load
+from cab.scoring.imports.reading.input_file import InputFile
+from cab.scoring.imports.reading.usage import NOT_COUNTED, Counts, counts_of
+from cab.scoring.imports.reading.values import Amount, inner, inner_text, sum_known, usd
 
 _TUI = "mini-swe-agent"
 _VERSION = re.compile(r"mini-swe-agent-1(\.[0-9]+)?")
@@ -24,12 +26,13 @@ _SWE_BENCH_ID = re.compile(r".+__.+-[0-9]+")
 _TIME_LIMIT = "TimeExceeded"
 _ENDINGS = (".traj.json", ".json")
 
-Seconds = Annotated[float, Field(ge=0, le=1e11)]
-"""Seconds since 1970."""
+_MARKS = frozenset({"info", "messages"})
+_ROLES: frozenset[str | None] = frozenset({"system", "user", "assistant", "tool", "exit"})
+_BEGINS = frozenset({"system", "user"})
 
 
 class _Stats(FileModel):
-    instance_cost: Annotated[float, Field(ge=0)] | None = None
+    instance_cost: Amount | None = None
     api_calls: FileCount | None = None
 
 
@@ -55,47 +58,26 @@ class _Trajectory(FileModel):
     messages: list[dict[str, object]]
 
 
-class _Details(FileModel):
-    cached_tokens: FileCount | None = None
-    reasoning_tokens: FileCount | None = None
-
-
-class _Usage(FileModel):
-    """A usage object, in the words of whichever endpoint it is from."""
-
-    prompt_tokens: FileCount | None = None
-    completion_tokens: FileCount | None = None
-    input_tokens: FileCount | None = None
-    output_tokens: FileCount | None = None
-    cache_creation_input_tokens: FileCount | None = None
-    cache_read_input_tokens: FileCount | None = None
-    prompt_tokens_details: _Details | None = None
-    completion_tokens_details: _Details | None = None
-    input_tokens_details: _Details | None = None
-    output_tokens_details: _Details | None = None
-
-
-class _Counts(NamedTuple):
-    """The tokens of one call; the prompt includes what came from a cache."""
-
-    prompt: int | None
-    completion: int | None
-    cached: int | None
-    reasoning: int | None
-
-
 class _Times(FileModel):
-    timestamp: Seconds | None = None
-
-
-_NOT_COUNTED = _Counts(None, None, None, None)
+    timestamp: float | None = None
 
 
 def is_mini_trajectory(data: object) -> bool:
-    """Return whether parsed JSON looks like a trajectory."""
-    return is_object(data) and (
-        "trajectory_format" in data or ("info" in data and "messages" in data)
-    )
+    """Return whether parsed JSON looks like a trajectory with what it says of the run."""
+    if not is_object(data) or not is_list(data.get("messages")):
+        return False
+    version = data.get("trajectory_format")
+    named = isinstance(version, str) and version.startswith(_TUI)
+    return named or (data.keys() >= _MARKS and is_object(data["info"]))
+
+
+def is_mini_messages(data: object) -> bool:
+    """Return whether parsed JSON looks like a bare list of messages, from the prompt to the last answer."""
+    if not is_list(data) or not data:
+        return False
+    roles = [inner_text(each, "role") if is_object(each) else None for each in data]
+    whole = all(is_object(each) and "content" in each for each in data)
+    return whole and roles[0] in _BEGINS and "assistant" in roles and _ROLES.issuperset(roles)
 
 
 def read_mini_trajectory(path: Path) -> ImportedCell:
@@ -108,22 +90,26 @@ def read_mini_trajectory(path: Path) -> ImportedCell:
         BadRecord: It is not a trajectory of a known version, or a field is missing, of the wrong type
             or out of range.
     """
-    return mini_of(read_json(path), path)
+    source = InputFile(path)
+    return source.one(lambda _: mini_of(load(source), source))
 
 
-def mini_of(data: object, path: Path) -> ImportedCell:
+def mini_of(data: object, source: InputFile) -> ImportedCell:
     """Return the cell of a trajectory that is parsed already; errors as for the reader."""
-    run = validated(_Trajectory, data, path)
+    path = source.path
+    if is_list(data) and not is_mini_messages(data):
+        raise BadRecord(str(path), None, "is a list, but not one of an agent's messages")
+    run = validated(_Trajectory, {"info": {}, "messages": data} if is_list(data) else data, path)
     version = run.trajectory_format
     if version is not None and not _VERSION.fullmatch(version):
-        what = f"{version!r} is not known; mini-swe-agent-1 and mini-swe-agent-1.1 are"
+        what = f"{version[:40]!r} is not known; mini-swe-agent-1 and mini-swe-agent-1.1 are"
         raise BadRecord(str(path), None, what, field="trajectory_format")
     name = run.instance_id or _stem(path)
     ended = run.info.exit_status or "none"
-    wall_clock_ms = _wall_clock_ms(run.messages, path)
+    wall_clock_ms = _wall_clock_ms(run.messages, source)
     return ImportedCell(
         cell_id=_cell_id(run, name, path),
-        origin=Origin(form="mini-swe-agent.trajectory", version=version, name=name),
+        origin=Origin(form="mini-swe-agent.trajectory", version=version, name=name, verdicts=False),
         passed=None,
         reason=f"exit status {ended}; a trajectory holds no verdict",
         stopped=run.info.exit_status == _TIME_LIMIT,
@@ -150,13 +136,13 @@ def _cell_id(run: _Trajectory, name: str, path: Path) -> str:
 def _own_count(run: _Trajectory, path: Path) -> OwnCount | None:
     stats = run.info.model_stats or _Stats()
     written = list(_calls(run.messages, path))
-    counted = [call for call in written if call != _NOT_COUNTED]
+    counted = [call for call in written if call != NOT_COUNTED]
     if stats.api_calls is None and stats.instance_cost is None and not counted:
         return None
     # A call that failed left no message, and a person may have written one in the model's place.
     made = len(written) if stats.api_calls is None else stats.api_calls
     whole = len(counted) == made and (counted or stats.api_calls == 0)
-    known = counted if whole else [_NOT_COUNTED]
+    known = counted if whole else [NOT_COUNTED]
     prompt = sum_known([call.prompt for call in known])
     completion = sum_known([call.completion for call in known])
     return OwnCount(
@@ -171,50 +157,25 @@ def _own_count(run: _Trajectory, path: Path) -> OwnCount | None:
     )
 
 
-def _calls(messages: Sequence[Mapping[str, object]], path: Path) -> Iterator[_Counts]:
+def _calls(messages: Sequence[Mapping[str, object]], path: Path) -> Iterator[Counts]:
     """Yield the counts of each message that an endpoint wrote."""
     for number, message in enumerate(messages):
         response = inner(message, "extra", "response")
         if message.get("object") == "response":
             # The answer of a `responses` endpoint is the message itself.
-            yield _counts(message.get("usage"), path, f"messages.{number}.usage")
+            yield counts_of(message.get("usage"), path, f"messages.{number}.usage")
         elif message.get("role") == "assistant" or response is not None:
             usage = inner(message, "extra", "response", "usage")
-            yield _counts(usage, path, f"messages.{number}.extra.response.usage")
+            yield counts_of(usage, path, f"messages.{number}.extra.response.usage")
 
 
-def _counts(usage: object, path: Path, at: str) -> _Counts:
-    if usage is None:
-        return _NOT_COUNTED
-    read = validated(_Usage, usage, path, at)
-    prompt, completion = read.prompt_tokens, read.completion_tokens
-    if prompt is None and read.input_tokens is not None:
-        # Anthropic's own words: cached tokens come beside the input, not within it.
-        beside = (read.cache_read_input_tokens or 0) + (read.cache_creation_input_tokens or 0)
-        prompt = read.input_tokens + beside
-    inputs = read.prompt_tokens_details or read.input_tokens_details or _Details()
-    outputs = read.completion_tokens_details or read.output_tokens_details or _Details()
-    cached = inputs.cached_tokens
-    return _Counts(
-        prompt=prompt,
-        completion=read.output_tokens if completion is None else completion,
-        cached=read.cache_read_input_tokens if cached is None else cached,
-        reasoning=outputs.reasoning_tokens,
-    )
-
-
-def _wall_clock_ms(messages: Sequence[Mapping[str, object]], path: Path) -> float | None:
+def _wall_clock_ms(messages: Sequence[Mapping[str, object]], source: InputFile) -> float | None:
     """Return the time from the first message to the last, None unless both have one."""
     if not messages:
         return None
-    start, end = _time_s(messages, 0, path), _time_s(messages, len(messages) - 1, path)
-    if start is None or end is None:
-        return None
-    if not start <= end <= start + LONGEST_MS / 1000:
-        at = f"messages.{len(messages) - 1}.timestamp"
-        what = "is before the first message's, or decades after it"
-        raise BadRecord(str(path), None, what, field=at)
-    return (end - start) * 1000
+    last = len(messages) - 1
+    start, end = _time_s(messages, 0, source.path), _time_s(messages, last, source.path)
+    return seconds_between_ms(start, end, source, f"messages.{last}.timestamp")
 
 
 def _time_s(messages: Sequence[Mapping[str, object]], number: int, path: Path) -> float | None:

@@ -15,15 +15,23 @@ from cab.scoring.files import FileModel
 from cab.scoring.timestamps import Duration
 
 SELF_REPORTED = "self_reported"
-"""Source of every count that is imported."""
+"""InputFile of every count that is imported."""
 
 FileForm = Literal[
     "harbor.trial",
+    "harbor.trajectory",
+    "terminal-bench.results",
     "aider.results",
+    "aider.leaderboard",
     "mini-swe-agent.trajectory",
+    "swe-agent.trajectory",
     "swebench.predictions",
     "swebench.run_report",
     "swebench.instance_report",
+    "swebench.submission",
+    "inspect.log",
+    "openhands.output",
+    "hal.upload",
 ]
 """What kind of file a cell is from."""
 
@@ -40,6 +48,10 @@ class Origin(FileModel):
     """Version of the form or of the harness, as far as the file states one."""
     name: str | None
     """What the file itself calls the run: a trial, a test case, an instance."""
+    id: str | None = None
+    """The harness's own unique id of the run: two files with the same one are copies."""
+    verdicts: bool = True
+    """False if the file does not say of any run whether it was right."""
 
 
 class OwnCount(SelfReport):
@@ -82,6 +94,8 @@ class ImportedCell(FileModel):
     """Time in which the agent itself ran."""
     self_reported: OwnCount | None = None
     """Its own count of tokens, calls and money; None if it gives none."""
+    notes: list[str] = Field(default_factory=list[str])
+    """What was lost of it, and what a reader of its figures must know."""
 
     @property
     def axes(self) -> Axes:

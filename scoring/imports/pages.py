@@ -39,7 +39,7 @@ def is_page_text(text: bytes) -> bool:
 
 def is_page(data: object) -> bool:
     """Return whether parsed JSON looks like a page, or like a `cell.json`."""
-    return is_object(data) and "identity" in data and "scorers" in data
+    return is_object(data) and is_object(data.get("identity")) and "scorers" in data
 
 
 def read_page(path: Path) -> PublishedCell:

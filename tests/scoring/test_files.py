@@ -4,7 +4,14 @@ from pathlib import Path
 import pytest
 
 from cab.scoring import BadRecord
-from cab.scoring.files import MAX_FILE_BYTES, FileModel, check_regular, read_object, validated
+from cab.scoring.files import (
+    MAX_FILE_BYTES,
+    FileModel,
+    check_regular,
+    parse_json,
+    read_object,
+    validated,
+)
 
 
 class Inner(FileModel):
@@ -92,3 +99,15 @@ def test_unknown_members_are_kept() -> None:
     """What a newer version added to a file survives being read."""
     model = validated(Outer, {"inner": {"number": 1}, "later": [1]}, Path("x.json"))
     assert model.model_dump()["later"] == [1]
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"NaN", b'{"a": Infinity}', b"1e999", b"\xff"])
+def test_what_is_not_json_is_named_by_its_line(text: bytes) -> None:
+    """`NaN` and the like are not JSON; the line is the file's own or the one that was given."""
+    here = Path("file.json")
+    with pytest.raises(BadRecord, match=r"file\.json:1: not valid JSON") as caught:
+        parse_json(text, here)
+    assert caught.value.line == 1
+    with pytest.raises(BadRecord) as caught:
+        parse_json(text, here, line=7)
+    assert caught.value.line == 7

@@ -14,9 +14,19 @@ from cab.scoring import (
     score_path,
 )
 from cab.scoring.axes import Axes
+from cab.scoring.imports import Note, ReadingWarning
 from tests.scoring.builders import CELL_ID, FIXTURES, PAGES, end_fields, write_bundle
 from tests.scoring.cells.test_bundle import stored
-from tests.scoring.imports.files import ALL, HARBOR, LIST, RUN_REPORT, TRIAL, VERSION_1, written
+from tests.scoring.imports.files import (
+    ALL,
+    HARBOR,
+    LIST,
+    RUN_REPORT,
+    TRIAL,
+    VERSION_1,
+    changed,
+    written,
+)
 
 
 def test_a_result_holds_cell_profile_composite_and_axes(tmp_path: Path) -> None:
@@ -159,7 +169,7 @@ def test_a_file_of_another_harness_is_scored(path: Path) -> None:
         assert result["profiles"] == {"published/1": None, "measured/1": None}
         assert result["reason"]
         assert result["tokens"]["total_tokens"] is None
-        assert result["imported"].keys() == {"form", "version", "name"}
+        assert result["imported"].keys() == {"form", "version", "name", "id", "verdicts", "notes"}
         assert orjson.loads(orjson.dumps(result)) == result
 
 
@@ -205,6 +215,23 @@ def test_a_folder_of_another_harness_gives_its_cells(tmp_path: Path) -> None:
     errors: list[ScoringError] = []
     assert len(list(score_path(tmp_path / "job", on_error=errors.append))) == 2
     assert "fix-git__Xk3aQ7p/result.json:1: not valid JSON" in str(errors[0])
+
+
+def test_a_copied_trial_counts_once(tmp_path: Path) -> None:
+    """Two files of one run are one cell, which is said; another run of the same task counts."""
+    for name, changes in (
+        ("a", {}),
+        ("b", {}),
+        ("c", {"id": "0190a0c4-0000-7000-8000-0000000000ff"}),
+    ):
+        (tmp_path / name).mkdir()
+        changed(TRIAL, tmp_path / name, changes)
+    notes: list[Note] = []
+    assert len(list(score_path(tmp_path, on_note=notes.append))) == 2
+    first, copy = tmp_path / "a/result.json", tmp_path / "b/result.json"
+    assert [str(note) for note in notes] == [f"{copy}: is a copy of {first}: it counts once"]
+    with pytest.warns(ReadingWarning, match="is a copy of"):
+        list(score_path(tmp_path))
 
 
 def test_bundles_come_before_files_of_others(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ class _Export:
 
     def __init__(self, runs: Iterable[Path]) -> None:
         self._runs = runs
-        self._seen: set[tuple[Path, str]] = set()
+        self._seen: set[tuple[Path, str, str | None]] = set()
         self.count = 0
         self.failed = False
 
@@ -144,7 +144,8 @@ class _Export:
     def _cells(self, paths: Iterable[Path]) -> Iterator[ScoredCell]:
         """Yield the cells below some paths; each once, even if two paths hold it."""
         for scored in scored_cells(paths, DEFAULT_PROFILE, self._report):
-            cell = scored.path.resolve(), scored.cell_id
+            name = None if scored.imported is None else scored.imported.origin.name
+            cell = scored.path.resolve(), scored.cell_id, name
             if cell not in self._seen:
                 self._seen.add(cell)
                 yield scored

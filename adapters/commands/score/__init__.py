@@ -37,10 +37,10 @@ from cab.scoring.printable import printable
 DESCRIPTION = """\
 Score cells again from their bundles, without a network, and check that the
 result is the stored cell.json, byte for byte. A published cell is scored from
-the axes on its page. Files of other harnesses (Harbor, aider's benchmark,
-mini-swe-agent, SWE-bench) are recognised by their content; their counts are
-self-reported, and what they did not measure stays unknown. With --by, groups of
-cells are summed up instead.
+the axes on its page. Files of other harnesses (Harbor, Terminal-Bench, aider,
+mini-swe-agent, SWE-agent, SWE-bench, Inspect, OpenHands, HAL) are recognised by
+their content; their counts are self-reported, and what they did not measure
+stays unknown. With --by, groups of cells are summed up instead.
 """
 EPILOG = """\
 exit codes: 0 every stored score is confirmed, 1 one differs, 2 a cell cannot be read,

@@ -14,7 +14,7 @@ from cab.adapters.ui.cell_inputs import (
 from cab.scoring import BadRecord, Timing, UnknownProfile
 from cab.scoring.analysis.estimates import Settings
 from tests.scoring.builders import FIXTURES
-from tests.scoring.imports.files import RUN_REPORT
+from tests.scoring.imports.files import LINES, RUN_REPORT, TB_RUN, TRIAL, written
 from tests.scoring.results import stored_cell
 
 
@@ -49,6 +49,40 @@ def test_a_copy_is_no_second_run(tmp_path: Path) -> None:
 def test_all_cells_of_one_file_come_once() -> None:
     """A file of several cells gives each of them, and none twice if it is named twice."""
     assert len(list(observer().cells([RUN_REPORT, RUN_REPORT]))) == 6
+
+
+def test_attempts_of_one_task_in_one_file_are_runs_of_it() -> None:
+    """They share a cell id, and each of them counts."""
+    assert len(list(observer().cells([TB_RUN, TB_RUN]))) == 4
+
+
+def test_a_copy_of_another_harness_s_run_is_said_and_counts_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Below one path and across several: a run has an id of its own, and is not two runs."""
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        shutil.copy(TRIAL, tmp_path / name)
+    reading = observer()
+    assert len(list(reading.cells([tmp_path, TRIAL]))) == 1
+    assert reading.exit_code == 0
+    assert "b/result.json: is a copy of" in capsys.readouterr().err
+
+
+def test_a_lost_row_is_a_cell_that_cannot_be_read_and_a_lost_value_is_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both are a line on stderr; only the row changes the exit code, and the other rows count."""
+    torn = written(tmp_path / "torn.jsonl", LINES.read_bytes()[:-20])
+    reading = observer()
+    assert len(list(reading.cells([torn]))) == 2
+    assert reading.exit_code == 2
+    assert ":3: the last line is torn: not valid JSON" in capsys.readouterr().err
+    reading = observer()
+    nan = written(tmp_path / "nan.json", TRIAL.read_bytes().replace(b"0.0425", b"NaN"))
+    assert len(list(reading.cells([nan]))) == 1
+    assert reading.exit_code == 0
+    assert "agent_result.cost_usd: is not a number" in capsys.readouterr().err
 
 
 def test_a_bad_cell_is_reported_and_the_others_come(

@@ -90,8 +90,7 @@ def test_tests_that_were_not_run_give_no_verdict(tmp_path: Path) -> None:
         ({"tests_outcomes": [1]}, "tests_outcomes.0"),
         ({"tests_outcomes": None}, "tests_outcomes"),
         ({"testcase": None}, "testcase"),
-        ({"duration": -1}, "duration"),
-        ({"duration": 1e30}, "duration"),
+        ({"duration": "1"}, "duration"),
         ({"cost": -1}, "cost"),
         ({"cost": 1e300}, "cost"),
         ({"prompt_tokens": -5}, "prompt_tokens"),
@@ -101,3 +100,11 @@ def test_tests_that_were_not_run_give_no_verdict(tmp_path: Path) -> None:
 def test_a_wrong_field_is_named(tmp_path: Path, changes: dict[str, Any], field: str) -> None:
     """A field of the wrong type or out of range is named with its file."""
     assert_rejected(read_aider_results, changed(ANAGRAM, tmp_path, changes), field)
+
+
+@pytest.mark.parametrize("seconds", [-1, 1e30])
+def test_an_impossible_duration_is_unknown(tmp_path: Path, seconds: float) -> None:
+    """A clock that ran backwards loses the time and not the verdict, and the cell says so."""
+    cell = read_aider_results(changed(ANAGRAM, tmp_path, {"duration": seconds}))
+    assert (cell.passed, cell.wall_clock_ms, cell.agent_ms) == (1, None, None)
+    assert cell.notes[0].startswith("duration: by its clock this ended")

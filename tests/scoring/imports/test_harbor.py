@@ -4,8 +4,16 @@ from typing import Any
 import pytest
 
 from cab.scoring import BadRecord
-from cab.scoring.imports import read_harbor
-from tests.scoring.imports.files import JOB, STEPS, TIMED_OUT, TRIAL, assert_rejected, changed
+from cab.scoring.imports import ImportedCell, read_harbor
+from tests.scoring.imports.files import (
+    JOB,
+    STEPS,
+    TIMED_OUT,
+    TRIAL,
+    assert_rejected,
+    changed,
+    written,
+)
 
 
 def test_a_trial_is_a_cell() -> None:
@@ -93,16 +101,85 @@ def test_what_reward_is_a_verdict(
     assert read_harbor(changed(TRIAL, tmp_path, {"verifier_result": None})).passed is None
 
 
-def test_a_failure_of_the_infrastructure_is_not_a_verdict(tmp_path: Path) -> None:
-    """After an exception that is not the agent's own ending Harbor counts no reward, nor do we."""
-    info = {"exception_type": "ApiRateLimitError", "exception_message": "the key sk-REDACTED"}
-    cell = read_harbor(changed(TRIAL, tmp_path, {"exception_info": info}))
-    assert cell.passed is None
-    assert cell.reason == (
-        "ApiRateLimitError; reward 1; Harbor does not count a reward after ApiRateLimitError"
+LIMITED = {"exception_type": "ApiRateLimitError", "exception_message": "the key sk-REDACTED"}
+CRASHED = {"exception_type": "NonZeroAgentExitCodeError", "exception_message": "exit 1"}
+VALID = {"should_retry": False, "should_grade": True, "has_valid_reward": True}
+
+
+def of_version(folder: Path, version: str | None, changes: dict[str, Any]) -> ImportedCell:
+    """Return a trial in a job whose lock names Harbor's version."""
+    (folder / "trial").mkdir()
+    if version is not None:
+        written(folder / "lock.json", {"schema_version": 3, "harbor": {"version": version}})
+    return read_harbor(changed(TRIAL, folder / "trial", changes))
+
+
+@pytest.mark.parametrize(
+    ("version", "exception", "passed"),
+    [
+        ("0.24.0", LIMITED, 1),
+        ("0.8.0", CRASHED, 1),
+        (None, LIMITED, 1),
+        ("0.25.0", LIMITED, None),
+        ("0.25.1.dev202610260541", CRASHED, None),
+        ("0.25.0", {"exception_type": "AgentTimeoutError"}, 1),
+    ],
+)
+def test_which_rewards_count_hangs_on_harbors_version(
+    tmp_path: Path, version: str | None, exception: dict[str, Any], passed: int | None
+) -> None:
+    """Only 0.25 leaves rewards out and does not say so in the file: there the job's lock decides."""
+    cell = of_version(tmp_path, version, {"exception_info": exception})
+    assert (cell.passed, cell.origin.version) == (passed, version)
+    counted = "" if passed else "; Harbor does not count a reward after"
+    assert cell.reason.startswith(f"{exception['exception_type']}; reward 1{counted}")
+
+
+def test_a_reward_of_0_after_a_crash_of_the_agent_is_a_fail(tmp_path: Path) -> None:
+    """An agent that ends with an error and earns nothing has failed, and is not left out."""
+    changes = {"exception_info": CRASHED, "verifier_result": {"rewards": {"reward": 0}}}
+    assert of_version(tmp_path, "0.24.0", changes).passed == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "passed"),
+    [
+        ({"reward_valid": True, "exception_info": LIMITED}, 1),
+        ({"reward_valid": False}, None),
+        ({"exception_info": {**CRASHED, "policy": VALID}}, 1),
+        ({"exception_info": {**CRASHED, "policy": {**VALID, "has_valid_reward": False}}}, None),
+    ],
+)
+def test_what_the_file_says_of_its_reward_counts(
+    tmp_path: Path, changes: dict[str, Any], passed: int | None
+) -> None:
+    """Since 0.26 a trial says itself whether its reward is valid, whatever a lock beside it says."""
+    assert of_version(tmp_path, "0.25.0", changes).passed == passed
+
+
+def test_a_step_that_failed_makes_the_reward_invalid(tmp_path: Path) -> None:
+    """Exceptions of steps count as the trial's own do."""
+    policy = {**VALID, "has_valid_reward": False}
+    path = changed(
+        STEPS, tmp_path, {"step_results.0.exception_info": {**LIMITED, "policy": policy}}
     )
-    step = read_harbor(changed(STEPS, tmp_path, {"step_results.0.exception_info": info}))
-    assert step.passed is None
+    assert read_harbor(path).passed is None
+
+
+@pytest.mark.parametrize(
+    ("end", "note"),
+    [
+        ("2026-08-01T00:00:00Z", "by its clock this ended before it began"),
+        ("2126-08-01T00:00:00Z", "by its clock this ended decades after it began"),
+        ("2026-09-01T10:01:30", "one instant has a time zone"),
+        ("soon", "'soon' is not an instant"),
+    ],
+)
+def test_an_impossible_clock_is_no_time(tmp_path: Path, end: str, note: str) -> None:
+    """The time is lost and not the verdict, and the cell says so."""
+    cell = read_harbor(changed(TRIAL, tmp_path, {"agent_execution.finished_at": end}))
+    assert (cell.passed, cell.wall_clock_ms, cell.agent_ms) == (1, None, None)
+    assert cell.notes[0].startswith(f"agent_execution.finished_at: {note}")
 
 
 @pytest.mark.parametrize(
@@ -144,9 +221,6 @@ def test_older_instants_without_a_zone_are_read(tmp_path: Path) -> None:
         ({"agent_result.cost_usd": 1e300}, "agent_result.cost_usd", "not an amount"),
         ({"verifier_result.rewards": {"reward": "1"}}, "verifier_result.rewards.reward", "number"),
         ({"verifier_result.rewards": {"reward": True}}, "verifier_result.rewards.reward", "number"),
-        ({"agent_execution.finished_at": "2026-08-01T00:00:00Z"}, "finished_at", "is before"),
-        ({"agent_execution.finished_at": "2026-09-01T10:01:30"}, None, "time zone"),
-        ({"agent_execution.finished_at": "soon"}, None, "not an instant"),
         ({"agent_info.name": "a\nb"}, None, "cannot be printed"),
     ],
 )
@@ -159,5 +233,5 @@ def test_a_wrong_field_is_named(
 
 def test_a_job_is_not_a_cell() -> None:
     """The result of a whole job is refused, with where the cells are."""
-    with pytest.raises(BadRecord, match="name its trials' folders"):
+    with pytest.raises(BadRecord, match="whole Harbor job"):
         read_harbor(JOB)

@@ -6,11 +6,13 @@ import pytest
 from cab.scoring import BadRecord
 from cab.scoring.imports import OwnCount, read_mini_trajectory
 from tests.scoring.imports.files import (
+    MESSAGES,
     RESPONSES,
     UNVERSIONED,
     VERSION_1,
     VERSION_1_1,
     assert_rejected,
+    cells_of,
     changed,
     written,
 )
@@ -170,8 +172,6 @@ def test_a_later_minor_version_is_read(tmp_path: Path) -> None:
         ),
         ({"messages.2.extra.response.usage": 7}, "messages.2.extra.response.usage", "dictionary"),
         ({"messages.0.timestamp": "noon"}, "messages.0.timestamp", "number"),
-        ({"messages.0.timestamp": 1764000020}, "messages.5.timestamp", "before"),
-        ({"messages.0.timestamp": 0}, "messages.5.timestamp", "decades"),
     ],
 )
 def test_a_wrong_field_is_named(
@@ -181,7 +181,29 @@ def test_a_wrong_field_is_named(
     assert_rejected(read_mini_trajectory, changed(VERSION_1, tmp_path, changes), field, reason)
 
 
-def test_messages_alone_are_not_a_trajectory(tmp_path: Path) -> None:
-    """The first versions wrote a bare list of messages, which says too little."""
-    with pytest.raises(BadRecord, match="dictionary"):
-        read_mini_trajectory(written(tmp_path / "x.traj.json", [{"role": "user"}]))
+@pytest.mark.parametrize(
+    ("changes", "note"),
+    [
+        ({"messages.0.timestamp": 1764000020}, "by its clock this ended before it began"),
+        ({"messages.0.timestamp": 0}, "by its clock this ended decades after it began"),
+        ({"messages.0.timestamp": -5}, "is not an instant"),
+    ],
+)
+def test_an_impossible_clock_is_no_time(tmp_path: Path, changes: dict[str, Any], note: str) -> None:
+    """The time is lost and not the counts, and the cell says so."""
+    cell = read_mini_trajectory(changed(VERSION_1, tmp_path, changes))
+    assert (cell.wall_clock_ms, cell.agent_ms) == (None, None)
+    assert cell.self_reported is not None
+    assert cell.self_reported.prompt_tokens == 2200
+    assert cell.notes[0].startswith(f"messages.5.timestamp: {note}")
+
+
+def test_a_bare_list_of_messages_is_a_run(tmp_path: Path) -> None:
+    """The first versions wrote nothing else: the run has a name, and neither count nor time."""
+    [cell] = cells_of(MESSAGES)
+    assert cell.cell_id == "imported/mini-swe-agent/unknown/mini-swe-agent/messages"
+    assert (cell.passed, cell.self_reported, cell.origin.version) == (None, None, None)
+    assert cell.origin.verdicts is False
+    for other in ([], [{"role": "user"}], [{"role": "user", "content": "x"}], ["text"]):
+        with pytest.raises(BadRecord, match="not one of an agent's messages"):
+            read_mini_trajectory(written(tmp_path / "x.traj.json", other))

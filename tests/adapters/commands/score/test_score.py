@@ -279,7 +279,7 @@ def test_cells_of_another_harness_are_summed_up(capsys: pytest.CaptureFixture[st
 def test_a_summary_of_a_job_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     """A file that is not a cell is an error in one line that says what to name instead."""
     assert main(["score", str(JOB)]) == 2
-    assert "name its trials' folders" in capsys.readouterr().err
+    assert "is the result of a whole Harbor job: name its folder" in capsys.readouterr().err
 
 
 def test_a_killed_attempt_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,8 +10,10 @@ from cab.scoring.errors import BadRecord
 from cab.scoring.exports.inspect.log import Group, InspectLog
 from cab.scoring.exports.inspect.sample import sample
 from cab.scoring.exports.source import Source
+from cab.scoring.imports import Note
 from tests.scoring.builders import end_fields, unmeasured
 from tests.scoring.exports.cells import cell_id, source
+from tests.scoring.imports.files import cells_of
 from tests.tools.programs import run_python
 
 READER = Path(__file__).parent / "read_log.py"
@@ -52,7 +54,8 @@ def read_by_inspect(log: Path) -> dict[str, Any]:
 def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What the real Inspect reads in a log of three cells."""
     folder = tmp_path_factory.mktemp("log")
-    return read_by_inspect(write(folder / "cells.eval", *cells(folder)))
+    log = write(folder / "cells.eval", *cells(folder))
+    return {**read_by_inspect(log), "logs": [log, folder / "again.eval"]}
 
 
 def test_inspect_reads_the_log_in_every_way(seen: dict[str, Any]) -> None:
@@ -65,6 +68,23 @@ def test_inspect_reads_the_log_in_every_way(seen: dict[str, Any]) -> None:
         ("polyglot/two", 1),
         ("polyglot/one", 2),
     ]
+
+
+def test_our_reader_finds_the_cells_in_our_log_and_in_that_of_inspect(seen: dict[str, Any]) -> None:
+    """Inspect packs its own logs with zstd; the ids, verdicts and counts are those of the cells."""
+    notes: list[Note] = []
+    for log in seen["logs"]:
+        one, two, again = sorted(
+            cells_of(log, notes), key=lambda cell: (cell.cell_id, cell.origin.name)
+        )
+        assert one.cell_id == two.cell_id == "local/scripted/lab/demo/polyglot/one"
+        assert again.cell_id == "local/scripted/lab/demo/polyglot/two"
+        assert again.self_reported is not None
+        assert (again.self_reported.total_tokens, again.self_reported.model_calls) == (None, 1)
+        assert (one.passed, two.passed, again.passed) == (1, 0, 1)
+        assert one.self_reported is not None
+        assert (one.self_reported.prompt_tokens, one.self_reported.model_calls) == (100, 1)
+    assert notes == []
 
 
 def test_a_log_is_a_success_if_every_run_is_there(seen: dict[str, Any], tmp_path: Path) -> None:

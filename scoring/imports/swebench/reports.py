@@ -12,13 +12,18 @@ from typing import Literal, NamedTuple
 from pydantic import Field
 
 from cab.scoring.errors import BadRecord
-from cab.scoring.files import FileModel, is_object, read_json, validated
+from cab.scoring.files import FileModel, is_list, is_object, validated
 from cab.scoring.imports.model import FileCount, ImportedCell, Origin
-from cab.scoring.imports.predictions import FAMILY
-from cab.scoring.imports.reading import UNKNOWN, FieldNames, make_cell_id
+from cab.scoring.imports.reading.cell_ids import UNKNOWN, FieldNames, make_cell_id
+from cab.scoring.imports.reading.files import load
+from cab.scoring.imports.reading.input_file import FileRow, InputFile, say
+from cab.scoring.imports.swebench.predictions import FAMILY
 
 _LOGS = "run_evaluation"
 """Folder of the logs of all runs."""
+_WITH_ONE = frozenset({"total_instances", "submitted_instances", "completed_ids", "unresolved_ids"})
+_DETAILS = frozenset({"cost", "api_calls"})
+"""What only the details of a published submission have."""
 _DECISIVE = ("FAIL_TO_PASS", "PASS_TO_PASS")
 """Groups of tests that the verdict is made from."""
 
@@ -68,14 +73,22 @@ class _Instance(FileModel):
 
 def is_run_report(data: object) -> bool:
     """Return whether parsed JSON looks like the report of a run."""
-    return is_object(data) and "resolved_ids" in data
+    if not is_object(data) or "resolved_ids" not in data or "results" in data:
+        return False
+    return not _WITH_ONE.isdisjoint(data)
 
 
 def is_instance_report(data: object) -> bool:
     """Return whether parsed JSON looks like the report of an instance, or of several."""
     if not is_object(data) or not data:
         return False
-    return all(is_object(each) and "resolved" in each for each in data.values())
+    return all(
+        is_object(each)
+        and "resolved" in each
+        and not is_list(each["resolved"])
+        and not each.keys() >= _DETAILS
+        for each in data.values()
+    )
 
 
 def read_swebench_report(path: Path, model: str | None = None) -> list[ImportedCell]:
@@ -91,14 +104,20 @@ def read_swebench_report(path: Path, model: str | None = None) -> list[ImportedC
         BadRecord: It is not a report, it contradicts itself, or a field is missing or of the wrong
             type.
     """
-    return report_of(read_json(path), path, model)
+    source = InputFile(path)
+    cells = report_of(load(source), source, model)
+    say(source.all_notes(), None)
+    return cells
 
 
-def report_of(data: object, path: Path, model: str | None = None) -> list[ImportedCell]:
+def report_of(data: object, source: InputFile, model: str | None = None) -> list[ImportedCell]:
     """Return the cells of a report that is parsed already; errors as for the reader."""
-    cells = list(
-        _of_instances(data, path, model) if is_instance_report(data) else _of_run(data, path, model)
-    )
+    if is_instance_report(data):
+        cells = source.cells(_instances(data), lambda row, _: _of_instance(row, source.path, model))
+    elif is_run_report(data):
+        cells = list(_of_run(data, source.path, model))
+    else:
+        raise BadRecord(str(source.path), None, "is not a report of SWE-bench")
     return sorted(cells, key=lambda cell: cell.cell_id)
 
 
@@ -146,13 +165,16 @@ def _verdicts(run: _Run, path: Path) -> dict[str, _Verdict]:
     return found
 
 
-def _of_instances(data: object, path: Path, model: str | None) -> Iterator[ImportedCell]:
+def _instances(data: object) -> Iterator[FileRow]:
+    yield from (FileRow(each, name) for name, each in data.items()) if is_object(data) else ()
+
+
+def _of_instance(row: FileRow, path: Path, model: str | None) -> ImportedCell:
     sweep, of_folder = _folders(path)
-    for name, each in data.items() if is_object(data) else ():
-        report = validated(_Instance, each, path, name)
-        names = FieldNames(UNKNOWN, model or of_folder, FAMILY, name, sweep)
-        origin = Origin(form="swebench.instance_report", version=None, name=name)
-        yield _cell(names, origin, _verdict(report), path)
+    report = validated(_Instance, row.data, path, row.at)
+    names = FieldNames(UNKNOWN, model or of_folder, FAMILY, row.at, sweep)
+    origin = Origin(form="swebench.instance_report", version=None, name=row.at)
+    return _cell(names, origin, _verdict(report), path)
 
 
 def _folders(path: Path) -> tuple[str | None, str | None]:

@@ -1,22 +1,16 @@
-"""What the readers of other harnesses' files share: cell ids, money, and sums of what is known."""
+"""The id of an imported cell, made of what its file calls the parts."""
 
 import re
-from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from pathlib import Path
-from typing import NamedTuple, TypeVar, cast
+from typing import NamedTuple
 
 from cab.scoring.errors import BadCellId, BadRecord
-from cab.scoring.files import is_object
 from cab.scoring.ids import CellId
-from cab.scoring.ledger.money import money
 
 UNKNOWN = "unknown"
 """Part of a cell id that a file does not name."""
 IMPORTED = "imported"
 """Sweep of a cell whose file names no batch."""
-
-Number = TypeVar("Number", int, float)
 
 _SEPARATOR = re.compile(r"[/\\#]")
 
@@ -34,16 +28,6 @@ class FieldNames(NamedTuple):
     """Name of the task."""
     sweep: str | None = None
     """The batch; None if the file does not name it."""
-
-
-def inner(data: Mapping[str, object], *keys: str) -> object:
-    """Return the value at a path of keys, None where the path ends before."""
-    found: object = data
-    for key in keys:
-        if not is_object(found):
-            return None
-        found = found.get(key)
-    return found
 
 
 def make_cell_id(names: FieldNames, path: Path) -> str:
@@ -67,27 +51,6 @@ def make_cell_id(names: FieldNames, path: Path) -> str:
     except BadCellId as error:
         raise BadRecord(str(path), None, str(error)) from error
     return str(cell)
-
-
-def usd(amount: float | None, path: Path, field: str) -> str | None:
-    """Return an amount of money as decimal text, None if there is none.
-
-    Raises:
-        BadRecord: It is negative, or beyond any price.
-    """
-    if amount is None:
-        return None
-    text = str(amount)
-    if money(text) is None:
-        raise BadRecord(str(path), None, f"{text} is not an amount of US dollars", field=field)
-    return f"{Decimal(text):f}"
-
-
-def sum_known(parts: Sequence[Number | None]) -> Number | None:
-    """Return the sum of the parts, None if one of them is not known."""
-    known = [part for part in parts if part is not None]
-    # A sum of integers is one, also that of none at all, which begins with the integer 0.
-    return cast("Number", sum(known)) if len(known) == len(parts) else None
 
 
 def _part(text: str) -> str:

@@ -152,5 +152,5 @@ def test_a_wrong_field_of_an_instance_is_named(tmp_path: Path, report: Any, fiel
 
 def test_an_empty_object_is_not_a_report(tmp_path: Path) -> None:
     """An empty file has no report."""
-    with pytest.raises(BadRecord, match="required"):
+    with pytest.raises(BadRecord, match="is not a report of SWE-bench"):
         read_swebench_report(written(tmp_path / "report.json", {}))

@@ -3,9 +3,16 @@ from typing import Any
 
 import pytest
 
-from cab.scoring import BadRecord
-from cab.scoring.imports import read_swebench_predictions
-from tests.scoring.imports.files import BY_INSTANCE, LINES, LIST, assert_rejected, changed, written
+from cab.scoring.imports import Note, ReadingWarning, read_swebench_predictions
+from tests.scoring.imports.files import (
+    BY_INSTANCE,
+    LINES,
+    LIST,
+    assert_rejected,
+    cells_of,
+    changed,
+    written,
+)
 
 ONE = {"instance_id": "demo__lib-7", "model_name_or_path": "m", "model_patch": "x"}
 
@@ -52,13 +59,12 @@ def test_blank_lines_are_passed_over(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "field", "reason"),
     [
-        ([], None, "holds no prediction"),
-        ({}, None, "holds no prediction"),
+        ([], None, "holds no run"),
+        ({}, None, "holds no run"),
         (7, None, "neither a list nor an object"),
-        ([ONE, 7], "1", "dictionary"),
-        ([ONE, {**ONE, "instance_id": None}], "1.instance_id", "string"),
-        ([ONE, {**ONE, "model_patch": 5}], "1.model_patch", "string"),
-        ([ONE, ONE], "1.instance_id", "twice"),
+        ([7], "0", "dictionary"),
+        ([{**ONE, "instance_id": None}], "0.instance_id", "string"),
+        ([{**ONE, "model_patch": 5}], "0.model_patch", "string"),
         ({"a": {**ONE}}, "a.instance_id", "under the key 'a'"),
         ({"a": 7}, "a", "dictionary"),
         ([{**ONE, "instance_id": "\u0000"}], None, "cannot be printed"),
@@ -67,23 +73,40 @@ def test_blank_lines_are_passed_over(tmp_path: Path) -> None:
 def test_a_wrong_prediction_is_named(
     tmp_path: Path, data: Any, field: str | None, reason: str
 ) -> None:
-    """A prediction that is missing, twice, contradictory or of the wrong type is named."""
+    """A file without any prediction that is of the right type and consistent is refused."""
     path = written(tmp_path / "x.json", data)
     assert_rejected(read_swebench_predictions, path, field, reason)
 
 
-def test_a_wrong_line_is_named(tmp_path: Path) -> None:
-    """A line that is not JSON, holds a wrong value or comes again is named by its number."""
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        (b"{", "the last line is torn: not valid JSON"),
+        (b'{"instance_id":5}\n', "instance_id: "),
+        (b'{"other":5}\n', "instance_id: Field required"),
+        (LINES.read_bytes().splitlines()[0], "instance_id: is there twice"),
+    ],
+)
+def test_a_wrong_line_is_left_out(tmp_path: Path, wrong: bytes, text: str) -> None:
+    """A line that is not JSON, holds a wrong value or comes again is lost and named; the others count."""
     lines = LINES.read_bytes().splitlines()
-    for wrong, field in (
-        (b"{", None),
-        (b'{"instance_id":5}', "instance_id"),
-        (lines[0], "instance_id"),
-    ):
-        text = b"\n".join([*lines[:2], wrong])
-        with pytest.raises(BadRecord) as caught:
-            read_swebench_predictions(written(tmp_path / "x.jsonl", text))
-        assert (caught.value.line, caught.value.field) == (3, field)
+    path = written(tmp_path / "x.jsonl", b"\n".join([*lines[:2], wrong]))
+    notes: list[Note] = []
+    assert len(cells_of(path, notes)) == 2
+    [note] = notes
+    assert (note.path, note.line, note.row_lost) == (str(path), 3, True)
+    assert note.text.startswith(text)
+    assert note.text.endswith("this row is left out")
+    with pytest.warns(ReadingWarning, match=r"x\.jsonl:3: "):
+        assert len(read_swebench_predictions(path)) == 2
+
+
+def test_a_wrong_prediction_of_a_list_is_left_out(tmp_path: Path) -> None:
+    """In a list, too, the others count."""
+    notes: list[Note] = []
+    path = written(tmp_path / "x.json", [ONE, {**ONE, "model_patch": 5}, ONE])
+    assert len(cells_of(path, notes)) == 1
+    assert [note.text.partition(":")[0] for note in notes] == ["1.model_patch", "2.instance_id"]
 
 
 def test_a_changed_file_is_read_anew(tmp_path: Path) -> None:

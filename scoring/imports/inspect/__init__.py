@@ -1,0 +1,1 @@
+"""Inspect: its logs, `.eval` and `.json`."""

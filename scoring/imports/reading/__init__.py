@@ -1,0 +1,1 @@
+"""What the readers of other harnesses' files share: content, JSON, what is lost, ids, sums, clocks."""
