@@ -11,6 +11,7 @@ private parts that are the same from 3.11 to 3.14: `_handle_request`, `_messages
 
 import asyncio
 import select
+import ssl
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, NamedTuple, Protocol, cast
@@ -21,8 +22,12 @@ from cab.proxy.http.error_responses import ErrorResponse, raw_response
 from cab.proxy.http.half_close import WATCHES, HalfClosed, HangUpWatch, may_wait
 from cab.proxy.http.wire.client_connection import OrdinaryCall, OrdinaryConnection
 from cab.proxy.http.wire.request_head import RequestHead
+from cab.proxy.http.wire.tls import TlsConnection
 from cab.proxy.logs import SILENT, RedactingLogger, Repeats
 
+_PLAIN = ErrorResponse(
+    400, "https_required", "this port speaks https; write https:// in the address"
+)
 IDLE_TIMEOUT_S = 3630.0
 """Longer than clients keep an idle connection: it is they who close it, so no request meets its end."""
 
@@ -64,6 +69,7 @@ class HttpServer(web.Server):
         limits: What its clients may take.
         calls: Gives how many calls are in flight, with their clients or without.
         serve: Begins a call of an ordinary request; None leaves all requests to aiohttp.
+        tls: What clients speak TLS with; None: they speak plain HTTP.
         options: As for `aiohttp.web.Server`.
     """
 
@@ -73,6 +79,7 @@ class HttpServer(web.Server):
         limits: ConnectionLimits,
         calls: Callable[[], int] = lambda: 0,
         serve: Serve | None = None,
+        tls: ssl.SSLContext | None = None,
         **options: Any,  # noqa: ANN401 - aiohttp's
     ) -> None:
         self.limits = limits
@@ -80,6 +87,7 @@ class HttpServer(web.Server):
         options |= {"keepalive_timeout": IDLE_TIMEOUT_S, "access_log": None, "logger": SILENT}
         super().__init__(handle, **options)
         self._serve = serve
+        self._tls = tls
         self._open: set[KeptConnection] = set()
         self._idle: dict[KeptConnection, float] = {}
         """Connections without a request, and since when; the oldest first."""
@@ -91,9 +99,12 @@ class HttpServer(web.Server):
         self.hang_ups = HangUpWatch()
         """Of clients that have ended their side."""
 
-    def __call__(self) -> "ClientConnection | OrdinaryConnection":  # type: ignore[override]
+    def __call__(self) -> asyncio.Protocol:  # type: ignore[override]
         """Return the protocol of a new connection."""
-        return self.other() if self._serve is None else OrdinaryConnection(self)
+        protocol = self.other() if self._serve is None else OrdinaryConnection(self)
+        if self._tls is None:
+            return protocol
+        return TlsConnection(self._tls, protocol, raw_response(_PLAIN))
 
     def other(self) -> "ClientConnection":
         """Return the protocol of a connection whose requests aiohttp serves."""

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit
 
+from tests.tools.tls import open_tls_connection
+
 Framing = Literal["none", "length", "chunked", "close"]
 """What says where a body ends: nothing (it has none), its length, its chunks, or the connection."""
 Header = tuple[str, str]
@@ -75,7 +77,11 @@ class Line:
 async def connected(url: str) -> AsyncGenerator[Line]:
     """Open a connection."""
     where = urlsplit(url)
-    reader, writer = await asyncio.open_connection(where.hostname, where.port, limit=1 << 20)
+    host, port = str(where.hostname), where.port or 0
+    if where.scheme == "https":
+        reader, writer = await open_tls_connection(host, port)
+    else:
+        reader, writer = await asyncio.open_connection(host, port, limit=1 << 20)
     try:
         yield Line(reader, writer)
     finally:
