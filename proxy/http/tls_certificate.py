@@ -54,7 +54,9 @@ def _require_readable(name: str, file: Path) -> None:
     try:
         file.open("rb").close()
     except OSError as error:
-        raise BadConfig(f"{name} {file} cannot be read: {(error.strerror or '').lower()}") from error
+        raise BadConfig(
+            f"{name} {file} cannot be read: {(error.strerror or '').lower()}"
+        ) from error
 
 
 def _no_password() -> str:

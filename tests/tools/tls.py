@@ -1,6 +1,7 @@
 """A client that speaks TLS and can end its own side alone, which asyncio's own cannot; and a certificate for the proxy."""
 
 import asyncio
+import contextlib
 import ssl
 import tempfile
 from functools import cache
@@ -110,10 +111,8 @@ class _Protocol(asyncio.Protocol):
     def end(self) -> None:
         if not self._is_ended:
             self._is_ended = True
-            try:
+            with contextlib.suppress(ssl.SSLError):  # the other side has not ended
                 self.tls.unwrap()
-            except ssl.SSLError:  # the other side has not ended
-                pass
             self.flush()
 
     def flush(self) -> None:

@@ -6,6 +6,7 @@ side is what it is on a bare socket.
 """
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import Iterable
 from typing import Any, cast
@@ -108,10 +109,8 @@ class TlsConnection(asyncio.Protocol):
         if not self._is_open:
             self._raw.abort()
             return
-        try:
+        with contextlib.suppress(ssl.SSLError):  # that the other side has not ended is no fault
             self.tls.unwrap()
-        except ssl.SSLError:  # that the other side has not ended is no fault
-            pass
         self._flush()
         self._raw.close()
 

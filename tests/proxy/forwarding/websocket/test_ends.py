@@ -19,6 +19,9 @@ from tests.tools.websockets import (
     error,
     websocket_endpoint,
 )
+from tests.tools.wires import DIRECT
+
+WIRES = (DIRECT,)
 
 CELL = "s/codex/m/f/t"
 WHERE = {

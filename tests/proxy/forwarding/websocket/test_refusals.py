@@ -25,6 +25,9 @@ from tests.tools.websockets import (
     ended,
     websocket_endpoint,
 )
+from tests.tools.wires import DIRECT
+
+WIRES = (DIRECT,)
 
 CELL = "s/codex/m/f/t"
 

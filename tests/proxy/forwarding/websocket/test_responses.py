@@ -21,6 +21,9 @@ from tests.tools.websockets import (
     in_lane,
     websocket_endpoint,
 )
+from tests.tools.wires import DIRECT
+
+WIRES = (DIRECT,)
 
 CELL = "s/codex/m/f/t"
 
