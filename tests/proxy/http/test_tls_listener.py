@@ -4,6 +4,7 @@ import asyncio
 import os
 import ssl
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import orjson
@@ -26,7 +27,7 @@ from tests.tools.wires import DIRECT_TLS, TLS
 WIRES = TLS
 PATH = "/v1/chat/completions"
 ADMIN = "admin-token-of-the-tests"
-COMPLETION = {
+COMPLETION: dict[str, Any] = {
     "id": "1",
     "model": "m",
     "choices": [{"index": 0, "message": {"role": "assistant", "content": "hey"}}],
@@ -58,10 +59,10 @@ async def test_one_connection_carries_requests_of_all_kinds(tmp_path: Path) -> N
 async def test_large_bodies_pass_both_ways(tmp_path: Path) -> None:
     """A request and an answer of many records, to a client that reads late."""
     text = "x" * (3 << 20)
-    [choice] = COMPLETION["choices"]  # type: ignore[misc]
+    [choice] = COMPLETION["choices"]
     answer = COMPLETION | {
         "choices": [choice | {"message": {"role": "assistant", "content": text}}]
-    }  # type: ignore[operator]
+    }
     async with (
         scripted_upstream([json_answer(answer)]) as upstream,
         metered(upstream.url, tmp_path) as meter,
@@ -164,7 +165,7 @@ async def test_what_is_behind_the_end_of_a_client_is_not_read(tmp_path: Path) ->
 async def test_the_control_api(tmp_path: Path) -> None:
     """Its own port speaks TLS too, its socket does not; a program trusts its own proxy by whatever name."""
     socket = tmp_path / "control.sock"
-    apart = {"control_port": 0, "control_socket": socket}
+    apart: dict[str, Any] = {"control_port": 0, "control_socket": socket}
     async with metered(NOWHERE, tmp_path, admin_token=ADMIN, **apart) as meter:
         assert meter.proxy.control_url.startswith("https://")
         bearer = f"Authorization: Bearer {ADMIN}"
