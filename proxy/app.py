@@ -5,6 +5,7 @@ import contextlib
 import importlib.metadata
 import os
 import ssl
+import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -253,25 +254,25 @@ async def _serving(
     """Listen, and on leaving refuse new calls and let those in flight finish."""
     # The built-in model server is in this process too.
     room = connection_room(settings.max_connections, 3 if settings.upstream == "demo" else 2)
-    runner = web.ServerRunner(
-        HttpServer(
-            server.handle,
-            ConnectionLimits(room.connections, settings.head_timeout_s),
-            server.open_calls,
-            server.serve if settings.wire == "direct" else None,
-            tls,
-            handler_cancellation=True,  # how a client that hangs up is noticed at once
-            auto_decompress=False,  # request bodies pass as they are
-            max_line_size=_HEAD_BYTES,
-            max_field_size=_HEAD_BYTES,
-        ),
-        shutdown_timeout=1,  # all calls have ended by then
+    http = HttpServer(
+        server.handle,
+        ConnectionLimits(room.connections, settings.head_timeout_s),
+        server.open_calls,
+        server.serve if settings.wire == "direct" else None,
+        tls,
+        handler_cancellation=True,  # how a client that hangs up is noticed at once
+        auto_decompress=False,  # request bodies pass as they are
+        max_line_size=_HEAD_BYTES,
+        max_field_size=_HEAD_BYTES,
     )
+    runner = web.ServerRunner(http, shutdown_timeout=1)  # all calls have ended by then
     await runner.setup()
     try:
         yield await _listen(runner, settings, room.backlog, shared=shared)
     finally:
+        end_s = time.monotonic() + settings.grace_s
         await server.stop(settings.grace_s)
+        await http.send_rest(max(0.0, end_s - time.monotonic()))
         await runner.cleanup()
 
 

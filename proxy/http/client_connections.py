@@ -13,6 +13,7 @@ import asyncio
 import select
 import ssl
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple, Protocol, cast
 
@@ -48,7 +49,11 @@ class KeptConnection(Protocol):
         ...
 
     def force_close(self) -> None:
-        """Close it."""
+        """Close it, behind what was written."""
+        ...
+
+    def has_unsent(self) -> bool:
+        """Return whether the client has not taken all that was written."""
         ...
 
 
@@ -95,6 +100,9 @@ class HttpServer(web.Server):
         self._partial: dict[OrdinaryConnection, float] = {}
         """Connections with a part of a request, and since when; the oldest first."""
         self._sweep: asyncio.TimerHandle | None = None
+        self._unsent: set[KeptConnection] = set()
+        """Connections that are closed once their clients have taken what was written."""
+        self._is_sent = asyncio.Event()
         self._repeats = Repeats(1)
         self.hang_ups = HangUpWatch()
         """Of clients that have ended their side."""
@@ -170,6 +178,16 @@ class HttpServer(web.Server):
             late = ErrorResponse(408, "request_timeout", message, retry=True)
             transport.write(raw_response(late))
 
+    async def send_rest(self, limit_s: float) -> None:
+        """Close the connections whose clients have not taken all yet, and wait until they have, or for so long."""
+        self._unsent = {connection for connection in self._open if connection.has_unsent()}
+        for connection in tuple(self._unsent):
+            connection.force_close()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                while self._unsent:
+                    await self._is_sent.wait()
+
     async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - aiohttp's
         """Close all connections."""
         for timer in (self._sweep, self._idle_sweep):
@@ -211,6 +229,10 @@ class HttpServer(web.Server):
         """Give the place of a connection free."""
         self._open.discard(connection)
         self._idle.pop(connection, None)
+        if connection in self._unsent:
+            self._unsent.discard(connection)
+            if not self._unsent:
+                self._is_sent.set()
 
     def _close_long_idle(self) -> None:
         """Close what has been idle for too long, but for aiohttp's own, of which it takes care."""
@@ -303,6 +325,10 @@ class ClientConnection(web.RequestHandler):
         poll = select.poll()
         poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
         return not poll.poll(0)
+
+    def has_unsent(self) -> bool:
+        """Return whether the client has not taken all that was written."""
+        return self.transport is not None and self.transport.get_write_buffer_size() > 0
 
     def close(self) -> None:
         """Close the connection behind the answer that is under way."""

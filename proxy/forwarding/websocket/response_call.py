@@ -152,7 +152,9 @@ class ResponseCall:
         if self._started:
             return
         self._started = True
-        await self._lifecycle.start(start_record(self.context))
+        # Before its frame has left there is no call, and a START that the disk refuses must leave none.
+        before = not self.forwarded
+        await self._lifecycle.start(start_record(self.context), on_disk_first=before)
         await self._lifecycle.start_on_disk()
 
     def sending(self) -> None:
