@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cab.adapters.runs.spec import CellSpec
-from tests.adapters.runs.cells import TASK
+from tests.adapters.runs.cells import REAL_KEY, TASK
 
 
 @pytest.fixture
