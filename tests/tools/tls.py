@@ -1,7 +1,9 @@
 """A client that speaks TLS and can end its own side alone, which asyncio's own cannot; and a certificate for the proxy."""
 
 import asyncio
+import atexit
 import contextlib
+import shutil
 import ssl
 import tempfile
 from functools import cache
@@ -19,10 +21,11 @@ def _authority() -> trustme.CA:
 @cache
 def certificate() -> Path:
     """Return a file with a certificate of this machine and its key: one for all tests of a process."""
-    folder = Path(tempfile.mkdtemp(prefix="cab-tests-"))
+    folder = tempfile.mkdtemp(prefix="cab-tests-")
+    atexit.register(shutil.rmtree, folder)
     own = _authority().issue_cert("127.0.0.1", "localhost")
-    own.private_key_and_cert_chain_pem.write_to_path(str(folder / "own.pem"))
-    return folder / "own.pem"
+    own.private_key_and_cert_chain_pem.write_to_path(f"{folder}/own.pem")
+    return Path(folder, "own.pem")
 
 
 @cache
