@@ -51,7 +51,9 @@ AIOHTTP_TLS = Wire(
 )
 
 BOTH = (DIRECT, AIOHTTP)
-ALL = (*BOTH, DIRECT_ON_ASYNCIO, DIRECT_TLS, AIOHTTP_TLS)
+LOOPS = (*BOTH, DIRECT_ON_ASYNCIO)
+"""For what may depend on the event loop: users without uvloop have asyncio's."""
+ALL = (*LOOPS, DIRECT_TLS, AIOHTTP_TLS)
 """For what depends on the connection itself."""
 TLS = (DIRECT_TLS, AIOHTTP_TLS)
 
