@@ -16,6 +16,8 @@ Buffer = bytes | bytearray | memoryview
 _READ_BYTES = 1 << 14
 """The most that a record of TLS holds."""
 _RECORDS_AT_ONCE = 16
+_MOST_REPLIED_BYTES = 1 << 17
+"""A handshake with a long chain of certificates takes some KB, a new key some bytes."""
 
 
 class TlsConnection(asyncio.Protocol):
@@ -46,6 +48,8 @@ class TlsConnection(asyncio.Protocol):
         self._stays_open = False
         """Whether the connection stays open after that."""
         self._is_paused = False
+        self._replied_bytes = 0
+        """What TLS itself has answered: a client that asks for it and reads nothing must not fill the memory."""
         self._unsent: list[bytes] = []
         """What was written before the handshake was over."""
 
@@ -68,9 +72,10 @@ class TlsConnection(asyncio.Protocol):
         self.inner.resume_writing()
 
     def data_received(self, data: bytes) -> None:
-        """Take what came on the socket."""
-        self._incoming.write(data)
-        self._go_on()
+        """Take what came on the socket; nothing comes behind the end of a side."""
+        if not self._is_ended:
+            self._incoming.write(data)
+            self._go_on()
 
     def eof_received(self) -> bool:
         """Take the end of the client's side of the socket; return whether the connection stays open."""
@@ -131,9 +136,14 @@ class TlsConnection(asyncio.Protocol):
                     self.tls.write(data)
             self._read()
         except ssl.SSLWantReadError:
-            self._flush()
+            pass
         except ssl.SSLError as error:
             self._fail(error)
+            return
+        self._replied_bytes += self._outgoing.pending
+        if self._replied_bytes > _MOST_REPLIED_BYTES:
+            self.abort()
+        self._flush()
 
     def _read(self) -> None:
         """Pass on what is here, as far as it is wanted: what came at once in one piece, as on a bare socket.
@@ -155,7 +165,6 @@ class TlsConnection(asyncio.Protocol):
                 break
             if not pieces[-1]:
                 self._end()
-        self._flush()
 
     def _end(self) -> None:
         """Take note that the client has ended its side."""

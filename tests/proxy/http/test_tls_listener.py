@@ -1,6 +1,7 @@
 """Clients that speak TLS with the proxy: what differs from a bare socket, and what may not."""
 
 import asyncio
+import gc
 import os
 import ssl
 from pathlib import Path
@@ -15,6 +16,7 @@ from cryptography.hazmat.primitives import serialization
 from cab.proxy.config import parse_settings
 from cab.proxy.errors import BadConfig
 from cab.proxy.http.tls_certificate import listener_context
+from cab.proxy.http.wire.tls import TlsConnection
 from tests.tools.client import post
 from tests.tools.proxy import chat_body, metered
 from tests.tools.raw import connected, raw_connected, request
@@ -160,6 +162,28 @@ async def test_what_is_behind_the_end_of_a_client_is_not_read(tmp_path: Path) ->
         line.writer.write_eof()
         assert await line.rest() == b""
         await meter.settled(0)
+
+
+async def test_what_comes_behind_the_end_of_a_client_is_not_kept(tmp_path: Path) -> None:
+    """A client that has ended its side and waits for its answer can send what it likes."""
+    go_on = asyncio.Event()
+    async with (
+        scripted_upstream([go_on, json_answer(COMPLETION)]) as upstream,
+        metered(upstream.url, tmp_path) as meter,
+        connected(meter.url) as line,
+    ):
+        line.send(CALL)
+        line.writer.write_eof()
+        await line.reader.readuntil(b"\r\n\r\n")
+        [kept] = [o for o in gc.get_objects() if isinstance(o, TlsConnection) and o._is_open]
+        below = line.writer.transport.get_extra_info("socket").fileno()
+        for _ in range(20):
+            os.write(below, b"x" * 1000)
+            await asyncio.sleep(0)
+        assert kept._incoming.pending == 0
+        go_on.set()
+        assert (await line.answer()).complete
+        await meter.settled(1)
 
 
 async def test_the_control_api(tmp_path: Path) -> None:
