@@ -23,7 +23,7 @@ WORKDIR /ledger
 VOLUME ["/ledger"]
 EXPOSE 31415
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s \
-    CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:31415/cab/health', timeout=4)"]
+    CMD ["python", "-c", "import os, ssl; from urllib.request import urlopen; tls = 's' if os.environ.get('CAB_TLS_CERT_FILE') else ''; urlopen(f'http{tls}://127.0.0.1:31415/cab/health', timeout=4, context=ssl._create_unverified_context())"]
 STOPSIGNAL SIGTERM
 # Other containers can reach it, so calls need a cell key. The volume keeps the state folder too: a new ledger is
 # another folder in it (--ledger /ledger/july), not another volume.

@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import importlib.metadata
 import os
+import ssl
+import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -33,6 +35,7 @@ from cab.proxy.forwarding.upstream import Upstreams, require_route_keys
 from cab.proxy.http.browser_guard import BrowserGuard
 from cab.proxy.http.client_connections import ConnectionLimits, HttpServer
 from cab.proxy.http.descriptors import connection_room
+from cab.proxy.http.tls_certificate import listener_context, own_client_context
 from cab.proxy.lazy import import_beside
 from cab.proxy.ledger.ledger import Ledger
 from cab.proxy.ledger.recovery import recover
@@ -125,6 +128,7 @@ async def running_proxy(
     """
     clock = clock or Clock()
     require_route_keys(settings.routes, secrets.get("route_keys") or {})
+    tls = listener_context(settings.tls_cert_file, settings.tls_key_file)
     async with AsyncExitStack() as stack:
         demo = None
         if settings.upstream == "demo":
@@ -154,11 +158,12 @@ async def running_proxy(
         server = _server(services, access, held, sign, reads)
         stack.enter_context(redacting_libraries(held, server.call_redactors))
         shared = worker is not None
-        host, port = await stack.enter_async_context(_serving(server, settings, shared=shared))
-        url = control_url = url_of(host, port)
+        serving = _serving(server, settings, tls, shared=shared)
+        host, port = await stack.enter_async_context(serving)
+        url = control_url = url_of(settings, host, port)
         # Of several processes the first one has it; each of them can answer for all.
         if settings.control_apart and (worker is None or worker.number == 0):
-            listener = control_listener(settings, server.handle_control)
+            listener = control_listener(settings, server.handle_control, tls)
             control_url = await stack.enter_async_context(listener)
         await ledger.append(
             {
@@ -179,12 +184,13 @@ async def running_proxy(
         where = url, upstream_url, settings.ledger, demo, control_url
         # Keys and log lines need them; the port is open without them.
         stack.callback(import_beside("jwt", "structlog"))
-        yield Proxy(*where, ring, clock, ended, server)
+        yield Proxy(*where, ring, clock, ended, own_client_context(settings.tls_cert_file), server)
 
 
-def url_of(host: str, port: int) -> str:
+def url_of(settings: ProxySettings, host: str, port: int) -> str:
     """Return where a listener is reached."""
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    scheme = "http" if settings.tls_cert_file is None else "https"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 async def open_cell_registry(settings: ProxySettings, keeper: SnapshotKeeper) -> LocalCellRegistry:
@@ -243,29 +249,30 @@ def _server(
 
 @asynccontextmanager
 async def _serving(
-    server: Server, settings: ProxySettings, *, shared: bool
+    server: Server, settings: ProxySettings, tls: ssl.SSLContext | None, *, shared: bool
 ) -> AsyncGenerator[tuple[str, int]]:
     """Listen, and on leaving refuse new calls and let those in flight finish."""
     # The built-in model server is in this process too.
     room = connection_room(settings.max_connections, 3 if settings.upstream == "demo" else 2)
-    runner = web.ServerRunner(
-        HttpServer(
-            server.handle,
-            ConnectionLimits(room.connections, settings.head_timeout_s),
-            server.open_calls,
-            server.serve if settings.wire == "direct" else None,
-            handler_cancellation=True,  # how a client that hangs up is noticed at once
-            auto_decompress=False,  # request bodies pass as they are
-            max_line_size=_HEAD_BYTES,
-            max_field_size=_HEAD_BYTES,
-        ),
-        shutdown_timeout=1,  # all calls have ended by then
+    http = HttpServer(
+        server.handle,
+        ConnectionLimits(room.connections, settings.head_timeout_s),
+        server.open_calls,
+        server.serve if settings.wire == "direct" else None,
+        tls,
+        handler_cancellation=True,  # how a client that hangs up is noticed at once
+        auto_decompress=False,  # request bodies pass as they are
+        max_line_size=_HEAD_BYTES,
+        max_field_size=_HEAD_BYTES,
     )
+    runner = web.ServerRunner(http, shutdown_timeout=1)  # all calls have ended by then
     await runner.setup()
     try:
         yield await _listen(runner, settings, room.backlog, shared=shared)
     finally:
+        end_s = time.monotonic() + settings.grace_s
         await server.stop(settings.grace_s)
+        await http.send_rest(max(0.0, end_s - time.monotonic()))
         await runner.cleanup()
 
 

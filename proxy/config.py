@@ -99,6 +99,16 @@ class ProxySettings(BaseModel):
     port: Annotated[int, Field(ge=0, le=65535)] = Field(
         default=31415, description="Port to listen on. 0 takes a free one."
     )
+    tls_cert_file: Path | None = Field(
+        default=None,
+        description="Certificate in PEM form, with those of its authorities behind it: clients then speak "
+        "https, to the control API's own port too. It is read at the start.",
+    )
+    tls_key_file: Path | None = Field(
+        default=None,
+        description="Private key of that certificate, in PEM form, without a password. If unset, "
+        "`tls_cert_file` holds it.",
+    )
     workers: Annotated[int, Field(ge=1, le=256)] = Field(
         default=1, description="Number of processes that share the port."
     )
@@ -304,6 +314,12 @@ class ProxySettings(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _tls_key_with_its_certificate(self) -> Self:
+        if self.tls_key_file is not None and self.tls_cert_file is None:
+            raise _wrong("tls_key_file", "tls_cert_file is not set; set that too")
+        return self
+
+    @model_validator(mode="after")
     def _guarded_beyond_loopback(self) -> Self:
         if self.auth == "keys" or self.allow_open or is_loopback(self.host):
             return self
@@ -323,6 +339,7 @@ SETTING_GROUPS = {
     "endpoints and keys": (
         *("routes", "upstream_key_env", "paths", "signing_key_file", "open_attribution"),
         *("allowed_hosts", "allowed_origins"),
+        *("tls_cert_file", "tls_key_file"),
     ),
     "control API and seals": ("control_host", "control_port", "control_socket", "seal_key_file"),
     "limits of calls": (

@@ -1,12 +1,15 @@
 """Dockerfile and compose file: no engine is needed to see that they name what is there."""
 
+import asyncio
 import json
 import re
 import shlex
+import sys
 import tomllib
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -17,6 +20,8 @@ from cab.adapters.sandboxes.images import parse_image
 from cab.adapters.sandboxes.limits import limit_names
 from cab.proxy.cli.flags import make_parser
 from cab.proxy.cli.sources import load_settings
+from tests.tools.proxy import metered
+from tests.tools.tls import certificate
 
 ROOT = Path(__file__).parents[1]
 INSTRUCTIONS = {
@@ -83,6 +88,18 @@ def test_health_is_the_proxys_own() -> None:
 
     assert f"127.0.0.1:{last('EXPOSE')}/cab/health" in command[-1]
     compile(command[-1], "HEALTHCHECK", "exec")
+
+
+@pytest.mark.parametrize("tls", [False, True])
+async def test_health_is_found_with_a_certificate_too(tls: bool, tmp_path: Path) -> None:
+    """The check asks over TLS where the variable names a certificate, whatever names that holds."""
+    settings: dict[str, Any] = {"tls_cert_file": certificate()} if tls else {}
+    async with metered("http://127.0.0.1:9", tmp_path, **settings) as meter:
+        command = json.loads(last("HEALTHCHECK").partition("CMD ")[2])
+        program = command[-1].replace(f":{last('EXPOSE')}/", f":{urlsplit(meter.url).port}/")
+        env = {"CAB_TLS_CERT_FILE": str(certificate())} if tls else {}
+        asked = await asyncio.create_subprocess_exec(sys.executable, "-c", program, env=env)
+        assert await asked.wait() == 0
 
 
 def test_context_is_what_a_build_needs() -> None:

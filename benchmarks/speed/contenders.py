@@ -41,6 +41,8 @@ class Endpoint(NamedTuple):
     tls_port: int
     authority: Path
     """Certificate that vouches for it."""
+    certificate: Path
+    """Certificate and key of this machine, for whoever listens with TLS."""
 
 
 @dataclass
@@ -53,6 +55,8 @@ class Contender:
     ledger: Path | None = None
     key: str = "any"
     headers: dict[str, str] = field(default_factory=dict[str, str])
+    authority: Path | None = None
+    """Certificate that vouches for it; None: it speaks HTTP without TLS."""
     answers: int = 0
     """What clients got through it so far."""
     tokens: int = 0
@@ -109,7 +113,7 @@ def running_endpoint(folder: Path) -> Iterator[Endpoint]:
     command = [sys.executable, "-m", "benchmarks.speed.endpoint", "--certificate", str(own)]
     with process(command, r"ports (\d+ \d+)") as ports:
         port, tls_port = map(int, ports.split())
-        yield Endpoint(port, tls_port, authority)
+        yield Endpoint(port, tls_port, authority, own)
 
 
 @contextlib.contextmanager
@@ -118,8 +122,8 @@ def direct(endpoint: Endpoint, _: Path) -> Iterator[Contender]:
     yield Contender(endpoint.port)
 
 
-def nginx(*, lua: bool = False, tls: bool = False) -> Start:
-    """Return how to start nginx, with the meter in Lua or without."""
+def nginx(*, lua: bool = False, tls: bool = False, listens_tls: bool = False) -> Start:
+    """Return how to start nginx, with the meter in Lua or without, with TLS to the endpoint or the clients."""
 
     @contextlib.contextmanager
     def start(endpoint: Endpoint, folder: Path) -> Iterator[Contender]:
@@ -133,6 +137,7 @@ def nginx(*, lua: bool = False, tls: bool = False) -> Start:
             meter = 'rewrite_by_lua_block { require("meter").request() } '
             meter += 'body_filter_by_lua_block { require("meter").response() } '
             meter += 'log_by_lua_block { require("meter").log() }'
+        own = endpoint.certificate.resolve()
         text = Template((HERE / "nginx.conf").read_text()).substitute(
             modules=modules,
             lua_cpath=f'lua_package_path "{HERE}/?.lua;;";' if lua else "",
@@ -140,16 +145,25 @@ def nginx(*, lua: bool = False, tls: bool = False) -> Start:
             endpoint=endpoint.tls_port if tls else endpoint.port,
             scheme="https" if tls else "http",
             meter=meter,
+            tls="ssl" if listens_tls else "",
+            certificate=f"ssl_certificate {own}; ssl_certificate_key {own};" if listens_tls else "",
         )
         (folder / "nginx.conf").write_text(text)
         command = [program, "-p", f"{folder.resolve()}/", "-c", "nginx.conf", "-e", "nginx.log"]
         with server(command, port, folder) as running:
-            yield Contender(port, (running.pid,), running.start_s)
+            authority = endpoint.authority if listens_tls else None
+            yield Contender(port, (running.pid,), running.start_s, authority=authority)
 
     return start
 
 
-def cab(*settings: str, workers: int = 1, keys: bool = False, tls: bool = False) -> Start:
+def cab(
+    *settings: str,
+    workers: int = 1,
+    keys: bool = False,
+    tls: bool = False,
+    listens_tls: bool = False,
+) -> Start:
     """Return how to start our proxy, as it is set by default but for what is told here.
 
     Args:
@@ -157,6 +171,7 @@ def cab(*settings: str, workers: int = 1, keys: bool = False, tls: bool = False)
         workers: Processes.
         keys: With a cell key that has limits, and a log line for each call; without, only warnings are logged.
         tls: To the endpoint.
+        listens_tls: With the clients.
     """
 
     @contextlib.contextmanager
@@ -173,11 +188,13 @@ def cab(*settings: str, workers: int = 1, keys: bool = False, tls: bool = False)
         signing.write_text(f"bench:{'k' * 43}\n")
         signing.chmod(0o600)
         contender = Contender(port, ledger=ledger, key=_mint(signing) if keys else "any")
+        contender.authority = endpoint.authority if listens_tls else None
         command = [
             *(*PROXY, "--config", config.name, "--upstream", upstream, "--port", str(port)),
             *("--workers", str(workers), "--ledger", ledger.name),
             *("--signing-key-file", signing.name, "--log-level", "info" if keys else "warning"),
             *(("--auth", "keys", *_SLOTS.split()) if keys else ()),
+            *(("--tls-cert-file", str(endpoint.certificate.resolve())) if listens_tls else ()),
             *settings,
         ]
         with server(command, port, folder) as running:
@@ -243,4 +260,6 @@ CONTENDERS: dict[str, Start] = {
     "cab, keys, 2 workers": cab(keys=True, workers=2),
     "nginx, TLS upstream": nginx(tls=True),
     "cab, TLS upstream": cab(tls=True),
+    "nginx, TLS listener": nginx(listens_tls=True),
+    "cab, TLS listener": cab(listens_tls=True),
 }

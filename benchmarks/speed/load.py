@@ -8,6 +8,7 @@ import asyncio
 import gc
 import random
 import re
+import ssl
 import statistics
 import subprocess
 import sys
@@ -50,6 +51,8 @@ class Load:
     """The contender's processes, without what they started."""
     key: str = "any"
     headers: dict[str, str] = field(default_factory=dict[str, str])
+    authority: str | None = None
+    """File of the certificate that vouches for the contender; None: it speaks HTTP without TLS."""
 
 
 @dataclass
@@ -164,9 +167,11 @@ class Clients:
 
     async def run(self) -> Measured:
         """Return what was measured."""
+        authority = self.load.authority
+        tls = None if authority is None else ssl.create_default_context(cafile=authority)
         for _ in range(self.load.connections):
             _, connection = await self._loop.create_connection(
-                lambda: Connection(self), "127.0.0.1", self.load.port
+                lambda: Connection(self), "127.0.0.1", self.load.port, ssl=tls
             )
             self._connections.append(connection)
         pids = processes.tree(list(self.load.roots))

@@ -132,8 +132,6 @@ def _table(rounds: Rounds, columns: dict[str, _Figure]) -> str:
         elif not any(character.isdigit() for character in "".join(figures)):
             continue
         lines.append(f"| {name} | {' | '.join(figures)} |")
-    if columns is CALLS:
-        lines.append(f"| cab, TLS listener | no TLS listener |{' |' * (len(columns) - 1)}")
     return "\n".join(lines)
 
 

@@ -23,7 +23,10 @@ Value = Callable[[Measured], float | None]
 _OURS = ("cab", "cab, 2 workers")
 _NGINX = ("nginx", "nginx + Lua")
 _GATEWAYS = ("LiteLLM", "Portkey")
-_TLS = ("nginx, TLS upstream", "cab, TLS upstream")
+_TLS = (
+    *("nginx, TLS upstream", "cab, TLS upstream"),
+    *("nginx, TLS listener", "cab, TLS listener"),
+)
 _KEYS = ("cab, keys", "cab, keys, 2 workers")
 
 
@@ -192,7 +195,17 @@ class _Run:
 
 
 def _load(load: Load, to: Contender) -> Measured:
-    return measure(replace(load, port=to.port, roots=to.roots, key=to.key, headers=to.headers))
+    authority = None if to.authority is None else str(to.authority)
+    return measure(
+        replace(
+            load,
+            port=to.port,
+            roots=to.roots,
+            key=to.key,
+            headers=to.headers,
+            authority=authority,
+        )
+    )
 
 
 def _known(one: Round, case: str, contender: str, value: Value) -> float | None:

@@ -9,6 +9,7 @@ flight or is seen by it, and totals hold every call whose answer has ended.
 """
 
 import asyncio
+import time
 from decimal import Decimal
 from typing import Any, NamedTuple, Protocol
 
@@ -192,11 +193,10 @@ class LocalCellRegistry:
 
     async def admit_later(self, ask: AdmissionRequest) -> Admission:
         """Return a call's number once there is room for it; see `CellRegistry.admit`."""
-        loop = asyncio.get_running_loop()
-        began_s = loop.time()
+        began_s = time.monotonic()  # uvloop's own time is of whole milliseconds
 
         def queued_ms() -> float:
-            return round((loop.time() - began_s) * 1000, 3)
+            return round((time.monotonic() - began_s) * 1000, 3)
 
         try:
             admission = await self._slot(ask)

@@ -1,6 +1,7 @@
 """A client of the control API, for a proxy in this process or anywhere else."""
 
 import hashlib
+import ssl
 from collections.abc import AsyncIterator
 from typing import Any, NamedTuple, Self, cast
 from urllib.parse import quote, urlencode, urlsplit
@@ -44,12 +45,15 @@ class ControlClient:
             own, that one: a URL, or `unix:` and the path of its socket.
         token: The proxy's admin token, or a key of a cell, which is good for that cell only; to open
             or seal a cell takes its seal key.
+        tls: How an `https` address is verified; None does it with the system's certificates.
 
     Raises:
         BadConfig: The address is not one of these, or the token cannot be sent.
     """
 
-    def __init__(self, address: str, token: str | None = None) -> None:
+    def __init__(
+        self, address: str, token: str | None = None, tls: ssl.SSLContext | None = None
+    ) -> None:
         self._base, self._socket = _parse(address)
         self.address = address
         if token is not None and not isinstance(token, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers without types
@@ -57,11 +61,16 @@ class ControlClient:
         if token is not None and (fault := header_fault(token)):
             raise BadConfig(f"the key for the control API {fault}")
         self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        self._tls = tls
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         limits = aiohttp.ClientTimeout(total=_ANSWER_LIMIT_S, sock_connect=_CONNECT_LIMIT_S)
-        connector = None if self._socket is None else aiohttp.UnixConnector(self._socket)
+        connector: aiohttp.BaseConnector | None = None
+        if self._socket is not None:
+            connector = aiohttp.UnixConnector(self._socket)
+        elif self._tls is not None:
+            connector = aiohttp.TCPConnector(ssl=self._tls)
         self._session = aiohttp.ClientSession(connector=connector, timeout=limits)
         return self
 

@@ -4,9 +4,10 @@ import asyncio
 import errno
 import os
 import socket
+import ssl
 import stat
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from aiohttp import web
@@ -17,41 +18,52 @@ from cab.proxy.http.client_connections import ConnectionLimits, HttpServer
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 _MOST_CONNECTIONS = 32
-"""Within the descriptors that are kept in reserve."""
+"""At all addresses together; within the descriptors that are kept in reserve."""
 
 
 @asynccontextmanager
-async def control_listener(settings: ProxySettings, handle: Handler) -> AsyncGenerator[str]:
+async def control_listener(
+    settings: ProxySettings, handle: Handler, tls: ssl.SSLContext | None = None
+) -> AsyncGenerator[str]:
     """Answer the control API at its own address while the context is open.
 
     Args:
         settings: Name the address.
         handle: Answers a request.
+        tls: What clients speak TLS with at its port; None: they speak plain HTTP.
 
     Returns:
-        Its URL: `http://host:port`; `unix:` and the socket's path where there is no port.
+        Its URL: `http://host:port`, or `https`; `unix:` and the socket's path where there is no port.
 
     Raises:
         BadConfig: It cannot be listened on.
     """
-    limits = ConnectionLimits(_MOST_CONNECTIONS, settings.head_timeout_s)
-    runner = web.ServerRunner(HttpServer(handle, limits), shutdown_timeout=1)
-    await runner.setup()
-    bound: socket.socket | None = None
-    try:
-        url = f"unix:{settings.control_socket}"
+    addresses = [settings.control_port, settings.control_socket]
+    most = _MOST_CONNECTIONS // sum(address is not None for address in addresses)
+    limits = ConnectionLimits(most, settings.head_timeout_s)
+    url = f"unix:{settings.control_socket}"
+    async with AsyncExitStack() as stack:
         if settings.control_port is not None:
-            url = await _listen(
-                runner, settings.control_host or settings.host, settings.control_port
-            )
+            runner = await stack.enter_async_context(_running(HttpServer(handle, limits, tls=tls)))
+            host = settings.control_host or settings.host
+            address = await _listen(runner, host, settings.control_port)
+            url = f"{'http' if tls is None else 'https'}://{address}"
         if settings.control_socket is not None:
+            runner = await stack.enter_async_context(_running(HttpServer(handle, limits)))
             bound = await asyncio.to_thread(_bind, settings.control_socket)
+            stack.callback(settings.control_socket.unlink, missing_ok=True)
             await web.SockSite(runner, bound).start()
         yield url
+
+
+@asynccontextmanager
+async def _running(server: HttpServer) -> AsyncGenerator[web.ServerRunner]:
+    runner = web.ServerRunner(server, shutdown_timeout=1)
+    await runner.setup()
+    try:
+        yield runner
     finally:
         await runner.cleanup()
-        if bound is not None and settings.control_socket is not None:
-            settings.control_socket.unlink(missing_ok=True)
 
 
 async def _listen(runner: web.ServerRunner, host: str, port: int) -> str:
@@ -64,7 +76,7 @@ async def _listen(runner: web.ServerRunner, host: str, port: int) -> str:
             f"{reason.lower()}; give another with control_port (0 takes a free one)"
         ) from error
     bound_host, bound_port = runner.addresses[0][:2]
-    return f"http://{f'[{bound_host}]' if ':' in bound_host else bound_host}:{bound_port}"
+    return f"{f'[{bound_host}]' if ':' in bound_host else bound_host}:{bound_port}"
 
 
 def _bind(path: Path) -> socket.socket:

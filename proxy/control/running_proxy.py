@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from ssl import SSLContext
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +66,8 @@ class RunningProxy:
     _ring: KeyRing
     _clock: Clock
     _ended: Event
+    _tls: SSLContext | None
+    """How its own listener is verified, where that speaks TLS."""
 
     def mint_key(self, cell_id: str, ttl_s: int, limits: KeyLimits | None = None) -> str:
         """Return a new key for calls of a cell; see `mint_keys`."""
@@ -100,7 +103,7 @@ class RunningProxy:
             ProxyRefused: The ledger has calls of the cell already, or its seal, or cannot be written.
         """
         keys = self.mint_keys(cell_id, ttl_s, limits)
-        async with ControlClient(self.control_url, keys.seal) as control:
+        async with self._client(keys.seal) as control:
             await control.open_cell(cell_id)
         return OpenCell(cell_id, keys.call, self.url, keys.seal)
 
@@ -122,7 +125,10 @@ class RunningProxy:
             return await control.seal(cell_id)
 
     def _control(self, cell_id: str) -> ControlClient:
-        return ControlClient(self.control_url, self.mint_keys(cell_id, _KEY_TTL_S).seal)
+        return self._client(self.mint_keys(cell_id, _KEY_TTL_S).seal)
+
+    def _client(self, seal_key: str) -> ControlClient:
+        return ControlClient(self.control_url, seal_key, self._tls)
 
 
 def ended(url: str) -> ProxyRefused:

@@ -296,7 +296,17 @@ async def read_odd(
 async def _read_payload(content: aiohttp.StreamReader) -> bytes:
     # Not iter_chunks: on a response without a body it may never end (aiohttp 3.14).
     while not content.at_eof():
-        chunk, _ = await content.readchunk()
+        try:
+            chunk, _ = await content.readchunk()
+        except (aiohttp.ClientError, OSError):
+            chunk = _came_before(content)
+            if not chunk:
+                raise
         if chunk:
             return chunk
     return b""
+
+
+def _came_before(content: aiohttp.StreamReader) -> bytes:
+    """Return what is here of an answer that broke off: aiohttp has no public way to it."""
+    return content._read_nowait(-1) if content._buffer else b""  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]

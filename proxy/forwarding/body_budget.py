@@ -1,6 +1,7 @@
 """How many bytes of requests' bodies are in memory at once, and who waits until there is room."""
 
 import asyncio
+import time
 from collections import Counter, deque
 from contextlib import suppress
 from dataclasses import dataclass
@@ -145,8 +146,8 @@ class BodyShare:
         """
         if self.hold_now(size_bytes):
             return
-        more, loop = self._more(size_bytes), asyncio.get_running_loop()
-        began_s = loop.time()
+        more = self._more(size_bytes)
+        began_s = time.monotonic()  # uvloop's own time is of whole milliseconds
         try:
             await self._budget.take(self, more)
         except TimeoutError as error:
@@ -155,7 +156,7 @@ class BodyShare:
                 "this cell to half of that; try again, or raise body_budget_bytes"
             ) from error
         finally:
-            self.queued_ms += (loop.time() - began_s) * 1000
+            self.queued_ms += (time.monotonic() - began_s) * 1000
         self.held_bytes += more
 
     def shrink(self, size_bytes: int) -> None:

@@ -11,7 +11,9 @@ private parts that are the same from 3.11 to 3.14: `_handle_request`, `_messages
 
 import asyncio
 import select
+import ssl
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple, Protocol, cast
 
@@ -21,8 +23,12 @@ from cab.proxy.http.error_responses import ErrorResponse, raw_response
 from cab.proxy.http.half_close import WATCHES, HalfClosed, HangUpWatch, may_wait
 from cab.proxy.http.wire.client_connection import OrdinaryCall, OrdinaryConnection
 from cab.proxy.http.wire.request_head import RequestHead
+from cab.proxy.http.wire.tls import TlsConnection
 from cab.proxy.logs import SILENT, RedactingLogger, Repeats
 
+_PLAIN = ErrorResponse(
+    400, "https_required", "this port speaks https; write https:// in the address"
+)
 IDLE_TIMEOUT_S = 3630.0
 """Longer than clients keep an idle connection: it is they who close it, so no request meets its end."""
 
@@ -43,7 +49,11 @@ class KeptConnection(Protocol):
         ...
 
     def force_close(self) -> None:
-        """Close it."""
+        """Close it, behind what was written."""
+        ...
+
+    def has_unsent(self) -> bool:
+        """Return whether the client has not taken all that was written."""
         ...
 
 
@@ -64,6 +74,7 @@ class HttpServer(web.Server):
         limits: What its clients may take.
         calls: Gives how many calls are in flight, with their clients or without.
         serve: Begins a call of an ordinary request; None leaves all requests to aiohttp.
+        tls: What clients speak TLS with; None: they speak plain HTTP.
         options: As for `aiohttp.web.Server`.
     """
 
@@ -73,6 +84,7 @@ class HttpServer(web.Server):
         limits: ConnectionLimits,
         calls: Callable[[], int] = lambda: 0,
         serve: Serve | None = None,
+        tls: ssl.SSLContext | None = None,
         **options: Any,  # noqa: ANN401 - aiohttp's
     ) -> None:
         self.limits = limits
@@ -80,6 +92,7 @@ class HttpServer(web.Server):
         options |= {"keepalive_timeout": IDLE_TIMEOUT_S, "access_log": None, "logger": SILENT}
         super().__init__(handle, **options)
         self._serve = serve
+        self._tls = tls
         self._open: set[KeptConnection] = set()
         self._idle: dict[KeptConnection, float] = {}
         """Connections without a request, and since when; the oldest first."""
@@ -87,13 +100,19 @@ class HttpServer(web.Server):
         self._partial: dict[OrdinaryConnection, float] = {}
         """Connections with a part of a request, and since when; the oldest first."""
         self._sweep: asyncio.TimerHandle | None = None
+        self._unsent: set[KeptConnection] = set()
+        """Connections that are closed once their clients have taken what was written."""
+        self._is_sent = asyncio.Event()
         self._repeats = Repeats(1)
         self.hang_ups = HangUpWatch()
         """Of clients that have ended their side."""
 
-    def __call__(self) -> "ClientConnection | OrdinaryConnection":  # type: ignore[override]
+    def __call__(self) -> asyncio.Protocol:  # type: ignore[override]
         """Return the protocol of a new connection."""
-        return self.other() if self._serve is None else OrdinaryConnection(self)
+        protocol = self.other() if self._serve is None else OrdinaryConnection(self)
+        if self._tls is None:
+            return protocol
+        return TlsConnection(self._tls, protocol, raw_response(_PLAIN))
 
     def other(self) -> "ClientConnection":
         """Return the protocol of a connection whose requests aiohttp serves."""
@@ -159,6 +178,16 @@ class HttpServer(web.Server):
             late = ErrorResponse(408, "request_timeout", message, retry=True)
             transport.write(raw_response(late))
 
+    async def send_rest(self, limit_s: float) -> None:
+        """Close the connections whose clients have not taken all yet, and wait until they have, or for so long."""
+        self._unsent = {connection for connection in self._open if connection.has_unsent()}
+        for connection in tuple(self._unsent):
+            connection.force_close()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                while self._unsent:
+                    await self._is_sent.wait()
+
     async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - aiohttp's
         """Close all connections."""
         for timer in (self._sweep, self._idle_sweep):
@@ -200,6 +229,10 @@ class HttpServer(web.Server):
         """Give the place of a connection free."""
         self._open.discard(connection)
         self._idle.pop(connection, None)
+        if connection in self._unsent:
+            self._unsent.discard(connection)
+            if not self._unsent:
+                self._is_sent.set()
 
     def _close_long_idle(self) -> None:
         """Close what has been idle for too long, but for aiohttp's own, of which it takes care."""
@@ -292,6 +325,10 @@ class ClientConnection(web.RequestHandler):
         poll = select.poll()
         poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
         return not poll.poll(0)
+
+    def has_unsent(self) -> bool:
+        """Return whether the client has not taken all that was written."""
+        return self.transport is not None and self.transport.get_write_buffer_size() > 0
 
     def close(self) -> None:
         """Close the connection behind the answer that is under way."""

@@ -18,6 +18,7 @@ from cab.proxy.clock import Clock
 from cab.proxy.config import ProxySettings
 from cab.proxy.control.running_proxy import RunningProxy
 from cab.proxy.forwarding.upstream import require_route_keys
+from cab.proxy.http.tls_certificate import listener_context, own_client_context
 from cab.proxy.ledger.recovery import naming_ledger, recover
 from cab.proxy.ledger.segments import make_folder
 from cab.proxy.ledger.snapshot.keeper import SnapshotKeeper, opened_snapshot
@@ -54,6 +55,7 @@ async def running_workers(
     """
     clock = clock or Clock()
     require_route_keys(settings.routes, secrets.get("route_keys") or {})
+    listener_context(cert := settings.tls_cert_file, settings.tls_key_file)
     async with AsyncExitStack() as stack:
         keeper = await stack.enter_async_context(
             opened_snapshot(settings.state_folder, settings.ledger)
@@ -78,8 +80,8 @@ async def running_workers(
         control_url = await stack.enter_async_context(workers.running())
         ended = Event()
         stack.callback(ended.set)
-        where = url_of(host, port), upstream_url, settings.ledger, demo, control_url
-        yield MultiProcessProxy(*where, ring, clock, ended, workers)
+        where = url_of(settings, host, port), upstream_url, settings.ledger, demo, control_url
+        yield MultiProcessProxy(*where, ring, clock, ended, own_client_context(cert), workers)
 
 
 def _prepared(settings: ProxySettings, clock: Clock, keeper: SnapshotKeeper) -> None:

@@ -41,8 +41,9 @@ everything = dict(os.environ)
 key = everything["AGENT_KEY"]
 Path("environment.json").write_text(json.dumps(everything))
 Path("source.txt").write_text("the key is " + key)
-print("on stdout", key)
-print("on stderr", key, file=sys.stderr)
+sys.stdout.write(f"on stdout {key}\\n")  # in one piece: the two streams meet in the recording
+sys.stdout.flush()
+sys.stderr.write(f"on stderr {key}\\n")
 """
 
 

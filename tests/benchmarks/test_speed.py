@@ -153,7 +153,7 @@ def test_a_report_is_put_between_the_markers_of_its_page(tmp_path: Path) -> None
     assert text.endswith(f"{END}\nafter\n")
     assert "former" not in text
     assert "| Portkey | not installed |" in text
-    assert "| cab, TLS listener | no TLS listener |" in text
+    assert "| cab, TLS listener | not installed |" in text
     assert "| nginx | 30 | 1,000 | 30 | 30 | 0.03 / 0.03 |" in text
     assert plot(rounds).count("<rect") == 3 + 3 + 3 + 3
     page.write_text(f"{END} {BEGIN}")

@@ -11,6 +11,9 @@ from cab.scoring.ledger.verify import verify_ledger
 from tests.tools.client import post
 from tests.tools.proxy import REAL_KEY, chat_body, metered, records
 from tests.tools.upstream import json_answer, scripted_upstream
+from tests.tools.wires import BOTH
+
+WIRES = BOTH
 
 ADMIN = "the-admin-token-0123456789abcdef"
 HUGE = "m" * 7_000_000

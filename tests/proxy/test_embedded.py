@@ -32,6 +32,7 @@ from cab.proxy.auth.cell_keys import unverified
 from tests.tools.client import post
 from tests.tools.dialects import BY_ENDPOINT
 from tests.tools.proxy import records
+from tests.tools.tls import certificate
 from tests.tools.upstream import json_answer, scripted_upstream
 
 CHAT = BY_ENDPOINT["chat.completions"]
@@ -55,8 +56,17 @@ def chat(cell: OpenCell) -> int:
             return error.code
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize("apart", [{}, {"control_port": 0}, {"control_socket": "control.sock"}])
+@pytest.mark.parametrize(
+    ("workers", "apart"),
+    [
+        (1, {}),
+        (1, {"control_port": 0, "tls_cert_file": str(certificate())}),
+        (1, {"control_socket": "control.sock"}),
+        (2, {"control_port": 0, "tls_cert_file": str(certificate())}),
+        (2, {"control_socket": "control.sock"}),
+    ],
+    ids=["1", "1-port-tls", "1-socket", "2-port-tls", "2-socket"],
+)
 async def test_on_an_event_loop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int, apart: dict[str, Any]
 ) -> None:

@@ -21,6 +21,9 @@ from tests.tools.upstream import (
     scripted_upstream,
     sse_head,
 )
+from tests.tools.wires import BOTH
+
+WIRES = BOTH
 
 USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
 COMPLETION = {
@@ -302,10 +305,9 @@ async def test_an_answer_whose_end_cannot_be_written_is_cut(tmp_path: Path) -> N
     assert not seen.complete
 
 
-@pytest.mark.parametrize("wire", ["direct", "aiohttp"])
 @pytest.mark.parametrize("start_sync", ["before_answer", "before_forward"])
 async def test_a_start_that_the_disk_refuses_once_it_is_written(
-    wire: str, start_sync: str, tmp_path: Path
+    start_sync: str, tmp_path: Path
 ) -> None:
     """Before the answer: the call is on its way, its client gets no answer, and both records are written once
     the disk works. Before forwarding: there is no call."""
@@ -318,7 +320,7 @@ async def test_a_start_that_the_disk_refuses_once_it_is_written(
 
     async with (
         scripted_upstream([json_answer(COMPLETION)]) as upstream,
-        metered(upstream.url, tmp_path, wire=wire, start_sync=start_sync) as meter,
+        metered(upstream.url, tmp_path, start_sync=start_sync) as meter,
     ):
         ledger = meter.proxy._server._services.ledger
         ledger._writer._sync = sync

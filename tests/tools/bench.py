@@ -17,6 +17,7 @@ from tests.tools.proxy import Meter, metered
 from tests.tools.raw import Answer, connected
 from tests.tools.tap import Sent, Tap, tapped
 from tests.tools.upstream import ScriptedUpstream, Step, scripted_upstream
+from tests.tools.wires import Wire
 
 T = TypeVar("T")
 LIMIT_S = 20
@@ -99,13 +100,16 @@ class Bench:
 
 
 @contextmanager
-def running_bench(folder: Path, **settings: Any) -> Generator[Bench]:
-    """Run a bench; when it ends, nothing of it has failed."""
+def running_bench(folder: Path, wire: Wire, **settings: Any) -> Generator[Bench]:
+    """Run a bench on a wire; when it ends, nothing of it has failed."""
     started: Future[Bench] = Future()
     stop = asyncio.Event()
-    thread = threading.Thread(
-        target=lambda: asyncio.run(_serve(folder, settings, started, stop)), name="bench"
-    )
+
+    def run() -> None:
+        with asyncio.Runner(loop_factory=wire.new_loop) as runner:
+            runner.run(_serve(folder, {**wire.settings(), **settings}, started, stop))
+
+    thread = threading.Thread(target=run, name="bench")
     with capture_logs() as logs, _unhandled() as errors:
         thread.start()
         bench = started.result(LIMIT_S)

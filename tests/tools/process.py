@@ -9,6 +9,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from cab.proxy.cli.flags import flag_of
+from tests.tools.proxy import WIRE
+
 _MAIN = "import sys; from cab.proxy.cli.main import main; sys.exit(main())"
 _LIMITED = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({0}, {0})); "
 
@@ -37,7 +40,7 @@ async def proxy_process(
     stderr: int | None = None,
     env: Mapping[str, str] | None = None,
 ) -> AsyncGenerator[ProxyProcess]:
-    """Run `cab-proxy` on a free port; it is ended by SIGTERM and must leave with 0.
+    """Run `cab-proxy` on a free port and the test's wire; it is ended by SIGTERM and must leave with 0.
 
     Args:
         upstream: The endpoint.
@@ -49,9 +52,10 @@ async def proxy_process(
     """
     variables = {k: v for k, v in os.environ.items() if not k.startswith("CAB_")}
     main = _MAIN if open_files is None else _LIMITED.format(open_files) + _MAIN
+    wire = [word for name, value in WIRE.items() for word in (flag_of(name), str(value))]
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", main, "--upstream", upstream, "--port", "0"),
-        *("--ledger", str(folder / "ledger"), "--log-level", "error", *arguments),
+        *("--ledger", str(folder / "ledger"), "--log-level", "error", *wire, *arguments),
         stdout=asyncio.subprocess.PIPE,
         stderr=stderr,
         env={**variables, **(env or {})},
@@ -64,7 +68,7 @@ async def proxy_process(
                 line = await process.stdout.readline()
                 assert line, printed
                 printed += line
-        found = re.search(rb"listens on\s+(http://\S+)", printed)
+        found = re.search(rb"listens on\s+(https?://\S+)", printed)
         assert found
         yield ProxyProcess(found[1].decode(), process.pid)
     finally:

@@ -14,9 +14,10 @@ from cab.proxy.app import Proxy, running_proxy
 from cab.proxy.clock import Clock
 from cab.proxy.config import ProxySettings
 from tests.tools.raw import connected
+from tests.tools.tls import client_context
 
 REAL_KEY = "sk-real-canary-0123456789"
-WIRE: dict[str, str] = {}
+WIRE: dict[str, Any] = {}
 """Settings that a folder of tests runs all its proxies with; see `tests/proxy/forwarding/conftest.py`."""
 
 
@@ -101,7 +102,9 @@ async def metered(
             admin_token=admin_token,
             clock=clock,
         ) as proxy,
-        aiohttp.ClientSession(auto_decompress=False) as client,
+        aiohttp.ClientSession(
+            auto_decompress=False, connector=aiohttp.TCPConnector(ssl=client_context())
+        ) as client,
     ):
         yield Meter(proxy, client)
 

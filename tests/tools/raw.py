@@ -2,11 +2,13 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit
+
+from tests.tools.tls import open_tls_connection
 
 Framing = Literal["none", "length", "chunked", "close"]
 """What says where a body ends: nothing (it has none), its length, its chunks, or the connection."""
@@ -71,11 +73,25 @@ class Line:
             return b""
 
 
-@asynccontextmanager
-async def connected(url: str) -> AsyncGenerator[Line]:
-    """Open a connection."""
+def connected(url: str) -> AbstractAsyncContextManager[Line]:
+    """Open a connection, with TLS where the URL says so."""
     where = urlsplit(url)
-    reader, writer = await asyncio.open_connection(where.hostname, where.port, limit=1 << 20)
+    if where.scheme == "https":
+        return _closing(open_tls_connection(str(where.hostname), where.port or 0))
+    return raw_connected(url)
+
+
+def raw_connected(url: str) -> AbstractAsyncContextManager[Line]:
+    """Open a connection without TLS, whatever the URL says."""
+    where = urlsplit(url)
+    return _closing(asyncio.open_connection(where.hostname, where.port, limit=1 << 20))
+
+
+@asynccontextmanager
+async def _closing(
+    opening: Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]],
+) -> AsyncGenerator[Line]:
+    reader, writer = await opening
     try:
         yield Line(reader, writer)
     finally:

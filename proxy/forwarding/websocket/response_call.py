@@ -5,6 +5,7 @@ disk, and only then the event that tells the client that the response is over.
 """
 
 import asyncio
+import time
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -139,10 +140,9 @@ class ResponseCall:
 
     async def wait_for(self, event: asyncio.Event) -> None:
         """Wait for something of other calls; that is time in the queue."""
-        loop = asyncio.get_running_loop()
-        began_s = loop.time()
+        began_s = time.monotonic()  # uvloop's own time is of whole milliseconds
         await event.wait()
-        self.context.slot_queued_ms += (loop.time() - began_s) * 1000
+        self.context.slot_queued_ms += (time.monotonic() - began_s) * 1000
 
     async def _number(self) -> None:
         self.context.take(await self._lifecycle.admit())
@@ -152,7 +152,9 @@ class ResponseCall:
         if self._started:
             return
         self._started = True
-        await self._lifecycle.start(start_record(self.context))
+        # Before its frame has left there is no call, and a START that the disk refuses must leave none.
+        before = not self.forwarded
+        await self._lifecycle.start(start_record(self.context), on_disk_first=before)
         await self._lifecycle.start_on_disk()
 
     def sending(self) -> None:

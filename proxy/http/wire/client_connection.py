@@ -249,6 +249,10 @@ class OrdinaryConnection(asyncio.Protocol):
         """Close the connection."""
         self.transport.close()
 
+    def has_unsent(self) -> bool:
+        """Return whether the client has not taken all that was written."""
+        return self.transport.get_write_buffer_size() > 0
+
     def is_unused(self) -> bool:
         """Return whether nothing has come that was not looked at yet, such as a request."""
         if self._call is not None or self._need:
@@ -278,6 +282,8 @@ class OrdinaryConnection(asyncio.Protocol):
                 self.hand_over(data)
                 return
             self._head, length = read
+            if self.transport.get_extra_info("sslcontext") is not None:
+                self._head.scheme = "https"
         if length > MAX_BODY_BYTES:
             self.hand_over(data)
         elif len(data) < begin + length:

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import tempfile
 import threading
 from dataclasses import replace
@@ -17,6 +16,7 @@ from cab.adapters.commands.check import verdict_of
 from cab.adapters.ui.endpoint_probe import EndpointFinding, EndpointProbe
 from cab.scoring.score import score_one
 from tests.adapters.toyagents import alive
+from tests.tools.ports import port_without_listener
 
 TASK = "polyglot/python-error-handling"
 CELL = f"provisional/scripted/m/{TASK}"
@@ -121,14 +121,13 @@ def test_no_call(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_unreachable(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Where nothing answers no cell is run, and the verdict says why."""
-    with socket.socket() as gone:
-        gone.bind(("127.0.0.1", 0))
-        monkeypatch.setenv("CAB_ENDPOINT", f"http://127.0.0.1:{gone.getsockname()[1]}")
+    with port_without_listener() as port:
+        monkeypatch.setenv("CAB_ENDPOINT", f"http://127.0.0.1:{port}")
 
-    assert main(["check", "--model", "m"]) == 1
-    out = capsys.readouterr().out
-    assert "not ready: the endpoint answers: no (127.0.0.1: the endpoint refused" in out
-    assert main(["check", "--model", "m", "--json"]) == 1
+        assert main(["check", "--model", "m"]) == 1
+        out = capsys.readouterr().out
+        assert "not ready: the endpoint answers: no (127.0.0.1: the endpoint refused" in out
+        assert main(["check", "--model", "m", "--json"]) == 1
     assert json_of(capsys)["cell"] is None
 
 

@@ -1,7 +1,6 @@
 """`cab sweep`, in this process but for the cells."""
 
 import shutil
-import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -14,6 +13,7 @@ from cab.adapters.cli import main
 from cab.adapters.tasks.loader import load_task
 from cab.scoring.ledger.verify import verify_ledger
 from tests.adapters.tiny import serve, write_wheel
+from tests.tools.ports import port_without_listener
 
 TASK = "polyglot/python-error-handling"
 LEAST = f"""
@@ -165,11 +165,9 @@ def test_endpoint_of_the_environment(
 
 def test_unreachable(capsys: pytest.CaptureFixture[str]) -> None:
     """An endpoint that is not there is reported before any cell starts."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{probe.getsockname()[1]}"
-
-    assert main(["sweep", sweep("", LEAST.replace('"demo"\nmodels', f'"{url}"\nmodels'))]) == 2
+    with port_without_listener() as port:
+        url = f"http://127.0.0.1:{port}"
+        assert main(["sweep", sweep("", LEAST.replace('"demo"\nmodels', f'"{url}"\nmodels'))]) == 2
     assert "cannot be reached" in capsys.readouterr().err
     assert not Path("sweeps/s/runs").exists()
 

@@ -1,7 +1,6 @@
 """The proxy of a run: embedded with a real model server behind it, or given."""
 
 import asyncio
-import socket
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
@@ -19,17 +18,11 @@ from cab.proxy.demo import running_demo
 from cab.proxy.errors import BadConfig, ProxyRefused
 from cab.scoring import iter_records
 from tests.scoring.builders import summed
+from tests.tools.ports import port_without_listener
 from tests.tools.servers import serving
 
 CELL = "local/scripted/a/b/polyglot/python-error-handling#run2"
 CHAT = {"model": "demo", "messages": [{"role": "user", "content": "Hello"}]}
-
-
-def free_port() -> int:
-    """Return a port where nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def keys_in(folder: Path) -> list[Path]:
@@ -214,10 +207,10 @@ async def test_given_is_no_proxy(status: int, body: bytes, said: str) -> None:
 
 async def test_given_nothing_there() -> None:
     """A given URL where nothing listens is named."""
-    url = f"http://127.0.0.1:{free_port()}"
-
-    with pytest.raises(ProxyRefused, match="cannot be reached"):
-        await given_meter(CELL, 60, url=url, signing_key=new_signing_key())
+    with port_without_listener() as port:
+        url = f"http://127.0.0.1:{port}"
+        with pytest.raises(ProxyRefused, match="cannot be reached"):
+            await given_meter(CELL, 60, url=url, signing_key=new_signing_key())
 
 
 @pytest.mark.parametrize(
@@ -244,9 +237,10 @@ async def test_seal_and_lines_disagree() -> None:
 
 async def test_proxy_gone() -> None:
     """A proxy that has gone meanwhile is named."""
-    url = f"http://127.0.0.1:{free_port()}"
-    with pytest.raises(ProxyRefused, match=f"proxy {url}: cannot be reached"):
-        await Meter(url, url, CELL, "key", "seal").seal()
+    with port_without_listener() as port:
+        url = f"http://127.0.0.1:{port}"
+        with pytest.raises(ProxyRefused, match=f"proxy {url}: cannot be reached"):
+            await Meter(url, url, CELL, "key", "seal").seal()
 
 
 async def test_reachable() -> None:
@@ -268,8 +262,8 @@ async def test_reachable() -> None:
 )
 async def test_unreachable(url: str, error: type[Exception], said: str) -> None:
     """An endpoint that cannot be reached, or is no URL, is named with the mend."""
-    with pytest.raises(error, match=said) as caught:
-        await check_reachable(url.format(port=free_port()))
+    with port_without_listener() as port, pytest.raises(error, match=said) as caught:
+        await check_reachable(url.format(port=port))
 
     assert "\n" not in str(caught.value)
 

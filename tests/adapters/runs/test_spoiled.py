@@ -17,7 +17,7 @@ from cab.adapters.sweeps.worker import outcome_of
 from cab.proxy.accounting.limits import KeyLimits
 from cab.scoring.cells.bundle import rescore
 from cab.scoring.ledger.totals import CallTotals
-from tests.adapters.runs.test_run_cell import await_phase
+from tests.adapters.runs.cells import await_phase
 
 AGENTS = "tests.adapters.toyagents"
 TASK = "polyglot/python-error-handling"

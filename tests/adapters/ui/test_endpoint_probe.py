@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import socket
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -23,6 +22,7 @@ from cab.adapters.ui.endpoint_probe import (
 )
 from cab.proxy.demo import running_demo
 from cab.scoring.ledger.records import Endpoint
+from tests.tools.ports import port_without_listener
 from tests.tools.servers import serving
 
 SECRET = "sk-canary-0123456789"
@@ -111,11 +111,8 @@ async def test_demo() -> None:
 
 async def test_unreachable() -> None:
     """Where nothing listens that is the one finding."""
-    with socket.socket() as gone:
-        gone.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{gone.getsockname()[1]}"
-
-    probe = await probe_endpoint(url, None, "m")
+    with port_without_listener() as port:
+        probe = await probe_endpoint(f"http://127.0.0.1:{port}", None, "m")
 
     [only] = probe.findings
     assert (only.name, only.state) == (ANSWERS, "no")

@@ -39,7 +39,7 @@ def sample_of(name: str) -> str:
 @pytest.mark.parametrize("name", FLAT)
 def test_each_setting_has_a_flag_a_variable_and_a_key(name: str, tmp_path: Path) -> None:
     """A setting is the same whether it comes as a flag, as a variable or from a file."""
-    value, others = sample_of(name), {"upstream": "demo", "control_port": "1"}
+    value, others = sample_of(name), {"upstream": "demo", "control_port": "1", "tls_cert_file": "x"}
     others.pop(name, None)
     words = [flag_of(name)] if value == "true" else [flag_of(name), value]
     file = tmp_path / "cab.toml"
@@ -124,6 +124,7 @@ def test_an_empty_variable_is_not_set() -> None:
             "CAB_HOST: 0.0.0.0 can be reached from other machines",
         ),
         ({**DEMO, "control_host": "::1"}, {}, "--control-host: control_port is not set"),
+        ({**DEMO, "tls_key_file": "x"}, {}, "--tls-key-file: tls_cert_file is not set"),
         (
             {},
             {"CAB_UPSTREEM": "demo"},

@@ -22,6 +22,9 @@ from tests.tools.upstream import (
     scripted_upstream,
     sse_head,
 )
+from tests.tools.wires import ALL
+
+WIRES = ALL
 
 [CHAT] = [sample for sample in SAMPLES if sample.endpoint == "chat.completions"]
 WHOLE = json_answer(CHAT.answer)

@@ -19,6 +19,7 @@ from tests.tools.dialects import BY_ENDPOINT, SAMPLES, Sample
 from tests.tools.raw import Answer, request
 from tests.tools.spoiled import JSON, as_json, sliced, spoiled_bytes, spoiled_json
 from tests.tools.upstream import LAST_CHUNK, Fault, chunk, event, json_answer, sse_head
+from tests.tools.wires import BOTH, DIRECT
 
 CHAT = BY_ENDPOINT["chat.completions"]
 STREAMS = [sample for sample in SAMPLES if sample.streams]
@@ -32,16 +33,18 @@ some = settings(max_examples=60, deadline=None, suppress_health_check=[HealthChe
 more = settings(some, max_examples=120)
 
 
-@pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Generator[Bench]:
-    with running_bench(tmp_path_factory.mktemp("bench")) as running:
+@pytest.fixture(scope="module", params=BOTH, ids=lambda wire: wire.name)
+def bench(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Generator[Bench]:
+    with running_bench(tmp_path_factory.mktemp("bench"), request.param) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def open_bench(tmp_path_factory: pytest.TempPathFactory) -> Generator[Bench]:
     """A proxy without any key: there is nothing to spend, so it refuses no body."""
-    with running_bench(tmp_path_factory.mktemp("open"), key=None) as running:
+    with running_bench(tmp_path_factory.mktemp("open"), DIRECT, key=None) as running:
         yield running
 
 

@@ -21,7 +21,7 @@ from tests.tools.upstream import (
 )
 
 MB = 1 << 20
-LARGE_MB = 200
+LARGE_MB = 100
 SOCKETS_MB = 40
 """More than the kernel keeps for two loopback connections, far less than a large body."""
 CHAT = BY_ENDPOINT["chat.completions"]
@@ -57,10 +57,10 @@ def streamed() -> list[Step]:
     ],
     ids=["file", "stream", "json"],
 )
-async def test_200_mb_in_bounded_memory(
+async def test_100_mb_in_bounded_memory(
     raw: bytes, script: list[Step], most_mb: int, tmp_path: Path
 ) -> None:
-    """A body of 200 MB goes through a process that grows by far less than that."""
+    """A body of 100 MB goes through a process that grows by far less than that."""
     async with (
         scripted_upstream([json_answer(UNCOUNTED)], script) as upstream,
         proxy_process(upstream.url, tmp_path) as proxy,

@@ -29,6 +29,9 @@ from tests.tools.upstream import (
     scripted_upstream,
     sse_head,
 )
+from tests.tools.wires import LOOPS
+
+WIRES = LOOPS
 
 HOP_BY_HOP = {
     "connection",

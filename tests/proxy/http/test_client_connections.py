@@ -18,6 +18,9 @@ from tests.tools.raw import Line, connected, exchange, request
 from tests.tools.upstream import Step, json_answer, scripted_upstream
 from tests.tools.websockets import Peer, created, delta, ended, websocket_endpoint
 from tests.tools.websockets import connected as websocket
+from tests.tools.wires import AIOHTTP, DIRECT_ON_ASYNCIO
+
+WIRES = (DIRECT_ON_ASYNCIO, AIOHTTP)
 
 PATH = "/v1/chat/completions"
 ADMIN = "admin-token-of-the-tests"
@@ -136,6 +139,7 @@ async def test_a_head_that_does_not_come_is_given_up(
             assert b" 408 " in await kept.rest()
 
 
+@pytest.mark.asyncio(loop_factories=[DIRECT_ON_ASYNCIO.name])
 async def test_a_head_that_is_here_is_read_however_long_the_proxy_stood_still(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -196,6 +200,7 @@ async def test_a_slow_body_that_comes_on_is_read(
         assert (await line.answer()).status == 200
 
 
+@pytest.mark.asyncio(loop_factories=[DIRECT_ON_ASYNCIO.name])  # a process of its own
 async def test_idle_connections_do_not_exhaust_the_descriptors(tmp_path: Path) -> None:
     """Hundreds of silent clients cost a proxy with 256 descriptors no call, no record, and no long log."""
     log = tmp_path / "log"

@@ -20,6 +20,9 @@ from tests.tools.raw import Line, chunked, connected, exchange, request
 from tests.tools.tap import Sent, Tap, strictly, tapped
 from tests.tools.unclear import BODY, CHUNKED, GOOD, HEAD, PATH, UNCLEAR
 from tests.tools.upstream import Fault, Received, Script, Step, json_answer, scripted_upstream
+from tests.tools.wires import BOTH
+
+WIRES = BOTH
 
 CHAT = BY_ENDPOINT["chat.completions"]
 SMUGGLED = request("/v1/smuggled", method="GET")

@@ -164,7 +164,7 @@ def json_values() -> st.SearchStrategy[object]:
 
 
 @pytest.mark.parametrize("path", sorted({recorded.path for recorded in RECORDED}))
-@settings(max_examples=150)
+@settings(max_examples=75)
 @given(values=st.lists(json_values(), min_size=1, max_size=4), streamed=st.booleans())
 def test_json_of_any_shape_is_survived(path: str, values: list[object], streamed: bool) -> None:
     """Well-formed JSON with the right names and the wrong types never leads to a fault."""

@@ -271,7 +271,7 @@ def test_an_answer_costs_its_texts_and_calls() -> None:
     ),
     st.sampled_from(sorted(FAMILIES)),
 )  # fmt: skip
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 def test_no_request_breaks_the_count(endpoint: Any, request: Any, family: str) -> None:
     """Whatever JSON a client sends, there is a count, in every dialect and family."""
     assert count(read_prompt(endpoint, request).costs(FAMILIES[family])) >= -1

@@ -1,6 +1,7 @@
 """What a cell may do is asked at every create; a refusal is an event, and the socket stays open."""
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -25,6 +26,9 @@ from tests.tools.websockets import (
     ended,
     websocket_endpoint,
 )
+from tests.tools.wires import DIRECT
+
+WIRES = (DIRECT,)
 
 CELL = "s/codex/m/f/t"
 
@@ -269,6 +273,31 @@ async def test_a_ledger_that_cannot_write_refuses_creates(tmp_path: Path) -> Non
         await client.response()
         await meter.settled(2)
     assert len(endpoint.peers[0].frames) == 2
+
+
+async def test_a_start_that_the_disk_refuses_leaves_no_call(tmp_path: Path) -> None:
+    """The frame has not left, so there is neither a START nor an END once the disk works again."""
+    disk_works = True
+
+    def sync(descriptor: int) -> None:
+        if not disk_works:
+            raise OSError(5, "Input/output error")
+        os.fdatasync(descriptor)
+
+    async with keyed(tmp_path) as (endpoint, meter, client):
+        ledger = meter.proxy._server._services.ledger
+        ledger._writer._sync = sync
+        disk_works = False
+        await client.create()
+        assert code_of(await client.event()) == "ledger_failed"
+        disk_works = True
+        async with asyncio.timeout(20):
+            while ledger.failure is not None:  # noqa: ASYNC110 - nothing tells when the disk is tried again
+                await asyncio.sleep(0.01)
+        await client.create()
+        await client.response()
+        await meter.settled(1)
+    assert len(endpoint.peers[0].frames) == 1
 
 
 async def test_a_model_of_another_endpoint_is_refused(tmp_path: Path) -> None:

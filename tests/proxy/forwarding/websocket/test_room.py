@@ -13,6 +13,9 @@ from tests.tools import raw
 from tests.tools.dialects import BY_ENDPOINT
 from tests.tools.proxy import metered
 from tests.tools.websockets import Peer, connected, websocket_endpoint
+from tests.tools.wires import DIRECT
+
+WIRES = (DIRECT,)
 
 CHAT = BY_ENDPOINT["chat.completions"]
 KB = 1 << 10

@@ -20,6 +20,9 @@ from tests.tools.websockets import (
     in_lane,
     websocket_endpoint,
 )
+from tests.tools.wires import DIRECT
+
+WIRES = (DIRECT,)
 
 CELL = "s/codex/m/f/t"
 STEERED: dict[str, Any] = {"status": "incomplete", "incomplete_details": {"reason": "steered"}}

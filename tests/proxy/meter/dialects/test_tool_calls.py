@@ -4,7 +4,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cab.proxy.meter.dialects import chat
@@ -73,6 +73,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(max_examples=50)
 @given(st.dictionaries(st.text(alphabet='"\\}a'), VALUES), st.integers(0, 99), st.integers(0, 99))
 def test_arguments_are_whole_at_their_end_and_not_before(
     value: dict[str, Any], first: int, second: int

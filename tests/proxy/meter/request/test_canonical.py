@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cab.proxy.meter.request.canonical import canonical_json, request_hash
@@ -88,6 +88,7 @@ def test_the_published_vectors_hold(vector: dict[str, Any]) -> None:
     assert vector["request_hash"] == ("sha256:" + digest if body else None)
 
 
+@settings(max_examples=50)
 @given(st.data())
 def test_layout_and_order_do_not_matter(data: st.DataObject) -> None:
     """Two layouts of one object have one hash, and it is the one of the second implementation."""

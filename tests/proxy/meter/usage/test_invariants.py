@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cab.proxy.meter import Usage
@@ -179,6 +179,7 @@ OBJECTS = st.dictionaries(st.sampled_from(NAMES), ANYTHING)
 RAW = st.dictionaries(st.sampled_from(NAMES), ANYTHING | OBJECTS | st.lists(OBJECTS, max_size=3))
 
 
+@settings(max_examples=50)
 @given(
     st.lists(RAW, min_size=1, max_size=3),
     st.sampled_from([chat_usage, responses_usage, messages_usage, gemini_usage, embeddings_usage]),
