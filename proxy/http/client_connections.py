@@ -19,8 +19,9 @@ from aiohttp import web
 
 from cab.proxy.http.error_responses import ErrorResponse, raw_response
 from cab.proxy.http.half_close import WATCHES, HalfClosed, HangUpWatch, may_wait
+from cab.proxy.http.headers import is_passed_on
 from cab.proxy.http.wire.client_connection import OrdinaryCall, OrdinaryConnection
-from cab.proxy.http.wire.request_head import RequestHead
+from cab.proxy.http.wire.request_head import KnownHeads, RequestHead
 from cab.proxy.logs import SILENT, RedactingLogger, Repeats
 
 IDLE_TIMEOUT_S = 3630.0
@@ -80,6 +81,7 @@ class HttpServer(web.Server):
         options |= {"keepalive_timeout": IDLE_TIMEOUT_S, "access_log": None, "logger": SILENT}
         super().__init__(handle, **options)
         self._serve = serve
+        self._heads = KnownHeads(is_passed_on)
         self._open: set[KeptConnection] = set()
         self._idle: dict[KeptConnection, float] = {}
         """Connections without a request, and since when; the oldest first."""
@@ -93,7 +95,7 @@ class HttpServer(web.Server):
 
     def __call__(self) -> "ClientConnection | OrdinaryConnection":  # type: ignore[override]
         """Return the protocol of a new connection."""
-        return self.other() if self._serve is None else OrdinaryConnection(self)
+        return self.other() if self._serve is None else OrdinaryConnection(self, self._heads)
 
     def other(self) -> "ClientConnection":
         """Return the protocol of a connection whose requests aiohttp serves."""

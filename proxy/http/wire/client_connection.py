@@ -5,12 +5,7 @@ import select
 from collections.abc import Callable
 from typing import Protocol, cast
 
-from cab.proxy.http.wire.request_head import (
-    MAX_HEAD_BYTES,
-    RequestHead,
-    read_request_head,
-    same_head,
-)
+from cab.proxy.http.wire.request_head import MAX_HEAD_BYTES, KnownHeads, RequestHead
 
 MAX_BODY_BYTES = 1 << 18
 """A larger body is aiohttp's: reading it takes time, and there must be room for it."""
@@ -100,19 +95,21 @@ class OrdinaryConnection(asyncio.Protocol):
 
     Args:
         keeper: Serves it.
+        heads: Those that came lately.
     """
 
     __slots__ = (
-        *("_call", "_have", "_head", "_is_partial", "_is_paused", "_keeper", "_need", "_pieces"),
-        *("_half_closed", "_is_held", "_poll", "transport"),
+        *("_call", "_have", "_head", "_heads", "_is_partial", "_is_paused", "_keeper", "_need"),
+        *("_half_closed", "_is_held", "_pieces", "_poll", "transport"),
     )
 
     transport: asyncio.Transport
 
-    def __init__(self, keeper: Keeper) -> None:
+    def __init__(self, keeper: Keeper, heads: KnownHeads) -> None:
         self._keeper = keeper
+        self._heads = heads
         self._head: RequestHead | None = None
-        """Of the last request: the next one usually has the same."""
+        """Of the last request: the next one usually has the same shape."""
         self._call: OrdinaryCall | None = None
         self._pieces: list[bytes] = []
         """Of the next request."""
@@ -261,9 +258,9 @@ class OrdinaryConnection(asyncio.Protocol):
     def _take(self, data: bytes) -> None:
         """Take the beginning of a request, or all of it, or more."""
         self._have = len(data)
-        known = None if self._head is None else same_head(self._head, data)
+        known = None if self._head is None else self._head.shape.match(data)
         if known is not None:
-            length, begin = known
+            self._head, length, begin = known
         else:
             end = data.find(b"\r\n\r\n", 0, MAX_HEAD_BYTES)
             if end < 0:
@@ -273,7 +270,7 @@ class OrdinaryConnection(asyncio.Protocol):
                 self._wait(data, 0)
                 return
             begin = end + 4
-            read = read_request_head(data[:begin])
+            read = self._heads.read(data[:begin])
             if read is None:
                 self.hand_over(data)
                 return

@@ -6,12 +6,13 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from cab.proxy.http.headers import is_passed_on
 from cab.proxy.http.wire.client_connection import (
     HalfClosedWatch,
     OrdinaryCall,
     OrdinaryConnection,
 )
-from cab.proxy.http.wire.request_head import MAX_HEAD_BYTES, RequestHead
+from cab.proxy.http.wire.request_head import MAX_HEAD_BYTES, KnownHeads, RequestHead
 from tests.tools.raw import connected, request
 
 BODY = b"x" * (1 << 20)
@@ -78,7 +79,8 @@ class Serving:
 @asynccontextmanager
 async def served(serving: Serving) -> AsyncIterator[str]:
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: OrdinaryConnection(serving), "127.0.0.1", 0)
+    heads = KnownHeads(is_passed_on)
+    server = await loop.create_server(lambda: OrdinaryConnection(serving, heads), "127.0.0.1", 0)
     async with server:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
