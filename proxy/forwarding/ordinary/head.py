@@ -4,6 +4,7 @@ import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from yarl import URL
 
@@ -14,7 +15,7 @@ from cab.proxy.forwarding.response import CALL_ID_HEADER, Client
 from cab.proxy.forwarding.services import ProxyServices
 from cab.proxy.forwarding.upstream import Upstream
 from cab.proxy.http.headers import Headers, as_sent, request_headers
-from cab.proxy.http.wire.answer_head import AnswerHead
+from cab.proxy.http.wire.answer_head import AnswerHead, AnswerShape
 from cab.proxy.http.wire.endpoint_pool import EndpointPool
 from cab.proxy.http.wire.request_bytes import request_head_bytes
 from cab.proxy.http.wire.request_head import RequestHead
@@ -35,6 +36,22 @@ _NOT_PLAIN = frozenset(
     }
 )
 """Headers that may hold an address of the endpoint, or are between it and us: looked at one by one."""
+
+
+class HeadTemplate(NamedTuple):
+    """A head with places for values."""
+
+    first: bytes
+    """What stands before the first value."""
+    rest: tuple[tuple[int, bytes], ...]
+    """For each place the number of its value, and what stands behind it."""
+
+    def filled(self, values: tuple[bytes, ...]) -> bytes:
+        """Return the head with these values."""
+        pieces = [self.first]
+        for number, behind in self.rest:
+            pieces += (values[number], behind)
+        return b"".join(pieces)
 
 
 class Way:
@@ -58,8 +75,8 @@ class Way:
         self._keep_credentials = keep_credentials
         self.path_qs, _ = self.request(facts.bare)
         self.url = upstream.url(self.path_qs, None)
-        self._parts: tuple[bytes, tuple[tuple[int, bytes], ...]] | None = None
-        """The head to the endpoint: what stands before, and behind, each value that is passed on."""
+        self._template: HeadTemplate | None = None
+        """The head to the endpoint, with places for what is passed on."""
 
     def request(self, head: RequestHead) -> tuple[str, Headers]:
         """Return target and headers for the endpoint."""
@@ -75,37 +92,29 @@ class Way:
 
     def head_bytes(self, head: RequestHead) -> bytes | None:
         """Return the head to the endpoint as far as it does not depend on the body; None if it has no safe form."""
-        if not self.is_learned and not self._learn(head):
-            return self._made(head)
-        return self._filled(head.values or ())
+        if self._template is None:
+            return self._learned(head)
+        return self._template.filled(head.values or ())
 
     @property
     def is_learned(self) -> bool:
         """Whether it is known where in the head to the endpoint the values that are passed on stand."""
-        return self._parts is not None
+        return self._template is not None
+
+    def _learned(self, head: RequestHead) -> bytes | None:
+        """Return a head to the endpoint, put together anew; remember it if it is certain where its values stand."""
+        made, values = self._made(head), head.values or ()
+        marks = tuple(b"%b.%d." % (_MARK, number) for number in range(len(values)))
+        marked = self._made(RequestHead(head.shape, marks))
+        if marked is not None:
+            first, *rest = re.split(rb"%b\.(\d+)\." % _MARK, marked)
+            places = zip(map(int, rest[::2]), rest[1::2], strict=True)
+            template = HeadTemplate(first, tuple(places))
+            self._template = template if template.filled(values) == made else None
+        return made
 
     def _made(self, head: RequestHead) -> bytes | None:
         return request_head_bytes(head.method, self.url, self.request(head)[1].items())
-
-    def _learn(self, head: RequestHead) -> bool:
-        """See where the values of a head stand in the one to the endpoint; return whether that is certain."""
-        marks = tuple(b"%b.%d." % (_MARK, number) for number in range(len(head.values or ())))
-        marked = self._made(RequestHead(head.shape, marks))
-        if marked is None:
-            return False
-        first, *rest = re.split(rb"%b\.(\d+)\." % _MARK, marked)
-        self._parts = first, tuple(zip(map(int, rest[::2]), rest[1::2], strict=True))
-        if self._filled(head.values or ()) != self._made(head):
-            self._parts = None
-        return self._parts is not None
-
-    def _filled(self, values: tuple[bytes, ...]) -> bytes:
-        assert self._parts is not None
-        first, rest = self._parts
-        pieces = [first]
-        for place, behind in rest:
-            pieces += (values[place], behind)
-        return b"".join(pieces)
 
 
 class Forward:
@@ -232,15 +241,35 @@ def answer_bytes(
         call_id: The call's id, for a header of the answer.
         is_sized: Whether its length is known; else it is chunked.
     """
-    lines = [b"HTTP/1.1 %d %b" % (head.status, head.reason)]
-    for name, value in head.raw_headers:
+    known, place = head.shape.derived, (authority, is_sized)
+    if place not in known:
+        known[place] = _answer_template(head.shape, authority, is_sized=is_sized)
+    template = known[place]
+    if not isinstance(template, HeadTemplate) or authority in b"\n".join(head.values).lower():
+        return None
+    return template.filled((*head.values, call_id.encode()))
+
+
+def _answer_template(
+    shape: AnswerShape, authority: bytes, *, is_sized: bool
+) -> HeadTemplate | None:
+    """Return the head for clients of answers of a shape; the call's id stands behind their own values."""
+    lines, place = [b"HTTP/1.1 %d %b" % (shape.status, shape.reason)], 0
+    parts, places = list[bytes](), list[int]()
+    for name, value in shape.headers:
         lower = name.lower()
-        if lower in _NOT_PASSED or (lower == b"content-length" and not is_sized):
-            continue
-        if lower in _NOT_PLAIN or lower == _CALL_ID or authority in value.lower():
+        if lower in _NOT_PLAIN or lower == _CALL_ID or authority in (value or b"").lower():
             return None
-        lines.append(b"%b: %b" % (name, value))
-    lines.append(b"%b: %b" % (_CALL_ID, call_id.encode()))
-    if not is_sized:
-        lines.append(b"Transfer-Encoding: chunked")
-    return b"\r\n".join((*lines, b"", b""))
+        is_passed = lower not in _NOT_PASSED and (is_sized or lower != b"content-length")
+        if is_passed and value is None:
+            parts.append(b"\r\n".join((*lines, name + b": ")))
+            places.append(place)
+            lines = [b""]
+        elif is_passed and value is not None:
+            lines.append(b"%b: %b" % (name, value))
+        place += value is None
+    parts.append(b"\r\n".join((*lines, _CALL_ID + b": ")))
+    places.append(place)
+    framing = [] if is_sized else [b"Transfer-Encoding: chunked"]
+    parts.append(b"\r\n".join((b"", *framing, b"", b"")))
+    return HeadTemplate(parts[0], tuple(zip(places, parts[1:], strict=True)))

@@ -17,6 +17,7 @@ import aiohappyeyeballs
 from yarl import URL
 
 from cab.proxy.errors import CabProxyError
+from cab.proxy.http.wire.answer_head import KnownAnswers
 from cab.proxy.http.wire.endpoint_connection import EndpointConnection
 from cab.proxy.http.wire.loop_ticks import TICK_S, LoopTicks
 
@@ -59,6 +60,8 @@ class EndpointPool:
         self._keepalive_timeout_s = keepalive_timeout_s
         self._loop = asyncio.get_running_loop()
         self._ticks = LoopTicks(self._loop)
+        self.heads = KnownAnswers()
+        """Heads of answers that came lately."""
         self._idle: deque[EndpointConnection] = deque()
         """The newest last."""
         self._busy: set[EndpointConnection] = set()

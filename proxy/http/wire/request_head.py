@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from cab.proxy.http.wire.head_pieces import SPACE, Pieces, PiecesMaker, values_between
+
 RawHeader = tuple[bytes, bytes]
 IsPassedOn = Callable[[str], bool]
 
@@ -23,9 +25,7 @@ _HEAD = re.compile(
     rb"POST (/[!-\"$-~]*+) HTTP/1\.1"
     rb"((?:\r\n[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\t -~\x80-\xff]*+)++)"
 )
-_VALUES = re.compile(rb"[\t -~\x80-\xff]*+")
 _LENGTH = re.compile(rb"[0-9]{1,10}")
-_SPACE = b" \t"
 _LENGTH_NAME = b"content-length"
 _ODD = frozenset(
     {
@@ -48,29 +48,24 @@ class HeadShape:
         length_at: Which of these values is that of `Content-Length`.
     """
 
-    __slots__ = ("_last", "_length_at", "_pieces", "bare", "derived", "headers", "raw_path")
+    __slots__ = ("_last", "_length_at", "bare", "derived", "headers", "pieces", "raw_path")
 
     def __init__(
         self,
         target: bytes,
         headers: tuple[tuple[bytes, bytes | None], ...],
-        pieces: tuple[bytes, ...],
+        pieces: Pieces,
         length_at: int,
     ) -> None:
         self.raw_path = target.decode("ascii")
         self.headers = headers
+        self.pieces = pieces
         self.bare = RequestHead(self, None)
         """A head without the headers that are only passed on."""
         self.derived: object = None
         """What follows from `bare` for who serves it."""
-        self._pieces = pieces
         self._length_at = length_at
         self._last: RequestHead | None = None
-
-    @property
-    def key(self) -> tuple[bytes, ...]:
-        """Equal for equal shapes only."""
-        return self._pieces
 
     def head(self, values: tuple[bytes, ...]) -> "RequestHead":
         """Return the head with these values of what is passed on; the same one for the same values."""
@@ -85,24 +80,14 @@ class HeadShape:
         Args:
             data: The bytes of the request, as far as they have come.
         """
-        at, found, last = 0, list[bytes](), self._pieces[-1]
-        for piece in self._pieces:
-            if not data.startswith(piece, at):
-                return None
-            at += len(piece)
-            if piece is last:
-                break
-            end = data.find(b"\r\n", at, MAX_HEAD_BYTES)
-            if end < 0:
-                return None
-            found.append(data[at:end])
-            at = end
-        length = found.pop(self._length_at).lstrip(_SPACE)
-        if at > MAX_HEAD_BYTES or len(length) > 10 or not length.isdigit():
+        found = values_between(self.pieces, data, MAX_HEAD_BYTES)
+        if found is None:
             return None
-        if not _VALUES.fullmatch(b"".join(found)):
+        values, end = found
+        length = values.pop(self._length_at).lstrip(SPACE)
+        if len(length) > 10 or not length.isdigit():
             return None
-        return self.head(tuple([value.strip(_SPACE) for value in found])), int(length), at
+        return self.head(tuple([value.strip(SPACE) for value in values])), int(length), end
 
 
 class RequestHead:
@@ -164,63 +149,34 @@ def read_request_head(
     lines = match[2].split(b"\r\n")[1:] if match else []
     if match is None or len(lines) > _MAX_HEADERS:
         return None
-    shape = _ShapeMaker(head[: match.start(2)])
+    maker, headers = PiecesMaker(head[: match.start(2)]), list[tuple[bytes, bytes | None]]()
     found: dict[bytes, bytes] = {}
+    length_at = 0
     for line in lines:
         name, _, value = line.partition(b":")
-        lower = name.lower()
+        lower, value = name.lower(), value.lstrip(SPACE)
         if lower in _ODD or (lower in _ONCE and lower in found):
             return None
-        found[lower] = value.strip(_SPACE)
+        found[lower] = value
         if lower == _LENGTH_NAME:
-            if not _LENGTH.fullmatch(value.lstrip(_SPACE)):
-                return None
-            shape.add_length(name)
+            length_at = len(maker.values)
+            maker.leave_out(name, value)
+            continue
+        value = value.rstrip(SPACE)
+        if lower not in _ONCE and is_passed_on(lower.decode()):
+            maker.leave_out(name, value)
+            headers.append((name, None))
         else:
-            is_free = lower not in _ONCE and is_passed_on(lower.decode())
-            shape.add(line, name, found[lower], is_passed_on=is_free)
-    length, connection = found.get(_LENGTH_NAME), found.get(b"connection", _KEEP)
-    if b"host" not in found or connection.lower() != _KEEP or length is None:
+            maker.keep(line)
+            headers.append((name, value))
+    length, connection = found.get(_LENGTH_NAME, b""), found.get(b"connection", _KEEP)
+    if b"host" not in found or connection.strip(SPACE).lower() != _KEEP:
         return None
-    return shape.made(match[1]), tuple(shape.values), int(length)
-
-
-class _ShapeMaker:
-    """Puts a shape together, line by line.
-
-    Args:
-        first: The request line.
-    """
-
-    def __init__(self, first: bytes) -> None:
-        self.values: list[bytes] = []
-        self._headers: list[tuple[bytes, bytes | None]] = []
-        self._pieces: list[bytes] = []
-        self._open = first
-        self._length_at = 0
-
-    def add(self, line: bytes, name: bytes, value: bytes, *, is_passed_on: bool) -> None:
-        """Add a header."""
-        self._headers.append((name, None if is_passed_on else value))
-        if is_passed_on:
-            self.values.append(value)
-            self._cut(name)
-        else:
-            self._open += b"\r\n" + line
-
-    def add_length(self, name: bytes) -> None:
-        """Add `Content-Length`."""
-        self._length_at = len(self._pieces)
-        self._cut(name)
-
-    def made(self, target: bytes) -> HeadShape:
-        """Return the shape."""
-        pieces = (*self._pieces, self._open + b"\r\n\r\n")
-        return HeadShape(target, tuple(self._headers), pieces, self._length_at)
-
-    def _cut(self, name: bytes) -> None:
-        self._pieces.append(b"%b\r\n%b:" % (self._open, name))
-        self._open = b""
+    if not _LENGTH.fullmatch(length):
+        return None
+    del maker.values[length_at]
+    shape = HeadShape(match[1], tuple(headers), maker.made(), length_at)
+    return shape, tuple(maker.values), int(length)
 
 
 class KnownHeads:
@@ -234,7 +190,7 @@ class KnownHeads:
 
     def __init__(self, is_passed_on: IsPassedOn) -> None:
         self._is_passed_on = is_passed_on
-        self._shapes: dict[tuple[bytes, ...], HeadShape] = {}
+        self._shapes: dict[Pieces, HeadShape] = {}
 
     def read(self, head: bytes) -> tuple[RequestHead, int] | None:
         """Return a head and the length of its body; see `read_request_head`."""
@@ -242,9 +198,9 @@ class KnownHeads:
         if read is None:
             return None
         shape, values, length = read
-        known = self._shapes.get(shape.key)
+        known = self._shapes.get(shape.pieces)
         if known is None:
             if len(self._shapes) >= self._MOST:
                 del self._shapes[next(iter(self._shapes))]
-            known = self._shapes[shape.key] = shape
+            known = self._shapes[shape.pieces] = shape
         return known.head(values), length

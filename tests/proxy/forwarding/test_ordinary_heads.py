@@ -18,11 +18,12 @@ from cab.proxy.auth.revocations import Revocations
 from cab.proxy.auth.signing_keys import new_signing_key, parse_signing_keys
 from cab.proxy.config import Route
 from cab.proxy.errors import BadKey
-from cab.proxy.forwarding.ordinary.head import ShapeFacts, Way
+from cab.proxy.forwarding.ordinary.head import ShapeFacts, Way, answer_bytes
 from cab.proxy.forwarding.upstream import Upstream
 from cab.proxy.http.browser_guard import BrowserGuard
 from cab.proxy.http.error_responses import RequestFailed
 from cab.proxy.http.headers import is_passed_on
+from cab.proxy.http.wire.answer_head import KnownAnswers, read_answer_head
 from cab.proxy.http.wire.request_bytes import request_head_bytes
 from cab.proxy.http.wire.request_head import KnownHeads, RequestHead
 from cab.proxy.meter import dialect_for
@@ -146,6 +147,56 @@ async def test_a_head_goes_on_as_if_no_other_had_come_before(key: str | None) ->
     check()
     await upstream.close()
     assert learned > 100
+
+
+ANSWERED = st.sampled_from(
+    [
+        *("Date", "X-Request-Id", "Set-Cookie", "Content-Type", "Keep-Alive", "Connection"),
+        *("Location", "Link", "x-cab-call-id", "Content-Length", "Transfer-Encoding", "TE"),
+    ]
+)
+ANSWERED_TEXTS = st.sampled_from(["1", "", "keep-alive", "http://H:1/x", "chunked", "\xe9", "12"])
+
+
+@given(
+    st.lists(st.tuples(ANSWERED, ANSWERED_TEXTS), max_size=6),
+    st.lists(ANSWERED_TEXTS, min_size=6, max_size=6),
+    st.booleans(),
+)
+@settings(max_examples=400)
+def test_the_head_of_an_answer_goes_on_as_if_no_other_had_come_before(
+    headers: list[tuple[str, str]], values: list[str], is_sized: bool
+) -> None:
+    """Whatever headers it has: those between the endpoint and us stay here, and so does its address."""
+    answers = KnownAnswers()
+    for sent in (
+        headers,
+        [(name, value) for (name, _), value in zip(headers, values, strict=False)],
+    ):
+        lines = ["HTTP/1.1 200 OK", *(f"{name}: {value}" for name, value in sent), "", ""]
+        data = "\r\n".join(lines).encode()
+        known = answers.match(data)
+        head = known[0] if known else answers.read(data)
+        alone = read_answer_head(data)
+        if head is None or alone is None:
+            continue
+        made = answer_bytes(head, b"//h:1", "c", is_sized=is_sized)
+        assert made == answer_bytes(alone, b"//h:1", "c", is_sized=is_sized)
+        names = {name.lower() for name, _ in sent}
+        told = any("//h:1" in value.lower() for name, value in sent)
+        if told or names & {"location", "link", "x-cab-call-id", "te"}:
+            assert made is None
+            continue
+        left = {
+            "connection",
+            "keep-alive",
+            "transfer-encoding",
+            *([] if is_sized else ["content-length"]),
+        }
+        passed = [f"{name}: {value}" for name, value in sent if name.lower() not in left]
+        framing = [] if is_sized else ["Transfer-Encoding: chunked"]
+        lines = ["HTTP/1.1 200 OK", *passed, "x-cab-call-id: c", *framing, "", ""]
+        assert made == "\r\n".join(lines).encode()
 
 
 async def test_calls_of_two_cells_on_one_connection(tmp_path: Path) -> None:
