@@ -22,6 +22,7 @@ from cab.proxy.http.half_close import WATCHES, HalfClosed, HangUpWatch, may_wait
 from cab.proxy.http.headers import is_passed_on
 from cab.proxy.http.wire.client_connection import OrdinaryCall, OrdinaryConnection
 from cab.proxy.http.wire.request_head import KnownHeads, RequestHead
+from cab.proxy.http.wire.turns import Turns
 from cab.proxy.logs import SILENT, RedactingLogger, Repeats
 
 IDLE_TIMEOUT_S = 3630.0
@@ -82,6 +83,8 @@ class HttpServer(web.Server):
         super().__init__(handle, **options)
         self._serve = serve
         self._heads = KnownHeads(is_passed_on)
+        self.turns = Turns()
+        """When ordinary requests begin that come at once."""
         self._open: set[KeptConnection] = set()
         self._idle: dict[KeptConnection, float] = {}
         """Connections without a request, and since when; the oldest first."""

@@ -106,7 +106,8 @@ class OrdinaryCalls:
         self, connection: OrdinaryConnection, head: RequestHead, body: bytes, share: BodyShare
     ) -> OrdinaryCall | None:
         services, settings = self._services, self._services.settings
-        began_ns = wall_ns, _ = services.clock.wall_ns(), services.clock.mono_ns()
+        wall_ns, waited_ns = services.clock.wall_ns(), round(connection.waited_s * 1e9)
+        began_ns = wall_ns - waited_ns, services.clock.mono_ns() - waited_ns
         facts = head.shape.derived
         if not isinstance(facts, ShapeFacts):
             facts = head.shape.derived = self._facts(head.shape.bare)

@@ -191,6 +191,11 @@ class KnownHeads:
     def __init__(self, is_passed_on: IsPassedOn) -> None:
         self._is_passed_on = is_passed_on
         self._shapes: dict[Pieces, HeadShape] = {}
+        self._last: HeadShape | None = None
+
+    def match(self, data: bytes) -> tuple[RequestHead, int, int] | None:
+        """Return what `HeadShape.match` does for the head that was read last, on another connection."""
+        return None if self._last is None else self._last.match(data)
 
     def read(self, head: bytes) -> tuple[RequestHead, int] | None:
         """Return a head and the length of its body; see `read_request_head`."""
@@ -203,4 +208,5 @@ class KnownHeads:
             if len(self._shapes) >= self._MOST:
                 del self._shapes[next(iter(self._shapes))]
             known = self._shapes[shape.pieces] = shape
+        self._last = known
         return known.head(values), length
