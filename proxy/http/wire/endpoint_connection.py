@@ -141,14 +141,17 @@ class EndpointConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Take bytes of the answer."""
         self.received = True
-        if self.sink is None:
+        sink, chunks = self.sink, self._chunks
+        if sink is None:
             self.transport.abort()  # they belong to no request
+            return
+        if chunks is not None and (piece := chunks.whole(data)) is not None:
+            sink.body(piece)
+        elif self._head is None:
+            self._take_head(self._pending + data if self._pending else data)
         else:
-            if self._head is None:
-                self._take_head(self._pending + data if self._pending else data)
-            else:
-                self._take_body(data)
-            self._flush()
+            self._take_body(data)
+        self._flush()
 
     def _flush(self) -> None:
         if self.sink is not None:
