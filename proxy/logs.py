@@ -9,25 +9,25 @@ serve a proxy are redacted in every program; all other loggers only where `Stder
 as a program's own lines are its own.
 """
 
+import asyncio
 import contextlib
 import logging
 import math
+import os
 import sys
+import threading
 import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import orjson
 
 from cab.proxy.redaction import Redactor
 from cab.scoring.printable import printable
 from cab.scoring.timestamps import rfc3339
-
-if TYPE_CHECKING:
-    from structlog.typing import Processor
 
 LogFormat = Literal["auto", "console", "json"]
 
@@ -57,6 +57,26 @@ class LogEvent(NamedTuple):
 
     def __str__(self) -> str:
         return " ".join([self.name, *(f"{name}={value}" for name, value in self.values.items())])
+
+
+class _Record(logging.LogRecord):
+    """A record of a line; the constructor of its base takes as long as writing the line.
+
+    Args:
+        level: Its level.
+        line: The line.
+    """
+
+    _ALIKE = logging.LogRecord(_LOGGER.name, 0, __file__, 0, "", None, None).__dict__
+    _BEGAN_S = _ALIKE["created"] - _ALIKE["relativeCreated"] / 1000
+
+    def __init__(self, level: int, line: LogEvent) -> None:  # pyright: ignore[reportMissingSuperCall]
+        now_s, thread = time.time(), threading.current_thread()
+        self.__dict__ |= self._ALIKE
+        self.levelno, self.levelname, self.msg = level, logging.getLevelName(level), line
+        self.created, self.msecs = now_s, int(now_s % 1 * 1000) + 0.0
+        self.relativeCreated = (now_s - self._BEGAN_S) * 1000
+        self.process, self.thread, self.threadName = os.getpid(), thread.ident, thread.name
 
 
 class RedactingLogger:
@@ -89,7 +109,7 @@ class RedactingLogger:
         if _LOGGER.isEnabledFor(level):
             line = LogEvent(event, {name: self._redacted(each) for name, each in values.items()})
             # Not `_LOGGER.log`: it looks for the caller's line, and that takes longer than all else.
-            _LOGGER.handle(logging.LogRecord(_LOGGER.name, level, __file__, 0, line, None, None))
+            _LOGGER.handle(_Record(level, line))
 
     def _redacted(self, value: object) -> object:
         if value is None or isinstance(value, int | float):
@@ -134,7 +154,9 @@ class Repeats:
 class StderrHandler(logging.Handler):
     """Writes lines to standard error; if that fails, as on a full disk, it costs no call.
 
-    Of lines that are alike it writes twenty in ten seconds, and then how many were left out.
+    Of lines that are alike it writes twenty in ten seconds, and then how many were left out. Lines of what is
+    usual are written together at the end of a turn of the event loop: none stands before an earlier one, and
+    only a process that is killed loses those of its last turn.
 
     Args:
         console: Write for people; else one JSON object a line.
@@ -145,7 +167,11 @@ class StderrHandler(logging.Handler):
         self._stream = sys.stderr
         self._console = console
         self._repeats = Repeats(20)
-        self._render: Processor | None = None
+        self._render: Callable[[str, dict[str, Any]], str] | None = None
+        self._waiting: list[str] = []
+        """Lines that are not written yet."""
+        self._writes_soon: asyncio.AbstractEventLoop | None = None
+        """Where that is due."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line."""
@@ -167,28 +193,49 @@ class StderrHandler(logging.Handler):
             values["left_out"] = left_out
         level = record.levelname.lower()
         values |= {"level": level, "timestamp": rfc3339(time.time_ns())}
-        self._render = self._render or _renderer(console=self._console)
-        line = self._render(None, level, values)
-        with contextlib.suppress(OSError, ValueError):
-            self._stream.write(f"{line!s}\n")
-            self._stream.flush()
+        self._render = self._render or (_console_renderer() if self._console else _json_line)
+        self._waiting.append(f"{self._render(level, values)}\n")
+        loop = _running_loop() if record.levelno <= logging.INFO else None
+        if loop is None:
+            self.flush()
+        elif loop is not self._writes_soon:
+            self._writes_soon = loop
+            loop.call_soon(self.flush)
+
+    def flush(self) -> None:
+        """Write all lines now."""
+        self.acquire()
+        try:
+            lines, self._waiting, self._writes_soon = self._waiting, [], None
+            if lines:
+                with contextlib.suppress(OSError, ValueError):
+                    self._stream.write("".join(lines))
+                    self._stream.flush()
+        finally:
+            self.release()
 
 
-def _renderer(*, console: bool) -> "Processor":
-    """Return what makes a line of its values."""
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+def _console_renderer() -> Callable[[str, dict[str, Any]], str]:
+    """Return what makes a line for people of a level and values."""
     import structlog  # noqa: PLC0415 - with rich; most starts have nothing to say
 
-    if not console:
-        return structlog.processors.JSONRenderer(serializer=_json)
-    return structlog.dev.ConsoleRenderer(
+    render = structlog.dev.ConsoleRenderer(
         colors=sys.stderr.isatty(),
         # A plain traceback: a pretty one prints local variables, and they hold keys.
         exception_formatter=structlog.dev.plain_traceback,
     )
+    return lambda level, values: str(render(None, level, values))
 
 
-def _json(value: object, **_: object) -> str:
-    return orjson.dumps(value, default=str).decode()
+def _json_line(_level: str, values: dict[str, Any]) -> str:
+    return orjson.dumps(values, default=str).decode()
 
 
 def _shown(value: object) -> object:
@@ -202,6 +249,8 @@ def _shown(value: object) -> object:
 def _kind_of(record: logging.LogRecord) -> int:
     """Return what lines that say the same have in common: of a library's, all but its details."""
     if isinstance(record.msg, LogEvent):
+        with contextlib.suppress(TypeError):  # a value is a list or an object
+            return hash((record.name, record.msg.name, *record.msg.values.values()))
         return hash((record.name, str(record.msg)))
     error = record.exc_info[1] if record.exc_info else None
     return hash((record.name, record.getMessage().partition("\n")[0], repr(error)))

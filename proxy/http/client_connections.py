@@ -21,9 +21,11 @@ from aiohttp import web
 
 from cab.proxy.http.error_responses import ErrorResponse, raw_response
 from cab.proxy.http.half_close import WATCHES, HalfClosed, HangUpWatch, may_wait
+from cab.proxy.http.headers import is_passed_on
 from cab.proxy.http.wire.client_connection import OrdinaryCall, OrdinaryConnection
-from cab.proxy.http.wire.request_head import RequestHead
+from cab.proxy.http.wire.request_head import KnownHeads, RequestHead
 from cab.proxy.http.wire.tls import TlsConnection
+from cab.proxy.http.wire.turns import Turns
 from cab.proxy.logs import SILENT, RedactingLogger, Repeats
 
 _PLAIN = ErrorResponse(
@@ -93,6 +95,9 @@ class HttpServer(web.Server):
         super().__init__(handle, **options)
         self._serve = serve
         self._tls = tls
+        self._heads = KnownHeads(is_passed_on)
+        self.turns = Turns()
+        """When ordinary requests begin that come at once."""
         self._open: set[KeptConnection] = set()
         self._idle: dict[KeptConnection, float] = {}
         """Connections without a request, and since when; the oldest first."""
@@ -109,7 +114,10 @@ class HttpServer(web.Server):
 
     def __call__(self) -> asyncio.Protocol:  # type: ignore[override]
         """Return the protocol of a new connection."""
-        protocol = self.other() if self._serve is None else OrdinaryConnection(self)
+        if self._serve is None:
+            protocol: asyncio.Protocol = self.other()
+        else:
+            protocol = OrdinaryConnection(self, self._heads)
         if self._tls is None:
             return protocol
         return TlsConnection(self._tls, protocol, raw_response(_PLAIN))

@@ -33,6 +33,13 @@ OVERRIDES = (
 """Headers by which some servers take another path or method than the request's own."""
 CREDENTIALS = ("authorization", "x-api-key", "x-goog-api-key", "api-key")
 """Headers that carry a key, in the order in which they are looked at."""
+_READ = frozenset(
+    {
+        *(*_NOT_FORWARDED, *OVERRIDES, *CREDENTIALS),
+        *("user-agent", "origin", "content-type", "content-encoding", "accept-encoding"),
+    }
+)
+"""Headers that are read here, changed or left out, besides those whose names tell of a secret."""
 _SECRET_NAMES = re.compile(
     r"key|token|secret|auth|cookie|passw|credential|signature", re.IGNORECASE
 )
@@ -51,6 +58,15 @@ def may_hold_secret(name: str) -> bool:
     (True, False)
     """
     return _SECRET_NAMES.search(name) is not None
+
+
+def is_passed_on(name: str) -> bool:
+    """Return whether a header of this name, in small letters, is passed on and nothing follows from it here.
+
+    >>> is_passed_on("x-request-id"), is_passed_on("x-session-token"), is_passed_on("user-agent")
+    (True, False, False)
+    """
+    return name not in _READ and not name.startswith("x-cab-") and not may_hold_secret(name)
 
 
 def header_fault(text: str) -> str | None:

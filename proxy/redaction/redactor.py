@@ -47,6 +47,8 @@ class Redactor:
         self._sent = frozenset[str]()
         self._names: dict[str, str] = {}
         """Names that were redacted: a few come again and again."""
+        self._headers: dict[str, str] = {}
+        """Likewise."""
 
     def with_secrets(self, secrets: Iterable[str | None]) -> "Redactor":
         """Return a redactor of these secrets too, which a client sent.
@@ -99,8 +101,11 @@ class Redactor:
         >>> Redactor().with_secrets(["agent/1.0"]).header("agent/1.0 (sk-abcdef123456)")
         'agent/1.0 ([redacted])'
         """
-        known = _without(text[:WINDOW_CHARS], self._in_names, self._name_forms, cut=True)
-        return clean(without_keys_in_sentence(known))
+        known = self._headers.get(text)
+        if known is not None:
+            return known
+        cut = _without(text[:WINDOW_CHARS], self._in_names, self._name_forms, cut=True)
+        return _remembered(self._headers, text, clean(without_keys_in_sentence(cut)))
 
     def name(self, text: str, window_chars: int = WINDOW_CHARS) -> str:
         """Return a name without the secrets and without what can only be a key, fit for UTF-8.
@@ -111,12 +116,7 @@ class Redactor:
         known = self._names.get(text)
         if known is not None:
             return known
-        redacted = self._redacted_name(text, window_chars)
-        if len(text) <= _KNOWN_CHARS:
-            if len(self._names) >= _KNOWN_NAMES:
-                self._names.clear()
-            self._names[text] = redacted
-        return redacted
+        return _remembered(self._names, text, self._redacted_name(text, window_chars))
 
     def _redacted_name(self, text: str, window_chars: int) -> str:
         cut = len(text) > window_chars
@@ -148,6 +148,15 @@ class Redactor:
     @cached_property
     def _name_forms(self) -> tuple[bytes, ...]:
         return _forms_of(self._in_names)
+
+
+def _remembered(known: dict[str, str], text: str, redacted: str) -> str:
+    """Return a redacted text, which is remembered if it is short."""
+    if len(text) <= _KNOWN_CHARS:
+        if len(known) >= _KNOWN_NAMES:
+            known.clear()
+        known[text] = redacted
+    return redacted
 
 
 def _long_ones(secrets: Iterable[str | None]) -> frozenset[str]:

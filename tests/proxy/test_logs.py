@@ -3,12 +3,13 @@ import logging
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import orjson
 import pytest
 
-from cab.proxy.logs import Repeats, redacting_libraries
+from cab.proxy.logs import RedactingLogger, Repeats, redacting_libraries
 from cab.proxy.redaction import Redactor
 
 _LOGGING = """
@@ -52,6 +53,36 @@ def test_a_log_is_written(tmp_path: Path) -> None:
     assert '"n":999' in lines[-1]
 
 
+def test_lines_of_one_turn_are_written_together_and_in_order(tmp_path: Path) -> None:
+    """Those of what is usual wait for the end of the turn, or for a line that does not; none is lost at the end."""
+    program = """
+import asyncio, os
+from cab.proxy.logs import RedactingLogger, configure_logs
+configure_logs("info", "json")
+log = RedactingLogger()
+def wrote():
+    print(os.fstat(2).st_size > 0)
+async def main():
+    log.info("a", n=1)
+    log.info("a", n=2)
+    wrote()
+    await asyncio.sleep(0)
+    wrote()
+    log.info("a", n=3)
+    log.error("a", n=4)
+    log.info("a", n=5)
+asyncio.run(main())
+"""
+    with (tmp_path / "log").open("w") as log:
+        done = subprocess.run(
+            [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=log, check=True
+        )
+    assert done.stdout.split() == [b"False", b"True"]
+    lines = [orjson.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    assert [line["n"] for line in lines] == [1, 2, 3, 4, 5]
+    assert lines[3]["level"] == "error"
+
+
 def test_lines_that_are_alike_are_thinned_out(tmp_path: Path) -> None:
     """Of one kind only some lines are written in a while, however many there are."""
     program = """
@@ -69,6 +100,32 @@ for n in range(1000):
     events = [orjson.loads(line)["event"] for line in (tmp_path / "log").read_text().splitlines()]
     assert (events.count("full"), events.count("other")) == (20, 60)
     assert len(events) == 100
+
+
+def test_a_record_is_like_any_other(caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever handles the lines in a program of their own finds what records have."""
+    caplog.set_level("INFO", "cab.proxy")
+    before_s = time.time()
+    RedactingLogger().info("call", n=1)
+    (record,) = caplog.records
+    plain = logging.LogRecord("cab.proxy", logging.INFO, record.pathname, 0, record.msg, (), None)
+    assert vars(record).keys() - {"message", "asctime"} == vars(plain).keys()
+    alike = {
+        "name",
+        "levelno",
+        "levelname",
+        "process",
+        "thread",
+        "threadName",
+        "module",
+        "filename",
+    }
+    assert {each: vars(record)[each] for each in alike} == {
+        each: vars(plain)[each] for each in alike
+    }
+    assert before_s <= record.created <= plain.created
+    assert 0 <= record.relativeCreated <= plain.relativeCreated
+    assert logging.Formatter("%(asctime)s %(message)s").format(record).endswith(" call n=1")
 
 
 def test_what_was_left_out_is_counted() -> None:

@@ -283,6 +283,24 @@ def test_a_cells_id_in_the_path_is_no_secret() -> None:
     assert "my-cell" not in sent_secrets(nothing, Target("/v1", "my-cell"))
 
 
+@given(st.lists(st.sampled_from(["agent/1.0", "sk-abcdef123456", "x " * 99, "k-9f8e7d6c5b4a"])))
+def test_what_is_remembered_is_what_was_redacted(texts: list[str]) -> None:
+    """Names and headers have memories of their own, which do not grow without end."""
+    redactor = Redactor(["k-9f8e7d6c5b4a"])
+    for text in texts:
+        assert redactor.header(text) == Redactor(["k-9f8e7d6c5b4a"]).header(text)
+        assert redactor.name(text) == Redactor(["k-9f8e7d6c5b4a"]).name(text)
+
+
+def test_memories_are_bounded() -> None:
+    """However many names and headers come."""
+    redactor = Redactor()
+    for number in range(1000):
+        redactor.header(f"agent/{number}")
+        redactor.name(f"name-{number}")
+    assert max(len(redactor._headers), len(redactor._names)) <= 256
+
+
 def test_telling_names() -> None:
     """Headers and parameters are judged by their names."""
     for name in ("x-api-key", "Authorization", "Set-Cookie", "X-Vault-Token", "sessionSecret"):

@@ -383,6 +383,7 @@ class OrdinaryExchange:
         if task.cancelled() or task.exception() is not None:
             self._take_over()
         else:
+            self._connecting = None
             self._send_on(task.result())
 
     def _send_on(self, connection: EndpointConnection) -> None:

@@ -11,7 +11,7 @@ from cab.proxy.forwarding.body_budget import BodyBudget, BodyShare
 from cab.proxy.forwarding.new_calls import admission_request, new_context, new_exchange
 from cab.proxy.forwarding.ordinary.call import OrdinaryExchange
 from cab.proxy.forwarding.ordinary.client import DirectCall, DirectClient
-from cab.proxy.forwarding.ordinary.head import Forward, KnownHead
+from cab.proxy.forwarding.ordinary.head import Forward, KnownHead, ShapeFacts
 from cab.proxy.forwarding.permission import refused_call
 from cab.proxy.forwarding.running_calls import RunningCalls
 from cab.proxy.forwarding.services import ProxyServices
@@ -106,34 +106,36 @@ class OrdinaryCalls:
         self, connection: OrdinaryConnection, head: RequestHead, body: bytes, share: BodyShare
     ) -> OrdinaryCall | None:
         services, settings = self._services, self._services.settings
-        began_ns = wall_ns, _ = services.clock.wall_ns(), services.clock.mono_ns()
-        known = head.derived
-        if not isinstance(known, KnownHead):
-            known = head.derived = self._known_head(head)
-        if known.dialect is None or len(body) > settings.max_request_bytes:
+        wall_ns, waited_ns = services.clock.wall_ns(), round(connection.waited_s * 1e9)
+        began_ns = wall_ns - waited_ns, services.clock.mono_ns() - waited_ns
+        facts = head.shape.derived
+        if not isinstance(facts, ShapeFacts):
+            facts = head.shape.derived = self._facts(head.shape.bare)
+        if facts.dialect is None or len(body) > settings.max_request_bytes:
             return None
-        caller = self._caller(known, wall_ns // 1_000_000_000)
+        caller = self._caller(facts, wall_ns // 1_000_000_000)
         self._door.require_open()
         share.cell_id = caller.payer
         if not share.hold_now(len(body)):
             return None
-        target = known.target
+        target = facts.target
         meter = CallMeter(
-            known.dialect,
+            facts.dialect,
             target.path_qs,
             body,
-            content_type=known.content_type,
+            content_type=facts.content_type,
             hold_terminal=settings.ack == "end",
             text_limit_chars=settings.count_max_bytes,
         )
-        parts = known.dialect, known.redactor, caller, body, meter, began_ns
-        context = new_context(services, head, target, *parts)
+        parts = facts.dialect, facts.redactor, caller, body, meter, began_ns
+        context = new_context(services, facts.bare, target, *parts)
         upstream = services.upstreams.for_model(context.request.model)
         if refused_call(head.method, target.path_qs, caller, upstream, context):
             return None
         asks = meter.request.injected
         model, now_ns = context.request.model, context.started_ns
         shown = upstream.usage_requests.accepted(model, now_ns) if asks else True
+        known = facts.known(head)
         forward = known.forward(upstream, keep_credentials=caller.foreign_key is not None)
         if forward is not None and shown and self._need_no_task:
             return self._without_task(connection, known, forward, context, meter, caller, share)
@@ -142,10 +144,10 @@ class OrdinaryCalls:
         exchange = new_exchange(services, head, target, *how)
         return DirectCall(exchange, self._running.run(exchange, share))
 
-    def _caller(self, known: KnownHead, now_s: int) -> Caller:
-        caller = known.caller
+    def _caller(self, facts: ShapeFacts, now_s: int) -> Caller:
+        caller = facts.caller
         if caller is None:
-            caller = known.caller = self._door.identify(known.head, known.target, now_s)
+            caller = facts.caller = self._door.identify(facts.bare, facts.target, now_s)
         elif caller.key is not None:
             self._identifier.check(caller.key, now_s)
         return caller
@@ -174,19 +176,19 @@ class OrdinaryCalls:
         running.begin(call, share)
         return call
 
-    def _known_head(self, head: RequestHead) -> KnownHead:
-        """Return what follows from the head of a request, whoever sends it and when."""
-        path_qs = checked_target(head)
+    def _facts(self, bare: RequestHead) -> ShapeFacts:
+        """Return what follows from the shape of a head, whoever sends it and when."""
+        path_qs = checked_target(bare)
         target = split_target(path_qs)
-        sent = frozenset(sent_secrets(head.headers, target))
+        sent = frozenset(sent_secrets(bare.headers, target))
         redactor = self._redactors.get(sent)
         if redactor is None:
             if len(self._redactors) >= _REDACTORS_REMEMBERED:
                 self._redactors.clear()
             redactor = self._redactors[sent] = self._held.with_secrets(sent)
-        dialect = dialect_for(head.method, target.path_qs, has_body=True)
+        dialect = dialect_for(bare.method, target.path_qs, has_body=True)
         ours = path_qs.startswith(CONTROL_PREFIX) or target.path_qs.startswith(CONTROL_PREFIX)
         if ours or path_fault(target.path_qs):
             dialect = None
-        content_type = ", ".join(head.headers.getall("Content-Type", []))
-        return KnownHead(head, target, dialect, redactor, content_type)
+        content_type = ", ".join(bare.headers.getall("Content-Type", []))
+        return ShapeFacts(bare, target, dialect, redactor, content_type)

@@ -28,6 +28,10 @@ class ChunkReader:
         self.rest = b""
         """What came behind the end."""
 
+    def whole(self, data: bytes) -> bytes | None:
+        """Return the body of a chunk if the next bytes are just that, as most are; None if they must be fed."""
+        return None if self._pending or self._left else _one_chunk(data)
+
     def feed(self, data: bytes) -> list[bytes]:
         """Return what the next bytes hold of the body, up to a `fault`: where a chunk ends, a piece ends."""
         out: list[bytes] = []
@@ -45,9 +49,6 @@ class ChunkReader:
         """
         if self._pending:
             data, self._pending = self._pending + data, b""
-        elif self._left == 0 and (chunk := _one_chunk(data)) is not None:
-            out.append(chunk)
-            return
         at, end = 0, len(data)
         while at < end and not self.done:
             if self._left > 2:
@@ -95,7 +96,7 @@ class ChunkReader:
 
 
 def _one_chunk(data: bytes) -> bytes | None:
-    """Return the body of a chunk if the bytes are just that, as most are; else None."""
+    """Return the body of a chunk if the bytes are just that; else None."""
     end = data.find(b"\r\n", 0, 10)
     if end < 0 or not data.endswith(b"\r\n") or _PLAIN_SIZE.fullmatch(data, 0, end) is None:
         return None

@@ -5,12 +5,8 @@ import select
 from collections.abc import Callable
 from typing import Protocol, cast
 
-from cab.proxy.http.wire.request_head import (
-    MAX_HEAD_BYTES,
-    RequestHead,
-    read_request_head,
-    same_head,
-)
+from cab.proxy.http.wire.request_head import MAX_HEAD_BYTES, KnownHeads, RequestHead
+from cab.proxy.http.wire.turns import Turns
 
 MAX_BODY_BYTES = 1 << 18
 """A larger body is aiohttp's: reading it takes time, and there must be room for it."""
@@ -94,25 +90,30 @@ class Keeper(Protocol):
         """Begin a call, which ends with `finished`; None if it is not served here."""
         ...
 
+    turns: Turns
+    """When requests begin that come at once."""
+
 
 class OrdinaryConnection(asyncio.Protocol):
     """One client's connection.
 
     Args:
         keeper: Serves it.
+        heads: Those that came lately.
     """
 
     __slots__ = (
-        *("_call", "_have", "_head", "_is_partial", "_is_paused", "_keeper", "_need", "_pieces"),
-        *("_half_closed", "_is_held", "_poll", "transport"),
+        *("_call", "_have", "_head", "_heads", "_is_partial", "_is_paused", "_keeper", "_need"),
+        *("_half_closed", "_is_held", "_pieces", "_poll", "_waiting", "transport"),
     )
 
     transport: asyncio.Transport
 
-    def __init__(self, keeper: Keeper) -> None:
+    def __init__(self, keeper: Keeper, heads: KnownHeads) -> None:
         self._keeper = keeper
+        self._heads = heads
         self._head: RequestHead | None = None
-        """Of the last request: the next one usually has the same."""
+        """Of the last request: the next one usually has the same shape."""
         self._call: OrdinaryCall | None = None
         self._pieces: list[bytes] = []
         """Of the next request."""
@@ -124,6 +125,8 @@ class OrdinaryConnection(asyncio.Protocol):
         self._is_paused = False
         self._is_held = False
         """Whether the client does not keep up: until it does, its next request waits."""
+        self._waiting: tuple[float, int, int] | None = None
+        """When a request came that waits for its turn, and where its body begins and ends; None if none does."""
         self._poll: select.poll | None = None
         self._half_closed: HalfClosedWatch | None = None
 
@@ -137,6 +140,7 @@ class OrdinaryConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - however it ended
         """Give the place free."""
+        self.begin()  # what came as a whole is a call, whose client has gone
         self._partial(on=False)
         self._keeper.forget(self)
         if self._half_closed is not None:
@@ -147,6 +151,9 @@ class OrdinaryConnection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Take note that the client has ended its side; return whether the connection stays open."""
+        self.begin()
+        if (now := self.transport.get_protocol()) is not self:  # its request was not ordinary
+            return isinstance(now, asyncio.Protocol) and bool(now.eof_received())
         if self._half_closed is None and self._is_unanswered():
             watch = self._keeper.watch_half_closed(self.transport, self._is_unanswered)
             self._half_closed = watch
@@ -166,12 +173,12 @@ class OrdinaryConnection(asyncio.Protocol):
         self._is_held = False
         if self._call is not None:
             self._call.resume()
-        else:
+        elif self._waiting is None:
             self._next()
 
     def data_received(self, data: bytes) -> None:
         """Take bytes of a request."""
-        is_busy = self._call is not None or self._is_held
+        is_busy = self._call is not None or self._is_held or self._waiting is not None
         if self._pieces or is_busy:
             self._have = self._have + len(data) if self._pieces else len(data)
             self._pieces.append(data)
@@ -265,9 +272,9 @@ class OrdinaryConnection(asyncio.Protocol):
     def _take(self, data: bytes) -> None:
         """Take the beginning of a request, or all of it, or more."""
         self._have = len(data)
-        known = None if self._head is None else same_head(self._head, data)
+        known = (self._heads if self._head is None else self._head.shape).match(data)
         if known is not None:
-            length, begin = known
+            self._head, length, begin = known
         else:
             end = data.find(b"\r\n\r\n", 0, MAX_HEAD_BYTES)
             if end < 0:
@@ -277,7 +284,7 @@ class OrdinaryConnection(asyncio.Protocol):
                 self._wait(data, 0)
                 return
             begin = end + 4
-            read = read_request_head(data[:begin])
+            read = self._heads.read(data[:begin])
             if read is None:
                 self.hand_over(data)
                 return
@@ -303,6 +310,31 @@ class OrdinaryConnection(asyncio.Protocol):
 
     def _serve(self, data: bytes, begin: int, end: int) -> None:
         self._partial(on=False)
+        self._keeper.note_busy(self)
+        if not self._keeper.turns.may_begin(self):
+            self._pieces.append(data)
+            self._need = end
+            self._waiting = asyncio.get_running_loop().time(), begin, end
+            return
+        self._serve_now(data, begin, end)
+
+    def begin(self) -> None:
+        """Serve the request that waits for its turn, if one does."""
+        if self._waiting is None:
+            return
+        data = b"".join(self._pieces)
+        self._pieces.clear()
+        try:
+            self._serve_now(data, *self._waiting[1:])
+        finally:
+            self._waiting = None
+
+    @property
+    def waited_s(self) -> float:
+        """How long the request that is being served has waited for its turn."""
+        return asyncio.get_running_loop().time() - self._waiting[0] if self._waiting else 0.0
+
+    def _serve_now(self, data: bytes, begin: int, end: int) -> None:
         self._need = 0
         head = self._head
         if head is None:
@@ -310,7 +342,6 @@ class OrdinaryConnection(asyncio.Protocol):
         if len(data) > end:
             self._pieces.append(data[end:])
             self._have = len(data) - end
-        self._keeper.note_busy(self)
         call = self._keeper.serve(self, head, data[begin:end])
         if call is None:
             self.hand_over(data)

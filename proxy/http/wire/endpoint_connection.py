@@ -6,7 +6,7 @@ from typing import Protocol, cast
 
 import aiohttp
 
-from cab.proxy.http.wire.answer_head import MAX_HEAD_BYTES, AnswerHead, read_answer_head
+from cab.proxy.http.wire.answer_head import MAX_HEAD_BYTES, AnswerHead, KnownAnswers
 from cab.proxy.http.wire.chunks import ChunkReader
 
 
@@ -40,6 +40,9 @@ class AnswerSink(Protocol):
 
 class ConnectionKeeper(Protocol):
     """Keeps connections that no request uses."""
+
+    heads: KnownAnswers
+    """Those that came lately."""
 
     def keep(self, connection: "EndpointConnection") -> None:
         """Take a connection that is free for the next request."""
@@ -138,14 +141,17 @@ class EndpointConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Take bytes of the answer."""
         self.received = True
-        if self.sink is None:
+        sink, chunks = self.sink, self._chunks
+        if sink is None:
             self.transport.abort()  # they belong to no request
+            return
+        if chunks is not None and (piece := chunks.whole(data)) is not None:
+            sink.body(piece)
+        elif self._head is None:
+            self._take_head(self._pending + data if self._pending else data)
         else:
-            if self._head is None:
-                self._take_head(self._pending + data if self._pending else data)
-            else:
-                self._take_body(data)
-            self._flush()
+            self._take_body(data)
+        self._flush()
 
     def _flush(self) -> None:
         if self.sink is not None:
@@ -166,17 +172,18 @@ class EndpointConnection(asyncio.Protocol):
             sink.failed(exc or aiohttp.ServerDisconnectedError())
 
     def _take_head(self, data: bytes) -> None:
-        end = data.find(b"\r\n\r\n")
-        sink = self.sink
+        sink, heads = self.sink, self._keeper.heads
         if sink is None:
             return
-        if end < 0:
-            if len(data) <= MAX_HEAD_BYTES and _may_be_head(data):
+        head: AnswerHead | None
+        if (known := heads.match(data)) is not None:
+            head, begin = known
+        else:
+            begin = data.find(b"\r\n\r\n") + 4
+            if begin < 4 and len(data) <= MAX_HEAD_BYTES and _may_be_head(data):
                 self._pending = data
                 return
-            head = None
-        else:
-            head = read_answer_head(data[:end])
+            head = None if begin < 4 else heads.read(data[:begin])
         self._pending = b""
         if head is None:
             self.sink = None
@@ -195,9 +202,9 @@ class EndpointConnection(asyncio.Protocol):
             self._until_close = True
         sink.head(head)
         if not has_body:
-            self._end(data[end + 4 :])
-        elif len(data) > end + 4 and self.sink is not None:
-            self._take_body(data[end + 4 :])
+            self._end(data[begin:])
+        elif len(data) > begin and self.sink is not None:
+            self._take_body(data[begin:])
 
     def _take_body(self, data: bytes) -> None:
         sink = self.sink

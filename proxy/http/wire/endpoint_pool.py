@@ -17,6 +17,7 @@ import aiohappyeyeballs
 from yarl import URL
 
 from cab.proxy.errors import CabProxyError
+from cab.proxy.http.wire.answer_head import KnownAnswers
 from cab.proxy.http.wire.endpoint_connection import EndpointConnection
 from cab.proxy.http.wire.loop_ticks import TICK_S, LoopTicks
 
@@ -59,6 +60,8 @@ class EndpointPool:
         self._keepalive_timeout_s = keepalive_timeout_s
         self._loop = asyncio.get_running_loop()
         self._ticks = LoopTicks(self._loop)
+        self.heads = KnownAnswers()
+        """Heads of answers that came lately."""
         self._idle: deque[EndpointConnection] = deque()
         """The newest last."""
         self._busy: set[EndpointConnection] = set()
@@ -147,24 +150,31 @@ class EndpointPool:
             self._sweep = self._loop.call_later(wait_s, self._close_old)
 
     async def _connected(self) -> EndpointConnection:
+        found = await self._resolved()
+        name = self._host if self._tls is not None else None
+        if len(found) == 1 and not any(found[0][4][2:]):  # else an address has more than two parts
+            host, port = found[0][4][:2]
+            _, connection = await self._loop.create_connection(
+                self._new, host, port, ssl=self._tls, server_hostname=name
+            )
+            return connection
         connected = await aiohappyeyeballs.start_connection(  # pyright: ignore[reportUnknownMemberType] - of an argument not used here
-            await self._resolved(),
+            found,
             happy_eyeballs_delay=_EYEBALLS_DELAY_S,
             interleave=1,
             loop=self._loop,
         )
-        name = self._host if self._tls is not None else None
         try:
             _, connection = await self._loop.create_connection(
-                lambda: EndpointConnection(self),
-                sock=connected,
-                ssl=self._tls,
-                server_hostname=name,
+                self._new, sock=connected, ssl=self._tls, server_hostname=name
             )
         except BaseException:
             connected.close()
             raise
         return connection
+
+    def _new(self) -> EndpointConnection:
+        return EndpointConnection(self)
 
     async def _resolved(self) -> list[Any]:
         """Return the endpoint's addresses; one look-up serves all who wait."""

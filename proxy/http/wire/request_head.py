@@ -1,10 +1,19 @@
-"""The head of a client's request, if it has the ordinary form; aiohttp reads all others."""
+"""The head of a client's request, if it has the ordinary form; aiohttp reads all others.
+
+The heads of a client's requests are alike but for their length and for ids that change with each. So what
+they have in common is kept apart, as their *shape*: whoever serves them works out once what follows from it.
+A value that is not part of the shape is passed on, and nothing else can follow from it.
+"""
 
 import re
+from collections.abc import Callable
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from cab.proxy.http.wire.head_pieces import SPACE, Pieces, PiecesMaker, values_between
+
 RawHeader = tuple[bytes, bytes]
+IsPassedOn = Callable[[str], bool]
 
 MAX_HEAD_BYTES = 1 << 14
 """A longer head is not ordinary."""
@@ -17,6 +26,7 @@ _HEAD = re.compile(
     rb"((?:\r\n[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\t -~\x80-\xff]*+)++)"
 )
 _LENGTH = re.compile(rb"[0-9]{1,10}")
+_LENGTH_NAME = b"content-length"
 _ODD = frozenset(
     {
         *(b"transfer-encoding", b"upgrade", b"expect", b"content-encoding", b"te", b"trailer"),
@@ -25,37 +35,98 @@ _ODD = frozenset(
 )
 """Headers that make a request one of aiohttp's."""
 _KEEP = b"keep-alive"
-_ONCE = frozenset({b"content-length", b"host", b"connection", b"content-type"})
+_ONCE = frozenset({_LENGTH_NAME, b"host", b"connection", b"content-type"})
+
+
+class HeadShape:
+    """What the heads of some requests have in common: all but their length and what is only passed on.
+
+    Args:
+        target: The requests' target.
+        headers: All headers but `Content-Length`; None in place of a value that is passed on.
+        pieces: The bytes between the values that are not part of it.
+        length_at: Which of these values is that of `Content-Length`.
+    """
+
+    __slots__ = ("_last", "_length_at", "bare", "derived", "headers", "pieces", "raw_path")
+
+    def __init__(
+        self,
+        target: bytes,
+        headers: tuple[tuple[bytes, bytes | None], ...],
+        pieces: Pieces,
+        length_at: int,
+    ) -> None:
+        self.raw_path = target.decode("ascii")
+        self.headers = headers
+        self.pieces = pieces
+        self.bare = RequestHead(self, None)
+        """A head without the headers that are only passed on."""
+        self.derived: object = None
+        """What follows from `bare` for who serves it."""
+        self._length_at = length_at
+        self._last: RequestHead | None = None
+
+    def head(self, values: tuple[bytes, ...]) -> "RequestHead":
+        """Return the head with these values of what is passed on; the same one for the same values."""
+        last = self._last
+        if last is None or last.values != values:
+            last = self._last = RequestHead(self, values)
+        return last
+
+    def match(self, data: bytes) -> "tuple[RequestHead, int, int] | None":
+        """Return a head of this shape, the length of its body, and where that begins; None for another one.
+
+        Args:
+            data: The bytes of the request, as far as they have come.
+        """
+        found = values_between(self.pieces, data, MAX_HEAD_BYTES)
+        if found is None:
+            return None
+        values, end = found
+        length = values.pop(self._length_at).lstrip(SPACE)
+        if len(length) > 10 or not length.isdigit():
+            return None
+        return self.head(tuple([value.strip(SPACE) for value in values])), int(length), end
 
 
 class RequestHead:
     """An ordinary request's head, whatever its `Content-Length` says.
 
     Args:
-        target: The request's target.
-        raw_headers: All headers, as they came.
-        before: The bytes before the value of `Content-Length`.
-        after: The bytes behind it, the blank line included.
+        shape: What it has in common with others.
+        values: What is only passed on; None leaves these headers out.
     """
+
+    __slots__ = ("_headers", "shape", "values")
 
     method = "POST"
     version = (1, 1)
     scheme = "http"
 
-    def __init__(
-        self, target: bytes, raw_headers: tuple[RawHeader, ...], before: bytes, after: bytes
-    ) -> None:
-        self.raw_path = target.decode("ascii")
-        self.raw_headers = raw_headers
-        self.before = before
-        self.after = after
+    def __init__(self, shape: HeadShape, values: tuple[bytes, ...] | None) -> None:
+        self.shape = shape
+        self.values = values
         self._headers: CIMultiDictProxy[str] | None = None
-        self.derived: object = None
-        """What follows from the head for who serves it: made once for all requests that have it."""
+
+    @property
+    def raw_path(self) -> str:
+        """The request's target."""
+        return self.shape.raw_path
+
+    @property
+    def raw_headers(self) -> tuple[RawHeader, ...]:
+        """All headers but `Content-Length`, names in their letters, values without white space around them."""
+        values = iter(self.values or ())
+        return tuple(
+            (name, next(values) if value is None else value)
+            for name, value in self.shape.headers
+            if value is not None or self.values is not None
+        )
 
     @property
     def headers(self) -> CIMultiDictProxy[str]:
-        """The headers, by name."""
+        """The same, by name."""
         if self._headers is None:
             pairs = (
                 (name.decode(), value.decode(errors="surrogateescape"))
@@ -65,58 +136,77 @@ class RequestHead:
         return self._headers
 
 
-def read_request_head(head: bytes) -> tuple[RequestHead, int] | None:
-    """Return a request's head and the length of its body; None if its form is not an ordinary one.
+def read_request_head(
+    head: bytes, is_passed_on: IsPassedOn
+) -> tuple[HeadShape, tuple[bytes, ...], int] | None:
+    """Return a head's shape, what it passes on, and its body's length; None if its form is not an ordinary one.
 
     Args:
         head: The bytes up to the blank line, which is among them.
+        is_passed_on: Says of a header's name, in small letters, whether its value is passed on and nothing else.
     """
     match = _HEAD.fullmatch(head, 0, len(head) - 4)
     lines = match[2].split(b"\r\n")[1:] if match else []
     if match is None or len(lines) > _MAX_HEADERS:
         return None
-    headers = tuple(_header(line) for line in lines)
+    maker, headers = PiecesMaker(head[: match.start(2)]), list[tuple[bytes, bytes | None]]()
     found: dict[bytes, bytes] = {}
-    for name, value in headers:
-        lower = name.lower()
+    length_at = 0
+    for line in lines:
+        name, _, value = line.partition(b":")
+        lower, value = name.lower(), value.lstrip(SPACE)
         if lower in _ODD or (lower in _ONCE and lower in found):
             return None
         found[lower] = value
-    length, connection = found.get(b"content-length", b""), found.get(b"connection", _KEEP)
-    start = _value_at(head, length) if _LENGTH.fullmatch(length) else None
-    if b"host" not in found or connection.lower() != _KEEP or start is None:
+        if lower == _LENGTH_NAME:
+            length_at = len(maker.values)
+            maker.leave_out(name, value)
+            continue
+        value = value.rstrip(SPACE)
+        if lower not in _ONCE and is_passed_on(lower.decode()):
+            maker.leave_out(name, value)
+            headers.append((name, None))
+        else:
+            maker.keep(line)
+            headers.append((name, value))
+    length, connection = found.get(_LENGTH_NAME, b""), found.get(b"connection", _KEEP)
+    if b"host" not in found or connection.strip(SPACE).lower() != _KEEP:
         return None
-    before, after = head[:start], head[start + len(length) :]
-    return RequestHead(match[1], headers, before, after), int(length)
+    if not _LENGTH.fullmatch(length):
+        return None
+    del maker.values[length_at]
+    shape = HeadShape(match[1], tuple(headers), maker.made(), length_at)
+    return shape, tuple(maker.values), int(length)
 
 
-def _header(line: bytes) -> RawHeader:
-    name, _, value = line.partition(b":")
-    return name, value.strip(b" \t")
-
-
-def same_head(head: RequestHead, data: bytes) -> tuple[int, int] | None:
-    """Return the length of a body, and where it begins, if it has a head that is known; else None.
+class KnownHeads:
+    """The shapes of heads that came lately, on whatever connection.
 
     Args:
-        head: What is known.
-        data: The bytes of the request, as far as they have come.
+        is_passed_on: As for `read_request_head`.
     """
-    if not data.startswith(head.before):
-        return None
-    start = len(head.before)
-    end = data.find(b"\r\n", start, start + 12)
-    length = data[start:end] if end > start else b""
-    if not length.isdigit() or not data.startswith(head.after, end):
-        return None
-    return int(length), end + len(head.after)
 
+    _MOST = 256
 
-def _value_at(head: bytes, length: bytes) -> int | None:
-    """Return where the value of `Content-Length` stands; None if white space is around it."""
-    name = b"\r\ncontent-length:"
-    at = head.lower().find(name) + len(name)
-    while head[at : at + 1] in (b" ", b"\t"):
-        at += 1
-    plain = head.startswith(length + b"\r\n", at)
-    return at if plain else None
+    def __init__(self, is_passed_on: IsPassedOn) -> None:
+        self._is_passed_on = is_passed_on
+        self._shapes: dict[Pieces, HeadShape] = {}
+        self._last: HeadShape | None = None
+
+    def match(self, data: bytes) -> tuple[RequestHead, int, int] | None:
+        """Return what `HeadShape.match` does for the head that was read last, on another connection."""
+        return None if self._last is None else self._last.match(data)
+
+    def read(self, head: bytes) -> tuple[RequestHead, int] | None:
+        """Return a head and the length of its body; see `read_request_head`."""
+        read = read_request_head(head, self._is_passed_on)
+        if read is None:
+            return None
+        shape, values, length = read
+        known = self._shapes.get(shape.pieces)
+        if known is None:
+            if len(self._shapes) >= self._MOST:
+                del self._shapes[next(iter(self._shapes))]
+            known = self._shapes[shape.pieces] = shape
+        self._last = known
+        return known.head(values), length
