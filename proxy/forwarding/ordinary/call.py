@@ -16,34 +16,24 @@ redirect, a count of tokens, a client that has gone, a stop.
 
 import asyncio
 from collections.abc import Callable
-from enum import Enum, auto
-from functools import partial, wraps
-from typing import Any, ParamSpec
+from typing import Any
 
-from cab.proxy.accounting.admission import AdmissionRequest
 from cab.proxy.errors import LedgerFailed
-from cab.proxy.forwarding.answers import DirectBody, EndpointAnswer, from_direct
-from cab.proxy.forwarding.call_lifecycle import CallLifecycle
+from cab.proxy.forwarding.answers import DirectBody
 from cab.proxy.forwarding.endings import ending_of
-from cab.proxy.forwarding.exchange import Begun, Exchange
-from cab.proxy.forwarding.failures import not_connected
+from cab.proxy.forwarding.exchange import Exchange
 from cab.proxy.forwarding.ordinary.client import DirectClient
-from cab.proxy.forwarding.ordinary.head import Forward, KnownHead, answer_bytes
+from cab.proxy.forwarding.ordinary.handover import CallParts, Handover, start_on_disk
+from cab.proxy.forwarding.ordinary.head import answer_bytes
+from cab.proxy.forwarding.ordinary.steps import State, bare_step, step, step_with
 from cab.proxy.forwarding.recording import log_call
-from cab.proxy.forwarding.services import ProxyServices
 from cab.proxy.http.wire.answer_head import AnswerHead
-from cab.proxy.http.wire.client_connection import OrdinaryConnection
 from cab.proxy.http.wire.endpoint_connection import EndpointConnection
-from cab.proxy.http.wire.endpoint_pool import NotConnected
 from cab.proxy.http.wire.request_bytes import with_body
-from cab.proxy.ledger.call_records import CallContext, end_record, start_record
-from cab.proxy.ledger.ledger import Started
+from cab.proxy.ledger.call_records import end_record, start_record
 from cab.proxy.logs import RedactingLogger
-from cab.proxy.meter import CallMeter
 from cab.proxy.redaction import Redactor
 from cab.scoring.ledger.clipping import bounded
-
-_P = ParamSpec("_P")
 
 _LINGER_S = 2.0
 """How long the endpoint may take to close an answer whose client has gone."""
@@ -51,83 +41,32 @@ _LATE_BYTES = 1 << 16
 """So much of what comes behind the end of an answer is kept while its END is on its way to the disk."""
 
 
-class State(Enum):
-    """How far a call is."""
-
-    STARTING = auto()
-    CONNECTING = auto()
-    WAITING = auto()
-    RELAYING = auto()
-    ENDING = auto()
-    LINGERING = auto()
-    OVER = auto()
-    TAKEN_OVER = auto()
-
-
-def _step(method: Callable[_P, None]) -> Callable[_P, None]:
-    """Let a fault of ours end the call, and nothing else."""
-
-    @wraps(method)
-    def step(*values: _P.args, **named: _P.kwargs) -> None:
-        try:
-            method(*values, **named)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the call ends and is logged
-            call = values[0]
-            if isinstance(call, OrdinaryExchange):
-                call.crash(error)
-
-    return step
-
-
 class OrdinaryExchange:
     """A call whose steps are called by what they wait for.
 
     Args:
-        services: What every call uses.
-        connection: The client's.
-        known: What follows from the head of its request.
-        forward: How it goes on to the endpoint.
-        context: What is known of the call; its cell has admitted it.
-        meter: Has read the request.
-        admission: What its cell was asked.
+        parts: What it is put together from.
         on_over: Called once the call is over, or taken over: with the task and the exchange then.
     """
 
     __slots__ = (
-        *(
-            "_admission",
-            "_connecting",
-            "_connection",
-            "_context",
-            "_early",
-            "_exchange",
-            "_forward",
-        ),
-        *("_gone", "_head", "_is_chunked", "_is_ended", "_is_held", "_is_terminal", "_known"),
-        *("_meter", "_on_disk", "_on_over", "_out", "_record", "_services", "_start_error", "_up"),
-        *("_body", "_fault", "_has_sent", "_is_stopped", "_late_bytes", "_start_known"),
-        "state",
+        *("_body", "_connecting", "_connection", "_context", "_early", "_exchange", "_fault"),
+        *("_gone", "_has_sent", "_head", "_is_chunked", "_is_ended", "_is_held", "_is_stopped"),
+        *("_is_terminal", "_late_bytes", "_meter", "_on_disk", "_on_over", "_out", "_parts"),
+        *("_record", "_services", "_start_error", "_start_known", "_up", "state"),
     )
 
-    def __init__(  # noqa: PLR0913 - a call is put together in one place
+    def __init__(
         self,
-        services: ProxyServices,
-        connection: OrdinaryConnection,
-        known: KnownHead,
-        forward: Forward,
-        context: CallContext,
-        meter: CallMeter,
-        admission: AdmissionRequest,
+        parts: CallParts,
         on_over: "Callable[[OrdinaryExchange, Exchange | None], asyncio.Task[None] | None]",
     ) -> None:
         self.state = State.STARTING
-        self._services = services
-        self._connection = connection
-        self._known = known
-        self._forward = forward
-        self._context = context
-        self._meter = meter
-        self._admission = admission
+        self._parts = parts
+        self._services = parts.services
+        self._connection = parts.connection
+        self._context = parts.context
+        self._meter = parts.meter
         self._on_over = on_over
         self._up: EndpointConnection | None = None
         self._connecting: asyncio.Task[EndpointConnection] | None = None
@@ -174,7 +113,7 @@ class OrdinaryExchange:
             return not self._exchange.client.begun
         return not self._has_sent
 
-    @_step
+    @bare_step
     def begin(self) -> None:
         """Write START, and go on."""
         record = bounded(start_record(self._context))
@@ -183,7 +122,7 @@ class OrdinaryExchange:
 
     # What the client does.
 
-    @_step
+    @bare_step
     def client_left(self) -> None:
         """Take note that the client's connection is gone."""
         self._gone = True
@@ -224,7 +163,7 @@ class OrdinaryExchange:
 
     # What the ledger does.
 
-    @_step
+    @step_with
     def _start_is_on_disk(self, error: LedgerFailed | None) -> None:
         self._start_error, self._start_known = error, True
         if self._on_disk is not None:  # taken over, and waited for
@@ -245,7 +184,7 @@ class OrdinaryExchange:
         if early and self._up is not None and not self._is_held:
             self._up.resume_reading()
 
-    @_step
+    @step_with
     def _end_is_on_disk(self, error: LedgerFailed | None) -> None:
         services, context = self._services, self._context
         services.registry.finish_soon(context.cell_id, context.call_id, self._record)
@@ -273,7 +212,7 @@ class OrdinaryExchange:
 
     # What the endpoint does: an `AnswerSink`.
 
-    @_step
+    @step_with
     def head(self, head: AnswerHead) -> None:
         """Take the head of the answer."""
         if self._is_early(OrdinaryExchange.head, head):
@@ -285,7 +224,7 @@ class OrdinaryExchange:
         content_type = head.content_type.decode("utf-8", "surrogateescape")
         self._meter.start(head.status, content_type, encoding, head.content_length)
         is_sized = head.content_length is not None and not self._meter.may_alter
-        where, call_id = self._forward.authority, self._context.call_id
+        where, call_id = self._parts.forward.authority, self._context.call_id
         plain = answer_bytes(head, where, call_id, is_sized=is_sized)
         if plain is None:
             self._take_over((OrdinaryExchange.head, (head,)))
@@ -296,7 +235,7 @@ class OrdinaryExchange:
         self.state = State.RELAYING
         self._out.append(plain)
 
-    @_step
+    @step_with
     def body(self, data: bytes) -> None:
         """Take the next bytes of the answer."""
         if self._is_early(OrdinaryExchange.body, data):
@@ -310,7 +249,7 @@ class OrdinaryExchange:
         if output.terminal:
             self._conclude()
 
-    @_step
+    @bare_step
     def ended(self) -> None:
         """Take the end of the answer."""
         if self._is_early(OrdinaryExchange.ended):
@@ -331,13 +270,13 @@ class OrdinaryExchange:
             self._connection.write(b"".join(self._out))
             self._out.clear()
 
-    @_step
+    @step
     def odd(self, connection: EndpointConnection, begun: bytes) -> None:
         """Take the beginning of an answer that is not an ordinary one."""
         if not self._is_early(OrdinaryExchange.odd, connection, begun):
             self._take_over((OrdinaryExchange.odd, (connection, begun)))
 
-    @_step
+    @step_with
     def failed(self, error: Exception) -> None:
         """Take the end of the connection before that of the answer."""
         if self._is_early(OrdinaryExchange.failed, error):
@@ -360,10 +299,10 @@ class OrdinaryExchange:
 
     # The steps.
 
-    @_step
+    @bare_step
     def _send(self) -> None:
         """Forward the request: START is written."""
-        context, pool = self._context, self._forward.pool
+        context, pool = self._context, self._parts.forward.pool
         self.state = State.CONNECTING
         context.upstream_attempts = 1
         context.forwarded_ns = self._now()
@@ -376,7 +315,7 @@ class OrdinaryExchange:
         if self._gone or self._is_stopped:
             self._take_over()
 
-    @_step
+    @step_with
     def _connected(self, task: "asyncio.Task[EndpointConnection]") -> None:
         if self.state is not State.CONNECTING:
             return
@@ -388,7 +327,7 @@ class OrdinaryExchange:
     def _send_on(self, connection: EndpointConnection) -> None:
         self._up = connection
         self.state = State.WAITING
-        connection.send(with_body(self._forward.head, self._meter.upstream_body), self)
+        connection.send(with_body(self._parts.forward.head, self._meter.upstream_body), self)
 
     def _put(self, data: bytes) -> None:
         """Have bytes of the body sent."""
@@ -462,23 +401,20 @@ class OrdinaryExchange:
         self._pass_on([*early, *events])
         if self._up is not None and self._up.sink is body and body.wants_more:
             self._up.resume_reading()
-        head, answer = self._head, None
-        if head is not None:
-            answer = from_direct(self._known.head.method, self._forward.url, head, body)
-        if self._fault is not None:
-            answer = None
-        is_chunked = None if head is None else self._is_chunked
-        place = self._connection, self._known.head, self._context.call_id
-        begun = Begun(
-            self._lifecycle(),
-            partial(self._refused if was_starting else self._first, body),
-            answer,
-            is_over=self._is_terminal,
-        )
-        client = partial(DirectClient, *place, is_chunked=is_chunked, is_held=self._is_held)
-        exchange = self._exchange = self._forward.exchange(
-            self._services, self._context, self._meter, self._admission, client, begun
-        )
+        exchange = self._exchange = Handover(
+            parts=self._parts,
+            body=body,
+            start_on_disk=self._start(),
+            up=self._up,
+            connecting=self._connecting,
+            head=self._head,
+            is_chunked=self._is_chunked,
+            is_held=self._is_held,
+            is_terminal=self._is_terminal,
+            is_unsent=was_starting,
+            fault=self._fault,
+            start_error=self._start_error,
+        ).exchange()
         task = self._on_over(self, exchange)
         if task is not None and isinstance(exchange.client, DirectClient):
             finish = exchange.client.finish
@@ -493,46 +429,12 @@ class OrdinaryExchange:
             for handle, values in events:
                 getattr(self._body, handle.__name__)(*values)
 
-    def _lifecycle(self) -> CallLifecycle:
-        """Return the call's lifecycle, with a START as far as it is."""
-        loop, services = asyncio.get_running_loop(), self._services
-        written: asyncio.Future[None] = loop.create_future()
-        written.set_result(None)
-        on_disk: asyncio.Future[None] = loop.create_future()
-        if self._early is None and self._start_error is None and self._start_known:
-            on_disk.set_result(None)
-        elif self._start_error is not None:
-            on_disk.set_exception(self._start_error)
-            on_disk.exception()
-        else:
-            self._on_disk = on_disk
-        started = Started(written, on_disk)
-        parts = services.registry, services.ledger, self._admission, started
-        return CallLifecycle.begun(*parts)
-
-    async def _refused(self, _body: DirectBody) -> EndpointAnswer:
-        raise self._fault or self._start_error or LedgerFailed("the ledger cannot be written")
-
-    async def _first(self, body: DirectBody) -> EndpointAnswer:
-        """Return the endpoint's answer to the request that was sent; see `Upstream.send`."""
-        if self._fault is not None:
-            body.close()
-            if self._connecting is not None:
-                self._connecting.cancel()
-            raise self._fault
-        forward = self._forward
-        connection = self._up
-        if connection is None:
-            if self._connecting is None:
-                raise RuntimeError("the request was not sent")
-            try:
-                connection = await self._connecting
-            except NotConnected as error:
-                raise not_connected(error.code, forward.upstream.base.authority) from error
-            body = DirectBody(connection)
-            connection.send(with_body(forward.head, self._meter.upstream_body), body)
-        method = self._known.head.method
-        return await forward.upstream.answer_on(forward.pool, method, forward.url, connection, body)
+    def _start(self) -> asyncio.Future[None]:
+        """Return the future of START, as far as it is."""
+        if self._start_known:
+            return start_on_disk(self._start_error)
+        self._on_disk = asyncio.get_running_loop().create_future()
+        return self._on_disk
 
     def _now(self) -> int:
         return self._services.clock.mono_ns()
