@@ -59,6 +59,11 @@ class LogEvent(NamedTuple):
         return " ".join([self.name, *(f"{name}={value}" for name, value in self.values.items())])
 
 
+def logs_what_is_usual() -> bool:
+    """Return whether a line of `RedactingLogger.info` would be written anywhere."""
+    return _LOGGER.isEnabledFor(logging.INFO)
+
+
 class RedactingLogger:
     """Logs for one proxy, or for one of its calls.
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from cab.proxy.forwarding.call_lifecycle import CallLifecycle
 from cab.proxy.ledger.call_records import CallContext, CallEnding, end_record
-from cab.proxy.logs import RedactingLogger
+from cab.proxy.logs import RedactingLogger, logs_what_is_usual
 from cab.proxy.meter import Outcome
 from cab.proxy.redaction import Redactor
 from cab.proxy.tokens.usage import Counter
@@ -26,6 +26,8 @@ async def record_end(
 
 def log_call(redactor: Redactor, record: dict[str, Any]) -> None:
     """Log the end of a call."""
+    if not logs_what_is_usual():
+        return
     RedactingLogger(redactor).info(
         "call",
         cell=record["cell_id"],

@@ -24,6 +24,7 @@ from cab.proxy.meter.dialects.lookups import is_lookup
 from cab.proxy.meter.dialects.paths import model_fault, path_fault, plain_path
 from cab.proxy.meter.dialects.routes import Dialect, dialect_for, may_cost_unmetered
 from cab.proxy.meter.error_body import EndpointError
+from cab.proxy.meter.ordinary import OrdinaryAnswer
 from cab.proxy.meter.outcome import Outcome
 from cab.proxy.meter.request.request import RequestFacts
 from cab.proxy.meter.response.pass_through import MeterOutput
@@ -35,6 +36,7 @@ __all__ = [
     "Dialect",
     "EndpointError",
     "MeterOutput",
+    "OrdinaryAnswer",
     "Outcome",
     "RequestFacts",
     "Usage",

@@ -31,6 +31,8 @@ from cab.proxy.http.wire.answer_head import AnswerHead
 from cab.proxy.http.wire.endpoint_connection import EndpointConnection
 from cab.proxy.http.wire.request_bytes import with_body
 from cab.proxy.ledger.call_records import end_record, start_record
+from cab.proxy.ledger.lines import Entry, encoded, record_of
+from cab.proxy.ledger.ordinary_records import is_within_bounds, ordinary_end_record
 from cab.proxy.logs import RedactingLogger
 from cab.proxy.redaction import Redactor
 from cab.scoring.ledger.clipping import bounded
@@ -116,9 +118,10 @@ class OrdinaryExchange:
     @bare_step
     def begin(self) -> None:
         """Write START, and go on."""
-        record = bounded(start_record(self._context))
+        record = start_record(self._context)
+        entry = encoded(record) if is_within_bounds(record) else bounded(record)
         before = self._services.settings.start_sync == "before_forward"
-        self._services.ledger.put(record, None if before else self._send, self._start_is_on_disk)
+        self._services.ledger.put(entry, None if before else self._send, self._start_is_on_disk)
 
     # What the client does.
 
@@ -336,19 +339,29 @@ class OrdinaryExchange:
 
     def _conclude(self) -> None:
         """Write the END of an answer that came whole."""
-        context, outcome = self._context, self._meter.outcome()
-        counted = self._services.counter.count_now(context, outcome)
         self._is_terminal = True
-        if counted is None or self._head is None:
+        answer, record = self._meter.ordinary(), None
+        if answer is not None:
+            record = ordinary_end_record(self._context, answer, self._now())
+        entry = self._ended() if record is None else encoded(record)
+        if entry is None:
             self._take_over()
             return
+        self._record = record_of(entry)
+        self.state = State.ENDING
+        self._services.ledger.put(entry, None, self._end_is_on_disk)
+        log_call(self._context.redactor, self._record)
+
+    def _ended(self) -> Entry | None:
+        """Return the END of an answer that has to be looked at; None if its tokens have to be counted."""
+        context, outcome = self._context, self._meter.outcome()
+        counted = self._services.counter.count_now(context, outcome)
+        if counted is None or self._head is None:
+            return None
         kind = self._head.content_type.partition(b";")[0].strip().lower()
         is_stream = kind == b"text/event-stream"
         ending = ending_of(outcome, self._now(), client_gone=False, is_stream=is_stream)
-        record = self._record = end_record(context, outcome, counted, ending)
-        self.state = State.ENDING
-        self._services.ledger.put(bounded(record), None, self._end_is_on_disk)
-        log_call(context.redactor, record)
+        return bounded(end_record(context, outcome, counted, ending))
 
     def _finish(self) -> None:
         """Let the next request come."""

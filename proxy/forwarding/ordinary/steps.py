@@ -35,7 +35,7 @@ def step(method: Callable[Concatenate[_C, _P], None]) -> Callable[Concatenate[_C
     """Let a fault of ours end the call, and nothing else."""
 
     @wraps(method)
-    def guarded(call: _C, *values: _P.args, **named: _P.kwargs) -> None:
+    def guarded(call: _C, /, *values: _P.args, **named: _P.kwargs) -> None:
         try:
             method(call, *values, **named)
         except Exception as error:  # noqa: BLE001 - whatever it is, the call ends and is logged
