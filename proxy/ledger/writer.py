@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 from cab.proxy.clock import Clock
 from cab.proxy.ledger.backlog import Backlog
-from cab.proxy.ledger.chain import chained_line
+from cab.proxy.ledger.chain import linked
 from cab.proxy.ledger.compression import Compressor
 from cab.proxy.ledger.lines import (
     EncodedRecord,
@@ -208,32 +208,36 @@ class Writer:
     def _put(self, records: Sequence[Entry]) -> list[UnwritableRecord]:
         lines: list[bytes] = []
         refused: list[UnwritableRecord] = []
-        head = self.head
+        head = self.head.encode()
         for index, record in enumerate(records):
             if isinstance(record, EncodedRecord):
-                line, head = chained_line(record.body, head)
+                line, head = linked(record.body, head)
             else:
                 try:
-                    line, head = fitting_line(record, head)
+                    line, digest = fitting_line(record, head.decode())
                 except UnfitRecord as error:
                     refused.append(UnwritableRecord(index, str(error)))
                     continue
+                head = digest.encode()
             lines.append(line)
         data = b"".join(lines)
         write_all(self.file, data)
-        self.head = head
+        self.head = head.decode()
         self.size_bytes += len(data)
-        left_out = {at for at, _ in refused}
-        # What was refused ends its call all the same: nobody waits for its END.
-        self._unsynced += [r for at, r in enumerate(records) if at not in left_out or _is_end(r)]
+        if refused:
+            left_out = {at for at, _ in refused}
+            # What was refused ends its call all the same: nobody waits for its END.
+            records = [r for at, r in enumerate(records) if at not in left_out or _is_end(r)]
+        self._unsynced += records
         return refused
 
     def _follow(self, entry: Entry) -> None:
-        kind, call_id = _place(entry)
+        record = record_of(entry)
+        kind = record.get("kind")
         if kind == "start":
-            self.open_calls[call_id] = entry
+            self.open_calls[str(record.get("call_id"))] = entry
         elif kind == "end":
-            self.open_calls.pop(call_id, None)
+            self.open_calls.pop(str(record.get("call_id")), None)
 
     def _lost_ends(self, backlog: Backlog) -> list[dict[str, Any]]:
         message = "the end of this call was lost while the ledger could not be written"
@@ -274,11 +278,5 @@ class Writer:
         return rfc3339(self._clock.wall_ns())
 
 
-def _place(entry: Entry) -> tuple[str | None, str]:
-    """Return the kind and the call of a record."""
-    record = record_of(entry)
-    return record.get("kind"), str(record.get("call_id"))
-
-
 def _is_end(entry: Entry) -> bool:
-    return _place(entry)[0] == "end"
+    return record_of(entry).get("kind") == "end"

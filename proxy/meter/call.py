@@ -102,6 +102,13 @@ class CallMeter:
             return False
         return self._short is not None or self._reader().is_identity
 
+    def pass_known(self, chunk: bytes, at_ns: int) -> bytes | None:
+        """Return what may be sent of a chunk that is an event like the one before; None if it was not taken.
+
+        That is how `feed` begins; it says no more about such a chunk.
+        """
+        return None if self._full is None else self._full.pass_known(chunk, at_ns)
+
     def feed(self, chunk: bytes, at_ns: int) -> MeterOutput:
         """Return what of the response may be sent at once now that `chunk` has come.
 

@@ -52,6 +52,7 @@ class ResponseMeter:
     __slots__ = (
         *("_answer", "_clean", "_closed", "_decoder", "_ended", "_faults", "_filter", "_head"),
         *("_held", "_last_byte_ns", "_observed", "_received_bytes", "_released", "_settings"),
+        "_stream",
     )
 
     def __init__(self, settings: MeterSettings, head: ResponseHead) -> None:
@@ -66,6 +67,8 @@ class ResponseMeter:
         self._decoder = Decoder(head.content_encoding, min(limit_bytes, _DECODED_CHUNK_BYTES))
         self._faults = [f"content-encoding {n} is not known" for n in self._decoder.unknown]
         self._filter: ResponseFilter | None = None
+        self._stream: StreamFilter | None = None
+        """The same if that knows events again, as long as it may be asked."""
         self._held = bytearray()
         self._ended = False  # the terminal bytes came, or the end did
         self._released = not settings.hold_terminal
@@ -79,6 +82,8 @@ class ResponseMeter:
     @property
     def answer(self) -> Answer:
         """What it has said so far."""
+        if self._filter is not None:
+            self._filter.note_texts()
         return self._answer
 
     @property
@@ -91,10 +96,25 @@ class ResponseMeter:
         """Size of the body so far."""
         return self._received_bytes
 
+    def pass_known(self, chunk: bytes, at_ns: int) -> bytes | None:
+        """Return what may be sent of an event like the one before; see `CallMeter.pass_known`."""
+        if self._stream is None:
+            return None
+        try:
+            sent = self._stream.known(chunk)
+        except Exception as error:  # noqa: BLE001 - metering never breaks a call
+            sent = self._stop_metering(self._stream, error) + chunk
+        if sent is not None:
+            self._received_bytes += len(chunk)
+            self._last_byte_ns = at_ns
+        return sent
+
     def feed(self, chunk: bytes, at_ns: int) -> MeterOutput:
         """Return what may be sent at once now that a chunk has come; see `CallMeter.feed`."""
         if not chunk:
             return NOTHING
+        if (sent := self.pass_known(chunk, at_ns)) is not None:
+            return MeterOutput(sent, terminal=False)
         self._received_bytes += len(chunk)
         self._last_byte_ns = at_ns
         if self._ended:
@@ -118,6 +138,7 @@ class ResponseMeter:
         """Return the bytes that came and were not given out, now that the upstream broke off."""
         data = self._close(self._last_byte_ns or 0, clean=False)
         self._ended = True
+        self._stream = None
         return data + self._rest() + self.release()
 
     def release(self) -> bytes:
@@ -134,6 +155,7 @@ class ResponseMeter:
             notes: What could not be done with the request.
             request_body: The request.
         """
+        answer = self.answer
         event_stream = self._head.content_type.startswith("text/event-stream")
         head_only = event_stream and not self._received_bytes
         transfer = Transfer(
@@ -143,7 +165,7 @@ class ResponseMeter:
             not self._clean and (head_only or isinstance(self._filter, StreamFilter)),
             notes + self._faults,
         )
-        return outcome_of(self._answer, transfer, request_body)
+        return outcome_of(answer, transfer, request_body)
 
     def _filtered(self, chunk: bytes, at_ns: int) -> MeterOutput:
         if self._filter is None:
@@ -185,6 +207,7 @@ class ResponseMeter:
 
     def _end(self, data: bytes, held: bytes) -> MeterOutput:
         self._ended = True
+        self._stream = None
         self._held += held
         return MeterOutput(data, terminal=True)
 
@@ -194,7 +217,7 @@ class ResponseMeter:
     def _stop_metering(self, broken: ResponseFilter, error: Exception) -> bytes:
         """Pass all bytes unread from now on; return those that the broken filter kept inside."""
         self._faults.append(f"fault in the meter: {type(error).__name__}")
-        self._observed = None
+        self._observed = self._stream = None
         self._filter = self._pass_through()
         return broken.rest()
 
@@ -208,13 +231,16 @@ class ResponseMeter:
         named_only = self._answer.takes_any_body
         if not is_event_stream(self._head.content_type, first[0], named_only=named_only):
             return self._pass_through()
-        return StreamFilter(
+        stream = StreamFilter(
             self._answer,
             self._observed.terminal_names,
             hold=self._settings.hold_terminal,
             filter_usage=self._settings.filter_usage,
             limit_bytes=self._settings.capture_limit_bytes,
         )
+        if self._head.content_length is None:  # else the end has to be looked for with each chunk
+            self._stream = stream
+        return stream
 
     def _pass_through(self) -> PassThrough:
         observer = partial(

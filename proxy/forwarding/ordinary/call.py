@@ -39,6 +39,8 @@ from cab.scoring.ledger.clipping import bounded
 
 _LINGER_S = 2.0
 """How long the endpoint may take to close an answer whose client has gone."""
+_EARLY_PARTS = 3
+"""With so many parts of an answer before its START is on disk, the rest must wait; most have but two."""
 _LATE_BYTES = 1 << 16
 """So much of what comes behind the end of an answer is kept while its END is on its way to the disk."""
 
@@ -54,7 +56,16 @@ class OrdinaryExchange:
     __slots__ = (
         *("_body", "_connecting", "_connection", "_context", "_early", "_exchange", "_fault"),
         *("_gone", "_has_sent", "_head", "_is_chunked", "_is_ended", "_is_held", "_is_stopped"),
-        *("_is_terminal", "_late_bytes", "_meter", "_on_disk", "_on_over", "_out", "_parts"),
+        *(
+            "_is_terminal",
+            "_late_bytes",
+            "_meter",
+            "_mono_ns",
+            "_on_disk",
+            "_on_over",
+            "_out",
+            "_parts",
+        ),
         *("_record", "_services", "_start_error", "_start_known", "_up", "state"),
     )
 
@@ -66,6 +77,7 @@ class OrdinaryExchange:
         self.state = State.STARTING
         self._parts = parts
         self._services = parts.services
+        self._mono_ns = parts.services.clock.mono_ns
         self._connection = parts.connection
         self._context = parts.context
         self._meter = parts.meter
@@ -218,7 +230,8 @@ class OrdinaryExchange:
     @step_with
     def head(self, head: AnswerHead) -> None:
         """Take the head of the answer."""
-        if self._is_early(OrdinaryExchange.head, head):
+        if self._early is not None:
+            self._early.append((OrdinaryExchange.head, (head,)))
             return
         if head.status != 200 or not head.has_body:
             self._take_over((OrdinaryExchange.head, (head,)))
@@ -241,9 +254,17 @@ class OrdinaryExchange:
     @step_with
     def body(self, data: bytes) -> None:
         """Take the next bytes of the answer."""
-        if self._is_early(OrdinaryExchange.body, data):
+        if self._early is not None:
+            self._early.append((OrdinaryExchange.body, (data,)))
+            if len(self._early) == _EARLY_PARTS and self._up is not None:
+                self._up.pause_reading()
             return
-        output = self._meter.feed(data, self._now())
+        now_ns = self._mono_ns()
+        sent = self._meter.pass_known(data, now_ns)
+        if sent is not None:
+            self._put(sent)
+            return
+        output = self._meter.feed(data, now_ns)
         self._put(output.data)
         if self.state is State.ENDING:
             self._late_bytes += len(data)
@@ -255,12 +276,13 @@ class OrdinaryExchange:
     @bare_step
     def ended(self) -> None:
         """Take the end of the answer."""
-        if self._is_early(OrdinaryExchange.ended):
+        if self._early is not None:
+            self._early.append((OrdinaryExchange.ended, ()))
             return
         self._is_ended = True
         self._up = None
         if self.state is State.RELAYING:
-            self._put(self._meter.finish(self._now()).data)
+            self._put(self._meter.finish(self._mono_ns()).data)
             self.flush()
             self._conclude()
         elif self.state is State.LINGERING:
@@ -268,21 +290,25 @@ class OrdinaryExchange:
 
     def flush(self) -> None:
         """Send what was put together; a head alone may wait for the END that is on its way."""
-        if self._out and (self._has_sent or len(self._out) > 1 or self.state is not State.ENDING):
+        out = self._out
+        if out and (self._has_sent or len(out) > 1 or self.state is not State.ENDING):
             self._has_sent = True
-            self._connection.write(b"".join(self._out))
-            self._out.clear()
+            self._connection.write(out[0] if len(out) == 1 else b"".join(out))
+            out.clear()
 
     @step
     def odd(self, connection: EndpointConnection, begun: bytes) -> None:
         """Take the beginning of an answer that is not an ordinary one."""
-        if not self._is_early(OrdinaryExchange.odd, connection, begun):
+        if self._early is not None:
+            self._early.append((OrdinaryExchange.odd, (connection, begun)))
+        else:
             self._take_over((OrdinaryExchange.odd, (connection, begun)))
 
     @step_with
     def failed(self, error: Exception) -> None:
         """Take the end of the connection before that of the answer."""
-        if self._is_early(OrdinaryExchange.failed, error):
+        if self._early is not None:
+            self._early.append((OrdinaryExchange.failed, (error,)))
             return
         if self.state is State.ENDING:
             self._up = None  # END is made; what is missing the client sees at its end
@@ -290,15 +316,6 @@ class OrdinaryExchange:
             self._give_up()
         else:
             self._take_over((OrdinaryExchange.failed, (error,)))
-
-    def _is_early(self, handle: Callable[..., None], *values: object) -> bool:
-        """Return whether what comes must wait until START is on disk."""
-        if self._early is None:
-            return False
-        if not self._early and self._up is not None:
-            self._up.pause_reading()
-        self._early.append((handle, values))
-        return True
 
     # The steps.
 
@@ -308,7 +325,7 @@ class OrdinaryExchange:
         context, pool = self._context, self._parts.forward.pool
         self.state = State.CONNECTING
         context.upstream_attempts = 1
-        context.forwarded_ns = self._now()
+        context.forwarded_ns = self._mono_ns()
         connection = pool.take()
         if connection is not None:
             self._send_on(connection)
@@ -342,7 +359,7 @@ class OrdinaryExchange:
         self._is_terminal = True
         answer, record = self._meter.ordinary(), None
         if answer is not None:
-            record = ordinary_end_record(self._context, answer, self._now())
+            record = ordinary_end_record(self._context, answer, self._mono_ns())
         entry = self._ended() if record is None else encoded(record)
         if entry is None:
             self._take_over()
@@ -360,7 +377,7 @@ class OrdinaryExchange:
             return None
         kind = self._head.content_type.partition(b";")[0].strip().lower()
         is_stream = kind == b"text/event-stream"
-        ending = ending_of(outcome, self._now(), client_gone=False, is_stream=is_stream)
+        ending = ending_of(outcome, self._mono_ns(), client_gone=False, is_stream=is_stream)
         return bounded(end_record(context, outcome, counted, ending))
 
     def _finish(self) -> None:
@@ -448,9 +465,6 @@ class OrdinaryExchange:
             return start_on_disk(self._start_error)
         self._on_disk = asyncio.get_running_loop().create_future()
         return self._on_disk
-
-    def _now(self) -> int:
-        return self._services.clock.mono_ns()
 
 
 _Event = tuple[Callable[..., None], tuple[Any, ...]]

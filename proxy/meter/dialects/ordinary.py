@@ -8,7 +8,7 @@ else it returns None, and then they decide.
 from collections.abc import Callable
 from typing import NamedTuple
 
-from cab.proxy.meter.json_values import JsonObject, as_text, is_object
+from cab.proxy.meter.json_values import JsonObject, as_list, as_text, is_object
 from cab.proxy.meter.usage import Usage
 from cab.proxy.meter.usage.ordinary import (
     ordinary_chat_usage,
@@ -41,10 +41,10 @@ _MESSAGE_ENDS = frozenset(
 
 def chat_body(data: JsonObject) -> OrdinaryBody | None:
     """Return what a chat completion says."""
-    choices, raw = data.get("choices"), data.get("usage")
-    if type(choices) is not list or len(choices) != 1 or not is_object(raw) or _is_odd(data):
+    choices, raw = as_list(data.get("choices")), data.get("usage")
+    if len(choices) != 1 or not is_object(raw) or _is_odd(data):
         return None
-    choice: object = choices[0]
+    choice = choices[0]
     if not is_object(choice) or "delta" in choice or "error" in choice or choice.get("index"):
         return None
     finish, message = choice.get("finish_reason"), choice.get("message")
@@ -60,9 +60,8 @@ def chat_body(data: JsonObject) -> OrdinaryBody | None:
 
 def _chat_calls(listed: object) -> int:
     """Return how many tool calls a message has, -1 if two may be one; see `tool_calls`."""
-    if not isinstance(listed, list):
-        return -1
-    for position, call in enumerate(listed):
+    calls = as_list(listed)
+    for position, call in enumerate(calls):
         if not is_object(call) or call.get("index", position) != position:
             return -1
         function = call.get("function")
@@ -72,18 +71,18 @@ def _chat_calls(listed: object) -> int:
             return -1
         if type(function.get("arguments")) is not str:
             return -1
-    return len(listed)
+    return len(calls) or -1
 
 
 def responses_body(data: JsonObject) -> OrdinaryBody | None:
     """Return what a response says."""
     raw, output = data.get("usage"), data.get("output")
-    if data.get("status") != "completed" or type(output) is not list or not is_object(raw):
+    if data.get("status") != "completed" or not isinstance(output, list) or not is_object(raw):
         return None
     if data.get("incomplete_details") is not None or _is_odd(data):
         return None
     calls = 0
-    for item in output:
+    for item in as_list(output):
         if not is_object(item) or type(kind := item.get("type")) is not str:
             return None
         calls += kind.endswith("_call")
@@ -94,12 +93,12 @@ def responses_body(data: JsonObject) -> OrdinaryBody | None:
 def messages_body(data: JsonObject) -> OrdinaryBody | None:
     """Return what an Anthropic message says."""
     raw, content, stop = data.get("usage"), data.get("content"), data.get("stop_reason")
-    if type(content) is not list or not is_object(raw) or _is_odd(data):
+    if not isinstance(content, list) or not is_object(raw) or _is_odd(data):
         return None
     if type(stop) is not str or stop not in _MESSAGE_ENDS:
         return None
     calls = 0
-    for block in content:
+    for block in as_list(content):
         if not is_object(block) or type(kind := block.get("type")) is not str:
             return None
         calls += kind.endswith("tool_use")

@@ -66,33 +66,35 @@ class EventTemplate:
             self._holes.append(hole)
         self._cut = _cut(raw, sent, [place[:2] for place in places])
 
-    def match(self, event: bytes) -> tuple[str, bytes] | None:
-        """Return the text of an event, and what of it goes to the client; None if it is another one."""
-        at = len(self._before)
-        text, starts = b"", [0]
-        is_like = event.startswith(self._before)
+    def match(self, event: bytes) -> tuple[bytes, bytes] | None:
+        """Return the text of an event in UTF-8, and what of it goes to the client; None if it is another one."""
+        if not event.startswith(self._before) or len(event) > MAX_EVENT_BYTES:
+            return None
+        at, text, starts = len(self._before), b"", [0]
         for pattern, is_text, behind in self._holes:
-            found = pattern.match(event, at) if is_like else None
+            found = pattern.match(event, at)
             if found is None or not event.startswith(behind, found.end()):
                 return None
             if is_text:
                 text = found[0]
             starts.append(found.end())
             at = found.end() + len(behind)
-        if at != len(event):
+        if at != len(event) or not (text.isascii() or _is_utf8(text)):
             return None
-        try:
-            decoded = text.decode()
-        except UnicodeDecodeError:
-            return None
-        return decoded, self._sent(event, starts)
+        return text, event if self._cut is None else self._sent(event, starts)
 
     def _sent(self, event: bytes, starts: list[int]) -> bytes:
-        if self._cut is None:
-            return event
-        part, offset, length = self._cut
+        part, offset, length = self._cut or (0, 0, 0)
         start = starts[part] + offset
         return event[:start] + event[start + length :]
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _plain(text: str) -> bytes:
