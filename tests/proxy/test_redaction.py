@@ -306,3 +306,15 @@ def test_an_id_is_redacted_as_a_name_is(before: str, middle: str, behind: str) -
 def test_a_header_is_redacted_each_time() -> None:
     redactor = Redactor().with_secrets(["key-9f8e7d6c5b4a"])
     assert {redactor.header("agent key-9f8e7d6c5b4a") for _ in range(2)} == {"agent [redacted]"}
+
+
+@pytest.mark.parametrize(
+    "prefix", ["sk", "pk", "rk", "gsk", "xai", "nvapi", "hf", "ghp", "gho", "AIza"]
+)
+@pytest.mark.parametrize("before", ["", "a ", "a.", "-", "é-", "\n"])
+@pytest.mark.parametrize("mark", ["-", "_"])
+def test_a_vendors_key_is_found_in_a_name_wherever_it_stands(
+    prefix: str, before: str, mark: str
+) -> None:
+    key = f"{prefix}{mark}{'a1B2' * 10}"
+    assert Redactor().name(before + key) == before + REDACTED

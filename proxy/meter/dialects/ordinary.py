@@ -76,13 +76,13 @@ def _chat_calls(listed: object) -> int:
 
 def responses_body(data: JsonObject) -> OrdinaryBody | None:
     """Return what a response says."""
-    raw, output = data.get("usage"), data.get("output")
-    if data.get("status") != "completed" or not isinstance(output, list) or not is_object(raw):
+    raw, output = data.get("usage"), as_list(data.get("output"))
+    if data.get("status") != "completed" or not output or not is_object(raw):
         return None
     if data.get("incomplete_details") is not None or _is_odd(data):
         return None
     calls = 0
-    for item in as_list(output):
+    for item in output:
         if not is_object(item) or type(kind := item.get("type")) is not str:
             return None
         calls += kind.endswith("_call")
@@ -92,13 +92,13 @@ def responses_body(data: JsonObject) -> OrdinaryBody | None:
 
 def messages_body(data: JsonObject) -> OrdinaryBody | None:
     """Return what an Anthropic message says."""
-    raw, content, stop = data.get("usage"), data.get("content"), data.get("stop_reason")
-    if not isinstance(content, list) or not is_object(raw) or _is_odd(data):
+    raw, content, stop = data.get("usage"), as_list(data.get("content")), data.get("stop_reason")
+    if not content or not is_object(raw) or _is_odd(data):
         return None
     if type(stop) is not str or stop not in _MESSAGE_ENDS:
         return None
     calls = 0
-    for block in as_list(content):
+    for block in content:
         if not is_object(block) or type(kind := block.get("type")) is not str:
             return None
         calls += kind.endswith("tool_use")
