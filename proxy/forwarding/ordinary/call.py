@@ -20,19 +20,18 @@ from typing import Any
 
 from cab.proxy.errors import LedgerFailed
 from cab.proxy.forwarding.answers import DirectBody
-from cab.proxy.forwarding.endings import ending_of
 from cab.proxy.forwarding.exchange import Exchange
 from cab.proxy.forwarding.ordinary.client import DirectClient
 from cab.proxy.forwarding.ordinary.handover import CallParts, Handover, start_on_disk
 from cab.proxy.forwarding.ordinary.head import answer_bytes
 from cab.proxy.forwarding.ordinary.steps import State, bare_step, step, step_with
-from cab.proxy.forwarding.recording import log_call
+from cab.proxy.forwarding.recording import end_now, log_call
 from cab.proxy.http.wire.answer_head import AnswerHead
 from cab.proxy.http.wire.endpoint_connection import EndpointConnection
 from cab.proxy.http.wire.request_bytes import with_body
-from cab.proxy.ledger.call_records import end_record, start_record
-from cab.proxy.ledger.lines import Entry, encoded, record_of
-from cab.proxy.ledger.ordinary_records import is_within_bounds, ordinary_end_record
+from cab.proxy.ledger.call_records import start_record
+from cab.proxy.ledger.lines import encoded, record_of
+from cab.proxy.ledger.ordinary_records import is_within_bounds
 from cab.proxy.logs import RedactingLogger
 from cab.proxy.redaction import Redactor
 from cab.scoring.ledger.clipping import bounded
@@ -357,10 +356,8 @@ class OrdinaryExchange:
     def _conclude(self) -> None:
         """Write the END of an answer that came whole."""
         self._is_terminal = True
-        answer, record = self._meter.ordinary(), None
-        if answer is not None:
-            record = ordinary_end_record(self._context, answer, self._mono_ns())
-        entry = self._ended() if record is None else encoded(record)
+        kind = b"" if self._head is None else self._head.content_type
+        entry = end_now(self._context, self._meter, self._services.counter, kind, self._mono_ns())
         if entry is None:
             self._take_over()
             return
@@ -368,17 +365,6 @@ class OrdinaryExchange:
         self.state = State.ENDING
         self._services.ledger.put(entry, None, self._end_is_on_disk)
         log_call(self._context.redactor, self._record)
-
-    def _ended(self) -> Entry | None:
-        """Return the END of an answer that has to be looked at; None if its tokens have to be counted."""
-        context, outcome = self._context, self._meter.outcome()
-        counted = self._services.counter.count_now(context, outcome)
-        if counted is None or self._head is None:
-            return None
-        kind = self._head.content_type.partition(b";")[0].strip().lower()
-        is_stream = kind == b"text/event-stream"
-        ending = ending_of(outcome, self._mono_ns(), client_gone=False, is_stream=is_stream)
-        return bounded(end_record(context, outcome, counted, ending))
 
     def _finish(self) -> None:
         """Let the next request come."""

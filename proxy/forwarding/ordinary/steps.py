@@ -3,9 +3,7 @@
 from collections.abc import Callable
 from enum import Enum, auto
 from functools import wraps
-from typing import Concatenate, ParamSpec, Protocol, TypeVar
-
-_P = ParamSpec("_P")
+from typing import Protocol, TypeVar, cast
 
 
 class State(Enum):
@@ -21,50 +19,49 @@ class State(Enum):
     TAKEN_OVER = auto()
 
 
-class _Crashing(Protocol):
+class _Call(Protocol):
     def crash(self, error: Exception) -> None:
         """Take a fault of ours."""
         ...
 
 
-_C = TypeVar("_C", bound=_Crashing)
-_V = TypeVar("_V")
+_Step = TypeVar("_Step", bound=Callable[..., None])
 
 
-def step(method: Callable[Concatenate[_C, _P], None]) -> Callable[Concatenate[_C, _P], None]:
+def step(method: _Step) -> _Step:
     """Let a fault of ours end the call, and nothing else."""
 
     @wraps(method)
-    def guarded(call: _C, /, *values: _P.args, **named: _P.kwargs) -> None:
+    def guarded(call: _Call, *values: object) -> None:
         try:
-            method(call, *values, **named)
+            method(call, *values)
         except Exception as error:  # noqa: BLE001 - whatever it is, the call ends and is logged
             call.crash(error)
 
-    return guarded
+    return cast("_Step", guarded)
 
 
-def bare_step(method: Callable[[_C], None]) -> Callable[[_C], None]:
+def bare_step(method: _Step) -> _Step:
     """Do the same for a step without values: every call takes these, and any number costs more."""
 
     @wraps(method)
-    def guarded(call: _C) -> None:
+    def guarded(call: _Call) -> None:
         try:
             method(call)
         except Exception as error:  # noqa: BLE001 - as above
             call.crash(error)
 
-    return guarded
+    return cast("_Step", guarded)
 
 
-def step_with(method: Callable[[_C, _V], None]) -> Callable[[_C, _V], None]:
+def step_with(method: _Step) -> _Step:
     """Do the same for a step with one value."""
 
     @wraps(method)
-    def guarded(call: _C, value: _V) -> None:
+    def guarded(call: _Call, value: object) -> None:
         try:
             method(call, value)
         except Exception as error:  # noqa: BLE001 - as above
             call.crash(error)
 
-    return guarded
+    return cast("_Step", guarded)
