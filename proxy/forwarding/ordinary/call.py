@@ -55,17 +55,9 @@ class OrdinaryExchange:
     __slots__ = (
         *("_body", "_connecting", "_connection", "_context", "_early", "_exchange", "_fault"),
         *("_gone", "_has_sent", "_head", "_is_chunked", "_is_ended", "_is_held", "_is_stopped"),
-        *(
-            "_is_terminal",
-            "_late_bytes",
-            "_meter",
-            "_mono_ns",
-            "_on_disk",
-            "_on_over",
-            "_out",
-            "_parts",
-        ),
+        *("_is_terminal", "_late_bytes", "_meter", "_on_disk", "_on_over", "_out", "_parts"),
         *("_record", "_services", "_start_error", "_start_known", "_up", "state"),
+        "_mono_ns",
     )
 
     def __init__(
