@@ -18,6 +18,8 @@ from cab.proxy.meter.usage.ordinary import ordinary_usage
 MAX_BYTES = MAX_MARKS
 """A larger body may have too many values to be parsed; what reads all answers looks at that first."""
 
+_MAX_CHUNKS = 64
+"""Of an answer in more pieces each byte would take up many."""
 _END = MeterOutput(b"", terminal=True)
 
 
@@ -78,8 +80,9 @@ class OrdinaryReader:
             at_ns: When they came.
         """
         received = self._received_bytes + len(chunk)
-        begins = not self._chunks
-        if self._is_ended or received > self._limit_bytes or (begins and chunk[0] != _BRACE):
+        if not self._chunks and chunk[0] != _BRACE:
+            return None
+        if self._is_ended or received > self._limit_bytes or len(self._chunks) >= _MAX_CHUNKS:
             return None
         self._received_bytes = received
         self._chunks.append((chunk, at_ns))

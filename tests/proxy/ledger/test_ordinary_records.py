@@ -175,8 +175,15 @@ def test_a_key_that_is_part_of_a_usage_object_leaves_no_short_way() -> None:
     assert ordinary_end_record(context, said, 8_000_000) is None
 
 
-def test_an_answer_in_two_pieces_is_read_the_short_way_too() -> None:
+def test_an_answer_in_some_pieces_is_read_the_short_way_too() -> None:
+    """But for one in very many, each of which would be kept."""
     path, body = BODIES[2]
     answer = orjson.dumps(body)
+    bytewise = [answer[at : at + 1] for at in range(len(answer))]
+    how = path, bytewise, "application/json", None, REQUESTS[1]
+    (short, gave), (full, expected) = metered(*how, short=True), metered(*how, short=False)
+    assert short._short is None
+    assert gave == expected
+    assert short.outcome() == full.outcome()
     meter, _ = metered(path, sliced(answer, [7]), "application/json", None, REQUESTS[1], short=True)
     assert meter.ordinary() is not None
