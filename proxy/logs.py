@@ -79,6 +79,11 @@ class _Record(logging.LogRecord):
         self.process, self.thread, self.threadName = os.getpid(), thread.ident, thread.name
 
 
+def logs_what_is_usual() -> bool:
+    """Return whether a line of `RedactingLogger.info` would be written anywhere."""
+    return _LOGGER.isEnabledFor(logging.INFO)
+
+
 class RedactingLogger:
     """Logs for one proxy, or for one of its calls.
 

@@ -3,11 +3,15 @@
 from typing import Any
 
 from cab.proxy.forwarding.call_lifecycle import CallLifecycle
+from cab.proxy.forwarding.endings import ending_of
 from cab.proxy.ledger.call_records import CallContext, CallEnding, end_record
-from cab.proxy.logs import RedactingLogger
-from cab.proxy.meter import Outcome
+from cab.proxy.ledger.lines import Entry, encoded
+from cab.proxy.ledger.ordinary_records import ordinary_end_record
+from cab.proxy.logs import RedactingLogger, logs_what_is_usual
+from cab.proxy.meter import CallMeter, Outcome
 from cab.proxy.redaction import Redactor
 from cab.proxy.tokens.usage import Counter
+from cab.scoring.ledger.clipping import bounded
 
 
 async def record_end(
@@ -24,8 +28,36 @@ async def record_end(
     log_call(context.redactor, record)
 
 
+def end_now(
+    context: CallContext, meter: CallMeter, counter: Counter, content_type: bytes, ended_ns: int
+) -> Entry | None:
+    """Return the END of a call whose answer came whole; None if its tokens have to be counted first.
+
+    Args:
+        context: What is known of it. Its client is there.
+        meter: Has seen the end of its answer.
+        counter: Says whether there is something to count.
+        content_type: The answer's header.
+        ended_ns: When it ended, by the monotonic clock.
+    """
+    answer = meter.ordinary()
+    if answer is not None:
+        record = ordinary_end_record(context, answer, ended_ns)
+        if record is not None:
+            return encoded(record)
+    outcome = meter.outcome()
+    counted = counter.count_now(context, outcome)
+    if counted is None:
+        return None
+    is_stream = content_type.partition(b";")[0].strip().lower() == b"text/event-stream"
+    ending = ending_of(outcome, ended_ns, client_gone=False, is_stream=is_stream)
+    return bounded(end_record(context, outcome, counted, ending))
+
+
 def log_call(redactor: Redactor, record: dict[str, Any]) -> None:
     """Log the end of a call."""
+    if not logs_what_is_usual():
+        return
     RedactingLogger(redactor).info(
         "call",
         cell=record["cell_id"],

@@ -47,6 +47,13 @@ def chained_line(body: bytes, prev: str) -> Chained:
     return _hashed(b'%b,"prev":"%b"' % (body, prev.encode()))
 
 
+def linked(body: bytes, prev: bytes) -> tuple[bytes, bytes]:
+    """Return what `chained_line` does, without names: most records are written by this."""
+    body = b'%b,"prev":"%b"' % (body, prev)
+    digest = hashlib.sha256(body + b"}").hexdigest().encode()
+    return b'%b,"hash":"%b"}\n' % (body, digest), digest
+
+
 def _hashed(body: bytes) -> Chained:
     digest = hashlib.sha256(body + b"}").hexdigest()
     return Chained(b'%b,"hash":"%b"}\n' % (body, digest.encode()), digest)

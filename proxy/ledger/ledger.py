@@ -22,15 +22,9 @@ from cab.proxy.clock import Clock
 from cab.proxy.errors import LedgerFailed
 from cab.proxy.ledger.backlog import Backlog
 from cab.proxy.ledger.disk_thread import DiskThread, Done, Work
+from cab.proxy.ledger.lines import Entry, record_of
 from cab.proxy.ledger.recovery import Recovered
-from cab.proxy.ledger.writer import (
-    Entry,
-    LedgerOptions,
-    Unsynced,
-    UnwritableRecord,
-    Writer,
-    record_of,
-)
+from cab.proxy.ledger.writer import LedgerOptions, Unsynced, UnwritableRecord, Writer
 from cab.proxy.logs import RedactingLogger
 from cab.scoring.ledger.clipping import bounded
 from cab.scoring.timestamps import rfc3339

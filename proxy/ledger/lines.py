@@ -1,6 +1,6 @@
 """Lines that every reader takes: what would be too long is left out, or the record is refused."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -11,6 +11,42 @@ from cab.scoring.ledger.clipping import without_largest_value
 from cab.scoring.ledger.records import SCHEMA, wrong_member
 
 _BEGIN = b'{"schema":"%b"' % SCHEMA.encode()
+_SURELY_FITS_BYTES = MAX_RECORD_BYTES // 2
+"""Members of such a size fit into a line, whatever stands around them."""
+
+
+class EncodedRecord(NamedTuple):
+    """A record that is JSON already, because its values are known to fit."""
+
+    body: bytes
+    """Its line up to the member before `prev`."""
+    record: dict[str, Any]
+    """The same as a dict."""
+
+
+Entry = dict[str, Any] | EncodedRecord
+"""A record to be written."""
+
+
+def record_of(entry: Entry) -> dict[str, Any]:
+    """Return the members of a record, whatever form it has."""
+    return entry.record if isinstance(entry, EncodedRecord) else entry
+
+
+def encoded(record: dict[str, Any]) -> Entry:
+    """Return a record of a call in the form that is written fastest.
+
+    Args:
+        record: As for `fitting_line`, which makes the same line of it; its place among calls and cells
+            is valid.
+    """
+    try:
+        members = orjson.dumps(record)
+    except orjson.JSONEncodeError:
+        return record  # who writes it says why
+    if len(members) > _SURELY_FITS_BYTES:
+        return record
+    return EncodedRecord(b"%b,%b" % (_BEGIN, members[1:-1]), record)
 
 
 class UnfitRecord(ValueError):

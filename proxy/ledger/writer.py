@@ -1,7 +1,6 @@
 """Writes one worker's chain: lines to the last segment, a new segment when it is time."""
 
 import os
-import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,13 +8,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import orjson
-
 from cab.proxy.clock import Clock
 from cab.proxy.ledger.backlog import Backlog
-from cab.proxy.ledger.chain import chained_line
+from cab.proxy.ledger.chain import linked
 from cab.proxy.ledger.compression import Compressor
-from cab.proxy.ledger.lines import UnfitRecord, fitting_line
+from cab.proxy.ledger.lines import (
+    EncodedRecord,
+    Entry,
+    UnfitRecord,
+    fitting_line,
+    record_of,
+)
 from cab.proxy.ledger.recovery import crash_end, follows, naming_ledger, recover_chain
 from cab.proxy.ledger.scan import ResumePoint, carried
 from cab.proxy.ledger.segments import (
@@ -27,8 +30,6 @@ from cab.proxy.ledger.segments import (
     write_all,
 )
 from cab.scoring.timestamps import rfc3339
-
-_PLACE = re.compile(rb'\{"schema":"[^"]*","kind":"([a-z_]+)","call_id":"([^"]*)"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,24 +60,6 @@ class UnwritableRecord(NamedTuple):
     reason: str
 
 
-class EncodedRecord(NamedTuple):
-    """A record that was made into JSON where its values were known to fit, for speed."""
-
-    body: bytes
-    """Its line up to the member before `prev`."""
-
-    @property
-    def record(self) -> dict[str, Any]:
-        """The same as a dict."""
-        record: dict[str, Any] = orjson.loads(self.body + b"}")
-        del record["schema"]
-        return record
-
-
-Entry = dict[str, Any] | EncodedRecord
-"""A record to be written."""
-
-
 class Unsynced(NamedTuple):
     """What was written and may not be on disk yet."""
 
@@ -85,11 +68,6 @@ class Unsynced(NamedTuple):
     """Hash of its last line."""
     size_bytes: int
     """Where that ends in the segment."""
-
-
-def record_of(entry: Entry) -> dict[str, Any]:
-    """Return the members of a record, whatever form it has."""
-    return entry.record if isinstance(entry, EncodedRecord) else entry
 
 
 class Writer:
@@ -230,32 +208,36 @@ class Writer:
     def _put(self, records: Sequence[Entry]) -> list[UnwritableRecord]:
         lines: list[bytes] = []
         refused: list[UnwritableRecord] = []
-        head = self.head
+        head = self.head.encode()
         for index, record in enumerate(records):
             if isinstance(record, EncodedRecord):
-                line, head = chained_line(record.body, head)
+                line, head = linked(record.body, head)
             else:
                 try:
-                    line, head = fitting_line(record, head)
+                    line, digest = fitting_line(record, head.decode())
                 except UnfitRecord as error:
                     refused.append(UnwritableRecord(index, str(error)))
                     continue
+                head = digest.encode()
             lines.append(line)
         data = b"".join(lines)
         write_all(self.file, data)
-        self.head = head
+        self.head = head.decode()
         self.size_bytes += len(data)
-        left_out = {at for at, _ in refused}
-        # What was refused ends its call all the same: nobody waits for its END.
-        self._unsynced += [r for at, r in enumerate(records) if at not in left_out or _is_end(r)]
+        if refused:
+            left_out = {at for at, _ in refused}
+            # What was refused ends its call all the same: nobody waits for its END.
+            records = [r for at, r in enumerate(records) if at not in left_out or _is_end(r)]
+        self._unsynced += records
         return refused
 
     def _follow(self, entry: Entry) -> None:
-        kind, call_id = _place(entry)
+        record = record_of(entry)
+        kind = record.get("kind")
         if kind == "start":
-            self.open_calls[call_id] = entry
+            self.open_calls[str(record.get("call_id"))] = entry
         elif kind == "end":
-            self.open_calls.pop(call_id, None)
+            self.open_calls.pop(str(record.get("call_id")), None)
 
     def _lost_ends(self, backlog: Backlog) -> list[dict[str, Any]]:
         message = "the end of this call was lost while the ledger could not be written"
@@ -296,13 +278,5 @@ class Writer:
         return rfc3339(self._clock.wall_ns())
 
 
-def _place(entry: Entry) -> tuple[str | None, str]:
-    """Return the kind and the call of a record."""
-    if isinstance(entry, EncodedRecord):
-        match = _PLACE.match(entry.body)
-        return (match[1].decode(), match[2].decode()) if match else (None, "")
-    return entry.get("kind"), str(entry.get("call_id"))
-
-
 def _is_end(entry: Entry) -> bool:
-    return _place(entry)[0] == "end"
+    return record_of(entry).get("kind") == "end"

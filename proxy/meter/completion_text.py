@@ -36,6 +36,16 @@ class Texts:
                 self._joined.setdefault(key, []).append("".join(pieces))
                 pieces.clear()
 
+    def add_all(self, key: Hashable, pieces: list[str]) -> None:
+        """Append pieces to the text named by `key`."""
+        kept, size_chars = self._pieces.get(key), sum(map(len, pieces))
+        if kept is None or size_chars > self._room_chars or len(kept) + len(pieces) >= _MANY:
+            for piece in pieces:
+                self.add(key, piece)
+            return
+        self._room_chars -= size_chars
+        kept += pieces
+
     def joined(self) -> list[str]:
         """Return the texts, each in one piece, in the order in which they began."""
         return [

@@ -13,6 +13,8 @@ _PREFIXES = r"\b(?:sk|pk|rk|gsk|xai|nvapi|hf|ghp|gho|AIza)[-_]"
 _USER_IN_URL = r"(?<=://)[^/\s@]++(?=@)"
 _SUSPECT = re.compile(rf"{_PREFIXES}|\bAIza|\beyJ|://|(?i:bearer )")
 """Without one of these there is nothing to look for."""
+_PREFIXED = re.compile(r"[-_](?:(?<=\b(?:sk|pk|rk|hf).)|(?<=\b(?:gsk|xai|ghp|gho).)|(?<=\bnvapi.))")
+"""A prefix of a key with what follows it, found by the latter: few characters are one."""
 # Key shapes that vendors print in their own error messages, and bearer values of any shape.
 _IN_SENTENCES = re.compile(
     _PREFIXES + r"[A-Za-z0-9_\-*.]{6,}+|\bAIza[A-Za-z0-9_\-]{10,}+"
@@ -39,10 +41,16 @@ def without_keys_in_sentence(text: str) -> str:
 
 def without_keys_in_name(text: str) -> str:
     """Return a name without what can only be a key."""
-    if _SUSPECT.search(text) is None:
+    if not _may_be_suspect(text) or _SUSPECT.search(text) is None:
         return text
     text = _RUN.sub(lambda run: "".join(_without_vendor_keys(run[0])), text)
     return _IN_NAMES.sub(REDACTED, _without_tokens(text))
+
+
+def _may_be_suspect(text: str) -> bool:
+    """Return whether a text may hold what `_SUSPECT` looks for: three times as fast for an id, which has none."""
+    marked = "AIza" in text or "eyJ" in text or "://" in text or " " in text
+    return marked or _PREFIXED.search(text) is not None
 
 
 def is_secret_name(text: str) -> bool:

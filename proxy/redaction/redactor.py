@@ -17,6 +17,7 @@ from cab.proxy.redaction.secret_forms import (
     as_bytes,
     blanked,
     ends_with_part,
+    folded,
     holds,
     plain,
     plain_forms,
@@ -48,7 +49,9 @@ class Redactor:
         self._names: dict[str, str] = {}
         """Names that were redacted: a few come again and again."""
         self._headers: dict[str, str] = {}
-        """Likewise."""
+        """The same of headers."""
+        self._left: dict[frozenset[str], bool] = {}
+        """Sets of names, and whether each stays as it is."""
 
     def with_secrets(self, secrets: Iterable[str | None]) -> "Redactor":
         """Return a redactor of these secrets too, which a client sent.
@@ -107,6 +110,13 @@ class Redactor:
         cut = _without(text[:WINDOW_CHARS], self._in_names, self._name_forms, cut=True)
         return _remembered(self._headers, text, clean(without_keys_in_sentence(cut)))
 
+    def leaves(self, names: frozenset[str]) -> bool:
+        """Return whether each of these names stays as it is."""
+        known = self._left.get(names)
+        if known is None:
+            known = self._left[names] = all(self.name(name) == name for name in names)
+        return known
+
     def name(self, text: str, window_chars: int = WINDOW_CHARS) -> str:
         """Return a name without the secrets and without what can only be a key, fit for UTF-8.
 
@@ -117,6 +127,22 @@ class Redactor:
         if known is not None:
             return known
         return _remembered(self._names, text, self._redacted_name(text, window_chars))
+
+    def identifier(self, text: str) -> str:
+        """Return a name without the secrets that nobody will ask for again, such as an id.
+
+        The same as `name`, which remembers what it redacted.
+        """
+        if not text.isascii() or len(text) > _KNOWN_CHARS or "\\" in text or "%" in text:
+            return self._redacted_name(text, WINDOW_CHARS)
+        flat = folded(text.encode())
+        for form in self._name_forms:
+            if form in flat:
+                return self._redacted_name(text, WINDOW_CHARS)
+        for secret in self._in_names:
+            if secret in text:
+                return self._redacted_name(text, WINDOW_CHARS)
+        return without_keys_in_name(text)
 
     def _redacted_name(self, text: str, window_chars: int) -> str:
         cut = len(text) > window_chars

@@ -307,3 +307,32 @@ def test_telling_names() -> None:
         assert may_hold_secret(name)
     for name in ("User-Agent", "Accept", "Content-Type", "x-stainless-retry-count"):
         assert not may_hold_secret(name)
+
+
+@given(
+    st.sampled_from(["", "chatcmpl-", "sk-", "https://u:p@h/", "é", "a%62c", " "]),
+    st.sampled_from(["key-9f8e7d6c5b4a", "KEY-9F8E7D6C5B4A", "a2V5LTlmOGU3ZDZjNWI0YQ", "x" * 20]),
+    st.text(max_size=5),
+)
+def test_an_id_is_redacted_as_a_name_is(before: str, middle: str, behind: str) -> None:
+    """Only that it is not remembered."""
+    redactor, text = Redactor(["key-9f8e7d6c5b4a"]), before + middle + behind
+    assert redactor.identifier(text) == redactor.name(text)
+    assert redactor.leaves(frozenset((text, "word"))) == (redactor.name(text) == text)
+
+
+def test_a_header_is_redacted_each_time() -> None:
+    redactor = Redactor().with_secrets(["key-9f8e7d6c5b4a"])
+    assert {redactor.header("agent key-9f8e7d6c5b4a") for _ in range(2)} == {"agent [redacted]"}
+
+
+@pytest.mark.parametrize(
+    "prefix", ["sk", "pk", "rk", "gsk", "xai", "nvapi", "hf", "ghp", "gho", "AIza"]
+)
+@pytest.mark.parametrize("before", ["", "a ", "a.", "-", "é-", "\n"])
+@pytest.mark.parametrize("mark", ["-", "_"])
+def test_a_vendors_key_is_found_in_a_name_wherever_it_stands(
+    prefix: str, before: str, mark: str
+) -> None:
+    key = f"{prefix}{mark}{'a1B2' * 10}"
+    assert Redactor().name(before + key) == before + REDACTED

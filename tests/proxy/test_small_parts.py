@@ -37,6 +37,13 @@ def test_times_are_utc_with_microseconds() -> None:
     assert milliseconds(1_234_567) == 1.235
 
 
+@given(st.integers(-(10**18), 10**18), st.sampled_from([0, 1, 499, 500, 501, 999]))
+def test_durations_are_rounded_as_python_rounds(duration_us: int, rest_ns: int) -> None:
+    """Ties too, and whatever is beside one."""
+    for duration_ns in (duration_us, duration_us // 1000 * 1000 + rest_ns):
+        assert milliseconds(duration_ns) == round(duration_ns / 1_000_000, 3)
+
+
 @pytest.mark.parametrize(
     ("text", "clean"),
     [

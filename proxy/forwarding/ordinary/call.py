@@ -16,118 +16,62 @@ redirect, a count of tokens, a client that has gone, a stop.
 
 import asyncio
 from collections.abc import Callable
-from enum import Enum, auto
-from functools import partial, wraps
-from typing import Any, ParamSpec
+from typing import Any
 
-from cab.proxy.accounting.admission import AdmissionRequest
 from cab.proxy.errors import LedgerFailed
-from cab.proxy.forwarding.answers import DirectBody, EndpointAnswer, from_direct
-from cab.proxy.forwarding.call_lifecycle import CallLifecycle
-from cab.proxy.forwarding.endings import ending_of
-from cab.proxy.forwarding.exchange import Begun, Exchange
-from cab.proxy.forwarding.failures import not_connected
+from cab.proxy.forwarding.answers import DirectBody
+from cab.proxy.forwarding.exchange import Exchange
 from cab.proxy.forwarding.ordinary.client import DirectClient
-from cab.proxy.forwarding.ordinary.head import Forward, KnownHead, answer_bytes
-from cab.proxy.forwarding.recording import log_call
-from cab.proxy.forwarding.services import ProxyServices
+from cab.proxy.forwarding.ordinary.handover import CallParts, Handover, start_on_disk
+from cab.proxy.forwarding.ordinary.head import answer_bytes
+from cab.proxy.forwarding.ordinary.steps import State, bare_step, step, step_with
+from cab.proxy.forwarding.recording import end_now, log_call
 from cab.proxy.http.wire.answer_head import AnswerHead
-from cab.proxy.http.wire.client_connection import OrdinaryConnection
 from cab.proxy.http.wire.endpoint_connection import EndpointConnection
-from cab.proxy.http.wire.endpoint_pool import NotConnected
 from cab.proxy.http.wire.request_bytes import with_body
-from cab.proxy.ledger.call_records import CallContext, end_record, start_record
-from cab.proxy.ledger.ledger import Started
+from cab.proxy.ledger.call_records import start_record
+from cab.proxy.ledger.lines import encoded, record_of
+from cab.proxy.ledger.ordinary_records import is_within_bounds
 from cab.proxy.logs import RedactingLogger
-from cab.proxy.meter import CallMeter
 from cab.proxy.redaction import Redactor
 from cab.scoring.ledger.clipping import bounded
 
-_P = ParamSpec("_P")
-
 _LINGER_S = 2.0
 """How long the endpoint may take to close an answer whose client has gone."""
+_EARLY_PARTS = 3
+"""With so many parts of an answer before its START is on disk, the rest must wait; most have but two."""
 _LATE_BYTES = 1 << 16
 """So much of what comes behind the end of an answer is kept while its END is on its way to the disk."""
-
-
-class State(Enum):
-    """How far a call is."""
-
-    STARTING = auto()
-    CONNECTING = auto()
-    WAITING = auto()
-    RELAYING = auto()
-    ENDING = auto()
-    LINGERING = auto()
-    OVER = auto()
-    TAKEN_OVER = auto()
-
-
-def _step(method: Callable[_P, None]) -> Callable[_P, None]:
-    """Let a fault of ours end the call, and nothing else."""
-
-    @wraps(method)
-    def step(*values: _P.args, **named: _P.kwargs) -> None:
-        try:
-            method(*values, **named)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the call ends and is logged
-            call = values[0]
-            if isinstance(call, OrdinaryExchange):
-                call.crash(error)
-
-    return step
 
 
 class OrdinaryExchange:
     """A call whose steps are called by what they wait for.
 
     Args:
-        services: What every call uses.
-        connection: The client's.
-        known: What follows from the head of its request.
-        forward: How it goes on to the endpoint.
-        context: What is known of the call; its cell has admitted it.
-        meter: Has read the request.
-        admission: What its cell was asked.
+        parts: What it is put together from.
         on_over: Called once the call is over, or taken over: with the task and the exchange then.
     """
 
     __slots__ = (
-        *(
-            "_admission",
-            "_connecting",
-            "_connection",
-            "_context",
-            "_early",
-            "_exchange",
-            "_forward",
-        ),
-        *("_gone", "_head", "_is_chunked", "_is_ended", "_is_held", "_is_terminal", "_known"),
-        *("_meter", "_on_disk", "_on_over", "_out", "_record", "_services", "_start_error", "_up"),
-        *("_body", "_fault", "_has_sent", "_is_stopped", "_late_bytes", "_start_known"),
-        "state",
+        *("_body", "_connecting", "_connection", "_context", "_early", "_exchange", "_fault"),
+        *("_gone", "_has_sent", "_head", "_is_chunked", "_is_ended", "_is_held", "_is_stopped"),
+        *("_is_terminal", "_late_bytes", "_meter", "_on_disk", "_on_over", "_out", "_parts"),
+        *("_record", "_services", "_start_error", "_start_known", "_up", "state"),
+        "_mono_ns",
     )
 
-    def __init__(  # noqa: PLR0913 - a call is put together in one place
+    def __init__(
         self,
-        services: ProxyServices,
-        connection: OrdinaryConnection,
-        known: KnownHead,
-        forward: Forward,
-        context: CallContext,
-        meter: CallMeter,
-        admission: AdmissionRequest,
+        parts: CallParts,
         on_over: "Callable[[OrdinaryExchange, Exchange | None], asyncio.Task[None] | None]",
     ) -> None:
         self.state = State.STARTING
-        self._services = services
-        self._connection = connection
-        self._known = known
-        self._forward = forward
-        self._context = context
-        self._meter = meter
-        self._admission = admission
+        self._parts = parts
+        self._services = parts.services
+        self._mono_ns = parts.services.clock.mono_ns
+        self._connection = parts.connection
+        self._context = parts.context
+        self._meter = parts.meter
         self._on_over = on_over
         self._up: EndpointConnection | None = None
         self._connecting: asyncio.Task[EndpointConnection] | None = None
@@ -174,16 +118,17 @@ class OrdinaryExchange:
             return not self._exchange.client.begun
         return not self._has_sent
 
-    @_step
+    @bare_step
     def begin(self) -> None:
         """Write START, and go on."""
-        record = bounded(start_record(self._context))
+        record = start_record(self._context)
+        entry = encoded(record) if is_within_bounds(record) else bounded(record)
         before = self._services.settings.start_sync == "before_forward"
-        self._services.ledger.put(record, None if before else self._send, self._start_is_on_disk)
+        self._services.ledger.put(entry, None if before else self._send, self._start_is_on_disk)
 
     # What the client does.
 
-    @_step
+    @bare_step
     def client_left(self) -> None:
         """Take note that the client's connection is gone."""
         self._gone = True
@@ -224,7 +169,7 @@ class OrdinaryExchange:
 
     # What the ledger does.
 
-    @_step
+    @step_with
     def _start_is_on_disk(self, error: LedgerFailed | None) -> None:
         self._start_error, self._start_known = error, True
         if self._on_disk is not None:  # taken over, and waited for
@@ -245,7 +190,7 @@ class OrdinaryExchange:
         if early and self._up is not None and not self._is_held:
             self._up.resume_reading()
 
-    @_step
+    @step_with
     def _end_is_on_disk(self, error: LedgerFailed | None) -> None:
         services, context = self._services, self._context
         services.registry.finish_soon(context.cell_id, context.call_id, self._record)
@@ -273,10 +218,11 @@ class OrdinaryExchange:
 
     # What the endpoint does: an `AnswerSink`.
 
-    @_step
+    @step_with
     def head(self, head: AnswerHead) -> None:
         """Take the head of the answer."""
-        if self._is_early(OrdinaryExchange.head, head):
+        if self._early is not None:
+            self._early.append((OrdinaryExchange.head, (head,)))
             return
         if head.status != 200 or not head.has_body:
             self._take_over((OrdinaryExchange.head, (head,)))
@@ -285,7 +231,7 @@ class OrdinaryExchange:
         content_type = head.content_type.decode("utf-8", "surrogateescape")
         self._meter.start(head.status, content_type, encoding, head.content_length)
         is_sized = head.content_length is not None and not self._meter.may_alter
-        where, call_id = self._forward.authority, self._context.call_id
+        where, call_id = self._parts.forward.authority, self._context.call_id
         plain = answer_bytes(head, where, call_id, is_sized=is_sized)
         if plain is None:
             self._take_over((OrdinaryExchange.head, (head,)))
@@ -296,12 +242,20 @@ class OrdinaryExchange:
         self.state = State.RELAYING
         self._out.append(plain)
 
-    @_step
+    @step_with
     def body(self, data: bytes) -> None:
         """Take the next bytes of the answer."""
-        if self._is_early(OrdinaryExchange.body, data):
+        if self._early is not None:
+            self._early.append((OrdinaryExchange.body, (data,)))
+            if len(self._early) == _EARLY_PARTS and self._up is not None:
+                self._up.pause_reading()
             return
-        output = self._meter.feed(data, self._now())
+        now_ns = self._mono_ns()
+        sent = self._meter.pass_known(data, now_ns)
+        if sent is not None:
+            self._put(sent)
+            return
+        output = self._meter.feed(data, now_ns)
         self._put(output.data)
         if self.state is State.ENDING:
             self._late_bytes += len(data)
@@ -310,15 +264,16 @@ class OrdinaryExchange:
         if output.terminal:
             self._conclude()
 
-    @_step
+    @bare_step
     def ended(self) -> None:
         """Take the end of the answer."""
-        if self._is_early(OrdinaryExchange.ended):
+        if self._early is not None:
+            self._early.append((OrdinaryExchange.ended, ()))
             return
         self._is_ended = True
         self._up = None
         if self.state is State.RELAYING:
-            self._put(self._meter.finish(self._now()).data)
+            self._put(self._meter.finish(self._mono_ns()).data)
             self.flush()
             self._conclude()
         elif self.state is State.LINGERING:
@@ -326,21 +281,25 @@ class OrdinaryExchange:
 
     def flush(self) -> None:
         """Send what was put together; a head alone may wait for the END that is on its way."""
-        if self._out and (self._has_sent or len(self._out) > 1 or self.state is not State.ENDING):
+        out = self._out
+        if out and (self._has_sent or len(out) > 1 or self.state is not State.ENDING):
             self._has_sent = True
-            self._connection.write(b"".join(self._out))
-            self._out.clear()
+            self._connection.write(out[0] if len(out) == 1 else b"".join(out))
+            out.clear()
 
-    @_step
+    @step
     def odd(self, connection: EndpointConnection, begun: bytes) -> None:
         """Take the beginning of an answer that is not an ordinary one."""
-        if not self._is_early(OrdinaryExchange.odd, connection, begun):
+        if self._early is not None:
+            self._early.append((OrdinaryExchange.odd, (connection, begun)))
+        else:
             self._take_over((OrdinaryExchange.odd, (connection, begun)))
 
-    @_step
+    @step_with
     def failed(self, error: Exception) -> None:
         """Take the end of the connection before that of the answer."""
-        if self._is_early(OrdinaryExchange.failed, error):
+        if self._early is not None:
+            self._early.append((OrdinaryExchange.failed, (error,)))
             return
         if self.state is State.ENDING:
             self._up = None  # END is made; what is missing the client sees at its end
@@ -349,24 +308,15 @@ class OrdinaryExchange:
         else:
             self._take_over((OrdinaryExchange.failed, (error,)))
 
-    def _is_early(self, handle: Callable[..., None], *values: object) -> bool:
-        """Return whether what comes must wait until START is on disk."""
-        if self._early is None:
-            return False
-        if not self._early and self._up is not None:
-            self._up.pause_reading()
-        self._early.append((handle, values))
-        return True
-
     # The steps.
 
-    @_step
+    @bare_step
     def _send(self) -> None:
         """Forward the request: START is written."""
-        context, pool = self._context, self._forward.pool
+        context, pool = self._context, self._parts.forward.pool
         self.state = State.CONNECTING
         context.upstream_attempts = 1
-        context.forwarded_ns = self._now()
+        context.forwarded_ns = self._mono_ns()
         connection = pool.take()
         if connection is not None:
             self._send_on(connection)
@@ -376,7 +326,7 @@ class OrdinaryExchange:
         if self._gone or self._is_stopped:
             self._take_over()
 
-    @_step
+    @step_with
     def _connected(self, task: "asyncio.Task[EndpointConnection]") -> None:
         if self.state is not State.CONNECTING:
             return
@@ -389,7 +339,7 @@ class OrdinaryExchange:
     def _send_on(self, connection: EndpointConnection) -> None:
         self._up = connection
         self.state = State.WAITING
-        connection.send(with_body(self._forward.head, self._meter.upstream_body), self)
+        connection.send(with_body(self._parts.forward.head, self._meter.upstream_body), self)
 
     def _put(self, data: bytes) -> None:
         """Have bytes of the body sent."""
@@ -398,19 +348,16 @@ class OrdinaryExchange:
 
     def _conclude(self) -> None:
         """Write the END of an answer that came whole."""
-        context, outcome = self._context, self._meter.outcome()
-        counted = self._services.counter.count_now(context, outcome)
         self._is_terminal = True
-        if counted is None or self._head is None:
+        kind = b"" if self._head is None else self._head.content_type
+        entry = end_now(self._context, self._meter, self._services.counter, kind, self._mono_ns())
+        if entry is None:
             self._take_over()
             return
-        kind = self._head.content_type.partition(b";")[0].strip().lower()
-        is_stream = kind == b"text/event-stream"
-        ending = ending_of(outcome, self._now(), client_gone=False, is_stream=is_stream)
-        record = self._record = end_record(context, outcome, counted, ending)
+        self._record = record_of(entry)
         self.state = State.ENDING
-        self._services.ledger.put(bounded(record), None, self._end_is_on_disk)
-        log_call(context.redactor, record)
+        self._services.ledger.put(entry, None, self._end_is_on_disk)
+        log_call(self._context.redactor, self._record)
 
     def _finish(self) -> None:
         """Let the next request come."""
@@ -463,23 +410,20 @@ class OrdinaryExchange:
         self._pass_on([*early, *events])
         if self._up is not None and self._up.sink is body and body.wants_more:
             self._up.resume_reading()
-        head, answer = self._head, None
-        if head is not None:
-            answer = from_direct(self._known.head.method, self._forward.url, head, body)
-        if self._fault is not None:
-            answer = None
-        is_chunked = None if head is None else self._is_chunked
-        place = self._connection, self._known.head, self._context.call_id
-        begun = Begun(
-            self._lifecycle(),
-            partial(self._refused if was_starting else self._first, body),
-            answer,
-            is_over=self._is_terminal,
-        )
-        client = partial(DirectClient, *place, is_chunked=is_chunked, is_held=self._is_held)
-        exchange = self._exchange = self._forward.exchange(
-            self._services, self._context, self._meter, self._admission, client, begun
-        )
+        exchange = self._exchange = Handover(
+            parts=self._parts,
+            body=body,
+            start_on_disk=self._start(),
+            up=self._up,
+            connecting=self._connecting,
+            head=self._head,
+            is_chunked=self._is_chunked,
+            is_held=self._is_held,
+            is_terminal=self._is_terminal,
+            is_unsent=was_starting,
+            fault=self._fault,
+            start_error=self._start_error,
+        ).exchange()
         task = self._on_over(self, exchange)
         if task is not None and isinstance(exchange.client, DirectClient):
             finish = exchange.client.finish
@@ -494,49 +438,12 @@ class OrdinaryExchange:
             for handle, values in events:
                 getattr(self._body, handle.__name__)(*values)
 
-    def _lifecycle(self) -> CallLifecycle:
-        """Return the call's lifecycle, with a START as far as it is."""
-        loop, services = asyncio.get_running_loop(), self._services
-        written: asyncio.Future[None] = loop.create_future()
-        written.set_result(None)
-        on_disk: asyncio.Future[None] = loop.create_future()
-        if self._early is None and self._start_error is None and self._start_known:
-            on_disk.set_result(None)
-        elif self._start_error is not None:
-            on_disk.set_exception(self._start_error)
-            on_disk.exception()
-        else:
-            self._on_disk = on_disk
-        started = Started(written, on_disk)
-        parts = services.registry, services.ledger, self._admission, started
-        return CallLifecycle.begun(*parts)
-
-    async def _refused(self, _body: DirectBody) -> EndpointAnswer:
-        raise self._fault or self._start_error or LedgerFailed("the ledger cannot be written")
-
-    async def _first(self, body: DirectBody) -> EndpointAnswer:
-        """Return the endpoint's answer to the request that was sent; see `Upstream.send`."""
-        if self._fault is not None:
-            body.close()
-            if self._connecting is not None:
-                self._connecting.cancel()
-            raise self._fault
-        forward = self._forward
-        connection = self._up
-        if connection is None:
-            if self._connecting is None:
-                raise RuntimeError("the request was not sent")
-            try:
-                connection = await self._connecting
-            except NotConnected as error:
-                raise not_connected(error.code, forward.upstream.base.authority) from error
-            body = DirectBody(connection)
-            connection.send(with_body(forward.head, self._meter.upstream_body), body)
-        method = self._known.head.method
-        return await forward.upstream.answer_on(forward.pool, method, forward.url, connection, body)
-
-    def _now(self) -> int:
-        return self._services.clock.mono_ns()
+    def _start(self) -> asyncio.Future[None]:
+        """Return the future of START, as far as it is."""
+        if self._start_known:
+            return start_on_disk(self._start_error)
+        self._on_disk = asyncio.get_running_loop().create_future()
+        return self._on_disk
 
 
 _Event = tuple[Callable[..., None], tuple[Any, ...]]

@@ -11,6 +11,7 @@ from cab.proxy.forwarding.body_budget import BodyBudget, BodyShare
 from cab.proxy.forwarding.new_calls import admission_request, new_context, new_exchange
 from cab.proxy.forwarding.ordinary.call import OrdinaryExchange
 from cab.proxy.forwarding.ordinary.client import DirectCall, DirectClient
+from cab.proxy.forwarding.ordinary.handover import CallParts
 from cab.proxy.forwarding.ordinary.head import Forward, KnownHead, ShapeFacts
 from cab.proxy.forwarding.permission import refused_call
 from cab.proxy.forwarding.running_calls import RunningCalls
@@ -171,8 +172,8 @@ class OrdinaryCalls:
         if admitted is None:
             return None
         context.take(admitted)
-        parts = known, forward, context, meter, admission, running.over
-        call = OrdinaryExchange(services, connection, *parts)
+        parts = CallParts(services, connection, known, forward, context, meter, admission)
+        call = OrdinaryExchange(parts, running.over)
         running.begin(call, share)
         return call
 

@@ -178,9 +178,14 @@ class Answer:
             self.piece_repeats = True
             self.texts.add(key, piece)
 
-    def more_text(self, piece: str) -> None:
-        """Note a piece that came as the last one did."""
-        self.take_text(self.last_piece[0], piece)
+    def more_texts(self, pieces: list[str]) -> None:
+        """Note pieces that came as the last one did; none is empty."""
+        if pieces:
+            key = self.last_piece[0]
+            self.delivered = self.piece_repeats = True
+            self.pieces += len(pieces)
+            self.last_piece = key, pieces[-1]
+            self.texts.add_all(key, pieces)
 
     def facts(self) -> tuple[object, ...]:
         """Return what an event can change besides the texts, to see whether one did."""

@@ -111,15 +111,14 @@ class ChatAnswer(Answer):
         self.piece_repeats = not name and not call_id
         self._streamed = known
 
-    def more_text(self, piece: str) -> None:
-        """Note a piece that came as the last one did."""
-        if self._streamed is not None and self.last_piece[0] == (
-            self._streamed.number,
-            "arguments",
-        ):
-            self._room_chars -= len(piece)
-            self._streamed.take(None, "", piece if self._room_chars >= 0 else "")
-        super().more_text(piece)
+    def more_texts(self, pieces: list[str]) -> None:
+        """Note pieces that came as the last one did."""
+        streamed = self._streamed
+        if streamed is not None and self.last_piece[0] == (streamed.number, "arguments"):
+            for piece in pieces:
+                self._room_chars -= len(piece)
+                streamed.take(None, "", piece if self._room_chars >= 0 else "")
+        super().more_texts(pieces)
 
     def _call_at(
         self, place: tuple[int, int], call_id: str | None, name: str, arguments: str

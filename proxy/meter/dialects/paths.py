@@ -64,6 +64,7 @@ def model_fault(model: str) -> str | None:
     return "a segment `.`" if "." in _segments(model) else None
 
 
+@lru_cache(maxsize=256)  # as above
 def model_in_path(path: str) -> str | None:
     """Return the model that a plain path names, where its dialect has it there; else None."""
     if (named := google_method(path)) is not None:

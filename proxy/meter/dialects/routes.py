@@ -12,6 +12,12 @@ from cab.proxy.meter.dialects.embeddings import EmbeddingsAnswer
 from cab.proxy.meter.dialects.gemini import GeminiAnswer
 from cab.proxy.meter.dialects.images import ImagesAnswer
 from cab.proxy.meter.dialects.lookups import COUNTING
+from cab.proxy.meter.dialects.ordinary import (
+    ReadOrdinary,
+    chat_body,
+    messages_body,
+    responses_body,
+)
 from cab.proxy.meter.dialects.paths import google_method, plain_path
 from cab.proxy.meter.dialects.rerank import RerankAnswer
 from cab.scoring.ledger.records import Endpoint
@@ -31,6 +37,8 @@ class Dialect:
     """Types of the events that end a stream; `data: [DONE]` ends one in every dialect."""
     takes_forms: bool = False
     """Whether a request may be a form with files rather than JSON."""
+    ordinary_body: ReadOrdinary | None = None
+    """Reads an ordinary answer in one piece; None where each is read by all rules."""
 
 
 def _transcription(name: Endpoint) -> Dialect:
@@ -43,7 +51,10 @@ def _images(name: Endpoint) -> Dialect:
 
 
 _ROUTES: tuple[tuple[str, Dialect | None], ...] = (
-    (r"/chat/completions$", Dialect("chat.completions", ChatAnswer, usage_on_request=True)),
+    (
+        r"/chat/completions$",
+        Dialect("chat.completions", ChatAnswer, usage_on_request=True, ordinary_body=chat_body),
+    ),
     # Mistral's: a prompt and a suffix, answered as a chat is. It reports usage unasked.
     (r"/fim/completions$", Dialect("fim.completions", ChatAnswer)),
     (r"/completions$", Dialect("completions", CompletionsAnswer, usage_on_request=True)),
@@ -51,14 +62,24 @@ _ROUTES: tuple[tuple[str, Dialect | None], ...] = (
     (r"/rerank$", Dialect("rerank", RerankAnswer)),
     (
         r"/responses(/compact)?$",
-        Dialect("responses", responses.ResponsesAnswer, terminal_names=responses.TERMINAL),
+        Dialect(
+            "responses",
+            responses.ResponsesAnswer,
+            terminal_names=responses.TERMINAL,
+            ordinary_body=responses_body,
+        ),
     ),
     # A message of an OpenAI assistant's thread is none of Anthropic's.
     (r"/threads/[^/]+/messages$", None),
     # The last one is Vertex; its `count-tokens:rawPredict` only counts.
     (
         r"/messages$|/publishers/anthropic/models/(?!count-tokens:)[^/]+:(rawPredict|streamRawPredict)$",
-        Dialect("messages", messages.MessagesAnswer, terminal_names=messages.TERMINAL),
+        Dialect(
+            "messages",
+            messages.MessagesAnswer,
+            terminal_names=messages.TERMINAL,
+            ordinary_body=messages_body,
+        ),
     ),
     (r"/audio/transcriptions$", _transcription("audio.transcriptions")),
     (r"/audio/translations$", _transcription("audio.translations")),

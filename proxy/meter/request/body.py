@@ -73,7 +73,7 @@ def read_body(
     if not body:
         return RequestBody(body, None, None, None)
     try:
-        decoded = _decoded(body, content_encoding)
+        decoded = _decoded(body, content_encoding) if content_encoding else body
     except BadEncoding as error:
         fault = None if dialect is None else str(error)
         return RequestBody(body, None, hash_of(body, None), fault, "raw")

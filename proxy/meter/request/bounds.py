@@ -25,7 +25,7 @@ _CAPS: Mapping[Endpoint, tuple[str, ...]] = {
 }
 """Dialect -> the members that cap an answer; where several are stated, the largest is safe."""
 _WRITE_NOTHING: tuple[Endpoint, ...] = ("embeddings", "rerank")
-_ANSWERS = ("n", "best_of", "candidateCount", "candidate_count")
+_ANSWERS = frozenset(("n", "best_of", "candidateCount", "candidate_count"))
 
 
 class CostBound(NamedTuple):
@@ -82,6 +82,8 @@ def bound_of(
 
 def _answers(config: JsonObject, prompts: list[object]) -> int | None:
     """Return how many answers a request asks for, None if that cannot be read."""
+    if _ANSWERS.isdisjoint(config) and not prompts:  # nearly always
+        return 1
     asked = [_number(config[name]) for name in _ANSWERS if config.get(name) is not None]
     each = [number for number in asked if number is not None]
     if len(each) < len(asked):
@@ -96,10 +98,12 @@ def _number(value: object) -> int | None:
     return value if type(value) is int and value > 0 else None
 
 
-_KEPT = (
-    *("previous_response_id", "conversation", "context_management", "cachedContent"),
-    *("cached_content", "mcp_servers", "container", "plugins", "web_search_options"),
-    *("search_parameters", "fallbacks"),
+_KEPT = frozenset(
+    (
+        *("previous_response_id", "conversation", "context_management", "cachedContent"),
+        *("cached_content", "mcp_servers", "container", "plugins", "web_search_options"),
+        *("search_parameters", "fallbacks"),
+    )
 )
 """Members that let the endpoint read what it keeps, or what it fetches, or try once more elsewhere."""
 
@@ -126,7 +130,8 @@ def _refers_elsewhere(request: JsonObject) -> bool:
     """Return whether the model may read more than the request holds: an image, a file, a stored prompt ..."""
     # A stored prompt is an object; a text, or a list of texts, is the prompt itself.
     # An empty object is enough to switch a search on.
-    if any(request.get(name) not in (None, False, []) for name in _KEPT):
+    kept = () if _KEPT.isdisjoint(request) else _KEPT
+    if any(request.get(name) not in (None, False, []) for name in kept):
         return True
     searches = str(request.get("model")).endswith(_SEARCHING)
     if searches or is_object(request.get("prompt")):
@@ -139,7 +144,10 @@ def _refers_elsewhere(request: JsonObject) -> bool:
         if not is_object(value):
             found += as_list(value)
         elif "role" in value or "parts" in value or value.get("type") in _CALLS:
-            found += [inner for name in _INNER if (inner := value.get(name)) is not None]
+            for name in _INNER:
+                inner = value.get(name)
+                if inner is not None and type(inner) is not str:  # a text holds all that it says
+                    found.append(inner)
             # A chat message names the sound of an earlier answer by its id.
             if value.get("audio"):
                 return True

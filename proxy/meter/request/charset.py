@@ -1,6 +1,7 @@
 """Which characters a request's body holds, as its content type says it: JSON is UTF-8, or it is unclear."""
 
 import re
+from functools import lru_cache
 
 _MAX_CHARS = 1024
 _CHARSET = re.compile(r"charset\s*([^=;,]*)=\s*\"?([^\";,]*)", re.IGNORECASE)
@@ -8,6 +9,7 @@ _UTF8 = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
 """ASCII is a part of UTF-8, and what is not ASCII has no value in it."""
 
 
+@lru_cache(maxsize=64)  # most calls state the same few
 def charset_fault(content_type: str) -> str | None:
     """Return why an endpoint could read the characters of a body otherwise than as UTF-8; None if not.
 

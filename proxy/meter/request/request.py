@@ -176,7 +176,10 @@ def _stream(dialect: Dialect | None, path: str, content: JsonObject | None) -> b
 
 def _models(path: str, fields: JsonObject) -> tuple[str, ...]:
     """Return every model that is named in the path, as the body's model, or where gateways take substitutes."""
-    named: list[object] = [model_in_path(path), fields.get("model")]
+    in_path, model = model_in_path(path), fields.get("model")
+    if in_path is None and "models" not in fields and "fallbacks" not in fields:  # nearly always
+        return (model,) if isinstance(model, str) else ()
+    named: list[object] = [in_path, model]
     for name in _SUBSTITUTES:
         listed = fields.get(name)
         entries = as_list(listed) or [listed]

@@ -13,6 +13,8 @@ MAX_EVENT_BYTES = 1 << 14
 """A larger event is parsed: that costs little for each of its bytes."""
 _PLAIN = re.compile(rb'[^"\\\x00-\x1f]*+')
 """What of a JSON string stands for itself."""
+_NOT_PLAIN = bytes([*range(0x20), *b'"\\'])
+"""The other characters."""
 _NUMBER = re.compile(rb"(?:0|[1-9][0-9]{0,14})(?![0-9.eE])")
 _COUNTING, _PADDING = "sequence_number", "obfuscation"
 
@@ -38,7 +40,7 @@ class EventTemplate:
         ValueError: The text cannot be told from the rest by its bytes.
     """
 
-    __slots__ = ("_before", "_cut", "_holes")
+    __slots__ = ("_before", "_cut", "_holes", "_only_behind")
 
     def __init__(self, raw: bytes, sent: bytes, data: JsonObject, text: str) -> None:
         if b"\\" in raw:
@@ -65,34 +67,47 @@ class EventTemplate:
             hole = _Hole(_NUMBER if is_number else _PLAIN, is_text, raw[end:following])
             self._holes.append(hole)
         self._cut = _cut(raw, sent, [place[:2] for place in places])
+        is_simple = len(self._holes) == 1 and self._cut is None
+        self._only_behind = self._holes[0].behind if is_simple else None
 
-    def match(self, event: bytes) -> tuple[str, bytes] | None:
-        """Return the text of an event, and what of it goes to the client; None if it is another one."""
-        at = len(self._before)
-        text, starts = b"", [0]
-        is_like = event.startswith(self._before)
+    def match(self, event: bytes) -> tuple[bytes, bytes] | None:
+        """Return the text of an event in UTF-8, and what of it goes to the client; None if it is another one."""
+        if not event.startswith(self._before) or len(event) > MAX_EVENT_BYTES:
+            return None
+        at, text, starts = len(self._before), b"", [0]
+        if (
+            self._only_behind is not None
+        ):  # nearly always: what is known stands before the text and behind it
+            end = len(event) - len(self._only_behind)
+            text = event[at:end]
+            like = end >= at and event.endswith(self._only_behind)
+            if not like or len(text.translate(None, _NOT_PLAIN)) < len(text):
+                return None
+            return (text, event) if text.isascii() or _is_utf8(text) else None
         for pattern, is_text, behind in self._holes:
-            found = pattern.match(event, at) if is_like else None
+            found = pattern.match(event, at)
             if found is None or not event.startswith(behind, found.end()):
                 return None
             if is_text:
                 text = found[0]
             starts.append(found.end())
             at = found.end() + len(behind)
-        if at != len(event):
+        if at != len(event) or not (text.isascii() or _is_utf8(text)):
             return None
-        try:
-            decoded = text.decode()
-        except UnicodeDecodeError:
-            return None
-        return decoded, self._sent(event, starts)
+        return text, event if self._cut is None else self._sent(event, starts)
 
     def _sent(self, event: bytes, starts: list[int]) -> bytes:
-        if self._cut is None:
-            return event
-        part, offset, length = self._cut
+        part, offset, length = self._cut or (0, 0, 0)
         start = starts[part] + offset
         return event[:start] + event[start + length :]
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _plain(text: str) -> bytes:

@@ -32,6 +32,10 @@ class ResponseFilter(Protocol):
         """Take the end and return what may leave. The rest stays inside until `rest`."""
         ...
 
+    def note_texts(self) -> None:
+        """Give the answer what it was not given yet: before anybody looks at it."""
+        ...
+
     def rest(self) -> bytes:
         """Give out what is still inside."""
         ...
@@ -93,6 +97,9 @@ class PassThrough:
         elif self._observer_for is not None and not self._broken:
             self._answer.warn("the answer is empty")
         return b""
+
+    def note_texts(self) -> None:
+        """Do nothing: the answer has all."""
 
     def rest(self) -> bytes:
         """Give out what is still inside."""

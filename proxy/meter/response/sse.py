@@ -94,9 +94,9 @@ class SseReader:
         """Whether an event would begin with the next byte."""
         return self.event_start is None and not self._line and not self.after_cr and self.offset > 0
 
-    def skip(self, event: bytes) -> None:
-        """Take note of a whole event that somebody else has read, between events."""
-        self.offset += len(event)
+    def skip(self, size_bytes: int) -> None:
+        """Take note of whole events of this size that somebody else has read, between events."""
+        self.offset += size_bytes
         self.line_start = self.offset
 
     def feed(self, chunk: bytes) -> list[SseEvent]:

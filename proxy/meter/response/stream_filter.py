@@ -13,6 +13,8 @@ from cab.proxy.meter.usage import USAGE_MEMBERS
 _HEAD_BYTES = 48
 _MAX_TRIES = 8
 """After so many events that no other was like, events are not remembered any more."""
+_MANY_TEXTS = 256
+"""So many texts of known events are kept apart from the answer at most."""
 _USAGE = frozenset(USAGE_MEMBERS)
 
 
@@ -59,38 +61,59 @@ class StreamFilter:
         self._template: EventTemplate | None = None
         """What the next event is usually like."""
         self._tries = 0
+        self._next: EventTemplate | None = None
+        """The same while an event may begin with the next byte; None while one is open."""
+        self._texts: list[bytes] = []
+        """Texts of events that were like it, and that the answer does not have yet."""
+        self._skipped_bytes = 0
+        """Size of these events."""
+
+    def known(self, chunk: bytes) -> bytes | None:
+        """Return what leaves of a chunk that is one event like the one before it; None if it was not taken.
+
+        It differs in its text only, so that there is nothing to read in it: most events are known.
+        """
+        if self._next is None or (found := self._next.match(chunk)) is None:
+            return None
+        text, sent = found
+        self._texts.append(text)
+        self._skipped_bytes += len(chunk)
+        if len(self._texts) >= _MANY_TEXTS:
+            self.note_texts()
+        return sent
+
+    def note_texts(self) -> None:
+        """Give the answer the texts of the known events: before anybody looks at it."""
+        if not self._skipped_bytes:
+            return
+        texts, self._texts = self._texts, []
+        size_bytes, self._skipped_bytes = self._skipped_bytes, 0
+        self._reader.skip(size_bytes)
+        self._inside_start += size_bytes
+        self._tries = 0
+        self._answer.more_texts([text.decode() for text in texts if text])
 
     def pass_on(self, chunk: bytes, at_ns: int) -> MeterOutput:
         """Take a chunk."""
-        if self._template is not None and (known := self._known(self._template, chunk)) is not None:
-            return MeterOutput(known, terminal=False)
+        self.note_texts()
         self._inside += chunk
         if self._drop_lf and chunk.startswith(b"\n"):
             self._take(self._inside_start + 1)
         self._drop_lf = False
-        return self._pass_on_events(self._reader.feed(chunk), at_ns)
-
-    def _known(self, template: EventTemplate, chunk: bytes) -> bytes | None:
-        """Return what leaves of a chunk that is one event which differs in its text only; else None."""
-        if self._inside or not self._reader.is_between_events or len(chunk) > MAX_EVENT_BYTES:
-            return None
-        found = template.match(chunk)
-        if found is None:
-            return None
-        text, sent = found
-        self._reader.skip(chunk)
-        self._inside_start += len(chunk)
-        self._answer.more_text(text)
-        self._tries = 0
-        return sent
+        output = self._pass_on_events(self._reader.feed(chunk), at_ns)
+        is_between = not self._inside and self._reader.is_between_events
+        self._next = self._template if is_between else None
+        return output
 
     def observe(self, chunk: bytes, at_ns: int) -> None:
         """Read a chunk that comes after the terminal bytes."""
+        self.note_texts()
         for event in self._reader.feed(chunk):
             observe_event(self._answer, event, at_ns)
 
     def finish(self, at_ns: int, *, clean: bool) -> bytes:
         """Take the end, which is an end of the answer too if no event was."""
+        self.note_texts()
         event = self._reader.finish()
         output = self._pass_on_events([] if event is None else [event], at_ns)
         self._answer.end(clean=clean)
@@ -98,6 +121,7 @@ class StreamFilter:
 
     def rest(self) -> bytes:
         """Give out what is still inside."""
+        self.note_texts()
         return self._flush(self._inside_start + len(self._inside))
 
     def _pass_on_events(self, events: list[SseEvent], at_ns: int) -> MeterOutput:

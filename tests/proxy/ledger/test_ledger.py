@@ -14,8 +14,9 @@ import pytest
 from cab.proxy.errors import BadConfig, LedgerFailed
 from cab.proxy.ledger.backlog import Backlog
 from cab.proxy.ledger.ledger import Ledger
+from cab.proxy.ledger.lines import Entry
 from cab.proxy.ledger.segments import segments
-from cab.proxy.ledger.writer import Entry, LedgerOptions, UnwritableRecord
+from cab.proxy.ledger.writer import LedgerOptions, UnwritableRecord
 from cab.scoring.ledger.records import GENESIS
 from cab.scoring.ledger.segments import open_segment
 

@@ -1,5 +1,7 @@
 """The answer's own words."""
 
+import pytest
+
 from cab.proxy.meter.completion_text import Texts, text_of
 
 
@@ -21,6 +23,17 @@ def test_beyond_the_limit_nothing_more_is_kept() -> None:
     texts.add("b", "")
     assert texts.truncated
     assert texts.joined() == ["12345"]
+
+
+@pytest.mark.parametrize("limit", [3, 6, 700, 10_000])
+def test_many_pieces_at_once_are_as_good_as_one_after_the_other(limit: int) -> None:
+    """Whatever of them is beyond the limit, and however many there are."""
+    one, many = Texts(limit), Texts(limit)
+    for pieces in (["a"], ["bc", "d", "efgh"], ["x"] * 300, ["y"] * 300, ["z"]):
+        for piece in pieces:
+            one.add("key", piece)
+        many.add_all("key", pieces)
+    assert (many.joined(), many.truncated) == (one.joined(), one.truncated)
 
 
 def test_content_is_text_or_parts() -> None:

@@ -147,9 +147,12 @@ def test_most_events_are_known() -> None:
     meter = started(body=ASKING)
     seen = 0
     for event in events:
-        before = getattr(meter._filter, "_template", None)
+        before = getattr(getattr(meter._full, "_filter", None), "_template", None)
         assert meter.feed(event, 7).data == event
-        seen += before is not None and getattr(meter._filter, "_template", None) is before
+        seen += (
+            before is not None
+            and getattr(getattr(meter._full, "_filter", None), "_template", None) is before
+        )
     assert seen == len(events) - 2
     assert meter.outcome().completion_texts == ["".join(f" w{n}" for n in range(50))]
 
