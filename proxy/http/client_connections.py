@@ -95,7 +95,7 @@ class HttpServer(web.Server):
         super().__init__(handle, **options)
         self._serve = serve
         self._tls = tls
-        self._heads = KnownHeads(is_passed_on)
+        self._heads = KnownHeads(is_passed_on, "http" if tls is None else "https")
         self.turns = Turns()
         """When ordinary requests begin that come at once."""
         self._open: set[KeptConnection] = set()

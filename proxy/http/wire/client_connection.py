@@ -289,8 +289,6 @@ class OrdinaryConnection(asyncio.Protocol):
                 self.hand_over(data)
                 return
             self._head, length = read
-            if self.transport.get_extra_info("sslcontext") is not None:
-                self._head.scheme = "https"
         if length > MAX_BODY_BYTES:
             self.hand_over(data)
         elif len(data) < begin + length:

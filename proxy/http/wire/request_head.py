@@ -48,7 +48,16 @@ class HeadShape:
         length_at: Which of these values is that of `Content-Length`.
     """
 
-    __slots__ = ("_last", "_length_at", "bare", "derived", "headers", "pieces", "raw_path")
+    __slots__ = (
+        "_last",
+        "_length_at",
+        "bare",
+        "derived",
+        "headers",
+        "pieces",
+        "raw_path",
+        "scheme",
+    )
 
     def __init__(
         self,
@@ -58,6 +67,8 @@ class HeadShape:
         length_at: int,
     ) -> None:
         self.raw_path = target.decode("ascii")
+        self.scheme = "http"
+        """What the listener speaks that they came to."""
         self.headers = headers
         self.pieces = pieces
         self.bare = RequestHead(self, None)
@@ -102,7 +113,6 @@ class RequestHead:
 
     method = "POST"
     version = (1, 1)
-    scheme = "http"
 
     def __init__(self, shape: HeadShape, values: tuple[bytes, ...] | None) -> None:
         self.shape = shape
@@ -113,6 +123,11 @@ class RequestHead:
     def raw_path(self) -> str:
         """The request's target."""
         return self.shape.raw_path
+
+    @property
+    def scheme(self) -> str:
+        """`https` where it came over TLS, else `http`."""
+        return self.shape.scheme
 
     @property
     def raw_headers(self) -> tuple[RawHeader, ...]:
@@ -184,12 +199,14 @@ class KnownHeads:
 
     Args:
         is_passed_on: As for `read_request_head`.
+        scheme: What their listener speaks.
     """
 
     _MOST = 256
 
-    def __init__(self, is_passed_on: IsPassedOn) -> None:
+    def __init__(self, is_passed_on: IsPassedOn, scheme: str = "http") -> None:
         self._is_passed_on = is_passed_on
+        self._scheme = scheme
         self._shapes: dict[Pieces, HeadShape] = {}
         self._last: HeadShape | None = None
 
@@ -207,6 +224,7 @@ class KnownHeads:
         if known is None:
             if len(self._shapes) >= self._MOST:
                 del self._shapes[next(iter(self._shapes))]
+            shape.scheme = self._scheme
             known = self._shapes[shape.pieces] = shape
         self._last = known
         return known.head(values), length
