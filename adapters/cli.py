@@ -41,6 +41,7 @@ COMMANDS = {
     "check": Command(f"{_COMMANDS}.check", "check that an endpoint works and can be metered"),
     "sweep": Command(f"{_COMMANDS}.sweep", "run many cells; can be stopped and resumed"),
     "score": Command(f"{_COMMANDS}.score", "score cells again, offline"),
+    "report": Command(f"{_COMMANDS}.report", "write cells as pages for a browser"),
     "compare": Command(f"{_COMMANDS}.compare", "compare agents, models or sweeps, with statistics"),
     "reconcile": Command(
         f"{_COMMANDS}.reconcile", "compare the agents' own token counts with the measured ones"
