@@ -6,7 +6,7 @@ that belongs to one agent, and what its calls cost:
     from pathlib import Path
     from cab.scoring import iter_records, score_tokens, sum_calls
 
-    records = iter_records(Path("cab-ledger"), cell_prefix="local/aider/")
+    records = iter_records(Path("cab-ledger"), cell="local/aider/m/f/t#run1")
     tokens = score_tokens(sum_calls(records), passed=1)
     print(tokens.model_calls, tokens.total_tokens, tokens.by_source)
 

@@ -33,9 +33,11 @@ are names of agents, models or sweeps among the cells under --runs. More than
 two are compared in pairs.
 
 Cells are paired by task, and by agent and model where both sides have one in
-common. Several runs of a cell count as their mean. p is from sign flips of
-whole tasks, and adjusted by Holm's method for all lines of the output. Cells
-without a verdict on the agent are left out; their number is shown.
+common. Several runs of a cell count as their mean: A - B is of these
+task-weighted means. Beside them stand the run-weighted ones, in which each run
+counts alike, as cab score has them. p is from sign flips of whole tasks, and
+adjusted by Holm's method for all lines of the output. Cells without a verdict
+on the agent are left out; their number is shown.
 """
 EPILOG = f"""\
 {EXIT_CODES}
@@ -48,7 +50,8 @@ examples:
 docs/statistics.md has the formulas.
 """
 _COLUMNS = (
-    "A", "B", "metric", "mean A", "mean B", "A - B", "interval", "p", "p Holm", "tasks", "pairs",
+    "A", "B", "metric", "A task-weighted", "B task-weighted", "A run-weighted", "B run-weighted",
+    "A - B", "interval", "p", "p Holm", "tasks", "pairs",
 )  # fmt: skip
 
 OPTIONS = (
@@ -144,8 +147,8 @@ def _row(found: Comparison) -> tuple[str, ...]:
         found.a,
         found.b,
         UNITS[metric].noun,
-        reading(metric, found.mean_a),
-        reading(metric, found.mean_b),
+        *(reading(metric, mean) for mean in (found.task_weighted_a, found.task_weighted_b)),
+        *(reading(metric, mean) for mean in (found.run_weighted_a, found.run_weighted_b)),
         reading(metric, found.difference, difference=True),
         "none" if found.low is None else " to ".join(ends),
         _p(found.p),

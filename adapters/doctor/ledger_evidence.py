@@ -27,11 +27,11 @@ def read_ledger_evidence(
     """
     every = list(iter_calls(ledger))
     ends = [end for end in every if is_model_call(end) or end.end_reason == "rejected"]
-    tokens, mine = sum_calls(every).tokens, fingerprint(real_key)
+    sums, mine = sum_calls(every), fingerprint(real_key)
     return LedgerEvidence(
         attempts=tuple(_attempts(ends)),
-        prompt_tokens=tokens.prompt.value,
-        completion_tokens=tokens.completion.value,
+        prompt_tokens=None if sums is None else sums.tokens.prompt.value,
+        completion_tokens=None if sums is None else sums.tokens.completion.value,
         differences=tuple(differences(account, ends)),
         past_the_proxy=sum(row["key_fingerprint"] != mine for row in account["by_call"]),
         other_keys=sum(end.cell_id != cell_id for end in every),

@@ -63,4 +63,6 @@ def compare_account(bundle: Path) -> AccountComparison | None:
 
 def _served(calls: Path) -> Served:
     totals = sum_calls(iter_records(calls))
+    if totals is None:  # a slice without a line: the endpoint's account says whether that is all
+        return Served(0, 0, 0)
     return Served(totals.calls, totals.tokens.prompt.value, totals.tokens.completion.value)

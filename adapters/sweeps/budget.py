@@ -16,21 +16,21 @@ from cab.scoring.ledger.totals import CallTotals, Fields, total_cells
 _Amount = TypeVar("_Amount", int, Decimal)
 
 
-def spend_by_cell(ledger: Path, cell_prefix: str | None = None) -> dict[str, CallTotals]:
+def spend_by_cell(ledger: Path, cell: str | None = None) -> dict[str, CallTotals]:
     """Return what each cell of a ledger has spent: one streaming pass.
 
     A damaged line is passed over: what its call cost is not known, and so is the sum of its cell.
 
     Args:
         ledger: Its folder, or a cell's slice of it; nothing was spent if it is not there.
-        cell_prefix: Only cells whose id starts so.
+        cell: Only the cell with this id.
 
     Raises:
         BadRecord: The ledger cannot be read.
     """
     if not ledger.exists():
         return {}
-    found = find_records(ledger, make_filter(cell_prefix), _pass_over)
+    found = find_records(ledger, make_filter(cell), _pass_over)
     return sum_by_cell(each.fields for each in found)
 
 

@@ -187,7 +187,7 @@ class Scheduler:
             sums = spend_by_cell(Path(outcome.bundle) / CALLS_FILE)
         else:
             # There is no slice for it, but its calls are in the ledger all the same.
-            sums = spend_by_cell(self._services.metering.ledger, cell_prefix=cell_id)
+            sums = spend_by_cell(self._services.metering.ledger, cell_id)
         return sums.get(cell_id, CallTotals())
 
     def _write(self, entry: Begin | End) -> None:

@@ -27,6 +27,7 @@ from cab.scoring import (
     composite,
     iter_records,
     read_profile,
+    score_calls,
     score_latency,
     score_pass_rate,
     score_tokens,
@@ -66,10 +67,9 @@ def metered(proxy: RunningProxy) -> Solver:
 def axes_of(state: TaskState, target: Target, ledger: Path) -> Axes:
     """Return what is known about a sample: verdict, tokens and time."""
     cell = cell_of(state)
-    # A search by prefix is fast, but longer ids may begin with it too. A start without an end counts
-    # as well: its cost is not known, so the total is not known.
-    records = iter_records(ledger, cell)
-    calls = sum_calls(each for each in records if getattr(each, "cell_id", None) == cell)
+    # A start without an end counts as well: its cost is not known, so the total is not known. Without
+    # any record of the cell, as with a wrong id, nothing is known: None, and not zero.
+    calls = sum_calls(iter_records(ledger, cell))
     passed = target.text.lower() in state.output.completion.lower()
     verdict = score_pass_rate(CheckOutcome(passed=passed, exit_code=0 if passed else 1))
     return Axes(
@@ -79,6 +79,7 @@ def axes_of(state: TaskState, target: Target, ledger: Path) -> Axes:
         blast_radius=None,  # not examined: that is not the same as a radius of 0
         refusal=None,
         integrity=None,
+        calls=score_calls(calls),  # an agent that made none has no score: it went past the proxy
     )
 
 

@@ -1,6 +1,6 @@
 """Read a ledger, print scores.
 
-python ten_lines.py LEDGER CELL...      CELL is a cell's id, or the beginning of several ids
+python ten_lines.py LEDGER CELL...      CELL is the id of a cell; prefix= takes the beginning of ids
 """
 
 import sys
@@ -10,7 +10,7 @@ from cab.scoring import iter_records, score_calls, score_cost, score_tokens, sum
 
 ledger, *cells = sys.argv[1:]
 for cell in cells:
-    calls = sum_calls(iter_records(Path(ledger), cell_prefix=cell))
+    calls = sum_calls(iter_records(Path(ledger), cell))  # None: no record is about this cell
     tokens, cost = score_tokens(calls, passed=None), score_cost(calls, passed=None)
     print(cell, tokens.model_calls, "calls", tokens.total_tokens, "tokens", cost.cost_usd, "USD")
     print(tokens.by_source, score_calls(calls).by_end_reason)

@@ -19,6 +19,7 @@ from cab.scoring import (
     composite,
     iter_records,
     read_profile,
+    score_calls,
     score_latency,
     score_pass_rate,
     score_tokens,
@@ -56,10 +57,9 @@ def score(
     cell: str, ledger: Path, exit_code: int, wall_clock_ms: float
 ) -> tuple[Axes, float | None]:
     """Return the axes and the composite of a cell, from its calls in a ledger."""
-    # A search by prefix is fast, but longer ids may begin with it too. A start without an end counts
-    # as well: its cost is not known, so the total is not known.
-    records = iter_records(ledger, cell)
-    calls = sum_calls(each for each in records if getattr(each, "cell_id", None) == cell)
+    # A start without an end counts as well: its cost is not known, so the total is not known. Without
+    # any record of the cell, as with a wrong id, nothing is known: None, and not zero.
+    calls = sum_calls(iter_records(ledger, cell))
     verdict = score_pass_rate(CheckOutcome(passed=exit_code == 0, exit_code=exit_code))
     axes = Axes(
         pass_rate=verdict,
@@ -68,6 +68,7 @@ def score(
         blast_radius=None,  # not examined: that is not the same as a radius of 0
         refusal=None,
         integrity=None,
+        calls=score_calls(calls),  # an agent that made none has no score: it went past the proxy
     )
     return axes, composite(PROFILE, axes).composite
 

@@ -18,6 +18,7 @@ from cab.scoring.analysis.estimates import (
     Figure,
     Settings,
     mean_estimate,
+    mean_rate_estimate,
     per_correct_estimate,
     quantile_estimate,
     rate_estimate,
@@ -64,7 +65,10 @@ class Aggregate:
     stopped: int
     """Cells whose agent was stopped at its time limit."""
     pass_rate: Figure
-    """Without the cells that the infrastructure failed."""
+    """Run-weighted: passed / (passed + failed), without the cells that the infrastructure failed."""
+    pass_rate_task_weighted: Figure
+    """Task-weighted: the mean over tasks of the share of their runs that passed, of the same cells. Runs
+    of one agent and model on a task count as their mean, as `compare` has it."""
     pass_rate_with_infrastructure: Figure
     """With these cells, as not passed; without those of files that hold no verdicts."""
     tokens_per_correct: Figure
@@ -143,6 +147,7 @@ def _aggregate(
     passed = sum(cell.passed is True for cell in decided)
     durations = [(cell.wall_clock_ms, cell.stopped) for cell in decided]
     verdicts = [verdict for _, verdict in _outcomes(cells)]
+    units = _runs_by_unit(decided)
     tokens = [(_task(cell), cell.total_tokens) for cell in cells]
     costs = [(_task(cell), cell.cost_usd) for cell in cells]
     return Aggregate(
@@ -154,6 +159,9 @@ def _aggregate(
         infrastructure=dict(sorted(failures.items())),
         stopped=sum(cell.stopped for cell in cells),
         pass_rate=rate_estimate(_outcomes(decided), settings),
+        pass_rate_task_weighted=mean_rate_estimate(
+            [(unit[0], verdicts) for unit, verdicts in units], settings
+        ),
         pass_rate_with_infrastructure=rate_estimate(
             _outcomes(cell for cell in cells if cell.failure != NO_VERDICT), settings
         ),
@@ -165,7 +173,7 @@ def _aggregate(
         wall_clock_ms_median=quantile_estimate(durations, 0.5, settings),
         wall_clock_ms_p95=quantile_estimate(durations, 0.95, settings),
         composite=_mean(decided, "composite", settings, 1.0),
-        of_k=[_of_k(decided, k, settings) for k in ks],
+        of_k=[_of_k(units, k, settings) for k in ks],
         on_cost_front="unknown",
         on_token_front="unknown",
     )
@@ -184,26 +192,31 @@ def _mean(
     cells: Iterable[Observation], field: str, settings: Settings, most: float = float("inf")
 ) -> Figure:
     values = [(_task(cell), getattr(cell, field)) for cell in cells]
-    known = [(task, None if value is None else float(value)) for task, value in values]
-    return mean_estimate(known, settings, (0.0, most))
+    return mean_estimate(values, settings, (0.0, most))
 
 
-def _of_k(cells: Iterable[Observation], k: int, settings: Settings) -> OfK:
-    """Return the means over the cells that were run several times, tasks being the clusters."""
+_Units = Sequence[tuple[tuple[str, ...], Sequence[bool]]]
+
+
+def _runs_by_unit(cells: Iterable[Observation]) -> _Units:
+    """Return what was run, in order, and the verdicts of its runs, of all sweeps of a group."""
     runs: defaultdict[tuple[str, ...], list[bool]] = defaultdict(list)
     for cell in cells:
         # The task comes first: it is the cluster.
-        unit = (_task(cell), cell.cell.sweep, cell.cell.tui, cell.cell.model)
-        runs[unit].append(cell.passed is True)
-    if not runs:
+        runs[_task(cell), cell.cell.tui, cell.cell.model].append(cell.passed is True)
+    return sorted(runs.items())
+
+
+def _of_k(units: _Units, k: int, settings: Settings) -> OfK:
+    """Return the means over what was run several times, tasks being the clusters."""
+    if not units:
         return OfK(k, NO_CELLS, NO_CELLS)
-    ordered = sorted(runs.items())
     try:
-        at = [(unit[0], pass_at_k(len(each), sum(each), k)) for unit, each in ordered]
+        at = [(unit[0], pass_at_k(len(each), sum(each), k)) for unit, each in units]
     except TooFewRuns as error:
         few = Figure(None, reason=str(error))
         return OfK(k, few, few)
-    hat = [(unit[0], pass_hat_k(len(each), sum(each), k)) for unit, each in ordered]
+    hat = [(unit[0], pass_hat_k(len(each), sum(each), k)) for unit, each in units]
     return OfK(k, mean_estimate(at, settings, (0.0, 1.0)), mean_estimate(hat, settings, (0.0, 1.0)))
 
 

@@ -3,15 +3,16 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import fsum
+from fractions import Fraction
 from typing import Literal, get_args
 
 from cab.scoring.analysis.aggregate import Part, by_parts, part_of
 from cab.scoring.analysis.estimates import Settings
 from cab.scoring.analysis.observation import Observation
 from cab.scoring.errors import TooFewRuns
-from cab.scoring.stats import PairedEffect, holm, mcnemar_test, paired_effect
+from cab.scoring.stats import Number, PairedEffect, holm, mcnemar_test, paired_effect
 from cab.scoring.stats.detectable import DEFAULT_POWER
+from cab.scoring.stats.exact import exact_sum, rounding_of
 
 Metric = Literal[
     "pass_rate",
@@ -28,6 +29,9 @@ METRICS: tuple[Metric, ...] = get_args(Metric)
 
 _SHARES: tuple[Metric, ...] = ("pass_rate", "composite", "blast_radius")
 """Metrics from 0 to 1."""
+
+DetectableReason = Literal["no_spread", "beyond_range"]
+"""Why there is no detectable difference."""
 
 _Pairs = Mapping[tuple[str, ...], tuple[list[Observation], list[Observation]]]
 
@@ -57,10 +61,14 @@ class Comparison:
     """The same of B."""
     coverage: float | None = None
     """Share of the pairs of which the metric is known; None without pairs."""
-    mean_a: float | None = None
-    """Mean over the pairs."""
-    mean_b: float | None = None
-    """Mean over the pairs."""
+    task_weighted_a: float | None = None
+    """Mean over the pairs of the mean over the runs of A in each: what is compared."""
+    task_weighted_b: float | None = None
+    """The same of B."""
+    run_weighted_a: float | None = None
+    """Mean over all runs of A in the pairs, as `aggregate` has it; a task with more runs weighs more."""
+    run_weighted_b: float | None = None
+    """The same of B."""
     difference: float | None = None
     """Mean of A - B over the pairs."""
     standard_error: float | None = None
@@ -80,7 +88,10 @@ class Comparison:
     p_mcnemar: float | None = None
     """Exact, of passes where each task has one pair of one run each."""
     detectable: float | None = None
-    """Smallest true difference that would have been found; None where pairs show no spread."""
+    """Smallest true difference that would have been found; None where `detectable_reason` says why."""
+    detectable_reason: DetectableReason | None = None
+    """`no_spread`: all pairs differ alike. `beyond_range`: it is more than the metric can differ, such as
+    100 points."""
     confidence: float = 0.95
     power: float = DEFAULT_POWER
     """Chance to find the detectable difference."""
@@ -178,45 +189,71 @@ def _paired_by(a: Sequence[Observation], b: Sequence[Observation]) -> tuple[Part
 def _of_metric(empty: Comparison, pairs: _Pairs, settings: Settings) -> Comparison:
     if not pairs:
         return replace(empty, reason="no cells to pair: A and B have no task in common")
-    values = {key: tuple(_side(runs, empty.metric) for runs in both) for key, both in pairs.items()}
+    values = {key: [_values(runs, empty.metric) for runs in both] for key, both in pairs.items()}
     known = {key: (a, b) for key, (a, b) in values.items() if a is not None and b is not None}
     coverage = len(known) / len(pairs)
     partly = replace(empty, coverage=coverage)
     if not known or coverage < settings.min_coverage:
         return replace(partly, reason=f"measured on {coverage:.1%} of the pairs")
-    described = replace(
-        partly,
-        mean_a=fsum(a for a, _ in known.values()) / len(known),
-        mean_b=fsum(b for _, b in known.values()) / len(known),
-    )
-    differences: defaultdict[str, list[float]] = defaultdict(list)
+    described = _with_means(partly, list(known.values()))
+    differences: defaultdict[str, list[Number]] = defaultdict(list)
     for key, (a, b) in known.items():
-        differences[key[0]].append(a - b)
+        differences[key[0]].append(_mean(a) - _mean(b))
     try:
         effect = paired_effect(
-            differences, confidence=settings.confidence, power=empty.power, seed=settings.seed
+            differences,
+            rounding=rounding_of(
+                value for both in known.values() for side in both for value in side
+            ),
+            confidence=settings.confidence,
+            power=empty.power,
+            seed=settings.seed,
         )
     except TooFewRuns as error:
-        only = fsum(next(iter(differences.values()))) / len(known)
-        return replace(described, difference=only, reason=str(error))
+        [only] = differences.values()
+        return replace(described, difference=float(_mean(only)), reason=str(error))
     return _with_effect(described, effect, _mcnemar(empty, pairs))
 
 
+def _with_means(
+    found: Comparison, pairs: Sequence[tuple[Sequence[Number], Sequence[Number]]]
+) -> Comparison:
+    sides_a, sides_b = [a for a, _ in pairs], [b for _, b in pairs]
+    return replace(
+        found,
+        task_weighted_a=float(_mean([_mean(a) for a in sides_a])),
+        task_weighted_b=float(_mean([_mean(b) for b in sides_b])),
+        run_weighted_a=float(_mean([value for a in sides_a for value in a])),
+        run_weighted_b=float(_mean([value for b in sides_b for value in b])),
+    )
+
+
+def _mean(values: Sequence[Number]) -> Fraction:
+    return exact_sum(values) / len(values)
+
+
 def _with_effect(found: Comparison, effect: PairedEffect, p_mcnemar: float | None) -> Comparison:
-    spread = effect.mean.standard_error > 0
+    low, high, _ = effect.interval or (None, None, None)
+    detectable, reason = _detectable(effect.detectable, found.metric)
     return replace(
         found,
         difference=effect.mean.mean,
         standard_error=effect.mean.standard_error,
-        # Pairs that all differ alike show no spread: an interval without width would be a claim.
-        low=_within(effect.interval.low, found.metric) if spread else None,
-        high=_within(effect.interval.high, found.metric) if spread else None,
+        low=_within(low, found.metric),
+        high=_within(high, found.metric),
         p=effect.test.p,
         p_exact=effect.test.exact,
         smallest_p=effect.test.smallest_p,
         p_mcnemar=p_mcnemar,
-        detectable=effect.detectable,
+        detectable=detectable,
+        detectable_reason=reason,
     )
+
+
+def _detectable(size: float | None, metric: Metric) -> tuple[float | None, DetectableReason | None]:
+    if size is None:
+        return None, "no_spread"
+    return (None, "beyond_range") if metric in _SHARES and size > 1 else (size, None)
 
 
 def _within(end: float | None, metric: Metric) -> float | None:
@@ -224,16 +261,18 @@ def _within(end: float | None, metric: Metric) -> float | None:
     return max(-1.0, min(1.0, end)) if end is not None and metric in _SHARES else end
 
 
-def _side(runs: Sequence[Observation], metric: Metric) -> float | None:
-    """Return the mean of a metric over the runs of one side; None unless it is known of each."""
+def _values(runs: Sequence[Observation], metric: Metric) -> list[Number] | None:
+    """Return a metric of the runs of one side; None unless it is known of each."""
     values = [_value(run, metric) for run in runs]
     known = [value for value in values if value is not None]
-    return fsum(known) / len(known) if len(known) == len(values) else None
+    return known if len(known) == len(values) else None
 
 
-def _value(cell: Observation, metric: Metric) -> float | None:
-    found = cell.passed if metric == "pass_rate" else getattr(cell, metric)
-    return None if found is None else float(found)
+def _value(cell: Observation, metric: Metric) -> Number | None:
+    if metric == "pass_rate":
+        return None if cell.passed is None else int(cell.passed)
+    found: Number | None = getattr(cell, metric)
+    return found
 
 
 def _mcnemar(empty: Comparison, pairs: _Pairs) -> float | None:

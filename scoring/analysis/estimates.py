@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 from typing import Literal
 
 from cab.scoring.stats import (
@@ -16,6 +17,7 @@ from cab.scoring.stats import (
     per_correct,
     wilson_interval,
 )
+from cab.scoring.stats.exact import Number, exact_sum
 from cab.scoring.stats.interval import DEFAULT_CONFIDENCE
 from cab.scoring.stats.seeded import DEFAULT_SEED
 
@@ -56,7 +58,7 @@ NO_CELLS = Figure(None, reason="no cells")
 
 
 def rate_estimate(outcomes: Sequence[tuple[str, bool]], settings: Settings) -> Figure:
-    """Return the share that passed; tasks are the clusters.
+    """Return the share of the cells that passed, the run-weighted rate; tasks are the clusters.
 
     The interval is the clustered one, cut to 0 to 1. With one task, or where all tasks have the
     same rate, so that they show no spread, it is Wilson's: over the tasks if all passed or none.
@@ -65,22 +67,40 @@ def rate_estimate(outcomes: Sequence[tuple[str, bool]], settings: Settings) -> F
         outcomes: Task and verdict of each cell.
         settings: Confidence.
     """
-    if not outcomes:
+    return _rate([(task, int(verdict)) for task, verdict in outcomes], len(outcomes), settings)
+
+
+def mean_rate_estimate(runs: Iterable[tuple[str, Sequence[bool]]], settings: Settings) -> Figure:
+    """Return the mean of the shares that passed, the task-weighted rate; tasks are the clusters.
+
+    However often a task was run it counts once. The interval is made as that of `rate_estimate`.
+
+    Args:
+        runs: Task and verdicts of what was run several times: of an agent and a model on it.
+        settings: Confidence.
+    """
+    units = [
+        (task, Fraction(sum(verdicts), len(verdicts)), len(verdicts)) for task, verdicts in runs
+    ]
+    return _rate([(task, rate) for task, rate, _ in units], sum(n for *_, n in units), settings)
+
+
+def _rate(rates: Sequence[tuple[str, Number]], runs: int, settings: Settings) -> Figure:
+    if not rates:
         return NO_CELLS
-    passed = sum(verdict for _, verdict in outcomes)
-    value = passed / len(outcomes)
-    clusters = _by_task((task, float(verdict)) for task, verdict in outcomes)
+    value = exact_sum(rate for _, rate in rates) / len(rates)
+    clusters = _by_task(rates)
     if len(clusters) > 1:
-        mean = clustered_mean(clusters)
-        if mean.standard_error > 0:
-            return _clustered(value, mean.interval(settings.confidence), 1.0, (0.0, 1.0))
-    trials = len(clusters) if len(clusters) > 1 and value in {0, 1} else len(outcomes)
-    interval = wilson_interval(round(value * trials), trials, settings.confidence)
-    return Figure(value, interval.low, interval.high, 1.0, "wilson")
+        spread = clustered_mean(clusters).interval(settings.confidence)
+        if spread is not None:
+            return _clustered(float(value), spread, 1.0, (0.0, 1.0))
+    trials = len(clusters) if len(clusters) > 1 and value in {0, 1} else runs
+    interval = wilson_interval(value * trials, trials, settings.confidence)
+    return Figure(float(value), interval.low, interval.high, 1.0, "wilson")
 
 
 def mean_estimate(
-    values: Sequence[tuple[str, float | None]],
+    values: Sequence[tuple[str, Number | None]],
     settings: Settings,
     limits: tuple[float, float] = (float("-inf"), float("inf")),
 ) -> Figure:
@@ -99,12 +119,12 @@ def mean_estimate(
     coverage = len(known) / len(values)
     if len(clusters) < 2:
         [only] = clusters.values()
-        return Figure(sum(only) / len(only), coverage=coverage)
+        return Figure(float(exact_sum(only) / len(only)), coverage=coverage)
     mean = clustered_mean(clusters)
-    if mean.standard_error == 0:
-        # All tasks alike: an interval without width would claim to know the next task too.
+    interval = mean.interval(settings.confidence)
+    if interval is None:
         return Figure(mean.mean, coverage=coverage)
-    return _clustered(mean.mean, mean.interval(settings.confidence), coverage, limits)
+    return _clustered(mean.mean, interval, coverage, limits)
 
 
 def per_correct_estimate(
@@ -131,8 +151,10 @@ def per_correct_estimate(
     shares = {task: per_correct(each) for task, each in attempts.items()}
     if len(shares) < 2:
         return Figure(result.value, coverage=1.0)
-    parts = {task: RatioParts(float(share.known), share.correct) for task, share in shares.items()}
+    parts = {task: RatioParts(share.known, share.correct) for task, share in shares.items()}
     interval = bootstrap_ratio(parts, confidence=settings.confidence, seed=settings.seed)
+    if interval is None:
+        return Figure(result.value, coverage=1.0)
     return Figure(result.value, interval.low, interval.high, 1.0, "bootstrap")
 
 
@@ -162,8 +184,8 @@ def quantile_estimate(
     return Figure(found.value, coverage=coverage)
 
 
-def _by_task(values: Iterable[tuple[str, float]]) -> dict[str, list[float]]:
-    tasks: defaultdict[str, list[float]] = defaultdict(list)
+def _by_task(values: Iterable[tuple[str, Number]]) -> dict[str, list[Number]]:
+    tasks: defaultdict[str, list[Number]] = defaultdict(list)
     for task, value in values:
         tasks[task].append(value)
     return tasks

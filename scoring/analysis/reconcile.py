@@ -66,10 +66,10 @@ class CounterError:
     """Cells in which both count."""
     equal: int
     """Cells in which they come to the same number."""
-    reported: int
-    """Sum of the agents' counts over the cells compared."""
-    measured: int
-    """Sum of the meter's over the same cells."""
+    reported: int | None
+    """Sum of the agents' counts over the cells compared; None if there are none."""
+    measured: int | None
+    """Sum of the meter's over the same cells; None if there are none."""
     relative_error: float | None
     """(reported - measured) / measured, of these sums; None where nothing was measured."""
     mean_error: Figure
@@ -145,7 +145,7 @@ def _reconcile(key: dict[str, str], cells: list[Observation], settings: Settings
 
 
 def _counter_error(cells: list[Observation], name: Count, settings: Settings) -> CounterError:
-    errors: list[tuple[str, float]] = []
+    errors: list[tuple[str, int]] = []
     relative: list[float] = []
     reported = measured = 0
     for cell in cells:
@@ -154,14 +154,14 @@ def _counter_error(cells: list[Observation], name: Count, settings: Settings) ->
             continue
         reported += count.reported
         measured += count.measured
-        errors.append((cell.cell.task_id, float(count.reported - count.measured)))
+        errors.append((cell.cell.task_id, count.reported - count.measured))
         if count.relative_error is not None:
             relative.append(count.relative_error)
     return CounterError(
         compared=len(errors),
         equal=sum(not error for _, error in errors),
-        reported=reported,
-        measured=measured,
+        reported=reported if errors else None,
+        measured=measured if errors else None,
         relative_error=(reported - measured) / measured if measured else None,
         mean_error=mean_estimate(errors, settings),
         mean_absolute_error=mean_estimate([(task, abs(error)) for task, error in errors], settings),

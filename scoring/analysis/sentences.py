@@ -48,10 +48,21 @@ def sentence(found: Comparison) -> str:
     noun = UNITS[found.metric].noun
     if found.difference is None:
         return f"{noun}: nothing can be concluded: {found.reason}."
-    means = f"{found.a} {reading(found.metric, found.mean_a)}"
-    means += f" against {found.b} {reading(found.metric, found.mean_b)}"
     change = reading(found.metric, found.difference, difference=True)
-    return f"{noun}: {means}, a difference of {change}{_doubt(found)}; {_resolution(found)}."
+    return (
+        f"{noun}: {_means(found)}, a difference of {change}{_doubt(found)}; {_resolution(found)}."
+    )
+
+
+def _means(found: Comparison) -> str:
+    """Return the means of both sides; both kinds, with their names, where they are not the same."""
+    of_tasks = (found.task_weighted_a, found.task_weighted_b)
+    of_runs = (found.run_weighted_a, found.run_weighted_b)
+    a, b = (reading(found.metric, mean) for mean in of_tasks)
+    run_a, run_b = (reading(found.metric, mean) for mean in of_runs)
+    text = f"{found.a} {a} against {found.b} {b}"
+    same = (a, b) == (run_a, run_b)
+    return text if same else f"{text} task-weighted ({run_a} against {run_b} run-weighted)"
 
 
 def _doubt(found: Comparison) -> str:
@@ -78,7 +89,10 @@ def _resolution(found: Comparison) -> str:
             f"with {tasks} p cannot fall below {found.smallest_p:.2g}, "
             "so that no difference could have been distinguished from chance"
         )
-    if found.detectable is None:
+    if found.detectable_reason == "no_spread":
         return f"all pairs differ by the same amount, so that {tasks} do not show what could have been resolved"
+    if found.detectable is None:
+        whole = reading(found.metric, 1, difference=True).removeprefix("+")
+        return f"{tasks} do not resolve even a difference of {whole} at {found.power:.0%} power"
     size = reading(found.metric, found.detectable, difference=True).removeprefix("+")
     return f"{tasks} resolve a difference of {size} or more at {found.power:.0%} power"

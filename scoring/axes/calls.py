@@ -2,7 +2,7 @@
 
 from cab.scoring.files import FileModel
 from cab.scoring.ledger.call_stats import median, p95, quantile
-from cab.scoring.ledger.call_sums import CallSums, metered
+from cab.scoring.ledger.call_sums import CallSums
 from cab.scoring.ledger.records import Count, Milliseconds
 
 
@@ -35,7 +35,6 @@ class Calls(FileModel):
 
 def score_calls(calls: CallSums | None) -> Calls:
     """Return the axis from the sums over a cell's ledger slice; all null if it was not metered."""
-    calls = metered(calls)
     if calls is None:
         return Calls()
     facts = calls.facts

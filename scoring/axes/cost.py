@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 from cab.scoring.files import FileModel
-from cab.scoring.ledger.call_sums import CallSums, metered
+from cab.scoring.ledger.call_sums import CallSums
 from cab.scoring.ledger.money import money
 from cab.scoring.ledger.records import Count
 
@@ -48,7 +48,6 @@ def score_cost(calls: CallSums | None, passed: int | None) -> Cost:
         calls: Sums over the cell's ledger slice; all null if it was not metered.
         passed: The pass, None if it is not known.
     """
-    calls = metered(calls)
     if calls is None:
         return Cost()
     cost = calls.cost

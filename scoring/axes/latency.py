@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from cab.scoring.evidence.spans import Span
 from cab.scoring.files import FileModel
-from cab.scoring.ledger.call_sums import CallSums, metered
+from cab.scoring.ledger.call_sums import CallSums
 from cab.scoring.ledger.records import Milliseconds
 
 
@@ -31,7 +31,6 @@ def score_latency(wall_clock_ms: float, spans: Iterable[Span], calls: CallSums |
         spans: The cell's spans.
         calls: Sums over the cell's ledger slice; of a cell that was not metered no model time is known.
     """
-    calls = metered(calls)
     containers = [span.duration_ms for span in spans if span.kind == "container"]
     return Latency(
         wall_clock_ms=wall_clock_ms,

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from cab.scoring.files import FileModel
-from cab.scoring.ledger.call_sums import CallSums, SourceTotals, metered
+from cab.scoring.ledger.call_sums import CallSums, SourceTotals
 from cab.scoring.ledger.records import Count
 from cab.scoring.ledger.totals import TotalInterval
 
@@ -86,7 +86,6 @@ def score_tokens(calls: CallSums | None, passed: int | None) -> Tokens:
         calls: Sums over the cell's ledger slice; all null if it was not metered.
         passed: The pass, None if it is not known.
     """
-    calls = metered(calls)
     if calls is None:
         return Tokens(
             prompt_tokens=None,

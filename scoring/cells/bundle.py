@@ -184,8 +184,8 @@ def _read_calls(folder: Path, cell_id: str) -> CallSums | None:
     if not lexists(calls):
         return None
     sums = sum_calls(_checked(calls, cell_id))
-    sums.metered = sums.metered or sealed
-    return sums
+    # A sealed slice without a line is that of a cell without calls.
+    return CallSums() if sums is None and sealed else sums
 
 
 def _check_seal(path: Path, calls: Path, cell_id: str) -> None:

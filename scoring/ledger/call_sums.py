@@ -35,23 +35,18 @@ class CallSums(CallTotals):
     """Time in which at least one call was under way; None while a latency is missing."""
     facts: CallStats = field(default_factory=CallStats)
     """How the calls went."""
-    metered: bool = False
-    """Whether the records show that the cell was metered: they hold a line of a call of it, its opening
-    or its seal. Else no call means that nobody looked, and not zero."""
 
 
-def metered(sums: CallSums | None) -> CallSums | None:
-    """Return the sums of a cell that was metered; None if nothing shows that it was."""
-    return sums if sums is not None and sums.metered else None
+def sum_calls(records: Iterable[AnyRecord]) -> CallSums | None:
+    """Return the sums over the records of one cell, in one pass; None if none is of a call or a cell.
 
-
-def sum_calls(records: Iterable[AnyRecord]) -> CallSums:
-    """Return the sums over the records of one cell, in one pass.
+    No record means that nobody looked, as with a wrong id, and not zero. Zeros are measured ones where
+    a `cell_open` or `cell_seal` of the cell is among the records.
 
     Args:
         records: END records, with or without START and other records. A START without its END is a
-            call whose cost is not known. Without any call only a `cell_open` or `cell_seal` makes
-            the zeros measured ones: the axes are null otherwise.
+            call whose cost is not known. `iter_records` gives the opening and the seal of a cell too,
+            `iter_calls` does not.
 
     Raises:
         BadRecord: The start of a call is not an instant, or its latency, its time to first token or
@@ -61,10 +56,11 @@ def sum_calls(records: Iterable[AnyRecord]) -> CallSums:
     call_ids: list[str] = []
     intervals_us: list[tuple[int, int]] = []
     pairing = CallPairing(sums.add)
+    metered = False
     for record in records:
         calls = sums.calls
         pairing.take(vars(record))
-        sums.metered = sums.metered or _shows_metering(record)
+        metered = metered or _shows_metering(record)
         if not isinstance(record, CallEnd):
             continue
         if record.retry_of is not None:
@@ -83,7 +79,7 @@ def sum_calls(records: Iterable[AnyRecord]) -> CallSums:
         sums.facts.add_unfinished()
     sums.model_calls = len(set(_first_attempts(call_ids, retry_of)))
     sums.busy_ms = None if sums.latency_ms.missing else union_us(intervals_us) / 1000
-    return sums
+    return sums if metered else None
 
 
 def _shows_metering(record: AnyRecord) -> bool:

@@ -14,7 +14,9 @@ class Filter:
     model.
     """
 
-    cell_prefix: str | None = None
+    cell: str | None = None
+    """The id of its cell, all of it: `...#run1` is not `...#run10`."""
+    prefix: str | None = None
     """How the id of its cell starts, such as `local/aider/`."""
     model: str | None = None
     """The model that was asked for, or that answered."""
@@ -38,10 +40,12 @@ class Filter:
         return replace(self, model=None)
 
     def _admits_cell(self, fields: dict[str, Any]) -> bool:
-        if self.cell_prefix is None:
+        if self.cell is None and self.prefix is None:
             return True
         cell_id = fields.get("cell_id")
-        return isinstance(cell_id, str) and cell_id.startswith(self.cell_prefix)
+        if not isinstance(cell_id, str) or not cell_id.startswith(self.prefix or ""):
+            return False
+        return self.cell is None or cell_id == self.cell
 
     def _admits_model(self, fields: dict[str, Any]) -> bool:
         if self.model is None:
@@ -65,7 +69,9 @@ EVERYTHING = Filter()
 
 
 def make_filter(
-    cell_prefix: str | None = None,
+    cell: str | None = None,
+    *,
+    prefix: str | None = None,
     model: str | None = None,
     since: str | None = None,
     until: str | None = None,
@@ -76,7 +82,8 @@ def make_filter(
         ValueError: `since` or `until` is not an instant.
     """
     return Filter(
-        cell_prefix,
+        cell,
+        prefix,
         model,
         None if since is None else instant_us(since),
         None if until is None else instant_us(until),

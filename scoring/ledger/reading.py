@@ -71,10 +71,11 @@ class Found(NamedTuple):
         return as_record(self.fields, str(self.path), self.number)
 
 
-def iter_records(
+def iter_records(  # noqa: PLR0913 - one argument for each way to choose
     path: Path,
-    cell_prefix: str | None = None,
+    cell: str | None = None,
     *,
+    prefix: str | None = None,
     model: str | None = None,
     since: str | None = None,
     until: str | None = None,
@@ -87,7 +88,8 @@ def iter_records(
 
     Args:
         path: The folder or file.
-        cell_prefix: Only records of cells whose id starts so, such as `local/aider/`.
+        cell: Only records of the cell with this id, all of it: `...#run1` is not `...#run10`.
+        prefix: Only records of cells whose id starts so, such as `local/aider/`.
         model: Only calls that asked for this model, or that it answered.
         since: Only calls that started at this instant or later, RFC 3339 in UTC.
         until: Only calls that started before this instant.
@@ -96,14 +98,15 @@ def iter_records(
         BadRecord: A line is not a record, is cut off, or the file cannot be read.
         ValueError: `since` or `until` is not an instant.
     """
-    where = make_filter(cell_prefix, model, since, until)
+    where = make_filter(cell, prefix=prefix, model=model, since=since, until=until)
     return (found.record() for found in find_records(path, where))
 
 
-def iter_calls(
+def iter_calls(  # noqa: PLR0913 - one argument for each way to choose
     path: Path,
-    cell_prefix: str | None = None,
+    cell: str | None = None,
     *,
+    prefix: str | None = None,
     model: str | None = None,
     since: str | None = None,
     until: str | None = None,
@@ -112,7 +115,8 @@ def iter_calls(
 
     Args:
         path: As for `iter_records`, and so are the others.
-        cell_prefix: The cells.
+        cell: The cell.
+        prefix: The cells.
         model: The model.
         since: The earliest start.
         until: The first start that is too late.
@@ -121,7 +125,7 @@ def iter_calls(
         BadRecord: As for `iter_records`; of a START nothing but its kind is looked at.
         ValueError: `since` or `until` is not an instant.
     """
-    where = make_filter(cell_prefix, model, since, until)
+    where = make_filter(cell, prefix=prefix, model=model, since=since, until=until)
     records = (found.record() for found in find_ends(path, where))
     return (record for record in records if isinstance(record, CallEnd))
 

@@ -45,6 +45,7 @@ def damaged_call(known: Fields) -> dict[str, Any]:
 
 
 _OF_CALLS = ("start", "end", DAMAGED_LINE)
+_OF_CELLS = ("cell_open", "cell_seal")
 
 _NUMBER = TypeVar("_NUMBER", int, float, Decimal)
 
@@ -440,6 +441,9 @@ class CellTotals(CallTotals):
 def total_cells(records: Iterable[AnyRecord | Fields]) -> dict[str | None, CellTotals]:
     """Return the totals of every cell, in the order in which the cells first appear.
 
+    A cell that was opened or sealed and has no call has zeros, which are measured ones. Of a cell that
+    is not there nothing is known.
+
     One pass, whose memory grows with the cells, and by 24 bytes at most with each call. The score of one cell is made by
     `sum_calls`, which also recognises overlaps and repetitions across the whole cell.
 
@@ -450,12 +454,19 @@ def total_cells(records: Iterable[AnyRecord | Fields]) -> dict[str | None, CellT
     cells: dict[str | None, CellTotals] = {}
     pairing = CallPairing(lambda call: cells[call.get("cell_id")].add(call))
     for record in records:
-        call = record if isinstance(record, Mapping) else vars(record)
-        if call.get("kind") in _OF_CALLS and "call_id" in call:
+        call = record if isinstance(record, Mapping) else _members(record)
+        if call.get("kind") in _OF_CELLS and isinstance(call.get("cell_id"), str):
+            cells.setdefault(call["cell_id"], CellTotals())
+        elif call.get("kind") in _OF_CALLS and "call_id" in call:
             cells.setdefault(call.get("cell_id"), CellTotals())
             pairing.take(call)
     pairing.finish()
     return cells
+
+
+def _members(record: AnyRecord) -> Fields:
+    # A seal is read with its kind alone; what else it has is beside its fields.
+    return {**vars(record), **record.model_extra} if record.model_extra else vars(record)
 
 
 def _identity(call: Fields) -> str:

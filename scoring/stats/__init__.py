@@ -8,6 +8,7 @@ from cab.scoring.stats.bootstrap import bootstrap_ratio as bootstrap_ratio
 from cab.scoring.stats.clustered import ClusteredMean as ClusteredMean
 from cab.scoring.stats.clustered import clustered_mean as clustered_mean
 from cab.scoring.stats.detectable import detectable_difference as detectable_difference
+from cab.scoring.stats.exact import Number as Number
 from cab.scoring.stats.failures import BothRates as BothRates
 from cab.scoring.stats.failures import Rate as Rate
 from cab.scoring.stats.failures import both_rates as both_rates

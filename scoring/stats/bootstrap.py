@@ -2,11 +2,13 @@
 
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
+from fractions import Fraction
 from functools import lru_cache
 from math import ceil, inf
 from typing import NamedTuple
 
 from cab.scoring.errors import TooFewRuns
+from cab.scoring.stats.exact import RELATIVE_ROUNDING, Number, exact_sum
 from cab.scoring.stats.interval import DEFAULT_CONFIDENCE, Interval, check_share
 from cab.scoring.stats.seeded import DEFAULT_SEED, SeededDraws
 
@@ -20,9 +22,9 @@ _CACHED_DRAWS = 4_000_000
 class RatioParts(NamedTuple):
     """What one task adds to a ratio."""
 
-    above: float
+    above: Number
     """To the numerator, such as tokens."""
-    below: float
+    below: Number
     """To the denominator, such as passes; not negative."""
 
 
@@ -32,12 +34,15 @@ def bootstrap_ratio(
     confidence: float = DEFAULT_CONFIDENCE,
     draws: int = DEFAULT_DRAWS,
     seed: int = DEFAULT_SEED,
-) -> Interval:
+) -> Interval | None:
     """Return the percentile interval of sum(above) / sum(below) over resampled tasks.
 
     Each draw takes as many tasks as there are, with replacement. Of B draws, sorted, the ends are
     number a(B+1) from below and from above, a = (1 - confidence) / 2, rounded outwards. A draw
     whose denominator is 0 counts as infinite: enough of them leave the interval open above.
+
+    None where all tasks have the same ratio: an interval without width would claim to know the next
+    task too.
 
     Args:
         tasks: Task -> its parts, in the unit of the ratio; at least two tasks, and the sum of
@@ -48,7 +53,8 @@ def bootstrap_ratio(
 
     Raises:
         TooFewRuns: There are fewer than two tasks, or too few draws for the confidence.
-        ValueError: The ratio itself is not defined, or the confidence is out of range.
+        ValueError: The ratio itself is not defined, a part is not finite, or the confidence is out
+            of range.
 
     Source:
         Efron 1979, Ann. Statist. 7, 1-26; percentile interval: Efron and Tibshirani 1993, 13.3.
@@ -60,13 +66,24 @@ def bootstrap_ratio(
     if draws < 1 / tail - 1:
         raise TooFewRuns(draws, ceil(1 / tail - 1), f"confidence {confidence}", unit="draw")
     parts = [tasks[name] for name in sorted(tasks)]
-    if sum(part.below for part in parts) <= 0:
+    above = exact_sum(part.above for part in parts)
+    below = exact_sum(part.below for part in parts)
+    if below <= 0:
         raise ValueError("the denominator is 0, so there is no ratio")
+    if all(_are_alike(part, above, below) for part in parts):
+        return None
     ratios = sorted(_ratios(parts, _resamples(len(parts), draws, seed)))
     # The rounding of (1 - confidence) / 2 must not move the ends by one draw.
     place = int(tail * (draws + 1) + 1e-9)
     low, high = ratios[place - 1], ratios[draws - place]
     return Interval(low, None if high == inf else high, confidence)
+
+
+def _are_alike(part: RatioParts, above: Fraction, below: Fraction) -> bool:
+    """Return whether a task has the ratio of all: above_i / below_i = above / below."""
+    ours, theirs = Fraction(part.above) * below, above * Fraction(part.below)
+    rounded = any(isinstance(each, float) for each in part)
+    return abs(ours - theirs) <= (RELATIVE_ROUNDING * max(abs(ours), abs(theirs)) if rounded else 0)
 
 
 def _resamples(tasks: int, draws: int, seed: int) -> Iterable[Sequence[int]]:
@@ -84,8 +101,8 @@ def _cached(tasks: int, draws: int, seed: int) -> Sequence[Sequence[int]]:
 
 
 def _ratios(parts: list[RatioParts], resamples: Iterable[Sequence[int]]) -> list[float]:
-    above = [part.above for part in parts]
-    below = [part.below for part in parts]
+    above = [float(part.above) for part in parts]
+    below = [float(part.below) for part in parts]
     ratios: list[float] = []
     for taken in resamples:
         divisor = sum(map(below.__getitem__, taken))

@@ -1,11 +1,11 @@
 """A against B on the same tasks: effect, interval and p."""
 
 from collections.abc import Mapping, Sequence
-from math import fsum
 from typing import NamedTuple
 
 from cab.scoring.stats.clustered import ClusteredMean, clustered_mean
 from cab.scoring.stats.detectable import DEFAULT_POWER, detectable_difference
+from cab.scoring.stats.exact import Number, exact_sum
 from cab.scoring.stats.interval import DEFAULT_CONFIDENCE, Interval
 from cab.scoring.stats.seeded import DEFAULT_SEED
 from cab.scoring.stats.sign_flip import SignFlip, sign_flip_test
@@ -16,8 +16,8 @@ class PairedEffect(NamedTuple):
 
     mean: ClusteredMean
     """Mean of A - B with its clustered error."""
-    interval: Interval
-    """Of the mean."""
+    interval: Interval | None
+    """Of the mean; None where all pairs differ alike."""
     test: SignFlip
     """Whether it could be chance."""
     detectable: float | None
@@ -25,8 +25,9 @@ class PairedEffect(NamedTuple):
 
 
 def paired_effect(
-    differences: Mapping[str, Sequence[float]],
+    differences: Mapping[str, Sequence[Number]],
     *,
+    rounding: float | None = None,
     confidence: float = DEFAULT_CONFIDENCE,
     power: float = DEFAULT_POWER,
     seed: int = DEFAULT_SEED,
@@ -36,6 +37,7 @@ def paired_effect(
     Args:
         differences: Task -> the differences A - B of its pairs (one per model, say), in any unit;
             at least two tasks have any. Their order does not matter.
+        rounding: How far a difference may be from what it stands for; see `clustered_mean`.
         confidence: Of the interval.
         power: Of the detectable difference.
         seed: Of the sign flips, where they are drawn.
@@ -47,8 +49,9 @@ def paired_effect(
     Source:
         Miller 2024, https://arxiv.org/abs/2411.00640, paired differences; p: `sign_flip_test`.
     """
-    mean = clustered_mean(differences)
-    sums = [fsum(differences[task]) for task in sorted(differences) if differences[task]]
+    mean = clustered_mean(differences, rounding=rounding)
+    tasks = [task for task in sorted(differences) if differences[task]]
+    sums = [float(exact_sum(differences[task])) for task in tasks]
     return PairedEffect(
         mean,
         mean.interval(confidence),

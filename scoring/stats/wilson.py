@@ -1,5 +1,6 @@
 """Wilson's score interval: how sure a pass rate is."""
 
+from fractions import Fraction
 from math import sqrt
 
 from cab.scoring.errors import TooFewRuns
@@ -11,7 +12,9 @@ from cab.scoring.stats.interval import (
 )
 
 
-def wilson_interval(passed: int, runs: int, confidence: float = DEFAULT_CONFIDENCE) -> Interval:
+def wilson_interval(
+    passed: int | Fraction, runs: int, confidence: float = DEFAULT_CONFIDENCE
+) -> Interval:
     """Return the interval of the chance to pass, from independent runs.
 
     With p = passed / runs, n = runs, z the normal quantile of (1 + confidence) / 2:
@@ -19,7 +22,7 @@ def wilson_interval(passed: int, runs: int, confidence: float = DEFAULT_CONFIDEN
     stays within 0 and 1 and has a width even where all runs passed, or none.
 
     Args:
-        passed: Runs that passed, 0 <= c <= n.
+        passed: Runs that passed, 0 <= c <= n; a fraction where the rate is a mean of rates.
         runs: Runs, n >= 1.
         confidence: Between 0 and 1.
 

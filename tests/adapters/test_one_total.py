@@ -23,11 +23,11 @@ from cab.proxy.accounting.cell_state import CellState
 from cab.proxy.control.schemas import cell_view
 from cab.proxy.control.sealing import slice_lines
 from cab.proxy.workers.ipc_protocol import pack_end, pack_totals, packed, unpack_end, unpack_totals
-from cab.scoring import iter_records, score_cost, score_tokens, sum_calls
+from cab.scoring import iter_records, score_cost, score_tokens
 from cab.scoring.ledger.seals import Seal, seal_lines
 from cab.scoring.ledger.verify import verify_slice
 from tests.proxy.restoring import restored
-from tests.scoring.builders import CELL_ID, end_fields, start_fields, unmeasured
+from tests.scoring.builders import CELL_ID, end_fields, start_fields, summed, unmeasured
 from tests.scoring.ledgers import chained, write_ledger
 from tests.tools.client import post
 from tests.tools.proxy import Meter, chat_body, metered
@@ -83,7 +83,7 @@ def by_cell(ledger: Path, cell_id: str) -> dict[str, Any]:
 
 def scored(records: Path, cell_id: str) -> dict[str, Any]:
     """Return what the axes `tokens` and `cost` say of a cell, named as seals name it."""
-    sums = sum_calls(iter_records(records, cell_id))
+    sums = summed(iter_records(records, cell_id))
     axis = score_tokens(sums, passed=1).model_dump()
     return {**axis, **score_cost(sums, passed=1).model_dump(), "calls": sums.calls}
 

@@ -1,14 +1,16 @@
 """The examples for other harnesses run as they stand, each as a process of its own."""
 
 import re
+import runpy
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import orjson
 
-from cab.scoring import iter_calls, sum_calls
-from tests.scoring.builders import end_fields, start_fields
+from cab.scoring import iter_calls
+from tests.scoring.builders import end_fields, open_fields, start_fields, summed
 from tests.scoring.ledgers import write_ledger
 from tests.tools import programs
 
@@ -20,23 +22,25 @@ run = partial(programs.run, sys.executable, hidden=("CAB_", "INSPECT_", "PYTEST_
 
 
 def test_ten_lines_score_a_ledger(tmp_path: Path) -> None:
-    """A ledger and the beginning of ids give calls, tokens, money; one open call leaves no sum."""
+    """A ledger and ids give calls, tokens, money; one open call, and a wrong id, leave no sum."""
     calls = [
-        end_fields("a", cell_id="s/aider/m/f/t", cost_usd="0.25"),
-        end_fields("b", cell_id="s/aider/m/f/u", cost_usd="0.5"),
-        end_fields("c", cell_id="s/other/m/f/t"),
+        end_fields("a", cell_id="s/aider/m/f/t#run1", cost_usd="0.25"),
+        end_fields("b", cell_id="s/aider/m/f/t#run1", cost_usd="0.5"),
+        end_fields("c", cell_id="s/aider/m/f/t#run10"),
         end_fields("d", cell_id="s/cut/m/f/t"),
         start_fields("e", cell_id="s/cut/m/f/t"),
     ]
     write_ledger(tmp_path / "cab-ledger", calls)
     printed = run(
-        *(str(EXAMPLES / "ten_lines.py"), "cab-ledger", "s/aider/", "s/other/", "s/cut/"),
+        *(str(EXAMPLES / "ten_lines.py"), "cab-ledger"),
+        *("s/aider/m/f/t#run1", "s/aider/m/f/t#run10", "s/cut/m/f/t", "s/aider/"),
         cwd=tmp_path,
     ).splitlines()
-    assert printed[0] == "s/aider/ 2 calls 240 tokens 0.75 USD"
-    assert printed[2] == "s/other/ 1 calls 120 tokens None USD"
+    assert printed[0] == "s/aider/m/f/t#run1 2 calls 240 tokens 0.75 USD"
+    assert printed[2] == "s/aider/m/f/t#run10 1 calls 120 tokens None USD"
     assert printed[1].endswith("{'completed': 2}")
-    assert printed[4] == "s/cut/ 2 calls None tokens None USD"
+    assert printed[4] == "s/cut/m/f/t 2 calls None tokens None USD"
+    assert printed[6] == "s/aider/ None calls None tokens None USD"
 
 
 def test_ten_lines_are_about_ten() -> None:
@@ -56,8 +60,20 @@ def test_the_plain_harness_passes(tmp_path: Path) -> None:
     assert found, printed
     assert "1 passed" in printed
     [ledger] = (tmp_path / "base").glob("*0/*.jsonl")  # and a link to that folder
-    calls = sum_calls(iter_calls(ledger.parent))
+    calls = summed(iter_calls(ledger.parent))
     assert calls.tokens.total.value == int(found[1])
+
+
+def test_a_cell_without_calls_is_not_better_than_one_with(tmp_path: Path) -> None:
+    """A wrong id has unknown tokens, an agent that went past the proxy has none: neither has a score."""
+    harness: Any = runpy.run_path(str(EXAMPLES / "test_harness.py"))
+    opened, called = "n/a/m/f/opened", "n/a/m/f/called"
+    write_ledger(tmp_path, [open_fields(opened), end_fields("a", cell_id=called)])
+    totals = {}
+    for cell in (called, opened, "n/a/m/f/typo"):
+        axes, composite = harness["score"](cell, tmp_path, 0, 1000.0)
+        totals[cell] = axes.tokens.total_tokens, composite is not None
+    assert totals == {called: (120, True), opened: (0, False), "n/a/m/f/typo": (None, False)}
 
 
 def test_inspect_scores_what_was_metered(tmp_path: Path) -> None:
@@ -69,7 +85,7 @@ def test_inspect_scores_what_was_metered(tmp_path: Path) -> None:
     tokens = {}
     for one in found["samples"]:
         cell = f"inspect/generate/demo/chat/{one['id']}#run{one['epoch']}"
-        calls = sum_calls(iter_calls(ledger, cell))
+        calls = summed(iter_calls(ledger, cell))
         assert calls.model_calls == 1
         assert one["scores"]["cab_tokens"]["value"] == calls.tokens.total.value
         assert one["scores"]["cab_tokens"]["metadata"]["by_source"].keys() == {"upstream"}

@@ -18,7 +18,8 @@ from aiohttp import WSMsgType, web
 
 from cab.adapters.cli import main
 from cab.proxy import ControlClient, KeyLimits
-from cab.scoring import iter_records, parse_record, score_tokens, sum_calls
+from cab.scoring import iter_records, parse_record, score_tokens
+from tests.scoring.builders import summed
 from tests.tools.dialects import BY_ENDPOINT
 from tests.tools.process import proxy_process
 from tests.tools.raw import connected, exchange, request
@@ -368,7 +369,7 @@ async def run(folder: Path, *, with_enemy: bool) -> tuple[Result, Endpoint]:
         if with_enemy:
             await control.seal(ENEMY)
         lines = [orjson.loads(line) for line in sealed.lines.splitlines()]
-        sums = sum_calls(parse_record(line, GOOD, 1) for line in sealed.lines.splitlines())
+        sums = summed(parse_record(line, GOOD, 1) for line in sealed.lines.splitlines())
         score = score_tokens(sums, passed=1).model_dump()
         made = [impersonal(line) for line in lines]
         return Result(made, impersonal(sealed.seal), impersonal(totals), score), model

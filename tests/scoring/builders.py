@@ -12,7 +12,15 @@ from cab.scoring.evidence.check_outcome import CheckOutcome
 from cab.scoring.evidence.manifest import TreeEntry, TreeManifest, dump_manifest
 from cab.scoring.evidence.spans import Span
 from cab.scoring.evidence.task import TaskFacts
-from cab.scoring.ledger.records import GENESIS, CallEnd, CallStart, CellOpen, parse_record
+from cab.scoring.ledger.call_sums import CallSums, sum_calls
+from cab.scoring.ledger.records import (
+    GENESIS,
+    AnyRecord,
+    CallEnd,
+    CallStart,
+    CellOpen,
+    parse_record,
+)
 from cab.scoring.ledger.seals import seal_lines
 
 CELL_ID = "local/scripted/demo/polyglot/twin"
@@ -100,6 +108,13 @@ def opening() -> CellOpen:
     record = parse_record(line(open_fields()))
     assert isinstance(record, CellOpen)
     return record
+
+
+def summed(records: Iterable[AnyRecord]) -> CallSums:
+    """Return the sums of records that show that their cell was metered."""
+    sums = sum_calls(records)
+    assert sums is not None
+    return sums
 
 
 def file_entry(content: str = "x", mode: int = 0o644) -> TreeEntry:

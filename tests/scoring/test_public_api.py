@@ -54,7 +54,7 @@ def test_the_import_costs_little_more_than_pydantic() -> None:
 def test_the_examples_of_the_docstring_run(tmp_path: Path) -> None:
     """The lines that the room shows a newcomer run as they stand, on a ledger and on bundles."""
     (tmp_path / "cab-ledger").mkdir()
-    call = line(end_fields(cell_id="local/aider/m/f/t"))
+    call = line(end_fields(cell_id="local/aider/m/f/t#run1"))
     (tmp_path / "cab-ledger" / "w0-000001.jsonl").write_bytes(call)
     stored(tmp_path / "runs" / "a", calls=[end_fields()])
     doc = cab.scoring.__doc__ or ""

@@ -10,13 +10,14 @@ import orjson
 
 from cab.adapters.commands.ledger.damage import DamageReport
 from cab.adapters.commands.ledger.filters import FILTERS, PATH, filter_of, records_path
+from cab.adapters.commands.ledger.nothing import Counted, report_nothing
 from cab.adapters.commands.ledger.rows import call_line, call_title
 from cab.adapters.errors import AdapterError
 from cab.adapters.ui.command import OneOf, Option
 from cab.adapters.ui.json_lines import print_json
 from cab.adapters.ui.options import form
 from cab.adapters.ui.tables import write_csv
-from cab.scoring.ledger.reading import find_ends, find_records
+from cab.scoring.ledger.reading import Found, find_ends, find_records
 from cab.scoring.ledger.records import CallEnd
 from cab.scoring.ledger.totals import CellTotals, total_cells
 from cab.scoring.printable import printable
@@ -24,8 +25,12 @@ from cab.scoring.printable import printable
 DESCRIPTION = "List the calls of a ledger, of a bundle, or of one file, in the ledger's order."
 
 EPILOG = """\
+exit codes: 0 done, 1 nothing is known of what was asked for, or a line is damaged,
+2 wrong usage. That no call was made is known of a cell that was opened or sealed.
+
 examples:
-  cab ledger calls --cell my-sweep/aider/ --since 24h
+  cab ledger calls --prefix my-sweep/aider/ --since 24h
+  cab ledger calls --cell my-sweep/aider/gpt-5/polyglot/twin#run2
   cab ledger calls --by-cell --csv > cells.csv
   cab ledger calls runs/local/aider/gpt-5/polyglot/python-error-handling --json | jq .usage_raw
 """
@@ -56,27 +61,32 @@ _CELL_COLUMNS = (
 def run(args: argparse.Namespace) -> int:
     """Print the calls, or the cells, that the arguments ask for; return the exit code.
 
-    A damaged line is named and passed over; the code is 1 then.
+    A damaged line is named and passed over; the code is 1 then, and where nothing is known of what
+    was asked for.
 
     Raises:
         AdapterError: The limit is below 0.
         BadRecord: The ledger cannot be read.
     """
-    damage = DamageReport()
-    _print_what_is_asked(args, damage)
-    return damage.exit_code
-
-
-def _print_what_is_asked(args: argparse.Namespace, damage: DamageReport) -> None:
     if args.limit is not None and args.limit < 0:
         raise AdapterError(f"--limit {args.limit} is below 0")
-    path = records_path(args.path)
+    path, where, damage = records_path(args.path), filter_of(args), DamageReport()
     if args.by_cell:
-        found = find_records(path, filter_of(args), damage)
+        found = find_records(path, where, damage)
         cells = total_cells(each.fields for each in found)
-        _print_cells(args, [_cell_row(*item) for item in islice(cells.items(), args.limit)])
-        return
-    ends = islice(find_ends(path, filter_of(args), damage), args.limit)
+        rows = [_cell_row(*item) for item in islice(cells.items(), args.limit)]
+        _print_cells(args, rows)
+        printed = len(rows)
+    else:
+        ends = Counted(islice(find_ends(path, where, damage), args.limit))
+        _print_calls(args, ends)
+        printed = ends.count
+    if printed or args.limit == 0:
+        return damage.exit_code
+    return report_nothing(path, where) or damage.exit_code
+
+
+def _print_calls(args: argparse.Namespace, ends: Iterable[Found]) -> None:
     if args.form == "json":
         sys.stdout.buffer.writelines(found.line for found in ends)
     elif args.form == "csv":

@@ -9,6 +9,7 @@ from typing import Any
 from cab.adapters.commands.ledger.columns import values_of
 from cab.adapters.commands.ledger.damage import DamageReport
 from cab.adapters.commands.ledger.filters import FILTERS, PATH, filter_of, records_path
+from cab.adapters.commands.ledger.nothing import report_nothing
 from cab.adapters.commands.ledger.parquet import parquet_row, write_parquet
 from cab.adapters.commands.ledger.sqlite import write_sqlite
 from cab.adapters.ui.command import OneOf, Option
@@ -36,20 +37,21 @@ OPTIONS = (
 def run(args: argparse.Namespace) -> int:
     """Write the calls that the arguments ask for; return the exit code.
 
-    A damaged line is named and passed over; the code is 1 then.
+    A damaged line is named and passed over; the code is 1 then, and where nothing is known of what
+    was asked for.
 
     Raises:
         AdapterError: The file cannot be written in this format.
         BadRecord: The ledger cannot be read.
     """
-    damage = DamageReport()
-    calls = find_ends(records_path(args.path), filter_of(args), damage)
+    path, where, damage = records_path(args.path), filter_of(args), DamageReport()
+    calls = find_ends(path, where, damage)
     file: Path = args.sqlite or args.parquet
     write, row_of = (write_sqlite, values_of) if args.sqlite else (write_parquet, parquet_row)
     with progress(f"writing {printable(str(file))}", sys.stderr):
         count = write(file, _rows(calls, row_of, damage))
     print(f"{printable(str(file))}: {count:,} call{'' if count == 1 else 's'}")
-    return damage.exit_code
+    return damage.exit_code if count else report_nothing(path, where) or damage.exit_code
 
 
 def _rows(

@@ -15,7 +15,7 @@ from cab.scoring.timestamps import instant_us
 
 def filter_of(args: argparse.Namespace) -> Filter:
     """Return which records the arguments ask for."""
-    return Filter(args.cell, args.model, args.since, args.until)
+    return Filter(args.cell, args.prefix, args.model, args.since, args.until)
 
 
 def records_path(path: Path) -> Path:
@@ -59,7 +59,8 @@ PATH = Option(
 
 FILTERS = OptionGroup(
     "which records",
-    Option("--cell", metavar="PREFIX", help="only of cells whose id starts with this"),
+    Option("--cell", metavar="ID", help="only of the cell with this id"),
+    Option("--prefix", metavar="TEXT", help="only of cells whose id starts with this"),
     Option("--model", metavar="NAME", help="only of this model, requested or served"),
     Option(
         "--since",

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from cab.adapters.commands.ledger.filters import FILTERS, PATH, filter_of, records_path
 from cab.adapters.commands.ledger.follow import Follower
+from cab.adapters.commands.ledger.nothing import report_nothing
 from cab.adapters.commands.ledger.rows import call_title, record_line
 from cab.adapters.errors import AdapterError
 from cab.adapters.ui.command import Option
@@ -53,7 +54,9 @@ def run(args: argparse.Namespace) -> int:
         records_path(args.path)
     with closing(Follower(args.path)) as follower:
         try:
-            _print_last(follower, args)
+            printed = _print_last(follower, args)
+            if not printed and args.count and not args.follow:
+                return report_nothing(args.path, filter_of(args))
             while args.follow:
                 _print(_matching(follower.new(), args), args)
                 time.sleep(_POLL_S)
@@ -62,13 +65,16 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _print_last(follower: Follower, args: argparse.Namespace) -> None:
+def _print_last(follower: Follower, args: argparse.Namespace) -> int:
+    """Print the last records and return their number."""
     if not args.json:
         print(call_title())
     # Records that do not match are in between, so more are read than are printed.
     records = list(_matching(follower.last(max(args.count, _MANY_LINES)), args))
     records.sort(key=lambda record: record.at)
-    _print(records[len(records) - min(args.count, len(records)) :], args)
+    last = records[len(records) - min(args.count, len(records)) :]
+    _print(last, args)
+    return len(last)
 
 
 def _matching(lines: Iterable[bytes], args: argparse.Namespace) -> Iterator[_Record]:

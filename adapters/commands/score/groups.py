@@ -18,8 +18,8 @@ ALL = "all"
 """One group of all cells."""
 
 _COLUMNS = (
-    "group", "cells", "tasks", "pass rate", "infra failed", "tokens per correct", "$ per pass",
-    "tokens per cell", "calls per cell", "median s", "p95 s",
+    "group", "cells", "tasks", "pass rate (run-weighted)", "pass rate (task-weighted)",
+    "infra failed", "tokens per correct", "$ per pass", "tokens per cell", "calls per cell", "median s", "p95 s",
 )  # fmt: skip
 
 
@@ -80,6 +80,7 @@ def _row(group: Aggregate) -> list[str]:
         str(group.cells),
         str(group.tasks),
         interval_text(group.pass_rate, 100, 1, "%"),
+        interval_text(group.pass_rate_task_weighted, 100, 1, "%"),
         _infrastructure(group),
         interval_text(group.tokens_per_correct, 1, 0),
         figure_text(group.cost_usd_per_pass, 1, 4),

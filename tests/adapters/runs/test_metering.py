@@ -17,7 +17,8 @@ from cab.proxy.auth.signing_keys import new_signing_key
 from cab.proxy.config import ProxySettings
 from cab.proxy.demo import running_demo
 from cab.proxy.errors import BadConfig, ProxyRefused
-from cab.scoring import iter_records, sum_calls
+from cab.scoring import iter_records
+from tests.scoring.builders import summed
 from tests.tools.servers import serving
 
 CELL = "local/scripted/a/b/polyglot/python-error-handling#run2"
@@ -111,7 +112,7 @@ async def test_no_call(tmp_path: Path) -> None:
     assert (sealed.lines, sealed.seal["calls"]) == (b"", 0)
     cells = [each for each in iter_records(tmp_path, CELL) if each.kind != "start"]
     assert [each.kind for each in cells] == ["cell_open", "cell_seal"]
-    assert sum_calls(cells[:1]).metered
+    assert summed(cells[:1]).calls == 0
 
 
 async def test_unwritable_ledger(tmp_path: Path) -> None:

@@ -152,7 +152,7 @@ def kill_in_the_middle(sweep: Path) -> None:
 
 def ends_of(path: Path, prefix: str | None = None) -> list[CallEnd]:
     """Return the model calls of a ledger or a slice."""
-    return [end for end in iter_calls(path, cell_prefix=prefix) if is_model_call(end)]
+    return [end for end in iter_calls(path, prefix=prefix) if is_model_call(end)]
 
 
 def tokens_of(ends: list[CallEnd]) -> tuple[int, int]:

@@ -93,6 +93,15 @@ def test_pass_at_k_is_the_mean_over_tasks() -> None:
     assert broken.of_k[0].pass_at_k.reason == "no cells"
 
 
+def test_runs_of_two_sweeps_are_runs() -> None:
+    """A group that pools sweeps has their runs of a task; kept apart, each sweep has one."""
+    cells = [cell(f"{sweep}/a/m/f/t", passed=passed) for sweep, passed in (("r", 1), ("s", 0))]
+    [pooled] = aggregate(cells, by=("tui",), ks=(2,))
+    assert (pooled.of_k[0].pass_at_k.value, pooled.of_k[0].pass_hat_k.value) == (1, 0)
+    for apart in aggregate(cells, by=("sweep",), ks=(2,)):
+        assert apart.of_k[0].pass_at_k.reason == "k = 2 needs 2 runs or more; there is 1"
+
+
 def test_fronts_of_cost_and_of_tokens() -> None:
     """The dearer agent that passes no more is dominated; an unknown price is on no front."""
     groups = aggregate(

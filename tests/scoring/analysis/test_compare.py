@@ -4,10 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cab.scoring.analysis.compare import METRICS, compare, compare_all
+from cab.scoring.analysis.aggregate import aggregate
+from cab.scoring.analysis.compare import METRICS, Metric, compare, compare_all
 from cab.scoring.analysis.estimates import Settings
 from cab.scoring.analysis.observation import Observation
-from cab.scoring.stats import detectable_difference, mcnemar_test
+from cab.scoring.stats import mcnemar_test
 from tests.scoring.results import cell
 
 Side = tuple[str, list[Observation]]
@@ -24,13 +25,13 @@ def test_worked_by_hand() -> None:
     """Differences 1, 1, 0, 0: mean 1/2, error sqrt(4/3 * 4/4) / 4, p = 8/16 with ties."""
     [found] = compare(side("a", [1, 1, 1, 0]), side("b", [0, 0, 1, 0]))
     assert (found.pairs, found.tasks, found.paired_by) == (4, 4, ("task", "model"))
-    assert (found.mean_a, found.mean_b, found.difference) == (3 / 4, 1 / 4, 1 / 2)
+    assert (found.task_weighted_a, found.task_weighted_b, found.difference) == (3 / 4, 1 / 4, 1 / 2)
     assert found.standard_error == pytest.approx((4 / 3) ** 0.5 / 4, abs=1e-15)
     assert (found.p, found.p_exact, found.smallest_p) == (8 / 16, True, 2 / 16)
     assert found.p_mcnemar == mcnemar_test(4, 2, 0).p == 0.5
     assert found.p_holm == found.p
-    assert found.standard_error is not None
-    assert found.detectable == detectable_difference(found.standard_error, 4)
+    # 1.2: more than two pass rates can differ
+    assert (found.detectable, found.detectable_reason) == (None, "beyond_range")
     assert found.low is not None
     assert found.high is not None
     assert found.low < 0.5 < found.high
@@ -42,7 +43,7 @@ def test_runs_of_a_side_are_averaged() -> None:
     [found] = compare(
         ("a", [*a, cell("s/a/m/f/u")]), ("b", [cell("s/b/m/f/t", passed=0), cell("s/b/m/f/u")])
     )
-    assert (found.pairs, found.mean_a, found.difference) == (2, 3 / 4, 1 / 4)
+    assert (found.pairs, found.task_weighted_a, found.difference) == (2, 3 / 4, 1 / 4)
     assert found.p_mcnemar is None
 
 
@@ -79,6 +80,46 @@ def test_nothing_in_common_and_one_task_have_reasons() -> None:
     assert "2 tasks or more" in one.reason
 
 
+@pytest.mark.parametrize(
+    ("rates", "metric"),
+    [
+        (((2, 1), (1, 0), (3, 2)), "pass_rate"),  # of three runs: 2/3 - 1/3, 1/3 - 0, 1 - 2/3
+        (((0.9, 0.8), (0.3, 0.2), (0.7, 0.6)), "composite"),
+    ],
+)
+def test_equal_differences_are_equal_whatever_floats_make_of_them(
+    rates: Sequence[tuple[float, float]], metric: Metric
+) -> None:
+    """Pairs whose differences are the same fraction show no spread: no interval, and no resolution."""
+
+    def cells(tui: str, side_: int) -> list[Observation]:
+        return [
+            cell(
+                f"s/{tui}/m/f/t{task}#run{run}",
+                passed=int(run <= both[side_]),
+                composite=min(1.0, both[side_]),
+            )
+            for task, both in enumerate(rates)
+            for run in (1, 2, 3)
+        ]
+
+    [found] = compare(("a", cells("a", 0)), ("b", cells("b", 1)), [metric])
+    assert (found.standard_error, found.low, found.high) == (0, None, None)
+    assert (found.detectable, found.detectable_reason) == (None, "no_spread")
+    assert found.difference == pytest.approx(1 / 3 if metric == "pass_rate" else 0.1, abs=1e-15)
+
+
+def test_both_weights_are_shown() -> None:
+    """8 of 8 and 0 of 1 are 1/2 over the tasks and 8/9 over the runs; `aggregate` has both as well."""
+    a = [cell(f"s/a/m/f/t#run{run}") for run in range(1, 9)] + [cell("s/a/m/f/u", passed=0)]
+    [found] = compare(("a", a), ("b", [cell("s/b/m/f/t"), cell("s/b/m/f/u")]))
+    assert (found.task_weighted_a, found.run_weighted_a) == (1 / 2, 8 / 9)
+    assert (found.task_weighted_b, found.run_weighted_b, found.difference) == (1, 1, -1 / 2)
+    [group] = aggregate(a)
+    assert group.pass_rate.value == found.run_weighted_a
+    assert group.pass_rate_task_weighted.value == found.task_weighted_a
+
+
 def test_pairs_that_all_differ_alike_have_no_interval() -> None:
     """Two tasks that both differ by 1: p is 2/4, and neither interval nor resolution is claimed."""
     [found] = compare(side("a", [1, 1]), side("b", [0, 0]))
@@ -99,7 +140,7 @@ def test_unknown_tokens_are_not_compared_as_zero() -> None:
     assert (hidden.difference, hidden.coverage) == (None, 2 / 3)
     assert hidden.reason == "measured on 66.7% of the pairs"
     [found] = compare(a, b, ["total_tokens"], settings=Settings(min_coverage=0.5))
-    assert (found.difference, found.mean_a, found.mean_b) == (20, 120, 100)
+    assert (found.difference, found.task_weighted_a, found.task_weighted_b) == (20, 120, 100)
     [nothing] = compare(
         side("a", [1, 1], cost=None), b, ["cost_usd"], settings=Settings(min_coverage=0)
     )

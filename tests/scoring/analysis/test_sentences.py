@@ -45,6 +45,28 @@ def test_pairs_that_differ_alike() -> None:
     )
 
 
+def test_more_than_100_points_cannot_be_resolved() -> None:
+    """Where only an impossible difference would have been found, none is claimed."""
+    passes = [1, 1, 1, 1, 0, 0, 1, 0]
+    [found] = compare(side("a", [1, 1, 1, 1, 1, 1]), side("b", [0, 0, 0, 0, 0, 1]))
+    assert found.detectable is not None
+    [wide] = compare(side("a", [*passes[::2], 1, 0]), side("b", [0, 1, 0, 1, 0, 1]), ["pass_rate"])
+    assert (wide.detectable, wide.detectable_reason) == (None, "beyond_range")
+    assert sentence(wide).endswith(
+        "6 tasks do not resolve even a difference of 100.0 points at 80% power."
+    )
+
+
+def test_both_weights_have_their_names() -> None:
+    """Where the means over tasks and over runs are not the same, both are said with their names."""
+    a = [cell(f"s/a/m/f/t0#run{run}") for run in range(1, 9)]
+    [found] = compare(("a", [*a, cell("s/a/m/f/t1", passed=0)]), side("b", [0, 0]))
+    assert sentence(found).startswith(
+        "pass rate: a 50.0% against b 0.0% task-weighted (88.9% against 0.0% run-weighted), "
+        "a difference of +50.0 points"
+    )
+
+
 def test_corrected_p_values_are_told() -> None:
     """Where several were compared the sentence gives the p after Holm too."""
     found = compare_all([side("a", [1] * 6), side("b", [0] * 6), side("c", [0] * 5 + [1])])

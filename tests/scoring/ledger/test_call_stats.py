@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cab.scoring import BadRecord, sum_calls
+from cab.scoring import BadRecord
 from cab.scoring.ledger.call_stats import failure_class, has_succeeded, median, p95, quantile
 from cab.scoring.ledger.money import money
-from tests.scoring.builders import end, start, uncounted
+from tests.scoring.builders import end, start, summed, uncounted
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_failures_have_a_class(changes: dict[str, Any], expected: str) -> None:
 def test_prices_are_summed_exactly() -> None:
     """Ten times ten cents are one dollar, and a price is kept to its last digit."""
     calls = [end(f"c{n}", cost_usd="0.1", price_source="upstream") for n in range(10)]
-    sums = sum_calls([*calls, end("z", cost_usd="0.00000000000000000000000000001234")])
+    sums = summed([*calls, end("z", cost_usd="0.00000000000000000000000000001234")])
     assert sums.cost.value == Decimal("1.00000000000000000000000000001234")
     assert (sums.cost.priced, sums.cost.missing) == (11, 0)
     assert sums.facts.price_sources == {"upstream", "unnamed"}
@@ -60,14 +60,14 @@ def test_prices_are_summed_exactly() -> None:
 def test_an_unknown_price_makes_the_sum_unknown() -> None:
     """One call without a price, or without an end, leaves only what is known."""
     for other in (end("b"), uncounted("b"), start("b")):
-        cost = sum_calls([end("a", cost_usd=0.25), other]).cost
+        cost = summed([end("a", cost_usd=0.25), other]).cost
         assert (cost.value, cost.known, cost.missing) == (None, Decimal("0.25"), 1)
 
 
 def test_what_never_cost_needs_no_price() -> None:
     """A request that never reached the endpoint leaves no gap in the cost."""
     gone = uncounted("b", end_reason="upstream_unreachable", status=502)
-    assert sum_calls([end("a", cost_usd="1"), gone]).cost.value == 1
+    assert summed([end("a", cost_usd="1"), gone]).cost.value == 1
 
 
 @pytest.mark.parametrize(
@@ -77,18 +77,18 @@ def test_what_is_no_amount(text: str) -> None:
     """A text that is no sensible amount is none, and a call with it is named."""
     assert money(text) is None
     with pytest.raises(BadRecord, match=r"call c1: cost_usd: .* is not an amount"):
-        sum_calls([end(cost_usd=text)])
+        summed([end(cost_usd=text)])
 
 
 def test_a_time_that_is_none_is_named() -> None:
     """A time to first token of more than thirty years is an error that names the call."""
     with pytest.raises(BadRecord, match="call c1: ttft_ms"):
-        sum_calls([end(ttft_ms=1e13)])
+        summed([end(ttft_ms=1e13)])
 
 
 def test_rejected_requests_are_no_attempts() -> None:
     """What the proxy itself turned down is counted apart; what is no completion, not at all."""
-    sums = sum_calls(
+    sums = summed(
         [
             end("a", end_reason="rejected", status=401),
             end("b", endpoint="other"),

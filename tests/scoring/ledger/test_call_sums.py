@@ -8,12 +8,20 @@ from hypothesis import strategies as st
 from cab.scoring import BadRecord, CallEnd, OtherRecord, parse_record, sum_calls
 from cab.scoring.ledger.call_sums import union_us
 from cab.scoring.ledger.totals import Total, is_model_call, may_have_cost
-from tests.scoring.builders import end, line, start, uncounted
+from tests.scoring.builders import end, line, opening, start, summed, uncounted
 
 
-def test_no_call_is_a_measured_zero() -> None:
-    """A slice without calls shows zero calls and zero tokens, all of them known."""
-    sums = sum_calls([])
+def test_nothing_is_not_zero() -> None:
+    """Without a record of a call, an opening or a seal nobody looked, and there are no sums at all."""
+    stopped = parse_record(line({"kind": "proxy_stop", "at": "2026-11-20T12:00:06Z"}))
+    assert sum_calls([]) is sum_calls([stopped]) is None
+
+
+@pytest.mark.parametrize("kind", ["cell_open", "cell_seal"])
+def test_no_call_of_an_open_cell_is_a_measured_zero(kind: str) -> None:
+    """A cell that was opened, or sealed, and has no call has zero calls and tokens, all known."""
+    sealed = parse_record(line({"kind": "cell_seal", "cell_id": "s/a/m/f/t"}))
+    sums = summed([opening() if kind == "cell_open" else sealed])
     assert (sums.model_calls, sums.attempts, sums.unmeasured_calls) == (0, 0, 0)
     assert (sums.tokens.total.value, sums.latency_ms.value, sums.busy_ms) == (0, 0.0, 0.0)
     assert sums.by_source == {}
@@ -31,7 +39,7 @@ def test_two_calls_add_up() -> None:
         cache_write_tokens=1,
         reasoning_tokens=0,
     )
-    sums = sum_calls([first, second])
+    sums = summed([first, second])
     tokens = sums.tokens
     assert sums.model_calls == sums.attempts == 2
     assert (tokens.prompt.value, tokens.completion.value, tokens.total.value) == (110, 25, 135)
@@ -41,7 +49,7 @@ def test_two_calls_add_up() -> None:
 
 def test_one_uncounted_answer_makes_the_total_unknown() -> None:
     """One call that may have cost something and has no count leaves only the known sum."""
-    sums = sum_calls([end("a"), uncounted("b")])
+    sums = summed([end("a"), uncounted("b")])
     assert sums.tokens.total.value is None
     assert sums.tokens.total.known == 120
     assert sums.unmeasured_calls == 1
@@ -50,7 +58,7 @@ def test_one_uncounted_answer_makes_the_total_unknown() -> None:
 
 def test_a_part_that_one_call_did_not_report_is_unknown() -> None:
     """Cached tokens are known only if every counted call reported them."""
-    sums = sum_calls([end("a", cache_read_tokens=60), end("b")])
+    sums = summed([end("a", cache_read_tokens=60), end("b")])
     assert sums.tokens.cache_read.value is None
     assert sums.tokens.cache_read.known == 60
     assert sums.tokens.total.value == 240
@@ -66,7 +74,7 @@ def test_attempts_of_one_call_count_once() -> None:
         end("d"),
     ]
     for order in (records, records[::-1]):
-        sums = sum_calls(order)
+        sums = summed(order)
         assert (sums.model_calls, sums.attempts, sums.unmeasured_calls) == (2, 4, 0)
         assert sums.tokens.total.value == 240
         assert sums.latency_ms.value == 2000.0
@@ -75,20 +83,20 @@ def test_attempts_of_one_call_count_once() -> None:
 def test_a_chain_of_retries_is_one_call_in_any_order() -> None:
     """Retries that name the attempt before them lead back to one call, also from the end."""
     chain = [end("r0"), *(end(f"r{n}", retry_of=f"r{n - 1}") for n in range(1, 2000))]
-    assert sum_calls(chain).model_calls == 1
-    assert sum_calls(reversed(chain)).model_calls == 1
+    assert summed(chain).model_calls == 1
+    assert summed(reversed(chain)).model_calls == 1
 
 
 @pytest.mark.parametrize("rings", [[("a", "a")], [("a", "b"), ("b", "a")]])
 def test_retries_in_a_ring_come_to_an_end(rings: list[tuple[str, str]]) -> None:
     """Attempts that name each other are counted without looping for ever."""
-    sums = sum_calls([end(call_id, retry_of=of) for call_id, of in rings])
+    sums = summed([end(call_id, retry_of=of) for call_id, of in rings])
     assert 1 <= sums.model_calls <= len(rings)
 
 
 def test_a_retry_of_a_rejected_call_is_a_call() -> None:
     """What the proxy rejected is no call; its repetitions that were let through are one."""
-    sums = sum_calls(
+    sums = summed(
         [
             uncounted("a", end_reason="rejected", status=400),
             end("b", retry_of="a"),
@@ -100,7 +108,7 @@ def test_a_retry_of_a_rejected_call_is_a_call() -> None:
 
 def test_requests_that_the_proxy_resent_are_attempts() -> None:
     """A request that the proxy had to send twice is one call and two attempts."""
-    sums = sum_calls([end("a", upstream_attempts=2), end("b", upstream_attempts=0)])
+    sums = summed([end("a", upstream_attempts=2), end("b", upstream_attempts=0)])
     assert (sums.model_calls, sums.attempts) == (2, 3)
 
 
@@ -108,7 +116,7 @@ def test_what_is_no_model_call_adds_nothing() -> None:
     """Rejected calls, other endpoints and other records are neither calls nor tokens."""
     other = parse_record(line({"kind": "cell_seal", "cell_id": "x"}))
     assert isinstance(other, OtherRecord)
-    sums = sum_calls(
+    sums = summed(
         [other, end("a", endpoint="other"), end("b", end_reason="rejected"), start("c"), end("c")]
     )
     assert (sums.model_calls, sums.tokens.total.value) == (1, 120)
@@ -116,7 +124,7 @@ def test_what_is_no_model_call_adds_nothing() -> None:
 
 def test_a_start_without_its_end_is_an_unknown_cost() -> None:
     """A call that began and never ended is counted, and nothing of it is known."""
-    sums = sum_calls([start("a"), end("a"), start("b"), start("c", endpoint="other")])
+    sums = summed([start("a"), end("a"), start("b"), start("c", endpoint="other")])
     assert (sums.model_calls, sums.attempts, sums.unmeasured_calls) == (2, 2, 1)
     assert sums.tokens.total.value is None
     assert sums.tokens.reasoning.value is None
@@ -125,7 +133,7 @@ def test_a_start_without_its_end_is_an_unknown_cost() -> None:
 
 def test_sources_are_kept_apart() -> None:
     """What the endpoint reported and what was counted here stand side by side."""
-    sums = sum_calls(
+    sums = summed(
         [end("a"), end("b", usage_source="tokenizer", usage_status="partial"), uncounted("c")]
     )
     assert sorted(sums.by_source) == ["tokenizer", "upstream"]
@@ -140,7 +148,7 @@ def test_sources_are_kept_apart() -> None:
 )
 def test_a_count_that_contradicts_itself_covers_no_call(status: str | None, partial: int) -> None:
     """Coverage says so of a call whose counts are partial or inconsistent; its numbers are summed."""
-    sums = sum_calls([end("a", usage_status=status)])
+    sums = summed([end("a", usage_status=status)])
     assert (sums.partial_calls, sums.tokens.total.value) == (partial, 120)
 
 
@@ -180,12 +188,12 @@ def test_which_uncounted_attempts_may_have_cost(changes: dict[str, Any], expecte
     """An attempt without a count is free only if it cannot have reached the model."""
     record = uncounted("a", **changes)
     assert may_have_cost(vars(record)) is expected
-    assert sum_calls([record]).unmeasured_calls == (expected and is_model_call(record))
+    assert summed([record]).unmeasured_calls == (expected and is_model_call(record))
 
 
 def test_a_failed_attempt_with_usage_counts() -> None:
     """An error that comes with a usage report costs what the report says."""
-    sums = sum_calls([end("a", status=500, end_reason="upstream_error")])
+    sums = summed([end("a", status=500, end_reason="upstream_error")])
     assert sums.tokens.total.value == 120
 
 
@@ -198,7 +206,7 @@ def test_a_total_is_stated_or_made_from_both_parts(
 ) -> None:
     """A call's total is the stated one, else the sum of two known parts, else unknown."""
     record = end(prompt_tokens=prompt, completion_tokens=completion, total_tokens=total)
-    assert sum_calls([record]).tokens.total.value == expected
+    assert summed([record]).tokens.total.value == expected
 
 
 def test_overlapping_calls_are_busy_once() -> None:
@@ -208,7 +216,7 @@ def test_overlapping_calls_are_busy_once() -> None:
         end("b", started_at="2026-11-20T12:00:00.250000Z", latency_ms=500.0),
         end("c", started_at="2026-11-20T12:00:02.000000Z", latency_ms=100.5),
     ]
-    sums = sum_calls(records)
+    sums = summed(records)
     assert sums.latency_ms.value == 1100.5
     assert sums.busy_ms == 850.5
 
@@ -219,25 +227,25 @@ def test_a_call_that_waits_in_a_queue_is_not_busy() -> None:
         end("a", started_at="2026-11-20T12:00:00.000000Z", latency_ms=500.0, queued_ms=0.0),
         end("b", started_at="2026-11-20T12:00:00.100000Z", latency_ms=500.0, queued_ms=400.0),
     ]
-    assert sum_calls(records).busy_ms == 1000.0
+    assert summed(records).busy_ms == 1000.0
 
 
 def test_a_start_that_is_no_instant_is_named() -> None:
     """A call whose start cannot be read raises an error that names call and field."""
     with pytest.raises(BadRecord, match="call a: started_at"):
-        sum_calls([end("a", started_at="yesterday")])
+        summed([end("a", started_at="yesterday")])
 
 
 def test_a_latency_that_is_no_measurement_is_named() -> None:
     """A latency whose sum with others would not be finite is refused."""
     with pytest.raises(BadRecord, match="call a: latency_ms"):
-        sum_calls([end("a", latency_ms=1e307)])
+        summed([end("a", latency_ms=1e307)])
 
 
 @pytest.mark.parametrize(("said", "attempts"), [(None, 1), (0, 1), (1, 1), (2, 2)])
 def test_a_call_that_the_proxy_sent_twice_counts_twice(said: int | None, attempts: int) -> None:
     """A request that the proxy sent again itself is one more attempt; none is never assumed."""
-    assert sum_calls([end("a", upstream_attempts=said)]).attempts == attempts
+    assert summed([end("a", upstream_attempts=said)]).attempts == attempts
 
 
 INTERVALS = st.lists(
@@ -272,10 +280,10 @@ def test_sums_do_not_depend_on_the_order(
         )
         for number, (second, latency, count) in enumerate(calls)
     ]
-    sums = sum_calls(records)
-    shuffled = records[:]
+    sums = summed([opening(), *records])
+    shuffled = [*records, opening()]
     rng.shuffle(shuffled)
-    again = sum_calls(shuffled)
+    again = summed(shuffled)
     assert (again.tokens, again.latency_ms, again.busy_ms) == (
         sums.tokens,
         sums.latency_ms,

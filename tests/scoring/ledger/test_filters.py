@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from cab.scoring.ledger.filters import EVERYTHING, Filter, make_filter
-from tests.scoring.builders import end_fields, start_fields
+from tests.scoring.builders import CELL_ID, end_fields, start_fields
 
 CALL = end_fields(model_requested="asked", model_served="answered")
 
@@ -11,8 +11,12 @@ CALL = end_fields(model_requested="asked", model_served="answered")
 @pytest.mark.parametrize(
     ("where", "admitted"),
     [
-        (make_filter(cell_prefix="local/scripted/"), True),
-        (make_filter(cell_prefix="local/aider/"), False),
+        (make_filter(prefix="local/scripted/"), True),
+        (make_filter(prefix="local/aider/"), False),
+        (make_filter(CELL_ID), True),
+        (make_filter(CELL_ID[:-1]), False),
+        (make_filter(f"{CELL_ID}#run1"), False),
+        (make_filter(CELL_ID, prefix="local/aider/"), False),
         (make_filter(model="asked"), True),
         (make_filter(model="answered"), True),
         (make_filter(model="ask"), False),
@@ -20,20 +24,28 @@ CALL = end_fields(model_requested="asked", model_served="answered")
         (make_filter(since="2026-11-20T12:00:00.000001Z"), False),
         (make_filter(until="2026-11-20T12:00:00.000001Z"), True),
         (make_filter(until="2026-11-20T12:00:00Z"), False),
-        (make_filter("local/", "asked", "2026-11-20T11:00:00Z", "2026-11-20T13:00:00Z"), True),
-        (make_filter("local/", "other", "2026-11-20T11:00:00Z", "2026-11-20T13:00:00Z"), False),
+        (
+            make_filter(
+                prefix="local/",
+                model="asked",
+                since="2026-11-20T11:00:00Z",
+                until="2026-11-20T13:00:00Z",
+            ),
+            True,
+        ),
+        (make_filter(prefix="local/", model="other"), False),
         (EVERYTHING, True),
     ],
 )
 def test_every_part_must_admit_a_record(where: Filter, admitted: bool) -> None:
-    """Cells go by prefix, models by either name, times from the first instant to before the last."""
+    """Cells go by their whole id or by its beginning, models by either name, times from the first instant to before the last."""
     assert where.admits(CALL) is admitted
 
 
 @pytest.mark.parametrize(
     "where",
     [
-        make_filter(cell_prefix=""),
+        make_filter(prefix=""),
         make_filter(model="m"),
         make_filter(since="2000-01-01T00:00:00Z"),
     ],

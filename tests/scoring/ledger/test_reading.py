@@ -25,13 +25,16 @@ def test_an_empty_folder_has_no_records(tmp_path: Path) -> None:
 
 
 def test_calls_are_chosen_by_cell(tmp_path: Path) -> None:
-    """A prefix picks the cells of a sweep or of an agent; calls without a cell have no prefix."""
+    """An id picks its cell alone, a prefix those of a sweep or an agent; calls without a cell have neither."""
     path = tmp_path / "slice.jsonl"
-    cells = [CELL_ID, "local/aider/m/f/t", None]
+    cells = [CELL_ID, "local/aider/m/f/t", None, f"{CELL_ID}#run1", f"{CELL_ID}#run10"]
     path.write_bytes(b"".join(line(end_fields(f"c{n}", cell_id=c)) for n, c in enumerate(cells)))
-    assert len(list(iter_calls(path))) == 3
-    assert [call.cell_id for call in iter_calls(path, "local/scripted/")] == [CELL_ID]
-    assert [record.kind for record in iter_records(path, "local/aider/")] == ["end"]
+    assert len(list(iter_calls(path))) == 5
+    for cell in (CELL_ID, f"{CELL_ID}#run1"):
+        assert [call.cell_id for call in iter_calls(path, cell)] == [cell]
+    assert len(list(iter_calls(path, prefix="local/scripted/"))) == 3
+    assert [record.kind for record in iter_records(path, prefix="local/aider/")] == ["end"]
+    assert list(iter_records(path, "local/aider/")) == []
 
 
 def test_calls_are_chosen_by_model_and_time(tmp_path: Path) -> None:

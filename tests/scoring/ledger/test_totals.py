@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cab.scoring.ledger.reading import iter_records
+from cab.scoring.ledger.reading import find_records, iter_records
 from cab.scoring.ledger.records import parse_record
 from cab.scoring.ledger.totals import (
     CALL_MEMBERS,
@@ -17,7 +17,7 @@ from cab.scoring.ledger.totals import (
     Total,
     total_cells,
 )
-from tests.scoring.builders import end_fields, line, start_fields, unmeasured
+from tests.scoring.builders import end_fields, line, open_fields, start_fields, unmeasured
 from tests.scoring.ledgers import calls, write_ledger
 
 OTHER = "local/aider/m/f/t"
@@ -40,7 +40,16 @@ def test_cells_are_totalled_in_one_pass(tmp_path: Path) -> None:
 def test_a_cell_can_be_chosen(tmp_path: Path) -> None:
     """The filters of reading hold for totals as well."""
     write_ledger(tmp_path, [*calls(3, "a/x"), *calls(1, "b/x")])
-    assert list(total_cells(iter_records(tmp_path, "b/"))) == ["b/x"]
+    assert list(total_cells(iter_records(tmp_path, prefix="b/"))) == ["b/x"]
+    assert total_cells(iter_records(tmp_path, "b/")) == {}
+
+
+def test_an_opened_or_sealed_cell_without_calls_has_zeros(tmp_path: Path) -> None:
+    """Its zeros are measured ones; a cell that no record is about is not there at all."""
+    write_ledger(tmp_path, [open_fields("a/x"), {"kind": "cell_seal", "cell_id": "b/x"}])
+    assert total_cells(iter_records(tmp_path)) == {"a/x": CellTotals(), "b/x": CellTotals()}
+    found = (each.fields for each in find_records(tmp_path))
+    assert list(total_cells(found)) == ["a/x", "b/x"]
 
 
 def totals_of(*records: dict[str, object]) -> CellTotals:

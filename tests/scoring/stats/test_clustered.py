@@ -32,6 +32,7 @@ def test_repeating_runs_of_a_task_adds_no_certainty() -> None:
 def test_the_interval_is_students() -> None:
     """With 2 clusters the half width is 12.7 errors, t of 1 degree of freedom."""
     interval = clustered_mean({"a": [1], "b": [0]}).interval()
+    assert interval is not None
     half = 12.706204736174698 * 0.5
     assert (interval.low, interval.high) == pytest.approx((0.5 - half, 0.5 + half), abs=1e-12)
     with pytest.raises(ValueError, match="confidence"):

@@ -29,7 +29,7 @@ def test_worked_by_hand() -> None:
 def test_pairs_that_differ_alike() -> None:
     """Two tasks that differ by 1 each: no spread, p = 2/4, and no detectable difference."""
     effect = paired_effect({"a": [1], "b": [1]})
-    assert (effect.interval.low, effect.interval.high) == (1, 1)
+    assert effect.interval is None
     assert effect.test.p == 0.5
     assert effect.detectable is None
 
@@ -47,6 +47,7 @@ def test_one_pair_a_task_is_the_paired_t_interval(values: list[float]) -> None:
     """With one pair per task the interval is that of scipy's one-sample t test, to 1e-12."""
     effect = paired_effect({str(index): [value] for index, value in enumerate(values)})
     if len(set(values)) > 1:
+        assert effect.interval is not None
         theirs = scipy_stats.ttest_1samp(np.array(values), 0).confidence_interval(0.95)
         assert effect.interval.low == pytest.approx(theirs.low, abs=1e-12)
         assert effect.interval.high == pytest.approx(theirs.high, abs=1e-12)

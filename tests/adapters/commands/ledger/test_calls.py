@@ -7,7 +7,7 @@ import pytest
 
 from cab.adapters.cli import main
 from cab.adapters.commands.ledger.calls import COLUMNS
-from tests.scoring.builders import end_fields
+from tests.scoring.builders import end_fields, open_fields, start_fields, write_bundle
 from tests.scoring.ledgers import calls, overlong, write_ledger
 
 
@@ -34,12 +34,11 @@ def test_calls_are_lines(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "count"),
     [
-        (["--cell", "s/a/"], 3),
+        (["--prefix", "s/a/"], 3),
+        (["--cell", "s/a/m/f/t"], 3),
         (["--limit", "2"], 2),
         (["--limit", "0"], 0),
-        (["--model", "none"], 0),
         (["--since", "2026-11-20", "--until", "2026-11-21"], 4),
-        (["--since", "2026-11-21"], 0),
     ],
 )
 def test_calls_can_be_chosen(
@@ -50,11 +49,59 @@ def test_calls_can_be_chosen(
     assert len(capsys.readouterr().out.splitlines()) == count + 1
 
 
+@pytest.mark.parametrize("form", [[], ["--by-cell"], ["--json"]])
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--cell", "s/a/"], "no call of cell s/a/: that is unknown, not zero; --prefix takes"),
+        (["--prefix", "s/a/m/f/u"], "no call of cells whose id starts with s/a/m/f/u: that is"),
+        (["--model", "none"], "no call of model none: that is unknown, not zero"),
+        (["--since", "2026-11-21"], "no call in that time: that is unknown, not zero"),
+    ],
+)
+def test_nothing_chosen_is_not_zero(
+    ledger: Path,
+    arguments: list[str],
+    text: str,
+    form: list[str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What no record is about is unknown: the command says so on stderr and ends 1."""
+    assert main(["ledger", "calls", str(ledger), *arguments, *form]) == 1
+    assert text in capsys.readouterr().err
+
+
+def test_a_cell_without_calls_is_zero_once_it_was_opened(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An opened cell has zero calls, in sums too; the opening says nothing of `#run10` or of a model."""
+    opened, tried = open_fields("s/a/m/f/t#run1"), start_fields(cell_id="s/a/m/f/u")
+    write_ledger(tmp_path, [opened, tried])
+    command = ["ledger", "calls", str(tmp_path)]
+    assert main([*command, "--cell", "s/a/m/f/t#run1"]) == 0
+    assert "zero calls" in capsys.readouterr().err
+    assert main([*command, "--cell", "s/a/m/f/t#run1", "--by-cell", "--json"]) == 0
+    row = orjson.loads(capsys.readouterr().out)
+    assert (row["calls"], row["total_tokens"]) == (0, 0)
+    assert main([*command, "--cell", "s/a/m/f/t#run1", "--model", "m"]) == 1
+    assert main([*command, "--cell", "s/a/m/f/t#run10"]) == 1
+    assert main([*command, "--cell", "s/a/m/f/u"]) == 1
+    assert "no call of cell s/a/m/f/u has ended" in capsys.readouterr().err
+
+
+def test_a_sealed_bundle_without_calls_is_zero(tmp_path: Path) -> None:
+    """A slice without a line is that of a cell without calls if its seal is beside it."""
+    sealed = write_bundle(tmp_path / "a", sealed=True)
+    assert main(["ledger", "calls", str(sealed)]) == 0
+    assert main(["ledger", "calls", str(sealed), "--cell", "s/other/m/f/t"]) == 1
+    assert main(["ledger", "calls", str(write_bundle(tmp_path / "b"))]) == 1
+
+
 def test_json_is_the_ledgers_own_line(
     ledger: Path, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     """With --json each call is its line of the ledger, byte for byte."""
-    assert main(["ledger", "calls", "--json", "--cell", "s/b/"]) == 0
+    assert main(["ledger", "calls", "--json", "--prefix", "s/b/"]) == 0
     line = capfdbinary.readouterr().out
     assert line == (ledger / "w1-000001.jsonl").read_bytes().splitlines(keepends=True)[1]
 
@@ -87,7 +134,7 @@ def test_cells_come_as_json_and_csv(
     [line] = capfdbinary.readouterr().out.splitlines()
     row = orjson.loads(line)
     assert (row["cell_id"], row["attempts"], row["known_total_tokens"]) == ("s/a/m/f/t", 3, 360)
-    assert main(["ledger", "calls", str(ledger), "--by-cell", "--csv", "--cell", "s/a/"]) == 0
+    assert main(["ledger", "calls", str(ledger), "--by-cell", "--csv", "--prefix", "s/a/"]) == 0
     [read] = csv.DictReader(io.StringIO(capfdbinary.readouterr().out.decode()))
     interval = {"known_total": 360, "unknown_calls": 0, "upper_total": 360}
     assert row.pop("total_interval") == orjson.loads(read.pop("total_interval")) == interval

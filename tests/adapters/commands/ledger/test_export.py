@@ -58,6 +58,8 @@ def test_filters_hold() -> None:
     """Only what is asked for is exported."""
     assert main(["ledger", "export", "--sqlite", "c.db", "--cell", "b"]) == 0
     assert rows(Path("c.db"), "SELECT call_id FROM calls") == [("x",)]
+    assert main(["ledger", "export", "--sqlite", "d.db", "--cell", "c"]) == 1
+    assert rows(Path("d.db"), "SELECT call_id FROM calls") == []
 
 
 @pytest.mark.parametrize("content", [b"hello, this is a text and no database\n" * 9, None])
@@ -134,7 +136,7 @@ def test_parquet_has_types(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_parquet_of_nothing_is_a_table_without_rows(tmp_path: Path) -> None:
     """A ledger without calls gives a file with all columns and no rows."""
-    write_ledger(tmp_path / "l", [])
+    write_ledger(tmp_path / "l", [{"kind": "proxy_start"}])
     assert main(["ledger", "export", "l", "--parquet", "c.parquet"]) == 0
     assert pyarrow.parquet.read_table("c.parquet").num_rows == 0
 

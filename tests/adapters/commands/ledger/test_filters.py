@@ -55,7 +55,8 @@ def test_what_is_no_time_is_refused(text: str, capsys: pytest.CaptureFixture[str
 
 def test_what_is_chosen_is_handed_on() -> None:
     """Cell and model are handed on as they are; what is not asked for is left open."""
-    assert parsed("--cell", "a/b/", "--model", "m") == Filter("a/b/", "m", None, None)
+    assert parsed("--cell", "a", "--model", "m") == Filter("a", None, "m", None, None)
+    assert parsed("--prefix", "a/b/") == Filter(None, "a/b/")
 
 
 def test_a_path_is_a_ledger_a_bundle_or_a_file(tmp_path: Path) -> None:

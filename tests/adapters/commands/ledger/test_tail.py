@@ -39,8 +39,10 @@ def test_people_see_calls_as_they_end(tmp_path: Path, capsys: pytest.CaptureFixt
     write_ledger(tmp_path, [*calls(2, "s/a/m/f/t"), *calls(1, "s/b/m/f/t"), {"kind": "proxy_stop"}])
     assert main(["ledger", "tail", str(tmp_path)]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 5
-    assert main(["ledger", "tail", str(tmp_path), "--cell", "s/b/"]) == 0
+    assert main(["ledger", "tail", str(tmp_path), "--prefix", "s/b/"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 2
+    assert main(["ledger", "tail", str(tmp_path), "--cell", "s/b/"]) == 1
+    assert "no call of cell s/b/: that is unknown" in capsys.readouterr().err
     assert main(["ledger", "tail", str(tmp_path), "-n", "0"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 1
 

@@ -26,12 +26,12 @@ def test_a_line_per_agent(runs: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert main(["score", str(runs), "--by", "tui", "--markdown"]) == 0
     lines = [line.split(" | ") for line in capsys.readouterr().out.splitlines()]
     a, b = lines[2:]
-    assert (a[:3], a[4]) == (["| a", "3", "3"], "0")
-    assert a[3].startswith("66.7% (0.0 to 100.0)")
-    assert a[5].startswith("180 (")
-    assert a[6] == "0% known"
-    assert b[5] == "nothing passed"
-    assert b[9:11] == ["over 3.00", "over 3.00"]
+    assert (a[:3], a[5]) == (["| a", "3", "3"], "0")
+    assert a[3] == a[4] == "66.7% (0.0 to 100.0)"
+    assert a[6].startswith("180 (")
+    assert a[7] == "0% known"
+    assert b[6] == "nothing passed"
+    assert b[10:12] == ["over 3.00", "over 3.00"]
 
 
 def test_all_figures_as_json(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
