@@ -10,7 +10,7 @@ from cab.adapters.report.render.numbers import ratio
 from cab.adapters.report.render.script_data import ColumnData, json_for_script
 
 TEMPLATE = "list.html.j2"
-FILE = "index.html"
+FILE = "cells.html"
 
 COLUMNS = (
     *(("task", False), ("agent", False), ("model", False), ("run", True), ("sweep", False)),

@@ -16,9 +16,13 @@ import orjson
 
 from cab.adapters.report.cell.facts import read_report_cell
 from cab.adapters.report.cell.page import CellPage, cell_page
-from cab.adapters.report.cell_list import FILE, list_page
+from cab.adapters.report.cell_list import FILE as LIST_FILE
+from cab.adapters.report.cell_list import list_page
+from cab.adapters.report.comparison.pages import comparison_pages
 from cab.adapters.report.entries import SiteEntry, entry_of, run_key
 from cab.adapters.report.names import page_stem
+from cab.adapters.report.overview.page import FILE as OVERVIEW_FILE
+from cab.adapters.report.overview.page import overview_page
 from cab.adapters.report.render.badge import badge_endpoint, badge_svg
 from cab.adapters.report.render.frame import ASSETS, PageFrame
 from cab.adapters.report.siblings import Siblings, splice
@@ -32,10 +36,14 @@ from cab.adapters.report.state import (
 from cab.scoring.errors import BadRecord, ScoringError
 from cab.scoring.score import ScoredCell, find_cells, score_cells
 
-CELLS, BADGES, ASSETS_FOLDER = "cells", "badges", "assets"
+CELLS, BADGES, ASSETS_FOLDER, COMPARISONS = "cells", "badges", "assets", "compare"
 
-SITE_FILES: Sequence[tuple[str, Callable[[Sequence[SiteEntry]], str]]] = ((FILE, list_page),)
-"""Pages of all cells: file, and what makes it from the entries in the order of their ids."""
+
+def _site_pages(entries: Sequence[SiteEntry]) -> Iterator[tuple[str, str]]:
+    """Yield file and text of the pages of all cells, from the entries in the order of their ids."""
+    yield OVERVIEW_FILE, overview_page(entries)
+    yield LIST_FILE, list_page(entries)
+    yield from comparison_pages(entries)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +122,7 @@ class SiteBuilder:
             key=lambda entry: (entry.cell_id, entry.stem),
         )
         self._put_siblings(entries)
-        for file, make in SITE_FILES:
-            write_if_other(self._site / file, make(entries))
+        self._put_site_pages(entries)
         removed = self._remove(before, {entry.stem for entry in entries})
         write_state(self._site, made)
         return SiteReport(len(entries), self._rendered, removed)
@@ -177,6 +184,15 @@ class SiteBuilder:
                 page = self._site / CELLS / f"{entry.stem}.html"
                 page.write_text(splice(page.read_text("utf-8"), part), "utf-8")
                 entry.siblings_digest = digest
+
+    def _put_site_pages(self, entries: Sequence[SiteEntry]) -> None:
+        (self._site / COMPARISONS).mkdir(exist_ok=True)
+        gone = set((self._site / COMPARISONS).glob("*.html"))
+        for file, text in _site_pages(entries):
+            write_if_other(self._site / file, text)
+            gone.discard(self._site / file)
+        for page in gone:
+            page.unlink()
 
     def _remove(self, before: dict[str, MadePages], stems: set[str]) -> int:
         """Remove the pages of cells that are gone: only what this command wrote."""

@@ -14,7 +14,7 @@ PLAYER = "asciinema-player"
 _SHEETS = ("style.css", f"{PLAYER}/asciinema-player.css")
 _SCRIPTS = ("site.js", f"{PLAYER}/asciinema-player.min.js")
 
-SITE_PAGES = (("Cells", "index.html"),)
+SITE_PAGES = (("Overview", "index.html"), ("Compare", "compare.html"), ("Cells", "cells.html"))
 """Title and file of the pages that each page links to."""
 
 
