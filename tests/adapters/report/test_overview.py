@@ -19,6 +19,7 @@ from cab.adapters.report.overview.self_counts import self_counts
 from cab.adapters.report.overview.solved import cost_plot, token_plot
 from cab.adapters.report.overview.spread import spread
 from cab.adapters.report.placed import placed_cells
+from cab.adapters.report.render.marks import MarkedText
 from tests.adapters.report.siteentries import entry
 
 
@@ -79,9 +80,12 @@ def test_a_group_with_a_gap_has_at_least_what_is_known() -> None:
     ]
     table = group_table(placed_cells(entries))
     solved = {row.tui: row.fields[2 + (table.k is not None)] for row in table.rows}
+    texts = {name: field.shown for name, field in solved.items()}
     shown = {
-        name: (field.shown.text, field.shown.mark, field.value) for name, field in solved.items()
-    }  # type: ignore[union-attr]
+        name: (text.text, text.mark, solved[name].value)
+        for name, text in texts.items()
+        if isinstance(text, MarkedText)
+    }
     assert shown == {
         "a": ("1,000", "measured", 1000.0),
         "b": ("750", "at least", None),
