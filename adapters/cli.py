@@ -51,6 +51,7 @@ COMMANDS = {
     ),
     "adapters": Command(f"{_COMMANDS}.adapters", "list, install, show and examine agents"),
     "tasks": Command(f"{_COMMANDS}.tasks", "list, show and check tasks"),
+    "top": Command(f"{_COMMANDS}.top", "watch what a proxy does now: cells, calls, tokens"),
     "keys": Command(f"{_COMMANDS}.keys", "create and revoke the keys that agents get"),
     "ledger": Command(f"{_COMMANDS}.ledger", "verify, read, watch, seal and export an audit log"),
     "completion": Command(f"{_COMMANDS}.completion", "print a script for completion in a shell"),

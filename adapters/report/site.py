@@ -33,6 +33,7 @@ from cab.adapters.report.state import (
     read_state,
     write_state,
 )
+from cab.proxy.control.live.files import STYLESHEET
 from cab.scoring.errors import BadRecord, ScoringError
 from cab.scoring.score import ScoredCell, find_cells, score_cells
 
@@ -116,6 +117,7 @@ class SiteBuilder:
         for folder in (CELLS, BADGES):
             (self._site / folder).mkdir(parents=True, exist_ok=True)
         shutil.copytree(ASSETS, self._site / ASSETS_FOLDER, dirs_exist_ok=True)
+        shutil.copy2(STYLESHEET, self._site / ASSETS_FOLDER)
         made = [pages for path in paths for pages in self._made(path, before)]
         entries = sorted(
             (entry for pages in made for entry in pages.entries),

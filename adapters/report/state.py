@@ -12,6 +12,7 @@ import orjson
 from cab.adapters.errors import AdapterError
 from cab.adapters.output.whole_file import write_whole
 from cab.adapters.report.entries import SiteEntry
+from cab.proxy.control.live.files import STYLESHEET
 from cab.scoring.cells.bundle import (
     AFTER_FILE,
     BEFORE_FILE,
@@ -79,7 +80,7 @@ def maker_digest() -> str:
     digest = sha256()
     folder = Path(__file__).parent
     scoring = folder.parents[1] / "scoring"
-    files = [*folder.rglob("*"), *scoring.rglob("*.py")]
+    files = [STYLESHEET, *folder.rglob("*"), *scoring.rglob("*.py")]
     for file in sorted(file for file in files if file.is_file() and file.suffix != ".pyc"):
         digest.update(file.name.encode())
         digest.update(file.read_bytes())

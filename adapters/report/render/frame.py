@@ -8,6 +8,8 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from cab.proxy.control.live.files import STYLESHEET
+
 ASSETS = Path(__file__).parents[1] / "assets"
 PLAYER = "asciinema-player"
 
@@ -70,7 +72,7 @@ def _of(files: tuple[str, str], has_player: bool) -> tuple[str, ...]:
 
 @cache
 def _text(file: str) -> str:
-    return (ASSETS / file).read_text("utf-8")
+    return (STYLESHEET if file == STYLESHEET.name else ASSETS / file).read_text("utf-8")
 
 
 @cache
