@@ -47,6 +47,7 @@ COMMANDS = {
     "check": Command(f"{_COMMANDS}.check", "check that an endpoint works and can be metered"),
     "sweep": Command(f"{_COMMANDS}.sweep", "run many cells; can be stopped and resumed"),
     "score": Command(f"{_COMMANDS}.score", "score cells again, offline"),
+    "report": Command(f"{_COMMANDS}.report", "write cells as pages for a browser"),
     "compare": Command(f"{_COMMANDS}.compare", "compare agents, models or sweeps, with statistics"),
     "reconcile": Command(
         f"{_COMMANDS}.reconcile", "compare the agents' own token counts with the measured ones"
@@ -56,6 +57,7 @@ COMMANDS = {
     ),
     "adapters": Command(f"{_COMMANDS}.adapters", "list, install, show and examine agents"),
     "tasks": Command(f"{_COMMANDS}.tasks", "list, show and check tasks"),
+    "top": Command(f"{_COMMANDS}.top", "watch what a proxy does now: cells, calls, tokens"),
     "keys": Command(f"{_COMMANDS}.keys", "create and revoke the keys that agents get"),
     "ledger": Command(f"{_COMMANDS}.ledger", "verify, read, watch, seal and export an audit log"),
     "completion": Command(f"{_COMMANDS}.completion", "print a script for completion in a shell"),

@@ -6,11 +6,12 @@ import importlib.metadata
 import os
 import ssl
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import cache, partial
 from threading import Event
-from typing import TypedDict, Unpack
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from aiohttp import web
 
@@ -47,6 +48,9 @@ from cab.proxy.redaction import Redactor
 from cab.proxy.server import Server
 from cab.proxy.tokens.usage import Counter
 from cab.scoring.timestamps import rfc3339
+
+if TYPE_CHECKING:
+    from cab.proxy.control.live.routes import LiveView
 
 _HEAD_BYTES = 1 << 16
 """Longest request line or header field; aiohttp's 8 KiB is short for keys and tracing headers."""
@@ -240,11 +244,26 @@ def _server(
 ) -> Server:
     registry, ledger, settings = services.registry, services.ledger, services.settings
     sealer = Sealer(registry, ledger, services.clock, sign, reads)
-    parts = registry, ledger, sealer, access, reads
-    control = Control(*parts, lambda: server.stopping, settings.body_progress_timeout_s)
+
+    def stopping() -> bool:
+        return server.stopping
+
+    live = cache(partial(_live_view, services, access, stopping))
+    parts = registry, ledger, sealer, access, reads, live
+    control = Control(*parts, stopping, settings.body_progress_timeout_s)
     guard = access.guard if services.upstreams.hold_key else None
-    server = Server(services, access.identifier, control, held, guard)
+    server: Server = Server(services, access.identifier, control, held, guard)
     return server
+
+
+def _live_view(services: ProxyServices, access: Access, stopping: Callable[[], bool]) -> "LiveView":
+    # Most proxies are never looked at: nothing of this is loaded before somebody does.
+    from cab.proxy.control.live.access import LiveAccess  # noqa: PLC0415
+    from cab.proxy.control.live.feed import LiveFeed  # noqa: PLC0415
+    from cab.proxy.control.live.routes import LiveView  # noqa: PLC0415
+
+    feed = LiveFeed(services.ledger.folder, services.clock)
+    return LiveView(feed, LiveAccess(access, services.settings.state_folder), stopping)
 
 
 @asynccontextmanager

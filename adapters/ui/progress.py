@@ -3,7 +3,7 @@
 import sys
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TextIO
 
@@ -32,6 +32,30 @@ def progress(text: str, stream: TextIO) -> Generator[None]:
     finally:
         stop.set()
         ticker.join()
+        stream.write(_CLEAR)
+        stream.flush()
+
+
+@contextmanager
+def counted_progress(what: str, stream: TextIO) -> Generator[Callable[[int], None]]:
+    """Yield a function that takes how many are done, and shows it while the block runs.
+
+    Args:
+        what: What is counted.
+        stream: Where to; nothing is written if it is not a terminal.
+    """
+    began, shown = time.monotonic(), -_TICK_S
+
+    def show(done: int) -> None:
+        nonlocal shown
+        passed = time.monotonic() - began
+        if stream.isatty() and passed - shown >= _TICK_S:
+            shown = passed
+            stream.write(f"{_CLEAR}{done:,} {what}, {done / max(passed, 0.001):,.0f} per second")
+            stream.flush()
+
+    yield show
+    if shown >= 0:
         stream.write(_CLEAR)
         stream.flush()
 

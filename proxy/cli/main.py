@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+import time
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -11,6 +12,7 @@ from cab.proxy.auth.held_secrets import SECRET_VARIABLES, hide, read_key
 from cab.proxy.cli.flags import make_parser
 from cab.proxy.cli.sources import load_settings
 from cab.proxy.config import ProxySettings
+from cab.proxy.control.live.tokens import new_live_token
 from cab.proxy.control.running_proxy import RunningProxy
 from cab.proxy.errors import CabProxyError
 from cab.proxy.logs import configure_logs
@@ -79,6 +81,9 @@ def banner(proxy: RunningProxy, settings: ProxySettings) -> str:
         if settings.control_port is not None and settings.control_socket is not None:
             addresses.append(f"unix:{settings.control_socket}")
         lines.append(f"          control API  {', '.join(addresses)}")
+    if not proxy.control_url.startswith("unix:"):
+        token = new_live_token(settings.state_folder, int(time.time()))
+        lines.append(f"          live view    {proxy.control_url}/cab/?token={token} (opens once)")
     if settings.cell:
         lines.append(f"          cell         {settings.cell}")
     lines += [

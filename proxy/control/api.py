@@ -7,7 +7,7 @@ import asyncio
 import importlib.resources
 from collections.abc import Awaitable, Callable
 from functools import cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
 import orjson
@@ -41,6 +41,9 @@ from cab.proxy.ledger.ledger import Ledger
 from cab.proxy.logs import RedactingLogger
 from cab.proxy.redaction import Redactor
 
+if TYPE_CHECKING:
+    from cab.proxy.control.live.routes import LiveView
+
 _CELL = "{cell_id}"
 
 
@@ -65,6 +68,7 @@ class Control:
         sealer: Seals them.
         access: Decides who may ask what.
         reads: Read the ledger.
+        live: The live view.
         stopping: Whether the proxy takes no new calls.
         body_progress_timeout_s: See `read_body`.
     """
@@ -76,6 +80,7 @@ class Control:
         sealer: Sealer,
         access: Access,
         reads: LedgerReads,
+        live: "Callable[[], LiveView]",
         stopping: Callable[[], bool],
         body_progress_timeout_s: float,
     ) -> None:
@@ -84,6 +89,7 @@ class Control:
         self._sealer = sealer
         self._access = access
         self._reads = reads
+        self._live_view = live
         self._stopping = stopping
         self._body_progress_timeout_s = body_progress_timeout_s
         self._health_routes: dict[str, dict[str, Handler]] = {
@@ -99,6 +105,10 @@ class Control:
             f"/cab/cells/{_CELL}/calls": {"GET": self._calls},
             f"/cab/cells/{_CELL}/open": {"POST": self._open},
             f"/cab/cells/{_CELL}/seal": {"POST": self._seal},
+            "/cab/": {"GET": self._page},
+            "/cab/live/events": {"GET": self._events},
+            "/cab/live/style.css": {"GET": self._style},
+            "/cab/live/live.js": {"GET": self._script},
             "/cab/keys": {"POST": self._mint},
             "/cab/keys/revoke": {"POST": self._revoke},
         }
@@ -163,6 +173,18 @@ class Control:
 
     async def _openapi(self, _: ControlRequest) -> web.Response:
         return web.Response(headers={"Content-Type": "application/json"}, body=openapi())
+
+    async def _page(self, asked: ControlRequest) -> web.StreamResponse:
+        return await self._live_view().page(asked.request, asked.query)
+
+    async def _events(self, asked: ControlRequest) -> web.StreamResponse:
+        return await self._live_view().events(asked.request)
+
+    async def _style(self, _: ControlRequest) -> web.StreamResponse:
+        return self._live_view().asset("style.css")
+
+    async def _script(self, _: ControlRequest) -> web.StreamResponse:
+        return self._live_view().asset("live.js")
 
     async def _cells(self, asked: ControlRequest) -> web.Response:
         self._access.require_admin(asked.request)

@@ -2,7 +2,8 @@
 
 import hashlib
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Generator
+from contextlib import contextmanager
 from typing import Any, NamedTuple, Self, cast
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -174,6 +175,23 @@ class ControlClient:
         """
         return await self._json("POST", _path(cell_id, "/open"), cell_id=str, opened_at=str)
 
+    async def states(self) -> AsyncGenerator[dict[str, Any]]:
+        """Yield what the proxy does now, up to four times a second, until it ends; for the admin only.
+
+        Over the control API's socket no token is needed: only the proxy's user can open it.
+        """
+        url, limits = self._url("live/events"), aiohttp.ClientTimeout(sock_read=_ANSWER_LIMIT_S)
+        with self._reaching():
+            async with self._open().get(url, headers=self._headers, timeout=limits) as response:
+                if response.status != 200:
+                    raise self._refusal(response.status, await response.read())
+                pending = b""
+                async for data in response.content.iter_any():
+                    *events, pending = (pending + data).split(b"\n\n")
+                    for event in events:
+                        if event.startswith(b"data: "):
+                            yield _object(self.address, 200, event[6:], at_ms=int, cells=list)
+
     async def seal(self, cell_id: str) -> SealedCell:
         """Close a cell once its calls have ended; later ones are refused.
 
@@ -204,32 +222,45 @@ class ControlClient:
 
     async def _answer(self, method: str, path: str, body: object = None) -> bytes:
         status, answer = await self._exchange(method, path, body)
-        if status < 300:
-            return answer
+        if status >= 300:
+            raise self._refusal(status, answer)
+        return answer
+
+    def _refusal(self, status: int, answer: bytes) -> ProxyRefused:
         try:
             error = orjson.loads(answer)["error"]
             code, message = str(error["code"]), str(error["message"])
-        except (ValueError, LookupError, TypeError) as error:
-            raise _not_a_proxy(self.address, status) from error
+        except (ValueError, LookupError, TypeError):
+            return _not_a_proxy(self.address, status)
         if (status, code) == (404, "not_found"):
             message = "its control API has an address of its own; give that address"
-        raise ProxyRefused(self.address, f"{message} (status {status})", code)
+        return ProxyRefused(self.address, f"{message} (status {status})", code)
 
     async def _exchange(self, method: str, path: str, body: object = None) -> tuple[int, bytes]:
-        if self._session is None:
-            raise CabProxyError(
-                "this ControlClient is not open; use it inside: async with ControlClient(...) as control"
-            )
-        url = URL(f"{self._base}/cab/{path}", encoded=True)
+        session, url = self._open(), self._url(path)
         try:
             data = None if body is None else orjson.dumps(body)
         except TypeError as error:  # no text of JSON: the message of orjson holds no value
             raise BadConfig(f"a value cannot be sent to the control API: {error}") from error
-        try:
-            async with self._session.request(
-                method, url, data=data, headers=self._headers
-            ) as response:
+        with self._reaching():
+            async with session.request(method, url, data=data, headers=self._headers) as response:
                 return response.status, await response.read()
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            raise CabProxyError(
+                "this ControlClient is not open; use it inside: async with ControlClient(...) as control"
+            )
+        return self._session
+
+    def _url(self, path: str) -> URL:
+        return URL(f"{self._base}/cab/{path}", encoded=True)
+
+    @contextmanager
+    def _reaching(self) -> Generator[None]:
+        """Turn what goes wrong on the way into one error that names the proxy."""
+        try:
+            yield
         except (aiohttp.ClientError, OSError, UnicodeError) as error:
             why = str(error) or "no answer in time"
             raise ProxyRefused(

@@ -96,9 +96,10 @@ class Aggregate:
     of_k: list[OfK]
     """One for each k asked for."""
     on_cost_front: OnFront
-    """Among the groups, US dollars per cell against pass rate; an unknown price is not $0."""
+    """Among the groups, US dollars per pass, failures included, against pass rate. An unknown price is not
+    $0, and a group in which nothing passed has none per pass: both are `unknown`."""
     on_token_front: OnFront
-    """Among the groups, tokens per cell against pass rate."""
+    """The same of tokens per pass."""
 
 
 def aggregate(
@@ -263,8 +264,8 @@ def _of_k(units: _Units, k: int, settings: Settings) -> OfK:
 
 
 def _with_fronts(groups: list[Aggregate]) -> list[Aggregate]:
-    costs = _front([(group.cost_usd_per_cell, group.pass_rate) for group in groups])
-    tokens = _front([(group.tokens_per_cell, group.pass_rate) for group in groups])
+    costs = _front([(group.cost_usd_per_pass, group.pass_rate) for group in groups])
+    tokens = _front([(group.tokens_per_correct, group.pass_rate) for group in groups])
     return [
         replace(group, on_cost_front=on_cost, on_token_front=on_token)
         for group, on_cost, on_token in zip(groups, costs, tokens, strict=True)

@@ -8,13 +8,13 @@ from contextlib import closing
 from typing import Any, NamedTuple
 
 from cab.adapters.commands.ledger.filters import FILTERS, PATH, filter_of, records_path
-from cab.adapters.commands.ledger.follow import Follower
 from cab.adapters.commands.ledger.nothing import report_nothing
 from cab.adapters.commands.ledger.rows import call_title, record_line
 from cab.adapters.errors import AdapterError
 from cab.adapters.ui.command import Option
 from cab.adapters.ui.options import JSON_LINES
 from cab.adapters.ui.progress import complain
+from cab.proxy.ledger.follow import Follower
 from cab.scoring.ledger.filters import Filter
 from cab.scoring.ledger.records import parse_fields
 

@@ -102,6 +102,22 @@ def test_runs_of_two_sweeps_are_runs() -> None:
         assert apart.of_k[0].pass_at_k.reason == "k = 2 needs 2 runs or more; there is 1"
 
 
+def test_a_group_that_solves_nothing_is_on_no_front() -> None:
+    """However little it takes: what counts is what a solved task takes, failures included."""
+    groups = aggregate(
+        [
+            cell("s/a/m/f/t", passed=False, cost="0.01", total=10),
+            cell("s/b/m/f/t", cost="0.20", total=50),
+            *(
+                cell(f"s/c/m/f/t#run{run}", passed=run == 1, cost="0.15", total=40)
+                for run in (1, 2)
+            ),
+        ]
+    )
+    fronts = [(group.on_cost_front, group.on_token_front) for group in groups]
+    assert fronts == [("unknown", "unknown"), ("front", "front"), ("dominated", "dominated")]
+
+
 def test_fronts_of_cost_and_of_tokens() -> None:
     """The dearer agent that passes no more is dominated; an unknown price is on no front."""
     groups = aggregate(

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from cab.adapters.commands.ledger.follow import Follower
+from cab.proxy.ledger.follow import Follower
 from cab.scoring import BadRecord
 from cab.scoring.ledger.bounds import MAX_LINE_BYTES, BrokenLine
 

@@ -1,0 +1,95 @@
+"""`cab report`: pages of cells, to read in a browser, from a folder or from a web server."""
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+from cab.adapters.errors import AdapterError
+from cab.adapters.report.single import write_single
+from cab.adapters.report.site import SiteBuilder
+from cab.adapters.ui.command import OneOf, Option
+from cab.adapters.ui.progress import complain, counted_progress
+from cab.scoring.errors import ScoringError
+from cab.scoring.score import find_cells, score_one
+
+DESCRIPTION = """\
+Write cells as pages: each figure with who counted it, every model call, a replay
+of the run, the changes, and how to check and repeat it. The pages need nothing
+but a browser: no server, no network. Open index.html from the folder.
+
+A second run renders only what changed. Runs are bundles, published cells, or
+files of other harnesses.
+"""
+
+EPILOG = """\
+exit codes: 0 done, 2 wrong usage, or a cell that cannot be shown (all others are)
+
+examples:
+  cab report runs -o site
+  cab report runs -o site --base-url https://example.org/results/
+  cab report runs/local/aider/gpt-5/polyglot/python-error-handling --single cell.html
+"""
+
+_URL = re.compile(r"https?://[^\s\"'<>`\\^{|}()\[\]]+", re.ASCII)
+
+OPTIONS = (
+    Option(
+        "paths",
+        nargs="+",
+        type=Path,
+        metavar="RUN",
+        help="a bundle, a cell.json, a published cell, a file of another harness, or a folder",
+    ),
+    OneOf(
+        Option("-o", "--output", type=Path, metavar="SITE", help="folder of the site"),
+        Option("--single", type=Path, metavar="FILE", help="write one cell as one file"),
+        required=True,
+    ),
+    Option(
+        "--base-url",
+        default="",
+        metavar="URL",
+        help="where the site will be, for the badges that pages offer to embed",
+    ),
+)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write what the arguments ask for; return the exit code.
+
+    Raises:
+        AdapterError: The folder holds something else than a site, or options contradict one another.
+        BadRecord: The only cell cannot be read.
+    """
+    if args.base_url and not _URL.fullmatch(args.base_url):
+        raise AdapterError(f"--base-url {args.base_url} is not a URL that begins with http(s)://")
+    if args.single is not None:
+        return _single(args.paths, args.single)
+    return _site(args)
+
+
+def _single(paths: list[Path], file: Path) -> int:
+    cells = [cell for path in paths for cell in find_cells(path)]
+    if len(cells) != 1:
+        raise AdapterError(f"--single writes one cell, and there are {len(cells)}")
+    write_single(score_one(cells[0]), file)
+    print(file)
+    return 0
+
+
+def _site(args: argparse.Namespace) -> int:
+    errors: list[ScoringError] = []
+
+    def report(error: ScoringError) -> None:
+        errors.append(error)
+        complain(str(error))
+
+    base_url = f"{args.base_url.rstrip('/')}/" if args.base_url else ""
+    with counted_progress("cells", sys.stderr) as on_cell:
+        builder = SiteBuilder(args.output, base_url=base_url, on_error=report, on_cell=on_cell)
+        made = builder.build(args.paths)
+    print(args.output / "index.html")
+    cells = f"{made.cells} cells, {made.rendered} pages rendered, {made.removed} removed"
+    print(cells, file=sys.stderr)
+    return 2 if errors else 0

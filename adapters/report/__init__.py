@@ -1,0 +1,1 @@
+"""Static pages of cells: readable by anyone, without tools, from a folder or from a web server."""

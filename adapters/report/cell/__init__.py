@@ -1,0 +1,1 @@
+"""The page of one cell: one module per part of it."""

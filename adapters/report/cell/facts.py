@@ -1,0 +1,194 @@
+"""All that a page shows of one cell, whatever form it came in: a bundle, a published page, an import."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cab.adapters.report.cell.calls import PageCall, read_calls
+from cab.adapters.report.render.marks import Mark, mark_of
+from cab.adapters.ui.cell_table import has_zeros_for_gaps
+from cab.scoring.axes import Axes
+from cab.scoring.cells.bundle import CALLS_FILE
+from cab.scoring.cells.cell import SelfReport
+from cab.scoring.errors import BadCellId, BadRecord
+from cab.scoring.files import is_list, is_object, read_object
+from cab.scoring.ids import CellId, parse_cell_id
+from cab.scoring.score import ScoredCell
+
+
+@dataclass(frozen=True, slots=True)
+class PageSpan:
+    """A span, of a bundle or of a published page."""
+
+    span_id: str
+    parent_id: str | None
+    kind: str
+    name: str
+    start_ms: float | None
+    """Offset from the cell's start; published pages have none."""
+    duration_ms: float
+    attrs: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ReportCell:
+    """A scored cell with the evidence that its page shows."""
+
+    scored: ScoredCell
+    parts: CellId | None
+    """Its id in parts; None of another harness's id that cannot be split."""
+    page: dict[str, Any]
+    """A published page, as parsed; empty for other cells."""
+    spans: list[PageSpan]
+    calls: list[PageCall]
+    """In the order of their numbers."""
+
+    @property
+    def cell_id(self) -> str:
+        """Which cell."""
+        return self.scored.cell_id
+
+    @property
+    def axes(self) -> Axes:
+        """Its axes."""
+        return self.scored.axes
+
+    @property
+    def folder(self) -> Path | None:
+        """The bundle; None if the cell is a file."""
+        return None if self.scored.cell is None else self.scored.path
+
+    @property
+    def is_published(self) -> bool:
+        """Whether it is a page of the published site."""
+        return bool(self.page)
+
+    @property
+    def agent(self) -> str:
+        """The agent CLI."""
+        return self.parts.tui if self.parts else self._split(1)
+
+    @property
+    def model(self) -> str:
+        """Model as the endpoint names it."""
+        return self.parts.model if self.parts else self._split(2)
+
+    @property
+    def task_id(self) -> str:
+        """`family/task`."""
+        return self.parts.task_id if self.parts else self.cell_id
+
+    def _split(self, part: int) -> str:
+        parts = self.cell_id.split("/")
+        return parts[part] if part < len(parts) else "unknown"
+
+    @property
+    def zeros_for_gaps(self) -> bool:
+        """Whether its token counts are a published page's zeros, which mean "not recorded"."""
+        return has_zeros_for_gaps(self.axes.tokens)
+
+    @property
+    def total_tokens(self) -> int | None:
+        """Tokens by the meter; None if they are not all known."""
+        return None if self.zeros_for_gaps else self.axes.tokens.total_tokens
+
+    @property
+    def token_source(self) -> str | None:
+        """Who counted them: `upstream`, `tokenizer`, or `mixed`."""
+        sources = list(self.axes.tokens.by_source)
+        return sources[0] if len(sources) == 1 else ("mixed" if sources else None)
+
+    @property
+    def token_mark(self) -> Mark:
+        """The mark of their sum."""
+        if self.total_tokens is not None:
+            return mark_of(self.token_source)
+        return "at least" if self.axes.tokens.known_total_tokens else "not recorded"
+
+    @property
+    def clock_mark(self) -> Mark:
+        """The mark of what another harness's file says, and of what our own runner measured."""
+        return "measured" if self.scored.imported is None else "self-reported"
+
+    @property
+    def self_reported(self) -> SelfReport | None:
+        """The agent's own count."""
+        return self.scored.self_reported
+
+    @property
+    def prompt(self) -> str | None:
+        """What the agent was asked; None if nobody wrote it down."""
+        return None if self.scored.cell is None else self.scored.cell.task.prompt
+
+
+def read_report_cell(scored: ScoredCell) -> ReportCell:
+    """Return a scored cell with its evidence.
+
+    Raises:
+        BadRecord: A file of it cannot be read.
+    """
+    cell, page = scored.cell, _page(scored)
+    started_at = None if cell is None else cell.timing.started_at
+    calls = scored.path / CALLS_FILE
+    return ReportCell(
+        scored=scored,
+        parts=_parts(scored.cell_id),
+        page=page,
+        spans=_spans(scored, page),
+        calls=read_calls(calls, started_at) if started_at and calls.is_file() else [],
+    )
+
+
+def _parts(cell_id: str) -> CellId | None:
+    try:
+        return parse_cell_id(cell_id)
+    except BadCellId:
+        return None
+
+
+def _page(scored: ScoredCell) -> dict[str, Any]:
+    if scored.cell is not None or scored.imported is not None:
+        return {}
+    try:
+        return read_object(scored.path)
+    except BadRecord:
+        return {"identity": {"cell_id": scored.cell_id}}  # a page as text: its scores are read
+
+
+def _spans(scored: ScoredCell, page: dict[str, Any]) -> list[PageSpan]:
+    if scored.cell is not None:
+        return [
+            PageSpan(s.span_id, s.parent_id, s.kind, s.name, s.start_ms, s.duration_ms, s.attrs)
+            for s in scored.cell.spans
+        ]
+    found = page.get("spans")
+    return [_page_span(span) for span in found if is_object(span)] if is_list(found) else []
+
+
+def _page_span(span: dict[str, Any]) -> PageSpan:
+    start, length, attrs = (span.get(name) for name in ("start_ms", "duration_ms", "attrs"))
+    return PageSpan(
+        span_id=_text(span.get("span_id")),
+        parent_id=_text(span.get("parent_id")) or None,
+        kind=_text(span.get("kind")),
+        name=_text(span.get("name")),
+        start_ms=_time(start),
+        duration_ms=_time(length) or 0.0,
+        attrs=attrs if is_object(attrs) else {},
+    )
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _time(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if 0 <= value < 10**12 else None
+
+
+def page_part(cell: ReportCell, name: str) -> dict[str, Any]:
+    """Return a part of a published page; empty if the cell is none, or has no such part."""
+    found = cell.page.get(name)
+    return found if is_object(found) else {}

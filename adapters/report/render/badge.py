@@ -1,0 +1,81 @@
+"""Badges: small SVG images that need nothing else, and the JSON that shields.io's endpoint badge reads."""
+
+from typing import Any, NamedTuple
+
+from markupsafe import Markup
+
+from cab.adapters.report.render.environment import html
+
+LABEL = "CAB"
+
+_COLOURS = {True: "#0b5cad", False: "#b3261e", None: "#54585e"}
+"""Passed, failed, no verdict; white text on each has a contrast of 6.4 or more."""
+_LABEL_COLOUR = "#191a1c"
+_PADDING = 7
+
+_WIDTHS = {
+    **dict.fromkeys("iIjl|!'.,:;", 4.0),
+    **dict.fromkeys('ftr()[]{}/\\ -"`', 4.9),
+    **dict.fromkeys("csxyzkvJ*^", 6.2),
+    **dict.fromkeys("abdeghnopqu0123456789L$?_~=+<>#", 7.2),
+    **dict.fromkeys("ABCEFKPRSTVXYZ", 7.8),
+    **dict.fromkeys("wDGHNOQU&", 8.6),
+    **dict.fromkeys("mMW%@", 11.2),
+}
+"""Advances of Verdana and its metric-compatible DejaVu Sans at 11 px, rounded up, in px."""
+_OTHER_WIDTH = 11.4
+
+
+class BadgeText(NamedTuple):
+    """What a badge says."""
+
+    label: str
+    message: str
+    passed: bool | None
+    """Its colour; None if there is no verdict."""
+
+    @property
+    def words(self) -> str:
+        """The whole text, for readers without the image."""
+        return f"{self.label}: {self.message}"
+
+
+def text_width(text: str) -> float:
+    """Return the width of a text in px, a little too wide rather than too narrow."""
+    return sum(_WIDTHS.get(char, _OTHER_WIDTH) for char in text)
+
+
+def badge_svg(badge: BadgeText) -> str:
+    """Return a badge as SVG: no font, no style and no request of its own."""
+    label, message = html(badge.label), html(badge.message)
+    left = round(text_width(label.unescape())) + 2 * _PADDING
+    right = round(text_width(message.unescape())) + 2 * _PADDING
+    text = Markup('<text x="{}" y="14" textLength="{}" fill="#fff">{}</text>')
+    return str(
+        Markup(
+            '<svg xmlns="http://www.w3.org/2000/svg" width="{0}" height="20" role="img" '
+            'aria-label="{1}"><title>{1}</title>'
+            '<rect width="{0}" height="20" rx="3" fill="{2}"/>'
+            '<path d="M{3} 0h{4}a3 3 0 0 1 3 3v14a3 3 0 0 1-3 3h-{4}z" fill="{5}"/>'
+            '<g font-family="Verdana,DejaVu Sans,sans-serif" font-size="11">{6}{7}</g></svg>\n'
+        ).format(
+            left + right,
+            html(badge.words),
+            _LABEL_COLOUR,
+            left,
+            right - 3,
+            _COLOURS[badge.passed],
+            text.format(_PADDING, left - 2 * _PADDING, label),
+            text.format(left + _PADDING, right - 2 * _PADDING, message),
+        )
+    )
+
+
+def badge_endpoint(badge: BadgeText) -> dict[str, Any]:
+    """Return the same for shields.io's endpoint badge, schema version 1."""
+    return {
+        "schemaVersion": 1,
+        "label": html(badge.label).unescape(),
+        "message": html(badge.message).unescape(),
+        "color": _COLOURS[badge.passed].removeprefix("#"),
+    }

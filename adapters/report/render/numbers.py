@@ -1,0 +1,53 @@
+"""Numbers as texts: digits in groups, units with a narrow space, None where nothing is known."""
+
+from decimal import Decimal
+
+from cab.scoring.ledger.money import money
+
+SPACE = "\u202f"
+"""Between a number and its unit: narrow, and no line breaks there."""
+
+
+def integer(number: float | None) -> str | None:
+    """Return a whole number, such as `6,647`."""
+    return None if number is None else f"{number:,.0f}"
+
+
+def duration(ms: float | None) -> str | None:
+    """Return milliseconds as a person reads them: `0.02 ms`, `906 ms`, `8.85 s`, `203.1 s`."""
+    if ms is None:
+        return None
+    if ms < 10:
+        return f"{ms:.2f}".rstrip("0").rstrip(".") + f"{SPACE}ms"
+    if ms < 1000:
+        return f"{ms:.0f}{SPACE}ms"
+    return f"{ms / 1000:,.{2 if ms < 60_000 else 1}f}{SPACE}s"
+
+
+def dollars(amount: str | float | Decimal | None) -> str | None:
+    """Return US dollars with two digits that say something: `$1.25`, `$0.0091`, `$0`.
+
+    None if the amount is unknown, or is not an amount.
+    """
+    value = None if amount is None else money(str(amount))
+    if value is None:
+        return None
+    if not value:
+        return "$0"
+    digits = 2 if value >= 1 else min(12, 1 - value.adjusted())
+    return f"${value:,.{max(2, digits)}f}"
+
+
+def ratio(value: float | None, digits: int = 3) -> str | None:
+    """Return a number from 0 to 1, such as `0.897`."""
+    return None if value is None else f"{value:.{digits}f}"
+
+
+def percent(share: float | None, digits: int = 0) -> str | None:
+    """Return a share as per cent, such as `63 %`."""
+    return None if share is None else f"{100 * share:.{digits}f}{SPACE}%"
+
+
+def plural(number: int, what: str) -> str:
+    """Return `1 call`, `2 calls`."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

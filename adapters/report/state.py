@@ -1,0 +1,120 @@
+"""What a site remembers of how it was made, so that the next run renders only what changed."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, cast
+
+import orjson
+
+from cab.adapters.errors import AdapterError
+from cab.adapters.output.whole_file import write_whole
+from cab.adapters.report.entries import SiteEntry
+from cab.proxy.control.live.files import STYLESHEET
+from cab.scoring.cells.bundle import (
+    AFTER_FILE,
+    BEFORE_FILE,
+    CALLS_FILE,
+    CELL_FILE,
+    MARKER_FILE,
+    PATCH_FILE,
+    SEAL_FILE,
+    STDOUT_FILE,
+)
+from cab.scoring.cells.result_record import RESULT_FILE
+from cab.scoring.files import naming
+
+STATE_FILE = ".cab-report.jsonl"
+_SCHEMA = "cab.report-state/1"
+
+_INPUTS = (
+    *(CELL_FILE, CALLS_FILE, SEAL_FILE, BEFORE_FILE, AFTER_FILE, PATCH_FILE, STDOUT_FILE),
+    *("stderr.txt", "recording.cast", RESULT_FILE, MARKER_FILE),
+)
+"""Files of a bundle that its page is made from."""
+
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class MadePages:
+    """What was made from one bundle or file."""
+
+    digest: str
+    """Of its content, and of what makes pages from it."""
+    entries: list[SiteEntry]
+
+
+def content_digest(path: Path, made_by: str) -> str:
+    """Return the digest of a cell's content; where the cell lies is no part of it.
+
+    Args:
+        path: A bundle, or a file of cells.
+        made_by: What makes pages from it: see `maker_digest`.
+
+    Raises:
+        BadRecord: It cannot be read.
+    """
+    digest = sha256(made_by.encode())
+    files = [path / name for name in _INPUTS] if path.is_dir() else [path]
+    for file in files:
+        if file.is_file():
+            digest.update(f"\0{file.name}\0{file.stat().st_size}\0".encode())
+            _add(file, digest.update)
+        else:
+            digest.update(f"\0{file.name}\0-\0".encode())
+    return digest.hexdigest()
+
+
+def _add(file: Path, update: Any) -> None:  # noqa: ANN401 - a method of hashlib's
+    with naming(file), file.open("rb") as handle:
+        while chunk := handle.read(_CHUNK_BYTES):
+            update(chunk)
+
+
+@cache
+def maker_digest() -> str:
+    """Return the digest of all code, templates and assets that pages are made with."""
+    digest = sha256()
+    folder = Path(__file__).parent
+    scoring = folder.parents[1] / "scoring"
+    files = [STYLESHEET, *folder.rglob("*"), *scoring.rglob("*.py")]
+    for file in sorted(file for file in files if file.is_file() and file.suffix != ".pyc"):
+        digest.update(file.name.encode())
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def read_state(site: Path) -> dict[str, MadePages]:
+    """Return what a site remembers, by digest; nothing if it is new, or of another version.
+
+    Raises:
+        AdapterError: The folder holds something else than a site, which must not be overwritten.
+    """
+    file = site / STATE_FILE
+    if not file.is_file():
+        if site.exists() and (not site.is_dir() or any(site.iterdir())):
+            raise AdapterError(f"{site} is not empty, and is not a site that cab report made")
+        return {}
+    with file.open("rb") as lines:
+        if orjson.loads(next(lines, b"{}")).get("schema") != _SCHEMA:
+            return {}
+        made = (_made(line) for line in lines)
+        return {each.digest: each for each in made}
+
+
+def _made(line: bytes) -> MadePages:
+    data = cast("dict[str, Any]", orjson.loads(line))
+    entries = [SiteEntry(**{**e, "result": e["result"].encode()}) for e in data["entries"]]
+    return MadePages(data["digest"], entries)
+
+
+def write_state(site: Path, made: Iterable[MadePages]) -> None:
+    """Write what the next run needs."""
+    lines = [orjson.dumps({"schema": _SCHEMA})]
+    for each in made:
+        entries = [{**asdict(entry), "result": entry.result.decode()} for entry in each.entries]
+        lines.append(orjson.dumps({"digest": each.digest, "entries": entries}))
+    write_whole(site / STATE_FILE, b"\n".join(lines) + b"\n")

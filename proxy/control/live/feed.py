@@ -1,0 +1,103 @@
+"""The feed: while somebody looks, the ledger is followed, and each state goes to all who look.
+
+Without a viewer there is no task, no thread and no open file.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+
+import orjson
+
+from cab.proxy.clock import Clock
+from cab.proxy.control.live.board import Board
+from cab.proxy.ledger.follow import Follower
+from cab.proxy.logs import RedactingLogger
+from cab.scoring.errors import BadRecord
+
+INTERVAL_S = 0.25
+"""Between two states."""
+MOST_VIEWERS = 16
+_LAST_LINES = 20_000
+"""Of each chain, read when the first viewer comes: what runs now has begun there."""
+
+log = RedactingLogger()
+
+
+class TooManyViewers(Exception):
+    """No more can look at the same time."""
+
+
+class LiveFeed:
+    """Follows a ledger for those who look.
+
+    Args:
+        folder: The ledger.
+        clock: What time it is.
+    """
+
+    def __init__(self, folder: Path, clock: Clock) -> None:
+        self._folder = folder
+        self._clock = clock
+        self._viewers: set[asyncio.Queue[bytes | None]] = set()
+        self._task: asyncio.Task[None] | None = None
+
+    @asynccontextmanager
+    async def viewer(self) -> AsyncGenerator["asyncio.Queue[bytes | None]"]:
+        """Yield a queue of states as JSON, None once there are no more; it holds the newest one only.
+
+        Raises:
+            TooManyViewers: Others look already.
+        """
+        if len(self._viewers) >= MOST_VIEWERS:
+            raise TooManyViewers
+        queue: asyncio.Queue[bytes | None] = asyncio.Queue(1)
+        self._viewers.add(queue)
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._follow())
+        try:
+            yield queue
+        finally:
+            self._viewers.discard(queue)
+            if not self._viewers and self._task is not None:
+                self._task.cancel()
+                self._task = None
+
+    def close(self) -> None:
+        """End the streams of all who look."""
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+        self._publish(None)
+
+    async def _follow(self) -> None:
+        try:
+            # A thread of its own: it must not wait for others' reads, nor they for it.
+            with (
+                ThreadPoolExecutor(1, "cab-live") as thread,
+                closing(Follower(self._folder)) as found,
+            ):
+                await self._follow_on(thread, found)
+        except BadRecord as error:
+            log.warning("live_view_ended", error=str(error))
+            self._task = None
+            self._publish(None)
+
+    async def _follow_on(self, thread: ThreadPoolExecutor, follower: Follower) -> None:
+        loop, board = asyncio.get_running_loop(), Board()
+        await loop.run_in_executor(thread, lambda: board.read(follower.last(_LAST_LINES)))
+        while True:
+            now_s = self._clock.wall_ns() / 1e9
+            state = await loop.run_in_executor(thread, lambda: orjson.dumps(board.state(now_s)))  # noqa: B023 - awaited here
+            self._publish(state)
+            await asyncio.sleep(INTERVAL_S)
+            await loop.run_in_executor(thread, lambda: board.read(follower.new()))
+
+    def _publish(self, state: bytes | None) -> None:
+        """Hand a state to each viewer; one that has not taken the last one yet gets this in its place."""
+        for queue in self._viewers:
+            if queue.full():
+                queue.get_nowait()
+            queue.put_nowait(state)

@@ -1,0 +1,180 @@
+"""The live view of running proxies: who may look, what they see, and that it ends."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, aclosing
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from cab.proxy.config import ProxySettings
+from cab.proxy.control.client import ControlClient
+from cab.proxy.control.live.feed import MOST_VIEWERS
+from cab.proxy.control.live.tokens import new_live_token, spend_live_token
+from cab.proxy.errors import ProxyRefused
+from cab.proxy.workers.supervisor import running_workers
+from tests.tools.dialects import BY_ENDPOINT
+from tests.tools.proxy import Meter, metered
+from tests.tools.upstream import json_answer, scripted_upstream
+
+ADMIN = "admin-token-of-the-tests"
+NOWHERE = "http://127.0.0.1:9"
+ANSWER = [json_answer(BY_ENDPOINT["chat.completions"].answer)]
+CELL = "s/aider/m/f/t"
+
+
+async def first_with(states: AsyncGenerator[dict[str, Any]], calls: int) -> dict[str, Any]:
+    """Return the first state in which a cell has so many calls."""
+    async with asyncio.timeout(20), aclosing(states) as found:
+        async for state in found:
+            if any(cell["calls"] == calls for cell in state["cells"]):
+                return state
+    raise AssertionError
+
+
+async def get(meter: Meter, path: str, **options: Any) -> aiohttp.ClientResponse:
+    answer = await meter.client.get(f"{meter.url}{path}", allow_redirects=False, **options)
+    await answer.read()
+    return answer
+
+
+def token_of(meter: Meter, folder: Path) -> str:
+    state = ProxySettings.model_validate(
+        {"upstream": NOWHERE, "ledger": folder / "ledger"}
+    ).state_folder
+    assert meter.proxy.ledger_dir == folder / "ledger"
+    return new_live_token(state, int(time.time()))
+
+
+async def test_the_printed_address_opens_once(tmp_path: Path) -> None:
+    """It gives a cookie that no script can read; used once more, or guessed, it opens nothing."""
+    async with metered(NOWHERE, tmp_path, auth="keys") as meter:
+        token = token_of(meter, tmp_path)
+        opened = await get(meter, f"/cab/?token={token}")
+        assert (opened.status, opened.headers["Location"]) == (303, "/cab/")
+        cookie = opened.cookies["cab_live"]
+        assert (cookie["httponly"], cookie["samesite"], cookie["path"]) == (True, "Strict", "/cab/")
+        assert token not in cookie.value
+        meter.client.cookie_jar.clear()
+        for path in (f"/cab/?token={token}", "/cab/?token=guessed", "/cab/", "/cab/live/events"):
+            assert (await get(meter, path)).status == 401
+        page = await get(meter, "/cab/", cookies={"cab_live": cookie.value})
+        assert page.status == 200
+        assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+        meter.client.cookie_jar.clear()
+        until, _, signature = cookie.value.partition(".")
+        for forged in (f"{int(until) + 1}.{signature}", f"{until}.", "1.x", "é.é", f"{until}"):
+            headers = {"Cookie": f"cab_live={forged}"}
+            assert (await get(meter, "/cab/", headers=headers)).status == 401
+
+
+async def test_a_cells_keys_and_loopback_open_nothing(tmp_path: Path) -> None:
+    """Agents live on this machine and hold keys: neither is a right to look at the others."""
+    async with metered(NOWHERE, tmp_path, auth="keys", admin_token=ADMIN) as meter:
+        keys = meter.proxy.mint_keys(CELL, 600)
+        for bearer in (None, keys.call, keys.seal, "x" * 40):
+            headers = {} if bearer is None else {"Authorization": f"Bearer {bearer}"}
+            for path in ("/cab/", "/cab/live/events"):
+                assert (await get(meter, path, headers=headers)).status == 401
+            in_path = await get(meter, f"/cell/{bearer}/cab/", headers=headers)
+            assert in_path.status in {401, 404}
+        headers = {"Authorization": f"Bearer {ADMIN}"}
+        assert (await get(meter, "/cab/", headers=headers)).status == 200
+
+
+async def test_states_follow_the_calls(tmp_path: Path) -> None:
+    """Calls of before and of now are in the states."""
+    async with (
+        scripted_upstream(ANSWER) as upstream,
+        metered(upstream.url, tmp_path, admin_token=ADMIN, cell=CELL) as meter,
+        ControlClient(meter.url, ADMIN) as control,
+    ):
+        await meter.chat()
+        state = await first_with(control.states(), 1)
+        assert state["cells"][0]["cell_id"] == CELL
+        async with asyncio.TaskGroup() as tasks:
+            waiting = tasks.create_task(first_with(control.states(), 2))
+            await meter.chat()
+        assert waiting.result()["minute"]["calls"] == 2
+
+
+async def test_a_stop_of_the_proxy_ends_the_stream(tmp_path: Path) -> None:
+    """Whoever looks does not hold it up, and sees an end, not an error."""
+    async with AsyncExitStack() as stack:
+        running = await stack.enter_async_context(AsyncExitStack())
+        meter = await running.enter_async_context(metered(NOWHERE, tmp_path, admin_token=ADMIN))
+        control = await stack.enter_async_context(ControlClient(meter.url, ADMIN))
+        states = control.states()
+        assert (await anext(states))["cells"] == []
+        await running.aclose()
+        async with asyncio.timeout(20):
+            assert await _all(states) <= 2
+
+
+async def _all(states: AsyncGenerator[dict[str, Any]]) -> int:
+    """Return how many states came until the end."""
+    return len([state async for state in states])
+
+
+async def test_nothing_follows_while_nobody_looks(tmp_path: Path) -> None:
+    """The last one who goes ends the task; too many at once are refused with a reason."""
+    async with metered(NOWHERE, tmp_path, admin_token=ADMIN) as meter:
+        feed = meter.proxy._server._control._live_view()._feed
+        async with ControlClient(meter.url, ADMIN) as control:
+            open_streams = [control.states() for _ in range(MOST_VIEWERS)]
+            for stream in open_streams:
+                assert (await anext(stream))["cells"] == []
+            with pytest.raises(ProxyRefused, match="too many look at the live view"):
+                await anext(control.states())
+            for stream in open_streams:
+                await stream.aclose()
+        async with asyncio.timeout(20):
+            while feed._task is not None:  # noqa: ASYNC110 - nothing tells when the proxy has noticed
+                await asyncio.sleep(0.01)
+
+
+async def test_the_control_socket_is_a_right(tmp_path: Path) -> None:
+    """Only the proxy's user can open it; the agents' port has no live view then."""
+    path = tmp_path / "control.sock"
+    async with metered(NOWHERE, tmp_path, control_socket=path, admin_token=ADMIN) as meter:
+        async with ControlClient(f"unix:{path}") as control, aclosing(control.states()) as states:
+            assert (await anext(states))["running_cells"] == 0
+        headers = {"Authorization": f"Bearer {ADMIN}"}
+        assert (await get(meter, "/cab/", headers=headers)).status == 404
+
+
+async def test_each_worker_shows_the_calls_of_all(tmp_path: Path) -> None:
+    """Whichever process answers, it follows all chains, and knows which tokens were used."""
+    values = {"port": 0, "ledger": tmp_path / "ledger", "grace_s": 5, "workers": 2, "cell": CELL}
+    async with scripted_upstream(ANSWER) as upstream:
+        settings = ProxySettings.model_validate(
+            {**values, "upstream": upstream.url, "log_level": "error"}
+        )
+        async with running_workers(settings, kill_after_s=5, admin_token=ADMIN) as proxy:
+            for _ in range(12):  # connections of their own: the kernel spreads them
+                async with aiohttp.ClientSession() as client:
+                    body = {"model": "m", "messages": []}
+                    await (await client.post(f"{proxy.url}/v1/chat/completions", json=body)).read()
+            async with ControlClient(proxy.url, ADMIN) as control:
+                assert (await first_with(control.states(), 12))["minute"]["calls"] == 12
+            token = new_live_token(settings.state_folder, int(time.time()))
+            found = []
+            for _ in range(6):
+                async with aiohttp.ClientSession() as client:
+                    url = f"{proxy.url}/cab/?token={token}"
+                    found.append((await client.get(url, allow_redirects=False)).status)
+            assert found == [303, 401, 401, 401, 401, 401]
+
+
+def test_old_tokens_open_nothing(tmp_path: Path) -> None:
+    """After a day a token is invalid, and goes when another one is made."""
+    now_s = int(time.time())
+    old = new_live_token(tmp_path, now_s)
+    assert not spend_live_token(tmp_path, old, now_s + 90_000)
+    new_live_token(tmp_path, now_s)
+    new_live_token(tmp_path, now_s + 90_000)
+    assert len(list((tmp_path / "live-tokens").iterdir())) == 1
+    assert not spend_live_token(tmp_path / "none", "x", now_s)
