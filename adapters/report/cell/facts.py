@@ -117,8 +117,15 @@ class ReportCell:
 
     @property
     def prompt(self) -> str | None:
-        """What the agent was asked; None if nobody wrote it down."""
-        return None if self.scored.cell is None else self.scored.cell.task.prompt
+        """What the agent was asked; None if nobody wrote it down.
+
+        A published page has it only as an argument of the agent.
+        """
+        if self.scored.cell is not None:
+            return self.scored.cell.task.prompt
+        words = [word for span in self.spans for word in _arguments(span)]
+        pairs = zip(words, words[1:], strict=False)
+        return next((after for flag, after in pairs if flag in _PROMPT_FLAGS), None)
 
 
 def read_report_cell(scored: ScoredCell) -> ReportCell:
@@ -186,6 +193,15 @@ def _time(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return value if 0 <= value < 10**12 else None
+
+
+_PROMPT_FLAGS = frozenset({"--message", "-m", "--prompt", "-p", "--task", "-t"})
+
+
+def _arguments(span: PageSpan) -> list[str]:
+    """Return the arguments that an agent was started with."""
+    found = span.attrs.get("argv", span.attrs.get("command"))
+    return [word for word in found if isinstance(word, str)] if is_list(found) else []
 
 
 def page_part(cell: ReportCell, name: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from cab.adapters.report.cell.calls import COLUMNS, PageCall
+from cab.adapters.report.cell.calls import PageCall
 from cab.adapters.report.cell.facts import PageSpan, ReportCell
 from cab.adapters.report.render.marks import MarkedText, measured
 from cab.adapters.report.render.numbers import duration
@@ -91,8 +91,8 @@ def _step(
 
 
 def _of_call(call: PageCall) -> list[tuple[str, str]]:
-    rows = [(column.title, column.field_of(call).text) for column in COLUMNS]
-    return [*rows, ("error", call.error)] if call.error else rows
+    """Return what the table of calls does not hold; the script takes the rest from there."""
+    return [("error", call.error)] if call.error else []
 
 
 def _of_span(span: PageSpan) -> Iterator[tuple[str, str]]:
