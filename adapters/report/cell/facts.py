@@ -1,6 +1,7 @@
 """All that a page shows of one cell, whatever form it came in: a bundle, a published page, an import."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +125,7 @@ class ReportCell:
         if self.scored.cell is not None:
             return self.scored.cell.task.prompt
         words = [word for span in self.spans for word in _arguments(span)]
-        pairs = zip(words, words[1:], strict=False)
+        pairs = pairwise(words)
         return next((after for flag, after in pairs if flag in _PROMPT_FLAGS), None)
 
 

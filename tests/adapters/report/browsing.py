@@ -22,7 +22,9 @@ def running_chromium() -> Generator[Browser]:
     assert program is not None, "chromium is missing: apt-get install chromium"
     with sync_playwright() as playwright:
         # No sandbox: tests run as root in containers. The pages are our own.
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(
+            executable_path=program, args=["--no-sandbox", "--disable-gpu"]
+        )
         yield browser
         browser.close()
 
