@@ -9,7 +9,6 @@ the work of ten cells.
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
 import orjson
@@ -169,9 +168,9 @@ class SiteBuilder:
     def _put_siblings(self, entries: Sequence[SiteEntry]) -> None:
         siblings = Siblings(entries)
         for entry in entries:
-            part = siblings.html(entry)
-            digest = sha256(part.encode()).hexdigest()
+            digest = siblings.digest(entry)
             if digest != entry.siblings_digest:
+                part = siblings.html(entry)
                 page = self._site / CELLS / f"{entry.stem}.html"
                 page.write_text(splice(page.read_text("utf-8"), part), "utf-8")
                 entry.siblings_digest = digest

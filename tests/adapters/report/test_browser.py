@@ -318,7 +318,8 @@ def test_one_file_holds_a_whole_cell(browser: Browser, tmp_path: Path) -> None:
     page.click("#player .ap-overlay-start")
     page.locator("#player").get_by_text("world").wait_for()
     assert not re.search(
-        r'(?:src|href)="(?!#|data:)', (tmp_path / "cell.html").read_text("utf-8").partition("<script>")[0]
+        r'(?:src|href)="(?!#|data:)',
+        (tmp_path / "cell.html").read_text("utf-8").partition("<script>")[0],
     )
     watched.close()
 
