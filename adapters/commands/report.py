@@ -89,9 +89,9 @@ def _site(args: argparse.Namespace) -> int:
     with counted_progress("cells", _count(args.paths), sys.stderr) as on_cell:
         builder = SiteBuilder(args.output, base_url=base_url, on_error=report, on_cell=on_cell)
         made = builder.build(args.paths)
-    print(args.output / "index.html")
     cells = f"{made.cells} cells, {made.rendered} pages rendered, {made.removed} removed"
     print(cells, file=sys.stderr)
+    print(args.output / "index.html")
     return 2 if errors else 0
 
 

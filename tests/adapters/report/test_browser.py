@@ -201,10 +201,10 @@ def test_replay_answers_the_keys_of_the_published_page(
 
 
 def column(page: Page, number: int) -> list[str]:
-    return page.eval_on_selector_all(
-        f"#calls-table tbody tr:not([hidden]) > :nth-child({number})",
-        "all => all.map(e => e.dataset.v ?? e.innerText)",
-    )
+    """Return the raw values of a column of the calls that are shown, or their texts."""
+    cells = page.locator(f"#calls-table tbody tr:not([hidden]) > :nth-child({number})")
+    found: list[str] = cells.evaluate_all("all => all.map(e => e.dataset.v ?? e.innerText)")
+    return found
 
 
 def test_calls_are_sorted_filtered_and_copied(browser: Browser, base: str, site: Path) -> None:

@@ -1,6 +1,9 @@
 """A site as files: what is rendered when, what a page holds, and what is never overwritten."""
 
+import contextlib
+import copy
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +11,15 @@ import orjson
 import pytest
 
 from cab.adapters.errors import AdapterError
+from cab.adapters.report.cell.facts import read_report_cell
+from cab.adapters.report.cell.page import cell_page
+from cab.adapters.report.cell_list import list_page
+from cab.adapters.report.entries import entry_of
+from cab.adapters.report.render.frame import PageFrame
 from cab.adapters.report.render.marks import MarkedText
 from cab.adapters.report.site import SiteBuilder, SiteReport
 from cab.adapters.report.state import STATE_FILE
+from cab.scoring import score_one
 from cab.scoring.errors import ScoringError
 from cab.scoring.ids import CellId
 from tests.adapters.report.pagecells import many_calls, write_cell
@@ -49,11 +58,8 @@ def test_a_second_run_renders_what_changed(tmp_path: Path) -> None:
 
     (runs / "2" / "stderr.txt").write_text("one more file")
     assert build(site, runs).rendered == 1
-    again = write_cell(
-        tmp_path / "again",
-        cell_id=CellId(*["local", "aider", "m", "polyglot", "twin"], 3),
-        passed=False,
-    )
+    third = CellId("local", "aider", "m", "polyglot", "twin", 3)
+    again = write_cell(tmp_path / "again", cell_id=third, passed=False)
     assert again.scorers.pass_rate.passed == 0
     for file in (tmp_path / "again").iterdir():
         file.replace(runs / "3" / file.name)
@@ -164,3 +170,50 @@ def test_badges_say_what_the_page_says(tmp_path: Path) -> None:
     page = page_of(tmp_path / "site", "")
     assert f"](https://h.example/r/cells/{data.stem}.html)" in page
     assert f"(https://h.example/r/badges/{data.stem}.svg)" in page
+
+
+ODD: tuple[Any, ...] = (
+    None,
+    True,
+    -1,
+    1e308,
+    10**18,
+    "",
+    "x\x00\u202e",
+    [None],
+    {"": None},
+    " " * 300,
+)
+
+
+def paths_in(data: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the way to each value of parsed JSON."""
+    items: Any = (
+        data.items()
+        if isinstance(data, dict)
+        else enumerate(data)
+        if isinstance(data, list)
+        else ()
+    )
+    for key, value in items:
+        yield (*path, key)
+        yield from paths_in(value, (*path, key))
+
+
+def test_any_value_anywhere_in_a_published_page(tmp_path: Path) -> None:
+    """A page with an odd value is shown, or it is an error that names the file: nothing else happens."""
+    page = orjson.loads(next(FIXTURES.glob("aider*.json")).read_bytes())
+    shown = 0
+    for number, path in enumerate(paths_in(page)):
+        data = copy.deepcopy(page)
+        place = data
+        for key in path[:-1]:
+            place = place[key]
+        place[path[-1]] = ODD[number % len(ODD)]
+        file = tmp_path / "page.json"
+        file.write_bytes(orjson.dumps(data))
+        with contextlib.suppress(ScoringError):
+            cell = read_report_cell(score_one(file))
+            list_page([entry_of(cell, "stem")])
+            shown += bool(cell_page(cell, "stem", "", PageFrame(root="../")).html.encode())
+    assert shown > 100
