@@ -66,7 +66,8 @@ def page_changes(cell: ReportCell) -> PageChanges | None:
         found = read_text(cell.folder / PATCH_FILE, _MOST_BYTES)
     if found is None:
         kinds = (("added", axis.added), ("removed", axis.removed), ("modified", axis.modified))
-        return PageChanges([], [(path, kind) for kind, paths in kinds for path in paths], False)
+        named = [(path, kind) for kind, paths in kinds for path in paths]
+        return PageChanges([], named[:_MOST_ROWS], False)
     kinds_of = dict.fromkeys(axis.scratch_changes or (), SCRATCH)
     kinds_of |= dict.fromkeys(axis.expected_changes, DUE)
     files = sorted(

@@ -50,12 +50,12 @@ def _printed(cell: ReportCell) -> Iterator[PrintedText]:
     axis = cell.axes.pass_rate
     for name, text in (("output", axis.stdout_tail), ("errors", axis.stderr_tail)):
         if text:
-            yield PrintedText(f"the check's {name}", without_places(text), is_cut=False)
+            yield PrintedText(f"The check's {name}", without_places(text), is_cut=False)
     if cell.folder is not None:
         for name in ("stdout.txt", "stderr.txt"):
             found = read_text(cell.folder / name, _MOST_BYTES)
             if found is not None and found[0]:
-                yield PrintedText(f"the agent's {name}", *found)
+                yield PrintedText(f"The agent's {name}", *found)
 
 
 def read_text(file: Path, most_bytes: int) -> tuple[str, bool] | None:

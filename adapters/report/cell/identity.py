@@ -90,7 +90,9 @@ def _timing(cell: ReportCell, facts: dict[str, Any]) -> Iterator[FactRow]:
     yield _first_token(cell)
     for key in ("prompt_tokens", "completion_tokens"):
         yield FactRow(key, _tokens(cell, key))
-    yield FactRow("tokens source", cell.token_source or _text(facts.get("tokens_source")) or "none")
+    own = cell.self_reported.source if cell.self_reported else None
+    source = cell.token_source or _text(facts.get("tokens_source")) or own
+    yield FactRow("tokens source", source or "none")
     if calls is not None and calls.output_tokens_per_s is not None:
         rate = measured(
             f"{calls.output_tokens_per_s:,.0f} tokens/s", "streams: first token to last"
