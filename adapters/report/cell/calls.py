@@ -168,7 +168,7 @@ def _time(name: str) -> Callable[[PageCall], CallCell]:
     def of(call: PageCall) -> CallCell:
         value: float | None = getattr(call, name)
         shown = duration(value)
-        return UNKNOWN if shown is None else CallCell(shown, value, "m")
+        return UNKNOWN if shown is None or value is None else CallCell(shown, round(value, 3), "m")
 
     return of
 

@@ -11,7 +11,7 @@ from cab.scoring.files import check_regular, naming
 _LINES = {"ok: ": True, "not ok: ": False}
 """How the checks of the suite begin the line of each question."""
 
-_MOST_BYTES = 12_000
+_MOST_BYTES = 6_000
 """Of one output; the whole is in the bundle."""
 
 

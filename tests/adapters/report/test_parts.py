@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+from hashlib import sha256
 from html import unescape
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from cab.adapters.report.cell.steps import trace_steps
 from cab.adapters.report.cell.time_split import split_ms
 from cab.adapters.report.cell.timeline import in_lanes
 from cab.adapters.report.names import page_stem
+from cab.adapters.report.render.frame import ASSETS
 from cab.adapters.report.render.marks import MarkedText, weakest
 from cab.adapters.report.render.numbers import dollars, duration
 from cab.adapters.report.render.script_data import json_for_script
@@ -239,3 +241,12 @@ def test_embeds_hold_one_link_and_one_image(tmp_path: Path, text: str) -> None:
     assert found.html.count("<") == 3
     assert found.html.count('"') == 6
     assert visible(part)[:20] in unescape(found.html)
+
+
+def test_the_player_is_the_one_that_its_note_names() -> None:
+    """The vendored files have the digests that stand beside them, and bring their licence."""
+    folder = ASSETS / "asciinema-player"
+    note = (folder / "VERSION.md").read_text()
+    for name in ("asciinema-player.min.js", "asciinema-player.css"):
+        assert f"`{sha256((folder / name).read_bytes()).hexdigest()}`" in note
+    assert "Apache License" in (folder / "LICENSE").read_text()

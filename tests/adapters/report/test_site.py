@@ -124,9 +124,14 @@ def test_a_page_of_100_calls_is_small(tmp_path: Path) -> None:
     for count in (100, 500):
         cell_id = CellId("local", "aider", "m", "polyglot", f"calls{count}")
         write_cell(tmp_path / str(count), cell_id=cell_id, calls=many_calls(str(cell_id), count))
+        changed = "".join(f"+    value_{n} = compute(<value>, {n})\n" for n in range(5000))
+        patch = f"diff --git a/new.py b/new.py\n--- /dev/null\n+++ b/new.py\n@@ -0,0 +1,5000 @@\n{changed}"
+        (tmp_path / str(count) / "changes.patch").write_text(patch * 3)
+        (tmp_path / str(count) / "stdout.txt").write_text("I did <this>.\n" * 10_000)
     build(tmp_path / "site", tmp_path / "100", tmp_path / "500")
     small, large = page_of(tmp_path / "site", "calls100"), page_of(tmp_path / "site", "calls500")
     assert len(small.encode()) < 150_000
+    assert "The rest is in changes.patch." in small
     assert len(re.findall(r'<tr data-step="\d+"><th scope="row" class="r"', small)) == 100
     assert 'data-columns="calls-data"' in large
     assert len(large.encode()) < 450_000
