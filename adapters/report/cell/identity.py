@@ -6,6 +6,10 @@ from typing import Any, NamedTuple
 from cab.adapters.report.cell.facts import ReportCell, page_part
 from cab.adapters.report.render.marks import MarkedText, measured
 from cab.adapters.report.render.numbers import duration, integer
+from cab.adapters.report.render.visible import cut
+
+_MOST_CHARS = 500
+"""Of one fact of a page from elsewhere."""
 
 
 class FactRow(NamedTuple):
@@ -38,7 +42,7 @@ def _facts(cell: ReportCell, part: str) -> dict[str, Any]:
 
 
 def _text(value: object) -> str | None:
-    return None if value is None or isinstance(value, dict | list) else str(value)
+    return None if value is None or isinstance(value, dict | list) else cut(str(value), _MOST_CHARS)
 
 
 def _identity(cell: ReportCell, facts: dict[str, Any]) -> Iterator[FactRow]:

@@ -10,7 +10,7 @@ from cab.adapters.report.cell.calls import PageCall
 from cab.adapters.report.cell.facts import PageSpan, ReportCell
 from cab.adapters.report.render.marks import MarkedText, measured
 from cab.adapters.report.render.numbers import duration
-from cab.adapters.report.render.visible import evidence, visible
+from cab.adapters.report.render.visible import cut, evidence, visible
 
 _MOST_CHARS = 600
 """Of one attribute of a span; the whole is in `cell.json`."""
@@ -107,7 +107,7 @@ def attr_rows(span: PageSpan) -> Iterator[tuple[str, str]]:
     for name, value in span.attrs.items():
         if value not in (None, "", [], {}):
             text = as_text(evidence(value))
-            yield name, text if len(text) <= _MOST_CHARS else f"{text[:_MOST_CHARS]} …"
+            yield name, cut(text, _MOST_CHARS)
 
 
 def as_text(value: object) -> str:

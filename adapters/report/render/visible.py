@@ -43,6 +43,11 @@ def _shown(match: re.Match[str]) -> str:
     return "␡" if code == 0x7F else f"[U+{code:04X}]"
 
 
+def cut(text: str, most_chars: int) -> str:
+    """Return a text, or its beginning if it is longer than that."""
+    return text if len(text) <= most_chars else f"{text[:most_chars]} …"
+
+
 def without_places(text: str) -> str:
     """Return a text in which folders of a run's machine are named by what they are.
 
