@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 AGENTS = aider claude-code codex mini-swe-agent opencode openhands pi qwen-code
-SOURCES = $(shell find proxy scoring adapters -name '*.py' -not -path '*/suite/*')
+SOURCES = $(shell find proxy scoring adapters \( -name '*.py' -o -path '*/report/templates/*' -o -path '*/report/assets/*' \) -not -path '*/suite/*')
 
 ROUNDS ?= 3
 SECONDS ?= 1800
@@ -12,7 +12,7 @@ SECONDS ?= 1800
 .PHONY: demo test check wheel sync test-agents catalogue schemas reference bench guard soak help
 
 help:
-	@echo "make demo         one scored cell, end to end, with no key and no network"
+	@echo "make demo         one scored cell, end to end, and its page, with no key and no network"
 	@echo "make test         all tests but those of real agents"
 	@echo "make check        formatter, linter, type checkers, import rules"
 	@echo "make wheel        build sdist and wheel, install the wheel elsewhere, try it there"
@@ -47,6 +47,7 @@ sync:
 demo: $(STAMP)
 	@rm -rf demo-run
 	@$(BIN)/cab run-cell --tui scripted --upstream demo --task polyglot/python-error-handling --runs demo-run
+	@$(BIN)/cab report demo-run -o demo-site
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -m "not agents" -n 2 --dist worksteal --cov --cov-report=term:skip-covered

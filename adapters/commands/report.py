@@ -86,10 +86,20 @@ def _site(args: argparse.Namespace) -> int:
         complain(str(error))
 
     base_url = f"{args.base_url.rstrip('/')}/" if args.base_url else ""
-    with counted_progress("cells", sys.stderr) as on_cell:
+    with counted_progress("cells", _count(args.paths), sys.stderr) as on_cell:
         builder = SiteBuilder(args.output, base_url=base_url, on_error=report, on_cell=on_cell)
         made = builder.build(args.paths)
-    print(args.output / "index.html")
     cells = f"{made.cells} cells, {made.rendered} pages rendered, {made.removed} removed"
     print(cells, file=sys.stderr)
+    print(args.output / "index.html")
     return 2 if errors else 0
+
+
+def _count(paths: list[Path]) -> int | None:
+    """Return how many bundles and files there are; None where nobody would see it."""
+    if not sys.stderr.isatty():
+        return None
+    try:
+        return sum(1 for path in paths for _ in find_cells(path))
+    except ScoringError:
+        return None  # it is reported when the cells are read

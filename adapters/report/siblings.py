@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from hashlib import sha256
 from typing import NamedTuple
 
 from cab.adapters.report.entries import SiteEntry
@@ -41,6 +42,15 @@ class SiblingGroup(NamedTuple):
 class _Place(NamedTuple):
     entry: SiteEntry
     parts: CellId
+    digest: str
+    """Of what other pages show of it."""
+
+
+class _Table(NamedTuple):
+    title: str
+    part: str
+    """What its cells differ in."""
+    places: list[_Place]
 
 
 class Siblings:
@@ -51,31 +61,43 @@ class Siblings:
     """
 
     def __init__(self, entries: Iterable[SiteEntry]) -> None:
+        self._places: dict[str, _Place] = {}
         self._groups: defaultdict[tuple[str, ...], list[_Place]] = defaultdict(list)
         for entry in entries:
             parts = entry.parts
             if parts is not None:
+                shown = f"{entry.stem}\0{entry.known_tokens}\0".encode() + entry.result
+                place = _Place(entry, parts, sha256(shown).hexdigest())
+                self._places[entry.stem] = place
                 for key in _keys(parts):
-                    self._groups[key].append(_Place(entry, parts))
+                    self._groups[key].append(place)
+
+    def digest(self, entry: SiteEntry) -> str:
+        """Return the digest of what `html` returns; it is cheaper."""
+        digest = sha256()
+        for table in self._tables(entry):
+            digest.update(f"{table.title}\0{len(table.places)}\0".encode())
+            for place in table.places[:MOST_ROWS]:
+                digest.update(place.digest.encode())
+        return digest.hexdigest()
 
     def html(self, entry: SiteEntry) -> str:
         """Return the part of a cell's page that links to its siblings."""
-        return render(TEMPLATE, groups=list(self._tables(entry)))
+        groups = [_group(table, self._places[entry.stem].parts) for table in self._tables(entry)]
+        return render(TEMPLATE, groups=groups)
 
-    def _tables(self, entry: SiteEntry) -> Iterator[SiblingGroup]:
-        parts = entry.parts
-        if parts is None:
+    def _tables(self, entry: SiteEntry) -> Iterator[_Table]:
+        own = self._places.get(entry.stem)
+        if own is None:
             return
-        agents, models, tasks, runs = (self._groups[key] for key in _keys(parts))
-        yield _table("Other CLIs on this task", entry, _one_each(agents, parts, "tui"), "tui")
-        yield _table(
-            "Other models with this CLI", entry, _one_each(models, parts, "model"), "model"
-        )
-        yield _table(
-            "Other tasks in this category", entry, _one_each(tasks, parts, "task_id"), "task_id"
-        )
-        others = [place for place in runs if place.entry is not entry]
-        yield _table("Other runs of this cell", entry, others, "run")
+        agents, models, tasks, runs = (self._groups[key] for key in _keys(own.parts))
+        for title, part, places in (
+            ("Other CLIs on this task", "tui", agents),
+            ("Other models with this CLI", "model", models),
+            ("Other tasks in this category", "task_id", tasks),
+        ):
+            yield _Table(title, part, _one_each(places, own.parts, part))
+        yield _Table("Other runs of this cell", "run", [place for place in runs if place != own])
 
 
 def _keys(parts: CellId) -> Sequence[tuple[str, ...]]:
@@ -103,15 +125,15 @@ def _one_each(places: Sequence[_Place], own: CellId, part: str) -> list[_Place]:
     return [best[value][1] for value in sorted(best)]
 
 
-def _table(title: str, entry: SiteEntry, places: Sequence[_Place], part: str) -> SiblingGroup:
-    rows = [_row(place, entry, part) for place in places[:MOST_ROWS]]
-    return SiblingGroup(title, rows, len(places) - len(rows))
+def _group(table: _Table, own: CellId) -> SiblingGroup:
+    rows = [_row(place, own, table.part) for place in table.places[:MOST_ROWS]]
+    return SiblingGroup(table.title, rows, len(table.places) - len(rows))
 
 
-def _row(place: _Place, entry: SiteEntry, part: str) -> SiblingRow:
+def _row(place: _Place, own: CellId, part: str) -> SiblingRow:
     figures = place.entry.figures()
     return SiblingRow(
-        name=_name(place, entry, part),
+        name=_name(place, own, part),
         href=f"{place.entry.stem}.html",
         result=figures.verdict.word,
         is_bad=figures.verdict.is_bad,
@@ -120,14 +142,14 @@ def _row(place: _Place, entry: SiteEntry, part: str) -> SiblingRow:
     )
 
 
-def _name(place: _Place, entry: SiteEntry, part: str) -> str:
+def _name(place: _Place, own: CellId, part: str) -> str:
     parts = place.parts
     run = "" if parts.run is None else f"run {parts.run}"
-    own = entry.parts
-    sweep = "" if own is not None and parts.sweep == own.sweep else f"sweep {parts.sweep}"
+    sweep = "" if parts.sweep == own.sweep else f"sweep {parts.sweep}"
     if part == "run":
         when = place.entry.started_at or ""
-        return ", ".join(filter(None, (run or when[:16].replace("T", " ") or "run", sweep)))
+        run = run or when[:16].replace("T", " ") or "run"
+        return ", ".join(filter(None, (run, sweep)))
     return ", ".join(filter(None, (getattr(parts, part), run, sweep)))
 
 

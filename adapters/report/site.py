@@ -8,8 +8,7 @@ the work of ten cells.
 
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from hashlib import sha256
+from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
@@ -59,26 +58,18 @@ class SiteReport:
     """Pages of cells that are not there any more."""
 
 
-@dataclass(slots=True)
 class _Names:
-    """Gives each run of a cell a name of its own."""
+    """Gives each run of a cell a name of its own, the same each time that it is asked."""
 
-    taken: dict[str, str] = field(default_factory=dict[str, str])
-    """Name -> what it was given to."""
+    def __init__(self) -> None:
+        self._owners: dict[str, tuple[str, str]] = {}
 
-    def take(self, cell_id: str, key: str) -> str | None:
-        """Return the name of a run's page; None if this very run has one already."""
-        for name in (page_stem(cell_id), page_stem(cell_id, key)):
-            owner = self.taken.setdefault(name, f"{cell_id}\0{key}")
-            if owner == f"{cell_id}\0{key}":
-                return None if name in self._given else self._give(name)
-        return None
-
-    _given: set[str] = field(default_factory=set[str])
-
-    def _give(self, name: str) -> str:
-        self._given.add(name)
-        return name
+    def name(self, cell_id: str, key: str) -> str:
+        """Return the name of a run's page; the first run of an id has the short one."""
+        short = page_stem(cell_id)
+        if self._owners.setdefault(short, (cell_id, key)) == (cell_id, key):
+            return short
+        return page_stem(cell_id, key)
 
 
 class SiteBuilder:
@@ -104,6 +95,8 @@ class SiteBuilder:
         self._on_error = on_error
         self._on_cell = on_cell
         self._names = _Names()
+        self._shown: set[str] = set()
+        self._digests: set[str] = set()
         self._rendered = self._done = 0
 
     def build(self, paths: Iterable[Path]) -> SiteReport:
@@ -134,7 +127,10 @@ class SiteBuilder:
         try:
             for found in find_cells(path):
                 try:
-                    yield self._pages(found, content_digest(found, made_by), before)
+                    digest = content_digest(found, made_by)
+                    if digest not in self._digests:  # else it is a copy
+                        self._digests.add(digest)
+                        yield self._pages(found, digest, before)
                 except BadRecord as error:
                     self._on_error(error)
                 self._done += 1
@@ -144,29 +140,30 @@ class SiteBuilder:
 
     def _pages(self, path: Path, digest: str, before: dict[str, MadePages]) -> MadePages:
         kept = before.get(digest)
-        if kept is not None:
-            entries = [entry for entry in kept.entries if self._is_kept(entry)]
-            if len(entries) == len(kept.entries):
-                return MadePages(digest, entries)
+        if kept is not None and all(map(self._is_kept, kept.entries)):
+            self._shown.update(entry.stem for entry in kept.entries)
+            return kept
         made = [self._render(scored) for scored in score_cells(path, on_error=self._on_error)]
         return MadePages(digest, [entry for entry in made if entry is not None])
 
     def _is_kept(self, entry: SiteEntry) -> bool:
         """Return whether the page of an entry is there, under the name that it has to have."""
         page = self._site / CELLS / f"{entry.stem}.html"
-        return page.is_file() and self._names.take(entry.cell_id, entry.run_key) == entry.stem
+        named = self._names.name(entry.cell_id, entry.run_key) == entry.stem
+        return named and entry.stem not in self._shown and page.is_file()
 
     def _render(self, scored: ScoredCell) -> SiteEntry | None:
         """Write the files of a cell; None if it is a copy of one that was written."""
         try:
             cell = read_report_cell(scored)
-            stem = self._names.take(cell.cell_id, run_key(cell))
-            if stem is None:
+            stem = self._names.name(cell.cell_id, run_key(cell))
+            if stem in self._shown:
                 return None
             page = cell_page(cell, stem, self._base_url, PageFrame(root="../"))
         except ScoringError as error:
             self._on_error(error)
             return None
+        self._shown.add(stem)
         self._write(stem, page)
         self._rendered += 1
         return entry_of(cell, stem)
@@ -180,9 +177,9 @@ class SiteBuilder:
     def _put_siblings(self, entries: Sequence[SiteEntry]) -> None:
         siblings = Siblings(entries)
         for entry in entries:
-            part = siblings.html(entry)
-            digest = sha256(part.encode()).hexdigest()
+            digest = siblings.digest(entry)
             if digest != entry.siblings_digest:
+                part = siblings.html(entry)
                 page = self._site / CELLS / f"{entry.stem}.html"
                 page.write_text(splice(page.read_text("utf-8"), part), "utf-8")
                 entry.siblings_digest = digest

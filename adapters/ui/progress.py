@@ -37,25 +37,31 @@ def progress(text: str, stream: TextIO) -> Generator[None]:
 
 
 @contextmanager
-def counted_progress(what: str, stream: TextIO) -> Generator[Callable[[int], None]]:
+def counted_progress(
+    what: str, total: int | None, stream: TextIO
+) -> Generator[Callable[[int], None]]:
     """Yield a function that takes how many are done, and shows it while the block runs.
 
     Args:
         what: What is counted.
+        total: How many there are, None if nobody counted.
         stream: Where to; nothing is written if it is not a terminal.
     """
-    began, shown = time.monotonic(), -_TICK_S
+    began_s, shown_s = time.monotonic(), 0.0
+    of = "" if total is None else f" of {total:,}"
 
     def show(done: int) -> None:
-        nonlocal shown
-        passed = time.monotonic() - began
-        if stream.isatty() and passed - shown >= _TICK_S:
-            shown = passed
-            stream.write(f"{_CLEAR}{done:,} {what}, {done / max(passed, 0.001):,.0f} per second")
-            stream.flush()
+        nonlocal shown_s
+        passed_s = time.monotonic() - began_s
+        if not stream.isatty() or (shown_s and passed_s - shown_s < _TICK_S):
+            return
+        shown_s = passed_s
+        filled = "" if not total else f" [{'#' * (20 * done // total):<20}]"
+        stream.write(f"{_CLEAR}{done:,}{of} {what}{filled} {passed_s:.0f} s")
+        stream.flush()
 
     yield show
-    if shown >= 0:
+    if shown_s:
         stream.write(_CLEAR)
         stream.flush()
 

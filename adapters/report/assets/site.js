@@ -188,6 +188,12 @@
       });
       return running < 0 ? begun : running;
     };
+    const rowOf = (n) => { /* a call is a row of a table already */
+      const row = document.querySelector(`#calls-table tr[data-step="${n}"]`);
+      if (!row) return [];
+      const heads = document.querySelectorAll("#calls-table thead th");
+      return [...row.cells].slice(1).map((cell, at) => [heads[at + 1].textContent, cell.dataset.v ?? cell.textContent]);
+    };
     const show = (n) => {
       if (n === current) return;
       current = n;
@@ -195,7 +201,7 @@
       all(`[data-step="${n}"]`).forEach((node) => node.classList.add("now"));
       const step = steps[n];
       title.textContent = `${n + 1} of ${steps.length} · ${step.kind} · ${step.name}`;
-      facts.replaceChildren(...step.rows.flatMap(([name, value]) => [make("dt", name), make("dd", value)]));
+      facts.replaceChildren(...[...rowOf(n), ...step.rows].flatMap(([name, value]) => [make("dt", name), make("dd", value)]));
     };
     const moveTo = (ms, n) => {
       now = Math.min(Math.max(ms, 0), end);

@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 from cab.adapters.report.render.marks import Mark, mark_class, mark_of
 from cab.adapters.report.render.numbers import dollars, duration, integer
 from cab.adapters.report.render.script_data import ColumnData
+from cab.scoring.errors import BadRecord
 from cab.scoring.ledger.reading import iter_records
 from cab.scoring.ledger.records import CallEnd, CallStart
 from cab.scoring.timestamps import instant_us
@@ -107,21 +108,28 @@ def read_calls(path: Path, started_at: str) -> list[PageCall]:
     Raises:
         BadRecord: The slice cannot be read.
     """
-    calls: dict[str, PageCall] = {}
-    began_us = instant_us(started_at)
+    records: dict[str, CallStart | CallEnd] = {}
     for record in iter_records(path):
-        if not isinstance(record, CallStart | CallEnd):
-            continue
-        calls[record.call_id] = PageCall(
-            call_id=record.call_id,
-            seq=record.seq or 0,
-            at_ms=(instant_us(record.started_at) - began_us) / 1000,
-            started_at=record.started_at,
-            endpoint=record.endpoint,
-            request_hash=record.request_hash,
-            end=record if isinstance(record, CallEnd) else None,
-        )
-    return sorted(calls.values(), key=lambda call: (call.seq, call.at_ms))
+        if isinstance(record, CallStart | CallEnd):
+            records[record.call_id] = record
+    began_us = instant_us(started_at)
+    try:
+        calls = [_call(record, began_us) for record in records.values()]
+    except ValueError as error:
+        raise BadRecord(str(path), None, str(error), field="started_at") from error
+    return sorted(calls, key=lambda call: (call.seq, call.at_ms))
+
+
+def _call(record: CallStart | CallEnd, began_us: int) -> PageCall:
+    return PageCall(
+        call_id=record.call_id,
+        seq=record.seq or 0,
+        at_ms=(instant_us(record.started_at) - began_us) / 1000,
+        started_at=record.started_at,
+        endpoint=record.endpoint,
+        request_hash=record.request_hash,
+        end=record if isinstance(record, CallEnd) else None,
+    )
 
 
 class CallCell(NamedTuple):
@@ -160,7 +168,7 @@ def _time(name: str) -> Callable[[PageCall], CallCell]:
     def of(call: PageCall) -> CallCell:
         value: float | None = getattr(call, name)
         shown = duration(value)
-        return UNKNOWN if shown is None else CallCell(shown, value, "m")
+        return UNKNOWN if shown is None or value is None else CallCell(shown, round(value, 3), "m")
 
     return of
 

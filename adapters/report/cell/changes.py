@@ -14,7 +14,9 @@ from cab.scoring.cells.bundle import PATCH_FILE
 _MOST_BYTES = 400_000
 _MOST_ROWS_OF_FILE = 300
 _MOST_ROWS = 900
-"""Of all files together: the page stays small, and the rest is in the patch."""
+_MOST_CHARS, _LEAST_CHARS, _CHARS_OF_CALL = 40_000, 10_000, 300
+"""Of the markup of all files together, less with many calls: the page stays small, and the rest is in
+the patch."""
 
 DUE, BESIDE, SCRATCH = "due", "beside the task", "scratch"
 _ORDER = (DUE, BESIDE, SCRATCH)
@@ -66,24 +68,30 @@ def page_changes(cell: ReportCell) -> PageChanges | None:
         found = read_text(cell.folder / PATCH_FILE, _MOST_BYTES)
     if found is None:
         kinds = (("added", axis.added), ("removed", axis.removed), ("modified", axis.modified))
-        return PageChanges([], [(path, kind) for kind, paths in kinds for path in paths], False)
+        named = [(path, kind) for kind, paths in kinds for path in paths]
+        return PageChanges([], named[:_MOST_ROWS], False)
     kinds_of = dict.fromkeys(axis.scratch_changes or (), SCRATCH)
     kinds_of |= dict.fromkeys(axis.expected_changes, DUE)
     files = sorted(
         (_file(part, kinds_of) for part in _FILE.split(found[0]) if part.startswith("diff ")),
         key=lambda file: _ORDER.index(file.kind),
     )
-    _bound(files)
+    _bound(files, max(_LEAST_CHARS, _MOST_CHARS - _CHARS_OF_CALL * len(cell.calls)))
     return PageChanges(files, [], found[1])
 
 
-def _bound(files: Sequence[DiffFile]) -> None:
-    left = _MOST_ROWS
+def _bound(files: Sequence[DiffFile], chars_left: int) -> None:
+    rows_left = _MOST_ROWS
     for file in files:
-        most = min(_MOST_ROWS_OF_FILE, left)
-        if len(file.rows) > most:
-            file.rows, file.is_cut = file.rows[:most], True
-        left -= len(file.rows)
+        kept: list[Markup] = []
+        for row in file.rows[: min(_MOST_ROWS_OF_FILE, rows_left)]:
+            if chars_left < len(row):
+                break
+            kept.append(row)
+            chars_left -= len(row)
+        file.is_cut = len(kept) < len(file.rows)
+        file.rows = kept
+        rows_left -= len(kept)
 
 
 def _file(part: str, kinds: dict[str, str]) -> DiffFile:

@@ -11,8 +11,8 @@ from cab.scoring.files import check_regular, naming
 _LINES = {"ok: ": True, "not ok: ": False}
 """How the checks of the suite begin the line of each question."""
 
-_MOST_BYTES = 12_000
-"""Of one output; the whole is in the bundle."""
+_MOST_BYTES = 6_000
+"""Of one output, the end of the check's, the beginning of the agent's; the whole is in the bundle."""
 
 
 class CheckLine(NamedTuple):
@@ -34,7 +34,7 @@ def check_lines(stdout: str | None) -> list[CheckLine]:
     """Return the questions of a check that prints a line for each, those that failed first."""
     found = [
         CheckLine(ok, line.removeprefix(start))
-        for line in (stdout or "").splitlines()
+        for line in (stdout or "")[-_MOST_BYTES:].splitlines()
         for start, ok in _LINES.items()
         if line.startswith(start)
     ]
@@ -50,12 +50,13 @@ def _printed(cell: ReportCell) -> Iterator[PrintedText]:
     axis = cell.axes.pass_rate
     for name, text in (("output", axis.stdout_tail), ("errors", axis.stderr_tail)):
         if text:
-            yield PrintedText(f"the check's {name}", without_places(text), is_cut=False)
+            kept = without_places(text[-_MOST_BYTES:])
+            yield PrintedText(f"The check's {name}", kept, is_cut=len(text) > _MOST_BYTES)
     if cell.folder is not None:
         for name in ("stdout.txt", "stderr.txt"):
             found = read_text(cell.folder / name, _MOST_BYTES)
             if found is not None and found[0]:
-                yield PrintedText(f"the agent's {name}", *found)
+                yield PrintedText(f"The agent's {name}", *found)
 
 
 def read_text(file: Path, most_bytes: int) -> tuple[str, bool] | None:

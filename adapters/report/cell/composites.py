@@ -9,13 +9,15 @@ from cab.adapters.report.cell.facts import ReportCell
 from cab.adapters.report.cell.scores import composite_figure
 from cab.adapters.report.render.marks import MarkedText, words
 from cab.adapters.report.render.numbers import ratio
-from cab.adapters.report.render.visible import evidence
+from cab.adapters.report.render.visible import cut, evidence
 from cab.scoring.axes import Axes
 from cab.scoring.profiles.builtin import DEFAULT_PROFILE
 from cab.scoring.profiles.composite import Composite, TermValue
 
 _MOST_CHARS = 1200
 """Of one value; the whole is in `cell.json`."""
+_MOST_KEYS = 60
+"""Of one axis: a file from elsewhere may hold any number of them."""
 _TAIL_CHARS = 300
 """Of what the check printed: it has a part of the page of its own."""
 
@@ -103,14 +105,14 @@ def scorer_rows(cell: ReportCell) -> list[ScorerRow]:
     """Return every key and value, by axis, under the published names."""
     axes = cell.axes.model_dump(mode="json", by_alias=True, exclude_unset=cell.is_published)
     return [
-        ScorerRow(axis, len(values) * (not number), key, _value(key, value))
+        ScorerRow(axis, min(len(values), _MOST_KEYS) * (not number), key, _value(key, value))
         for axis, values in axes.items()
         if axis in Axes.model_fields and values
-        for number, (key, value) in enumerate(values.items())
+        for number, (key, value) in enumerate(list(values.items())[:_MOST_KEYS])
     ]
 
 
 def _value(key: str, value: object) -> str:
     text = orjson.dumps(evidence(value), default=str).decode()
     most = _TAIL_CHARS if key.endswith("_tail") else _MOST_CHARS
-    return text if len(text) <= most else f"{text[:most]} …"
+    return cut(text, most)

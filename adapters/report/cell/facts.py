@@ -1,6 +1,7 @@
 """All that a page shows of one cell, whatever form it came in: a bundle, a published page, an import."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,14 @@ from cab.adapters.report.render.marks import Mark, mark_of
 from cab.adapters.ui.cell_table import has_zeros_for_gaps
 from cab.scoring.axes import Axes
 from cab.scoring.cells.bundle import CALLS_FILE
-from cab.scoring.cells.cell import SelfReport
+from cab.scoring.cells.cell import CELL_SCHEMA, SelfReport
 from cab.scoring.errors import BadCellId, BadRecord
 from cab.scoring.files import is_list, is_object, read_object
 from cab.scoring.ids import CellId, parse_cell_id
 from cab.scoring.score import ScoredCell
+
+MOST_SPANS = 1000
+"""A run of ours has some ten; whoever writes a million does not make a page of a gigabyte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,7 @@ class ReportCell:
     parts: CellId | None
     """Its id in parts; None of another harness's id that cannot be split."""
     page: dict[str, Any]
-    """A published page, as parsed; empty for other cells."""
+    """A published page, or a `cell.json` without its bundle, as parsed; empty for other cells."""
     spans: list[PageSpan]
     calls: list[PageCall]
     """In the order of their numbers."""
@@ -60,8 +64,8 @@ class ReportCell:
 
     @property
     def is_published(self) -> bool:
-        """Whether it is a page of the published site."""
-        return bool(self.page)
+        """Whether it is a page of the published site, not a `cell.json` without its bundle."""
+        return bool(self.page) and self.page.get("schema") != CELL_SCHEMA
 
     @property
     def agent(self) -> str:
@@ -117,8 +121,18 @@ class ReportCell:
 
     @property
     def prompt(self) -> str | None:
-        """What the agent was asked; None if nobody wrote it down."""
-        return None if self.scored.cell is None else self.scored.cell.task.prompt
+        """What the agent was asked; None if nobody wrote it down.
+
+        A published page has it only as an argument of the agent.
+        """
+        if self.scored.cell is not None:
+            return self.scored.cell.task.prompt
+        said = page_part(self, "task").get("prompt")
+        if isinstance(said, str):
+            return said
+        words = [word for span in self.spans for word in _arguments(span)]
+        pairs = pairwise(words)
+        return next((after for flag, after in pairs if flag in _PROMPT_FLAGS), None)
 
 
 def read_report_cell(scored: ScoredCell) -> ReportCell:
@@ -134,7 +148,7 @@ def read_report_cell(scored: ScoredCell) -> ReportCell:
         scored=scored,
         parts=_parts(scored.cell_id),
         page=page,
-        spans=_spans(scored, page),
+        spans=_spans(scored, page)[:MOST_SPANS],
         calls=read_calls(calls, started_at) if started_at and calls.is_file() else [],
     )
 
@@ -188,7 +202,16 @@ def _time(value: object) -> float | None:
     return value if 0 <= value < 10**12 else None
 
 
+_PROMPT_FLAGS = frozenset({"--message", "-m", "--prompt", "-p", "--task", "-t"})
+
+
+def _arguments(span: PageSpan) -> list[str]:
+    """Return the arguments that an agent was started with."""
+    found = span.attrs.get("argv", span.attrs.get("command"))
+    return [word for word in found if isinstance(word, str)] if is_list(found) else []
+
+
 def page_part(cell: ReportCell, name: str) -> dict[str, Any]:
-    """Return a part of a published page; empty if the cell is none, or has no such part."""
+    """Return a part of the page that a cell is from; empty if it is from none, or has no such part."""
     found = cell.page.get(name)
     return found if is_object(found) else {}

@@ -6,6 +6,10 @@ from typing import Any, NamedTuple
 from cab.adapters.report.cell.facts import ReportCell, page_part
 from cab.adapters.report.render.marks import MarkedText, measured
 from cab.adapters.report.render.numbers import duration, integer
+from cab.adapters.report.render.visible import cut
+
+_MOST_CHARS = 500
+"""Of one fact of a page from elsewhere."""
 
 
 class FactRow(NamedTuple):
@@ -38,7 +42,7 @@ def _facts(cell: ReportCell, part: str) -> dict[str, Any]:
 
 
 def _text(value: object) -> str | None:
-    return None if value is None or isinstance(value, dict | list) else str(value)
+    return None if value is None or isinstance(value, dict | list) else cut(str(value), _MOST_CHARS)
 
 
 def _identity(cell: ReportCell, facts: dict[str, Any]) -> Iterator[FactRow]:
@@ -90,7 +94,9 @@ def _timing(cell: ReportCell, facts: dict[str, Any]) -> Iterator[FactRow]:
     yield _first_token(cell)
     for key in ("prompt_tokens", "completion_tokens"):
         yield FactRow(key, _tokens(cell, key))
-    yield FactRow("tokens source", cell.token_source or _text(facts.get("tokens_source")) or "none")
+    own = cell.self_reported.source if cell.self_reported else None
+    source = cell.token_source or _text(facts.get("tokens_source")) or own
+    yield FactRow("tokens source", source or "none")
     if calls is not None and calls.output_tokens_per_s is not None:
         rate = measured(
             f"{calls.output_tokens_per_s:,.0f} tokens/s", "streams: first token to last"

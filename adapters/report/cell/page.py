@@ -60,6 +60,7 @@ def cell_page(cell: ReportCell, stem: str, base_url: str, frame: PageFrame) -> C
         has_player=recording is not None,
         recording=recording,
         cast=None if recording is None else json_for_script(utf8(recording.cast)),
+        base_url=base_url,
         badge=Markup(badge_svg(badge)),
         embeds=embed_snippets(cell, stem, base_url),
         **_result(cell),

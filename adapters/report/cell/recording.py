@@ -12,6 +12,7 @@ RECORDING_FILE = "recording.cast"
 
 _MOST_BYTES = 2 << 20
 """Of a recording within a page; what comes later is in the bundle."""
+_MOST_S = 10**7
 _NO_TERMINAL = "dumb"
 """TERM of an agent that writes to pipes."""
 
@@ -84,4 +85,5 @@ def _event(event: object) -> tuple[float, str, str] | None:
     at, kind, text = event
     if isinstance(at, bool) or not isinstance(at, int | float) or not isinstance(text, str):
         return None
-    return (float(at), "o", without_places(text)) if kind == "o" else None
+    known = kind == "o" and 0 <= at <= _MOST_S
+    return (float(at), "o", without_places(text)) if known else None

@@ -147,7 +147,10 @@ def composite_figure(cell: ReportCell, found: Composite) -> MarkedText:
     if found.composite is None:
         return words("not scored")
     estimated = cell.token_mark == "estimated"
-    counted = any(term.component.endswith("cost_efficiency") and term.value for term in found.terms)
+    counted = any(
+        term.component.endswith("cost_efficiency") and term.value and not term.granted
+        for term in found.terms
+    )
     mark = "estimated" if estimated and counted else cell.clock_mark
     return MarkedText(ratio(found.composite), mark, found.profile)
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import orjson
 
-from cab.adapters.report.cell.calls import COLUMNS, PageCall
+from cab.adapters.report.cell.calls import PageCall
 from cab.adapters.report.cell.facts import PageSpan, ReportCell
 from cab.adapters.report.render.marks import MarkedText, measured
 from cab.adapters.report.render.numbers import duration
-from cab.adapters.report.render.visible import evidence, visible
+from cab.adapters.report.render.visible import cut, evidence, visible
 
 _MOST_CHARS = 600
 """Of one attribute of a span; the whole is in `cell.json`."""
@@ -91,8 +91,8 @@ def _step(
 
 
 def _of_call(call: PageCall) -> list[tuple[str, str]]:
-    rows = [(column.title, column.field_of(call).text) for column in COLUMNS]
-    return [*rows, ("error", call.error)] if call.error else rows
+    """Return what the table of calls does not hold; the script takes the rest from there."""
+    return [("error", call.error)] if call.error else []
 
 
 def _of_span(span: PageSpan) -> Iterator[tuple[str, str]]:
@@ -107,7 +107,7 @@ def attr_rows(span: PageSpan) -> Iterator[tuple[str, str]]:
     for name, value in span.attrs.items():
         if value not in (None, "", [], {}):
             text = as_text(evidence(value))
-            yield name, text if len(text) <= _MOST_CHARS else f"{text[:_MOST_CHARS]} …"
+            yield name, cut(text, _MOST_CHARS)
 
 
 def as_text(value: object) -> str:

@@ -3,13 +3,18 @@
 from shlex import quote
 from typing import NamedTuple
 
-from cab.adapters.report.cell.facts import ReportCell
+from cab.adapters.report.cell.facts import ReportCell, page_part
 from cab.adapters.report.cell.identity import FactRow
 from cab.adapters.report.render.numbers import integer, plural
+from cab.adapters.report.render.visible import cut
 from cab.scoring.cells.bundle import SEAL_FILE
 from cab.scoring.cells.result_record import verify_bundle
 from cab.scoring.errors import BadRecord
+from cab.scoring.files import is_list, is_object
 from cab.scoring.ledger.seals import Seal, load_seal
+
+_MOST_DEVIATIONS = 50
+"""Of a page from elsewhere."""
 
 
 class Verified(NamedTuple):
@@ -23,10 +28,14 @@ class Verified(NamedTuple):
 
 def deviation_rows(cell: ReportCell) -> list[FactRow] | None:
     """Return what was less confined than it could be; None if nobody wrote it down."""
-    if cell.scored.cell is None:
+    if cell.scored.cell is not None:
+        found = cell.scored.cell.identity.deviations
+        return None if found is None else [FactRow(each.name, each.what) for each in found]
+    said = page_part(cell, "identity").get("deviations")
+    if not is_list(said):
         return None
-    found = cell.scored.cell.identity.deviations
-    return None if found is None else [FactRow(each.name, each.what) for each in found]
+    rows = [each for each in said[:_MOST_DEVIATIONS] if is_object(each)]
+    return [FactRow(str(each.get("name")), cut(str(each.get("what")), 500)) for each in rows]
 
 
 def seal_rows(cell: ReportCell) -> list[FactRow]:

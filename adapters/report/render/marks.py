@@ -44,7 +44,8 @@ def mark_of(source: str | None) -> Mark:
 
 def weakest(marks: Iterable[Mark]) -> Mark:
     """Return the mark of a sum of parts with these marks; a sum of nothing is measured."""
-    return min(marks, key=_WEAKEST.index, default="measured")
+    found = list(marks)
+    return min(found, key=_WEAKEST.index) if found else "measured"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,7 @@
 """JSON within a page: it can end no element, and a script reads it with `JSON.parse`."""
 
+import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -7,11 +9,9 @@ from typing import Any, Literal
 import orjson
 from markupsafe import Markup
 
-from cab.adapters.report.render.visible import visible
+from cab.adapters.report.render.visible import UNSEEN, visible
 
-_ESCAPES = str.maketrans(
-    {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
-)
+_ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 
 
 def json_for_script(data: object) -> Markup:
@@ -20,7 +20,13 @@ def json_for_script(data: object) -> Markup:
     >>> print(json_for_script("</script>"))
     "\u003c/script\u003e"
     """
-    return Markup(orjson.dumps(data).decode().translate(_ESCAPES))
+    text = orjson.dumps(data).decode().translate(_ESCAPES)
+    return Markup(UNSEEN.sub(_escaped, text))
+
+
+def _escaped(match: re.Match[str]) -> str:
+    """Return what JSON calls a character that nobody sees; what is read back is the same."""
+    return json.dumps(match[0])[1:-1]
 
 
 def utf8(text: str) -> str:

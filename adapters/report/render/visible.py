@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import cast
 
-_UNSEEN = re.compile(
+UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e"
     "\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb"
     "\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff\U000e0000-\U000e0fff]"
@@ -33,7 +33,7 @@ def visible(text: str) -> str:
     """Return a text in which each character is seen; line ends are newlines."""
     if text.isascii() and text.isprintable():
         return text
-    return _UNSEEN.sub(_shown, text.replace("\r\n", "\n"))
+    return UNSEEN.sub(_shown, text.replace("\r\n", "\n"))
 
 
 def _shown(match: re.Match[str]) -> str:
@@ -41,6 +41,11 @@ def _shown(match: re.Match[str]) -> str:
     if code < 0x20:
         return chr(0x2400 + code)  # its picture: ␀ to ␟
     return "␡" if code == 0x7F else f"[U+{code:04X}]"
+
+
+def cut(text: str, most_chars: int) -> str:
+    """Return a text, or its beginning if it is longer than that."""
+    return text if len(text) <= most_chars else f"{text[:most_chars]} …"
 
 
 def without_places(text: str) -> str:

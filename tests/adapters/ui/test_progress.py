@@ -6,7 +6,7 @@ import pty
 
 import pytest
 
-from cab.adapters.ui.progress import complain, progress
+from cab.adapters.ui.progress import complain, counted_progress, progress
 
 
 def test_quiet_in_a_pipe() -> None:
@@ -47,3 +47,21 @@ def test_an_error_takes_the_place_of_the_line(monkeypatch: pytest.MonkeyPatch) -
         shown = os.read(ours, 100)
     os.close(ours)
     assert shown == b"\r\x1b[Kcab: b\r\n"
+
+
+def test_how_many_are_done() -> None:
+    """On a terminal the number that is done shows, of how many, and the line is cleared at the end."""
+    counted_out = io.StringIO()
+    with counted_progress("cells", 4, counted_out) as show:
+        show(1)
+    assert counted_out.getvalue() == ""
+
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs, "w") as stream:
+        with counted_progress("cells", 4, stream) as show:
+            show(1)
+            shown = os.read(ours, 100)
+        rest = os.read(ours, 100)
+    os.close(ours)
+    assert shown == b"\r\x1b[K1 of 4 cells [#####               ] 0 s"
+    assert rest.endswith(b"\r\x1b[K")

@@ -1,0 +1,45 @@
+from pathlib import Path
+
+import pytest
+
+from cab.adapters.cli import main
+from cab.scoring.ids import CellId
+from tests.adapters.report.pagecells import write_cell
+
+
+def write(folder: Path, task: str) -> None:
+    write_cell(folder, cell_id=CellId("local", "aider", "m", "polyglot", task))
+
+
+def test_a_site_is_written_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The path of its first page goes to stdout; what was done, and what could not be, to stderr."""
+    write(tmp_path / "runs" / "a", "twin")
+    assert main(["report", "runs", "-o", "site"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out == "site/index.html\n"
+    assert printed.err == "1 cells, 1 pages rendered, 0 removed\n"
+    (tmp_path / "runs" / "b").mkdir()
+    (tmp_path / "runs" / "b" / "cell.json").write_text("{")
+    assert main(["report", "runs", "-o", "site"]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == "site/index.html\n"
+    assert "not valid JSON" in printed.err
+    assert main(["report", "nothing", "-o", "site"]) == 2
+
+
+def test_one_cell_is_one_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--single` takes one cell, not two."""
+    write(tmp_path / "runs" / "a", "twin")
+    assert main(["report", "runs", "--single", "cell.html"]) == 0
+    assert capsys.readouterr().out == "cell.html\n"
+    assert "<style>" in (tmp_path / "cell.html").read_text("utf-8")
+    write(tmp_path / "runs" / "b", "other")
+    assert main(["report", "runs", "--single", "cell.html"]) == 2
+    assert "there are 2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("url", ["javascript:alert(1)", "//host/", 'https://h/"x', "https://h/ x"])
+def test_a_site_is_at_a_web_address(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Embeds lead to http or https, whatever is given."""
+    assert main(["report", ".", "-o", "site", "--base-url", url]) == 2
+    assert "is not a URL" in capsys.readouterr().err
