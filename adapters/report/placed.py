@@ -6,7 +6,8 @@ from typing import Any, Literal, NamedTuple
 from cab.adapters.report.entries import SiteEntry
 from cab.adapters.report.render.marks import Mark, weakest
 from cab.scoring.analysis.aggregate import Part, part_of
-from cab.scoring.analysis.observation import Observation, observe
+from cab.scoring.analysis.observation import Observation
+from cab.scoring.analysis.observe import observe
 from cab.scoring.errors import ScoringError
 
 RunKind = Literal["passed", "failed", "unchanged", "uncounted"]

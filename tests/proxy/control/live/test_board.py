@@ -11,7 +11,12 @@ from tests.scoring.builders import end_fields, start_fields
 
 NOW_S = 1_795_435_200.0  # 2026-11-23T12:00:00Z
 
-FREE: dict[str, Any] = {"total_tokens": None, "usage_source": "none", "status": 429, "end_reason": "upstream_error"}
+FREE: dict[str, Any] = {
+    "total_tokens": None,
+    "usage_source": "none",
+    "status": 429,
+    "end_reason": "upstream_error",
+}
 """Members of an END that the endpoint refused: it has cost nothing."""
 
 
