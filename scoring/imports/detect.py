@@ -162,6 +162,8 @@ def _of_json(data: object, source: InputFile) -> list[ImportedCell]:
     def first(noting: InputFile) -> ImportedCell:
         made = form.read(data, noting)
         held.extend(made if isinstance(made, list) else [made])
+        if not held:
+            raise BadRecord(str(source.path), None, "holds no run")
         return held[0]
 
     alone = source.one(first)

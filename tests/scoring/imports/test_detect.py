@@ -128,6 +128,22 @@ def test_a_run_of_terminal_bench_is_not_a_report_of_swe_bench() -> None:
     assert [cell.passed for cell in cells_of(TB_RUN)] == [1, 0, 0, None]
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"resolved_ids": [], "unresolved_ids": [], "total_instances": 0},
+        {"resolved": [], "no_generation": [], "generated": []},
+        {**orjson.loads(TB_RUN.read_bytes()), "results": []},
+        {**orjson.loads(INSPECT.read_bytes()), "samples": []},
+    ],
+    ids=["report", "submission", "terminal-bench", "inspect"],
+)
+def test_a_file_of_no_run_says_so(tmp_path: Path, data: object) -> None:
+    """A file of a known form in which nothing is listed is an error, and not silence."""
+    with pytest.raises(BadRecord, match="holds no run"):
+        read_cells(written(tmp_path / "x.json", data))
+
+
 def test_a_job_is_told_where_its_cells_are() -> None:
     """Harbor's summary of a job is recognised, and is not a cell."""
     with pytest.raises(BadRecord, match="whole Harbor job"):
