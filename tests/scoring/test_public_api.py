@@ -6,7 +6,7 @@ from pathlib import Path
 import cab.scoring
 import cab.scoring.analysis
 import cab.scoring.stats
-from cab.scoring.field_texts import field_texts
+from cab.scoring.introspection.field_texts import field_texts
 from tests.scoring.builders import CELL_ID, end_fields, line
 from tests.scoring.cells.test_bundle import stored
 from tests.tools.programs import run_python
