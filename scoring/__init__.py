@@ -22,7 +22,7 @@ names, `help(cab.scoring.Observation)` shows one with the texts of its fields.
 
 import typing
 
-from cab.scoring import lazy
+from cab.scoring.introspection import lazy
 
 if typing.TYPE_CHECKING:
     from cab.scoring import exports as exports

@@ -23,8 +23,8 @@ from cab.scoring.cells.bundle import (
 from cab.scoring.cells.cell import Cell, SelfReport, dump_cell
 from cab.scoring.cells.published import PublishedCell
 from cab.scoring.errors import BadRecord, ScoringError
-from cab.scoring.field_texts import with_field_texts
 from cab.scoring.files import walk
+from cab.scoring.introspection.field_texts import with_field_texts
 from cab.scoring.profiles.builtin import (
     DEFAULT_PROFILE,
     PUBLISHED,

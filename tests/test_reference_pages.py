@@ -14,7 +14,7 @@ from cab.adapters.cli import make_parser
 from cab.proxy.cli.flags import default_text, flag_of, is_nested, variable_of
 from cab.proxy.cli.parser import CommandLineParser, shown_default
 from cab.proxy.config import SETTING_GROUPS, ProxySettings, Route
-from cab.scoring.field_texts import field_texts
+from cab.scoring.introspection.field_texts import field_texts
 from tests.scoring.analysis.edge_cases import edge_case_table
 
 DOCS = Path(__file__).parents[1] / "docs"

@@ -25,8 +25,8 @@ from cab.scoring.analysis.estimates import (
 )
 from cab.scoring.analysis.observation import NO_VERDICT, Observation
 from cab.scoring.errors import BadObservation, TooFewRuns
-from cab.scoring.field_texts import with_field_texts
 from cab.scoring.ids import CellId
+from cab.scoring.introspection.field_texts import with_field_texts
 from cab.scoring.stats import Offer, pareto_front, pass_at_k, pass_hat_k
 
 Part = Literal["sweep", "tui", "model", "family", "task"]

@@ -10,7 +10,7 @@ from cab.scoring.analysis.aggregate import Part, by_parts, check_choice, checked
 from cab.scoring.analysis.estimates import Settings
 from cab.scoring.analysis.observation import Observation
 from cab.scoring.errors import TooFewRuns
-from cab.scoring.field_texts import with_field_texts
+from cab.scoring.introspection.field_texts import with_field_texts
 from cab.scoring.stats import Number, PairedEffect, holm, mcnemar_test, paired_effect
 from cab.scoring.stats.detectable import DEFAULT_POWER
 from cab.scoring.stats.exact import exact_sum, rounding_of

@@ -7,7 +7,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Literal
 
-from cab.scoring.field_texts import with_field_texts
+from cab.scoring.introspection.field_texts import with_field_texts
 from cab.scoring.stats import (
     Duration,
     Interval,

@@ -7,8 +7,8 @@ from typing import Any, Literal, get_args
 
 from cab.scoring.analysis.values import amount, count, flag, measure, verdict
 from cab.scoring.errors import BadObservation
-from cab.scoring.field_texts import with_field_texts
 from cab.scoring.ids import CellId, parse_cell_id
+from cab.scoring.introspection.field_texts import with_field_texts
 
 NO_VERDICT = "no_verdict"
 Failure = Literal["check_did_not_run", "no_model_call", "no_verdict"]

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 from cab.scoring.analysis.aggregate import Part, grouped
 from cab.scoring.analysis.estimates import Figure, Settings, mean_estimate
 from cab.scoring.analysis.observation import Observation
-from cab.scoring.field_texts import with_field_texts
+from cab.scoring.introspection.field_texts import with_field_texts
 
 Count = Literal["prompt_tokens", "completion_tokens", "total_tokens"]
 """What both count."""

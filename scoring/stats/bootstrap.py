@@ -8,7 +8,7 @@ from math import ceil, inf
 from typing import NamedTuple
 
 from cab.scoring.errors import TooFewRuns
-from cab.scoring.field_texts import with_field_texts
+from cab.scoring.introspection.field_texts import with_field_texts
 from cab.scoring.stats.exact import RELATIVE_ROUNDING, Number, exact_sum
 from cab.scoring.stats.interval import DEFAULT_CONFIDENCE, Interval, check_share
 from cab.scoring.stats.seeded import DEFAULT_SEED, SeededDraws

@@ -5,7 +5,7 @@ from math import sqrt
 from typing import NamedTuple
 
 from cab.scoring.errors import TooFewRuns
-from cab.scoring.field_texts import with_field_texts
+from cab.scoring.introspection.field_texts import with_field_texts
 from cab.scoring.stats.exact import Number, exact_sum, rounding_of
 from cab.scoring.stats.interval import DEFAULT_CONFIDENCE, Interval, check_share
 from cab.scoring.stats.student import student_quantile

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from cab.scoring.field_texts import with_field_texts
+from cab.scoring.introspection.field_texts import with_field_texts
 from cab.scoring.stats.interval import DEFAULT_CONFIDENCE, Interval
 from cab.scoring.stats.wilson import wilson_interval
 

@@ -3,7 +3,7 @@
 from statistics import NormalDist
 from typing import NamedTuple
 
-from cab.scoring.field_texts import with_field_texts
+from cab.scoring.introspection.field_texts import with_field_texts
 
 DEFAULT_CONFIDENCE = 0.95
 """Share of the intervals that hold the true value, where none is named."""

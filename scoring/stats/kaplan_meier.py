@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from cab.scoring.errors import TooFewRuns
-from cab.scoring.field_texts import with_field_texts
+from cab.scoring.introspection.field_texts import with_field_texts
 from cab.scoring.stats.interval import check_share
 
 _ROUNDING = 1e-12

@@ -4,7 +4,7 @@ from math import comb
 from typing import NamedTuple
 
 from cab.scoring.errors import TooFewRuns
-from cab.scoring.field_texts import with_field_texts
+from cab.scoring.introspection.field_texts import with_field_texts
 
 
 @with_field_texts

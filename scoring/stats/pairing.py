@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from cab.scoring.field_texts import with_field_texts
+from cab.scoring.introspection.field_texts import with_field_texts
 from cab.scoring.stats.clustered import ClusteredMean, clustered_mean
 from cab.scoring.stats.detectable import DEFAULT_POWER, detectable_difference
 from cab.scoring.stats.exact import Number, exact_sum

@@ -5,7 +5,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import NamedTuple
 
-from cab.scoring.field_texts import with_field_texts
+from cab.scoring.introspection.field_texts import with_field_texts
 
 
 @with_field_texts

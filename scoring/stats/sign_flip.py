@@ -6,7 +6,7 @@ from math import fsum
 from typing import NamedTuple
 
 from cab.scoring.errors import TooFewRuns
-from cab.scoring.field_texts import with_field_texts
+from cab.scoring.introspection.field_texts import with_field_texts
 from cab.scoring.stats.seeded import DEFAULT_SEED, SeededDraws
 
 EXACT_UP_TO = 16

@@ -6,7 +6,7 @@ from pathlib import Path
 import cab.scoring
 import cab.scoring.analysis
 import cab.scoring.stats
-from cab.scoring.field_texts import field_texts
+from cab.scoring.introspection.field_texts import field_texts, with_field_texts
 from tests.scoring.builders import CELL_ID, end_fields, line
 from tests.scoring.cells.test_bundle import stored
 from tests.tools.programs import run_python
@@ -96,3 +96,9 @@ def test_help_shows_the_texts_of_fields() -> None:
         for field in field_texts(owner):
             assert field.text, f"{owner.__name__}.{field.name} has no text"
             assert f"    {field.name}: " in (owner.__doc__ or ""), owner
+
+
+def test_a_class_without_source_has_its_docstring_alone() -> None:
+    """Where the source is not there, as in a frozen program, the help is what was there before."""
+    made = with_field_texts(type("Made", (), {"__doc__": "One thing.", "__module__": "cab.none"}))
+    assert (field_texts(made), made.__doc__) == ([], "One thing.")

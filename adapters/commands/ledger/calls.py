@@ -10,7 +10,7 @@ import orjson
 
 from cab.adapters.commands.ledger.damage import DamageReport
 from cab.adapters.commands.ledger.filters import FILTERS, PATH, filter_of, records_path
-from cab.adapters.commands.ledger.nothing import Counted, report_nothing
+from cab.adapters.commands.ledger.nothing import CountingIterator, report_nothing
 from cab.adapters.commands.ledger.rows import call_line, call_title
 from cab.adapters.errors import AdapterError
 from cab.adapters.ui.command import OneOf, Option
@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
         _print_cells(args, rows)
         printed = len(rows)
     else:
-        ends = Counted(islice(find_ends(path, where, damage), args.limit))
+        ends = CountingIterator(islice(find_ends(path, where, damage), args.limit))
         _print_calls(args, ends)
         printed = ends.count
     if printed or args.limit == 0:

@@ -18,7 +18,7 @@ _UNENDED = frozenset({"start", DAMAGED_LINE})
 _METERED = frozenset({"cell_open", "cell_seal"})
 
 
-class Counted(Generic[_Item]):
+class CountingIterator(Generic[_Item]):
     """Counts what is taken from an iterable."""
 
     def __init__(self, items: Iterable[_Item]) -> None:

@@ -47,6 +47,13 @@ def test_one_task_says_nothing_of_others() -> None:
         assert caught.value.runs == len([values for values in clusters.values() if values])
 
 
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_a_value_that_is_not_finite_is_an_error(value: float) -> None:
+    """What has no mean is a ValueError."""
+    with pytest.raises(ValueError, match=r"finite|NaN"):
+        clustered_mean({"a": [value], "b": [1]})
+
+
 @settings(deadline=None)  # their first call may take long
 @given(CLUSTERS)
 def test_agrees_with_statsmodels(clusters: dict[str, list[float]]) -> None:
