@@ -278,7 +278,8 @@ class ProxySettings(BaseModel):
     )
     grace_s: Seconds = Field(
         default=30,
-        description="How many seconds calls in flight may continue after SIGINT or SIGTERM.",
+        description="How many seconds calls in flight may continue after SIGINT or SIGTERM, and clients may "
+        "take the rest of their answers.",
     )
     encodings: dict[str, str] = Field(
         default_factory=dict[str, str],
