@@ -121,6 +121,8 @@ class BodyShare:
         cell_id: The cell that its key is for; None where a call has no key.
     """
 
+    __slots__ = ("_budget", "cell_id", "given_up", "held_bytes", "queued_ms")
+
     def __init__(self, budget: BodyBudget, cell_id: str | None = None) -> None:
         self._budget = budget
         self.cell_id = cell_id

@@ -18,6 +18,8 @@ from cab.proxy.ledger.call_records import CallContext
 from cab.proxy.meter import dialect_for, is_lookup, model_fault, plain_path
 from cab.scoring.globs import matches
 
+_NO_LIMITS = KeyLimits()
+
 
 def refused_call(
     method: str, path: str, caller: Caller, upstream: Upstream, context: CallContext
@@ -31,7 +33,7 @@ def refused_call(
         upstream: The endpoint that it would go to.
         context: What is known of it.
     """
-    facts, limits = context.request, KeyLimits() if caller.key is None else caller.key.limits
+    facts, limits = context.request, _NO_LIMITS if caller.key is None else caller.key.limits
     if facts.body_fault is not None and (caller.key is not None or upstream.holds_key):
         return Rejected(UNCLEAR_BODY, f"{facts.body_fault}; endpoints read that in different ways")
     if context.may_cost and limits.bound_spending:

@@ -18,21 +18,20 @@ def values_between(pieces: Pieces, data: bytes, limit_bytes: int) -> tuple[list[
         data: The bytes of a message, as far as they have come.
         limit_bytes: How long the head may be.
     """
-    at, values, last = 0, list[bytes](), len(pieces) - 1
-    for number, piece in enumerate(pieces):
+    at, values = 0, list[bytes]()
+    for piece in pieces[:-1]:
         if not data.startswith(piece, at):
             return None
         at += len(piece)
-        if number == last:
-            break
         end = data.find(b"\r\n", at, limit_bytes)
         if end < 0:
             return None
         values.append(data[at:end])
         at = end
-    if at > limit_bytes or not _VALUES.fullmatch(b"".join(values)):
+    end = at + len(pieces[-1])
+    if end > limit_bytes or not data.startswith(pieces[-1], at):
         return None
-    return values, at
+    return (values, end) if _VALUES.fullmatch(b"".join(values)) else None
 
 
 class PiecesMaker:

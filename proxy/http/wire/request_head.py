@@ -91,6 +91,9 @@ class HeadShape:
         Args:
             data: The bytes of the request, as far as they have come.
         """
+        last = self._last
+        if last is not None and (again := last.again(data)) is not None:
+            return last, *again
         found = values_between(self.pieces, data, MAX_HEAD_BYTES)
         if found is None:
             return None
@@ -98,7 +101,10 @@ class HeadShape:
         length = values.pop(self._length_at).lstrip(SPACE)
         if len(length) > 10 or not length.isdigit():
             return None
-        return self.head(tuple([value.strip(SPACE) for value in values])), int(length), end
+        head = self.head(tuple([value.strip(SPACE) for value in values]))
+        if head is last:  # more such heads may come
+            head.note(data[:end], self._length_at, self.pieces, values)
+        return head, int(length), end
 
 
 class RequestHead:
@@ -109,7 +115,7 @@ class RequestHead:
         values: What is only passed on; None leaves these headers out.
     """
 
-    __slots__ = ("_headers", "shape", "values")
+    __slots__ = ("_around", "_headers", "shape", "values")
 
     method = "POST"
     version = (1, 1)
@@ -118,6 +124,33 @@ class RequestHead:
         self.shape = shape
         self.values = values
         self._headers: CIMultiDictProxy[str] | None = None
+        self._around: tuple[bytes, bytes] | None = None
+        """The bytes before and behind its length, once it came twice."""
+
+    def note(self, data: bytes, length_at: int, pieces: Pieces, values: list[bytes]) -> None:
+        """Remember the bytes of the head, to know it by them.
+
+        Args:
+            data: They.
+            length_at: How many values stand before the length.
+            pieces: What stands around the values.
+            values: All but the length, as they came.
+        """
+        start = sum(map(len, (*pieces[: length_at + 1], *values[:length_at])))
+        self._around = data[:start], data[data.index(b"\r\n", start) :]
+
+    def again(self, data: bytes) -> tuple[int, int] | None:
+        """Return the length of a body, and where it begins, if its head is this one; None if that is not certain."""
+        if self._around is None:
+            return None
+        before, behind = self._around
+        if not data.startswith(before):
+            return None
+        at = data.find(b"\r\n", len(before), len(before) + 12)
+        length, end = data[len(before) : at].lstrip(SPACE), at + len(behind)
+        if at < 0 or end > MAX_HEAD_BYTES or not data.startswith(behind, at):
+            return None
+        return (int(length), end) if length.isdigit() and len(length) <= 10 else None
 
     @property
     def raw_path(self) -> str:

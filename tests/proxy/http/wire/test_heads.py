@@ -151,6 +151,8 @@ def test_a_head_of_a_known_shape_is_read_as_any_other(
     read = heads.read(data)
     if read is None:
         return
+    # It has come twice now, and is known by its bytes.
+    assert read[0].shape.match(data) == (*read, end)
     lines = data[:end].split(b"\r\n")
     for at, value in changed:
         name, colon, _ = lines[at % len(lines)].partition(b":")
