@@ -49,7 +49,7 @@
       link.href = column.href[row];
     } else if (kind === "step") {
       cell.scope = "row";
-      const button = cell.appendChild(make("button", text, "plain"));
+      const button = cell.appendChild(make("button", text));
       button.type = "button";
       button.dataset.stepTo = column.steps[row];
       button.append(make("span", " in the replay", "vh"));
