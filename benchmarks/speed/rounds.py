@@ -3,11 +3,14 @@
 import contextlib
 import re
 import statistics
+import urllib.request
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
+
+import orjson
 
 from benchmarks.speed.contenders import (
     CONTENDERS,
@@ -52,6 +55,8 @@ CASES = {
 _FRESH = {"idle"}
 """Loads that need a process without a past: what was freed before would be used again, and not count."""
 _FEW = Load("calls", 2, seconds=0.2)
+_FIRST = Load("calls", 32, seconds=0.2)
+"""So many connections that each worker gets one, and so a first call of the cell."""
 
 
 @dataclass
@@ -64,6 +69,8 @@ class Round:
     """From the start of the process until its port was open, on a small ledger."""
     peak_bytes: dict[str, int] = field(default_factory=dict)
     """The most memory that its processes held over all loads."""
+    round_trips: dict[str, float] = field(default_factory=dict)
+    """How many calls of several workers had to ask another process, after the first ones."""
     answers: int = 0
     """Answers through ours, each of which has its record."""
 
@@ -151,9 +158,15 @@ class _Run:
             for name in dict.fromkeys(name for case in cases.values() for name in case.contenders):
                 with contextlib.suppress(NotInstalled):
                     running[name] = stack.enter_context(self._start(name, "together"))
+            asked: dict[str, int] = {}
+            for name in (each for each in running if each.endswith("workers")):
+                running[name].add(_load(_FIRST, running[name]))
+                asked[name] = _round_trips(running[name])
             for name, case in cases.items():
                 for contender in (each for each in case.contenders if each in running):
                     self._measure(name, case.load, contender, running[contender])
+            for name, before in asked.items():
+                self.done.round_trips[name] = _round_trips(running[name]) - before
             for name, one in running.items():
                 self.done.peak_bytes[name] = peak_bytes(tree(list(one.roots)))
         for one in running.values():
@@ -192,6 +205,11 @@ class _Run:
     def _check(self, contender: Contender) -> None:
         contender.check()
         self.done.answers += contender.answers if contender.ledger else 0
+
+
+def _round_trips(contender: Contender) -> int:
+    with urllib.request.urlopen(f"http://127.0.0.1:{contender.port}/cab/health") as answer:
+        return int(orjson.loads(answer.read())["ipc_round_trips"])
 
 
 def _load(load: Load, to: Contender) -> Measured:

@@ -1,7 +1,8 @@
 """Admission: which call may be made now, what its cell has spent, and when the cell is closed.
 
-A proxy of one process keeps the cells' state itself. With several workers the parent keeps it and the
-workers ask over a socket (`cab.proxy.workers`); both have the interface `CellRegistry`.
+A proxy of one process keeps the cells' state itself. With several workers the parent keeps it, and lets
+them admit calls by counters that they share (`shared_cell`); where these do not suffice they ask over a
+socket (`cab.proxy.workers`). Both have the interface `CellRegistry`.
 
 The order that all rests on: a call is in flight from `admit` until its END is on disk, and `finish`
 is awaited before the client can take its answer for complete. So a seal either sees a call in
@@ -62,8 +63,20 @@ class CellSnapshot(NamedTuple):
     """Of the model calls that have ended; goes on with them."""
 
 
+class RegistryLoad(NamedTuple):
+    """What goes on over all cells."""
+
+    calls_in_flight: int
+    ipc_round_trips: int
+    """Calls that had to ask another process before they were made or refused, since the start."""
+
+
 class CellRegistry(Protocol):
     """The state of all cells, kept here or by another process."""
+
+    def try_admit(self, ask: AdmissionRequest) -> Admission | None:
+        """Return a call's number; None if it must wait, be refused or ask, of which nothing is noted."""
+        ...
 
     async def admit(self, ask: AdmissionRequest) -> Admission:
         """Return a call's number; from then on it is in flight until `finish`.
@@ -124,11 +137,29 @@ class CellRegistry(Protocol):
             prefix: Only of cells whose id begins so.
             after: Only of cells whose id sorts behind this one.
             limit: Of so many cells at most.
+
+        Raises:
+            Rejected: The state cannot be asked for.
         """
         ...
 
-    async def in_flight(self) -> int:
-        """Return the number of calls in flight over all cells."""
+    async def load(self) -> RegistryLoad:
+        """Return what goes on over all cells."""
+        ...
+
+
+class CallsElsewhere(Protocol):
+    """Calls of the same cells that other processes admit."""
+
+    ipc_round_trips: int
+    """Calls that have asked this process."""
+
+    async def settle(self, cell_id: str | None) -> None:
+        """Return once this process knows of all calls of a cell, and none is admitted elsewhere."""
+        ...
+
+    async def settle_all(self) -> bool:
+        """Return once this process knows of all calls of all cells, and whether it does."""
         ...
 
 
@@ -146,7 +177,13 @@ class LocalCellRegistry:
     ) -> None:
         self._cells = cells
         self._slot_wait_s = slot_wait_s
-        self._on_unknown: OnUnknown = on_unknown
+        self.on_unknown: OnUnknown = on_unknown
+        self.elsewhere: CallsElsewhere | None = None
+        """Who else admits calls; None: nobody."""
+
+    def cell(self, cell_id: str | None) -> CellState:
+        """Return the state of a cell."""
+        return self._cells[cell_id]
 
     async def admit(self, ask: AdmissionRequest) -> Admission:
         """Return a call's number; see `CellRegistry.admit`."""
@@ -159,7 +196,7 @@ class LocalCellRegistry:
             return None
         if not limits.bound_nothing:
             charged = cell.charged
-            spent = spent_of(charged, limits.on_unknown or self._on_unknown)
+            spent = spent_of(charged, limits.on_unknown or self.on_unknown)
             if _reached(cell, charged.calls, spent, limits) is not None:
                 return None
             if ask.counts and _crowded(cell, charged.cost.largest, spent, limits):
@@ -178,7 +215,7 @@ class LocalCellRegistry:
                 SEALED, f"cell {cell.cell_id} is sealed{_where(cell)}: its calls are final"
             )
         charged = cell.charged
-        spent = spent_of(charged, ask.limits.on_unknown or self._on_unknown)
+        spent = spent_of(charged, ask.limits.on_unknown or self.on_unknown)
         if (limit := _reached(cell, charged.calls, spent, ask.limits)) is not None:
             raise _refused(cell, ask, f"has reached its limit of {limit}")
         if ask.counts and _crowded(cell, charged.cost.largest, spent, ask.limits):
@@ -192,30 +229,39 @@ class LocalCellRegistry:
         return Admission(seq, attempt.number, attempt.retry_of)
 
     async def admit_later(self, ask: AdmissionRequest) -> Admission:
-        """Return a call's number once there is room for it; see `CellRegistry.admit`."""
-        began_s = time.monotonic()  # uvloop's own time is of whole milliseconds
+        """Return a call's number once there is room for it; see `CellRegistry.admit`.
 
-        def queued_ms() -> float:
-            return round((time.monotonic() - began_s) * 1000, 3)
-
+        What the calls of other processes have cost is known before anything is decided.
+        """
+        wait = _Wait()
         try:
-            admission = await self._slot(ask)
+            admission = await self._slot(ask, wait)
         except Rejected as error:
-            error.queued_ms = queued_ms()
+            error.queued_ms = wait.queued_ms()
             raise
-        return admission._replace(queued_ms=queued_ms())
+        return admission._replace(queued_ms=wait.queued_ms())
 
-    async def _slot(self, ask: AdmissionRequest) -> Admission:
+    async def _slot(self, ask: AdmissionRequest, wait: "_Wait") -> Admission:
         cell = self._cells[ask.cell_id]
         try:
             async with asyncio.timeout(self._slot_wait_s):
-                while await cell.changed(ask.call_id):
-                    if (admission := self.admit_now(ask)) is not None:
-                        return admission
+                with cell.waiting(ask.call_id) as waiter:
+                    while not waiter.withdrawn:
+                        await self._settle(cell)
+                        if waiter.withdrawn:
+                            break
+                        if (admission := self.admit_now(ask)) is not None:
+                            return admission
+                        wait.begin()
+                        await waiter.changed()
         except TimeoutError:
             waited = f"waited {self._slot_wait_s:g} s for calls in flight"
             raise _refused(cell, ask, f"is at a limit of its key and {waited}") from None
         raise _refused(cell, ask, "was at a limit of its key, and the call was given up")
+
+    async def _settle(self, cell: CellState) -> None:
+        if self.elsewhere is not None:
+            await self.elsewhere.settle(cell.cell_id)
 
     def withdraw(self, cell_id: str | None, call_id: str) -> None:
         """End the wait of a call that is not admitted yet."""
@@ -256,6 +302,7 @@ class LocalCellRegistry:
         cell.wake()
         idle = False
         try:
+            await self._settle(cell)
             idle = await cell.idle(wait_s)
         finally:
             cell.sealed = idle
@@ -272,11 +319,35 @@ class LocalCellRegistry:
         self, prefix: str = "", after: str | None = None, limit: int | None = None
     ) -> list[CellSnapshot]:
         """Return the state of cells, sorted by id; see `CellRegistry.totals`."""
+        if self.elsewhere is not None and not await self.elsewhere.settle_all():
+            raise Rejected(REGISTRY_LOST, "a worker does not say what its calls have come to")
         return [_snapshot(cell) for cell in self._cells.page(prefix, after, limit)]
 
-    async def in_flight(self) -> int:
-        """Return the number of calls in flight over all cells."""
-        return self._cells.in_flight()
+    async def load(self) -> RegistryLoad:
+        """Return what goes on over all cells; see `CellRegistry.load`."""
+        trips = 0
+        if self.elsewhere is not None:
+            await self.elsewhere.settle_all()
+            trips = self.elsewhere.ipc_round_trips
+        return RegistryLoad(self._cells.in_flight(), trips)
+
+
+class _Wait:
+    """How long a call waits for calls in flight."""
+
+    def __init__(self) -> None:
+        self._began_s: float | None = None
+
+    def begin(self) -> None:
+        """Take note that it must wait."""
+        if self._began_s is None:
+            self._began_s = time.monotonic()  # uvloop's own time is of whole milliseconds
+
+    def queued_ms(self) -> float:
+        """Return how long it has waited; 0 if it need not."""
+        if self._began_s is None:
+            return 0.0
+        return round((time.monotonic() - self._began_s) * 1000, 3)
 
 
 def _snapshot(cell: CellState) -> CellSnapshot:

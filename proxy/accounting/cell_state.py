@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -31,6 +32,25 @@ class _Seen:
 
 
 @dataclass(slots=True)
+class Waiter:
+    """Waits for changes of a cell; those that come while it does something else are not missed."""
+
+    withdrawn: bool = False
+    """Whether its wait was ended."""
+    _change: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def wake(self) -> None:
+        """Take note of a change."""
+        self._change.set()
+
+    async def changed(self) -> bool:
+        """Wait for the next change; return False if the wait was ended."""
+        await self._change.wait()
+        self._change.clear()
+        return not self.withdrawn
+
+
+@dataclass(slots=True)
 class CellState:
     """One cell's state. `None` as id stands for calls that no cell was named for."""
 
@@ -49,10 +69,7 @@ class CellState:
     """All that a seal waits for: calls, and refusals that are being recorded."""
     running: set[str] = field(default_factory=set[str])
     """Those of them that are model calls; limits count these."""
-    _waiting: dict[str, asyncio.Future[None]] = field(
-        default_factory=dict[str, asyncio.Future[None]]
-    )
-    _withdrawn: set[str] = field(default_factory=set[str])
+    _waiting: dict[str, Waiter] = field(default_factory=dict[str, Waiter])
     _seen: OrderedDict[str, _Seen] = field(default_factory=OrderedDict[str, _Seen])
 
     @property
@@ -97,6 +114,27 @@ class CellState:
             if seen.last_call_id == call_id:
                 seen.failed = True
 
+    def attempt_failed(
+        self, request_hash: str, call_id: str, first_call_id: str, number: int
+    ) -> None:
+        """Take note that a call has failed, or its client has gone, of which nothing is remembered here.
+
+        Args:
+            request_hash: Of its request.
+            call_id: The call.
+            first_call_id: The first call that it repeats, or itself.
+            number: Which attempt it was, 1-based.
+        """
+        seen = self._seen.pop(request_hash, None)
+        if seen is None:
+            seen = _Seen(first_call_id, call_id, number, failed=True)
+        seen.failed = True
+        self._remember(request_hash, seen)
+
+    def failed_requests(self) -> list[str]:
+        """Return the hashes of the requests whose repetition is a further attempt."""
+        return [request_hash for request_hash, seen in self._seen.items() if seen.failed]
+
     def begin(self, call_id: str, *, counts: bool = True) -> None:
         """Count a call as in flight; `counts` says whether it is one for the limits as well."""
         self.in_flight.add(call_id)
@@ -109,31 +147,31 @@ class CellState:
         self.running.discard(call_id)
         self.wake()
 
+    @property
+    def has_waiting(self) -> bool:
+        """Whether somebody waits for a change."""
+        return bool(self._waiting)
+
     def wake(self) -> None:
         """Let all that wait for a change look again, first come first."""
-        for waiting in self._waiting.values():
-            if not waiting.done():
-                waiting.set_result(None)
+        for waiter in self._waiting.values():
+            waiter.wake()
 
     def withdraw(self, call_id: str) -> None:
         """End the wait of a call, if it waits."""
-        waiting = self._waiting.get(call_id)
-        if waiting is None:
-            return
-        self._withdrawn.add(call_id)
-        if not waiting.done():
-            waiting.set_result(None)
+        waiter = self._waiting.get(call_id)
+        if waiter is not None:
+            waiter.withdrawn = True
+            waiter.wake()
 
-    async def changed(self, waiter: str) -> bool:
-        """Wait for the next change; return False if the wait was ended by `withdraw`."""
-        waiting = self._waiting[waiter] = asyncio.get_running_loop().create_future()
+    @contextmanager
+    def waiting(self, who: str) -> Generator[Waiter]:
+        """Give what waits for changes, each of which it sees while the context is open."""
+        waiter = self._waiting[who] = Waiter()
         try:
-            await waiting
+            yield waiter
         finally:
-            del self._waiting[waiter]
-            withdrawn = waiter in self._withdrawn
-            self._withdrawn.discard(waiter)
-        return not withdrawn
+            self._waiting.pop(who, None)
 
     def add(self, call: Fields) -> None:
         """Add a call to the totals, by its END, or by its START if its END is lost."""
@@ -145,12 +183,18 @@ class CellState:
         self.totals.add(call)
         self.largest_tokens = max(self.largest_tokens, tokens.known - tokens_before)
 
+    def merge(self, totals: CallTotals, largest_tokens: int) -> None:
+        """Add calls that were added up elsewhere."""
+        self.totals = self.totals + totals
+        self.largest_tokens = max(self.largest_tokens, largest_tokens)
+
     async def idle(self, limit_s: float) -> bool:
         """Wait until no call is in flight; return whether that came true within the limit."""
         try:
             async with asyncio.timeout(limit_s):
-                while self.in_flight:
-                    await self.changed("")
+                with self.waiting("") as waiter:
+                    while self.in_flight:
+                        await waiter.changed()
         except TimeoutError:
             return False
         return True

@@ -151,7 +151,7 @@ class Control:
             return web_response("other", ErrorResponse(500, "internal_error", message))
 
     async def _health(self, _: ControlRequest) -> web.Response:
-        body = {"live": True, **self._state(), "calls_in_flight": await self._registry.in_flight()}
+        body = {"live": True, **self._state(), **(await self._registry.load())._asdict()}
         return answer(200 if body["ready"] else 503, body)
 
     async def _live(self, _: ControlRequest) -> web.Response:

@@ -1,21 +1,35 @@
-"""The cell registry as a worker sees it: each question goes to the parent, which keeps it."""
+"""The cell registry as a worker sees it: the parent keeps it, and shares the cells that are called with its workers.
+
+Most calls are admitted here, and end here, without a word; what they came to is reported soon after. The
+rest, as the first call of a cell and those near a limit, asks the parent.
+"""
 
 import asyncio
 import contextlib
 from pathlib import Path
 from typing import Any
 
-from cab.proxy.accounting.admission import REGISTRY_LOST, Admission, AdmissionRequest, CellSnapshot
+from cab.proxy.accounting.admission import (
+    REGISTRY_LOST,
+    Admission,
+    AdmissionRequest,
+    CellSnapshot,
+    RegistryLoad,
+)
+from cab.proxy.accounting.shared_cell import CellShare
+from cab.proxy.accounting.shared_memory import SharedMemory
+from cab.proxy.accounting.worker_cells import WorkerCells
 from cab.proxy.errors import Rejected
 from cab.proxy.workers.ipc_protocol import (
     messages,
     pack_admission_request,
-    pack_end,
     packed,
     unpack_totals,
 )
 
 _LOST = "the cell registry cannot be reached; call refused"
+_REPORT_S = 0.05
+"""How long a report may wait for what is still to come, where nobody waits for it."""
 
 
 class RemoteCellRegistry:
@@ -24,24 +38,33 @@ class RemoteCellRegistry:
     Args:
         reader: From the parent.
         writer: To the parent.
+        memory: What it shares with its workers.
     """
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, memory: SharedMemory
+    ) -> None:
         self._reader = reader
         self._writer = writer
+        self._cells = WorkerCells(memory)
+        self._later: asyncio.TimerHandle | None = None
+        self._now: asyncio.Handle | None = None
         self._answers: dict[int, asyncio.Future[Any]] = {}
         self._last = 0
         self._lost = False
 
     @classmethod
-    async def connect(cls, path: Path) -> "RemoteCellRegistry":
+    async def connect(cls, path: Path, memory: SharedMemory) -> "RemoteCellRegistry":
         """Return the registry of the parent that listens on a unix socket."""
-        return cls(*await asyncio.open_unix_connection(path))
+        return cls(*await asyncio.open_unix_connection(path), memory)
 
     async def listen(self) -> None:
         """Take the parent's answers; return when it is gone."""
         try:
             async for number, result, error in messages(self._reader):
+                if number is None:
+                    self._told(result, error)
+                    continue
                 answer = self._answers.pop(number, None)
                 if answer is None or answer.done():
                     continue
@@ -54,6 +77,7 @@ class RemoteCellRegistry:
 
     def _disconnect(self) -> None:
         self._lost = True
+        self._cells.unshare_all()
         self._writer.close()
         for answer in self._answers.values():
             if not answer.done():
@@ -87,13 +111,62 @@ class RemoteCellRegistry:
 
     async def close(self) -> None:
         """Send what is still to be sent, and disconnect."""
+        self._cells.unshare_all()
+        self._send_report()
+        self.notify("leave")
         self._writer.close()
         with contextlib.suppress(ConnectionError):
             await self._writer.wait_closed()
 
+    def _told(self, operation: str, arguments: list[Any]) -> None:
+        """Do what the parent says."""
+        match operation, arguments:
+            case "settle", [number, place, generation, cells]:
+                for cell_id in cells:
+                    if place < 0:
+                        self._cells.unshare(cell_id)
+                    else:
+                        self._cells.share(cell_id, place, generation, None)
+                self._send_report()
+                self.notify("settled", number, cells)
+            case "share", [cell_id, place, generation, share]:
+                self._cells.share(cell_id, place, generation, CellShare.unpacked(share))
+            case _:  # unshare
+                self._cells.unshare(arguments[0])
+
+    def _report_soon(self, *, waited_for: bool) -> None:
+        loop = asyncio.get_running_loop()
+        if waited_for:
+            self._now = self._now or loop.call_soon(self._send_report)
+        else:
+            self._later = self._later or loop.call_later(_REPORT_S, self._send_report)
+
+    def _send_report(self) -> None:
+        for handle in (self._now, self._later):
+            if handle is not None:
+                handle.cancel()
+        self._now = self._later = None
+        if reports := self._cells.report():
+            self.notify("report", *reports)
+
+    def try_admit(self, ask: AdmissionRequest) -> Admission | None:
+        """Return a call's number; see `CellRegistry.try_admit`."""
+        admission = None if self._lost else self._cells.try_admit(ask)
+        if admission is not None and self._later is None:
+            self._report_soon(waited_for=False)
+        return admission
+
     async def admit(self, ask: AdmissionRequest) -> Admission:
         """Return a call's number; see `CellRegistry.admit`."""
-        return Admission(*await self.request("admit", *pack_admission_request(ask)))
+        while (admission := self.try_admit(ask)) is None:
+            self._send_report()
+            generation = self._cells.generation(ask.cell_id)
+            answer = await self.request("admit", generation, *pack_admission_request(ask))
+            if answer is not None:
+                admission = Admission(*answer)
+                self._cells.admitted(ask, admission)
+                break
+        return admission
 
     def withdraw(self, cell_id: str | None, call_id: str) -> None:
         """End the wait of a call that is not admitted yet."""
@@ -101,17 +174,15 @@ class RemoteCellRegistry:
 
     def client_left(self, cell_id: str | None, call_id: str) -> None:
         """Take note that the client of a call has gone; see `CellRegistry.client_left`."""
-        self.notify("client_left", cell_id, call_id)
+        self._report_soon(waited_for=self._cells.client_left(cell_id, call_id))
 
     async def finish(self, cell_id: str | None, call_id: str, end: dict[str, Any] | None) -> None:
         """Take a call out of flight; see `CellRegistry.finish`."""
-        # Without the parent nobody can ask for totals either: the answer, which is on disk, may go.
-        with contextlib.suppress(Rejected):
-            await self.request("finish", cell_id, call_id, pack_end(end))
+        self.finish_soon(cell_id, call_id, end)
 
     def finish_soon(self, cell_id: str | None, call_id: str, end: dict[str, Any] | None) -> None:
         """Take a call out of flight; see `CellRegistry.finish`."""
-        self.notify("finish", cell_id, call_id, pack_end(end))
+        self._report_soon(waited_for=self._cells.finish(cell_id, call_id, end))
 
     async def open(self, cell_id: str) -> None:
         """Make a cell known; see `CellRegistry.open`."""
@@ -132,6 +203,6 @@ class RemoteCellRegistry:
         found = await self.request("totals", prefix, after, limit)
         return [unpack_totals(values) for values in found]
 
-    async def in_flight(self) -> int:
-        """Return the number of calls in flight over all cells."""
-        return int(await self.request("in_flight"))
+    async def load(self) -> RegistryLoad:
+        """Return what goes on over all cells; see `CellRegistry.load`."""
+        return RegistryLoad(*await self.request("load"))

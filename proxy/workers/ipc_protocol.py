@@ -1,7 +1,7 @@
 """Messages between workers and the parent, which keeps the cell registry, over a unix socket.
 
-A message is its length, four bytes, and JSON. A worker sends `[number, operation, arguments]`, with
-`null` as number where it wants no answer; an answer is `[number, result, null]`, or
+A message is its length, four bytes, and JSON. Both send `[number, operation, arguments]`, with `null` as
+number where they want no answer, as the parent always does; an answer is `[number, result, null]`, or
 `[number, null, [code, message, queued_ms]]` for an error.
 """
 
@@ -14,12 +14,11 @@ import orjson
 from pydantic import TypeAdapter
 
 from cab.proxy.accounting.admission import AdmissionRequest, CellSnapshot
+from cab.proxy.accounting.cell_report import PackedReport
 from cab.proxy.accounting.limits import KeyLimits
-from cab.scoring.ledger.totals import CALL_MEMBERS, CallTotals
+from cab.scoring.ledger.totals import CallTotals
 
 _LENGTH_BYTES = 4
-_END_MEMBERS = ("request_hash", *CALL_MEMBERS)
-"""The members of an END record that a cell's state is made from."""
 _TOTALS = TypeAdapter(CallTotals)
 
 
@@ -55,14 +54,10 @@ def unpack_admission_request(values: list[Any]) -> AdmissionRequest:
     return AdmissionRequest(*values[:-1])._replace(limits=KeyLimits.from_claims(values[-1]))
 
 
-def pack_end(end: dict[str, Any] | None) -> list[Any] | None:
-    """Return the part of an END record that a cell's state is made from, without the names."""
-    return None if end is None else [end.get(name) for name in _END_MEMBERS]
-
-
-def unpack_end(values: list[Any] | None) -> dict[str, Any] | None:
-    """Return what `pack_end` packed."""
-    return None if values is None else dict(zip(_END_MEMBERS, values, strict=True))
+def unpack_report(values: list[Any]) -> PackedReport:
+    """Return a report that a worker has packed."""
+    report = PackedReport(*values)
+    return report._replace(totals=_TOTALS.validate_python(report.totals))
 
 
 def pack_totals(cell: CellSnapshot) -> list[Any]:

@@ -1,4 +1,4 @@
-"""The parent's side of the cell registry: answers the workers, and knows what each has in flight.
+"""The parent's side of the cell registry: answers the workers, and takes what they report.
 
 When a worker dies, its calls stay in flight until its chain of the ledger has been recovered: a
 seal waits for them, and their ENDs are what the recovered chain says.
@@ -9,9 +9,9 @@ import os
 import socket
 import struct
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,39 +21,24 @@ from cab.proxy.accounting.admission import (
     AdmissionRequest,
     LocalCellRegistry,
 )
+from cab.proxy.accounting.shared_memory import SharedMemory
 from cab.proxy.auth.held_secrets import parent_of
 from cab.proxy.errors import BadConfig, Rejected
+from cab.proxy.workers.cell_sharing import CellSharing
+from cab.proxy.workers.dead_worker import DeadWorkerRecords, NumbersToFind
 from cab.proxy.workers.ipc_protocol import (
     messages,
     pack_totals,
     packed,
     unpack_admission_request,
-    unpack_end,
+    unpack_report,
 )
+from cab.proxy.workers.worker_slot import WorkerSlot
 
+ANSWER_S = 5.0
 _PEER = struct.Struct("3i")  # process, user, group
 
 Messages = AsyncIterator[list[Any]]
-
-
-@dataclass(slots=True)
-class WorkerSlot:
-    """One of the workers: what it has in flight, and whether it runs."""
-
-    number: int
-    calls: dict[str, str | None] = field(default_factory=dict[str, str | None])
-    """Calls in flight, with their cells."""
-    seals: dict[str, int | None] = field(default_factory=dict[str, int | None])
-    """Cells that it closed, with the number of the message that asked for it: if it died, only the ledger knows whether their seals were written."""
-    ready: asyncio.Future[str] = field(
-        default_factory=lambda: asyncio.get_running_loop().create_future()
-    )
-    """Done when it takes calls, with the address of its control API; fails if it cannot start."""
-    gone: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set while no connection from the worker is open."""
-
-    def __post_init__(self) -> None:
-        self.gone.set()
 
 
 class CellRegistryServer:
@@ -64,14 +49,23 @@ class CellRegistryServer:
         slots: The workers, by their numbers.
         configuration: What a worker that connects is to run, with its secrets: the socket is in a
             folder that only this user can enter.
+        memory: What the workers share.
+        answer_s: How long a worker may take to say what it knows. One that takes longer hangs; what it has
+            not told counts as in flight.
     """
 
     def __init__(
-        self, registry: LocalCellRegistry, slots: list[WorkerSlot], configuration: object
+        self,
+        registry: LocalCellRegistry,
+        slots: list[WorkerSlot],
+        configuration: object,
+        memory: SharedMemory,
+        answer_s: float = ANSWER_S,
     ) -> None:
         self._registry = registry
         self._slots = slots
         self._configuration = configuration
+        self._sharing = CellSharing(registry, slots, memory, answer_s)
 
     @asynccontextmanager
     async def listening(self, path: Path) -> AsyncGenerator[None]:
@@ -103,28 +97,28 @@ class CellRegistryServer:
         slot.gone.clear()
         try:
             async with asyncio.TaskGroup() as tasks:
-                session = _WorkerSession(self._registry, slot, writer, tasks)
+                session = _WorkerSession(self._registry, self._sharing, slot, writer, tasks)
                 async for message in incoming:
                     session.take(*message)
                 session.close()
         finally:
+            self._sharing.gone(slot)
             slot.gone.set()
 
-    def end_calls(
-        self, slot: WorkerSlot, ends: dict[str, dict[str, Any]], sealed: set[str]
-    ) -> None:
+    def untold(self, slot: WorkerSlot) -> Mapping[str | None, NumbersToFind]:
+        """Return the numbers of calls that a worker which has died may have made and not told of."""
+        return self._sharing.untold(slot)
+
+    def end_calls(self, slot: WorkerSlot, found: DeadWorkerRecords) -> None:
         """Take a dead worker's calls out of flight.
 
         Args:
             slot: The worker; its process has ended.
-            ends: END records of its recovered chain, by call.
-            sealed: Cells whose seals are in that chain.
+            found: What its recovered chain says.
         """
-        for call_id, cell_id in slot.calls.items():
-            self._registry.finish_soon(cell_id, call_id, ends.get(call_id))
-        for cell_id in slot.seals.keys() - sealed:
+        self._sharing.end_calls(slot, found.ends, found.untold)
+        for cell_id in slot.seals.keys() - found.sealed:
             self._registry.reopen(cell_id)
-        slot.calls.clear()
         slot.seals.clear()
 
 
@@ -143,38 +137,44 @@ class _WorkerSession:
     def __init__(
         self,
         registry: LocalCellRegistry,
+        sharing: CellSharing,
         slot: WorkerSlot,
         writer: asyncio.StreamWriter,
         tasks: asyncio.TaskGroup,
     ) -> None:
         self._registry = registry
+        self._sharing = sharing
         self._slot = slot
         self._writer = writer
         self._tasks = tasks
         self._waiting: dict[int | None, asyncio.Task[None]] = {}
         self._operations: dict[str, Callable[..., object]] = {
             "withdraw": registry.withdraw,
-            "client_left": registry.client_left,
-            "finish": self._finish,
+            "report": self._report,
+            "settled": partial(sharing.answered, slot),
+            "leave": partial(sharing.left, slot),
             "reopen": self._reopen,
             "cancel": self._cancel,
             "ready": self._slot.ready.set_result,
             "failed": self._failed,
         }
+        slot.tell = self._tell
 
     def take(self, number: int | None, operation: str, arguments: list[Any]) -> None:
         """Do what a message asks for."""
         match operation:
             case "admit":
-                self._admit(number, unpack_admission_request(arguments))
+                self._sharing.ipc_round_trips += 1
+                generation, *values = arguments
+                self._admit(number, unpack_admission_request(values), generation)
             case "open":
                 self._later(number, self._open(number, *arguments))
             case "seal":
                 self._later(number, self._seal(number, *arguments))
             case "totals":
                 self._later(number, self._totals(number, *arguments))
-            case "in_flight":
-                self._later(number, self._in_flight(number))
+            case "load":
+                self._later(number, self._load(number))
             case _:
                 self._operations[operation](*arguments)
                 self._answer(number, None)
@@ -195,9 +195,17 @@ class _WorkerSession:
     def _reject(self, number: int | None, error: Rejected) -> None:
         self._writer.write(packed([number, None, [error.code, str(error), error.queued_ms]]))
 
-    def _admit(self, number: int | None, request: AdmissionRequest) -> None:
+    def _tell(self, operation: str, *arguments: object) -> None:
+        self._writer.write(packed([None, operation, arguments]))
+
+    def _admit(self, number: int | None, request: AdmissionRequest, generation: int) -> None:
+        cell_id = request.cell_id
+        if self._sharing.share_for(self._slot, cell_id, generation):
+            self._answer(number, None)  # it may try itself
+            return
         try:
-            admission = self._registry.admit_now(request)
+            settled = self._sharing.is_settled(cell_id)
+            admission = self._registry.admit_now(request) if settled else None
         except Rejected as error:
             self._not_admitted(number, request, error)
             return
@@ -218,6 +226,7 @@ class _WorkerSession:
         self, number: int | None, request: AdmissionRequest, admission: Admission
     ) -> None:
         self._slot.calls[request.call_id] = request.cell_id
+        self._sharing.share(self._slot, request)
         self._answer(number, list(admission))
 
     def _not_admitted(self, number: int | None, request: AdmissionRequest, error: Rejected) -> None:
@@ -225,9 +234,9 @@ class _WorkerSession:
             self._slot.calls[request.call_id] = request.cell_id
         self._reject(number, error)
 
-    def _finish(self, cell_id: str | None, call_id: str, end: list[Any] | None) -> None:
-        self._slot.calls.pop(call_id, None)
-        self._registry.finish_soon(cell_id, call_id, unpack_end(end))
+    def _report(self, *reports: list[Any]) -> None:
+        for report in reports:
+            self._sharing.take(self._slot, unpack_report(report))
 
     async def _open(self, number: int | None, cell_id: str) -> None:
         try:
@@ -258,11 +267,15 @@ class _WorkerSession:
             self._reopen(cell_id)
 
     async def _totals(self, number: int | None, *which: Any) -> None:  # noqa: ANN401 - as `totals` takes it
-        found = await self._registry.totals(*which)
-        self._answer(number, [pack_totals(each) for each in found])
+        try:
+            found = await self._registry.totals(*which)
+        except Rejected as error:
+            self._reject(number, error)
+        else:
+            self._answer(number, [pack_totals(each) for each in found])
 
-    async def _in_flight(self, number: int | None) -> None:
-        self._answer(number, await self._registry.in_flight())
+    async def _load(self, number: int | None) -> None:
+        self._answer(number, list(await self._registry.load()))
 
     def _failed(self, message: str) -> None:
         self._slot.ready.set_exception(BadConfig(message))

@@ -5,11 +5,12 @@ import signal
 import sys
 import tempfile
 from collections.abc import AsyncGenerator, Generator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from cab.proxy.accounting.admission import LocalCellRegistry
+from cab.proxy.accounting.shared_memory import SharedMemory
 from cab.proxy.app import ProxySecrets
 from cab.proxy.clock import Clock
 from cab.proxy.config import ProxySettings
@@ -17,7 +18,8 @@ from cab.proxy.errors import BadConfig
 from cab.proxy.ledger.scan import ResumePoint
 from cab.proxy.logs import RedactingLogger
 from cab.proxy.workers.dead_worker import recover_dead_worker
-from cab.proxy.workers.ipc_server import CellRegistryServer, WorkerSlot
+from cab.proxy.workers.ipc_server import CellRegistryServer
+from cab.proxy.workers.worker_slot import WorkerSlot
 
 _RESTART_S = 0.2
 _LONGEST_RESTART_S = 30.0
@@ -62,7 +64,8 @@ class WorkerProcesses:
         self._slots = [WorkerSlot(number) for number in range(settings.workers)]
         points = [list(resume.get(slot.number, ())) for slot in self._slots]
         sent = [settings.model_dump(mode="json"), secrets, points]
-        self._server = CellRegistryServer(registry, self._slots, sent)
+        self._memory = SharedMemory.create()
+        self._server = CellRegistryServer(registry, self._slots, sent, self._memory)
         self._processes: dict[int, asyncio.subprocess.Process] = {}
         self._stopping = asyncio.Event()
 
@@ -79,7 +82,7 @@ class WorkerProcesses:
             BadConfig: A worker cannot start.
         """
         failure: BadConfig | None = None
-        with _socket_folder() as folder:
+        with closing(self._memory), _socket_folder() as folder:
             path = folder / "cells"
             async with self._server.listening(path), asyncio.TaskGroup() as tasks:
                 running = [tasks.create_task(self._supervise(slot, path)) for slot in self._slots]
@@ -109,8 +112,11 @@ class WorkerProcesses:
         if self._stopping.is_set():
             return False
         first = slot.number not in self._processes
+        shared = self._memory.descriptor
+        told = str(path), str(slot.number), str(shared)
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "cab.proxy.workers.worker", str(path), str(slot.number)),
+            *(sys.executable, "-P", "-m", "cab.proxy.workers.worker", *told),
+            pass_fds=(shared,),
             process_group=0,  # Ctrl-C is for the parent, which then ends the workers in order
         )
         self._processes[slot.number] = process
@@ -131,10 +137,11 @@ class WorkerProcesses:
     async def _recover(self, slot: WorkerSlot, code: int) -> None:
         """End the calls that a dead worker had in flight."""
         folder, number = self._settings.ledger, slot.number
-        while code != 0 and (slot.calls or slot.seals):
+        while code != 0 and (slot.calls or slot.held or slot.seals):
+            wanted = set(slot.calls), self._server.untold(slot)
             try:
                 found = await asyncio.to_thread(
-                    recover_dead_worker, folder, number, self._clock, set(slot.calls)
+                    recover_dead_worker, folder, number, self._clock, *wanted
                 )
             except BadConfig as error:
                 log.error("not_recovered", worker=number, reason=str(error))
@@ -142,7 +149,7 @@ class WorkerProcesses:
                     return
                 await self._pause(_RESTART_S)
             else:
-                self._server.end_calls(slot, *found)
+                self._server.end_calls(slot, found)
 
     def _stop(self) -> asyncio.TimerHandle:
         """End the workers, and kill those that still run some time after the grace time."""

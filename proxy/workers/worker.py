@@ -4,6 +4,7 @@ import asyncio
 import sys
 from pathlib import Path
 
+from cab.proxy.accounting.shared_memory import SharedMemory
 from cab.proxy.app import WorkerContext, running_proxy
 from cab.proxy.auth.held_secrets import make_unreadable
 from cab.proxy.config import ProxySettings
@@ -18,13 +19,13 @@ from cab.proxy.workers.stop_signals import stop_event
 def main() -> int:
     """Run a worker and return its exit code: 2 if it could not start, and the parent knows why."""
     make_unreadable()
-    socket, number = sys.argv[1:]
-    return event_loop.run(_run(Path(socket), int(number)))
+    socket, number, shared = sys.argv[1:]
+    return event_loop.run(_run(Path(socket), int(number), SharedMemory(int(shared))))
 
 
-async def _run(socket: Path, number: int) -> int:
+async def _run(socket: Path, number: int, memory: SharedMemory) -> int:
     stop = stop_event()
-    registry = await RemoteCellRegistry.connect(socket)
+    registry = await RemoteCellRegistry.connect(socket, memory)
     async with asyncio.TaskGroup() as tasks:
         # Without the parent nobody would stop this process, and it could take no call.
         tasks.create_task(registry.listen()).add_done_callback(lambda _: stop.set())

@@ -19,10 +19,11 @@ from hypothesis import strategies as st
 from cab.adapters.cli import main
 from cab.adapters.sweeps.budget import spend_by_cell, spend_members
 from cab.proxy.accounting.admission import CellSnapshot
+from cab.proxy.accounting.cell_report import CellReport
 from cab.proxy.accounting.cell_state import CellState
 from cab.proxy.control.schemas import cell_view
 from cab.proxy.control.sealing import slice_lines
-from cab.proxy.workers.ipc_protocol import pack_end, pack_totals, packed, unpack_end, unpack_totals
+from cab.proxy.workers.ipc_protocol import pack_totals, packed, unpack_report, unpack_totals
 from cab.scoring import iter_records, score_cost, score_tokens
 from cab.scoring.ledger.seals import Seal, seal_lines
 from cab.scoring.ledger.verify import verify_slice
@@ -314,13 +315,14 @@ def test_all_say_the_same_of_any_calls(calls: list[dict[str, Any]]) -> None:
 
 
 def state_after(records: list[dict[str, Any]], *, over_socket: bool) -> CellState:
-    """Return the state of a cell whose calls ended one by one, in a single process or over a worker's socket."""
-    state = CellState(CELL_ID)
+    """Return the state of a cell whose calls ended in a single process, or in a worker that reports them."""
+    state, report = CellState(CELL_ID), CellReport()
     for record in records:
-        if record["kind"] == "end":
-            end = (
-                unpack_end(orjson.loads(orjson.dumps(pack_end(record)))) if over_socket else record
-            )
-            assert end is not None
-            state.add(end)
+        if record["kind"] == "end" and over_socket:
+            report.end(record["call_id"], None, record)
+        elif record["kind"] == "end":
+            state.add(record)
+    if over_socket:
+        sent = orjson.loads(packed(report.packed(CELL_ID))[4:])
+        unpack_report(sent).merge(state, lambda _: None)
     return state

@@ -3,7 +3,6 @@
 from functools import partial
 from typing import Protocol
 
-from cab.proxy.accounting.admission import LocalCellRegistry
 from cab.proxy.auth.attribution import Caller, Identifier, Target, split_target
 from cab.proxy.auth.request_secrets import sent_secrets
 from cab.proxy.errors import BadKey
@@ -80,9 +79,8 @@ class OrdinaryCalls:
         self._running = running
         settings = services.settings
         limits_s = settings.headers_timeout_s, settings.body_timeout_s
-        local = isinstance(services.registry, LocalCellRegistry)
-        self._need_no_task = local and settings.ack == "end" and limits_s == (None, None)
-        """Nothing of a call is limited in time, or asked elsewhere."""
+        self._need_no_task = settings.ack == "end" and limits_s == (None, None)
+        """Nothing of a call is limited in time."""
         self._redactors: dict[frozenset[str], Redactor] = {}
         """By the secrets of a head: making one, and filling what it remembers, takes long."""
 
@@ -139,7 +137,9 @@ class OrdinaryCalls:
         known = facts.known(head)
         forward = known.forward(upstream, keep_credentials=caller.foreign_key is not None)
         if forward is not None and shown and self._need_no_task:
-            return self._without_task(connection, known, forward, context, meter, caller, share)
+            whole = known, forward, context, meter, caller, share
+            if (call := self._without_task(connection, *whole)) is not None:
+                return call
         client = partial(DirectClient, connection, head, context.call_id)
         how = caller, context, meter, upstream, client, None
         exchange = new_exchange(services, head, target, *how)
@@ -165,10 +165,7 @@ class OrdinaryCalls:
     ) -> OrdinaryCall | None:
         services, running = self._services, self._running
         admission = admission_request(known.head, caller, context)
-        registry = services.registry
-        admitted = (
-            registry.try_admit(admission) if isinstance(registry, LocalCellRegistry) else None
-        )
+        admitted = services.registry.try_admit(admission)
         if admitted is None:
             return None
         context.take(admitted)

@@ -17,9 +17,12 @@ from cab.proxy.accounting.admission import (
 )
 from cab.proxy.accounting.cell_state import CellStates
 from cab.proxy.accounting.limits import KeyLimits
+from cab.proxy.accounting.shared_memory import SharedMemory
 from cab.proxy.errors import Rejected
+from cab.proxy.workers.dead_worker import DeadWorkerRecords
 from cab.proxy.workers.ipc_client import RemoteCellRegistry
-from cab.proxy.workers.ipc_server import CellRegistryServer, WorkerSlot
+from cab.proxy.workers.ipc_server import CellRegistryServer
+from cab.proxy.workers.worker_slot import WorkerSlot
 from cab.scoring.ledger.totals import MoneyTotal, Total
 
 SLOT_WAIT_S = 20.0
@@ -32,10 +35,12 @@ def end(**fields: Any) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def connected(socket: Path, slot: int = 0) -> AsyncGenerator[RemoteCellRegistry]:
+async def connected(
+    socket: Path, memory: SharedMemory, slot: int = 0
+) -> AsyncGenerator[RemoteCellRegistry]:
     """Give a worker's side of the socket; closed on leaving."""
     async with asyncio.TaskGroup() as tasks:
-        registry = await RemoteCellRegistry.connect(socket)
+        registry = await RemoteCellRegistry.connect(socket, memory)
         tasks.create_task(registry.listen())
         await registry.request("configuration", slot)
         try:
@@ -45,15 +50,17 @@ async def connected(socket: Path, slot: int = 0) -> AsyncGenerator[RemoteCellReg
 
 
 @asynccontextmanager
-async def opened(kind: str, folder: Path, slot_wait_s: float) -> AsyncGenerator[CellRegistry]:
+async def opened(
+    kind: str, folder: Path, memory: SharedMemory, slot_wait_s: float
+) -> AsyncGenerator[CellRegistry]:
     local = LocalCellRegistry(CellStates(), slot_wait_s)
     async with AsyncExitStack() as stack:
         if kind == "here":
             yield local
             return
-        server = CellRegistryServer(local, [WorkerSlot(0)], {})
+        server = CellRegistryServer(local, [WorkerSlot(0)], {}, memory)
         await stack.enter_async_context(server.listening(folder / "registry"))
-        yield await stack.enter_async_context(connected(folder / "registry"))
+        yield await stack.enter_async_context(connected(folder / "registry", memory))
 
 
 @pytest.fixture(params=["here", "over a socket"])
@@ -62,8 +69,8 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-async def registry(kind: str, tmp_path: Path) -> AsyncGenerator[CellRegistry]:
-    async with opened(kind, tmp_path, SLOT_WAIT_S) as registry:
+async def registry(kind: str, tmp_path: Path, memory: SharedMemory) -> AsyncGenerator[CellRegistry]:
+    async with opened(kind, tmp_path, memory, SLOT_WAIT_S) as registry:
         yield registry
 
 
@@ -87,7 +94,7 @@ async def test_calls_are_numbered_and_repetitions_known(registry: CellRegistry) 
     assert await registry.admit(AdmissionRequest("a", "2", "h")) == Admission(2, 2, "1")
     assert await registry.admit(AdmissionRequest("b", "3", "h")) == Admission(1, 1, None)
     assert await registry.admit(AdmissionRequest(None, "4", "h")) == Admission(None, 1, None)
-    assert await registry.in_flight() == 4
+    assert (await registry.load()).calls_in_flight == 4
 
 
 async def test_totals_hold_a_call_once_finish_has_returned(registry: CellRegistry) -> None:
@@ -109,7 +116,7 @@ async def test_totals_hold_a_call_once_finish_has_returned(registry: CellRegistr
     [c] = await registry.totals("t/")
     assert (c.totals.calls, c.in_flight, c.sealed) == (0, 0, False)
     assert len(await registry.totals()) == 3
-    assert await registry.in_flight() == 1
+    assert (await registry.load()).calls_in_flight == 1
 
 
 async def test_a_limit_of_calls_counts_those_in_flight(registry: CellRegistry) -> None:
@@ -168,7 +175,7 @@ async def test_a_call_over_the_concurrency_waits_for_a_slot(registry: CellRegist
         second = tasks.create_task(registry.admit(AdmissionRequest("a", "2", limits=limits)))
         third = tasks.create_task(registry.admit(AdmissionRequest("a", "3", limits=limits)))
         await settled()
-        assert await registry.in_flight() == 1
+        assert (await registry.load()).calls_in_flight == 1
         await registry.finish("a", "1", end())
         assert (await second).seq == 2
         assert not third.done()
@@ -200,10 +207,10 @@ async def test_near_a_limit_calls_go_one_by_one(
         assert (await fourth).seq == 4
 
 
-async def test_a_wait_for_a_slot_ends(kind: str, tmp_path: Path) -> None:
+async def test_a_wait_for_a_slot_ends(kind: str, tmp_path: Path, memory: SharedMemory) -> None:
     """A call that gets no slot in time is refused as for a limit."""
     limits = KeyLimits(max_concurrency=1)
-    async with opened(kind, tmp_path, 0.01) as registry:
+    async with opened(kind, tmp_path, memory, 0.01) as registry:
         await registry.admit(AdmissionRequest("a", "1", limits=limits))
         why = await refusal(registry, AdmissionRequest("a", "2", limits=limits))
         assert "is at a limit of its key and waited 0.01 s" in why
@@ -289,14 +296,14 @@ async def test_a_cell_is_opened_until_it_has_calls(registry: CellRegistry) -> No
     assert caught.value.code == "cell_sealed"
 
 
-async def test_without_its_parent_nothing_is_admitted(tmp_path: Path) -> None:
+async def test_without_its_parent_nothing_is_admitted(tmp_path: Path, memory: SharedMemory) -> None:
     """When the parent is gone, calls are refused; those that have ended may be finished."""
     local, slot = LocalCellRegistry(CellStates(), SLOT_WAIT_S), WorkerSlot(0)
-    server = CellRegistryServer(local, [slot], {})
+    server = CellRegistryServer(local, [slot], {}, memory)
     limits = KeyLimits(max_concurrency=1)
     async with (
         server.listening(tmp_path / "registry"),
-        connected(tmp_path / "registry") as registry,
+        connected(tmp_path / "registry", memory) as registry,
     ):
         await registry.admit(AdmissionRequest("a", "1", limits=limits))
         async with asyncio.TaskGroup() as tasks:
@@ -310,31 +317,36 @@ async def test_without_its_parent_nothing_is_admitted(tmp_path: Path) -> None:
         await registry.finish("a", "1", end())
         registry.finish_soon("a", "1", end())
         await slot.gone.wait()
-    assert await local.in_flight() == 1
+    assert (await local.load()).calls_in_flight == 1
 
 
-async def test_what_a_dead_worker_left_is_settled(tmp_path: Path) -> None:
+async def test_what_a_dead_worker_left_is_settled(tmp_path: Path, memory: SharedMemory) -> None:
     """Its calls end as its chain says; a cell that it closed stays so only with a seal there."""
     local, slots = LocalCellRegistry(CellStates(), SLOT_WAIT_S), [WorkerSlot(0), WorkerSlot(1)]
-    server = CellRegistryServer(local, slots, {})
+    server = CellRegistryServer(local, slots, {}, memory)
     socket = tmp_path / "registry"
-    async with server.listening(socket), connected(socket, 1) as other:
-        async with connected(socket, 0) as registry:
+    async with server.listening(socket), connected(socket, memory, 1) as other:
+        async with connected(socket, memory, 0) as registry:
             for cell_id in ("sealed", "lost"):
                 await registry.seal(cell_id, 20)
             await registry.admit(AdmissionRequest("a", "1"))
             await registry.admit(AdmissionRequest("a", "2"))
         await slots[0].gone.wait()
-        assert await other.in_flight() == 2
-        server.end_calls(slots[0], {"1": end(end_reason="crash", prompt_tokens=None)}, {"sealed"})
+        assert (await other.load()).calls_in_flight == 2
+        ends = {"1": end(end_reason="crash", prompt_tokens=None)}
+        server.end_calls(slots[0], DeadWorkerRecords(ends, {"sealed"}))
         [a, lost, sealed] = await other.totals()
         assert (a.totals.calls, a.totals.unmeasured_calls, a.in_flight) == (1, 1, 0)
         assert (lost.sealed, sealed.sealed) == (False, True)
 
 
-async def test_a_connection_that_says_nothing_is_not_a_worker(tmp_path: Path) -> None:
+async def test_a_connection_that_says_nothing_is_not_a_worker(
+    tmp_path: Path, memory: SharedMemory
+) -> None:
     """A connection that is closed at once takes no worker's slot."""
-    server = CellRegistryServer(LocalCellRegistry(CellStates(), SLOT_WAIT_S), [WorkerSlot(0)], {})
+    server = CellRegistryServer(
+        LocalCellRegistry(CellStates(), SLOT_WAIT_S), [WorkerSlot(0)], {}, memory
+    )
     async with server.listening(tmp_path / "registry"):
         _, writer = await asyncio.open_unix_connection(tmp_path / "registry")
         writer.close()

@@ -14,10 +14,12 @@ import pytest
 from cab.proxy.accounting.admission import LocalCellRegistry
 from cab.proxy.accounting.cell_state import CellStates
 from cab.proxy.accounting.limits import KeyLimits
+from cab.proxy.accounting.shared_memory import SharedMemory
 from cab.proxy.app import WorkerContext, running_proxy
 from cab.proxy.config import ProxySettings
 from cab.proxy.workers.ipc_client import RemoteCellRegistry
-from cab.proxy.workers.ipc_server import CellRegistryServer, WorkerSlot
+from cab.proxy.workers.ipc_server import CellRegistryServer
+from cab.proxy.workers.worker_slot import WorkerSlot
 from tests.tools.client import post
 from tests.tools.dialects import BY_ENDPOINT, SAMPLES, Sample
 from tests.tools.proxy import Meter, metered, records
@@ -258,19 +260,22 @@ async def test_a_refusal_that_cannot_be_recorded_is_a_503(tmp_path: Path) -> Non
     assert (seen.status, len(upstream.received)) == (503, 1)
 
 
-async def test_a_worker_without_its_parent_refuses_calls(tmp_path: Path) -> None:
+async def test_a_worker_without_its_parent_refuses_calls(
+    tmp_path: Path, memory: SharedMemory
+) -> None:
     """A worker that cannot ask the cell registry answers 503 and forwards nothing."""
-    server = CellRegistryServer(LocalCellRegistry(CellStates(), 20), [WorkerSlot(0)], [])
+    registry = LocalCellRegistry(CellStates(), 20)
+    server = CellRegistryServer(registry, [WorkerSlot(0)], [], memory)
     async with scripted_upstream(whole()) as upstream:
         values = {"upstream": upstream.url, "port": 0, "ledger": tmp_path / "ledger"}
         async with server.listening(tmp_path / "cells"), asyncio.TaskGroup() as tasks:
-            registry = await RemoteCellRegistry.connect(tmp_path / "cells")
-            tasks.create_task(registry.listen())
-            await registry.request("configuration", 0)
-            worker = WorkerContext(0, registry)
+            remote = await RemoteCellRegistry.connect(tmp_path / "cells", memory)
+            tasks.create_task(remote.listen())
+            await remote.request("configuration", 0)
+            worker = WorkerContext(0, remote)
             async with running_proxy(ProxySettings.model_validate(values), worker=worker) as proxy:
                 assert (await post(proxy.url, CHAT.path, CHAT.request)).status == 200
-                await registry.close()
+                await remote.close()
                 seen = await post(proxy.url, CHAT.path, CHAT.request)
         assert seen.status == 503
         assert orjson.loads(seen.body)["error"]["code"] == "registry_lost"

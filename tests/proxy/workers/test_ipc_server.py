@@ -8,8 +8,10 @@ import pytest
 
 from cab.proxy.accounting.admission import LocalCellRegistry
 from cab.proxy.accounting.cell_state import CellStates
+from cab.proxy.accounting.shared_memory import SharedMemory
 from cab.proxy.workers.ipc_protocol import packed
-from cab.proxy.workers.ipc_server import CellRegistryServer, WorkerSlot
+from cab.proxy.workers.ipc_server import CellRegistryServer
+from cab.proxy.workers.worker_slot import WorkerSlot
 
 ASK = (
     "import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); "
@@ -18,9 +20,12 @@ ASK = (
 
 
 @pytest.mark.parametrize(("shell", "told"), [([], True), (["sh", "-c", '"$@"; exit', "sh"], False)])
-async def test_only_its_children_are_told(shell: list[str], told: bool, tmp_path: Path) -> None:
+async def test_only_its_children_are_told(
+    shell: list[str], told: bool, tmp_path: Path, memory: SharedMemory
+) -> None:
     """A process of the same user that is no child of the parent gets nothing from its socket."""
-    server = CellRegistryServer(LocalCellRegistry(CellStates(), 20), [WorkerSlot(0)], ["secret"])
+    registry = LocalCellRegistry(CellStates(), 20)
+    server = CellRegistryServer(registry, [WorkerSlot(0)], ["secret"], memory)
     async with server.listening(tmp_path / "cells"):
         question = packed([1, "configuration", [0]]).hex()
         words = [*shell, sys.executable, "-c", ASK, str(tmp_path / "cells"), question]

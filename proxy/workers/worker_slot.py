@@ -1,0 +1,35 @@
+"""One of the workers, as the parent sees it."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class WorkerSlot:
+    """One of the workers: what it has in flight, and whether it runs."""
+
+    number: int
+    calls: dict[str, str | None] = field(default_factory=dict[str, str | None])
+    """Calls in flight that it has told of, with their cells."""
+    held: set[str | None] = field(default_factory=set[str | None])
+    """Cells of which it may have admitted calls that it has not told of."""
+    armed: dict[str | None, int] = field(default_factory=dict[str | None, int])
+    """The generation of each cell's users whose counters its calls go into when they end."""
+    seals: dict[str, int | None] = field(default_factory=dict[str, int | None])
+    """Cells that it closed, with the number of the message that asked for it: if it died, only the ledger knows whether their seals were written."""
+    ready: asyncio.Future[str] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+    """Done when it takes calls, with the address of its control API; fails if it cannot start."""
+    gone: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set while no connection from the worker is open."""
+    tell: Callable[..., None] | None = None
+    """Sends it a message that wants no answer: an operation and its arguments. None while it is gone."""
+
+    def __post_init__(self) -> None:
+        self.gone.set()
+
+    def has_calls(self, cell_id: str | None) -> bool:
+        """Return whether it has calls of a cell in flight, as far as it has told."""
+        return cell_id in self.calls.values()
