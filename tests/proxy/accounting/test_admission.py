@@ -24,6 +24,9 @@ from cab.proxy.workers.ipc_client import RemoteCellRegistry
 from cab.proxy.workers.ipc_server import CellRegistryServer
 from cab.proxy.workers.worker_slot import WorkerSlot
 from cab.scoring.ledger.totals import MoneyTotal, Total
+from tests.tools.wires import DIRECT_ON_ASYNCIO
+
+WIRES = (DIRECT_ON_ASYNCIO,)
 
 SLOT_WAIT_S = 20.0
 

@@ -8,6 +8,9 @@ import pytest
 from cab.proxy.accounting.cell_state import CellState, CellStates
 from cab.proxy.ledger.ledger import Ledger
 from tests.proxy.restoring import restored
+from tests.tools.wires import DIRECT_ON_ASYNCIO
+
+WIRES = (DIRECT_ON_ASYNCIO,)
 
 
 def end(cell_id: str | None, **fields: object) -> dict[str, object]:

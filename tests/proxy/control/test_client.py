@@ -13,6 +13,9 @@ from cab.proxy import BadConfig, CabProxyError, ControlClient, KeyLimits, ProxyR
 from tests.tools.client import post
 from tests.tools.proxy import Meter, chat_body, metered
 from tests.tools.upstream import Step, json_answer, scripted_upstream
+from tests.tools.wires import DIRECT
+
+WIRES = (DIRECT,)
 
 ADMIN = "admin-token-of-the-tests"
 CELL = "s/aider/org/m/f/t#run2"
