@@ -14,6 +14,7 @@ import contextlib
 import logging
 import math
 import os
+import select
 import sys
 import threading
 import time
@@ -212,12 +213,26 @@ class StderrHandler(logging.Handler):
         self.acquire()
         try:
             lines, self._waiting, self._writes_soon = self._waiting, [], None
-            if lines:
+            for text in _in_one_write(lines):
                 with contextlib.suppress(OSError, ValueError):
-                    self._stream.write("".join(lines))
+                    self._stream.write(text)
                     self._stream.flush()
         finally:
             self.release()
+
+
+def _in_one_write(lines: list[str]) -> Iterator[str]:
+    """Yield lines, as many together as other processes' lines cannot come between in a pipe (pipe(7))."""
+    part, size_bytes = list[str](), 0
+    for line in lines:
+        length = len(line) if line.isascii() else len(line.encode(errors="replace"))
+        if part and size_bytes + length > select.PIPE_BUF:
+            yield "".join(part)
+            part, size_bytes = [], 0
+        part.append(line)
+        size_bytes += length
+    if part:
+        yield "".join(part)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

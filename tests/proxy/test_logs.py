@@ -1,6 +1,8 @@
 import json
 import logging
 import os
+import select
+import socket
 import subprocess
 import sys
 import time
@@ -81,6 +83,30 @@ asyncio.run(main())
     lines = [orjson.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
     assert [line["n"] for line in lines] == [1, 2, 3, 4, 5]
     assert lines[3]["level"] == "error"
+
+
+def test_lines_of_two_processes_do_not_mix() -> None:
+    """However many come in a turn, no write is longer than a pipe takes in one piece."""
+    program = """
+import asyncio
+from cab.proxy.logs import RedactingLogger, configure_logs
+configure_logs("info", "json")
+async def main():
+    for n in range(100):
+        RedactingLogger().info("a", n=n, text=chr(233) * 50)
+asyncio.run(main())
+"""
+    reading, writing = socket.socketpair(
+        socket.AF_UNIX, socket.SOCK_SEQPACKET
+    )  # keeps writes apart
+    with reading, writing:
+        subprocess.run([sys.executable, "-c", program], stderr=writing.fileno(), check=True)
+        writing.close()
+        writes = list(iter(lambda: reading.recv(1 << 20), b""))
+    assert 2 < len(writes) < 10
+    assert max(map(len, writes)) <= select.PIPE_BUF
+    assert all(write.endswith(b"\n") for write in writes)
+    assert [orjson.loads(line)["n"] for line in b"".join(writes).splitlines()] == list(range(100))
 
 
 def test_lines_that_are_alike_are_thinned_out(tmp_path: Path) -> None:
