@@ -117,7 +117,7 @@ class CellState:
     def attempt_failed(
         self, request_hash: str, call_id: str, first_call_id: str, number: int
     ) -> None:
-        """Take note that a call has failed, or its client has gone, of which nothing is remembered here.
+        """Take note that a call has failed, or its client has gone, that was admitted elsewhere or here.
 
         Args:
             request_hash: Of its request.
@@ -126,7 +126,7 @@ class CellState:
             number: Which attempt it was, 1-based.
         """
         seen = self._seen.pop(request_hash, None)
-        if seen is None:
+        if seen is None or seen.last_call_id < call_id:  # ids sort by time: it is of an earlier call
             seen = _Seen(first_call_id, call_id, number, failed=True)
         seen.failed = True
         self._remember(request_hash, seen)

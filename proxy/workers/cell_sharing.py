@@ -129,9 +129,7 @@ class CellSharing:
         if shared is None or cell_id in self._rounds:
             return False
         place = shared.place
-        if generation == shared.generation or self._memory.is_closed(place):
-            return False
-        if not self._memory.is_open(place, shared.generation):
+        if generation == shared.generation or not self._memory.holds(place, shared.generation):
             return False
         if slot.armed.get(cell_id) != shared.generation and slot.has_calls(cell_id):
             return False  # one of these calls could end before the worker knows where to count it
@@ -228,7 +226,8 @@ class CellSharing:
         shared = self._shared.pop(cell_id, None)
         if shared is not None:
             cell = self._registry.cell(cell_id)
-            cell.last_seq = self._memory.last_seq(shared.place)
+            hangs = any(slot.tell is not None and cell_id in slot.held for slot in self._slots)
+            cell.last_seq = self._memory.last_seq(shared.place, more=hangs)
             for number in shared.numbers.untold(cell.last_seq):
                 placeholder = f"{number} of {cell_id}"
                 self._placeholders.setdefault(cell_id, {})[number] = placeholder
