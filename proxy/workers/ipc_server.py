@@ -95,10 +95,12 @@ class CellRegistryServer:
         self, slot: WorkerSlot, incoming: Messages, writer: asyncio.StreamWriter
     ) -> None:
         slot.gone.clear()
+        slot.hangs = False
         try:
             async with asyncio.TaskGroup() as tasks:
                 session = _WorkerSession(self._registry, self._sharing, slot, writer, tasks)
                 async for message in incoming:
+                    slot.hangs = False
                     session.take(*message)
                 session.close()
         finally:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class WorkerSlot:
     """One of the workers: what it has in flight, and whether it runs."""
 
@@ -18,6 +18,8 @@ class WorkerSlot:
     """The generation of each cell's users whose counters its calls go into when they end."""
     seals: dict[str, int | None] = field(default_factory=dict[str, int | None])
     """Cells that it closed, with the number of the message that asked for it: if it died, only the ledger knows whether their seals were written."""
+    hangs: bool = False
+    """Whether it was asked, and has said nothing at all since then for too long."""
     ready: asyncio.Future[str] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )

@@ -211,6 +211,12 @@ async def test_a_worker_that_hangs_holds_nobody_up(tmp_path: Path, memory: Share
         assert one.try_admit(ask("later")) is None
         with pytest.raises(Rejected, match="a worker does not say"):
             await other.totals()
+        proxy.server._sharing._rounds._answer_s = 1000  # it is not waited for again until it speaks
+        async with asyncio.timeout(10):
+            with pytest.raises(Rejected, match="4 calls"):
+                await other.admit(ask("5", max_calls=4))
+            with pytest.raises(Rejected, match="a worker does not say"):
+                await other.totals()
 
 
 async def test_more_cells_than_places_are_the_parents_or_take_turns(tmp_path: Path) -> None:
