@@ -75,10 +75,10 @@ class CellSharing:
     def take(self, slot: WorkerSlot, report: PackedReport) -> None:
         """Take what a worker has to tell of a cell."""
         cell_id = report.cell_id
-        for call_id, _, _ in report.begun:
-            slot.calls[call_id] = cell_id
+        for call_id, number, _ in report.begun:
+            slot.begin(call_id, cell_id, number)
         for call_id in report.ended:
-            slot.calls.pop(call_id, None)
+            slot.end(call_id)
         report.merge(self._registry.cell(cell_id), lambda number: self._told(cell_id, number))
         shared = self._shared.get(cell_id)
         if shared is not None and slot.armed.get(cell_id) != shared.generation:
@@ -165,7 +165,9 @@ class CellSharing:
         """
         cell_id = ask.cell_id
         cell = self._registry.cell(cell_id)
-        if cell.sealed or cell.has_waiting or cell_id in self._rounds or cell_id in self._shared:
+        if cell_id in self._rounds or cell_id in self._shared:
+            return
+        if cell.sealed or cell.has_waiting or cell.unused:
             return
         generation = self._armed.pop(cell_id, None)
         if generation is None:
@@ -244,7 +246,8 @@ class CellSharing:
         if cell_id in self._shared or any(cell_id in slot.held for slot in self._slots):
             return
         cell = self._registry.cell(cell_id)
-        for placeholder in self._placeholders.pop(cell_id, {}).values():
+        for number, placeholder in self._placeholders.pop(cell_id, {}).items():
+            cell.give_back(number)
             cell.finish(placeholder)
 
     def _place(self, cell_id: str | None) -> int | None:
@@ -300,12 +303,15 @@ class CellSharing:
             untold: END records of calls that it had not told of.
         """
         for call_id, cell_id in slot.calls.items():
-            end = ends.get(call_id)
+            end, number = ends.get(call_id), slot.numbers.get(call_id)
+            if end is None and number is not None:  # it was never made
+                self._registry.cell(cell_id).give_back(number)
             self._registry.finish_soon(cell_id, call_id, None if end is None else {**end})
         for end in untold:
             self._end_untold(end["cell_id"], end["seq"], end)
         cells = {*slot.calls.values(), *slot.held}
         slot.calls.clear()
+        slot.numbers.clear()
         slot.held.clear()
         for cell_id in cells:
             if (shared := self._shared.get(cell_id)) is not None:

@@ -227,13 +227,13 @@ class _WorkerSession:
     def _admitted(
         self, number: int | None, request: AdmissionRequest, admission: Admission
     ) -> None:
-        self._slot.calls[request.call_id] = request.cell_id
+        self._slot.begin(request.call_id, request.cell_id, admission.seq)
         self._sharing.share(self._slot, request)
         self._answer(number, list(admission))
 
     def _not_admitted(self, number: int | None, request: AdmissionRequest, error: Rejected) -> None:
         if error.code == LIMIT_REACHED:  # in flight until its record is written
-            self._slot.calls[request.call_id] = request.cell_id
+            self._slot.begin(request.call_id, request.cell_id, None)
         self._reject(number, error)
 
     def _report(self, *reports: list[Any]) -> None:

@@ -12,6 +12,8 @@ class WorkerSlot:
     number: int
     calls: dict[str, str | None] = field(default_factory=dict[str, str | None])
     """Calls in flight that it has told of, with their cells."""
+    numbers: dict[str, int] = field(default_factory=dict[str, int])
+    """Numbers of those that have one."""
     held: set[str | None] = field(default_factory=set[str | None])
     """Cells of which it may have admitted calls that it has not told of."""
     armed: dict[str | None, int] = field(default_factory=dict[str | None, int])
@@ -31,6 +33,17 @@ class WorkerSlot:
 
     def __post_init__(self) -> None:
         self.gone.set()
+
+    def begin(self, call_id: str, cell_id: str | None, number: int | None) -> None:
+        """Take note of a call that it has in flight."""
+        self.calls[call_id] = cell_id
+        if number is not None:
+            self.numbers[call_id] = number
+
+    def end(self, call_id: str) -> None:
+        """Take note that a call has ended."""
+        self.calls.pop(call_id, None)
+        self.numbers.pop(call_id, None)
 
     def has_calls(self, cell_id: str | None) -> bool:
         """Return whether it has calls of a cell in flight, as far as it has told."""
