@@ -136,7 +136,8 @@ class CellState:
             number: Which attempt it was, 1-based.
         """
         seen = self._seen.pop(request_hash, None)
-        if seen is None or seen.last_call_id < call_id:  # ids sort by time: it is of an earlier call
+        # Ids sort by time: what is remembered may be an earlier call, which had not failed.
+        if seen is None or seen.last_call_id < call_id:
             seen = _Seen(first_call_id, call_id, number, failed=True)
         seen.failed = True
         self._remember(request_hash, seen)

@@ -207,9 +207,7 @@ class SharedCell:
             return
         calls, running = calls + used.calls - less, running - less
         largest, dearest = max(largest, used.tokens), max(dearest, price)
-        self._memory.write(
-            self._place, last_seq, calls, running, tokens, largest, spent, dearest
-        )
+        self._memory.write(self._place, last_seq, calls, running, tokens, largest, spent, dearest)
 
     def close(self) -> None:
         """Have the registry decide about the next call: something has happened that it must know."""
