@@ -1,6 +1,7 @@
 """One cell of a site as the pages of many cells see it: small, so that 10,000 of them fit into memory."""
 
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, cast
 
 import orjson
@@ -114,7 +115,7 @@ def entry_of(cell: ReportCell, stem: str) -> SiteEntry:
         stem=stem,
         cell_id=cell.cell_id,
         run_key=run_key(cell),
-        result=orjson.dumps(_small(cell.scored.as_dict())),
+        result=_result(cell),
         token_mark=cell.token_mark,
         known_tokens=known,
         cost=None if cost.text is None or usd is None else usd.cost_usd or usd.known_cost_usd,
@@ -125,9 +126,19 @@ def entry_of(cell: ReportCell, stem: str) -> SiteEntry:
 
 
 def run_key(cell: ReportCell) -> str:
-    """Return what tells two runs of one cell apart: when it ran, to the microsecond, or its file's name."""
-    found = cell.scored.cell
-    return cell.scored.path.name if found is None else f"{found.timing.started_at}"
+    """Return what tells two runs of one cell apart.
+
+    That is when it ran, to the microsecond; of another harness's run the id that this gave it, or all its
+    figures: files of different runs have the same name there.
+    """
+    found, run_id = cell.scored.cell, cell.scored.run_id
+    if found is not None:
+        return found.timing.started_at
+    return repr(run_id) if run_id is not None else sha256(_result(cell)).hexdigest()
+
+
+def _result(cell: ReportCell) -> bytes:
+    return orjson.dumps(_small(cell.scored.as_dict()))
 
 
 def _small(value: object) -> Any:  # noqa: ANN401 - as JSON is
