@@ -274,3 +274,13 @@ def test_two_records_of_one_run_are_told(tmp_path: Path) -> None:
         assert ["another record of the same run" in str(error) for error in errors] == [True]
     assert build(site, b).cells == 1
     assert "failed" in (site / "cells.html").read_text()
+
+
+def test_files_of_one_name_are_runs_of_their_own(tmp_path: Path) -> None:
+    """Other harnesses name all their files alike; two runs of one id are two cells."""
+    for run, outcome in (("1", True), ("2", False)):
+        row = {"testcase": "bob", "testdir": "tmp/run-1/bob", "model": "m"}
+        file = tmp_path / run / ".aider.results.json"
+        file.parent.mkdir()
+        file.write_bytes(orjson.dumps({**row, "tests_outcomes": [outcome]}))
+    assert build(tmp_path / "site", tmp_path / "1", tmp_path / "2").cells == 2
