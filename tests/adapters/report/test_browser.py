@@ -71,12 +71,15 @@ def name_of(site: Path, part: str) -> str:
 
 
 def path_of(site: Path, part: str) -> str:
-    return f"{part}.html" if part == "index" else name_of(site, part)
+    if part == "pair":
+        return f"compare/{min(file.name for file in (site / 'compare').iterdir())}"
+    return f"{part}.html" if part in OF_ALL else name_of(site, part)
 
 
 USUAL = "aider-acme-demo-2-polyglot-usual"
 MANY = "polyglot-many"
-PAGES = (USUAL, "codex", MANY, "aider-stepfun", "index")
+OF_ALL = ("index", "cells", "compare")
+PAGES = (USUAL, "codex", MANY, "aider-stepfun", "pair", *OF_ALL)
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
@@ -134,7 +137,10 @@ def test_nothing_hostile_runs(browser: Browser, site: Path, where: str) -> None:
         watched = Watched(browser, base, bypass_csp=where.endswith("policy"))
         for file in sorted((site / "cells").glob("*window-pwned*")):
             check_harmless(watched.open(f"cells/{file.name}"), scripts)
-        check_harmless(watched.open("index.html"), scripts)
+        of_many = [*(f"{part}.html" for part in OF_ALL), *(site / "compare").iterdir()]
+        for file in of_many:
+            name = file if isinstance(file, str) else f"compare/{file.name}"
+            check_harmless(watched.open(name), scripts)
         watched.close()
 
 
@@ -282,6 +288,8 @@ def test_a_page_reads_without_script(browser: Browser, base: str, site: Path) ->
     assert page.locator("#run button:visible").count() == 0
     assert page.locator("pre.lines .added").count() == 2
     page = watched.open("index.html")
+    assert page.locator(".matrix a.run").count() > 10
+    page = watched.open("cells.html")
     assert page.locator("noscript a").count() > len(ATTACKS)
     watched.close()
 
@@ -291,7 +299,7 @@ def test_the_list_leads_to_each_cell_and_cells_to_their_siblings(
 ) -> None:
     """Each link of the list leads to a page; siblings link to one another."""
     watched = Watched(browser, base)
-    page = watched.open("index.html")
+    page = watched.open("cells.html")
     links = page.eval_on_selector_all(
         "#cells-table tbody a", "all => all.map(e => e.getAttribute('href'))"
     )
@@ -301,6 +309,24 @@ def test_the_list_leads_to_each_cell_and_cells_to_their_siblings(
     assert page.title() == "codex × acme/demo-2, polyglot/usual"
     page.click("#siblings a:text-is('aider, run 1')")
     assert page.title() == "aider × acme/demo-2, polyglot/usual"
+    watched.close()
+
+
+def test_the_overview_leads_to_cells_and_sorts(browser: Browser, base: str) -> None:
+    """A mark of the matrix leads to its cell; groups sort by their values, what is unknown last."""
+    watched = Watched(browser, base)
+    page = watched.open("index.html")
+    page.click("#groups-table thead button:text-is('tokens per solved task')")
+    values = page.eval_on_selector_all(
+        "#groups-table tbody tr", "all => all.map(row => row.cells[5].dataset.v)"
+    )
+    known = [float(value) for value in values if value]
+    assert known == sorted(known, reverse=True)
+    assert not any(values[len(known) :])
+    page.click(".matrix a.run[title^='aider, acme/demo-2, polyglot/usual']")
+    assert page.title() == "aider × acme/demo-2, polyglot/usual"
+    page.click("header >> text=Compare")
+    assert page.inner_text("h1") == "Comparisons"
     watched.close()
 
 

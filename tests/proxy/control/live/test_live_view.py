@@ -19,6 +19,7 @@ from cab.proxy.workers.supervisor import running_workers
 from tests.tools.dialects import BY_ENDPOINT
 from tests.tools.proxy import Meter, metered
 from tests.tools.upstream import json_answer, scripted_upstream
+from tests.tools.wires import AIOHTTP
 
 ADMIN = "admin-token-of-the-tests"
 NOWHERE = "http://127.0.0.1:9"
@@ -146,6 +147,7 @@ async def test_the_control_socket_is_a_right(tmp_path: Path) -> None:
         assert (await get(meter, "/cab/", headers=headers)).status == 404
 
 
+@pytest.mark.asyncio(loop_factories=[AIOHTTP.name])  # the parent of workers runs on asyncio's loop
 async def test_each_worker_shows_the_calls_of_all(tmp_path: Path) -> None:
     """Whichever process answers, it follows all chains, and knows which tokens were used."""
     values = {"port": 0, "ledger": tmp_path / "ledger", "grace_s": 5, "workers": 2, "cell": CELL}
