@@ -36,6 +36,7 @@ class SiteEntry:
     known_tokens: int | None
     cost: str | None
     cost_mark: Mark
+    clock_mark: Mark
     composite: float | None
     """Under the default profile."""
     started_at: str | None
@@ -74,7 +75,6 @@ class SiteEntry:
         latency: dict[str, Any] = fields.get("latency") or {}
         tokens: dict[str, Any] = fields["tokens"]
         wall_ms: float | None = latency.get("wall_clock_ms")
-        clock: Mark = "self-reported" if fields["rescored_from"] == "self_reported" else "measured"
         metered = tokens.get("attempts") is not None
         calls = tokens.get("model_calls") if metered else None
         cost_usd = None if self.cost is None else float(self.cost)
@@ -85,7 +85,7 @@ class SiteEntry:
             calls_value=calls,
             cost=MarkedText(dollars(self.cost), self.cost_mark),
             cost_value=cost_usd,
-            wall=MarkedText(duration(wall_ms), clock),
+            wall=MarkedText(duration(wall_ms), self.clock_mark),
             wall_ms=wall_ms,
         )
 
@@ -120,6 +120,7 @@ def entry_of(cell: ReportCell, stem: str) -> SiteEntry:
         known_tokens=known,
         cost=None if cost.text is None or usd is None else usd.cost_usd or usd.known_cost_usd,
         cost_mark=cost.mark,
+        clock_mark=cell.clock_mark,
         composite=cell.scored.profiles[DEFAULT_PROFILE].composite,
         started_at=cell.scored.cell.timing.started_at if cell.scored.cell else None,
     )
