@@ -1,6 +1,7 @@
 """One cell of a site as the pages of many cells see it: small, so that 10,000 of them fit into memory."""
 
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, cast
 
 import orjson
@@ -35,6 +36,7 @@ class SiteEntry:
     known_tokens: int | None
     cost: str | None
     cost_mark: Mark
+    clock_mark: Mark
     composite: float | None
     """Under the default profile."""
     started_at: str | None
@@ -73,7 +75,6 @@ class SiteEntry:
         latency: dict[str, Any] = fields.get("latency") or {}
         tokens: dict[str, Any] = fields["tokens"]
         wall_ms: float | None = latency.get("wall_clock_ms")
-        clock: Mark = "self-reported" if fields["rescored_from"] == "self_reported" else "measured"
         metered = tokens.get("attempts") is not None
         calls = tokens.get("model_calls") if metered else None
         cost_usd = None if self.cost is None else float(self.cost)
@@ -84,7 +85,7 @@ class SiteEntry:
             calls_value=calls,
             cost=MarkedText(dollars(self.cost), self.cost_mark),
             cost_value=cost_usd,
-            wall=MarkedText(duration(wall_ms), clock),
+            wall=MarkedText(duration(wall_ms), self.clock_mark),
             wall_ms=wall_ms,
         )
 
@@ -114,20 +115,31 @@ def entry_of(cell: ReportCell, stem: str) -> SiteEntry:
         stem=stem,
         cell_id=cell.cell_id,
         run_key=run_key(cell),
-        result=orjson.dumps(_small(cell.scored.as_dict())),
+        result=_result(cell),
         token_mark=cell.token_mark,
         known_tokens=known,
         cost=None if cost.text is None or usd is None else usd.cost_usd or usd.known_cost_usd,
         cost_mark=cost.mark,
+        clock_mark=cell.clock_mark,
         composite=cell.scored.profiles[DEFAULT_PROFILE].composite,
         started_at=cell.scored.cell.timing.started_at if cell.scored.cell else None,
     )
 
 
 def run_key(cell: ReportCell) -> str:
-    """Return what tells two runs of one cell apart: when it ran, to the microsecond, or its file's name."""
-    found = cell.scored.cell
-    return cell.scored.path.name if found is None else f"{found.timing.started_at}"
+    """Return what tells two runs of one cell apart.
+
+    That is when it ran, to the microsecond; of another harness's run the id that this gave it, or all its
+    figures: files of different runs have the same name there.
+    """
+    found, run_id = cell.scored.cell, cell.scored.run_id
+    if found is not None:
+        return found.timing.started_at
+    return repr(run_id) if run_id is not None else sha256(_result(cell)).hexdigest()
+
+
+def _result(cell: ReportCell) -> bytes:
+    return orjson.dumps(_small(cell.scored.as_dict()))
 
 
 def _small(value: object) -> Any:  # noqa: ANN401 - as JSON is

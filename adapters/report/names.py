@@ -7,6 +7,8 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 _SLUG_CHARS = 90
 _HEX_DIGITS = 6
 _LONG_HEX_DIGITS = 16
+STEM = rf"[A-Za-z0-9_-]+-(?:[0-9a-f]{{{_HEX_DIGITS}}}|[0-9a-f]{{{_LONG_HEX_DIGITS}}})"
+"""Pattern of the names that `page_stem` returns."""
 
 
 def page_stem(cell_id: str, run: str | None = None) -> str:

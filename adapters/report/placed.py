@@ -32,6 +32,8 @@ class PlacedCell(NamedTuple):
     known_tokens: int | None
     """Of the calls that were counted; all of them unless the mark is `at least`."""
     cost_mark: Mark
+    clock_mark: Mark
+    """Of what was timed."""
     started_at: str
 
     @property
@@ -69,7 +71,7 @@ def placed_cells(entries: Iterable[SiteEntry]) -> list[PlacedCell]:
             seen = observe(fields)
         except ScoringError:
             continue
-        marks = entry.token_mark, entry.known_tokens, entry.cost_mark
+        marks = entry.token_mark, entry.known_tokens, entry.cost_mark, entry.clock_mark
         found.append(
             PlacedCell(seen, entry.href, _kind(seen, fields), *marks, entry.started_at or "")
         )

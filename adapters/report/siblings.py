@@ -1,6 +1,5 @@
 """The cells that a page links to: other agents on its task, other models, other tasks, other runs."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 from typing import NamedTuple
@@ -51,6 +50,56 @@ class _Table(NamedTuple):
     part: str
     """What its cells differ in."""
     places: list[_Place]
+    """The first ones."""
+    number: int
+    """Of all of them."""
+
+
+class _Group:
+    """Cells that have the parts of a key in common, looked up without going through all of them."""
+
+    def __init__(self, part: str) -> None:
+        self._part = part
+        self._places: list[_Place] = []
+        self._best: dict[tuple[object, ...], tuple[tuple[object, ...], _Place]] = {}
+        self._values: list[str] | None = None
+
+    def add(self, place: _Place) -> None:
+        self._places.append(place)
+        parts = place.parts
+        rank = parts.sweep, parts.run or 0, place.entry.stem
+        for key in self._keys(parts, getattr(parts, self._part)):
+            if key not in self._best or rank < self._best[key][0]:
+                self._best[key] = rank, place
+
+    def others(self, title: str, own: _Place) -> _Table:
+        """Return all cells but one."""
+        first = [place for place in self._places[: MOST_ROWS + 1] if place is not own][:MOST_ROWS]
+        return _Table(title, self._part, first, len(self._places) - 1)
+
+    def one_each(self, title: str, own: _Place) -> _Table:
+        """Return one cell for each other value of the part: of the same sweep and run, if there is one."""
+        if self._values is None:
+            self._values = sorted({getattr(place.parts, self._part) for place in self._places})
+        mine = getattr(own.parts, self._part)
+        first = [value for value in self._values[: MOST_ROWS + 1] if value != mine][:MOST_ROWS]
+        found = [
+            next(self._best[key][1] for key in self._keys(own.parts, value) if key in self._best)
+            for value in first
+        ]
+        return _Table(title, self._part, found, len(self._values) - 1)
+
+    def _keys(self, parts: CellId, value: str) -> Sequence[tuple[object, ...]]:
+        """Return what a cell with a value of the part is known by, the best first."""
+        return (
+            (value, parts.sweep, parts.run),
+            (value, parts.sweep, _ANY),
+            (value, _ANY, parts.run),
+            (value, _ANY, _ANY),
+        )
+
+
+_ANY = object()
 
 
 class Siblings:
@@ -62,22 +111,22 @@ class Siblings:
 
     def __init__(self, entries: Iterable[SiteEntry]) -> None:
         self._places: dict[str, _Place] = {}
-        self._groups: defaultdict[tuple[str, ...], list[_Place]] = defaultdict(list)
+        self._groups: dict[tuple[str, ...], _Group] = {}
         for entry in entries:
             parts = entry.parts
             if parts is not None:
                 shown = f"{entry.stem}\0{entry.known_tokens}\0".encode() + entry.result
                 place = _Place(entry, parts, sha256(shown).hexdigest())
                 self._places[entry.stem] = place
-                for key in _keys(parts):
-                    self._groups[key].append(place)
+                for (_, part), key in zip(_TABLES, _keys(parts), strict=True):
+                    self._groups.setdefault(key, _Group(part)).add(place)
 
     def digest(self, entry: SiteEntry) -> str:
         """Return the digest of what `html` returns; it is cheaper."""
         digest = sha256()
         for table in self._tables(entry):
-            digest.update(f"{table.title}\0{len(table.places)}\0".encode())
-            for place in table.places[:MOST_ROWS]:
+            digest.update(f"{table.title}\0{table.number}\0".encode())
+            for place in table.places:
                 digest.update(place.digest.encode())
         return digest.hexdigest()
 
@@ -90,14 +139,18 @@ class Siblings:
         own = self._places.get(entry.stem)
         if own is None:
             return
-        agents, models, tasks, runs = (self._groups[key] for key in _keys(own.parts))
-        for title, part, places in (
-            ("Other CLIs on this task", "tui", agents),
-            ("Other models with this CLI", "model", models),
-            ("Other tasks in this category", "task_id", tasks),
-        ):
-            yield _Table(title, part, _one_each(places, own.parts, part))
-        yield _Table("Other runs of this cell", "run", [place for place in runs if place != own])
+        groups = [self._groups[key] for key in _keys(own.parts)]
+        for (title, part), group in zip(_TABLES, groups, strict=True):
+            yield group.others(title, own) if part == "run" else group.one_each(title, own)
+
+
+_TABLES = (
+    ("Other CLIs on this task", "tui"),
+    ("Other models with this CLI", "model"),
+    ("Other tasks in this category", "task_id"),
+    ("Other runs of this cell", "run"),
+)
+"""Title of each, and what its cells differ in."""
 
 
 def _keys(parts: CellId) -> Sequence[tuple[str, ...]]:
@@ -110,24 +163,9 @@ def _keys(parts: CellId) -> Sequence[tuple[str, ...]]:
     )
 
 
-def _one_each(places: Sequence[_Place], own: CellId, part: str) -> list[_Place]:
-    """Return one cell for each other value of a part: of the same sweep and run, if there is one."""
-    best: dict[str, tuple[tuple[object, ...], _Place]] = {}
-    mine = getattr(own, part)
-    for place in places:
-        value: str = getattr(place.parts, part)
-        if value == mine:
-            continue
-        parts = place.parts
-        rank = (parts.sweep != own.sweep, parts.run != own.run, parts.sweep, parts.run or 0)
-        if value not in best or (*rank, place.entry.stem) < best[value][0]:
-            best[value] = ((*rank, place.entry.stem), place)
-    return [best[value][1] for value in sorted(best)]
-
-
 def _group(table: _Table, own: CellId) -> SiblingGroup:
-    rows = [_row(place, own, table.part) for place in table.places[:MOST_ROWS]]
-    return SiblingGroup(table.title, rows, len(table.places) - len(rows))
+    rows = [_row(place, own, table.part) for place in table.places]
+    return SiblingGroup(table.title, rows, table.number - len(rows))
 
 
 def _row(place: _Place, own: CellId, part: str) -> SiblingRow:

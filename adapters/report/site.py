@@ -6,6 +6,7 @@ which they changed. So memory does not grow with the size of cells, and a run af
 the work of ten cells.
 """
 
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,13 +14,14 @@ from pathlib import Path
 
 import orjson
 
+from cab.adapters.output.whole_file import partial_of
 from cab.adapters.report.cell.facts import read_report_cell
 from cab.adapters.report.cell.page import CellPage, cell_page
 from cab.adapters.report.cell_list import FILE as LIST_FILE
 from cab.adapters.report.cell_list import list_page
 from cab.adapters.report.comparison.pages import comparison_pages
 from cab.adapters.report.entries import SiteEntry, entry_of, run_key
-from cab.adapters.report.names import page_stem
+from cab.adapters.report.names import STEM, page_stem
 from cab.adapters.report.overview.page import FILE as OVERVIEW_FILE
 from cab.adapters.report.overview.page import overview_page
 from cab.adapters.report.render.badge import badge_endpoint, badge_svg
@@ -29,7 +31,7 @@ from cab.adapters.report.state import (
     MadePages,
     content_digest,
     maker_digest,
-    read_state,
+    opened_site,
     write_state,
 )
 from cab.proxy.control.live.files import STYLESHEET
@@ -95,7 +97,8 @@ class SiteBuilder:
         self._on_error = on_error
         self._on_cell = on_cell
         self._names = _Names()
-        self._shown: set[str] = set()
+        self._shown: dict[str, bytes] = {}
+        """Names of pages, each with the result that it shows."""
         self._digests: set[str] = set()
         self._rendered = self._done = 0
 
@@ -103,10 +106,13 @@ class SiteBuilder:
         """Make or renew the site of the cells below some paths.
 
         Raises:
-            AdapterError: The folder holds something else.
+            AdapterError: The folder holds something else, or another run writes it.
             OSError: A file cannot be written.
         """
-        before = read_state(self._site)
+        with opened_site(self._site) as before:
+            return self._build(paths, before)
+
+    def _build(self, paths: Iterable[Path], before: dict[str, MadePages]) -> SiteReport:
         for folder in (CELLS, BADGES):
             (self._site / folder).mkdir(parents=True, exist_ok=True)
         shutil.copytree(ASSETS, self._site / ASSETS_FOLDER, dirs_exist_ok=True)
@@ -118,7 +124,7 @@ class SiteBuilder:
         )
         self._put_siblings(entries)
         self._put_site_pages(entries)
-        removed = self._remove(before, {entry.stem for entry in entries})
+        removed = self._remove({entry.stem for entry in entries})
         write_state(self._site, made)
         return SiteReport(len(entries), self._rendered, removed)
 
@@ -140,8 +146,9 @@ class SiteBuilder:
 
     def _pages(self, path: Path, digest: str, before: dict[str, MadePages]) -> MadePages:
         kept = before.get(digest)
-        if kept is not None and all(map(self._is_kept, kept.entries)):
-            self._shown.update(entry.stem for entry in kept.entries)
+        # Without entries there was an error, or a copy of a run that may be gone by now: looked at again.
+        if kept is not None and kept.entries and all(map(self._is_kept, kept.entries)):
+            self._shown.update((entry.stem, entry.result) for entry in kept.entries)
             return kept
         made = [self._render(scored) for scored in score_cells(path, on_error=self._on_error)]
         return MadePages(digest, [entry for entry in made if entry is not None])
@@ -153,26 +160,29 @@ class SiteBuilder:
         return named and entry.stem not in self._shown and page.is_file()
 
     def _render(self, scored: ScoredCell) -> SiteEntry | None:
-        """Write the files of a cell; None if it is a copy of one that was written."""
+        """Write the files of a cell; None if it is a copy of one that was written, or cannot be shown."""
         try:
             cell = read_report_cell(scored)
-            stem = self._names.name(cell.cell_id, run_key(cell))
-            if stem in self._shown:
+            entry = entry_of(cell, self._names.name(cell.cell_id, run_key(cell)))
+            shown = self._shown.setdefault(entry.stem, entry.result)
+            if shown is not entry.result:
+                if shown != entry.result and scored.run_id is None:
+                    message = f"another record of the same run of {cell.cell_id} is shown already"
+                    raise BadRecord(str(scored.path), None, message)
                 return None
-            page = cell_page(cell, stem, self._base_url, PageFrame(root="../"))
+            page = cell_page(cell, entry.stem, self._base_url, PageFrame(root="../"))
         except ScoringError as error:
             self._on_error(error)
             return None
-        self._shown.add(stem)
-        self._write(stem, page)
+        self._put(entry.stem, page)
         self._rendered += 1
-        return entry_of(cell, stem)
+        return entry
 
-    def _write(self, stem: str, page: CellPage) -> None:
-        (self._site / CELLS / f"{stem}.html").write_text(page.html, "utf-8")
-        (self._site / BADGES / f"{stem}.svg").write_text(badge_svg(page.badge), "utf-8")
-        data = orjson.dumps(badge_endpoint(page.badge))
-        (self._site / BADGES / f"{stem}.json").write_bytes(data)
+    def _put(self, stem: str, page: CellPage) -> None:
+        _write(self._site / CELLS / f"{stem}.html", page.html)
+        _write(self._site / BADGES / f"{stem}.svg", badge_svg(page.badge))
+        data = orjson.dumps(badge_endpoint(page.badge)).decode()
+        _write(self._site / BADGES / f"{stem}.json", data)
 
     def _put_siblings(self, entries: Sequence[SiteEntry]) -> None:
         siblings = Siblings(entries)
@@ -181,7 +191,7 @@ class SiteBuilder:
             if digest != entry.siblings_digest:
                 part = siblings.html(entry)
                 page = self._site / CELLS / f"{entry.stem}.html"
-                page.write_text(splice(page.read_text("utf-8"), part), "utf-8")
+                _write(page, splice(page.read_text("utf-8"), part))
                 entry.siblings_digest = digest
 
     def _put_site_pages(self, entries: Sequence[SiteEntry]) -> None:
@@ -193,16 +203,28 @@ class SiteBuilder:
         for page in gone:
             page.unlink()
 
-    def _remove(self, before: dict[str, MadePages], stems: set[str]) -> int:
-        """Remove the pages of cells that are gone: only what this command wrote."""
-        gone = {entry.stem for pages in before.values() for entry in pages.entries} - stems
-        for stem in gone:
-            for folder, suffix in ((CELLS, "html"), (BADGES, "svg"), (BADGES, "json")):
-                (self._site / folder / f"{stem}.{suffix}").unlink(missing_ok=True)
-        return len(gone)
+    def _remove(self, stems: set[str]) -> int:
+        """Remove the pages of cells that are gone, of whichever run: only files with such names."""
+        gone: set[str] = set()
+        for folder in (CELLS, BADGES):
+            for file in (self._site / folder).iterdir():
+                match = _OWN_FILE.fullmatch(file.name)
+                if match is not None and (match["part"] or match["stem"] not in stems):
+                    file.unlink()
+                    gone.add(match["stem"])
+        return len(gone - stems)
+
+
+_OWN_FILE = re.compile(rf"(?P<stem>{STEM})\.(?:html|svg|json)(?P<part>\.part)?")
 
 
 def write_if_other(file: Path, text: str) -> None:
     """Write a file unless it holds this text already."""
     if not file.is_file() or file.read_text("utf-8") != text:
-        file.write_text(text, "utf-8")
+        _write(file, text)
+
+
+def _write(file: Path, text: str) -> None:
+    """Write a file, or leave the old one: the next run keeps what is there."""
+    partial_of(file).write_text(text, "utf-8")
+    partial_of(file).replace(file)

@@ -1,6 +1,8 @@
 """What a site remembers of how it was made, so that the next run renders only what changed."""
 
-from collections.abc import Iterable
+import os
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cache
 from hashlib import sha256
@@ -13,6 +15,7 @@ from cab.adapters.errors import AdapterError
 from cab.adapters.output.whole_file import write_whole
 from cab.adapters.report.entries import SiteEntry
 from cab.proxy.control.live.files import STYLESHEET
+from cab.proxy.ledger.file_lock import lock_file
 from cab.scoring.cells.bundle import (
     AFTER_FILE,
     BEFORE_FILE,
@@ -87,22 +90,40 @@ def maker_digest() -> str:
     return digest.hexdigest()
 
 
-def read_state(site: Path) -> dict[str, MadePages]:
-    """Return what a site remembers, by digest; nothing if it is new, or of another version.
+@contextmanager
+def opened_site(site: Path) -> Generator[dict[str, MadePages]]:
+    """Hold a site for one run, and yield what it remembers, by digest.
+
+    That is nothing if it is new, of another version, or damaged: then all pages are made anew. The folder
+    is marked as a site before anything else is in it, so that a run that was killed can be repeated.
 
     Raises:
-        AdapterError: The folder holds something else than a site, which must not be overwritten.
+        AdapterError: The folder holds something else than a site, which must not be overwritten, or
+            another run writes it.
     """
     file = site / STATE_FILE
-    if not file.is_file():
-        if site.exists() and (not site.is_dir() or any(site.iterdir())):
-            raise AdapterError(f"{site} is not empty, and is not a site that cab report made")
-        return {}
-    with file.open("rb") as lines:
-        if orjson.loads(next(lines, b"{}")).get("schema") != _SCHEMA:
+    if not file.is_file() and site.exists() and (not site.is_dir() or any(site.iterdir())):
+        raise AdapterError(f"{site} is not empty, and is not a site that cab report made")
+    site.mkdir(parents=True, exist_ok=True)
+    handle = os.open(site, os.O_RDONLY)
+    try:
+        if not lock_file(handle):
+            raise AdapterError(f"another cab report writes {site}; wait for its end")
+        if not file.is_file():
+            write_state(site, [])
+        yield _read_state(file)
+    finally:
+        os.close(handle)
+
+
+def _read_state(file: Path) -> dict[str, MadePages]:
+    header, *lines = file.read_bytes().splitlines() or [b""]
+    try:
+        if orjson.loads(header)["schema"] != _SCHEMA:
             return {}
-        made = (_made(line) for line in lines)
-        return {each.digest: each for each in made}
+        return {each.digest: each for each in map(_made, lines)}
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return {}
 
 
 def _made(line: bytes) -> MadePages:

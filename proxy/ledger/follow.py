@@ -2,8 +2,9 @@
 
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import BinaryIO
 
@@ -37,6 +38,7 @@ class Follower:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._places: dict[str, _Place] = {}
+        self._is_stopped = False
 
     def last(self, count: int) -> list[bytes]:
         """Return up to so many last lines of each chain, chain by chain, and go to their ends.
@@ -48,8 +50,8 @@ class Follower:
         for chain in self._chains().values():
             *closed, newest = chain
             place = self._places[newest.chain] = _opened(newest)
-            tail = deque(_whole_lines(place), maxlen=count)
-            lines += _before(closed, count - len(tail))
+            tail = deque(self._unless_stopped(_whole_lines(place)), maxlen=count)
+            lines += self._before(closed, count - len(tail))
             lines += tail
         return lines
 
@@ -64,8 +66,12 @@ class Follower:
             for segment in chain:
                 yield from self._new_in(segment)
 
+    def stop(self) -> None:
+        """Have a read in another thread end early, with some lines missing; nothing waits for it here."""
+        self._is_stopped = True
+
     def close(self) -> None:
-        """Close the files."""
+        """Close the files; no other thread may read any more."""
         for place in self._places.values():
             place.file.close()
         self._places.clear()
@@ -89,18 +95,21 @@ class Follower:
         place = self._places[segment.chain] = _opened(segment)
         yield from _whole_lines(place)
 
+    def _before(self, closed: list[Segment], count: int) -> list[bytes]:
+        """Return up to so many last lines of closed segments, reading no more of them than needed."""
+        lines: list[bytes] = []
+        while closed and len(lines) < count and not self._is_stopped:
+            missing = count - len(lines)
+            found = self._unless_stopped(segment_lines(closed.pop().path))
+            lines = [*deque(found, maxlen=missing), *lines]
+        return lines
+
+    def _unless_stopped(self, lines: Iterable[bytes]) -> Iterator[bytes]:
+        return takewhile(lambda _: not self._is_stopped, lines)
+
 
 def _opened(segment: Segment) -> _Place:
     return _Place(segment, open_segment(segment.path))
-
-
-def _before(closed: list[Segment], count: int) -> list[bytes]:
-    """Return up to so many last lines of closed segments, reading no more of them than needed."""
-    lines: list[bytes] = []
-    while closed and len(lines) < count:
-        missing = count - len(lines)
-        lines = [*deque(segment_lines(closed.pop().path), maxlen=missing), *lines]
-    return lines
 
 
 def _whole_lines(place: _Place) -> Iterator[bytes]:

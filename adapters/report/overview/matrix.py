@@ -66,8 +66,12 @@ def matrix(cells: Sequence[PlacedCell]) -> Matrix:
     tasks = values_of(cells, "task")
     pairs = sorted({(cell.model, cell.tui) for cell in cells})
     runs: defaultdict[tuple[str, str, str], list[PlacedCell]] = defaultdict(list)
+    by_task: defaultdict[str, list[PlacedCell]] = defaultdict(list)
+    by_pair: defaultdict[tuple[str, str], list[PlacedCell]] = defaultdict(list)
     for cell in cells:
         runs[cell.model, cell.tui, cell.task].append(cell)
+        by_task[cell.task].append(cell)
+        by_pair[cell.model, cell.tui].append(cell)
     most = max(map(len, runs.values()), default=0)
     as_marks = len(cells) <= _MOST_MARKS
 
@@ -81,29 +85,28 @@ def matrix(cells: Sequence[PlacedCell]) -> Matrix:
             MatrixGroup(
                 model,
                 [
-                    _row(tui, [field(model, tui, task) for task in tasks], own)
-                    for tui in values_of(cells, "tui")
-                    if (own := [c for c in cells if (c.model, c.tui) == (model, tui)])
+                    _row(tui, [field(model, tui, task) for task in tasks], by_pair[model, tui])
+                    for of_model, tui in pairs
+                    if of_model == model
                 ],
             )
             for model in values_of(cells, "model")
         ]
         columns = [_split(task) for task in tasks]
-        below = [[cell for cell in cells if cell.task == task] for task in tasks]
+        below = [by_task[task] for task in tasks]
         return Matrix("agent", columns, groups, _foot(below, cells), known_share(cells), as_marks)
     groups = [
         MatrixGroup(
             family,
             [
-                _row(task, [field(*pair, task) for pair in pairs], own)
+                _row(task, [field(*pair, task) for pair in pairs], by_task[task])
                 for task in tasks
                 if task.partition("/")[0] == family
-                if (own := [c for c in cells if c.task == task])
             ],
         )
         for family in sorted({task.partition("/")[0] for task in tasks})
     ]
-    below = [[cell for cell in cells if (cell.model, cell.tui) == pair] for pair in pairs]
+    below = [by_pair[pair] for pair in pairs]
     columns = [(tui, model) for model, tui in pairs]
     return Matrix("task", columns, groups, _foot(below, cells), known_share(cells), as_marks)
 

@@ -90,6 +90,8 @@ class Board:
                 continue  # a damaged line: cab ledger verify names it
 
     def _take(self, fields: dict[str, Any]) -> None:
+        if not isinstance(fields.get("cell_id"), str | None):
+            raise TypeError
         match fields["kind"]:
             case "start":
                 at_s = _seconds(fields["started_at"])

@@ -6,7 +6,7 @@ Without a viewer there is no task, no thread and no open file.
 import asyncio
 from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import orjson
@@ -15,7 +15,6 @@ from cab.proxy.clock import Clock
 from cab.proxy.control.live.board import Board
 from cab.proxy.ledger.follow import Follower
 from cab.proxy.logs import RedactingLogger
-from cab.scoring.errors import BadRecord
 
 INTERVAL_S = 0.25
 """Between two states."""
@@ -73,17 +72,20 @@ class LiveFeed:
         self._publish(None)
 
     async def _follow(self) -> None:
+        # A thread of its own: it must not wait for others' reads, nor they for it.
+        thread, follower = ThreadPoolExecutor(1, "cab-live"), Follower(self._folder)
         try:
-            # A thread of its own: it must not wait for others' reads, nor they for it.
-            with (
-                ThreadPoolExecutor(1, "cab-live") as thread,
-                closing(Follower(self._folder)) as found,
-            ):
-                await self._follow_on(thread, found)
-        except BadRecord as error:
-            log.warning("live_view_ended", error=str(error))
+            await self._follow_on(thread, follower)
+        except Exception as error:
+            # Whatever it was, nobody may wait for a state that does not come.
+            log.warning("live_view_ended", error=f"{type(error).__name__}: {error}")
             self._task = None
             self._publish(None)
+        finally:
+            # No call may wait for a read that still goes on.
+            follower.stop()
+            thread.submit(follower.close)
+            thread.shutdown(wait=False)
 
     async def _follow_on(self, thread: ThreadPoolExecutor, follower: Follower) -> None:
         loop, board = asyncio.get_running_loop(), Board()

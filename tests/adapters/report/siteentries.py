@@ -19,6 +19,7 @@ def entry(
     known_tokens: int | None = None,
     own: int | None = None,
     changes: int = 1,
+    clock: Mark = "measured",
 ) -> SiteEntry:
     """Return an entry.
 
@@ -31,6 +32,7 @@ def entry(
         known_tokens: Those that are known; None for all.
         own: The agent's own count.
         changes: Files that it changed.
+        clock: Mark of its times.
     """
     result: dict[str, Any] = {
         "cell_id": cell_id,
@@ -53,6 +55,7 @@ def entry(
         known_tokens=tokens if known_tokens is None else known_tokens,
         cost=None if cost is None else str(Decimal(cost)),
         cost_mark="not recorded" if cost is None else "measured",
+        clock_mark=clock,
         composite=0.5,
         started_at="2026-11-20T12:00:00.000000Z",
     )

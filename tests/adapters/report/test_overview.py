@@ -100,6 +100,14 @@ def test_a_group_with_a_gap_has_at_least_what_is_known() -> None:
     assert plot.front == ["a × m (100\u202f%, 1,000)", "c × m (100\u202f%, 1,000)"]
 
 
+def test_times_of_another_harness_are_not_measured() -> None:
+    """A median of times, one of which is self-reported, is self-reported; so is what is made from it."""
+    cells = placed_cells([*runs("a", True), *runs("a", True, task="f/u", clock="self-reported")])
+    (row,) = group_table(cells).rows
+    shown = [field.shown for field in row.fields[-2:]]
+    assert [each.mark for each in shown if isinstance(each, MarkedText)] == ["self-reported"] * 2
+
+
 def test_what_costs_nothing_is_on_the_front_and_not_on_the_scale() -> None:
     """An unknown price stands beside it, with another reason."""
     entries = [*runs("a", True, cost="0"), *runs("b", True), *runs("c", True, cost=None)]

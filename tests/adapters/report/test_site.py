@@ -18,7 +18,7 @@ from cab.adapters.report.entries import entry_of
 from cab.adapters.report.render.frame import PageFrame
 from cab.adapters.report.render.marks import MarkedText
 from cab.adapters.report.site import SiteBuilder, SiteReport
-from cab.adapters.report.state import STATE_FILE
+from cab.adapters.report.state import STATE_FILE, opened_site
 from cab.scoring import score_one
 from cab.scoring.errors import ScoringError
 from cab.scoring.ids import CellId
@@ -222,3 +222,65 @@ def test_any_value_anywhere_in_a_published_page(tmp_path: Path) -> None:
             list_page([entry_of(cell, "stem")])
             shown += bool(cell_page(cell, "stem", "", PageFrame(root="../")).html.encode())
     assert shown > 100
+
+
+def test_a_run_that_was_stopped_can_be_repeated(tmp_path: Path) -> None:
+    """The folder is known as a site from the first file on, and leftovers of the stopped run go."""
+    site = tmp_path / "site"
+    write_cell(tmp_path / "a", cell_id=CELL)
+
+    def stop(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build(site, tmp_path / "a", on_cell=stop)
+    (site / "cells" / "gone-0a1b2c.html").write_text("half")
+    (site / "cells" / "mine.txt").write_text("not a page")
+    assert build(site, tmp_path / "a") == SiteReport(cells=1, rendered=1, removed=1)
+    assert sorted(file.suffix for file in (site / "cells").iterdir()) == [".html", ".txt"]
+
+
+@pytest.mark.parametrize("tail", [b"", b"\xff{", b'{"digest":"x","entries":[{"stem":1}]}\n', b"[]\n"])
+def test_a_damaged_state_makes_all_pages_anew(tmp_path: Path, tail: bytes) -> None:
+    """What cannot be read of the last run is forgotten, and pages of cells that are gone go all the same."""
+    site, state = tmp_path / "site", tmp_path / "site" / STATE_FILE
+    for name in "ab":
+        write_cell(tmp_path / name, cell_id=CellId("local", "aider", "m", "polyglot", name))
+    build(site, tmp_path / "a", tmp_path / "b")
+    state.write_bytes(state.read_bytes()[: 500 if tail else 0] + tail)
+    assert build(site, tmp_path / "a") == SiteReport(cells=1, rendered=1, removed=1)
+
+
+def test_two_runs_do_not_write_one_site(tmp_path: Path) -> None:
+    """The second one ends at once, and says why."""
+    write_cell(tmp_path / "a", cell_id=CELL)
+    with (
+        opened_site(tmp_path / "site"),
+        pytest.raises(AdapterError, match="another cab report writes"),
+    ):
+        build(tmp_path / "site", tmp_path / "a")
+
+
+def test_two_records_of_one_run_are_told(tmp_path: Path) -> None:
+    """No result hides another one silently, and the second is there once the first is gone."""
+    site, (a, b, c) = tmp_path / "site", (tmp_path / name for name in "abc")
+    write_cell(a, cell_id=CELL)
+    write_cell(b, cell_id=CELL, passed=False)
+    write_cell(c, cell_id=CELL)
+    (c / "stderr.txt").write_text("more")  # the same result: a copy
+    for _ in range(2):
+        errors: list[ScoringError] = []
+        assert build(site, a, b, c, errors=errors).cells == 1
+        assert ["another record of the same run" in str(error) for error in errors] == [True]
+    assert build(site, b).cells == 1
+    assert "failed" in (site / "cells.html").read_text()
+
+
+def test_files_of_one_name_are_runs_of_their_own(tmp_path: Path) -> None:
+    """Other harnesses name all their files alike; two runs of one id are two cells."""
+    for run, outcome in (("1", True), ("2", False)):
+        row = {"testcase": "bob", "testdir": "tmp/run-1/bob", "model": "m"}
+        file = tmp_path / run / ".aider.results.json"
+        file.parent.mkdir()
+        file.write_bytes(orjson.dumps({**row, "tests_outcomes": [outcome]}))
+    assert build(tmp_path / "site", tmp_path / "1", tmp_path / "2").cells == 2

@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -97,3 +98,15 @@ def test_a_torn_end_of_a_compressed_segment_is_passed_over(tmp_path: Path) -> No
     put(tmp_path, "w0-000002.jsonl", b"c\n")
     assert list(follower.new()) == [b"c\n"]
     follower.close()
+
+
+def test_a_long_read_can_be_stopped(tmp_path: Path) -> None:
+    """A read in another thread ends early, in closed segments too, and the files can be closed."""
+    pack(put(tmp_path, "w0-000001.jsonl", (b"x" * 500 + b"\n") * 200_000))
+    put(tmp_path, "w0-000002.jsonl", b"a\n")
+    follower = Follower(tmp_path)
+    with ThreadPoolExecutor(1) as thread:
+        read = thread.submit(follower.last, 200_001)
+        follower.stop()
+        thread.submit(follower.close).result()
+    assert len(read.result()) < 200_001

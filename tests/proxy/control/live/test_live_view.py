@@ -180,3 +180,19 @@ def test_old_tokens_open_nothing(tmp_path: Path) -> None:
     new_live_token(tmp_path, now_s + 90_000)
     assert len(list((tmp_path / "live-tokens").iterdir())) == 1
     assert not spend_live_token(tmp_path / "none", "x", now_s)
+
+
+async def test_a_ledger_that_cannot_be_read_ends_the_view(tmp_path: Path) -> None:
+    """Nobody waits for a state that does not come, and the view is there again once the ledger is."""
+    async with (
+        metered(NOWHERE, tmp_path, admin_token=ADMIN) as meter,
+        ControlClient(meter.url, ADMIN) as control,
+    ):
+        bad = tmp_path / "ledger" / "w9-000001.jsonl"
+        for _ in range(2):
+            async with asyncio.timeout(20):
+                states = control.states()
+                await anext(states)
+                bad.symlink_to("/proc/self/mem")  # a regular file; reading it is an I/O error
+                assert await _all(states) <= 1
+            bad.unlink()
