@@ -143,7 +143,8 @@ def test_the_same_is_seen_and_sent(stream: tuple[str, list[bytes]], asks: bool) 
 
 def test_a_block_that_begins_like_the_one_before_is_another_one() -> None:
     events = [
-        b'data: {"type":"content_block_start","content_block":{"type":"text","text":"%b"}}\n\n' % text
+        b'data: {"type":"content_block_start","content_block":{"type":"text","text":"%b"}}\n\n'
+        % text
         for text in (b"tea", b"pot", b"s")
     ]
     known = drive(started("/v1/messages", ASKING), events)
