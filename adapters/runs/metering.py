@@ -16,6 +16,7 @@ from cab.proxy.auth.signing_keys import new_signing_key, parse_signing_keys
 from cab.proxy.config import STATE_INSIDE, parse_settings
 from cab.proxy.control.client import ControlClient, SealedCell
 from cab.proxy.demo import Demo
+from cab.proxy.errors import ProxyRefused
 
 DEMO = "demo"
 """The upstream that is the built-in model server."""
@@ -46,7 +47,12 @@ class Meter:
             ProxyRefused: It has calls, is sealed, or the proxy does not take one of the keys.
         """
         async with ControlClient(self.control, self.key) as control:
-            await control.totals(self.cell_id)  # what is wrong with the agent's key is said here
+            try:
+                # What is wrong with the agent's key is said here.
+                await control.totals(self.cell_id)
+            except ProxyRefused as error:
+                if error.code != "no_such_cell":
+                    raise
         async with ControlClient(self.control, self.seal_key) as control:
             await control.open_cell(self.cell_id)
 

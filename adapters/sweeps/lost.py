@@ -6,7 +6,7 @@ from pathlib import Path
 from cab.adapters.runs.bundle import is_complete
 from cab.adapters.sweeps.budget import spend_by_cell
 from cab.adapters.sweeps.state import BUNDLES, SweepState
-from cab.scoring.cells.bundle import AFTER_FILE, BEFORE_FILE, CALLS_FILE, CELL_FILE
+from cab.scoring.cells.bundle import AFTER_FILE, BEFORE_FILE, CALLS_FILE, CELL_FILE, read_bundle
 from cab.scoring.cells.cell import Cell
 from cab.scoring.errors import BadRecord
 from cab.scoring.files import read_object, validated
@@ -15,7 +15,7 @@ from cab.scoring.ledger.totals import CallTotals
 
 def lost_results(folder: Path, state: SweepState) -> dict[str, str]:
     """Return slot -> why its result is none any more, of the slots that the journal calls complete."""
-    reasons = {slot: _why_lost(folder / BUNDLES / cell) for slot, cell in state.complete.items()}
+    reasons = {slot: _why_lost(folder, cell) for slot, cell in state.complete.items()}
     return {slot: why for slot, why in reasons.items() if why is not None}
 
 
@@ -55,7 +55,8 @@ def _slice_of(folder: Path, bundle: str | None, cell_id: str) -> CallTotals | No
         return None
 
 
-def _why_lost(bundle: Path) -> str | None:
+def _why_lost(folder: Path, cell_id: str) -> str | None:
+    bundle = folder / BUNDLES / cell_id
     if not bundle.is_dir():
         return "its bundle is gone"
     if not is_complete(bundle):
@@ -66,6 +67,8 @@ def _why_lost(bundle: Path) -> str | None:
             return f"its {name} is missing or empty"
     try:
         validated(Cell, read_object(bundle / CELL_FILE), bundle / CELL_FILE)
+        # As the report reads it: what cannot be scored must not count as a result.
+        named = read_bundle(bundle).facts.identity.cell_id
     except BadRecord as error:
         return f"its bundle cannot be read: {error}"
-    return None
+    return None if named == cell_id else f"its bundle is that of {named}"

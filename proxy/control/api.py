@@ -26,7 +26,6 @@ from cab.proxy.control.schemas import (
     key_view,
     parse_body,
     parse_page,
-    unused,
 )
 from cab.proxy.control.sealing import Sealer, slice_lines
 from cab.proxy.errors import BadKey, CabProxyError, LedgerFailed, Rejected
@@ -204,16 +203,15 @@ class Control:
         """Return the totals of the cell that is asked about.
 
         Raises:
-            RequestFailed: The caller may not ask, or there is no such cell; a cell's own key always finds it.
+            RequestFailed: The caller may not ask, or the cell was never opened or called: what it used is
+                unknown then, and not zero.
             BadKey: The key is not valid.
         """
-        is_admin = self._access.require_cell(asked.request, asked.cell_id, to_seal=to_seal)
+        self._access.require_cell(asked.request, asked.cell_id, to_seal=to_seal)
         found = await self._registry.totals(asked.cell_id, limit=1)
         if found and found[0].cell_id == asked.cell_id:  # sorted: the shortest id comes first
             return found[0]
-        if is_admin:
-            raise RequestFailed(404, "no_such_cell", "this cell was never opened or called")
-        return unused(asked.cell_id)
+        raise RequestFailed(404, "no_such_cell", "this cell was never opened or called")
 
     async def _calls(self, asked: ControlRequest) -> web.StreamResponse:
         await self._known(asked)

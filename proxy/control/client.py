@@ -143,7 +143,10 @@ class ControlClient:
             after = {"after": next_after}
 
     async def totals(self, cell_id: str) -> dict[str, Any]:
-        """Return what a cell has spent so far; a sum of which a part is unknown is None."""
+        """Return what a cell has spent so far; a sum of which a part is unknown is None.
+
+        A cell that was never opened or called is refused (`no_such_cell`): unknown is not zero.
+        """
         return await self._json("GET", _path(cell_id), cell_id=str, calls=int)
 
     async def calls(self, cell_id: str) -> bytes:

@@ -111,6 +111,9 @@ class RunningProxy:
         """Return what a cell has spent so far, in the words of the control API.
 
         A sum of which a part is unknown is None.
+
+        Raises:
+            ProxyRefused: The cell was never opened or called, so that nothing is known of it.
         """
         async with self._control(cell_id) as control:
             return await control.totals(cell_id)
@@ -119,7 +122,8 @@ class RunningProxy:
         """Close a cell once its calls have ended; return its seal and its lines of the ledger.
 
         Raises:
-            ProxyRefused: It is sealed already, or its calls do not end within some minutes.
+            ProxyRefused: It was never opened or called, it is sealed already, or its calls do not end
+                within some minutes.
         """
         async with self._control(cell_id) as control:
             return await control.seal(cell_id)

@@ -16,7 +16,6 @@ from cab.proxy.errors import BadConfig
 from cab.proxy.http.error_responses import RequestFailed
 from cab.scoring.ledger.bounds import MAX_CELL_ID_CHARS
 from cab.scoring.ledger.seals import stated_sums
-from cab.scoring.ledger.totals import CallTotals
 from cab.scoring.timestamps import rfc3339
 from cab.scoring.validation import first_fault
 
@@ -162,11 +161,6 @@ def _explain(error: ValidationError, model: type[BaseModel]) -> str:
     ):  # its name may be a key that somebody put in the wrong place
         return f"a name is unknown; known are {', '.join(model.model_fields)}"
     return f"{fault.field}: {fault.message}" if fault.field else fault.message
-
-
-def unused(cell_id: str) -> CellSnapshot:
-    """Return the state of a cell that nobody has called with."""
-    return CellSnapshot(cell_id, sealed=False, in_flight=0, totals=CallTotals())
 
 
 def cell_view(cell: CellSnapshot) -> dict[str, Any]:

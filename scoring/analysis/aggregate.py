@@ -121,8 +121,11 @@ def aggregate(
 
     Raises:
         BadObservation: A cell is no `Observation`.
-        ValueError: A part is not one of `PARTS`, or a k is below 1.
+        ValueError: A part is not one of `PARTS`, or a k is not a whole number from 1 on.
     """
+    for k in ks:
+        if not isinstance(k, int) or k < 1:  # pyright: ignore[reportUnnecessaryIsInstance] - callers without types
+            raise ValueError(f"k is {k!r}; it is a whole number from 1 on")
     shared = settings or Settings()
     return _with_fronts([_aggregate(key, group, ks, shared) for key, group in grouped(cells, by)])
 

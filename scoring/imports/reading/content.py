@@ -13,6 +13,8 @@ from cab.scoring.ledger.zstd import Damaged, Unpacked
 
 MAX_LINE_BYTES = 64 << 20
 """A row of OpenHands holds the whole history of a run: some megabytes."""
+MAX_LINES = 250_000
+"""Lines of a file, blank ones included: a harness writes one for each instance, some thousands."""
 MAX_UNPACKED_BYTES = 4 << 30
 """What a packed file may unpack to, where it is read line by line."""
 
@@ -80,10 +82,16 @@ class Content:
         return b"".join(parts)
 
     def lines(self) -> Iterator[tuple[int, bytes | None]]:
-        """Yield number and content of each line that is not blank; None if it is over the limit."""
+        """Yield number and content of each line that is not blank; None if it is over the limit.
+
+        Raises:
+            BadRecord: There are more than `MAX_LINES`, or packed ones unpack to too much.
+        """
         number = 0
         while line := self._next_line():
             number += 1
+            if number > MAX_LINES:
+                raise BadRecord(str(self.path), number, f"has more than {MAX_LINES} lines")
             if len(line) > MAX_LINE_BYTES:
                 self._skip(line)
                 yield number, None

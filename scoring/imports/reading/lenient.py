@@ -17,6 +17,10 @@ from cab.scoring.errors import BadRecord
 from cab.scoring.files import is_list, is_object, parse_json
 from cab.scoring.imports.reading.input_file import InputFile
 
+MAX_VALUES = 32 << 20
+"""What a text may hold, where a list or an object weighs as much as four other values: parsed, 256 MiB
+of empty lists would take 16 GiB."""
+
 _MOST_NAMED = 5
 _LARGEST = 2**64
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -43,9 +47,11 @@ def parse_lenient(text: bytes, source: InputFile, line: int | None = None) -> ob
         line: Line that the text is, None if it is the whole file.
 
     Raises:
-        BadRecord: It is not JSON even so, or a member is there twice.
+        BadRecord: It is not JSON even so, a member is there twice, or it holds more than `MAX_VALUES`.
     """
     text = text.removeprefix(codecs.BOM_UTF8)
+    if text.count(b",") + 4 * (text.count(b"{") + text.count(b"[")) > MAX_VALUES:
+        raise BadRecord(str(source.path), line, "holds more values than any file of a harness")
     try:
         return parse_json(text, source.path, line)
     except BadRecord as error:
@@ -71,11 +77,11 @@ def _parsed(text: bytes, refused: BadRecord) -> object:
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise _Repeated(f"the member {twice!r} is there twice")
+    found: dict[str, object] = {}
+    for name, value in pairs:
+        if name in found:
+            raise _Repeated(f"the member {name!r} is there twice")
+        found[name] = value
     return found
 
 

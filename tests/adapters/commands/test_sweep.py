@@ -312,7 +312,7 @@ def test_newer_agent(capsys: pytest.CaptureFixture[str]) -> None:
     assert "agent scripted: 1 -> 2" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("lost", ["bundle", "cell.json", "before.json"])
+@pytest.mark.parametrize("lost", ["bundle", "cell.json", "before.json", "calls.jsonl"])
 def test_lost_result(capsys: pytest.CaptureFixture[str], lost: str) -> None:
     """A result that was taken away or damaged is not counted, and is run again under a new number."""
     assert main(["sweep", sweep()]) == 0

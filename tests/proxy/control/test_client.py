@@ -78,6 +78,10 @@ async def test_a_cells_key_is_good_for_its_cell(tmp_path: Path) -> None:
         control = ControlClient(meter.url, meter.proxy.mint_keys(CELL, 60).seal)
         async with control:
             await control.require_unused(CELL)
+            for ask in (control.totals, control.calls, control.seal):
+                with pytest.raises(ProxyRefused, match="never opened or called"):
+                    await ask(CELL)
+            await control.open_cell(CELL)
             assert (await control.totals(CELL))["calls"] == 0
             with pytest.raises(ProxyRefused, match="another cell's") as caught:
                 await control.totals("other")

@@ -76,6 +76,7 @@ async def test_slow_reads_of_the_ledger_hold_up_no_call(tmp_path: Path) -> None:
 
     large = "x" * (1 << 19)  # is looked at on a thread
     async with api(tmp_path) as client, asyncio.TaskGroup() as tasks:
+        assert (await client.call(client.key())).status == 200
         try:
             reads = client.meter.proxy._server._control._reads
             slow_ones = [tasks.create_task(anext(reads.batches(slow()))) for _ in range(50)]

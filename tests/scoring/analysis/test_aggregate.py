@@ -1,3 +1,5 @@
+from typing import Any
+
 import orjson
 import pytest
 from hypothesis import given, settings
@@ -160,3 +162,10 @@ def test_the_order_of_the_cells_does_not_matter(cells: list[Observation], random
     assert first == again
     for group in aggregate(cells):
         assert group.passed + group.failed + sum(group.infrastructure.values()) == group.cells
+
+
+@pytest.mark.parametrize("k", [0, -1, "2", 1.5, None])
+def test_a_k_is_a_whole_number(k: Any) -> None:
+    """Anything else is an error that says so, also where there is no cell."""
+    with pytest.raises(ValueError, match="a whole number from 1 on"):
+        aggregate([], ks=(k,))

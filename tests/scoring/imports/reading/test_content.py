@@ -61,6 +61,14 @@ def test_a_bomb_of_lines_ends_somewhere(tmp_path: Path, monkeypatch: pytest.Monk
         lines(written(tmp_path / "x", gzip.compress(b"line\n" * 1000)))
 
 
+def test_blank_lines_count_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gigabytes of them pack into some megabytes: they are not read for hours."""
+    monkeypatch.setattr(module, "MAX_LINES", 100)
+    assert len(lines(written(tmp_path / "x", b"{}\n" * 100))) == 100
+    with pytest.raises(BadRecord, match="has more than 100 lines"):
+        lines(written(tmp_path / "x", gzip.compress(b"{}\n{}\n" + b"\n" * 100)))
+
+
 def test_a_line_over_the_limit_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The lines behind it keep their numbers."""
     monkeypatch.setattr(module, "MAX_LINE_BYTES", 10)

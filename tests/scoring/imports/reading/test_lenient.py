@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cab.scoring import BadRecord
+from cab.scoring.imports.reading import lenient as module
 from cab.scoring.imports.reading.input_file import InputFile
 from cab.scoring.imports.reading.lenient import parse_lenient
 
@@ -74,6 +75,25 @@ def test_what_is_not_json_even_so_is_refused(text: bytes, reason: str) -> None:
     with pytest.raises(BadRecord, match=reason) as caught:
         read(text)
     assert (caught.value.path, caught.value.line) == ("file.json", 3)
+
+
+@pytest.mark.parametrize("text", [b"[[],[]]", b'[{"a":0}]', b"[0,0,0,0,0,0,0]"])
+def test_a_text_of_nothing_but_values_is_not_parsed(
+    monkeypatch: pytest.MonkeyPatch, text: bytes
+) -> None:
+    """Parsed, they take thirty times the memory of the text."""
+    monkeypatch.setattr(module, "MAX_VALUES", 7)
+    with pytest.raises(BadRecord, match="holds more values"):
+        read(text)
+    assert read(b"[0,0,0,0]") == ([0, 0, 0, 0], [])
+
+
+@pytest.mark.timeout(20)
+def test_a_member_that_is_there_twice_is_found_in_one_pass() -> None:
+    """A hundred thousand members before it do not cost their square."""
+    members = ",".join(f'"k{number}":0' for number in range(100_000))
+    with pytest.raises(BadRecord, match="the member 'k99999' is there twice"):
+        read(f'{{"x":NaN,{members},"k99999":1}}'.encode())
 
 
 VALUES: Any = st.recursive(
