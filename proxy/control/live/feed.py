@@ -76,8 +76,7 @@ class LiveFeed:
         thread, follower = ThreadPoolExecutor(1, "cab-live"), Follower(self._folder)
         try:
             await self._follow_on(thread, follower)
-        except Exception as error:
-            # Whatever it was, nobody may wait for a state that does not come.
+        except Exception as error:  # noqa: BLE001 - nobody may wait for a state that does not come
             log.warning("live_view_ended", error=f"{type(error).__name__}: {error}")
             self._task = None
             self._publish(None)

@@ -240,7 +240,9 @@ def test_a_run_that_was_stopped_can_be_repeated(tmp_path: Path) -> None:
     assert sorted(file.suffix for file in (site / "cells").iterdir()) == [".html", ".txt"]
 
 
-@pytest.mark.parametrize("tail", [b"", b"\xff{", b'{"digest":"x","entries":[{"stem":1}]}\n', b"[]\n"])
+@pytest.mark.parametrize(
+    "tail", [b"", b"\xff{", b'{"digest":"x","entries":[{"stem":1}]}\n', b"[]\n"]
+)
 def test_a_damaged_state_makes_all_pages_anew(tmp_path: Path, tail: bytes) -> None:
     """What cannot be read of the last run is forgotten, and pages of cells that are gone go all the same."""
     site, state = tmp_path / "site", tmp_path / "site" / STATE_FILE
