@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from typing import NamedTuple, Protocol
 
 from cab.scoring.ledger.totals import CallTotals, Fields
@@ -69,6 +70,8 @@ class CellState:
     """All that a seal waits for: calls, and refusals that are being recorded."""
     running: set[str] = field(default_factory=set[str])
     """Those of them that are model calls; limits count these."""
+    unused: list[int] = field(default_factory=list[int])
+    """Numbers that were taken for calls that were never made; a heap."""
     _waiting: dict[str, Waiter] = field(default_factory=dict[str, Waiter])
     _seen: OrderedDict[str, _Seen] = field(default_factory=OrderedDict[str, _Seen])
 
@@ -81,8 +84,15 @@ class CellState:
         """Return the number of the next call, 1-based; None where there is no cell to count in."""
         if self.cell_id is None:
             return None
+        if self.unused:
+            return heappop(self.unused)
         self.last_seq += 1
         return self.last_seq
+
+    def give_back(self, number: int) -> None:
+        """Have the next call take a number that was taken, and under which no record was written."""
+        if self.cell_id is not None:
+            heappush(self.unused, number)
 
     def attempt(self, request_hash: str | None, call_id: str) -> AttemptNumber:
         """Return which attempt of which call a request is, and remember it.
@@ -117,7 +127,7 @@ class CellState:
     def attempt_failed(
         self, request_hash: str, call_id: str, first_call_id: str, number: int
     ) -> None:
-        """Take note that a call has failed, or its client has gone, of which nothing is remembered here.
+        """Take note that a call has failed, or its client has gone, that was admitted elsewhere or here.
 
         Args:
             request_hash: Of its request.
@@ -126,7 +136,8 @@ class CellState:
             number: Which attempt it was, 1-based.
         """
         seen = self._seen.pop(request_hash, None)
-        if seen is None:
+        # Ids sort by time: what is remembered may be an earlier call, which had not failed.
+        if seen is None or seen.last_call_id < call_id:
             seen = _Seen(first_call_id, call_id, number, failed=True)
         seen.failed = True
         self._remember(request_hash, seen)

@@ -158,17 +158,17 @@ class SharedCell:
         memory, place, share, limits = self._memory, self._place, self.share, ask.limits
         if share is None or ask.request_hash in share.failed:
             return None
-        memory.lock(place)
+        if not memory.holds(place, self.generation) or not memory.lock(place):
+            return None
         try:
-            counters = memory.read(place)
-            last_seq, calls, running, tokens, largest, spent, dearest, closed, missed = counters
-            if closed or not memory.is_open(place, self.generation):
+            if not memory.holds(place, self.generation):
                 return None
+            counters = memory.read(place)
             if not (limits.bound_nothing or has_room(share, counters, limits, counts=ask.counts)):
                 return None
+            last_seq, calls, running, *spent = counters
             seq, more = last_seq + 1, int(ask.counts)
-            calls, running = calls + more, running + more
-            memory.write(place, seq, calls, running, tokens, largest, spent, dearest, 0, missed)
+            memory.write(place, seq, calls + more, running + more, *spent)
         finally:
             memory.unlock(place)
         return seq
@@ -183,36 +183,32 @@ class SharedCell:
         Returns:
             Whether the next call may go by the counters; if not, the parent needs a report.
         """
-        memory, place, less = self._memory, self._place, int(counts)
-        price = 0 if used.usd is None else picodollars(used.usd)
-        memory.lock(place)
+        memory, place = self._memory, self._place
+        if not memory.lock(place):
+            self.close()  # what hangs with the lock admits nothing meanwhile, and neither do others
+            return False
         try:
-            counters = memory.read(place)
-            last_seq, calls, running, tokens, largest, spent, dearest, closed, missed = counters
-            if not memory.is_open(place, self.generation):
-                memory.write(place, *counters[:-1], max(missed, self.generation))
+            if not memory.holds(place, self.generation):
+                self.close()
                 return False
-            calls, running = calls + used.calls - less, running - less
-            tokens, spent = tokens + used.tokens, spent + price
-            largest, dearest = max(largest, used.tokens), max(dearest, price)
-            if max(tokens, spent) > MOST:
-                tokens, spent, largest, dearest, closed = 0, 0, 0, 0, 1
+            self._add(used, less=int(counts))
             if not used.is_plain:
-                closed = 1
-            memory.write(
-                place, last_seq, calls, running, tokens, largest, spent, dearest, closed, missed
-            )
+                self.close()
         finally:
             memory.unlock(place)
-        return not closed
+        return memory.holds(place, self.generation)
+
+    def _add(self, used: Used, less: int) -> None:
+        last_seq, calls, running, tokens, largest, spent, dearest = self._memory.read(self._place)
+        price = 0 if used.usd is None else picodollars(used.usd)
+        tokens, spent = tokens + used.tokens, spent + price
+        if max(tokens, spent) > MOST:
+            self.close()
+            return
+        calls, running = calls + used.calls - less, running - less
+        largest, dearest = max(largest, used.tokens), max(dearest, price)
+        self._memory.write(self._place, last_seq, calls, running, tokens, largest, spent, dearest)
 
     def close(self) -> None:
         """Have the registry decide about the next call: something has happened that it must know."""
-        memory, place = self._memory, self._place
-        memory.lock(place)
-        try:
-            if memory.is_open(place, self.generation):
-                counters = memory.read(place)
-                memory.write(place, *counters[:-2], 1, counters[-1])
-        finally:
-            memory.unlock(place)
+        self._memory.bar(self._place, self.generation)

@@ -8,16 +8,18 @@ of users may change them it says in a word of its own, which it can take back wi
 import fcntl
 import mmap
 import os
-import struct
 import tempfile
+import time
 from typing import NamedTuple, Self
 
 PLACES = 8192
 """So many cells can be called at the same time without a question; of pages that nobody uses there are none."""
-_PLACE_BYTES = 128
-_GENERATION = struct.Struct("=q")
-_COUNTERS = struct.Struct("=9q")
-_COUNTERS_AT = 8
+_WORDS = 16
+_WORD_BYTES = 8
+_GENERATION, _BARRED, _TORN, _FIRST_COUNTER = 0, 1, 2, 3
+_LOCK_S = 0.005
+"""So long a lock is waited for: whoever holds it longer was stopped, or has no processor."""
+_LOCK_AGAIN_S = 0.0001
 
 
 class Counters(NamedTuple):
@@ -37,10 +39,6 @@ class Counters(NamedTuple):
     """What is known of their prices, in 10^-12 US dollars, rounded up."""
     largest_picodollars: int = 0
     """The largest of these prices."""
-    closed: int = 0
-    """1 once something has happened that these counters cannot express: then nobody may go by them."""
-    missed: int = 0
-    """The last generation that was not open yet, or any more, when one of its calls ended."""
 
 
 class SharedMemory:
@@ -53,7 +51,10 @@ class SharedMemory:
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
         self._map = mmap.mmap(descriptor, 0)
-        self.places = len(self._map) // _PLACE_BYTES
+        # Word by word: each is stored at once, so that a process that is killed leaves no half of one.
+        with memoryview(self._map) as whole:
+            self._words = whole.cast("q")
+        self.places = len(self._words) // _WORDS
 
     @classmethod
     def create(cls, places: int = PLACES) -> Self:
@@ -63,34 +64,62 @@ class SharedMemory:
         else:
             with tempfile.TemporaryFile() as file:
                 descriptor = os.dup(file.fileno())
-        os.truncate(descriptor, places * _PLACE_BYTES)
+        os.truncate(descriptor, places * _WORDS * _WORD_BYTES)
         return cls(descriptor)
 
     def close(self) -> None:
         """Give it back."""
+        self._words.release()
         self._map.close()
         os.close(self.descriptor)
 
-    def lock(self, place: int) -> None:
-        """Wait for the lock of a place, which others hold for some microseconds."""
-        fcntl.lockf(self.descriptor, fcntl.LOCK_EX, 1, place)
+    def lock(self, place: int) -> bool:
+        """Return whether the lock of a place was to be had; others hold it for some microseconds."""
+        if self._lock_now(place):
+            return True
+        until_s = time.monotonic() + _LOCK_S
+        while not self._lock_now(place):
+            if time.monotonic() > until_s:
+                return False
+            time.sleep(_LOCK_AGAIN_S)
+        return True
 
     def unlock(self, place: int) -> None:
         """Release the lock of a place."""
         fcntl.lockf(self.descriptor, fcntl.LOCK_UN, 1, place)
 
-    def is_open(self, place: int, generation: int) -> bool:
+    def holds(self, place: int, generation: int) -> bool:
         """Return whether a generation of users may go by the counters of a place."""
-        stated = _GENERATION.unpack_from(self._map, place * _PLACE_BYTES)[0]
-        return bool(stated == generation)
+        words, at = self._words, place * _WORDS
+        return (
+            words[at + _GENERATION] == generation
+            and words[at + _BARRED] < generation
+            and not words[at + _TORN]
+        )
 
     def read(self, place: int) -> tuple[int, ...]:
-        """Return the counters of a place, in the order of `Counters`."""
-        return _COUNTERS.unpack_from(self._map, place * _PLACE_BYTES + _COUNTERS_AT)
+        """Return the counters of a place, in the order of `Counters`; the caller holds its lock."""
+        at = place * _WORDS + _FIRST_COUNTER
+        return tuple(self._words[at : at + len(Counters._fields)])
 
     def write(self, place: int, *counters: int) -> None:
-        """Write the counters of a place, in the order of `Counters`; the caller holds its lock."""
-        _COUNTERS.pack_into(self._map, place * _PLACE_BYTES + _COUNTERS_AT, *counters)
+        """Write the counters of a place, in the order of `Counters`; the caller holds its lock.
+
+        If it is killed meanwhile, nobody goes by the place until it is opened again.
+        """
+        words, at = self._words, place * _WORDS
+        words[at + _TORN] = 1
+        for index, counter in enumerate(counters, at + _FIRST_COUNTER):
+            words[index] = counter
+        words[at + _TORN] = 0
+
+    def bar(self, place: int, generation: int) -> None:
+        """Let nobody go by the counters of a place: neither those who do now, nor a generation, opened or not.
+
+        Something has happened that the counters do not show. The caller need not hold the lock.
+        """
+        words, at = self._words, place * _WORDS
+        words[at + _BARRED] = max(words[at + _BARRED], generation, words[at + _GENERATION])
 
     def open(self, place: int, generation: int, counters: Counters) -> bool:
         """Let a generation of users go by the counters of a place that is suspended.
@@ -102,29 +131,32 @@ class SharedMemory:
         if not self._lock_now(place):
             return False
         try:
-            missed = self.read(place)[-1]
-            if missed >= generation:
+            if self._words[place * _WORDS + _BARRED] >= generation:
                 return False
-            self.write(place, *counters[:-1], missed)
-            _GENERATION.pack_into(self._map, place * _PLACE_BYTES, generation)
+            self.write(place, *counters)
+            self._words[place * _WORDS + _GENERATION] = generation
         finally:
             self.unlock(place)
         return True
 
-    def is_closed(self, place: int) -> bool:
-        """Return whether something has happened that the counters of a place cannot express."""
-        return bool(self.read(place)[-2])
-
     def suspend(self, place: int) -> None:
         """Let nobody go by the counters of a place from now on."""
-        _GENERATION.pack_into(self._map, place * _PLACE_BYTES, 0)
+        self._words[place * _WORDS + _GENERATION] = 0
 
-    def last_seq(self, place: int) -> int:
-        """Return the last number that the users of a suspended place can have taken."""
-        if not self._lock_now(place):
-            return self.read(place)[0] + 1  # whoever holds the lock may be about to take it
-        self.unlock(place)
-        return self.read(place)[0]
+    def last_seq(self, place: int, *, more: bool = False) -> int:
+        """Return the last number that the users of a suspended place can have taken.
+
+        Args:
+            place: The place.
+            more: Whether one of them, which hangs, may be about to take a number.
+        """
+        taking = 0
+        if more:
+            if self.lock(place):
+                self.unlock(place)
+            else:
+                taking = 1
+        return self._words[place * _WORDS + _FIRST_COUNTER] + taking
 
     def _lock_now(self, place: int) -> bool:
         try:

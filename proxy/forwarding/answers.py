@@ -186,7 +186,6 @@ class DirectBody:
         """Take the beginning of an answer that is not read here."""
         self._connection = connection
         self._odd = begun
-        connection.pause_reading()
         self._wake()
 
     def failed(self, error: Exception) -> None:

@@ -11,23 +11,27 @@ REDACTED = "[redacted]"
 
 _PREFIXES = r"\b(?:sk|pk|rk|gsk|xai|nvapi|hf|ghp|gho|AIza)[-_]"
 _USER_IN_URL = r"(?<=://)[^/\s@]++(?=@)"
-_SUSPECT = re.compile(rf"{_PREFIXES}|\bAIza|\beyJ|://|(?i:bearer )")
+# ASCII, also below: in Chinese a key stands behind a word without a space.
+_SUSPECT = re.compile(rf"{_PREFIXES}|\bAIza|\beyJ|://|(?i:bearer )", re.ASCII)
 """Without one of these there is nothing to look for."""
-_PREFIXED = re.compile(r"[-_](?:(?<=\b(?:sk|pk|rk|hf).)|(?<=\b(?:gsk|xai|ghp|gho).)|(?<=\bnvapi.))")
+_PREFIXED = re.compile(
+    r"[-_](?:(?<=\b(?:sk|pk|rk|hf).)|(?<=\b(?:gsk|xai|ghp|gho).)|(?<=\bnvapi.))", re.ASCII
+)
 """A prefix of a key with what follows it, found by the latter: few characters are one."""
 # Key shapes that vendors print in their own error messages, and bearer values of any shape.
 _IN_SENTENCES = re.compile(
     _PREFIXES + r"[A-Za-z0-9_\-*.]{6,}+|\bAIza[A-Za-z0-9_\-]{10,}+"
-    rf"|(?i:(?<=bearer )\S++)|{_USER_IN_URL}"
+    rf"|(?i:(?<=bearer )\S++)|{_USER_IN_URL}",
+    re.ASCII,
 )
-_IN_NAMES = re.compile(rf"\bAIza[A-Za-z0-9_\-]{{30,}}+|{_USER_IN_URL}")
+_IN_NAMES = re.compile(rf"\bAIza[A-Za-z0-9_\-]{{30,}}+|{_USER_IN_URL}", re.ASCII)
 # Each run is looked at once: only its first character can begin a match.
 _RUN = re.compile(r"(?<![A-Za-z0-9_\-.])[A-Za-z0-9_\-.]{19,}+")
 _DOTTED = re.compile(r"(?<![A-Za-z0-9_\-])[A-Za-z0-9_\-]++(?:\.[A-Za-z0-9_\-]++){2,}+")
-_PREFIX = re.compile(_PREFIXES)
+_PREFIX = re.compile(_PREFIXES, re.ASCII)
 # No model's name has sixteen letters and digits on end after such a beginning.
 _LONG_PART = re.compile(r"[A-Za-z0-9]{16}[A-Za-z0-9_\-]*+")
-_TOKEN_BEGIN = re.compile(r"\beyJ(?=[A-Za-z0-9_\-])")
+_TOKEN_BEGIN = re.compile(r"\beyJ(?=[A-Za-z0-9_\-])", re.ASCII)
 _LETTERS_AND_DIGITS = re.compile(r"[A-Za-z0-9]{10,}+")
 _DIGIT = re.compile(r"[0-9]")
 

@@ -75,10 +75,10 @@ class CellSharing:
     def take(self, slot: WorkerSlot, report: PackedReport) -> None:
         """Take what a worker has to tell of a cell."""
         cell_id = report.cell_id
-        for call_id, _, _ in report.begun:
-            slot.calls[call_id] = cell_id
+        for call_id, number, _ in report.begun:
+            slot.begin(call_id, cell_id, number)
         for call_id in report.ended:
-            slot.calls.pop(call_id, None)
+            slot.end(call_id)
         report.merge(self._registry.cell(cell_id), lambda number: self._told(cell_id, number))
         shared = self._shared.get(cell_id)
         if shared is not None and slot.armed.get(cell_id) != shared.generation:
@@ -129,9 +129,7 @@ class CellSharing:
         if shared is None or cell_id in self._rounds:
             return False
         place = shared.place
-        if generation == shared.generation or self._memory.is_closed(place):
-            return False
-        if not self._memory.is_open(place, shared.generation):
+        if generation == shared.generation or not self._memory.holds(place, shared.generation):
             return False
         if slot.armed.get(cell_id) != shared.generation and slot.has_calls(cell_id):
             return False  # one of these calls could end before the worker knows where to count it
@@ -167,7 +165,9 @@ class CellSharing:
         """
         cell_id = ask.cell_id
         cell = self._registry.cell(cell_id)
-        if cell.sealed or cell.has_waiting or cell_id in self._rounds or cell_id in self._shared:
+        if cell_id in self._rounds or cell_id in self._shared:
+            return
+        if cell.sealed or cell.has_waiting or cell.unused:
             return
         generation = self._armed.pop(cell_id, None)
         if generation is None:
@@ -228,7 +228,8 @@ class CellSharing:
         shared = self._shared.pop(cell_id, None)
         if shared is not None:
             cell = self._registry.cell(cell_id)
-            cell.last_seq = self._memory.last_seq(shared.place)
+            hangs = any(slot.tell is not None and cell_id in slot.held for slot in self._slots)
+            cell.last_seq = self._memory.last_seq(shared.place, more=hangs)
             for number in shared.numbers.untold(cell.last_seq):
                 placeholder = f"{number} of {cell_id}"
                 self._placeholders.setdefault(cell_id, {})[number] = placeholder
@@ -245,7 +246,8 @@ class CellSharing:
         if cell_id in self._shared or any(cell_id in slot.held for slot in self._slots):
             return
         cell = self._registry.cell(cell_id)
-        for placeholder in self._placeholders.pop(cell_id, {}).values():
+        for number, placeholder in self._placeholders.pop(cell_id, {}).items():
+            cell.give_back(number)
             cell.finish(placeholder)
 
     def _place(self, cell_id: str | None) -> int | None:
@@ -301,12 +303,15 @@ class CellSharing:
             untold: END records of calls that it had not told of.
         """
         for call_id, cell_id in slot.calls.items():
-            end = ends.get(call_id)
+            end, number = ends.get(call_id), slot.numbers.get(call_id)
+            if end is None and number is not None:  # it was never made
+                self._registry.cell(cell_id).give_back(number)
             self._registry.finish_soon(cell_id, call_id, None if end is None else {**end})
         for end in untold:
             self._end_untold(end["cell_id"], end["seq"], end)
         cells = {*slot.calls.values(), *slot.held}
         slot.calls.clear()
+        slot.numbers.clear()
         slot.held.clear()
         for cell_id in cells:
             if (shared := self._shared.get(cell_id)) is not None:

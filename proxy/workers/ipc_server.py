@@ -95,10 +95,12 @@ class CellRegistryServer:
         self, slot: WorkerSlot, incoming: Messages, writer: asyncio.StreamWriter
     ) -> None:
         slot.gone.clear()
+        slot.hangs = False
         try:
             async with asyncio.TaskGroup() as tasks:
                 session = _WorkerSession(self._registry, self._sharing, slot, writer, tasks)
                 async for message in incoming:
+                    slot.hangs = False
                     session.take(*message)
                 session.close()
         finally:
@@ -225,13 +227,13 @@ class _WorkerSession:
     def _admitted(
         self, number: int | None, request: AdmissionRequest, admission: Admission
     ) -> None:
-        self._slot.calls[request.call_id] = request.cell_id
+        self._slot.begin(request.call_id, request.cell_id, admission.seq)
         self._sharing.share(self._slot, request)
         self._answer(number, list(admission))
 
     def _not_admitted(self, number: int | None, request: AdmissionRequest, error: Rejected) -> None:
         if error.code == LIMIT_REACHED:  # in flight until its record is written
-            self._slot.calls[request.call_id] = request.cell_id
+            self._slot.begin(request.call_id, request.cell_id, None)
         self._reject(number, error)
 
     def _report(self, *reports: list[Any]) -> None:

@@ -10,8 +10,10 @@ from cab.proxy.workers.worker_slot import WorkerSlot
 @dataclass(slots=True)
 class _Round:
     number: int
-    asked: set[int]
-    """Workers whose word is missing."""
+    asked: list[WorkerSlot]
+    """Workers whose word is missing and waited for."""
+    complete: bool
+    """Whether all have answered, if those do that are waited for."""
     done: asyncio.Future[bool]
     on_end: Callable[[], None]
     timer: asyncio.TimerHandle | None = None
@@ -54,7 +56,9 @@ class Rounds:
         message: tuple[object, ...],
         on_end: Callable[[], None],
     ) -> None:
-        """Begin a round, which is over at once if there is nobody to ask.
+        """Begin a round, which is over at once if there is nobody to wait for.
+
+        A worker that hangs is asked, and not waited for: it can tell nothing new until it goes on.
 
         Args:
             topic: What it is about.
@@ -65,13 +69,15 @@ class Rounds:
         loop = asyncio.get_running_loop()
         self._last += 1
         number = self._last
-        asked = {slot.number for slot in slots}
-        begun = self._rounds[topic] = _Round(number, asked, loop.create_future(), on_end)
+        asked = [slot for slot in slots if not slot.hangs]
+        complete = len(asked) == len(slots)
+        begun = _Round(number, asked, complete, loop.create_future(), on_end)
+        self._rounds[topic] = begun
         for slot in slots:
             if slot.tell is not None:
                 slot.tell("settle", number, *message)
         if asked:
-            begun.timer = loop.call_later(self._answer_s, self._end, topic, begun)
+            begun.timer = loop.call_later(self._answer_s, self._give_up, topic, begun)
         else:
             self._end(topic, begun)
 
@@ -89,13 +95,20 @@ class Rounds:
             self._without(topic, running, slot)
 
     def _without(self, topic: Hashable, running: _Round, slot: WorkerSlot) -> None:
-        running.asked.discard(slot.number)
+        if slot in running.asked:
+            running.asked.remove(slot)
         if not running.asked:
             self._end(topic, running)
+
+    def _give_up(self, topic: Hashable, running: _Round) -> None:
+        for slot in running.asked:
+            slot.hangs = True
+        running.complete = False
+        self._end(topic, running)
 
     def _end(self, topic: Hashable, ended: _Round) -> None:
         if ended.timer is not None:
             ended.timer.cancel()
         del self._rounds[topic]
         ended.on_end()
-        ended.done.set_result(not ended.asked)
+        ended.done.set_result(ended.complete)

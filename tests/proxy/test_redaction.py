@@ -329,10 +329,11 @@ def test_a_header_is_redacted_each_time() -> None:
 @pytest.mark.parametrize(
     "prefix", ["sk", "pk", "rk", "gsk", "xai", "nvapi", "hf", "ghp", "gho", "AIza"]
 )
-@pytest.mark.parametrize("before", ["", "a ", "a.", "-", "é-", "\n"])
+@pytest.mark.parametrize("before", ["", "a ", "a.", "-", "é-", "令牌", "\n"])
 @pytest.mark.parametrize("mark", ["-", "_"])
 def test_a_vendors_key_is_found_in_a_name_wherever_it_stands(
     prefix: str, before: str, mark: str
 ) -> None:
     key = f"{prefix}{mark}{'a1B2' * 10}"
     assert Redactor().name(before + key) == before + REDACTED
+    assert Redactor().sentence(f"{before}{key}无效") == f"{before}{REDACTED}无效"

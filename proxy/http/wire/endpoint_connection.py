@@ -30,7 +30,7 @@ class AnswerSink(Protocol):
         ...
 
     def odd(self, connection: "EndpointConnection", begun: bytes) -> None:
-        """Take the beginning of an answer that is not read here, and the connection with it."""
+        """Take the beginning of an answer that is not read here, and the connection, which is paused."""
         ...
 
     def failed(self, error: Exception) -> None:
@@ -188,6 +188,7 @@ class EndpointConnection(asyncio.Protocol):
         if head is None:
             self.sink = None
             self._keeper.forget(self)
+            self.pause_reading()  # who takes it may have to wait first
             sink.odd(self, data)
             return
         self._head = head

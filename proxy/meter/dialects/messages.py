@@ -75,6 +75,7 @@ class MessagesAnswer(Answer):
         if block.get("data"):
             # Redacted thinking: it cannot be counted, yet it was generated.
             self.delivered = True
+        self.piece_repeats = False  # each block begins anew
 
     def _texts(self, holder: JsonObject, names: tuple[str, ...]) -> None:
         for name in names:

@@ -165,3 +165,33 @@ async def test_a_client_that_leaves_before_it_saw_the_end_may_ask_again(
             await line.reader.readuntil(b"\r\n0\r\n\r\n")
         ends = await meter.settled(2)
     assert [end["attempt"] for end in ends] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"HTTP/1.0 200 OK", b"HTTP/1.1 200 OK\r\nUpgrade: h2c", b"HTTP/1.1 103\r\n\r\nHTTP/1.1 200"],
+)
+async def test_an_odd_answer_that_comes_before_its_start_is_on_disk_comes_whole(
+    head: bytes, disk: Disk, tmp_path: Path
+) -> None:
+    async def some_turns() -> None:
+        for _ in range(20):  # nothing tells a test what the proxy has read
+            await asyncio.sleep(0)
+
+    async def go_on() -> None:
+        disk.go_on()
+
+    *begin, rest = answered(CHAT, stream=True)[1:]
+    kind = b"\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+    script = [head + kind, some_turns, *begin, some_turns, go_on, rest]
+    async with (
+        scripted_upstream(script) as upstream,
+        metered(upstream.url, tmp_path) as meter,
+        connected(meter.url) as line,
+    ):
+        disk.hold()
+        line.send(STREAM)
+        async with asyncio.timeout(20):
+            await line.reader.readuntil(b"\r\n0\r\n\r\n")
+        [end] = await meter.settled(1)
+    assert (end["end_reason"], end["usage_status"]) == ("completed", "complete")

@@ -188,7 +188,17 @@ async def test_what_a_killed_worker_has_not_told_its_chain_tells(proxy: Proxy) -
         [cell] = await other.totals()
         assert (cell.totals.calls, cell.totals.unmeasured_calls) == (4, 1)
         assert proxy.registry.cell("a").in_flight == {"others go on", "one too many"}
-        assert (await other.admit(ask("again", "h", **limits)))[1:3] == (2, "1")
+        # Number 5 was taken, and its call never made: the next one has it, and there is no gap.
+        assert (await other.admit(ask("again", "h", **limits)))[:3] == (5, 2, "1")
+
+
+async def test_the_number_of_a_call_that_was_never_made_is_given_again(proxy: Proxy) -> None:
+    """Its worker was killed between the parent's word and the START."""
+    async with proxy.worker(1) as other:
+        async with proxy.worker(0) as one:
+            assert (await one.admit(ask("lost"))).seq == 1
+        proxy.server.end_calls(proxy.slots[0], DeadWorkerRecords())
+        assert [(await other.admit(ask(str(n)))).seq for n in range(3)] == [1, 2, 3]
 
 
 async def test_a_worker_that_hangs_holds_nobody_up(tmp_path: Path, memory: SharedMemory) -> None:
@@ -211,6 +221,12 @@ async def test_a_worker_that_hangs_holds_nobody_up(tmp_path: Path, memory: Share
         assert one.try_admit(ask("later")) is None
         with pytest.raises(Rejected, match="a worker does not say"):
             await other.totals()
+        proxy.server._sharing._rounds._answer_s = 1000  # it is not waited for again until it speaks
+        async with asyncio.timeout(10):
+            with pytest.raises(Rejected, match="4 calls"):
+                await other.admit(ask("5", max_calls=4))
+            with pytest.raises(Rejected, match="a worker does not say"):
+                await other.totals()
 
 
 async def test_more_cells_than_places_are_the_parents_or_take_turns(tmp_path: Path) -> None:

@@ -61,6 +61,7 @@ PATHS = {
     "/v1/messages": [
         {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
         {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "?"}},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": "?"}},
         {
             "type": "content_block_delta",
             "index": 0,
@@ -138,6 +139,16 @@ def test_the_same_is_seen_and_sent(stream: tuple[str, list[bytes]], asks: bool) 
     parsed = drive(started(path, body), [b"".join(events)])
     assert known.sent == parsed.sent
     assert known.outcome == parsed.outcome
+
+
+def test_a_block_that_begins_like_the_one_before_is_another_one() -> None:
+    events = [
+        b'data: {"type":"content_block_start","content_block":{"type":"text","text":"%b"}}\n\n'
+        % text
+        for text in (b"tea", b"pot", b"s")
+    ]
+    known = drive(started("/v1/messages", ASKING), events)
+    assert known.outcome.completion_texts == ["tea", "pot", "s"]
 
 
 def test_most_events_are_known() -> None:
