@@ -137,9 +137,8 @@ def test_nothing_hostile_runs(browser: Browser, site: Path, where: str) -> None:
         watched = Watched(browser, base, bypass_csp=where.endswith("policy"))
         for file in sorted((site / "cells").glob("*window-pwned*")):
             check_harmless(watched.open(f"cells/{file.name}"), scripts)
-        of_many = [*(f"{part}.html" for part in OF_ALL), *(site / "compare").iterdir()]
-        for file in of_many:
-            name = file if isinstance(file, str) else f"compare/{file.name}"
+        compared = (f"compare/{file.name}" for file in (site / "compare").iterdir())
+        for name in (*(f"{part}.html" for part in OF_ALL), *compared):
             check_harmless(watched.open(name), scripts)
         watched.close()
 
