@@ -60,16 +60,18 @@ class LiveFeed:
             yield queue
         finally:
             self._viewers.discard(queue)
-            if not self._viewers and self._task is not None:
-                self._task.cancel()
-                self._task = None
+            if not self._viewers:
+                self._end()
 
     def close(self) -> None:
         """End the streams of all who look."""
+        self._end()
+        self._publish(None)
+
+    def _end(self) -> None:
         if self._task is not None:
             self._task.cancel()
             self._task = None
-        self._publish(None)
 
     async def _follow(self) -> None:
         # A thread of its own: it must not wait for others' reads, nor they for it.
