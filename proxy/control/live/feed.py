@@ -61,14 +61,14 @@ class LiveFeed:
         finally:
             self._viewers.discard(queue)
             if not self._viewers:
-                self._stop()
+                self._end()
 
     def close(self) -> None:
         """End the streams of all who look."""
-        self._stop()
+        self._end()
         self._publish(None)
 
-    def _stop(self) -> None:
+    def _end(self) -> None:
         if self._task is not None:
             self._task.cancel()
             self._task = None

@@ -137,8 +137,8 @@ def test_nothing_hostile_runs(browser: Browser, site: Path, where: str) -> None:
         watched = Watched(browser, base, bypass_csp=where.endswith("policy"))
         for file in sorted((site / "cells").glob("*window-pwned*")):
             check_harmless(watched.open(f"cells/{file.name}"), scripts)
-        pairs = [f"compare/{file.name}" for file in (site / "compare").iterdir()]
-        for name in [*(f"{part}.html" for part in OF_ALL), *pairs]:
+        compared = (f"compare/{file.name}" for file in (site / "compare").iterdir())
+        for name in (*(f"{part}.html" for part in OF_ALL), *compared):
             check_harmless(watched.open(name), scripts)
         watched.close()
 
