@@ -18,7 +18,7 @@ from tests.tools.upstream import json_answer
 async def test_totals_hold_every_call_whose_answer_has_ended(tmp_path: Path) -> None:
     """A cell's totals are read right after its answer, by the admin and with its own key."""
     async with api(tmp_path) as client:
-        for token in (client.key(), client.token):
+        for token in (client.key(), ADMIN):
             seen = await client.ask("GET", path_of(), token=token)
             assert code_of(seen) == (404, "no_such_cell")
         for number in range(1, 4):
