@@ -42,7 +42,7 @@ class MatrixGroup(NamedTuple):
     rows: Sequence[MatrixRow]
 
 
-class Matrix(NamedTuple):
+class RunMatrix(NamedTuple):
     """The table."""
 
     corner: str
@@ -61,7 +61,7 @@ class Matrix(NamedTuple):
         return sum(len(group.rows) for group in self.groups) > _MOST_ROWS
 
 
-def matrix(cells: Sequence[PlacedCell]) -> Matrix:
+def matrix(cells: Sequence[PlacedCell]) -> RunMatrix:
     """Return the table: tasks are columns if they are few, else rows."""
     tasks = values_of(cells, "task")
     pairs = sorted({(cell.model, cell.tui) for cell in cells})
@@ -94,7 +94,9 @@ def matrix(cells: Sequence[PlacedCell]) -> Matrix:
         ]
         columns = [_split(task) for task in tasks]
         below = [by_task[task] for task in tasks]
-        return Matrix("agent", columns, groups, _foot(below, cells), known_share(cells), as_marks)
+        return RunMatrix(
+            "agent", columns, groups, _foot(below, cells), known_share(cells), as_marks
+        )
     groups = [
         MatrixGroup(
             family,
@@ -108,7 +110,7 @@ def matrix(cells: Sequence[PlacedCell]) -> Matrix:
     ]
     below = [by_pair[pair] for pair in pairs]
     columns = [(tui, model) for model, tui in pairs]
-    return Matrix("task", columns, groups, _foot(below, cells), known_share(cells), as_marks)
+    return RunMatrix("task", columns, groups, _foot(below, cells), known_share(cells), as_marks)
 
 
 def _row(title: str, fields: Sequence[MatrixField], cells: Sequence[PlacedCell]) -> MatrixRow:

@@ -99,10 +99,12 @@ async def test_the_environment_inherits_nothing(
     monkeypatch.setenv("TOOL_HOME", str(work))
     monkeypatch.setenv("GONE_HOME", str(tmp_path / "gone"))
     homes = {"TOOL_HOME": ".tool", "GONE_HOME": ".gone", "UNSET_HOME": ".unset"}
+    how = {"try": [], "get": "install it", "home_folders": homes}  # not every sh knows --version
+    shell = Need.model_validate({"command": "sh", **how})
     task = scripted(
         tmp_path / "task",
         "import os\nprint(sorted(os.environ), os.environ['TOOL_HOME'], os.listdir(os.environ['HOME']))\n",
-        needs=[Need(command="sh", get="install it", home_folders=homes)],
+        needs=[shell],
     )
     outcome = await run_checks(task, work)
     names = ["CAB_RUN_MARK", "HOME", "LANG", "NO_COLOR", "PATH", "TERM", "TMPDIR", "TOOL_HOME"]
