@@ -245,6 +245,7 @@ async def test_a_call_whose_body_comes_during_the_seal_is_refused(tmp_path: Path
         writer.write(head.encode() + body[:5])
         await writer.drain()
         seal_key = f"Authorization: Bearer {meter.proxy.mint_keys('c', 60).seal}"
+        assert (await post(meter.url, "/cab/cells/c/open", b"", seal_key)).status == 201
         assert (await post(meter.url, "/cab/cells/c/seal", b"", seal_key)).status == 200
         writer.write(body[5:])
         answer = await reader.readuntil(b"\r\n")

@@ -113,6 +113,7 @@ async def test_a_bad_key_and_a_sealed_cell_end_the_agent_at_once(node: str, tmp_
         refused = await run(node, meter, "chat", retries=5)
         assert upstream.received == []
     async with behind(tmp_path / "2", good, cell=CELL) as (upstream, meter):
+        await meter.proxy.open_cell(CELL, 60)
         await seal(meter)
         sealed = await run(node, meter, "chat", retries=5)
         rows = await meter.settled(1)

@@ -100,10 +100,10 @@ def test_a_path_names_its_model(path: str, model: str | None) -> None:
 
 def _work_s(read: Callable[[str], object], path: str) -> float:
     def once() -> float:
-        started = time.process_time()
+        started = time.thread_time()
         for _ in range(20):
             read(path)
-        return time.process_time() - started
+        return time.thread_time() - started
 
     return min(once() for _ in range(5))
 
