@@ -17,8 +17,8 @@ PLACES = 8192
 _WORDS = 16
 _WORD_BYTES = 8
 _GENERATION, _BARRED, _TORN, _FIRST_COUNTER = 0, 1, 2, 3
-_LOCK_S = 0.005
-"""So long a lock is waited for: whoever holds it longer was stopped, or has no processor."""
+_LOCK_S = 0.03
+"""So long a lock is waited for, some turns of a busy processor: whoever holds it longer was stopped."""
 _LOCK_AGAIN_S = 0.0001
 
 
