@@ -36,7 +36,6 @@ class CellPage:
 
     html: str
     badge: BadgeText
-    has_recording: bool
 
 
 def cell_page(cell: ReportCell, stem: str, base_url: str, frame: PageFrame) -> CellPage:
@@ -68,7 +67,7 @@ def cell_page(cell: ReportCell, stem: str, base_url: str, frame: PageFrame) -> C
         **_calls(cell),
         **_evidence(cell),
     )
-    return CellPage(html, badge, recording is not None)
+    return CellPage(html, badge)
 
 
 def _result(cell: ReportCell) -> dict[str, Any]:
