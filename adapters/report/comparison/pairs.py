@@ -10,6 +10,7 @@ from cab.adapters.report.comparison.sides import Pairing
 from cab.adapters.report.placed import PlacedCell, sum_mark
 from cab.adapters.report.render.marks import MarkedText
 from cab.adapters.report.render.numbers import integer
+from cab.adapters.report.render.svg import spark
 from cab.scoring.analysis.aggregate import Part, part_of
 
 MOST_PAIRS = 1000
@@ -79,9 +80,9 @@ def _chart(a: PairSide, b: PairSide, most: float) -> Markup:
     if a.tokens is None or b.tokens is None:
         return Markup("")
     xs = [f"{100 * tokens / most:.2f}%" for tokens in (a.tokens, b.tokens)]
-    return Markup(
-        '<svg class="spark" width="100%" height="18" aria-hidden="true">'
+    content = Markup(
         '<line class="axis" x1="0" x2="100%" y1="9" y2="9"/>'
         '<line class="spread" x1="{0}" x2="{1}" y1="9" y2="9"/>'
-        '<circle class="dot hollow" cx="{0}" cy="9" r="4"/><circle class="dot" cx="{1}" cy="9" r="4"/></svg>'
-    ).format(*xs)
+        '<circle class="dot hollow" cx="{0}" cy="9" r="4"/><circle class="dot" cx="{1}" cy="9" r="4"/>'
+    )
+    return spark([content.format(*xs)])

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
+from cab.adapters.report.render.svg import spark
 from cab.scoring.analysis.compare import Comparison, Metric
 from cab.scoring.analysis.sentences import UNITS, reading
 
@@ -80,6 +81,4 @@ def _chart(found: Comparison, scale: float) -> Markup:
         line = Markup('<line class="spread" x1="{}" x2="{}" y1="10" y2="10"/>')
         parts.append(line.format(x(found.low), x(found.high)))
     parts.append(Markup('<circle class="dot" cx="{}" cy="10" r="4"/>').format(x(found.difference)))
-    return Markup('<svg class="spark" width="100%" height="20" aria-hidden="true">{}</svg>').format(
-        Markup("").join(parts)
-    )
+    return spark(parts, 20)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 from cab.adapters.report.render.environment import html
-from cab.adapters.report.render.svg import svg
+from cab.adapters.report.render.svg import spark, svg
 
 
 class LogAxis:
@@ -57,9 +57,7 @@ def share_interval(value: float | None, low: float | None, high: float | None) -
         line = Markup('<line class="spread" x1="{:.1f}%" x2="{:.1f}%" y1="9" y2="9"/>')
         parts.append(line.format(100 * low, 100 * high))
     parts.append(Markup('<circle class="dot" cx="{:.1f}%" cy="9" r="3.5"/>').format(100 * value))
-    return Markup('<svg class="spark" width="100%" height="18" aria-hidden="true">{}</svg>').format(
-        Markup("").join(parts)
-    )
+    return spark(parts)
 
 
 class PlotPoint(NamedTuple):

@@ -9,6 +9,7 @@ from cab.adapters.report.placed import PlacedCell
 from cab.adapters.report.render.environment import html
 from cab.adapters.report.render.marks import MarkedText
 from cab.adapters.report.render.numbers import SPACE, integer
+from cab.adapters.report.render.svg import spark
 from cab.scoring.analysis.reconcile import CounterError, reconcile, reconcile_cell
 
 _LEAST, _MOST = -1.0, 0.5
@@ -69,9 +70,7 @@ def _x(error: float) -> str:
 def _chart(cells: Sequence[PlacedCell]) -> Markup:
     zero = Markup('<line class="zero" x1="{0}" x2="{0}" y1="0" y2="18"/>').format(_x(0))
     base = Markup('<line class="axis" x1="0" x2="100%" y1="9" y2="9"/>')
-    return Markup('<svg class="spark" width="100%" height="18" aria-hidden="true">{}</svg>').format(
-        Markup("").join([base, zero, *_dots(cells)])
-    )
+    return spark([base, zero, *_dots(cells)])
 
 
 def _dots(cells: Sequence[PlacedCell]) -> Iterator[Markup]:

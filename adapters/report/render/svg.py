@@ -3,6 +3,7 @@
 No `viewBox` and no script: a chart is as wide as its place, at any width.
 """
 
+from collections.abc import Iterable
 from math import floor, log10
 
 from markupsafe import Markup
@@ -77,3 +78,10 @@ def svg(content: Markup, *, classes: str, height: float, label: str, id_: str = 
     return Markup(
         '<svg{} class="{}" width="100%" height="{}" role="img" aria-label="{}">{}</svg>'
     ).format(identity, classes, f"{height:g}", html(label), content)
+
+
+def spark(parts: Iterable[Markup], height: int = 18) -> Markup:
+    """Return a chart of one row of a table, whose other fields hold the same figures."""
+    return Markup('<svg class="spark" width="100%" height="{}" aria-hidden="true">{}</svg>').format(
+        height, Markup("").join(parts)
+    )
