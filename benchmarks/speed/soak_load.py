@@ -23,6 +23,8 @@ IDLE = 64
 MOST_CALLS = 200
 """Calls at a time: on a machine that others use, half load must not become a crowd whose requests come so late
 that the proxy gives up waiting for them."""
+CROWD = 1 / 6
+"""Share of the time in which all these connections are in use: half of what the growth does not look at."""
 _STREAM = " events=20 rate=100"
 MIX: dict[str, tuple[float, bool, Ending]] = {
     "": (50, False, "completed"),
@@ -97,19 +99,27 @@ class Soak:
         self._room = asyncio.Semaphore(MOST_CALLS)
 
     async def run(self, per_second: float, seconds: float) -> None:
-        """Call until the time is over, and wait for all answers."""
+        """Call until the time is over, and wait for all answers.
+
+        A crowd comes first: as many calls at a time as there may ever be. Memory keeps the mark of its fullest
+        moment, so a slow moment of the machine later on is no growth.
+        """
         loop = asyncio.get_running_loop()
         kinds = [
             (how, kind[1], kind[2], _requests(how, stream=kind[1])) for how, kind in MIX.items()
         ]
         weights = [kind[0] for kind in MIX.values()]
-        end_s, due_s = loop.time() + seconds, loop.time()
+        began_s = due_s = loop.time()
+        steady_s, end_s = began_s + seconds * CROWD, began_s + seconds
         async with asyncio.TaskGroup() as tasks:
             while due_s < end_s:
                 how, _, ending, following = random.choices(kinds, weights)[0]
                 await self._room.acquire()
                 tasks.create_task(self._call(how, ending, following()))
-                due_s += random.expovariate(per_second)
+                if loop.time() < steady_s:
+                    due_s = loop.time()
+                else:
+                    due_s += random.expovariate(per_second)
                 await asyncio.sleep(max(0, due_s - loop.time()))
         for connection in self._free:
             connection.transport.close()

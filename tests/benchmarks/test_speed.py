@@ -178,5 +178,9 @@ def test_growth_is_seen_through_noise_and_a_first_rise() -> None:
     leaking = [sample._replace(memory_mb=100 + sample.at_s) for sample in steady]
     memory = growths(leaking)[0]
     assert memory.per_hour == pytest.approx(3600)
-    assert memory.grown > memory.allowed
+    assert memory.is_real
+    for each_s, is_real in ((1, False), (3, True)):
+        lags = (90 if second < 15 else second * each_s for second in range(90))
+        crowded = [s._replace(lag_ms=lag) for s, lag in zip(steady, lags, strict=True)]
+        assert growths(crowded)[2].is_real is is_real
     assert soak.slope([(0, 1), (1, 1), (1, 5), (2, 1)]) == 0
