@@ -180,7 +180,7 @@ def test_growth_is_seen_through_noise_and_a_first_rise() -> None:
     assert memory.per_hour == pytest.approx(3600)
     assert memory.is_real
     for each_s, is_real in ((1, False), (3, True)):
-        lags = (90 if second < 15 else second * each_s for second in range(90))
+        lags = (90 if s < 15 else 5 + max(0, s - 30) * each_s for s in range(90))
         crowded = [s._replace(lag_ms=lag) for s, lag in zip(steady, lags, strict=True)]
         assert growths(crowded)[2].is_real is is_real
     assert soak.slope([(0, 1), (1, 1), (1, 5), (2, 1)]) == 0
