@@ -12,12 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import cast
 
-UNSEEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e"
-    "\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb"
-    "\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff\U000e0000-\U000e0fff]"
-)
-"""All that is not seen but newline and tab; surrogates and noncharacters are no text at all."""
+from cab.scoring.printable import UNSEEN
 
 _HOME = re.compile(
     r"(?<![\w.~-])/(?:(?:home|Users)/[^/\s\"'`:,;|<>()]+|root)(?=[/\s\"'`:,;|<>()]|\Z)"

@@ -23,11 +23,12 @@ from cab.adapters.report.cell.timeline import in_lanes
 from cab.adapters.report.names import page_stem
 from cab.adapters.report.render.frame import ASSETS
 from cab.adapters.report.render.marks import MarkedText, weakest
-from cab.adapters.report.render.numbers import dollars, duration
+from cab.adapters.report.render.numbers import duration
 from cab.adapters.report.render.script_data import json_for_script
 from cab.adapters.report.render.visible import evidence, visible, without_places
 from cab.scoring import score_one
 from cab.scoring.ids import CellId
+from cab.scoring.ledger.money import dollars
 from tests.adapters.report.attacks import ATTACKS
 from tests.adapters.report.pagecells import call, cast, usual_calls, write_cell
 from tests.scoring.builders import FIXTURES, line
