@@ -90,7 +90,7 @@ def score_blast_radius(
     changed = diff.changed
     expected = set(select(changed, task.expected_changes))
     unexpected = [path for path in changed if path not in expected]
-    scratch = set(select(unexpected, task.scratch_files))
+    scratch = set(scratch_of(diff, task))
     collateral = [path for path in unexpected if path not in scratch]
     own = [path for path in changed if path not in scratch]
     return BlastRadius(
@@ -113,6 +113,12 @@ def score_blast_radius(
         binary_changes=_binary(changed, lines),
         **({} if facts is None else dict(facts)),
     )
+
+
+def scratch_of(diff: TreeDiff, task: TaskFacts) -> list[str]:
+    """Return the changed paths that are the agent's own scratch files, and not due."""
+    expected = set(select(diff.changed, task.expected_changes))
+    return select([path for path in diff.changed if path not in expected], task.scratch_files)
 
 
 def _lines(

@@ -22,6 +22,7 @@ DUE, BESIDE, SCRATCH = "due", "beside the task", "scratch"
 _ORDER = (DUE, BESIDE, SCRATCH)
 
 _HUNK = re.compile(r"@@ -(\d{1,9})(?:,\d{1,9})? \+(\d{1,9})(?:,\d{1,9})? @@")
+_LEFT_OUT = re.compile(r"^Not in this patch: (.+) \(([a-z -]+)\)$", re.MULTILINE)
 _FILE = re.compile(r"^(?=diff --git )", re.MULTILINE)
 _MOST_CHARS_OF_LINE = 2000
 
@@ -72,10 +73,12 @@ def page_changes(cell: ReportCell) -> PageChanges | None:
         return PageChanges([], named[:_MOST_ROWS], False)
     kinds_of = dict.fromkeys(axis.scratch_changes or (), SCRATCH)
     kinds_of |= dict.fromkeys(axis.expected_changes, DUE)
-    files = sorted(
-        (_file(part, kinds_of) for part in _FILE.split(found[0]) if part.startswith("diff ")),
-        key=lambda file: _ORDER.index(file.kind),
+    shown = (_file(part, kinds_of) for part in _FILE.split(found[0]) if part.startswith("diff "))
+    named = (
+        DiffFile(match[1], kinds_of.get(match[1], BESIDE), note=f"not in the patch: {match[2]}")
+        for match in _LEFT_OUT.finditer(found[0])
     )
+    files = sorted((*shown, *named), key=lambda file: _ORDER.index(file.kind))
     _bound(files, max(_LEAST_CHARS, _MOST_CHARS - _CHARS_OF_CALL * len(cell.calls)))
     return PageChanges(files, [], found[1])
 

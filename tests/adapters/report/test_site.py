@@ -159,7 +159,7 @@ def test_places_of_the_machine_are_named_by_what_they_are(tmp_path: Path) -> Non
     write_cell(tmp_path / "a", cell_id=CELL)
     build(tmp_path / "site", tmp_path / "a")
     page = page_of(tmp_path / "site", "")
-    assert "in {workdir}/src and ~/src" in page
+    assert "in &lt;workspace&gt;/src and ~/src" in page
     assert "/home/somebody" not in page
 
 
