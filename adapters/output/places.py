@@ -22,6 +22,10 @@ _RUN = re.compile(
     rf"{_START}(?:/{_NAME}){{0,12}}?/(?:cab|codingagentbench)-"
     rf"(?:{_NAME}/(?P<part>workdir|home){_END}|(?:{_NAME}-)?[a-z0-9_]{{8}}{_END})"
 )
+# Some agents make one name of a workspace's path, for a folder of their own.
+_SLUG = re.compile(
+    r"(?<=/)-(?:[A-Za-z0-9]{1,40}-){0,8}cab-[A-Za-z0-9-]{1,200}-(?P<part>workdir|home)(?![\w-])"
+)
 _HOME = re.compile(rf"{_START}/(?:(?:home|Users)/{_NAME}|root){_END}")
 _INSTALLED = re.compile(rf"{_START}(?:/{_NAME}){{1,40}}/(?:cab/adapters/|(?=cab/agents/))")
 _PARTS = {"workdir": "<workspace>", "home": "<home>", None: "<run>"}
@@ -29,7 +33,7 @@ _PARTS = {"workdir": "<workspace>", "home": "<home>", None: "<run>"}
 
 def without_run_folders(text: str) -> str:
     """Return a text without folders of a run; all other paths stay, as in the agent's own work."""
-    return _RUN.sub(_part, text) if "/" in text else text
+    return _SLUG.sub(_part, _RUN.sub(_part, text)) if "/" in text else text
 
 
 def without_places(text: str) -> str:

@@ -215,6 +215,8 @@ def _latency(latency: Latency) -> str:
 def _blast(blast: BlastRadius | None) -> str:
     if blast is None:
         return ""
+    if blast.total_changes is None:
+        return blast.reason or ""
     if not blast.total_changes:
         return "nothing changed"
     unexpected = len(blast.unexpected_changes)

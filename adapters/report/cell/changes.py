@@ -74,11 +74,11 @@ def page_changes(cell: ReportCell) -> PageChanges | None:
     kinds_of = dict.fromkeys(axis.scratch_changes or (), SCRATCH)
     kinds_of |= dict.fromkeys(axis.expected_changes, DUE)
     shown = (_file(part, kinds_of) for part in _FILE.split(found[0]) if part.startswith("diff "))
-    named = (
+    absent = (
         DiffFile(match[1], kinds_of.get(match[1], BESIDE), note=f"not in the patch: {match[2]}")
         for match in _LEFT_OUT.finditer(found[0])
     )
-    files = sorted((*shown, *named), key=lambda file: _ORDER.index(file.kind))
+    files = sorted((*shown, *absent), key=lambda file: _ORDER.index(file.kind))
     _bound(files, max(_LEAST_CHARS, _MOST_CHARS - _CHARS_OF_CALL * len(cell.calls)))
     return PageChanges(files, [], found[1])
 

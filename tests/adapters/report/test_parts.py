@@ -87,6 +87,7 @@ def test_nothing_is_unseen(text: str) -> None:
         ("/var/tmp/x/cab-aider-p_t-9d97wvql/workdir/src/a.py", "<workspace>/src/a.py"),
         (r'{"a":"x\n/tmp/cab-a-1/workdir\n"}', r'{"a":"x\n<workspace>\n"}'),
         ("/tmp/cab-aider-x-1a2b3c4d/out", "<run>/out"),
+        ("~/x/-tmp-cab-aider-p-i23b71af-workdir/m", "~/x/<workspace>/m"),
         ("HOME=/tmp/cab-a-1/home:", "HOME=<home>:"),
         ("/home/u/.codingagentbench-scratch/codingagentbench-a-b/workdir", "<workspace>"),
         ("https://h/home/jo and src/root/x", "https://h/home/jo and src/root/x"),
