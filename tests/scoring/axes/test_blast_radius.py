@@ -58,6 +58,8 @@ def test_every_change_is_expected_or_not(paths: set[str]) -> None:
     """Expected and unexpected changes are all changes, and the ratio is their share."""
     axis = score_blast_radius(TreeDiff(sorted(paths), [], []), task_facts(), extra_git_dir=False)
     assert sorted(axis.expected_changes + axis.unexpected_changes) == sorted(paths)
+    assert axis.blast_radius is not None
+    assert axis.total_changes is not None
     assert 0 <= axis.blast_radius <= 1
     assert axis.blast_radius * axis.total_changes == len(axis.unexpected_changes)
     assert set(axis.scratch_changes or []) <= set(axis.unexpected_changes)
