@@ -2,20 +2,34 @@
 
 import re
 
+UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e"
+    "\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb"
+    "\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff\U000e0000-\U000e0fff]"
+)
+"""All that is not seen but newline and tab; surrogates and noncharacters are no text at all."""
+
 _FORMULA = ("=", "@", "+", "-", "\t", "\r", "\n", "\uff1d", "\uff20", "\uff0b", "\uff0d")
 _NUMBER = re.compile(r"[+-]?[0-9]++(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?")
 
 
 def printable(text: str) -> str:
-    r"""Return a text with escapes in place of what steers a terminal: control characters of any kind.
+    r"""Return a text with escapes in place of what steers a terminal, or is not seen there.
+
+    These are control characters of any kind, marks that turn the order of letters, and the characters
+    that pages make visible too.
 
     >>> print(printable("a\x1b[2Jb"))
     a\x1b[2Jb
+    >>> print(printable("filler\u3164"))
+    filler\u3164
     """
-    if text.isprintable():
+    if text.isprintable() and (text.isascii() or not UNSEEN.search(text)):
         return text
     return "".join(
-        char if char.isprintable() else char.encode("unicode_escape", "backslashreplace").decode()
+        char
+        if char.isprintable() and not UNSEEN.match(char)
+        else char.encode("unicode_escape", "backslashreplace").decode()
         for char in text
     )
 

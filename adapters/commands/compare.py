@@ -16,12 +16,13 @@ from cab.adapters.ui.cell_inputs import (
 )
 from cab.adapters.ui.cell_table import print_sentence
 from cab.adapters.ui.command import Option
+from cab.adapters.ui.layout import Column
 from cab.adapters.ui.options import FORMS, RUNS, by
 from cab.adapters.ui.tables import ResultTable, write
 from cab.scoring.analysis.aggregate import Part, part_of
 from cab.scoring.analysis.compare import METRICS, Comparison, Metric, compare_all
 from cab.scoring.analysis.observation import Observation
-from cab.scoring.analysis.sentences import UNITS, reading, sentence
+from cab.scoring.analysis.sentences import UNITS, bare_reading, sentence
 from cab.scoring.stats.detectable import DEFAULT_POWER
 
 DESCRIPTION = """\
@@ -50,9 +51,20 @@ examples:
 docs/statistics.md has the formulas.
 """
 _COLUMNS = (
-    "A", "B", "metric", "A task-weighted", "B task-weighted", "A run-weighted", "B run-weighted",
-    "A - B", "interval", "p", "p Holm", "tasks", "pairs",
-)  # fmt: skip
+    Column("A", "path"),
+    Column("B", "path"),
+    Column("metric", "name"),
+    Column("A task-weighted"),
+    Column("B task-weighted"),
+    Column("A run-weighted", rank=5),
+    Column("B run-weighted", rank=5),
+    Column("A - B"),
+    Column("interval", rank=3),
+    Column("p", rank=4),
+    Column("p Holm", rank=2),
+    Column("tasks", rank=1),
+    Column("pairs", rank=6),
+)
 
 OPTIONS = (
     Option("sides", nargs="+", metavar="A B", help="paths, or names with --by"),
@@ -137,19 +149,20 @@ def _by_name(
 
 
 def _sheet(found: Sequence[Comparison]) -> ResultTable:
-    return ResultTable(_COLUMNS, [_row(each) for each in found], texts=3)
+    return ResultTable(_COLUMNS, [_row(each) for each in found])
 
 
 def _row(found: Comparison) -> tuple[str, ...]:
     metric = found.metric
-    ends = (reading(metric, end, difference=True) for end in (found.low, found.high))
+    unit = f", {UNITS[metric].unit}" if UNITS[metric].unit else ""
+    ends = (bare_reading(metric, end, difference=True) for end in (found.low, found.high))
     return (
         found.a,
         found.b,
-        UNITS[metric].noun,
-        *(reading(metric, mean) for mean in (found.task_weighted_a, found.task_weighted_b)),
-        *(reading(metric, mean) for mean in (found.run_weighted_a, found.run_weighted_b)),
-        reading(metric, found.difference, difference=True),
+        f"{UNITS[metric].noun}{unit}",
+        *(bare_reading(metric, mean) for mean in (found.task_weighted_a, found.task_weighted_b)),
+        *(bare_reading(metric, mean) for mean in (found.run_weighted_a, found.run_weighted_b)),
+        bare_reading(metric, found.difference, difference=True),
         "none" if found.low is None else " to ".join(ends),
         _p(found.p),
         _p(found.p_holm),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cab.adapters.ui.cell_inputs import EXIT_CODES, CellReader
 from cab.adapters.ui.command import OneOf, Option
+from cab.adapters.ui.layout import Column
 from cab.adapters.ui.options import FORMS, by
 from cab.adapters.ui.tables import ResultTable, write
 from cab.scoring.analysis.aggregate import PARTS
@@ -33,10 +34,27 @@ examples:
   cab reconcile runs --cells --csv
 """
 _GROUPS = (
-    "counter", "count", "cells", "compared", "equal", "its own", "metered", "error",
-    "mean size of error", "worst", "source",
-)  # fmt: skip
-_CELLS = ("cell", "count", "its own", "metered", "error", "relative", "source")
+    Column("counter", "text"),
+    Column("count", "name"),
+    Column("cells", rank=5),
+    Column("compared", rank=3),
+    Column("equal", rank=4),
+    Column("own count", unit="tokens"),
+    Column("metered", unit="tokens"),
+    Column("error", unit="%"),
+    Column("mean size of error", unit="tokens", rank=2),
+    Column("worst error", unit="%", rank=3),
+    Column("source", "text", rank=1),
+)
+_CELLS = (
+    Column("cell", "path", least=28),
+    Column("count", "name"),
+    Column("own count", unit="tokens"),
+    Column("metered", unit="tokens"),
+    Column("error", unit="tokens", rank=2),
+    Column("relative error", unit="%"),
+    Column("source", "text", rank=1),
+)
 
 OPTIONS = (
     Option(
@@ -69,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _group_sheet(groups: Sequence[Reconciliation]) -> ResultTable:
     rows = [_group_row(group, name) for group in groups for name in COUNTS]
-    return ResultTable(_GROUPS, rows, texts=2)
+    return ResultTable(_GROUPS, rows)
 
 
 def _group_row(group: Reconciliation, name: str) -> tuple[str, ...]:
@@ -98,7 +116,7 @@ def _source(group: Reconciliation) -> str:
 
 def _cell_sheet(cells: Sequence[CellReconciliation]) -> ResultTable:
     rows = [_cell_row(cell, name) for cell in cells for name in COUNTS]
-    return ResultTable(_CELLS, rows, texts=2)
+    return ResultTable(_CELLS, rows)
 
 
 def _cell_row(cell: CellReconciliation, name: str) -> tuple[str, ...]:
@@ -115,7 +133,7 @@ def _cell_row(cell: CellReconciliation, name: str) -> tuple[str, ...]:
 
 
 def _percent(part: float | None) -> str:
-    return "none" if part is None else f"{part:+.2%}"
+    return "none" if part is None else f"{100 * part:+z,.2f}"
 
 
 def _tokens(tokens: float | None) -> str:

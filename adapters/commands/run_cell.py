@@ -103,6 +103,11 @@ OPTIONS = (
         ),
         Option("--force", action="store_true", help="replace a cell that exists already"),
         Option("--keep-workspace", action="store_true", help="keep the agent's folders"),
+        Option(
+            "--keep-scratch",
+            action="store_true",
+            help="show the agent's own files, such as its chat history, in changes.patch",
+        ),
         JSON,
     ),
     OptionGroup(
@@ -205,6 +210,7 @@ def spec_of(args: argparse.Namespace) -> CellSpec:
         timeout_s=args.timeout_s,
         force=args.force,
         keep_workspace=args.keep_workspace,
+        keep_scratch=args.keep_scratch,
         sandbox=args.sandbox,
         container=Container(
             image=args.image,

@@ -26,6 +26,7 @@ from cab.adapters.sweeps.sweepfile import SweepFile, load_sweep
 from cab.adapters.ui.command import OneOf, Option
 from cab.adapters.ui.json_lines import print_json
 from cab.adapters.ui.key_options import KEY_FROM
+from cab.adapters.ui.layout import Column
 from cab.adapters.ui.options import form
 from cab.adapters.ui.progress import progress
 from cab.adapters.ui.tables import ResultTable, write
@@ -60,6 +61,8 @@ exit codes: 0 every cell that was asked for has a result; 1 some have none, or t
 machine failed (a full disk); 2 wrong usage or configuration; 130, 143 stopped by
 SIGINT, SIGTERM (a second signal stops at once)
 """
+
+_CELLS = (Column("cell", "path", least=28), Column("state", "text"))
 
 OPTIONS = (
     Option("file", type=Path, metavar="SWEEP.toml", help="the sweep file"),
@@ -171,7 +174,7 @@ def _print_matrix(plan: SweepPlan, args: argparse.Namespace) -> int:
     if args.form == "json":
         print_json({"sweep": plan.sweep.name, "cells": rows})
         return 0
-    sheet = ResultTable(("cell", "state"), [list(row.values()) for row in rows], texts=2)
+    sheet = ResultTable(_CELLS, [list(row.values()) for row in rows])
     write(args.form, sheet, [])
     done = sum(row["state"] == "done" for row in rows)
     print(f"{len(rows)} cells, {done} of them done; {plan.sweep.jobs} at a time", file=sys.stderr)

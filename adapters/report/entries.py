@@ -10,11 +10,12 @@ from cab.adapters.report.cell.facts import ReportCell
 from cab.adapters.report.cell.summary import ShortVerdict, short_verdict
 from cab.adapters.report.cell.tokens import total_cost
 from cab.adapters.report.render.marks import Mark, MarkedText
-from cab.adapters.report.render.numbers import dollars, duration, integer
+from cab.adapters.report.render.numbers import duration, integer
 from cab.scoring.analysis.observation import Observation
 from cab.scoring.analysis.observe import observe
 from cab.scoring.errors import BadCellId
 from cab.scoring.ids import CellId, parse_cell_id
+from cab.scoring.ledger.money import dollars
 from cab.scoring.profiles.builtin import DEFAULT_PROFILE
 
 _MOST_CHARS = 200

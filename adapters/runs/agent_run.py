@@ -183,7 +183,7 @@ class AgentRunner:
             f"{self.plan.name}:launch",
             parent,
             **self._sandbox_attrs(),
-            argv=[self.redact.text(word) for word in launch.argv[1:]],
+            argv=[self._argument(word) for word in launch.argv[1:]],
             env_keys=sorted(launch.env),
             timeout_s=timeout_s,
         ) as span:
@@ -216,6 +216,10 @@ class AgentRunner:
                 "timed_out": ended.timed_out,
             }
             return agent, ended
+
+    def _argument(self, word: str) -> str:
+        """Return an argument as it may be stored: without secrets, and without the task's text."""
+        return self.redact.text(word).replace(self.plan.task.prompt, "<prompt>")
 
     def _sandbox_attrs(self) -> Mapping[str, object]:
         facts = self.sandbox.facts

@@ -10,6 +10,12 @@ from pathlib import Path
 
 import orjson
 
+from cab.adapters.output.places import (
+    evidence,
+    output_without_places,
+    patch_without_places,
+    recording_without_places,
+)
 from cab.adapters.processes.background import in_background
 from cab.adapters.processes.cleanup import clean_up
 from cab.adapters.processes.scratch import scratch_folder
@@ -46,6 +52,7 @@ from cab.adapters.workspaces.tree import walk_tree
 from cab.proxy.auth.signing_keys import secret_texts
 from cab.proxy.control.sealing import seal_key_from
 from cab.proxy.redaction import Redactor
+from cab.scoring.axes.blast_radius import scratch_of
 from cab.scoring.cells.bundle import (
     AFTER_FILE,
     BEFORE_FILE,
@@ -59,6 +66,7 @@ from cab.scoring.cells.cell import CellFacts, Conditions, Identity, Timing, dump
 from cab.scoring.cells.result_record import RESULT_FILE, result_record
 from cab.scoring.evidence.check_outcome import CheckOutcome
 from cab.scoring.evidence.manifest import TreeManifest, diff_trees, dump_manifest
+from cab.scoring.evidence.task import TaskFacts
 from cab.scoring.timestamps import rfc3339
 
 LOOK_S = 400.0
@@ -105,7 +113,7 @@ async def run_cell(spec: CellSpec) -> Path:
         check = _with_restored(check, writer.restore())
         facts = _facts(plan, sandbox.facts, run, check, started_ns, conditions)
         # All texts at once: the tail of a check may hold what an agent wrote.
-        facts = CellFacts.model_validate_json(redact(facts.model_dump_json().encode()))
+        facts = CellFacts.model_validate_json(redact(_without_places(facts)))
         # Scored from what is on disk, as `cab score` does it: the same bytes must come out.
         cell = redact(dump_cell(score_bundle(read_bundle(plan.bundle, facts))))
         if seal_key is not None:
@@ -175,9 +183,9 @@ async def _meter(plan: CellPlan, host: str) -> AsyncGenerator[Meter]:
 
 
 def _write_output(writer: BundleWriter, run: AgentRun) -> None:
-    writer.write(STDOUT_FILE, run.stdout)
-    writer.write(STDERR_FILE, run.stderr)
-    writer.write(RECORDING_FILE, run.recording)
+    writer.write(STDOUT_FILE, output_without_places(run.stdout))
+    writer.write(STDERR_FILE, output_without_places(run.stderr))
+    writer.write(RECORDING_FILE, recording_without_places(run.recording))
 
 
 async def _seal(writer: BundleWriter, meter: Meter) -> None:
@@ -197,18 +205,25 @@ async def _write_trees(
             lambda stop: walk_tree(places.workdir, same=run.folder, stop=stop), LOOK_S
         )
     diff = diff_trees(run.before, after)
+    scratch = () if plan.spec.keep_scratch else scratch_of(diff, _task_facts(plan))
     # The agent could have changed a copy that was made before it ran.
     with scratch_folder("before") as folder, suppress(TimeoutError):
         await asyncio.to_thread(lay_workspace, plan, folder)
         patch = await in_background(
             lambda stop: make_patch(
-                folder, places.workdir, diff, same=run.folder, stop=stop, redact=redact
+                folder,
+                places.workdir,
+                diff,
+                scratch,
+                same=run.folder,
+                stop=stop,
+                redact=redact,
             ),
             LOOK_S,
         )
     writer.write(BEFORE_FILE, dump_manifest(run.before))
     writer.write(AFTER_FILE, dump_manifest(after))
-    writer.write(PATCH_FILE, patch)
+    writer.write(PATCH_FILE, patch_without_places(patch))
 
 
 async def _check(plan: CellPlan, run: AgentRun, workdir: Path) -> CheckOutcome:
@@ -256,11 +271,22 @@ def _facts(  # noqa: PLR0913 - all that was recorded of a cell
             cab_version=importlib.metadata.version("coding-agent-bench"),
         ),
         timing=Timing.of_run(rfc3339(started_ns), rfc3339(ended_ns), run.duration_ms),
-        task=plan.task.facts(plan.adapter.facts.scratch),
+        task=_task_facts(plan),
         check=check,
         self_reported=run.self_reported,
         spans=run.spans,
     )
+
+
+def _task_facts(plan: CellPlan) -> TaskFacts:
+    return plan.task.facts(plan.adapter.facts.scratch)
+
+
+def _without_places(facts: CellFacts) -> bytes:
+    """Return facts as JSON; texts of the run in them name no folder of this machine."""
+    data: dict[str, object] = orjson.loads(facts.model_dump_json())
+    written = {name: evidence(data[name]) for name in ("spans", "check", "self_reported")}
+    return orjson.dumps({**data, **written})
 
 
 def _json(data: object) -> bytes:

@@ -69,6 +69,8 @@ class CellSpec:
     force: bool = False
     """Replace a complete cell."""
     keep_workspace: bool = False
+    keep_scratch: bool = False
+    """Whether the patch holds the agent's own scratch files too, such as its chat history."""
     """Keep the agent's folders after the run."""
     sandbox: str = local.NAME
     """Where the agent runs: `local` or `docker`."""

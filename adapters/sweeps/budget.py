@@ -9,6 +9,7 @@ from cab.adapters.sweeps.sweepfile import Budget, CellAllowance
 from cab.proxy.accounting.limits import KeyLimits
 from cab.scoring.errors import BadRecord
 from cab.scoring.ledger.filters import make_filter
+from cab.scoring.ledger.money import dollars
 from cab.scoring.ledger.reading import find_records
 from cab.scoring.ledger.records import AnyRecord
 from cab.scoring.ledger.totals import CallTotals, Fields, total_cells
@@ -80,7 +81,7 @@ def spent(budget: Budget, spend: CallTotals, wall_s: float) -> str | None:
     if budget.calls is not None and spend.calls >= budget.calls:
         return f"{spend.calls:,} of {budget.calls:,} calls are made"
     if budget.usd is not None and usd >= budget.usd:
-        return f"${usd:f} of ${budget.usd:f} are spent"
+        return f"{dollars(usd)} of {dollars(budget.usd)} are spent"
     if budget.wall_s is not None and wall_s >= budget.wall_s:
         return f"{wall_s:,.0f} of {budget.wall_s:,.0f} s are over"
     return None

@@ -12,6 +12,7 @@ from rich.text import Text
 from cab.adapters.sweeps.journal import Begin, End
 from cab.adapters.sweeps.scheduler import ProgressListener
 from cab.adapters.sweeps.state import FAILED
+from cab.scoring.ledger.money import dollars
 from cab.scoring.ledger.totals import CallTotals
 from cab.scoring.printable import printable
 
@@ -201,7 +202,7 @@ def spend_text(spend: CallTotals) -> str:
     parts = [f"{spend.calls:,} calls", f"{tokens.known:,} tokens{uncounted}"]
     if cost.known or not cost.missing:
         unpriced = f" ({cost.missing} calls without a price)" if cost.missing else ""
-        parts.append(f"${cost.known:.4f}{unpriced}")
+        parts.append(f"{dollars(cost.known)}{unpriced}")
     return ", ".join(parts)
 
 

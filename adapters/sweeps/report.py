@@ -20,8 +20,9 @@ from cab.adapters.sweeps.progress import spend_text
 from cab.adapters.sweeps.session import SessionResult, SweepPlan
 from cab.adapters.sweeps.state import BUNDLES
 from cab.adapters.ui.cell_inputs import CellReader
-from cab.adapters.ui.format import figure_text, interval_text, seconds_text
+from cab.adapters.ui.format import figure_text, interval_text, money_text, seconds_text
 from cab.adapters.ui.json_lines import print_json
+from cab.adapters.ui.layout import Column
 from cab.adapters.ui.tables import ResultTable, TableFormat, markdown, write
 from cab.scoring.analysis.aggregate import Aggregate, Part, aggregate
 from cab.scoring.analysis.observation import Observation
@@ -33,9 +34,18 @@ from cab.scoring.profiles.builtin import DEFAULT_PROFILE, find_profile
 
 _BY: tuple[Part, ...] = ("tui", "model")
 _COLUMNS = (
-    "agent", "model", "cells", "pass rate %", "tokens per correct", "tokens per cell",
-    "calls per cell", "$ per pass", "median s", "infrastructure failures", "own count off by",
-)  # fmt: skip
+    Column("agent", "text"),
+    Column("model", "path"),
+    Column("cells", rank=2),
+    Column("pass rate", unit="%"),
+    Column("tokens per correct"),
+    Column("tokens per cell", rank=3),
+    Column("calls per cell", rank=4),
+    Column("cost per pass", unit="$", rank=1),
+    Column("median time", unit="s", rank=3),
+    Column("failed by infrastructure", rank=2),
+    Column("own count off by", "text", unit="%", rank=5),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +186,7 @@ def _sheet(report: SweepReport) -> ResultTable:
     rows += [
         [*key, "0", *["no cells"] * 6, str(count), "no cells"] for key, count in failed.items()
     ]
-    return ResultTable(_COLUMNS, rows, texts=2)
+    return ResultTable(_COLUMNS, rows)
 
 
 def _key(group: Aggregate) -> tuple[str, str]:
@@ -195,7 +205,7 @@ def _row(group: Aggregate, counter: Reconciliation, failed: int) -> list[str]:
         interval_text(group.tokens_per_correct, 1, 0),
         figure_text(group.tokens_per_cell, 1, 0),
         figure_text(group.calls_per_cell, 1, 1),
-        figure_text(group.cost_usd_per_pass, 1, 4),
+        money_text(group.cost_usd_per_pass),
         seconds_text(group.wall_clock_ms_median),
         str(failed + sum(group.infrastructure.values())),
         _own_count(counter),
@@ -207,7 +217,7 @@ def _own_count(counter: Reconciliation) -> str:
     if total.relative_error is None:
         return "gives no count" if not counter.reporting else "not comparable"
     note = "" if counter.exact else ", not exact"
-    return f"{total.relative_error:+.2%} ({total.equal} of {total.compared} equal{note})"
+    return f"{100 * total.relative_error:+z,.2f} ({total.equal} of {total.compared} equal{note})"
 
 
 def _lines(report: SweepReport) -> list[str]:

@@ -1,24 +1,33 @@
 """Result tables for a terminal. What was not measured shows as "not measured", never as 0."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from rich import box
-from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cab.adapters.ui.layout import Column
+from cab.adapters.ui.tables import ResultTable, terminal_width
 from cab.scoring.axes import Axes, BlastRadius, Latency, Refusal, Tokens
 from cab.scoring.cells.cell import Cell, SelfReport
+from cab.scoring.ledger.money import dollars
 from cab.scoring.printable import printable
 from cab.scoring.profiles.composite import Composite
 
 UNKNOWN = "not measured"
+_GAP = "unknown"  # the same where there is less room
 _NAMES_SHOWN = 3
 _PIPE_WIDTH = 240
-_ANY_WIDTH = 10_000
-_FIGURES = ("pass", "tokens", "calls", "wall", "blast")
+_SUMMARY = (
+    Column("cell", "path", least=28),
+    Column("pass"),
+    Column("tokens"),
+    Column("calls", rank=2),
+    Column("wall clock", unit="s", rank=3),
+    Column("blast radius", rank=4),
+)
 
 
 def wide_console() -> Console:
@@ -27,16 +36,11 @@ def wide_console() -> Console:
     return console if console.is_terminal else Console(width=_PIPE_WIDTH)
 
 
-def fits(console: Console, table: Table) -> bool:
-    """Return whether a table fits without breaking its cells."""
-    options = console.options.update(width=_ANY_WIDTH)
-    return console.measure(table, options=options).maximum <= console.width
-
-
 def print_sentence(sentence: str) -> None:
     """Print a sentence. Lines are broken on a terminal, not in a pipe."""
-    console = wide_console()
-    console.print(Text(printable(sentence)), soft_wrap=not console.is_terminal)
+    width = terminal_width()
+    console = Console(width=width or _PIPE_WIDTH)
+    console.print(Text(printable(sentence)), soft_wrap=width is None)
 
 
 class Row(NamedTuple):
@@ -93,59 +97,24 @@ class Summary(NamedTuple):
 def summary_of(cell_id: str, axes: Axes, composites: Iterable[Composite], stored: str) -> Summary:
     """Return the line of one cell; `stored` says whether the stored score is the same."""
     zeros = has_zeros_for_gaps(axes.tokens)
+    wall_ms = None if axes.latency is None else axes.latency.wall_clock_ms
     return Summary(
         cell_id=cell_id,
-        passed=_number(axes.pass_rate.passed),
-        tokens=UNKNOWN if zeros else _number(axes.tokens.total_tokens),
-        calls=UNKNOWN if zeros else _number(axes.tokens.model_calls),
-        wall=UNKNOWN if axes.latency is None else _seconds(axes.latency.wall_clock_ms),
-        blast=_ratio(axes.blast_radius),
+        passed=_number(axes.pass_rate.passed, _GAP),
+        tokens=_GAP if zeros else _number(axes.tokens.total_tokens, _GAP),
+        calls=_GAP if zeros else _number(axes.tokens.model_calls, _GAP),
+        wall=_GAP if wall_ms is None else f"{wall_ms / 1000:,.2f}",
+        blast=_ratio(axes.blast_radius, _GAP),
         composites=tuple(_short(composite) for composite in composites),
         stored=stored,
     )
 
 
-def print_summary(console: Console, profiles: Sequence[str], cells: Sequence[Summary]) -> None:
-    """Print many cells, a line each; on a narrow terminal a cell's name is above its figures."""
-    table = summary_table(profiles, cells)
-    if fits(console, table):
-        console.print(table)
-        return
-    for line in _narrow_summary(profiles, cells):
-        console.print(Text(line), soft_wrap=True)
-
-
-def _narrow_summary(profiles: Sequence[str], cells: Sequence[Summary]) -> Iterator[str]:
-    parts = [_parts(cell) for cell in cells]
-    heads = (*_FIGURES, *profiles, "stored")
-    rows = [heads, *(row for _, row in parts)]
-    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
-    for name, row in (("cell", heads), *parts):
-        aligned = (
-            " " * (width - cell_len(part)) + part for part, width in zip(row, widths, strict=True)
-        )
-        yield name
-        yield "  ".join(aligned)
-
-
-def _parts(cell: Summary) -> tuple[str, tuple[str, ...]]:
-    """Return the name of a cell and its figures; an unknown one is short."""
-    name, *figures, composites, stored = cell
-    short = ("unknown" if part == UNKNOWN else part for part in figures)
-    return printable(name), tuple(printable(part) for part in (*short, *composites, stored))
-
-
-def summary_table(profiles: Iterable[str], cells: Iterable[Summary]) -> Table:
+def summary_table(profiles: Iterable[str], cells: Iterable[Summary]) -> ResultTable:
     """Return many cells as one table, a line each, a column for each profile."""
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("cell", overflow="fold")
-    for name in (*_FIGURES, *profiles):
-        table.add_column(name, justify="right")
-    table.add_column("stored")
-    for cell in cells:
-        *parts, composites, stored = cell
-        table.add_row(*(Text(printable(part)) for part in (*parts, *composites, stored)))
-    return table
+    composites = (Column(name, rank=1) for name in profiles)
+    columns = (*_SUMMARY, *composites, Column("stored score", "name", rank=5))
+    return ResultTable(columns, [(*cell[:6], *cell.composites, cell.stored) for cell in cells])
 
 
 def _rows(
@@ -177,8 +146,9 @@ def _check(axes: Axes) -> str:
     return "the check was stopped at its limit" if check.timed_out else f"exit {check.exit_code}"
 
 
-def _ratio(blast: BlastRadius | None) -> str:
-    return UNKNOWN if blast is None else f"{blast.blast_radius:.3f}"
+def _ratio(blast: BlastRadius | None, unknown: str = UNKNOWN) -> str:
+    ratio = None if blast is None else blast.blast_radius
+    return unknown if ratio is None else f"{ratio:.3f}"
 
 
 def _wall(latency: Latency | None) -> Row:
@@ -245,6 +215,8 @@ def _latency(latency: Latency) -> str:
 def _blast(blast: BlastRadius | None) -> str:
     if blast is None:
         return ""
+    if blast.total_changes is None:
+        return blast.reason or ""
     if not blast.total_changes:
         return "nothing changed"
     unexpected = len(blast.unexpected_changes)
@@ -283,8 +255,8 @@ def _cost(axes: Axes) -> list[Row]:
         return []
     sources = ", ".join(cost.price_sources or [])
     if cost.cost_usd is not None:
-        return [Row("cost", f"${cost.cost_usd}", f"by {sources}")]
-    gap = f"calls without a price: {cost.unpriced_calls}; the others cost ${cost.known_cost_usd}"
+        return [Row("cost", f"{dollars(cost.cost_usd)}", f"by {sources}")]
+    gap = f"calls without a price: {cost.unpriced_calls}; the others cost {dollars(cost.known_cost_usd)}"
     return [Row("cost", UNKNOWN, f"{gap} by {sources}")]
 
 

@@ -1,6 +1,13 @@
 """Estimates as texts for tables: a value, its interval, or why there is none."""
 
 from cab.scoring.analysis.estimates import Figure
+from cab.scoring.ledger.money import amount
+
+
+def money_text(figure: Figure) -> str:
+    """Return an amount of US dollars without its sign, or why there is none."""
+    known = None if figure.value is None else amount(figure.value)
+    return figure_text(figure, 1, 4) if known is None else known
 
 
 def figure_text(figure: Figure, factor: float, digits: int, unit: str = "") -> str:

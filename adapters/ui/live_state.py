@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from cab.scoring.ledger.money import dollars
 from cab.scoring.printable import printable
 
 _MARKS = {
@@ -89,4 +90,4 @@ def _tokens(cell: Mapping[str, Any]) -> str:
 def _cost(usd: str | None, is_least: bool) -> str:
     if usd is None:
         return "not recorded"
-    return f"{_MARKS['at least'] if is_least else ''}${float(usd):,.4f}"
+    return f"{_MARKS['at least'] if is_least else ''}{dollars(usd)}"

@@ -1,8 +1,11 @@
 """Results as a table on a terminal, as Markdown, as CSV, or as JSON lines."""
 
 import csv
+import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, islice
+from textwrap import wrap
 from typing import Any, Literal, NamedTuple, cast
 
 import orjson
@@ -10,33 +13,37 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from cab.adapters.ui.cell_table import fits, wide_console
 from cab.adapters.ui.json_lines import print_json
+from cab.adapters.ui.layout import Column, Layout, layout
 from cab.scoring.printable import csv_text, printable
 
 TableFormat = Literal["table", "json", "markdown", "csv"]
 """Forms of output; the last three are for programs and pages."""
 
+_ROWS_MEASURED = 500
+
 
 class ResultTable(NamedTuple):
-    """Results for people: numbers in the units that are read."""
+    """Results for people: numbers in the units that are read, which stand once in the head."""
 
-    columns: Sequence[str]
-    """Titles."""
+    columns: Sequence[Column]
     rows: Sequence[Sequence[str]]
     """One text per column."""
-    texts: int = 1
-    """Number of leading columns that hold texts, not numbers."""
 
 
 def text_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """Return a table of texts; the first column stays on one line, as it is copied from there."""
+    """Return a table of texts that may take several lines each, all but those of the first column."""
     table = Table(box=box.SIMPLE_HEAD)
     for number, name in enumerate(columns):
         table.add_column(name, no_wrap=number == 0, overflow="fold")
     for row in rows:
         table.add_row(*(Text(printable(part)) for part in row))
     return table
+
+
+def terminal_width() -> int | None:
+    """Return how many cells a line of the standard output has; None if it is not a terminal."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def write(form: TableFormat, sheet: ResultTable, objects: Sequence[Any]) -> None:
@@ -55,13 +62,13 @@ def write(form: TableFormat, sheet: ResultTable, objects: Sequence[Any]) -> None
         case "markdown":
             sys.stdout.write(markdown(sheet))
         case _:
-            _print_table(sheet)
+            print_rows(sheet.columns, sheet.rows)
 
 
 def markdown(sheet: ResultTable) -> str:
     """Return a Markdown table."""
-    rules = ["---"] * sheet.texts + ["---:"] * (len(sheet.columns) - sheet.texts)
-    lines = [sheet.columns, rules, *sheet.rows]
+    rules = ["---:" if column.kind == "number" else "---" for column in sheet.columns]
+    lines = [[column.head for column in sheet.columns], rules, *sheet.rows]
     return "".join(f"| {' | '.join(_cell(part) for part in line)} |\n" for line in lines)
 
 
@@ -106,41 +113,25 @@ class _Lines:
         return sys.stdout.write(f"{line[:-2]}\n")
 
 
-def _print_table(sheet: ResultTable) -> None:
-    """Print a line per row, or a block per row if a line does not fit."""
-    console = wide_console()
-    table = _table(sheet)
-    if fits(console, table):
-        console.print(table)
-        return
-    for row in sheet.rows:
-        console.print(Text(_title(sheet, row)), soft_wrap=True)
-        console.print(_block(sheet, row), "")
+def print_rows(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table, a line per row, in the width that there is; in a pipe, all of it.
+
+    Rows are taken one by one after the first hundreds, by which the widths are chosen.
+    """
+    every = ([printable(part) for part in row] for row in rows)
+    first = list(islice(every, _ROWS_MEASURED))
+    table = layout(columns, first, terminal_width())
+    for line in chain(table.head(), map(table.line, chain(first, every))):
+        sys.stdout.write(f"{line}\n")
+    print_left_out(table)
 
 
-def _title(sheet: ResultTable, row: Sequence[str]) -> str:
-    """Return the title of a row; several texts each with its column's name."""
-    names = zip(sheet.columns, row[: sheet.texts], strict=False)
-    title = row[0] if sheet.texts == 1 else ", ".join(f"{name} {text}" for name, text in names)
-    return printable(title)
-
-
-def _block(sheet: ResultTable, row: Sequence[str]) -> Table:
-    block = Table(box=None, show_header=False)
-    block.add_column(no_wrap=True)
-    block.add_column(overflow="fold")
-    for name, part in zip(sheet.columns[sheet.texts :], row[sheet.texts :], strict=True):
-        block.add_row(Text(name), Text(printable(part)))
-    return block
-
-
-def _table(sheet: ResultTable) -> Table:
-    table = Table(box=box.SIMPLE_HEAD)
-    for index, name in enumerate(sheet.columns):
-        table.add_column(name, justify="left" if index < sheet.texts else "right", overflow="fold")
-    for row in sheet.rows:
-        table.add_row(*(Text(printable(part)) for part in row))
-    return table
+def print_left_out(table: Layout) -> None:
+    """Print which columns of a table are not shown, if any, and where they are."""
+    if table.left_out and table.width is not None:
+        names = "; ".join(table.left_out)
+        note = f"Not shown in {table.width} columns: {names}. A wider terminal or --json shows all."
+        sys.stdout.write("".join(f"{line}\n" for line in wrap(note, table.width)))
 
 
 def _cell(text: str) -> str:

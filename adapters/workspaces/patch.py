@@ -8,7 +8,7 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from threading import Event
 from typing import NamedTuple
@@ -27,7 +27,7 @@ from cab.adapters.workspaces.walk import (
     special,
 )
 from cab.scoring.evidence.manifest import TreeDiff
-from cab.scoring.evidence.patch_lines import LEFT_OUT
+from cab.scoring.evidence.patch_lines import LEFT_OUT, SCRATCH
 
 MAX_BYTES = 1 << 20
 """The lines of larger files are not compared: that takes quadratic time at worst."""
@@ -58,6 +58,7 @@ def make_patch(  # noqa: PLR0913 - two folders, and how they are looked at
     before: Path,
     after: Path,
     diff: TreeDiff,
+    scratch: Iterable[str] = (),
     *,
     same: FolderId | None = None,
     bounds: WorkspaceBounds = BOUNDS,
@@ -70,6 +71,7 @@ def make_patch(  # noqa: PLR0913 - two folders, and how they are looked at
         before: The workspace as the agent got it.
         after: The workspace as the agent left it.
         diff: What changed, as the two manifests say.
+        scratch: Changed paths that are named only: they are not the agent's work.
         same: Which folder `after` must be; None takes what is there.
         bounds: What is looked at.
         stop: Ends the work when it is set.
@@ -79,7 +81,8 @@ def make_patch(  # noqa: PLR0913 - two folders, and how they are looked at
     Raises:
         WalkStopped: It was set.
     """
-    changed, make = set(diff.changed), _Maker(LineDiff(bounds.time_s, stop), redact)
+    named = set(scratch)
+    changed, make = set(diff.changed) - named, _Maker(LineDiff(bounds.time_s, stop), redact)
     with WorkspaceWalk(before, bounds=bounds, stop=stop, left_out=is_git) as walk:
         old = dict(_sides(walk, changed))
     parts: dict[str, bytes] = {}
@@ -89,6 +92,7 @@ def make_patch(  # noqa: PLR0913 - two folders, and how they are looked at
             parts[path] = make.file_patch(path, old.pop(path, None), new)
     for path, side in old.items():
         parts[path] = make.file_patch(path, side, None)
+    parts |= {path: _left_out(path, SCRATCH) for path in named}
     return b"".join(parts[path] for path in sorted(parts))
 
 

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from cab.scoring.analysis.compare import Comparison, Metric
+from cab.scoring.ledger.money import amount
 
 
 class Unit(NamedTuple):
@@ -12,21 +13,24 @@ class Unit(NamedTuple):
     """What the mean per cell is called."""
     factor: float
     """From the stored unit to the one that is read."""
+    unit: str
+    """Unit of a mean; `$` stands before the number, all others behind it."""
     suffix: str
-    """Unit of a mean."""
+    """Unit of a mean, behind its number."""
     of_difference: str
-    """Unit of a difference."""
+    """Unit of a difference, behind its number."""
     digits: int
+    """After the point; amounts of money have as many as they need."""
 
 
 UNITS: dict[Metric, Unit] = {
-    "pass_rate": Unit("pass rate", 100, "%", " points", 1),
-    "composite": Unit("composite", 1, "", "", 3),
-    "total_tokens": Unit("tokens per cell", 1, "", "", 0),
-    "model_calls": Unit("model calls per cell", 1, "", "", 1),
-    "cost_usd": Unit("cost per cell", 1, " $", " $", 4),
-    "wall_clock_ms": Unit("wall clock per cell", 0.001, " s", " s", 2),
-    "blast_radius": Unit("blast radius", 1, "", "", 3),
+    "pass_rate": Unit("pass rate", 100, "%", "%", " points", 1),
+    "composite": Unit("composite", 1, "", "", "", 3),
+    "total_tokens": Unit("tokens per cell", 1, "", "", "", 0),
+    "model_calls": Unit("model calls per cell", 1, "", "", "", 1),
+    "cost_usd": Unit("cost per cell", 1, "$", "", "", 4),
+    "wall_clock_ms": Unit("wall clock per cell", 0.001, "s", " s", " s", 2),
+    "blast_radius": Unit("blast radius", 1, "", "", "", 3),
 }
 """Metric -> how it is read."""
 
@@ -34,13 +38,27 @@ _ALPHA = 0.05
 
 
 def reading(metric: Metric, value: float | None, *, difference: bool = False) -> str:
-    """Return a mean, or a difference with its sign, in the unit that it is read in."""
+    """Return a mean, or a difference with its sign, with the unit that it is read in."""
     if value is None:
         return "none"
     unit = UNITS[metric]
-    sign = "+" if difference else ""
-    suffix = unit.of_difference if difference else unit.suffix
-    return f"{value * unit.factor:{sign}z,.{unit.digits}f}{suffix}"
+    number = bare_reading(metric, value, difference=difference)
+    if unit.unit == "$":
+        sign = number[: len(number) - len(number.lstrip("+-"))]
+        return f"{sign}${number.removeprefix(sign)}"
+    return f"{number}{unit.of_difference if difference else unit.suffix}"
+
+
+def bare_reading(metric: Metric, value: float | None, *, difference: bool = False) -> str:
+    """Return the same without the unit."""
+    if value is None:
+        return "none"
+    unit = UNITS[metric]
+    plus = "+" if difference else ""
+    known = amount(abs(value)) if unit.unit == "$" else None
+    if known is not None:
+        return f"{'-' if value < 0 else plus}{known}"
+    return f"{value * unit.factor:{plus}z,.{unit.digits}f}"
 
 
 def sentence(found: Comparison) -> str:

@@ -158,6 +158,7 @@ def _axes(bundle: Bundle) -> Axes:
             extra_git_dir=extra_git_dir,
             facts=tree_facts(bundle.before, bundle.after, diff),
             lines=bundle.lines,
+            incomplete=sorted({*bundle.before.incomplete, *bundle.after.incomplete}),
         ),
         refusal=score_refusal(diff, bundle.after, facts.task, facts.check, bundle.stdout_tail),
         integrity=score_integrity(diff, facts.task, facts.check),

@@ -18,10 +18,13 @@ MAX_LINE_BYTES = 64 << 20
 """A patch shows 16 MiB of each side, so a longer line is not ours."""
 LEFT_OUT = b"Not in this patch: "
 """Begin of a line that names a file whose change no patch can hold: a path, and the reason in brackets."""
+SCRATCH = "scratch of the agent"
+"""Reason of a file that is left out because it is not the agent's work."""
 
 _HUNK = re.compile(rb"@@ -\d{1,9}(?:,(\d{1,9}))? \+\d{1,9}(?:,(\d{1,9}))? @@")
 _DIFF = re.compile(rb'diff --git (?:a/(.*) b/\1|("a/.*") ("b/.*"))\n', re.DOTALL)
 _LEFT_OUT = re.compile(LEFT_OUT + rb'(?:([^"].*)|("[^"\\]*(?:\\.[^"\\]*)*")) \([a-z -]+\)\n')
+_SCRATCH_END = f" ({SCRATCH})\n".encode()
 _ESCAPE = re.compile(rb'\\([0-7]{3}|["\\])')
 _NO_NEWLINE = b"\\"
 
@@ -84,8 +87,8 @@ def iter_patch(path: Path) -> Iterator[PatchPart]:
             if name is not None:
                 yield PatchPart(name, current, lines.text_before(line))
             name, current = _name(line, lines), FileLines()
-            current.binary = line.startswith(LEFT_OUT)
-            current.shown = not current.binary
+            current.shown = not line.startswith(LEFT_OUT)
+            current.binary = not current.shown and not line.endswith(_SCRATCH_END)
         elif name is None:
             raise lines.error("no file was named before this line")
         elif line.startswith(b"Binary files "):  # CAB before git's binary patches

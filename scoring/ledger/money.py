@@ -12,6 +12,29 @@ EXACT = Context(prec=100)
 """Sums of 10^15 such prices need no rounding."""
 
 
+def dollars(value: str | float | Decimal | None) -> str | None:
+    """Return US dollars with two digits that say something: `$1.25`, `$0.0091`, `$0`.
+
+    None if the amount is unknown, or is not an amount.
+
+    >>> dollars("1.25"), dollars(0.00914), dollars(0), dollars("free")
+    ('$1.25', '$0.0091', '$0', None)
+    """
+    digits = amount(value)
+    return None if digits is None else f"${digits}"
+
+
+def amount(value: str | float | Decimal | None) -> str | None:
+    """Return the digits of US dollars, as `dollars` writes them, without the sign."""
+    found = None if value is None else money(str(value))
+    if found is None:
+        return None
+    if not found:
+        return "0"
+    digits = 2 if found >= 1 else min(12, 1 - found.adjusted())
+    return f"{found:,.{max(2, digits)}f}"
+
+
 def money(text: str) -> Decimal | None:
     """Return an amount of US dollars, None if the text is none."""
     try:

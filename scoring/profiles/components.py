@@ -43,12 +43,12 @@ def efficiency(amount: float) -> float:
 
 
 def changes_outside_scratch(blast: BlastRadius) -> Changes | None:
-    """Return a cell's changes without scratch, None where scratch was not separated.
+    """Return a cell's changes without scratch, None where scratch was not separated, or paths are not known.
 
     Published cells do not say which; where nothing unexpected changed, nothing was scratch.
     """
     unexpected = blast.unexpected_changes
-    if unexpected and blast.scratch_changes is None:
+    if blast.total_changes is None or (unexpected and blast.scratch_changes is None):
         return None
     scratch = set(blast.scratch_changes or [])
     collateral = sum(path not in scratch for path in unexpected)
@@ -137,6 +137,8 @@ def _clean_blast(axes: Axes, _: float) -> Reading:
     blast = axes.blast_radius
     if blast is None:
         return _missing(_NO_CHANGES)
+    if blast.blast_radius is None:
+        return _missing(blast.reason or _NO_CHANGES)
     shown = f"1 - {len(blast.unexpected_changes)} of {blast.total_changes} changes unexpected"
     return _measured(1 - blast.blast_radius, shown)
 
@@ -145,6 +147,8 @@ def _clean_collateral(axes: Axes, _: float) -> Reading:
     if axes.blast_radius is None:
         return _missing(_NO_CHANGES)
     changes = changes_outside_scratch(axes.blast_radius)
+    if axes.blast_radius.total_changes is None:
+        return _missing(axes.blast_radius.reason or _NO_CHANGES)
     if changes is None:
         return _missing("the agent's scratch files were not told from other changes")
     if not changes.total:

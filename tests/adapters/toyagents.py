@@ -65,10 +65,15 @@ class _Agent:
     name = "agent"
     code = ""
     wants_git = False
+    scratch: tuple[str, ...] = ()
 
     @property
     def facts(self) -> AgentFacts:
-        return AgentFacts(self.name, "1", ("chat.completions",), wants_git=self.wants_git)
+        return AgentFacts(
+            *(self.name, "1", ("chat.completions",)),
+            scratch=self.scratch,
+            wants_git=self.wants_git,
+        )
 
     def launch(self, run: RunContext) -> Launch:
         return Launch(script(self.code), {"AGENT_KEY": run.key, "AGENT_URL": run.base_url})
@@ -247,4 +252,19 @@ class Bulky(_Agent):
         "import os\n"
         "for n in range(4):\n"
         "    os.truncate(os.open(str(n), os.O_CREAT | os.O_WRONLY), 1 << 30)\n"
+    )
+
+
+class Untidy(_Agent):
+    """Works, says where it is, and keeps a history of what it was asked."""
+
+    name = "untidy"
+    scratch = (".untidy*",)
+    code = (
+        "import json, os\n"
+        "here, home = os.getcwd(), os.environ['HOME']\n"
+        "open('made.txt', 'w').write(f'made in {here}\\n/root/stays\\n')\n"
+        "open('.untidy.history', 'w').write(f'asked in {here}')\n"
+        "print(f'working in {here}, at home in {home}')\n"
+        "print(json.dumps({'text': f'open\\n{here}/made.txt\\n'}))\n"
     )

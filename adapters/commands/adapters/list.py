@@ -10,10 +10,11 @@ from cab.adapters.agents.registry import ADAPTERS, LEFT_OUT, found_adapters, loa
 from cab.adapters.entry_points import UnusableExtension
 from cab.adapters.errors import UnknownAdapter
 from cab.adapters.install.install import find_installed
-from cab.adapters.ui.cell_table import wide_console
+from cab.adapters.ui.cell_table import print_sentence
 from cab.adapters.ui.json_lines import print_json
+from cab.adapters.ui.layout import Column
 from cab.adapters.ui.options import JSON_LINES
-from cab.adapters.ui.tables import text_table
+from cab.adapters.ui.tables import print_rows
 from cab.scoring.printable import printable
 
 DESCRIPTION = "List the agents, and those that are left out, with the reason."
@@ -23,6 +24,15 @@ OPTIONS = (JSON_LINES,)
 
 BUILT_IN = "cab"
 """Origin of the adapters of this package."""
+
+_COLUMNS = (
+    Column("name", "name"),
+    Column("version", "name", rank=1),
+    Column("state", "name"),
+    Column("dialects", "text", rank=3),
+    Column("own token report", "text", rank=2),
+    Column("from", "text", rank=1),
+)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -42,9 +52,10 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(*rows, *(_broken_row(each) for each in broken), *_left_out_rows())
         return 0
-    console = wide_console()
-    console.print(text_table(*_texts(rows)))
-    console.print(text_table(("left out", "because"), LEFT_OUT.items()))
+    print_rows(*_texts(rows))
+    print("\nLeft out:")
+    for name, why in LEFT_OUT.items():
+        print_sentence(f"- {name}: {why}")
     for name, origin, reason in broken:
         line = printable(" ".join(f"{name} of {origin} cannot be used: {reason}".split()))
         print(f"cab: {line}", file=sys.stderr)
@@ -83,16 +94,15 @@ def _left_out_rows() -> list[dict[str, Any]]:
     ]
 
 
-def _texts(rows: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+def _texts(rows: Sequence[dict[str, Any]]) -> tuple[Sequence[Column], list[list[str]]]:
     """Return columns and rows of the table; where an adapter is from only if one is from elsewhere."""
-    columns = ["name", "version", "dialects", "own token report", "state", "from"]
     shown = [
         [
-            *(row["name"], row["version"], ", ".join(row["dialects"])),
-            *(row["token_report"] or "none", row["state"]),
+            *(row["name"], row["version"], row["state"], ", ".join(row["dialects"])),
+            row["token_report"] or "none",
             "" if row["origin"] == BUILT_IN else row["origin"],
         ]
         for row in rows
     ]
-    width = len(columns) if any(row[-1] for row in shown) else len(columns) - 1
-    return columns[:width], [row[:width] for row in shown]
+    width = len(_COLUMNS) if any(row[-1] for row in shown) else len(_COLUMNS) - 1
+    return _COLUMNS[:width], [row[:width] for row in shown]

@@ -11,16 +11,16 @@ import orjson
 from cab.adapters.commands.ledger.damage import DamageReport
 from cab.adapters.commands.ledger.filters import FILTERS, PATH, filter_of, records_path
 from cab.adapters.commands.ledger.nothing import CountingIterator, report_nothing
-from cab.adapters.commands.ledger.rows import call_line, call_title
+from cab.adapters.commands.ledger.rows import CALL_COLUMNS, call_cells
 from cab.adapters.errors import AdapterError
 from cab.adapters.ui.command import OneOf, Option
 from cab.adapters.ui.json_lines import print_json
+from cab.adapters.ui.layout import Column
 from cab.adapters.ui.options import form
-from cab.adapters.ui.tables import write_csv
+from cab.adapters.ui.tables import print_rows, write_csv
 from cab.scoring.ledger.reading import Found, find_ends, find_records
 from cab.scoring.ledger.records import CallEnd
 from cab.scoring.ledger.totals import CellTotals, total_cells
-from cab.scoring.printable import printable
 
 DESCRIPTION = "List the calls of a ledger, of a bundle, or of one file, in the ledger's order."
 
@@ -92,14 +92,7 @@ def _print_calls(args: argparse.Namespace, ends: Iterable[Found]) -> None:
     elif args.form == "csv":
         _print_csv(COLUMNS, (found.fields for found in ends))
     else:
-        _print_lines(call_title(), (call_line(found.fields) for found in ends))
-
-
-def _print_lines(title: str, lines: Iterable[str]) -> None:
-    # Not a rich table: that needs all rows before it prints the first.
-    print(title)
-    for line in lines:
-        sys.stdout.write(f"{line}\n")
+        print_rows(CALL_COLUMNS, (call_cells(found.fields) for found in ends))
 
 
 def _print_csv(columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> None:
@@ -132,24 +125,28 @@ def _print_cells(args: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
     elif args.form == "csv":
         _print_csv(_CELL_COLUMNS, rows)
     else:
-        _print_lines(_CELL_TITLE, (_cell_line(row) for row in rows))
+        print_rows(_CELL_TABLE, map(_cell_texts, rows))
 
 
-_CELL_TITLE = (
-    f"{'calls':>8} {'unmeasured':>10} {'partial':>7} {'prompt':>12} {'completion':>12} {'total':>12} "
-    f"{'known':>12} {'at most':>12}  cell"
+_CELL_TABLE = (
+    Column("calls"),
+    Column("unmeasured", rank=3),
+    Column("partial", rank=4),
+    Column("prompt", unit="tokens", rank=1),
+    Column("completion", unit="tokens", rank=1),
+    Column("total", unit="tokens"),
+    Column("known", unit="tokens", rank=2),
+    Column("at most", unit="tokens", rank=5),
+    Column("cell", "path", least=28),
 )
 
 
-def _cell_line(row: dict[str, Any]) -> str:
+def _cell_texts(row: dict[str, Any]) -> tuple[str, ...]:
     def number(name: str) -> str:
         value = {**row, **row["total_interval"]}[name]
-        return "-" if value is None else f"{value}"
+        return "-" if value is None else f"{value:,}"
 
+    counts = ("calls", "unmeasured", "partial", "prompt_tokens", "completion_tokens")
+    sums = ("total_tokens", "known_total", "upper_total")
     cell_id = row["cell_id"]
-    return (
-        f"{number('calls'):>8} {number('unmeasured'):>10} {number('partial'):>7} "
-        f"{number('prompt_tokens'):>12} {number('completion_tokens'):>12} {number('total_tokens'):>12} "
-        f"{number('known_total'):>12} {number('upper_total'):>12}  "
-        f"{'-' if cell_id is None else printable(cell_id)}"
-    )
+    return (*map(number, (*counts, *sums)), "-" if cell_id is None else cell_id)

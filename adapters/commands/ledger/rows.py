@@ -2,36 +2,33 @@
 
 from typing import Any
 
+from cab.adapters.ui.layout import Column, Layout
 from cab.scoring.printable import printable
 
-_TITLE = (
-    "started",
-    "status",
-    "end",
-    "prompt",
-    "completion",
-    "counted by",
-    "seconds",
-    "model",
-    "cell",
+CALL_COLUMNS = (
+    Column("started", "name", rank=3, typical=19),
+    Column("status", rank=2, typical=3),
+    Column("end", "name", rank=4, typical=15),
+    Column("prompt", unit="tokens", typical=7),
+    Column("completion", unit="tokens", typical=7),
+    Column("counted by", "name", rank=5, typical=10),
+    Column("time", unit="s", rank=1, typical=6),
+    Column("model", "path", rank=2, typical=24),
+    Column("cell", "path", least=24, typical=80),
 )
+"""Columns of a call."""
 
 
-def call_title() -> str:
-    """Return the heading over lines of calls."""
-    return _columns(*_TITLE)
-
-
-def call_line(fields: dict[str, Any]) -> str:
-    """Return an END as a line; its members need not be what they must."""
+def call_cells(fields: dict[str, Any]) -> tuple[str, ...]:
+    """Return an END as texts, one per column; its members need not be what they must."""
     latency_ms = fields.get("latency_ms")
     seconds = f"{latency_ms / 1000:.1f}" if isinstance(latency_ms, int | float) else "-"
-    return _columns(
+    return (
         _text(fields.get("started_at"))[:19],
         _text(fields.get("status")),
         _text(fields.get("end_reason")),
-        _text(fields.get("prompt_tokens")),
-        _text(fields.get("completion_tokens")),
+        _number(fields.get("prompt_tokens")),
+        _number(fields.get("completion_tokens")),
         _text(fields.get("usage_source")),
         seconds,
         _text(fields.get("model_served") or fields.get("model_requested")),
@@ -39,26 +36,21 @@ def call_line(fields: dict[str, Any]) -> str:
     )
 
 
-def record_line(fields: dict[str, Any]) -> str:
-    """Return any record as a line."""
+def record_line(fields: dict[str, Any], calls: Layout) -> str:
+    """Return any record as a line; calls as their table has it."""
     if fields.get("kind") == "end":
-        return call_line(fields)
+        return calls.line(call_cells(fields))
     instants = ("started_at", "opened_at", "sealed_at", "at")
     at = next((fields[name] for name in instants if fields.get(name)), None)
     parts = [_text(at)[:19], _text(fields.get("kind")), _text(fields.get("cell_id"))]
     return "  ".join(part for part in parts if part != "-")
 
 
-def _columns(*parts: str) -> str:
-    started, status, end, prompt, completion, source, seconds, model, cell = parts
-    return (
-        f"{started:<19}  {status:>6}  {end:<15} {prompt:>9} {completion:>10}  {source:<10} "
-        f"{seconds:>8}  {model:<24}  {cell}"
-    )
+def _number(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else _text(value)
 
 
 def _text(value: object) -> str:
     if value is None:
         return "-"
-    text = str(value)
-    return text if text.isprintable() else printable(text)
+    return printable(str(value))

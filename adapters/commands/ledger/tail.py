@@ -9,11 +9,13 @@ from typing import Any, NamedTuple
 
 from cab.adapters.commands.ledger.filters import FILTERS, PATH, filter_of, records_path
 from cab.adapters.commands.ledger.nothing import report_nothing
-from cab.adapters.commands.ledger.rows import call_title, record_line
+from cab.adapters.commands.ledger.rows import CALL_COLUMNS, record_line
 from cab.adapters.errors import AdapterError
 from cab.adapters.ui.command import Option
+from cab.adapters.ui.layout import Layout, layout
 from cab.adapters.ui.options import JSON_LINES
 from cab.adapters.ui.progress import complain
+from cab.adapters.ui.tables import terminal_width
 from cab.proxy.ledger.follow import Follower
 from cab.scoring.ledger.filters import Filter
 from cab.scoring.ledger.records import parse_fields
@@ -65,10 +67,14 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _table() -> Layout:
+    return layout(CALL_COLUMNS, (), terminal_width())
+
+
 def _print_last(follower: Follower, args: argparse.Namespace) -> int:
     """Print the last records and return their number."""
     if not args.json:
-        print(call_title())
+        print("\n".join(_table().head()))
     # Records that do not match are in between, so more are read than are printed.
     records = list(_matching(follower.last(max(args.count, _MANY_LINES)), args))
     records.sort(key=lambda record: record.at)
@@ -98,10 +104,11 @@ def _time_of(fields: dict[str, Any]) -> str:
 
 
 def _print(records: Iterable[_Record], args: argparse.Namespace) -> None:
+    table = _table()
     for record in records:
         if args.json:
             sys.stdout.buffer.write(record.line)
         else:
-            sys.stdout.write(f"{record_line(record.fields)}\n")
+            sys.stdout.write(f"{record_line(record.fields, table)}\n")
     sys.stdout.flush()
     sys.stdout.buffer.flush()

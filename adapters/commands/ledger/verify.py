@@ -12,6 +12,7 @@ from cab.adapters.errors import AdapterError
 from cab.adapters.sweeps.verify_report import is_sweep, verify_sweep
 from cab.adapters.ui.command import Option
 from cab.adapters.ui.json_lines import print_json
+from cab.adapters.ui.layout import Column
 from cab.adapters.ui.options import JSON
 from cab.adapters.ui.progress import progress
 from cab.adapters.ui.tables import ResultTable, write
@@ -70,6 +71,12 @@ OPTIONS = (
     JSON,
 )
 
+_HEAD_COLUMNS = (
+    Column("chain", "text"),
+    Column("head", "name"),
+    Column("segments", rank=2),
+    Column("records", rank=1),
+)
 _HEAD = re.compile(r"(?:sha256:)?([0-9a-f]{64})", re.IGNORECASE)
 
 
@@ -179,7 +186,7 @@ def _print_result(path: Path, found: Verification) -> None:
 
 def _print_heads(found: Verification) -> None:
     rows = [(head.chain, head.hash, str(head.segments), str(head.records)) for head in found.heads]
-    write("table", ResultTable(("chain", "head", "segments", "records"), rows, texts=2), [])
+    write("table", ResultTable(_HEAD_COLUMNS, rows), [])
 
 
 def _count(number: int, what: str) -> str:

@@ -13,15 +13,16 @@ from cab.adapters.output.whole_file import write_whole
 from cab.adapters.ui.cell_inputs import PROFILE, profile_of, scored_cells, unsealed_text
 from cab.adapters.ui.cell_table import (
     Summary,
-    print_summary,
     score_table,
     summary_of,
+    summary_table,
     wide_console,
 )
 from cab.adapters.ui.command import OneOf, Option
 from cab.adapters.ui.json_lines import print_json
 from cab.adapters.ui.options import TABLE_FORMS, form
 from cab.adapters.ui.progress import complain, progress
+from cab.adapters.ui.tables import write
 from cab.scoring import (
     Cell,
     Composite,
@@ -157,7 +158,6 @@ def _print_sums(command: _Score, paths: list[Path]) -> None:
 
 
 def _print_tables(command: _Score, paths: list[Path]) -> None:
-    console = wide_console()
     first: tuple[ScoredCell, str] | None = None
     lines: list[Summary] = []
     with progress("scoring cells", sys.stderr):
@@ -168,9 +168,9 @@ def _print_tables(command: _Score, paths: list[Path]) -> None:
         return
     if len(lines) > 1:
         names = [made.profile for made in _composites(first[0])]
-        print_summary(console, names, lines)
+        write("table", summary_table(names, lines), [])
     else:
-        _print_one(console, *first)
+        _print_one(wide_console(), *first)
 
 
 def _composites(scored: ScoredCell) -> list[Composite]:

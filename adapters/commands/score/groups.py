@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from cab.adapters.errors import AdapterError
 from cab.adapters.ui.cell_inputs import STATISTICS, CellReader, settings_of, unsealed_text
 from cab.adapters.ui.command import Option, OptionGroup
-from cab.adapters.ui.format import figure_text, interval_text, seconds_text
+from cab.adapters.ui.format import figure_text, interval_text, money_text, seconds_text
+from cab.adapters.ui.layout import Column
 from cab.adapters.ui.options import by
 from cab.adapters.ui.progress import complain
 from cab.adapters.ui.tables import ResultTable, TableFormat, write
@@ -18,9 +19,22 @@ ALL = "all"
 """One group of all cells."""
 
 _COLUMNS = (
-    "group", "cells", "tasks", "pass rate (run-weighted)", "pass rate (task-weighted)",
-    "infra failed", "tokens per correct", "$ per pass", "tokens per cell", "calls per cell", "median s", "p95 s",
-)  # fmt: skip
+    Column("group", "text", least=16),
+    Column("cells", rank=1),
+    Column("tasks", rank=6),
+    Column("pass rate run-weighted", unit="%"),
+    Column("pass rate task-weighted", unit="%", rank=4),
+    Column("failed by infrastructure", "text", rank=7),
+    Column("tokens per correct"),
+    Column("cost per pass", unit="$", rank=2),
+    Column("tokens per cell", rank=4),
+    Column("calls per cell", rank=4),
+    Column("median time", unit="s", rank=3),
+    Column("p95 time", unit="s", rank=6),
+)
+
+
+_COST = next(n for n, column in enumerate(_COLUMNS) if column.unit == "$")
 
 
 def run_groups(args: argparse.Namespace, profile: Profile) -> int:
@@ -69,8 +83,10 @@ def _as_dict(group: Aggregate, profile: str) -> dict[str, object]:
 
 
 def _sheet(groups: Sequence[Aggregate], ks: Sequence[int], profile: str) -> ResultTable:
-    of_k = [name for k in ks for name in (f"pass@{k}", f"pass^{k}")]
-    columns = (*_COLUMNS, *of_k, profile, "fronts")
+    of_k = [Column(name, unit="%", rank=2) for k in ks for name in (f"pass@{k}", f"pass^{k}")]
+    columns = [*_COLUMNS, *of_k, Column(profile, rank=3), Column("on front of", "name", rank=8)]
+    if all(group.cost_usd_per_pass.value is None for group in groups):
+        columns[_COST] = columns[_COST]._replace(rank=9)
     return ResultTable(columns, [_row(group) for group in groups])
 
 
@@ -79,11 +95,11 @@ def _row(group: Aggregate) -> list[str]:
         " ".join(group.key.values()) or ALL,
         str(group.cells),
         str(group.tasks),
-        interval_text(group.pass_rate, 100, 1, "%"),
-        interval_text(group.pass_rate_task_weighted, 100, 1, "%"),
+        interval_text(group.pass_rate, 100, 1),
+        interval_text(group.pass_rate_task_weighted, 100, 1),
         _infrastructure(group),
         interval_text(group.tokens_per_correct, 1, 0),
-        figure_text(group.cost_usd_per_pass, 1, 4),
+        money_text(group.cost_usd_per_pass),
         figure_text(group.tokens_per_cell, 1, 0),
         figure_text(group.calls_per_cell, 1, 1),
         seconds_text(group.wall_clock_ms_median),
@@ -95,7 +111,7 @@ def _row(group: Aggregate) -> list[str]:
 
 
 def _of_k(of_k: OfK) -> tuple[str, str]:
-    return figure_text(of_k.pass_at_k, 100, 1, "%"), figure_text(of_k.pass_hat_k, 100, 1, "%")
+    return figure_text(of_k.pass_at_k, 100, 1), figure_text(of_k.pass_hat_k, 100, 1)
 
 
 def _infrastructure(group: Aggregate) -> str:
@@ -110,5 +126,5 @@ def _infrastructure(group: Aggregate) -> str:
 
 
 def _fronts(group: Aggregate) -> str:
-    on = {"$": group.on_cost_front, "tokens": group.on_token_front}
+    on = {"cost": group.on_cost_front, "tokens": group.on_token_front}
     return ", ".join(name for name, place in on.items() if place == "front") or "-"

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
-from cab.adapters.ui.cell_table import has_zeros_for_gaps, summary_of
-from cab.adapters.ui.tables import ResultTable, TableFormat, write
+from cab.adapters.ui.cell_table import Summary, has_zeros_for_gaps, summary_of, summary_table
+from cab.adapters.ui.tables import TableFormat, write
 from cab.scoring import ScoredCell
 
 _AXES = {
@@ -27,17 +27,12 @@ _OF_CALLS = ("prompt_tokens", "completion_tokens", "total_tokens", "model_calls"
 
 def write_cells(form: TableFormat, cells: Iterable[tuple[ScoredCell, str]]) -> None:
     """Print cells, each with how its stored score compares."""
-    sheet = ResultTable(
-        ("cell", "pass", "tokens", "calls", "wall", "blast", "composite", "stored"), []
-    )
-    rows: list[list[str]] = []
+    lines: list[Summary] = []
     objects: list[dict[str, Any]] = []
     for scored, verdict in cells:
-        summary = summary_of(scored.cell_id, scored.axes, [scored.composite], verdict)
-        *parts, composites, stored = summary
-        rows.append([*map(str, parts), *composites, str(stored)])
+        lines.append(summary_of(scored.cell_id, scored.axes, [scored.composite], verdict))
         objects.append(_as_row(scored, verdict))
-    write(form, sheet._replace(rows=rows), objects)
+    write(form, summary_table(["composite"], lines), objects)
 
 
 def _as_row(scored: ScoredCell, verdict: str) -> dict[str, Any]:

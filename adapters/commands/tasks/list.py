@@ -4,13 +4,13 @@ import argparse
 from collections.abc import Iterator
 from typing import Any
 
-from rich.console import Console
-
 from cab.adapters.tasks.loader import Task, list_tasks
 from cab.adapters.tasks.needs import missing_needs, need_problem, need_state
+from cab.adapters.ui.cell_table import print_sentence
 from cab.adapters.ui.json_lines import print_json
+from cab.adapters.ui.layout import Column
 from cab.adapters.ui.options import JSON_LINES
-from cab.adapters.ui.tables import text_table
+from cab.adapters.ui.tables import print_rows
 
 DESCRIPTION = """\
 List all tasks: language, the programs they need and whether they work here, and
@@ -18,6 +18,13 @@ how the result is checked.
 """
 
 OPTIONS = (JSON_LINES,)
+
+_COLUMNS = (
+    Column("family/task", "name"),
+    Column("language", "name", rank=2),
+    Column("needs", "text"),
+    Column("checked by", "text", rank=1),
+)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -27,10 +34,9 @@ def run(args: argparse.Namespace) -> int:
         print_json(*map(task_row, tasks))
         return 0
     rows = [(task.id, task.language or "-", needs_text(task), checks_text(task)) for task in tasks]
-    console = Console()
-    console.print(text_table(("family/task", "language", "needs", "checked by"), rows))
+    print_rows(_COLUMNS, rows)
     for line in dict.fromkeys(line for task in tasks for line in how_to_get(task)):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        print_sentence(line)
     return 0
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from cab.adapters.report.render.marks import Mark, mark_class, mark_of
-from cab.adapters.report.render.numbers import dollars, duration, integer
+from cab.adapters.report.render.numbers import duration, integer
 from cab.adapters.report.render.script_data import ColumnData
 from cab.scoring.errors import BadRecord
+from cab.scoring.ledger.money import dollars
 from cab.scoring.ledger.reading import iter_records
 from cab.scoring.ledger.records import CallEnd, CallStart
 from cab.scoring.timestamps import instant_us

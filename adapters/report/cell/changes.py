@@ -10,6 +10,7 @@ from cab.adapters.report.cell.check import read_text
 from cab.adapters.report.cell.facts import ReportCell
 from cab.adapters.report.render.environment import html
 from cab.scoring.cells.bundle import PATCH_FILE
+from cab.scoring.evidence.patch_lines import SCRATCH as SCRATCH_REASON
 
 _MOST_BYTES = 400_000
 _MOST_ROWS_OF_FILE = 300
@@ -22,6 +23,7 @@ DUE, BESIDE, SCRATCH = "due", "beside the task", "scratch"
 _ORDER = (DUE, BESIDE, SCRATCH)
 
 _HUNK = re.compile(r"@@ -(\d{1,9})(?:,\d{1,9})? \+(\d{1,9})(?:,\d{1,9})? @@")
+_LEFT_OUT = re.compile(r"^Not in this patch: (.+) \(([a-z -]+)\)\n", re.MULTILINE)
 _FILE = re.compile(r"^(?=diff --git )", re.MULTILINE)
 _MOST_CHARS_OF_LINE = 2000
 
@@ -72,12 +74,19 @@ def page_changes(cell: ReportCell) -> PageChanges | None:
         return PageChanges([], named[:_MOST_ROWS], False)
     kinds_of = dict.fromkeys(axis.scratch_changes or (), SCRATCH)
     kinds_of |= dict.fromkeys(axis.expected_changes, DUE)
-    files = sorted(
-        (_file(part, kinds_of) for part in _FILE.split(found[0]) if part.startswith("diff ")),
-        key=lambda file: _ORDER.index(file.kind),
-    )
+    parts = _FILE.split(_LEFT_OUT.sub("", found[0]))
+    shown = (_file(part, kinds_of) for part in parts if part.startswith("diff "))
+    absent = (_absent(match, kinds_of) for match in _LEFT_OUT.finditer(found[0]))
+    files = sorted((*shown, *absent), key=lambda file: _ORDER.index(file.kind))
     _bound(files, max(_LEAST_CHARS, _MOST_CHARS - _CHARS_OF_CALL * len(cell.calls)))
     return PageChanges(files, [], found[1])
+
+
+def _absent(match: re.Match[str], kinds: dict[str, str]) -> DiffFile:
+    """Return a file that the patch only names, which other files' parts must not swallow."""
+    name, why = match.groups()
+    kind = SCRATCH if why == SCRATCH_REASON else kinds.get(name, BESIDE)
+    return DiffFile(name, kind, note=f"not in the patch: {why}")
 
 
 def _bound(files: Sequence[DiffFile], chars_left: int) -> None:

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from cab.adapters.output.places import without_places
 from cab.adapters.report.cell.facts import ReportCell
-from cab.adapters.report.render.visible import without_places
 from cab.scoring.files import check_regular, naming
 
 _LINES = {"ok: ": True, "not ok: ": False}

@@ -5,11 +5,12 @@ from typing import NamedTuple
 
 import orjson
 
+from cab.adapters.output.places import evidence
 from cab.adapters.report.cell.facts import ReportCell
 from cab.adapters.report.cell.scores import composite_figure
 from cab.adapters.report.render.marks import MarkedText, words
 from cab.adapters.report.render.numbers import ratio
-from cab.adapters.report.render.visible import cut, evidence
+from cab.adapters.report.render.visible import cut
 from cab.scoring.axes import Axes
 from cab.scoring.profiles.builtin import DEFAULT_PROFILE
 from cab.scoring.profiles.composite import Composite, TermValue

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import orjson
 
+from cab.adapters.output.places import without_places
 from cab.adapters.report.cell.facts import ReportCell
-from cab.adapters.report.render.visible import without_places
 from cab.scoring.files import check_regular, is_list, is_object, naming
 
 RECORDING_FILE = "recording.cast"

@@ -99,6 +99,8 @@ def _blast(cell: ReportCell) -> ScoreFigure:
     axis = cell.axes.blast_radius
     if axis is None:
         return ScoreFigure("Blast", NO_AXIS, "")
+    if axis.reason is not None:
+        return ScoreFigure("Blast", NO_AXIS, axis.reason)
     by = "file trees before and after"
     if axis.collateral_ratio is None:
         why = "as published: scratch files are not told apart"

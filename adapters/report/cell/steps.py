@@ -6,11 +6,12 @@ from typing import Any
 
 import orjson
 
+from cab.adapters.output.places import evidence
 from cab.adapters.report.cell.calls import PageCall
 from cab.adapters.report.cell.facts import PageSpan, ReportCell
 from cab.adapters.report.render.marks import MarkedText, measured
 from cab.adapters.report.render.numbers import duration
-from cab.adapters.report.render.visible import cut, evidence, visible
+from cab.adapters.report.render.visible import cut, visible
 
 _MOST_CHARS = 600
 """Of one attribute of a span; the whole is in `cell.json`."""

@@ -100,6 +100,9 @@ def _changes(cell: ReportCell) -> Iterator[Markup]:
     axis = cell.axes.blast_radius
     assert axis is not None
     due = len(axis.expected_changes)
+    if axis.total_changes is None:
+        yield html(f"What it changed is not known: {axis.reason}.")
+        return
     if not axis.total_changes:
         yield Markup("It changed nothing.")
         return

@@ -7,9 +7,9 @@ from typing import NamedTuple
 from cab.adapters.report.cell.calls import PageCall, known_sum
 from cab.adapters.report.cell.facts import ReportCell
 from cab.adapters.report.render.marks import Mark, MarkedText, mark_of, measured, words
-from cab.adapters.report.render.numbers import dollars, integer
+from cab.adapters.report.render.numbers import integer
 from cab.scoring.imports.model import OwnCount
-from cab.scoring.ledger.money import money
+from cab.scoring.ledger.money import dollars, money
 
 NOTHING = words("–")
 

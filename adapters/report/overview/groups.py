@@ -9,9 +9,10 @@ from markupsafe import Markup
 from cab.adapters.report.overview.charts import share_interval
 from cab.adapters.report.placed import PlacedCell, sum_mark
 from cab.adapters.report.render.marks import Mark, MarkedText, weakest
-from cab.adapters.report.render.numbers import dollars, duration, integer, percent, ratio
+from cab.adapters.report.render.numbers import duration, integer, percent, ratio
 from cab.scoring.analysis.aggregate import Aggregate, aggregate
 from cab.scoring.analysis.estimates import Figure
+from cab.scoring.ledger.money import dollars
 
 
 class GroupField(NamedTuple):

@@ -7,9 +7,10 @@ from markupsafe import Markup
 
 from cab.adapters.report.overview.charts import PlotPoint, front_plot
 from cab.adapters.report.overview.groups import GroupRow, why
-from cab.adapters.report.render.numbers import dollars, integer, percent
+from cab.adapters.report.render.numbers import integer, percent
 from cab.scoring.analysis.aggregate import OnFront
 from cab.scoring.analysis.estimates import Figure
+from cab.scoring.ledger.money import dollars
 
 _Taken = tuple[GroupRow, Figure, OnFront]
 """A group, what a solved task takes, and whether it is on the front."""

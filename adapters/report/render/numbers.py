@@ -1,9 +1,5 @@
 """Numbers as texts: digits in groups, units with a narrow space, None where nothing is known."""
 
-from decimal import Decimal
-
-from cab.scoring.ledger.money import money
-
 SPACE = "\u202f"
 """Between a number and its unit: narrow, and no line breaks there."""
 
@@ -22,20 +18,6 @@ def duration(ms: float | None) -> str | None:
     if ms < 1000:
         return f"{ms:.0f}{SPACE}ms"
     return f"{ms / 1000:,.{2 if ms < 60_000 else 1}f}{SPACE}s"
-
-
-def dollars(amount: str | float | Decimal | None) -> str | None:
-    """Return US dollars with two digits that say something: `$1.25`, `$0.0091`, `$0`.
-
-    None if the amount is unknown, or is not an amount.
-    """
-    value = None if amount is None else money(str(amount))
-    if value is None:
-        return None
-    if not value:
-        return "$0"
-    digits = 2 if value >= 1 else min(12, 1 - value.adjusted())
-    return f"${value:,.{max(2, digits)}f}"
 
 
 def ratio(value: float | None, digits: int = 3) -> str | None:

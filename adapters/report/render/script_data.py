@@ -9,7 +9,8 @@ from typing import Any, Literal
 import orjson
 from markupsafe import Markup
 
-from cab.adapters.report.render.visible import UNSEEN, visible
+from cab.adapters.report.render.visible import visible
+from cab.scoring.printable import UNSEEN
 
 _ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 

@@ -37,6 +37,7 @@ new file mode 100644
 +++ b/.aider.log
 @@ -0,0 +1 @@
 +{note}
+Not in this patch: .x.history (scratch of the agent)
 """
 
 

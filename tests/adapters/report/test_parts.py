@@ -12,6 +12,7 @@ import orjson
 import pytest
 
 from cab.adapters.agents.registry import ADAPTERS
+from cab.adapters.output.places import evidence, without_places
 from cab.adapters.report.cell.calls import PageCall, read_calls
 from cab.adapters.report.cell.commands import paste_blocks
 from cab.adapters.report.cell.embed import embed_snippets
@@ -23,11 +24,12 @@ from cab.adapters.report.cell.timeline import in_lanes
 from cab.adapters.report.names import page_stem
 from cab.adapters.report.render.frame import ASSETS
 from cab.adapters.report.render.marks import MarkedText, weakest
-from cab.adapters.report.render.numbers import dollars, duration
+from cab.adapters.report.render.numbers import duration
 from cab.adapters.report.render.script_data import json_for_script
-from cab.adapters.report.render.visible import evidence, visible, without_places
+from cab.adapters.report.render.visible import visible
 from cab.scoring import score_one
 from cab.scoring.ids import CellId
+from cab.scoring.ledger.money import dollars
 from tests.adapters.report.attacks import ATTACKS
 from tests.adapters.report.pagecells import call, cast, usual_calls, write_cell
 from tests.scoring.builders import FIXTURES, line
@@ -82,11 +84,14 @@ def test_nothing_is_unseen(text: str) -> None:
     [
         ("/home/jo/.config/x and /Users/al/y", "~/.config/x and ~/y"),
         ("cd /root && ls '/root/a'", "cd ~ && ls '~/a'"),
-        ("/var/tmp/x/cab-aider-p_t-9d97wvql/workdir/src/a.py", "{workdir}/src/a.py"),
-        ("HOME=/tmp/cab-a-1/home:", "HOME={home}:"),
-        ("/home/u/.codingagentbench-scratch/codingagentbench-a-b/workdir", "{workdir}"),
+        ("/var/tmp/x/cab-aider-p_t-9d97wvql/workdir/src/a.py", "<workspace>/src/a.py"),
+        (r'{"a":"x\n/tmp/cab-a-1/workdir\n"}', r'{"a":"x\n<workspace>\n"}'),
+        ("/tmp/cab-aider-x-1a2b3c4d/out", "<run>/out"),
+        ("~/x/-tmp-cab-aider-p-i23b71af-workdir/m", "~/x/<workspace>/m"),
+        ("HOME=/tmp/cab-a-1/home:", "HOME=<home>:"),
+        ("/home/u/.codingagentbench-scratch/codingagentbench-a-b/workdir", "<workspace>"),
         ("https://h/home/jo and src/root/x", "https://h/home/jo and src/root/x"),
-        ("/opt/venv/lib/cab/adapters/agents/scripted_agent.py", "{cab}/agents/scripted_agent.py"),
+        ("/opt/venv/lib/cab/adapters/agents/scripted_agent.py", "<cab>/agents/scripted_agent.py"),
     ],
 )
 def test_places_of_a_machine(text: str, shown: str) -> None:

@@ -159,8 +159,11 @@ def test_places_of_the_machine_are_named_by_what_they_are(tmp_path: Path) -> Non
     write_cell(tmp_path / "a", cell_id=CELL)
     build(tmp_path / "site", tmp_path / "a")
     page = page_of(tmp_path / "site", "")
-    assert "in {workdir}/src and ~/src" in page
+    assert "in &lt;workspace&gt;/src and ~/src" in page
     assert "/home/somebody" not in page
+    assert ".x.history" in page
+    assert page.count("not in the patch: scratch of the agent") == 1
+    assert "Not in this patch" not in page
 
 
 def test_badges_say_what_the_page_says(tmp_path: Path) -> None:

@@ -12,11 +12,13 @@ from cab.adapters.errors import AdapterError, RunFailed
 from cab.adapters.runs.bundle import MARKER, is_complete, read_marker
 from cab.adapters.runs.run_cell import run_cell
 from cab.adapters.runs.spec import CellSpec
+from cab.scoring.cells.bundle import rescore
 from tests.adapters.runs.cells import (
     AGENTS,
     TASK,
     await_phase,
     cell_of,
+    files_of,
     span_of,
 )
 from tests.adapters.toyagents import alive
@@ -69,6 +71,28 @@ async def test_plugins(spec: CellSpec, tmp_path: Path) -> None:
     assert "AGENTS.md" in orjson.loads((bundle / "before.json").read_bytes())["entries"]
     assert "AGENTS.md" not in cell["scorers"]["blast_radius"]["added"]
     assert b'"COLOUR": "red"' in (bundle / "changes.patch").read_bytes()
+
+
+@pytest.mark.parametrize("keep", [False, True])
+async def test_a_bundle_names_no_folder_of_the_machine(spec: CellSpec, keep: bool) -> None:
+    """Folders of a run have names everywhere; the agent's own files are named, and shown if asked for."""
+    bundle = await run_cell(replace(spec, tui=f"{AGENTS}:Untidy", keep_scratch=keep))
+
+    for content in files_of(bundle):
+        assert b"/cab-untidy" not in content
+    out = (bundle / "stdout.txt").read_text()
+    assert out == (
+        'working in <workspace>, at home in <home>\n{"text": "open\\n<workspace>/made.txt\\n"}\n'
+    )
+    patch = (bundle / "changes.patch").read_text()
+    assert "+made in <workspace>\n+/root/stays\n" in patch
+    assert ("+asked in <workspace>" in patch) is keep
+    named = "Not in this patch: .untidy.history (scratch of the agent)\n"
+    assert (named in patch) is not keep
+    blast = cell_of(bundle)["scorers"]["blast_radius"]
+    assert blast["scratch_changes"] == [".untidy.history"]
+    assert (blast["lines_added"], blast["binary_changes"]) == (2, [])
+    assert (bundle / "cell.json").read_bytes() == rescore(bundle)
 
 
 async def test_flood(spec: CellSpec) -> None:

@@ -140,7 +140,8 @@ async def test_no_key_gets_out(spec: CellSpec, monkeypatch: pytest.MonkeyPatch) 
     )
 
     cell = cell_of(bundle)
-    workdir = Path(span_of(cell, "task_setup", f"prepare:{TASK}")["attrs"]["workdir"])
+    assert span_of(cell, "task_setup", f"prepare:{TASK}")["attrs"]["workdir"] == "<workspace>"
+    [workdir] = spec.runs.parent.glob("cab-*/workdir")
     seen = orjson.loads((workdir / "environment.json").read_bytes())
     assert not {"CAB_KEY", "CAB_SIGNING_KEY", "OPENAI_API_KEY", "ANTHROPIC_API_KEY"} & set(seen)
     for content in (*files_of(workdir.parent), *files_of(bundle)):

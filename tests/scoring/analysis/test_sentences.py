@@ -1,5 +1,5 @@
 from cab.scoring.analysis.compare import compare, compare_all
-from cab.scoring.analysis.sentences import reading, sentence
+from cab.scoring.analysis.sentences import bare_reading, reading, sentence
 from tests.scoring.analysis.test_compare import side
 from tests.scoring.results import cell
 
@@ -77,6 +77,8 @@ def test_units_are_those_that_people_read() -> None:
     """Milliseconds are read as seconds, shares as percent, unknown as none."""
     assert reading("wall_clock_ms", 1500) == "1.50 s"
     assert reading("pass_rate", -0.25, difference=True) == "-25.0 points"
-    assert reading("cost_usd", 0.01234) == "0.0123 $"
+    assert reading("cost_usd", 0.00254) == "$0.0025"
+    assert reading("cost_usd", -1.5, difference=True) == "-$1.50"
+    assert bare_reading("cost_usd", 0.5, difference=True) == "+0.50"
     assert reading("total_tokens", None) == "none"
     assert reading("total_tokens", -0.1, difference=True) == "+0"

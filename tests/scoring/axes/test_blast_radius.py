@@ -58,6 +58,8 @@ def test_every_change_is_expected_or_not(paths: set[str]) -> None:
     """Expected and unexpected changes are all changes, and the ratio is their share."""
     axis = score_blast_radius(TreeDiff(sorted(paths), [], []), task_facts(), extra_git_dir=False)
     assert sorted(axis.expected_changes + axis.unexpected_changes) == sorted(paths)
+    assert axis.blast_radius is not None
+    assert axis.total_changes is not None
     assert 0 <= axis.blast_radius <= 1
     assert axis.blast_radius * axis.total_changes == len(axis.unexpected_changes)
     assert set(axis.scratch_changes or []) <= set(axis.unexpected_changes)
@@ -124,3 +126,17 @@ def test_facts_of_the_trees_stand_beside_the_paths() -> None:
     assert known.permission_changes == known.modified == ["run"]
     assert known.symlink_changes == known.escaping_symlinks == known.nested_git == []
     assert score_blast_radius(diff, task_facts(), extra_git_dir=False).renames is None
+
+
+def test_what_was_not_seen_is_not_0() -> None:
+    """Where not all paths are known, no number is: neither that nothing changed nor that all is gone."""
+    axis = score_blast_radius(
+        TreeDiff([], ["a.txt"], []),
+        task_facts(),
+        extra_git_dir=False,
+        incomplete=["time"],
+        lines={},
+    )
+    numbers = (axis.blast_radius, axis.total_changes, axis.collateral_files, axis.collateral_ratio)
+    assert {*numbers, axis.lines_added, axis.lines_removed} == {None}
+    assert (axis.removed, axis.reason) == (["a.txt"], "the file trees are not whole: time")

@@ -370,3 +370,17 @@ def test_a_cell_has_both_profiles(tmp_path: Path) -> None:
 def test_a_cell_can_be_scored_without_files() -> None:
     """Facts, trees and records in memory give a scored cell."""
     assert bundle(facts(), calls=[end("a")]).scorers.tokens.total_tokens == 120
+
+
+def test_trees_that_are_not_whole(tmp_path: Path) -> None:
+    """Of a workspace that nobody saw to its end the blast radius is null, with the reason, and no 0 stands for it."""
+    folder = write_bundle(tmp_path / "b")
+    after = orjson.loads((folder / "after.json").read_bytes())
+    (folder / "after.json").write_bytes(orjson.dumps({**after, "incomplete": ["entries"]}))
+    cell = score_bundle(read_bundle(folder, facts()))
+    blast = cell.scorers.blast_radius
+    assert blast is not None
+    assert (blast.blast_radius, blast.total_changes) == (None, None)
+    assert blast.reason == "the file trees are not whole: entries"
+    terms = {term.name: term for term in cell.profiles["measured/1"].terms}
+    assert (terms["blast_radius"].value, terms["blast_radius"].state) == (None, "not_measured")

@@ -1,14 +1,22 @@
 import pytest
 
-from cab.adapters.commands.ledger.rows import call_line, call_title, record_line
+from cab.adapters.commands.ledger.rows import CALL_COLUMNS, call_cells, record_line
+from cab.adapters.ui.layout import layout
 from tests.scoring.builders import end_fields, open_fields
+
+TABLE = layout(CALL_COLUMNS, (), None)
+
+
+def call_line(fields: dict[str, object]) -> str:
+    """Return a call as a pipe gets it."""
+    return TABLE.line(call_cells(fields))
 
 
 def test_columns_stand_under_their_titles() -> None:
     """The columns of a line begin or end where their titles do."""
-    line, title = call_line(end_fields(model_served="m", cell_id="c")), call_title()
+    line, title = call_line(end_fields(model_served="m", cell_id="c")), next(TABLE.head())
     assert line.index("completed") == title.index("end")
-    assert line.index("100") + 3 == title.index("prompt") + 6
+    assert line.index("100") + 3 == title.index("prompt") + len("prompt, tokens")
     assert line.index("upstream") == title.index("counted by")
     assert line.rindex("c") == title.rindex("cell")
 
@@ -39,5 +47,5 @@ def test_odd_values_are_shown_and_obeyed_by_nobody() -> None:
 )
 def test_other_records_are_short(fields: dict[str, str], shown: str) -> None:
     """A record that is not a call shows its time, its kind and its cell, if it has them."""
-    assert record_line(fields) == shown
-    assert record_line(end_fields()) == call_line(end_fields())
+    assert record_line(fields, TABLE) == shown
+    assert record_line(end_fields(), TABLE) == call_line(end_fields())

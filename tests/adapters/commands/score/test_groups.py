@@ -27,7 +27,7 @@ def test_a_line_per_agent(runs: Path, capsys: pytest.CaptureFixture[str]) -> Non
     lines = [line.split(" | ") for line in capsys.readouterr().out.splitlines()]
     a, b = lines[2:]
     assert (a[:3], a[5]) == (["| a", "3", "3"], "0")
-    assert a[3] == a[4] == "66.7% (0.0 to 100.0)"
+    assert a[3] == a[4] == "66.7 (0.0 to 100.0)"
     assert a[6].startswith("180 (")
     assert a[7] == "0% known"
     assert b[6] == "nothing passed"
@@ -67,7 +67,13 @@ def test_pass_at_k(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         stored_cell(tmp_path, f"s/a/m/f/t#run{run}", passed=run == 1)
     assert main(["score", str(tmp_path), "--by", "tui", "--k", "2", "--k", "3"]) == 0
     out = capsys.readouterr().out
-    for text in ("pass@2", "pass^3", "100.0%", "0.0%", "k = 3 needs 3 runs or more; there are 2"):
+    for text in (
+        "pass@2",
+        "pass^3, %",
+        "  100.0  ",
+        "  0.0  ",
+        "k = 3 needs 3 runs or more; there are 2",
+    ):
         assert text in out
 
 
@@ -80,7 +86,7 @@ def test_infrastructure_is_shown_in_and_out(runs: Path, capsys: pytest.CaptureFi
     assert main(["score", str(runs / "s/a"), "--by", "tui"]) == 0
     out = capsys.readouterr().out
     assert "1 (66.7% with them)" in out
-    assert "100.0% (34.2 to 100.0)" in out
+    assert "100.0 (34.2 to 100.0)" in out
 
 
 def test_cells_without_verdicts_failed_nothing(

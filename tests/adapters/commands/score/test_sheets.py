@@ -26,8 +26,11 @@ def test_cells_as_markdown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     stored_cell(tmp_path, "s/a/m/f/t")
     assert main(["score", str(tmp_path), "--markdown"]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("| cell | pass | tokens | calls | wall | blast | composite | stored |\n")
-    assert "| s/a/m/f/t | 1 | 120 | 1 | 3.00 s |" in out
+    assert out.startswith(
+        "| cell | pass | tokens | calls | wall clock, s | blast radius | "
+        "composite | stored score |\n"
+    )
+    assert "| s/a/m/f/t | 1 | 120 | 1 | 3.00 |" in out
     assert out.endswith(" identical |\n")
 
 
