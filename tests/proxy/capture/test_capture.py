@@ -20,6 +20,7 @@ from tests.tools.upstream import (
     DONE,
     LAST_CHUNK,
     Fault,
+    Step,
     chunk,
     event,
     json_answer,
@@ -46,9 +47,8 @@ async def test_each_call_has_its_two_bodies(tmp_path: Path) -> None:
     )
     async with upstream as endpoint, capturing(endpoint.url, tmp_path, cell="c") as meter:
         text = json.dumps(chat_body(stream=False), indent=3).encode()
-        head = {"Content-Type": "application/json"}
-        await meter.client.post(f"{meter.url}/v1/chat/completions", data=text, headers=head)
-        await meter.client.get(f"{meter.url}/v1/models?key=secret-of-query&x=1")
+        await post(meter.url, "/v1/chat/completions", text)
+        await post(meter.url, "/v1/models?key=secret-of-query&x=1", b"", method="GET")
         await meter.chat(stream=True)
         ends = await meter.settled(3)
         assert "stream_options" in endpoint.received[2].json
@@ -78,7 +78,8 @@ async def test_without_it_nothing_is_kept(tmp_path: Path) -> None:
         await meter.chat()
         await meter.settled(1)
         assert (meter.proxy._server._services).capture is None
-        health = await (await meter.client.get(f"{meter.url}/cab/health")).json()
+        async with meter.client.get(f"{meter.url}/cab/health") as answer:
+            health = await answer.json()
         assert "capture_lost_calls" not in health
     assert not (tmp_path / "ledger/capture").exists()
 
@@ -126,15 +127,14 @@ async def test_content_encodings_are_undone(tmp_path: Path) -> None:
     packed = json_answer(gzip.compress(orjson.dumps(ANSWER)), "200 OK", "Content-Encoding: gzip")
     async with scripted_upstream([packed]) as endpoint, capturing(endpoint.url, tmp_path) as meter:
         data = gzip.compress(orjson.dumps(chat_body()))
-        head = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
-        await meter.client.post(f"{meter.url}/v1/chat/completions", data=data, headers=head)
+        await post(meter.url, "/v1/chat/completions", data, "Content-Encoding: gzip")
     [one] = kept(meter.proxy.ledger_dir)
     assert (one.request, one.answer) == (orjson.dumps(chat_body()), orjson.dumps(ANSWER))
 
 
 async def test_an_answer_that_breaks_off_is_kept_as_far_as_it_came(tmp_path: Path) -> None:
     begun = event({"choices": [{"index": 0, "delta": {"content": "he"}}]})
-    cut = [sse_head(), chunk(begun), Fault.RESET]
+    cut: list[Step] = [sse_head(), chunk(begun), Fault.RESET]
     async with scripted_upstream(cut) as endpoint, capturing(endpoint.url, tmp_path) as meter:
         await post(meter.url, "/v1/chat/completions", chat_body(stream=True))
         await meter.settled(1)
