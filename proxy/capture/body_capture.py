@@ -26,7 +26,6 @@ from cab.proxy.meter.json_values import clean
 from cab.proxy.redaction import Redactor
 from cab.scoring.capture import CapturedAnswer, CapturedBody, CapturedCall, cell_folder_name
 from cab.scoring.capture.layout import FOLDER
-from cab.scoring.capture.lines import SCHEMA
 from cab.scoring.timestamps import rfc3339
 
 _ROOM_BODIES = 4
@@ -214,7 +213,6 @@ def _line(tap: CallTap, request: KeptBody, answer: KeptBody | None, ended: str) 
     notes = [("request", request.note), ("answer", None if answer is None else answer.note)]
     redactions = request.redactions + (0 if answer is None else answer.redactions)
     return CapturedCall(
-        line_schema=SCHEMA,
         kind="call",
         call_id=context.call_id,
         cell_id=context.cell_id,
