@@ -22,7 +22,6 @@ from cab.proxy.auth.attribution import Identifier
 from cab.proxy.auth.revocations import Revocations
 from cab.proxy.auth.signing_keys import KeyRing
 from cab.proxy.auth.take_over import take_over_revocations, take_over_signing_keys
-from cab.proxy.capture.body_capture import opened_capture
 from cab.proxy.clock import Clock
 from cab.proxy.config import ProxySettings
 from cab.proxy.control.api import Control
@@ -39,6 +38,7 @@ from cab.proxy.http.client_connections import ConnectionLimits, HttpServer
 from cab.proxy.http.descriptors import connection_room
 from cab.proxy.http.tls_certificate import listener_context, own_client_context
 from cab.proxy.lazy import import_beside
+from cab.proxy.ledger.capture.body_capture import opened_capture
 from cab.proxy.ledger.ledger import Ledger
 from cab.proxy.ledger.recovery import recover
 from cab.proxy.ledger.scan import ResumePoint

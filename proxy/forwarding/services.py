@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 from cab.proxy.accounting.admission import CellRegistry
-from cab.proxy.capture.body_capture import BodyCapture
 from cab.proxy.clock import Clock
 from cab.proxy.config import ProxySettings
 from cab.proxy.forwarding.upstream import Upstreams
+from cab.proxy.ledger.capture.body_capture import BodyCapture
 from cab.proxy.ledger.ledger import Ledger
 from cab.proxy.tokens.usage import Counter
 

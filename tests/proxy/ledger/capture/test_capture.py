@@ -10,10 +10,10 @@ from random import Random
 import orjson
 import pytest
 
-from cab.proxy.capture.retention import delete_cell
+from cab.proxy.ledger.capture.retention import delete_cell
 from cab.scoring.capture import cell_folder_name, find_capture
 from cab.scoring.ledger.verify import verify_ledger
-from tests.proxy.capture.captured import all_bytes, capturing, kept
+from tests.proxy.ledger.capture.captured import all_bytes, capturing, kept
 from tests.tools.client import post
 from tests.tools.proxy import REAL_KEY, Meter, chat_body, metered, records
 from tests.tools.upstream import (

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
-from cab.proxy.capture.cutting import cut
-from cab.proxy.capture.spread import without_spread_secrets
+from cab.proxy.ledger.capture.cutting import cut
+from cab.proxy.ledger.capture.spread import without_spread_secrets
 from cab.proxy.meter.content_decoding import BadEncoding, Decoder
 from cab.proxy.redaction import REDACTED, Redactor
 from cab.proxy.redaction.key_shapes import without_keys_in_name

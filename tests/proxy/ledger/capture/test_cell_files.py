@@ -7,9 +7,9 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cab.proxy.capture.cell_files import CellFiles
-from cab.proxy.capture.cutting import MIN_PART_BYTES, cut
-from cab.proxy.capture.kept_body import SentBody, kept_body
+from cab.proxy.ledger.capture.cell_files import CellFiles
+from cab.proxy.ledger.capture.cutting import MIN_PART_BYTES, cut
+from cab.proxy.ledger.capture.kept_body import SentBody, kept_body
 from cab.proxy.redaction import Redactor
 from cab.scoring.capture import CapturedBody, CapturedCall, find_capture
 
