@@ -38,7 +38,8 @@ ANSWER = {
 SENT_KEY = "Canary.of-the-agent/0123456789"
 
 
-async def test_each_call_has_its_two_bodies(tmp_path: Path) -> None:
+@pytest.mark.parametrize("wire", ["direct", "aiohttp"])
+async def test_each_call_has_its_two_bodies(tmp_path: Path, wire: str) -> None:
     """As the agent sent it, not as it was forwarded; a look-up and an error are calls too."""
     late = "429 Too Many Requests"
     upstream = scripted_upstream(
@@ -46,7 +47,8 @@ async def test_each_call_has_its_two_bodies(tmp_path: Path) -> None:
         [json_answer(ANSWER)],
         [json_answer({"error": {"message": "slow"}}, late, "Retry-After: 7", "X-Odd: 1")],
     )
-    async with upstream as endpoint, capturing(endpoint.url, tmp_path, cell="c") as meter:
+    settings = {"cell": "c", "wire": wire}
+    async with upstream as endpoint, capturing(endpoint.url, tmp_path, **settings) as meter:
         text = json.dumps(chat_body(stream=False), indent=3).encode()
         await post(meter.url, "/v1/chat/completions", text)
         await post(meter.url, "/v1/models?key=secret-of-query&x=1", b"", method="GET")
@@ -316,3 +318,24 @@ async def test_nothing_of_it_goes_over_the_wire(tmp_path: Path) -> None:
     assert statuses.count(200) >= 6
     assert b'"c"' in seen
     assert canary.encode() not in seen
+
+
+async def test_a_body_that_was_not_read_is_unknown(tmp_path: Path) -> None:
+    """Not an empty one: there was no room for it."""
+    limits = {"body_budget_bytes": 1000, "slot_wait_s": 0.01}
+    go_on = asyncio.Event()
+    body = chat_body(user="x" * 2000)
+    async with (
+        scripted_upstream([go_on, json_answer(ANSWER)]) as endpoint,
+        capturing(endpoint.url, tmp_path, **limits) as meter,
+        asyncio.TaskGroup() as group,
+    ):
+        first = group.create_task(post(meter.url, "/v1/chat/completions", body))
+        await endpoint.arrived.wait()
+        answer = await post(meter.url, "/v1/chat/completions", body)
+        go_on.set()
+        assert (answer.status, (await first).status) == (503, 200)
+    [one] = [each for each in kept(meter.proxy.ledger_dir) if each.call.end_reason == "rejected"]
+    assert (one.call.request.bytes, one.call.request.complete) == (None, False)
+    assert one.call.note == "request: it was not read"
+    assert one.answer == answer.body
