@@ -283,14 +283,14 @@ class ProxySettings(BaseModel):
     )
     capture_max_body_bytes: Annotated[int, Field(ge=1, le=256 << 20)] = Field(
         default=16 << 20,
-        description="Of a larger body only its size is kept. Four times as much memory is used at most.",
+        description="Of a larger body only its size is kept. Sixteen times as much memory is used at most.",
     )
     capture_max_bytes: Bytes = Field(
         default=10 << 30,
         description="How large the whole capture may be: above it, the cells written longest ago are removed. "
         "One cell may have a quarter of it.",
     )
-    capture_max_age_s: Seconds | None = Field(
+    capture_max_age_s: Seconds = Field(
         default=30 * 86_400,
         description="A cell's capture is removed so many seconds after its last call; the default is 30 days.",
     )

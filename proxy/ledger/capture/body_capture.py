@@ -27,7 +27,7 @@ from cab.scoring.capture import CapturedAnswer, CapturedBody, CapturedCall, cell
 from cab.scoring.capture.layout import FOLDER
 from cab.scoring.timestamps import rfc3339
 
-_ROOM_BODIES = 4
+_ROOM_BODIES = 16
 """So many of the largest bodies may be in memory at once, of calls under way and waiting for the disk."""
 _LOOK_S = 60.0
 """How often what others have written is counted, and what is too old is removed."""
@@ -43,7 +43,7 @@ class CaptureLimits:
 
     max_body_bytes: int
     max_bytes: int
-    max_age_s: float | None
+    max_age_s: float
     min_free_bytes: int
     """Free space that stays: the ledger needs it."""
 
@@ -135,6 +135,8 @@ class BodyCapture:
     def _take(self, tap: CallTap) -> None:
         def done(error: Exception | None) -> None:
             tap.release()
+            if error is None and tap.lacked_room:
+                error = NotKept("there was no room in memory for a body")
             if error is not None:
                 self._lose(error)
 
@@ -181,8 +183,7 @@ class BodyCapture:
             raise NotKept("the disk has too little free space; the ledger needs the rest")
 
     def _prune(self) -> None:
-        age_s = self._limits.max_age_s
-        before_ns = None if age_s is None else self._clock.wall_ns() - round(age_s * 1e9)
+        before_ns = self._clock.wall_ns() - round(self._limits.max_age_s * 1e9)
         gone = prune(self._folder, before_ns=before_ns, max_bytes=self._limits.max_bytes)
         if gone:
             size = sum(cell.bytes for cell in gone)

@@ -339,3 +339,34 @@ async def test_a_body_that_was_not_read_is_unknown(tmp_path: Path) -> None:
     assert (one.call.request.bytes, one.call.request.complete) == (None, False)
     assert one.call.note == "request: it was not read"
     assert one.answer == answer.body
+
+
+async def test_without_room_in_memory_a_body_is_left_out_and_counted(tmp_path: Path) -> None:
+    """The call is answered all the same, and its line says what is missing."""
+    go_on = asyncio.Event()
+    script: list[Step] = [
+        sse_head(),
+        chunk(event({"a": "x" * 900})),
+        go_on,
+        chunk(DONE),
+        LAST_CHUNK,
+    ]
+    async with (
+        scripted_upstream(script) as endpoint,
+        capturing(endpoint.url, tmp_path, capture_max_body_bytes=1000) as meter,
+        asyncio.TaskGroup() as group,
+    ):
+        calls = [
+            group.create_task(post(meter.url, "/v1/chat/completions", chat_body(stream=True)))
+            for _ in range(20)
+        ]
+        while len(endpoint.received) < 20:
+            endpoint.arrived.clear()
+            await endpoint.arrived.wait()
+        go_on.set()
+        assert {(await call).status for call in calls} == {200}
+        capture = meter.proxy._server._services.capture
+    assert capture is not None
+    left_out = [one for one in kept(meter.proxy.ledger_dir) if one.answer is None]
+    assert len(left_out) == capture.lost_calls > 0
+    assert "no room" in (left_out[0].call.note or "")
