@@ -38,6 +38,7 @@ from cab.proxy.http.client_connections import ConnectionLimits, HttpServer
 from cab.proxy.http.descriptors import connection_room
 from cab.proxy.http.tls_certificate import listener_context, own_client_context
 from cab.proxy.lazy import import_beside
+from cab.proxy.ledger.capture.body_capture import opened_capture
 from cab.proxy.ledger.ledger import Ledger
 from cab.proxy.ledger.recovery import recover
 from cab.proxy.ledger.scan import ResumePoint
@@ -154,7 +155,9 @@ async def running_proxy(
         counter = Counter(settings.encodings, settings.count_max_bytes, settings.count_max_s)
         stack.callback(counter.close)
         registry = worker.registry if worker else await open_cell_registry(settings, keeper)
-        services = ProxyServices(settings, clock, ledger, upstreams, counter, registry)
+        number = worker.number if worker else 0
+        capture = opened_capture(settings, number, clock, stack.push_async_callback)
+        services = ProxyServices(settings, clock, ledger, upstreams, counter, registry, capture)
         access = _access(ring, settings, clock, admin_token)
         held = Redactor([*upstreams.secrets(), *ring.secrets(), admin_token])
         reads = LedgerReads()
@@ -166,7 +169,7 @@ async def running_proxy(
         host, port = await stack.enter_async_context(serving)
         url = control_url = url_of(settings, host, port)
         # Of several processes the first one has it; each of them can answer for all.
-        if settings.control_apart and (worker is None or worker.number == 0):
+        if settings.control_apart and number == 0:
             listener = control_listener(settings, server.handle_control, tls)
             control_url = await stack.enter_async_context(listener)
         await ledger.append(
@@ -177,11 +180,11 @@ async def running_proxy(
                 "upstream": upstreams.default.base.authority,
                 "cab_version": importlib.metadata.version("coding-agent-bench"),
                 "pid": os.getpid(),
-                "worker": worker.number if worker else 0,
+                "worker": number,
             }
         )
         await write_checkpoint(ledger, clock, sign)
-        if settings.auth == "open" and not demo and (worker is None or worker.number == 0):
+        if settings.auth == "open" and not demo and number == 0:
             log.warning("auth_is_open", message=_OPEN)
         ended = Event()
         stack.callback(ended.set)
@@ -249,7 +252,7 @@ def _server(
         return server.stopping
 
     live = cache(partial(_live_view, services, access, stopping))
-    parts = registry, ledger, sealer, access, reads, live
+    parts = registry, ledger, sealer, access, reads, live, services.capture
     control = Control(*parts, stopping, settings.body_progress_timeout_s)
     guard = access.guard if services.upstreams.hold_key else None
     server: Server = Server(services, access.identifier, control, held, guard)

@@ -6,6 +6,7 @@ from cab.proxy.accounting.admission import CellRegistry
 from cab.proxy.clock import Clock
 from cab.proxy.config import ProxySettings
 from cab.proxy.forwarding.upstream import Upstreams
+from cab.proxy.ledger.capture.body_capture import BodyCapture
 from cab.proxy.ledger.ledger import Ledger
 from cab.proxy.tokens.usage import Counter
 
@@ -20,3 +21,5 @@ class ProxyServices:
     upstreams: Upstreams
     counter: Counter
     registry: CellRegistry
+    capture: BodyCapture | None = None
+    """Keeps the bodies of calls; None if they are not kept."""
