@@ -1,23 +1,23 @@
 """A state of a proxy as a person reads it in a terminal: the last minute above, running cells below."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from cab.adapters.ui.format import clock_text
 from cab.scoring.printable import printable
 
-_MARKS = {
-    "measured": "",
-    "estimated": "\N{ALMOST EQUAL TO}",
-    "at least": "\N{GREATER-THAN OR EQUAL TO}",
-}
+AT_LEAST = "\N{GREATER-THAN OR EQUAL TO}"
+_MARKS = {"measured": "", "estimated": "\N{ALMOST EQUAL TO}", "at least": AT_LEAST}
+_UNITS = {"calls": "{:,} calls", "tokens": "{:,} tokens", "cost_usd": "${:,.2f}"}
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _HEAD_LINES = 9
-_NARROW = 100
+_SMALL, _WIDE = 80, 130
+"""Below the one there are fewer columns; from the other on all limits are shown."""
 
 
 def screen(state: Mapping[str, Any], width: int, height: int | None) -> RenderableType:
@@ -30,8 +30,17 @@ def screen(state: Mapping[str, Any], width: int, height: int | None) -> Renderab
     """
     cells: list[Mapping[str, Any]] = state["cells"]
     shown = cells if height is None else cells[: max(1, height - _HEAD_LINES)]
-    more = state["running_cells"] - len(shown)
-    parts: list[RenderableType] = [*_minute(state, width), _cells(shown, state["at_ms"], width)]
+    more, now_ms = state["running_cells"] - len(shown), state["at_ms"]
+    rows = [
+        CellRow(
+            cell["cell_id"] or "calls of no cell",
+            max(0, now_ms - cell["first_ms"]) / 1000,
+            cell,
+            now_ms,
+        )
+        for cell in shown
+    ]
+    parts: list[RenderableType] = [*_minute(state, width), cell_table(rows, width)]
     if more > 0:
         parts.append(Text(f"{more} more cells are not shown", style="dim"))
     return Group(*parts)
@@ -60,25 +69,99 @@ def _sparkline(minute: Mapping[str, Any], width: int) -> str:
     return f"{line}  {most:,} tokens/s at most"
 
 
-def _cells(cells: list[Mapping[str, Any]], now_ms: int, width: int) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+class CellRow(NamedTuple):
+    """A running cell in a table."""
+
+    name: str
+    age_s: float
+    cell: Mapping[str, Any] | None
+    """Of a state; None: the proxy knows nothing of it."""
+    now_ms: int
+    """Of that state."""
+
+
+def one_line(text: Text) -> Text:
+    """Return a text that is cut off where the terminal ends."""
+    text.no_wrap, text.overflow = True, "ellipsis"
+    return text
+
+
+def cell_table(rows: Sequence[CellRow], width: int) -> Table:
+    """Return running cells as a table, a line each, with as many columns as there is room for.
+
+    Args:
+        rows: The cells.
+        width: Of the terminal, in characters.
+    """
+    has_limits = any(row.cell is None or row.cell["budget"] != {} for row in rows)
+    columns: dict[str, Callable[[CellRow], RenderableType]] = {
+        "age": lambda row: clock_text(row.age_s),
+        "calls": lambda row: _count(row, "calls"),
+        "open": lambda row: _count(row, "in_flight"),
+        "tokens": lambda row: "?" if row.cell is None else _tokens(row.cell),
+        "failed": _failed,
+        "cost": lambda row: _cost_of(row.cell),
+        "of its limits": lambda row: limits_text(row, short=width < _WIDE),
+    }
+    left_out = {"open", "of its limits"} if width < _SMALL else set[str]()
+    left_out |= {"of its limits"} if not has_limits else set()
+    shown = {title: text for title, text in columns.items() if title not in left_out}
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("cell", no_wrap=True, overflow="ellipsis", ratio=1)
-    titles = ("age", "calls", "open", "tokens", "failed")
-    for title in titles if width < _NARROW else (*titles, "cost"):
-        table.add_column(title, justify="right", no_wrap=True)
-    for cell in cells:
-        failed = Text(f"{cell['failed']:,}", style="red" if cell["failed"] else "")
-        row: list[RenderableType] = [
-            Text(printable(cell["cell_id"] or "calls of no cell")),
-            f"{max(0, now_ms - cell['first_ms']) / 1000:,.0f} s",
-            f"{cell['calls']:,}",
-            f"{cell['in_flight']:,}",
-            _tokens(cell),
-            failed,
-        ]
-        cost = _cost(cell["cost_usd"], cell["cost_is_least"])
-        table.add_row(*(row if width < _NARROW else [*row, cost]))
+    for title in shown:
+        table.add_column(title, justify="right", no_wrap=True, overflow="ellipsis")
+    for row in rows:
+        table.add_row(Text(printable(row.name)), *(text(row) for text in shown.values()))
     return table
+
+
+def limits_text(row: CellRow, *, short: bool) -> str:
+    """Return what a cell has spent of the limits of its key; empty where it has none.
+
+    Args:
+        row: The cell.
+        short: Only that of which most is spent.
+    """
+    budget = None if row.cell is None else row.cell["budget"]
+    if budget is None:
+        return "not known"
+    parts = [_limit(name, budget[name]) for name in _UNITS if name in budget]
+    if "expires_ms" in budget and row.cell is not None:
+        limit_s = max(0.001, (budget["expires_ms"] - row.cell["first_ms"]) / 1000)
+        age_s = max(0.0, (row.now_ms - row.cell["first_ms"]) / 1000)
+        parts.append((age_s / limit_s, f"{clock_text(age_s)} of {clock_text(limit_s)}", "time"))
+    if not short:
+        return ", ".join(text for _, text, _ in parts)
+    known = [(share, name) for share, _, name in parts if share is not None]
+    share, name = max(known, default=(None, ""))
+    return "" if share is None else f"{share:.0%} {name}"
+
+
+def _limit(name: str, part: Mapping[str, Any]) -> tuple[float | None, str, str]:
+    """Return the share that is spent, None where that is not known, a text of it, and the limit's name."""
+    spent, most, form = part["spent"], part["limit"], _UNITS[name]
+    if name == "cost_usd":
+        spent, most = None if spent is None else float(spent), float(most)
+    share = None if spent is None else spent / most
+    shown = "?" if spent is None else form.format(spent).split(" ")[0]
+    return share, f"{shown} of {form.format(most)}", "cost" if name == "cost_usd" else name
+
+
+def _count(row: CellRow, name: str) -> str:
+    return "?" if row.cell is None else f"{row.cell[name]:,}"
+
+
+def _failed(row: CellRow) -> Text:
+    is_bad = row.cell is not None and row.cell["failed"] > 0
+    return Text(_count(row, "failed"), style="red" if is_bad else "")
+
+
+def _cost_of(cell: Mapping[str, Any] | None) -> str:
+    if cell is None:
+        return "?"
+    if cell["cost_usd"] is None and not cell["calls"]:
+        return "none yet"
+    return _cost(cell["cost_usd"], cell["cost_is_least"])
 
 
 def _tokens(cell: Mapping[str, Any]) -> str:
@@ -89,4 +172,4 @@ def _tokens(cell: Mapping[str, Any]) -> str:
 def _cost(usd: str | None, is_least: bool) -> str:
     if usd is None:
         return "not recorded"
-    return f"{_MARKS['at least'] if is_least else ''}${float(usd):,.4f}"
+    return f"{AT_LEAST if is_least else ''}${float(usd):,.4f}"

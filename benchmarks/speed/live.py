@@ -28,7 +28,6 @@ from typing import NamedTuple
 import uvloop
 
 from benchmarks.programs import CAB
-from benchmarks.speed import processes
 from benchmarks.speed.contenders import ROOT, cab, running_endpoint
 from benchmarks.speed.load import Clients, Connection, Load
 from benchmarks.speed.messages import chat, requests
@@ -55,6 +54,13 @@ class Pair(NamedTuple):
 
     alone_us: float
     watched_us: float
+    feed_us: float
+    """The part of the thread that follows the ledger for viewers: less than all of it, and hardly any noise."""
+
+    @property
+    def feed_ratio(self) -> float:
+        """What it costs with that thread over what it costs without it, in the same second."""
+        return self.watched_us / (self.watched_us - self.feed_us)
 
     @property
     def ratio(self) -> float:
@@ -99,7 +105,7 @@ def measure(folder: Path, load: Load, pairs: int) -> list[Pair]:
         with cab("--control-socket", _SOCKET, keys=True)(endpoint, folder) as proxy:
             keys = _keys(folder / "signing.key", load.connections)
             asked = replace(load, port=proxy.port, roots=proxy.roots)
-            clients = uvloop.run(_run(asked, keys, folder / _SOCKET, pairs))
+            clients = uvloop.run(_run(asked, keys, os.path.relpath(folder / _SOCKET), pairs))
             proxy.add(clients.measured)
         proxy.check()
     return clients.pairs
@@ -111,7 +117,7 @@ def _keys(signing: Path, count: int) -> list[str]:
     return [mint(ring, cell, 86_400, now_s, _LIMITS) for cell in cells]
 
 
-async def _run(load: Load, keys: list[str], socket: Path, pairs: int) -> "CellClients":
+async def _run(load: Load, keys: list[str], socket: str, pairs: int) -> "CellClients":
     clients = CellClients(load, keys, socket, pairs)
     await clients.run()
     return clients
@@ -123,11 +129,11 @@ class CellClients(Clients):
     Args:
         load: What they do; its seconds are those of each half of a pair.
         keys: One of each cell.
-        socket: The proxy's control socket.
+        socket: The proxy's control socket; a path from here, since that of a socket may not be long.
         pairs: How many are counted.
     """
 
-    def __init__(self, load: Load, keys: list[str], socket: Path, pairs: int) -> None:
+    def __init__(self, load: Load, keys: list[str], socket: str, pairs: int) -> None:
         super().__init__(load)
         self.pairs: list[Pair] = []
         self._wanted = pairs
@@ -145,11 +151,15 @@ class CellClients(Clients):
     async def _count(self, pids: list[int]) -> None:
         for number in range(self._wanted):
             found: dict[bool, float] = {}
+            others, feed_us = set(_thread_ns(pids)), 0.0
             for watched in (False, True) if number % 2 else (True, False):
                 async with self._viewers() if watched else contextlib.nullcontext():
                     await self._wait(_SETTLE_S)
+                    before = _thread_ns(pids)
                     found[watched] = await self._half(pids)
-            self.pairs.append(Pair(found[False], found[True]))
+                    if watched:
+                        feed_us = _feed_us(before, _thread_ns(pids), others) / self.measured.counted
+            self.pairs.append(Pair(found[False], found[True], feed_us))
 
     async def _half(self, pids: list[int]) -> float:
         self.measured.counted = 0
@@ -171,46 +181,38 @@ class CellClients(Clients):
                 raise RuntimeError("a viewer saw nothing new")
 
 
-class _Reader:
+class _Reader(asyncio.Protocol):
     """What a viewer got so far."""
 
     def __init__(self) -> None:
         self.bytes = 0
         self.saw = asyncio.Event()
 
-    def take(self, data: bytes) -> None:
+    def data_received(self, data: bytes) -> None:
         self.bytes += len(data)
         if self.bytes > _FIRST_BYTES:
             self.saw.set()
 
 
 @contextlib.asynccontextmanager
-async def _page(socket: Path) -> AsyncIterator[_Reader]:
+async def _page(socket: str) -> AsyncIterator[_Reader]:
     """Read the stream of the web page."""
-    where = os.path.relpath(socket)  # the path of a socket may not be long
-    source, sink = await asyncio.open_unix_connection(where)
+    loop = asyncio.get_running_loop()
+    sink, reader = await loop.create_unix_connection(_Reader, socket)
     sink.write(b"GET /cab/live/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    reader = _Reader()
-
-    async def read() -> None:
-        while data := await source.read(1 << 18):
-            reader.take(data)
-
-    task = asyncio.ensure_future(read())
     try:
         yield reader
     finally:
-        task.cancel()
         sink.close()
 
 
 @contextlib.asynccontextmanager
-async def _top(socket: Path) -> AsyncIterator[_Reader]:
+async def _top(socket: str) -> AsyncIterator[_Reader]:
     """Run `cab top` on a terminal."""
     reader, (ours, theirs) = _Reader(), pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 50, 160, 0, 0))
     process = await asyncio.create_subprocess_exec(
-        *(*CAB, "top", "--control", f"unix:{os.path.relpath(socket)}"),
+        *(*CAB, "top", "--control", f"unix:{socket}"),
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
@@ -218,14 +220,36 @@ async def _top(socket: Path) -> AsyncIterator[_Reader]:
     )
     os.close(theirs)
     loop = asyncio.get_running_loop()
-    loop.add_reader(ours, lambda: reader.take(os.read(ours, 1 << 16)))
+
+    def read() -> None:
+        try:
+            reader.data_received(os.read(ours, 1 << 16))
+        except OSError:  # it has ended
+            loop.remove_reader(ours)
+
+    loop.add_reader(ours, read)
     try:
         yield reader
     finally:
         loop.remove_reader(ours)
-        process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
         await process.wait()
         os.close(ours)
+
+
+def _feed_us(before: dict[str, int], after: dict[str, int], others: set[str]) -> float:
+    """Return what the threads have used that came with the viewers."""
+    return sum(ns - before.get(name, 0) for name, ns in after.items() if name not in others) / 1000
+
+
+def _thread_ns(pids: list[int]) -> dict[str, int]:
+    """Return the processor time of each thread of some processes, in ns."""
+    return {
+        task.name: int((task / "schedstat").read_text().split()[0])
+        for pid in pids
+        for task in Path(f"/proc/{pid}/task").iterdir()
+    }
 
 
 def main() -> None:
@@ -239,10 +263,13 @@ def main() -> None:
             pairs = measure(Path(folder), asked, options.pairs)
         found = interval([pair.ratio for pair in pairs])
         assert found is not None
+        feed = interval([pair.feed_ratio for pair in pairs])
+        assert feed is not None
         alone = statistics.median(pair.alone_us for pair in pairs)
         print(
             f"{name}: {alone:.1f} us without viewers; with two of them {found.median:.3f} times as much, "
-            f"{found.low:.3f} to {found.high:.3f} (95 %, {len(pairs)} pairs)"
+            f"{found.low:.3f} to {found.high:.3f} (95 %, {len(pairs)} pairs);"
+            f" with the thread that reads for them {feed.median:.3f}, {feed.low:.3f} to {feed.high:.3f}"
         )
 
 

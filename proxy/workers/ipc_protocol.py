@@ -51,8 +51,9 @@ def pack_admission_request(request: AdmissionRequest) -> list[Any]:
 
 def unpack_admission_request(values: list[Any]) -> AdmissionRequest:
     """Return what `pack_admission_request` packed."""
-    *members, claims, expires_s = values
-    return AdmissionRequest(*members, limits=KeyLimits.from_claims(claims), expires_s=expires_s)
+    claims, expires_s = values[-2:]
+    limits = KeyLimits.from_claims(claims)
+    return AdmissionRequest(*values[:-2])._replace(limits=limits, expires_s=expires_s)
 
 
 def unpack_report(values: list[Any]) -> PackedReport:
