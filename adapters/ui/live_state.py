@@ -1,6 +1,6 @@
 """A state of a proxy as a person reads it in a terminal: the last minute above, running cells below."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rich import box
@@ -16,8 +16,13 @@ _MARKS = {"measured": "", "estimated": "\N{ALMOST EQUAL TO}", "at least": AT_LEA
 _UNITS = {"calls": "{:,} calls", "tokens": "{:,} tokens", "cost_usd": "${:,.2f}"}
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _HEAD_LINES = 9
-_SMALL, _WIDE = 80, 130
-"""Below the one there are fewer columns; from the other on all limits are shown."""
+_WIDE = 130
+"""From this width on all limits are shown, not only the one of which most is spent."""
+_NAME_CHARS = 32
+"""Columns are left out rather than that less of a name is seen."""
+_GAP = 3
+"""Characters between two columns, and at both ends of a line."""
+_FIRST_LEFT_OUT = ("open", "of its limits", "cost", "failed", "age", "tokens", "calls")
 
 
 def screen(state: Mapping[str, Any], width: int, height: int | None) -> RenderableType:
@@ -93,26 +98,52 @@ def cell_table(rows: Sequence[CellRow], width: int) -> Table:
         rows: The cells.
         width: Of the terminal, in characters.
     """
-    has_limits = any(row.cell is None or row.cell["budget"] != {} for row in rows)
-    columns: dict[str, Callable[[CellRow], RenderableType]] = {
-        "age": lambda row: clock_text(row.age_s),
-        "calls": lambda row: _count(row, "calls"),
-        "open": lambda row: _count(row, "in_flight"),
-        "tokens": lambda row: "?" if row.cell is None else _tokens(row.cell),
-        "failed": _failed,
-        "cost": lambda row: _cost_of(row.cell),
-        "of its limits": lambda row: limits_text(row, short=width < _WIDE),
-    }
-    left_out = {"open", "of its limits"} if width < _SMALL else set[str]()
-    left_out |= {"of its limits"} if not has_limits else set()
-    shown = {title: text for title, text in columns.items() if title not in left_out}
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("cell", no_wrap=True, overflow="ellipsis", ratio=1)
-    for title in shown:
-        table.add_column(title, justify="right", no_wrap=True, overflow="ellipsis")
-    for row in rows:
-        table.add_row(Text(printable(row.name)), *(text(row) for text in shown.values()))
+    columns = _columns(rows, short=width < _WIDE)
+    names = [printable(row.name) for row in rows]
+    wanted = min(_NAME_CHARS, max(map(len, names), default=0))
+    for title in _FIRST_LEFT_OUT:
+        if _name_room(columns, width) >= wanted:
+            break
+        columns.pop(title, None)
+    room = max(1, _name_room(columns, width))
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("cell", no_wrap=True, overflow="crop")
+    for title in columns:
+        table.add_column(title, justify="right", no_wrap=True, overflow="crop")
+    for number, (row, name) in enumerate(zip(rows, names, strict=True)):
+        bad = row.cell is not None and row.cell["failed"] > 0
+        shown = [
+            Text(texts[number], style="red" if bad and title == "failed" else "")
+            for title, texts in columns.items()
+        ]
+        table.add_row(Text(_end_of(name, room)), *shown)
     return table
+
+
+def _columns(rows: Sequence[CellRow], *, short: bool) -> dict[str, list[str]]:
+    """Return the texts of all columns but the name, by title."""
+    columns = {
+        "age": [clock_text(row.age_s) for row in rows],
+        "calls": [_count(row, "calls") for row in rows],
+        "open": [_count(row, "in_flight") for row in rows],
+        "tokens": ["?" if row.cell is None else _tokens(row.cell) for row in rows],
+        "failed": [_count(row, "failed") for row in rows],
+        "cost": [_cost_of(row.cell) for row in rows],
+    }
+    if any(row.cell is None or row.cell["budget"] != {} for row in rows):
+        columns["of its limits"] = [limits_text(row, short=short) for row in rows]
+    return columns
+
+
+def _name_room(columns: Mapping[str, Sequence[str]], width: int) -> int:
+    """Return how many characters of a line are left for the name."""
+    taken = (max(map(len, (title, *texts))) + _GAP for title, texts in columns.items())
+    return width - sum(taken) - _GAP
+
+
+def _end_of(name: str, room: int) -> str:
+    """Return a name that fits; its end says more than its beginning, which cells have in common."""
+    return name if len(name) <= room else f"…{name[len(name) - room + 1 :]}"
 
 
 def limits_text(row: CellRow, *, short: bool) -> str:
@@ -149,11 +180,6 @@ def _limit(name: str, part: Mapping[str, Any]) -> tuple[float | None, str, str]:
 
 def _count(row: CellRow, name: str) -> str:
     return "?" if row.cell is None else f"{row.cell[name]:,}"
-
-
-def _failed(row: CellRow) -> Text:
-    is_bad = row.cell is not None and row.cell["failed"] > 0
-    return Text(_count(row, "failed"), style="red" if is_bad else "")
 
 
 def _cost_of(cell: Mapping[str, Any] | None) -> str:

@@ -164,7 +164,8 @@ class ScreenProgress:
             calls = spend.calls + sum(int(cell["calls"]) for cell in cells)
             tokens = spend.charged_tokens + sum(int(cell["tokens"]) for cell in cells)
             prices = [Decimal(cell["cost_usd"]) for cell in cells if cell["cost_usd"] is not None]
-            if spend.cost.known or prices or not spend.cost.missing:
+            unpriced = spend.cost.missing or any(cell["calls"] for cell in cells)
+            if spend.cost.known or prices or not unpriced:
                 usd = spend.charged_usd + sum(prices)
             least = "" if is_whole else AT_LEAST
             is_priced = is_whole and not any(cell["cost_is_least"] for cell in cells)
@@ -186,14 +187,20 @@ class ScreenProgress:
         """Return the running cells that the proxy knows, and whether all that they spent is in that."""
         if self._state is None:
             return [], not self._running
-        names = {begin.cell_id for begin in self._running.values()}
-        cells = [cell for cell in self._state["cells"] if cell["cell_id"] in names]
-        known = all(cell["tokens_mark"] not in ("at least", "not recorded") for cell in cells)
-        return cells, known and self._state["running_cells"] <= len(self._state["cells"])
+        known = self._known()
+        cells = [known[b.cell_id] for b in self._running.values() if b.cell_id in known]
+        whole = all(cell["tokens_mark"] not in ("at least", "not recorded") for cell in cells)
+        return cells, whole and self._state["running_cells"] <= len(self._state["cells"])
+
+    def _known(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return the cells that the proxy knows; one that is sealed is still being scored."""
+        state = self._state
+        if state is None:
+            return {}
+        return {cell["cell_id"]: cell for cell in (*state["ended"], *state["cells"])}
 
     def _rows(self) -> list[CellRow]:
-        state = self._state
-        cells = {} if state is None else {cell["cell_id"]: cell for cell in state["cells"]}
+        state, cells = self._state, self._known()
         prefix = f"{self._name}/"
         return [
             CellRow(

@@ -31,7 +31,7 @@ SEEN: dict[str, Any] = {
 
 def state(*cells: dict[str, Any]) -> dict[str, Any]:
     """Return what the proxy says it does."""
-    return {"at_ms": 50_000, "running_cells": len(cells), "cells": list(cells)}
+    return {"at_ms": 50_000, "running_cells": len(cells), "cells": list(cells), "ended": []}
 
 
 def screen(width: int, counts: ProgressCounts, budget: Budget = BUDGET) -> ScreenProgress:
@@ -81,6 +81,9 @@ def test_what_runs_is_part_of_what_is_spent() -> None:
     assert row.split()[:7] == ["a/m/f/t#run1", "0:50", "7", "1", "800", "2", "$0.5000"]
     assert row.endswith("7 of 10 calls, 0:50 of 1:40")
 
+    shown.state({**state(), "ended": [SEEN]})
+    assert lines(shown)[2:] == seen[2:]  # sealed, and still being scored
+
     shown.state(state({**SEEN, "tokens_mark": "at least"}))
     assert "≥2,000 of 5,000 tokens" in lines(shown)[2]
     shown.ended(end("infrastructure", reason="it broke"), 50, SPEND)
@@ -103,6 +106,10 @@ def test_no_line_is_too_wide_and_no_screen_too_high(width: int) -> None:
     assert len(found) <= 24
     assert max(map(len, found)) <= width
     assert any(line.startswith("2") and "more cells" in line for line in found)
+    rows = [line for line in found if "task-" in line]
+    if width >= 60:
+        assert all("#run1" in row and " 7 " in row and row.count("…") <= 1 for row in rows)
+        assert len({row.split()[0] for row in rows}) == len(rows)
 
 
 def all_of(terminal: int) -> str:
