@@ -1,6 +1,6 @@
 """What it costs a proxy that somebody looks: its processor time with viewers over that without, in pairs.
 
-    python -m benchmarks.speed.live [--pairs 12] [--seconds 1]
+    python -m benchmarks.speed.live [--pairs 24] [--seconds 1]
 
 Two hundred cells call all the time. In turn nobody looks, and two do: one reads the web page's stream, one is
 `cab top` on a terminal. Only ratios within a pair count, since the two halves of one are a second apart, and the
@@ -38,9 +38,11 @@ from cab.proxy.auth.signing_keys import load_signing_keys
 CELLS = 200
 LOADS = {
     "calls": Load("calls", CELLS, seconds=1),
-    "streams": Load("staggered", CELLS, seconds=2),
+    "streams": Load("staggered", CELLS, seconds=1),
 }
 """By name: answers at once, so that the proxy is busy all the time, and streams of a second with pauses."""
+PAIRS = 8
+"""In each round of `make bench`."""
 _SOCKET = "live.sock"
 _SETTLE_S = 0.5
 """From when viewers have come or gone until it is counted: what a first look reads is not part of it."""
@@ -254,7 +256,7 @@ def _thread_ns(pids: list[int]) -> dict[str, int]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--pairs", type=int, default=12)
+    parser.add_argument("--pairs", type=int, default=24)
     parser.add_argument("--seconds", type=float, help="of each half of a pair")
     options = parser.parse_args()
     for name, load in LOADS.items():
