@@ -46,8 +46,8 @@ PAIRS = 8
 _SOCKET = "live.sock"
 _SETTLE_S = 0.5
 """From when viewers have come or gone until it is counted: what a first look reads is not part of it."""
-_FIRST_BYTES = 2000
-"""A viewer that has got more has seen a state."""
+_STATE_BYTES = 1000
+"""What has got more has seen a state."""
 _LIMITS = KeyLimits(10**9, 10**12)
 
 
@@ -176,15 +176,13 @@ class CellClients(Clients):
     async def _viewers(self) -> AsyncIterator[None]:
         async with _page(self._socket) as first, _top(self._socket) as second:
             readers = [first, second]
-            await asyncio.wait_for(asyncio.gather(*(each.saw.wait() for each in readers)), 60)
-            seen = [each.bytes for each in readers]
+            await _seen(readers)
             yield
-            if any(now.bytes <= before for now, before in zip(readers, seen, strict=True)):
-                raise RuntimeError("a viewer saw nothing new")
+            await _seen(readers)
 
 
 class _Reader(asyncio.Protocol):
-    """What a viewer got so far."""
+    """What a viewer got since it was last asked."""
 
     def __init__(self) -> None:
         self.bytes = 0
@@ -192,8 +190,25 @@ class _Reader(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.bytes += len(data)
-        if self.bytes > _FIRST_BYTES:
+        if self.bytes > _STATE_BYTES:
             self.saw.set()
+
+
+async def _seen(readers: list[_Reader]) -> None:
+    """Return once each viewer has seen a state.
+
+    Raises:
+        RuntimeError: One sees nothing any more.
+    """
+    for reader in readers:
+        reader.bytes = 0
+        reader.saw.clear()
+    try:
+        async with asyncio.timeout(60):
+            for reader in readers:
+                await reader.saw.wait()
+    except TimeoutError as error:
+        raise RuntimeError("a viewer sees nothing") from error
 
 
 @contextlib.asynccontextmanager

@@ -68,7 +68,7 @@
   const limit = (spent, most, text, name) => {
     const share = spent === null ? 0 : Math.min(1, Math.max(0, spent / most));
     const bar = shape("svg", { class: "spark", width: 56, height: 8, "aria-hidden": "true" });
-    bar.append(shape("rect", { class: "f-wait", x: 0, y: 2, width: "100%", height: 4 }), shape("rect", { class: share >= 0.9 ? "f-failed" : "f-model", x: 0, y: 2, width: `${100 * share}%`, height: 4 }));
+    bar.append(shape("rect", { class: "f-agent", x: 0, y: 2, width: "100%", height: 4 }), shape("rect", { class: share >= 0.9 ? "f-failed" : "f-model", x: 0, y: 2, width: `${100 * share}%`, height: 4 }));
     const line = make("div", "limit");
     line.append(bar, make("span", share >= 0.9 ? "alarm" : "", `${spent === null ? "not known" : text(spent)} of ${text(most)} ${name}`.trim()));
     return line;

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from cab.proxy.config import ProxySettings
 from cab.proxy.control.client import ControlClient
 from cab.proxy.control.live.feed import MOST_VIEWERS
 from cab.proxy.control.live.tokens import new_live_token, spend_live_token
+from cab.proxy.control.running_proxy import RunningProxy
 from cab.proxy.errors import ProxyRefused
 from cab.proxy.workers.supervisor import running_workers
 from tests.tools.dialects import BY_ENDPOINT
@@ -130,9 +131,12 @@ async def test_budgets_of_keys(tmp_path: Path, workers: int) -> None:
         settings = ProxySettings.model_validate(
             {**values, "auth": "keys", "upstream": upstream.url, "log_level": "error"}
         )
-        running = running_workers if workers > 1 else running_proxy
-        options = {"kill_after_s": 5} if workers > 1 else {}
-        async with running(settings, **options, admin_token=ADMIN) as proxy:
+        running: AbstractAsyncContextManager[RunningProxy] = (
+            running_workers(settings, kill_after_s=5, admin_token=ADMIN)
+            if workers > 1
+            else running_proxy(settings, admin_token=ADMIN)
+        )
+        async with running as proxy:
             key = proxy.mint_key(CELL, 600, limits)
             for _ in range(4):
                 async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {key}"}) as by:
@@ -146,8 +150,8 @@ async def test_budgets_of_keys(tmp_path: Path, workers: int) -> None:
         assert cell["budget"] == {"calls": {"limit": 9, "spent": 4}, "tokens": tokens}
         if workers == 1:
             async with (
-                running_proxy(settings, admin_token=ADMIN) as proxy,
-                ControlClient(proxy.url, ADMIN) as control,
+                running_proxy(settings, admin_token=ADMIN) as restarted,
+                ControlClient(restarted.url, ADMIN) as control,
             ):
                 [cell] = (await first_with(control.states(), 4))["cells"]
             assert cell["budget"] is None
