@@ -37,7 +37,7 @@ def screen(state: Mapping[str, Any], width: int, height: int | None) -> Renderab
     shown = cells if height is None else cells[: max(1, height - _HEAD_LINES)]
     more, now_ms = state["running_cells"] - len(shown), state["at_ms"]
     rows = [
-        CellRow(
+        RunningCell(
             cell["cell_id"] or "calls of no cell",
             max(0, now_ms - cell["first_ms"]) / 1000,
             cell,
@@ -74,7 +74,7 @@ def _sparkline(minute: Mapping[str, Any], width: int) -> str:
     return f"{line}  {most:,} tokens/s at most"
 
 
-class CellRow(NamedTuple):
+class RunningCell(NamedTuple):
     """A running cell in a table."""
 
     name: str
@@ -91,7 +91,7 @@ def one_line(text: Text) -> Text:
     return text
 
 
-def cell_table(rows: Sequence[CellRow], width: int) -> Table:
+def cell_table(rows: Sequence[RunningCell], width: int) -> Table:
     """Return running cells as a table, a line each, with as many columns as there is room for.
 
     Args:
@@ -120,7 +120,7 @@ def cell_table(rows: Sequence[CellRow], width: int) -> Table:
     return table
 
 
-def _columns(rows: Sequence[CellRow], *, short: bool) -> dict[str, list[str]]:
+def _columns(rows: Sequence[RunningCell], *, short: bool) -> dict[str, list[str]]:
     """Return the texts of all columns but the name, by title."""
     columns = {
         "age": [clock_text(row.age_s) for row in rows],
@@ -146,7 +146,7 @@ def _end_of(name: str, room: int) -> str:
     return name if len(name) <= room else f"…{name[len(name) - room + 1 :]}"
 
 
-def limits_text(row: CellRow, *, short: bool) -> str:
+def limits_text(row: RunningCell, *, short: bool) -> str:
     """Return what a cell has spent of the limits of its key; empty where it has none.
 
     Args:
@@ -178,7 +178,7 @@ def _limit(name: str, part: Mapping[str, Any]) -> tuple[float | None, str, str]:
     return share, f"{shown} of {form.format(most)}", "cost" if name == "cost_usd" else name
 
 
-def _count(row: CellRow, name: str) -> str:
+def _count(row: RunningCell, name: str) -> str:
     return "?" if row.cell is None else f"{row.cell[name]:,}"
 
 

@@ -17,7 +17,7 @@ from cab.adapters.sweeps.progress.texts import line_of
 from cab.adapters.sweeps.scheduler import ProgressListener
 from cab.adapters.sweeps.sweepfile import Budget
 from cab.adapters.ui.format import clock_text
-from cab.adapters.ui.live_state import AT_LEAST, CellRow, cell_table, one_line
+from cab.adapters.ui.live_state import AT_LEAST, RunningCell, cell_table, one_line
 from cab.scoring.ledger.totals import CallTotals
 from cab.scoring.printable import printable
 
@@ -199,11 +199,11 @@ class ScreenProgress:
             return {}
         return {cell["cell_id"]: cell for cell in (*state["ended"], *state["cells"])}
 
-    def _rows(self) -> list[CellRow]:
+    def _rows(self) -> list[RunningCell]:
         state, cells = self._state, self._known()
         prefix = f"{self._name}/"
         return [
-            CellRow(
+            RunningCell(
                 begin.cell_id.removeprefix(prefix),
                 self._counts.running_s(slot),
                 cells.get(begin.cell_id),
