@@ -262,11 +262,12 @@ def _feed_us(before: dict[str, int], after: dict[str, int], others: set[str]) ->
 
 def _thread_ns(pids: list[int]) -> dict[str, int]:
     """Return the processor time of each thread of some processes, in ns."""
-    return {
-        task.name: int((task / "schedstat").read_text().split()[0])
-        for pid in pids
-        for task in Path(f"/proc/{pid}/task").iterdir()
-    }
+    found: dict[str, int] = {}
+    for pid in pids:
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            with contextlib.suppress(OSError):  # it has ended meanwhile
+                found[task.name] = int((task / "schedstat").read_text().split()[0])
+    return found
 
 
 def main() -> None:
