@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 PROXY = (sys.executable, "-c", "import sys; from cab.proxy.cli.main import main; sys.exit(main())")
+CAB = (sys.executable, "-c", "import sys; from cab.adapters.cli import main; sys.exit(main())")
 START_S = 60
 
 

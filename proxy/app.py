@@ -265,7 +265,7 @@ def _live_view(services: ProxyServices, access: Access, stopping: Callable[[], b
     from cab.proxy.control.live.feed import LiveFeed  # noqa: PLC0415
     from cab.proxy.control.live.routes import LiveView  # noqa: PLC0415
 
-    feed = LiveFeed(services.ledger.folder, services.clock)
+    feed = LiveFeed(services.ledger.folder, services.clock, services.registry)
     return LiveView(feed, LiveAccess(access, services.settings.state_folder), stopping)
 
 

@@ -5,7 +5,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -17,7 +17,8 @@ from cab.adapters.sweeps.journal import read_journal
 from cab.adapters.sweeps.local_executor import LocalExecutor
 from cab.adapters.sweeps.lost import lost_results
 from cab.adapters.sweeps.matrix import Matrix, choose, make_matrix, not_installed
-from cab.adapters.sweeps.progress import ProgressCounts, show_progress
+from cab.adapters.sweeps.progress.counts import ProgressCounts
+from cab.adapters.sweeps.progress.screen import show_progress
 from cab.adapters.sweeps.report import make_report, print_report, save_report
 from cab.adapters.sweeps.scheduler import ProgressListener, Scheduler
 from cab.adapters.sweeps.session import SessionResult, SweepPlan, last_result, run_session
@@ -88,6 +89,7 @@ OPTIONS = (
         action="store_true",
         help="continue although the endpoint, limits or versions have changed",
     ),
+    Option("--no-progress", action="store_true", help="print lines, no screen that is drawn anew"),
     OneOf(
         Option("--dry-run", action="store_true", help="list the cells; nothing is run"),
         Option("--report", action="store_true", help="print the report; nothing is run"),
@@ -203,7 +205,10 @@ def _report(plan: SweepPlan, result: SessionResult, args: argparse.Namespace) ->
 def _run_to_end(plan: SweepPlan, args: argparse.Namespace) -> int:
     counts = ProgressCounts(len(plan.chosen), 0, plan.sweep.jobs)
     interrupt = _Interrupt()
-    with show_progress(sys.stderr, plan.sweep.name, counts) as listener:
+    as_lines = args.no_progress or args.form == "json"
+    shown = show_progress(sys.stderr, plan.sweep.name, counts, plan.sweep.budget, as_lines=as_lines)
+    with shown as listener:
+        interrupt.at_once = listener.close  # the terminal is left as it was
         result = asyncio.run(_run_session(plan, listener, interrupt))
     if result is None:
         return interrupt.exit_code
@@ -217,9 +222,13 @@ class _Interrupt:
     def __init__(self) -> None:
         self.exit_code = 0
         self.came = asyncio.Event()
+        self.at_once: Callable[[], None] | None = None
+        """Is called before the second signal ends this process."""
 
     def __call__(self, number: signal.Signals) -> None:
         if self.exit_code:
+            if self.at_once is not None:
+                self.at_once()
             # The cells' processes notice that this process has ended, and end their agents themselves.
             os._exit(128 + number)
         self.exit_code = 128 + number

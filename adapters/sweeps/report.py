@@ -16,7 +16,7 @@ from cab.adapters.sweeps.attempts import (
 )
 from cab.adapters.sweeps.budget import spend_members
 from cab.adapters.sweeps.journal import End
-from cab.adapters.sweeps.progress import spend_text
+from cab.adapters.sweeps.progress.texts import spend_text
 from cab.adapters.sweeps.session import SessionResult, SweepPlan
 from cab.adapters.sweeps.state import BUNDLES
 from cab.adapters.ui.cell_inputs import CellReader

@@ -3,11 +3,11 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from cab.adapters.runs.spec import KEY_MARGIN_S
 from cab.adapters.sweeps.budget import (
@@ -41,13 +41,27 @@ class Metering(NamedTuple):
     ledger: Path
     exposed: tuple[str, ...] = ()
     """Words of deviations: where agents can find the endpoint's key."""
+    states: Callable[[], AsyncGenerator[dict[str, Any]]] | None = None
+    """Yields what it does now, as docs/live.md says."""
 
 
 class ProgressListener(Protocol):
     """Receives the progress of a sweep."""
 
-    def resumed(self, done: int, to_run: int) -> None:
-        """Take note of how many cells have their result before the first is started, and how many will be run."""
+    @property
+    def follows(self) -> bool:
+        """Whether it wants to know what the proxy does."""
+        ...
+
+    def resumed(self, done: int, to_run: int, spend: CallTotals, wall_s: float) -> None:
+        """Take note of what was there before the first cell is started.
+
+        Args:
+            done: Cells that have their result.
+            to_run: Cells that will be run.
+            spend: What the sweep has spent.
+            wall_s: How long its sessions before ran, in s.
+        """
         ...
 
     def started(self, begin: Begin) -> None:
@@ -58,8 +72,16 @@ class ProgressListener(Protocol):
         """Take note of how an attempt ended, and of what the whole sweep has spent by then."""
         ...
 
+    def state(self, state: Mapping[str, Any] | None) -> None:
+        """Take note of what the proxy does, if it follows; None once that is not known any more."""
+        ...
+
     def message(self, text: str) -> None:
         """Take note of anything else that the user should know."""
+        ...
+
+    def close(self) -> None:
+        """Show nothing more: this process is about to end."""
         ...
 
 

@@ -2,10 +2,12 @@
 
 import asyncio
 import importlib.metadata
+import secrets
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cab.adapters.errors import AdapterError
 from cab.adapters.runs.held_keys import key_exposure
@@ -16,14 +18,16 @@ from cab.adapters.sweeps.executor import Executor
 from cab.adapters.sweeps.journal import Begin, Close, Journal, Session, read_journal
 from cab.adapters.sweeps.lost import lost_calls, lost_results
 from cab.adapters.sweeps.matrix import Matrix, Slot
-from cab.adapters.sweeps.progress import recovered_line
+from cab.adapters.sweeps.progress.texts import recovered_line
 from cab.adapters.sweeps.recovery import recover
 from cab.adapters.sweeps.scheduler import Metering, ProgressListener, Scheduler, SchedulerServices
 from cab.adapters.sweeps.state import BUNDLES, FAILED, SweepState, move_to_failed, replay
 from cab.adapters.sweeps.sweepfile import SweepFile
-from cab.proxy.app import running_proxy
+from cab.proxy.app import ProxySecrets, running_proxy
 from cab.proxy.auth.signing_keys import new_signing_key
 from cab.proxy.config import STATE_INSIDE, parse_settings
+from cab.proxy.control.client import ControlClient
+from cab.proxy.errors import CabProxyError
 from cab.scoring.ledger.totals import CallTotals
 
 JOURNAL = "journal.jsonl"
@@ -122,10 +126,12 @@ async def run_session(
                 plan.seal_key_file,
             )
             spend, slots = sum(before.values(), CallTotals()), _slots_to_fill(plan, state)
-            listener.resumed(len(plan.chosen & state.complete.keys()), len(slots))
+            done = len(plan.chosen & state.complete.keys())
+            listener.resumed(done, len(slots), spend, state.wall_s)
             scheduler = Scheduler(services, slots, spend)
             started(scheduler)
-            await scheduler.run()
+            async with _followed(metering, listener):
+                await scheduler.run()
         journal.write(Close(reason=scheduler.halt_reason or "all that could be run was run"))
     not_started = {slot.id: scheduler.halt_reason or "" for slot in scheduler.not_started}
     not_run = {**_left_out(plan), **not_started}
@@ -254,9 +260,43 @@ async def _metering(plan: SweepPlan) -> AsyncGenerator[Metering]:
         "capture": plan.sweep.capture or "off",
     }
     settings = parse_settings(values, "sweep")
-    # A new signing key for each session: keys that a killed one gave out are not valid any more.
-    async with running_proxy(
-        settings, upstream_key=plan.upstream_key, signing_key=new_signing_key()
-    ) as proxy:
+    # New ones for each session: keys that a killed one gave out are not valid any more.
+    admin_token = secrets.token_urlsafe(32)
+    keys: ProxySecrets = {
+        "upstream_key": plan.upstream_key,
+        "signing_key": new_signing_key(),
+        "admin_token": admin_token,
+    }
+    async with running_proxy(settings, **keys) as proxy:
+
+        async def states() -> AsyncGenerator[dict[str, Any]]:
+            async with (
+                ControlClient(proxy.control_url, admin_token) as control,
+                aclosing(control.states()) as found,
+            ):
+                async for state in found:
+                    yield state
+
         exposed = (*plan.exposed, *key_exposure(plan.upstream_key))
-        yield Metering(proxy.url, proxy.mint_keys, plan.ledger, exposed)
+        yield Metering(proxy.url, proxy.mint_keys, plan.ledger, exposed, states)
+
+
+@asynccontextmanager
+async def _followed(metering: Metering, listener: ProgressListener) -> AsyncGenerator[None]:
+    """Tell a listener that wants it what the proxy does."""
+    if metering.states is None or not listener.follows:
+        yield
+        return
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(_follow(metering.states(), listener))
+        yield
+        task.cancel()
+
+
+async def _follow(states: AsyncGenerator[dict[str, Any]], listener: ProgressListener) -> None:
+    # Without a view the sweep goes on all the same.
+    with suppress(CabProxyError):
+        async with aclosing(states):
+            async for state in states:
+                listener.state(state)
+    listener.state(None)

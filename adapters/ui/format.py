@@ -42,3 +42,10 @@ def seconds_text(figure: Figure) -> str:
     if figure.value is None and figure.low is not None:
         return f"over {figure.low / 1000:,.2f}"
     return figure_text(figure, 0.001, 2)
+
+
+def clock_text(duration_s: float) -> str:
+    """Return a duration as minutes and seconds, with hours if there are any: 1:02:03."""
+    minutes, seconds = divmod(round(duration_s), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -1,24 +1,29 @@
 """A state of a proxy as a person reads it in a terminal: the last minute above, running cells below."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from cab.adapters.ui.format import clock_text
 from cab.scoring.ledger.money import dollars
 from cab.scoring.printable import printable
 
-_MARKS = {
-    "measured": "",
-    "estimated": "\N{ALMOST EQUAL TO}",
-    "at least": "\N{GREATER-THAN OR EQUAL TO}",
-}
+AT_LEAST = "\N{GREATER-THAN OR EQUAL TO}"
+_MARKS = {"measured": "", "estimated": "\N{ALMOST EQUAL TO}", "at least": AT_LEAST}
+_UNITS = {"calls": " calls", "tokens": " tokens", "cost_usd": ""}
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _HEAD_LINES = 9
-_NARROW = 100
+_WIDE = 130
+"""From this width on all limits are shown, not only the one of which most is spent."""
+_NAME_CHARS = 32
+"""Columns are left out rather than that less of a name is seen."""
+_GAP = 3
+"""Characters between two columns, and at both ends of a line."""
+_FIRST_LEFT_OUT = ("open", "of its limits", "cost", "failed", "age", "tokens", "calls")
 
 
 def screen(state: Mapping[str, Any], width: int, height: int | None) -> RenderableType:
@@ -31,8 +36,17 @@ def screen(state: Mapping[str, Any], width: int, height: int | None) -> Renderab
     """
     cells: list[Mapping[str, Any]] = state["cells"]
     shown = cells if height is None else cells[: max(1, height - _HEAD_LINES)]
-    more = state["running_cells"] - len(shown)
-    parts: list[RenderableType] = [*_minute(state, width), _cells(shown, state["at_ms"], width)]
+    more, now_ms = state["running_cells"] - len(shown), state["at_ms"]
+    rows = [
+        RunningCell(
+            cell["cell_id"] or "calls of no cell",
+            max(0, now_ms - cell["first_ms"]) / 1000,
+            cell,
+            now_ms,
+        )
+        for cell in shown
+    ]
+    parts: list[RenderableType] = [*_minute(state, width), cell_table(rows, width)]
     if more > 0:
         parts.append(Text(f"{more} more cells are not shown", style="dim"))
     return Group(*parts)
@@ -61,25 +75,123 @@ def _sparkline(minute: Mapping[str, Any], width: int) -> str:
     return f"{line}  {most:,} tokens/s at most"
 
 
-def _cells(cells: list[Mapping[str, Any]], now_ms: int, width: int) -> Table:
+class RunningCell(NamedTuple):
+    """A running cell in a table."""
+
+    name: str
+    age_s: float
+    cell: Mapping[str, Any] | None
+    """Of a state; None: the proxy knows nothing of it."""
+    now_ms: int
+    """Of that state."""
+
+
+def one_line(text: Text) -> Text:
+    """Return a text that is cut off where the terminal ends."""
+    text.no_wrap, text.overflow = True, "ellipsis"
+    return text
+
+
+def cell_table(rows: Sequence[RunningCell], width: int) -> Table:
+    """Return running cells as a table, a line each, with as many columns as there is room for.
+
+    Args:
+        rows: The cells.
+        width: Of the terminal, in characters.
+    """
+    columns = _columns(rows, short=width < _WIDE)
+    names = [printable(row.name) for row in rows]
+    wanted = min(_NAME_CHARS, max(map(len, names), default=0))
+    for title in _FIRST_LEFT_OUT:
+        if _name_room(columns, width) >= wanted:
+            break
+        columns.pop(title, None)
+    room = max(1, _name_room(columns, width))
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("cell", no_wrap=True, overflow="ellipsis", ratio=1)
-    titles = ("age", "calls", "open", "tokens", "failed")
-    for title in titles if width < _NARROW else (*titles, "cost"):
-        table.add_column(title, justify="right", no_wrap=True)
-    for cell in cells:
-        failed = Text(f"{cell['failed']:,}", style="red" if cell["failed"] else "")
-        row: list[RenderableType] = [
-            Text(printable(cell["cell_id"] or "calls of no cell")),
-            f"{max(0, now_ms - cell['first_ms']) / 1000:,.0f} s",
-            f"{cell['calls']:,}",
-            f"{cell['in_flight']:,}",
-            _tokens(cell),
-            failed,
+    table.add_column("cell", no_wrap=True, overflow="crop")
+    for title in columns:
+        table.add_column(title, justify="right", no_wrap=True, overflow="crop")
+    for number, (row, name) in enumerate(zip(rows, names, strict=True)):
+        bad = row.cell is not None and row.cell["failed"] > 0
+        shown = [
+            Text(texts[number], style="red" if bad and title == "failed" else "")
+            for title, texts in columns.items()
         ]
-        cost = _cost(cell["cost_usd"], cell["cost_is_least"])
-        table.add_row(*(row if width < _NARROW else [*row, cost]))
+        table.add_row(Text(_end_of(name, room)), *shown)
     return table
+
+
+def _columns(rows: Sequence[RunningCell], *, short: bool) -> dict[str, list[str]]:
+    """Return the texts of all columns but the name, by title."""
+    columns = {
+        "age": [clock_text(row.age_s) for row in rows],
+        "calls": [_count(row, "calls") for row in rows],
+        "open": [_count(row, "in_flight") for row in rows],
+        "tokens": ["?" if row.cell is None else _tokens(row.cell) for row in rows],
+        "failed": [_count(row, "failed") for row in rows],
+        "cost": [_cost_of(row.cell) for row in rows],
+    }
+    if any(row.cell is None or row.cell["budget"] != {} for row in rows):
+        columns["of its limits"] = [limits_text(row, short=short) for row in rows]
+    return columns
+
+
+def _name_room(columns: Mapping[str, Sequence[str]], width: int) -> int:
+    """Return how many characters of a line are left for the name."""
+    taken = (max(map(len, (title, *texts))) + _GAP for title, texts in columns.items())
+    return width - sum(taken) - _GAP
+
+
+def _end_of(name: str, room: int) -> str:
+    """Return a name that fits; its end says more than its beginning, which cells have in common."""
+    return name if len(name) <= room else f"…{name[len(name) - room + 1 :]}"
+
+
+def limits_text(row: RunningCell, *, short: bool) -> str:
+    """Return what a cell has spent of the limits of its key; empty where it has none.
+
+    Args:
+        row: The cell.
+        short: Only that of which most is spent.
+    """
+    budget = None if row.cell is None else row.cell["budget"]
+    if budget is None:
+        return "not known"
+    parts = [_limit(name, budget[name]) for name in _UNITS if name in budget]
+    if "expires_ms" in budget and row.cell is not None:
+        limit_s = max(0.001, (budget["expires_ms"] - row.cell["first_ms"]) / 1000)
+        age_s = max(0.0, (row.now_ms - row.cell["first_ms"]) / 1000)
+        parts.append((age_s / limit_s, f"{clock_text(age_s)} of {clock_text(limit_s)}", "time"))
+    if not short:
+        return ", ".join(text for _, text, _ in parts)
+    known = [(share, name) for share, _, name in parts if share is not None]
+    share, name = max(known, default=(None, ""))
+    return "" if share is None else f"{share:.0%} {name}"
+
+
+def _limit(name: str, part: Mapping[str, Any]) -> tuple[float | None, str, str]:
+    """Return the share that is spent, None where that is not known, a text of it, and the limit's name."""
+    spent, most = part["spent"], part["limit"]
+    if name == "cost_usd":
+        shown, limit = dollars(spent), dollars(most)
+        spent, most = None if spent is None else float(spent), float(most)
+    else:
+        shown, limit = None if spent is None else f"{spent:,}", f"{most:,}"
+    share = None if spent is None else spent / most
+    text = f"{'?' if shown is None else shown} of {limit}{_UNITS[name]}"
+    return share, text, "cost" if name == "cost_usd" else name
+
+
+def _count(row: RunningCell, name: str) -> str:
+    return "?" if row.cell is None else f"{row.cell[name]:,}"
+
+
+def _cost_of(cell: Mapping[str, Any] | None) -> str:
+    if cell is None:
+        return "?"
+    if cell["cost_usd"] is None and not cell["calls"]:
+        return "none yet"
+    return _cost(cell["cost_usd"], cell["cost_is_least"])
 
 
 def _tokens(cell: Mapping[str, Any]) -> str:
@@ -90,4 +202,4 @@ def _tokens(cell: Mapping[str, Any]) -> str:
 def _cost(usd: str | None, is_least: bool) -> str:
     if usd is None:
         return "not recorded"
-    return f"{_MARKS['at least'] if is_least else ''}{dollars(usd)}"
+    return f"{AT_LEAST if is_least else ''}{dollars(usd)}"

@@ -5,6 +5,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+from benchmarks.speed import live
 from benchmarks.speed.contenders import ROOT
 from benchmarks.speed.plot import plot
 from benchmarks.speed.processes import Share
@@ -37,6 +38,10 @@ def main() -> None:
         print(f"round {number} of {options.rounds}", flush=True)
         with tempfile.TemporaryDirectory(prefix="cab-bench-", dir=ROOT) as folder:
             rounds.append(run_round(Path(folder), shrunk(CASES, options.share)))
+        for name, load in live.LOADS.items():
+            asked = replace(load, seconds=load.seconds * options.share)
+            with tempfile.TemporaryDirectory(prefix="cab-bench-", dir=ROOT) as folder:
+                rounds[-1].watched[name] = live.measure(Path(folder), asked, live.PAIRS)
     text = report(rounds, machine(share.of_others()))
     print(text)
     write(options.page, text)

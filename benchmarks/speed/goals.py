@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from benchmarks.speed.live import interval
 from benchmarks.speed.rounds import Rounds, cpu_us, latency, median
 
 
@@ -51,6 +52,21 @@ def goals(rounds: Rounds) -> list[Goal]:
         Goal("500 streams starting together, TTFT p50", burst, "x nginx", 2, None),
         Goal("call, 0.7 KB, two workers", two, "x one worker", 1.1, None),
         Goal("round trips between processes on a call's path, two workers", trips, "", 0, None),
+        _watched(rounds, "calls", "call, 200 cells"),
+        _watched(rounds, "streams", "SSE event, 200 cells"),
         Goal("memory per idle stream", each_kb, "KB", 8, None),
         Goal("start to open port, small ledger", start_s, "s", 0.6, None),
     ]  # fmt: skip
+
+
+def _watched(rounds: Rounds, load: str, what: str) -> Goal:
+    """Return what two viewers may cost; the interval says how sure that is."""
+    pairs = [pair for one in rounds for pair in one.watched.get(load, [])]
+    ratio, feed = (
+        interval([getattr(pair, name) for pair in pairs]) for name in ("ratio", "feed_ratio")
+    )
+    text = f"{what}, with two viewers of the live view"
+    if ratio is None or feed is None:
+        return Goal(text, None, "x without", 1.05, None)
+    text += f" (95 %: {ratio.low:.2f} to {ratio.high:.2f}; the thread that reads for them: {feed.median:.3f})"
+    return Goal(text, ratio.median, "x without", 1.05, None)

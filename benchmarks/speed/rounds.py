@@ -19,6 +19,7 @@ from benchmarks.speed.contenders import (
     NotInstalled,
     running_endpoint,
 )
+from benchmarks.speed.live import Pair
 from benchmarks.speed.load import Load, Measured, measure, percentile
 from benchmarks.speed.processes import peak_bytes, tree
 
@@ -71,6 +72,8 @@ class Round:
     """The most memory that its processes held over all loads."""
     round_trips: dict[str, float] = field(default_factory=dict)
     """How many calls of several workers had to ask another process, after the first ones."""
+    watched: dict[str, list[Pair]] = field(default_factory=dict)
+    """By load: what it costs that somebody looks."""
     answers: int = 0
     """Answers through ours, each of which has its record."""
 

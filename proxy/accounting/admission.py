@@ -41,6 +41,20 @@ class AdmissionRequest(NamedTuple):
     counts: bool = True
     """Whether it is a model call; others have a number, but use up no limit."""
     limits: KeyLimits = KeyLimits()
+    expires_s: int | None = None
+    """When its key expires, in seconds since the Unix epoch; None: it has none."""
+
+
+class CellLimits(NamedTuple):
+    """What a cell may spend, by the key of its last model call."""
+
+    limits: KeyLimits
+    expires_s: int | None
+    """When that key expires, in seconds since the Unix epoch; None: the call came without one."""
+    on_unknown: OnUnknown
+    """What an uncounted call costs it."""
+    elsewhere: CallTotals | None
+    """What it has spent in other ledgers, which counts against the limits too."""
 
 
 class Admission(NamedTuple):
@@ -143,6 +157,14 @@ class CellRegistry(Protocol):
         """
         ...
 
+    async def limits(self, cell_ids: list[str | None]) -> list[CellLimits | None]:
+        """Return what cells may spend, in this order; None of those without a model call since the start.
+
+        Raises:
+            Rejected: The state cannot be asked for.
+        """
+        ...
+
     async def load(self) -> RegistryLoad:
         """Return what goes on over all cells."""
         ...
@@ -194,6 +216,8 @@ class LocalCellRegistry:
         cell, limits = self._cells[ask.cell_id], ask.limits
         if cell.sealed:
             return None
+        if ask.counts:  # of others, some come without the limits of their key
+            cell.limits, cell.expires_s = limits, ask.expires_s
         if not limits.bound_nothing:
             charged = cell.charged
             spent = spent_of(charged, limits.on_unknown or self.on_unknown)
@@ -210,6 +234,7 @@ class LocalCellRegistry:
             Rejected: The cell is sealed, or a limit is reached.
         """
         cell = self._cells[ask.cell_id]
+        self.note_limits(ask)
         if cell.sealed:
             raise Rejected(
                 SEALED, f"cell {cell.cell_id} is sealed{_where(cell)}: its calls are final"
@@ -322,6 +347,22 @@ class LocalCellRegistry:
         if self.elsewhere is not None and not await self.elsewhere.settle_all():
             raise Rejected(REGISTRY_LOST, "a worker does not say what its calls have come to")
         return [_snapshot(cell) for cell in self._cells.page(prefix, after, limit)]
+
+    def note_limits(self, ask: AdmissionRequest) -> None:
+        """Remember the limits of a call's key."""
+        if ask.counts:
+            cell = self._cells[ask.cell_id]
+            cell.limits, cell.expires_s = ask.limits, ask.expires_s
+
+    async def limits(self, cell_ids: list[str | None]) -> list[CellLimits | None]:
+        """Return what cells may spend; see `CellRegistry.limits`."""
+        return [self._limits(self._cells.loaded(cell_id)) for cell_id in cell_ids]
+
+    def _limits(self, cell: CellState | None) -> CellLimits | None:
+        if cell is None or cell.limits is None:
+            return None
+        on_unknown = cell.limits.on_unknown or self.on_unknown
+        return CellLimits(cell.limits, cell.expires_s, on_unknown, cell.elsewhere)
 
     async def load(self) -> RegistryLoad:
         """Return what goes on over all cells; see `CellRegistry.load`."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import NamedTuple, Protocol
 
+from cab.proxy.accounting.limits import KeyLimits
 from cab.scoring.ledger.totals import CallTotals, Fields
 
 _REMEMBERED_REQUESTS = 64
@@ -66,6 +67,10 @@ class CellState:
     """Whether its seal is in one of those."""
     largest_tokens: int = 0
     """Tokens of the largest call so far."""
+    limits: KeyLimits | None = None
+    """Those of the key of its last model call; None: it has made none since the start."""
+    expires_s: int | None = None
+    """When that key expires, in seconds since the Unix epoch; None: the call came without one."""
     in_flight: set[str] = field(default_factory=set[str])
     """All that a seal waits for: calls, and refusals that are being recorded."""
     running: set[str] = field(default_factory=set[str])

@@ -179,7 +179,7 @@ class ControlClient:
         return await self._json("POST", _path(cell_id, "/open"), cell_id=str, opened_at=str)
 
     async def states(self) -> AsyncGenerator[dict[str, Any]]:
-        """Yield what the proxy does now, up to four times a second, until it ends; for the admin only.
+        """Yield what the proxy does now, up to twice a second, until it ends; for the admin only.
 
         Over the control API's socket no token is needed: only the proxy's user can open it.
         """

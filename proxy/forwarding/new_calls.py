@@ -111,4 +111,5 @@ def admission_request(
         context.request.request_hash,
         counts=counts,
         limits=caller.key.limits if caller.key is not None and limited else KeyLimits(),
+        expires_s=None if caller.key is None else caller.key.expires_s,
     )

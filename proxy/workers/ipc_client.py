@@ -13,6 +13,7 @@ from cab.proxy.accounting.admission import (
     REGISTRY_LOST,
     Admission,
     AdmissionRequest,
+    CellLimits,
     CellSnapshot,
     RegistryLoad,
 )
@@ -24,6 +25,7 @@ from cab.proxy.workers.ipc_protocol import (
     messages,
     pack_admission_request,
     packed,
+    unpack_limits,
     unpack_totals,
 )
 
@@ -202,6 +204,10 @@ class RemoteCellRegistry:
         """Return the totals of cells, sorted by id; see `CellRegistry.totals`."""
         found = await self.request("totals", prefix, after, limit)
         return [unpack_totals(values) for values in found]
+
+    async def limits(self, cell_ids: list[str | None]) -> list[CellLimits | None]:
+        """Return what cells may spend; see `CellRegistry.limits`."""
+        return [unpack_limits(values) for values in await self.request("limits", cell_ids)]
 
     async def load(self) -> RegistryLoad:
         """Return what goes on over all cells; see `CellRegistry.load`."""

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 from pydantic import TypeAdapter
 
-from cab.proxy.accounting.admission import AdmissionRequest, CellSnapshot
+from cab.proxy.accounting.admission import AdmissionRequest, CellLimits, CellSnapshot
 from cab.proxy.accounting.cell_report import PackedReport
 from cab.proxy.accounting.limits import KeyLimits
 from cab.scoring.ledger.totals import CallTotals
@@ -46,12 +46,14 @@ async def messages(reader: asyncio.StreamReader) -> AsyncIterator[list[Any]]:
 
 def pack_admission_request(request: AdmissionRequest) -> list[Any]:
     """Return a call that wants to be made as JSON values."""
-    return [*request[:-1], request.limits.claims()]
+    return [*request[:-2], request.limits.claims(), request.expires_s]
 
 
 def unpack_admission_request(values: list[Any]) -> AdmissionRequest:
     """Return what `pack_admission_request` packed."""
-    return AdmissionRequest(*values[:-1])._replace(limits=KeyLimits.from_claims(values[-1]))
+    claims, expires_s = values[-2:]
+    limits = KeyLimits.from_claims(claims)
+    return AdmissionRequest(*values[:-2])._replace(limits=limits, expires_s=expires_s)
 
 
 def unpack_report(values: list[Any]) -> PackedReport:
@@ -69,3 +71,17 @@ def unpack_totals(values: list[Any]) -> CellSnapshot:
     """Return what `pack_totals` packed."""
     cell_id, sealed, in_flight, totals = values
     return CellSnapshot(cell_id, sealed, in_flight, _TOTALS.validate_python(totals))
+
+
+def pack_limits(cell: CellLimits | None) -> list[Any] | None:
+    """Return what a cell may spend as JSON values."""
+    return None if cell is None else [cell.limits.claims(), *cell[1:]]
+
+
+def unpack_limits(values: list[Any] | None) -> CellLimits | None:
+    """Return what `pack_limits` packed."""
+    if values is None:
+        return None
+    claims, expires_s, on_unknown, totals = values
+    elsewhere = None if totals is None else _TOTALS.validate_python(totals)
+    return CellLimits(KeyLimits.from_claims(claims), expires_s, on_unknown, elsewhere)

@@ -28,6 +28,7 @@ from cab.proxy.workers.cell_sharing import CellSharing
 from cab.proxy.workers.dead_worker import DeadWorkerRecords, NumbersToFind
 from cab.proxy.workers.ipc_protocol import (
     messages,
+    pack_limits,
     pack_totals,
     packed,
     unpack_admission_request,
@@ -175,6 +176,8 @@ class _WorkerSession:
                 self._later(number, self._seal(number, *arguments))
             case "totals":
                 self._later(number, self._totals(number, *arguments))
+            case "limits":
+                self._later(number, self._limits(number, *arguments))
             case "load":
                 self._later(number, self._load(number))
             case _:
@@ -202,6 +205,7 @@ class _WorkerSession:
 
     def _admit(self, number: int | None, request: AdmissionRequest, generation: int) -> None:
         cell_id = request.cell_id
+        self._registry.note_limits(request)  # a worker that shares a cell tells no more of them
         if self._sharing.share_for(self._slot, cell_id, generation):
             self._answer(number, None)  # it may try itself
             return
@@ -275,6 +279,10 @@ class _WorkerSession:
             self._reject(number, error)
         else:
             self._answer(number, [pack_totals(each) for each in found])
+
+    async def _limits(self, number: int | None, cell_ids: list[str | None]) -> None:
+        found = await self._registry.limits(cell_ids)
+        self._answer(number, [pack_limits(each) for each in found])
 
     async def _load(self, number: int | None) -> None:
         self._answer(number, list(await self._registry.load()))

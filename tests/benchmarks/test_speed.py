@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from benchmarks.speed import contenders, guard, load, soak
+from benchmarks.speed import contenders, guard, live, load, soak
 from benchmarks.speed.goals import goals
 from benchmarks.speed.load import Load, Measured
 from benchmarks.speed.messages import AnswerReader
@@ -110,6 +110,24 @@ def test_lua_meters_what_the_endpoint_states(endpoint: contenders.Endpoint, tmp_
     assert len({line["request_hash"] for line in lines}) > 1
 
 
+def test_viewers_are_counted_in_pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each pair has a half with viewers that saw something new, and a half without; the ledger agrees."""
+    monkeypatch.setattr(live, "_SETTLE_S", 0.02)
+    [pair] = live.measure(tmp_path, Load("calls", 4, seconds=0.6), 1)
+    assert pair.alone_us > 0
+    assert 0 < pair.feed_us < pair.watched_us
+    assert pair.feed_ratio > 1
+
+
+def test_the_interval_of_a_median_is_made_of_its_values() -> None:
+    """By the binomial: of 6 values the outermost, of 20 the sixth from either end; of few their range."""
+    assert live.interval([]) is None
+    assert live.interval([3]) == (3, 3, 3)
+    assert live.interval([1, 3, 2]) == (2, 1, 3)
+    assert live.interval(range(6)) == (2.5, 0, 5)
+    assert live.interval(range(20)) == (9.5, 5, 14)
+
+
 def made_up(**cpu_us: float) -> Rounds:
     """Two rounds in which each contender costs that much for everything, the second one twice as much."""
     rounds = Rounds()
@@ -141,6 +159,13 @@ def test_goals_are_ratios_within_a_round() -> None:
     assert (call.holds, large.holds) == ("yes, and the next one", "no, 1.5 times as much")
     assert found["memory per idle stream"].measured == 4
     assert found["call, 0.7 KB, two workers"].holds == "not measured"
+    watched = made_up(**NGINX_AND_US)
+    for one in watched:
+        one.watched["calls"] = [live.Pair(100, 110, 3), live.Pair(200, 202, 6)]
+    [viewers] = [goal for goal in goals(watched) if goal.text.startswith("call, 200 cells")]
+    assert viewers.measured == pytest.approx(1.055)
+    assert "(95 %: 1.01 to 1.10; the thread that reads for them: 1.029)" in viewers.text
+    assert viewers.holds == "no, 1.0 times as much"
 
 
 def test_a_report_is_put_between_the_markers_of_its_page(tmp_path: Path) -> None:

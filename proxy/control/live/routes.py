@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 from aiohttp import web
 
 from cab.proxy.control.live.access import COOKIE, SESSION_S, LiveAccess
-from cab.proxy.control.live.feed import LiveFeed, TooManyViewers
+from cab.proxy.control.live.feed import LiveFeed, LiveState, TooManyViewers
 from cab.proxy.control.live.files import ASSETS
 from cab.proxy.http.error_responses import RequestFailed
 
@@ -84,23 +84,18 @@ class LiveView:
             raise RequestFailed(503, "too_many_viewers", message, retry=True) from None
 
     async def _send(
-        self, answer: web.StreamResponse, states: "asyncio.Queue[bytes | None]"
+        self, answer: web.StreamResponse, states: "asyncio.Queue[LiveState | None]"
     ) -> None:
         loop = asyncio.get_running_loop()
-        last, sent_s = b"", loop.time()
+        last, sent_s = -1, loop.time()
         while not self._stopping() and (state := await states.get()) is not None:
-            if _without_time(state) != _without_time(last):
-                await answer.write(b"data: %b\n\n" % state)
+            if state.number != last:
+                await answer.write(state.event)
             elif loop.time() - sent_s > _SILENCE_S:
                 await answer.write(b": nothing new\n\n")
             else:
                 continue
-            last, sent_s = state, loop.time()
-
-
-def _without_time(state: bytes) -> bytes:
-    """Return a state without its first member, which is the time that it is of."""
-    return state.partition(b",")[2]
+            last, sent_s = state.number, loop.time()
 
 
 @cache

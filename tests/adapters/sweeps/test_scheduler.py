@@ -87,13 +87,21 @@ class BlockingExecutor:
 class RecordingListener:
     """Keeps the progress that it receives."""
 
+    follows = False
+
     def __init__(self) -> None:
         self.messages: list[str] = []
         self.ends: list[End] = []
         self.spends: list[CallTotals] = []
 
-    def resumed(self, done: int, to_run: int) -> None:
-        raise AssertionError((done, to_run))  # the session does that
+    def resumed(self, done: int, to_run: int, spend: CallTotals, wall_s: float) -> None:
+        raise AssertionError((done, to_run, spend, wall_s))  # the session does that
+
+    def state(self, state: object) -> None:
+        raise AssertionError(state)  # it does not follow
+
+    def close(self) -> None:
+        raise AssertionError
 
     def started(self, begin: Begin) -> None:
         del begin

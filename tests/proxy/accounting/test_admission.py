@@ -12,6 +12,7 @@ import pytest
 from cab.proxy.accounting.admission import (
     Admission,
     AdmissionRequest,
+    CellLimits,
     CellRegistry,
     LocalCellRegistry,
 )
@@ -297,6 +298,23 @@ async def test_a_cell_is_opened_until_it_has_calls(registry: CellRegistry) -> No
     with pytest.raises(Rejected, match="cell b is sealed already") as caught:
         await registry.open("b")
     assert caught.value.code == "cell_sealed"
+
+
+async def test_limits_are_those_of_the_last_key(registry: CellRegistry) -> None:
+    """None where no model call was made: its limits are not known; a call without a key has none."""
+    first, second = KeyLimits(max_calls=9), KeyLimits(max_tokens=7, on_unknown="exhaust")
+    assert await registry.limits(["a", None]) == [None, None]
+    await registry.admit(AdmissionRequest("a", "1", limits=first, expires_s=5))
+    await registry.admit(AdmissionRequest("a", "2", counts=False))  # looks up a model
+    await registry.admit(AdmissionRequest(None, "3"))
+    assert await registry.limits(["a", "b", None]) == [
+        CellLimits(first, 5, "charge", None),
+        None,
+        CellLimits(KeyLimits(), None, "charge", None),
+    ]
+    await registry.finish("a", "1", end(total_tokens=8))
+    assert "max_tokens" in await refusal(registry, AdmissionRequest("a", "4", limits=second))
+    assert await registry.limits(["a"]) == [CellLimits(second, None, "exhaust", None)]
 
 
 async def test_without_its_parent_nothing_is_admitted(tmp_path: Path, memory: SharedMemory) -> None:

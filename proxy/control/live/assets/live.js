@@ -65,16 +65,37 @@
     return svg;
   };
   const costOf = (row) => (row.cost_usd === null ? (row.calls ? marked("", "not recorded") : marked("", "none yet")) : marked(dollars(row.cost_usd), row.cost_is_least ? "at least" : "measured"));
+  const limit = (spent, most, text, name) => {
+    const share = spent === null ? 0 : Math.min(1, Math.max(0, spent / most));
+    const bar = shape("svg", { class: "spark", width: 56, height: 8, "aria-hidden": "true" });
+    bar.append(shape("rect", { class: "f-agent", x: 0, y: 2, width: "100%", height: 4 }), shape("rect", { class: share >= 0.9 ? "f-failed" : "f-model", x: 0, y: 2, width: `${100 * share}%`, height: 4 }));
+    const line = make("div", "limit");
+    line.append(bar, make("span", share >= 0.9 ? "alarm" : "", `${spent === null ? "not known" : text(spent)} of ${text(most)} ${name}`.trim()));
+    return line;
+  };
+  /* What counts against each limit of a cell's key; a key without limits has but its time. */
+  const budgetOf = (row, now) => {
+    const node = make("td", "text"), budget = row.budget;
+    if (budget === null) { node.append(marked("", "not known")); return node; }
+    const number = (value) => (value === null ? null : Number(value));
+    if (budget.calls) node.append(limit(number(budget.calls.spent), budget.calls.limit, integer, "calls"));
+    if (budget.tokens) node.append(limit(number(budget.tokens.spent), budget.tokens.limit, integer, "tokens"));
+    if (budget.cost_usd) node.append(limit(number(budget.cost_usd.spent), Number(budget.cost_usd.limit), dollars, ""));
+    if (budget.expires_ms !== undefined) node.append(limit(now - row.first_ms, Math.max(1, budget.expires_ms - row.first_ms), seconds, ""));
+    return node;
+  };
+  const hasBudget = (row) => row.budget === null || Object.keys(row.budget).length > 0;
   const nameOf = (row) => {
     const node = make("th", "text", row.cell_id ?? "calls of no cell");
     node.scope = "row";
     return node;
   };
-  const drawRunning = (row, now, reach) => {
+  const drawRunning = (row, now, reach, budgets) => {
     const line = make("tr");
     const calls = row.in_flight ? `${integer(row.calls)} + ${row.in_flight} open` : integer(row.calls);
     line.append(nameOf(row), cell(seconds(now - row.first_ms), "r"), cell(bars(row, now, reach), "chart"), cell(calls, "r"),
       cell(marked(integer(row.tokens), row.tokens_mark), "r"), cell(costOf(row), "r"), cell(integer(row.failed), row.failed ? "r alarm" : "r"));
+    if (budgets) line.append(budgetOf(row, now));
     return line;
   };
   const drawEnded = (row) => {
@@ -96,13 +117,15 @@
     showMinute(state.minute);
     find("running-count").textContent = `(${integer(state.running_cells)})`;
     find("scale").textContent = `calls since its start, 0 to ${seconds(reach)}`;
-    fill("cells", state.cells.map((row) => drawRunning(row, now, reach)), 7);
+    const budgets = state.cells.some(hasBudget);
+    find("budgets").hidden = !budgets;
+    fill("cells", state.cells.map((row) => drawRunning(row, now, reach, budgets)), budgets ? 8 : 7);
     find("more").textContent = state.running_cells > state.cells.length ? `${integer(state.running_cells - state.cells.length)} more are not shown.` : "";
     fill("ended", state.ended.map(drawEnded), 4);
     fill("failures", state.failures.map(drawFailure), 3);
   };
 
-  /* At most four times a second, and only while somebody can see it. */
+  /* At most twice a second, as states come, and only while somebody can see it. */
   let next = null, frame = 0, last = 0;
   const paint = (stamp) => {
     frame = 0;

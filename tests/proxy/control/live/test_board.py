@@ -1,12 +1,16 @@
 """What the board makes of a ledger's lines, whoever wrote them."""
 
+from decimal import Decimal
 from typing import Any
 
 import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cab.proxy.accounting.admission import CellLimits
+from cab.proxy.accounting.limits import KeyLimits
 from cab.proxy.control.live.board import QUIET_S, Board
+from cab.scoring.ledger.totals import CallTotals
 from tests.scoring.builders import end_fields, start_fields
 
 NOW_S = 1_795_435_200.0  # 2026-11-23T12:00:00Z
@@ -114,6 +118,57 @@ def test_the_last_minute() -> None:
     assert minute["failed_by_second"][-3] == 1
     (failure,) = found.state(NOW_S)["failures"]
     assert (failure["status"], failure["end_reason"]) == (429, "upstream_error")
+
+
+def test_budgets() -> None:
+    """Each limit of the key with what counts against it; none where there is none, null where it is not known."""
+    found = board(
+        *call("a", total_tokens=70, cost_usd="0.25"),
+        *call("b", "begun earlier", seq=9),
+        *call("c", "free"),
+        *call("d", "unknown"),
+        *call("e", "spent", total_tokens=None, usage_source="none", cost_usd=None),
+    )
+    assert sorted(map(str, found.changed())) == sorted(
+        ["s/a/m/f/t", "begun earlier", "free", "unknown", "spent"]
+    )
+    assert found.changed() == []
+    limits = KeyLimits(9, 500, Decimal("2.50"))
+    key = CellLimits(limits, 1_795_435_260, "charge", None)
+    elsewhere = CallTotals()
+    elsewhere.add({**end_fields("z"), "total_tokens": 30, "cost_usd": "1"})
+    found.limit(
+        [
+            ("s/a/m/f/t", key._replace(elsewhere=elsewhere)),
+            ("begun earlier", key),
+            ("free", CellLimits(KeyLimits(), None, "charge", None)),
+            ("spent", key._replace(on_unknown="exhaust")),
+            ("gone", key),
+            ("unknown", None),
+        ]
+    )
+    cells = {cell["cell_id"]: cell["budget"] for cell in found.state(NOW_S)["cells"]}
+    assert cells["s/a/m/f/t"] == {
+        "calls": {"limit": 9, "spent": 2},
+        "tokens": {"limit": 500, "spent": 100},
+        "cost_usd": {"limit": "2.50", "spent": "1.25"},
+        "expires_ms": 1_795_435_260_000,
+    }
+    assert [part["spent"] for part in list(cells["begun earlier"].values())[:3]] == [None] * 3
+    assert (cells["free"], cells["unknown"]) == ({}, None)
+    spent = cells["spent"]
+    assert [spent[name]["spent"] for name in ("calls", "tokens", "cost_usd")] == [1, None, None]
+
+
+def test_a_start_behind_its_end_is_not_in_flight() -> None:
+    """Of a call whose START and END come in one read, only the END is parsed, unless it is damaged."""
+    start, end = call("a")
+    assert board(start, end).state(NOW_S)["calls_in_flight"] == 0
+    assert board(start, end[:-9] + b"\n").state(NOW_S)["calls_in_flight"] == 1
+    whole = board(start, end).state(NOW_S)["cells"]
+    apart = board(start)
+    apart.read([end])
+    assert apart.state(NOW_S)["cells"] == whole
 
 
 def test_a_quiet_cell_runs_no_more() -> None:

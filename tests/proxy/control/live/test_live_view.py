@@ -3,17 +3,20 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
+from cab.proxy.accounting.limits import KeyLimits
+from cab.proxy.app import running_proxy
 from cab.proxy.config import ProxySettings
 from cab.proxy.control.client import ControlClient
 from cab.proxy.control.live.feed import MOST_VIEWERS
 from cab.proxy.control.live.tokens import new_live_token, spend_live_token
+from cab.proxy.control.running_proxy import RunningProxy
 from cab.proxy.errors import ProxyRefused
 from cab.proxy.workers.supervisor import running_workers
 from tests.tools.dialects import BY_ENDPOINT
@@ -100,6 +103,58 @@ async def test_states_follow_the_calls(tmp_path: Path) -> None:
             waiting = tasks.create_task(first_with(control.states(), 2))
             await meter.chat()
         assert waiting.result()["minute"]["calls"] == 2
+
+
+async def test_viewers_share_the_work(tmp_path: Path) -> None:
+    """Two get the same bytes, made once, with the same number; a third one has them read nothing anew."""
+    async with metered(NOWHERE, tmp_path, admin_token=ADMIN) as meter:
+        feed = meter.proxy._server._control._live_view()._feed
+        async with feed.viewer() as one, feed.viewer() as two:
+            task = feed._task
+            async with asyncio.timeout(20):
+                first, second = await one.get(), await two.get()
+                async with feed.viewer() as three:
+                    assert await three.get() is await one.get()
+            assert first is second
+            assert first is not None
+            assert first.event.startswith(b'data: {"at_ms":')
+            assert feed._task is task
+
+
+@pytest.mark.asyncio(loop_factories=[AIOHTTP.name])  # the parent of workers runs on asyncio's loop
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_budgets_of_keys(tmp_path: Path, workers: int) -> None:
+    """What a cell's key allows is in the states, whichever process has seen the key; after a restart nobody knows it."""
+    values = {"port": 0, "ledger": tmp_path / "ledger", "grace_s": 5, "workers": workers}
+    limits = KeyLimits(max_calls=9, max_tokens=10_000)
+    async with scripted_upstream(ANSWER) as upstream:
+        settings = ProxySettings.model_validate(
+            {**values, "auth": "keys", "upstream": upstream.url, "log_level": "error"}
+        )
+        running: AbstractAsyncContextManager[RunningProxy] = (
+            running_workers(settings, kill_after_s=5, admin_token=ADMIN)
+            if workers > 1
+            else running_proxy(settings, admin_token=ADMIN)
+        )
+        async with running as proxy:
+            key = proxy.mint_key(CELL, 600, limits)
+            for _ in range(4):
+                async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {key}"}) as by:
+                    body = {"model": "m", "messages": []}
+                    await (await by.post(f"{proxy.url}/v1/chat/completions", json=body)).read()
+            async with ControlClient(proxy.url, ADMIN) as control:
+                [cell] = (await first_with(control.states(), 4))["cells"]
+        tokens = {"limit": 10_000, "spent": cell["tokens"]}
+        expires_ms = cell["budget"].pop("expires_ms")
+        assert 0 < expires_ms - cell["first_ms"] <= 600_000
+        assert cell["budget"] == {"calls": {"limit": 9, "spent": 4}, "tokens": tokens}
+        if workers == 1:
+            async with (
+                running_proxy(settings, admin_token=ADMIN) as restarted,
+                ControlClient(restarted.url, ADMIN) as control,
+            ):
+                [cell] = (await first_with(control.states(), 4))["cells"]
+            assert cell["budget"] is None
 
 
 async def test_a_stop_of_the_proxy_ends_the_stream(tmp_path: Path) -> None:
