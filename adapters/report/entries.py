@@ -61,6 +61,12 @@ class SiteEntry:
         """The result, parsed anew each time."""
         return cast("dict[str, Any]", orjson.loads(self.result))
 
+    def digest(self) -> bytes:
+        """Return the digest of all that pages of other cells show of it."""
+        marks = self.token_mark, self.cost_mark, self.clock_mark
+        shown = self.stem, self.known_tokens, self.cost, *marks, self.started_at
+        return sha256(repr(shown).encode() + self.result).digest()
+
     def observation(self) -> Observation:
         """Return the cell as `cab.scoring.aggregate` and `compare` take it.
 

@@ -35,6 +35,8 @@ class PlacedCell(NamedTuple):
     clock_mark: Mark
     """Of what was timed."""
     started_at: str
+    digest: bytes
+    """Of all that pages show of it."""
 
     @property
     def model(self) -> str:
@@ -73,7 +75,12 @@ def placed_cells(entries: Iterable[SiteEntry]) -> list[PlacedCell]:
             continue
         marks = entry.token_mark, entry.known_tokens, entry.cost_mark, entry.clock_mark
         found.append(
-            PlacedCell(seen, entry.href, _kind(seen, fields), *marks, entry.started_at or "")
+            PlacedCell(
+                *(seen, entry.href, _kind(seen, fields)),
+                *marks,
+                started_at=entry.started_at or "",
+                digest=entry.digest(),
+            )
         )
     return sorted(found, key=_place)
 
