@@ -49,6 +49,11 @@ class PairKind(NamedTuple):
     """Sides with fewer cells than those that are compared."""
 
     @property
+    def part(self) -> Part:
+        """What they are, as `cab compare --by` names it."""
+        return self.pairings[0].part
+
+    @property
     def sides(self) -> list[Side]:
         """All sides, in the order of their names."""
         found = {side.name: side for pairing in self.pairings for side in (pairing.a, pairing.b)}

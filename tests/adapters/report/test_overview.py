@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cab.adapters.report.comparison.kept import KeptComparison
@@ -149,6 +149,7 @@ def test_quantiles_of_the_spread(tokens: list[int]) -> None:
 
 
 @given(st.lists(st.floats(1e-9, 1e12), min_size=1, max_size=9), st.integers(2, 4))
+@example([1.192e-7], 4)
 def test_a_log_axis_holds_what_it_was_made_for(values: list[float], least: int) -> None:
     """Every value has a place within it, in order, and it has ticks."""
     axis = LogAxis(values)
@@ -201,6 +202,15 @@ def test_a_site_of_one_agent_compares_nothing() -> None:
     assert "nothing to compare" in page
 
 
+def test_what_cannot_be_compared_says_why_in_a_few_words() -> None:
+    """Agents without a common task, and a cost that nobody recorded."""
+    entries = [*runs("a", True, task="f/t", cost=None), *runs("b", True, task="f/u", cost=None)]
+    assert ">no task in common<" in pages_of(entries)[LIST_FILE]
+    entries += [*runs("b", True, task="f/t", cost=None)]
+    page = next(iter(pages_of(entries).values()))
+    assert ">not recorded</span></td>" in page.partition(">cost per cell<")[2].partition("</tr>")[0]
+
+
 def test_of_many_agents_the_largest_are_compared() -> None:
     """Pages grow with the square of the sides; those left out are counted."""
     entries = [
@@ -209,6 +219,7 @@ def test_of_many_agents_the_largest_are_compared() -> None:
     pages = pages_of(entries)
     assert len(pages) == 1 + MOST_SIDES * (MOST_SIDES - 1) // 2
     assert "3 more are not" in pages[LIST_FILE]
+    assert "cab compare A B --by tui --runs RUNS" in pages[LIST_FILE]
     assert "a0" not in pages[LIST_FILE]
 
 
@@ -252,5 +263,5 @@ def test_names_are_texts() -> None:
 
 def test_ids_without_parts_are_counted() -> None:
     """Cells that can be in no group are named as left out, and an overview of none is a page too."""
-    assert "1 more are only in the" in overview_page(placed_cells(runs("a", True)), left_out=1)
+    assert "1 more is only in the" in overview_page(placed_cells(runs("a", True)), left_out=1)
     assert "0 of 0 cells passed" in overview_page([])

@@ -147,6 +147,13 @@ def test_published_cells_render_with_their_own_figures(file: Path, tmp_path: Pat
     assert all(text in page for text in (*shown, timing["started_at"], timing["ended_at"]))
     composite = published["scorers"]["composite"]["composite"]
     assert str(MarkedText(f"{composite:.3f}", "measured", "published/1").__html__()) in page
+    stated = published["scorers"]["composite"]
+    assert all(f"<code>{key}</code>" in page for key in stated)
+    assert f"<code>{composite}</code>" in page
+    spans = page.partition('id="spans"')[2].partition('id="calls"')[0]
+    shown_spans = re.findall(r'<th scope="row"><code>(\w+)</code>', spans)
+    assert shown_spans == [span["span_id"][:8] for span in published["spans"]]
+    assert "There is no recording of this run." in page
     assert "an unknown number of model calls" in page
     assert "Per-call records were not captured" in page
     assert f"@{identity['image_digest']}" in page
