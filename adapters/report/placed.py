@@ -73,11 +73,15 @@ def placed_cells(entries: Iterable[SiteEntry]) -> list[PlacedCell]:
             seen = observe(fields)
         except ScoringError:
             continue
-        marks = entry.token_mark, entry.known_tokens, entry.cost_mark, entry.clock_mark
         found.append(
             PlacedCell(
-                *(seen, entry.href, _kind(seen, fields)),
-                *marks,
+                seen,
+                href=entry.href,
+                kind=_kind(seen, fields),
+                token_mark=entry.token_mark,
+                known_tokens=entry.known_tokens,
+                cost_mark=entry.cost_mark,
+                clock_mark=entry.clock_mark,
                 started_at=entry.started_at or "",
                 digest=entry.digest(),
             )

@@ -28,7 +28,8 @@ def exact_sum(values: Iterable[Number]) -> Fraction:
         except OverflowError:
             raise ValueError(f"{value} is not finite") from None
         above[denominator] += numerator
-    return sum((Fraction(above[below], below) for below in sorted(above)), Fraction(0))
+    parts = [Fraction(above[below], below) for below in sorted(above)]
+    return parts[0] if len(parts) == 1 else sum(parts, Fraction(0))
 
 
 def rounding_of(values: Iterable[Number]) -> float:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from cab.scoring.errors import TooFewRuns
 from cab.scoring.introspection.field_texts import with_field_texts
-from cab.scoring.stats.seeded import DEFAULT_SEED, SeededDraws
+from cab.scoring.stats.seeded import DEFAULT_SEED, flipped_sums
 
 EXACT_UP_TO = 16
 """Number of clusters up to which all 2^C ways are tried."""
@@ -62,8 +62,7 @@ def sign_flip_test(
         hits = sum(abs(total) >= far for total in _half_of_all(sums))
         return SignFlip(2 * hits / ways, exact=True, ways=ways, smallest_p=2 / ways)
     total = fsum(sums)
-    flipped = SeededDraws(seed).flipped_sums(sums, draws)
-    hits = sum(abs(total - 2 * part) >= far for part in flipped)
+    hits = sum(abs(total - 2 * part) >= far for part in flipped_sums(sums, draws, seed))
     p = (hits + 1) / (draws + 1)
     return SignFlip(p, exact=False, ways=draws, smallest_p=1 / (draws + 1))
 

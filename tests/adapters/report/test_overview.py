@@ -211,6 +211,14 @@ def test_what_cannot_be_compared_says_why_in_a_few_words() -> None:
     assert ">not recorded</span></td>" in page.partition(">cost per cell<")[2].partition("</tr>")[0]
 
 
+def test_a_pair_of_very_many_runs_stays_a_line() -> None:
+    """The first runs have marks; the others are counted, and the mean is of all."""
+    entries = [*runs("a", *[True] * 1000), *runs("b", *[False] * 3)]
+    page = next(iter(pages_of(entries).values()))
+    assert "and 980 more" in page
+    assert page.count('href="../cells/') == 2 * (20 + 3)
+
+
 def test_of_many_agents_the_largest_are_compared() -> None:
     """Pages grow with the square of the sides; those left out are counted."""
     entries = [
