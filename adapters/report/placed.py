@@ -34,6 +34,7 @@ class PlacedCell(NamedTuple):
     cost_mark: Mark
     clock_mark: Mark
     """Of what was timed."""
+    composite_mark: Mark
     started_at: str
     digest: bytes
     """Of all that pages show of it."""
@@ -82,6 +83,7 @@ def placed_cells(entries: Iterable[SiteEntry]) -> list[PlacedCell]:
                 known_tokens=entry.known_tokens,
                 cost_mark=entry.cost_mark,
                 clock_mark=entry.clock_mark,
+                composite_mark=entry.composite_mark,
                 started_at=entry.started_at or "",
                 digest=entry.digest(),
             )
