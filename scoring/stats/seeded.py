@@ -54,7 +54,7 @@ def flipped_sums(values: Sequence[float], draws: int, seed: int) -> list[float]:
         seed: Of the first draw.
     """
     columns = -(-len(values) // _BITS)
-    totals = [0.0] * draws
+    totals: list[float] = [0.0] * draws
     for column, coins in enumerate(_coins(seed, columns, draws)):
         a, b, c, d, e, f, g = _subset_sums(values[_BITS * column : _BITS * (column + 1)])
         totals = [

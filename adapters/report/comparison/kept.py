@@ -30,9 +30,9 @@ class KeptComparison:
         Raises:
             TypeError, KeyError: It is something else.
         """
-        found = data["pass_rate"]
-        pass_rate = Comparison(**{**found, "paired_by": tuple(found["paired_by"])})
-        return cls(data["file"], data["digest"], pass_rate)
+        found: dict[str, Any] = data["pass_rate"]
+        found["paired_by"] = tuple(found["paired_by"])
+        return cls(data["file"], data["digest"], Comparison(**found))
 
 
 def pair_digest(pairing: Pairing, made_by: str) -> str:
