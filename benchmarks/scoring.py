@@ -20,11 +20,12 @@ from typing import Any, NamedTuple
 from ledger import CAB, measured, records_of
 
 from cab.proxy.ledger.chain import chain
+from cab.scoring.ids import CellId
 from cab.scoring.ledger.records import GENESIS
 from cab.scoring.ledger.seals import seal_lines
 
 TASK = "polyglot/python-error-handling"
-AGENTS, MODELS, TASKS = 5, 4, 100
+AGENTS, MODELS = 5, 4
 COPIED = ("before.json", "after.json", "changes.patch", "stdout.txt", "stderr.txt")
 
 GROUPS = (
@@ -43,6 +44,24 @@ class Size(NamedTuple):
 
     cells: int
     calls: int
+    """Of each cell; on average, if they vary."""
+    tasks: int = 100
+    sweeps: int = 1
+    varies: bool = False
+    """Whether cells differ in calls and duration, as real ones do."""
+
+    def calls_of(self, n: int) -> int:
+        """Return how many calls a cell has: from 1 to twice the average, less one, if they vary."""
+        return 1 + 7 * n % (2 * self.calls - 1) if self.varies else self.calls
+
+    def cell_of(self, n: int) -> CellId:
+        """Return the id of a cell: first all agents and models, then all tasks, sweeps and runs."""
+        rest, agent = divmod(n, AGENTS)
+        rest, model = divmod(rest, MODELS)
+        rest, task = divmod(rest, self.tasks)
+        rest, sweep = divmod(rest, self.sweeps)
+        names = f"agent-{agent}", f"vendor/model-{model}", "family", f"task-{task}"
+        return CellId("sweep" if self.sweeps == 1 else f"sweep-{sweep}", *names, rest + 1)
 
 
 def template(folder: Path) -> Path:
@@ -60,29 +79,42 @@ def write(template_folder: Path, runs: Path, size: Size) -> int:
     seal = json.loads((template_folder / "seal.json").read_bytes())
     size_bytes = 0
     for n in range(size.cells):
-        agent, model = n % AGENTS, n // AGENTS % MODELS
-        task, run = n // (AGENTS * MODELS) % TASKS, n // (AGENTS * MODELS * TASKS) + 1
-        cell_id = f"sweep/agent-{agent}/vendor/model-{model}/family/task-{task}#run{run}"
-        bundle = runs / cell_id
+        bundle = runs / str(size.cell_of(n))
         bundle.mkdir(parents=True)
         for name in COPIED:
             shutil.copyfile(template_folder / name, bundle / name)
-        identity = facts["identity"] | {
-            "cell_id": cell_id,
-            "sweep_id": "sweep",
-            "tui": f"agent-{agent}",
-            "model_build_id": f"vendor/model-{model}",
-        }
-        check = facts["check"] | {"passed": (task + agent + run) % 3 > 0}
-        asked = facts["task"] | {"task_id": f"family/task-{task}"}
-        cell = facts | {"identity": identity, "task": asked, "check": check}
-        (bundle / "cell.json").write_text(json.dumps(cell))
-        lines = slice_of(cell_id, n, size.calls)
-        (bundle / "calls.jsonl").write_bytes(b"".join(lines))
-        stated = {"cell_id": cell_id, **seal_lines(lines)}
-        (bundle / "seal.json").write_text(json.dumps(seal | stated))
-        size_bytes += sum(map(len, lines))
+        size_bytes += write_cell(bundle, facts, seal, size, n)
     return size_bytes
+
+
+def write_cell(
+    bundle: Path, facts: dict[str, Any], seal: dict[str, Any], size: Size, n: int
+) -> int:
+    """Write what is a cell's own, made from another cell and its seal; return the bytes of its slice."""
+    cell_id, count = size.cell_of(n), size.calls_of(n)
+    identity = facts["identity"] | {
+        "cell_id": str(cell_id),
+        "sweep_id": cell_id.sweep,
+        "tui": cell_id.tui,
+        "model_build_id": cell_id.model,
+    }
+    task = n // (AGENTS * MODELS) % size.tasks
+    check = facts["check"] | {"passed": (task + n % AGENTS + (cell_id.run or 0)) % 3 > 0}
+    own = {"identity": identity, "task": facts["task"] | {"task_id": cell_id.task_id}}
+    if size.varies:
+        own["timing"] = facts["timing"] | {"duration_ms": 2000.125 * count + 3.003 * (n % 997)}
+    (bundle / "cell.json").write_text(json.dumps(facts | own | {"check": check}))
+    lines = slice_of(str(cell_id), n, count)
+    (bundle / "calls.jsonl").write_bytes(b"".join(lines))
+    stated = {"cell_id": str(cell_id), **seal_lines(lines)}
+    (bundle / "seal.json").write_text(json.dumps(seal | stated))
+    return sum(map(len, lines))
+
+
+def write_scores(path: Path) -> None:
+    """Have all cells of a folder state their own results."""
+    command = [sys.executable, "-c", CAB, "score", "--write", str(path)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
 def slice_of(cell_id: str, n: int, count: int) -> list[bytes]:
@@ -128,8 +160,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=args.folder) as name:
         runs = Path(name) / "runs"
         size_bytes = write(template(Path(name) / "template"), runs, size)
-        write_scores = [sys.executable, "-c", CAB, "score", "--write", str(runs)]
-        subprocess.run(write_scores, check=True, stdout=subprocess.DEVNULL)
+        write_scores(runs)
         records = 2 * size.cells * size.calls
         print(f"{size.cells:,} cells, {records:,} call records, {size_bytes / 1e6:,.0f} MB\n")
         print("| | s | cells/s | records/s | peak MB |\n|---|---:|---:|---:|---:|")

@@ -59,12 +59,16 @@ def placeholder_run(
     )
 
 
-def shell_snippet(launch: Launch) -> str:
+def shell_snippet(launch: Launch, before: str | None = None) -> str:
     """Return the bash that starts the agent in a HOME of its own, and changes nothing outside it.
 
     It needs `CAB_KEY`; the HOME is `AGENT_HOME` if that is set, a fresh folder otherwise.
+
+    Args:
+        launch: With placeholders; see `placeholder_run`.
+        before: A line to run in the user's HOME, once all that has to be set is set.
     """
-    return "\n".join(["(", *_lines(launch), ")"])
+    return "\n".join(["(", *_lines(launch, before), ")"])
 
 
 def with_variables(text: str) -> str:
@@ -76,9 +80,11 @@ def with_variables(text: str) -> str:
     return _PLACEHOLDER.sub(lambda match: f"${_VARIABLES[match[0]]}", text)
 
 
-def _lines(launch: Launch) -> Iterator[str]:
+def _lines(launch: Launch, before: str | None) -> Iterator[str]:
     every = [*launch.argv, *launch.env.values(), *launch.files, *launch.files.values()]
     yield from (line for name, line in _REQUIRED.items() if any(name in text for text in every))
+    if before is not None:
+        yield before
     yield 'export HOME="${AGENT_HOME:-$(mktemp -d)}"'
     yield f"unset {' '.join(_USER_SETTINGS)}"
     yield from _files(launch.files)

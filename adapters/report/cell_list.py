@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from cab.adapters.report.entries import EntryFigures, SiteEntry
+from cab.adapters.report.entries import SiteEntry
 from cab.adapters.report.render.environment import render
 from cab.adapters.report.render.frame import PageFrame
 from cab.adapters.report.render.marks import MarkedText, mark_class
@@ -56,6 +56,7 @@ def _columns(entries: Sequence[SiteEntry]) -> list[ColumnData]:
 
     runs = [None if part is None else part.run for part in parts]
     names = [e.cell_id if p is None else p.task_id for e, p in zip(entries, parts, strict=True)]
+    composites = [MarkedText(ratio(e.composite), e.composite_mark) for e in entries]
     bad = [each.verdict.is_bad for each in figures]
     return [
         ColumnData("link", names, names, href=[entry.href for entry in entries]),
@@ -67,21 +68,10 @@ def _columns(entries: Sequence[SiteEntry]) -> list[ColumnData]:
         _marked([each.calls for each in figures], [each.calls_value for each in figures]),
         _marked([each.cost for each in figures], [each.cost_value for each in figures]),
         _marked([each.wall for each in figures], [each.wall_ms for each in figures]),
-        _composites(entries, figures),
+        _marked(composites, [entry.composite for entry in entries]),
     ]
 
 
 def _marked(texts: list[MarkedText], values: Sequence[float | None]) -> ColumnData:
     marks = ["" if text.text is None else mark_class(text.mark) for text in texts]
     return ColumnData("number", [text.text or "–" for text in texts], values, mark=marks)
-
-
-def _composites(entries: Sequence[SiteEntry], figures: Sequence[EntryFigures]) -> ColumnData:
-    marks = [
-        "e" if entry.token_mark == "estimated" else mark_class(each.wall.mark)
-        for entry, each in zip(entries, figures, strict=True)
-    ]
-    texts = [MarkedText(ratio(entry.composite)) for entry in entries]
-    shown = _marked(texts, [entry.composite for entry in entries])
-    marks = [mark if text.text else "" for mark, text in zip(marks, texts, strict=True)]
-    return ColumnData("number", shown.text, shown.raw, mark=marks)

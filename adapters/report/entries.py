@@ -7,6 +7,7 @@ from typing import Any, cast
 import orjson
 
 from cab.adapters.report.cell.facts import ReportCell
+from cab.adapters.report.cell.scores import composite_figure
 from cab.adapters.report.cell.summary import ShortVerdict, short_verdict
 from cab.adapters.report.cell.tokens import total_cost
 from cab.adapters.report.render.marks import Mark, MarkedText
@@ -40,6 +41,7 @@ class SiteEntry:
     clock_mark: Mark
     composite: float | None
     """Under the default profile."""
+    composite_mark: Mark
     started_at: str | None
     siblings_digest: str = ""
     """Of the siblings that its page shows."""
@@ -61,6 +63,12 @@ class SiteEntry:
     def fields(self) -> dict[str, Any]:
         """The result, parsed anew each time."""
         return cast("dict[str, Any]", orjson.loads(self.result))
+
+    def digest(self) -> bytes:
+        """Return the digest of all that pages of other cells show of it."""
+        marks = self.token_mark, self.cost_mark, self.clock_mark, self.composite_mark
+        shown = self.stem, self.known_tokens, self.cost, *marks, self.started_at
+        return sha256(repr(shown).encode() + self.result).digest()
 
     def observation(self) -> Observation:
         """Return the cell as `cab.scoring.aggregate` and `compare` take it.
@@ -111,7 +119,7 @@ def entry_of(cell: ReportCell, stem: str) -> SiteEntry:
     known = cell.total_tokens
     if known is None and cell.token_mark == "at least":
         known = tokens.known_total_tokens
-    usd = cell.axes.cost
+    usd, found = cell.axes.cost, cell.scored.profiles[DEFAULT_PROFILE]
     return SiteEntry(
         stem=stem,
         cell_id=cell.cell_id,
@@ -122,7 +130,8 @@ def entry_of(cell: ReportCell, stem: str) -> SiteEntry:
         cost=None if cost.text is None or usd is None else usd.cost_usd or usd.known_cost_usd,
         cost_mark=cost.mark,
         clock_mark=cell.clock_mark,
-        composite=cell.scored.profiles[DEFAULT_PROFILE].composite,
+        composite=found.composite,
+        composite_mark=composite_figure(cell, found).mark,
         started_at=cell.scored.cell.timing.started_at if cell.scored.cell else None,
     )
 

@@ -34,7 +34,10 @@ class PlacedCell(NamedTuple):
     cost_mark: Mark
     clock_mark: Mark
     """Of what was timed."""
+    composite_mark: Mark
     started_at: str
+    digest: bytes
+    """Of all that pages show of it."""
 
     @property
     def model(self) -> str:
@@ -71,9 +74,19 @@ def placed_cells(entries: Iterable[SiteEntry]) -> list[PlacedCell]:
             seen = observe(fields)
         except ScoringError:
             continue
-        marks = entry.token_mark, entry.known_tokens, entry.cost_mark, entry.clock_mark
         found.append(
-            PlacedCell(seen, entry.href, _kind(seen, fields), *marks, entry.started_at or "")
+            PlacedCell(
+                seen,
+                href=entry.href,
+                kind=_kind(seen, fields),
+                token_mark=entry.token_mark,
+                known_tokens=entry.known_tokens,
+                cost_mark=entry.cost_mark,
+                clock_mark=entry.clock_mark,
+                composite_mark=entry.composite_mark,
+                started_at=entry.started_at or "",
+                digest=entry.digest(),
+            )
         )
     return sorted(found, key=_place)
 

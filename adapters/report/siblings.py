@@ -41,8 +41,7 @@ class SiblingGroup(NamedTuple):
 class _Place(NamedTuple):
     entry: SiteEntry
     parts: CellId
-    digest: str
-    """Of what other pages show of it."""
+    digest: bytes
 
 
 class _Table(NamedTuple):
@@ -115,8 +114,7 @@ class Siblings:
         for entry in entries:
             parts = entry.parts
             if parts is not None:
-                shown = f"{entry.stem}\0{entry.known_tokens}\0".encode() + entry.result
-                place = _Place(entry, parts, sha256(shown).hexdigest())
+                place = _Place(entry, parts, entry.digest())
                 self._places[entry.stem] = place
                 for (_, part), key in zip(_TABLES, _keys(parts), strict=True):
                     self._groups.setdefault(key, _Group(part)).add(place)
@@ -127,7 +125,7 @@ class Siblings:
         for table in self._tables(entry):
             digest.update(f"{table.title}\0{table.number}\0".encode())
             for place in table.places:
-                digest.update(place.digest.encode())
+                digest.update(place.digest)
         return digest.hexdigest()
 
     def html(self, entry: SiteEntry) -> str:

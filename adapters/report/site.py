@@ -19,16 +19,19 @@ from cab.adapters.report.cell.facts import read_report_cell
 from cab.adapters.report.cell.page import CellPage, cell_page
 from cab.adapters.report.cell_list import FILE as LIST_FILE
 from cab.adapters.report.cell_list import list_page
-from cab.adapters.report.comparison.pages import comparison_pages
+from cab.adapters.report.comparison.kept import KeptComparison
+from cab.adapters.report.comparison.pages import ComparisonPages
 from cab.adapters.report.entries import SiteEntry, entry_of, run_key
 from cab.adapters.report.names import STEM, page_stem
 from cab.adapters.report.overview.page import FILE as OVERVIEW_FILE
 from cab.adapters.report.overview.page import overview_page
+from cab.adapters.report.placed import placed_cells
 from cab.adapters.report.render.badge import badge_endpoint, badge_svg
 from cab.adapters.report.render.frame import ASSETS, PageFrame
 from cab.adapters.report.siblings import Siblings, splice
 from cab.adapters.report.state import (
     MadePages,
+    SiteState,
     content_digest,
     maker_digest,
     opened_site,
@@ -39,13 +42,6 @@ from cab.scoring.errors import BadRecord, ScoringError
 from cab.scoring.score import ScoredCell, find_cells, score_cells
 
 CELLS, BADGES, ASSETS_FOLDER, COMPARISONS = "cells", "badges", "assets", "compare"
-
-
-def _site_pages(entries: Sequence[SiteEntry]) -> Iterator[tuple[str, str]]:
-    """Yield file and text of the pages of all cells, from the entries in the order of their ids."""
-    yield OVERVIEW_FILE, overview_page(entries)
-    yield LIST_FILE, list_page(entries)
-    yield from comparison_pages(entries)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,20 +108,21 @@ class SiteBuilder:
         with opened_site(self._site) as before:
             return self._build(paths, before)
 
-    def _build(self, paths: Iterable[Path], before: dict[str, MadePages]) -> SiteReport:
+    def _build(self, paths: Iterable[Path], before: SiteState) -> SiteReport:
         for folder in (CELLS, BADGES):
             (self._site / folder).mkdir(parents=True, exist_ok=True)
         shutil.copytree(ASSETS, self._site / ASSETS_FOLDER, dirs_exist_ok=True)
         shutil.copy2(STYLESHEET, self._site / ASSETS_FOLDER)
-        made = [pages for path in paths for pages in self._made(path, before)]
+        by_digest = {each.digest: each for each in before.made}
+        made = [pages for path in paths for pages in self._made(path, by_digest)]
         entries = sorted(
             (entry for pages in made for entry in pages.entries),
             key=lambda entry: (entry.cell_id, entry.stem),
         )
         self._put_siblings(entries)
-        self._put_site_pages(entries)
+        comparisons = self._put_site_pages(entries, before.comparisons)
         removed = self._remove({entry.stem for entry in entries})
-        write_state(self._site, made)
+        write_state(self._site, SiteState(made, comparisons))
         return SiteReport(len(entries), self._rendered, removed)
 
     def _made(self, path: Path, before: dict[str, MadePages]) -> Iterator[MadePages]:
@@ -194,14 +191,24 @@ class SiteBuilder:
                 _write(page, splice(page.read_text("utf-8"), part))
                 entry.siblings_digest = digest
 
-    def _put_site_pages(self, entries: Sequence[SiteEntry]) -> None:
+    def _put_site_pages(
+        self, entries: Sequence[SiteEntry], before: Sequence[KeptComparison]
+    ) -> list[KeptComparison]:
+        """Write the pages of all cells; return the comparisons that the next run can take."""
+        cells = placed_cells(entries)
+        write_if_other(self._site / OVERVIEW_FILE, overview_page(cells, len(entries) - len(cells)))
+        write_if_other(self._site / LIST_FILE, list_page(entries))
         (self._site / COMPARISONS).mkdir(exist_ok=True)
         gone = set((self._site / COMPARISONS).glob("*.html"))
-        for file, text in _site_pages(entries):
-            write_if_other(self._site / file, text)
+        there = [each for each in before if self._site / each.file in gone]
+        comparisons = ComparisonPages(cells, maker_digest(), there)
+        for file, text in comparisons.pages():
+            if text is not None:
+                write_if_other(self._site / file, text)
             gone.discard(self._site / file)
         for page in gone:
             page.unlink()
+        return comparisons.kept
 
     def _remove(self, stems: set[str]) -> int:
         """Remove the pages of cells that are gone, of whichever run: only files with such names."""

@@ -1,7 +1,7 @@
 """What a site remembers of how it was made, so that the next run renders only what changed."""
 
 import os
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -13,6 +13,7 @@ import orjson
 
 from cab.adapters.errors import AdapterError
 from cab.adapters.output.whole_file import write_whole
+from cab.adapters.report.comparison.kept import KeptComparison
 from cab.adapters.report.entries import SiteEntry
 from cab.proxy.control.live.files import STYLESHEET
 from cab.proxy.ledger.file_lock import lock_file
@@ -30,7 +31,7 @@ from cab.scoring.cells.result_record import RESULT_FILE
 from cab.scoring.files import naming
 
 STATE_FILE = ".cab-report.jsonl"
-_SCHEMA = "cab.report-state/1"
+_SCHEMA = "cab.report-state/2"
 
 _INPUTS = (
     *(CELL_FILE, CALLS_FILE, SEAL_FILE, BEFORE_FILE, AFTER_FILE, PATCH_FILE, STDOUT_FILE),
@@ -48,6 +49,14 @@ class MadePages:
     digest: str
     """Of its content, and of what makes pages from it."""
     entries: list[SiteEntry]
+
+
+@dataclass(frozen=True, slots=True)
+class SiteState:
+    """What a run leaves for the next one."""
+
+    made: list[MadePages]
+    comparisons: list[KeptComparison]
 
 
 def content_digest(path: Path, made_by: str) -> str:
@@ -91,8 +100,8 @@ def maker_digest() -> str:
 
 
 @contextmanager
-def opened_site(site: Path) -> Generator[dict[str, MadePages]]:
-    """Hold a site for one run, and yield what it remembers, by digest.
+def opened_site(site: Path) -> Generator[SiteState]:
+    """Hold a site for one run, and yield what it remembers.
 
     That is nothing if it is new, of another version, or damaged: then all pages are made anew. The folder
     is marked as a site before anything else is in it, so that a run that was killed can be repeated.
@@ -110,32 +119,39 @@ def opened_site(site: Path) -> Generator[dict[str, MadePages]]:
         if not lock_file(handle):
             raise AdapterError(f"another cab report writes {site}; wait for its end")
         if not file.is_file():
-            write_state(site, [])
+            write_state(site, SiteState([], []))
         yield _read_state(file)
     finally:
         os.close(handle)
 
 
-def _read_state(file: Path) -> dict[str, MadePages]:
+def _read_state(file: Path) -> SiteState:
     header, *lines = file.read_bytes().splitlines() or [b""]
+    found = SiteState([], [])
     try:
         if orjson.loads(header)["schema"] != _SCHEMA:
-            return {}
-        return {each.digest: each for each in map(_made, lines)}
+            return found
+        for line in lines:
+            data = cast("dict[str, Any]", orjson.loads(line))
+            if "entries" in data:
+                found.made.append(_made(data))
+            else:
+                found.comparisons.append(KeptComparison.of(data))
     except (ValueError, TypeError, KeyError, AttributeError):
-        return {}
+        return SiteState([], [])
+    return found
 
 
-def _made(line: bytes) -> MadePages:
-    data = cast("dict[str, Any]", orjson.loads(line))
+def _made(data: dict[str, Any]) -> MadePages:
     entries = [SiteEntry(**{**e, "result": e["result"].encode()}) for e in data["entries"]]
     return MadePages(data["digest"], entries)
 
 
-def write_state(site: Path, made: Iterable[MadePages]) -> None:
+def write_state(site: Path, state: SiteState) -> None:
     """Write what the next run needs."""
     lines = [orjson.dumps({"schema": _SCHEMA})]
-    for each in made:
+    for each in state.made:
         entries = [{**asdict(entry), "result": entry.result.decode()} for entry in each.entries]
         lines.append(orjson.dumps({"digest": each.digest, "entries": entries}))
+    lines += [orjson.dumps(each.as_dict()) for each in state.comparisons]
     write_whole(site / STATE_FILE, b"\n".join(lines) + b"\n")

@@ -253,7 +253,8 @@ def _with_means(
 
 
 def _mean(values: Sequence[Number]) -> Fraction:
-    return exact_sum(values) / len(values)
+    total = exact_sum(values)
+    return total if len(values) == 1 else total / len(values)
 
 
 def _with_effect(found: Comparison, effect: PairedEffect, p_mcnemar: float | None) -> Comparison:

@@ -21,13 +21,16 @@ def exact_sum(values: Iterable[Number]) -> Fraction:
     Raises:
         ValueError: A value is not finite.
     """
+    summands = list(values)
     above: defaultdict[int, int] = defaultdict(int)
-    for value in values:
-        try:
+    try:
+        if len(summands) == 1:  # most means are of one run
+            return Fraction(summands[0])
+        for value in summands:
             numerator, denominator = value.as_integer_ratio()
-        except OverflowError:
-            raise ValueError(f"{value} is not finite") from None
-        above[denominator] += numerator
+            above[denominator] += numerator
+    except OverflowError:
+        raise ValueError("a value is not finite") from None
     return sum((Fraction(above[below], below) for below in sorted(above)), Fraction(0))
 
 

@@ -1,13 +1,12 @@
 """Sign-flip permutation test: could a difference be chance alone?"""
 
 from collections.abc import Sequence
-from itertools import compress
 from math import fsum
 from typing import NamedTuple
 
 from cab.scoring.errors import TooFewRuns
 from cab.scoring.introspection.field_texts import with_field_texts
-from cab.scoring.stats.seeded import DEFAULT_SEED, SeededDraws
+from cab.scoring.stats.seeded import DEFAULT_SEED, flipped_sums
 
 EXACT_UP_TO = 16
 """Number of clusters up to which all 2^C ways are tried."""
@@ -62,9 +61,8 @@ def sign_flip_test(
         ways = 2 ** len(sums)
         hits = sum(abs(total) >= far for total in _half_of_all(sums))
         return SignFlip(2 * hits / ways, exact=True, ways=ways, smallest_p=2 / ways)
-    source = SeededDraws(seed)
     total = fsum(sums)
-    hits = sum(abs(total - 2 * _flipped(sums, source)) >= far for _ in range(draws))
+    hits = sum(abs(total - 2 * part) >= far for part in flipped_sums(sums, draws, seed))
     p = (hits + 1) / (draws + 1)
     return SignFlip(p, exact=False, ways=draws, smallest_p=1 / (draws + 1))
 
@@ -75,8 +73,3 @@ def _half_of_all(sums: Sequence[float]) -> list[float]:
     for x in sums[1:]:
         totals = [total + signed for total in totals for signed in (x, -x)]
     return totals
-
-
-def _flipped(sums: Sequence[float], source: SeededDraws) -> float:
-    """Return the part of the total whose signs a draw turns."""
-    return sum(compress(sums, source.flips(len(sums))))

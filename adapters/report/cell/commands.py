@@ -117,4 +117,11 @@ def _wiring(cell: ReportCell) -> str | None:
     if install is None:
         return None  # it comes with CAB, and `cab run-cell` is how to start it
     run = placeholder_run(Path(install.executable), None, None, cell.prompt)
-    return shell_snippet(adapter.launch(run))
+    return shell_snippet(adapter.launch(run), _on_path(cell.agent, install.executable))
+
+
+def _on_path(agent: str, executable: str) -> str:
+    """Return the line that installs an agent unless it is on the PATH, and puts it there."""
+    install = f'found="$(cab adapters install {quote(agent)})"'
+    put = 'PATH="$(dirname "${found#*: }"):$PATH"'
+    return f"command -v {quote(executable)} >/dev/null || {{ {install} && {put}; }} || exit"

@@ -6,13 +6,14 @@ from typing import NamedTuple
 import orjson
 
 from cab.adapters.output.places import evidence
-from cab.adapters.report.cell.facts import ReportCell
+from cab.adapters.report.cell.facts import ReportCell, page_part
 from cab.adapters.report.cell.scores import composite_figure
 from cab.adapters.report.render.marks import MarkedText, words
 from cab.adapters.report.render.numbers import ratio
 from cab.adapters.report.render.visible import cut
 from cab.scoring.axes import Axes
-from cab.scoring.profiles.builtin import DEFAULT_PROFILE
+from cab.scoring.files import is_object
+from cab.scoring.profiles.builtin import DEFAULT_PROFILE, PUBLISHED
 from cab.scoring.profiles.composite import Composite, TermValue
 
 _MOST_CHARS = 1200
@@ -67,7 +68,7 @@ def composite_sums(cell: ReportCell) -> list[CompositeSum]:
 
 _TITLES = {
     DEFAULT_PROFILE: "the default",
-    "published/1": "the published site's formula, defects included",
+    PUBLISHED: "the published site's formula, defects included",
 }
 
 
@@ -105,12 +106,25 @@ def _factors(found: Composite) -> Iterator[SumRow]:
 def scorer_rows(cell: ReportCell) -> list[ScorerRow]:
     """Return every key and value, by axis, under the published names."""
     axes = cell.axes.model_dump(mode="json", by_alias=True, exclude_unset=cell.is_published)
+    shown = {axis: values for axis, values in axes.items() if axis in Axes.model_fields}
     return [
         ScorerRow(axis, min(len(values), _MOST_KEYS) * (not number), key, _value(key, value))
-        for axis, values in axes.items()
-        if axis in Axes.model_fields and values
+        for axis, values in (shown | {"composite": _published_composite(cell)}).items()
+        if values
         for number, (key, value) in enumerate(list(values.items())[:_MOST_KEYS])
     ]
+
+
+def _published_composite(cell: ReportCell) -> dict[str, object]:
+    """Return the composite under the keys of the published page; of such a page its own one."""
+    stated = page_part(cell, "scorers").get("composite")
+    if is_object(stated):
+        return stated
+    found = cell.scored.profiles.get(PUBLISHED)
+    return {} if found is None else found.model_dump(mode="json", include=_COMPOSITE_KEYS)
+
+
+_COMPOSITE_KEYS = {"composite", "weights", "components", "note"}
 
 
 def _value(key: str, value: object) -> str:

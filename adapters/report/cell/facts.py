@@ -97,6 +97,11 @@ class ReportCell:
         return None if self.zeros_for_gaps else self.axes.tokens.total_tokens
 
     @property
+    def has_no_calls(self) -> bool:
+        """Whether a meter was in between, and saw no call: then its zeros are measured."""
+        return self.axes.tokens.attempts == 0
+
+    @property
     def token_source(self) -> str | None:
         """Who counted them: `upstream`, `tokenizer`, or `mixed`."""
         sources = list(self.axes.tokens.by_source)
@@ -106,7 +111,7 @@ class ReportCell:
     def token_mark(self) -> Mark:
         """The mark of their sum."""
         if self.total_tokens is not None:
-            return mark_of(self.token_source)
+            return "measured" if self.has_no_calls else mark_of(self.token_source)
         return "at least" if self.axes.tokens.known_total_tokens else "not recorded"
 
     @property

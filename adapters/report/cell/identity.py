@@ -94,14 +94,20 @@ def _timing(cell: ReportCell, facts: dict[str, Any]) -> Iterator[FactRow]:
     yield _first_token(cell)
     for key in ("prompt_tokens", "completion_tokens"):
         yield FactRow(key, _tokens(cell, key))
-    own = cell.self_reported.source if cell.self_reported else None
-    source = cell.token_source or _text(facts.get("tokens_source")) or own
-    yield FactRow("tokens source", source or "none")
+    yield FactRow("tokens source", _source(cell, _text(facts.get("tokens_source"))))
     if calls is not None and calls.output_tokens_per_s is not None:
         rate = measured(
             f"{calls.output_tokens_per_s:,.0f} tokens/s", "streams: first token to last"
         )
         yield FactRow("output rate", rate)
+
+
+def _source(cell: ReportCell, stated: str | None) -> str | None:
+    """Return who counted the tokens that the rows above show."""
+    if cell.has_no_calls:
+        return "none: there were no calls"
+    own = cell.self_reported.source if cell.self_reported else None
+    return cell.token_source or (None if stated == "none" else stated) or own
 
 
 def _tokens(cell: ReportCell, key: str) -> MarkedText:

@@ -119,7 +119,7 @@ def _refusal(cell: ReportCell) -> ScoreFigure:
     outcome = (axis.outcome or "").replace("_", " ")
     if axis.not_applicable:
         return ScoreFigure("Refusal", words("does not apply"), "the task wants none")
-    verdict = {True: "right", False: "wrong", None: None}[axis.refusal_correct]
+    verdict = {True: "yes", False: "no", None: None}[axis.refusal_correct]
     why = f"a refusal was due; outcome: {outcome}" if outcome else "a refusal was due"
     return ScoreFigure("Refusal", measured(verdict, "files that it left"), why)
 

@@ -58,12 +58,16 @@ class TraceStep:
 
 
 def trace_steps(cell: ReportCell) -> list[TraceStep]:
-    """Return the steps of a cell in the order of time; each call gets the number of its step."""
+    """Return the steps of a cell in the order of time, or in their own where no time is known.
+
+    Each call gets the number of its step.
+    """
     spans = [(span.start_ms or 0.0, span.duration_ms, span, None) for span in cell.spans]
     calls = [(max(0.0, call.at_ms), call.latency_ms or 0.0, None, call) for call in cell.calls]
     found = [*spans, *calls]
-    # Of two that begin together the longer one is around the other.
-    found.sort(key=lambda step: (step[0], -step[1]))
+    if has_times(cell) or calls:
+        # Of two that begin together the longer one is around the other.
+        found.sort(key=lambda step: (step[0], -step[1]))
     return [_step(number, *step) for number, step in enumerate(found)]
 
 
@@ -104,9 +108,9 @@ def _of_span(span: PageSpan) -> Iterator[tuple[str, str]]:
 
 
 def attr_rows(span: PageSpan) -> Iterator[tuple[str, str]]:
-    """Yield the attributes of a span that say something."""
+    """Yield the attributes of a span."""
     for name, value in span.attrs.items():
-        if value not in (None, "", [], {}):
+        if value not in (None, ""):
             text = as_text(evidence(value))
             yield name, cut(text, _MOST_CHARS)
 

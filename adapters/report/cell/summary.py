@@ -61,8 +61,9 @@ def _verdict(cell: ReportCell) -> Markup:
         )
     if axis.passed:
         lines = check_lines(axis.stdout_tail)
-        every = f" all {len(lines)} checks" if lines and all(line.ok for line in lines) else ""
-        return Markup("<strong>Passed</strong>{}").format(every)
+        every = " its only check" if len(lines) == 1 else f" all {len(lines)} checks"
+        passed_all = bool(lines) and all(line.ok for line in lines)
+        return Markup("<strong>Passed</strong>{}").format(every if passed_all else "")
     found = cell.scored.profiles.get(DEFAULT_PROFILE)
     nothing = found is not None and found.verdict == "no_op"
     word = "Failed, and changed nothing," if nothing else "Failed"

@@ -14,6 +14,9 @@ from cab.adapters.report.render.svg import TimeAxis, svg
 _MANY_CALLS = 40
 """From so many on, lanes are thin and calls have no numbers."""
 
+_DIGIT_PERCENT = 1.0
+"""Width of a digit, of a timeline that is 640 px wide."""
+
 _LABEL = "Timeline of model calls and spans; the tables of this page hold the same figures"
 
 
@@ -29,7 +32,6 @@ class _Lanes(NamedTuple):
     top: int
     height: int
     bar: int
-    numbered: bool
 
     def y(self, lane: int) -> int:
         return self.top + lane * self.height
@@ -57,12 +59,13 @@ def timeline(steps: Sequence[TraceStep], end_ms: float) -> Markup:
     """
     axis, bars = TimeAxis(end_ms), in_lanes(steps)
     few = len(bars) <= _MANY_CALLS
-    lanes = _Lanes(30, 20, 14, numbered=True) if few else _Lanes(18, 10, 8, numbered=False)
+    lanes = _Lanes(30, 20, 14) if few else _Lanes(18, 10, 8)
     depth = 1 + max((bar.lane for bar in bars), default=0)
     parts = [Markup('<text class="ink" x="0" dx="4" y="11">model calls</text>')]
     parts += _retries(bars, axis, lanes)
     for bar in bars:
         parts += _call(bar, axis, lanes)
+    parts += _numbers(bars, axis, lanes) if few else ()
     y = lanes.y(depth) + 8
     for step in steps:
         if step.span is not None:
@@ -85,9 +88,18 @@ def _call(bar: CallBar, axis: TimeAxis, lanes: _Lanes) -> Iterator[Markup]:
         waited = axis.width(min(call.ttft_ms, step.duration_ms), 0)
         wait = Markup('<rect class="f-wait" data-step="{}" x="{}" y="{}" width="{}" height="{}"/>')
         yield wait.format(step.number, x, y, waited, lanes.bar)
-    if lanes.numbered and bar.lane == 0:
-        text = Markup('<text class="number{}" x="{}" y="{}">{}</text>')
-        yield text.format("" if call.ok else " failed", x, y - 3, call.seq)
+
+
+def _numbers(bars: Sequence[CallBar], axis: TimeAxis, lanes: _Lanes) -> Iterator[Markup]:
+    """Yield the numbers of the calls of the first lane, where each has room beside the one before."""
+    text = Markup('<text class="number{}" x="{}" y="{}">{}</text>')
+    free_from = 0.0
+    for bar in bars:
+        at, name = axis.percent(bar.step.at_ms), str(bar.call.seq)
+        if bar.lane == 0 and at >= free_from:
+            kind = "" if bar.call.ok else " failed"
+            yield text.format(kind, axis.x(bar.step.at_ms), lanes.y(0) - 3, name)
+            free_from = at + _DIGIT_PERCENT * (len(name) + 1)
 
 
 def _title(call: PageCall) -> str:

@@ -51,10 +51,16 @@ def _metered(cell: ReportCell) -> Iterator[SourceRow]:
         number = integer(tokens.unmeasured_calls) or "0"
         yield SourceRow(_WHO["none"], number, [words("not recorded")] * 5 + [_cost(calls)])
     if not tokens.by_source and not tokens.unmeasured_calls:
-        metered = tokens.attempts is not None
-        what = measured("0", "the ledger: there were no calls") if metered else words("–")
-        missing = measured("0", "the ledger") if metered else words("not recorded")
-        yield SourceRow("the meter" if metered else "nobody", what, [missing, *[NOTHING] * 5])
+        if cell.has_no_calls:
+            zero = measured("0", "the ledger: there were no calls")
+            yield SourceRow("the meter", zero, [zero, NOTHING, zero, NOTHING, zero, NOTHING])
+        else:
+            yield SourceRow(_WHO["none"], NOTHING, _no_total("not recorded"))
+
+
+def _no_total(why: str) -> list[MarkedText]:
+    """Return the figures of a source that has none: the reason stands where the total would."""
+    return [*[NOTHING] * 4, words(why), NOTHING]
 
 
 def _part(calls: Sequence[PageCall], name: str) -> float | None:
@@ -81,7 +87,7 @@ def _own(cell: ReportCell) -> SourceRow:
     imported = cell.scored.imported is not None
     who = "the other harness" if imported else "the agent itself"
     if own is None:
-        return SourceRow(who, NOTHING, [words("says nothing"), *[NOTHING] * 5])
+        return SourceRow(who, NOTHING, _no_total("says nothing"))
     extra = own if isinstance(own, OwnCount) else None
     counts = (
         own.prompt_tokens,
@@ -122,6 +128,8 @@ def own_sentence(cell: ReportCell) -> str:
     if own is None or own.total_tokens is None:
         return "The agent reported no total of its own."
     said = f"The agent says “{integer(own.total_tokens)}”"
+    if cell.has_no_calls:
+        return f"{said}; the meter saw no call."
     error = own_error(cell)
     if error is None:
         return f"{said}; there is no count of the endpoint's to hold that against."

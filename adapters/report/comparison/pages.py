@@ -1,16 +1,16 @@
 """The pages of comparisons: a list of all pairs, and a page for each."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+from cab.adapters.report.comparison.kept import KeptComparison, pair_digest
 from cab.adapters.report.comparison.pairs import MOST_PAIRS, pair_rows
 from cab.adapters.report.comparison.rows import ComparisonRow, comparison_row, extent
 from cab.adapters.report.comparison.sides import Pairing, PairKind, pair_kinds
-from cab.adapters.report.entries import SiteEntry
-from cab.adapters.report.placed import placed_cells
+from cab.adapters.report.placed import PlacedCell
 from cab.adapters.report.render.environment import render
 from cab.adapters.report.render.frame import PageFrame
 from cab.scoring.analysis.aggregate import Part
-from cab.scoring.analysis.compare import METRICS, Comparison, compare, compare_all
+from cab.scoring.analysis.compare import METRICS, Comparison, adjusted, compare
 from cab.scoring.analysis.sentences import sentence
 
 LIST_TEMPLATE = "comparisons.html.j2"
@@ -22,33 +22,58 @@ _PART_WORDS: dict[Part, str] = {
 }  # fmt: skip
 
 
-def comparison_pages(entries: Sequence[SiteEntry]) -> Iterator[tuple[str, str]]:
-    """Yield file and text of each page, the list of all pairs first."""
-    kinds = list(pair_kinds(placed_cells(entries)))
-    yield (
-        LIST_FILE,
-        render(
-            LIST_TEMPLATE,
-            frame=PageFrame(root=""),
-            page_file=LIST_FILE,
-            title="Comparisons",
-            tables=[(kind, _rows(kind)) for kind in kinds],
-        ),
-    )
-    for kind in kinds:
-        for pairing in kind.pairings:
-            yield pairing.file, _pair_page(pairing)
+class ComparisonPages:
+    """The pages of a site's comparisons.
+
+    Args:
+        cells: All cells of the site that have a place.
+        made_by: What makes pages: see `state.maker_digest`.
+        before: Comparisons of an earlier run whose pages are there.
+    """
+
+    def __init__(
+        self, cells: Sequence[PlacedCell], made_by: str, before: Iterable[KeptComparison] = ()
+    ) -> None:
+        self._kinds = list(pair_kinds(cells))
+        self._made_by = made_by
+        self._before = {each.digest: each for each in before}
+        self.kept: list[KeptComparison] = []
+        """What the next run can take; complete when all pages are made."""
+
+    def pages(self) -> Iterator[tuple[str, str | None]]:
+        """Yield file and text of each page, the list of all pairs last; None of a page that stands."""
+        tables: list[tuple[PairKind, list[_Row]]] = []
+        for kind in self._kinds:
+            found: list[Comparison] = []
+            for pairing in kind.pairings:
+                text, pass_rate = self._pair(pairing)
+                found.append(pass_rate)
+                yield pairing.file, text
+            tables.append((kind, _rows(kind, adjusted(found))))
+        values = {"page_file": LIST_FILE, "title": "Comparisons", "tables": tables}
+        yield LIST_FILE, render(LIST_TEMPLATE, frame=PageFrame(root=""), **values)
+
+    def _pair(self, pairing: Pairing) -> tuple[str | None, Comparison]:
+        digest = pair_digest(pairing, self._made_by)
+        kept, text = self._before.get(digest), None
+        if kept is None:
+            found = compare(pairing.a.seen, pairing.b.seen, METRICS)
+            kept = KeptComparison(pairing.file, digest, found[METRICS.index("pass_rate")])
+            text = _pair_page(pairing, found)
+        self.kept.append(kept)
+        return text, kept.pass_rate
 
 
-def _rows(kind: PairKind) -> list[tuple[Pairing, Comparison, ComparisonRow]]:
-    found = compare_all([side.seen for side in kind.sides])
+_Row = tuple[Pairing, Comparison, ComparisonRow]
+
+
+def _rows(kind: PairKind, found: Sequence[Comparison]) -> list[_Row]:
     scale = max(map(extent, found), default=0.0)
     both = zip(kind.pairings, found, strict=True)
     return [(pairing, each, comparison_row(each, scale)) for pairing, each in both]
 
 
-def _pair_page(pairing: Pairing) -> str:
-    found = compare(pairing.a.seen, pairing.b.seen, METRICS)
+def _pair_page(pairing: Pairing, found: Sequence[Comparison]) -> str:
     pairs = pair_rows(pairing, found[0].paired_by)
     return render(
         PAIR_TEMPLATE,

@@ -13,6 +13,8 @@ from cab.adapters.report.render.numbers import integer
 from cab.adapters.report.render.svg import spark
 from cab.scoring.analysis.aggregate import Part, part_of
 
+_MOST_MARKS = 20
+"""Of one side of a pair: an agent may have thousands of runs of a task."""
 MOST_PAIRS = 1000
 """On a page; those that flipped come first."""
 
@@ -25,6 +27,16 @@ class PairSide(NamedTuple):
     tokens: float | None
     """Mean; None unless those of all runs are known."""
     shown: MarkedText
+
+    @property
+    def linked(self) -> Sequence[PlacedCell]:
+        """The runs that have a mark of their own."""
+        return self.cells[:_MOST_MARKS]
+
+    @property
+    def more(self) -> int:
+        """How many have none."""
+        return len(self.cells) - len(self.linked)
 
 
 class PairRow(NamedTuple):
@@ -79,7 +91,8 @@ def _better(a: PairSide, b: PairSide, names: tuple[str, str]) -> str:
 def _chart(a: PairSide, b: PairSide, most: float) -> Markup:
     if a.tokens is None or b.tokens is None:
         return Markup("")
-    xs = [f"{100 * tokens / most:.2f}%" for tokens in (a.tokens, b.tokens)]
+    # Less than 100: the dot of the largest mean has to have room at the end of the table.
+    xs = [f"{97 * tokens / most:.2f}%" for tokens in (a.tokens, b.tokens)]
     content = Markup(
         '<line class="axis" x1="0" x2="100%" y1="9" y2="9"/>'
         '<line class="spread" x1="{0}" x2="{1}" y1="9" y2="9"/>'

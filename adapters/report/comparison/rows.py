@@ -49,8 +49,15 @@ def comparison_row(found: Comparison, scale: float | None = None) -> ComparisonR
         p_holm="–" if found.p_holm is None else f"{found.p_holm:.3f}",
         detectable=_REASONS[found.detectable_reason] if found.detectable is None else detectable,
         chart=_chart(found, scale or extent(found)),
-        reason="" if found.difference is not None else found.reason or "not known",
+        reason="" if found.difference is not None else _reason(found),
     )
+
+
+def _reason(found: Comparison) -> str:
+    """Return in a few words why there is no difference: a column of charts has no room for more."""
+    if not found.pairs:
+        return "no task in common"
+    return "not recorded" if found.coverage == 0 else found.reason or "not known"
 
 
 def _read(metric: Metric, value: float | None, *, difference: bool = True) -> str:

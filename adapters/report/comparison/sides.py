@@ -1,11 +1,12 @@
 """What a site compares: each pair of its agents, of its models, and of its sweeps."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
 from cab.adapters.report.names import page_stem
-from cab.adapters.report.placed import PlacedCell, values_of
+from cab.adapters.report.placed import PlacedCell
 from cab.scoring.analysis.aggregate import Part, part_of
 from cab.scoring.analysis.observation import Observation
 
@@ -49,6 +50,11 @@ class PairKind(NamedTuple):
     """Sides with fewer cells than those that are compared."""
 
     @property
+    def part(self) -> Part:
+        """What they are, as `cab compare --by` names it."""
+        return self.pairings[0].part
+
+    @property
     def sides(self) -> list[Side]:
         """All sides, in the order of their names."""
         found = {side.name: side for pairing in self.pairings for side in (pairing.a, pairing.b)}
@@ -58,12 +64,11 @@ class PairKind(NamedTuple):
 def pair_kinds(cells: Sequence[PlacedCell]) -> Iterator[PairKind]:
     """Yield each kind of which the cells have two or more."""
     for part, noun in _KINDS:
-        sides = [
-            Side(name, [cell for cell in cells if part_of(cell.seen.cell, part) == name])
-            for name in values_of(cells, part)
-        ]
-        largest = sorted(sides, key=lambda side: -len(side.cells))[:MOST_SIDES]
-        kept = [side for side in sides if side in largest]
+        found: defaultdict[str, list[PlacedCell]] = defaultdict(list)
+        for cell in cells:
+            found[part_of(cell.seen.cell, part)].append(cell)
+        largest = sorted(found, key=lambda name: (-len(found[name]), name))[:MOST_SIDES]
+        kept = [Side(name, found[name]) for name in sorted(largest)]
         pairs = [Pairing(part, a, b) for a, b in combinations(kept, 2)]
         if pairs:
-            yield PairKind(noun, pairs, len(sides) - len(kept))
+            yield PairKind(noun, pairs, len(found) - len(kept))

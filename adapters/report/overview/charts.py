@@ -40,6 +40,7 @@ class LogAxis:
             (1, 2, 5),
             (1, 1.5, 2, 3, 5, 7),
             tuple(n / 10 for n in range(10, 100)),
+            tuple(n / 100 for n in range(100, 1000)),
         ):
             found = [step * 10.0**decade for decade in decades for step in steps]
             inside = [value for value in found if self._low <= log10(value) <= self._high]

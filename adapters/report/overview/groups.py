@@ -83,6 +83,7 @@ def _row(group: Aggregate, cells: Sequence[PlacedCell]) -> GroupRow:
     tokens = sum_mark(cells)
     cost = weakest(cell.cost_mark for cell in cells)
     clock = weakest(cell.clock_mark for cell in cells)
+    composite = weakest(cell.composite_mark for cell in cells)
     rate, decided = group.pass_rate, group.passed + group.failed
     solved = _of(group.tokens_per_correct, integer, tokens)
     fields = (
@@ -94,7 +95,7 @@ def _row(group: Aggregate, cells: Sequence[PlacedCell]) -> GroupRow:
         _of(group.cost_usd_per_pass, dollars, cost),
         _of(group.calls_per_cell, lambda value: ratio(value, 1), "measured"),
         _of(group.wall_clock_ms_median, duration, clock),
-        _of(group.composite, ratio, "estimated" if tokens == "estimated" else clock),
+        _of(group.composite, ratio, composite),
     )
     return GroupRow(
         group.key["tui"],

@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from cab.adapters.report.entries import SiteEntry
 from cab.adapters.report.overview.groups import group_table
 from cab.adapters.report.overview.matrix import matrix
 from cab.adapters.report.overview.self_counts import self_counts
 from cab.adapters.report.overview.solved import cost_plot, token_plot
 from cab.adapters.report.overview.spread import spread
-from cab.adapters.report.placed import PlacedCell, placed_cells, values_of
+from cab.adapters.report.placed import PlacedCell, values_of
 from cab.adapters.report.render.environment import render
 from cab.adapters.report.render.frame import PageFrame
 from cab.adapters.report.render.numbers import plural
@@ -41,16 +40,20 @@ class OverviewHead(NamedTuple):
     """Cells whose ids have no parts: they are in the list of cells alone."""
 
 
-def overview_page(entries: Sequence[SiteEntry]) -> str:
-    """Return the page of all cells of a site."""
-    cells = placed_cells(entries)
+def overview_page(cells: Sequence[PlacedCell], left_out: int = 0) -> str:
+    """Return the page of all cells of a site.
+
+    Args:
+        cells: Those that have a place.
+        left_out: How many have none.
+    """
     groups = group_table(cells)
     return render(
         TEMPLATE,
         frame=PageFrame(root=""),
         page_file=FILE,
         title="Overview",
-        head=_head(cells, len(entries)),
+        head=_head(cells, left_out),
         matrix=matrix(cells),
         groups=groups,
         tokens=token_plot(groups.rows),
@@ -60,7 +63,7 @@ def overview_page(entries: Sequence[SiteEntry]) -> str:
     )
 
 
-def _head(cells: Sequence[PlacedCell], entries: int) -> OverviewHead:
+def _head(cells: Sequence[PlacedCell], left_out: int) -> OverviewHead:
     sweeps = values_of(cells, "sweep")
     calls = [cell.seen.model_calls for cell in cells if cell.seen.model_calls is not None]
     marks = [cell.token_mark for cell in cells]
@@ -78,5 +81,5 @@ def _head(cells: Sequence[PlacedCell], entries: int) -> OverviewHead:
         measured=marks.count("measured"),
         estimated=marks.count("estimated"),
         unknown=len(cells) - marks.count("measured") - marks.count("estimated"),
-        left_out=entries - len(cells),
+        left_out=left_out,
     )

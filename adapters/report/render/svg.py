@@ -25,20 +25,21 @@ class TimeAxis:
     def __init__(self, end_ms: float) -> None:
         self._end_ms = end_ms or 1.0
 
+    def percent(self, at_ms: float) -> float:
+        """Return a place from 0 to 100."""
+        return max(0.0, min(100.0, 100 * at_ms / self._end_ms))
+
     def x(self, at_ms: float) -> str:
         """Return a place, in per cent."""
-        return f"{self._percent(at_ms):.3f}%"
+        return f"{self.percent(at_ms):.3f}%"
 
     def width(self, length_ms: float, least: float = _LEAST_WIDTH) -> str:
         """Return a length, in per cent."""
-        return f"{max(self._percent(length_ms), least):.3f}%"
+        return f"{max(self.percent(length_ms), least):.3f}%"
 
     def is_late(self, at_ms: float) -> bool:
         """Return whether a text that begins there would leave the chart."""
-        return self._percent(at_ms) > 60
-
-    def _percent(self, ms: float) -> float:
-        return max(0.0, min(100.0, 100 * ms / self._end_ms))
+        return self.percent(at_ms) > 60
 
     def ticks(self) -> list[tuple[float, str]]:
         """Return round times on the axis, each with its text."""
@@ -58,7 +59,7 @@ class TimeAxis:
         return Markup("").join(parts)
 
     def _anchor(self, at_ms: float) -> str:
-        percent = self._percent(at_ms)
+        percent = self.percent(at_ms)
         return "from" if percent < 3 else "to" if percent > 97 else "mid"
 
 

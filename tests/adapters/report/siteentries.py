@@ -57,5 +57,6 @@ def entry(
         cost_mark="not recorded" if cost is None else "measured",
         clock_mark=clock,
         composite=0.5,
+        composite_mark="estimated" if mark == "estimated" and passed else clock,
         started_at="2026-11-20T12:00:00.000000Z",
     )

@@ -4,11 +4,13 @@ import re
 import statistics
 from typing import Any
 
+import orjson
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cab.adapters.report.comparison.pages import LIST_FILE, comparison_pages
+from cab.adapters.report.comparison.kept import KeptComparison
+from cab.adapters.report.comparison.pages import LIST_FILE, ComparisonPages
 from cab.adapters.report.comparison.sides import MOST_SIDES
 from cab.adapters.report.entries import SiteEntry
 from cab.adapters.report.overview.charts import LogAxis
@@ -147,6 +149,7 @@ def test_quantiles_of_the_spread(tokens: list[int]) -> None:
 
 
 @given(st.lists(st.floats(1e-9, 1e12), min_size=1, max_size=9), st.integers(2, 4))
+@example([1.192e-7], 4)
 def test_a_log_axis_holds_what_it_was_made_for(values: list[float], least: int) -> None:
     """Every value has a place within it, in order, and it has ticks."""
     axis = LogAxis(values)
@@ -168,6 +171,12 @@ def test_own_counts_stand_against_the_endpoint_alone() -> None:
     assert (b.compared, b.equal, b.error) == ("0 of 1", None, None)
 
 
+def pages_of(entries: list[SiteEntry]) -> dict[str, str]:
+    """Return the pages of comparisons; all of them are new."""
+    pages = dict(ComparisonPages(placed_cells(entries), "code").pages())
+    return {file: text for file, text in pages.items() if text is not None}
+
+
 def test_comparisons_of_a_site() -> None:
     """Each pair of agents, models and sweeps has a page; flipped tasks lead to the cells of both."""
     entries = [
@@ -176,7 +185,7 @@ def test_comparisons_of_a_site() -> None:
         *runs("b", False, task="f/t"),
         *runs("b", True, task="f/u"),
     ]
-    pages = dict(comparison_pages(entries))
+    pages = pages_of(entries)
     listed = pages.pop(LIST_FILE)
     ((file, page),) = pages.items()
     assert f'href="{file}"' in listed
@@ -188,9 +197,26 @@ def test_comparisons_of_a_site() -> None:
 
 def test_a_site_of_one_agent_compares_nothing() -> None:
     """It says so."""
-    ((file, page),) = comparison_pages(runs("a", True))
+    ((file, page),) = pages_of(runs("a", True)).items()
     assert file == LIST_FILE
     assert "nothing to compare" in page
+
+
+def test_what_cannot_be_compared_says_why_in_a_few_words() -> None:
+    """Agents without a common task, and a cost that nobody recorded."""
+    entries = [*runs("a", True, task="f/t", cost=None), *runs("b", True, task="f/u", cost=None)]
+    assert ">no task in common<" in pages_of(entries)[LIST_FILE]
+    entries += [*runs("b", True, task="f/t", cost=None)]
+    page = next(iter(pages_of(entries).values()))
+    assert ">not recorded</span></td>" in page.partition(">cost per cell<")[2].partition("</tr>")[0]
+
+
+def test_a_pair_of_very_many_runs_stays_a_line() -> None:
+    """The first runs have marks; the others are counted, and the mean is of all."""
+    entries = [*runs("a", *[True] * 1000), *runs("b", *[False] * 3)]
+    page = next(iter(pages_of(entries).values()))
+    assert "and 980 more" in page
+    assert page.count('href="../cells/') == 2 * (20 + 3)
 
 
 def test_of_many_agents_the_largest_are_compared() -> None:
@@ -198,10 +224,39 @@ def test_of_many_agents_the_largest_are_compared() -> None:
     entries = [
         e for n in range(MOST_SIDES + 3) for e in runs(f"a{n}", *[True] * (2 if n > 2 else 1))
     ]
-    pages = dict(comparison_pages(entries))
+    pages = pages_of(entries)
     assert len(pages) == 1 + MOST_SIDES * (MOST_SIDES - 1) // 2
     assert "3 more are not" in pages[LIST_FILE]
+    assert "cab compare A B --by tui --runs RUNS" in pages[LIST_FILE]
     assert "a0" not in pages[LIST_FILE]
+
+
+def test_what_was_compared_is_not_compared_again() -> None:
+    """A pair with the same cells keeps its page and its line in the list; a changed one gets both anew."""
+    sides = {
+        name: [*runs(name, True, task="f/t"), *runs(name, False, task="f/u")] for name in "abc"
+    }
+    first = ComparisonPages(placed_cells([e for side in sides.values() for e in side]), "code")
+    before = dict(first.pages())
+    stored = [KeptComparison.of(orjson.loads(orjson.dumps(each.as_dict()))) for each in first.kept]
+
+    again = ComparisonPages(
+        placed_cells([e for side in sides.values() for e in side]), "code", stored
+    )
+    pages = dict(again.pages())
+    assert pages.pop(LIST_FILE) == before[LIST_FILE]
+    assert set(pages.values()) == {None}
+    assert again.kept == first.kept
+
+    sides["c"] = [*runs("c", True, task="f/t"), *runs("c", True, task="f/u")]
+    changed = ComparisonPages(
+        placed_cells([e for side in sides.values() for e in side]), "code", stored
+    )
+    assert sorted(text is None for text in dict(changed.pages()).values()) == [False] * 3 + [True]
+    other = ComparisonPages(
+        placed_cells([e for side in sides.values() for e in side]), "other", stored
+    )
+    assert None not in dict(other.pages()).values()
 
 
 def test_names_are_texts() -> None:
@@ -209,12 +264,12 @@ def test_names_are_texts() -> None:
     hostile = '<img src=x onerror="alert(1)">\u202e'
     entries = [*runs(f"a{hostile.replace('/', '')}", True, model=hostile, task=f"f/{hostile}")]
     entries += runs("b", False, model=hostile, task=f"f/{hostile}")
-    for page in [overview_page(entries), *dict(comparison_pages(entries)).values()]:
+    for page in [overview_page(placed_cells(entries)), *pages_of(entries).values()]:
         assert "<img" not in page
         assert "\u202e" not in page
 
 
 def test_ids_without_parts_are_counted() -> None:
     """Cells that can be in no group are named as left out, and an overview of none is a page too."""
-    assert "1 more are only in the" in overview_page([*runs("a", True), entry("whatever")])
+    assert "1 more is only in the" in overview_page(placed_cells(runs("a", True)), left_out=1)
     assert "0 of 0 cells passed" in overview_page([])

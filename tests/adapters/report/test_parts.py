@@ -17,10 +17,12 @@ from cab.adapters.report.cell.calls import PageCall, read_calls
 from cab.adapters.report.cell.commands import paste_blocks
 from cab.adapters.report.cell.embed import embed_snippets
 from cab.adapters.report.cell.facts import ReportCell, read_report_cell
+from cab.adapters.report.cell.identity import timing_rows
 from cab.adapters.report.cell.recording import page_recording
 from cab.adapters.report.cell.steps import trace_steps
 from cab.adapters.report.cell.time_split import split_ms
-from cab.adapters.report.cell.timeline import in_lanes
+from cab.adapters.report.cell.timeline import in_lanes, timeline
+from cab.adapters.report.cell.tokens import own_sentence, source_rows
 from cab.adapters.report.names import page_stem
 from cab.adapters.report.render.frame import ASSETS
 from cab.adapters.report.render.marks import MarkedText, weakest
@@ -132,6 +134,26 @@ def test_overlapping_calls_lie_in_lanes(tmp_path: Path) -> None:
     assert [(bar.call.seq, bar.lane) for bar in in_lanes(steps)] == [(1, 0), (2, 0), (3, 0), (4, 1)]
 
 
+def test_numbers_of_calls_do_not_lie_on_one_another(tmp_path: Path) -> None:
+    """Of calls within a moment the first one has its number; later ones have theirs."""
+    name = str(CellId("local", "aider", "acme/m", "polyglot", "twin"))
+    times = enumerate((100, 110, 120, 1000), 1)
+    calls = [line for seq, at_ms in times for line in call(seq, at_ms, 5.0, name)]
+    chart = timeline(trace_steps(cell_of(tmp_path / "a", calls=calls)), 3000)
+    assert re.findall(r'class="number"[^>]*>(\d+)<', chart) == ["1", "4"]
+
+
+def test_a_metered_run_without_calls_has_measured_zeros(tmp_path: Path) -> None:
+    """Nobody failed to count: the meter saw that there was nothing."""
+    cell = cell_of(tmp_path / "a", calls=[])
+    assert cell.token_mark == "measured"
+    (metered, _) = source_rows(cell)
+    assert [figure.text for figure in metered.figures] == ["0", None, "0", None, "0", None]
+    assert own_sentence(cell) == "The agent says “244”; the meter saw no call."
+    source = {row.key: row.value for row in timing_rows(cell)}["tokens source"]
+    assert source == "none: there were no calls"
+
+
 def test_a_call_without_its_end_is_unfinished(tmp_path: Path) -> None:
     """Of a call of which only the beginning was recorded nothing is made up."""
     (one,) = read(tmp_path, call(1, 0, 10.0, "s/a/m/f/t")[0])
@@ -198,6 +220,18 @@ def test_blocks_run_as_they_stand(tmp_path: Path, stub_path: Path) -> None:
         called = paste(text, stub_path)
         assert "--model" in called, name
         (stub_path / "out").unlink()
+
+
+def test_the_wiring_installs_an_agent_that_is_not_there(tmp_path: Path, stub_path: Path) -> None:
+    """It is found where `cab adapters install` says that it is, whatever the folder is called."""
+    cell = cell_of(tmp_path / "a")
+    (wiring,) = (block.text for block in paste_blocks(cell) if block.name == "wiring")
+    agents = stub_path / "of agents"
+    agents.mkdir()
+    said = f"echo 'aider 1.2 installed: {agents}/aider'"
+    (stub_path / "cab").write_text(f'#!/bin/sh\n{said}\nmv "{stub_path}/kept" "{agents}/aider"\n')
+    (stub_path / "aider").rename(stub_path / "kept")
+    assert paste(wiring, stub_path)[0] == f"{agents}/aider"
 
 
 def test_blocks_of_a_published_cell_use_its_image(stub_path: Path) -> None:

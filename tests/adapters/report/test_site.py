@@ -22,7 +22,7 @@ from cab.adapters.report.state import STATE_FILE, opened_site
 from cab.scoring import score_one
 from cab.scoring.errors import ScoringError
 from cab.scoring.ids import CellId
-from tests.adapters.report.pagecells import many_calls, write_cell
+from tests.adapters.report.pagecells import call, many_calls, write_cell
 from tests.scoring.builders import FIXTURES
 
 CELL = CellId("local", "aider", "acme/demo-2", "polyglot", "twin")
@@ -147,6 +147,13 @@ def test_published_cells_render_with_their_own_figures(file: Path, tmp_path: Pat
     assert all(text in page for text in (*shown, timing["started_at"], timing["ended_at"]))
     composite = published["scorers"]["composite"]["composite"]
     assert str(MarkedText(f"{composite:.3f}", "measured", "published/1").__html__()) in page
+    stated = published["scorers"]["composite"]
+    assert all(f"<code>{key}</code>" in page for key in stated)
+    assert f"<code>{composite}</code>" in page
+    spans = page.partition('id="spans"')[2].partition('id="calls"')[0]
+    shown_spans = re.findall(r'<th scope="row"><code>(\w+)</code>', spans)
+    assert shown_spans == [span["span_id"][:8] for span in published["spans"]]
+    assert "There is no recording of this run." in page
     assert "an unknown number of model calls" in page
     assert "Per-call records were not captured" in page
     assert f"@{identity['image_digest']}" in page
@@ -254,6 +261,21 @@ def test_a_damaged_state_makes_all_pages_anew(tmp_path: Path, tail: bytes) -> No
     build(site, tmp_path / "a", tmp_path / "b")
     state.write_bytes(state.read_bytes()[: 500 if tail else 0] + tail)
     assert build(site, tmp_path / "a") == SiteReport(cells=1, rendered=1, removed=1)
+
+
+def test_a_composite_has_one_mark_on_all_pages(tmp_path: Path) -> None:
+    """Of a cell that failed no estimated token counts: neither its page nor the list says estimated."""
+    estimated = {"usage_source": "tokenizer"}
+    for name, passed in (("good", True), ("bad", False)):
+        cell_id = CellId("local", "aider", "m", "polyglot", name)
+        calls = call(1, 100, 400.0, str(cell_id), **estimated)
+        write_cell(tmp_path / name, cell_id=cell_id, calls=calls, passed=passed)
+        cell = read_report_cell(score_one(tmp_path / name))
+        made = entry_of(cell, "stem")
+        assert made.token_mark == "estimated"
+        assert made.composite_mark == ("estimated" if passed else "measured")
+        column = orjson.loads(re.findall(r'"cells-data">(.*?)</script>', list_page([made]))[0])
+        assert column["columns"][-1]["mark"] == ["e" if passed else "m"]
 
 
 def test_two_runs_do_not_write_one_site(tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
+from itertools import compress
+from math import fsum, isclose
 from random import Random
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cab.scoring.stats.seeded import SeededDraws
+from cab.scoring.stats.seeded import SeededDraws, flipped_sums
 
 
 def test_a_seed_gives_the_same_draws_for_ever() -> None:
@@ -35,6 +37,16 @@ def test_flips_are_the_bits_of_the_draws(seed: int, count: int) -> None:
     if count >= 53:
         first = int("".join(map(str, flips[:53])), 2)
         assert first == Random(seed).random() * 2**53
+
+
+@given(st.lists(st.floats(-1e6, 1e6), max_size=160), st.integers(1, 5), st.integers())
+def test_sums_of_flips_are_those_of_the_tosses(values: list[float], draws: int, seed: int) -> None:
+    """They are what adding up after each toss gives."""
+    tosses = SeededDraws(seed)
+    expected = [fsum(compress(values, tosses.flips(len(values)))) for _ in range(draws)]
+    found = flipped_sums(values, draws, seed)
+    rounding = 1e-12 * fsum(map(abs, values))
+    assert all(isclose(*both, abs_tol=rounding) for both in zip(found, expected, strict=True))
 
 
 def test_a_coin_is_fair() -> None:
