@@ -117,6 +117,7 @@ class Upstream:
         connect_timeout_s: Limit for a connection.
         keepalive_timeout_s: How long an idle connection is kept.
         wire: Who speaks HTTP with it; aiohttp does in any case where a proxy is between.
+        number: Of the route in the settings; None: it is `upstream`.
 
     Raises:
         BadConfig: Its file of certificates cannot be used, or its key cannot stand in a header.
@@ -129,10 +130,12 @@ class Upstream:
         connect_timeout_s: float,
         keepalive_timeout_s: float,
         wire: Wire = "direct",
+        number: int | None = None,
     ) -> None:
         if key is not None and (fault := header_fault(key)):
             raise BadConfig(f"{route.key_env} {fault}")
         self.route = route
+        self.number = number
         self.base = URL(route.upstream)
         self.key = key
         self.usage_requests = UsageRequests()
@@ -355,8 +358,8 @@ class Upstreams:
         )
         self.default = Upstream(default, default_key, *how)
         self._routed = [
-            Upstream(_with_paths(route, settings), keys.get(route.key_env) or None, *how)
-            for route in settings.routes
+            Upstream(_with_paths(route, settings), keys.get(route.key_env) or None, *how, number)
+            for number, route in enumerate(settings.routes)
         ]
 
     def for_model(self, model: str | None) -> Upstream:
