@@ -35,9 +35,11 @@ from cab.proxy.http.error_responses import (
     error_response_for,
     web_response,
 )
+from cab.proxy.http.refusals import Refusals
 from cab.proxy.http.request_body import read_body
 from cab.proxy.ledger.ledger import Ledger
 from cab.proxy.logs import RedactingLogger
+from cab.proxy.metrics.process import CollectMetrics
 from cab.proxy.redaction import Redactor
 
 if TYPE_CHECKING:
@@ -53,6 +55,8 @@ class ControlRequest(NamedTuple):
     cell_id: str
     """From the path; empty where there is none."""
     query: str
+    apart: bool
+    """Whether it came to the control API's own address."""
 
 
 Handler = Callable[[ControlRequest], Awaitable[web.StreamResponse]]
@@ -68,6 +72,8 @@ class Control:
         access: Decides who may ask what.
         reads: Read the ledger.
         live: The live view.
+        metrics: Collects the metrics of all processes.
+        refusals: Take note of what is refused.
         stopping: Whether the proxy takes no new calls.
         body_progress_timeout_s: See `read_body`.
     """
@@ -80,6 +86,8 @@ class Control:
         access: Access,
         reads: LedgerReads,
         live: "Callable[[], LiveView]",
+        metrics: CollectMetrics,
+        refusals: Refusals,
         stopping: Callable[[], bool],
         body_progress_timeout_s: float,
     ) -> None:
@@ -89,6 +97,8 @@ class Control:
         self._access = access
         self._reads = reads
         self._live_view = live
+        self._collect_metrics = metrics
+        self._refusals = refusals
         self._stopping = stopping
         self._body_progress_timeout_s = body_progress_timeout_s
         self._health_routes: dict[str, dict[str, Handler]] = {
@@ -99,6 +109,7 @@ class Control:
         self._routes: dict[str, dict[str, Handler]] = {
             **self._health_routes,
             "/cab/openapi.json": {"GET": self._openapi},
+            "/cab/metrics": {"GET": self._metrics},
             "/cab/cells": {"GET": self._cells},
             f"/cab/cells/{_CELL}": {"GET": self._cell},
             f"/cab/cells/{_CELL}/calls": {"GET": self._calls},
@@ -119,6 +130,7 @@ class Control:
         redactor: Redactor,
         *,
         health_only: bool = False,
+        apart: bool = False,
     ) -> web.StreamResponse:
         """Answer one request.
 
@@ -127,6 +139,7 @@ class Control:
             path_qs: Its path and query.
             redactor: Takes what came with it out of the log.
             health_only: Answer nothing but health here.
+            apart: Whether it came to the control API's own address.
         """
         path, _, query = path_qs.partition("?")
         pattern, cell_id = _pattern(path)
@@ -140,9 +153,11 @@ class Control:
             error = ErrorResponse(405, "method_not_allowed", f"this path takes {allowed}")
             return web_response("other", error, Allow=allowed)
         try:
-            return await handler(ControlRequest(request, cell_id, query))
+            return await handler(ControlRequest(request, cell_id, query, apart))
         except (RequestFailed, CabProxyError) as error:
-            return web_response("other", _response_for(error))
+            refusal = _response_for(error)
+            self._refusals.note(request, "control", refusal, redactor)
+            return web_response("other", refusal)
         except Exception:
             log = RedactingLogger(redactor)
             log.exception("control_failed", method=request.method)
@@ -172,6 +187,15 @@ class Control:
 
     async def _openapi(self, _: ControlRequest) -> web.Response:
         return web.Response(headers={"Content-Type": "application/json"}, body=openapi())
+
+    async def _metrics(self, asked: ControlRequest) -> web.Response:
+        self._access.require_metrics(asked.request, apart=asked.apart)
+        # Most proxies are never scraped: nothing of this is loaded before somebody does.
+        from cab.proxy.metrics.exposition import exposition  # noqa: PLC0415
+
+        samples = await self._collect_metrics()
+        written = exposition(samples, asked.request.headers.get("Accept", ""))
+        return web.Response(headers={"Content-Type": written.content_type}, body=written.body)
 
     async def _page(self, asked: ControlRequest) -> web.StreamResponse:
         return await self._live_view().page(asked.request, asked.query)

@@ -1,12 +1,13 @@
 """What every call uses."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cab.proxy.accounting.admission import CellRegistry
 from cab.proxy.clock import Clock
 from cab.proxy.config import ProxySettings
 from cab.proxy.forwarding.upstream import Upstreams
 from cab.proxy.ledger.ledger import Ledger
+from cab.proxy.logs import ThinnedLog
 from cab.proxy.tokens.usage import Counter
 
 
@@ -20,3 +21,5 @@ class ProxyServices:
     upstreams: Upstreams
     counter: Counter
     registry: CellRegistry
+    warnings: ThinnedLog = field(default_factory=ThinnedLog)
+    """Where it is logged that a call was refused or failed."""

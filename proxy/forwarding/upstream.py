@@ -379,6 +379,15 @@ class Upstreams:
         in_path = "{model}" in (upstream.route.path or "")
         return upstream if upstream is first and not in_path else None
 
+    def connections(self) -> Iterator[tuple[str, int, int]]:
+        """Yield host and port of each endpoint with its own connections: busy ones, idle ones.
+
+        Those that aiohttp has are not among them.
+        """
+        for upstream in (self.default, *self._routed):
+            if upstream.pool is not None:
+                yield upstream.base.authority, *upstream.pool.connections
+
     @property
     def hold_key(self) -> bool:
         """Whether there is a key that a client could spend without having one."""

@@ -59,6 +59,10 @@ class CallContext:
     """Host and port of the endpoint that it is for."""
     route: int | None = None
     """Number of that endpoint's route."""
+    client: str | None = None
+    """Address of the client, for the log."""
+    cause: str | None = None
+    """What was behind a failure to reach the endpoint, for the log."""
     received_ns: int | None = None
     """The request was here as a whole."""
     forwarded_ns: int | None = None

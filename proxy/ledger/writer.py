@@ -117,6 +117,8 @@ class Writer:
         self._unsynced: list[Entry] = []
         self.open_calls: dict[str, Entry] = {}
         """Calls whose START is on disk and whose END is not."""
+        self.on_end: Callable[[dict[str, Any]], None] | None = None
+        """Is given each END once it is on disk, on the thread that made it so."""
         self._opening: dict[str, Any] = {}
         self._born_s = time.monotonic() - self._age_s()
         self._compressor = Compressor()
@@ -238,6 +240,8 @@ class Writer:
             self.open_calls[str(record.get("call_id"))] = entry
         elif kind == "end":
             self.open_calls.pop(str(record.get("call_id")), None)
+            if self.on_end is not None:
+                self.on_end(record)
 
     def _lost_ends(self, backlog: Backlog) -> list[dict[str, Any]]:
         message = "the end of this call was lost while the ledger could not be written"

@@ -6,6 +6,7 @@ rest, as the first call of a cell and those near a limit, asks the parent.
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ from cab.proxy.accounting.shared_cell import CellShare
 from cab.proxy.accounting.shared_memory import SharedMemory
 from cab.proxy.accounting.worker_cells import WorkerCells
 from cab.proxy.errors import Rejected
+from cab.proxy.metrics.process import CollectMetrics
+from cab.proxy.metrics.samples import Samples, unpacked
+from cab.proxy.metrics.samples import packed as packed_samples
 from cab.proxy.workers.ipc_protocol import (
     messages,
     pack_admission_request,
@@ -52,6 +56,7 @@ class RemoteCellRegistry:
         self._answers: dict[int, asyncio.Future[Any]] = {}
         self._last = 0
         self._lost = False
+        self._samples: Callable[[], Samples] = dict
 
     @classmethod
     async def connect(cls, path: Path, memory: SharedMemory) -> "RemoteCellRegistry":
@@ -109,10 +114,19 @@ class RemoteCellRegistry:
         finally:
             self._answers.pop(number, None)
 
+    def offer(self, samples: Callable[[], Samples]) -> CollectMetrics:
+        """Take what gives this worker's metrics; return what collects those of all workers."""
+        self._samples = samples
+        return self._collect
+
+    async def _collect(self) -> Samples:
+        return unpacked(await self.request("metrics"))
+
     async def close(self) -> None:
         """Send what is still to be sent, and disconnect."""
         self._cells.unshare_all()
         self._send_report()
+        self.notify("measured", packed_samples(self._samples()))
         self.notify("leave")
         self._writer.close()
         with contextlib.suppress(ConnectionError):
@@ -131,6 +145,8 @@ class RemoteCellRegistry:
                 self.notify("settled", number, cells)
             case "share", [cell_id, place, generation, share]:
                 self._cells.share(cell_id, place, generation, CellShare.unpacked(share))
+            case "measure", _:
+                self.notify("measured", packed_samples(self._samples()))
             case _:  # unshare
                 self._cells.unshare(arguments[0])
 

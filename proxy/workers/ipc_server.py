@@ -9,6 +9,7 @@ import os
 import socket
 import struct
 import sys
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
@@ -33,9 +34,12 @@ from cab.proxy.workers.ipc_protocol import (
     unpack_admission_request,
     unpack_report,
 )
+from cab.proxy.workers.metrics_sharing import MetricsSharing
 from cab.proxy.workers.worker_slot import WorkerSlot
 
 ANSWER_S = 5.0
+METRICS_S = 2.0
+"""Scrapers wait for 10 s by default; they must get what there is."""
 _PEER = struct.Struct("3i")  # process, user, group
 
 Messages = AsyncIterator[list[Any]]
@@ -66,6 +70,7 @@ class CellRegistryServer:
         self._slots = slots
         self._configuration = configuration
         self._sharing = CellSharing(registry, slots, memory, answer_s)
+        self.metrics = MetricsSharing(slots, time.time(), min(answer_s, METRICS_S))
 
     @asynccontextmanager
     async def listening(self, path: Path) -> AsyncGenerator[None]:
@@ -98,13 +103,15 @@ class CellRegistryServer:
         slot.hangs = False
         try:
             async with asyncio.TaskGroup() as tasks:
-                session = _WorkerSession(self._registry, self._sharing, slot, writer, tasks)
+                parts = self._registry, self._sharing, self.metrics
+                session = _WorkerSession(*parts, slot, writer, tasks)
                 async for message in incoming:
                     slot.hangs = False
                     session.take(*message)
                 session.close()
         finally:
             self._sharing.gone(slot)
+            self.metrics.gone(slot)
             slot.gone.set()
 
     def untold(self, slot: WorkerSlot) -> Mapping[str | None, NumbersToFind]:
@@ -136,16 +143,18 @@ def _is_ours(connection: socket.socket) -> bool:
 class _WorkerSession:
     """Serves one worker's connection."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that a worker speaks with
         self,
         registry: LocalCellRegistry,
         sharing: CellSharing,
+        metrics: MetricsSharing,
         slot: WorkerSlot,
         writer: asyncio.StreamWriter,
         tasks: asyncio.TaskGroup,
     ) -> None:
         self._registry = registry
         self._sharing = sharing
+        self._metrics = metrics
         self._slot = slot
         self._writer = writer
         self._tasks = tasks
@@ -155,6 +164,7 @@ class _WorkerSession:
             "report": self._report,
             "settled": partial(sharing.answered, slot),
             "leave": partial(sharing.left, slot),
+            "measured": partial(metrics.measured, slot),
             "reopen": self._reopen,
             "cancel": self._cancel,
             "ready": self._slot.ready.set_result,
@@ -177,6 +187,8 @@ class _WorkerSession:
                 self._later(number, self._totals(number, *arguments))
             case "load":
                 self._later(number, self._load(number))
+            case "metrics":
+                self._later(number, self._collect(number))
             case _:
                 self._operations[operation](*arguments)
                 self._answer(number, None)
@@ -278,6 +290,9 @@ class _WorkerSession:
 
     async def _load(self, number: int | None) -> None:
         self._answer(number, list(await self._registry.load()))
+
+    async def _collect(self, number: int | None) -> None:
+        self._answer(number, await self._metrics.collect())
 
     def _failed(self, message: str) -> None:
         self._slot.ready.set_exception(BadConfig(message))

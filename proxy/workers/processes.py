@@ -11,15 +11,20 @@ from typing import NamedTuple
 
 from cab.proxy.accounting.admission import LocalCellRegistry
 from cab.proxy.accounting.shared_memory import SharedMemory
-from cab.proxy.app import ProxySecrets
+from cab.proxy.app import ProxySecrets, known_models
 from cab.proxy.clock import Clock
 from cab.proxy.config import ProxySettings
 from cab.proxy.errors import BadConfig
 from cab.proxy.ledger.scan import ResumePoint
 from cab.proxy.logs import RedactingLogger
+from cab.proxy.metrics.labels import ModelLabels
+from cab.proxy.metrics.samples import Samples
 from cab.proxy.workers.dead_worker import recover_dead_worker
 from cab.proxy.workers.ipc_server import CellRegistryServer
+from cab.proxy.workers.recount import recounted
 from cab.proxy.workers.worker_slot import WorkerSlot
+from cab.scoring.errors import BadRecord
+from cab.scoring.ledger.zstd import Damaged
 
 _RESTART_S = 0.2
 _LONGEST_RESTART_S = 30.0
@@ -68,6 +73,7 @@ class WorkerProcesses:
         self._server = CellRegistryServer(registry, self._slots, sent, self._memory)
         self._processes: dict[int, asyncio.subprocess.Process] = {}
         self._stopping = asyncio.Event()
+        self._tasks: asyncio.TaskGroup | None = None
 
     @property
     def pids(self) -> dict[int, int]:
@@ -85,6 +91,7 @@ class WorkerProcesses:
         with closing(self._memory), _socket_folder() as folder:
             path = folder / "cells"
             async with self._server.listening(path), asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
                 running = [tasks.create_task(self._supervise(slot, path)) for slot in self._slots]
                 try:
                     first, *_ = await asyncio.gather(*(slot.ready for slot in self._slots))
@@ -125,12 +132,14 @@ class WorkerProcesses:
         code = await process.wait()
         await slot.gone.wait()
         await self._recover(slot, code)
+        self._keep_metrics(slot, process.pid, code)
         if not slot.ready.done():
             reason = f"worker {slot.number} ended with exit code {code} before it could start"
             slot.ready.set_exception(BadConfig(reason))
         failed = slot.ready.exception()
         if self._stopping.is_set() or (first and failed is not None):
             return False
+        self._server.metrics.restarts += 1
         log.error("worker_ended", worker=slot.number, exit_code=code, reason=str(failed or ""))
         return True
 
@@ -150,6 +159,26 @@ class WorkerProcesses:
                 await self._pause(_RESTART_S)
             else:
                 self._server.end_calls(slot, found)
+
+    def _keep_metrics(self, slot: WorkerSlot, pid: int, code: int) -> None:
+        """Keep what a worker has measured that has ended."""
+        metrics = self._server.metrics
+        if code == 0 or self._stopping.is_set():
+            metrics.ended(slot)
+        elif self._tasks is not None:
+            named = metrics.killed(slot, pid)
+            models = ModelLabels([*known_models(self._settings), *sorted(named)])
+            self._tasks.create_task(self._count_again(slot.number, pid, models))
+
+    async def _count_again(self, number: int, pid: int, models: ModelLabels) -> None:
+        """Count the calls of a worker that was killed by its chain, beside its successor."""
+        which = self._settings.ledger, number, pid, models, self._stopping.is_set
+        found: Samples | None = None
+        try:
+            found = await asyncio.to_thread(recounted, *which)
+        except (BadRecord, OSError, Damaged) as error:
+            log.error("metrics_not_recounted", worker=number, reason=str(error))
+        self._server.metrics.counted(pid, found)
 
     def _stop(self) -> asyncio.TimerHandle:
         """End the workers, and kill those that still run some time after the grace time."""

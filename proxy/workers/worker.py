@@ -34,7 +34,7 @@ async def _run(socket: Path, number: int, memory: SharedMemory) -> int:
         configure_logs(settings.log_level, settings.log_format)
         try:
             resume = ResumePoint(*points[number]) if points[number] else None
-            worker = WorkerContext(number, registry, resume)
+            worker = WorkerContext(number, registry, resume, registry.offer)
             async with running_proxy(settings, worker=worker, **secrets) as proxy:
                 registry.notify("ready", proxy.control_url)
                 await stop.wait()
