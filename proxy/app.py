@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from threading import Event
-from typing import TYPE_CHECKING, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from aiohttp import web
 
@@ -28,6 +28,10 @@ from cab.proxy.control.api import Control
 from cab.proxy.control.authorization import Access, check_admin_token, metrics_token_from
 from cab.proxy.control.ledger_reads import LedgerReads
 from cab.proxy.control.listener import control_listener
+from cab.proxy.control.metrics.labels import ModelLabels
+from cab.proxy.control.metrics.process import CollectMetrics, ProcessMetrics, of_this_process
+from cab.proxy.control.metrics.samples import Samples
+from cab.proxy.control.metrics.sources import of_clients, of_endpoints
 from cab.proxy.control.running_proxy import RunningProxy
 from cab.proxy.control.sealing import Sealer, Sign, signer_from, write_checkpoint
 from cab.proxy.errors import BadConfig, LedgerFailed
@@ -36,7 +40,7 @@ from cab.proxy.forwarding.upstream import Upstreams, require_route_keys
 from cab.proxy.http.browser_guard import BrowserGuard
 from cab.proxy.http.client_connections import ConnectionLimits, HttpServer
 from cab.proxy.http.descriptors import connection_room
-from cab.proxy.http.refusals import Refusals
+from cab.proxy.http.refusals import RefusalNotes
 from cab.proxy.http.tls_certificate import listener_context, own_client_context
 from cab.proxy.lazy import import_beside
 from cab.proxy.ledger.ledger import Ledger
@@ -45,10 +49,6 @@ from cab.proxy.ledger.scan import ResumePoint
 from cab.proxy.ledger.snapshot.keeper import SnapshotKeeper, opened_snapshot
 from cab.proxy.ledger.writer import LedgerOptions
 from cab.proxy.logs import RedactingLogger, redacting_libraries
-from cab.proxy.metrics.labels import ModelLabels
-from cab.proxy.metrics.process import CollectMetrics, ProcessMetrics, of_this_process
-from cab.proxy.metrics.samples import Samples
-from cab.proxy.metrics.sources import of_clients, of_endpoints
 from cab.proxy.redaction import Redactor
 from cab.proxy.server import Server
 from cab.proxy.tokens.usage import Counter
@@ -156,7 +156,8 @@ async def running_proxy(
         keeper = await stack.enter_async_context(opened_snapshot(state, settings.ledger))
         metrics = ProcessMetrics(ModelLabels(known_models(settings)), _begun_s(clock, worker))
         ledger = await _open_ledger(settings, clock, worker, keeper, metrics)
-        stack.push_async_callback(_close, ledger, clock, sign)
+        life = _Life(ledger, clock, sign)
+        stack.push_async_callback(life.end)
         await asyncio.to_thread(take_over_revocations, settings.ledger, settings.state_folder)
         ring, admin_token = await key_ring(secrets, settings), secrets.get("admin_token")
         metrics_token = metrics_token_from(secrets.get("metrics_token"), settings)
@@ -175,25 +176,16 @@ async def running_proxy(
         server = _server(services, access, held, sign, reads, metrics, offer)
         stack.enter_context(metrics.watching_loop())
         stack.enter_context(redacting_libraries(held, server.call_redactors))
-        shared = worker is not None
+        shared, number = worker is not None, worker.number if worker else 0
         serving = _serving(server, settings, tls, metrics, shared=shared)
         host, port = await stack.enter_async_context(serving)
         url = control_url = url_of(settings, host, port)
         # Of several processes the first one has it; each of them can answer for all.
-        if settings.control_apart and (worker is None or worker.number == 0):
+        if settings.control_apart and number == 0:
             listener = control_listener(settings, server.handle_control, tls)
             control_url = await stack.enter_async_context(listener)
-        started = {
-            "url": url,
-            "upstream": upstreams.default.base.authority,
-            "cab_version": importlib.metadata.version("coding-agent-bench"),
-            "pid": os.getpid(),
-            "worker": worker.number if worker else 0,
-        }
-        await ledger.append({"kind": "proxy_start", "at": rfc3339(clock.wall_ns()), **started})
-        log.info("started", **started)
-        await write_checkpoint(ledger, clock, sign)
-        if settings.auth == "open" and not demo and (worker is None or worker.number == 0):
+        await life.begin(url, upstreams.default.base.authority, number)
+        if settings.auth == "open" and not demo and number == 0:
             log.warning("auth_is_open", message=_OPEN)
         ended = Event()
         stack.callback(ended.set)
@@ -284,7 +276,7 @@ def _server(  # noqa: PLR0913 - it is put together in one place
 
     live = cache(partial(_live_view, services, access, stopping))
     metrics.add_source(partial(of_endpoints, services.upstreams.connections))
-    refusals = Refusals(metrics.refused, services.warnings)
+    refusals = RefusalNotes(metrics.refused, services.warnings)
     parts = registry, ledger, sealer, access, reads, live, offer(metrics.samples), refusals
     control = Control(*parts, stopping, settings.body_progress_timeout_s)
     guard = access.guard if services.upstreams.hold_key else None
@@ -363,12 +355,38 @@ async def _open_ledger(
     return ledger
 
 
-async def _close(ledger: Ledger, clock: Clock, sign: Sign) -> None:
-    await write_checkpoint(ledger, clock, sign)
-    with contextlib.suppress(LedgerFailed):
-        await ledger.append({"kind": "proxy_stop", "at": rfc3339(clock.wall_ns())})
-    await ledger.close()
-    log.info("stopped", pid=os.getpid())
+class _Life:
+    """Records and logs that this process has started, and that it has stopped."""
+
+    def __init__(self, ledger: Ledger, clock: Clock, sign: Sign) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._sign = sign
+        self._started: dict[str, Any] = {}
+
+    async def begin(self, url: str, upstream: str, worker: int) -> None:
+        started = self._started = {
+            "url": url,
+            "upstream": upstream,
+            "cab_version": importlib.metadata.version("coding-agent-bench"),
+            "pid": os.getpid(),
+            "worker": worker,
+        }
+        await self._append("proxy_start", **started)
+        log.info("started", **started)
+        await write_checkpoint(self._ledger, self._clock, self._sign)
+
+    async def end(self) -> None:
+        await write_checkpoint(self._ledger, self._clock, self._sign)
+        with contextlib.suppress(LedgerFailed):
+            await self._append("proxy_stop")
+        await self._ledger.close()
+        if self._started:
+            log.info("stopped", **self._started)
+
+    def _append(self, kind: str, **members: Any) -> asyncio.Future[None]:  # noqa: ANN401 - JSON
+        at = rfc3339(self._clock.wall_ns())
+        return self._ledger.append({"kind": kind, "at": at, **members})
 
 
 async def _listen(

@@ -10,6 +10,7 @@ from aiohttp import web
 from cab.proxy.auth.attribution import Caller, Identifier, Target, split_target
 from cab.proxy.auth.request_secrets import sent_secrets
 from cab.proxy.control.api import Control
+from cab.proxy.control.metrics.labels import ModelLabels
 from cab.proxy.errors import BadKey, Rejected
 from cab.proxy.forwarding.body_budget import BodyBudget, BodyShare, NoRoom
 from cab.proxy.forwarding.exchange import Exchange
@@ -28,13 +29,12 @@ from cab.proxy.http.error_responses import (
     shape_of,
     web_response,
 )
-from cab.proxy.http.refusals import Refusals
+from cab.proxy.http.refusals import RefusalNotes
 from cab.proxy.http.request import HttpRequest
 from cab.proxy.http.request_body import read_body
 from cab.proxy.http.request_checks import CONTROL_PREFIX, checked_target
 from cab.proxy.logs import RedactingLogger
 from cab.proxy.meter import CallMeter, Dialect, dialect_for, path_fault
-from cab.proxy.metrics.labels import ModelLabels
 from cab.proxy.redaction import Redactor
 
 _LARGE_BODY_BYTES = 1 << 18
@@ -69,7 +69,7 @@ class Server:
         held: Redactor,
         guard: BrowserGuard | None,
         models: ModelLabels,
-        refusals: Refusals,
+        refusals: RefusalNotes,
     ) -> None:
         self._models = models
         self._refusals = refusals

@@ -17,6 +17,7 @@ from cab.proxy.accounting.admission import CellRegistry, CellSnapshot
 from cab.proxy.auth import cell_keys
 from cab.proxy.control.authorization import Access
 from cab.proxy.control.ledger_reads import LedgerReads
+from cab.proxy.control.metrics.process import CollectMetrics
 from cab.proxy.control.schemas import (
     MAX_BODY_BYTES,
     Mint,
@@ -35,11 +36,10 @@ from cab.proxy.http.error_responses import (
     error_response_for,
     web_response,
 )
-from cab.proxy.http.refusals import Refusals
+from cab.proxy.http.refusals import RefusalNotes
 from cab.proxy.http.request_body import read_body
 from cab.proxy.ledger.ledger import Ledger
 from cab.proxy.logs import RedactingLogger
-from cab.proxy.metrics.process import CollectMetrics
 from cab.proxy.redaction import Redactor
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Control:
         reads: LedgerReads,
         live: "Callable[[], LiveView]",
         metrics: CollectMetrics,
-        refusals: Refusals,
+        refusals: RefusalNotes,
         stopping: Callable[[], bool],
         body_progress_timeout_s: float,
     ) -> None:
@@ -191,7 +191,7 @@ class Control:
     async def _metrics(self, asked: ControlRequest) -> web.Response:
         self._access.require_metrics(asked.request, apart=asked.apart)
         # Most proxies are never scraped: nothing of this is loaded before somebody does.
-        from cab.proxy.metrics.exposition import exposition  # noqa: PLC0415
+        from cab.proxy.control.metrics.exposition import exposition  # noqa: PLC0415
 
         samples = await self._collect_metrics()
         written = exposition(samples, asked.request.headers.get("Accept", ""))

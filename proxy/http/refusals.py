@@ -9,7 +9,7 @@ from cab.proxy.logs import RedactingLogger, ThinnedLog
 from cab.proxy.redaction import Redactor
 
 
-class Refusals:
+class RefusalNotes:
     """Takes note of each refusal.
 
     Args:

@@ -20,10 +20,10 @@ from cab.proxy.accounting.admission import (
 from cab.proxy.accounting.shared_cell import CellShare
 from cab.proxy.accounting.shared_memory import SharedMemory
 from cab.proxy.accounting.worker_cells import WorkerCells
+from cab.proxy.control.metrics.process import CollectMetrics
+from cab.proxy.control.metrics.samples import Samples, unpacked
+from cab.proxy.control.metrics.samples import packed as packed_samples
 from cab.proxy.errors import Rejected
-from cab.proxy.metrics.process import CollectMetrics
-from cab.proxy.metrics.samples import Samples, unpacked
-from cab.proxy.metrics.samples import packed as packed_samples
 from cab.proxy.workers.ipc_protocol import (
     messages,
     pack_admission_request,

@@ -8,11 +8,11 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
-from cab.proxy.metrics.calls import FROM_RECORDS
-from cab.proxy.metrics.labels import MOST_MODELS, OTHER
-from cab.proxy.metrics.process import of_program
-from cab.proxy.metrics.samples import Samples, added, lasting, packed, unpacked
-from cab.proxy.metrics.table import METRICS
+from cab.proxy.control.metrics.calls import FROM_RECORDS
+from cab.proxy.control.metrics.labels import MOST_MODELS, OTHER
+from cab.proxy.control.metrics.process import of_program
+from cab.proxy.control.metrics.samples import Samples, added, lasting, packed, unpacked
+from cab.proxy.control.metrics.table import METRICS
 from cab.proxy.workers.worker_slot import WorkerSlot
 
 

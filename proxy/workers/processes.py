@@ -14,11 +14,11 @@ from cab.proxy.accounting.shared_memory import SharedMemory
 from cab.proxy.app import ProxySecrets, known_models
 from cab.proxy.clock import Clock
 from cab.proxy.config import ProxySettings
+from cab.proxy.control.metrics.labels import ModelLabels
+from cab.proxy.control.metrics.samples import Samples
 from cab.proxy.errors import BadConfig
 from cab.proxy.ledger.scan import ResumePoint
 from cab.proxy.logs import RedactingLogger
-from cab.proxy.metrics.labels import ModelLabels
-from cab.proxy.metrics.samples import Samples
 from cab.proxy.workers.dead_worker import recover_dead_worker
 from cab.proxy.workers.ipc_server import CellRegistryServer
 from cab.proxy.workers.recount import recounted

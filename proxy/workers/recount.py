@@ -4,10 +4,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from cab.proxy.control.metrics.calls import CallMetrics
+from cab.proxy.control.metrics.labels import ModelLabels
+from cab.proxy.control.metrics.samples import Samples
 from cab.proxy.ledger.segments import segments
-from cab.proxy.metrics.calls import CallMetrics
-from cab.proxy.metrics.labels import ModelLabels
-from cab.proxy.metrics.samples import Samples
 from cab.scoring.errors import BadRecord
 from cab.scoring.ledger.records import parse_fields
 from cab.scoring.ledger.segments import Segment, segment_lines

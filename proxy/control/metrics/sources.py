@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterable, Iterator
 
+from cab.proxy.control.metrics.samples import Key, Value
 from cab.proxy.http.client_connections import HttpServer
 from cab.proxy.ledger.ledger import Ledger
-from cab.proxy.metrics.samples import Key, Value
 
 
 def of_ledger(ledger: Ledger) -> Iterator[tuple[Key, Value]]:

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from cab.proxy.control.metrics.labels import OTHER, ModelLabels
+from cab.proxy.control.metrics.samples import Histogram, Samples
 from cab.proxy.logs import RedactingLogger
-from cab.proxy.metrics.labels import OTHER, ModelLabels
-from cab.proxy.metrics.samples import Histogram, Samples
 from cab.scoring.ledger.records import METERED_ENDPOINTS
 from cab.scoring.ledger.totals import CallTotals
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cab.proxy.config import ProxySettings
 from cab.proxy.workers.supervisor import MultiProcessProxy, running_workers
-from tests.proxy.metrics.reading import Scraped, compared, scraped, value
+from tests.proxy.control.metrics.reading import Scraped, compared, scraped, value
 from tests.tools.client import post
 from tests.tools.dialects import BY_ENDPOINT
 from tests.tools.proxy import records
@@ -37,8 +37,8 @@ async def until(proxy: MultiProcessProxy, name: str, number: float) -> Scraped:
     async with asyncio.timeout(20):
         while True:
             samples = await read(proxy)
-            assert (now := value(samples, "cab_calls_total") or 0.0) >= calls
-            calls = now
+            before, calls = calls, value(samples, "cab_calls_total") or 0.0
+            assert calls >= before
             if value(samples, name) == number:
                 return samples
             await asyncio.sleep(0.05)  # asking all the time would keep the worker from starting

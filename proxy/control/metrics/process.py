@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+from cab.proxy.control.metrics.calls import CallMetrics
+from cab.proxy.control.metrics.labels import ModelLabels
+from cab.proxy.control.metrics.samples import Histogram, Key, Samples, Value, added
+from cab.proxy.control.metrics.sources import of_ledger
 from cab.proxy.ledger.ledger import Ledger
-from cab.proxy.metrics.calls import CallMetrics
-from cab.proxy.metrics.labels import ModelLabels
-from cab.proxy.metrics.samples import Histogram, Key, Samples, Value, added
-from cab.proxy.metrics.sources import of_ledger
 
 LAG_EVERY_S = 0.5
 """How often the lag of the event loop is measured."""

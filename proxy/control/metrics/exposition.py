@@ -13,8 +13,8 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from cab.proxy.metrics.samples import Histogram, Samples
-from cab.proxy.metrics.table import METRICS
+from cab.proxy.control.metrics.samples import Histogram, Samples
+from cab.proxy.control.metrics.table import METRICS
 
 
 class Exposition(NamedTuple):

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from cab.proxy.metrics.labels import MOST_MODELS, OTHER, ModelLabels
-from cab.proxy.metrics.table import METRICS
+from cab.proxy.control.metrics.labels import MOST_MODELS, OTHER, ModelLabels
+from cab.proxy.control.metrics.table import METRICS
+from tests.proxy.control.metrics.reading import Scraped, compared, scraped, value
 from tests.proxy.control.serving import ADMIN, COMPLETION, USAGE, Api, api, code_of
-from tests.proxy.metrics.reading import Scraped, compared, scraped, value
 from tests.tools.client import post
 from tests.tools.proxy import chat_body, metered
 from tests.tools.upstream import json_answer, scripted_upstream

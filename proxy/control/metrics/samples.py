@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, cast
 
-from cab.proxy.metrics.table import METRICS
+from cab.proxy.control.metrics.table import METRICS
 from cab.scoring.ledger.money import EXACT
 
 Key = tuple[str, tuple[str, ...]]
