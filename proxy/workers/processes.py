@@ -120,11 +120,13 @@ class WorkerProcesses:
             process_group=0,  # Ctrl-C is for the parent, which then ends the workers in order
         )
         self._processes[slot.number] = process
+        slot.kill = process.kill
         if self._stopping.is_set():
             process.send_signal(signal.SIGTERM)
         code = await process.wait()
+        slot.kill = None
         await slot.gone.wait()
-        await self._recover(slot, code)
+        await self._recover(slot)
         if not slot.ready.done():
             reason = f"worker {slot.number} ended with exit code {code} before it could start"
             slot.ready.set_exception(BadConfig(reason))
@@ -134,10 +136,13 @@ class WorkerProcesses:
         log.error("worker_ended", worker=slot.number, exit_code=code, reason=str(failed or ""))
         return True
 
-    async def _recover(self, slot: WorkerSlot, code: int) -> None:
-        """End the calls that a dead worker had in flight."""
+    async def _recover(self, slot: WorkerSlot) -> None:
+        """End the calls that a worker had in flight which ended without telling all that it knew.
+
+        Its exit code does not say that: one that has lost its connection to here ends in order.
+        """
         folder, number = self._settings.ledger, slot.number
-        while code != 0 and (slot.calls or slot.held or slot.seals):
+        while slot.calls or slot.held or slot.seals:
             wanted = set(slot.calls), self._server.untold(slot)
             try:
                 found = await asyncio.to_thread(
