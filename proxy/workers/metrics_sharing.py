@@ -34,13 +34,17 @@ class MetricsSharing:
         """What each worker said last."""
         self._killed: dict[int, Samples] = {}
         """What workers that were killed said last, until their chains are counted; by process."""
+        self._left: set[int] = set()
+        """Workers that have said their last word."""
         self._ended: Samples = {}
         self._waiting: dict[int, list[asyncio.Future[None]]] = {}
         self._models: set[str] = set()
 
-    def measured(self, slot: WorkerSlot, values: list[Any]) -> None:
-        """Take what a worker has measured."""
+    def measured(self, slot: WorkerSlot, values: list[Any], is_last: bool = False) -> None:
+        """Take what a worker has measured; its last word holds all that it has recorded."""
         self._last[slot.number] = unpacked(values)
+        if is_last:
+            self._left.add(slot.number)
         self._answered(slot)
 
     def gone(self, slot: WorkerSlot) -> None:
@@ -52,8 +56,13 @@ class MetricsSharing:
             if not future.done():
                 future.set_result(None)
 
+    def has_told_all(self, slot: WorkerSlot) -> bool:
+        """Return whether a worker that has ended has told all that it had counted."""
+        return slot.number in self._left
+
     def ended(self, slot: WorkerSlot) -> None:
-        """Keep what a worker has told that ended in order: that was all."""
+        """Keep what a worker has told that has ended: that was all."""
+        self._left.discard(slot.number)
         self._ended = added([self._ended, lasting(self._last.pop(slot.number, {}))])
 
     def killed(self, slot: WorkerSlot, pid: int) -> frozenset[str]:

@@ -127,12 +127,14 @@ class WorkerProcesses:
             process_group=0,  # Ctrl-C is for the parent, which then ends the workers in order
         )
         self._processes[slot.number] = process
+        slot.kill = process.kill
         if self._stopping.is_set():
             process.send_signal(signal.SIGTERM)
         code = await process.wait()
+        slot.kill = None
         await slot.gone.wait()
-        await self._recover(slot, code)
-        self._keep_metrics(slot, process.pid, code)
+        await self._recover(slot)
+        self._keep_metrics(slot, process.pid)
         if not slot.ready.done():
             reason = f"worker {slot.number} ended with exit code {code} before it could start"
             slot.ready.set_exception(BadConfig(reason))
@@ -143,10 +145,13 @@ class WorkerProcesses:
         log.error("worker_ended", worker=slot.number, exit_code=code, reason=str(failed or ""))
         return True
 
-    async def _recover(self, slot: WorkerSlot, code: int) -> None:
-        """End the calls that a dead worker had in flight."""
+    async def _recover(self, slot: WorkerSlot) -> None:
+        """End the calls that a worker had in flight which ended without telling all that it knew.
+
+        Its exit code does not say that: one that has lost its connection to here ends in order.
+        """
         folder, number = self._settings.ledger, slot.number
-        while code != 0 and (slot.calls or slot.held or slot.seals):
+        while slot.calls or slot.held or slot.seals:
             wanted = set(slot.calls), self._server.untold(slot)
             try:
                 found = await asyncio.to_thread(
@@ -160,10 +165,10 @@ class WorkerProcesses:
             else:
                 self._server.end_calls(slot, found)
 
-    def _keep_metrics(self, slot: WorkerSlot, pid: int, code: int) -> None:
+    def _keep_metrics(self, slot: WorkerSlot, pid: int) -> None:
         """Keep what a worker has measured that has ended."""
         metrics = self._server.metrics
-        if code == 0 or self._stopping.is_set():
+        if self._stopping.is_set() or metrics.has_told_all(slot):
             metrics.ended(slot)
         elif self._tasks is not None:
             named = metrics.killed(slot, pid)

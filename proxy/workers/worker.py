@@ -31,6 +31,7 @@ async def _run(socket: Path, number: int, memory: SharedMemory) -> int:
         tasks.create_task(registry.listen()).add_done_callback(lambda _: stop.set())
         values, secrets, points = await registry.request("configuration", number)
         settings = ProxySettings.model_validate(values)
+        registry.slot_wait_s = settings.slot_wait_s
         configure_logs(settings.log_level, settings.log_format)
         try:
             resume = ResumePoint(*points[number]) if points[number] else None
