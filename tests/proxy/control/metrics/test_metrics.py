@@ -15,7 +15,9 @@ from tests.proxy.control.serving import ADMIN, COMPLETION, USAGE, Api, api, code
 from tests.tools.client import post
 from tests.tools.proxy import chat_body, metered
 from tests.tools.upstream import json_answer, scripted_upstream
+from tests.tools.wires import DIRECT
 
+WIRES = (DIRECT,)  # what is counted are records, and they are the same on both
 TOKEN = "metrics-token-of-the-tests"
 COSTLY = json_answer({**COMPLETION, "usage": {**USAGE, "cost": 0.1}})
 
