@@ -18,6 +18,7 @@ from cab.proxy.auth import cell_keys
 from cab.proxy.control.authorization import Access
 from cab.proxy.control.ledger_reads import LedgerReads
 from cab.proxy.control.metrics.process import CollectMetrics
+from cab.proxy.control.metrics.samples import Samples
 from cab.proxy.control.schemas import (
     MAX_BODY_BYTES,
     Mint,
@@ -190,12 +191,11 @@ class Control:
 
     async def _metrics(self, asked: ControlRequest) -> web.Response:
         self._access.require_metrics(asked.request, apart=asked.apart)
-        # Most proxies are never scraped: nothing of this is loaded before somebody does.
-        from cab.proxy.control.metrics.exposition import exposition  # noqa: PLC0415
-
         samples = await self._collect_metrics()
-        written = exposition(samples, asked.request.headers.get("Accept", ""))
-        return web.Response(headers={"Content-Type": written.content_type}, body=written.body)
+        accept = asked.request.headers.get("Accept", "")
+        # With a hundred models it takes some 50 ms, in which calls must go on.
+        content_type, body = await asyncio.to_thread(_written, samples, accept)
+        return web.Response(headers={"Content-Type": content_type}, body=body)
 
     async def _page(self, asked: ControlRequest) -> web.StreamResponse:
         return await self._live_view().page(asked.request, asked.query)
@@ -278,6 +278,13 @@ class Control:
             key_id, until_s = _named(wanted.key)
         await asyncio.to_thread(revocations.revoke_key, key_id or "", now_s, until_s)
         return answer(200, {"cell_id": None, "key_id": key_id})
+
+
+def _written(samples: Samples, accept: str) -> tuple[str, bytes]:
+    # Most proxies are never scraped: nothing of this is loaded before somebody does.
+    from cab.proxy.control.metrics.exposition import exposition  # noqa: PLC0415
+
+    return exposition(samples, accept)
 
 
 def _response_for(error: RequestFailed | CabProxyError) -> ErrorResponse:

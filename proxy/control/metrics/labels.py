@@ -19,6 +19,8 @@ class ModelLabels:
 
     def __init__(self, names: Iterable[str] = ()) -> None:
         self._names: list[str] = []
+        self._last: object = None
+        """What was learned last: the calls of a key come one after the other."""
         self._known: dict[str, str] = {}
         """Labels of models that came lately."""
         self._table: tuple[re.Pattern[str], list[str]] | None = None
@@ -27,8 +29,11 @@ class ModelLabels:
 
     def learn(self, names: Iterable[str]) -> None:
         """Take further names and patterns, while there is room; another thread may ask for labels."""
+        if names is self._last or len(self._names) >= MOST_MODELS:
+            return
+        self._last = names
         new = [name for name in names if name.strip("*") and name not in self._names]
-        if not new or len(self._names) >= MOST_MODELS:
+        if not new:
             return
         self._names = [*self._names, *new][:MOST_MODELS]
         # Names first: who names a model wants to see it, whatever pattern fits it too.
