@@ -346,8 +346,7 @@ async def _open_ledger(
         on_failure=settings.on_ledger_failure,
     )
     number = worker.number if worker else 0
-    sync = metrics.timed(os.fdatasync)
-    ledger = Ledger(settings.ledger, worker=number, sync=sync, options=options, clock=clock)
+    ledger = Ledger(settings.ledger, worker=number, options=options, clock=clock)
     metrics.watch_ledger(ledger)
     if worker is None:
         # Other workers' chains, from a run with more of them: their calls must end as well.

@@ -169,9 +169,16 @@ class Ledger:
         """How many records are not on disk yet; calls wait for them."""
         return len(self._pending) + len(self._unsynced) + self._in_sync
 
-    def on_end(self, take: Callable[[dict[str, Any]], None]) -> None:
-        """Have each END taken once it is on disk, and before anybody is told so; on another thread."""
-        self._writer.on_end = take
+    def watch(
+        self, on_end: Callable[[dict[str, Any]], None], on_sync: Callable[[int], None]
+    ) -> None:
+        """Have somebody told what becomes durable, on another thread.
+
+        Args:
+            on_end: Is given each END once it is on disk, before anybody else is told so.
+            on_sync: Is given how long each sync took, in nanoseconds.
+        """
+        self._writer.on_end, self._writer.on_sync = on_end, on_sync
 
     def open_starts(self) -> list[dict[str, Any]]:
         """Return the STARTs on disk of calls whose END is not."""

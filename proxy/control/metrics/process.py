@@ -2,7 +2,6 @@
 
 import asyncio
 import importlib.metadata
-import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
@@ -56,25 +55,13 @@ class ProcessMetrics:
 
     def watch_ledger(self, ledger: Ledger) -> None:
         """Count the calls that a ledger has, from now on."""
-        ledger.on_end(self.calls.add)
+        ledger.watch(self.calls.add, lambda took_ns: self._sync.add_us(took_ns // 1000))
         self._open_starts = ledger.open_starts
         self.add_source(partial(of_ledger, ledger))
 
     def add_source(self, source: Source) -> None:
         """Take what is to be asked at each reading."""
         self._sources.append(source)
-
-    def timed(self, sync: Callable[[int], None]) -> Callable[[int], None]:
-        """Return a function that makes a file durable, with its time measured."""
-
-        def measured(descriptor: int) -> None:
-            began_ns = time.monotonic_ns()
-            try:
-                sync(descriptor)
-            finally:
-                self._sync.add_us((time.monotonic_ns() - began_ns) // 1000)
-
-        return measured
 
     @contextmanager
     def watching_loop(self) -> Generator[None]:
