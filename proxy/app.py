@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from threading import Event
-from typing import TYPE_CHECKING, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from aiohttp import web
 
@@ -25,9 +25,13 @@ from cab.proxy.auth.take_over import take_over_revocations, take_over_signing_ke
 from cab.proxy.clock import Clock
 from cab.proxy.config import ProxySettings
 from cab.proxy.control.api import Control
-from cab.proxy.control.authorization import Access, check_admin_token
+from cab.proxy.control.authorization import Access, check_admin_token, metrics_token_from
 from cab.proxy.control.ledger_reads import LedgerReads
 from cab.proxy.control.listener import control_listener
+from cab.proxy.control.metrics.labels import ModelLabels
+from cab.proxy.control.metrics.process import CollectMetrics, ProcessMetrics, of_this_process
+from cab.proxy.control.metrics.samples import Samples
+from cab.proxy.control.metrics.sources import of_clients, of_endpoints
 from cab.proxy.control.running_proxy import RunningProxy
 from cab.proxy.control.sealing import Sealer, Sign, signer_from, write_checkpoint
 from cab.proxy.errors import BadConfig, LedgerFailed
@@ -36,6 +40,7 @@ from cab.proxy.forwarding.upstream import Upstreams, require_route_keys
 from cab.proxy.http.browser_guard import BrowserGuard
 from cab.proxy.http.client_connections import ConnectionLimits, HttpServer
 from cab.proxy.http.descriptors import connection_room
+from cab.proxy.http.refusals import RefusalNotes
 from cab.proxy.http.tls_certificate import listener_context, own_client_context
 from cab.proxy.lazy import import_beside
 from cab.proxy.ledger.capture.body_capture import opened_capture
@@ -74,6 +79,8 @@ class WorkerContext:
     """The state of all cells, which the processes share."""
     resume: ResumePoint | None = None
     """Where the recovery of its chain may begin to read."""
+    offer: Callable[[Callable[[], Samples]], CollectMetrics] = of_this_process
+    """Takes what gives this process's metrics, and gives what collects those of all."""
 
 
 class ProxySecrets(TypedDict, total=False):
@@ -88,6 +95,8 @@ class ProxySecrets(TypedDict, total=False):
     state folder."""
     admin_token: str | None
     """What the admin of the control API sends; None: there is no admin."""
+    metrics_token: str | None
+    """What reads the metrics and nothing else; None: `metrics_token_file` has it, or there is none."""
 
 
 def secrets_from(environment: Mapping[str, str], settings: ProxySettings) -> ProxySecrets:
@@ -98,6 +107,7 @@ def secrets_from(environment: Mapping[str, str], settings: ProxySettings) -> Pro
         "route_keys": {name: environment[name] for name in names if name in environment},
         "signing_key": environment.get(signing_keys.ENVIRONMENT) or None,
         "admin_token": environment.get("CAB_ADMIN_TOKEN") or None,
+        "metrics_token": environment.get("CAB_METRICS_TOKEN") or None,
     }
 
 
@@ -145,10 +155,13 @@ async def running_proxy(
         # Of several processes the parent keeps the cells, and so the snapshot.
         state = None if worker else settings.state_folder
         keeper = await stack.enter_async_context(opened_snapshot(state, settings.ledger))
-        ledger = await _open_ledger(settings, clock, worker, keeper)
-        stack.push_async_callback(_close, ledger, clock, sign)
+        metrics = ProcessMetrics(ModelLabels(known_models(settings)), _begun_s(clock, worker))
+        ledger = await _open_ledger(settings, clock, worker, keeper, metrics)
+        life = _Life(ledger, clock, sign)
+        stack.push_async_callback(life.end)
         await asyncio.to_thread(take_over_revocations, settings.ledger, settings.state_folder)
         ring, admin_token = await key_ring(secrets, settings), secrets.get("admin_token")
+        metrics_token = metrics_token_from(secrets.get("metrics_token"), settings)
         keys = secrets.get("upstream_key"), secrets.get("route_keys") or {}
         upstreams = Upstreams(settings, upstream_url, *keys)
         stack.push_async_callback(upstreams.close)
@@ -158,32 +171,23 @@ async def running_proxy(
         number = worker.number if worker else 0
         capture = opened_capture(settings, number, clock, stack.push_async_callback)
         services = ProxyServices(settings, clock, ledger, upstreams, counter, registry, capture)
-        access = _access(ring, settings, clock, admin_token)
-        held = Redactor([*upstreams.secrets(), *ring.secrets(), admin_token])
+        access = _access(ring, settings, clock, admin_token, metrics_token)
+        held = Redactor([*upstreams.secrets(), *ring.secrets(), admin_token, metrics_token])
         reads = LedgerReads()
         stack.callback(reads.close)
-        server = _server(services, access, held, sign, reads)
+        offer = of_this_process if worker is None else worker.offer
+        server = _server(services, access, held, sign, reads, metrics, offer)
+        stack.enter_context(metrics.watching_loop())
         stack.enter_context(redacting_libraries(held, server.call_redactors))
         shared = worker is not None
-        serving = _serving(server, settings, tls, shared=shared)
+        serving = _serving(server, settings, tls, metrics, shared=shared)
         host, port = await stack.enter_async_context(serving)
         url = control_url = url_of(settings, host, port)
         # Of several processes the first one has it; each of them can answer for all.
         if settings.control_apart and number == 0:
             listener = control_listener(settings, server.handle_control, tls)
             control_url = await stack.enter_async_context(listener)
-        await ledger.append(
-            {
-                "kind": "proxy_start",
-                "at": rfc3339(clock.wall_ns()),
-                "url": url,
-                "upstream": upstreams.default.base.authority,
-                "cab_version": importlib.metadata.version("coding-agent-bench"),
-                "pid": os.getpid(),
-                "worker": number,
-            }
-        )
-        await write_checkpoint(ledger, clock, sign)
+        await life.begin(url, upstreams.default.base.authority, number)
         if settings.auth == "open" and not demo and number == 0:
             log.warning("auth_is_open", message=_OPEN)
         ended = Event()
@@ -226,8 +230,23 @@ def _kept_keys(settings: ProxySettings) -> KeyRing:
     return signing_keys.load_or_create_signing_keys(file)
 
 
+def known_models(settings: ProxySettings) -> list[str]:
+    """Return the names and patterns of models that the settings name, for the labels of metrics."""
+    routed = [name for route in settings.routes for name in route.models]
+    return [*settings.metrics_models, *routed]
+
+
+def _begun_s(clock: Clock, worker: WorkerContext | None) -> float | None:
+    # Of several processes the parent knows it: they may start again.
+    return clock.wall_ns() / 1e9 if worker is None else None
+
+
 def _access(
-    ring: KeyRing, settings: ProxySettings, clock: Clock, admin_token: str | None
+    ring: KeyRing,
+    settings: ProxySettings,
+    clock: Clock,
+    admin_token: str | None,
+    metrics_token: str | None,
 ) -> Access:
     identifier = Identifier(
         ring,
@@ -238,12 +257,19 @@ def _access(
     )
     checked = check_admin_token(admin_token) if admin_token else None
     # Those who can connect to the address that it listens on may name it.
-    guard = BrowserGuard([settings.host, *settings.allowed_hosts], settings.allowed_origins)
-    return Access(identifier, clock, checked, guard)
+    own = [settings.host, *([settings.control_host] if settings.control_host else [])]
+    guard = BrowserGuard([*own, *settings.allowed_hosts], settings.allowed_origins)
+    return Access(identifier, clock, checked, guard, metrics_token)
 
 
-def _server(
-    services: ProxyServices, access: Access, held: Redactor, sign: Sign, reads: LedgerReads
+def _server(  # noqa: PLR0913 - it is put together in one place
+    services: ProxyServices,
+    access: Access,
+    held: Redactor,
+    sign: Sign,
+    reads: LedgerReads,
+    metrics: ProcessMetrics,
+    offer: Callable[[Callable[[], Samples]], CollectMetrics],
 ) -> Server:
     registry, ledger, settings = services.registry, services.ledger, services.settings
     sealer = Sealer(registry, ledger, services.clock, sign, reads)
@@ -252,10 +278,14 @@ def _server(
         return server.stopping
 
     live = cache(partial(_live_view, services, access, stopping))
-    parts = registry, ledger, sealer, access, reads, live, services.capture
+    metrics.add_source(partial(of_endpoints, services.upstreams.connections))
+    refusals = RefusalNotes(metrics.refused, services.warnings)
+    offered = offer(metrics.samples)
+    parts = registry, ledger, sealer, access, reads, live, services.capture, offered, refusals
     control = Control(*parts, stopping, settings.body_progress_timeout_s)
     guard = access.guard if services.upstreams.hold_key else None
-    server: Server = Server(services, access.identifier, control, held, guard)
+    identifier, models = access.identifier, metrics.models
+    server: Server = Server(services, identifier, control, held, guard, models, refusals)
     return server
 
 
@@ -271,7 +301,12 @@ def _live_view(services: ProxyServices, access: Access, stopping: Callable[[], b
 
 @asynccontextmanager
 async def _serving(
-    server: Server, settings: ProxySettings, tls: ssl.SSLContext | None, *, shared: bool
+    server: Server,
+    settings: ProxySettings,
+    tls: ssl.SSLContext | None,
+    metrics: ProcessMetrics,
+    *,
+    shared: bool,
 ) -> AsyncGenerator[tuple[str, int]]:
     """Listen, and on leaving refuse new calls and let those in flight finish."""
     # The built-in model server is in this process too.
@@ -287,6 +322,7 @@ async def _serving(
         max_line_size=_HEAD_BYTES,
         max_field_size=_HEAD_BYTES,
     )
+    metrics.add_source(partial(of_clients, http))
     runner = web.ServerRunner(http, shutdown_timeout=1)  # all calls have ended by then
     await runner.setup()
     try:
@@ -303,6 +339,7 @@ async def _open_ledger(
     clock: Clock,
     worker: WorkerContext | None,
     keeper: SnapshotKeeper,
+    metrics: ProcessMetrics,
 ) -> Ledger:
     points = await asyncio.to_thread(keeper.snapshot.resume_points)
     options = LedgerOptions(
@@ -314,17 +351,45 @@ async def _open_ledger(
     )
     number = worker.number if worker else 0
     ledger = Ledger(settings.ledger, worker=number, options=options, clock=clock)
+    metrics.watch_ledger(ledger)
     if worker is None:
         # Other workers' chains, from a run with more of them: their calls must end as well.
         await asyncio.to_thread(recover, settings.ledger, clock, points, skip_busy=True)
     return ledger
 
 
-async def _close(ledger: Ledger, clock: Clock, sign: Sign) -> None:
-    await write_checkpoint(ledger, clock, sign)
-    with contextlib.suppress(LedgerFailed):
-        await ledger.append({"kind": "proxy_stop", "at": rfc3339(clock.wall_ns())})
-    await ledger.close()
+class _Life:
+    """Records and logs that this process has started, and that it has stopped."""
+
+    def __init__(self, ledger: Ledger, clock: Clock, sign: Sign) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._sign = sign
+        self._started: dict[str, Any] = {}
+
+    async def begin(self, url: str, upstream: str, worker: int) -> None:
+        started = self._started = {
+            "url": url,
+            "upstream": upstream,
+            "cab_version": importlib.metadata.version("coding-agent-bench"),
+            "pid": os.getpid(),
+            "worker": worker,
+        }
+        await self._append("proxy_start", **started)
+        log.info("started", **started)
+        await write_checkpoint(self._ledger, self._clock, self._sign)
+
+    async def end(self) -> None:
+        await write_checkpoint(self._ledger, self._clock, self._sign)
+        with contextlib.suppress(LedgerFailed):
+            await self._append("proxy_stop")
+        await self._ledger.close()
+        if self._started:
+            log.info("stopped", **self._started)
+
+    def _append(self, kind: str, **members: Any) -> asyncio.Future[None]:  # noqa: ANN401 - JSON
+        at = rfc3339(self._clock.wall_ns())
+        return self._ledger.append({"kind": kind, "at": at, **members})
 
 
 async def _listen(

@@ -130,6 +130,16 @@ class ProxySettings(BaseModel):
     seal_key_file: Path | None = Field(
         default=None, description="Ed25519 private key that signs the seals of cells, in PEM form."
     )
+    metrics_token_file: Path | None = Field(
+        default=None,
+        description="File with the token that reads `/cab/metrics` and nothing else. CAB_METRICS_TOKEN wins "
+        "over it.",
+    )
+    metrics_models: list[str] = Field(
+        default_factory=list[str],
+        description="Names and patterns of models that metrics tell apart, besides those of `routes` and of "
+        "cell keys; all others are `other`.",
+    )
     ledger: Path = Field(
         default=Path("cab-ledger"),
         description="Folder of the audit log. It is created if it is missing.",
@@ -360,7 +370,10 @@ SETTING_GROUPS = {
         *("allowed_hosts", "allowed_origins"),
         *("tls_cert_file", "tls_key_file"),
     ),
-    "control API and seals": ("control_host", "control_port", "control_socket", "seal_key_file"),
+    "control API and seals": (
+        *("control_host", "control_port", "control_socket", "seal_key_file"),
+        *("metrics_token_file", "metrics_models"),
+    ),
     "limits of calls": (
         *("connect_timeout_s", "keepalive_timeout_s", "headers_timeout_s", "body_timeout_s"),
         *("max_connections", "head_timeout_s", "body_progress_timeout_s"),

@@ -21,7 +21,7 @@ from cab.proxy.http.headers import header_fault
 from cab.proxy.workers.supervisor import running_workers
 
 _DEFAULTS = {"port": 0, "log_level": "warning"}
-_SECRETS = ("key", "route_keys", "signing_key", "admin_token")
+_SECRETS = ("key", "route_keys", "signing_key", "admin_token", "metrics_token")
 _Result = TypeVar("_Result")
 
 
@@ -32,6 +32,7 @@ async def running_proxy(
     route_keys: dict[str, str] | None = None,
     signing_key: str | None = None,
     admin_token: str | None = None,
+    metrics_token: str | None = None,
     **settings: Any,  # noqa: ANN401 - validated, by name and by value
 ) -> AsyncGenerator[RunningProxy]:
     """Run a proxy on this event loop; on leaving, calls in flight finish within `grace_s`.
@@ -52,6 +53,7 @@ async def running_proxy(
         signing_key: Signs the cells' keys, 32 bytes or more; None makes one for the life of this proxy,
             unless `signing_key_file` names a file.
         admin_token: Makes an admin of the control API, 16 bytes or more; None: there is none.
+        metrics_token: Reads `/cab/metrics` and nothing else, 16 bytes or more; None: the admin token does.
         settings: What config.example.toml lists, such as `upstream`, `ledger`, `auth` and `workers`;
             `port` is a free one unless it is given, and `state` a folder in that of the ledger.
 
@@ -64,6 +66,7 @@ async def running_proxy(
         "route_keys": route_keys,
         "signing_key": signing_key,
         "admin_token": admin_token,
+        "metrics_token": metrics_token,
     }
     async with _running("running_proxy", secrets, settings) as proxy:
         yield proxy
@@ -124,7 +127,7 @@ async def _running(
 
 def _checked(origin: str, given: Mapping[str, Any], settings: ProxySettings) -> app.ProxySecrets:
     """Return the secrets as a proxy takes them; errors name the arguments, and hold no secret."""
-    for name in ("key", "signing_key", "admin_token"):
+    for name in ("key", "signing_key", "admin_token", "metrics_token"):
         _require_text(f"{origin}: {name}", given[name])
     key, signing_key, admin_token = given["key"], given["signing_key"], given["admin_token"]
     if key and (fault := header_fault(key)):
@@ -135,6 +138,8 @@ def _checked(origin: str, given: Mapping[str, Any], settings: ProxySettings) -> 
         signing_key = new_signing_key()
     if admin_token:
         check_admin_token(admin_token, f"{origin}: admin_token")
+    if metrics_token := given["metrics_token"]:
+        check_admin_token(metrics_token, f"{origin}: metrics_token")
     # As from the environment: a route that names no variable has the key of all others.
     shared = {settings.upstream_key_env: key} if key else {}
     return {
@@ -142,6 +147,7 @@ def _checked(origin: str, given: Mapping[str, Any], settings: ProxySettings) -> 
         "route_keys": {**shared, **_route_keys(origin, given["route_keys"], settings)},
         "signing_key": signing_key,
         "admin_token": admin_token,
+        "metrics_token": metrics_token or None,
     }
 
 

@@ -99,6 +99,10 @@ class RedactingLogger:
         """Log what is usual."""
         self._log(logging.INFO, event, values)
 
+    def record(self, event: str, values: Mapping[str, object]) -> None:
+        """Log what is usual, of a record: its texts hold no secrets any more."""
+        self._write(logging.INFO, event, values)
+
     def warning(self, event: str, **values: object) -> None:
         """Log what somebody may want to look at."""
         self._log(logging.WARNING, event, values)
@@ -113,9 +117,12 @@ class RedactingLogger:
 
     def _log(self, level: int, event: str, values: Mapping[str, object]) -> None:
         if _LOGGER.isEnabledFor(level):
-            line = LogEvent(event, {name: self._redacted(each) for name, each in values.items()})
-            # Not `_LOGGER.log`: it looks for the caller's line, and that takes longer than all else.
-            _LOGGER.handle(_Record(level, line))
+            self._write(level, event, {n: self._redacted(each) for n, each in values.items()})
+
+    @staticmethod
+    def _write(level: int, event: str, values: Mapping[str, object]) -> None:
+        # Not `_LOGGER.log`: it looks for the caller's line, and that takes longer than all else.
+        _LOGGER.handle(_Record(level, LogEvent(event, values)))
 
     def _redacted(self, value: object) -> object:
         if value is None or isinstance(value, int | float):
@@ -155,6 +162,51 @@ class Repeats:
             self._seen = fresh if len(fresh) < _MOST_KINDS else {}
         self._seen[kind] = now_s, 1
         return max(0, count - self._most)
+
+
+class ThinnedLog:
+    """Warnings of which only some of each kind are written in a while, whoever causes how many.
+
+    At the end of that while a line says how many were left out.
+
+    Args:
+        most: How many lines of a kind are written in a while.
+        every_s: How long that while is, in seconds.
+    """
+
+    def __init__(self, most: int = 20, every_s: float = 10.0) -> None:
+        self._repeats = Repeats(most, every_s)
+        self._every_s = every_s
+        self._left_out: dict[tuple[str, str], int] = {}
+        """Lines of each kind that nobody was told of."""
+
+    def warning(
+        self, log: RedactingLogger, event: str, kind: str, values: Mapping[str, object]
+    ) -> None:
+        """Log what somebody may want to look at.
+
+        Args:
+            log: Redacts the line.
+            event: Its name.
+            kind: What it has in common with others of that name, from few texts; a value of it too.
+            values: All others.
+        """
+        of = event, kind
+        if self._repeats.left_out(of) is not None:
+            log.warning(event, kind=kind, **values)
+            return
+        if of not in self._left_out:
+            asyncio.get_running_loop().call_later(self._every_s, self._say, of)
+        self._left_out[of] = self._left_out.get(of, 0) + 1
+
+    def close(self) -> None:
+        """Say what was left out and not said yet."""
+        for of in list(self._left_out):
+            self._say(of)
+
+    def _say(self, of: tuple[str, str]) -> None:
+        if lines := self._left_out.pop(of, 0):
+            RedactingLogger().warning("lines_left_out", event_name=of[0], kind=of[1], lines=lines)
 
 
 class StderrHandler(logging.Handler):

@@ -10,6 +10,7 @@ from aiohttp import web
 from cab.proxy.auth.attribution import Caller, Identifier, Target, split_target
 from cab.proxy.auth.request_secrets import sent_secrets
 from cab.proxy.control.api import Control
+from cab.proxy.control.metrics.labels import ModelLabels
 from cab.proxy.errors import BadKey, Rejected
 from cab.proxy.forwarding.body_budget import BodyBudget, BodyShare, NoRoom
 from cab.proxy.forwarding.exchange import Exchange
@@ -28,6 +29,7 @@ from cab.proxy.http.error_responses import (
     shape_of,
     web_response,
 )
+from cab.proxy.http.refusals import RefusalNotes
 from cab.proxy.http.request import HttpRequest
 from cab.proxy.http.request_body import read_body
 from cab.proxy.http.request_checks import CONTROL_PREFIX, checked_target
@@ -55,16 +57,22 @@ class Server:
             an address of its own.
         held: Redacts what this proxy must not write.
         guard: Of callers without a cell's key; None where they can spend nothing but their own.
+        models: Learn which models keys allow.
+        refusals: Take note of what is refused.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - it is put together in one place
         self,
         services: ProxyServices,
         identifier: Identifier,
         control: Control,
         held: Redactor,
         guard: BrowserGuard | None,
+        models: ModelLabels,
+        refusals: RefusalNotes,
     ) -> None:
+        self._models = models
+        self._refusals = refusals
         self._guard = guard
         self._services = services
         self._identifier = identifier
@@ -103,7 +111,7 @@ class Server:
             share.release()
             if not isinstance(error, RequestFailed):
                 raise
-            return _failed(request, dialect, error)
+            return self._failed(request, dialect, error)
         return await self._run(exchange, share)
 
     async def handle_control(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -111,9 +119,10 @@ class Server:
         try:
             path_qs = checked_target(request)
         except RequestFailed as error:
-            return _failed(request, None, error)
+            return self._failed(request, None, error)
         sent = sent_secrets(request.headers, Target(path_qs, None))
-        return await self._control.handle(request, path_qs, self._held.with_secrets(sent))
+        redactor = self._held.with_secrets(sent)
+        return await self._control.handle(request, path_qs, redactor, apart=True)
 
     def call_redactors(self) -> Iterator[Redactor]:
         """Yield what redacts the secrets of the calls in flight."""
@@ -153,6 +162,7 @@ class Server:
             self._upgrades.stop()
             await self._ended()
         await self._upgrades.ended()
+        self._services.warnings.close()
 
     async def _ended(self) -> None:
         while self._in_flight:
@@ -208,6 +218,8 @@ class Server:
         # is among the live ones nothing waits, so a stop either sees it or is seen by it.
         self.require_open()
         upstream = self._services.upstreams.for_model(context.request.model)
+        context.upstream, context.route = upstream.base.authority, upstream.number
+        context.client = request.remote
         refusal = refusal or refused_call(request.method, target.path_qs, caller, upstream, context)
         client = partial(AiohttpClient, request, context.call_id)
         how = caller, context, meter, upstream, client, refusal
@@ -233,6 +245,8 @@ class Server:
             raise RequestFailed(401, "invalid_api_key", message)
         if caller.key is None and self._guard is not None:
             self._guard.check(request.headers)
+        if caller.key is not None and caller.key.limits.models is not None:
+            self._models.learn(caller.key.limits.models)
         return caller
 
     def require_open(self) -> None:
@@ -288,9 +302,9 @@ class Server:
         # Falsy in older versions of aiohttp.
         return web.Response(status=499) if response is None else response
 
-
-def _failed(
-    request: web.BaseRequest, dialect: Dialect | None, error: RequestFailed
-) -> web.Response:
-    endpoint = shape_of(dialect.name if dialect else "other", request.headers)
-    return web_response(endpoint, error.response)
+    def _failed(
+        self, request: web.BaseRequest, dialect: Dialect | None, error: RequestFailed
+    ) -> web.Response:
+        name = dialect.name if dialect else "other"
+        self._refusals.note(request, name, error.response, self._held)
+        return web_response(shape_of(name, request.headers), error.response)

@@ -14,6 +14,7 @@ from cab.adapters.cli import make_parser
 from cab.proxy.cli.flags import default_text, flag_of, is_nested, variable_of
 from cab.proxy.cli.parser import CommandLineParser, shown_default
 from cab.proxy.config import SETTING_GROUPS, ProxySettings, Route
+from cab.proxy.control.metrics.table import METRICS
 from cab.scoring.introspection.field_texts import field_texts
 from tests.scoring.analysis.edge_cases import edge_case_table
 
@@ -114,7 +115,18 @@ ANALYSED = (
     *(scoring.Reconciliation, scoring.CounterError),
 )
 
+
+def metric_table() -> Iterator[str]:
+    """Yield the lines of the table of all metrics."""
+    yield row("metric", "kind", "labels", "meaning")
+    yield "|---|---|---|---|"
+    for name, metric in METRICS.items():
+        labels = ", ".join(f"`{label}`" for label in metric.labels)
+        yield row(f"`{name}`", metric.kind, labels, metric.text)
+
+
 PAGES = {
+    ("metrics.md", "metrics"): metric_table,
     ("settings.md", "settings"): settings_tables,
     ("settings.md", "route"): route_table,
     ("cli.md", "commands"): command_sections,

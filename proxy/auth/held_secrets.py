@@ -18,7 +18,10 @@ from cab.proxy.errors import BadConfig
 MOST_BYTES = 1 << 16
 """Longest text that a key is read from."""
 
-SECRET_VARIABLES = ("CAB_KEY", "CAB_SIGNING_KEY", "CAB_ADMIN_TOKEN", "CAB_CELL_KEY")
+SECRET_VARIABLES = (
+    *("CAB_KEY", "CAB_SIGNING_KEY", "CAB_ADMIN_TOKEN", "CAB_METRICS_TOKEN"),
+    "CAB_CELL_KEY",
+)
 """Variables in which CAB's commands are given secrets."""
 
 _PROC = Path("/proc")
@@ -47,18 +50,35 @@ def read_key(file: Path | None, descriptor: int | None) -> str | None:
     assert source is not None
     if source in (1, 2):
         raise BadConfig(f"{place} is for output; give a descriptor that is open for reading")
+    return _read(source, place, "key")
+
+
+def read_token(file: Path, place: str) -> str:
+    """Return the token in a file, without the white space around it.
+
+    Args:
+        file: A file, which may be a pipe; read to its end.
+        place: Where the file was named, for errors.
+
+    Raises:
+        BadConfig: It cannot be read, or is empty, long, or no text.
+    """
+    return _read(file, place, "token")
+
+
+def _read(source: Path | int, place: str, what: str) -> str:
     try:
         with open(source, "rb") as handle:  # noqa: PTH123 - takes descriptors too
             data = handle.read(MOST_BYTES + 1)
-        key = data.decode().strip()
+        text = data.decode().strip()
     except OSError as error:
         raise BadConfig(f"{place} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise BadConfig(f"{place} is not valid UTF-8; give the key alone") from error
-    if not key or len(data) > MOST_BYTES:
-        what = f"over {MOST_BYTES} bytes long" if key else "empty"
-        raise BadConfig(f"{place} is {what}; give the key alone")
-    return key
+        raise BadConfig(f"{place} is not valid UTF-8; give the {what} alone") from error
+    if not text or len(data) > MOST_BYTES:
+        fault = f"over {MOST_BYTES} bytes long" if text else "empty"
+        raise BadConfig(f"{place} is {fault}; give the {what} alone")
+    return text
 
 
 def hide(secrets: Iterable[str | None], names: Iterable[str] = ()) -> None:

@@ -35,6 +35,7 @@ secrets, which are never values of flags:
   CAB_KEY           key of the endpoint; if unset, the agents' own keys are passed on
   CAB_SIGNING_KEY   signs cell keys; if unset, the proxy keeps one in its state folder
   CAB_ADMIN_TOKEN   token of the control API's admin; if unset, there is no admin
+  CAB_METRICS_TOKEN token that reads /cab/metrics, and nothing else
 
 examples:
   cab-proxy --upstream demo                        a first look: no key, no network

@@ -44,7 +44,8 @@ def _held_secrets(settings: ProxySettings, key: str | None) -> ProxySecrets:
     secrets = secrets_from(os.environ if key is None else {**os.environ, name: key}, settings)
     routes = secrets.get("route_keys") or {}
     texts = (secrets.get("upstream_key"), secrets.get("signing_key"), secrets.get("admin_token"))
-    hide((*texts, *routes.values()), (name, *routes, *SECRET_VARIABLES))
+    others = (*routes.values(), secrets.get("metrics_token"))
+    hide((*texts, *others), (name, *routes, *SECRET_VARIABLES))
     return secrets
 
 

@@ -13,6 +13,7 @@ _DISTRIBUTION = "coding-agent-bench"
 _SECRETS = {
     **dict.fromkeys(("--key", "--api-key", "--upstream-key"), "CAB_KEY"),
     "--admin-token": "CAB_ADMIN_TOKEN",
+    "--metrics-token": "CAB_METRICS_TOKEN",
     "--signing-key": "CAB_SIGNING_KEY",
     "--cell-key": "CAB_CELL_KEY",
 }

@@ -19,7 +19,9 @@ CONFIG_VARIABLE = "CAB_CONFIG"
 _NO_UPSTREAM = (
     "no upstream; give --upstream URL or set CAB_UPSTREAM, or use --upstream demo for a first look"
 )
-_READ_TOO = frozenset({CONFIG_VARIABLE, "CAB_KEY", "CAB_SIGNING_KEY", "CAB_ADMIN_TOKEN"})
+_READ_TOO = frozenset(
+    {CONFIG_VARIABLE, "CAB_KEY", "CAB_SIGNING_KEY", "CAB_ADMIN_TOKEN", "CAB_METRICS_TOKEN"}
+)
 """Variables that `cab-proxy` reads and that are not settings; a misspelt one is a mistake too."""
 _OF_OTHERS = frozenset({"CAB_CELL_KEY", "CAB_ENDPOINT", "CAB_MODEL", "CAB_CONTROL"})
 """What the command `cab` and images read."""

@@ -17,6 +17,8 @@ from cab.proxy.accounting.admission import CellRegistry, CellSnapshot
 from cab.proxy.auth import cell_keys
 from cab.proxy.control.authorization import Access
 from cab.proxy.control.ledger_reads import LedgerReads
+from cab.proxy.control.metrics.process import CollectMetrics
+from cab.proxy.control.metrics.samples import Samples
 from cab.proxy.control.schemas import (
     MAX_BODY_BYTES,
     Mint,
@@ -35,6 +37,7 @@ from cab.proxy.http.error_responses import (
     error_response_for,
     web_response,
 )
+from cab.proxy.http.refusals import RefusalNotes
 from cab.proxy.http.request_body import read_body
 from cab.proxy.ledger.capture.body_capture import BodyCapture
 from cab.proxy.ledger.ledger import Ledger
@@ -54,6 +57,8 @@ class ControlRequest(NamedTuple):
     cell_id: str
     """From the path; empty where there is none."""
     query: str
+    apart: bool
+    """Whether it came to the control API's own address."""
 
 
 Handler = Callable[[ControlRequest], Awaitable[web.StreamResponse]]
@@ -70,6 +75,8 @@ class Control:
         reads: Read the ledger.
         live: The live view.
         capture: Keeps bodies; what it has not kept is counted. None if there is none.
+        metrics: Collects the metrics of all processes.
+        refusals: Take note of what is refused.
         stopping: Whether the proxy takes no new calls.
         body_progress_timeout_s: See `read_body`.
     """
@@ -83,6 +90,8 @@ class Control:
         reads: LedgerReads,
         live: "Callable[[], LiveView]",
         capture: BodyCapture | None,
+        metrics: CollectMetrics,
+        refusals: RefusalNotes,
         stopping: Callable[[], bool],
         body_progress_timeout_s: float,
     ) -> None:
@@ -93,6 +102,8 @@ class Control:
         self._reads = reads
         self._live_view = live
         self._capture = capture
+        self._collect_metrics = metrics
+        self._refusals = refusals
         self._stopping = stopping
         self._body_progress_timeout_s = body_progress_timeout_s
         self._health_routes: dict[str, dict[str, Handler]] = {
@@ -103,6 +114,7 @@ class Control:
         self._routes: dict[str, dict[str, Handler]] = {
             **self._health_routes,
             "/cab/openapi.json": {"GET": self._openapi},
+            "/cab/metrics": {"GET": self._metrics},
             "/cab/cells": {"GET": self._cells},
             f"/cab/cells/{_CELL}": {"GET": self._cell},
             f"/cab/cells/{_CELL}/calls": {"GET": self._calls},
@@ -123,6 +135,7 @@ class Control:
         redactor: Redactor,
         *,
         health_only: bool = False,
+        apart: bool = False,
     ) -> web.StreamResponse:
         """Answer one request.
 
@@ -131,6 +144,7 @@ class Control:
             path_qs: Its path and query.
             redactor: Takes what came with it out of the log.
             health_only: Answer nothing but health here.
+            apart: Whether it came to the control API's own address.
         """
         path, _, query = path_qs.partition("?")
         pattern, cell_id = _pattern(path)
@@ -144,9 +158,11 @@ class Control:
             error = ErrorResponse(405, "method_not_allowed", f"this path takes {allowed}")
             return web_response("other", error, Allow=allowed)
         try:
-            return await handler(ControlRequest(request, cell_id, query))
+            return await handler(ControlRequest(request, cell_id, query, apart))
         except (RequestFailed, CabProxyError) as error:
-            return web_response("other", _response_for(error))
+            refusal = _response_for(error)
+            self._refusals.note(request, "control", refusal, redactor)
+            return web_response("other", refusal)
         except Exception:
             log = RedactingLogger(redactor)
             log.exception("control_failed", method=request.method)
@@ -183,6 +199,14 @@ class Control:
 
     async def _openapi(self, _: ControlRequest) -> web.Response:
         return web.Response(headers={"Content-Type": "application/json"}, body=openapi())
+
+    async def _metrics(self, asked: ControlRequest) -> web.Response:
+        self._access.require_metrics(asked.request, apart=asked.apart)
+        samples = await self._collect_metrics()
+        accept = asked.request.headers.get("Accept", "")
+        # With a hundred models it takes some 50 ms, in which calls must go on.
+        content_type, body = await asyncio.to_thread(_written, samples, accept)
+        return web.Response(headers={"Content-Type": content_type}, body=body)
 
     async def _page(self, asked: ControlRequest) -> web.StreamResponse:
         return await self._live_view().page(asked.request, asked.query)
@@ -265,6 +289,13 @@ class Control:
             key_id, until_s = _named(wanted.key)
         await asyncio.to_thread(revocations.revoke_key, key_id or "", now_s, until_s)
         return answer(200, {"cell_id": None, "key_id": key_id})
+
+
+def _written(samples: Samples, accept: str) -> tuple[str, bytes]:
+    # Most proxies are never scraped: nothing of this is loaded before somebody does.
+    from cab.proxy.control.metrics.exposition import exposition  # noqa: PLC0415
+
+    return exposition(samples, accept)
 
 
 def _response_for(error: RequestFailed | CabProxyError) -> ErrorResponse:

@@ -1,4 +1,4 @@
-"""Who may ask the control API: the admin for everything, a cell's keys for their own cell."""
+"""Who may ask the control API: the admin for everything, a cell's keys for their own cell, scrapers for metrics."""
 
 import hmac
 from dataclasses import dataclass
@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from cab.proxy.auth.attribution import Identifier, Target
+from cab.proxy.auth.held_secrets import read_token
 from cab.proxy.clock import Clock
+from cab.proxy.config import ProxySettings
 from cab.proxy.errors import BadConfig
 from cab.proxy.http.browser_guard import BrowserGuard
 from cab.proxy.http.error_responses import RequestFailed
-from cab.proxy.http.headers import header_fault
+from cab.proxy.http.headers import credential, header_fault
 
 MIN_ADMIN_TOKEN_BYTES = 16
 _NO_PATH = Target("", None)
@@ -36,6 +38,20 @@ def check_admin_token(token: str, origin: str = "CAB_ADMIN_TOKEN") -> str:
     return token
 
 
+def metrics_token_from(given: str | None, settings: ProxySettings) -> str | None:
+    """Return the token that reads metrics: the given one, else that of `metrics_token_file`, else None.
+
+    Raises:
+        BadConfig: It cannot be read, is short, or cannot stand in a header.
+    """
+    file = settings.metrics_token_file
+    if given:
+        return check_admin_token(given, "CAB_METRICS_TOKEN")
+    if file is None:
+        return None
+    return check_admin_token(read_token(file, place := f"metrics_token_file {file}"), place)
+
+
 @dataclass(frozen=True, slots=True)
 class Access:
     """The rules of the control API, fixed when the proxy starts."""
@@ -46,6 +62,8 @@ class Access:
     """None: there is no admin."""
     guard: BrowserGuard
     """Of callers who are a cell without its key."""
+    metrics_token: str | None = None
+    """None: metrics are read with the admin token, or at the control API's own address."""
 
     def now_s(self) -> int:
         """Return the seconds since the Unix epoch."""
@@ -53,12 +71,31 @@ class Access:
 
     def is_admin(self, request: web.BaseRequest) -> bool:
         """Return whether a request holds the admin token."""
-        scheme, _, sent = request.headers.get("Authorization", "").partition(" ")
-        if self.admin_token is None or scheme.lower() != "bearer":
-            return False
-        # Of bytes: of texts it takes ASCII only.
-        sent_bytes = sent.strip().encode(errors="surrogateescape")
-        return hmac.compare_digest(sent_bytes, self.admin_token.encode(errors="surrogateescape"))
+        return _is_sent(request, self.admin_token)
+
+    def require_metrics(self, request: web.BaseRequest, *, apart: bool) -> None:
+        """Return if a request may read the metrics; an agent may not, whatever its key.
+
+        Args:
+            request: The request.
+            apart: Whether it came to the control API's own address.
+
+        Raises:
+            RequestFailed: It may not.
+        """
+        if self.is_admin(request) or _is_sent(request, self.metrics_token):
+            return
+        if apart and not credential(request.headers):
+            self.guard.check(request.headers)
+            return
+        if self.admin_token is None and self.metrics_token is None:
+            message = (
+                "no token reads the metrics; start the proxy with CAB_METRICS_TOKEN set, or with "
+                "metrics_token_file"
+            )
+            raise RequestFailed(403, "no_metrics_token", message)
+        message = "send the metrics token, or the admin token, as the bearer token"
+        raise RequestFailed(401, "metrics_token_required", message)
 
     def require_admin(self, request: web.BaseRequest) -> None:
         """Return if a request comes from the admin.
@@ -104,3 +141,12 @@ class Access:
             )
             raise RequestFailed(403, "seal_key_required", message)
         return False
+
+
+def _is_sent(request: web.BaseRequest, token: str | None) -> bool:
+    scheme, _, sent = request.headers.get("Authorization", "").partition(" ")
+    if token is None or scheme.lower() != "bearer":
+        return False
+    # Of bytes: of texts it takes ASCII only.
+    sent_bytes = sent.strip().encode(errors="surrogateescape")
+    return hmac.compare_digest(sent_bytes, token.encode(errors="surrogateescape"))

@@ -29,7 +29,7 @@ from cab.proxy.forwarding.answers import EndpointAnswer
 from cab.proxy.forwarding.call_lifecycle import CallLifecycle
 from cab.proxy.forwarding.deadline import Deadline
 from cab.proxy.forwarding.endings import ending_of, failure_of, rejection_of
-from cab.proxy.forwarding.failures import StaleConnection, UpstreamFailed
+from cab.proxy.forwarding.failures import StaleConnection, UpstreamFailed, cause_of
 from cab.proxy.forwarding.recording import record_end
 from cab.proxy.forwarding.redirects import MAX_HOPS, not_followed, onward
 from cab.proxy.forwarding.response import Client, checked
@@ -197,6 +197,7 @@ class Exchange:
                 if not self._is_over:
                     await self._relay()
         except UpstreamFailed as error:
+            self._context.cause = cause_of(error)
             ending = CallEnding(error.end_reason, self._now(), (error.code, str(error)))
             response = ErrorResponse(error.status, error.code, str(error), retry=error.retry)
             await self._respond(response, ending)
@@ -398,8 +399,8 @@ class Exchange:
         """Write the END record."""
         if self._tap is not None:
             self._tap.end_reason = ending.reason
-        outcome, counter = self._meter.outcome(), self._services.counter
-        await record_end(self._lifecycle, counter, self._context, outcome, ending)
+        outcome = self._meter.outcome()
+        await record_end(self._lifecycle, self._services, self._context, outcome, ending)
 
     def _on_client_gone(self) -> None:
         """Stop waiting for the call's cell, and drain the answer within limits."""

@@ -59,6 +59,14 @@ def name_failure(error: BaseException, host: str) -> UpstreamFailed:
     return _failed(*next(found, ("upstream_failed", type(error).__name__)), host)
 
 
+def cause_of(error: UpstreamFailed) -> str:
+    """Return what was behind a failure, for the log: the text of the first error, which clients do not see."""
+    first: BaseException = error
+    while first.__cause__ is not None:
+        first = first.__cause__
+    return error.code if first is error else f"{type(first).__name__}: {first}"
+
+
 def not_connected(code: str, host: str) -> UpstreamFailed:
     """Return how they see that there was no connection.
 

@@ -59,6 +59,7 @@ def new_context(  # noqa: PLR0913 - all that is known of a call
         request=meter.request,
         request_bytes=len(body),
         user_agent=request.headers.get("User-Agent"),
+        key_id=None if caller.key is None else caller.key.key_id,
         started_wall_ns=wall_ns,
         started_ns=mono_ns,
         received_ns=services.clock.mono_ns(),

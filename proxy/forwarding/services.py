@@ -1,6 +1,6 @@
 """What every call uses."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cab.proxy.accounting.admission import CellRegistry
 from cab.proxy.clock import Clock
@@ -8,6 +8,7 @@ from cab.proxy.config import ProxySettings
 from cab.proxy.forwarding.upstream import Upstreams
 from cab.proxy.ledger.capture.body_capture import BodyCapture
 from cab.proxy.ledger.ledger import Ledger
+from cab.proxy.logs import ThinnedLog
 from cab.proxy.tokens.usage import Counter
 
 
@@ -23,3 +24,5 @@ class ProxyServices:
     registry: CellRegistry
     capture: BodyCapture | None = None
     """Keeps the bodies of calls; None if they are not kept."""
+    warnings: ThinnedLog = field(default_factory=ThinnedLog)
+    """Where it is logged that a call was refused or failed."""

@@ -117,22 +117,25 @@ class Upstream:
         connect_timeout_s: Limit for a connection.
         keepalive_timeout_s: How long an idle connection is kept.
         wire: Who speaks HTTP with it; aiohttp does in any case where a proxy is between.
+        number: Of the route in the settings; None: it is `upstream`.
 
     Raises:
         BadConfig: Its file of certificates cannot be used, or its key cannot stand in a header.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - it is put together in one place
         self,
         route: Route,
         key: str | None,
         connect_timeout_s: float,
         keepalive_timeout_s: float,
         wire: Wire = "direct",
+        number: int | None = None,
     ) -> None:
         if key is not None and (fault := header_fault(key)):
             raise BadConfig(f"{route.key_env} {fault}")
         self.route = route
+        self.number = number
         self.base = URL(route.upstream)
         self.key = key
         self.usage_requests = UsageRequests()
@@ -355,8 +358,8 @@ class Upstreams:
         )
         self.default = Upstream(default, default_key, *how)
         self._routed = [
-            Upstream(_with_paths(route, settings), keys.get(route.key_env) or None, *how)
-            for route in settings.routes
+            Upstream(_with_paths(route, settings), keys.get(route.key_env) or None, *how, number)
+            for number, route in enumerate(settings.routes)
         ]
 
     def for_model(self, model: str | None) -> Upstream:
@@ -375,6 +378,15 @@ class Upstreams:
         first = next(iter((*self._routed, self.default)))
         in_path = "{model}" in (upstream.route.path or "")
         return upstream if upstream is first and not in_path else None
+
+    def connections(self) -> Iterator[tuple[str, int, int]]:
+        """Yield host and port of each endpoint with its own connections: busy ones, idle ones.
+
+        Those that aiohttp has are not among them.
+        """
+        for upstream in (self.default, *self._routed):
+            if upstream.pool is not None:
+                yield upstream.base.authority, *upstream.pool.connections
 
     @property
     def hold_key(self) -> bool:

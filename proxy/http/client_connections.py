@@ -109,6 +109,8 @@ class HttpServer(web.Server):
         """Connections that are closed once their clients have taken what was written."""
         self._is_sent = asyncio.Event()
         self._repeats = Repeats(1)
+        self.refused = 0
+        """Connections that had no place."""
         self.hang_ups = HangUpWatch()
         """Of clients that have ended their side."""
 
@@ -142,8 +144,14 @@ class HttpServer(web.Server):
         half_closed.ask(may_wait)
         return half_closed
 
+    @property
+    def places(self) -> tuple[int, int]:
+        """How many connections are open, and how many of them are idle."""
+        return len(self._open), len(self._idle)
+
     def refuse(self, transport: asyncio.Transport) -> None:
         """Answer a connection that has no place."""
+        self.refused += 1
         message = "the proxy has too many connections; try again, or raise its max_connections"
         refusal = ErrorResponse(503, "connections_full", message, retry=True)
         transport.write(raw_response(refusal))

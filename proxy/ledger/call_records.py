@@ -53,6 +53,16 @@ class CallContext:
     """Tokens of an answer at most where the request states no cap."""
     may_cost: bool | None = None
     """Of an endpoint that is not metered: whether its calls may cost tokens."""
+    key_id: str | None = None
+    """`jti` of the cell's key that it was called with."""
+    upstream: str | None = None
+    """Host and port of the endpoint that it is for."""
+    route: int | None = None
+    """Number of that endpoint's route."""
+    client: str | None = None
+    """Address of the client, for the log."""
+    cause: str | None = None
+    """What was behind a failure to reach the endpoint, for the log."""
     received_ns: int | None = None
     """The request was here as a whole."""
     forwarded_ns: int | None = None
@@ -119,6 +129,9 @@ def _start_record(call: CallContext) -> dict[str, Any]:
         "request_hash_form": call.request.request_hash_form,
         "model_requested": None if model is None else call.redactor.name(model),
         "may_cost": call.may_cost,
+        "key_id": call.key_id,
+        "upstream": call.upstream,
+        "route": call.route,
         "prompt_tokens_at_most": bound.prompt_tokens,
         "completion_tokens_at_most": bound.completion_tokens,
         **_websocket(call),

@@ -113,6 +113,8 @@ class Ledger:
         self._unsynced: list[_Waiting] = []
         """Those that are written, and that no sync has begun for."""
         self._syncing = False
+        self._in_sync = 0
+        """How many records a sync has begun for."""
         self._is_busy = False
         """Whether the thread has the segment for itself: nothing may be written meanwhile."""
         self._flush_is_due = False
@@ -161,6 +163,27 @@ class Ledger:
     def unwritten_records(self) -> int:
         """How many records calls went on without: they wait for the disk, or are lost."""
         return self.lost_records + len(self._backlog.held)
+
+    @property
+    def waiting_records(self) -> int:
+        """How many records are not on disk yet; calls wait for them."""
+        return len(self._pending) + len(self._unsynced) + self._in_sync
+
+    def watch(
+        self, on_end: Callable[[dict[str, Any]], None], on_sync: Callable[[int], None]
+    ) -> None:
+        """Have somebody told what becomes durable, on another thread.
+
+        Args:
+            on_end: Is given each END once it is on disk, before anybody else is told so.
+            on_sync: Is given how long each sync took, in nanoseconds.
+        """
+        self._writer.on_end, self._writer.on_sync = on_end, on_sync
+
+    def open_starts(self) -> list[dict[str, Any]]:
+        """Return the STARTs on disk of calls whose END is not."""
+        # Copied in one step: the thread that syncs changes it.
+        return [record_of(entry) for entry in list(self._writer.open_calls.values())]
 
     @property
     def lost_records(self) -> int:
@@ -313,11 +336,13 @@ class Ledger:
             self._writer.sync(self._writer.unsynced())
             self._look_at_space()
 
+        self._in_sync = len(batch)
         self._run_alone(work, partial(self._written_beside, batch, refused))
 
     def _written_beside(
         self, batch: list[_Waiting], refused: list[UnwritableRecord], error: Exception | None
     ) -> None:
+        self._in_sync = 0
         if error is not None:
             self._fail(error)
             self._refuse(batch)
@@ -327,7 +352,7 @@ class Ledger:
 
     def _sync(self) -> None:
         batch, self._unsynced = self._unsynced, []
-        self._syncing = True
+        self._syncing, self._in_sync = True, len(batch)
         self._thread.run(
             partial(self._sync_and_look, self._writer.unsynced()), partial(self._synced, batch)
         )
@@ -337,7 +362,7 @@ class Ledger:
         self._look_at_space()
 
     def _synced(self, batch: list[_Waiting], error: Exception | None) -> None:
-        self._syncing = False
+        self._syncing, self._in_sync = False, 0
         if error is None:
             for waiting in batch:
                 try:

@@ -17,8 +17,9 @@ from cab.scoring.timestamps import rfc3339
 
 def is_within_bounds(start: dict[str, Any]) -> bool:
     """Return whether a START of an HTTP request is within its bounds without being clipped."""
-    model = start["model_requested"]  # the only member that somebody else has written
-    return model is None or len(model) <= MAX_NAME_CHARS
+    # The only members that somebody else has written.
+    names = start["model_requested"], start["key_id"], start["upstream"]
+    return all(name is None or len(name) <= MAX_NAME_CHARS for name in names)
 
 
 def ordinary_end_record(

@@ -25,7 +25,8 @@ MAX_PROBLEMS = 20
 
 _CARRIED = (
     "call_id", "cell_id", "seq", "started_at", "endpoint", "stream", "request_hash",
-    "model_requested", "may_cost", "prompt_tokens_at_most", "completion_tokens_at_most",
+    "model_requested", "may_cost", "key_id", "upstream", "route",
+    "prompt_tokens_at_most", "completion_tokens_at_most",
 )  # fmt: skip
 _CARRIED_IF_THERE = ("transport", "connection_id", "stream_id", "steered_from", "warmup")
 """Of calls on a WebSocket connection."""

@@ -117,6 +117,10 @@ class Writer:
         self._unsynced: list[Entry] = []
         self.open_calls: dict[str, Entry] = {}
         """Calls whose START is on disk and whose END is not."""
+        self.on_end: Callable[[dict[str, Any]], None] | None = None
+        """Is given each END once it is on disk, on the thread that made it so."""
+        self.on_sync: Callable[[int], None] | None = None
+        """Is given how long each sync took that went well, in nanoseconds."""
         self._opening: dict[str, Any] = {}
         self._born_s = time.monotonic() - self._age_s()
         self._compressor = Compressor()
@@ -168,7 +172,10 @@ class Writer:
         Raises:
             OSError: The disk refused; what was written since the last time does not count.
         """
+        began_ns = time.monotonic_ns()
         self._sync(self.file)
+        if self.on_sync is not None:
+            self.on_sync(time.monotonic_ns() - began_ns)
         self._durable = unsynced
         for entry in unsynced.entries:
             self._follow(entry)
@@ -238,6 +245,8 @@ class Writer:
             self.open_calls[str(record.get("call_id"))] = entry
         elif kind == "end":
             self.open_calls.pop(str(record.get("call_id")), None)
+            if self.on_end is not None:
+                self.on_end(record)
 
     def _lost_ends(self, backlog: Backlog) -> list[dict[str, Any]]:
         message = "the end of this call was lost while the ledger could not be written"

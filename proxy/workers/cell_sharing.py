@@ -112,6 +112,18 @@ class CellSharing:
             slot.held.discard(cell_id)
             self._forget_placeholders(cell_id)
 
+    def give_up(self, slot: WorkerSlot, cell_id: str | None, call_id: str) -> None:
+        """Undo the admission of a call that has not waited for it."""
+        if call_id not in slot.calls:
+            return
+        number = slot.numbers.get(call_id)
+        slot.end(call_id)
+        if number is not None:
+            self._registry.cell(cell_id).give_back(number)
+        self._registry.finish_soon(cell_id, call_id, None)
+        if (shared := self._shared.get(cell_id)) is not None:
+            self._suspend(shared)  # its counters hold the call
+
     # What the parent decides.
 
     def share_for(self, slot: WorkerSlot, cell_id: str | None, generation: int) -> bool:

@@ -6,6 +6,7 @@ rest, as the first call of a cell and those near a limit, asks the parent.
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,12 @@ from cab.proxy.accounting.admission import (
 from cab.proxy.accounting.shared_cell import CellShare
 from cab.proxy.accounting.shared_memory import SharedMemory
 from cab.proxy.accounting.worker_cells import WorkerCells
+from cab.proxy.control.metrics.process import CollectMetrics
+from cab.proxy.control.metrics.samples import Samples, unpacked
+from cab.proxy.control.metrics.samples import packed as packed_samples
 from cab.proxy.errors import Rejected
 from cab.proxy.workers.ipc_protocol import (
+    MOST_UNREAD_BYTES,
     messages,
     pack_admission_request,
     packed,
@@ -29,7 +34,9 @@ from cab.proxy.workers.ipc_protocol import (
     unpack_totals,
 )
 
+_SILENT = "the cell registry does not answer; call refused"
 _LOST = "the cell registry cannot be reached; call refused"
+_ANSWER_S = 20.0
 _REPORT_S = 0.05
 """How long a report may wait for what is still to come, where nobody waits for it."""
 
@@ -41,11 +48,19 @@ class RemoteCellRegistry:
         reader: From the parent.
         writer: To the parent.
         memory: What it shares with its workers.
+        answer_s: How long it may take to answer, besides what it is asked to wait.
     """
 
     def __init__(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, memory: SharedMemory
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        memory: SharedMemory,
+        answer_s: float = _ANSWER_S,
     ) -> None:
+        self.slot_wait_s = 0.0
+        """How long the parent lets a call wait for others."""
+        self._answer_s = answer_s
         self._reader = reader
         self._writer = writer
         self._cells = WorkerCells(memory)
@@ -54,11 +69,14 @@ class RemoteCellRegistry:
         self._answers: dict[int, asyncio.Future[Any]] = {}
         self._last = 0
         self._lost = False
+        self._samples: Callable[[], Samples] = dict
 
     @classmethod
-    async def connect(cls, path: Path, memory: SharedMemory) -> "RemoteCellRegistry":
+    async def connect(
+        cls, path: Path, memory: SharedMemory, answer_s: float = _ANSWER_S
+    ) -> "RemoteCellRegistry":
         """Return the registry of the parent that listens on a unix socket."""
-        return cls(*await asyncio.open_unix_connection(path), memory)
+        return cls(*await asyncio.open_unix_connection(path), memory, answer_s)
 
     async def listen(self) -> None:
         """Take the parent's answers; return when it is gone."""
@@ -89,32 +107,57 @@ class RemoteCellRegistry:
     def notify(self, operation: str, *arguments: object) -> None:
         """Send a message that wants no answer."""
         if not self._lost:
-            self._writer.write(packed([None, operation, arguments]))
+            self._send([None, operation, arguments])
 
-    async def request(self, operation: str, *arguments: object) -> Any:  # noqa: ANN401 - JSON
+    def _send(self, message: list[Any]) -> None:
+        transport = self._writer.transport
+        if transport.get_write_buffer_size() <= MOST_UNREAD_BYTES:
+            self._writer.write(packed(message))
+        elif not transport.is_closing():
+            transport.abort()  # a parent that reads nothing is as one that is gone
+
+    async def request(self, operation: str, *arguments: object, wait_s: float = 0.0) -> Any:  # noqa: ANN401 - JSON
         """Return the parent's answer; cancelling the wait withdraws the question.
 
+        Args:
+            operation: What is asked.
+            arguments: Its arguments.
+            wait_s: How long the parent is asked to wait before it answers.
+
         Raises:
-            Rejected: The parent refuses, or it is gone.
+            Rejected: The parent refuses, it is gone, or it does not answer.
         """
         if self._lost:
             raise Rejected(REGISTRY_LOST, _LOST)
         self._last += 1
         number = self._last
         answer = self._answers[number] = asyncio.get_running_loop().create_future()
-        self._writer.write(packed([number, operation, arguments]))
+        self._send([number, operation, arguments])
         try:
-            return await answer
+            async with asyncio.timeout(wait_s + self._answer_s):
+                return await answer
+        except TimeoutError:
+            self.notify("cancel", number)
+            raise Rejected(REGISTRY_LOST, _SILENT) from None
         except asyncio.CancelledError:
             self.notify("cancel", number)
             raise
         finally:
             self._answers.pop(number, None)
 
+    def offer(self, samples: Callable[[], Samples]) -> CollectMetrics:
+        """Take what gives this worker's metrics; return what collects those of all workers."""
+        self._samples = samples
+        return self._collect
+
+    async def _collect(self) -> Samples:
+        return unpacked(await self.request("metrics"))
+
     async def close(self) -> None:
         """Send what is still to be sent, and disconnect."""
         self._cells.unshare_all()
         self._send_report()
+        self.notify("measured", packed_samples(self._samples()), True)
         self.notify("leave")
         self._writer.close()
         with contextlib.suppress(ConnectionError):
@@ -133,6 +176,8 @@ class RemoteCellRegistry:
                 self.notify("settled", number, cells)
             case "share", [cell_id, place, generation, share]:
                 self._cells.share(cell_id, place, generation, CellShare.unpacked(share))
+            case "measure", _:
+                self.notify("measured", packed_samples(self._samples()))
             case _:  # unshare
                 self._cells.unshare(arguments[0])
 
@@ -163,7 +208,16 @@ class RemoteCellRegistry:
         while (admission := self.try_admit(ask)) is None:
             self._send_report()
             generation = self._cells.generation(ask.cell_id)
-            answer = await self.request("admit", generation, *pack_admission_request(ask))
+            packed_ask = pack_admission_request(ask)
+            try:
+                answer = await self.request(
+                    "admit", generation, *packed_ask, wait_s=self.slot_wait_s
+                )
+            except BaseException as error:
+                # Its answer may be on its way: then the call is in flight there, and not here.
+                if not isinstance(error, Rejected) or error.code == REGISTRY_LOST:
+                    self.notify("give_up", ask.cell_id, ask.call_id)
+                raise
             if answer is not None:
                 admission = Admission(*answer)
                 self._cells.admitted(ask, admission)
@@ -192,7 +246,7 @@ class RemoteCellRegistry:
 
     async def seal(self, cell_id: str, wait_s: float) -> CellSnapshot:
         """Close a cell; see `CellRegistry.seal`."""
-        return unpack_totals(await self.request("seal", cell_id, wait_s))
+        return unpack_totals(await self.request("seal", cell_id, wait_s, wait_s=wait_s))
 
     def reopen(self, cell_id: str) -> None:
         """Undo a seal whose record could not be written."""

@@ -18,6 +18,8 @@ from cab.proxy.accounting.cell_report import PackedReport
 from cab.proxy.accounting.limits import KeyLimits
 from cab.scoring.ledger.totals import CallTotals
 
+MOST_UNREAD_BYTES = 64 << 20
+"""What may wait for the other side to read it; a page of cells is some MB. One that reads nothing hangs."""
 _LENGTH_BYTES = 4
 _TOTALS = TypeAdapter(CallTotals)
 

@@ -9,6 +9,7 @@ import os
 import socket
 import struct
 import sys
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
@@ -24,9 +25,11 @@ from cab.proxy.accounting.admission import (
 from cab.proxy.accounting.shared_memory import SharedMemory
 from cab.proxy.auth.held_secrets import parent_of
 from cab.proxy.errors import BadConfig, Rejected
+from cab.proxy.logs import RedactingLogger
 from cab.proxy.workers.cell_sharing import CellSharing
 from cab.proxy.workers.dead_worker import DeadWorkerRecords, NumbersToFind
 from cab.proxy.workers.ipc_protocol import (
+    MOST_UNREAD_BYTES,
     messages,
     pack_limits,
     pack_totals,
@@ -34,10 +37,15 @@ from cab.proxy.workers.ipc_protocol import (
     unpack_admission_request,
     unpack_report,
 )
+from cab.proxy.workers.metrics_sharing import MetricsSharing
 from cab.proxy.workers.worker_slot import WorkerSlot
 
 ANSWER_S = 5.0
+METRICS_S = 2.0
+"""Scrapers wait for 10 s by default; they must get what there is."""
 _PEER = struct.Struct("3i")  # process, user, group
+
+log = RedactingLogger()
 
 Messages = AsyncIterator[list[Any]]
 
@@ -53,20 +61,24 @@ class CellRegistryServer:
         memory: What the workers share.
         answer_s: How long a worker may take to say what it knows. One that takes longer hangs; what it has
             not told counts as in flight.
+        most_unread_bytes: How much may wait for a worker to read it. One that reads nothing is killed.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - it is put together in one place
         self,
         registry: LocalCellRegistry,
         slots: list[WorkerSlot],
         configuration: object,
         memory: SharedMemory,
         answer_s: float = ANSWER_S,
+        most_unread_bytes: int = MOST_UNREAD_BYTES,
     ) -> None:
+        self._most_unread_bytes = most_unread_bytes
         self._registry = registry
         self._slots = slots
         self._configuration = configuration
         self._sharing = CellSharing(registry, slots, memory, answer_s)
+        self.metrics = MetricsSharing(slots, time.time(), min(answer_s, METRICS_S))
 
     @asynccontextmanager
     async def listening(self, path: Path) -> AsyncGenerator[None]:
@@ -99,13 +111,15 @@ class CellRegistryServer:
         slot.hangs = False
         try:
             async with asyncio.TaskGroup() as tasks:
-                session = _WorkerSession(self._registry, self._sharing, slot, writer, tasks)
+                parts = self._registry, self._sharing, self.metrics, slot, writer, tasks
+                session = _WorkerSession(*parts, self._most_unread_bytes)
                 async for message in incoming:
                     slot.hangs = False
                     session.take(*message)
                 session.close()
         finally:
             self._sharing.gone(slot)
+            self.metrics.gone(slot)
             slot.gone.set()
 
     def untold(self, slot: WorkerSlot) -> Mapping[str | None, NumbersToFind]:
@@ -137,16 +151,20 @@ def _is_ours(connection: socket.socket) -> bool:
 class _WorkerSession:
     """Serves one worker's connection."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - it is put together in one place
         self,
         registry: LocalCellRegistry,
         sharing: CellSharing,
+        metrics: MetricsSharing,
         slot: WorkerSlot,
         writer: asyncio.StreamWriter,
         tasks: asyncio.TaskGroup,
+        most_unread_bytes: int,
     ) -> None:
+        self._most_unread_bytes = most_unread_bytes
         self._registry = registry
         self._sharing = sharing
+        self._metrics = metrics
         self._slot = slot
         self._writer = writer
         self._tasks = tasks
@@ -155,7 +173,9 @@ class _WorkerSession:
             "withdraw": registry.withdraw,
             "report": self._report,
             "settled": partial(sharing.answered, slot),
-            "leave": partial(sharing.left, slot),
+            "leave": self._leave,
+            "give_up": partial(sharing.give_up, slot),
+            "measured": partial(metrics.measured, slot),
             "reopen": self._reopen,
             "cancel": self._cancel,
             "ready": self._slot.ready.set_result,
@@ -180,6 +200,8 @@ class _WorkerSession:
                 self._later(number, self._limits(number, *arguments))
             case "load":
                 self._later(number, self._load(number))
+            case "metrics":
+                self._later(number, self._collect(number))
             case _:
                 self._operations[operation](*arguments)
                 self._answer(number, None)
@@ -193,15 +215,32 @@ class _WorkerSession:
         task = self._waiting[number] = self._tasks.create_task(work)
         task.add_done_callback(lambda _: self._waiting.pop(number))
 
+    def _send(self, message: list[Any]) -> None:
+        """Send a message; a worker that reads nothing is killed, so that what waits for it has a bound."""
+        transport = self._writer.transport
+        if transport.is_closing():
+            return
+        if transport.get_write_buffer_size() <= self._most_unread_bytes:
+            self._writer.write(packed(message))
+            return
+        transport.abort()
+        log.error("worker_reads_nothing", worker=self._slot.number)
+        if self._slot.kill is not None:
+            self._slot.kill()
+
     def _answer(self, number: int | None, result: object) -> None:
         if number is not None:
-            self._writer.write(packed([number, result, None]))
+            self._send([number, result, None])
 
     def _reject(self, number: int | None, error: Rejected) -> None:
-        self._writer.write(packed([number, None, [error.code, str(error), error.queued_ms]]))
+        self._send([number, None, [error.code, str(error), error.queued_ms]])
 
     def _tell(self, operation: str, *arguments: object) -> None:
-        self._writer.write(packed([None, operation, arguments]))
+        self._send([None, operation, arguments])
+
+    def _leave(self) -> None:
+        self._sharing.left(self._slot)
+        self._slot.seals.clear()  # each of them is on disk, or was undone
 
     def _admit(self, number: int | None, request: AdmissionRequest, generation: int) -> None:
         cell_id = request.cell_id
@@ -286,6 +325,9 @@ class _WorkerSession:
 
     async def _load(self, number: int | None) -> None:
         self._answer(number, list(await self._registry.load()))
+
+    async def _collect(self, number: int | None) -> None:
+        self._answer(number, await self._metrics.collect())
 
     def _failed(self, message: str) -> None:
         self._slot.ready.set_exception(BadConfig(message))

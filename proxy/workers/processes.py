@@ -11,15 +11,20 @@ from typing import NamedTuple
 
 from cab.proxy.accounting.admission import LocalCellRegistry
 from cab.proxy.accounting.shared_memory import SharedMemory
-from cab.proxy.app import ProxySecrets
+from cab.proxy.app import ProxySecrets, known_models
 from cab.proxy.clock import Clock
 from cab.proxy.config import ProxySettings
+from cab.proxy.control.metrics.labels import ModelLabels
+from cab.proxy.control.metrics.samples import Samples
 from cab.proxy.errors import BadConfig
 from cab.proxy.ledger.scan import ResumePoint
 from cab.proxy.logs import RedactingLogger
 from cab.proxy.workers.dead_worker import recover_dead_worker
 from cab.proxy.workers.ipc_server import CellRegistryServer
+from cab.proxy.workers.recount import recounted
 from cab.proxy.workers.worker_slot import WorkerSlot
+from cab.scoring.errors import BadRecord
+from cab.scoring.ledger.zstd import Damaged
 
 _RESTART_S = 0.2
 _LONGEST_RESTART_S = 30.0
@@ -68,6 +73,7 @@ class WorkerProcesses:
         self._server = CellRegistryServer(registry, self._slots, sent, self._memory)
         self._processes: dict[int, asyncio.subprocess.Process] = {}
         self._stopping = asyncio.Event()
+        self._tasks: asyncio.TaskGroup | None = None
 
     @property
     def pids(self) -> dict[int, int]:
@@ -85,6 +91,7 @@ class WorkerProcesses:
         with closing(self._memory), _socket_folder() as folder:
             path = folder / "cells"
             async with self._server.listening(path), asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
                 running = [tasks.create_task(self._supervise(slot, path)) for slot in self._slots]
                 try:
                     first, *_ = await asyncio.gather(*(slot.ready for slot in self._slots))
@@ -120,24 +127,31 @@ class WorkerProcesses:
             process_group=0,  # Ctrl-C is for the parent, which then ends the workers in order
         )
         self._processes[slot.number] = process
+        slot.kill = process.kill
         if self._stopping.is_set():
             process.send_signal(signal.SIGTERM)
         code = await process.wait()
+        slot.kill = None
         await slot.gone.wait()
-        await self._recover(slot, code)
+        await self._recover(slot)
+        self._keep_metrics(slot, process.pid)
         if not slot.ready.done():
             reason = f"worker {slot.number} ended with exit code {code} before it could start"
             slot.ready.set_exception(BadConfig(reason))
         failed = slot.ready.exception()
         if self._stopping.is_set() or (first and failed is not None):
             return False
+        self._server.metrics.restarts += 1
         log.error("worker_ended", worker=slot.number, exit_code=code, reason=str(failed or ""))
         return True
 
-    async def _recover(self, slot: WorkerSlot, code: int) -> None:
-        """End the calls that a dead worker had in flight."""
+    async def _recover(self, slot: WorkerSlot) -> None:
+        """End the calls that a worker had in flight which ended without telling all that it knew.
+
+        Its exit code does not say that: one that has lost its connection to here ends in order.
+        """
         folder, number = self._settings.ledger, slot.number
-        while code != 0 and (slot.calls or slot.held or slot.seals):
+        while slot.calls or slot.held or slot.seals:
             wanted = set(slot.calls), self._server.untold(slot)
             try:
                 found = await asyncio.to_thread(
@@ -150,6 +164,26 @@ class WorkerProcesses:
                 await self._pause(_RESTART_S)
             else:
                 self._server.end_calls(slot, found)
+
+    def _keep_metrics(self, slot: WorkerSlot, pid: int) -> None:
+        """Keep what a worker has measured that has ended."""
+        metrics = self._server.metrics
+        if self._stopping.is_set() or metrics.has_told_all(slot):
+            metrics.ended(slot)
+        elif self._tasks is not None:
+            named = metrics.killed(slot, pid)
+            models = ModelLabels([*known_models(self._settings), *sorted(named)])
+            self._tasks.create_task(self._count_again(slot.number, pid, models))
+
+    async def _count_again(self, number: int, pid: int, models: ModelLabels) -> None:
+        """Count the calls of a worker that was killed by its chain, beside its successor."""
+        which = self._settings.ledger, number, pid, models, self._stopping.is_set
+        found: Samples | None = None
+        try:
+            found = await asyncio.to_thread(recounted, *which)
+        except (BadRecord, OSError, Damaged) as error:
+            log.error("metrics_not_recounted", worker=number, reason=str(error))
+        self._server.metrics.counted(pid, found)
 
     def _stop(self) -> asyncio.TimerHandle:
         """End the workers, and kill those that still run some time after the grace time."""

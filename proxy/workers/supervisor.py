@@ -16,6 +16,7 @@ from cab.proxy.app import ProxySecrets, cannot_listen, key_ring, open_cell_regis
 from cab.proxy.auth.take_over import take_over_revocations
 from cab.proxy.clock import Clock
 from cab.proxy.config import ProxySettings
+from cab.proxy.control.authorization import metrics_token_from
 from cab.proxy.control.running_proxy import RunningProxy
 from cab.proxy.forwarding.upstream import require_route_keys
 from cab.proxy.http.tls_certificate import listener_context, own_client_context
@@ -63,7 +64,8 @@ async def running_workers(
         await asyncio.to_thread(_prepared, settings, clock, keeper)
         ring = await key_ring(secrets, settings)
         keys = secrets.get("upstream_key"), *(secrets.get("route_keys") or {}).values()
-        held = Redactor([*keys, *ring.secrets(), secrets.get("admin_token")])
+        metrics_token = metrics_token_from(secrets.get("metrics_token"), settings)
+        held = Redactor([*keys, *ring.secrets(), secrets.get("admin_token"), metrics_token])
         stack.enter_context(redacting_libraries(held, tuple))
         demo = None
         if settings.upstream == "demo":

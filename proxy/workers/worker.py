@@ -31,10 +31,11 @@ async def _run(socket: Path, number: int, memory: SharedMemory) -> int:
         tasks.create_task(registry.listen()).add_done_callback(lambda _: stop.set())
         values, secrets, points = await registry.request("configuration", number)
         settings = ProxySettings.model_validate(values)
+        registry.slot_wait_s = settings.slot_wait_s
         configure_logs(settings.log_level, settings.log_format)
         try:
             resume = ResumePoint(*points[number]) if points[number] else None
-            worker = WorkerContext(number, registry, resume)
+            worker = WorkerContext(number, registry, resume, registry.offer)
             async with running_proxy(settings, worker=worker, **secrets) as proxy:
                 registry.notify("ready", proxy.control_url)
                 await stop.wait()

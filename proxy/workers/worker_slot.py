@@ -31,6 +31,9 @@ class WorkerSlot:
     tell: Callable[..., None] | None = None
     """Sends it a message that wants no answer: an operation and its arguments. None while it is gone."""
 
+    kill: Callable[[], None] | None = None
+    """Kills its process. None while there is none."""
+
     def __post_init__(self) -> None:
         self.gone.set()
 

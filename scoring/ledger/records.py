@@ -129,6 +129,13 @@ class CallStart(Record):
     """Model named in the request."""
     may_cost: bool | None = None
     """Of endpoint `other`: whether such a call may cost tokens, which nobody counts."""
+    key_id: str | None = None
+    """`jti` of the cell's key that the call was made with; `None` without such a key, and in older records."""
+    upstream: str | None = None
+    """Host and port of the endpoint that the call was for; `upstream_attempts` of its end says whether it
+    was sent there. `None` in older records."""
+    route: Count | None = None
+    """Number of that endpoint's route in the settings, from 0; `None` for the setting `upstream`."""
     prompt_tokens_at_most: Count | None = None
     """What the prompt comes to at most, by the size of the request; `None` if the request refers to what
     it does not hold, such as an image or an earlier answer."""
@@ -210,6 +217,13 @@ class CallEnd(Record):
     """Part of `prompt_tokens` that was written to a cache."""
     reasoning_tokens: Count | None = None
     """Part of `completion_tokens` that was reasoning."""
+    key_id: str | None = None
+    """`jti` of the cell's key that the call was made with; `None` without such a key, and in older records."""
+    upstream: str | None = None
+    """Host and port of the endpoint that the call was for; `upstream_attempts` of its end says whether it
+    was sent there. `None` in older records."""
+    route: Count | None = None
+    """Number of that endpoint's route in the settings, from 0; `None` for the setting `upstream`."""
     prompt_tokens_at_most: Count | None = None
     """What the prompt comes to at most, by the size of the request; `None` if the request refers to what
     it does not hold, such as an image or an earlier answer."""

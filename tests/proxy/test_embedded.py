@@ -343,8 +343,9 @@ async def test_nothing_is_printed(
         cell = await proxy.open_cell(CELL, ttl_s=60)
         assert await asyncio.to_thread(chat, cell) == 200
     assert capfd.readouterr() == ("", "")
-    [line] = [each.getMessage() for each in caplog.records if each.name == "cab.proxy"]
-    assert line.startswith(f"call cell={CELL} endpoint=chat.completions")
+    lines = [each.getMessage() for each in caplog.records if each.name == "cab.proxy"]
+    assert [line.partition(" ")[0] for line in lines] == ["started", "call", "stopped"]
+    assert f"cell={CELL} " in lines[1]
 
 
 def test_all_that_is_listed_is_there() -> None:

@@ -33,6 +33,7 @@ HELD = {
     "ROUTE_KEY": "Canary.held/key+of=route",
     "CAB_SIGNING_KEY": "one:Canary.signing.one.0123456789abcdef,two:Canary.signing.two.0123456789abcdef",
     "CAB_ADMIN_TOKEN": "Canary.admin.token.0123",
+    "CAB_METRICS_TOKEN": "Canary.metrics.token.0123",
 }
 CELL = "s/aider/m/f/t"
 KEY_SHAPED = "sk-proj-CanaryShaped0123456789abcdefgh"
@@ -207,6 +208,7 @@ async def use_cell_keys(url: str) -> list[Seen]:
     admin = f"Authorization: Bearer {HELD['CAB_ADMIN_TOKEN']}"
     for method, path in [("GET", "/cab/cells"), ("GET", "/cab/health"), ("GET", "/cab/nothing")]:
         seen.append(await post(url, path, b"", admin, method=method))
+    seen.append(await post(url, "/cab/metrics", b"", admin, method="GET"))
     seen.append(await post(url, "/cab/keys/revoke", {"key": SENT["model"]}, admin))
     seen.append(await post(url, "/cab/keys", {SENT["model"]: SENT["model"]}, admin))
     seen.append(await post(url, f"/cab/cells/{quote(CELL, safe='')}/seal", b"", admin))

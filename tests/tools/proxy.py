@@ -81,6 +81,7 @@ async def metered(
     route_keys: dict[str, str] | None = None,
     signing_key: str | None = None,
     admin_token: str | None = None,
+    metrics_token: str | None = None,
     clock: Clock | None = None,
     **settings: Any,
 ) -> AsyncIterator[Meter]:
@@ -100,6 +101,7 @@ async def metered(
             route_keys=route_keys,
             signing_key=signing_key,
             admin_token=admin_token,
+            metrics_token=metrics_token,
             clock=clock,
         ) as proxy,
         aiohttp.ClientSession(

@@ -357,7 +357,7 @@ class OrdinaryExchange:
         self._record = record_of(entry)
         self.state = State.ENDING
         self._services.ledger.put(entry, None, self._end_is_on_disk)
-        log_call(self._context.redactor, self._record)
+        log_call(self._context, self._record)
 
     def _finish(self) -> None:
         """Let the next request come."""

@@ -131,6 +131,8 @@ class OrdinaryCalls:
         parts = facts.dialect, facts.redactor, caller, body, meter, began_ns
         context = new_context(services, facts.bare, target, *parts)
         upstream = services.upstreams.for_model(context.request.model)
+        context.upstream, context.route = upstream.base.authority, upstream.number
+        context.client = connection.client
         if refused_call(head.method, target.path_qs, caller, upstream, context):
             return None
         asks = meter.request.injected

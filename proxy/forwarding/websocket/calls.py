@@ -40,6 +40,8 @@ class Upgrade:
 
     dialect: Dialect
     path_qs: str
+    client: str | None
+    """Its address."""
     user_agent: str | None
     redactor: Redactor
     upstream: Upstream
@@ -134,6 +136,10 @@ class ConnectionCalls:
             request=meter.request,
             request_bytes=len(frame),
             user_agent=upgrade.user_agent,
+            key_id=None if caller.key is None else caller.key.key_id,
+            client=upgrade.client,
+            upstream=upgrade.upstream.base.authority,
+            route=upgrade.upstream.number,
             started_wall_ns=wall_ns,
             started_ns=mono_ns,
             received_ns=clock.mono_ns(),

@@ -228,7 +228,7 @@ class ResponseCall:
     async def _record(self, ending: CallEnding) -> None:
         try:
             outcome = self.meter.outcome(self._stated())
-            await record_end(self._lifecycle, self._services.counter, self.context, outcome, ending)
+            await record_end(self._lifecycle, self._services, self.context, outcome, ending)
         finally:
             self._lifecycle.release()
             self.wake.set()

@@ -126,6 +126,7 @@ class Upgrades:
         upgrade = Upgrade(
             dialect,
             target.path_qs,
+            request.remote,
             request.headers.get("User-Agent"),
             redactor,
             upstream,

@@ -104,7 +104,7 @@ class OrdinaryConnection(asyncio.Protocol):
 
     __slots__ = (
         *("_call", "_have", "_head", "_heads", "_is_partial", "_is_paused", "_keeper", "_need"),
-        *("_half_closed", "_is_held", "_pieces", "_poll", "_waiting", "transport"),
+        *("_half_closed", "_is_held", "_pieces", "_poll", "_waiting", "client", "transport"),
     )
 
     transport: asyncio.Transport
@@ -114,6 +114,8 @@ class OrdinaryConnection(asyncio.Protocol):
         self._heads = heads
         self._head: RequestHead | None = None
         """Of the last request: the next one usually has the same shape."""
+        self.client: str | None = None
+        """Its address, once it has a place."""
         self._call: OrdinaryCall | None = None
         self._pieces: list[bytes] = []
         """Of the next request."""
@@ -136,6 +138,8 @@ class OrdinaryConnection(asyncio.Protocol):
         if not self._keeper.take(self):
             self._keeper.refuse(self.transport)
             return
+        peer: tuple[str, ...] | str | None = transport.get_extra_info("peername")
+        self.client = peer[0] if isinstance(peer, tuple) else None  # of a socket file it is a text
         self._partial(on=True)  # a connection that says nothing is not kept
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - however it ended

@@ -71,6 +71,11 @@ class EndpointPool:
         self._addresses_until_s = 0.0
         self._looking_up: asyncio.Task[list[Any]] | None = None
 
+    @property
+    def connections(self) -> tuple[int, int]:
+        """How many connections are busy with a call, and how many are idle."""
+        return len(self._busy), len(self._idle)
+
     def take(self) -> EndpointConnection | None:
         """Return the newest idle connection that is still open, None if there is none."""
         while self._idle:

@@ -197,8 +197,9 @@ def test_logs_in_a_pipe_are_json_and_hold_no_key(tmp_path: Path) -> None:
         assert process.wait(30) == 0
         assert process.stderr
         logged = process.stderr.read()
-    [line] = [json.loads(line) for line in logged.splitlines()]
-    assert (line["event"], line["endpoint"]) == ("call", "chat.completions")
+    lines = [json.loads(line) for line in logged.splitlines()]
+    assert [line["event"] for line in lines] == ["started", "call", "stopped"]
+    assert lines[1]["endpoint"] == "chat.completions"
     ledger = b"".join(f.read_bytes() for f in (tmp_path / "cab-ledger").glob("*.jsonl"))
     assert CANARY not in logged + printed + ledger.decode()
 

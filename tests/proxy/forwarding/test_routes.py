@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from cab.proxy.app import running_proxy
+from cab.proxy.auth.cell_keys import key_id_of
 from cab.proxy.config import Route, parse_settings
 from cab.proxy.errors import BadConfig
 from cab.proxy.forwarding.upstream import Upstream, join, mapped
@@ -82,7 +83,10 @@ def test_azures_layout(target: str, expected: str) -> None:
 
 
 async def test_models_go_to_their_endpoints_with_their_keys(tmp_path: Path) -> None:
-    """The first route that fits takes a model; its key goes where it wants it, and only there."""
+    """The first route that fits takes a model; its key goes where it wants it, and only there.
+
+    The records say which endpoint each call was for, and with which key of its cell it was made.
+    """
     async with scripted_upstream([ANSWER]) as azure, scripted_upstream([ANSWER]) as other:
         routes = [
             {
@@ -112,7 +116,16 @@ async def test_models_go_to_their_endpoints_with_their_keys(tmp_path: Path) -> N
                     chat_body(model=model),
                     "Authorization: Bearer own",
                 )
-            ends = await meter.settled(3)
+            key = meter.proxy.mint_key("s/a/m/f/t", 60)
+            await post(
+                meter.url, "/v1/chat/completions", chat_body(), f"Authorization: Bearer {key}"
+            )
+            ends, starts = await meter.settled(4), meter.starts()
+    authorities = [URL(each.url).authority for each in (azure, other, default, default)]
+    for found in (starts, ends):
+        assert [record["upstream"] for record in found] == authorities
+        assert [record["route"] for record in found] == [0, 1, None, None]
+        assert [record["key_id"] for record in found] == [None] * 3 + [key_id_of(key)[0]]
     assert azure.received[0].target == "/openai/deployments/gpt-5/chat/completions?api-version=1"
     assert azure.received[0].header("api-key") == "azure-canary"
     assert azure.received[0].header("Authorization") is None
@@ -120,7 +133,7 @@ async def test_models_go_to_their_endpoints_with_their_keys(tmp_path: Path) -> N
     assert other.received[0].header("X-Title") == "bench"
     assert other.received[0].header("Authorization") == "Bearer own"
     assert default.received[0].json["model"] == "rest"
-    assert [end["endpoint"] for end in ends] == ["chat.completions"] * 3
+    assert [end["endpoint"] for end in ends] == ["chat.completions"] * 4
     assert "azure-canary" not in "".join(
         f.read_text() for f in (tmp_path / "ledger").glob("*.jsonl")
     )

@@ -77,6 +77,9 @@ def context_of(meter: CallMeter, path: str, chance: random.Random) -> CallContex
         seq=chance.choice([None, 1, 77]),
         attempt=chance.choice([1, 2]),
         retry_of=None,
+        key_id=chance.choice([None, *["41f0c7a9d2b35e68"] * 9, "k" * 300]),
+        upstream=chance.choice([*["api.openai.com"] * 9, "h" * 300]),
+        route=chance.choice([None, 0, 3]),
         upstream_attempts=1,
         received_ns=1_500_500,
         forwarded_ns=1_600_000,
@@ -170,6 +173,7 @@ def test_a_key_that_is_part_of_a_usage_object_leaves_no_short_way() -> None:
     said, context = meter.ordinary(), context_of(meter, path, random.Random(0))
     assert said is not None
     context.slot_queued_ms, context.user_agent = 0.0, None
+    context.key_id, context.upstream = None, None
     assert ordinary_end_record(context, said, 8_000_000) is not None
     context.redactor = Redactor(["prompt_tokens"])
     assert ordinary_end_record(context, said, 8_000_000) is None

@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from cab.proxy.accounting.admission import AdmissionRequest, LocalCellRegistry
+from cab.proxy.accounting.admission import REGISTRY_LOST, AdmissionRequest, LocalCellRegistry
 from cab.proxy.accounting.cell_state import CellStates
 from cab.proxy.accounting.limits import KeyLimits
 from cab.proxy.accounting.shared_memory import SharedMemory
 from cab.proxy.errors import Rejected
 from cab.proxy.workers.dead_worker import DeadWorkerRecords
 from cab.proxy.workers.ipc_client import RemoteCellRegistry
+from cab.proxy.workers.ipc_protocol import packed
 from cab.proxy.workers.ipc_server import CellRegistryServer
 from cab.proxy.workers.worker_slot import WorkerSlot
 
@@ -240,3 +241,33 @@ async def test_more_cells_than_places_are_the_parents_or_take_turns(tmp_path: Pa
                 one.finish_soon(cell_id, str(n), end())
             calls = [cell.totals.calls for cell in await one.totals()]
     assert calls == [3] * 4
+
+
+async def test_a_parent_that_does_not_answer_is_not_waited_for(proxy: Proxy) -> None:
+    """The call is refused; that it was admitted after all is undone, and its number is used again."""
+    async with proxy.worker(0) as one:
+        answer_s, one._answer_s = one._answer_s, 0.0
+        with pytest.raises(Rejected, match="does not answer") as raised:
+            await one.admit(ask("late"))
+        one._answer_s = answer_s
+        assert raised.value.code == REGISTRY_LOST
+        admission = await one.admit(ask("next"))
+        assert admission.seq == 1
+        assert (await proxy.registry.load()).calls_in_flight == 1
+
+
+async def test_a_worker_that_reads_nothing_is_killed(tmp_path: Path, memory: SharedMemory) -> None:
+    """What waits for it has a bound."""
+    killed, slot = asyncio.Event(), WorkerSlot(0)
+    slot.kill = killed.set
+    registry = LocalCellRegistry(CellStates(), 20)
+    server = CellRegistryServer(registry, [slot], {}, memory, most_unread_bytes=1 << 16)
+    async with server.listening(tmp_path / "cells"), asyncio.timeout(20):
+        _, writer = await asyncio.open_unix_connection(tmp_path / "cells", limit=1)
+        writer.write(packed([1, "configuration", [0]]))
+        questions = packed([2, "withdraw", ["a", "b" * 100]]) * 1000
+        while not killed.is_set():
+            writer.write(questions)
+            await asyncio.sleep(0)
+        await slot.gone.wait()
+        writer.close()

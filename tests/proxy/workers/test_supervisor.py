@@ -296,6 +296,33 @@ async def test_calls_of_a_dead_worker_wait_for_its_recovery(tmp_path: Path) -> N
         assert (seal["calls"], seal["unmeasured_calls"]) == (1, 1)
 
 
+async def test_calls_of_a_worker_that_has_lost_the_parent_are_recovered(tmp_path: Path) -> None:
+    """It ends in order, with exit code 0, and cannot tell what its calls came to: its chain says it."""
+    arrived = asyncio.Event()
+
+    async def begin() -> None:
+        arrived.set()
+        await asyncio.Event().wait()
+
+    async with (
+        scripted_upstream([begin]) as upstream,
+        workers_behind(upstream, tmp_path, 1, grace_s=0.1) as proxy,
+        asyncio.TaskGroup() as tasks,
+    ):
+        tasks.create_task(calls(proxy, bearer(proxy), 1))
+        await arrived.wait()
+        pid, [slot] = proxy.workers.pids[0], proxy.workers._slots
+        slot.tell.__self__._writer.transport.abort()  # type: ignore[union-attr]
+        async with asyncio.timeout(30):
+            while proxy.workers.pids.get(0, pid) == pid:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            await slot.ready
+        seal = orjson.loads((await control(proxy, "/seal", to_seal(proxy), "POST")).body)
+    assert (seal["calls"], seal["unmeasured_calls"]) == (1, 1)
+    [end] = records(proxy.ledger_dir)
+    assert end["end_reason"] != "crash"
+
+
 async def test_a_stop_does_not_wait_for_a_recovery(tmp_path: Path) -> None:
     """What could not be recovered while the proxy ran is recovered by the next run."""
     arrived = asyncio.Semaphore(0)

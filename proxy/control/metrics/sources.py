@@ -1,0 +1,36 @@
+"""What parts of the proxy count and hold, as samples; they know nothing of metrics themselves."""
+
+from collections.abc import Callable, Iterable, Iterator
+
+from cab.proxy.control.metrics.samples import Key, Value
+from cab.proxy.http.client_connections import HttpServer
+from cab.proxy.ledger.ledger import Ledger
+
+
+def of_ledger(ledger: Ledger) -> Iterator[tuple[Key, Value]]:
+    """Yield the state of a ledger."""
+    yield ("cab_ledger_waiting_records", ()), ledger.waiting_records
+    yield ("cab_ledger_unwritten_records", ()), ledger.unwritten_records
+    yield ("cab_ledger_lost_records_total", ()), ledger.lost_records
+    yield ("cab_ledger_failing", ()), int(ledger.failure is not None)
+
+
+def of_clients(server: HttpServer) -> Iterator[tuple[Key, Value]]:
+    """Yield the connections of clients."""
+    open_, idle = server.places
+    yield ("cab_client_connections", ("busy",)), open_ - idle
+    yield ("cab_client_connections", ("idle",)), idle
+    yield ("cab_client_connections_refused_total", ()), server.refused
+
+
+def of_endpoints(
+    connections: Callable[[], Iterable[tuple[str, int, int]]],
+) -> Iterator[tuple[Key, Value]]:
+    """Yield the connections to endpoints.
+
+    Args:
+        connections: Gives the host and port of each endpoint, its busy connections, and its idle ones.
+    """
+    for upstream, busy, idle in connections():
+        yield ("cab_endpoint_connections", (upstream, "busy")), busy
+        yield ("cab_endpoint_connections", (upstream, "idle")), idle
