@@ -188,7 +188,9 @@ async def running_proxy(
         where = url, upstream_url, settings.ledger, demo, control_url
         # Keys and log lines need them; the port is open without them.
         stack.callback(import_beside("jwt", "structlog"))
-        yield Proxy(*where, ring, clock, ended, own_client_context(settings.tls_cert_file), server)
+        own_tls = own_client_context(settings.tls_cert_file)
+        revocations = access.identifier.revocations
+        yield Proxy(*where, ring, clock, ended, own_tls, revocations, server)
 
 
 def url_of(settings: ProxySettings, host: str, port: int) -> str:

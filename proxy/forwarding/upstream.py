@@ -123,7 +123,7 @@ class Upstream:
         BadConfig: Its file of certificates cannot be used, or its key cannot stand in a header.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - it is put together in one place
         self,
         route: Route,
         key: str | None,

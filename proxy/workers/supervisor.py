@@ -13,6 +13,7 @@ from threading import Event
 from typing import Unpack
 
 from cab.proxy.app import ProxySecrets, cannot_listen, key_ring, open_cell_registry, url_of
+from cab.proxy.auth.revocations import Revocations
 from cab.proxy.auth.take_over import take_over_revocations
 from cab.proxy.clock import Clock
 from cab.proxy.config import ProxySettings
@@ -81,7 +82,8 @@ async def running_workers(
         ended = Event()
         stack.callback(ended.set)
         where = url_of(settings, host, port), upstream_url, settings.ledger, demo, control_url
-        yield MultiProcessProxy(*where, ring, clock, ended, own_client_context(cert), workers)
+        own_tls, revocations = own_client_context(cert), Revocations(settings.state_folder)
+        yield MultiProcessProxy(*where, ring, clock, ended, own_tls, revocations, workers)
 
 
 def _prepared(settings: ProxySettings, clock: Clock, keeper: SnapshotKeeper) -> None:

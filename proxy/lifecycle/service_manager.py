@@ -1,0 +1,87 @@
+"""Messages to the service manager that has started this program (sd_notify(3)): ready, reloading, stopping, alive.
+
+Without the variable NOTIFY_SOCKET nobody is told anything.
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+import time
+from collections.abc import AsyncGenerator, MutableMapping
+from contextlib import asynccontextmanager
+
+from cab.proxy.logs import RedactingLogger
+
+log = RedactingLogger()
+
+
+class ServiceManager:
+    """Tells the service manager what this program does.
+
+    Args:
+        address: Path of its datagram socket, or `@` and the name of an abstract one; None: there is none.
+        watchdog_s: How long it takes a silent program for alive, in seconds; None: for ever.
+    """
+
+    def __init__(self, address: str | None, watchdog_s: float | None = None) -> None:
+        self._address = None if address is None else _address(address)
+        self.watchdog_s = watchdog_s
+
+    @classmethod
+    def of(cls, environment: MutableMapping[str, str]) -> "ServiceManager":
+        """Return the service manager that an environment names.
+
+        Its variables are taken out of the environment: they are not for the processes that this one starts.
+        """
+        address = environment.pop("NOTIFY_SOCKET", "") or None
+        limit_us = environment.pop("WATCHDOG_USEC", "")
+        pid = environment.pop("WATCHDOG_PID", "")
+        is_ours = limit_us.isdecimal() and int(limit_us) > 0 and pid in ("", str(os.getpid()))
+        return cls(address, int(limit_us) / 1e6 if is_ours and address else None)
+
+    def tell(self, *assignments: str) -> None:
+        """Send a message; that it cannot be sent stops nothing."""
+        if self._address is None:
+            return
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sender:
+                sender.connect(self._address)
+                sender.send("\n".join(assignments).encode())
+        except OSError as error:
+            log.warning("service_manager_not_told", reason=error.strerror or str(error))
+
+    def ready(self, status: str) -> None:
+        """Tell that calls are taken, or taken again after a reload."""
+        self.tell("READY=1", f"STATUS={status}")
+
+    def reloading(self) -> None:
+        """Tell that a reload has begun; `ready` tells its end."""
+        self.tell("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+
+    def stopping(self) -> None:
+        """Tell that no new calls are taken."""
+        self.tell("STOPPING=1")
+
+    @asynccontextmanager
+    async def watched(self) -> AsyncGenerator[None]:
+        """Tell that this program is alive for as long as its event loop turns, in the context."""
+        if self.watchdog_s is None:
+            yield
+            return
+        alive = asyncio.create_task(self._alive(self.watchdog_s / 2))
+        try:
+            yield
+        finally:
+            alive.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await alive
+
+    async def _alive(self, every_s: float) -> None:
+        while True:
+            self.tell("WATCHDOG=1")
+            await asyncio.sleep(every_s)
+
+
+def _address(text: str) -> str:
+    return f"\0{text[1:]}" if text.startswith("@") else text
