@@ -4,7 +4,6 @@ Without the variable NOTIFY_SOCKET nobody is told anything.
 """
 
 import asyncio
-import contextlib
 import os
 import socket
 import time
@@ -69,13 +68,12 @@ class ServiceManager:
         if self.watchdog_s is None:
             yield
             return
-        alive = asyncio.create_task(self._alive(self.watchdog_s / 2))
-        try:
-            yield
-        finally:
-            alive.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await alive
+        async with asyncio.TaskGroup() as tasks:
+            alive = tasks.create_task(self._alive(self.watchdog_s / 2))
+            try:
+                yield
+            finally:
+                alive.cancel()
 
     async def _alive(self, every_s: float) -> None:
         while True:

@@ -113,6 +113,7 @@ class CellRegistryServer:
                 session.close()
         finally:
             self._sharing.gone(slot)
+            slot.reloaded.set()
             slot.gone.set()
 
     def untold(self, slot: WorkerSlot) -> Mapping[str | None, NumbersToFind]:
@@ -170,6 +171,7 @@ class _WorkerSession:
             "cancel": self._cancel,
             "ready": self._slot.ready.set_result,
             "failed": self._failed,
+            "reloaded": self._slot.reloaded.set,
         }
         slot.tell = self._tell
 

@@ -26,6 +26,8 @@ class WorkerSlot:
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
     """Done when it takes calls, with the address of its control API; fails if it cannot start."""
+    reloaded: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when it has taken over the settings of the last reload, or is gone."""
     gone: asyncio.Event = field(default_factory=asyncio.Event)
     """Set while no connection from the worker is open."""
     tell: Callable[..., None] | None = None
