@@ -59,7 +59,7 @@ def summary(settings: ProxySettings, secrets: ProxySecrets, upstream_url: str) -
     for route in settings.routes:
         state = _key_state(route.key_env, is_set=bool(keys.get(route.key_env)))
         yield _row("route", f"{', '.join(route.models)} -> {route.upstream} ({state})")
-    admin = "set" if secrets.get("admin_token") else "not set: the control API has no admin"
+    admin = "set" if secrets.get("admin_token") else "not set: nobody is admin"
     yield _row("admin token", f"CAB_ADMIN_TOKEN is {admin}")
     needed = "a key of a cell" if settings.auth == "keys" else "no key of a cell"
     yield _row("calls need", f"{needed} (auth = {settings.auth})")

@@ -76,7 +76,10 @@ async def _serve(
 ) -> None:
     stop, hung_up = stop_event(), asyncio.Event()
     on_hangup(hung_up, stop)
-    async with manager.watched(), _running(settings, secrets, sources.sockets) as proxy:
+    async with (
+        manager.watched(),
+        _running(settings, secrets, sources.sockets, manager.watchdog_s) as proxy,
+    ):
         print(banner(proxy, settings, secrets), flush=True)  # noqa: T201 - what a person pastes
         manager.ready(f"listens on {proxy.url}")
 
@@ -99,12 +102,16 @@ async def _reload_each_time(
 
 
 def _running(
-    settings: ProxySettings, secrets: ProxySecrets, sockets: InheritedSockets
+    settings: ProxySettings,
+    secrets: ProxySecrets,
+    sockets: InheritedSockets,
+    watchdog_s: float | None,
 ) -> "AbstractAsyncContextManager[Proxy | MultiProcessProxy]":
     if settings.workers > 1:
         from cab.proxy.workers.supervisor import running_workers  # noqa: PLC0415 - most starts need it not
 
-        return running_workers(settings, sockets=sockets, **secrets)
+        # The service manager sees this process only; its workers are watched from here.
+        return running_workers(settings, watchdog_s=watchdog_s, sockets=sockets, **secrets)
     return running_proxy(settings, sockets=sockets, **secrets)
 
 

@@ -166,6 +166,8 @@ class RemoteCellRegistry:
                 self.notify("settled", number, cells)
             case "share", [cell_id, place, generation, share]:
                 self._cells.share(cell_id, place, generation, CellShare.unpacked(share))
+            case "ping", []:
+                self.notify("pong")
             case "reload", [settings, secrets]:
                 self.reloads.put_nowait((settings, secrets))
             case _:  # unshare

@@ -102,13 +102,13 @@ class CellRegistryServer:
         self, slot: WorkerSlot, incoming: Messages, writer: asyncio.StreamWriter
     ) -> None:
         slot.gone.clear()
-        slot.hangs = False
+        slot.hangs, slot.heard = False, True
         try:
             async with asyncio.TaskGroup() as tasks:
                 parts = self._registry, self._sharing, slot, writer, tasks
                 session = _WorkerSession(*parts, self._most_unread_bytes)
                 async for message in incoming:
-                    slot.hangs = False
+                    slot.hangs, slot.heard = False, True
                     session.take(*message)
                 session.close()
         finally:
@@ -172,6 +172,7 @@ class _WorkerSession:
             "ready": self._slot.ready.set_result,
             "failed": self._failed,
             "reloaded": self._slot.reloaded.set,
+            "pong": lambda: None,
         }
         slot.tell = self._tell
 

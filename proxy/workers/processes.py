@@ -4,6 +4,7 @@ import asyncio
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
@@ -100,8 +101,11 @@ class WorkerProcesses:
             log.warning("workers_late", workers=late, after_s=_RELOAD_S)
 
     @asynccontextmanager
-    async def running(self) -> AsyncGenerator[str]:
+    async def running(self, watchdog_s: float | None = None) -> AsyncGenerator[str]:
         """Run the workers while the context is open, and give the address of their control API.
+
+        Args:
+            watchdog_s: A worker that says nothing for so long is killed, and started again; None: none is.
 
         Raises:
             BadConfig: A worker cannot start.
@@ -111,17 +115,38 @@ class WorkerProcesses:
             path = folder / "cells"
             async with self._server.listening(path), asyncio.TaskGroup() as tasks:
                 running = [tasks.create_task(self._supervise(slot, path)) for slot in self._slots]
+                watching = tasks.create_task(self._watch(watchdog_s))
                 try:
                     first, *_ = await asyncio.gather(*(slot.ready for slot in self._slots))
                     yield first
                 except BadConfig as error:
                     failure = error  # raised in here, the group would wrap it
                 finally:
+                    watching.cancel()
                     late = self._stop()
                     await asyncio.wait(running)
                     late.cancel()
         if failure is not None:
             raise failure
+
+    async def _watch(self, limit_s: float | None) -> None:
+        """Kill workers whose event loops do not turn."""
+        while limit_s is not None:
+            asked, asked_s = (
+                [slot for slot in self._slots if slot.tell is not None],
+                time.monotonic(),
+            )
+            for slot in asked:
+                slot.heard = False
+                if slot.tell is not None:
+                    slot.tell("ping")
+            await asyncio.sleep(limit_s)
+            if time.monotonic() - asked_s > 2 * limit_s:
+                continue  # this process stood still, and answers may be here
+            for slot in asked:
+                if not slot.heard and slot.tell is not None and slot.kill is not None:
+                    log.error("worker_hangs", worker=slot.number, after_s=limit_s)
+                    slot.kill()
 
     async def _supervise(self, slot: WorkerSlot, path: Path) -> None:
         """Run one worker, again and again, until the proxy stops."""

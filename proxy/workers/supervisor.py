@@ -85,6 +85,7 @@ async def running_workers(
     *,
     clock: Clock | None = None,
     kill_after_s: float = 10.0,
+    watchdog_s: float | None = None,
     sockets: InheritedSockets = NO_SOCKETS,
     **secrets: Unpack[ProxySecrets],
 ) -> AsyncGenerator[MultiProcessProxy]:
@@ -94,6 +95,7 @@ async def running_workers(
         settings: What to run.
         clock: Time; an argument so that tests can hand in theirs.
         kill_after_s: How long after the grace time a worker that has not stopped is killed.
+        watchdog_s: How long a worker may say nothing before it is killed and started again; None: for ever.
         sockets: Listen already, in place of what the settings name.
         secrets: Keys that the settings do not hold.
 
@@ -125,7 +127,7 @@ async def running_workers(
         points = await asyncio.to_thread(keeper.snapshot.resume_points)
         configuration = WorkerConfiguration(shared, secrets, points, sockets)
         workers = WorkerProcesses(configuration, registry, clock, kill_after_s)
-        control_url = await stack.enter_async_context(workers.running())
+        control_url = await stack.enter_async_context(workers.running(watchdog_s))
         ended = Event()
         stack.callback(ended.set)
         where = url_of(settings, host, port), upstream_url, settings.ledger, demo, control_url

@@ -22,6 +22,8 @@ class WorkerSlot:
     """Cells that it closed, with the number of the message that asked for it: if it died, only the ledger knows whether their seals were written."""
     hangs: bool = False
     """Whether it was asked, and has said nothing at all since then for too long."""
+    heard: bool = False
+    """Whether it has said anything since it was last asked whether it is alive."""
     ready: asyncio.Future[str] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )

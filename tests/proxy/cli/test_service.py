@@ -17,7 +17,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.proxy.cli.test_main import COMMAND, environment, fails, running
+from cab.proxy.app import ProxySecrets, running_proxy
+from cab.proxy.cli.banner import banner
+from cab.proxy.cli.check_config import checked
+from cab.proxy.config import parse_settings
+from cab.proxy.errors import BadConfig
+from tests.proxy.cli.test_main import COMMAND, environment, running
 from tests.tools.client import post
 from tests.tools.dialects import BY_ENDPOINT
 from tests.tools.proxy import records
@@ -209,25 +214,20 @@ def test_a_socket_that_cannot_be_used_is_named(
     assert why in done.stderr
 
 
-def checked(*arguments: str, cwd: Path, **env: str) -> str:
-    """Return what --check-config says of a configuration that would start."""
+def test_a_configuration_is_checked(tmp_path: Path) -> None:
+    """What would be done is said, without a key; nothing is made, and no endpoint is asked."""
+    flags = ("--check-config", "--upstream", "https://host.invalid/v1", "--auth", "keys")
     done = subprocess.run(
-        [*COMMAND, *arguments],
-        cwd=cwd,
-        env=environment(**env),
+        [*COMMAND, *flags],
+        cwd=tmp_path,
+        env=environment(CAB_KEY="sk-canary-0123456789"),
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
-
-
-def test_a_configuration_is_checked(tmp_path: Path) -> None:
-    """What would be done is said, without a key; nothing is made, and no endpoint is asked."""
-    flags = ("--check-config", "--upstream", "https://host.invalid/v1", "--auth", "keys")
-    printed = checked(*flags, cwd=tmp_path, CAB_KEY="sk-canary-0123456789")
+    printed = done.stdout
     assert "would listen on 127.0.0.1 port 31415 (http), workers: 1" in printed
     assert "would write the ledger cab-ledger, state folder" in printed
     assert "forwards to  https://host.invalid/v1 (CAB_KEY is set)" in printed
@@ -237,39 +237,68 @@ def test_a_configuration_is_checked(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "why"),
+    ("values", "why"),
     [
-        (["--upstream", "https://h", "--ca-file", "none.pem"], "ca_file none.pem cannot be used"),
-        (["--upstream", "demo", "--tls-cert-file", "none.pem"], "none.pem cannot be read"),
-        (["--upstream", "demo", "--signing-key-file", "file"], "fewer than 32 bytes"),
-        (["--upstream", "demo", "--ledger", "file/x"], "file is not a folder"),
-        (["--upstream", "demo", "--seal-key-file", "none"], "seal_key_file none cannot be read"),
+        ({"upstream": "https://h", "ca_file": "none.pem"}, "ca_file none.pem cannot be used"),
+        ({"upstream": "demo", "tls_cert_file": "none.pem"}, "none.pem cannot be read"),
+        ({"upstream": "demo", "signing_key_file": "file"}, "fewer than 32 bytes"),
+        ({"upstream": "demo", "ledger": "file/x"}, "file is not a folder"),
+        ({"upstream": "demo", "seal_key_file": "none"}, "seal_key_file none cannot be read"),
     ],
 )
-def test_a_configuration_that_would_not_start(
-    arguments: list[str], why: str, tmp_path: Path
+async def test_a_configuration_that_would_not_start(
+    values: dict[str, str], why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The fault is one line, with exit code 2."""
+    """The fault is named."""
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("short")
-    assert why in fails("--check-config", *arguments, cwd=tmp_path)
+    with pytest.raises(BadConfig, match=why):
+        await checked(parse_settings(values, "x"), {}, ask=False)
 
 
 async def test_the_endpoints_are_asked(tmp_path: Path) -> None:
     """Each is asked for its models with its key; one that refuses the key, or is not there, is a fault."""
-    refused = json_answer({"error": "no"}, "401 Unauthorized")
+    refused, key = json_answer({"error": "no"}, "401 Unauthorized"), "sk-canary-0123456789"
     async with scripted_upstream([json_answer({"data": []})], [refused]) as upstream:
-        flags = ("--check-upstream", "--upstream", upstream.url)
-        key = {"CAB_KEY": "sk-canary-0123456789"}
-
-        def check() -> str:
-            return checked(*flags, cwd=tmp_path, **key)
-
-        def fail(*arguments: str) -> str:
-            return fails(*arguments, cwd=tmp_path, **key)
-
-        assert "answers (status 200)" in await asyncio.to_thread(check)
-        assert "refuses CAB_KEY (401)" in await asyncio.to_thread(fail, *flags)
-    gone = ("--check-upstream", "--upstream", "http://127.0.0.1:9")
-    assert "the endpoint cannot be asked" in await asyncio.to_thread(fail, *gone)
+        values = {"upstream": upstream.url, "ledger": str(tmp_path / "ledger")}
+        settings = parse_settings(values, "x")
+        lines = await checked(settings, {"upstream_key": key}, ask=True)
+        assert lines[-1].endswith("answers (status 200)")
+        with pytest.raises(BadConfig, match=r"refuses CAB_KEY \(401\)"):
+            await checked(settings, {"upstream_key": key}, ask=True)
+    gone = settings.model_copy(update={"upstream": "http://127.0.0.1:9"})
+    with pytest.raises(BadConfig, match="the endpoint cannot be asked"):
+        await checked(gone, {"upstream_key": key}, ask=True)
     assert upstream.received[0].target == "/v1/models"
-    assert upstream.received[0].header("Authorization") == "Bearer sk-canary-0123456789"
+    assert upstream.received[0].header("Authorization") == f"Bearer {key}"
+
+
+@pytest.mark.parametrize(
+    ("values", "key", "pasted", "said"),
+    [
+        ({}, "sk-canary-0123456789", "any-text", "(CAB_KEY is set)"),
+        ({}, None, "<the endpoint's key>", "agents need none"),
+        ({"upstream": "http://127.0.0.1:9"}, None, "any-text", "(CAB_KEY is not set"),
+        ({"auth": "keys"}, "sk-canary-0123456789", "<the cell's key>", "cab keys mint --cell ID"),
+        ({"auth": "keys"}, None, "<the cell's key>", "an endpoint that needs a key answers 401"),
+        ({"cell": "s/a/m/f/t"}, None, "<the endpoint's key>", "CAB_KEY is not set"),
+    ],
+)
+async def test_what_is_to_be_pasted_works(
+    values: dict[str, str], key: str | None, pasted: str, said: str, tmp_path: Path
+) -> None:
+    """The banner says which keys are set, and never proposes one that the endpoint would refuse."""
+    route = {"models": ["gpt-*"], "upstream": "http://other.invalid", "key_env": "OTHER_KEY"}
+    given = {"upstream": "http://host.invalid", "port": 0, "ledger": tmp_path / "ledger", **values}
+    settings = parse_settings({**given, "routes": [route], "max_connections": 40}, "x")
+    secrets: ProxySecrets = {
+        "upstream_key": key,
+        "route_keys": {"OTHER_KEY": "sk-canary-9876543210"},
+    }
+    async with running_proxy(settings, **secrets) as proxy:
+        printed = banner(proxy, settings, secrets)
+    assert printed.endswith(f"export OPENAI_API_KEY={pasted}\n")
+    assert said in printed
+    assert "route        gpt-* -> http://other.invalid (OTHER_KEY is set)" in printed
+    assert "40 connections" in printed
+    assert "canary" not in printed
