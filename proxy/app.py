@@ -38,17 +38,17 @@ from cab.proxy.http.browser_guard import BrowserGuard
 from cab.proxy.http.client_connections import ConnectionLimits, HttpServer
 from cab.proxy.http.descriptors import connection_room
 from cab.proxy.http.tls_certificate import ListenerTls, listener_context, own_client_context
-from cab.proxy.lazy import import_beside
 from cab.proxy.ledger.ledger import Ledger
 from cab.proxy.ledger.recovery import recover
 from cab.proxy.ledger.scan import ResumePoint
 from cab.proxy.ledger.snapshot.keeper import SnapshotKeeper, opened_snapshot
 from cab.proxy.ledger.writer import LedgerOptions
 from cab.proxy.lifecycle.inherited_sockets import NO_SOCKETS, InheritedSockets
+from cab.proxy.lifecycle.lazy import import_beside
 from cab.proxy.lifecycle.reload_rules import Reload, reload_of
+from cab.proxy.lifecycle.reloading import ReloadableParts
 from cab.proxy.logs import RedactingLogger, redacting_libraries
 from cab.proxy.redaction import Redactor
-from cab.proxy.reloading import ReloadableParts
 from cab.proxy.server import Server
 from cab.proxy.tokens.usage import Counter
 from cab.scoring.timestamps import rfc3339

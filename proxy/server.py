@@ -67,6 +67,7 @@ class Server:
     ) -> None:
         self._every_guard = guard
         self._services = services
+        self._guard = self._guard_now()
         self._identifier = identifier
         self._control = control
         self.held = held
@@ -82,12 +83,12 @@ class Server:
 
     def renew(self, held: Redactor) -> None:
         """Go by the settings as they are now; `held` redacts what must not be written."""
-        self.held = held
+        self.held, self._guard = held, self._guard_now()
         self._ordinary.renew(held)
         self._bodies.set_wait(self._services.settings.slot_wait_s)
 
-    @property
-    def _guard(self) -> BrowserGuard | None:
+    def _guard_now(self) -> BrowserGuard | None:
+        """Return who must be kept away: nobody where clients can spend nothing but their own."""
         return self._every_guard if self._services.upstreams.hold_key else None
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:

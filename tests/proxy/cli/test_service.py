@@ -94,8 +94,7 @@ async def test_hangup_reloads(workers: int, tmp_path: Path) -> None:
 
             async def called(model: str, endpoint: ScriptedUpstream) -> str | None:
                 number = len(endpoint.received)
-                body = {**CHAT.request, "model": model} if isinstance(CHAT.request, dict) else None
-                body = body or {**json.loads(CHAT.request), "model": model}
+                body = {**CHAT.request, "model": model}
                 # Each on a connection of its own: of several workers any may get it.
                 for _ in range(3 * workers):
                     seen = await post(url, CHAT.path, body, "Connection: close")
