@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -39,10 +39,10 @@ class Sources:
 
     config: Path | None
     flags: Mapping[str, Any]
-    environment: Mapping[str, str]
+    environment: Mapping[str, str] = field(repr=False)
     """As it was at the start: that of a running process does not change."""
     key_file: Path | None
-    key: str | None
+    key: str | None = field(repr=False)
     """Of `--key-file` or `--key-fd`."""
     sockets: InheritedSockets
 

@@ -430,7 +430,14 @@ class Upstreams:
         """Return the secrets of all endpoints."""
         return tuple(s for u in (self.default, *self._routed) for s in u.secrets())
 
+    async def close_retired(self) -> None:
+        """Close the connections to endpoints that are not served any more; no call may be under way there."""
+        retired, self._retired = self._retired, []
+        for upstream in retired:
+            await upstream.close()
+
     async def close(self) -> None:
         """Close all connections."""
-        for upstream in (*self.all, *self._retired):
+        await self.close_retired()
+        for upstream in self.all:
             await upstream.close()

@@ -79,5 +79,7 @@ class ReloadableParts:
             self.tls.context = new.tls
         if self.own_tls is not None and settings.tls_cert_file is not None:
             trust_certificate(self.own_tls, settings.tls_cert_file)
+        if not self.server.open_calls():
+            await services.upstreams.close_retired()
         for upstream in unused:
             await upstream.close()

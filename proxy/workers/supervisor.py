@@ -59,7 +59,8 @@ class MultiProcessProxy(RunningProxy):
         await upstreams.close()
         self._ring.keys = (await key_ring(secrets, settings)).keys
         held = [*upstreams.secrets(), *self._ring.secrets()]
-        state.redactors.append(Redactor([*held, secrets.get("admin_token")]))
+        # What was a secret stays one: a log line may still show it.
+        state.redactors[:] = [state.redactors[0].and_holding(held)]
         if self._tls is not None and cert is not None:
             trust_certificate(self._tls, cert)
         state.registry.set_waiting(settings.slot_wait_s, settings.on_unknown)
@@ -113,7 +114,7 @@ async def running_workers(
         ring = await key_ring(secrets, settings)
         keys = secrets.get("upstream_key"), *(secrets.get("route_keys") or {}).values()
         held = Redactor([*keys, *ring.secrets(), secrets.get("admin_token")])
-        redactors = list[Redactor]()
+        redactors = [held]
         stack.enter_context(redacting_libraries(held, lambda: redactors))
         demo = None
         if settings.upstream == "demo":
