@@ -9,16 +9,19 @@ from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 from cab.adapters.errors import AdapterError
 from cab.adapters.ui.command import Command, OneOf, Option, OptionGroup
 from cab.adapters.ui.control_option import CONTROL, CONTROL_HELP, control_address
 from cab.adapters.ui.json_lines import print_json
 from cab.adapters.ui.options import JSON, duration_s
+from cab.adapters.ui.tables import ResultTable, write
 from cab.proxy.accounting.limits import KeyLimits, OnUnknown
 from cab.proxy.auth import cell_keys
+from cab.proxy.auth.key_register import KeyRegister
 from cab.proxy.auth.revocations import Revocations
+from cab.proxy.auth.signing_keys import FILE_NAME as SIGNING_KEY_NAME
 from cab.proxy.auth.signing_keys import KeyRing, load_signing_keys, parse_signing_keys
 from cab.proxy.config import state_beside
 from cab.proxy.control.client import ControlClient
@@ -26,13 +29,15 @@ from cab.proxy.control.schemas import key_view, mint_request
 from cab.scoring.printable import printable
 
 _STDIN = "-"
+_Answer = TypeVar("_Answer")
 
 _MINT_EPILOG = f"""\
 Standard output holds the key and nothing else; with --json, both keys of the cell. An agent makes calls
 with one of them; the other, --scope seal, seals the cell and stays with whoever runs the agent. Every
 proxy with the same signing key accepts them.
 Without a proxy to ask (--proxy, --control, CAB_CONTROL), or with --signing-key-file, the key is
-created here.
+created here. It is then in the list of cab keys list if the state folder is known: by --ledger or
+--state, or because the signing key is the one that a proxy keeps there.
 
 environment:
   CAB_SIGNING_KEY  signs the key; or --signing-key-file
@@ -57,6 +62,19 @@ examples:
 """
 
 
+_LIST_EPILOG = f"""\
+A key is listed if a proxy, or cab keys mint, has minted it in this state folder. Keys that were minted
+elsewhere with the same signing key are valid too, and not in the list.
+
+environment:
+  CAB_ADMIN_TOKEN  with --proxy or --control: the admin token of that proxy
+{CONTROL_HELP}
+examples:
+  cab keys list --ledger cab-ledger --valid
+  cab keys list --cell my-sweep/ --proxy http://host:31415 --json
+"""
+
+
 def run_mint(args: argparse.Namespace) -> int:
     """Make a key and print it; return the exit code.
 
@@ -78,7 +96,12 @@ def run_mint(args: argparse.Namespace) -> int:
     else:
         ring, now_s = _ring(args.signing_key_file), int(time.time())
         wanted = mint_request(args.cell, args.ttl, limits)  # the rules of the control API
-        keys = cell_keys.mint_both(ring, wanted.cell_id, wanted.ttl_s, now_s, wanted.limits())
+        values = wanted.cell_id, wanted.ttl_s, now_s, wanted.limits()
+        folder = _folder_of(args)
+        if folder is None:
+            keys = cell_keys.mint_both(ring, *values)
+        else:
+            keys = KeyRegister(ring, Revocations(folder)).mint_both(*values)
         minted = key_view(ring, keys)
     if args.json:
         print_json(minted)
@@ -88,6 +111,14 @@ def run_mint(args: argparse.Namespace) -> int:
     what = f"key {minted[f'{name}_id']}, valid until {minted['expires_at']}"
     print(printable(what), file=sys.stderr)
     return 0
+
+
+def _folder_of(args: argparse.Namespace) -> Path | None:
+    """Return the state folder of the proxy that a key is for; None if it is not known."""
+    if args.state is not None or args.ledger is not None:
+        return _state_folder(args)
+    file: Path | None = args.signing_key_file
+    return file.parent if file is not None and file.name == SIGNING_KEY_NAME else None
 
 
 def _ring(file: Path | None) -> KeyRing:
@@ -117,18 +148,67 @@ def run_revoke(args: argparse.Namespace) -> int:
     if address is not None:
         revoked = _ask(address, lambda control: control.revoke(key_id=key_id, cell_id=args.cell))
     else:
-        revocations, now_s = Revocations(_state_folder(args)), int(time.time())
+        register, now_s = _register(args), int(time.time())
         if args.cell is not None:
-            revocations.revoke_cell(args.cell, now_s)
+            done = register.revoke_cell(args.cell, now_s)
         else:
-            revocations.revoke_key(key_id, now_s, until_s)
-        revoked = {"cell_id": args.cell, "key_id": key_id}
+            done = register.revoke_key(key_id, now_s, until_s)
+        revoked = {"cell_id": args.cell, "key_id": key_id, **done._asdict()}
     if args.json:
         print_json(revoked)
     else:
         what = f"key {key_id}" if args.cell is None else f"all keys of {args.cell}"
-        print(printable(f"revoked {what}"))
+        print(
+            printable(f"{what} was revoked before" if revoked.get("before") else f"revoked {what}")
+        )
+    if revoked.get("known") is False:
+        print(printable(_unknown(args.cell, key_id)), file=sys.stderr)
     return 0
+
+
+def _unknown(cell_id: str | None, key_id: str) -> str:
+    """Return what is said of a revocation that may name what does not exist."""
+    what = f"key {key_id}" if cell_id is None else f"key of {cell_id}"
+    return (
+        f"no {what} is listed in the state folder: check the name with cab keys list. If it was minted "
+        "elsewhere, it is refused from now on"
+    )
+
+
+def run_list(args: argparse.Namespace) -> int:
+    """Print which keys were minted; return the exit code.
+
+    Raises:
+        AdapterError: The proxy's admin token is not set, or there is no state folder.
+        CabProxyError: The proxy does not say it.
+    """
+    address, prefix = _proxy(args, local=(args.state or args.ledger) is not None), args.cell or ""
+    if address is not None:
+
+        async def all_keys(control: ControlClient) -> list[dict[str, Any]]:
+            return [each async for each in control.keys(prefix)]
+
+        found = _ask(address, all_keys)
+    else:
+        found = _register(args).views(int(time.time()), prefix)
+    if args.valid:
+        found = [each for each in found if each["state"] == "valid"]
+    rows = [
+        (k["key_id"], k["cell_id"], k["scope"], k["state"], k["expires_at"], _limits(k["limits"]))
+        for k in found
+    ]
+    titles = ("key", "cell", "scope", "state", "expires", "limits")
+    write("json" if args.json else "table", ResultTable(titles, rows, texts=6), found)
+    return 0
+
+
+def _limits(limits: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in limits.items())
+
+
+def _register(args: argparse.Namespace) -> KeyRegister:
+    """Return the register of a state folder, which mints nothing here."""
+    return KeyRegister(KeyRing(()), Revocations(_state_folder(args)))
 
 
 def _state_folder(args: argparse.Namespace) -> Path:
@@ -151,14 +231,12 @@ def _proxy(args: argparse.Namespace, *, local: bool) -> str | None:
     return control_address(args)
 
 
-def _ask(
-    address: str, question: Callable[[ControlClient], Awaitable[dict[str, Any]]]
-) -> dict[str, Any]:
+def _ask(address: str, question: Callable[[ControlClient], Awaitable[_Answer]]) -> _Answer:
     token = os.environ.get("CAB_ADMIN_TOKEN")
     if not token:
         raise AdapterError(f"set CAB_ADMIN_TOKEN to the admin token of the proxy at {address}")
 
-    async def ask() -> dict[str, Any]:
+    async def ask() -> _Answer:
         async with ControlClient(address, token) as control:
             return await question(control)
 
@@ -166,7 +244,11 @@ def _ask(
 
 
 def _ttl(text: str) -> int:
-    ttl_s = duration_s(f"{text}s" if text[-1:].isdecimal() else text)
+    ttl_s = duration_s(text)
+    if text.isdecimal():
+        raise argparse.ArgumentTypeError(
+            f"{text} has no unit; give {text}s, {text}m, {text}h or {text}d"
+        )
     if not ttl_s:
         raise argparse.ArgumentTypeError(f"{text!r} is not a duration; give 90m, 24h or 7d")
     return ttl_s
@@ -189,6 +271,15 @@ def _money(text: str) -> Decimal:
 
 
 _PROXY = Option("--proxy", metavar="URL", help="ask a running proxy")
+_FOLDERS = (
+    Option(
+        "--ledger",
+        type=Path,
+        metavar="DIR",
+        help="the proxy's audit log (./cab-ledger), whose state folder is meant",
+    ),
+    Option("--state", type=Path, metavar="DIR", help="the proxy's state folder"),
+)
 
 _MINT = SimpleNamespace(
     DESCRIPTION="Create a key for a cell.",
@@ -238,6 +329,7 @@ _MINT = SimpleNamespace(
         CONTROL,
         JSON,
         Option("--signing-key-file", type=Path, metavar="FILE", help="instead of CAB_SIGNING_KEY"),
+        *_FOLDERS,
     ),
     run=run_mint,
 )
@@ -255,15 +347,25 @@ _REVOKE = SimpleNamespace(
         _PROXY,
         CONTROL,
         JSON,
-        Option(
-            "--ledger",
-            type=Path,
-            metavar="DIR",
-            help="the proxy's audit log (./cab-ledger), whose state folder is meant",
-        ),
-        Option("--state", type=Path, metavar="DIR", help="the proxy's state folder"),
+        *_FOLDERS,
     ),
     run=run_revoke,
+)
+
+_LIST = SimpleNamespace(
+    DESCRIPTION="List the keys that were minted in a state folder, without the keys themselves.",
+    EPILOG=_LIST_EPILOG,
+    OPTIONS=(
+        Option("--cell", metavar="PREFIX", help="only of cells whose id begins so"),
+        Option(
+            "--valid", action="store_true", help="without those that have expired or are revoked"
+        ),
+        _PROXY,
+        CONTROL,
+        JSON,
+        *_FOLDERS,
+    ),
+    run=run_list,
 )
 
 DESCRIPTION = (
@@ -271,6 +373,7 @@ DESCRIPTION = (
 )
 
 COMMANDS = {
+    "list": Command(_LIST, "list the keys that were minted"),
     "mint": Command(_MINT, "create a key for a cell"),
     "revoke": Command(_REVOKE, "revoke keys, so that they are refused from now on"),
 }

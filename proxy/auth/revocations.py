@@ -50,6 +50,29 @@ class Revocations:
         if key.key_id in self._keys or key.issued_s <= self._cells.get(key.cell_id, -1):
             raise BadKey("this cell's key has been revoked; mint a new one")
 
+    def revokes(self, key: CellKey) -> bool:
+        """Return whether a key is revoked."""
+        try:
+            self.check(key)
+        except BadKey:
+            return True
+        return False
+
+    def is_revoked(self, key_id: str) -> bool:
+        """Return whether a key is revoked by its id."""
+        self._refresh()
+        return key_id in self._keys
+
+    def revokes_new(self, cell_id: str, now_s: int) -> bool:
+        """Return whether a key that a cell gets now is revoked.
+
+        Args:
+            cell_id: The cell.
+            now_s: Seconds since the Unix epoch.
+        """
+        self._refresh()
+        return now_s <= self._cells.get(cell_id, -1)
+
     def revoke_key(self, key_id: str, now_s: int, until_s: int | None = None) -> None:
         """Revoke one key; on return it is on disk.
 

@@ -9,6 +9,7 @@ import re
 import secrets
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,8 +35,9 @@ class SigningKey(NamedTuple):
         return f"SigningKey({self.id!r})"
 
 
-class KeyRing(NamedTuple):
-    """Signing keys, one or more: the first signs, all verify."""
+@dataclass(slots=True)
+class KeyRing:
+    """Signing keys, one or more: the first signs, all verify. A reload replaces them."""
 
     keys: tuple[SigningKey, ...]
 

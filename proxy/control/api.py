@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import importlib.metadata
 import importlib.resources
 from collections.abc import Awaitable, Callable
 from functools import cache
@@ -15,10 +16,12 @@ from aiohttp import web
 
 from cab.proxy.accounting.admission import CellRegistry, CellSnapshot
 from cab.proxy.auth import cell_keys
+from cab.proxy.auth.key_register import KeyRegister
 from cab.proxy.control.authorization import Access
 from cab.proxy.control.ledger_reads import LedgerReads
 from cab.proxy.control.metrics.process import CollectMetrics
 from cab.proxy.control.metrics.samples import Samples
+from cab.proxy.control.readiness import Readiness
 from cab.proxy.control.schemas import (
     MAX_BODY_BYTES,
     Mint,
@@ -30,7 +33,7 @@ from cab.proxy.control.schemas import (
     parse_page,
 )
 from cab.proxy.control.sealing import Sealer, slice_lines
-from cab.proxy.errors import BadKey, CabProxyError, LedgerFailed, Rejected
+from cab.proxy.errors import BadConfig, BadKey, CabProxyError, LedgerFailed, Rejected
 from cab.proxy.http.error_responses import (
     ErrorResponse,
     RequestFailed,
@@ -78,6 +81,7 @@ class Control:
         metrics: Collects the metrics of all processes.
         refusals: Take note of what is refused.
         stopping: Whether the proxy takes no new calls.
+        readiness: Says whether the endpoints can be reached.
         body_progress_timeout_s: See `read_body`.
     """
 
@@ -93,6 +97,7 @@ class Control:
         metrics: CollectMetrics,
         refusals: RefusalNotes,
         stopping: Callable[[], bool],
+        readiness: Readiness,
         body_progress_timeout_s: float,
     ) -> None:
         self._registry = registry
@@ -105,6 +110,7 @@ class Control:
         self._collect_metrics = metrics
         self._refusals = refusals
         self._stopping = stopping
+        self._readiness = readiness
         self._body_progress_timeout_s = body_progress_timeout_s
         self._health_routes: dict[str, dict[str, Handler]] = {
             "/cab/health": {"GET": self._health, "HEAD": self._health},
@@ -124,7 +130,7 @@ class Control:
             "/cab/live/events": {"GET": self._events},
             "/cab/live/style.css": {"GET": self._style},
             "/cab/live/live.js": {"GET": self._script},
-            "/cab/keys": {"POST": self._mint},
+            "/cab/keys": {"GET": self._keys, "POST": self._mint},
             "/cab/keys/revoke": {"POST": self._revoke},
         }
 
@@ -174,15 +180,19 @@ class Control:
         return answer(200 if body["ready"] else 503, body)
 
     async def _live(self, _: ControlRequest) -> web.Response:
-        return answer(200, {"live": True})
+        return answer(200, {"live": True, "version": version()})
 
     async def _ready(self, _: ControlRequest) -> web.Response:
-        body = self._state()
+        endpoints = await self._readiness.endpoints()
+        body = {**self._state(), "endpoints": endpoints._asdict()}
+        if not endpoints.reachable and endpoints.unreachable:
+            body["ready"] = False
         return answer(200 if body["ready"] else 503, body)
 
     def _state(self) -> dict[str, Any]:
         stopping = self._stopping()
         return {
+            "version": version(),
             "ready": self._ledger.refusal is None and not stopping,
             "stopping": stopping,
             "ledger_failure": self._ledger.failure,
@@ -270,25 +280,44 @@ class Control:
     async def _body(self, request: web.BaseRequest) -> bytes:
         return await read_body(request, MAX_BODY_BYTES, self._body_progress_timeout_s)
 
+    @property
+    def _register(self) -> KeyRegister:
+        return KeyRegister(self._access.identifier.ring, self._access.identifier.revocations)
+
+    async def _keys(self, asked: ControlRequest) -> web.Response:
+        self._access.require_admin(asked.request)
+        page, now_s = parse_page(asked.query), self._access.now_s()
+        found = await asyncio.to_thread(self._register.views, now_s, page.prefix)
+        ids = [each["key_id"] for each in found]
+        first = ids.index(page.after) + 1 if page.after in ids else 0
+        keys, more = found[first : first + page.limit], len(found) > first + page.limit
+        body = {"keys": keys, "next_after": keys[-1]["key_id"] if more else None}
+        return answer(200, body)
+
     async def _mint(self, asked: ControlRequest) -> web.Response:
         self._access.require_admin(asked.request)
         wanted = parse_body(Mint, await self._body(asked.request))
-        ring, now_s = self._access.identifier.ring, self._access.now_s()
-        keys = cell_keys.mint_both(ring, wanted.cell_id, wanted.ttl_s, now_s, wanted.limits())
-        return answer(201, key_view(ring, keys))
+        register, now_s = self._register, self._access.now_s()
+        try:
+            register.require_mintable(wanted.cell_id, now_s)
+        except BadConfig as error:
+            raise RequestFailed(409, "key_revoked", str(error)) from error
+        values = wanted.cell_id, wanted.ttl_s, now_s, wanted.limits()
+        keys = await asyncio.to_thread(register.mint_both, *values)
+        return answer(201, key_view(self._access.identifier.ring, keys))
 
     async def _revoke(self, asked: ControlRequest) -> web.Response:
         self._access.require_admin(asked.request)
         wanted = parse_body(Revoke, await self._body(asked.request))
-        revocations, now_s = self._access.identifier.revocations, self._access.now_s()
+        register, now_s = self._register, self._access.now_s()
         if wanted.cell_id is not None:
-            await asyncio.to_thread(revocations.revoke_cell, wanted.cell_id, now_s)
-            return answer(200, {"cell_id": wanted.cell_id, "key_id": None})
+            done = await asyncio.to_thread(register.revoke_cell, wanted.cell_id, now_s)
+            return answer(200, {"cell_id": wanted.cell_id, "key_id": None, **done._asdict()})
         key_id, until_s = wanted.key_id, None
         if wanted.key is not None:
             key_id, until_s = _named(wanted.key)
-        await asyncio.to_thread(revocations.revoke_key, key_id or "", now_s, until_s)
-        return answer(200, {"cell_id": None, "key_id": key_id})
+        done = await asyncio.to_thread(register.revoke_key, key_id or "", now_s, until_s)
+        return answer(200, {"cell_id": None, "key_id": key_id, **done._asdict()})
 
 
 def _written(samples: Samples, accept: str) -> tuple[str, bytes]:
@@ -329,6 +358,12 @@ def _pattern(path: str) -> tuple[str, str]:
         cell_id = unquote(parts[3])
         return "/".join([*parts[:3], _CELL, *parts[4:]]), cell_id
     return path, ""
+
+
+@cache
+def version() -> str:
+    """Return the version of this program."""
+    return importlib.metadata.version("coding-agent-bench")
 
 
 @cache

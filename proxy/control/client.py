@@ -127,17 +127,30 @@ class ControlClient:
             raise _not_a_proxy(self.address, 200)
         return answer
 
+    async def keys(self, prefix: str = "") -> AsyncIterator[dict[str, Any]]:
+        """Yield what is known of the keys that were minted in the proxy's state folder; for the admin only.
+
+        Args:
+            prefix: Only of cells whose id begins with this text.
+        """
+        async for key in self._pages("keys", "key_id", prefix):
+            yield key
+
     async def cells(self, prefix: str = "") -> AsyncIterator[dict[str, Any]]:
         """Yield the totals of all cells whose id begins with a text, by id; for the admin only."""
+        async for cell in self._pages("cells", "cell_id", prefix):
+            yield cell
+
+    async def _pages(self, what: str, name: str, prefix: str) -> AsyncIterator[dict[str, Any]]:
         after: dict[str, str] = {}
         while True:
             query = urlencode({"prefix": _text("prefix", prefix), **after})
-            page = await self._json("GET", f"cells?{query}", cells=list)
-            cells, next_after = page["cells"], page.get("next_after")
-            if not all(isinstance(cell, dict) and "cell_id" in cell for cell in cells):
+            page = await self._json("GET", f"{what}?{query}", **{what: list})
+            found, next_after = page[what], page.get("next_after")
+            if not all(isinstance(each, dict) and name in each for each in found):
                 raise _not_a_proxy(self.address, 200)
-            for cell in cells:
-                yield cell
+            for each in found:
+                yield each
             if not isinstance(next_after, str):
                 return
             after = {"after": next_after}

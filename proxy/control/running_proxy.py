@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from cab.proxy.accounting.limits import KeyLimits
 from cab.proxy.auth import cell_keys
 from cab.proxy.auth.cell_keys import CellKeys
+from cab.proxy.auth.key_register import KeyRegister
+from cab.proxy.auth.revocations import Revocations
 from cab.proxy.auth.signing_keys import KeyRing
 from cab.proxy.clock import Clock
 from cab.proxy.control.client import ControlClient, SealedCell
@@ -68,6 +70,8 @@ class RunningProxy:
     _ended: Event
     _tls: SSLContext | None
     """How its own listener is verified, where that speaks TLS."""
+    _revocations: Revocations
+    """Of the state folder, which lists the keys that are minted too."""
 
     def mint_key(self, cell_id: str, ttl_s: int, limits: KeyLimits | None = None) -> str:
         """Return a new key for calls of a cell; see `mint_keys`."""
@@ -82,14 +86,16 @@ class RunningProxy:
             limits: What the cell may spend.
 
         Raises:
-            BadConfig: A value is not one that the control API takes for a key; it is named.
+            BadConfig: A value is not one that the control API takes for a key, and it is named; or the
+                cell's keys of this second were revoked.
             ProxyRefused: The proxy has ended.
         """
         if self._ended.is_set():
             raise ended(self.url)
         wanted = mint_request(cell_id, ttl_s, limits)
         now_s = self._clock.wall_ns() // 1_000_000_000
-        return cell_keys.mint_both(self._ring, cell_id, wanted.ttl_s, now_s, wanted.limits())
+        register = KeyRegister(self._ring, self._revocations)
+        return register.mint_both(cell_id, wanted.ttl_s, now_s, wanted.limits())
 
     async def open_cell(
         self, cell_id: str, ttl_s: int, limits: KeyLimits | None = None
@@ -129,7 +135,12 @@ class RunningProxy:
             return await control.seal(cell_id)
 
     def _control(self, cell_id: str) -> ControlClient:
-        return self._client(self.mint_keys(cell_id, _KEY_TTL_S).seal)
+        if self._ended.is_set():
+            raise ended(self.url)
+        wanted = mint_request(cell_id, _KEY_TTL_S)
+        now_s = self._clock.wall_ns() // 1_000_000_000
+        key = cell_keys.mint(self._ring, cell_id, wanted.ttl_s, now_s, scope="seal")
+        return self._client(key)
 
     def _client(self, seal_key: str) -> ControlClient:
         return ControlClient(self.control_url, seal_key, self._tls)

@@ -4,10 +4,18 @@ import fnmatch
 import re
 from collections.abc import Iterable
 
+from cab.proxy.config import ProxySettings
+
 OTHER = "other"
 MOST_MODELS = 100
 """So many values the label has at most, besides `other`."""
 _REMEMBERED = 1024
+
+
+def known_models(settings: ProxySettings) -> list[str]:
+    """Return the names and patterns of models that the settings name."""
+    routed = [name for route in settings.routes for name in route.models]
+    return [*settings.metrics_models, *routed]
 
 
 class ModelLabels:

@@ -74,7 +74,7 @@ def test_mint_for_a_shell(
     file = tmp_path / "signing.key"
     file.write_text(SIGNING.replace(",", "\n"))
     monkeypatch.delenv("CAB_SIGNING_KEY", raising=False)
-    arguments = ["keys", "mint", "--cell", CELL, "--ttl", "60", "--signing-key-file", str(file)]
+    arguments = ["keys", "mint", "--cell", CELL, "--ttl", "60s", "--signing-key-file", str(file)]
     assert main(arguments) == 0
     printed = capsys.readouterr()
     read = cell_keys.verify(RING, printed.out.strip(), int(time.time()))
@@ -104,9 +104,20 @@ def test_online(
         revoke = ["keys", "revoke", *asked]
         assert main([*revoke, minted["key"]]) == 0
         assert main([*revoke, "--cell", "other", "--json"]) == 0
-    printed = capsysbinary.readouterr().out.decode()
-    assert printed.startswith(f"revoked key {key.key_id}\n")
-    assert orjson.loads(printed.splitlines()[1]) == {"cell_id": "other", "key_id": None}
+        assert main(["keys", "list", *asked, "--json"]) == 0
+        assert main(["keys", "mint", *asked, "--cell", "other", "--ttl", "5m"]) == 2
+    out, errors = (text.decode().splitlines() for text in capsysbinary.readouterr())
+    assert out[0] == f"revoked key {key.key_id}"
+    unknown = {"cell_id": "other", "key_id": None, "known": False, "before": False}
+    assert orjson.loads(out[1]) == unknown
+    assert "no key of other is listed in the state folder" in errors[0]
+    assert "the keys of other that are minted up to this second are revoked" in errors[1]
+    listed = [orjson.loads(line) for line in out[2:]]
+    assert [(each["scope"], each["state"]) for each in listed] == [
+        ("call", "revoked"),
+        ("seal", "valid"),
+    ]
+    assert listed[0]["limits"] == minted["limits"]
     with pytest.raises(BadKey, match="revoked"):
         Revocations(tmp_path / "ledger" / "state").check(key)
 
@@ -181,7 +192,8 @@ def test_revoke_offline_names_a_missing_state_folder(
             ["mint", "--cell", CELL, "--ttl", "soon"],
             "'soon' is not a duration; give 90m, 24h or 7d",
         ),
-        (["mint", "--cell", CELL, "--ttl", "0"], "'0' is not a duration"),
+        (["mint", "--cell", CELL, "--ttl", "0s"], "'0s' is not a duration"),
+        (["mint", "--cell", CELL, "--ttl", "7"], "7 has no unit; give 7s, 7m, 7h or 7d"),
         (["mint", "--cell", CELL, "--ttl", "1h", "--max-calls", "0"], "not a whole number above 0"),
         (["mint", "--cell", CELL, "--ttl", "1h", "--max-cost-usd", "-1"], "not an amount above 0"),
         (["mint", "--cell", CELL, "--ttl", "1h", "--proxy", "http://h"], "set CAB_ADMIN_TOKEN"),

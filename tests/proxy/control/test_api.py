@@ -106,10 +106,9 @@ async def test_a_revoked_key_is_refused_at_once(tmp_path: Path, by: str) -> None
         )
         assert code_of(await client.ask("GET", path_of(), token=minted["key"]))[0] == 401
         assert (await client.call(other)).status == 200
-    expected = {"cell_id": None, "key_id": minted["key_id"]}
-    assert orjson.loads(revoked.body) == (
-        {"cell_id": CELL, "key_id": None} if by == "cell_id" else expected
-    )
+    named = {"cell_id": None, "key_id": minted["key_id"]}
+    named = {"cell_id": CELL, "key_id": None} if by == "cell_id" else named
+    assert orjson.loads(revoked.body) == {**named, "known": True, "before": False}
 
 
 async def test_an_agents_key_does_not_seal_its_cell(tmp_path: Path) -> None:

@@ -68,6 +68,8 @@ async def test_the_admin_may_do_everything(tmp_path: Path, address: str) -> None
             assert await control.revoke(key=other["key"]) == {
                 "cell_id": None,
                 "key_id": other["key_id"],
+                "known": True,
+                "before": False,
             }
             assert await call(meter, other["key"]) == 401
 
