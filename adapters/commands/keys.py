@@ -15,6 +15,7 @@ from cab.adapters.errors import AdapterError
 from cab.adapters.ui.command import Command, OneOf, Option, OptionGroup
 from cab.adapters.ui.control_option import CONTROL, CONTROL_HELP, control_address
 from cab.adapters.ui.json_lines import print_json
+from cab.adapters.ui.layout import Column
 from cab.adapters.ui.options import JSON, duration_s
 from cab.adapters.ui.tables import ResultTable, write
 from cab.proxy.accounting.limits import KeyLimits, OnUnknown
@@ -197,9 +198,18 @@ def run_list(args: argparse.Namespace) -> int:
         (k["key_id"], k["cell_id"], k["scope"], k["state"], k["expires_at"], _limits(k["limits"]))
         for k in found
     ]
-    titles = ("key", "cell", "scope", "state", "expires", "limits")
-    write("json" if args.json else "table", ResultTable(titles, rows, texts=6), found)
+    write("json" if args.json else "table", ResultTable(_COLUMNS, rows), found)
     return 0
+
+
+_COLUMNS = (
+    Column("key", "name"),
+    Column("cell", "path"),
+    Column("scope", "name", rank=3),
+    Column("state", "name"),
+    Column("expires", "name", rank=1),
+    Column("limits", "text", rank=2),
+)
 
 
 def _limits(limits: dict[str, Any]) -> str:

@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 from cab.proxy.accounting.admission import LocalCellRegistry
 from cab.proxy.accounting.shared_memory import SharedMemory
-from cab.proxy.app import ProxySecrets, known_models
+from cab.proxy.app import ProxySecrets
 from cab.proxy.clock import Clock
 from cab.proxy.config import ProxySettings
-from cab.proxy.control.metrics.labels import ModelLabels
+from cab.proxy.control.metrics.labels import ModelLabels, known_models
 from cab.proxy.control.metrics.samples import Samples
 from cab.proxy.errors import BadConfig
 from cab.proxy.ledger.scan import ResumePoint

@@ -5,6 +5,7 @@ from typing import Any
 
 from cab.adapters.commands.capture.places import PATH, CaptureReader
 from cab.adapters.ui.command import Option
+from cab.adapters.ui.layout import Column
 from cab.adapters.ui.options import FORMS
 from cab.adapters.ui.tables import ResultTable, write
 from cab.scoring.capture import CellCapture
@@ -23,15 +24,28 @@ def run(args: argparse.Namespace) -> int:
     reader = CaptureReader()
     cells = reader.cells(args.path)
     rows = [row for cell in cells for row in (_calls(cell) if args.calls else [_cell(cell)])]
-    columns, texts = (_CALL_COLUMNS, 3) if args.calls else (_CELL_COLUMNS, 1)
+    columns = _CALL_COLUMNS if args.calls else _CELL_COLUMNS
     shown = [[_text(row[name]) for name in columns] for row in rows]
-    titles = [name.replace("_", " ") for name in columns]
-    write(args.form, ResultTable(titles, shown, texts=texts), rows)
+    write(args.form, ResultTable(list(columns.values()), shown), rows)
     return 1 if reader.bad_lines else 0
 
 
-_CELL_COLUMNS = ("cell_id", "calls", "not_kept", "bytes", "bytes_on_disk")
-_CALL_COLUMNS = ("call_id", "cell_id", "endpoint", "seq", "status", "request_bytes", "answer_bytes")
+_CELL_COLUMNS = {
+    "cell_id": Column("cell", "path"),
+    "calls": Column("calls"),
+    "not_kept": Column("not kept", unit="bodies", rank=1),
+    "bytes": Column("size", unit="bytes", rank=2),
+    "bytes_on_disk": Column("on disk", unit="bytes"),
+}
+_CALL_COLUMNS = {
+    "call_id": Column("call", "name"),
+    "cell_id": Column("cell", "path", rank=2),
+    "endpoint": Column("endpoint", "text", rank=3),
+    "seq": Column("seq"),
+    "status": Column("status"),
+    "request_bytes": Column("request", unit="bytes", rank=1),
+    "answer_bytes": Column("answer", unit="bytes", rank=1),
+}
 
 
 def _cell(cell: CellCapture) -> dict[str, Any]:

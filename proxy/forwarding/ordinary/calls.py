@@ -88,9 +88,8 @@ class OrdinaryCalls:
         self._generation = object()
         """What was found out of heads before does not hold any more."""
         limits_s = settings.headers_timeout_s, settings.body_timeout_s
-        self._need_no_task = (
-            settings.ack == "end" and limits_s == (None, None) and services.capture is None
-        )
+        captures = self._services.capture is not None
+        self._need_no_task = settings.ack == "end" and limits_s == (None, None) and not captures
         """Nothing of a call is limited in time, or kept."""
         self._redactors: dict[frozenset[str], Redactor] = {}
         """By the secrets of a head: making one, and filling what it remembers, takes long."""
