@@ -2,7 +2,7 @@
 
 from cab.proxy.meter.completion_text import text_of
 from cab.proxy.meter.dialects.answer import Answer
-from cab.proxy.meter.dialects.tool_calls import StreamedCall
+from cab.scoring.messages.tool_calls import StreamedCall
 from cab.proxy.meter.json_values import (
     JsonObject,
     as_count,
