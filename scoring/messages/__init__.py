@@ -2,6 +2,7 @@
 
     model       messages and their parts
     call        bodies -> messages; the one entry
+    captured    the same for a call of a capture
     history     which messages of a call an earlier call of the run holds already
     events      the bytes of a stream -> its events
     chat, completions, responses, anthropic, gemini

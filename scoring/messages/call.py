@@ -101,6 +101,8 @@ def _request(reader: _Reader | None, text: bytes) -> SaidRequest:
         return SaidRequest((SaidMessage("body", (other("body", decoded(text)),)),))
     if reader is None:
         return SaidRequest((SaidMessage("body", (other("body", body),)),))
+    if body.get("type") == "response.create":  # the frame that asks for one over a WebSocket
+        body = object_of(body.get("response")) or {k: v for k, v in body.items() if k != "type"}
     settings = {name: value for name, value in body.items() if name not in reader.members}
     return SaidRequest(tuple(reader.request(body)), tuple(reader.tools(body)), settings)
 
