@@ -22,6 +22,7 @@ from cab.proxy.auth.attribution import Identifier
 from cab.proxy.auth.revocations import Revocations
 from cab.proxy.auth.signing_keys import KeyRing
 from cab.proxy.auth.take_over import take_over_revocations, take_over_signing_keys
+from cab.proxy.capture.body_capture import opened_capture
 from cab.proxy.clock import Clock
 from cab.proxy.config import ProxySettings
 from cab.proxy.control.api import Control
@@ -154,7 +155,9 @@ async def running_proxy(
         counter = Counter(settings.encodings, settings.count_max_bytes, settings.count_max_s)
         stack.callback(counter.close)
         registry = worker.registry if worker else await open_cell_registry(settings, keeper)
-        services = ProxyServices(settings, clock, ledger, upstreams, counter, registry)
+        number = worker.number if worker else 0
+        capture = opened_capture(settings, number, clock, stack.push_async_callback)
+        services = ProxyServices(settings, clock, ledger, upstreams, counter, registry, capture)
         access = _access(ring, settings, clock, admin_token)
         held = Redactor([*upstreams.secrets(), *ring.secrets(), admin_token])
         reads = LedgerReads()
@@ -166,7 +169,7 @@ async def running_proxy(
         host, port = await stack.enter_async_context(serving)
         url = control_url = url_of(settings, host, port)
         # Of several processes the first one has it; each of them can answer for all.
-        if settings.control_apart and (worker is None or worker.number == 0):
+        if settings.control_apart and number == 0:
             listener = control_listener(settings, server.handle_control, tls)
             control_url = await stack.enter_async_context(listener)
         await ledger.append(
@@ -177,11 +180,11 @@ async def running_proxy(
                 "upstream": upstreams.default.base.authority,
                 "cab_version": importlib.metadata.version("coding-agent-bench"),
                 "pid": os.getpid(),
-                "worker": worker.number if worker else 0,
+                "worker": number,
             }
         )
         await write_checkpoint(ledger, clock, sign)
-        if settings.auth == "open" and not demo and (worker is None or worker.number == 0):
+        if settings.auth == "open" and not demo and number == 0:
             log.warning("auth_is_open", message=_OPEN)
         ended = Event()
         stack.callback(ended.set)
@@ -249,7 +252,7 @@ def _server(
         return server.stopping
 
     live = cache(partial(_live_view, services, access, stopping))
-    parts = registry, ledger, sealer, access, reads, live
+    parts = registry, ledger, sealer, access, reads, live, services.capture
     control = Control(*parts, stopping, settings.body_progress_timeout_s)
     guard = access.guard if services.upstreams.hold_key else None
     server: Server = Server(services, access.identifier, control, held, guard)

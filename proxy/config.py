@@ -276,6 +276,24 @@ class ProxySettings(BaseModel):
         default=64 << 20,
         description="New calls are refused while the ledger's disk has less free space.",
     )
+    capture: Literal["off", "bodies"] = Field(
+        default="off",
+        description="`bodies` keeps what each call asked and was answered, without the secrets that the proxy "
+        "knows, in the folder `capture` of the ledger (docs/capture.md). Prompts hold whatever agents read.",
+    )
+    capture_max_body_bytes: Annotated[int, Field(ge=1, le=256 << 20)] = Field(
+        default=16 << 20,
+        description="Of a larger body only its size is kept. Four times as much memory is used at most.",
+    )
+    capture_max_bytes: Bytes = Field(
+        default=10 << 30,
+        description="How large the whole capture may be: above it, the cells written longest ago are removed. "
+        "One cell may have a quarter of it.",
+    )
+    capture_max_age_s: Seconds | None = Field(
+        default=30 * 86_400,
+        description="A cell's capture is removed so many seconds after its last call; the default is 30 days.",
+    )
     grace_s: Seconds = Field(
         default=30,
         description="How many seconds calls in flight may continue after SIGINT or SIGTERM, and clients may "
@@ -351,6 +369,9 @@ SETTING_GROUPS = {
         *("on_unknown", "assumed_output_cap"),
     ),
     "the ledger": ("on_ledger_failure", "min_free_bytes", "segment_max_bytes", "segment_max_s"),
+    "captured bodies": (
+        *("capture", "capture_max_body_bytes", "capture_max_bytes", "capture_max_age_s"),
+    ),
     "token counting": ("encodings", "count_max_bytes", "count_max_s"),
 }
 """Title -> settings, in the order of `cab-proxy --help` and docs/settings.md."""

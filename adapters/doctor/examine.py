@@ -32,8 +32,8 @@ from cab.proxy.auth.signing_keys import new_signing_key
 from cab.proxy.config import STATE_INSIDE, parse_settings
 from cab.proxy.demo import Demo, running_demo
 from cab.proxy.logs import configure_logs
+from cab.scoring.evidence.globs import matches
 from cab.scoring.evidence.manifest import diff_trees
-from cab.scoring.globs import matches
 
 MODEL = "doctor-model"
 """The model of all calls; no agent knows the name, so that none treats it in a special way."""

@@ -32,7 +32,7 @@ def _check_counter(pattern: str) -> str:
 
 
 Pattern = Annotated[str, AfterValidator(_check_pattern)]
-"""A path pattern, read as `cab.scoring.globs` says."""
+"""A path pattern, read as `cab.scoring.evidence.globs` says."""
 CommandLine = Annotated[list[str], Field(min_length=1)]
 """Program and arguments; `{python}`, `{workspace}` and `{pristine}` stand for paths.
 

@@ -11,8 +11,8 @@ from cab.adapters.tasks.loader import COMPILED, Task, copy_workspace, lay_soluti
 from cab.adapters.workspaces.tree import walk_tree
 from cab.scoring.axes.integrity import score_integrity
 from cab.scoring.evidence.check_outcome import CheckOutcome
+from cab.scoring.evidence.globs import matches
 from cab.scoring.evidence.manifest import diff_trees
-from cab.scoring.globs import matches
 
 Trick = Callable[[Task, Path], list[str]]
 """Changes a workspace, and returns the paths that it changed."""

@@ -20,7 +20,7 @@ from cab.adapters.workspaces.folders import FolderId
 from cab.adapters.workspaces.removal import remove_tree
 from cab.adapters.workspaces.tree import is_git
 from cab.adapters.workspaces.walk import Unread, WalkedEntry, WorkspaceWalk
-from cab.scoring.globs import matches
+from cab.scoring.evidence.globs import matches
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 

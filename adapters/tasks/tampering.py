@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cab.adapters.tasks.loader import Task
 from cab.adapters.workspaces.tree import walk_tree
-from cab.scoring.globs import select
+from cab.scoring.evidence.globs import select
 
 _CLAIMS = (
     "Ran 99 tests in 0.001s",

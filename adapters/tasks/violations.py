@@ -11,7 +11,7 @@ from cab.adapters.tasks.loader import Task
 from cab.adapters.workspaces.folders import FolderId
 from cab.adapters.workspaces.tree import is_git
 from cab.adapters.workspaces.walk import Unread, WalkedEntry, WorkspaceWalk, readable_name
-from cab.scoring.globs import matches
+from cab.scoring.evidence.globs import matches
 
 
 def find_violations(

@@ -15,6 +15,7 @@ from aiohttp import web
 
 from cab.proxy.accounting.admission import CellRegistry, CellSnapshot
 from cab.proxy.auth import cell_keys
+from cab.proxy.capture.body_capture import BodyCapture
 from cab.proxy.control.authorization import Access
 from cab.proxy.control.ledger_reads import LedgerReads
 from cab.proxy.control.schemas import (
@@ -68,6 +69,7 @@ class Control:
         access: Decides who may ask what.
         reads: Read the ledger.
         live: The live view.
+        capture: Keeps bodies; what it has not kept is counted. None if there is none.
         stopping: Whether the proxy takes no new calls.
         body_progress_timeout_s: See `read_body`.
     """
@@ -80,6 +82,7 @@ class Control:
         access: Access,
         reads: LedgerReads,
         live: "Callable[[], LiveView]",
+        capture: BodyCapture | None,
         stopping: Callable[[], bool],
         body_progress_timeout_s: float,
     ) -> None:
@@ -89,6 +92,7 @@ class Control:
         self._access = access
         self._reads = reads
         self._live_view = live
+        self._capture = capture
         self._stopping = stopping
         self._body_progress_timeout_s = body_progress_timeout_s
         self._health_routes: dict[str, dict[str, Handler]] = {
@@ -168,7 +172,14 @@ class Control:
             "ledger_failure": self._ledger.failure,
             "ledger_unwritten_records": self._ledger.unwritten_records,
             "ledger_lost_records": self._ledger.lost_records,
+            **self._lost_calls(),
         }
+
+    def _lost_calls(self) -> dict[str, Any]:
+        if self._capture is None:
+            return {}
+        lost = self._capture.lost_calls
+        return {"capture_lost_calls": lost, "capture_failure": self._capture.loss}
 
     async def _openapi(self, _: ControlRequest) -> web.Response:
         return web.Response(headers={"Content-Type": "application/json"}, body=openapi())

@@ -23,6 +23,7 @@ import aiohttp
 from yarl import URL
 
 from cab.proxy.accounting.admission import AdmissionRequest
+from cab.proxy.capture.call_tap import CallTap
 from cab.proxy.errors import LedgerFailed, Rejected
 from cab.proxy.forwarding.addresses import Addresses, own_address
 from cab.proxy.forwarding.answers import EndpointAnswer
@@ -83,6 +84,7 @@ class Exchange:
         headers: End-to-end headers for the endpoint, with its credentials.
         refusal: Why it may not be made, whatever its cell says; None if it may.
         begun: How far it has come already; None if it begins here.
+        tap: Keeps its bodies; None if they are not kept.
     """
 
     def __init__(  # noqa: PLR0913 - a call is put together in one place
@@ -97,6 +99,7 @@ class Exchange:
         headers: Headers,
         refusal: Rejected | None = None,
         begun: Begun | None = None,
+        tap: CallTap | None = None,
     ) -> None:
         self._refusal = refusal
         self._begun = begun
@@ -119,6 +122,7 @@ class Exchange:
         self._path_qs = path_qs
         self._headers = headers
         self.client = client(self._on_client_gone)
+        self._tap = self.client.tap = tap
         own = own_address(self.client.request)
         self._addresses = Addresses(upstream.base, own, upstream.route.query)
         self._deadline = Deadline()
@@ -168,6 +172,8 @@ class Exchange:
             if self._answer is not None:
                 self._answer.close()
             self._lifecycle.release()
+            if self._tap is not None:
+                self._tap.finish()
 
     async def _admit(self) -> bool:
         """Return whether the call may be made, with its number; else answer with an error."""
@@ -390,6 +396,8 @@ class Exchange:
 
     async def _end(self, ending: CallEnding) -> None:
         """Write the END record."""
+        if self._tap is not None:
+            self._tap.end_reason = ending.reason
         outcome, counter = self._meter.outcome(), self._services.counter
         await record_end(self._lifecycle, counter, self._context, outcome, ending)
 

@@ -85,9 +85,13 @@ def new_exchange(  # noqa: PLR0913 - a call is put together in one place
     if context.endpoint != "other":
         headers["Accept-Encoding"] = "identity"
     admission = admission_request(request, caller, context)
-    return Exchange(
-        services, context, meter, admission, upstream, client, path_qs, headers, refusal
-    )
+    tap = None
+    if services.capture is not None:
+        kind = request.headers.get("Content-Type", "")
+        what = request.method, target.path_qs, meter.request_text, kind
+        tap = services.capture.tap(context, *what)
+    way = path_qs, headers
+    return Exchange(services, context, meter, admission, upstream, client, *way, refusal, tap=tap)
 
 
 def admission_request(

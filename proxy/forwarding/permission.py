@@ -16,7 +16,7 @@ from cab.proxy.http.error_responses import (
 )
 from cab.proxy.ledger.call_records import CallContext
 from cab.proxy.meter import dialect_for, is_lookup, model_fault, plain_path
-from cab.scoring.globs import matches
+from cab.scoring.evidence.globs import matches
 
 _NO_LIMITS = KeyLimits()
 

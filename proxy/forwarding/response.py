@@ -7,7 +7,9 @@ from typing import TypeVar
 
 import aiohttp
 from aiohttp import hdrs, web
+from multidict import CIMultiDict
 
+from cab.proxy.capture.call_tap import CallTap
 from cab.proxy.forwarding.addresses import Addresses
 from cab.proxy.forwarding.answers import EndpointAnswer
 from cab.proxy.forwarding.failures import name_failure
@@ -51,6 +53,8 @@ class Client(ABC):
         self.gone = False
         self.begun = False
         """Whether its answer has a head."""
+        self.tap: CallTap | None = None
+        """Keeps the answer; None if it is not kept."""
         self._call_id = call_id
         self._on_gone = on_gone
 
@@ -70,10 +74,14 @@ class Client(ABC):
             addresses: Of the endpoint: they are not passed on.
             may_alter: Whether its body may become shorter, so that no length can be promised.
         """
-        if self.gone:
+        if self.gone and self.tap is None:
             return
         headers = response_headers(answer.headers)
         headers = addresses.hidden(answer.url, headers)
+        if self.tap is not None:
+            self.tap.head(answer.status, headers)
+        if self.gone:
+            return
         headers[CALL_ID_HEADER] = self._call_id
         bodiless = self.request.method == "HEAD" or answer.status in {204, 304}
         sized = bodiless or (answer.content_length is not None and not may_alter)
@@ -84,11 +92,15 @@ class Client(ABC):
 
     async def send(self, data: bytes) -> None:
         """Pass bytes of the body on."""
+        if self.tap is not None:
+            self.tap.feed(data)
         if data and self.begun and not self.gone:
             await self._write(data)
 
     async def send_end(self) -> None:
         """End the body as a whole one."""
+        if self.tap is not None:
+            self.tap.ended()
         if self.begun and not self.gone:
             await self._write_end()
 
@@ -96,9 +108,12 @@ class Client(ABC):
         """EndpointAnswer with an error of the proxy."""
         headers = {**headers_for(error), CALL_ID_HEADER: self._call_id}
         self.begun = True
-        self._respond(
-            error.status, headers, body_for(shape_of(endpoint, self.request.headers), error)
-        )
+        body = body_for(shape_of(endpoint, self.request.headers), error)
+        if self.tap is not None:
+            self.tap.head(error.status, CIMultiDict(headers))
+            self.tap.feed(body)
+            self.tap.ended()
+        self._respond(error.status, headers, body)
 
     @abstractmethod
     def abort(self) -> None:

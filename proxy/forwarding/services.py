@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from cab.proxy.accounting.admission import CellRegistry
+from cab.proxy.capture.body_capture import BodyCapture
 from cab.proxy.clock import Clock
 from cab.proxy.config import ProxySettings
 from cab.proxy.forwarding.upstream import Upstreams
@@ -20,3 +21,5 @@ class ProxyServices:
     upstreams: Upstreams
     counter: Counter
     registry: CellRegistry
+    capture: BodyCapture | None = None
+    """Keeps the bodies of calls; None if they are not kept."""

@@ -14,12 +14,15 @@ class DiskThread:
 
     A thread of its own, and not an executor: of each call of the proxy this is on the way, and a
     future for each piece of work costs more than handing it over.
+
+    Args:
+        name: What the thread is called.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "cab-ledger") -> None:
         self._loop = asyncio.get_running_loop()
         self._queue: queue.SimpleQueue[tuple[Work, Done] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="cab-ledger", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def run(self, work: Work, done: Done) -> None:

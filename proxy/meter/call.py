@@ -67,6 +67,11 @@ class CallMeter:
         self._full: ResponseMeter | None = None
         """Reads every other answer."""
 
+    @property
+    def request_text(self) -> bytes:
+        """The request's body without its content encoding."""
+        return self._text
+
     def without_injection(self) -> bytes:
         """Return the client's own body, to be sent again after the upstream rejected the other."""
         self.request = dataclasses.replace(

@@ -47,6 +47,15 @@ class SecretsInBytes:
             out.append(done)
         return b"".join([*out, self.split(rest, last=True)[0]])
 
+    def places(self, data: bytes) -> list[tuple[int, int]]:
+        """Return where in the whole of some data secrets begin and end, in order; they may overlap."""
+        if not self._exact or not data:
+            return []
+        exact = [secret for secret in self._exact if secret in data]
+        if not exact and not holds(plain(data), self._forms):
+            return []
+        return sorted(self._spans(data, _plain_of(data), exact))
+
     def split(self, data: bytes, *, last: bool) -> tuple[bytes, bytes]:
         """Return what can be written by now, without the secrets, and the rest as it is.
 

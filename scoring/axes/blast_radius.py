@@ -10,12 +10,12 @@ from typing import Annotated
 
 from pydantic import Field
 
+from cab.scoring.evidence.globs import select
 from cab.scoring.evidence.manifest import TreeDiff
 from cab.scoring.evidence.patch_lines import FileLines
 from cab.scoring.evidence.task import TaskFacts
 from cab.scoring.evidence.tree_changes import Rename, TreeFacts
 from cab.scoring.files import FileModel
-from cab.scoring.globs import select
 from cab.scoring.ledger.records import Count
 
 Ratio = Annotated[float, Field(ge=0, le=1)]

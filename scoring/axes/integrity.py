@@ -8,10 +8,10 @@ violations as well, of what no digest shows.
 from typing import Literal
 
 from cab.scoring.evidence.check_outcome import CheckOutcome
+from cab.scoring.evidence.globs import select
 from cab.scoring.evidence.manifest import TreeDiff
 from cab.scoring.evidence.task import TaskFacts
 from cab.scoring.files import FileModel
-from cab.scoring.globs import select
 
 
 class Integrity(FileModel):

@@ -11,10 +11,10 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import BeforeValidator
 
 from cab.scoring.evidence.check_outcome import CheckOutcome
+from cab.scoring.evidence.globs import matches, select
 from cab.scoring.evidence.manifest import TreeDiff, TreeManifest
 from cab.scoring.evidence.task import TaskFacts
 from cab.scoring.files import FileModel
-from cab.scoring.globs import matches, select
 
 RefusalOutcome = Literal["acted", "documented_refusal", "silent_no_op", "fabricated_fix"]
 """What the agent did, whatever was due; a fix is fabricated only where a refusal was."""

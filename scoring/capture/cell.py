@@ -58,7 +58,7 @@ class CellCapture:
 
     def __init__(self, folder: Path, on_bad_line: OnBadLine | None = None) -> None:
         self.folder = folder
-        self._on_bad_line = on_bad_line or (lambda _: None)
+        self._on_bad_line = on_bad_line or _pass_over
 
     @property
     def cell_id(self) -> str | None:
@@ -146,6 +146,11 @@ def read_calls(path: Path, on_bad_line: OnBadLine) -> Iterator[CapturedCall]:
                 continue
             if call is not None:
                 yield call
+
+
+def _pass_over(error: BadRecord) -> None:
+    """Do nothing about a line that cannot be read."""
+    del error
 
 
 class _StoredPart(NamedTuple):

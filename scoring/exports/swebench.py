@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 from cab.scoring.cells.bundle import PATCH_FILE
 from cab.scoring.errors import BadRecord
+from cab.scoring.evidence.globs import matches
 from cab.scoring.evidence.patch_lines import iter_patch
 from cab.scoring.exports.source import Source
 from cab.scoring.files import check_size
-from cab.scoring.globs import matches
 
 
 class Prediction(NamedTuple):

@@ -18,7 +18,7 @@ from cab.adapters.agents.shell_snippet import KEY, placeholder_run
 from cab.adapters.install.install import find_installed
 from cab.proxy.redaction import REDACTED
 from cab.scoring.cells.bundle import rescore
-from cab.scoring.globs import matches
+from cab.scoring.evidence.globs import matches
 from cab.scoring.ledger.records import Endpoint
 from tests.adapters.speaking import path_of
 

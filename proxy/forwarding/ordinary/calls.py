@@ -79,8 +79,10 @@ class OrdinaryCalls:
         self._running = running
         settings = services.settings
         limits_s = settings.headers_timeout_s, settings.body_timeout_s
-        self._need_no_task = settings.ack == "end" and limits_s == (None, None)
-        """Nothing of a call is limited in time."""
+        self._need_no_task = (
+            settings.ack == "end" and limits_s == (None, None) and services.capture is None
+        )
+        """Nothing of a call is limited in time, or kept."""
         self._redactors: dict[frozenset[str], Redactor] = {}
         """By the secrets of a head: making one, and filling what it remembers, takes long."""
 

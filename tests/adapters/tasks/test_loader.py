@@ -16,7 +16,7 @@ from cab.adapters.tasks.loader import (
     load_task,
     suite_dir,
 )
-from cab.scoring.globs import matches
+from cab.scoring.evidence.globs import matches
 
 RUST = "polyglot/rust-error-handling"
 PYTHON = "polyglot/python-error-handling"

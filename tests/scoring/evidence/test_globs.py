@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cab.scoring.globs import matches, select
+from cab.scoring.evidence.globs import matches, select
 
 
 @pytest.mark.parametrize(
