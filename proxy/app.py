@@ -51,7 +51,9 @@ from cab.proxy.tokens.usage import Counter
 from cab.scoring.timestamps import rfc3339
 
 if TYPE_CHECKING:
+    from cab.proxy.capture.replay.endpoint import Replay
     from cab.proxy.control.live.routes import LiveView
+    from cab.proxy.demo import Demo
 
 _HEAD_BYTES = 1 << 16
 """Longest request line or header field; aiohttp's 8 KiB is short for keys and tracing headers."""
@@ -132,15 +134,12 @@ async def running_proxy(
         BadConfig: The ledger cannot be written, the port is taken, or the signing key is short.
     """
     clock = clock or Clock()
+    if settings.replay is not None:
+        settings = settings.model_copy(update={"routes": []})  # no endpoint is asked
     require_route_keys(settings.routes, secrets.get("route_keys") or {})
     tls = listener_context(settings.tls_cert_file, settings.tls_key_file)
     async with AsyncExitStack() as stack:
-        demo = None
-        if settings.upstream == "demo":
-            from cab.proxy.demo import running_demo  # noqa: PLC0415 - few starts need it
-
-            demo = await stack.enter_async_context(running_demo())
-        upstream_url = demo.url if demo else settings.upstream
+        demo, replay, upstream_url = await _endpoint(settings, stack)
         sign = signer_from(settings.seal_key_file)
         # Of several processes the parent keeps the cells, and so the snapshot.
         state = None if worker else settings.state_folder
@@ -157,7 +156,8 @@ async def running_proxy(
         registry = worker.registry if worker else await open_cell_registry(settings, keeper)
         number = worker.number if worker else 0
         capture = opened_capture(settings, number, clock, stack.push_async_callback)
-        services = ProxyServices(settings, clock, ledger, upstreams, counter, registry, capture)
+        kept = capture, replay
+        services = ProxyServices(settings, clock, ledger, upstreams, counter, registry, *kept)
         access = _access(ring, settings, clock, admin_token)
         held = Redactor([*upstreams.secrets(), *ring.secrets(), admin_token])
         reads = LedgerReads()
@@ -184,7 +184,7 @@ async def running_proxy(
             }
         )
         await write_checkpoint(ledger, clock, sign)
-        if settings.auth == "open" and not demo and number == 0:
+        if settings.auth == "open" and not demo and not replay and number == 0:
             log.warning("auth_is_open", message=_OPEN)
         ended = Event()
         stack.callback(ended.set)
@@ -192,6 +192,23 @@ async def running_proxy(
         # Keys and log lines need them; the port is open without them.
         stack.callback(import_beside("jwt", "structlog"))
         yield Proxy(*where, ring, clock, ended, own_client_context(settings.tls_cert_file), server)
+
+
+async def _endpoint(
+    settings: ProxySettings, stack: AsyncExitStack
+) -> tuple["Demo | None", "Replay | None", str]:
+    """Return what takes the endpoint's place, running, and the URL that calls go to."""
+    if settings.replay is not None:
+        from cab.proxy.capture.replay.endpoint import running_replay  # noqa: PLC0415 - as below
+
+        replay = await stack.enter_async_context(running_replay(settings.replay))
+        return None, replay, replay.url
+    if settings.upstream != "demo":
+        return None, None, settings.upstream
+    from cab.proxy.demo import running_demo  # noqa: PLC0415 - few starts need it
+
+    demo = await stack.enter_async_context(running_demo())
+    return demo, None, demo.url
 
 
 def url_of(settings: ProxySettings, host: str, port: int) -> str:

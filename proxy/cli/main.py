@@ -71,6 +71,8 @@ def banner(proxy: RunningProxy, settings: ProxySettings) -> str:
     if settings.auth == "keys" and not settings.cell:
         key = "<the cell's key>"
     upstream = "demo (built-in model server)" if proxy.demo else proxy.upstream_url
+    if settings.replay is not None:
+        upstream = f"nobody: it replays {settings.replay}"
     lines = [
         f"cab-proxy listens on   {proxy.url}",
         f"          forwards to  {upstream}",

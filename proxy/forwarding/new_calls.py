@@ -5,6 +5,8 @@ from collections.abc import Callable
 from cab.proxy.accounting.admission import AdmissionRequest
 from cab.proxy.accounting.limits import KeyLimits
 from cab.proxy.auth.attribution import Caller, Target
+from cab.proxy.capture.replay.endpoint import MARK
+from cab.proxy.capture.replay.recorded import AskedCall
 from cab.proxy.errors import Rejected
 from cab.proxy.forwarding.exchange import Exchange
 from cab.proxy.forwarding.response import Client
@@ -84,6 +86,8 @@ def new_exchange(  # noqa: PLR0913 - a call is put together in one place
     path_qs = upstream.prepare(headers, target.path_qs, context.endpoint, keep_credentials=keep)
     if context.endpoint != "other":
         headers["Accept-Encoding"] = "identity"
+    if services.replay is not None:
+        headers[MARK] = services.replay.mark(_asked(request, target, context, meter))
     admission = admission_request(request, caller, context)
     tap = None
     if services.capture is not None:
@@ -92,6 +96,20 @@ def new_exchange(  # noqa: PLR0913 - a call is put together in one place
         tap = services.capture.tap(context, *what)
     way = path_qs, headers
     return Exchange(services, context, meter, admission, upstream, client, *way, refusal, tap=tap)
+
+
+def _asked(
+    request: HttpRequest, target: Target, context: CallContext, meter: CallMeter
+) -> AskedCall:
+    return AskedCall(
+        context.call_id,
+        context.cell_id,
+        context.endpoint,
+        request.method,
+        target.path_qs,
+        context.request.request_hash,
+        meter.request.injected,
+    )
 
 
 def admission_request(

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from cab.proxy.accounting.admission import CellRegistry
 from cab.proxy.capture.body_capture import BodyCapture
+from cab.proxy.capture.replay.endpoint import Replay
 from cab.proxy.clock import Clock
 from cab.proxy.config import ProxySettings
 from cab.proxy.forwarding.upstream import Upstreams
@@ -23,3 +24,5 @@ class ProxyServices:
     registry: CellRegistry
     capture: BodyCapture | None = None
     """Keeps the bodies of calls; None if they are not kept."""
+    replay: Replay | None = None
+    """Answers calls as was recorded; None if there is an endpoint."""

@@ -80,9 +80,12 @@ class OrdinaryCalls:
         settings = services.settings
         limits_s = settings.headers_timeout_s, settings.body_timeout_s
         self._need_no_task = (
-            settings.ack == "end" and limits_s == (None, None) and services.capture is None
+            settings.ack == "end"
+            and limits_s == (None, None)
+            and services.capture is None
+            and services.replay is None
         )
-        """Nothing of a call is limited in time, or kept."""
+        """Nothing of a call is limited in time, kept, or replayed."""
         self._redactors: dict[frozenset[str], Redactor] = {}
         """By the secrets of a head: making one, and filling what it remembers, takes long."""
 
