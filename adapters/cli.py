@@ -60,6 +60,9 @@ COMMANDS = {
     "top": Command(f"{_COMMANDS}.top", "watch what a proxy does now: cells, calls, tokens"),
     "keys": Command(f"{_COMMANDS}.keys", "create and revoke the keys that agents get"),
     "ledger": Command(f"{_COMMANDS}.ledger", "verify, read, watch, seal and export an audit log"),
+    "capture": Command(
+        f"{_COMMANDS}.capture", "list, show and delete bodies of calls that were kept"
+    ),
     "completion": Command(f"{_COMMANDS}.completion", "print a script for completion in a shell"),
 }
 

@@ -25,7 +25,7 @@ from cab.adapters.ui.command import Option, OptionGroup
 from cab.adapters.ui.control_option import CONTROL, control_address
 from cab.adapters.ui.json_lines import print_json
 from cab.adapters.ui.key_options import KEY_FROM
-from cab.adapters.ui.options import JSON, MODEL, RUNS, TASK, TIMEOUT, TUI, UPSTREAM
+from cab.adapters.ui.options import CAPTURE, JSON, MODEL, RUNS, TASK, TIMEOUT, TUI, UPSTREAM
 from cab.adapters.ui.progress import complain, progress
 from cab.adapters.ui.refused_calls import no_call_succeeded
 from cab.proxy.control.sealing import SEAL_WAIT_S
@@ -92,6 +92,7 @@ OPTIONS = (
             metavar="FILE",
             help="private key (Ed25519, PEM) that signs the seal and the result",
         ),
+        CAPTURE,
     ),
     OptionGroup(
         "the run",
@@ -199,6 +200,7 @@ def spec_of(args: argparse.Namespace) -> CellSpec:
         signing_key=keys.signing,
         ledger=args.ledger,
         seal_key_file=args.seal_key_file,
+        capture=args.capture == "bodies",
         runs=args.runs,
         sweep=args.sweep,
         run=args.number,

@@ -26,7 +26,7 @@ from cab.adapters.sweeps.sweepfile import SweepFile, load_sweep
 from cab.adapters.ui.command import OneOf, Option
 from cab.adapters.ui.json_lines import print_json
 from cab.adapters.ui.key_options import KEY_FROM
-from cab.adapters.ui.options import form
+from cab.adapters.ui.options import CAPTURE, form
 from cab.adapters.ui.progress import progress
 from cab.adapters.ui.tables import ResultTable, write
 from cab.proxy.logs import configure_logs
@@ -78,6 +78,7 @@ OPTIONS = (
         help="leave out cells whose id matches this pattern; may be repeated",
     ),
     KEY_FROM,
+    CAPTURE(help="keep the bodies of calls in the bundles; it wins over `capture` in the file"),
     Option("--install", action="store_true", help="install agents that are missing"),
     Option(
         "--accept-changes",
@@ -105,7 +106,8 @@ def run(args: argparse.Namespace) -> int:
         problems += not_installed(matrix.missing)
     if problems:
         return _refuse(args.file, problems)
-    plan = _plan(args, sweep.model_copy(update={"upstream": upstream}), matrix)
+    changes = {"upstream": upstream, "capture": args.capture or sweep.capture}
+    plan = _plan(args, sweep.model_copy(update=changes), matrix)
     if args.dry_run:
         return _print_matrix(plan, args)
     if args.report:

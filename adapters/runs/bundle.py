@@ -20,6 +20,7 @@ from cab.adapters.processes.cleanup import CleanupPlan
 from cab.adapters.workspaces.removal import remove_tree
 from cab.proxy.ledger.file_lock import lock_file
 from cab.proxy.redaction import Redactor
+from cab.scoring.capture.layout import FOLDER
 from cab.scoring.cells.bundle import AFTER_FILE, BEFORE_FILE, CALLS_FILE, CELL_FILE, STDOUT_FILE
 from cab.scoring.cells.result_record import RESULT_FILE
 
@@ -159,7 +160,8 @@ def _empty(bundle: Path) -> None:
     for name in _OURS:
         (bundle / name).unlink(missing_ok=True)
         _part(bundle, name).unlink(missing_ok=True)
-    shutil.rmtree(bundle / LEDGER_FOLDER, ignore_errors=True)
+    for name in (LEDGER_FOLDER, FOLDER):
+        shutil.rmtree(bundle / name, ignore_errors=True)
 
 
 def _part(bundle: Path, name: str) -> Path:

@@ -76,6 +76,7 @@ async def embedded_meter(  # noqa: PLR0913 - all that makes a proxy of one cell
     ledger: Path,
     host: str = "127.0.0.1",
     seal_key_file: Path | None = None,
+    capture: bool = False,
 ) -> AsyncGenerator[Meter]:
     """Run a proxy in this process for one cell.
 
@@ -87,6 +88,7 @@ async def embedded_meter(  # noqa: PLR0913 - all that makes a proxy of one cell
         ledger: Folder of the audit log.
         host: Address to listen on; without the cell's key nobody gets through.
         seal_key_file: Private key that signs the cell's seal.
+        capture: Whether the bodies of its calls are kept.
 
     Raises:
         BadConfig: The upstream is not a URL, or the ledger cannot be written.
@@ -94,6 +96,7 @@ async def embedded_meter(  # noqa: PLR0913 - all that makes a proxy of one cell
     """
     values = {"upstream": upstream, "host": host, "port": 0, "ledger": ledger, "auth": "keys"}
     values["state"] = ledger / STATE_INSIDE
+    values["capture"] = "bodies" if capture else "off"
     settings = parse_settings({**values, "seal_key_file": seal_key_file}, "command line")
     # A key of this run only: nothing that could sign is left beside the ledger.
     signing_key = new_signing_key()

@@ -30,6 +30,7 @@ from cab.adapters.runs.bundle import (
     Claim,
     claim_bundle,
 )
+from cab.adapters.runs.captured import take_capture
 from cab.adapters.runs.conditions import read_conditions, read_load
 from cab.adapters.runs.held_keys import key_exposure
 from cab.adapters.runs.metering import Meter, check_reachable, embedded_meter, given_meter
@@ -59,6 +60,7 @@ from cab.scoring.cells.cell import CellFacts, Conditions, Identity, Timing, dump
 from cab.scoring.cells.result_record import RESULT_FILE, result_record
 from cab.scoring.evidence.check_outcome import CheckOutcome
 from cab.scoring.evidence.manifest import TreeManifest, diff_trees, dump_manifest
+from cab.scoring.ledger.reading import iter_calls
 from cab.scoring.timestamps import rfc3339
 
 LOOK_S = 400.0
@@ -97,6 +99,7 @@ async def run_cell(spec: CellSpec) -> Path:
             claim.note("sealing")
             _write_output(writer, run)
             await _seal(writer, meter)
+            await _take_capture(plan)
             await _write_trees(writer, plan, run, places, redact)
             claim.note("checks")
             # All that was measured is on disk by now: a check runs the agent's code.
@@ -170,6 +173,7 @@ async def _meter(plan: CellPlan, host: str) -> AsyncGenerator[Meter]:
         ledger=plan.ledger,
         host=host,
         seal_key_file=spec.seal_key_file,
+        capture=spec.capture,
     ) as meter:
         yield meter
 
@@ -186,6 +190,13 @@ async def _seal(writer: BundleWriter, meter: Meter) -> None:
     writer.write(SEAL_FILE, _json(sealed.seal))
     if meter.demo is not None:
         writer.write(ACCOUNT_FILE, _json(meter.demo.account()))
+
+
+async def _take_capture(plan: CellPlan) -> None:
+    ledger = plan.ledger if plan.spec.capture else plan.spec.capture_ledger
+    if ledger is not None:
+        calls = plan.bundle / CALLS_FILE
+        await take_capture(ledger, str(plan.cell), sum(1 for _ in iter_calls(calls)), plan.bundle)
 
 
 async def _write_trees(

@@ -59,6 +59,10 @@ class CellSpec:
     """Private key that signs the result, and the seal of the embedded proxy; None signs nothing."""
     ledger: Path | None = None
     """Folder of the embedded proxy's audit log; None puts it into the bundle."""
+    capture: bool = False
+    """Have the embedded proxy keep the bodies of calls; they go into the bundle."""
+    capture_ledger: Path | None = None
+    """Ledger of a given proxy on this machine that keeps them; None where it keeps none, or is elsewhere."""
     runs: Path = Path("runs")
     sweep: str = "local"
     """Named batch that the cell belongs to."""
@@ -183,6 +187,11 @@ def _check_options(spec: CellSpec) -> None:
                 raise AdapterError(
                     f"--{name} cannot be used with --proxy, which has its own; remove one of the two"
                 )
+        if spec.capture:
+            raise AdapterError(
+                "--capture cannot be used with --proxy: what that proxy keeps lies beside its own ledger; "
+                "start it with --capture bodies, and remove --capture here"
+            )
     elif spec.cell_keys is not None:
         raise AdapterError("a cell's keys are for a running proxy; give its URL too")
     elif spec.control is not None:

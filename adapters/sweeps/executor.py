@@ -50,6 +50,8 @@ class CellJob(_Message):
     """Absolute paths of plugin files."""
     seal_key_file: str | None = None
     """Absolute path of the private key that signs the result."""
+    capture_ledger: str | None = None
+    """Absolute path of the proxy's ledger, if it keeps the bodies of calls."""
     exposed: list[str] = Field(default_factory=list[str])
     """Words of deviations: where agents can find the endpoint's key."""
 
@@ -67,6 +69,7 @@ class CellJob(_Message):
             timeout_s=self.timeout_s,
             plugins=tuple(self.plugins),
             seal_key_file=None if self.seal_key_file is None else Path(self.seal_key_file),
+            capture_ledger=None if self.capture_ledger is None else Path(self.capture_ledger),
             exposed=tuple(self.exposed),
         )
 

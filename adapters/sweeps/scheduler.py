@@ -183,6 +183,7 @@ class Scheduler:
             bundles=str((self._services.folder / BUNDLES).resolve()),
             plugins=list(self._services.plugins),
             seal_key_file=None if seal_key_file is None else str(seal_key_file.resolve()),
+            capture_ledger=str(metering.ledger.resolve()) if sweep.capture == "bodies" else None,
             exposed=list(metering.exposed),
         )
 

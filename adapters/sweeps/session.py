@@ -251,6 +251,7 @@ async def _metering(plan: SweepPlan) -> AsyncGenerator[Metering]:
         "state": plan.ledger / STATE_INSIDE,
         "auth": "keys",
         "seal_key_file": plan.seal_key_file,
+        "capture": plan.sweep.capture or "off",
     }
     settings = parse_settings(values, "sweep")
     # A new signing key for each session: keys that a killed one gave out are not valid any more.

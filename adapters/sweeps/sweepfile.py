@@ -3,7 +3,7 @@
 import re
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -100,6 +100,8 @@ class SweepFile(_Table):
     """Folder of everything that the sweep writes; without it `sweeps/<name>`."""
     ledger: _Text | None = None
     """Folder of the audit log; without it `ledger` in that folder."""
+    capture: Literal["off", "bodies"] | None = None
+    """`bodies` keeps what each call asked and was answered, in each cell's bundle."""
     seal_key_file: str | None = None
     """Private key (Ed25519, PEM) that signs seals, results and the report; none or "" signs nothing."""
     budget: Budget = Budget()

@@ -29,6 +29,11 @@ RUNS = Option(
     "--runs", type=Path, default=Path("runs"), metavar="DIR", help="folder of the bundles"
 )
 TIMEOUT = Option("--timeout-s", type=float, metavar="S", help="time limit of the agent in seconds")
+CAPTURE = Option(
+    "--capture",
+    choices=("off", "bodies"),
+    help="bodies: keep what each call asked and was answered, in the bundle (docs/capture.md)",
+)
 AGENTS = Option("names", nargs="*", metavar="NAME", help="an agent; cab adapters list shows all")
 JSON = Option("--json", action="store_true", help="print one JSON object")
 JSON_LINES = JSON(help="print one JSON object per line")

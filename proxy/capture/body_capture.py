@@ -12,6 +12,7 @@ from pathlib import Path
 
 from cab.proxy.capture.call_tap import CallTap
 from cab.proxy.capture.cell_files import CellFiles
+from cab.proxy.capture.event_tap import EventTap
 from cab.proxy.capture.kept_body import KeptBody, SentBody, kept_body
 from cab.proxy.capture.retention import prune, stored_cells
 from cab.proxy.capture.room import MemoryRoom
@@ -121,6 +122,10 @@ class BodyCapture:
         )
         limits = self._room, self._limits.max_body_bytes
         return CallTap(context, method, path_qs, sent, *limits, self._take)
+
+    def event_tap(self, context: CallContext, path_qs: str, frame: bytes) -> EventTap:
+        """Return what takes the frame and the events of a call on a WebSocket; as `tap`."""
+        return EventTap(self.tap(context, "GET", path_qs, frame, "application/json"))
 
     async def close(self) -> None:
         """Write what waits, and end the thread."""

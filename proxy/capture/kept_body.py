@@ -11,7 +11,9 @@ from cab.proxy.redaction import REDACTED, Redactor
 from cab.proxy.redaction.key_shapes import without_keys_in_name
 
 _MARK = REDACTED.encode()
-_STREAM = "text/event-stream"
+EVENT_LINES = "application/x-ndjson"
+"""Media type of the events of a WebSocket, one in a line."""
+_STREAMS = ("text/event-stream", EVENT_LINES)
 
 
 class SentBody(NamedTuple):
@@ -63,7 +65,7 @@ def kept_body(body: SentBody, redactor: Redactor, max_bytes: int) -> KeptBody:
     if len(data) > max_bytes:
         return KeptBody(None, None, len(data), False, 0, f"it has more than {max_bytes} bytes")
     clean = redactor(data)
-    if (body.media_type or "").lower().startswith(_STREAM):
+    if (body.media_type or "").lower().startswith(_STREAMS):
         clean = without_spread_secrets(clean, redactor)
     # Each byte is one character, so that all others stay as they are.
     clean = without_keys_in_name(clean.decode("latin-1")).encode("latin-1")

@@ -151,6 +151,8 @@ class ConnectionCalls:
             admission = admission._replace(limits=replace(admission.limits, max_concurrency=None))
         call = ResponseCall(self._services, context, meter, admission, lane, continues)
         call.is_steer = is_steer
+        if self._services.capture is not None:
+            call.tap = self._services.capture.event_tap(context, upgrade.path_qs, frame)
         if not is_steer:
             called = "POST", upgrade.path_qs, caller, upgrade.upstream, context
             call.refusal = refused_call(*called)

@@ -91,7 +91,7 @@ class Relaying:
         """Pass a message on, or return how the connection must end instead."""
         data: bytes = message.data if message.type is WSMsgType.BINARY else message.data.encode()
         members, whole = object_of(data)
-        event = Event(members or {}, len(data), whole)
+        event = Event(members or {}, len(data), whole, data)
         if self._held is not None:
             self._take_late(self._held[0], event)
             await self._let_go()

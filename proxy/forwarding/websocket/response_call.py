@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from cab.proxy.accounting.admission import AdmissionRequest
+from cab.proxy.capture.event_tap import EventTap
 from cab.proxy.errors import Rejected
 from cab.proxy.forwarding.call_lifecycle import CallLifecycle
 from cab.proxy.forwarding.deadline import Limit
@@ -33,6 +34,8 @@ class Event(NamedTuple):
     size_bytes: int
     whole: bool = True
     """Whether it has all members; else it was too large to be read."""
+    data: bytes = b""
+    """The message itself."""
 
 
 class ResponseCall:
@@ -69,6 +72,8 @@ class ResponseCall:
         self.is_steer = False
         """Whether a steer asked for it, which leads to a response of its own or to none."""
         self.steer_id: str | None = None
+        self.tap: EventTap | None = None
+        """Keeps its frame and events; None if they are not kept."""
         self.refusal: Rejected | None = None
         """Why it may not be made, whatever its cell says; None if it may."""
         self.client_gone = False
@@ -172,13 +177,18 @@ class ResponseCall:
     def feed(self, event: Event) -> None:
         """Take an event of the response."""
         self.context.status = 200
-        self.meter.feed(event.members, event.size_bytes, self._now(), whole=event.whole)
+        self._take(event)
 
     async def refused(self, event: Event) -> None:
         """Write the END of a call that the endpoint answered with an error instead of a response."""
-        self.meter.feed(event.members, event.size_bytes, self._now(), whole=event.whole)
+        self._take(event)
         self.context.status = stated_status(event.members)
         await self.conclude()
+
+    def _take(self, event: Event) -> None:
+        self.meter.feed(event.members, event.size_bytes, self._now(), whole=event.whole)
+        if self.tap is not None:
+            self.tap.feed(event.data)
 
     async def conclude(self) -> None:
         """Write the END of a response whose last event has come."""
@@ -222,6 +232,8 @@ class ResponseCall:
         finally:
             self._lifecycle.release()
             self.wake.set()
+            if self.tap is not None:
+                self.tap.finish(ending.reason)
 
     def drop(self) -> None:
         """Let go of a call that has no END: a steer that led to no response."""

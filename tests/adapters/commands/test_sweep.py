@@ -11,6 +11,7 @@ import pytest
 
 from cab.adapters.cli import main
 from cab.adapters.tasks.loader import load_task
+from cab.scoring.capture import find_capture
 from cab.scoring.ledger.verify import verify_ledger
 from tests.adapters.tiny import serve, write_wheel
 from tests.tools.ports import port_without_listener
@@ -41,8 +42,11 @@ def json_of(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
 
 
 def test_run_and_run_again(capsys: pytest.CaptureFixture[str]) -> None:
-    """A sweep fills its slots and reports; run again, it runs nothing and reports the same."""
-    file = sweep("runs = 2\njobs = 2\n")
+    """A sweep fills its slots and reports; run again, it runs nothing and reports the same.
+
+    The bodies that it was told to keep are in the bundles, and nowhere else.
+    """
+    file = sweep('runs = 2\njobs = 2\ncapture = "bodies"\n')
 
     assert main(["sweep", file]) == 0
     printed = capsys.readouterr()
@@ -56,6 +60,9 @@ def test_run_and_run_again(capsys: pytest.CaptureFixture[str]) -> None:
     assert again.out == printed.out
     assert again.err == ""
     assert verify_ledger(Path("sweeps/s/ledger")).holds
+    [kept] = find_capture(Path("sweeps/s/runs", FIRST))
+    assert (kept.cell_id, len(kept.calls)) == (FIRST, 3)
+    assert find_capture(Path("sweeps/s/ledger")) == []
     assert Path("sweeps/s/report.md").read_text().startswith("# Sweep s\n\n| agent | model |")
     assert orjson.loads(Path("sweeps/s/report.json").read_bytes())["whole"] is True
 

@@ -75,10 +75,12 @@ def test_forced(tmp_path: Path) -> None:
     """With force the old cell goes; a file that somebody else put there stays."""
     bundle = filled(tmp_path / "cell")
     (bundle / "notes.md").write_text("mine")
+    (bundle / "capture").mkdir()
 
     require_free(bundle, force=True)
     with claim_bundle(bundle, force=True):
         assert not (bundle / "cell.json").exists()
+        assert not (bundle / "capture").exists()
         assert (bundle / "notes.md").read_text() == "mine"
 
 

@@ -27,6 +27,7 @@ from tests.tools.upstream import (
     scripted_upstream,
     sse_head,
 )
+from tests.tools.websockets import Peer, connected, events, websocket_endpoint
 
 ANSWER = {
     "id": "a",
@@ -262,3 +263,31 @@ async def test_a_capture_that_cannot_be_written_harms_no_call(tmp_path: Path) ->
     assert health["capture_lost_calls"] == 1
     assert "NotADirectoryError" in health["capture_failure"]
     assert len(records(tmp_path / "ledger")) == 1
+
+
+async def test_responses_on_a_websocket_are_kept_with_their_events(tmp_path: Path) -> None:
+    """The frame as it was sent; each event in a line of its own."""
+    frame = '{"type": "response.create", "model": "gpt-x",\n "input": "hi"}'
+    answer = [orjson.dumps(each, option=orjson.OPT_INDENT_2).decode() for each in events("resp_1")]
+
+    async def play(peer: Peer) -> None:
+        await peer.frame()
+        await peer.send(*answer)
+        await peer.until_closed()
+
+    async with (
+        websocket_endpoint(play) as endpoint,
+        capturing(endpoint.url, tmp_path) as meter,
+        connected(meter.client, meter.url) as client,
+    ):
+        await client.send(frame)
+        for _ in answer:
+            await client.raw()
+        await client.ws.close()
+    [one] = kept(meter.proxy.ledger_dir)
+    assert one.request == frame.encode()
+    assert one.answer is not None
+    assert [orjson.loads(line) for line in one.answer.splitlines()] == events("resp_1")
+    assert (one.call.transport, one.call.end_reason) == ("websocket", "completed")
+    assert one.call.response is not None
+    assert one.call.response.complete

@@ -26,6 +26,7 @@ SAMPLES = {
     "on_disconnect": "cancel",
     "on_ledger_failure": "open",
     "on_unknown": "ignore",
+    "capture": "bodies",
     "log_level": "debug",
     "log_format": "json",
 }
