@@ -10,11 +10,11 @@ from cab.scoring.messages.model import SaidCall
 
 
 class CapturedMessages:
-    """Messages of the calls of one cell.
+    """Messages of the calls of one cell, or of all that a capture holds.
 
     Args:
         path: A bundle or a ledger; the folder of a capture.
-        cell_id: The cell.
+        cell_id: The cell; None for all.
         on_fault: Is told of each line and body that cannot be read; it is as if it were not there.
 
     Raises:
@@ -22,14 +22,17 @@ class CapturedMessages:
     """
 
     def __init__(
-        self, path: Path, cell_id: str, on_fault: Callable[[BadRecord], None] = lambda _: None
+        self,
+        path: Path,
+        cell_id: str | None = None,
+        on_fault: Callable[[BadRecord], None] = lambda _: None,
     ) -> None:
         self._on_fault = on_fault
         self._calls = {
             call.call_id: (capture, call)
             for capture in find_capture(path, on_fault)
             for call in capture.calls
-            if call.cell_id == cell_id
+            if cell_id is None or call.cell_id == cell_id
         }
 
     def __bool__(self) -> bool:
