@@ -22,7 +22,6 @@ from cab.proxy.auth.attribution import Identifier
 from cab.proxy.auth.revocations import Revocations
 from cab.proxy.auth.signing_keys import KeyRing
 from cab.proxy.auth.take_over import take_over_revocations, take_over_signing_keys
-from cab.proxy.capture.body_capture import opened_capture
 from cab.proxy.clock import Clock
 from cab.proxy.config import ProxySettings
 from cab.proxy.control.api import Control
@@ -39,6 +38,7 @@ from cab.proxy.http.client_connections import ConnectionLimits, HttpServer
 from cab.proxy.http.descriptors import connection_room
 from cab.proxy.http.tls_certificate import listener_context, own_client_context
 from cab.proxy.lazy import import_beside
+from cab.proxy.ledger.capture.body_capture import opened_capture
 from cab.proxy.ledger.ledger import Ledger
 from cab.proxy.ledger.recovery import recover
 from cab.proxy.ledger.scan import ResumePoint
@@ -51,9 +51,9 @@ from cab.proxy.tokens.usage import Counter
 from cab.scoring.timestamps import rfc3339
 
 if TYPE_CHECKING:
-    from cab.proxy.capture.replay.endpoint import Replay
     from cab.proxy.control.live.routes import LiveView
     from cab.proxy.demo import Demo
+    from cab.proxy.forwarding.replay.endpoint import Replay
 
 _HEAD_BYTES = 1 << 16
 """Longest request line or header field; aiohttp's 8 KiB is short for keys and tracing headers."""
@@ -199,7 +199,7 @@ async def _endpoint(
 ) -> tuple["Demo | None", "Replay | None", str]:
     """Return what takes the endpoint's place, running, and the URL that calls go to."""
     if settings.replay is not None:
-        from cab.proxy.capture.replay.endpoint import running_replay  # noqa: PLC0415 - as below
+        from cab.proxy.forwarding.replay.endpoint import running_replay  # noqa: PLC0415 - as below
 
         replay = await stack.enter_async_context(running_replay(settings.replay))
         return None, replay, replay.url

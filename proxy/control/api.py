@@ -15,7 +15,6 @@ from aiohttp import web
 
 from cab.proxy.accounting.admission import CellRegistry, CellSnapshot
 from cab.proxy.auth import cell_keys
-from cab.proxy.capture.body_capture import BodyCapture
 from cab.proxy.control.authorization import Access
 from cab.proxy.control.ledger_reads import LedgerReads
 from cab.proxy.control.schemas import (
@@ -37,6 +36,7 @@ from cab.proxy.http.error_responses import (
     web_response,
 )
 from cab.proxy.http.request_body import read_body
+from cab.proxy.ledger.capture.body_capture import BodyCapture
 from cab.proxy.ledger.ledger import Ledger
 from cab.proxy.logs import RedactingLogger
 from cab.proxy.redaction import Redactor

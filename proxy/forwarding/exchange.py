@@ -23,7 +23,6 @@ import aiohttp
 from yarl import URL
 
 from cab.proxy.accounting.admission import AdmissionRequest
-from cab.proxy.capture.call_tap import CallTap
 from cab.proxy.errors import LedgerFailed, Rejected
 from cab.proxy.forwarding.addresses import Addresses, own_address
 from cab.proxy.forwarding.answers import EndpointAnswer
@@ -39,6 +38,7 @@ from cab.proxy.forwarding.upstream import Upstream, join
 from cab.proxy.http.error_responses import ErrorResponse, error_response_for
 from cab.proxy.http.headers import Headers
 from cab.proxy.ledger.call_records import CallContext, CallEnding, start_record
+from cab.proxy.ledger.capture.call_tap import CallTap
 from cab.proxy.logs import RedactingLogger
 from cab.proxy.meter import CallMeter
 from cab.proxy.meter.content_decoding import BadEncoding, Decoder

@@ -5,14 +5,15 @@ from collections.abc import Callable
 from cab.proxy.accounting.admission import AdmissionRequest
 from cab.proxy.accounting.limits import KeyLimits
 from cab.proxy.auth.attribution import Caller, Target
-from cab.proxy.capture.replay.endpoint import MARK
-from cab.proxy.capture.replay.recorded import AskedCall
 from cab.proxy.errors import Rejected
 from cab.proxy.forwarding.exchange import Exchange
+from cab.proxy.forwarding.replay.endpoint import MARK
+from cab.proxy.forwarding.replay.recorded import AskedCall
 from cab.proxy.forwarding.response import Client
 from cab.proxy.forwarding.services import ProxyServices
 from cab.proxy.forwarding.upstream import Upstream
 from cab.proxy.http.headers import as_sent, request_headers
+from cab.proxy.http.query_key import without_query_key
 from cab.proxy.http.request import HttpRequest
 from cab.proxy.ledger.call_records import CallContext
 from cab.proxy.ledger.uuid7 import uuid7
@@ -92,7 +93,7 @@ def new_exchange(  # noqa: PLR0913 - a call is put together in one place
     tap = None
     if services.capture is not None:
         kind = request.headers.get("Content-Type", "")
-        what = request.method, target.path_qs, meter.request_text, kind
+        what = request.method, without_query_key(target.path_qs), meter.request_text, kind
         tap = services.capture.tap(context, *what)
     way = path_qs, headers
     return Exchange(services, context, meter, admission, upstream, client, *way, refusal, tap=tap)

@@ -9,13 +9,13 @@ import aiohttp
 from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
-from cab.proxy.capture.call_tap import CallTap
 from cab.proxy.forwarding.addresses import Addresses
 from cab.proxy.forwarding.answers import EndpointAnswer
 from cab.proxy.forwarding.failures import name_failure
 from cab.proxy.http.error_responses import ErrorResponse, body_for, headers_for, shape_of
 from cab.proxy.http.headers import Headers, response_headers
 from cab.proxy.http.request import HttpRequest
+from cab.proxy.ledger.capture.call_tap import CallTap
 from cab.scoring.ledger.records import Endpoint
 
 CALL_ID_HEADER = "x-cab-call-id"

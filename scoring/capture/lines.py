@@ -60,7 +60,7 @@ class CapturedAnswer(CapturedBody):
 class CapturedCall(FileModel):
     """One call: what the agent sent, and what it got."""
 
-    line_schema: str = Field(alias="schema")
+    line_schema: str = Field(default=SCHEMA, alias="schema")
     """Always `cab.capture/1` today."""
     kind: Literal["call"]
     """Readers pass over the kinds that they do not know."""

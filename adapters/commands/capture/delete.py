@@ -5,7 +5,7 @@ import argparse
 from cab.adapters.commands.capture.places import PATH, folder_of
 from cab.adapters.errors import AdapterError
 from cab.adapters.ui.command import OneOf, Option
-from cab.proxy.capture.retention import delete_cell
+from cab.proxy.ledger.capture.retention import delete_cell
 from cab.scoring.printable import printable
 
 DESCRIPTION = """\

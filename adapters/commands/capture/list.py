@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from cab.adapters.commands.capture.places import PATH, CellReader
+from cab.adapters.commands.capture.places import PATH, CaptureReader
 from cab.adapters.ui.command import Option
 from cab.adapters.ui.options import FORMS
 from cab.adapters.ui.tables import ResultTable, write
@@ -20,7 +20,7 @@ OPTIONS = (
 
 def run(args: argparse.Namespace) -> int:
     """Print the cells, or the calls; return the exit code, which is 1 if a line cannot be read."""
-    reader = CellReader()
+    reader = CaptureReader()
     cells = reader.cells(args.path)
     rows = [row for cell in cells for row in (_calls(cell) if args.calls else [_cell(cell)])]
     columns, texts = (_CALL_COLUMNS, 3) if args.calls else (_CELL_COLUMNS, 1)

@@ -28,7 +28,7 @@ def folder_of(path: Path) -> Path:
     return folder
 
 
-class CellReader:
+class CaptureReader:
     """Reads cells, and names each line that cannot be read on standard error."""
 
     def __init__(self) -> None:

@@ -8,7 +8,7 @@ from cab.adapters.commands.capture.places import PATH, folder_of
 from cab.adapters.errors import AdapterError
 from cab.adapters.ui.command import Option
 from cab.adapters.ui.options import duration_s
-from cab.proxy.capture.retention import prune
+from cab.proxy.ledger.capture.retention import prune
 
 DESCRIPTION = """\
 Delete the cells that were last written too long ago; and then, while the rest is too

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from cab.adapters.commands.capture.places import PATH, CellReader
+from cab.adapters.commands.capture.places import PATH, CaptureReader
 from cab.adapters.errors import AdapterError
 from cab.adapters.ui.command import OneOf, Option
 from cab.adapters.ui.json_lines import print_json
@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
         AdapterError: There is no such call, or the body was not kept.
         BadRecord: A body cannot be read, or was changed.
     """
-    for cell in CellReader().cells(args.path):
+    for cell in CaptureReader().cells(args.path):
         for call in cell.calls:
             if call.call_id == args.call_id:
                 _print_body(cell, call, args.part) if args.part else _print_all(cell, call)

@@ -17,6 +17,7 @@ from cab.proxy.forwarding.upstream import Upstream
 from cab.proxy.forwarding.websocket.lanes import INVALID, Lanes, lane_of
 from cab.proxy.forwarding.websocket.response_call import ResponseCall
 from cab.proxy.forwarding.websocket.sockets import CLOSE_LIMIT_S
+from cab.proxy.http.query_key import without_query_key
 from cab.proxy.ledger.call_records import CallContext, WebSocketFacts
 from cab.proxy.ledger.uuid7 import uuid7
 from cab.proxy.logs import RedactingLogger
@@ -152,7 +153,9 @@ class ConnectionCalls:
         call = ResponseCall(self._services, context, meter, admission, lane, continues)
         call.is_steer = is_steer
         if self._services.capture is not None:
-            call.tap = self._services.capture.event_tap(context, upgrade.path_qs, frame)
+            call.tap = self._services.capture.event_tap(
+                context, without_query_key(upgrade.path_qs), frame
+            )
         if not is_steer:
             called = "POST", upgrade.path_qs, caller, upgrade.upstream, context
             call.refusal = refused_call(*called)

@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from cab.proxy.accounting.admission import AdmissionRequest
-from cab.proxy.capture.event_tap import EventTap
 from cab.proxy.errors import Rejected
 from cab.proxy.forwarding.call_lifecycle import CallLifecycle
 from cab.proxy.forwarding.deadline import Limit
@@ -20,6 +19,7 @@ from cab.proxy.forwarding.services import ProxyServices
 from cab.proxy.forwarding.websocket.lanes import Lane
 from cab.proxy.http.error_responses import ErrorResponse, error_response_for
 from cab.proxy.ledger.call_records import CallContext, CallEnding, start_record
+from cab.proxy.ledger.capture.event_tap import EventTap
 from cab.proxy.meter.event_call import EventMeter
 from cab.proxy.meter.json_values import JsonObject
 

@@ -7,7 +7,7 @@ import zstandard
 
 from cab.scoring.capture import CapturedAnswer, CapturedBody, CapturedCall, PartPlace
 from cab.scoring.capture.layout import cell_folder_name, lines_file, parts_file
-from cab.scoring.capture.lines import SCHEMA, dump_line
+from cab.scoring.capture.lines import dump_line
 
 CELL = "local/aider/acme/demo-2/polyglot/python-cron#run1"
 
@@ -49,7 +49,6 @@ def write_call(
             file.write(packed)
     answered = CapturedAnswer(**body_of(answer).model_dump(), status=200, headers={})
     call = CapturedCall(
-        line_schema=SCHEMA,
         kind="call",
         call_id=call_id,
         cell_id=cell,

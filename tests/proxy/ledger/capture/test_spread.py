@@ -4,7 +4,7 @@ import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cab.proxy.capture.spread import without_spread_secrets
+from cab.proxy.ledger.capture.spread import without_spread_secrets
 from cab.proxy.redaction import Redactor
 
 SECRET = 'Canary"of\\an agent/0123'

@@ -1,7 +1,7 @@
 """What is kept of a call on a WebSocket: the frame that asked for it, and its events."""
 
-from cab.proxy.capture.call_tap import CallTap
-from cab.proxy.capture.kept_body import EVENT_LINES
+from cab.proxy.ledger.capture.call_tap import CallTap
+from cab.proxy.ledger.capture.kept_body import EVENT_LINES
 from cab.scoring.ledger.records import EndReason
 
 _LINE_ENDS = bytes.maketrans(b"\r\n", b"  ")

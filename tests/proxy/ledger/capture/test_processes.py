@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from cab.scoring.capture import cell_folder_name, find_capture
-from tests.proxy.capture.captured import capturing, kept
 from tests.proxy.cli.test_main import running
+from tests.proxy.ledger.capture.captured import capturing, kept
 from tests.tools.client import post
 from tests.tools.process import proxy_process
 from tests.tools.proxy import chat_body, records

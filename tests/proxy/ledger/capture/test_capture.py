@@ -10,10 +10,10 @@ from random import Random
 import orjson
 import pytest
 
-from cab.proxy.capture.retention import delete_cell
+from cab.proxy.ledger.capture.retention import delete_cell
 from cab.scoring.capture import cell_folder_name, find_capture
 from cab.scoring.ledger.verify import verify_ledger
-from tests.proxy.capture.captured import all_bytes, capturing, kept
+from tests.proxy.ledger.capture.captured import all_bytes, capturing, kept
 from tests.tools.client import post
 from tests.tools.proxy import REAL_KEY, Meter, chat_body, metered, records
 from tests.tools.upstream import (
@@ -291,3 +291,28 @@ async def test_responses_on_a_websocket_are_kept_with_their_events(tmp_path: Pat
     assert (one.call.transport, one.call.end_reason) == ("websocket", "completed")
     assert one.call.response is not None
     assert one.call.response.complete
+
+
+async def test_nothing_of_it_goes_over_the_wire(tmp_path: Path) -> None:
+    """Not even to the admin, whatever is asked for."""
+    canary = "canary-of-a-prompt"
+    async with capturing(
+        "demo", tmp_path, cell="c", auth="keys", signing_key="x" * 32, admin_token="a" * 32
+    ) as meter:
+        opened = await meter.proxy.open_cell("c", 60)
+        keys = [{"Authorization": f"Bearer {key}"} for key in ("a" * 32, opened.key)]
+        url = f"{meter.url}/v1/chat/completions"
+        async with meter.client.post(url, json=chat_body(user=canary), headers=keys[1]) as answer:
+            assert answer.status == 200
+            await answer.read()
+        await written(tmp_path / "ledger/capture", "c", 1)
+        statuses, seen = list[int](), b""
+        for path in ("cells", "cells/c", "cells/c/calls", "health", "capture", "capture/c", ""):
+            for key in keys:
+                async with meter.client.get(f"{meter.url}/cab/{path}", headers=key) as answer:
+                    statuses.append(answer.status)
+                    seen += await answer.read()
+    assert canary.encode() in all_bytes(tmp_path / "ledger/capture")
+    assert statuses.count(200) >= 6
+    assert b'"c"' in seen
+    assert canary.encode() not in seen

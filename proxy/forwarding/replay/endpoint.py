@@ -14,14 +14,14 @@ from urllib.parse import quote, unquote
 import orjson
 from aiohttp import web
 
-from cab.proxy.capture.replay.recorded import (
+from cab.proxy.errors import BadConfig
+from cab.proxy.forwarding.replay.recorded import (
     AskedCall,
     RecordedCall,
     RecordedCalls,
     RecordedUsage,
     pieces_of,
 )
-from cab.proxy.errors import BadConfig
 from cab.proxy.http.error_responses import ErrorResponse, shape_of, web_response
 from cab.proxy.logs import RedactingLogger
 from cab.scoring.errors import BadRecord

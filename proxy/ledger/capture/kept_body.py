@@ -1,16 +1,17 @@
 """What of a body is kept: decoded, redacted, cut into parts."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
-from cab.proxy.capture.cutting import cut
-from cab.proxy.capture.spread import without_spread_secrets
+from cab.proxy.ledger.capture.cutting import cut
+from cab.proxy.ledger.capture.spread import without_spread_secrets
 from cab.proxy.meter.content_decoding import BadEncoding, Decoder
 from cab.proxy.redaction import REDACTED, Redactor
 from cab.proxy.redaction.key_shapes import without_keys_in_name
 
 _MARK = REDACTED.encode()
+_PIECE_BYTES = 1 << 16
 EVENT_LINES = "application/x-ndjson"
 """Media type of the events of a WebSocket, one in a line."""
 _STREAMS = ("text/event-stream", EVENT_LINES)
@@ -67,13 +68,26 @@ def kept_body(body: SentBody, redactor: Redactor, max_bytes: int) -> KeptBody:
     clean = redactor(data)
     if (body.media_type or "").lower().startswith(_STREAMS):
         clean = without_spread_secrets(clean, redactor)
-    # Each byte is one character, so that all others stay as they are.
-    clean = without_keys_in_name(clean.decode("latin-1")).encode("latin-1")
+    clean = b"".join(map(_without_key_shapes, _pieces(clean)))
     redactions = max(0, clean.count(_MARK) - data.count(_MARK)) if clean != data else 0
     digest = sha256(clean).hexdigest()
     parts = cut(clean)
     names = [sha256(part).hexdigest() for part in parts]
     return KeptBody(parts, digest, len(clean), body.is_whole, redactions, note, names)
+
+
+def _without_key_shapes(piece: bytes) -> bytes:
+    # Each byte is one character, so that all others stay as they are.
+    return without_keys_in_name(piece.decode("latin-1")).encode("latin-1")
+
+
+def _pieces(data: bytes) -> Iterator[bytes]:
+    """Yield data in pieces that end at a quotation mark, which no key has: a long search stops all threads."""
+    start = 0
+    while start < len(data):
+        end = data.find(b'"', start + _PIECE_BYTES) + 1 or len(data)
+        yield data[start:end]
+        start = end
 
 
 def _decoded(data: bytes, content_encoding: str, max_bytes: int) -> bytes:

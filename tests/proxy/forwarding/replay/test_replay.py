@@ -10,7 +10,7 @@ import pytest
 
 from cab.proxy.config import parse_settings
 from cab.proxy.errors import BadConfig
-from tests.proxy.capture.captured import capturing
+from tests.proxy.ledger.capture.captured import capturing
 from tests.tools.client import post
 from tests.tools.proxy import Meter, chat_body, metered
 from tests.tools.upstream import (

@@ -10,23 +10,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cab.proxy.capture.call_tap import CallTap
-from cab.proxy.capture.cell_files import CellFiles
-from cab.proxy.capture.event_tap import EventTap
-from cab.proxy.capture.kept_body import KeptBody, SentBody, kept_body
-from cab.proxy.capture.retention import prune, stored_cells
-from cab.proxy.capture.room import MemoryRoom
 from cab.proxy.clock import Clock
 from cab.proxy.config import ProxySettings
-from cab.proxy.http.query_key import without_query_key
 from cab.proxy.ledger.call_records import CallContext, start_record
+from cab.proxy.ledger.capture.call_tap import CallTap
+from cab.proxy.ledger.capture.cell_files import CellFiles
+from cab.proxy.ledger.capture.event_tap import EventTap
+from cab.proxy.ledger.capture.kept_body import KeptBody, SentBody, kept_body
+from cab.proxy.ledger.capture.retention import prune, stored_cells
+from cab.proxy.ledger.capture.room import MemoryRoom
 from cab.proxy.ledger.disk_thread import DiskThread
 from cab.proxy.logs import RedactingLogger
 from cab.proxy.meter.json_values import clean
 from cab.proxy.redaction import Redactor
 from cab.scoring.capture import CapturedAnswer, CapturedBody, CapturedCall, cell_folder_name
 from cab.scoring.capture.layout import FOLDER
-from cab.scoring.capture.lines import SCHEMA
 from cab.scoring.timestamps import rfc3339
 
 _ROOM_BODIES = 4
@@ -107,7 +105,7 @@ class BodyCapture:
         Args:
             context: What is known of it.
             method: Its HTTP method.
-            path_qs: Path and query, without a cell's key.
+            path_qs: Path and query, without any key.
             request: The request's body, its content encoding undone.
             media_type: The request's header, empty if there is none.
         """
@@ -214,7 +212,6 @@ def _line(tap: CallTap, request: KeptBody, answer: KeptBody | None, ended: str) 
     notes = [("request", request.note), ("answer", None if answer is None else answer.note)]
     redactions = request.redactions + (0 if answer is None else answer.redactions)
     return CapturedCall(
-        line_schema=SCHEMA,
         kind="call",
         call_id=context.call_id,
         cell_id=context.cell_id,
@@ -224,7 +221,7 @@ def _line(tap: CallTap, request: KeptBody, answer: KeptBody | None, ended: str) 
         transport=record.get("transport"),
         request_hash=record["request_hash"],
         method=tap.method,
-        path=clean(redactor.text(without_query_key(tap.path_qs))),
+        path=clean(redactor.text(tap.path_qs)),
         recorded_at=ended,
         end_reason=tap.end_reason,
         request=_body(request, tap.request.media_type, redactor),

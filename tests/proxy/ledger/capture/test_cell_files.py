@@ -7,12 +7,11 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cab.proxy.capture.cell_files import CellFiles
-from cab.proxy.capture.cutting import MIN_PART_BYTES, cut
-from cab.proxy.capture.kept_body import SentBody, kept_body
+from cab.proxy.ledger.capture.cell_files import CellFiles
+from cab.proxy.ledger.capture.cutting import MIN_PART_BYTES, cut
+from cab.proxy.ledger.capture.kept_body import SentBody, kept_body
 from cab.proxy.redaction import Redactor
 from cab.scoring.capture import CapturedBody, CapturedCall, find_capture
-from cab.scoring.capture.lines import SCHEMA
 
 OBJECT = b'{"role":"user","content":"'
 WORDS = st.sampled_from([OBJECT, b"x" * 3000, b'"},', b"\n", b"\x00\xff", bytes(range(256)) * 9])
@@ -61,7 +60,6 @@ def written(
         sha256=body.sha256, bytes=body.bytes, media_type=None, complete=True, parts=names
     )
     call = CapturedCall(
-        line_schema=SCHEMA,
         kind="call",
         call_id=call_id,
         cell_id=cell,

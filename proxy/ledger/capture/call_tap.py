@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Mapping
 
-from cab.proxy.capture.kept_body import SentBody
-from cab.proxy.capture.room import MemoryRoom
 from cab.proxy.ledger.call_records import CallContext
+from cab.proxy.ledger.capture.kept_body import SentBody
+from cab.proxy.ledger.capture.room import MemoryRoom
 from cab.scoring.ledger.records import EndReason
 
 KEPT_HEADERS = (
@@ -22,7 +22,7 @@ class CallTap:
     Args:
         context: What is known of the call.
         method: Its HTTP method.
-        path_qs: Path and query, without a cell's key.
+        path_qs: Path and query, without any key.
         request: The request's body.
         room: Of the memory that all calls share.
         max_bytes: A larger answer is not kept.
