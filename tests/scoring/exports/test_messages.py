@@ -77,8 +77,8 @@ def test_a_span_has_the_conventions_messages(captured: Source) -> None:
     text = {"type": "text", "content": "plain"}
     assert first["gen_ai.system_instructions"] == [text]
     said = {"type": "text", "content": "I look: plain"}
-    call = {"type": "tool_call", "id": "t1", "name": "look", "arguments": {"path": "plain"}}
-    answer = {"role": "assistant", "parts": [said, call], "finish_reason": "tool_call"}
+    called = {"type": "tool_call", "id": "t1", "name": "look", "arguments": {"path": "plain"}}
+    answer = {"role": "assistant", "parts": [said, called], "finish_reason": "tool_call"}
     assert first["gen_ai.output.messages"] == [answer]
     result = {"type": "tool_call_response", "id": "t1", "response": "found plain"}
     assert third["gen_ai.input.messages"][2] == {"role": "tool", "parts": [result]}
