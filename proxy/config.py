@@ -15,6 +15,7 @@ from pydantic_core import PydanticCustomError
 
 from cab.proxy.errors import BadConfig, nearest, not_a_choice
 from cab.proxy.redaction import Redactor
+from cab.scoring.files import is_object
 from cab.scoring.ledger.bounds import MAX_CELL_ID_CHARS
 from cab.scoring.validation import first_fault
 
@@ -290,14 +291,14 @@ class ProxySettings(BaseModel):
     )
     capture_max_body_bytes: Annotated[int, Field(ge=1, le=256 << 20)] = Field(
         default=16 << 20,
-        description="Of a larger body only its size is kept. Four times as much memory is used at most.",
+        description="Of a larger body only its size is kept. Sixteen times as much memory is used at most.",
     )
     capture_max_bytes: Bytes = Field(
         default=10 << 30,
         description="How large the whole capture may be: above it, the cells written longest ago are removed. "
         "One cell may have a quarter of it.",
     )
-    capture_max_age_s: Seconds | None = Field(
+    capture_max_age_s: Seconds = Field(
         default=30 * 86_400,
         description="A cell's capture is removed so many seconds after its last call; the default is 30 days.",
     )
@@ -335,8 +336,8 @@ class ProxySettings(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _replay_needs_no_upstream(cls, values: Any) -> Any:  # noqa: ANN401 - before validation
-        if isinstance(values, dict) and values.get("replay") and not values.get("upstream"):
+    def _replay_needs_no_upstream(cls, values: object) -> object:
+        if is_object(values) and values.get("replay") and not values.get("upstream"):
             return {**values, "upstream": REPLAY}
         return values
 

@@ -12,6 +12,7 @@ from cab.proxy.forwarding.replay.recorded import AskedCall
 from cab.proxy.forwarding.response import Client
 from cab.proxy.forwarding.services import ProxyServices
 from cab.proxy.forwarding.upstream import Upstream
+from cab.proxy.http.error_responses import OVERLOAD
 from cab.proxy.http.headers import as_sent, request_headers
 from cab.proxy.http.query_key import without_query_key
 from cab.proxy.http.request import HttpRequest
@@ -92,9 +93,11 @@ def new_exchange(  # noqa: PLR0913 - a call is put together in one place
     admission = admission_request(request, caller, context)
     tap = None
     if services.capture is not None:
+        is_unread = refusal is not None and refusal.code == OVERLOAD
+        body = None if is_unread else meter.request_text
         kind = request.headers.get("Content-Type", "")
-        what = request.method, without_query_key(target.path_qs), meter.request_text, kind
-        tap = services.capture.tap(context, *what)
+        what = request.method, without_query_key(target.path_qs)
+        tap = services.capture.tap(context, *what, body, kind)
     way = path_qs, headers
     return Exchange(services, context, meter, admission, upstream, client, *way, refusal, tap=tap)
 

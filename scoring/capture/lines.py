@@ -76,7 +76,7 @@ class CapturedCall(FileModel):
     """Whether the client asked for a stream."""
     transport: Literal["websocket"] | None = None
     """`websocket` for one of the responses on such a connection: its bodies are the frame that asked for
-    it, empty if none did, and its events, each in a line of its own."""
+    it, not kept if none did, and its events, each in a line of its own."""
     request_hash: str | None
     """As in the ledger, of the body with its secrets: what a repetition is recognised by."""
     method: str

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from cab.scoring.files import is_list, is_object
 from cab.scoring.messages.events import StreamEvent
 from cab.scoring.messages.json_values import (
     NO_JSON,
@@ -68,7 +69,7 @@ def _content(content: object) -> list[SaidPart]:
         return []
     if isinstance(content, str):
         return [SaidText(content)]
-    if isinstance(content, list):
+    if is_list(content):
         return [part for each in list_of(content) for part in _block(each)]
     return [other("content", content)]
 
@@ -85,7 +86,7 @@ def _block(value: object) -> list[SaidPart]:
         return [_call(block)]
     if kind.endswith("tool_result"):
         content = block.get("content")
-        parts = [other(kind, content)] if isinstance(content, dict) else _content(content)
+        parts = [other(kind, content)] if is_object(content) else _content(content)
         is_error = block.get("is_error") is True
         return [SaidToolResult(tuple(parts), None, first_text(block, "tool_use_id"), is_error)]
     if kind in ("image", "document"):

@@ -96,7 +96,9 @@ def said_in(endpoint: str, request: bytes | None, answer: bytes | None) -> SaidC
 
 
 def _request(reader: _Reader | None, text: bytes) -> SaidRequest:
-    body = parsed(text) if text.strip() else {}
+    body = parsed(text)
+    if not text.strip():
+        return SaidRequest()
     if not is_object(body):
         return SaidRequest((SaidMessage("body", (other("body", decoded(text)),)),))
     if reader is None:

@@ -5,6 +5,7 @@ Text completions are here too: a prompt, and answers with a text where chat has 
 
 from collections.abc import Callable, Iterable, Mapping
 
+from cab.scoring.files import is_list
 from cab.scoring.messages.json_values import (
     JsonObject,
     compact,
@@ -120,7 +121,7 @@ def content_parts(content: object) -> list[SaidPart]:
         return []
     if isinstance(content, str):
         return [SaidText(content)]
-    if isinstance(content, list):
+    if is_list(content):
         return [part for each in list_of(content) for part in _part(each)]
     return [other("content", content)]
 

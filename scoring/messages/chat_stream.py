@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from cab.scoring.files import is_list
 from cab.scoring.messages.chat import merged_choices
 from cab.scoring.messages.json_values import (
     JsonObject,
@@ -69,8 +70,7 @@ def _as_parts(value: object) -> list[object]:
 
 
 def _joined_lists(before: object, value: object) -> object:
-    joins = isinstance(before, list) and isinstance(value, list)
-    return [*list_of(before), *list_of(value)] if joins else value
+    return [*before, *value] if is_list(before) and is_list(value) else value
 
 
 @dataclass

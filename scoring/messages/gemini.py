@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from cab.scoring.files import is_list
 from cab.scoring.messages.json_values import (
     JsonObject,
     compact,
@@ -40,7 +41,7 @@ def gemini_request(body: JsonObject) -> list[SaidMessage]:
     """Return the system instruction and the contents of a request."""
     found = [_content(body[name], name) for name in _SYSTEM if body.get(name)]
     given = body.get("contents")
-    several = list_of(given) if isinstance(given, list) else [given] if given else []
+    several = list_of(given) if is_list(given) else [given] if given else []
     return [*found, *(_content(content, "user") for content in several)]
 
 
@@ -79,7 +80,7 @@ def _content(value: object, otherwise: str) -> SaidMessage:
     content = object_of(value)
     role = otherwise if otherwise in _SYSTEM else first_text(content, "role") or otherwise
     given = content.get("parts", [])
-    parts = list_of(given) if isinstance(given, list) else [given]
+    parts = list_of(given) if is_list(given) else [given]
     return SaidMessage(role, tuple(said for part in parts for said in _part(part)))
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from cab.scoring.files import is_list
 from cab.scoring.messages.chat import content_parts, file_part
 from cab.scoring.messages.events import StreamEvent
 from cab.scoring.messages.json_values import (
@@ -94,7 +95,7 @@ def _thought(item: JsonObject) -> str:
 
 
 def _content(content: object) -> list[SaidPart]:
-    if not isinstance(content, list):
+    if not is_list(content):
         return content_parts(content)
     return [part for each in list_of(content) for part in _part(each)]
 

@@ -74,5 +74,7 @@ def described(media: SaidMedia) -> str:
 
 def arguments_object(text: str) -> dict[str, Any] | None:
     """Return arguments as the object that they are; None if they are none, as plain text is."""
-    value = parsed(text.encode("utf-8", "replace")) if text.strip() else {}
+    if not text.strip():
+        return {}
+    value = parsed(text.encode("utf-8", "replace"))
     return value if is_object(value) else None

@@ -13,9 +13,10 @@ from cab.adapters.report.cell.calls import PageCall
 from cab.adapters.report.render.script_data import json_for_script, utf8
 from cab.adapters.report.render.visible import cut, visible, without_places
 from cab.scoring.errors import BadRecord
+from cab.scoring.files import is_list, is_object
 from cab.scoring.messages.captured import CapturedMessages
 from cab.scoring.messages.history import History
-from cab.scoring.messages.json_values import NO_JSON, json_text, parsed
+from cab.scoring.messages.json_values import json_text, parsed
 from cab.scoring.messages.model import (
     SaidAnswer,
     SaidCall,
@@ -172,7 +173,7 @@ def _id(call_id: str | None, room: _Room) -> str:
 
 def _arguments(text: str) -> str:
     value = parsed(text.encode("utf-8", "replace"))
-    return text if value is NO_JSON or not isinstance(value, dict | list) else json_text(value)
+    return json_text(value) if is_object(value) or is_list(value) else text
 
 
 def _media(part: SaidMedia) -> str:

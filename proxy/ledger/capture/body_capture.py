@@ -27,7 +27,7 @@ from cab.scoring.capture import CapturedAnswer, CapturedBody, CapturedCall, cell
 from cab.scoring.capture.layout import FOLDER
 from cab.scoring.timestamps import rfc3339
 
-_ROOM_BODIES = 4
+_ROOM_BODIES = 16
 """So many of the largest bodies may be in memory at once, of calls under way and waiting for the disk."""
 _LOOK_S = 60.0
 """How often what others have written is counted, and what is too old is removed."""
@@ -43,7 +43,7 @@ class CaptureLimits:
 
     max_body_bytes: int
     max_bytes: int
-    max_age_s: float | None
+    max_age_s: float
     min_free_bytes: int
     """Free space that stays: the ledger needs it."""
 
@@ -98,7 +98,12 @@ class BodyCapture:
         return self._loss
 
     def tap(
-        self, context: CallContext, method: str, path_qs: str, request: bytes, media_type: str
+        self,
+        context: CallContext,
+        method: str,
+        path_qs: str,
+        request: bytes | None,
+        media_type: str,
     ) -> CallTap:
         """Return what takes the bodies of a call.
 
@@ -106,24 +111,21 @@ class BodyCapture:
             context: What is known of it.
             method: Its HTTP method.
             path_qs: Path and query, without any key.
-            request: The request's body, its content encoding undone.
+            request: The request's body, its content encoding undone; None if it was not read.
             media_type: The request's header, empty if there is none.
         """
-        is_read = bool(request) or not context.request_bytes
-        sent = SentBody(
-            request if len(request) <= self._limits.max_body_bytes else None,
-            len(request) if is_read else context.request_bytes,
-            media_type or None,
-            "",
-            is_read,
-            None if len(request) <= self._limits.max_body_bytes else "it is too large",
-        )
-        limits = self._room, self._limits.max_body_bytes
-        return CallTap(context, method, path_qs, sent, *limits, self._take)
+        largest = self._limits.max_body_bytes
+        if request is None:
+            sent = SentBody(None, None, media_type or None, "", False, "it was not read")
+        else:
+            sent = SentBody(request, len(request), media_type or None, "", True)
+            if len(request) > largest:
+                sent = sent._replace(data=None, note=f"it has more than {largest} bytes")
+        return CallTap(context, method, path_qs, sent, self._room, largest, self._take)
 
     def event_tap(self, context: CallContext, path_qs: str, frame: bytes) -> EventTap:
-        """Return what takes the frame and the events of a call on a WebSocket; as `tap`."""
-        return EventTap(self.tap(context, "GET", path_qs, frame, "application/json"))
+        """Return what takes the frame, empty if there is none, and the events of a call on a WebSocket."""
+        return EventTap(self.tap(context, "GET", path_qs, frame or None, "application/json"))
 
     async def close(self) -> None:
         """Write what waits, and end the thread."""
@@ -133,6 +135,8 @@ class BodyCapture:
     def _take(self, tap: CallTap) -> None:
         def done(error: Exception | None) -> None:
             tap.release()
+            if error is None and tap.lacked_room:
+                error = NotKept("there was no room in memory for a body")
             if error is not None:
                 self._lose(error)
 
@@ -179,8 +183,7 @@ class BodyCapture:
             raise NotKept("the disk has too little free space; the ledger needs the rest")
 
     def _prune(self) -> None:
-        age_s = self._limits.max_age_s
-        before_ns = None if age_s is None else self._clock.wall_ns() - round(age_s * 1e9)
+        before_ns = self._clock.wall_ns() - round(self._limits.max_age_s * 1e9)
         gone = prune(self._folder, before_ns=before_ns, max_bytes=self._limits.max_bytes)
         if gone:
             size = sum(cell.bytes for cell in gone)

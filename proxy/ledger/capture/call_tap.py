@@ -48,6 +48,8 @@ class CallTap:
         """Of the answer: those of `KEPT_HEADERS`."""
         self.end_reason: EndReason | None = None
         """As its END record has it."""
+        self.lacked_room = False
+        """Whether a body is not kept for want of memory."""
         self._room = room
         self._max_bytes = max_bytes
         self._done = done
@@ -101,6 +103,7 @@ class CallTap:
 
     def _hold(self, size_bytes: int) -> bool:
         if not self._room.take(size_bytes):
+            self.lacked_room = True
             return False
         self._held_bytes += size_bytes
         return True

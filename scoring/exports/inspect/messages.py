@@ -104,7 +104,7 @@ def _content(part: SaidPart) -> dict[str, Any]:
 
 
 def _tool(tool: OfferedTool) -> dict[str, Any]:
-    parameters = {"type": "object", "properties": {}, "required": []}
+    parameters: dict[str, Any] = {"type": "object", "properties": {}, "required": []}
     options = known(parameters=tool.parameters)
     return {
         "name": tool.name,

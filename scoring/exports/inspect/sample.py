@@ -121,7 +121,7 @@ def _event(
     model = (end.model_served if end else None) or call.model_requested or "unknown"
     said = captured.said(call.call_id) if captured else None
     request = (said.request if said else None) or SaidRequest()
-    made = {
+    made: dict[str, Any] = {
         "event": "model",
         "uuid": call.call_id,
         "timestamp": call.started_at,

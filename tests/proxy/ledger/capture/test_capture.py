@@ -38,7 +38,8 @@ ANSWER = {
 SENT_KEY = "Canary.of-the-agent/0123456789"
 
 
-async def test_each_call_has_its_two_bodies(tmp_path: Path) -> None:
+@pytest.mark.parametrize("wire", ["direct", "aiohttp"])
+async def test_each_call_has_its_two_bodies(tmp_path: Path, wire: str) -> None:
     """As the agent sent it, not as it was forwarded; a look-up and an error are calls too."""
     late = "429 Too Many Requests"
     upstream = scripted_upstream(
@@ -46,7 +47,8 @@ async def test_each_call_has_its_two_bodies(tmp_path: Path) -> None:
         [json_answer(ANSWER)],
         [json_answer({"error": {"message": "slow"}}, late, "Retry-After: 7", "X-Odd: 1")],
     )
-    async with upstream as endpoint, capturing(endpoint.url, tmp_path, cell="c") as meter:
+    settings = {"cell": "c", "wire": wire}
+    async with upstream as endpoint, capturing(endpoint.url, tmp_path, **settings) as meter:
         text = json.dumps(chat_body(stream=False), indent=3).encode()
         await post(meter.url, "/v1/chat/completions", text)
         await post(meter.url, "/v1/models?key=secret-of-query&x=1", b"", method="GET")
@@ -316,3 +318,55 @@ async def test_nothing_of_it_goes_over_the_wire(tmp_path: Path) -> None:
     assert statuses.count(200) >= 6
     assert b'"c"' in seen
     assert canary.encode() not in seen
+
+
+async def test_a_body_that_was_not_read_is_unknown(tmp_path: Path) -> None:
+    """Not an empty one: there was no room for it."""
+    limits = {"body_budget_bytes": 1000, "slot_wait_s": 0.01}
+    go_on = asyncio.Event()
+    body = chat_body(user="x" * 2000)
+    async with (
+        scripted_upstream([go_on, json_answer(ANSWER)]) as endpoint,
+        capturing(endpoint.url, tmp_path, **limits) as meter,
+        asyncio.TaskGroup() as group,
+    ):
+        first = group.create_task(post(meter.url, "/v1/chat/completions", body))
+        await endpoint.arrived.wait()
+        answer = await post(meter.url, "/v1/chat/completions", body)
+        go_on.set()
+        assert (answer.status, (await first).status) == (503, 200)
+    [one] = [each for each in kept(meter.proxy.ledger_dir) if each.call.end_reason == "rejected"]
+    assert (one.call.request.bytes, one.call.request.complete) == (None, False)
+    assert one.call.note == "request: it was not read"
+    assert one.answer == answer.body
+
+
+async def test_without_room_in_memory_a_body_is_left_out_and_counted(tmp_path: Path) -> None:
+    """The call is answered all the same, and its line says what is missing."""
+    go_on = asyncio.Event()
+    script: list[Step] = [
+        sse_head(),
+        chunk(event({"a": "x" * 900})),
+        go_on,
+        chunk(DONE),
+        LAST_CHUNK,
+    ]
+    async with (
+        scripted_upstream(script) as endpoint,
+        capturing(endpoint.url, tmp_path, capture_max_body_bytes=1000) as meter,
+        asyncio.TaskGroup() as group,
+    ):
+        calls = [
+            group.create_task(post(meter.url, "/v1/chat/completions", chat_body(stream=True)))
+            for _ in range(20)
+        ]
+        while len(endpoint.received) < 20:
+            endpoint.arrived.clear()
+            await endpoint.arrived.wait()
+        go_on.set()
+        assert {(await call).status for call in calls} == {200}
+        capture = meter.proxy._server._services.capture
+    assert capture is not None
+    left_out = [one for one in kept(meter.proxy.ledger_dir) if one.answer is None]
+    assert len(left_out) == capture.lost_calls > 0
+    assert "no room" in (left_out[0].call.note or "")
