@@ -53,7 +53,7 @@ from cab.scoring.timestamps import rfc3339
 if TYPE_CHECKING:
     from cab.proxy.control.live.routes import LiveView
     from cab.proxy.demo import Demo
-    from cab.proxy.forwarding.replay.endpoint import Replay
+    from cab.proxy.http.replay.endpoint import Replay
 
 _HEAD_BYTES = 1 << 16
 """Longest request line or header field; aiohttp's 8 KiB is short for keys and tracing headers."""
@@ -199,7 +199,7 @@ async def _endpoint(
 ) -> tuple["Demo | None", "Replay | None", str]:
     """Return what takes the endpoint's place, running, and the URL that calls go to."""
     if settings.replay is not None:
-        from cab.proxy.forwarding.replay.endpoint import running_replay  # noqa: PLC0415 - as below
+        from cab.proxy.http.replay.endpoint import running_replay  # noqa: PLC0415 - as below
 
         replay = await stack.enter_async_context(running_replay(settings.replay))
         return None, replay, replay.url

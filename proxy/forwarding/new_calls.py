@@ -7,14 +7,14 @@ from cab.proxy.accounting.limits import KeyLimits
 from cab.proxy.auth.attribution import Caller, Target
 from cab.proxy.errors import Rejected
 from cab.proxy.forwarding.exchange import Exchange
-from cab.proxy.forwarding.replay.endpoint import MARK
-from cab.proxy.forwarding.replay.recorded import AskedCall
 from cab.proxy.forwarding.response import Client
 from cab.proxy.forwarding.services import ProxyServices
 from cab.proxy.forwarding.upstream import Upstream
 from cab.proxy.http.error_responses import OVERLOAD
 from cab.proxy.http.headers import as_sent, request_headers
 from cab.proxy.http.query_key import without_query_key
+from cab.proxy.http.replay.endpoint import MARK
+from cab.proxy.http.replay.recorded import AskedCall
 from cab.proxy.http.request import HttpRequest
 from cab.proxy.ledger.call_records import CallContext
 from cab.proxy.ledger.uuid7 import uuid7

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from cab.proxy.accounting.admission import CellRegistry
 from cab.proxy.clock import Clock
 from cab.proxy.config import ProxySettings
-from cab.proxy.forwarding.replay.endpoint import Replay
 from cab.proxy.forwarding.upstream import Upstreams
+from cab.proxy.http.replay.endpoint import Replay
 from cab.proxy.ledger.capture.body_capture import BodyCapture
 from cab.proxy.ledger.ledger import Ledger
 from cab.proxy.tokens.usage import Counter

@@ -9,12 +9,12 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from cab.scoring.cells.cell import Cell
+from cab.scoring.evidence.messages.captured import CapturedMessages
 from cab.scoring.exports.atif_messages import TrajectoryMessages
 from cab.scoring.exports.plain import dollars, known
 from cab.scoring.exports.source import Source
 from cab.scoring.ledger.call_stats import UNFINISHED, read_price
 from cab.scoring.ledger.records import CallEnd, CallStart
-from cab.scoring.messages.captured import CapturedMessages
 
 ATIF_VERSION: Final = "ATIF-v1.7"
 """What the format calls this version."""

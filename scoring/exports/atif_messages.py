@@ -7,23 +7,23 @@ call, and stand in the step that called them. What an agent repeats of its histo
 from collections.abc import Iterable
 from typing import Any
 
-from cab.scoring.exports.plain import known
-from cab.scoring.messages.captured import CapturedMessages
-from cab.scoring.messages.history import History
-from cab.scoring.messages.model import (
+from cab.scoring.evidence.messages.captured import CapturedMessages
+from cab.scoring.evidence.messages.history import History
+from cab.scoring.evidence.messages.model import (
     SaidAnswer,
     SaidMessage,
     SaidPart,
     SaidToolCall,
     SaidToolResult,
 )
-from cab.scoring.messages.turns import (
+from cab.scoring.evidence.messages.turns import (
     arguments_object,
     results_apart,
     said_reasoning,
     said_text,
     turns,
 )
+from cab.scoring.exports.plain import known
 
 
 class TrajectoryMessages:

@@ -11,11 +11,11 @@ which may be empty.
 
 from typing import Any, Final
 
+from cab.scoring.evidence.messages.model import SaidCall
 from cab.scoring.exports.otel_messages import message_attributes
 from cab.scoring.exports.plain import dollars, known
 from cab.scoring.ledger.call_stats import failure_class, has_succeeded, read_price
 from cab.scoring.ledger.records import CallEnd
-from cab.scoring.messages.model import SaidCall
 
 CONVENTIONS: Final = "1.41.0"
 """Version of the semantic conventions."""

@@ -3,9 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from cab.scoring.exports.plain import known
-from cab.scoring.exports.stop_reasons import stop_reason
-from cab.scoring.messages.model import (
+from cab.scoring.evidence.messages.model import (
     OfferedTool,
     SaidCall,
     SaidMedia,
@@ -17,7 +15,9 @@ from cab.scoring.messages.model import (
     SaidToolCall,
     SaidToolResult,
 )
-from cab.scoring.messages.turns import arguments_object, said_text, turns
+from cab.scoring.evidence.messages.turns import arguments_object, said_text, turns
+from cab.scoring.exports.plain import known
+from cab.scoring.exports.stop_reasons import stop_reason
 
 
 def message_attributes(said: SaidCall) -> dict[str, Any]:

@@ -8,12 +8,12 @@ from pathlib import Path
 from cab.scoring.cells.bundle import CALLS_FILE
 from cab.scoring.cells.cell import CELL_SCHEMA, Cell
 from cab.scoring.errors import BadRecord
+from cab.scoring.evidence.messages.captured import CapturedMessages
 from cab.scoring.files import read_object, validated
 from cab.scoring.ids import CellId, parse_cell_id
 from cab.scoring.ledger.reading import iter_records
 from cab.scoring.ledger.records import CallEnd, CallStart
 from cab.scoring.ledger.totals import is_model_call
-from cab.scoring.messages.captured import CapturedMessages
 from cab.scoring.score import ScoredCell
 from cab.scoring.timestamps import instant_us
 

@@ -18,6 +18,8 @@ from cab.adapters.ui.command import Option
 from cab.adapters.ui.progress import complain, progress
 from cab.scoring.cells.bundle import CELL_FILE, MARKER_FILE
 from cab.scoring.errors import ScoringError
+from cab.scoring.evidence.messages.captured import CapturedMessages
+from cab.scoring.evidence.messages.model import SaidCall
 from cab.scoring.exports import cell_line
 from cab.scoring.exports.atif import trajectory
 from cab.scoring.exports.otel import CONVENTIONS, span
@@ -27,8 +29,6 @@ from cab.scoring.ledger.reading import iter_calls, segment_files
 from cab.scoring.ledger.records import CallEnd
 from cab.scoring.ledger.segments import COMPRESSED_SUFFIX, PLAIN_SUFFIX
 from cab.scoring.ledger.totals import is_model_call
-from cab.scoring.messages.captured import CapturedMessages
-from cab.scoring.messages.model import SaidCall
 from cab.scoring.printable import printable
 from cab.scoring.profiles.builtin import DEFAULT_PROFILE
 from cab.scoring.score import ScoredCell

@@ -13,11 +13,10 @@ from cab.adapters.report.cell.calls import PageCall
 from cab.adapters.report.render.script_data import json_for_script, utf8
 from cab.adapters.report.render.visible import cut, visible, without_places
 from cab.scoring.errors import BadRecord
-from cab.scoring.files import is_list, is_object
-from cab.scoring.messages.captured import CapturedMessages
-from cab.scoring.messages.history import History
-from cab.scoring.messages.json_values import json_text, parsed
-from cab.scoring.messages.model import (
+from cab.scoring.evidence.messages.captured import CapturedMessages
+from cab.scoring.evidence.messages.history import History
+from cab.scoring.evidence.messages.json_values import json_text, parsed
+from cab.scoring.evidence.messages.model import (
     SaidAnswer,
     SaidCall,
     SaidMedia,
@@ -30,6 +29,7 @@ from cab.scoring.messages.model import (
     SaidToolCall,
     SaidToolResult,
 )
+from cab.scoring.files import is_list, is_object
 
 MOST_CHARS = 100_000
 """Of one text; the whole is in the capture."""

@@ -11,7 +11,7 @@ from cab.proxy.meter.json_values import (
     dump_text,
     is_object,
 )
-from cab.scoring.messages.tool_calls import StreamedCall
+from cab.scoring.evidence.messages.tool_calls import StreamedCall
 
 _REASONING = frozenset(("reasoning_content", "reasoning"))
 _CHOICE = frozenset(("delta", "message", "text", "finish_reason"))

@@ -3,9 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, Final
 
-from cab.scoring.exports.plain import known
-from cab.scoring.exports.stop_reasons import StopReason, stop_reason
-from cab.scoring.messages.model import (
+from cab.scoring.evidence.messages.model import (
     OfferedTool,
     SaidAnswer,
     SaidMedia,
@@ -18,7 +16,9 @@ from cab.scoring.messages.model import (
     SaidToolCall,
     SaidToolResult,
 )
-from cab.scoring.messages.turns import arguments_object, results_apart, said_text, turns
+from cab.scoring.evidence.messages.turns import arguments_object, results_apart, said_text, turns
+from cab.scoring.exports.plain import known
+from cab.scoring.exports.stop_reasons import StopReason, stop_reason
 
 _STOPS: Final[dict[StopReason, str]] = {
     "stop": "stop",

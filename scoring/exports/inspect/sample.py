@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from cab.scoring.cells.cell import Cell
+from cab.scoring.evidence.messages.captured import CapturedMessages
+from cab.scoring.evidence.messages.model import SaidRequest
 from cab.scoring.exports.inspect.messages import chat_messages, output_choices, tool_infos
 from cab.scoring.exports.inspect.scores import Score, scores_of
 from cab.scoring.exports.inspect.usage import usage, usage_of_cell
@@ -16,8 +18,6 @@ from cab.scoring.exports.plain import known
 from cab.scoring.exports.source import Source
 from cab.scoring.ledger.call_stats import UNFINISHED, failure_class, has_succeeded, read_price
 from cab.scoring.ledger.records import CallEnd, CallStart
-from cab.scoring.messages.captured import CapturedMessages
-from cab.scoring.messages.model import SaidRequest
 from cab.scoring.timestamps import instant_us
 
 _SUMMARY_CHARS = 5120

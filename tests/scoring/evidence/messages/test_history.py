@@ -1,7 +1,7 @@
 """What of a call an earlier one holds already."""
 
-from cab.scoring.messages.history import History, Repeated
-from cab.scoring.messages.model import (
+from cab.scoring.evidence.messages.history import History, Repeated
+from cab.scoring.evidence.messages.model import (
     SaidAnswer,
     SaidCall,
     SaidMessage,

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cab.scoring.messages.call import said_in
-from cab.scoring.messages.model import (
+from cab.scoring.evidence.messages.call import said_in
+from cab.scoring.evidence.messages.model import (
     OfferedTool,
     SaidAnswer,
     SaidMedia,

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from cab.scoring.capture import CapturedBody, CellCapture, find_capture
 from cab.scoring.errors import BadRecord
-from cab.scoring.messages.call import said_in
-from cab.scoring.messages.model import SaidCall
+from cab.scoring.evidence.messages.call import said_in
+from cab.scoring.evidence.messages.model import SaidCall
 
 
 class CapturedMessages:

@@ -3,11 +3,10 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from cab.scoring.files import is_object
-from cab.scoring.messages import anthropic, chat, gemini, responses
-from cab.scoring.messages.chat_stream import chat_whole
-from cab.scoring.messages.events import AnswerBytes, StreamEvent, read_bytes
-from cab.scoring.messages.json_values import (
+from cab.scoring.evidence.messages import anthropic, chat, gemini, responses
+from cab.scoring.evidence.messages.chat_stream import chat_whole
+from cab.scoring.evidence.messages.events import AnswerBytes, StreamEvent, read_bytes
+from cab.scoring.evidence.messages.json_values import (
     JsonObject,
     decoded,
     first_text,
@@ -16,13 +15,14 @@ from cab.scoring.messages.json_values import (
     other,
     parsed,
 )
-from cab.scoring.messages.model import (
+from cab.scoring.evidence.messages.model import (
     OfferedTool,
     SaidAnswer,
     SaidCall,
     SaidMessage,
     SaidRequest,
 )
+from cab.scoring.files import is_object
 
 
 class _Reader(NamedTuple):

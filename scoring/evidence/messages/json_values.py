@@ -5,8 +5,8 @@ from collections.abc import Iterable
 
 import orjson
 
+from cab.scoring.evidence.messages.model import SaidOther
 from cab.scoring.files import is_list, is_object
-from cab.scoring.messages.model import SaidOther
 
 JsonObject = dict[str, object]
 

@@ -15,14 +15,14 @@ import orjson
 from aiohttp import web
 
 from cab.proxy.errors import BadConfig
-from cab.proxy.forwarding.replay.recorded import (
+from cab.proxy.http.error_responses import ErrorResponse, shape_of, web_response
+from cab.proxy.http.replay.recorded import (
     AskedCall,
     RecordedCall,
     RecordedCalls,
     RecordedUsage,
     pieces_of,
 )
-from cab.proxy.http.error_responses import ErrorResponse, shape_of, web_response
 from cab.proxy.logs import RedactingLogger
 from cab.scoring.errors import BadRecord
 

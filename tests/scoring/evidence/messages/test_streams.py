@@ -14,9 +14,9 @@ from openai.types.chat import ChatCompletionChunk
 from pydantic import TypeAdapter
 
 from cab.proxy.meter.response.sse import SseReader
-from cab.scoring.messages.call import said_in
-from cab.scoring.messages.events import read_bytes, sse_events
-from cab.scoring.messages.model import SaidText, SaidToolCall
+from cab.scoring.evidence.messages.call import said_in
+from cab.scoring.evidence.messages.events import read_bytes, sse_events
+from cab.scoring.evidence.messages.model import SaidText, SaidToolCall
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 PIECES = st.lists(TEXT, max_size=4)

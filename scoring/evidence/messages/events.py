@@ -3,8 +3,8 @@
 import re
 from typing import NamedTuple
 
+from cab.scoring.evidence.messages.json_values import JsonObject, decoded, parsed
 from cab.scoring.files import is_list, is_object
-from cab.scoring.messages.json_values import JsonObject, decoded, parsed
 
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _FIELD = re.compile(rb"(?:\xef\xbb\xbf)?(?:data|event|id|retry|error|)(?::|\r|\n|\Z)")

@@ -3,9 +3,8 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from cab.scoring.files import is_object
-from cab.scoring.messages.json_values import parsed
-from cab.scoring.messages.model import (
+from cab.scoring.evidence.messages.json_values import parsed
+from cab.scoring.evidence.messages.model import (
     SaidMedia,
     SaidMessage,
     SaidOther,
@@ -14,6 +13,7 @@ from cab.scoring.messages.model import (
     SaidText,
     SaidToolResult,
 )
+from cab.scoring.files import is_object
 
 
 def turns(messages: Iterable[SaidMessage]) -> list[SaidMessage]:

@@ -3,7 +3,7 @@
 from hashlib import sha256
 from typing import NamedTuple
 
-from cab.scoring.messages.model import (
+from cab.scoring.evidence.messages.model import (
     SaidCall,
     SaidMessage,
     SaidReasoning,

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable
 
-from cab.scoring.files import is_list
-from cab.scoring.messages.json_values import (
+from cab.scoring.evidence.messages.json_values import (
     JsonObject,
     compact,
     first_text,
@@ -13,8 +12,8 @@ from cab.scoring.messages.json_values import (
     other,
     others,
 )
-from cab.scoring.messages.media import inline_media
-from cab.scoring.messages.model import (
+from cab.scoring.evidence.messages.media import inline_media
+from cab.scoring.evidence.messages.model import (
     OfferedTool,
     SaidMedia,
     SaidMessage,
@@ -24,6 +23,7 @@ from cab.scoring.messages.model import (
     SaidToolCall,
     SaidToolResult,
 )
+from cab.scoring.files import is_list
 
 _SYSTEM = ("systemInstruction", "system_instruction")
 REQUEST_MEMBERS = frozenset(("contents", "tools", *_SYSTEM))

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterable
 
-from cab.scoring.files import is_list, is_object
-from cab.scoring.messages.events import StreamEvent
-from cab.scoring.messages.json_values import (
+from cab.scoring.evidence.messages.events import StreamEvent
+from cab.scoring.evidence.messages.json_values import (
     NO_JSON,
     JsonObject,
     compact,
@@ -15,8 +14,8 @@ from cab.scoring.messages.json_values import (
     other,
     parsed,
 )
-from cab.scoring.messages.media import inline_media, media_at
-from cab.scoring.messages.model import (
+from cab.scoring.evidence.messages.media import inline_media, media_at
+from cab.scoring.evidence.messages.model import (
     OfferedTool,
     SaidMedia,
     SaidMessage,
@@ -26,6 +25,7 @@ from cab.scoring.messages.model import (
     SaidToolCall,
     SaidToolResult,
 )
+from cab.scoring.files import is_list, is_object
 
 REQUEST_MEMBERS = frozenset(("messages", "system", "tools"))
 

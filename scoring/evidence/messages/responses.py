@@ -2,10 +2,9 @@
 
 from collections.abc import Iterable
 
-from cab.scoring.files import is_list
-from cab.scoring.messages.chat import content_parts, file_part
-from cab.scoring.messages.events import StreamEvent
-from cab.scoring.messages.json_values import (
+from cab.scoring.evidence.messages.chat import content_parts, file_part
+from cab.scoring.evidence.messages.events import StreamEvent
+from cab.scoring.evidence.messages.json_values import (
     JsonObject,
     compact,
     first_text,
@@ -14,8 +13,8 @@ from cab.scoring.messages.json_values import (
     object_of,
     other,
 )
-from cab.scoring.messages.media import media_at
-from cab.scoring.messages.model import (
+from cab.scoring.evidence.messages.media import media_at
+from cab.scoring.evidence.messages.model import (
     OfferedTool,
     SaidMessage,
     SaidPart,
@@ -24,6 +23,7 @@ from cab.scoring.messages.model import (
     SaidToolCall,
     SaidToolResult,
 )
+from cab.scoring.files import is_list
 
 REQUEST_MEMBERS = frozenset(("input", "instructions", "tools"))
 

@@ -3,9 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from cab.scoring.files import is_list
-from cab.scoring.messages.chat import merged_choices
-from cab.scoring.messages.json_values import (
+from cab.scoring.evidence.messages.chat import merged_choices
+from cab.scoring.evidence.messages.json_values import (
     JsonObject,
     compact,
     first_text,
@@ -13,7 +12,8 @@ from cab.scoring.messages.json_values import (
     list_of,
     object_of,
 )
-from cab.scoring.messages.tool_calls import StreamedCall
+from cab.scoring.evidence.messages.tool_calls import StreamedCall
+from cab.scoring.files import is_list
 
 _JOINED = ("content", "refusal", "reasoning_content", "reasoning")
 _REPLACED = frozenset(("role", "tool_calls", "function_call", *_JOINED))

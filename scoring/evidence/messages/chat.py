@@ -5,8 +5,7 @@ Text completions are here too: a prompt, and answers with a text where chat has 
 
 from collections.abc import Callable, Iterable, Mapping
 
-from cab.scoring.files import is_list
-from cab.scoring.messages.json_values import (
+from cab.scoring.evidence.messages.json_values import (
     JsonObject,
     compact,
     first_text,
@@ -17,8 +16,8 @@ from cab.scoring.messages.json_values import (
     others,
     text_of,
 )
-from cab.scoring.messages.media import base64_bytes, inline_media, media_at
-from cab.scoring.messages.model import (
+from cab.scoring.evidence.messages.media import base64_bytes, inline_media, media_at
+from cab.scoring.evidence.messages.model import (
     OfferedTool,
     SaidMedia,
     SaidMessage,
@@ -28,6 +27,7 @@ from cab.scoring.messages.model import (
     SaidToolCall,
     SaidToolResult,
 )
+from cab.scoring.files import is_list
 
 REQUEST_MEMBERS = frozenset(("messages", "prompt", "suffix", "tools", "functions"))
 

@@ -2,7 +2,7 @@
 
 import re
 
-from cab.scoring.messages.model import SaidMedia
+from cab.scoring.evidence.messages.model import SaidMedia
 
 _DATA_URL = re.compile(r"data:([^;,]{0,200})([^,]{0,200}),", re.IGNORECASE)
 
