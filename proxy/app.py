@@ -61,6 +61,8 @@ from cab.scoring.timestamps import rfc3339
 
 if TYPE_CHECKING:
     from cab.proxy.control.live.routes import LiveView
+    from cab.proxy.demo import Demo
+    from cab.proxy.http.replay.endpoint import Replay
 
 _HEAD_BYTES = 1 << 16
 """Longest request line or header field; aiohttp's 8 KiB is short for keys and tracing headers."""
@@ -175,16 +177,13 @@ async def running_proxy(
         BadConfig: The ledger cannot be written, the port is taken, or the signing key is short.
     """
     clock = clock or Clock()
+    if settings.replay is not None:
+        settings = settings.model_copy(update={"routes": []})  # no endpoint is asked
     require_route_keys(settings.routes, secrets.get("route_keys") or {})
     context = listener_context(settings.tls_cert_file, settings.tls_key_file)
     tls = None if context is None else ListenerTls(context)
     async with AsyncExitStack() as stack:
-        demo = None
-        if settings.upstream == "demo":
-            from cab.proxy.demo import running_demo  # noqa: PLC0415 - few starts need it
-
-            demo = await stack.enter_async_context(running_demo())
-        upstream_url = demo.url if demo else settings.upstream
+        demo, replay, upstream_url = await _endpoint(settings, stack)
         sign = signer_from(settings.seal_key_file)
         # Of several processes the parent keeps the cells, and so the snapshot.
         state = None if worker else settings.state_folder
@@ -196,15 +195,12 @@ async def running_proxy(
         await asyncio.to_thread(take_over_revocations, settings.ledger, settings.state_folder)
         ring, admin_token = await key_ring(secrets, settings), secrets.get("admin_token")
         metrics_token = metrics_token_from(secrets.get("metrics_token"), settings)
-        keys = secrets.get("upstream_key"), secrets.get("route_keys") or {}
-        upstreams = Upstreams(settings, upstream_url, *keys)
-        stack.push_async_callback(upstreams.close)
-        counter = Counter(settings.encodings, settings.count_max_bytes, settings.count_max_s)
-        stack.callback(counter.close)
-        registry = worker.registry if worker else await open_cell_registry(settings, keeper)
+        upstreams = Upstreams(
+            settings, upstream_url, secrets.get("upstream_key"), secrets.get("route_keys") or {}
+        )
         number = worker.number if worker else 0
-        capture = opened_capture(settings, number, clock, stack.push_async_callback)
-        services = ProxyServices(settings, clock, ledger, upstreams, counter, registry, capture)
+        registry = worker.registry if worker else await open_cell_registry(settings, keeper)
+        services = _services(settings, clock, ledger, upstreams, registry, number, replay, stack)
         access = _access(ring, settings, clock, admin_token, metrics_token)
         held = Redactor([*upstreams.secrets(), *ring.secrets(), admin_token, metrics_token])
         reads = LedgerReads()
@@ -222,7 +218,7 @@ async def running_proxy(
             listener = control_listener(settings, server.handle_control, tls, sockets.control)
             control_url = await stack.enter_async_context(listener)
         await life.begin(url, upstreams.default.base.authority, number)
-        if settings.auth == "open" and not demo and number == 0:
+        if settings.auth == "open" and not demo and not replay and number == 0:
             log.warning("auth_is_open", message=_OPEN)
         ended = Event()
         stack.callback(ended.set)
@@ -230,9 +226,44 @@ async def running_proxy(
         # Keys and log lines need them; the port is open without them.
         stack.callback(import_beside("jwt", "structlog"))
         own_tls = own_client_context(settings.tls_cert_file)
-        identifier, demo_url = access.identifier, demo.url if demo else None
-        parts = ReloadableParts(services, server, identifier, tls, own_tls, demo_url)
+        identifier, own_url = access.identifier, upstream_url if demo or replay else None
+        parts = ReloadableParts(services, server, identifier, tls, own_tls, own_url)
         yield Proxy(*where, ring, clock, ended, own_tls, identifier.revocations, server, parts)
+
+
+def _services(  # noqa: PLR0913 - it is put together in one place
+    settings: ProxySettings,
+    clock: Clock,
+    ledger: Ledger,
+    upstreams: Upstreams,
+    registry: CellRegistry,
+    worker: int,
+    replay: "Replay | None",
+    stack: AsyncExitStack,
+) -> ProxyServices:
+    """Return what every call uses; leaving `stack` closes it."""
+    stack.push_async_callback(upstreams.close)
+    counter = Counter(settings.encodings, settings.count_max_bytes, settings.count_max_s)
+    stack.callback(counter.close)
+    capture = opened_capture(settings, worker, clock, stack.push_async_callback)
+    return ProxyServices(settings, clock, ledger, upstreams, counter, registry, capture, replay)
+
+
+async def _endpoint(
+    settings: ProxySettings, stack: AsyncExitStack
+) -> tuple["Demo | None", "Replay | None", str]:
+    """Return what takes the endpoint's place, running, and the URL that calls go to."""
+    if settings.replay is not None:
+        from cab.proxy.http.replay.endpoint import running_replay  # noqa: PLC0415 - as below
+
+        replay = await stack.enter_async_context(running_replay(settings.replay))
+        return None, replay, replay.url
+    if settings.upstream != "demo":
+        return None, None, settings.upstream
+    from cab.proxy.demo import running_demo  # noqa: PLC0415 - few starts need it
+
+    demo = await stack.enter_async_context(running_demo())
+    return demo, None, demo.url
 
 
 def url_of(settings: ProxySettings, host: str, port: int) -> str:
@@ -330,7 +361,7 @@ def _live_view(services: ProxyServices, access: Access, stopping: Callable[[], b
 
 
 @asynccontextmanager
-async def _serving(
+async def _serving(  # noqa: PLR0913 - as above
     server: Server,
     services: ProxyServices,
     tls: ListenerTls | None,

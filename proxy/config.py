@@ -15,10 +15,13 @@ from pydantic_core import PydanticCustomError
 
 from cab.proxy.errors import BadConfig, nearest, not_a_choice
 from cab.proxy.redaction import Redactor
+from cab.scoring.files import is_object
 from cab.scoring.ledger.bounds import MAX_CELL_ID_CHARS
 from cab.scoring.validation import first_fault
 
 Seconds = Annotated[float, Field(gt=0)]
+REPLAY = "replay"
+"""What `upstream` is where recorded calls take its place."""
 STATE_INSIDE = "state"
 """Name of a state folder in the folder of a ledger that nobody replaces."""
 Bytes = Annotated[int, Field(ge=1)]
@@ -291,6 +294,11 @@ class ProxySettings(BaseModel):
         default=64 << 20,
         description="New calls are refused while the ledger's disk has less free space.",
     )
+    replay: Path | None = Field(
+        default=None,
+        description="Folder of a ledger, a bundle or a capture whose recorded answers are given to the same "
+        "requests again (docs/replay.md). No endpoint is asked, and `upstream` may be left out.",
+    )
     capture: Literal["off", "bodies"] = Field(
         default="off",
         description="`bodies` keeps what each call asked and was answered, without the secrets that the proxy "
@@ -329,7 +337,7 @@ class ProxySettings(BaseModel):
     @field_validator("upstream")
     @classmethod
     def _upstream_is_a_url(cls, value: str) -> str:
-        return value if value == "demo" else _base_url(value)
+        return value if value in {"demo", REPLAY} else _base_url(value)
 
     @property
     def state_folder(self) -> Path:
@@ -340,6 +348,21 @@ class ProxySettings(BaseModel):
     def control_apart(self) -> bool:
         """Whether the control API has an address of its own."""
         return self.control_port is not None or self.control_socket is not None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _replay_needs_no_upstream(cls, values: object) -> object:
+        if is_object(values) and values.get("replay") and not values.get("upstream"):
+            return {**values, "upstream": REPLAY}
+        return values
+
+    @model_validator(mode="after")
+    def _replay_alone(self) -> Self:
+        if self.upstream == REPLAY and self.replay is None:
+            raise _wrong("upstream", "give the recorded calls, with the setting replay")
+        if self.replay is not None and self.workers > 1:
+            raise _wrong("workers", "a replay keeps the order of answers in one process; set 1")
+        return self
 
     @model_validator(mode="after")
     def _control_port_with_its_host(self) -> Self:
@@ -388,7 +411,7 @@ SETTING_GROUPS = {
     ),
     "the ledger": ("on_ledger_failure", "min_free_bytes", "segment_max_bytes", "segment_max_s"),
     "captured bodies": (
-        *("capture", "capture_max_body_bytes", "capture_max_bytes", "capture_max_age_s"),
+        *("capture", "capture_max_body_bytes", "capture_max_bytes", "capture_max_age_s", "replay"),
     ),
     "token counting": ("encodings", "count_max_bytes", "count_max_s"),
 }

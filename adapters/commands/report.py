@@ -3,8 +3,11 @@
 import argparse
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+from cab.adapters.commands.messages import MESSAGES_OPTION, say_what_is_not_shown
 from cab.adapters.errors import AdapterError
 from cab.adapters.report.single import write_single
 from cab.adapters.report.site import SiteBuilder
@@ -20,6 +23,9 @@ but a browser: no server, no network. Open index.html from the folder.
 
 A second run renders only what changed. Runs are bundles, published cells, or
 files of other harnesses.
+
+What was said in the calls is shown only with --messages, and only of cells that
+were run with a capture: it holds all that the agent read.
 """
 
 EPILOG = """\
@@ -52,6 +58,7 @@ OPTIONS = (
         metavar="URL",
         help="where the site will be, for the badges that pages offer to embed",
     ),
+    MESSAGES_OPTION,
 )
 
 
@@ -65,15 +72,17 @@ def run(args: argparse.Namespace) -> int:
     if args.base_url and not _URL.fullmatch(args.base_url):
         raise AdapterError(f"--base-url {args.base_url} is not a URL that begins with http(s)://")
     if args.single is not None:
-        return _single(args.paths, args.single)
+        return _single(args.paths, args.single, with_messages=args.messages)
     return _site(args)
 
 
-def _single(paths: list[Path], file: Path) -> int:
+def _single(paths: list[Path], file: Path, *, with_messages: bool) -> int:
     cells = [cell for path in paths for cell in find_cells(path)]
     if len(cells) != 1:
         raise AdapterError(f"--single writes one cell, and there are {len(cells)}")
-    write_single(score_one(cells[0]), file)
+    write_single(score_one(cells[0]), file, with_messages=with_messages)
+    if not with_messages:
+        say_what_is_not_shown(cells)
     print(file)
     return 0
 
@@ -87,12 +96,26 @@ def _site(args: argparse.Namespace) -> int:
 
     base_url = f"{args.base_url.rstrip('/')}/" if args.base_url else ""
     with counted_progress("cells", _count(args.paths), sys.stderr) as on_cell:
-        builder = SiteBuilder(args.output, base_url=base_url, on_error=report, on_cell=on_cell)
+        builder = SiteBuilder(
+            args.output,
+            base_url=base_url,
+            on_error=report,
+            on_cell=on_cell,
+            with_messages=args.messages,
+        )
         made = builder.build(args.paths)
     cells = f"{made.cells} cells, {made.rendered} pages rendered, {made.removed} removed"
     print(cells, file=sys.stderr)
+    if not args.messages:
+        say_what_is_not_shown(_cells(args.paths))
     print(args.output / "index.html")
     return 2 if errors else 0
+
+
+def _cells(paths: list[Path]) -> Iterator[Path]:
+    with suppress(ScoringError):  # it was reported when the cells were read
+        for path in paths:
+            yield from find_cells(path)
 
 
 def _count(paths: list[Path]) -> int | None:

@@ -16,7 +16,7 @@ import orjson
 
 from cab.adapters.output.whole_file import partial_of
 from cab.adapters.report.cell.facts import read_report_cell
-from cab.adapters.report.cell.page import CellPage, cell_page
+from cab.adapters.report.cell.page import MESSAGES_SUFFIX, CellPage, cell_page
 from cab.adapters.report.cell_list import FILE as LIST_FILE
 from cab.adapters.report.cell_list import list_page
 from cab.adapters.report.comparison.kept import KeptComparison
@@ -78,6 +78,7 @@ class SiteBuilder:
         base_url: Where it will be, for embeds; empty if that is not known.
         on_error: Called with the error of each cell that cannot be shown; the others are.
         on_cell: Called with the number of cells that are done, after each of them.
+        with_messages: Whether what was said in the cells' calls is shown, where it was kept.
     """
 
     def __init__(
@@ -87,11 +88,13 @@ class SiteBuilder:
         base_url: str,
         on_error: Callable[[ScoringError], None],
         on_cell: Callable[[int], None],
+        with_messages: bool = False,
     ) -> None:
         self._site = site
         self._base_url = base_url
         self._on_error = on_error
         self._on_cell = on_cell
+        self._with_messages = with_messages
         self._names = _Names()
         self._shown: dict[str, bytes] = {}
         """Names of pages, each with the result that it shows."""
@@ -130,7 +133,7 @@ class SiteBuilder:
         try:
             for found in find_cells(path):
                 try:
-                    digest = content_digest(found, made_by)
+                    digest = content_digest(found, made_by, with_messages=self._with_messages)
                     if digest not in self._digests:  # else it is a copy
                         self._digests.add(digest)
                         yield self._pages(found, digest, before)
@@ -159,7 +162,7 @@ class SiteBuilder:
     def _render(self, scored: ScoredCell) -> SiteEntry | None:
         """Write the files of a cell; None if it is a copy of one that was written, or cannot be shown."""
         try:
-            cell = read_report_cell(scored)
+            cell = read_report_cell(scored, with_messages=self._with_messages)
             entry = entry_of(cell, self._names.name(cell.cell_id, run_key(cell)))
             shown = self._shown.setdefault(entry.stem, entry.result)
             if shown is not entry.result:
@@ -176,6 +179,11 @@ class SiteBuilder:
         return entry
 
     def _put(self, stem: str, page: CellPage) -> None:
+        messages = self._site / CELLS / f"{stem}{MESSAGES_SUFFIX}"
+        if page.messages is None:
+            messages.unlink(missing_ok=True)
+        else:
+            _write(messages, page.messages)
         _write(self._site / CELLS / f"{stem}.html", page.html)
         _write(self._site / BADGES / f"{stem}.svg", badge_svg(page.badge))
         data = orjson.dumps(badge_endpoint(page.badge)).decode()
@@ -222,7 +230,7 @@ class SiteBuilder:
         return len(gone - stems)
 
 
-_OWN_FILE = re.compile(rf"(?P<stem>{STEM})\.(?:html|svg|json)(?P<part>\.part)?")
+_OWN_FILE = re.compile(rf"(?P<stem>{STEM})\.(?:html|svg|json|messages\.js)(?P<part>\.part)?")
 
 
 def write_if_other(file: Path, text: str) -> None:

@@ -17,6 +17,7 @@ from cab.adapters.report.comparison.kept import KeptComparison
 from cab.adapters.report.entries import SiteEntry
 from cab.proxy.control.live.files import STYLESHEET
 from cab.proxy.ledger.file_lock import lock_file
+from cab.scoring.capture.layout import capture_folder, cell_folders
 from cab.scoring.cells.bundle import (
     AFTER_FILE,
     BEFORE_FILE,
@@ -59,18 +60,22 @@ class SiteState:
     comparisons: list[KeptComparison]
 
 
-def content_digest(path: Path, made_by: str) -> str:
+def content_digest(path: Path, made_by: str, *, with_messages: bool = False) -> str:
     """Return the digest of a cell's content; where the cell lies is no part of it.
 
     Args:
         path: A bundle, or a file of cells.
         made_by: What makes pages from it: see `maker_digest`.
+        with_messages: Whether what was said in its calls is part of it.
 
     Raises:
         BadRecord: It cannot be read.
     """
     digest = sha256(made_by.encode())
     files = [path / name for name in _INPUTS] if path.is_dir() else [path]
+    if with_messages:
+        digest.update(b"\0messages")
+        files += _captured(path)
     for file in files:
         if file.is_file():
             digest.update(f"\0{file.name}\0{file.stat().st_size}\0".encode())
@@ -78,6 +83,15 @@ def content_digest(path: Path, made_by: str) -> str:
         else:
             digest.update(f"\0{file.name}\0-\0".encode())
     return digest.hexdigest()
+
+
+def _captured(path: Path) -> list[Path]:
+    folder = capture_folder(path)
+    if folder is None:
+        return []
+    with naming(folder):
+        # Lines name the parts by their digests; but a part may be gone.
+        return [file for cell in cell_folders(folder) for file in sorted(cell.iterdir())]
 
 
 def _add(file: Path, update: Any) -> None:  # noqa: ANN401 - a method of hashlib's

@@ -50,13 +50,15 @@ def summary(settings: ProxySettings, secrets: ProxySecrets, upstream_url: str) -
         secrets: The keys; none of them is shown.
         upstream_url: The endpoint.
     """
-    if settings.upstream == "demo":
+    if settings.replay is not None:
+        yield _row("forwards to", f"nobody: it replays {settings.replay}")
+    elif settings.upstream == "demo":
         yield _row("forwards to", "demo (built-in model server)")
     else:
         name, is_set = settings.upstream_key_env, secrets.get("upstream_key") is not None
         yield _row("forwards to", f"{upstream_url} ({_key_state(name, is_set=is_set)})")
     keys = secrets.get("route_keys") or {}
-    for route in settings.routes:
+    for route in settings.routes if settings.replay is None else ():
         state = _key_state(route.key_env, is_set=bool(keys.get(route.key_env)))
         yield _row("route", f"{', '.join(route.models)} -> {route.upstream} ({state})")
     admin = "set" if secrets.get("admin_token") else "not set: nobody is admin"
@@ -119,7 +121,8 @@ def _key_to_paste(
 def _holds_key(proxy: RunningProxy, settings: ProxySettings, secrets: ProxySecrets) -> bool:
     """Return whether the endpoint answers without a key of the agent, as far as can be told."""
     local = is_loopback(urlsplit(settings.upstream).hostname or "")
-    return proxy.demo is not None or secrets.get("upstream_key") is not None or local
+    own = proxy.demo is not None or settings.replay is not None
+    return own or secrets.get("upstream_key") is not None or local
 
 
 def _where(settings: ProxySettings) -> str:

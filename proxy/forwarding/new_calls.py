@@ -13,6 +13,8 @@ from cab.proxy.forwarding.upstream import Upstream
 from cab.proxy.http.error_responses import OVERLOAD
 from cab.proxy.http.headers import as_sent, request_headers
 from cab.proxy.http.query_key import without_query_key
+from cab.proxy.http.replay.endpoint import MARK
+from cab.proxy.http.replay.recorded import AskedCall
 from cab.proxy.http.request import HttpRequest
 from cab.proxy.ledger.call_records import CallContext
 from cab.proxy.ledger.uuid7 import uuid7
@@ -87,6 +89,8 @@ def new_exchange(  # noqa: PLR0913 - a call is put together in one place
     path_qs = upstream.prepare(headers, target.path_qs, context.endpoint, keep_credentials=keep)
     if context.endpoint != "other":
         headers["Accept-Encoding"] = "identity"
+    if services.replay is not None:
+        headers[MARK] = services.replay.mark(_asked(request, target, context, meter))
     admission = admission_request(request, caller, context)
     tap = None
     if services.capture is not None:
@@ -97,6 +101,20 @@ def new_exchange(  # noqa: PLR0913 - a call is put together in one place
         tap = services.capture.tap(context, *what, body, kind)
     way = path_qs, headers
     return Exchange(services, context, meter, admission, upstream, client, *way, refusal, tap=tap)
+
+
+def _asked(
+    request: HttpRequest, target: Target, context: CallContext, meter: CallMeter
+) -> AskedCall:
+    return AskedCall(
+        context.call_id,
+        context.cell_id,
+        context.endpoint,
+        request.method,
+        target.path_qs,
+        context.request.request_hash,
+        meter.request.injected,
+    )
 
 
 def admission_request(

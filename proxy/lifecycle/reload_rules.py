@@ -51,6 +51,8 @@ def reload_of(current: ProxySettings, wanted: ProxySettings) -> Reload:
 
 def _is_reloadable(name: str, current: ProxySettings, wanted: ProxySettings) -> bool:
     match name:
+        case "upstream" | "routes" if current.replay is not None:  # no endpoint is asked
+            return False
         case "upstream":  # the built-in model server starts and ends with the proxy
             return _DEMO not in (current.upstream, wanted.upstream)
         case "tls_cert_file" | "tls_key_file":  # one port speaks http or https

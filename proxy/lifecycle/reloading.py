@@ -38,8 +38,8 @@ class ReloadableParts:
     tls: ListenerTls | None
     own_tls: ssl.SSLContext | None
     """How this program itself verifies the listener."""
-    demo_url: str | None
-    """Of the built-in model server, where that is the upstream."""
+    own_url: str | None
+    """Of the endpoint, where it is the built-in model server or a replay."""
 
     def prepare(
         self,
@@ -60,7 +60,7 @@ class ReloadableParts:
             BadConfig: A file cannot be used, or a key cannot stand in a header.
         """
         tls = listener_context(settings.tls_cert_file, settings.tls_key_file)
-        url = self.demo_url or settings.upstream
+        url = self.own_url or settings.upstream
         upstreams = Upstreams(settings, url, upstream_key, route_keys)
         secrets = [*upstreams.secrets(), *ring.secrets()]
         # What was a secret stays one: endpoints and logs may still show it.

@@ -1,14 +1,16 @@
 """A cell's calls as a trajectory of Harbor: Agent Trajectory Interchange Format, version 1.7.
 
 The first step is the task as it was put to the agent, then follows one step per attempt of a model
-call, with what was metered. The meter keeps no prompts and answers, so what would be quoted from
-them is empty or missing, and the trajectory says so. Prompt tokens include cached ones here as there.
+call, with what was metered. Prompts and answers are in it where they were kept and are asked for; else
+what would be quoted from them is empty or missing, and the trajectory says so. Prompt tokens include cached ones here as there.
 """
 
 from collections.abc import Iterable
 from typing import Any, Final
 
 from cab.scoring.cells.cell import Cell
+from cab.scoring.evidence.messages.captured import CapturedMessages
+from cab.scoring.exports.atif_messages import TrajectoryMessages
 from cab.scoring.exports.plain import dollars, known
 from cab.scoring.exports.source import Source
 from cab.scoring.ledger.call_stats import UNFINISHED, read_price
@@ -29,14 +31,27 @@ NOTES: Final = (
 """What a reader of the trajectory must know."""
 
 
-def trajectory(source: Source) -> dict[str, Any]:
+MESSAGES_NOTES: Final = (
+    "Made from the records and the capture of a metering proxy. Each agent step is one attempt of a model "
+    "call; other steps are what was new in the request of the next call. Results of tools are "
+    "observations of the step that called them. Of images only type and size are told. A figure that is "
+    "missing was not measured."
+)
+"""The same for one with messages."""
+
+
+def trajectory(source: Source, captured: CapturedMessages | None = None) -> dict[str, Any]:
     """Return the trajectory of a cell.
+
+    Args:
+        source: The cell.
+        captured: What was said in its calls, to be in the steps; None leaves it out.
 
     Raises:
         BadRecord: Its calls cannot be read, or a price is not an amount of money.
     """
     cell = source.cell
-    steps = list(_steps(cell, source.calls()))
+    steps = list(_steps(cell, source.calls(), captured))
     return {
         "schema_version": ATIF_VERSION,
         "session_id": cell.identity.cell_id,
@@ -47,28 +62,34 @@ def trajectory(source: Source) -> dict[str, Any]:
             "model_name": cell.identity.model_build_id,
         },
         "steps": steps,
-        "notes": NOTES,
+        "notes": MESSAGES_NOTES if captured else NOTES,
         "final_metrics": _final(cell, len(steps)),
         "extra": {"cab": _extra(cell)},
     }
 
 
-def _steps(cell: Cell, calls: Iterable[CallEnd | CallStart]) -> Iterable[dict[str, Any]]:
-    yield {
-        "step_id": 1,
+def _steps(
+    cell: Cell, calls: Iterable[CallEnd | CallStart], captured: CapturedMessages | None
+) -> Iterable[dict[str, Any]]:
+    task = {
         "timestamp": cell.timing.started_at,
         "source": "user",
         "message": cell.task.prompt,
     }
-    for number, call in enumerate(calls, 2):
-        yield _step(number, call)
+    steps, said = [task], TrajectoryMessages(captured) if captured else None
+    for call in calls:
+        if said is None:
+            steps.append(_step(call))
+        else:
+            steps += said.before(call.call_id, call.started_at)
+            steps.append(said.answer(call.call_id, _step(call)))
+    return ({"step_id": number, **step} for number, step in enumerate(steps, 1))
 
 
-def _step(number: int, call: CallEnd | CallStart) -> dict[str, Any]:
+def _step(call: CallEnd | CallStart) -> dict[str, Any]:
     end = call if isinstance(call, CallEnd) else None
     served = end.model_served if end else None
     return known(
-        step_id=number,
         timestamp=call.started_at,
         source="agent",
         model_name=served or call.model_requested,

@@ -11,6 +11,8 @@ which may be empty.
 
 from typing import Any, Final
 
+from cab.scoring.evidence.messages.model import SaidCall
+from cab.scoring.exports.otel_messages import message_attributes
 from cab.scoring.exports.plain import dollars, known
 from cab.scoring.ledger.call_stats import failure_class, has_succeeded, read_price
 from cab.scoring.ledger.records import CallEnd
@@ -50,11 +52,12 @@ _PROVIDERS = {
 _OPENAI = "openai"
 
 
-def span(end: CallEnd) -> dict[str, Any]:
+def span(end: CallEnd, said: SaidCall | None = None) -> dict[str, Any]:
     """Return a model call as name, times, status and attributes of a span.
 
     Args:
         end: The END of a call to a metered endpoint.
+        said: What was said in it, to be among the attributes; None leaves it out.
 
     Raises:
         BadRecord: Its price is not an amount of money.
@@ -67,7 +70,10 @@ def span(end: CallEnd) -> dict[str, Any]:
         "start_time": end.started_at,
         "end_time": end.ended_at,
         "status": "UNSET" if has_succeeded(end) else "ERROR",
-        "attributes": known(**_standard(end, operation), **_ours(end)),
+        "attributes": {
+            **known(**_standard(end, operation), **_ours(end)),
+            **({} if said is None else message_attributes(said)),
+        },
     }
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from cab.scoring.cells.bundle import CALLS_FILE
 from cab.scoring.cells.cell import CELL_SCHEMA, Cell
 from cab.scoring.errors import BadRecord
+from cab.scoring.evidence.messages.captured import CapturedMessages
 from cab.scoring.files import read_object, validated
 from cab.scoring.ids import CellId, parse_cell_id
 from cab.scoring.ledger.reading import iter_records
@@ -32,6 +33,16 @@ class Source:
         """Return a file of the bundle; None if there is no bundle, or it has no such file."""
         file = self.path / name
         return file if self.path.is_dir() and lexists(file) else None
+
+    def messages(self) -> CapturedMessages | None:
+        """Return what was said in its calls; None if nobody kept it.
+
+        Raises:
+            BadRecord: The capture cannot be read at all.
+        """
+        if not self.path.is_dir():
+            return None
+        return CapturedMessages(self.path, self.cell.identity.cell_id) or None
 
     def calls(self) -> Iterator[CallEnd | CallStart]:
         """Yield the records of the model calls in the order in which the calls began.

@@ -11,11 +11,15 @@ import orjson
 
 from cab.adapters.commands.export.files import Files
 from cab.adapters.commands.export.sinks import InspectSink, Sink, TextSink, group_of, parquet_sink
+from cab.adapters.commands.messages import MESSAGES_OPTION, say_what_is_not_shown
+from cab.adapters.errors import AdapterError
 from cab.adapters.ui.cell_inputs import scored_cells
 from cab.adapters.ui.command import Option
 from cab.adapters.ui.progress import complain, progress
 from cab.scoring.cells.bundle import CELL_FILE, MARKER_FILE
 from cab.scoring.errors import ScoringError
+from cab.scoring.evidence.messages.captured import CapturedMessages
+from cab.scoring.evidence.messages.model import SaidCall
 from cab.scoring.exports import cell_line
 from cab.scoring.exports.atif import trajectory
 from cab.scoring.exports.otel import CONVENTIONS, span
@@ -53,6 +57,9 @@ formats:
             semantic conventions {CONVENTIONS}, in the file PATH; a RUN may also be a
             ledger
 
+inspect, atif and otel hold what was said in the calls, if it was kept, only
+with --messages: prompts hold whatever the agent read.
+
 exit codes: 0 done, 2 wrong usage, or a cell that cannot be written (all others
 are written)
 
@@ -70,8 +77,10 @@ class _Format(NamedTuple):
     """Of the file that PATH may be instead of a folder; None if it is always a file."""
     holds: str
     """What one such file holds."""
-    sink: Callable[[Files], Sink]
-    """What takes the cells."""
+    sink: Callable[[Files, bool], Sink]
+    """What takes the cells; told whether with the messages of their calls."""
+    holds_messages: bool = False
+    """Whether the format has a place for them."""
 
 
 def run(args: argparse.Namespace) -> int:
@@ -83,12 +92,16 @@ def run(args: argparse.Namespace) -> int:
         OSError: A file cannot be written.
     """
     output: Path = args.output
-    export = _Export(args.runs)
+    export = _Export(args.runs, with_messages=args.messages)
+    if args.messages and args.format != _OTEL and not _FORMATS[args.format].holds_messages:
+        raise AdapterError(f"{args.format} has no place for messages; leave --messages out")
     with progress(f"writing {printable(str(output))}", sys.stderr):
         if args.format == _OTEL:
             files, unit = export.calls(output), "call"
         else:
             files, unit = export.cells(output, _FORMATS[args.format]), "cell"
+    if not args.messages:
+        export.say_what_is_left_out()
     where = "" if files < 2 else f" in {files} files"
     if files:
         print(f"{printable(str(output))}: {_counted(export.count, unit)}{where}")
@@ -98,8 +111,10 @@ def run(args: argparse.Namespace) -> int:
 class _Export:
     """One run of the command, and its result so far."""
 
-    def __init__(self, runs: Iterable[Path]) -> None:
+    def __init__(self, runs: Iterable[Path], *, with_messages: bool) -> None:
         self._runs = runs
+        self._with_messages = with_messages
+        self._paths: list[Path] = []
         self._seen: set[tuple[Path, str, str | None]] = set()
         self.count = 0
         self.failed = False
@@ -107,7 +122,7 @@ class _Export:
     def cells(self, output: Path, form: _Format) -> int:
         """Write cells; return the number of files."""
         suffix = output.suffix if form.suffix is None else form.suffix
-        with Files(output, suffix, form.holds) as files, closing(form.sink(files)) as sink:
+        with Files(output, suffix, form.holds) as files, self._sink(form, files) as sink:
             for scored in self._cells(self._runs):
                 self._try(sink.add, scored)
             if not self.count:
@@ -121,25 +136,41 @@ class _Export:
         with Files(output, output.suffix, "") as files:
             handle = files.open("calls")
             for path in self._runs:
-                for call in self._calls(path):
-                    handle.write(orjson.dumps(span(call), option=orjson.OPT_APPEND_NEWLINE))
+                for call, said in self._calls(path):
+                    handle.write(orjson.dumps(span(call, said), option=orjson.OPT_APPEND_NEWLINE))
                     self.count += 1
             if self.failed and not self.count:
                 return 0
             files.place()
             return len(files)
 
-    def _calls(self, path: Path) -> Iterator[CallEnd]:
+    def say_what_is_left_out(self) -> None:
+        """Say how many of what was read has messages that were not asked for."""
+        say_what_is_not_shown(self._paths)
+
+    def _sink(self, form: _Format, files: Files) -> closing[Sink]:
+        return closing(form.sink(files, self._with_messages))
+
+    def _calls(self, path: Path) -> Iterator[tuple[CallEnd, SaidCall | None]]:
+        """Yield calls, each with what was said in it, if that is asked for and known."""
         if _is_ledger(path):
-            yield from (call for call in iter_calls(path) if is_model_call(call))
+            self._paths.append(path)
+            calls = (call for call in iter_calls(path) if is_model_call(call))
+            yield from self._said(path, calls)
             return
         for scored in self._cells([path]):
             try:
-                calls = list(source_of(scored).calls())
+                found = [call for call in source_of(scored).calls() if isinstance(call, CallEnd)]
             except ScoringError as error:
                 self._report(error)
             else:
-                yield from (call for call in calls if isinstance(call, CallEnd))
+                yield from self._said(scored.path, found)
+
+    def _said(
+        self, path: Path, calls: Iterable[CallEnd]
+    ) -> Iterator[tuple[CallEnd, SaidCall | None]]:
+        captured = CapturedMessages(path) if self._with_messages and path.is_dir() else None
+        yield from ((call, captured.said(call.call_id) if captured else None) for call in calls)
 
     def _cells(self, paths: Iterable[Path]) -> Iterator[ScoredCell]:
         """Yield the cells below some paths; each once, even if two paths hold it."""
@@ -148,6 +179,7 @@ class _Export:
             cell = scored.path.resolve(), scored.cell_id, name
             if cell not in self._seen:
                 self._seen.add(cell)
+                self._paths.append(scored.path)
                 yield scored
 
     def _try(self, add_cell: Callable[[ScoredCell], None], scored: ScoredCell) -> None:
@@ -175,20 +207,32 @@ def _counted(count: int, unit: str) -> str:
     return f"{count:,} {unit}{'' if count == 1 else 's'}"
 
 
-def _lines(files: Files) -> Sink:
+def _lines(files: Files, _with_messages: bool) -> Sink:
     return TextSink(files, lambda source: cell_line(source.cell))
 
 
-def _trajectories(files: Files) -> Sink:
+def _table(files: Files, _with_messages: bool) -> Sink:
+    return parquet_sink(files)
+
+
+def _logs(files: Files, with_messages: bool) -> Sink:
+    return InspectSink(files, with_messages=with_messages)
+
+
+def _trajectories(files: Files, with_messages: bool) -> Sink:
+    def made(source: Source) -> bytes:
+        captured = source.messages() if with_messages else None
+        return _json(trajectory(source, captured), orjson.OPT_INDENT_2)
+
     return TextSink(
         files,
-        lambda source: _json(trajectory(source), orjson.OPT_INDENT_2),
+        made,
         lambda source: str(source.cell_id),
         lambda source: str(source.cell_id),
     )
 
 
-def _predictions(files: Files) -> Sink:
+def _predictions(files: Files, _with_messages: bool) -> Sink:
     return TextSink(
         files,
         _prediction_line,
@@ -217,10 +261,10 @@ def _json(data: dict[str, Any], options: int = 0) -> bytes:
 
 _FORMATS = {
     "cell": _Format(None, "", _lines),
-    "parquet": _Format(None, "", parquet_sink),
-    "inspect": _Format(".eval", "one log", InspectSink),
+    "parquet": _Format(None, "", _table),
+    "inspect": _Format(".eval", "one log", _logs, holds_messages=True),
     "swebench": _Format(".jsonl", "the predictions of one run", _predictions),
-    "atif": _Format(".json", "one trajectory", _trajectories),
+    "atif": _Format(".json", "one trajectory", _trajectories, holds_messages=True),
 }
 
 OPTIONS = (
@@ -239,4 +283,5 @@ OPTIONS = (
         metavar="PATH",
         help="file or folder; an existing file is replaced",
     ),
+    MESSAGES_OPTION,
 )

@@ -79,16 +79,19 @@ class InspectSink:
 
     Args:
         files: Where they are.
+        with_messages: Whether what was said in the calls is in them, where it was kept.
     """
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: Files, *, with_messages: bool = False) -> None:
         self._files = files
+        self._with_messages = with_messages
         self._logs: dict[str, InspectLog] = {}
 
     def add(self, scored: ScoredCell, /) -> None:
         """Add a cell to the log of its agent and model."""
         source = source_of(scored)
-        made = sample(source)  # may fail: before a log is begun for it
+        captured = source.messages() if self._with_messages else None
+        made = sample(source, captured)  # may fail: before a log is begun for it
         name, cell_id = group_of(source), source.cell_id
         if name not in self._logs:
             group = Group(cell_id.sweep, cell_id.tui, cell_id.model)

@@ -69,6 +69,113 @@
   };
   all("table[data-columns]").forEach(drawRows);
 
+  /* Messages of calls, where they were kept: the page holds their number, a script beside it the texts. */
+  const saidRows = new Map(); /* row of a call -> the row below it that shows its messages */
+  const plural = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
+  const fold = (title, content, isOpen, classes) => {
+    const box = make("details", undefined, classes), head = make("summary", title);
+    box.open = isOpen;
+    box.append(head);
+    const fill = () => { if (box.open && box.childElementCount === 1) box.append(...content()); };
+    box.addEventListener("toggle", fill);
+    fill();
+    return box;
+  };
+  const saidText = (text) => {
+    const block = make("pre", text, "printed");
+    block.tabIndex = 0; /* a long one is scrolled */
+    return block;
+  };
+  const saidPart = (part) => {
+    const id = part.id ? ` (${part.id})` : "";
+    if (part.kind === "text") return saidText(part.text);
+    if (part.kind === "media") return make("p", part.text, "note");
+    if (part.kind === "reasoning") return fold("Reasoning", () => [saidText(part.text)], false);
+    if (part.kind === "call") return fold(`Tool call: ${part.name}${id}`, () => [saidText(part.text)], true);
+    if (part.kind === "result") return fold(`${part.error ? "Failed tool result" : "Tool result"}: ${part.name}${id}`, () => part.parts.map(saidPart), true);
+    return fold(`Other: ${part.name}`, () => [saidText(part.text)], false);
+  };
+  const saidMessage = (message) => {
+    const box = make("div", undefined, "message");
+    box.append(make("h4", message.finish ? `${message.role} · ${message.finish}` : message.role));
+    box.append(...(message.parts.length ? message.parts.map(saidPart) : [make("p", "Empty.", "note")]));
+    return box;
+  };
+  const saidContent = (place, index, calls, numbers) => {
+    const facts = index[place], call = calls[place], content = [];
+    const history = (n) => { /* all messages of a call's request, and its answer */
+      const before = "as" in index[n] ? history(index[n].as).slice(0, index[n].earlier) : [];
+      return [...before, ...calls[n].new, ...(calls[n].answer ? calls[n].answer.messages : [])];
+    };
+    content.push(make("h3", "Request"));
+    if (!call.kept) content.push(make("p", "The request was not kept.", "note"));
+    if ("as" in facts) {
+      const title = `${plural(facts.earlier, "earlier message")} as in call ${numbers[facts.as]}`;
+      content.push(fold(title, () => history(facts.as).slice(0, facts.earlier).map(saidMessage), false));
+    }
+    content.push(...call.new.map(saidMessage));
+    content.push(make("h3", "Answer"));
+    if (!call.answer) content.push(make("p", "No answer was kept.", "note"));
+    else {
+      if (call.answer.error !== null) content.push(make("p", call.answer.error, "alarm"));
+      content.push(...call.answer.messages.map(saidMessage));
+    }
+    if (call.tools.length) content.push(fold(`${plural(call.tools.length, "tool")} offered`, () => [make("p", call.tools.join(", "), "note")], false));
+    if (call.settings) content.push(fold("Other members of the request", () => [saidText(call.settings)], false));
+    return content;
+  };
+  let saidLoaded = null;
+  const loadSaid = (given) => {
+    saidLoaded ??= given.data ? Promise.resolve(given.data) : new Promise((resolve, reject) => {
+      const script = make("script");
+      script.src = given.file;
+      script.addEventListener("load", () => (Array.isArray(window.cabMessages) ? resolve(window.cabMessages) : reject(new Error(given.file))));
+      script.addEventListener("error", () => { script.remove(); saidLoaded = null; reject(new Error(given.file)); });
+      document.body.append(script);
+    });
+    return saidLoaded;
+  };
+  const closeSaid = (row) => {
+    const below = saidRows.get(row);
+    if (!below) return;
+    below.remove();
+    saidRows.delete(row);
+    row.querySelector("button[data-said-of]").setAttribute("aria-expanded", "false");
+  };
+  const openSaid = (table, row, place, given) => {
+    const below = make("tr", undefined, "said"), cell = below.appendChild(make("td"));
+    const box = cell.appendChild(make("div"));
+    cell.colSpan = row.cells.length;
+    row.after(below);
+    saidRows.set(row, below);
+    row.querySelector("button[data-said-of]").setAttribute("aria-expanded", "true");
+    loadSaid(given).then(
+      (calls) => box.append(...saidContent(place, given.calls, calls, table.saidNumbers)),
+      () => box.append(make("p", `${given.file} is missing: it lies beside this page.`, "alarm")),
+    );
+  };
+  const addSaid = (table) => {
+    const given = data(table.dataset.said), rows = [...table.tBodies[0].rows];
+    const head = make("th", "messages");
+    head.scope = "col";
+    table.tHead.rows[0].cells[0].after(head);
+    table.tFoot.rows[0].cells[0].after(make("td"));
+    table.saidNumbers = rows.map((row) => row.cells[0].dataset.v ?? row.cells[0].firstChild.textContent);
+    rows.forEach((row, place) => {
+      const facts = given.calls[place], cell = make("td", "new" in facts ? undefined : "–");
+      row.cells[0].after(cell);
+      if (!("new" in facts)) return;
+      cell.dataset.v = facts.new;
+      const button = cell.appendChild(make("button", `${facts.new} new`, "small"));
+      button.type = "button";
+      button.dataset.saidOf = place;
+      button.append(make("span", ` in call ${table.saidNumbers[place]}`, "vh"));
+      button.setAttribute("aria-expanded", "false");
+      button.addEventListener("click", () => (saidRows.has(row) ? closeSaid(row) : openSaid(table, row, place, given)));
+    });
+  };
+  all("table[data-said]").forEach(addSaid);
+
   /* Sorting: raw values where there are some; what is unknown stays at the end either way. */
   const rawValue = (cell) => {
     const raw = cell.dataset.v ?? cell.textContent.trim();
@@ -84,12 +191,12 @@
     all("thead th", table).forEach((each) => each.removeAttribute("aria-sort"));
     head.setAttribute("aria-sort", down ? "descending" : "ascending");
     const body = table.tBodies[0];
-    const rows = [...body.rows].map((row) => [rawValue(row.cells[head.cellIndex]), row]);
+    const rows = [...body.rows].filter((row) => row.className !== "said").map((row) => [rawValue(row.cells[head.cellIndex]), row]);
     rows.sort(([a], [b]) => {
       if (a === null || b === null) return (a === null) - (b === null);
       return down ? inOrder(b, a) : inOrder(a, b);
     });
-    body.append(...rows.map(([, row]) => row));
+    body.append(...rows.flatMap(([, row]) => [row, saidRows.get(row)]).filter(Boolean));
     say(`Sorted by ${head.textContent}, ${down ? "descending" : "ascending"}`);
   };
   all("table[data-sort]").forEach((table) => {
@@ -112,6 +219,7 @@
       let shown = 0;
       texts.forEach((text, row) => {
         row.hidden = !wanted.every((word) => text.includes(word));
+        if (row.hidden) closeSaid(row);
         shown += !row.hidden;
       });
       count.textContent = input.value ? `${shown} of ${texts.size}` : "";
@@ -125,7 +233,7 @@
   });
 
   /* Copying: a block's text, or the rows of a table that are shown, with raw values. */
-  const asTsv = (table) => [...table.rows].filter((row) => !row.hidden).map((row) => [...row.cells].map((cell) => {
+  const asTsv = (table) => [...table.rows].filter((row) => !row.hidden && row.className !== "said").map((row) => [...row.cells].map((cell) => {
     const hidden = all(".vh", cell).map((node) => node.textContent).join("");
     const text = cell.dataset.v ?? cell.textContent.replace(hidden, "").trim();
     return text === "–" ? "" : text.replace(/\s+/g, " ");

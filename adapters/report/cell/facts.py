@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cab.adapters.report.cell.calls import PageCall, read_calls
+from cab.adapters.report.cell.messages import PageMessages, read_messages
 from cab.adapters.report.render.marks import Mark, mark_of
 from cab.adapters.ui.cell_table import has_zeros_for_gaps
 from cab.scoring.axes import Axes
@@ -46,6 +47,8 @@ class ReportCell:
     spans: list[PageSpan]
     calls: list[PageCall]
     """In the order of their numbers."""
+    messages: PageMessages | None = None
+    """What was said in them; None if nobody kept it, or nobody asked for it."""
 
     @property
     def cell_id(self) -> str:
@@ -140,21 +143,28 @@ class ReportCell:
         return next((after for flag, after in pairs if flag in _PROMPT_FLAGS), None)
 
 
-def read_report_cell(scored: ScoredCell) -> ReportCell:
+def read_report_cell(scored: ScoredCell, *, with_messages: bool = False) -> ReportCell:
     """Return a scored cell with its evidence.
+
+    Args:
+        scored: The cell.
+        with_messages: Whether what was said in its calls may be shown, where it was kept.
 
     Raises:
         BadRecord: A file of it cannot be read.
     """
     cell, page = scored.cell, _page(scored)
     started_at = None if cell is None else cell.timing.started_at
-    calls = scored.path / CALLS_FILE
+    file = scored.path / CALLS_FILE
+    calls = read_calls(file, started_at) if started_at and file.is_file() else []
+    shows = with_messages and bool(calls)
     return ReportCell(
         scored=scored,
         parts=_parts(scored.cell_id),
         page=page,
         spans=_spans(scored, page)[:MOST_SPANS],
-        calls=read_calls(calls, started_at) if started_at and calls.is_file() else [],
+        calls=calls,
+        messages=read_messages(scored.path, scored.cell_id, calls) if shows else None,
     )
 
 

@@ -29,6 +29,9 @@ from cab.adapters.report.render.script_data import json_for_script, utf8
 
 TEMPLATE = "cell.html.j2"
 
+MESSAGES_SUFFIX = ".messages.js"
+"""End of the name of the script beside a page that holds its messages."""
+
 
 @dataclass(frozen=True, slots=True)
 class CellPage:
@@ -36,6 +39,8 @@ class CellPage:
 
     html: str
     badge: BadgeText
+    messages: str | None
+    """The script that holds what was said, beside the page; None if there is none."""
 
 
 def cell_page(cell: ReportCell, stem: str, base_url: str, frame: PageFrame) -> CellPage:
@@ -66,8 +71,18 @@ def cell_page(cell: ReportCell, stem: str, base_url: str, frame: PageFrame) -> C
         **_trace(cell, steps),
         **_calls(cell),
         **_evidence(cell),
+        **_said(cell, stem, is_single=frame.root is None),
     )
-    return CellPage(html, badge)
+    beside = None if cell.messages is None or frame.root is None else cell.messages.as_script()
+    return CellPage(html, badge, beside)
+
+
+def _said(cell: ReportCell, stem: str, *, is_single: bool) -> dict[str, Any]:
+    messages = cell.messages
+    if messages is None:
+        return {"said_data": None, "said_faults": 0}
+    file = None if is_single else f"{stem}{MESSAGES_SUFFIX}"
+    return {"said_data": json_for_script(messages.as_index(file)), "said_faults": messages.faults}
 
 
 def _result(cell: ReportCell) -> dict[str, Any]:

@@ -88,9 +88,10 @@ class OrdinaryCalls:
         self._generation = object()
         """What was found out of heads before does not hold any more."""
         limits_s = settings.headers_timeout_s, settings.body_timeout_s
-        captures = self._services.capture is not None
-        self._need_no_task = settings.ack == "end" and limits_s == (None, None) and not captures
-        """Nothing of a call is limited in time, or kept."""
+        kept = self._services.capture, self._services.replay
+        is_quiet = limits_s == (None, None) and kept == (None, None)
+        self._need_no_task = settings.ack == "end" and is_quiet
+        """Nothing of a call is limited in time, kept, or replayed."""
         self._redactors: dict[frozenset[str], Redactor] = {}
         """By the secrets of a head: making one, and filling what it remembers, takes long."""
 

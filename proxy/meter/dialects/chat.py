@@ -2,7 +2,6 @@
 
 from cab.proxy.meter.completion_text import text_of
 from cab.proxy.meter.dialects.answer import Answer
-from cab.proxy.meter.dialects.tool_calls import StreamedCall
 from cab.proxy.meter.json_values import (
     JsonObject,
     as_count,
@@ -12,6 +11,7 @@ from cab.proxy.meter.json_values import (
     dump_text,
     is_object,
 )
+from cab.scoring.evidence.messages.tool_calls import StreamedCall
 
 _REASONING = frozenset(("reasoning_content", "reasoning"))
 _CHOICE = frozenset(("delta", "message", "text", "finish_reason"))

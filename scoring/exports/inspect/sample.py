@@ -1,7 +1,7 @@
 """A cell as a sample of an Inspect log: the task is the sample, the run is its epoch.
 
-Each attempt of a model call is a model event with its usage and its times. The meter keeps no prompts
-and answers, so the events have none; the input is the task as it was put to the agent.
+Each attempt of a model call is a model event with its usage and its times. Prompts and answers are in it
+where they were kept and are asked for; the input is the task as it was put to the agent.
 """
 
 import hashlib
@@ -9,6 +9,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from cab.scoring.cells.cell import Cell
+from cab.scoring.evidence.messages.captured import CapturedMessages
+from cab.scoring.evidence.messages.model import SaidRequest
+from cab.scoring.exports.inspect.messages import chat_messages, output_choices, tool_infos
 from cab.scoring.exports.inspect.scores import Score, scores_of
 from cab.scoring.exports.inspect.usage import usage, usage_of_cell
 from cab.scoring.exports.plain import known
@@ -26,26 +29,31 @@ def digest(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:22]
 
 
-def sample(source: Source) -> dict[str, Any]:
+def sample(source: Source, captured: CapturedMessages | None = None) -> dict[str, Any]:
     """Return the sample of a cell.
+
+    Args:
+        source: The cell.
+        captured: What was said in its calls, to be in the events; None leaves it out.
 
     Raises:
         BadRecord: Its calls cannot be read, or a price is not an amount of money.
     """
     cell = source.cell
     scores = list(scores_of(cell))
+    events = [_event(cell, call, captured) for call in source.calls()]
     prompt = {"id": digest(cell.identity.cell_id, "prompt"), "content": cell.task.prompt}
     return {
         "id": source.cell_id.task_id,
         "epoch": source.cell_id.run or 1,
         "input": cell.task.prompt,
         "target": "",
-        "messages": [{**prompt, "source": "input", "role": "user"}],
+        "messages": _conversation(events) or [{**prompt, "source": "input", "role": "user"}],
         "output": _no_answer(cell.identity.model_build_id),
         "scores": {made.name: _score(made) for made in scores if made.value is not None},
         "metadata": {"cab": _facts(cell, scores)},
         "store": {},
-        "events": [_event(cell, call) for call in source.calls()],
+        "events": events,
         "model_usage": model_usage(cell),
         "role_usage": {},
         "started_at": cell.timing.started_at,
@@ -75,8 +83,16 @@ def summary(made: dict[str, Any]) -> dict[str, Any]:
         "scores": values,
         "retries": 0,
         "completed": True,
-        "message_count": 1,
+        "message_count": len(made["messages"]),
     }
+
+
+def _conversation(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the messages of the last call of which some are known, its answer included."""
+    last = next((event for event in reversed(events) if event["input"]), None)
+    if last is None:
+        return []
+    return [*last["input"], *(choice["message"] for choice in last["output"]["choices"][:1])]
 
 
 def _no_answer(model: str) -> dict[str, Any]:
@@ -97,22 +113,29 @@ def _facts(cell: Cell, scores: Iterable[Score]) -> dict[str, Any]:
     }
 
 
-def _event(cell: Cell, call: CallEnd | CallStart) -> dict[str, Any]:
+def _event(
+    cell: Cell, call: CallEnd | CallStart, captured: CapturedMessages | None
+) -> dict[str, Any]:
     began_us = instant_us(call.started_at) - instant_us(cell.timing.started_at)
     end = call if isinstance(call, CallEnd) else None
     model = (end.model_served if end else None) or call.model_requested or "unknown"
-    return {
+    said = captured.said(call.call_id) if captured else None
+    request = (said.request if said else None) or SaidRequest()
+    made: dict[str, Any] = {
         "event": "model",
         "uuid": call.call_id,
         "timestamp": call.started_at,
         "working_start": began_us / 1_000_000,
         "model": model,
-        "input": [],
-        "tools": [],
+        "input": chat_messages(request.messages),
+        "tools": tool_infos(request),
         "tool_choice": "none",
         "config": {},
         **(_ended(end, model) if end else {"output": _no_answer(model), "error": UNFINISHED}),
     }
+    if said and said.answer:
+        made["output"] = {**made["output"], **output_choices(said.answer, model)}
+    return made
 
 
 def _ended(end: CallEnd, model: str) -> dict[str, Any]:

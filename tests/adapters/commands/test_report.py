@@ -4,7 +4,7 @@ import pytest
 
 from cab.adapters.cli import main
 from cab.scoring.ids import CellId
-from tests.adapters.report.pagecells import write_cell
+from tests.adapters.report.pagecells import write_capture, write_cell
 
 
 def write(folder: Path, task: str) -> None:
@@ -36,6 +36,21 @@ def test_one_cell_is_one_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     write(tmp_path / "runs" / "b", "other")
     assert main(["report", "runs", "--single", "cell.html"]) == 2
     assert "there are 2" in capsys.readouterr().err
+
+
+def test_a_capture_that_is_not_shown_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Publishing prompts is a decision: without `--messages` the command says what it left out."""
+    write(tmp_path / "runs" / "a", "twin")
+    write_capture(tmp_path / "runs" / "a", "local/aider/m/polyglot/twin", "overheard")
+    left_out = "1 cell holds captured messages, which are left out; --messages adds them\n"
+    for target in (["-o", "site"], ["--single", "cell.html"]):
+        assert main(["report", "runs", *target]) == 0
+        assert left_out in capsys.readouterr().err
+        assert main(["report", "runs", *target, "--messages"]) == 0
+        assert "left out" not in capsys.readouterr().err
+    assert "overheard" in (tmp_path / "cell.html").read_text("utf-8")
 
 
 @pytest.mark.parametrize("url", ["javascript:alert(1)", "//host/", 'https://h/"x', "https://h/ x"])

@@ -9,7 +9,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 SHOTS = Path(__file__).parents[3] / "screenshots"
 """Where what a test saw is kept, for people; git ignores it."""
@@ -40,10 +40,12 @@ def served(folder: Path) -> Generator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder)))
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 class Watched:
@@ -61,11 +63,14 @@ class Watched:
         self.page: Page = self._context.new_page()
         self.base = base
         self.noise: list[str] = []
-        self.page.on("console", lambda message: self.noise.append(f"console: {message.text}"))
+        self.page.on("console", self._console)
         self.page.on("pageerror", lambda error: self.noise.append(f"error: {error}"))
         self.page.on("dialog", lambda dialog: self.noise.append(f"dialog: {dialog.message}"))
         self.page.on("request", lambda request: self._request(request.url))
         self.page.on("popup", lambda popup: self.noise.append(f"popup: {popup.url}"))
+
+    def _console(self, message: ConsoleMessage) -> None:
+        self.noise.append(f"console: {message.text} {message.location['url']}")
 
     def _request(self, url: str) -> None:
         if not url.startswith((f"{self.base}/", "data:", "blob:")):

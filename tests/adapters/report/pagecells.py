@@ -19,6 +19,7 @@ from tests.scoring.builders import (
     tree,
     write_bundle,
 )
+from tests.scoring.capture.made import write_call
 
 STARTED = "2026-11-20T12:00:00"
 
@@ -86,6 +87,39 @@ def many_calls(cell_id: str, count: int) -> list[dict[str, Any]]:
         for n in range(count)
         for line in call(n + 1, 20 + round(n * step), 5.0 + n % 9, cell_id)
     ]
+
+
+def write_capture(folder: Path, cell_id: str, text: str) -> None:
+    """Write a capture of the usual calls: a conversation in which the agent repeats its history.
+
+    Args:
+        folder: The bundle.
+        cell_id: Its cell.
+        text: Stands in all that was said.
+    """
+    said = {"role": "assistant", "content": f"I look: {text}", "tool_calls": [_tool_call(text)]}
+    first = [{"role": "system", "content": text}, {"role": "user", "content": f"fix {text}"}]
+    result = {"role": "tool", "tool_call_id": "t1", "content": f"found {text}"}
+    odd = {"role": text, "content": [{"type": text or "odd", "x": text}], text or "member": [text]}
+    image = {"type": "image_url", "image_url": {"url": f"https://x.invalid/{text}"}}
+    third = [*first, said, result, odd, {"role": "user", "content": [image]}]
+    error = {"error": {"type": "rate_limit_error", "message": f"slow down {text}"}}
+    stop = {"role": "assistant", "content": "done", "reasoning_content": text}
+    calls: list[tuple[Any, Any]] = [
+        (first, {"choices": [{"message": said, "finish_reason": "tool_calls"}]}),
+        (third, error),
+        (third, {"choices": [{"message": stop, "finish_reason": text or "stop"}]}),
+    ]
+    for seq, (messages, answer) in enumerate(calls, 1):
+        tools = [{"type": "function", "function": {"name": f"look{text}"}}]
+        body = {"model": "m", "messages": messages, "tools": tools, "mood": text}
+        parts = [orjson.dumps(body)], [orjson.dumps(answer)]
+        write_call(folder / "capture", f"c{seq}", *parts, cell=cell_id, seq=seq)
+
+
+def _tool_call(text: str) -> dict[str, Any]:
+    arguments = orjson.dumps({"path": text}).decode()
+    return {"id": "t1", "type": "function", "function": {"name": "look", "arguments": arguments}}
 
 
 def cast(*texts: str, term: str = "xterm-256color") -> bytes:

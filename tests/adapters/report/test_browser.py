@@ -19,7 +19,7 @@ from cab.scoring.errors import ScoringError
 from cab.scoring.ids import CellId
 from tests.adapters.report.attacks import ATTACKS
 from tests.adapters.report.browsing import SHOTS, Watched, running_chromium, served
-from tests.adapters.report.pagecells import cast, many_calls, write_cell
+from tests.adapters.report.pagecells import cast, many_calls, write_capture, write_cell
 from tests.scoring.builders import FIXTURES
 
 pytestmark = pytest.mark.browser
@@ -40,6 +40,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     runs, site = tmp_path_factory.mktemp("runs"), tmp_path_factory.mktemp("made") / "site"
     usual = CellId("local", "aider", "acme/demo-2", "polyglot", "usual", 1)
     write_cell(runs / "usual", cell_id=usual, recording=cast("hello\r\n", "world\r\n"), image=IMAGE)
+    write_capture(runs / "usual", str(usual), "plain")
     failed = CellId("local", "codex", "acme/demo-2", "polyglot", "usual", 1)
     write_cell(runs / "failed", cell_id=failed, passed=False)
     many = CellId("local", "aider", "acme/demo-2", "polyglot", "many")
@@ -51,8 +52,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_cell(
             runs / name, cell_id=attack, text=text, recording=cast(text, term=text), passed=False
         )
+        write_capture(runs / name, str(attack), text)
     errors: list[ScoringError] = []
-    builder = SiteBuilder(site, base_url="", on_error=errors.append, on_cell=lambda _: None)
+    builder = SiteBuilder(
+        site, base_url="", on_error=errors.append, on_cell=lambda _: None, with_messages=True
+    )
     builder.build([runs, FIXTURES])
     assert errors == []
     return site
@@ -84,11 +88,26 @@ SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
+def open_messages(page: Page) -> int:
+    """Open the messages of all calls and all that is folded in them; return how many calls have some."""
+    buttons = page.locator("button[data-said-of]")
+    for button in buttons.all():
+        button.dispatch_event("click")
+    if buttons.count():
+        page.locator(".said h3").first.wait_for(state="attached")
+        page.evaluate(
+            """() => { for (let n = 0; n < 4; n += 1)
+                document.querySelectorAll(".said details").forEach((e) => { e.open = true; e.dispatchEvent(new Event("toggle")); }); }"""
+        )
+    return buttons.count()
+
+
 @pytest.mark.parametrize("part", PAGES)
 def test_pages_fit_and_are_silent(browser: Browser, base: str, site: Path, part: str) -> None:
     """At three widths, light and dark: nothing on the console, no request, nothing beside the page."""
     watched = Watched(browser, base)
     page = watched.open(path_of(site, part))
+    open_messages(page)
     for scheme in SCHEMES:
         page.emulate_media(color_scheme=scheme)
         for width in WIDTHS:
@@ -107,6 +126,7 @@ def test_pages_have_no_barrier(browser: Browser, base: str, site: Path, part: st
     # It is put into the page, which the policy of pages forbids.
     watched = Watched(browser, base, bypass_csp=True)
     page = watched.open(path_of(site, part))
+    open_messages(page)
     for scheme, rules in zip(SCHEMES, (RULES, ["color-contrast"]), strict=True):
         page.emulate_media(color_scheme=scheme)
         found = Axe().run(page, options={"runOnly": rules, "preload": False})
@@ -144,7 +164,8 @@ def test_nothing_hostile_runs(browser: Browser, site: Path, where: str) -> None:
 
 
 def check_harmless(page: Page, scripts: int) -> None:
-    """Step through a page, play its recording, and see that nothing in it is anybody else's."""
+    """Step through a page, play its recording, open its messages: nothing in it is anybody else's."""
+    scripts += bool(open_messages(page))
     if page.locator("#replay").count():
         page.focus("#replay")
         for _ in range(7):
@@ -238,6 +259,47 @@ def test_calls_are_sorted_filtered_and_copied(browser: Browser, base: str, site:
     assert copied[0][:4] == ["#", "timestamp", "request hash", "prompt"]
     assert (copied[4][0], copied[4][3]) == ("2", "")
     assert copied[3][12] == "0.0042"
+    watched.close()
+
+
+def test_messages_are_opened_from_the_rows_of_calls(
+    browser: Browser, base: str, site: Path
+) -> None:
+    """What is new stands open; what an earlier call has is folded; rows are sorted and copied without them."""
+    watched = Watched(browser, base)
+    page = watched.open(name_of(site, USUAL))
+    rows = page.locator("#calls-table tbody tr")
+    buttons = page.locator("button[data-said-of]")
+    assert [text.split()[0] for text in buttons.all_inner_texts()] == ["2", "3", "0"]
+    assert page.locator("script[src*=messages]").count() == 0
+    buttons.nth(1).click()
+    said = page.locator(".said")
+    expect(said.locator("h4")).to_have_text(["tool", "plain", "user"])
+    expect(said).to_contain_text("rate_limit_error: slow down plain")
+    earlier = said.get_by_text("3 earlier messages as in call 1")
+    earlier.click()
+    expect(said.locator("h4")).to_have_count(6)
+    expect(said).to_contain_text("I look: plain")
+    page.get_by_role("button", name="latency").click()
+    assert rows.count() == 5
+    assert rows.nth(1 + rows.evaluate_all("rows => rows.findIndex(r => r.dataset.step && r.cells[0].dataset.v === '2')")).get_attribute("class") == "said"  # fmt: skip
+    page.fill("#calls-filter", "no such call")
+    assert rows.count() == 4
+    watched.close()
+
+
+def test_messages_of_one_file_are_in_it(browser: Browser, tmp_path: Path) -> None:
+    """`--single --messages` needs nothing else; without the flag there is no trace of them."""
+    cell_id = CellId("local", "aider", "m", "polyglot", "alone")
+    write_cell(tmp_path / "a", cell_id=cell_id)
+    write_capture(tmp_path / "a", str(cell_id), "overheard")
+    write_single(score_one(tmp_path / "a"), tmp_path / "without.html")
+    assert "overheard" not in (tmp_path / "without.html").read_text("utf-8")
+    write_single(score_one(tmp_path / "a"), tmp_path / "cell.html", with_messages=True)
+    watched = Watched(browser, tmp_path.as_uri())
+    page = watched.open("cell.html")
+    page.locator("button[data-said-of]").first.click()
+    expect(page.locator(".said")).to_contain_text("I look: overheard")
     watched.close()
 
 

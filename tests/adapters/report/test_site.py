@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from cab.adapters.report.state import STATE_FILE, opened_site
 from cab.scoring import score_one
 from cab.scoring.errors import ScoringError
 from cab.scoring.ids import CellId
-from tests.adapters.report.pagecells import call, many_calls, write_cell
+from tests.adapters.report.pagecells import call, many_calls, write_capture, write_cell
 from tests.scoring.builders import FIXTURES
 
 CELL = CellId("local", "aider", "acme/demo-2", "polyglot", "twin")
@@ -43,6 +44,39 @@ def build(
 def page_of(site: Path, part: str) -> str:
     (file,) = (site / "cells").glob(f"*{part}.html" if not part else f"*{part}*.html")
     return file.read_text("utf-8")
+
+
+def test_messages_are_shown_only_if_asked_for(tmp_path: Path) -> None:
+    """They lie beside the page, and go when they are not asked for any more; a deleted capture leaves none."""
+    runs, site = tmp_path / "runs", tmp_path / "site"
+    cell_id = CellId("local", "aider", "m", "polyglot", "twin")
+    write_cell(runs / "1", cell_id=cell_id)
+    write_capture(runs / "1", str(cell_id), "over\u202eheard </script> /home/somebody/x")
+    build(site, runs)
+    assert not list(site.rglob("*.messages.js"))
+    assert "said-data" not in page_of(site, "")
+    assert build(site, runs, with_messages=True).rendered == 1
+    (script,) = site.rglob("*.messages.js")
+    text = script.read_text("utf-8")
+    assert "over[U+202E]heard \\u003c/script\\u003e ~/x" in text
+    assert '"finish":"tool_calls"' in text
+    assert build(site, runs, with_messages=True).rendered == 0
+    shutil.rmtree(runs / "1" / "capture")
+    assert build(site, runs, with_messages=True).rendered == 1
+    assert not list(site.rglob("*.messages.js"))
+
+
+def test_what_cannot_be_read_of_a_capture_is_counted(tmp_path: Path) -> None:
+    """A page says so; the other messages are shown."""
+    cell_id = CellId("local", "aider", "m", "polyglot", "twin")
+    write_cell(tmp_path / "1", cell_id=cell_id)
+    write_capture(tmp_path / "1", str(cell_id), "plain")
+    (parts,) = tmp_path.rglob("*.parts")
+    data = parts.read_bytes()
+    parts.write_bytes(data[:40] + bytes([data[40] ^ 1]) + data[41:])
+    build(tmp_path / "site", tmp_path / "1", with_messages=True)
+    page = page_of(tmp_path / "site", "")
+    assert "1 of the capture's lines and bodies cannot be read" in page.replace("&#39;", "'")
 
 
 def test_a_second_run_renders_what_changed(tmp_path: Path) -> None:

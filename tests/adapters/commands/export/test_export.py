@@ -6,6 +6,7 @@ import pytest
 
 from cab.adapters.cli import main
 from cab.adapters.commands.export import _FORMATS
+from tests.adapters.report.pagecells import write_capture
 from tests.scoring.builders import PAGES, end_fields, start_fields, write_bundle
 from tests.scoring.exports.cells import PATCH, bundle, cell_id
 from tests.scoring.ledgers import calls, write_ledger
@@ -228,3 +229,25 @@ def test_a_wrong_format_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
         main(["export", "inspct", "runs", "-o", "x"])
     assert caught.value.code == 2
     assert "did you mean 'inspect'?" in capsys.readouterr().err
+
+
+def test_messages_are_handed_over_only_if_asked_for(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without the option a capture is named; a format that has no place for messages refuses it."""
+    said = cell_id("two")
+    bundle(runs / "4", said, calls=[start_fields("c1"), end_fields("c1")])
+    write_capture(runs / "4", said, "overheard")
+    for form in ("atif", "inspect", "otel"):
+        for option, is_held in (((), False), (("--messages",), True)):
+            path = Path(f"{form}-{is_held}")
+            assert main(["export", form, "runs/4", "-o", str(path), *option]) == 0
+            told = "1 cell holds captured messages, which are left out"
+            assert (told in capsys.readouterr().err) is not is_held
+            if form != "inspect":  # a log is packed
+                made = b"".join(
+                    f.read_bytes() for f in ([path] if path.is_file() else path.rglob("*.json"))
+                )
+                assert (b"overheard" in made) is is_held
+    assert main(["export", "swebench", "runs", "-o", "x", "--messages"]) == 2
+    assert "has no place for messages" in capsys.readouterr().err

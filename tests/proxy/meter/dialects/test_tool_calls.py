@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from cab.proxy.meter.dialects import chat
 from cab.proxy.meter.dialects.chat import ChatAnswer
-from cab.proxy.meter.dialects.tool_calls import JsonProgress
+from cab.scoring.evidence.messages.tool_calls import JsonProgress
 
 Fragment = tuple[str | None, str | None, Any]
 """Id, name, arguments; None for an absent member."""

@@ -21,11 +21,12 @@ GROUP = Group("local", "scripted", "lab/demo")
 CALL = end_fields(model_requested="demo", cache_read_tokens=60, reasoning_tokens=5, ttft_ms=40.0)
 
 
-def write(file: Path, *sources: Source) -> Path:
+def write(file: Path, *sources: Source, with_messages: bool = False) -> Path:
     """Write a log of some cells."""
     with file.open("wb") as handle, closing(InspectLog(handle, GROUP)) as log:
         for found in sources:
-            log.add(found, sample(found))
+            captured = found.messages() if with_messages else None
+            log.add(found, sample(found, captured))
         log.finish()
     return file
 
