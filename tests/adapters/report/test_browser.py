@@ -236,7 +236,7 @@ def column(page: Page, number: int) -> list[str]:
 def test_calls_are_sorted_filtered_and_copied(browser: Browser, base: str, site: Path) -> None:
     """A click on a heading sorts, unknown last both ways; `/` filters; a copy holds raw values."""
     watched = Watched(browser, base)
-    page = watched.open(name_of(site, USUAL))
+    page = watched.open(name_of(site, "codex"))
     page.click("#calls-table thead button:text-is('prompt')")
     assert column(page, 4)[-1] == "–"
     page.click("#calls-table thead button:text-is('prompt')")
