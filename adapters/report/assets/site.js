@@ -92,7 +92,7 @@
     if (part.kind === "media") return make("p", part.text, "note");
     if (part.kind === "reasoning") return fold("Reasoning", () => [saidText(part.text)], false);
     if (part.kind === "call") return fold(`Tool call: ${part.name}${id}`, () => [saidText(part.text)], true);
-    if (part.kind === "result") return fold(`${part.error ? "Failed tool result" : "Tool result"}: ${part.name}${id}`, () => part.parts.map(saidPart), true);
+    if (part.kind === "result") return fold(`${part.error ? "Failed tool result" : "Tool result"}${part.name ? `: ${part.name}` : ""}${id}`, () => part.parts.map(saidPart), true);
     return fold(`Other: ${part.name}`, () => [saidText(part.text)], false);
   };
   const saidMessage = (message) => {

@@ -109,7 +109,8 @@ def _part(value: object) -> list[SaidPart]:
 
 
 def _member(part: JsonObject, *names: str) -> JsonObject:
-    return next((found for name in names if (found := object_of(part.get(name)))), {})
+    nothing: JsonObject = {}
+    return next((found for name in names if (found := object_of(part.get(name)))), nothing)
 
 
 def _result(result: JsonObject) -> SaidToolResult:

@@ -155,7 +155,7 @@ def test_nothing_hostile_runs(browser: Browser, site: Path, where: str) -> None:
     with served(site) as url:
         base = url if where == "http" else site.as_uri()
         watched = Watched(browser, base, bypass_csp=where.endswith("policy"))
-        for file in sorted((site / "cells").glob("*window-pwned*")):
+        for file in sorted((site / "cells").glob("*window-pwned*.html")):
             check_harmless(watched.open(f"cells/{file.name}"), scripts)
         compared = (f"compare/{file.name}" for file in (site / "compare").iterdir())
         for name in (*(f"{part}.html" for part in OF_ALL), *compared):
@@ -236,7 +236,7 @@ def column(page: Page, number: int) -> list[str]:
 def test_calls_are_sorted_filtered_and_copied(browser: Browser, base: str, site: Path) -> None:
     """A click on a heading sorts, unknown last both ways; `/` filters; a copy holds raw values."""
     watched = Watched(browser, base)
-    page = watched.open(name_of(site, USUAL))
+    page = watched.open(name_of(site, "codex"))
     page.click("#calls-table thead button:text-is('prompt')")
     assert column(page, 4)[-1] == "–"
     page.click("#calls-table thead button:text-is('prompt')")

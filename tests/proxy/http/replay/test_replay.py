@@ -23,6 +23,9 @@ from tests.tools.upstream import (
     scripted_upstream,
     sse_head,
 )
+from tests.tools.wires import BOTH
+
+WIRES = BOTH
 
 ANSWER = {
     "id": "a",
