@@ -17,6 +17,7 @@ from aiohttp import web
 
 from cab.proxy.accounting.admission import CellRegistry, LocalCellRegistry
 from cab.proxy.accounting.cell_state import CellStates
+from cab.proxy.accounting.prices import price_table, trusted_prices
 from cab.proxy.auth import signing_keys
 from cab.proxy.auth.attribution import Identifier
 from cab.proxy.auth.revocations import Revocations
@@ -149,7 +150,8 @@ async def running_proxy(
         await asyncio.to_thread(take_over_revocations, settings.ledger, settings.state_folder)
         ring, admin_token = await key_ring(secrets, settings), secrets.get("admin_token")
         keys = secrets.get("upstream_key"), secrets.get("route_keys") or {}
-        upstreams = Upstreams(settings, upstream_url, *keys)
+        table = price_table(settings)
+        upstreams = Upstreams(settings, upstream_url, *keys, table)
         stack.push_async_callback(upstreams.close)
         counter = Counter(settings.encodings, settings.count_max_bytes, settings.count_max_s)
         stack.callback(counter.close)
@@ -175,6 +177,7 @@ async def running_proxy(
                 "at": rfc3339(clock.wall_ns()),
                 "url": url,
                 "upstream": upstreams.default.base.authority,
+                "price_table": None if table is None else table.source,
                 "cab_version": importlib.metadata.version("coding-agent-bench"),
                 "pid": os.getpid(),
                 "worker": worker.number if worker else 0,
@@ -201,7 +204,8 @@ async def open_cell_registry(settings: ProxySettings, keeper: SnapshotKeeper) ->
     """Return the state of all cells as the ledger has it."""
     await keeper.start()
     cells = CellStates(keeper.snapshot)
-    return LocalCellRegistry(cells, settings.slot_wait_s, settings.on_unknown)
+    trusted = trusted_prices(settings)
+    return LocalCellRegistry(cells, settings.slot_wait_s, settings.on_unknown, trusted)
 
 
 async def key_ring(secrets: ProxySecrets, settings: ProxySettings) -> KeyRing:

@@ -208,6 +208,7 @@ class Server:
         # is among the live ones nothing waits, so a stop either sees it or is seen by it.
         self.require_open()
         upstream = self._services.upstreams.for_model(context.request.model)
+        context.prices = upstream.prices
         refusal = refusal or refused_call(request.method, target.path_qs, caller, upstream, context)
         client = partial(AiohttpClient, request, context.call_id)
         how = caller, context, meter, upstream, client, refusal

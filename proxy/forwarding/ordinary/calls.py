@@ -129,6 +129,7 @@ class OrdinaryCalls:
         parts = facts.dialect, facts.redactor, caller, body, meter, began_ns
         context = new_context(services, facts.bare, target, *parts)
         upstream = services.upstreams.for_model(context.request.model)
+        context.prices = upstream.prices
         if refused_call(head.method, target.path_qs, caller, upstream, context):
             return None
         asks = meter.request.injected
