@@ -170,6 +170,8 @@ async def _meter(plan: CellPlan, host: str) -> AsyncGenerator[Meter]:
         ledger=plan.ledger,
         host=host,
         seal_key_file=spec.seal_key_file,
+        prices_file=spec.prices_file,
+        provider=spec.provider,
     ) as meter:
         yield meter
 

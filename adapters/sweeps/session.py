@@ -46,6 +46,8 @@ class SweepPlan:
     """The endpoint's key; stays with the proxy."""
     seal_key_file: Path | None = None
     """Private key that signs seals, results and the report."""
+    prices_file: Path | None = None
+    """Table of what models cost."""
     exposed: tuple[str, ...] = ()
     """Words of deviations: where agents can find that key all the same."""
     accept_changes: bool = False
@@ -251,6 +253,8 @@ async def _metering(plan: SweepPlan) -> AsyncGenerator[Metering]:
         "state": plan.ledger / STATE_INSIDE,
         "auth": "keys",
         "seal_key_file": plan.seal_key_file,
+        "prices_file": plan.prices_file,
+        "provider": plan.sweep.provider,
     }
     settings = parse_settings(values, "sweep")
     # A new signing key for each session: keys that a killed one gave out are not valid any more.

@@ -49,7 +49,9 @@ def passes_of(call: Fields) -> list[Pass] | None:
     if any(name in (call.get("clipped") or ()) for name in _RAW):
         return None  # a part of what was billed is not in the record
     parts = call.get("usage_parts")
-    return list(_of_parts(call, parts)) if isinstance(parts, list) else [Pass(None, _whole(call))]
+    if isinstance(parts, list):
+        return list(_of_parts(call, cast("list[object]", parts)))
+    return [Pass(None, _whole(call))]
 
 
 def _whole(call: Fields) -> BilledUsage:
@@ -66,7 +68,7 @@ def _whole(call: Fields) -> BilledUsage:
     )
 
 
-def _of_parts(call: Fields, parts: list[Any]) -> Iterator[Pass]:
+def _of_parts(call: Fields, parts: list[object]) -> Iterator[Pass]:
     raw = _object(call.get("usage_raw"))
     entries = raw.get("iterations")
     listed = cast("list[object]", entries) if isinstance(entries, list) else []
@@ -78,7 +80,7 @@ def _of_parts(call: Fields, parts: list[Any]) -> Iterator[Pass]:
         if part.get("billed") is False:
             continue
         written = _count(part.get("cache_write_tokens"))
-        stated = _object(listed[number]) if number < len(listed) else {}
+        stated = _object(listed[number] if number < len(listed) else None)
         hour = _written_for_an_hour(stated)
         is_known = part.get("billed") is True
         if written and at_top and not stated.get("cache_creation"):

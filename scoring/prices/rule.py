@@ -2,7 +2,7 @@
 
 import re
 from decimal import Decimal
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, cast
 
 from cab.scoring.ledger.bounds import MAX_NAME_CHARS
 from cab.scoring.ledger.money import EXACT, money
@@ -86,13 +86,13 @@ def price_of(call: Fields, prices: PriceList, provider: str | None = None) -> st
 
 
 def _facts(call: Fields, provider: str | None) -> CallFacts:
-    raw = call.get("usage_raw")
-    stated = raw if isinstance(raw, dict) else {}
-    tier = call.get("service_tier") or stated.get("service_tier")  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - of any type
+    raw: object = call.get("usage_raw")
+    stated = cast("dict[str, object]", raw) if isinstance(raw, dict) else {}
+    tier = call.get("service_tier") or stated.get("service_tier")
     named = provider or call.get("provider")
     return CallFacts(
         named if isinstance(named, str) else None,
         tier if isinstance(tier, str) and tier not in _STANDARD else None,
-        stated.get("speed") == "fast",  # pyright: ignore[reportUnknownMemberType]
+        stated.get("speed") == "fast",
         str(call.get("started_at")),
     )

@@ -25,6 +25,22 @@ def price_kind(source: str | None) -> PriceKind:
     return "genai-prices" if source is not None and source.startswith(LIBRARY) else "unknown"
 
 
+def source_words(source: str) -> str:
+    """Return for people where a price is from."""
+    kind = price_kind(source)
+    if kind == "endpoint":
+        return "the endpoint"
+    if kind == "table":
+        return f"the operator's table {source.removeprefix(TABLE)}"
+    return f"genai-prices {source.removeprefix(LIBRARY)}" if kind == "genai-prices" else source
+
+
+def sources_words(sources: Iterable[str]) -> str:
+    """Return the same of several, from the strongest to the weakest."""
+    ordered = sorted(sources, key=lambda source: (_ORDER.index(price_kind(source)), source))
+    return ", ".join(map(source_words, ordered))
+
+
 def weakest_kind(sources: Iterable[str | None], unpriced: int = 0) -> PriceKind | None:
     """Return the kind that a sum of prices has: that of its weakest part; None without any part.
 
@@ -32,7 +48,9 @@ def weakest_kind(sources: Iterable[str | None], unpriced: int = 0) -> PriceKind 
         sources: Where its prices are from.
         unpriced: Calls that may have cost something and have no price.
     """
-    kinds = [price_kind(source) for source in sources]
-    if unpriced:
-        return "unknown"
+    return "unknown" if unpriced else weakest_of(map(price_kind, sources))
+
+
+def weakest_of(kinds: Iterable[PriceKind]) -> PriceKind | None:
+    """Return the weakest of some kinds; None if there is none."""
     return max(kinds, key=_ORDER.index, default=None)

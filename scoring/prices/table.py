@@ -140,7 +140,7 @@ class PriceTable:
         self._found: dict[tuple[str, ...], ModelRates | None] = {}
         self._schedules: dict[tuple[int, str | None], Schedule | None] = {}
 
-    def knows(self, names: tuple[str, ...], _provider: str | None) -> bool:
+    def knows(self, names: tuple[str, ...], provider: str | None) -> bool:  # noqa: ARG002 - of any provider
         """Return whether it lists a model; see `PriceList`."""
         return self._model(names) is not None
 

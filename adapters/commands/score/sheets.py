@@ -3,9 +3,12 @@
 from collections.abc import Iterable
 from typing import Any
 
+from cab.adapters.commands.score.reprice import columns
 from cab.adapters.ui.cell_table import has_zeros_for_gaps, summary_of
+from cab.adapters.ui.format import UNKNOWN_USD
 from cab.adapters.ui.tables import ResultTable, TableFormat, write
 from cab.scoring import ScoredCell
+from cab.scoring.prices.reprice import Repricing
 
 _AXES = {
     "pass": ("pass_rate", "pass"),
@@ -25,18 +28,23 @@ _AXES = {
 _OF_CALLS = ("prompt_tokens", "completion_tokens", "total_tokens", "model_calls", "model_call_ms")
 
 
-def write_cells(form: TableFormat, cells: Iterable[tuple[ScoredCell, str]]) -> None:
-    """Print cells, each with how its stored score compares."""
+def write_cells(
+    form: TableFormat, cells: Iterable[tuple[ScoredCell, str]], repricing: Repricing | None = None
+) -> None:
+    """Print cells, each with how its stored score compares, and what it would have cost."""
+    more = ("repriced $",) if repricing else ()
     sheet = ResultTable(
-        ("cell", "pass", "tokens", "calls", "wall", "blast", "composite", "stored"), []
+        ("cell", "pass", "tokens", "calls", "wall", "blast", "composite", "stored", *more), []
     )
     rows: list[list[str]] = []
     objects: list[dict[str, Any]] = []
     for scored, verdict in cells:
         summary = summary_of(scored.cell_id, scored.axes, [scored.composite], verdict)
         *parts, composites, stored = summary
-        rows.append([*map(str, parts), *composites, str(stored)])
-        objects.append(_as_row(scored, verdict))
+        cost = columns(scored, repricing)
+        usd = [str(cost["repriced_usd"] or UNKNOWN_USD)] if cost else []
+        rows.append([*map(str, parts), *composites, str(stored), *usd])
+        objects.append({**_as_row(scored, verdict), **cost})
     write(form, sheet._replace(rows=rows), objects)
 
 

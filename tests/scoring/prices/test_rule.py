@@ -263,7 +263,7 @@ def test_rates_are_the_decimals_that_were_written(tmp_path: Path) -> None:
 def test_a_wrong_table_is_refused_by_its_key(tmp_path: Path, text: str, field: str | None) -> None:
     file = tmp_path / "prices.toml"
     file.write_text(text)
-    with pytest.raises(BadRecord, match="prices.toml") as error:
+    with pytest.raises(BadRecord, match=r"prices\.toml") as error:
         read_price_table(file)
     assert error.value.field == field
 
