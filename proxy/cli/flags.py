@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from cab.proxy.cli.parser import CommandLineParser
@@ -90,7 +91,12 @@ def make_parser() -> CommandLineParser:
 
 def is_nested(field: FieldInfo) -> bool:
     """Return whether a setting holds several values: it has no flag, and its variable holds JSON."""
-    return get_origin(field.annotation) in {list, dict}
+    leaves = _leaves(field.annotation)
+    return any(get_origin(leaf) in {list, dict} or _is_table(leaf) for leaf in leaves)
+
+
+def _is_table(leaf: object) -> bool:
+    return isinstance(leaf, type) and issubclass(leaf, BaseModel)
 
 
 def default_text(field: FieldInfo) -> str | None:
