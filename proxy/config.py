@@ -291,8 +291,8 @@ class ProxySettings(BaseModel):
         description="Patterns of model names, and the encoding or `tokenizer.json` that counts "
         "their tokens where the endpoint reports none.",
     )
-    prices: PriceTableFile | None = Field(
-        default=None,
+    prices: PriceTableFile = Field(
+        default_factory=PriceTableFile,
         description="Table of what models cost, for calls of which the endpoint states no price; see docs/prices.md.",
     )
     prices_file: Path | None = Field(
@@ -334,7 +334,7 @@ class ProxySettings(BaseModel):
 
     @model_validator(mode="after")
     def _one_table_of_prices(self) -> Self:
-        if self.prices is not None and self.prices_file is not None:
+        if self.prices.models and self.prices_file is not None:
             raise _wrong("prices_file", "prices is set too; keep one of the two")
         return self
 

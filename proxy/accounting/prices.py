@@ -23,7 +23,7 @@ def price_table(settings: ProxySettings) -> PriceTable | None:
     Raises:
         BadConfig: Its file cannot be used.
     """
-    if settings.prices is not None:
+    if settings.prices.models:
         return PriceTable(settings.prices, "config")
     if settings.prices_file is None:
         return None

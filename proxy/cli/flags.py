@@ -102,7 +102,7 @@ def _is_table(leaf: object) -> bool:
 def default_text(field: FieldInfo) -> str | None:
     """Return the default of a setting as one would write it; None where it has none."""
     default = None if field.is_required() else field.get_default(call_default_factory=True)
-    if default is None or default is False or default in ([], {}):
+    if default is None or default is False or default in ([], {}) or isinstance(default, BaseModel):
         return None
     return f"{default:g}" if isinstance(default, float) else str(default)
 

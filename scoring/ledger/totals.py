@@ -486,9 +486,12 @@ def _is_rejected(call: Fields) -> bool:
 
 
 def _is_counted_whole(call: Fields) -> bool:
-    """Return whether a call's counts would give it a price, if its model had one."""
-    counts = _count(call, "prompt_tokens"), _count(call, "completion_tokens")
-    return is_counted(call) and None not in counts and call.get("usage_status") != "partial"
+    """Return whether all tokens of a call are counted, so that only a price of its model is missing."""
+    if not is_counted(call) or call.get("usage_status") == "partial":
+        return False
+    parts = _count(call, "prompt_tokens"), _count(call, "completion_tokens")
+    total = call.get("total_tokens")
+    return None not in parts or (type(total) is int and 0 <= total <= 2 * MAX_COUNT)
 
 
 def _uncounted(call: Fields) -> Fields:

@@ -1,6 +1,6 @@
 """What a call's record says of the usage that is billed: its passes over models, and their parts."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, NamedTuple, cast
 
 from cab.scoring.ledger.bounds import MAX_COUNT
@@ -46,7 +46,8 @@ def passes_of(call: Fields) -> list[Pass] | None:
     """
     if not is_counted(call) or call.get("usage_status") in ("partial", "overflow"):
         return None
-    if any(name in (call.get("clipped") or ()) for name in _RAW):
+    clipped = call.get("clipped")
+    if clipped and any(name in clipped for name in _RAW):
         return None  # a part of what was billed is not in the record
     parts = call.get("usage_parts")
     if isinstance(parts, list):
@@ -100,47 +101,54 @@ def _of_parts(call: Fields, parts: list[object]) -> Iterator[Pass]:
         searches = 0  # the top counts those of all passes
 
 
-def _members(part: object) -> Mapping[str, Any]:
-    return cast("Mapping[str, Any]", part) if isinstance(part, Mapping) else vars(part)
+def _members(part: object) -> dict[str, Any]:
+    return cast("dict[str, Any]", part) if isinstance(part, dict) else vars(part)
 
 
-def _media(endpoint: str, raw: Mapping[str, Any]) -> tuple[int, int, int, bool]:
+_READ = ("prompt_tokens_details", "input_tokens_details", "input_token_details")
+_WRITTEN = ("completion_tokens_details", "output_tokens_details")
+_MODALITIES = ("promptTokensDetails", "candidatesTokensDetails")
+
+
+def _media(endpoint: str, raw: dict[str, Any]) -> tuple[int, int, int, bool]:
     """Return tokens of sounds read and written, searches, and whether there may be images."""
     read, written, media = 0, 0, endpoint.startswith(_MEDIA_ENDPOINTS)
-    for name in ("prompt_tokens_details", "input_tokens_details", "input_token_details"):
-        details = _object(raw.get(name))
-        read = read or _count(details.get("audio_tokens"))
-        media = media or bool(_count(details.get("image_tokens")))
-    for name in ("completion_tokens_details", "output_tokens_details"):
-        details = _object(raw.get(name))
-        written = written or _count(details.get("audio_tokens"))
-        media = media or bool(_count(details.get("image_tokens")))
+    for name in _READ:
+        if name in raw:
+            details = _object(raw[name])
+            read = read or _count(details.get("audio_tokens"))
+            media = media or bool(_count(details.get("image_tokens")))
+    for name in _WRITTEN:
+        if name in raw:
+            details = _object(raw[name])
+            written = written or _count(details.get("audio_tokens"))
+            media = media or bool(_count(details.get("image_tokens")))
     for name, kind, count in _modalities(raw):
         if kind == "AUDIO":
-            read, written = (count, written) if name == "promptTokensDetails" else (read, count)
+            read, written = (count, written) if name == _MODALITIES[0] else (read, count)
         media = media or (kind in _MEDIA and count > 0)
     return read, written, _searches(raw), media
 
 
-def _modalities(raw: Mapping[str, Any]) -> Iterator[tuple[str, str, int]]:
+def _modalities(raw: dict[str, Any]) -> Iterator[tuple[str, str, int]]:
     """Yield what Gemini says of the kinds of tokens."""
-    for name in ("promptTokensDetails", "candidatesTokensDetails"):
-        listed = raw.get(name)
+    for name in _MODALITIES:
+        listed: object = raw.get(name)
         for entry in cast("list[object]", listed) if isinstance(listed, list) else ():
             of_kind = _object(entry)
             yield name, str(of_kind.get("modality")), _count(of_kind.get("tokenCount"))
 
 
-def _searches(raw: Mapping[str, Any]) -> int:
+def _searches(raw: dict[str, Any]) -> int:
     return _count(_object(raw.get("server_tool_use")).get("web_search_requests"))
 
 
-def _written_for_an_hour(raw: Mapping[str, Any]) -> int:
+def _written_for_an_hour(raw: dict[str, Any]) -> int:
     return _count(_object(raw.get("cache_creation")).get("ephemeral_1h_input_tokens"))
 
 
-def _object(value: object) -> Mapping[str, Any]:
-    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
+def _object(value: object) -> dict[str, Any]:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
 def _known(value: object) -> int | None:

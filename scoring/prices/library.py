@@ -53,7 +53,7 @@ class LibraryPrices:
         self._providers = providers
         self._by_id = {provider.id: provider for provider in providers}
         self.source = f"{LIBRARY}{version(DISTRIBUTION)}"
-        self._models: dict[tuple[str | None, tuple[str, ...]], ModelInfo | None] = {}
+        self._models: dict[tuple[str | None, tuple[str, ...]], tuple[ModelInfo, int] | None] = {}
         self._schedules: dict[tuple[Any, ...], Schedule | None] = {}
 
     def provider_at(self, url: str) -> str | None:
@@ -70,27 +70,32 @@ class LibraryPrices:
 
     def schedule(self, names: tuple[str, ...], facts: CallFacts) -> Schedule | None:
         """Return the rates of a model; see `PriceList`. A tier that the list does not name has none."""
-        model = self._model(facts.provider, names)
-        if model is None:
+        found = self._model(facts.provider, names)
+        if found is None:
             return None
-        when = facts.started_at[: 19 if _changes_by_the_hour(model) else 10]
-        key = facts.provider, model.id, facts.tier, facts.is_fast, when
+        model, day = found
+        key = facts.provider, model.id, facts.tier, facts.is_fast, facts.started_at[:day]
         try:
             return self._schedules[key]
         except KeyError:
             if len(self._schedules) >= _MAX_CACHED:
                 self._schedules.clear()
-            found = self._schedules[key] = self._rates(model, facts)
-            return found
+            rates = self._schedules[key] = self._rates(model, facts)
+            return rates
 
-    def _model(self, provider: str | None, names: tuple[str, ...]) -> "ModelInfo | None":
+    def _model(
+        self, provider: str | None, names: tuple[str, ...]
+    ) -> "tuple[ModelInfo, int] | None":
+        """Return a model, and how much of an instant decides about its rates: the day, or the second."""
         key = provider, names
         try:
             return self._models[key]
         except KeyError:
             if len(self._models) >= _MAX_CACHED:
                 self._models.clear()
-            found = self._models[key] = self._find(self._by_id.get(provider or ""), names)
+            model = self._find(self._by_id.get(provider or ""), names)
+            found = None if model is None else (model, 19 if _changes_by_the_hour(model) else 10)
+            self._models[key] = found
             return found
 
     def _find(self, provider: "Provider | None", names: tuple[str, ...]) -> "ModelInfo | None":

@@ -1,11 +1,13 @@
 """The one rule by which a call gets a price: that of the proxy, and of `cab score --reprice`."""
 
 import re
+from collections.abc import Hashable
 from decimal import Decimal
+from functools import lru_cache
 from typing import NamedTuple, Protocol, cast
 
 from cab.scoring.ledger.bounds import MAX_NAME_CHARS
-from cab.scoring.ledger.money import EXACT, money
+from cab.scoring.ledger.money import EXACT, MOST_USD
 from cab.scoring.ledger.totals import Fields
 from cab.scoring.prices.billed_usage import passes_of
 from cab.scoring.prices.rates import Schedule, charge
@@ -43,7 +45,8 @@ class PriceList(Protocol):
         ...
 
 
-def names_of(served: object, requested: object) -> tuple[str, ...]:
+@lru_cache(4096)
+def names_of(served: Hashable, requested: Hashable) -> tuple[str, ...]:
     """Return the names under which a model is looked up, in their order.
 
     The model that answered decides. The one that was asked for is another name of it only if the endpoint
@@ -81,8 +84,7 @@ def price_of(call: Fields, prices: PriceList, provider: str | None = None) -> st
         if part is None:
             return None
         total = EXACT.add(total, part)
-    text = f"{total.normalize(EXACT):f}"
-    return None if money(text) is None else text
+    return f"{total.normalize(EXACT):f}" if total <= MOST_USD else None
 
 
 def _facts(call: Fields, provider: str | None) -> CallFacts:

@@ -120,7 +120,7 @@ class PriceTableFile(_Part):
     """What `price_source` calls it; without it the file's name, or `config`."""
     version: _Name | None = None
     """Stands in `price_source` too, with a digest of the rates."""
-    models: dict[str, ModelRates] = Field(min_length=1)
+    models: dict[str, ModelRates] = Field(default_factory=dict[str, ModelRates])
     """Model, or a pattern of models -> its rates. A model's own name wins, then the first pattern."""
 
 
@@ -204,4 +204,7 @@ def read_price_table(path: Path) -> PriceTable:
     except ValueError as error:
         raise BadRecord(str(path), None, f"not valid TOML: {error}") from error
     stem = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in path.stem)
-    return PriceTable(validated(PriceTableFile, data, path), stem[:64] or "file")
+    stated = validated(PriceTableFile, data, path)
+    if not stated.models:
+        raise BadRecord(str(path), None, "lists no model", field="models")
+    return PriceTable(stated, stem[:64] or "file")
