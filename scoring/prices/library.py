@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from cab.scoring.ledger.money import EXACT
-from cab.scoring.prices.rates import Rates, Schedule, Step
+from cab.scoring.prices.rates import Rates, RateStep, Schedule
 from cab.scoring.prices.rule import CallFacts
 from cab.scoring.prices.sources import LIBRARY
 
@@ -159,7 +159,7 @@ def _schedule(price: "ModelPrice") -> Schedule | None:
         for tier in rate.tiers
     }
     return tuple(
-        Step(
+        RateStep(
             size,
             Rates(
                 **{_KEYS[name]: _at(name, rate, size) for name, rate in known.items()},

@@ -39,7 +39,7 @@ class Rates:
     """Whether images or videos have rates of their own, which are not known here."""
 
 
-class Step(NamedTuple):
+class RateStep(NamedTuple):
     """The rates of calls whose prompt is over a size."""
 
     above_tokens: int
@@ -48,7 +48,7 @@ class Step(NamedTuple):
     """None where nobody states them."""
 
 
-Schedule = tuple[Step, ...]
+Schedule = tuple[RateStep, ...]
 """Steps in rising order; the first one holds for any prompt."""
 
 

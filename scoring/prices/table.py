@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from cab.scoring.errors import BadRecord
 from cab.scoring.files import check_regular, naming, validated
 from cab.scoring.ledger.money import money
-from cab.scoring.prices.rates import Rates, Schedule, Step
+from cab.scoring.prices.rates import Rates, RateStep, Schedule
 from cab.scoring.prices.rule import CallFacts
 from cab.scoring.prices.sources import TABLE
 
@@ -103,7 +103,10 @@ class TierRates(TableRates):
         """Return the steps, over the rates of `base`."""
         plain = self.over(base)
         longer = sorted(self.long_context, key=lambda each: each.above_tokens)
-        return (Step(-1, plain), *(Step(each.above_tokens, each.over(plain)) for each in longer))
+        return (
+            RateStep(-1, plain),
+            *(RateStep(each.above_tokens, each.over(plain)) for each in longer),
+        )
 
 
 class ModelRates(TierRates):
@@ -179,7 +182,7 @@ def _schedule(model: ModelRates, tier: str | None) -> Schedule:
     if len(found) > 1 or len(plain) == 1:
         return found
     # Long prompts cost more in the standard tier; what they cost in this one nobody says.
-    return (*found, Step(plain[1].above_tokens, None))
+    return (*found, RateStep(plain[1].above_tokens, None))
 
 
 def _digest(stated: PriceTableFile) -> str:
