@@ -17,6 +17,7 @@ from aiohttp import web
 
 from cab.proxy.accounting.admission import CellRegistry, LocalCellRegistry
 from cab.proxy.accounting.cell_state import CellStates
+from cab.proxy.accounting.prices import price_table, trusted_prices
 from cab.proxy.auth import signing_keys
 from cab.proxy.auth.attribution import Identifier
 from cab.proxy.auth.revocations import Revocations
@@ -37,7 +38,7 @@ from cab.proxy.control.running_proxy import RunningProxy
 from cab.proxy.control.sealing import Sealer, Sign, signer_from, write_checkpoint
 from cab.proxy.errors import BadConfig, LedgerFailed
 from cab.proxy.forwarding.services import ProxyServices
-from cab.proxy.forwarding.upstream import Upstreams, require_route_keys
+from cab.proxy.forwarding.upstream import Upstream, Upstreams, require_route_keys
 from cab.proxy.http.browser_guard import BrowserGuard
 from cab.proxy.http.client_connections import ConnectionLimits, HttpServer
 from cab.proxy.http.descriptors import connection_room
@@ -195,9 +196,8 @@ async def running_proxy(
         await asyncio.to_thread(take_over_revocations, settings.ledger, settings.state_folder)
         ring, admin_token = await key_ring(secrets, settings), secrets.get("admin_token")
         metrics_token = metrics_token_from(secrets.get("metrics_token"), settings)
-        upstreams = Upstreams(
-            settings, upstream_url, secrets.get("upstream_key"), secrets.get("route_keys") or {}
-        )
+        keys = secrets.get("upstream_key"), secrets.get("route_keys") or {}
+        upstreams = Upstreams(settings, upstream_url, *keys, price_table(settings))
         number = worker.number if worker else 0
         registry = worker.registry if worker else await open_cell_registry(settings, keeper)
         services = _services(settings, clock, ledger, upstreams, registry, number, replay, stack)
@@ -217,7 +217,7 @@ async def running_proxy(
         if settings.control_apart and number == 0:
             listener = control_listener(settings, server.handle_control, tls, sockets.control)
             control_url = await stack.enter_async_context(listener)
-        await life.begin(url, upstreams.default.base.authority, number)
+        await life.begin(url, upstreams.default, number)
         if settings.auth == "open" and not demo and not replay and number == 0:
             log.warning("auth_is_open", message=_OPEN)
         ended = Event()
@@ -276,7 +276,8 @@ async def open_cell_registry(settings: ProxySettings, keeper: SnapshotKeeper) ->
     """Return the state of all cells as the ledger has it."""
     await keeper.start()
     cells = CellStates(keeper.snapshot)
-    return LocalCellRegistry(cells, settings.slot_wait_s, settings.on_unknown)
+    trusted = trusted_prices(settings)
+    return LocalCellRegistry(cells, settings.slot_wait_s, settings.on_unknown, trusted)
 
 
 async def key_ring(secrets: ProxySecrets, settings: ProxySettings) -> KeyRing:
@@ -431,10 +432,11 @@ class _Life:
         self._sign = sign
         self._started: dict[str, Any] = {}
 
-    async def begin(self, url: str, upstream: str, worker: int) -> None:
+    async def begin(self, url: str, upstream: Upstream, worker: int) -> None:
         started = self._started = {
             "url": url,
-            "upstream": upstream,
+            "upstream": upstream.base.authority,
+            "price_table": upstream.prices.table_source,
             "cab_version": importlib.metadata.version("coding-agent-bench"),
             "pid": os.getpid(),
             "worker": worker,

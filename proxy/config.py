@@ -17,6 +17,7 @@ from cab.proxy.errors import BadConfig, nearest, not_a_choice
 from cab.proxy.redaction import Redactor
 from cab.scoring.files import is_object
 from cab.scoring.ledger.bounds import MAX_CELL_ID_CHARS
+from cab.scoring.prices.table import ModelRates, PriceTableFile
 from cab.scoring.validation import first_fault
 
 Seconds = Annotated[float, Field(gt=0)]
@@ -67,6 +68,10 @@ class Route(BaseModel):
     paths: list[PathPattern] = Field(
         default_factory=list[str],
         description="Paths that this endpoint's key may be used for, besides those of the setting `paths`.",
+    )
+    provider: str | None = Field(
+        default=None,
+        description="Whose prices hold, as for the setting `provider`. If unset, it is told by the URL.",
     )
 
     @field_validator("upstream")
@@ -327,6 +332,19 @@ class ProxySettings(BaseModel):
         description="Patterns of model names, and the encoding or `tokenizer.json` that counts "
         "their tokens where the endpoint reports none.",
     )
+    prices: PriceTableFile = Field(
+        default_factory=PriceTableFile,
+        description="Table of what models cost, for calls of which the endpoint states no price; see docs/prices.md.",
+    )
+    prices_file: Path | None = Field(
+        default=None, description="TOML file that holds such a table, in place of `prices`."
+    )
+    provider: str | None = Field(
+        default=None,
+        description="Who sells the tokens of `upstream`, by a name of the library genai-prices, such as "
+        "`openai`: its prices hold for models that no table lists. `none`: nobody's. If unset, it is told by "
+        "the URL.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Lowest level that is logged."
     )
@@ -368,6 +386,12 @@ class ProxySettings(BaseModel):
     def _control_port_with_its_host(self) -> Self:
         if self.control_host is not None and self.control_port is None:
             raise _wrong("control_host", "control_port is not set; set that too")
+        return self
+
+    @model_validator(mode="after")
+    def _one_table_of_prices(self) -> Self:
+        if self.prices.models and self.prices_file is not None:
+            raise _wrong("prices_file", "prices is set too; keep one of the two")
         return self
 
     @model_validator(mode="after")
@@ -413,6 +437,7 @@ SETTING_GROUPS = {
     "captured bodies": (
         *("capture", "capture_max_body_bytes", "capture_max_bytes", "capture_max_age_s", "replay"),
     ),
+    "prices": ("prices", "prices_file", "provider"),
     "token counting": ("encodings", "count_max_bytes", "count_max_s"),
 }
 """Title -> settings, in the order of `cab-proxy --help` and docs/settings.md."""
@@ -494,7 +519,9 @@ def _explain(
     if kind == "missing" and field == "upstream":
         return no_upstream
     if kind == "extra_forbidden":
-        near = nearest((name, *inner)[-1], (Route if inner else ProxySettings).model_fields)
+        inside: type[BaseModel] = ModelRates if name == "prices" else Route
+        model = inside if inner else ProxySettings
+        near = nearest((name, *inner)[-1], model.model_fields)
         hint = f"did you mean {near!r}?" if near else "docs/settings.md lists all settings"
         message = f"unknown setting; {hint}"
     elif choices:

@@ -235,6 +235,7 @@ class Server:
         upstream = self._services.upstreams.for_model(context.request.model)
         context.upstream, context.route = upstream.base.authority, upstream.number
         context.client = request.remote
+        context.prices = upstream.prices
         refusal = refusal or refused_call(request.method, target.path_qs, caller, upstream, context)
         client = partial(AiohttpClient, request, context.call_id)
         how = caller, context, meter, upstream, client, refusal

@@ -93,6 +93,13 @@ OPTIONS = (
             help="private key (Ed25519, PEM) that signs the seal and the result",
         ),
         CAPTURE,
+        Option(
+            "--prices-file",
+            type=Path,
+            metavar="FILE",
+            help="what models cost, where the endpoint states no price (TOML, docs/prices.md)",
+        ),
+        Option("--provider", metavar="NAME", help="who sells the tokens, such as openai"),
     ),
     OptionGroup(
         "the run",
@@ -206,6 +213,8 @@ def spec_of(args: argparse.Namespace) -> CellSpec:
         ledger=args.ledger,
         seal_key_file=args.seal_key_file,
         capture=args.capture == "bodies",
+        prices_file=args.prices_file,
+        provider=args.provider,
         runs=args.runs,
         sweep=args.sweep,
         run=args.number,

@@ -134,6 +134,7 @@ def _plan(args: argparse.Namespace, sweep: SweepFile, matrix: Matrix) -> SweepPl
         folder=folder,
         ledger=base / sweep.ledger if sweep.ledger else folder / "ledger",
         seal_key_file=base / sweep.seal_key_file if sweep.seal_key_file else None,
+        prices_file=base / sweep.prices_file if sweep.prices_file else None,
         upstream_key=keys.endpoint,
         exposed=keys.exposed,
         accept_changes=args.accept_changes,

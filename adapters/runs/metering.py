@@ -77,6 +77,8 @@ async def embedded_meter(  # noqa: PLR0913 - all that makes a proxy of one cell
     host: str = "127.0.0.1",
     seal_key_file: Path | None = None,
     capture: bool = False,
+    prices_file: Path | None = None,
+    provider: str | None = None,
 ) -> AsyncGenerator[Meter]:
     """Run a proxy in this process for one cell.
 
@@ -89,15 +91,24 @@ async def embedded_meter(  # noqa: PLR0913 - all that makes a proxy of one cell
         host: Address to listen on; without the cell's key nobody gets through.
         seal_key_file: Private key that signs the cell's seal.
         capture: Whether the bodies of its calls are kept.
+        prices_file: Table of what models cost.
+        provider: Who sells the tokens.
 
     Raises:
         BadConfig: The upstream is not a URL, or the ledger cannot be written.
         ProxyRefused: The ledger has calls of the cell already.
     """
-    values = {"upstream": upstream, "host": host, "port": 0, "ledger": ledger, "auth": "keys"}
+    values: dict[str, object] = {
+        "upstream": upstream,
+        "host": host,
+        "port": 0,
+        "ledger": ledger,
+        "auth": "keys",
+    }
     values["state"] = ledger / STATE_INSIDE
-    values["capture"] = "bodies" if capture else "off"
-    settings = parse_settings({**values, "seal_key_file": seal_key_file}, "command line")
+    values |= {"seal_key_file": seal_key_file, "capture": "bodies" if capture else "off"}
+    values |= {"prices_file": prices_file, "provider": provider}
+    settings = parse_settings(values, "command line")
     # A key of this run only: nothing that could sign is left beside the ledger.
     signing_key = new_signing_key()
     async with running_proxy(settings, upstream_key=upstream_key, signing_key=signing_key) as proxy:

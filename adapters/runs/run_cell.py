@@ -182,6 +182,8 @@ async def _meter(plan: CellPlan, host: str) -> AsyncGenerator[Meter]:
         host=host,
         seal_key_file=spec.seal_key_file,
         capture=spec.capture,
+        prices_file=spec.prices_file,
+        provider=spec.provider,
     ) as meter:
         yield meter
 

@@ -57,6 +57,10 @@ class CellSpec:
     """A given proxy's key for this cell, instead of the signing key: then that stays where it is."""
     seal_key_file: Path | None = None
     """Private key that signs the result, and the seal of the embedded proxy; None signs nothing."""
+    prices_file: Path | None = None
+    """Table of what models cost, for the embedded proxy."""
+    provider: str | None = None
+    """Who sells the tokens, by a name of genai-prices; None: whoever has the endpoint's URL there."""
     ledger: Path | None = None
     """Folder of the embedded proxy's audit log; None puts it into the bundle."""
     capture: bool = False
@@ -184,10 +188,10 @@ def _in_image(facts: AgentFacts, wanted: Container) -> tuple[Installed, Image]:
 
 def _check_options(spec: CellSpec) -> None:
     if spec.proxy is not None:
-        for name in ("upstream", "ledger"):
+        for name in ("upstream", "ledger", "prices_file", "provider"):
             if getattr(spec, name) is not None:
                 raise AdapterError(
-                    f"--{name} cannot be used with --proxy, which has its own; remove one of the two"
+                    f"--{name.replace('_', '-')} cannot be used with --proxy, which has its own; remove one of the two"
                 )
         if spec.capture:
             raise AdapterError(

@@ -9,7 +9,7 @@ from cab.adapters.sweeps.sweepfile import Budget, CellAllowance
 from cab.proxy.accounting.limits import KeyLimits
 from cab.scoring.errors import BadRecord
 from cab.scoring.ledger.filters import make_filter
-from cab.scoring.ledger.money import dollars
+from cab.scoring.ledger.money import EXACT, dollars
 from cab.scoring.ledger.reading import find_records
 from cab.scoring.ledger.records import AnyRecord
 from cab.scoring.ledger.totals import CallTotals, Fields, total_cells
@@ -80,6 +80,8 @@ def spent(budget: Budget, spend: CallTotals, wall_s: float) -> str | None:
         return f"{tokens:,} of {budget.tokens:,} tokens are spent"
     if budget.calls is not None and spend.calls >= budget.calls:
         return f"{spend.calls:,} of {budget.calls:,} calls are made"
+    if budget.usd is not None and spend.cost.unpriced:
+        return f"{dollars(budget.usd)} cannot be kept: {_without_price(spend.cost.unpriced)}"
     if budget.usd is not None and usd >= budget.usd:
         return f"{dollars(usd)} of {dollars(budget.usd)} are spent"
     if budget.wall_s is not None and wall_s >= budget.wall_s:
@@ -95,7 +97,7 @@ def limits_of(allowance: CellAllowance, budget: Budget, spend: CallTotals) -> Ke
     left = KeyLimits(
         None if budget.calls is None else budget.calls - spend.calls,
         None if budget.tokens is None else budget.tokens - spend.charged_tokens,
-        None if budget.usd is None else budget.usd - spend.charged_usd,
+        None if budget.usd is None else EXACT.subtract(budget.usd, spend.charged_usd),
     )
     return KeyLimits(
         _least(allowance.calls, left.max_calls),
@@ -110,8 +112,16 @@ def has_reached(limits: KeyLimits, spend: CallTotals) -> bool:
     return (
         (limits.max_calls is not None and spend.calls >= limits.max_calls)
         or (limits.max_tokens is not None and tokens >= limits.max_tokens)
-        or (limits.max_cost_usd is not None and usd >= limits.max_cost_usd)
+        or (
+            limits.max_cost_usd is not None
+            and (usd >= limits.max_cost_usd or spend.cost.unpriced > 0)
+        )
     )
+
+
+def _without_price(calls: int) -> str:
+    named = "1 counted call has" if calls == 1 else f"{calls:,} counted calls have"
+    return f"{named} no price; name a table that lists the models in prices_file"
 
 
 def own_limits(allowance: CellAllowance) -> KeyLimits:

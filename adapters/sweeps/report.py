@@ -20,7 +20,7 @@ from cab.adapters.sweeps.progress.texts import spend_text
 from cab.adapters.sweeps.session import SessionResult, SweepPlan
 from cab.adapters.sweeps.state import BUNDLES
 from cab.adapters.ui.cell_inputs import CellReader
-from cab.adapters.ui.format import figure_text, interval_text, money_text, seconds_text
+from cab.adapters.ui.format import dollars_per_pass, figure_text, interval_text, seconds_text
 from cab.adapters.ui.json_lines import print_json
 from cab.adapters.ui.layout import Column
 from cab.adapters.ui.tables import ResultTable, TableFormat, markdown, write
@@ -205,7 +205,7 @@ def _row(group: Aggregate, counter: Reconciliation, failed: int) -> list[str]:
         interval_text(group.tokens_per_correct, 1, 0),
         figure_text(group.tokens_per_cell, 1, 0),
         figure_text(group.calls_per_cell, 1, 1),
-        money_text(group.cost_usd_per_pass),
+        dollars_per_pass(group),
         seconds_text(group.wall_clock_ms_median),
         str(failed + sum(group.infrastructure.values())),
         _own_count(counter),

@@ -50,6 +50,8 @@ class SweepPlan:
     """The endpoint's key; stays with the proxy."""
     seal_key_file: Path | None = None
     """Private key that signs seals, results and the report."""
+    prices_file: Path | None = None
+    """Table of what models cost."""
     exposed: tuple[str, ...] = ()
     """Words of deviations: where agents can find that key all the same."""
     accept_changes: bool = False
@@ -258,6 +260,8 @@ async def _metering(plan: SweepPlan) -> AsyncGenerator[Metering]:
         "auth": "keys",
         "seal_key_file": plan.seal_key_file,
         "capture": plan.sweep.capture or "off",
+        "prices_file": plan.prices_file,
+        "provider": plan.sweep.provider,
     }
     settings = parse_settings(values, "sweep")
     # New ones for each session: keys that a killed one gave out are not valid any more.

@@ -59,7 +59,7 @@ class CellAllowance(_Table):
     calls: _Count | None = None
     """Model calls; an SDK's repetitions count."""
     usd: _Dollars | None = None
-    """US dollars, of the calls whose price is known."""
+    """US dollars; a counted call without a price uses all of it up."""
 
 
 class Budget(CellAllowance):
@@ -104,6 +104,10 @@ class SweepFile(_Table):
     """`bodies` keeps what each call asked and was answered, in each cell's bundle."""
     seal_key_file: str | None = None
     """Private key (Ed25519, PEM) that signs seals, results and the report; none or "" signs nothing."""
+    prices_file: _Text | None = None
+    """Table of what models cost (TOML, docs/prices.md), for calls of which the endpoint states no price."""
+    provider: _Text | None = None
+    """Who sells the tokens, by a name of genai-prices; without it that is told by the endpoint's URL."""
     budget: Budget = Budget()
     """What the whole sweep may spend."""
     limits: CellAllowance = CellAllowance()

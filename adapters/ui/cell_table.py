@@ -13,6 +13,7 @@ from cab.adapters.ui.tables import ResultTable, terminal_width
 from cab.scoring.axes import Axes, BlastRadius, Latency, Refusal, Tokens
 from cab.scoring.cells.cell import Cell, SelfReport
 from cab.scoring.ledger.money import dollars
+from cab.scoring.prices.sources import sources_words
 from cab.scoring.printable import printable
 from cab.scoring.profiles.composite import Composite
 
@@ -253,7 +254,7 @@ def _cost(axes: Axes) -> list[Row]:
     cost = axes.cost
     if cost is None or not cost.priced_calls:
         return []
-    sources = ", ".join(cost.price_sources or [])
+    sources = sources_words(cost.price_sources or [])
     if cost.cost_usd is not None:
         return [Row("cost", f"{dollars(cost.cost_usd)}", f"by {sources}")]
     gap = f"calls without a price: {cost.unpriced_calls}; the others cost {dollars(cost.known_cost_usd)}"

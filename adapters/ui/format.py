@@ -1,5 +1,6 @@
 """Estimates as texts for tables: a value, its interval, or why there is none."""
 
+from cab.scoring.analysis.aggregate import Aggregate
 from cab.scoring.analysis.estimates import Figure
 from cab.scoring.ledger.money import amount
 
@@ -24,6 +25,18 @@ def figure_text(figure: Figure, factor: float, digits: int, unit: str = "") -> s
     if figure.coverage is not None and figure.coverage < 1:
         return f"{figure.coverage:.0%} known"
     return figure.reason or "none"
+
+
+def dollars_per_pass(group: Aggregate) -> str:
+    """Return what a pass of a group cost in US dollars, and by whose prices if not the endpoint's."""
+    text = money_text(group.cost_usd_per_pass)
+    is_sum = group.cost_usd_per_pass.value is not None
+    return f"{text} by {group.price_kind}" if is_sum and group.price_kind in _BY else text
+
+
+UNKNOWN_USD = "not known"
+"""Stands for a cost of which a part has no price."""
+_BY = ("table", "genai-prices", "unknown")
 
 
 def interval_text(figure: Figure, factor: float, digits: int, unit: str = "") -> str:

@@ -18,6 +18,7 @@ from cab.proxy.accounting.cell_state import CellState, CellStates
 from cab.proxy.accounting.limits import KeyLimits, OnUnknown
 from cab.proxy.accounting.spending import Spent, spent_of
 from cab.proxy.errors import Rejected
+from cab.scoring.ledger.money import EXACT
 from cab.scoring.ledger.slices import SEALED
 from cab.scoring.ledger.totals import CallTotals
 
@@ -196,11 +197,17 @@ class LocalCellRegistry:
         cells: State of all cells.
         slot_wait_s: How long a call may wait near a limit.
         on_unknown: What an uncounted call costs a key that does not say so itself.
+        trusted_prices: Words for whose prices the limits in money are kept by.
     """
 
     def __init__(
-        self, cells: CellStates, slot_wait_s: float, on_unknown: OnUnknown = "charge"
+        self,
+        cells: CellStates,
+        slot_wait_s: float,
+        on_unknown: OnUnknown = "charge",
+        trusted_prices: str = "",
     ) -> None:
+        self._trusted_prices = trusted_prices
         self._cells = cells
         self._slot_wait_s = slot_wait_s
         self.on_unknown: OnUnknown = on_unknown
@@ -250,10 +257,15 @@ class LocalCellRegistry:
         charged = cell.charged
         spent = spent_of(charged, ask.limits.on_unknown or self.on_unknown)
         if (limit := _reached(cell, charged.calls, spent, ask.limits)) is not None:
-            raise _refused(cell, ask, f"has reached its limit of {limit}")
+            raise _refused(cell, ask, f"has reached its limit of {self._explained(limit)}")
         if ask.counts and _crowded(cell, charged.cost.largest, spent, ask.limits):
             return None
         return self._admitted(cell, ask)
+
+    def _explained(self, limit: str) -> str:
+        """Return a limit with whose prices it goes by, if it is one of money."""
+        is_money = "(max_cost_usd)" in limit and self._trusted_prices
+        return f"{limit}; {self._trusted_prices}" if is_money else limit
 
     def _admitted(self, cell: CellState, ask: AdmissionRequest) -> Admission:
         seq = cell.next_seq()
@@ -439,5 +451,5 @@ def _crowded(cell: CellState, dearest: Decimal, spent: Spent, limits: KeyLimits)
     tokens = spent.tokens + running * cell.largest_tokens
     if limits.max_tokens is not None and tokens >= limits.max_tokens:
         return True
-    cost = spent.usd + running * dearest
+    cost = EXACT.fma(dearest, running, spent.usd)
     return limits.max_cost_usd is not None and cost >= limits.max_cost_usd

@@ -73,13 +73,13 @@ class CellReport:
     def _add(self, end: Fields) -> Used:
         totals, tokens, cost = self.totals, self.totals.tokens.total, self.totals.cost
         calls, known, uncounted = totals.calls, tokens.known, tokens.missing + tokens.least
-        priced, usd = cost.priced, cost.known
+        priced, usd, unpriced = cost.priced, cost.known, cost.unpriced
         totals.add(end)
         used = tokens.known - known
         self.largest_tokens = max(self.largest_tokens, used)
         price = EXACT.subtract(cost.known, usd) if cost.priced > priced else None
         is_plain = tokens.missing + tokens.least == uncounted
-        return Used(totals.calls - calls, used, price, is_plain)
+        return Used(totals.calls - calls, used, price, cost.unpriced - unpriced, is_plain)
 
     def packed(self, cell_id: str | None) -> list[Any]:
         """Return it as JSON values."""

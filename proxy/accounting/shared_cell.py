@@ -52,6 +52,8 @@ class Used(NamedTuple):
     tokens: int = 0
     usd: Decimal | None = None
     """Its price; None where none was stated."""
+    unpriced: int = 0
+    """1 if it was counted and has no price."""
     is_plain: bool = True
     """Whether this is all that it adds: it was counted, and did not fail."""
 
@@ -61,9 +63,9 @@ def counters_of(cell: CellState) -> Counters:
     charged, running = cell.charged, len(cell.running)
     tokens = charged.tokens.total.known
     prices = picodollars(charged.cost.known), picodollars(charged.cost.largest)
-    return Counters(
-        cell.last_seq, charged.calls + running, running, tokens, cell.largest_tokens, *prices
-    )
+    unpriced = charged.cost.unpriced
+    calls = charged.calls + running
+    return Counters(cell.last_seq, calls, running, tokens, cell.largest_tokens, *prices, unpriced)
 
 
 def share_of(cell: CellState, on_unknown: OnUnknown) -> CellShare:
@@ -78,7 +80,7 @@ def share_of(cell: CellState, on_unknown: OnUnknown) -> CellShare:
     uncounted = tokens.missing + tokens.least > 0
     over = charged.charged_tokens - tokens.known
     failed = frozenset(cell.failed_requests())
-    return CellShare(on_unknown, uncounted, over, tokens.missing, failed)
+    return CellShare(on_unknown, uncounted, over, charged.unknown_prices, failed)
 
 
 def picodollars(usd: Decimal) -> int:
@@ -118,8 +120,11 @@ def _may_spend(
     """
     if limits.max_tokens is None and limits.max_cost_usd is None:
         return True
-    tokens, largest, spent, dearest = counters[3:7]
-    mode = (limits.on_unknown or share.on_unknown) if share.uncounted else "ignore"
+    tokens, largest, spent, dearest, unpriced = counters[3:8]
+    on_unknown = limits.on_unknown or share.on_unknown
+    if limits.max_cost_usd is not None and unpriced and on_unknown != "ignore":
+        return False
+    mode = on_unknown if share.uncounted else "ignore"
     if mode == "exhaust":
         return False
     if mode == "charge":
@@ -199,7 +204,8 @@ class SharedCell:
         return memory.holds(place, self.generation)
 
     def _add(self, used: Used, less: int) -> None:
-        last_seq, calls, running, tokens, largest, spent, dearest = self._memory.read(self._place)
+        counters = self._memory.read(self._place)
+        last_seq, calls, running, tokens, largest, spent, dearest, unpriced = counters
         price = 0 if used.usd is None else picodollars(used.usd)
         tokens, spent = tokens + used.tokens, spent + price
         if max(tokens, spent) > MOST:
@@ -207,7 +213,9 @@ class SharedCell:
             return
         calls, running = calls + used.calls - less, running - less
         largest, dearest = max(largest, used.tokens), max(dearest, price)
-        self._memory.write(self._place, last_seq, calls, running, tokens, largest, spent, dearest)
+        unpriced += used.unpriced
+        sums = tokens, largest, spent, dearest, unpriced
+        self._memory.write(self._place, last_seq, calls, running, *sums)
 
     def close(self) -> None:
         """Have the registry decide about the next call: something has happened that it must know."""

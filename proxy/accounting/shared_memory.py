@@ -39,6 +39,8 @@ class Counters(NamedTuple):
     """What is known of their prices, in 10^-12 US dollars, rounded up."""
     largest_picodollars: int = 0
     """The largest of these prices."""
+    unpriced: int = 0
+    """How many were counted and have no price."""
 
 
 class SharedMemory:

@@ -30,10 +30,22 @@ def spent_of(totals: CallTotals, on_unknown: OnUnknown) -> Spent:
             come, be it while it is read on after its client has gone.
         on_unknown: What a call counts for that may have cost something and was not counted.
     """
-    tokens, usd = totals.interval.unknown_calls, totals.unknown_prices
-    if on_unknown == "ignore" or not tokens:
+    tokens, usd, unpriced = (
+        totals.interval.unknown_calls,
+        totals.unknown_prices,
+        totals.cost.unpriced,
+    )
+    if on_unknown == "ignore" or not (tokens or unpriced):
         return Spent(totals.tokens.total.known, totals.cost.known)
-    words = f", with {tokens} uncounted call{'s' * (tokens > 1)} (on_unknown = {on_unknown})"
-    if on_unknown == "exhaust":
-        return Spent(_ALL, _ALL if usd else totals.cost.known, words, words)
-    return Spent(totals.charged_tokens, totals.charged_usd, words, words if usd else "")
+    words = _calls(tokens, "uncounted", on_unknown) if tokens else ""
+    spent = Spent(totals.charged_tokens, totals.charged_usd, words, words if usd else "")
+    if tokens and on_unknown == "exhaust":
+        spent = Spent(_ALL, _ALL if usd else totals.cost.known, words, words)
+    if unpriced:
+        # What they cost is not known, however small: an amount that is left is not known either.
+        return spent._replace(usd=_ALL, unknown_usd=_calls(unpriced, "unpriced", on_unknown))
+    return spent
+
+
+def _calls(number: int, which: str, on_unknown: OnUnknown) -> str:
+    return f", with {number} {which} call{'s' * (number > 1)} (on_unknown = {on_unknown})"

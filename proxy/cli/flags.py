@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from cab.proxy.cli.parser import CommandLineParser
@@ -99,13 +100,18 @@ def make_parser() -> CommandLineParser:
 
 def is_nested(field: FieldInfo) -> bool:
     """Return whether a setting holds several values: it has no flag, and its variable holds JSON."""
-    return get_origin(field.annotation) in {list, dict}
+    leaves = _leaves(field.annotation)
+    return any(get_origin(leaf) in {list, dict} or _is_table(leaf) for leaf in leaves)
+
+
+def _is_table(leaf: object) -> bool:
+    return isinstance(leaf, type) and issubclass(leaf, BaseModel)
 
 
 def default_text(field: FieldInfo) -> str | None:
     """Return the default of a setting as one would write it; None where it has none."""
     default = None if field.is_required() else field.get_default(call_default_factory=True)
-    if default is None or default is False or default in ([], {}):
+    if default is None or default is False or default in ([], {}) or isinstance(default, BaseModel):
         return None
     return f"{default:g}" if isinstance(default, float) else str(default)
 

@@ -24,6 +24,9 @@ async def record_end(
     """Write the END record of a call; see `CallLifecycle.end`."""
     counted = await services.counter.count(context, outcome)
     record = end_record(context, outcome, counted, ending)
+    if context.prices is not None and context.prices.is_waiting(record):
+        await context.prices.load()
+        context.prices.put(record)
     await lifecycle.end(record)
     _warn_of_call(services.warnings, context, record)
     log_call(context, record)
@@ -32,7 +35,7 @@ async def record_end(
 def end_now(
     context: CallContext, meter: CallMeter, counter: Counter, content_type: bytes, ended_ns: int
 ) -> Entry | None:
-    """Return the END of a call whose answer came whole; None if its tokens have to be counted first.
+    """Return the END of a call whose answer came whole; None if its tokens or its price have to be found first.
 
     Args:
         context: What is known of it. Its client is there.
@@ -45,14 +48,19 @@ def end_now(
     if answer is not None:
         record = ordinary_end_record(context, answer, ended_ns)
         if record is not None:
-            return encoded(record)
+            return None if _waits(context, record) else encoded(record)
     outcome = meter.outcome()
     counted = counter.count_now(context, outcome)
     if counted is None:
         return None
     is_stream = content_type.partition(b";")[0].strip().lower() == b"text/event-stream"
     ending = ending_of(outcome, ended_ns, client_gone=False, is_stream=is_stream)
-    return bounded(end_record(context, outcome, counted, ending))
+    record = end_record(context, outcome, counted, ending)
+    return None if _waits(context, record) else bounded(record)
+
+
+def _waits(context: CallContext, record: dict[str, Any]) -> bool:
+    return context.prices is not None and context.prices.is_waiting(record)
 
 
 def log_call(context: CallContext, record: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from urllib.parse import quote, urlencode
 import aiohttp
 from yarl import URL
 
+from cab.proxy.accounting.prices import EndpointPrices
 from cab.proxy.config import ProxySettings, Route, Wire
 from cab.proxy.errors import BadConfig
 from cab.proxy.forwarding.answers import (
@@ -34,6 +35,7 @@ from cab.proxy.http.wire.endpoint_connection import EndpointConnection
 from cab.proxy.http.wire.endpoint_pool import EndpointPool, NotConnected
 from cab.proxy.http.wire.request_bytes import request_bytes
 from cab.scoring.ledger.records import Endpoint
+from cab.scoring.prices.table import PriceTable
 
 _LARGE_BODY_BYTES = 1 << 20
 """From here on aiohttp wants a file rather than bytes, so as not to hold up the loop."""
@@ -118,6 +120,7 @@ class Upstream:
         keepalive_timeout_s: How long an idle connection is kept.
         wire: Who speaks HTTP with it; aiohttp does in any case where a proxy is between.
         number: Of the route in the settings; None: it is `upstream`.
+        table: The operator's table of prices.
 
     Raises:
         BadConfig: Its file of certificates cannot be used, or its key cannot stand in a header.
@@ -130,6 +133,7 @@ class Upstream:
         connect_timeout_s: float,
         keepalive_timeout_s: float,
         wire: Wire = "direct",
+        table: PriceTable | None = None,
         number: int | None = None,
     ) -> None:
         if key is not None and (fault := header_fault(key)):
@@ -139,6 +143,7 @@ class Upstream:
         self._how = connect_timeout_s, keepalive_timeout_s, wire
         self.base = URL(route.upstream)
         self.key = key
+        self.prices = EndpointPrices(table, route.provider, route.upstream)
         self.usage_requests = UsageRequests()
         self.refused_websockets = Refusals()
         # No total limit: a long generation is legal. Headers and silence have their own.
@@ -348,6 +353,7 @@ class Upstreams:
         default_url: Base URL for models that no route names.
         default_key: Key for that one.
         keys: Names of environment variables to keys, for the routes.
+        table: The operator's table of prices.
     """
 
     def __init__(
@@ -356,14 +362,17 @@ class Upstreams:
         default_url: str,
         default_key: str | None,
         keys: Mapping[str, str],
+        table: PriceTable | None = None,
     ) -> None:
-        how = settings.connect_timeout_s, settings.keepalive_timeout_s, settings.wire
+        times_s = settings.connect_timeout_s, settings.keepalive_timeout_s
+        how = *times_s, settings.wire, table
         default = Route(
             models=["*"],
             upstream=default_url,
             key_env=settings.upstream_key_env,
             ca_file=settings.ca_file,
             paths=settings.paths,
+            provider=settings.provider,
         )
         self._retired: list[Upstream] = []
         self.default = Upstream(default, default_key, *how)

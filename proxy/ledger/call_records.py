@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cab.proxy.accounting.admission import Admission
+from cab.proxy.accounting.prices import EndpointPrices
 from cab.proxy.clock import milliseconds
 from cab.proxy.meter import Outcome, RequestFacts, Usage
 from cab.proxy.redaction import Redactor
@@ -16,6 +17,7 @@ from cab.scoring.ledger.records import (
     UsageStatus,
 )
 from cab.scoring.ledger.totals import may_have_cost
+from cab.scoring.prices.sources import UPSTREAM
 from cab.scoring.timestamps import rfc3339
 
 
@@ -77,6 +79,8 @@ class CallContext:
     """Takes out what must not reach the record."""
     websocket: WebSocketFacts | None = None
     """`None` for a call that is an HTTP request of its own."""
+    prices: EndpointPrices | None = None
+    """What its tokens cost where the endpoint does not say; None: nobody knows."""
     started: tuple[RequestFacts, dict[str, Any]] | None = None
     """Its START record, with what it was made of; its END repeats that."""
 
@@ -174,6 +178,7 @@ def end_record(
         "model_served": named(outcome.model_served),
         "upstream_id": named(outcome.upstream_id),
         "system_fingerprint": named(outcome.system_fingerprint),
+        "service_tier": named(outcome.service_tier),
         "status": call.status,
         "end_reason": ending.reason,
         "finish_reason": named(outcome.finish_reason),
@@ -185,13 +190,16 @@ def end_record(
         "response_bytes": outcome.response_bytes,
         "tool_calls": outcome.tool_calls,
         "user_agent": call.redactor.header(call.user_agent) if call.user_agent else None,
+        "provider": None,
         "cost_usd": outcome.cost_usd,
-        "price_source": "upstream" if outcome.cost_usd is not None else None,
+        "price_source": UPSTREAM if outcome.cost_usd is not None else None,
         "unmetered": call.redactor.sentence(outcome.unmetered) if outcome.unmetered else None,
         "error": _error(ending.error or outcome.error, call.redactor),
     }
     if call.endpoint in METERED_ENDPOINTS and not may_have_cost(record):
         record["completion_tokens"] = 0  # nothing reached the model, so nothing was written
+    if call.prices is not None:
+        call.prices.put(record)
     return record
 
 

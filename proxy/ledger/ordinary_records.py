@@ -45,17 +45,22 @@ def ordinary_end_record(
     ):
         return None
     model, own_id, fingerprint = said.model_served, said.upstream_id, said.system_fingerprint
+    tier = said.service_tier
     names = (
         None if model is None else redactor.name(model),
         None if own_id is None else redactor.identifier(own_id),
         None if fingerprint is None else redactor.name(fingerprint),
         redactor.name(said.finish_reason),
+        None if tier is None else redactor.name(tier),
         redactor.header(agent) if agent else None,
     )
     for name in names:
         if name is not None and len(name) > MAX_NAME_CHARS:
             return None
-    return _record(call, start, answer, names, ended_ns)
+    record = _record(call, start, answer, names, ended_ns)
+    if call.prices is not None:
+        call.prices.put(record)
+    return record
 
 
 def _record(
@@ -79,6 +84,7 @@ def _record(
         "model_served": names[0],
         "upstream_id": names[1],
         "system_fingerprint": names[2],
+        "service_tier": names[4],
         "status": call.status,
         "end_reason": "completed",
         "finish_reason": names[3],
@@ -102,7 +108,8 @@ def _record(
         "request_bytes": call.request_bytes,
         "response_bytes": answer.response_bytes,
         "tool_calls": said.tool_calls,
-        "user_agent": names[4],
+        "user_agent": names[5],
+        "provider": None,
         "cost_usd": None,
         "price_source": None,
         "unmetered": None,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import orjson
 
-from cab.proxy.meter.dialects.answer import Answer
+from cab.proxy.meter.dialects.answer import Answer, tier_of
 from cab.proxy.meter.dialects.ordinary import OrdinaryBody, ReadOrdinary
 from cab.proxy.meter.json_values import MAX_MARKS, clean_or_none, is_object
 from cab.proxy.meter.response.pass_through import MeterOutput
@@ -160,5 +160,7 @@ def ordinary_stream(
     [finish] = answer.finish_reasons.values()
     names = answer.model_served, answer.upstream_id, answer.system_fingerprint, finish
     model, own_id, fingerprint, reason = map(clean_or_none, names)
-    body = OrdinaryBody(model, own_id, fingerprint, reason or finish, usage, raw, answer.tool_calls)
+    tier = clean_or_none(tier_of(answer.service_tier, raw))
+    facts = usage, raw, answer.tool_calls, tier
+    body = OrdinaryBody(model, own_id, fingerprint, reason or finish, *facts)
     return OrdinaryAnswer(body, answer.first_delta_ns, last_byte_ns, response_bytes)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from cab.proxy.meter.dialects.answer import NOTHING_KNOWN, Answer
+from cab.proxy.meter.dialects.answer import NOTHING_KNOWN, Answer, tier_of
 from cab.proxy.meter.error_body import EndpointError, error_of_status
 from cab.proxy.meter.json_values import JsonObject, clean, clean_or_none, parse_object
 from cab.proxy.meter.request.canonical import is_large
@@ -13,7 +13,7 @@ _MAX_WARNINGS = 3
 _NO_USAGE = UsageReading(None, None, [], [], [], [], generates=True)
 
 
-@dataclass(slots=True)  # not frozen: setting 27 fields then takes five times as long, for each call
+@dataclass(slots=True)  # not frozen: setting 28 fields then takes five times as long, for each call
 class Outcome:
     """What the record needs of an answer. Unknown is `None`."""
 
@@ -23,6 +23,8 @@ class Outcome:
     """The endpoint's own id of the answer."""
     system_fingerprint: str | None
     """As the endpoint reports it."""
+    service_tier: str | None
+    """As the endpoint names it."""
     finish_reason: str | None
     """Of the first choice that has one, as the dialect reports it."""
     finish_reasons: list[str] | None
@@ -112,6 +114,7 @@ def outcome_of(answer: Answer, transfer: Transfer, request_body: bytes) -> Outco
         model_served=clean_or_none(answer.model_served),
         upstream_id=clean_or_none(answer.upstream_id),
         system_fingerprint=clean_or_none(answer.system_fingerprint),
+        service_tier=clean_or_none(tier_of(answer.service_tier, answer.usage_raw or {})),
         finish_reason=reasons[0] if reasons else None,
         finish_reasons=reasons if len(reasons) > 1 else None,
         usage=usage,

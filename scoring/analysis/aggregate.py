@@ -27,6 +27,7 @@ from cab.scoring.analysis.observation import NO_VERDICT, Observation
 from cab.scoring.errors import BadObservation, TooFewRuns
 from cab.scoring.ids import CellId
 from cab.scoring.introspection.field_texts import with_field_texts
+from cab.scoring.prices.sources import PriceKind, weakest_of
 from cab.scoring.stats import Offer, pareto_front, pass_at_k, pass_hat_k
 
 Part = Literal["sweep", "tui", "model", "family", "task"]
@@ -81,6 +82,8 @@ class Aggregate:
     """Tokens of all cells, failures of every kind included, per pass."""
     cost_usd_per_pass: Figure
     """US dollars of all cells, failures of every kind included, per pass."""
+    price_kind: PriceKind | None
+    """Whose prices these are: those of the weakest source among the cells; None if no cell says."""
     tokens_per_cell: Figure
     """Mean."""
     cost_usd_per_cell: Figure
@@ -213,6 +216,7 @@ def _aggregate(
         ),
         tokens_per_correct=per_correct_estimate(tokens, verdicts, settings),
         cost_usd_per_pass=per_correct_estimate(costs, verdicts, settings),
+        price_kind=weakest_of(each.price_kind for each in cells if each.price_kind is not None),
         tokens_per_cell=_mean(decided, "total_tokens", settings),
         cost_usd_per_cell=_mean(decided, "cost_usd", settings),
         calls_per_cell=_mean(decided, "model_calls", settings),

@@ -9,6 +9,7 @@ from cab.scoring.analysis.values import amount, count, flag, measure, verdict
 from cab.scoring.errors import BadObservation
 from cab.scoring.ids import CellId, parse_cell_id
 from cab.scoring.introspection.field_texts import with_field_texts
+from cab.scoring.prices.sources import PriceKind
 
 NO_VERDICT = "no_verdict"
 Failure = Literal["check_did_not_run", "no_model_call", "no_verdict"]
@@ -75,6 +76,8 @@ class Observation:
     """Model calls; attempts of one call count once."""
     cost_usd: Decimal | None = None
     """US dollars, of a number or decimal text; None unless the price of every call is known."""
+    price_kind: PriceKind | None = None
+    """Whose prices these are: those of the weakest source among them; None if nobody says."""
     wall_clock_ms: float | None = None
     """Duration of the cell in milliseconds."""
     stopped: bool = False

@@ -11,6 +11,7 @@ from cab.scoring.axes import Axes
 from cab.scoring.cells.cell import SelfReport
 from cab.scoring.errors import BadObservation, BadRecord
 from cab.scoring.ids import CellId, parse_cell_id
+from cab.scoring.prices.sources import PriceKind, weakest_kind
 from cab.scoring.profiles.composite import Composite
 from cab.scoring.timestamps import LONGEST_MS
 
@@ -118,6 +119,7 @@ def observe(result: Mapping[str, Any]) -> Observation:
         total_tokens=total,
         model_calls=read.count("tokens", "model_calls") if metered else None,
         cost_usd=read.money("cost", "cost_usd"),
+        price_kind=read.price_kind(),
         wall_clock_ms=read.number("latency", "wall_clock_ms"),
         stopped=result.get("stopped") is True,
         blast_radius=read.number("blast_radius", "blast_radius", most=1),
@@ -213,6 +215,14 @@ class _Reader:
 
     def money(self, *keys: str) -> Decimal | None:
         return self._checked(amount, keys)
+
+    def price_kind(self) -> PriceKind | None:
+        """Return whose prices a cost is made of; None if the result does not say."""
+        sources = self.get("cost", "price_sources")
+        if not isinstance(sources, list):
+            return None
+        named = [each if isinstance(each, str) else None for each in cast("list[object]", sources)]
+        return weakest_kind(named, int(bool(self.get("cost", "unpriced_calls"))))
 
     def passed(self) -> bool | None:
         return self._checked(verdict, ("pass_rate", "pass"))

@@ -12,6 +12,7 @@ from cab.scoring.files import FileModel
 from cab.scoring.ledger.call_sums import CallSums
 from cab.scoring.ledger.money import money
 from cab.scoring.ledger.records import Count
+from cab.scoring.prices.sources import PriceKind, weakest_kind
 
 
 def _check_amount(text: str) -> str:
@@ -38,7 +39,12 @@ class Cost(FileModel):
     unpriced_calls: Count | None = None
     """Ledger entries that may have cost something and have none."""
     price_sources: list[str] | None = None
-    """Where the prices are from."""
+    """Where the prices are from, see `price_source` of a call's record."""
+
+    @property
+    def price_kind(self) -> PriceKind | None:
+        """How far the cost can be trusted: as its weakest price; `unknown` if one is missing, None without calls."""
+        return weakest_kind(self.price_sources or (), self.unpriced_calls or 0)
 
 
 def score_cost(calls: CallSums | None, passed: int | None) -> Cost:

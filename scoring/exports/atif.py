@@ -111,6 +111,7 @@ def _metrics(end: CallEnd) -> dict[str, Any]:
             reasoning_tokens=end.reasoning_tokens,
             usage_source=end.usage_source,
             usage_status=end.usage_status,
+            price_source=end.price_source,
         ),
     )
 
@@ -144,6 +145,7 @@ def _final(cell: Cell, steps: int) -> dict[str, Any]:
             model_calls=tokens.model_calls,
             unmeasured_calls=tokens.unmeasured_calls,
             tokens_source=cell.timing.tokens_source,
+            price_sources=(cost.price_sources or None) if cost else None,
         ),
     )
 

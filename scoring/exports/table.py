@@ -189,6 +189,8 @@ _CALLS = (
     _axis("output_tokens_per_s", "real", "tokens/s", "calls.output_tokens_per_s"),
     _seen("cost_usd", "real", "USD", read=dollars),
     CellColumn("known_cost_usd", "real", "USD", _known_cost_usd),
+    _axis("price_kind", "text", "", "cost.price_kind"),
+    _axis("price_sources", "text", "", "cost.price_sources", ", ".join),
     _seen("wall_clock_ms", "real", "ms"),
     CellColumn("stopped", "boolean", "", lambda view: view.result["stopped"]),
     _axis("agent_ms", "real", "ms", "latency.container_active_ms"),

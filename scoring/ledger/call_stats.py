@@ -14,6 +14,9 @@ from cab.scoring.ledger.money import money
 from cab.scoring.ledger.records import CallEnd
 from cab.scoring.timestamps import LONGEST_MS
 
+UNNAMED = "unnamed"
+"""Source of a price that a record does not name."""
+
 UNFINISHED = "unfinished"
 """End of a call that has a START and no END."""
 
@@ -59,7 +62,7 @@ class CallStats:
         self._count(end)
         self._time(end)
         if read_price(end) is not None:
-            self.price_sources.add(end.price_source or "unnamed")
+            self.price_sources.add(end.price_source or UNNAMED)
 
     def add_unfinished(self) -> None:
         """Add a call of which only the beginning is known."""

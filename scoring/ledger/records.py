@@ -197,6 +197,8 @@ class CallEnd(Record):
     """The endpoint's own id of the answer."""
     system_fingerprint: str | None = None
     """As the endpoint reports it."""
+    service_tier: str | None = None
+    """As the endpoint names it, such as `flex` or `priority`; None where it names none."""
     status: int | None = None
     """HTTP status sent to the client; `None` when none was sent."""
     end_reason: EndReason
@@ -260,10 +262,14 @@ class CallEnd(Record):
     """Tool calls in the answer."""
     user_agent: str | None = None
     """As the client names itself."""
+    provider: str | None = None
+    """Who sells the tokens, by the names of genai-prices: as the settings say, or by the endpoint's URL;
+    `None` where nobody had to know."""
     cost_usd: str | float | None = None
-    """Price of the call in US dollars; `None` unless the endpoint or a price table knows."""
+    """Price of the call in US dollars, as decimal text; `None` unless the endpoint or a price table knows."""
     price_source: str | None = None
-    """Where the price is from."""
+    """Where the price is from: `upstream` (the endpoint states it), `table:NAME@VERSION+DIGEST` (the
+    operator's table), `genai-prices@VERSION`."""
     unmetered: Message | None = None
     """What of the call could not be understood."""
     transport: Literal["websocket"] | None = None

@@ -251,6 +251,8 @@ class MoneyTotal:
     """Calls that may have cost something and have no price."""
     largest: Decimal = Decimal(0)
     """The largest price of a call."""
+    unpriced: int = 0
+    """Those of the missing ones whose tokens were counted: nobody knows the price of their model."""
 
     @property
     def value(self) -> Decimal | None:
@@ -272,6 +274,7 @@ class MoneyTotal:
             self.priced + other.priced,
             self.missing + other.missing,
             max(self.largest, other.largest),
+            self.unpriced + other.unpriced,
         )
 
 
@@ -330,11 +333,11 @@ class CallTotals:
 
     @property
     def unknown_prices(self) -> int:
-        """Calls of which neither the tokens nor the price is known.
+        """Calls of which neither the price is known nor all the tokens that would give it one.
 
-        What was counted and has no price, as with an endpoint that states none, is not among them.
+        What was counted and has no price is not among them; see `MoneyTotal.unpriced`.
         """
-        return min(self.unmeasured_calls, self.cost.missing)
+        return self.cost.missing - self.cost.unpriced
 
     @property
     def charged_usd(self) -> Decimal:
@@ -370,6 +373,7 @@ class CallTotals:
         if self.may_cost(call):
             self.tokens.add(call if is_counted(call) else _uncounted(call))
             self.cost.add(price)
+            self.cost.unpriced += price is None and _is_counted_whole(call)
         elif price is not None:
             self.cost.add(price)
 
@@ -479,6 +483,15 @@ def _is_metered(call: Fields) -> bool:
 
 def _is_rejected(call: Fields) -> bool:
     return bool(call.get("end_reason") == "rejected")
+
+
+def _is_counted_whole(call: Fields) -> bool:
+    """Return whether all tokens of a call are counted, so that only a price of its model is missing."""
+    if not is_counted(call) or call.get("usage_status") == "partial":
+        return False
+    parts = _count(call, "prompt_tokens"), _count(call, "completion_tokens")
+    total = call.get("total_tokens")
+    return None not in parts or (type(total) is int and 0 <= total <= 2 * MAX_COUNT)
 
 
 def _uncounted(call: Fields) -> Fields:

@@ -17,7 +17,9 @@ def test_one_cell_does_not_wait_for_the_statistics() -> None:
 
 def test_a_module_of_the_room_is_not_a_reason_to_load_the_statistics() -> None:
     """`from cab.scoring import MODULE` asks for an attribute first; that loads nothing else."""
-    code = "import sys; from cab.scoring import schema; print('cab.scoring.stats' in sys.modules)"
+    code = (
+        "import sys; from cab.scoring import timestamps; print('cab.scoring.stats' in sys.modules)"
+    )
     assert run_python("-c", code).strip() == "False"
 
 

@@ -12,8 +12,8 @@ import orjson
 import pytest
 
 from cab.scoring import PROFILES, dump_cell, dump_manifest
+from cab.scoring.exports.schema import DIALECT, MODELS, json_schema
 from cab.scoring.ledger.seals import seal_lines
-from cab.scoring.schema import DIALECT, MODELS, json_schema
 from tests.scoring.builders import AFTER, end_fields, facts, line, open_fields, start_fields
 from tests.scoring.cells.test_bundle import bundle
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from cab.adapters.commands.score import groups
+from cab.adapters.commands.score import groups, reprice
 from cab.adapters.commands.score.sheets import write_cells
 from cab.adapters.output.whole_file import write_whole
 from cab.adapters.ui.cell_inputs import PROFILE, profile_of, scored_cells, unsealed_text
@@ -33,6 +33,7 @@ from cab.scoring import (
     explain,
 )
 from cab.scoring.cells.bundle import CELL_FILE
+from cab.scoring.prices.reprice import Repricing
 from cab.scoring.printable import printable
 
 DESCRIPTION = """\
@@ -54,6 +55,7 @@ examples:
   cab score runs --json | jq '[.cell_id, .composite, .tokens.total_tokens]'
   cab score runs --explain                   the sum that makes each composite
   cab score runs --profile mine.toml         a profile as in docs/scoring.md
+  cab score runs --reprice prices.toml       what the calls would have cost by that table
   cab score runs --by tui --by model --k 2   groups, with pass@2 and pass^2
 """
 
@@ -68,6 +70,7 @@ OPTIONS = (
     PROFILE,
     OneOf(*TABLE_FORMS, form("explain", "print the sum that makes each composite")),
     Option("--write", action="store_true", help="replace a bundle's cell.json if it differs"),
+    reprice.OPTIONS,
     groups.OPTIONS,
 )
 
@@ -80,19 +83,19 @@ def run(args: argparse.Namespace) -> int:
         BadRecord: The file of a profile cannot be used.
         AdapterError: Options contradict one another.
     """
-    profile = profile_of(args.profile)
+    profile, repricing = profile_of(args.profile), reprice.repricing_of(args)
     if args.by:
         return groups.run_groups(args, profile)
     command = _Score(profile, write=args.write)
     if args.form in {"markdown", "csv"}:
-        write_cells(args.form, command.cells(args.paths))
+        write_cells(args.form, command.cells(args.paths), repricing)
     elif args.form == "json":
         for scored, _ in command.cells(args.paths):
-            print_json(scored.as_dict())
+            print_json({**scored.as_dict(), **reprice.members(scored, repricing)})
     elif args.form == "explain":
         _print_sums(command, args.paths)
     else:
-        _print_tables(command, args.paths)
+        _print_tables(command, args.paths, repricing)
     command.warn()
     return command.exit_code
 
@@ -157,12 +160,15 @@ def _print_sums(command: _Score, paths: list[Path]) -> None:
         print("\n" * bool(number) + f"{title}\n\n{sums}")
 
 
-def _print_tables(command: _Score, paths: list[Path]) -> None:
+def _print_tables(command: _Score, paths: list[Path], repricing: Repricing | None) -> None:
     first: tuple[ScoredCell, str] | None = None
     lines: list[Summary] = []
+    costs: list[tuple[str, str]] = []
     with progress("scoring cells", sys.stderr):
         for scored, verdict in command.cells(paths):
             first = first or (scored, verdict)
+            if repricing is not None:
+                costs.append((scored.cell_id, reprice.sentence(scored, repricing)))
             lines.append(summary_of(scored.cell_id, scored.axes, _composites(scored), verdict))
     if first is None:
         return
@@ -171,6 +177,8 @@ def _print_tables(command: _Score, paths: list[Path]) -> None:
         write("table", summary_table(names, lines), [])
     else:
         _print_one(wide_console(), *first)
+    for cell_id, text in costs:
+        print(printable(f"{cell_id}: {text}" if len(costs) > 1 else text))
 
 
 def _composites(scored: ScoredCell) -> list[Composite]:

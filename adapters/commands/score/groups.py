@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from cab.adapters.errors import AdapterError
 from cab.adapters.ui.cell_inputs import STATISTICS, CellReader, settings_of, unsealed_text
 from cab.adapters.ui.command import Option, OptionGroup
-from cab.adapters.ui.format import figure_text, interval_text, money_text, seconds_text
+from cab.adapters.ui.format import dollars_per_pass, figure_text, interval_text, seconds_text
 from cab.adapters.ui.layout import Column
 from cab.adapters.ui.options import by
 from cab.adapters.ui.progress import complain
@@ -99,7 +99,7 @@ def _row(group: Aggregate) -> list[str]:
         interval_text(group.pass_rate_task_weighted, 100, 1),
         _infrastructure(group),
         interval_text(group.tokens_per_correct, 1, 0),
-        money_text(group.cost_usd_per_pass),
+        dollars_per_pass(group),
         figure_text(group.tokens_per_cell, 1, 0),
         figure_text(group.calls_per_cell, 1, 1),
         seconds_text(group.wall_clock_ms_median),

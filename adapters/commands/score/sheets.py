@@ -3,9 +3,14 @@
 from collections.abc import Iterable
 from typing import Any
 
+from cab.adapters.commands.score.reprice import columns
 from cab.adapters.ui.cell_table import Summary, has_zeros_for_gaps, summary_of, summary_table
-from cab.adapters.ui.tables import TableFormat, write
+from cab.adapters.ui.format import UNKNOWN_USD
+from cab.adapters.ui.layout import Column
+from cab.adapters.ui.tables import ResultTable, TableFormat, write
 from cab.scoring import ScoredCell
+from cab.scoring.ledger.money import amount
+from cab.scoring.prices.reprice import Repricing
 
 _AXES = {
     "pass": ("pass_rate", "pass"),
@@ -25,14 +30,25 @@ _AXES = {
 _OF_CALLS = ("prompt_tokens", "completion_tokens", "total_tokens", "model_calls", "model_call_ms")
 
 
-def write_cells(form: TableFormat, cells: Iterable[tuple[ScoredCell, str]]) -> None:
-    """Print cells, each with how its stored score compares."""
+def write_cells(
+    form: TableFormat, cells: Iterable[tuple[ScoredCell, str]], repricing: Repricing | None = None
+) -> None:
+    """Print cells, each with how its stored score compares, and what it would have cost."""
     lines: list[Summary] = []
     objects: list[dict[str, Any]] = []
+    costs: list[dict[str, Any]] = []
     for scored, verdict in cells:
         lines.append(summary_of(scored.cell_id, scored.axes, [scored.composite], verdict))
-        objects.append(_as_row(scored, verdict))
-    write(form, summary_table(["composite"], lines), objects)
+        costs.append(columns(scored, repricing))
+        objects.append({**_as_row(scored, verdict), **costs[-1]})
+    sheet = summary_table(["composite"], lines)
+    write(form, sheet if repricing is None else _with_costs(sheet, costs), objects)
+
+
+def _with_costs(sheet: ResultTable, costs: Iterable[dict[str, Any]]) -> ResultTable:
+    texts = (amount(cost["repriced_usd"]) or UNKNOWN_USD for cost in costs)
+    rows = [(*row, text) for row, text in zip(sheet.rows, texts, strict=True)]
+    return ResultTable((*sheet.columns, Column("repriced", unit="$")), rows)
 
 
 def _as_row(scored: ScoredCell, verdict: str) -> dict[str, Any]:

@@ -5,13 +5,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from cab.adapters.report.render.marks import Mark, mark_class, mark_of
+from cab.adapters.report.render.marks import Mark, mark_class, mark_of, mark_of_price
 from cab.adapters.report.render.numbers import duration, integer
 from cab.adapters.report.render.script_data import ColumnData
 from cab.scoring.errors import BadRecord
 from cab.scoring.ledger.money import dollars
 from cab.scoring.ledger.reading import iter_records
 from cab.scoring.ledger.records import CallEnd, CallStart
+from cab.scoring.prices.sources import price_kind
 from cab.scoring.timestamps import instant_us
 
 ROWS_IN_PAGE = 100
@@ -177,7 +178,10 @@ def _time(name: str) -> Callable[[PageCall], CallCell]:
 def _cost(call: PageCall) -> CallCell:
     price = call.end.cost_usd if call.end else None
     shown = dollars(price)
-    return UNKNOWN if shown is None else CallCell(shown, str(price), "m")
+    if shown is None or call.end is None:
+        return UNKNOWN
+    mark = mark_of_price(price_kind(call.end.price_source))
+    return CallCell(shown, str(price), mark_class(mark))
 
 
 def _hash(call: PageCall) -> CallCell:

@@ -1,15 +1,17 @@
 """Tokens and money of a cell, by who counted them."""
 
 from collections.abc import Iterator, Sequence
-from decimal import Decimal
 from typing import NamedTuple
 
 from cab.adapters.report.cell.calls import PageCall, known_sum
 from cab.adapters.report.cell.facts import ReportCell
-from cab.adapters.report.render.marks import Mark, MarkedText, mark_of, measured, words
+from cab.adapters.report.render.marks import MarkedText, mark_of, mark_of_price, measured, words
 from cab.adapters.report.render.numbers import integer
 from cab.scoring.imports.model import OwnCount
+from cab.scoring.ledger.call_stats import UNNAMED
 from cab.scoring.ledger.money import dollars, money
+from cab.scoring.ledger.totals import MoneyTotal
+from cab.scoring.prices.sources import sources_words, weakest_kind
 
 NOTHING = words("–")
 
@@ -76,10 +78,12 @@ def _cost(calls: Sequence[PageCall]) -> MarkedText:
     known = [price for price in prices if price is not None]
     if not known:
         return words("not recorded")
-    mark: Mark = "measured" if len(known) == len(calls) else "at least"
-    return MarkedText(
-        dollars(sum(known, Decimal(0))), mark, "stated by the endpoint or a price table"
-    )
+    sources = {call.end.price_source or UNNAMED for call in calls if call.end and call.end.cost_usd}
+    mark = mark_of_price(weakest_kind(sources)) if len(known) == len(calls) else "at least"
+    total = MoneyTotal()
+    for price in known:
+        total.add(price)
+    return MarkedText(dollars(total.known), mark, sources_words(sources))
 
 
 def _own(cell: ReportCell) -> SourceRow:
@@ -108,8 +112,8 @@ def total_cost(cell: ReportCell) -> MarkedText:
     if cost is None:
         return words("not recorded")
     if cost.cost_usd is not None:
-        by = ", ".join(cost.price_sources or [])
-        return measured(dollars(cost.cost_usd), by)
+        mark = mark_of_price(cost.price_kind)
+        return MarkedText(dollars(cost.cost_usd), mark, sources_words(cost.price_sources or []))
     known = cost.known_cost_usd if cost.priced_calls else None
     return MarkedText(dollars(known), "at least", f"{cost.unpriced_calls} calls without a price")
 

@@ -1,7 +1,7 @@
 """Numbers that show who counted them.
 
 6,647●      measured: by the endpoint, or by our own clock, check or file trees
-≈6,647      estimated: by our tokenizer
+≈6,647      estimated: by our tokenizer, or a table of prices
 “2,444”     self-reported by the agent, or by another harness
 ≥6,647      at least: a part was not counted
 not recorded
@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from markupsafe import Markup
+
+from cab.scoring.prices.sources import PriceKind
 
 Mark = Literal["measured", "estimated", "self-reported", "at least", "not recorded"]
 
@@ -40,6 +42,11 @@ def mark_class(mark: Mark) -> str:
 def mark_of(source: str | None) -> Mark:
     """Return the mark of a source of tokens, as records and cells name it."""
     return _OF_SOURCE.get(source, "not recorded") if source else "not recorded"
+
+
+def mark_of_price(kind: PriceKind | None) -> Mark:
+    """Return the mark of a sum of prices: measured only if the endpoint stated them all."""
+    return "measured" if kind in (None, "endpoint") else "estimated"
 
 
 def weakest(marks: Iterable[Mark]) -> Mark:

@@ -142,6 +142,7 @@ class OrdinaryCalls:
         upstream = services.upstreams.for_model(context.request.model)
         context.upstream, context.route = upstream.base.authority, upstream.number
         context.client = connection.client
+        context.prices = upstream.prices
         if refused_call(head.method, target.path_qs, caller, upstream, context):
             return None
         asks = meter.request.injected

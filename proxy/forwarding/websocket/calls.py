@@ -145,6 +145,7 @@ class ConnectionCalls:
             received_ns=clock.mono_ns(),
             body_queued_ms=queued_ms,
             redactor=upgrade.redactor,
+            prices=upgrade.upstream.prices,
             websocket=WebSocketFacts(
                 self.connection_id,
                 None if lane == INVALID else lane,

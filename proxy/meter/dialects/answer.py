@@ -17,6 +17,11 @@ _MAX_USAGE_CHARS = 1 << 14
 NOTHING_KNOWN = "the answer holds nothing that its dialect knows"
 
 
+def tier_of(stated: str | None, usage: JsonObject) -> str | None:
+    """Return the service tier of an answer: the one stated beside its usage, or in it (Anthropic)."""
+    return stated or as_text(usage.get("service_tier"))
+
+
 class Answer:
     """One answer of one dialect, built up from the events of a stream or from one body.
 
@@ -36,6 +41,8 @@ class Answer:
         self.model_served: str | None = None
         self.upstream_id: str | None = None
         self.system_fingerprint: str | None = None
+        self.service_tier: str | None = None
+        """As the last part names it that does: the first may say what was asked for."""
         self.finish_reasons: dict[int, str] = {}
         """By the index of the choice."""
         self.usage_raw: JsonObject | None = None
@@ -161,13 +168,15 @@ class Answer:
             self.finish_error = self.finish_error or error_of_finish(text)
 
     def take_identity(self, data: JsonObject) -> None:
-        """Note id, model and fingerprint: the first that are given stand."""
+        """Note id, model and fingerprint: the first that are given stand; and the service tier."""
         if self.upstream_id is None:
             self.upstream_id = as_text(data.get("id"))
         if self.model_served is None:
             self.model_served = as_text(data.get("model"))
         if self.system_fingerprint is None:
             self.system_fingerprint = as_text(data.get("system_fingerprint"))
+        if "service_tier" in data:
+            self.service_tier = as_text(data["service_tier"]) or self.service_tier
 
     def take_text(self, key: Hashable, piece: str) -> None:
         """Note a piece of something generated."""
@@ -200,6 +209,7 @@ class Answer:
             *(self.deferred, self.delivered, self.delivered_media, self.first_delta_ns),
             *(self.tool_calls, self.error, self.finish_error, self.upstream_id, self.model_served),
             *(self.system_fingerprint, len(self.finish_reasons), len(self.warnings)),
+            self.service_tier,
         )
 
     def warn(self, warning: str) -> None:

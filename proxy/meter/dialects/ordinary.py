@@ -8,6 +8,7 @@ else it returns None, and then they decide.
 from collections.abc import Callable
 from typing import NamedTuple
 
+from cab.proxy.meter.dialects.answer import tier_of
 from cab.proxy.meter.json_values import JsonObject, as_list, as_text, is_object
 from cab.proxy.meter.usage import Usage
 from cab.proxy.meter.usage.ordinary import (
@@ -27,6 +28,7 @@ class OrdinaryBody(NamedTuple):
     usage: Usage
     usage_raw: JsonObject
     tool_calls: int | None
+    service_tier: str | None = None
 
 
 ReadOrdinary = Callable[[JsonObject], OrdinaryBody | None]
@@ -113,6 +115,6 @@ def _is_odd(data: JsonObject) -> bool:
 
 def _body(data: JsonObject, finish: str, usage: Usage, raw: JsonObject, calls: int) -> OrdinaryBody:
     model, own_id, fingerprint = data.get("model"), data.get("id"), data.get("system_fingerprint")
-    return OrdinaryBody(
-        as_text(model), as_text(own_id), as_text(fingerprint), finish, usage, raw, calls
-    )
+    tier = tier_of(as_text(data.get("service_tier")), raw)
+    names = as_text(model), as_text(own_id), as_text(fingerprint)
+    return OrdinaryBody(*names, finish, usage, raw, calls, tier)

@@ -2,6 +2,7 @@
 
 import shutil
 import threading
+from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,66 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert report["spend"]["cost_usd"] is None
     assert report["cells"] == {FIRST: FIRST}
     assert (report["failed"], report["not_run"], report["apart"]) == ({}, {}, [])
+
+
+MODELS = ("demo-a", "demo-b", "demo-c")
+TABLE = """
+name = "acme"
+[models.demo-a]
+input = 3
+output = 15
+cache_read = 0.3
+[models."demo-*"]
+input = "0.25"
+output = 2
+"""
+
+
+def by_hand(model: str, call: dict[str, Any]) -> Fraction:
+    """Return what a call costs in US dollars by the table above."""
+    read, cached, written = (
+        call["prompt_tokens"],
+        call["cache_read_tokens"],
+        call["completion_tokens"],
+    )
+    if model == "demo-a":
+        return Fraction((read - cached) * 30 + cached * 3 + written * 150, 10**7)
+    return Fraction(read * 25 + written * 200, 10**8)
+
+
+def test_dollars_per_solved_task(capsys: pytest.CaptureFixture[str]) -> None:
+    """Three models whose endpoint states no price: each part can be recomputed by hand from the table."""
+    Path("prices.toml").write_text(TABLE)
+    models = LEAST.replace('["demo"]', f"[{', '.join(map(repr, MODELS))}]")
+    assert main(["sweep", sweep('prices_file = "prices.toml"\n', models), "--json"]) == 0
+    report = json_of(capsys)
+    total = Fraction(0)
+    assert len(report["groups"]) == 3
+    for group in report["groups"]:
+        model = group["key"]["model"]
+        bundle = Path(f"sweeps/s/runs/s/scripted/{model}/{TASK}#run1")
+        lines = map(orjson.loads, (bundle / "calls.jsonl").read_bytes().splitlines())
+        calls = [
+            line for line in lines if line["kind"] == "end" and line["usage_source"] == "upstream"
+        ]
+        assert [Fraction(call["cost_usd"]) for call in calls] == [
+            by_hand(model, call) for call in calls
+        ]
+        assert all(call["price_source"].startswith("table:acme@") for call in calls)
+        cost = sum(by_hand(model, call) for call in calls)
+        cell = orjson.loads((bundle / "cell.json").read_bytes())
+        assert Fraction(cell["scorers"]["cost"]["cost_usd"]) == cost
+        assert (group["passed"], group["price_kind"]) == (1, "table")
+        assert group["cost_usd_per_pass"]["value"] == float(cost)
+        total += cost
+    assert Fraction(report["spend"]["cost_usd"]) == total
+
+
+def test_a_budget_in_money_needs_prices(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a price of the model it cannot be kept: the first cell is stopped, and the sweep ends."""
+    main(["sweep", sweep('runs = 2\n[budget]\nusd = "5"\n')])
+    out = capsys.readouterr()
+    assert "$5 cannot be kept: 1 counted call has no price" in out.out + out.err
 
 
 def test_markdown(capsys: pytest.CaptureFixture[str]) -> None:

@@ -230,9 +230,9 @@ def test_a_composite_that_is_no_sum_says_so_in_its_column() -> None:
 def test_money_has_a_line_where_a_price_is_known() -> None:
     """The cost is shown with its source; one unknown price makes it unknown, not smaller."""
     priced = end("a", cost_usd="0.25", price_source="upstream")
-    assert row(shown(cell_table(cell([priced]))), "cost") == "cost $0.25 by upstream"
+    assert row(shown(cell_table(cell([priced]))), "cost") == "cost $0.25 by the endpoint"
     assert row(shown(cell_table(cell([priced, end("b")]))), "cost") == (
-        "cost not measured calls without a price: 1; the others cost $0.25 by upstream"
+        "cost not measured calls without a price: 1; the others cost $0.25 by the endpoint"
     )
     assert "\n  cost " not in shown(cell_table(cell([end("b")])))
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from contextlib import AsyncExitStack
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -317,6 +318,33 @@ async def test_a_call_that_nobody_counted_is_not_free(
     assert seen.status == (500 if refusal is None else 400)
     assert refusal is None or refusal in seen.body.decode()
     assert len(upstream.received) == (2 if refusal is None else 1)
+
+
+@pytest.mark.parametrize(
+    ("prices", "on_unknown", "refusal"),
+    [
+        # 12 x $1 + 5 x $2 for each million: over a limit of $0.00002 after the first call
+        ({"models": {"*": {"input": 1, "output": 2}}}, None, "limit of 0.00002 US dollars"),
+        ({"models": {"*": {"input": "0.1", "output": "0.2"}}}, None, None),
+        ({"models": {"other": {"input": 1, "output": 2}}}, None, "with 1 unpriced call"),
+        ({"models": {"other": {"input": 1, "output": 2}}}, "ignore", None),
+    ],
+)
+async def test_a_limit_in_money_goes_by_the_operators_table(
+    prices: Any, on_unknown: Any, refusal: str | None, tmp_path: Path
+) -> None:
+    """What has no price cannot be kept within a limit: the next call is refused, and says whose prices hold."""
+    limits = {"max_cost_usd": Decimal("0.00002"), "on_unknown": on_unknown}
+    async with (
+        scripted_upstream(whole()) as upstream,
+        metered(upstream.url, tmp_path, prices=prices) as meter,
+    ):
+        first = await post(meter.url, CHAT.path, CHAT.request, bearer(meter, **limits))
+        seen = await post(meter.url, CHAT.path, CHAT.request, bearer(meter, **limits))
+    assert first.status == 200
+    assert seen.status == (200 if refusal is None else 400)
+    said = seen.body.decode()
+    assert refusal is None or (refusal in said and "the endpoint, table:config@" in said)
 
 
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}

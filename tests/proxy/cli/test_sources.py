@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -55,15 +56,19 @@ def test_each_setting_has_a_flag_a_variable_and_a_key(name: str, tmp_path: Path)
 
 
 def test_lists_and_tables_are_json_in_variables() -> None:
-    """routes and encodings, which have no flag, come from a variable as JSON."""
+    """routes, encodings and prices, which have no flag, come from a variable as JSON."""
     route = {"models": ["gpt-*"], "upstream": "http://h", "query": {"a": "b"}}
-    settings = load_settings(
-        None, DEMO, {"CAB_ROUTES": json.dumps([route]), "CAB_ENCODINGS": '{"a": "o200k_base"}'}
-    )
+    environment = {
+        "CAB_ROUTES": json.dumps([route]),
+        "CAB_ENCODINGS": '{"a": "o200k_base"}',
+        "CAB_PRICES": '{"models": {"m": {"input": 0.1}}}',
+    }
+    settings = load_settings(None, DEMO, environment)
 
     assert settings.routes[0].model_dump(exclude_defaults=True) == route
     assert settings.encodings == {"a": "o200k_base"}
-    assert not {"--routes", "--encodings"} & set(make_parser().format_help().split())
+    assert settings.prices.models["m"].input == Decimal("0.1")
+    assert not {"--routes", "--encodings", "--prices"} & set(make_parser().format_help().split())
 
 
 def test_flags_win_over_variables_over_the_file(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
+from cab.proxy.accounting.prices import EndpointPrices
 from cab.proxy.forwarding.endings import ending_of
 from cab.proxy.ledger.call_records import CallContext, Counted, end_record, start_record
 from cab.proxy.ledger.lines import EncodedRecord, encoded, fitting_line
@@ -14,11 +15,20 @@ from cab.proxy.ledger.ordinary_records import is_within_bounds, ordinary_end_rec
 from cab.proxy.meter import CallMeter, Outcome, dialect_for
 from cab.proxy.redaction import Redactor
 from cab.scoring.ledger.clipping import bounded
+from cab.scoring.prices.table import PriceTable, PriceTableFile
 from tests.proxy.meter.drive import SSE, sliced
 from tests.proxy.meter.mutations import BODIES, STREAMS, mutated, stream_of
 
 CASES = 400
+PRICED: list[bool] = []
+"""Whether an ordinary record has a price."""
 HELD, SENT = "held-key-9f8e7d6c5b4a", "sent-key-0a1b2c3d4e5f"
+_RATES = {"input": 1, "cache_read": 0.1, "output": 2, "service_tiers": {"flex": {"input": 0.5}}}
+PRICES = EndpointPrices(
+    PriceTable(PriceTableFile.model_validate({"models": {"*": _RATES}}), "config"),
+    "acme",
+    "http://h",
+)
 REQUESTS = [
     b'{"model":"m","stream":true,"messages":[]}',
     b'{"model":"m","max_tokens":20}',
@@ -86,6 +96,7 @@ def context_of(meter: CallMeter, path: str, chance: random.Random) -> CallContex
         slot_queued_ms=chance.choice([0.0, 0.0, 0.0, 1.5]),
         status=200,
         redactor=Redactor([HELD]).with_secrets([SENT]),
+        prices=chance.choice([None, PRICES]),
     )
 
 
@@ -122,6 +133,7 @@ def compared(path: str, answer: bytes, chance: random.Random, content_type: str)
     assert isinstance(line, EncodedRecord)
     assert fitting_line(known, "0" * 64).line.startswith(line.body)
     assert orjson.loads(line.body + b"}").keys() == {"schema", *known}
+    PRICED.append(record["cost_usd"] is not None)
     return True
 
 
@@ -137,6 +149,7 @@ def test_bodies_in_which_something_is_different_have_the_same_record_either_way(
             answer = bytes(b ^ (chance.random() < 0.01) for b in answer)
         ordinary += compared(path, answer, chance, "application/json")
     assert ordinary > CASES / 8
+    assert any(PRICED[-ordinary:])
 
 
 @pytest.mark.parametrize("number", range(len(STREAMS)))
@@ -149,6 +162,7 @@ def test_streams_in_which_something_is_different_have_the_same_record_either_way
         answer = stream_of(mutated(parts, chance, case % 3))
         ordinary += compared(path, answer, chance, SSE)
     assert ordinary > CASES / 16
+    assert any(PRICED[-ordinary:])
 
 
 def test_a_start_within_its_bounds_is_the_same_line_either_way() -> None:

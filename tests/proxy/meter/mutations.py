@@ -44,7 +44,8 @@ _NAMES = {"id": "chatcmpl-9f8e7d6c5b4a", "model": "gpt-x", "system_fingerprint":
 
 def _chat(message: object, finish: str, usage: object) -> dict[str, Any]:
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}
-    return {**_NAMES, "object": "chat.completion", "choices": [choice], "usage": usage}
+    tier = {"service_tier": "default"}
+    return {**_NAMES, **tier, "object": "chat.completion", "choices": [choice], "usage": usage}
 
 
 _OUTPUT = [
@@ -57,6 +58,7 @@ _RESPONSE = {
     "object": "response",
     "status": "completed",
     "model": "gpt-x",
+    "service_tier": "flex",
     "error": None,
     "incomplete_details": None,
     "output": _OUTPUT,
@@ -101,7 +103,7 @@ _CHAT_STREAM = [
     _fragment("", id="call_1", type="function"),
     *(_fragment(text) for text in ('{"p', '": 1', "}")),
     _delta({}, "tool_calls"),
-    {**_NAMES, "choices": [], "usage": _CHAT_USAGE},
+    {**_NAMES, "choices": [], "service_tier": "flex", "usage": _CHAT_USAGE},
 ]
 _RESPONSES_STREAM: list[dict[str, Any]] = [
     {"type": "response.created", "response": {**_RESPONSE, "status": "in_progress", "usage": None}},

@@ -77,6 +77,7 @@ def test_a_call_is_a_step_with_metrics(tmp_path: Path) -> None:
             "model_calls": 2,
             "unmeasured_calls": 0,
             "tokens_source": "upstream",
+            "price_sources": ["unnamed"],
         },
     }
     assert made["extra"]["cab"]["passed"] == 1

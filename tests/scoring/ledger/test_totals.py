@@ -128,7 +128,9 @@ def test_a_price_of_a_call_that_nobody_counted_counts() -> None:
     free = unmeasured("c", status=429)
     priced = unmeasured("b", cost_usd="0.10")
     totals = total(end_fields("a"), priced, free, {**free, "cost_usd": 0.5})
-    assert totals.cost == MoneyTotal(Decimal("0.60"), 2, missing=1, largest=Decimal("0.5"))
+    assert totals.cost == MoneyTotal(
+        Decimal("0.60"), 2, missing=1, largest=Decimal("0.5"), unpriced=1
+    )
 
 
 BOUND = {"prompt_tokens_at_most": 1324, "completion_tokens_at_most": 500}

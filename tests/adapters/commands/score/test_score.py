@@ -292,3 +292,57 @@ def test_a_killed_attempt_is_named(tmp_path: Path, capsys: pytest.CaptureFixture
         f"cab: {folder}: is not a finished cell: its run was stopped, or still runs; "
         "run the cell again to score it\n"
     )
+
+
+TABLE = """
+name = "acme"
+[models.gpt-5]
+input = 4
+output = 15
+"""
+
+
+@pytest.mark.parametrize("form", [[], ["--json"], ["--csv"], ["--markdown"]])
+def test_other_prices_stand_beside_the_stored_ones(
+    form: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """100 x $4 + 20 x $15 for each million, beside the endpoint's $0.5; nothing stored changes."""
+    call = end_fields(
+        "a", cost_usd="0.5", price_source="upstream", model_requested="gpt-5", model_served=None
+    )
+    folder = stored(tmp_path / "b", calls=[call])
+    table = tmp_path / "prices.toml"
+    table.write_text(TABLE)
+    before = (folder / "cell.json").read_bytes()
+    assert main(["score", str(folder), "--reprice", str(table), *form]) == 0
+    out = capsys.readouterr().out
+    assert (folder / "cell.json").read_bytes() == before
+    assert "0.0007" in out
+    if not form:
+        assert "cost: $0.5 by the endpoint; by the operator's table acme@" in out
+        assert out.endswith(" it would be $0.0007\n")
+    if form == ["--json"]:
+        made = orjson.loads(out)["repriced"]
+        assert made.pop("price_source").startswith("table:acme@")
+        assert made == {
+            "cost_usd": "0.0007",
+            "known_cost_usd": "0.0007",
+            "cost_usd_per_correct_task": "0.0007",
+            "priced_calls": 1,
+            "unpriced_calls": 0,
+        }
+
+
+def test_by_a_list_that_does_not_know_the_model_nothing_is_known(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = stored(
+        tmp_path / "b", calls=[end_fields("a", cost_usd="0.5", price_source="upstream")]
+    )
+    how = ["score", str(folder), "--reprice", "genai-prices"]
+    assert main([*how, "--provider", "openai"]) == 0
+    assert "it would be not known (1 calls without a price)" in capsys.readouterr().out
+    assert main([*how, "--provider", "nobody"]) == 2
+    assert main([*how, "--by", "tui"]) == 2
+    assert main(["score", str(folder), "--provider", "openai"]) == 2
+    assert main(["score", str(folder), "--reprice", str(tmp_path / "none.toml")]) == 2

@@ -1,0 +1,1 @@
+"""What calls cost: rates, the price tables that hold them, and the one rule that applies them."""
