@@ -17,7 +17,7 @@ from aiohttp import web
 
 from cab.proxy.accounting.admission import CellRegistry, LocalCellRegistry
 from cab.proxy.accounting.cell_state import CellStates
-from cab.proxy.accounting.prices import price_table, trusted_prices
+from cab.proxy.accounting.prices import price_table, trusted_prices, with_prices_read
 from cab.proxy.auth import signing_keys
 from cab.proxy.auth.attribution import Identifier
 from cab.proxy.auth.revocations import Revocations
@@ -140,7 +140,7 @@ class Proxy(RunningProxy):
         Raises:
             BadConfig: Something cannot be used; nothing has changed then.
         """
-        reload = reload_of(self._parts.services.settings, wanted)
+        reload = reload_of(self._parts.services.settings, with_prices_read(wanted))
         await self.apply(reload.settings, secrets)
         return reload
 
@@ -177,7 +177,7 @@ async def running_proxy(
     Raises:
         BadConfig: The ledger cannot be written, the port is taken, or the signing key is short.
     """
-    clock = clock or Clock()
+    clock, settings = clock or Clock(), with_prices_read(settings)
     if settings.replay is not None:
         settings = settings.model_copy(update={"routes": []})  # no endpoint is asked
     require_route_keys(settings.routes, secrets.get("route_keys") or {})

@@ -170,7 +170,9 @@ class CellRegistry(Protocol):
         """Return what goes on over all cells."""
         ...
 
-    def set_waiting(self, slot_wait_s: float, on_unknown: OnUnknown) -> None:
+    def set_rules(
+        self, slot_wait_s: float, on_unknown: OnUnknown, trusted_prices: str = ""
+    ) -> None:
         """Take over settings that were reloaded; arguments as for `LocalCellRegistry`."""
         ...
 
@@ -214,9 +216,12 @@ class LocalCellRegistry:
         self.elsewhere: CallsElsewhere | None = None
         """Who else admits calls; None: nobody."""
 
-    def set_waiting(self, slot_wait_s: float, on_unknown: OnUnknown) -> None:
+    def set_rules(
+        self, slot_wait_s: float, on_unknown: OnUnknown, trusted_prices: str = ""
+    ) -> None:
         """Take over settings; cells that workers share now go by them when they ask the next time."""
         self._slot_wait_s, self.on_unknown = slot_wait_s, on_unknown
+        self._trusted_prices = trusted_prices
 
     def cell(self, cell_id: str | None) -> CellState:
         """Return the state of a cell."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import aiohttp
 
+from cab.proxy.accounting.prices import with_prices_read
 from cab.proxy.app import ProxySecrets
 from cab.proxy.auth import signing_keys
 from cab.proxy.cli.banner import summary
@@ -35,6 +36,7 @@ async def checked(settings: ProxySettings, secrets: ProxySecrets, *, ask: bool) 
     Raises:
         BadConfig: It would not start, or an endpoint does not take its key.
     """
+    with_prices_read(settings)
     keys = secrets.get("upstream_key"), secrets.get("route_keys") or {}
     require_route_keys(settings.routes, keys[1])
     listener_context(settings.tls_cert_file, settings.tls_key_file)

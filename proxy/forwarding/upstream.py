@@ -168,6 +168,11 @@ class Upstream:
         mine, others = ((u.route, u.key, u.number, u._how) for u in (self, other))  # noqa: SLF001
         return mine == others and self.route.ca_file is None
 
+    def take_prices(self, other: "Upstream") -> None:
+        """Go by the prices of another one that is as this one, if its table says something else."""
+        if self.prices.table_source != other.prices.table_source:
+            self.prices = other.prices
+
     @property
     def holds_key(self) -> bool:
         """Whether requests get a key that is not the client's, here or in the route's own headers."""
@@ -392,6 +397,7 @@ class Upstreams:
             same = next((one for one in old if one.is_as(each)), None)
             kept.append(same or each)
             if same is not None:
+                same.take_prices(each)
                 unused.append(each)
         self._retired += [each for each in old if each not in kept]
         self.default, *self._routed = kept

@@ -11,6 +11,7 @@ RELOADABLE = frozenset(
         *("connect_timeout_s", "keepalive_timeout_s", "headers_timeout_s", "body_timeout_s"),
         *("body_progress_timeout_s", "max_request_bytes", "drain_max_s", "drain_max_bytes"),
         *("on_disconnect", "slot_wait_s", "grace_s", "on_unknown", "assumed_output_cap"),
+        *("prices", "prices_file", "provider"),
     }
 )
 """Settings that a running proxy takes over. All others are read at the start only."""

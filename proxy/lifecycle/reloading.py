@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from cab.proxy.accounting.prices import price_table, trusted_prices
 from cab.proxy.auth.attribution import Identifier
 from cab.proxy.auth.signing_keys import KeyRing
 from cab.proxy.config import ProxySettings
@@ -61,7 +62,7 @@ class ReloadableParts:
         """
         tls = listener_context(settings.tls_cert_file, settings.tls_key_file)
         url = self.own_url or settings.upstream
-        upstreams = Upstreams(settings, url, upstream_key, route_keys)
+        upstreams = Upstreams(settings, url, upstream_key, route_keys, price_table(settings))
         secrets = [*upstreams.secrets(), *ring.secrets()]
         # What was a secret stays one: endpoints and logs may still show it.
         return NewParts(settings, upstreams, ring, tls, self.server.held.and_holding(secrets))
@@ -71,7 +72,8 @@ class ReloadableParts:
         services, settings = self.services, new.settings
         services.settings = settings
         unused = services.upstreams.take_over(new.upstreams)
-        services.registry.set_waiting(settings.slot_wait_s, settings.on_unknown)
+        trusted = trusted_prices(settings)
+        services.registry.set_rules(settings.slot_wait_s, settings.on_unknown, trusted)
         self.identifier.ring.keys = new.ring.keys
         self.identifier.forget()
         self.server.renew(new.held)

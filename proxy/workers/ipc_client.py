@@ -80,7 +80,12 @@ class RemoteCellRegistry:
         """Return the registry of the parent that listens on a unix socket."""
         return cls(*await asyncio.open_unix_connection(path), memory, answer_s)
 
-    def set_waiting(self, slot_wait_s: float, on_unknown: OnUnknown) -> None:  # noqa: ARG002 - the parent's
+    def set_rules(
+        self,
+        slot_wait_s: float,
+        on_unknown: OnUnknown,  # noqa: ARG002 - the parent's
+        trusted_prices: str = "",  # noqa: ARG002 - the parent's
+    ) -> None:
         """Take over settings: how long the parent lets a call wait for others."""
         self._slot_wait_s = slot_wait_s
 

@@ -13,6 +13,7 @@ from threading import Event
 from typing import Unpack
 
 from cab.proxy.accounting.admission import LocalCellRegistry
+from cab.proxy.accounting.prices import trusted_prices, with_prices_read
 from cab.proxy.app import ProxySecrets, cannot_listen, key_ring, open_cell_registry, url_of
 from cab.proxy.auth.revocations import Revocations
 from cab.proxy.auth.take_over import take_over_revocations
@@ -50,7 +51,7 @@ class MultiProcessProxy(RunningProxy):
             BadConfig: Something cannot be used; nothing has changed then.
         """
         state = self._state
-        reload = reload_of(state.settings, wanted)
+        reload = reload_of(state.settings, with_prices_read(wanted))
         settings, keys = reload.settings, secrets.get("route_keys") or {}
         require_route_keys(settings.routes, keys)
         cert = settings.tls_cert_file
@@ -64,7 +65,9 @@ class MultiProcessProxy(RunningProxy):
         state.redactors[:] = [state.redactors[0].and_holding(held)]
         if self._tls is not None and cert is not None:
             trust_certificate(self._tls, cert)
-        state.registry.set_waiting(settings.slot_wait_s, settings.on_unknown)
+        state.registry.set_rules(
+            settings.slot_wait_s, settings.on_unknown, trusted_prices(settings)
+        )
         state.settings = settings
         where = {"port": state.port, "upstream": url}
         await self.workers.reload(settings.model_copy(update=where), secrets)
@@ -104,7 +107,7 @@ async def running_workers(
     Raises:
         BadConfig: The ledger cannot be written, the port is taken, or a worker cannot start.
     """
-    clock = clock or Clock()
+    clock, settings = clock or Clock(), with_prices_read(settings)
     require_route_keys(settings.routes, secrets.get("route_keys") or {})
     listener_context(cert := settings.tls_cert_file, settings.tls_key_file)
     async with AsyncExitStack() as stack:

@@ -53,7 +53,7 @@ async def _run(path: Path, number: int, memory: SharedMemory, sockets: Inherited
         tasks.create_task(registry.listen()).add_done_callback(lambda _: stop.set())
         values, secrets, points = await registry.request("configuration", number)
         settings = ProxySettings.model_validate(values)
-        registry.set_waiting(settings.slot_wait_s, settings.on_unknown)
+        registry.set_rules(settings.slot_wait_s, settings.on_unknown)
         configure_logs(settings.log_level, settings.log_format)
         try:
             resume = ResumePoint(*points[number]) if points[number] else None

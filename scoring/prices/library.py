@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 DISTRIBUTION = "genai-prices"
 _MAX_CACHED = 4096
 """Agents choose the names of models."""
+_DAY, _SECOND = 10, 19
+"""Characters of an instant up to there."""
 _KEYS = {
     "input_mtok": "input",
     "output_mtok": "output",
@@ -83,6 +85,11 @@ class LibraryPrices:
             rates = self._schedules[key] = self._rates(model, facts)
             return rates
 
+    def changes_by_day(self, names: tuple[str, ...], provider: str | None) -> bool:
+        """Return whether the rates are the same for a whole day; see `PriceList`."""
+        found = self._model(provider, names)
+        return found is None or found[1] == _DAY
+
     def _model(
         self, provider: str | None, names: tuple[str, ...]
     ) -> "tuple[ModelInfo, int] | None":
@@ -94,7 +101,9 @@ class LibraryPrices:
             if len(self._models) >= _MAX_CACHED:
                 self._models.clear()
             model = self._find(self._by_id.get(provider or ""), names)
-            found = None if model is None else (model, 19 if _changes_by_the_hour(model) else 10)
+            found = (
+                None if model is None else (model, _SECOND if _changes_by_the_hour(model) else _DAY)
+            )
             self._models[key] = found
             return found
 

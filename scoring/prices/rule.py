@@ -44,6 +44,10 @@ class PriceList(Protocol):
         """Return the rates of a model, the first of its names that is listed; None if there are none."""
         ...
 
+    def changes_by_day(self, names: tuple[str, ...], provider: str | None) -> bool:
+        """Return whether the rates of a model are the same for all calls that begin on one day, in UTC."""
+        ...
+
 
 @lru_cache(4096)
 def names_of(served: Hashable, requested: Hashable) -> tuple[str, ...]:
@@ -75,7 +79,7 @@ def price_of(call: Fields, prices: PriceList, provider: str | None = None) -> st
     passes = passes_of(call)
     if passes is None:
         return None
-    facts = _facts(call, provider)
+    facts = facts_of(call, provider)
     total = Decimal(0)
     for model, used in passes:
         names = names_of(model or call.get("model_served"), call.get("model_requested"))
@@ -87,7 +91,8 @@ def price_of(call: Fields, prices: PriceList, provider: str | None = None) -> st
     return f"{total.normalize(EXACT):f}" if total <= MOST_USD else None
 
 
-def _facts(call: Fields, provider: str | None) -> CallFacts:
+def facts_of(call: Fields, provider: str | None) -> CallFacts:
+    """Return what decides about the rates of a call; arguments as for `price_of`."""
     raw: object = call.get("usage_raw")
     stated = cast("dict[str, object]", raw) if isinstance(raw, dict) else {}
     tier = call.get("service_tier") or stated.get("service_tier")

@@ -21,6 +21,7 @@ from cab.scoring.prices.sources import TABLE
 MAX_BYTES = 1 << 20
 """A table of some thousand models; a larger file is not one."""
 _FAST = "fast"
+_NO_NAME = "file"
 _MAX_CACHED = 4096
 """Agents choose the names of models."""
 _DIGEST_CHARS = 8
@@ -158,6 +159,10 @@ class PriceTable:
             self._schedules[key] = _schedule(model, tier)
         return self._schedules.get(key)
 
+    def changes_by_day(self, names: tuple[str, ...], provider: str | None) -> bool:  # noqa: ARG002 - never at all
+        """Return whether the rates are the same for a whole day; see `PriceList`."""
+        return True
+
     def _model(self, names: tuple[str, ...]) -> ModelRates | None:
         try:
             return self._found[names]
@@ -193,7 +198,13 @@ def _digest(stated: PriceTableFile) -> str:
 
 
 def read_price_table(path: Path) -> PriceTable:
-    """Return the table that a TOML file holds.
+    """Return the table that a TOML file holds; see `read_price_file`."""
+    stated = read_price_file(path)
+    return PriceTable(stated, stated.name or _NO_NAME)
+
+
+def read_price_file(path: Path) -> PriceTableFile:
+    """Return what a TOML file of prices states; one without a name of its own has the file's.
 
     Raises:
         BadRecord: The file cannot be read, is not TOML, or a key is unknown or wrong. It names file and key.
@@ -210,4 +221,7 @@ def read_price_table(path: Path) -> PriceTable:
     stated = validated(PriceTableFile, data, path)
     if not stated.models:
         raise BadRecord(str(path), None, "lists no model", field="models")
-    return PriceTable(stated, stem[:64] or "file")
+    if stated.name is not None:
+        return stated
+    is_name = stem[:1].isalnum()  # as `name` has to be
+    return stated.model_copy(update={"name": stem[:64] if is_name else _NO_NAME})

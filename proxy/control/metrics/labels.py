@@ -15,7 +15,7 @@ _REMEMBERED = 1024
 def known_models(settings: ProxySettings) -> list[str]:
     """Return the names and patterns of models that the settings name."""
     routed = [name for route in settings.routes for name in route.models]
-    return [*settings.metrics_models, *routed]
+    return [*settings.metrics_models, *routed, *settings.prices.models]
 
 
 class ModelLabels:

@@ -141,7 +141,7 @@ def test_a_budget_in_money_needs_prices(capsys: pytest.CaptureFixture[str]) -> N
     """Without a price of the model it cannot be kept: the first cell is stopped, and the sweep ends."""
     main(["sweep", sweep('runs = 2\n[budget]\nusd = "5"\n')])
     out = capsys.readouterr()
-    assert "$5 cannot be kept: 1 counted call has no price" in out.out + out.err
+    assert "$5.00 cannot be kept: 1 counted call has no price" in out.out + out.err
 
 
 def test_markdown(capsys: pytest.CaptureFixture[str]) -> None:

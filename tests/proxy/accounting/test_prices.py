@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
-from cab.proxy.accounting.prices import EndpointPrices, price_table
+from cab.proxy.accounting.prices import EndpointPrices, with_prices_read
+from cab.proxy.app import ProxySecrets
 from cab.proxy.config import ProxySettings, parse_settings
+from cab.proxy.control.metrics.labels import known_models
 from cab.proxy.errors import BadConfig
 from cab.scoring.prices.library import library_prices
 from cab.scoring.prices.table import PriceTable, PriceTableFile
@@ -112,10 +114,41 @@ async def test_the_public_list_is_asked_only_where_it_may_know(
     assert not prices.is_waiting({**record, "cost_usd": None})
 
 
+async def test_a_reload_reads_the_prices_once_more(tmp_path: Path) -> None:
+    """The next call has the new ones, on the same connections; a file that cannot be used changes nothing."""
+    file = tmp_path / "acme.toml"
+    file.write_text("[models.own]\ninput = 1\noutput = 2\n")
+    async with (
+        scripted_upstream(answer("own") * 3) as upstream,
+        metered(upstream.url, tmp_path, prices_file=file, signing_key="k" * 32) as meter,
+    ):
+        services = meter.proxy._parts.services
+        wanted = services.settings.model_copy(
+            update={"prices": PriceTableFile(), "prices_file": file}
+        )
+        endpoint = services.upstreams.default
+        secrets: ProxySecrets = {"signing_key": "k" * 32, "upstream_key": endpoint.key}
+        assert known_models(services.settings) == ["own"]
+        await meter.chat(model="own")
+        file.write_text("[models.own]\ninput = 10\noutput = 20\n[models.new]\ninput = 1\n")
+        done = await meter.proxy.reload(wanted, secrets)
+        assert (done.changed, done.needs_restart) == (("prices",), ())
+        await meter.chat(model="own")
+        file.write_text("[models.own]\ninputs = 1\n")
+        with pytest.raises(BadConfig, match=r"prices_file: .*acme\.toml"):
+            await meter.proxy.reload(wanted, secrets)
+        await meter.chat(model="own")
+        ends = await meter.settled(3)
+        assert known_models(services.settings) == ["own", "new"]
+        assert services.upstreams.default is endpoint
+    assert [end["cost_usd"] for end in ends] == ["0.0012", "0.012", "0.012"]
+    assert {end["price_source"].partition("@")[0] for end in ends} == {"table:acme"}
+
+
 def test_a_table_that_cannot_be_used_is_refused_at_the_start(tmp_path: Path) -> None:
     settings = ProxySettings(upstream="http://h", prices_file=tmp_path / "none.toml")
     with pytest.raises(BadConfig, match=r"prices_file: .*none\.toml: No such file"):
-        price_table(settings)
+        with_prices_read(settings)
 
 
 @pytest.mark.parametrize(

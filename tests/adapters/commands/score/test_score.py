@@ -319,7 +319,7 @@ def test_other_prices_stand_beside_the_stored_ones(
     assert (folder / "cell.json").read_bytes() == before
     assert "0.0007" in out
     if not form:
-        assert "cost: $0.5 by the endpoint; by the operator's table acme@" in out
+        assert "cost: $0.50 by the endpoint; by the operator's table acme@" in out
         assert out.endswith(" it would be $0.0007\n")
     if form == ["--json"]:
         made = orjson.loads(out)["repriced"]
