@@ -320,7 +320,7 @@ def test_other_prices_stand_beside_the_stored_ones(
     assert "0.0007" in out
     if not form:
         assert "cost: $0.50 by the endpoint; by the operator's table acme@" in out
-        assert out.endswith(" it would be $0.0007\n")
+        assert out.endswith(" it would be $0.00070\n")
     if form == ["--json"]:
         made = orjson.loads(out)["repriced"]
         assert made.pop("price_source").startswith("table:acme@")
