@@ -10,7 +10,7 @@ listed in `__all__` is not public.
 
 from typing import TYPE_CHECKING
 
-from cab.proxy.lazy import attribute_loader
+from cab.proxy.lifecycle.lazy import attribute_loader
 
 if TYPE_CHECKING:
     from cab.adapters.agents.base import (

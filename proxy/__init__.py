@@ -30,7 +30,7 @@ Everything is imported when it is first used: `import cab.proxy` costs nothing. 
 
 from typing import TYPE_CHECKING
 
-from cab.proxy.lazy import attribute_loader
+from cab.proxy.lifecycle.lazy import attribute_loader
 
 if TYPE_CHECKING:
     from cab.proxy.accounting.limits import KeyLimits

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import importlib.metadata
 import os
-import ssl
+import socket
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -28,6 +28,7 @@ from cab.proxy.control.api import Control
 from cab.proxy.control.authorization import Access, check_admin_token
 from cab.proxy.control.ledger_reads import LedgerReads
 from cab.proxy.control.listener import control_listener
+from cab.proxy.control.readiness import Readiness
 from cab.proxy.control.running_proxy import RunningProxy
 from cab.proxy.control.sealing import Sealer, Sign, signer_from, write_checkpoint
 from cab.proxy.errors import BadConfig, LedgerFailed
@@ -36,13 +37,16 @@ from cab.proxy.forwarding.upstream import Upstreams, require_route_keys
 from cab.proxy.http.browser_guard import BrowserGuard
 from cab.proxy.http.client_connections import ConnectionLimits, HttpServer
 from cab.proxy.http.descriptors import connection_room
-from cab.proxy.http.tls_certificate import listener_context, own_client_context
-from cab.proxy.lazy import import_beside
+from cab.proxy.http.tls_certificate import ListenerTls, listener_context, own_client_context
 from cab.proxy.ledger.ledger import Ledger
 from cab.proxy.ledger.recovery import recover
 from cab.proxy.ledger.scan import ResumePoint
 from cab.proxy.ledger.snapshot.keeper import SnapshotKeeper, opened_snapshot
 from cab.proxy.ledger.writer import LedgerOptions
+from cab.proxy.lifecycle.inherited_sockets import NO_SOCKETS, InheritedSockets
+from cab.proxy.lifecycle.lazy import import_beside
+from cab.proxy.lifecycle.reload_rules import Reload, reload_of
+from cab.proxy.lifecycle.reloading import ReloadableParts
 from cab.proxy.logs import RedactingLogger, redacting_libraries
 from cab.proxy.redaction import Redactor
 from cab.proxy.server import Server
@@ -105,6 +109,33 @@ class Proxy(RunningProxy):
     """A running proxy of one process."""
 
     _server: Server
+    _parts: ReloadableParts
+
+    async def reload(self, wanted: ProxySettings, secrets: ProxySecrets) -> Reload:
+        """Take over settings and keys that were read once more, as far as that goes while the proxy runs.
+
+        Calls in flight go on as they began.
+
+        Args:
+            wanted: The settings.
+            secrets: The keys; the admin's token stays as it is.
+
+        Returns:
+            What has changed, and what needs a restart.
+
+        Raises:
+            BadConfig: Something cannot be used; nothing has changed then.
+        """
+        reload = reload_of(self._parts.services.settings, wanted)
+        await self.apply(reload.settings, secrets)
+        return reload
+
+    async def apply(self, settings: ProxySettings, secrets: ProxySecrets) -> None:
+        """Take over settings in which nothing is changed that needs a restart; see `reload`."""
+        keys = secrets.get("upstream_key"), secrets.get("route_keys") or {}
+        require_route_keys(settings.routes, keys[1])
+        ring = await key_ring(secrets, settings)
+        await self._parts.apply(self._parts.prepare(settings, *keys, ring))
 
     async def quiet(self, limit_s: float) -> bool:
         """Wait until no call is in flight; return whether that came true within the limit."""
@@ -117,6 +148,7 @@ async def running_proxy(
     *,
     clock: Clock | None = None,
     worker: WorkerContext | None = None,
+    sockets: InheritedSockets = NO_SOCKETS,
     **secrets: Unpack[ProxySecrets],
 ) -> AsyncGenerator[Proxy]:
     """Run a proxy on this event loop; on leaving, calls in flight finish within the grace time.
@@ -125,6 +157,7 @@ async def running_proxy(
         settings: What to run.
         clock: Time; an argument so that tests can hand in theirs.
         worker: Which of several processes it is; None runs it alone, whatever `workers` says.
+        sockets: Listen already, in place of what the settings name.
         secrets: Keys that the settings do not hold.
 
     Raises:
@@ -132,7 +165,8 @@ async def running_proxy(
     """
     clock = clock or Clock()
     require_route_keys(settings.routes, secrets.get("route_keys") or {})
-    tls = listener_context(settings.tls_cert_file, settings.tls_key_file)
+    context = listener_context(settings.tls_cert_file, settings.tls_key_file)
+    tls = None if context is None else ListenerTls(context)
     async with AsyncExitStack() as stack:
         demo = None
         if settings.upstream == "demo":
@@ -161,13 +195,12 @@ async def running_proxy(
         stack.callback(reads.close)
         server = _server(services, access, held, sign, reads)
         stack.enter_context(redacting_libraries(held, server.call_redactors))
-        shared = worker is not None
-        serving = _serving(server, settings, tls, shared=shared)
+        serving = _serving(server, services, tls, sockets.agents, shared=worker is not None)
         host, port = await stack.enter_async_context(serving)
         url = control_url = url_of(settings, host, port)
         # Of several processes the first one has it; each of them can answer for all.
         if settings.control_apart and (worker is None or worker.number == 0):
-            listener = control_listener(settings, server.handle_control, tls)
+            listener = control_listener(settings, server.handle_control, tls, sockets.control)
             control_url = await stack.enter_async_context(listener)
         await ledger.append(
             {
@@ -189,8 +222,9 @@ async def running_proxy(
         # Keys and log lines need them; the port is open without them.
         stack.callback(import_beside("jwt", "structlog"))
         own_tls = own_client_context(settings.tls_cert_file)
-        revocations = access.identifier.revocations
-        yield Proxy(*where, ring, clock, ended, own_tls, revocations, server)
+        identifier, demo_url = access.identifier, demo.url if demo else None
+        parts = ReloadableParts(services, server, identifier, tls, own_tls, demo_url)
+        yield Proxy(*where, ring, clock, ended, own_tls, identifier.revocations, server, parts)
 
 
 def url_of(settings: ProxySettings, host: str, port: int) -> str:
@@ -252,9 +286,9 @@ def _server(
 
     live = cache(partial(_live_view, services, access, stopping))
     parts = registry, ledger, sealer, access, reads, live
-    control = Control(*parts, stopping, settings.body_progress_timeout_s)
-    guard = access.guard if services.upstreams.hold_key else None
-    server: Server = Server(services, access.identifier, control, held, guard)
+    readiness = Readiness(services.upstreams.addresses)
+    control = Control(*parts, stopping, readiness, settings.body_progress_timeout_s)
+    server: Server = Server(services, access.identifier, control, held, access.guard)
     return server
 
 
@@ -270,9 +304,15 @@ def _live_view(services: ProxyServices, access: Access, stopping: Callable[[], b
 
 @asynccontextmanager
 async def _serving(
-    server: Server, settings: ProxySettings, tls: ssl.SSLContext | None, *, shared: bool
+    server: Server,
+    services: ProxyServices,
+    tls: ListenerTls | None,
+    inherited: socket.socket | None,
+    *,
+    shared: bool,
 ) -> AsyncGenerator[tuple[str, int]]:
     """Listen, and on leaving refuse new calls and let those in flight finish."""
+    settings = services.settings
     # The built-in model server is in this process too.
     room = connection_room(settings.max_connections, 3 if settings.upstream == "demo" else 2)
     http = HttpServer(
@@ -289,10 +329,11 @@ async def _serving(
     runner = web.ServerRunner(http, shutdown_timeout=1)  # all calls have ended by then
     await runner.setup()
     try:
-        yield await _listen(runner, settings, room.backlog, shared=shared)
+        yield await _listen(runner, settings, room.backlog, inherited, shared=shared)
     finally:
-        end_s = time.monotonic() + settings.grace_s
-        await server.stop(settings.grace_s)
+        grace_s = services.settings.grace_s
+        end_s = time.monotonic() + grace_s
+        await server.stop(grace_s)
         await http.send_rest(max(0.0, end_s - time.monotonic()))
         await runner.cleanup()
 
@@ -327,10 +368,19 @@ async def _close(ledger: Ledger, clock: Clock, sign: Sign) -> None:
 
 
 async def _listen(
-    runner: web.ServerRunner, settings: ProxySettings, backlog: int, *, shared: bool
+    runner: web.ServerRunner,
+    settings: ProxySettings,
+    backlog: int,
+    inherited: socket.socket | None,
+    *,
+    shared: bool,
 ) -> tuple[str, int]:
     where = settings.host, settings.port
-    site = web.TCPSite(runner, *where, backlog=backlog, reuse_port=shared or None)
+    site: web.TCPSite | web.SockSite
+    if inherited is None:
+        site = web.TCPSite(runner, *where, backlog=backlog, reuse_port=shared or None)
+    else:
+        site = web.SockSite(runner, inherited, backlog=backlog)
     try:
         await site.start()
     except OSError as error:

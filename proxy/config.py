@@ -95,6 +95,11 @@ class ProxySettings(BaseModel):
         description="Patterns of more paths that the endpoint's key may be used for, such as `/v1/files/**`. "
         "`*` stands for a part, `**` for any parts, and a path for all below it.",
     )
+    ca_file: Path | None = Field(
+        default=None,
+        description="Certificates to trust instead of the system's, in PEM form, for the endpoint and for "
+        "all routes that name no file of their own.",
+    )
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: Annotated[int, Field(ge=0, le=65535)] = Field(
         default=31415, description="Port to listen on. 0 takes a free one."
@@ -102,7 +107,7 @@ class ProxySettings(BaseModel):
     tls_cert_file: Path | None = Field(
         default=None,
         description="Certificate in PEM form, with those of its authorities behind it: clients then speak "
-        "https, to the control API's own port too. It is read at the start.",
+        "https, to the control API's own port too. It is read at the start and by a reload.",
     )
     tls_key_file: Path | None = Field(
         default=None,
@@ -338,7 +343,7 @@ SETTING_GROUPS = {
         *("ack", "start_sync", "wire", "on_disconnect", "log_level", "log_format"),
     ),
     "endpoints and keys": (
-        *("routes", "upstream_key_env", "paths", "signing_key_file", "open_attribution"),
+        *("routes", "upstream_key_env", "ca_file", "paths", "signing_key_file", "open_attribution"),
         *("allowed_hosts", "allowed_origins"),
         *("tls_cert_file", "tls_key_file"),
     ),

@@ -364,6 +364,13 @@ def configure_logs(level: str, log_format: LogFormat) -> None:
     sys.excepthook = _log_crash
 
 
+def set_log_level(level: str) -> None:
+    """Have `configure_logs` write from another level on."""
+    for handler in _handlers():
+        handler.setLevel(level.upper())
+    logging.getLogger("cab").setLevel(level.upper())
+
+
 def _log_crash(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:

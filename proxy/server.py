@@ -54,7 +54,7 @@ class Server:
         control: Answers `/cab/...`, of which agents may see the health only where the control API has
             an address of its own.
         held: Redacts what this proxy must not write.
-        guard: Of callers without a cell's key; None where they can spend nothing but their own.
+        guard: Of callers without a cell's key, where they can spend more than their own.
     """
 
     def __init__(
@@ -63,20 +63,33 @@ class Server:
         identifier: Identifier,
         control: Control,
         held: Redactor,
-        guard: BrowserGuard | None,
+        guard: BrowserGuard,
     ) -> None:
-        self._guard = guard
+        self._every_guard = guard
         self._services = services
+        self._guard = self._guard_now()
         self._identifier = identifier
         self._control = control
-        self._held = held
+        self.held = held
+        """Redacts what this proxy must not write."""
         self._running = RunningCalls()
         settings = services.settings
         self._bodies = BodyBudget(settings.body_budget_bytes, settings.slot_wait_s)
         self._upgrades = Upgrades(services, self._bodies, self.require_open)
         parts = services, self, identifier, held, self._bodies, self._running
-        self.serve = OrdinaryCalls(*parts).serve
+        self._ordinary = OrdinaryCalls(*parts)
+        self.serve = self._ordinary.serve
         self.stopping = False
+
+    def renew(self, held: Redactor) -> None:
+        """Go by the settings as they are now; `held` redacts what must not be written."""
+        self.held, self._guard = held, self._guard_now()
+        self._ordinary.renew(held)
+        self._bodies.set_wait(self._services.settings.slot_wait_s)
+
+    def _guard_now(self) -> BrowserGuard | None:
+        """Return who must be kept away: nobody where clients can spend nothing but their own."""
+        return self._every_guard if self._services.upstreams.hold_key else None
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
@@ -85,7 +98,7 @@ class Server:
         try:
             path_qs = checked_target(request)
             target = split_target(path_qs)
-            redactor = self._held.with_secrets(sent_secrets(request.headers, target))
+            redactor = self.held.with_secrets(sent_secrets(request.headers, target))
             if path_qs.startswith(CONTROL_PREFIX):
                 apart = self._services.settings.control_apart
                 return await self._control.handle(request, path_qs, redactor, health_only=apart)
@@ -113,10 +126,11 @@ class Server:
         except RequestFailed as error:
             return _failed(request, None, error)
         sent = sent_secrets(request.headers, Target(path_qs, None))
-        return await self._control.handle(request, path_qs, self._held.with_secrets(sent))
+        return await self._control.handle(request, path_qs, self.held.with_secrets(sent))
 
     def call_redactors(self) -> Iterator[Redactor]:
         """Yield what redacts the secrets of the calls in flight."""
+        yield self.held
         yield from self._running.redactors()
         yield from self._upgrades.redactors()
 

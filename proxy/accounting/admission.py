@@ -147,6 +147,10 @@ class CellRegistry(Protocol):
         """Return what goes on over all cells."""
         ...
 
+    def set_waiting(self, slot_wait_s: float, on_unknown: OnUnknown) -> None:
+        """Take over settings that were reloaded; arguments as for `LocalCellRegistry`."""
+        ...
+
 
 class CallsElsewhere(Protocol):
     """Calls of the same cells that other processes admit."""
@@ -180,6 +184,10 @@ class LocalCellRegistry:
         self.on_unknown: OnUnknown = on_unknown
         self.elsewhere: CallsElsewhere | None = None
         """Who else admits calls; None: nobody."""
+
+    def set_waiting(self, slot_wait_s: float, on_unknown: OnUnknown) -> None:
+        """Take over settings; cells that workers share now go by them when they ask the next time."""
+        self._slot_wait_s, self.on_unknown = slot_wait_s, on_unknown
 
     def cell(self, cell_id: str | None) -> CellState:
         """Return the state of a cell."""

@@ -59,7 +59,7 @@ def split_target(raw_target: str) -> Target:
 
 @dataclass(frozen=True, slots=True)
 class Identifier:
-    """The rules of attribution, fixed when the proxy starts."""
+    """The rules of attribution, fixed when the proxy starts but for the signing keys."""
 
     ring: KeyRing
     revocations: Revocations
@@ -103,6 +103,10 @@ class Identifier:
         if len(self._known) >= _KEYS_REMEMBERED:
             self._known.clear()
         self._known[text] = key
+
+    def forget(self) -> None:
+        """Verify each key anew: the signing keys are others."""
+        self._known.clear()
 
     def check(self, key: CellKey, now_s: int) -> None:
         """Return if a key that was valid before still is.

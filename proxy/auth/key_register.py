@@ -138,7 +138,8 @@ def _entry(key: CellKey) -> dict[str, Any]:
 
 
 def _key(entry: dict[str, Any]) -> CellKey:
-    return CellKey(**{**entry, "limits": KeyLimits()})
+    values: dict[str, Any] = {**entry, "limits": KeyLimits()}
+    return CellKey(**values)
 
 
 _MEMBERS = frozenset(CellKey._fields)

@@ -41,6 +41,9 @@ examples:
   CAB_KEY=... cab-proxy --upstream https://host/v1
   cab-proxy --upstream URL --cell my-sweep/aider/gpt-5/polyglot/rust-error-handling
 
+signals: SIGHUP reads settings and keys once more, without an end of calls in flight;
+SIGINT and SIGTERM stop in order
+
 exit codes: 0 done, 2 wrong usage or configuration
 """
 
@@ -76,6 +79,11 @@ def make_parser() -> CommandLineParser:
     )
     parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file with settings")
     parser.add_version()
+    for flag, text in (
+        ("--check-config", "say whether it would start and what it would do, and exit: 0 or 2"),
+        ("--check-upstream", "the same, and ask the endpoints for their models, with their keys"),
+    ):
+        parser.add_argument(flag, action="store_true", help=text)
     key = parser.add_mutually_exclusive_group()
     key.add_argument("--key-file", type=Path, metavar="FILE", help=KEY_FILE_HELP)
     key.add_argument("--key-fd", type=int, metavar="N", help=KEY_FD_HELP)

@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import importlib.metadata
 import importlib.resources
 from collections.abc import Awaitable, Callable
 from functools import cache
@@ -18,6 +19,7 @@ from cab.proxy.auth import cell_keys
 from cab.proxy.auth.key_register import KeyRegister
 from cab.proxy.control.authorization import Access
 from cab.proxy.control.ledger_reads import LedgerReads
+from cab.proxy.control.readiness import Readiness
 from cab.proxy.control.schemas import (
     MAX_BODY_BYTES,
     Mint,
@@ -70,6 +72,7 @@ class Control:
         reads: Read the ledger.
         live: The live view.
         stopping: Whether the proxy takes no new calls.
+        readiness: Says whether the endpoints can be reached.
         body_progress_timeout_s: See `read_body`.
     """
 
@@ -82,6 +85,7 @@ class Control:
         reads: LedgerReads,
         live: "Callable[[], LiveView]",
         stopping: Callable[[], bool],
+        readiness: Readiness,
         body_progress_timeout_s: float,
     ) -> None:
         self._registry = registry
@@ -91,6 +95,7 @@ class Control:
         self._reads = reads
         self._live_view = live
         self._stopping = stopping
+        self._readiness = readiness
         self._body_progress_timeout_s = body_progress_timeout_s
         self._health_routes: dict[str, dict[str, Handler]] = {
             "/cab/health": {"GET": self._health, "HEAD": self._health},
@@ -155,15 +160,19 @@ class Control:
         return answer(200 if body["ready"] else 503, body)
 
     async def _live(self, _: ControlRequest) -> web.Response:
-        return answer(200, {"live": True})
+        return answer(200, {"live": True, "version": version()})
 
     async def _ready(self, _: ControlRequest) -> web.Response:
-        body = self._state()
+        endpoints = await self._readiness.endpoints()
+        body = {**self._state(), "endpoints": endpoints._asdict()}
+        if not endpoints.reachable and endpoints.unreachable:
+            body["ready"] = False
         return answer(200 if body["ready"] else 503, body)
 
     def _state(self) -> dict[str, Any]:
         stopping = self._stopping()
         return {
+            "version": version(),
             "ready": self._ledger.refusal is None and not stopping,
             "stopping": stopping,
             "ledger_failure": self._ledger.failure,
@@ -307,6 +316,12 @@ def _pattern(path: str) -> tuple[str, str]:
         cell_id = unquote(parts[3])
         return "/".join([*parts[:3], _CELL, *parts[4:]]), cell_id
     return path, ""
+
+
+@cache
+def version() -> str:
+    """Return the version of this program."""
+    return importlib.metadata.version("coding-agent-bench")
 
 
 @cache

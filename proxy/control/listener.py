@@ -4,7 +4,6 @@ import asyncio
 import errno
 import os
 import socket
-import ssl
 import stat
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,6 +14,7 @@ from aiohttp import web
 from cab.proxy.config import ProxySettings
 from cab.proxy.errors import BadConfig
 from cab.proxy.http.client_connections import ConnectionLimits, HttpServer
+from cab.proxy.http.tls_certificate import ListenerTls
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 _MOST_CONNECTIONS = 32
@@ -23,7 +23,10 @@ _MOST_CONNECTIONS = 32
 
 @asynccontextmanager
 async def control_listener(
-    settings: ProxySettings, handle: Handler, tls: ssl.SSLContext | None = None
+    settings: ProxySettings,
+    handle: Handler,
+    tls: ListenerTls | None = None,
+    inherited: socket.socket | None = None,
 ) -> AsyncGenerator[str]:
     """Answer the control API at its own address while the context is open.
 
@@ -31,6 +34,7 @@ async def control_listener(
         settings: Name the address.
         handle: Answers a request.
         tls: What clients speak TLS with at its port; None: they speak plain HTTP.
+        inherited: Listens at its port already.
 
     Returns:
         Its URL: `http://host:port`, or `https`; `unix:` and the socket's path where there is no port.
@@ -46,7 +50,7 @@ async def control_listener(
         if settings.control_port is not None:
             runner = await stack.enter_async_context(_running(HttpServer(handle, limits, tls=tls)))
             host = settings.control_host or settings.host
-            address = await _listen(runner, host, settings.control_port)
+            address = await _listen(runner, host, settings.control_port, inherited)
             url = f"{'http' if tls is None else 'https'}://{address}"
         if settings.control_socket is not None:
             runner = await stack.enter_async_context(_running(HttpServer(handle, limits)))
@@ -66,9 +70,14 @@ async def _running(server: HttpServer) -> AsyncGenerator[web.ServerRunner]:
         await runner.cleanup()
 
 
-async def _listen(runner: web.ServerRunner, host: str, port: int) -> str:
+async def _listen(
+    runner: web.ServerRunner, host: str, port: int, inherited: socket.socket | None
+) -> str:
     try:
-        await web.TCPSite(runner, host, port).start()
+        if inherited is None:
+            await web.TCPSite(runner, host, port).start()
+        else:
+            await web.SockSite(runner, inherited).start()
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
         raise BadConfig(

@@ -41,6 +41,10 @@ class BodyBudget:
         self._used_by: Counter[str] = Counter()
         self._waiting: deque[_Waiting] = deque()
 
+    def set_wait(self, wait_s: float) -> None:
+        """Have the next bodies wait for room for so long."""
+        self._wait_s = wait_s
+
     def take_now(self, share: "BodyShare", size_bytes: int) -> bool:
         """Take more bytes if there is room for them and nobody waits; return whether they are taken."""
         if self._waiting and not self._all_wait_for_their_cell():

@@ -10,11 +10,12 @@ from cab.proxy.ledger.ledger import Ledger
 from cab.proxy.tokens.usage import Counter
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ProxyServices:
     """What every call uses."""
 
     settings: ProxySettings
+    """A reload replaces them: what is read here applies from the next call on."""
     clock: Clock
     ledger: Ledger
     upstreams: Upstreams

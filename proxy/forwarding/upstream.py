@@ -136,6 +136,7 @@ class Upstream:
             raise BadConfig(f"{route.key_env} {fault}")
         self.route = route
         self.number = number
+        self._how = connect_timeout_s, keepalive_timeout_s, wire
         self.base = URL(route.upstream)
         self.key = key
         self.usage_requests = UsageRequests()
@@ -156,6 +157,11 @@ class Upstream:
         # aiohttp sends a GET again by itself where a kept connection was closed under it. No request
         # may reach an endpoint twice without its record, and the client knows best what to repeat.
         self._session._retry_connection = False  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+    def is_as(self, other: "Upstream") -> bool:
+        """Return whether another one would do all as this one does; a file of certificates may have changed."""
+        mine, others = ((u.route, u.key, u.number, u._how) for u in (self, other))  # noqa: SLF001
+        return mine == others and self.route.ca_file is None
 
     @property
     def holds_key(self) -> bool:
@@ -328,8 +334,10 @@ def require_route_keys(routes: Sequence[Route], keys: Mapping[str, str]) -> None
             )
 
 
-def _with_paths(route: Route, settings: ProxySettings) -> Route:
-    return route.model_copy(update={"paths": [*settings.paths, *route.paths]})
+def _completed(route: Route, settings: ProxySettings) -> Route:
+    """Return a route with what the settings say for all of them."""
+    paths, ca_file = [*settings.paths, *route.paths], route.ca_file or settings.ca_file
+    return route.model_copy(update={"paths": paths, "ca_file": ca_file})
 
 
 class Upstreams:
@@ -354,13 +362,47 @@ class Upstreams:
             models=["*"],
             upstream=default_url,
             key_env=settings.upstream_key_env,
+            ca_file=settings.ca_file,
             paths=settings.paths,
         )
+        self._retired: list[Upstream] = []
         self.default = Upstream(default, default_key, *how)
         self._routed = [
-            Upstream(_with_paths(route, settings), keys.get(route.key_env) or None, *how, number)
+            Upstream(_completed(route, settings), keys.get(route.key_env) or None, *how, number)
             for number, route in enumerate(settings.routes)
         ]
+
+    def take_over(self, new: "Upstreams") -> list[Upstream]:
+        """Serve the next calls as others would; return which of theirs are not needed, to be closed.
+
+        An endpoint for which nothing has changed keeps its connections. Those that are no longer served are
+        kept until the end: calls may be under way there.
+        """
+        old, unused, kept = [self.default, *self._routed], list[Upstream](), list[Upstream]()
+        for each in (new.default, *new._routed):  # noqa: SLF001
+            same = next((one for one in old if one.is_as(each)), None)
+            kept.append(same or each)
+            if same is not None:
+                unused.append(each)
+        self._retired += [each for each in old if each not in kept]
+        self.default, *self._routed = kept
+        return unused
+
+    def addresses(self) -> Iterator[tuple[str, int]]:
+        """Yield the hosts and ports that connections go to."""
+        for upstream in self.all:
+            url = (
+                upstream.base
+                if upstream.route.http_proxy is None
+                else URL(upstream.route.http_proxy)
+            )
+            if url.host is not None and url.port is not None:
+                yield url.host, url.port
+
+    @property
+    def all(self) -> list[Upstream]:
+        """All endpoints: the default one, and those of the routes."""
+        return [self.default, *self._routed]
 
     def for_model(self, model: str | None) -> Upstream:
         """Return the endpoint that serves a model."""
@@ -388,7 +430,14 @@ class Upstreams:
         """Return the secrets of all endpoints."""
         return tuple(s for u in (self.default, *self._routed) for s in u.secrets())
 
+    async def close_retired(self) -> None:
+        """Close the connections to endpoints that are not served any more; no call may be under way there."""
+        retired, self._retired = self._retired, []
+        for upstream in retired:
+            await upstream.close()
+
     async def close(self) -> None:
         """Close all connections."""
-        for upstream in (self.default, *self._routed):
+        await self.close_retired()
+        for upstream in self.all:
             await upstream.close()

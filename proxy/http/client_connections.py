@@ -11,7 +11,6 @@ private parts that are the same from 3.11 to 3.14: `_handle_request`, `_messages
 
 import asyncio
 import select
-import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
@@ -22,6 +21,7 @@ from aiohttp import web
 from cab.proxy.http.error_responses import ErrorResponse, raw_response
 from cab.proxy.http.half_close import WATCHES, HalfClosed, HangUpWatch, may_wait
 from cab.proxy.http.headers import is_passed_on
+from cab.proxy.http.tls_certificate import ListenerTls
 from cab.proxy.http.wire.client_connection import OrdinaryCall, OrdinaryConnection
 from cab.proxy.http.wire.request_head import KnownHeads, RequestHead
 from cab.proxy.http.wire.tls import TlsConnection
@@ -86,7 +86,7 @@ class HttpServer(web.Server):
         limits: ConnectionLimits,
         calls: Callable[[], int] = lambda: 0,
         serve: Serve | None = None,
-        tls: ssl.SSLContext | None = None,
+        tls: ListenerTls | None = None,
         **options: Any,  # noqa: ANN401 - aiohttp's
     ) -> None:
         self.limits = limits
@@ -120,7 +120,7 @@ class HttpServer(web.Server):
             protocol = OrdinaryConnection(self, self._heads)
         if self._tls is None:
             return protocol
-        return TlsConnection(self._tls, protocol, raw_response(_PLAIN))
+        return TlsConnection(self._tls.context, protocol, raw_response(_PLAIN))
 
     def other(self) -> "ClientConnection":
         """Return the protocol of a connection whose requests aiohttp serves."""

@@ -1,9 +1,17 @@
 """The certificate that a listener shows its clients, and how this program itself connects to that listener."""
 
 import ssl
+from dataclasses import dataclass
 from pathlib import Path
 
 from cab.proxy.errors import BadConfig
+
+
+@dataclass(slots=True)
+class ListenerTls:
+    """What the clients of a listener speak TLS with; a reload replaces it for new connections."""
+
+    context: ssl.SSLContext
 
 
 def listener_context(cert_file: Path | None, key_file: Path | None) -> ssl.SSLContext | None:
@@ -48,6 +56,11 @@ def own_client_context(cert_file: Path | None) -> ssl.SSLContext | None:
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     context.check_hostname = False
     return context
+
+
+def trust_certificate(context: ssl.SSLContext, cert_file: Path) -> None:
+    """Have this program trust a further certificate of its own listener."""
+    context.load_verify_locations(cafile=cert_file)
 
 
 def _require_readable(name: str, file: Path) -> None:

@@ -4,8 +4,9 @@ import contextlib
 import os
 import socket
 from collections.abc import MutableMapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from cab.proxy.config import ProxySettings, parse_settings
 from cab.proxy.errors import BadConfig
 
 CONTROL = "control"
@@ -22,7 +23,12 @@ class InheritedSockets(NamedTuple):
     """In place of `control_host` and `control_port`."""
 
 
-def inherited_sockets(environment: MutableMapping[str, str], first: int = _FIRST) -> InheritedSockets:
+NO_SOCKETS = InheritedSockets()
+
+
+def inherited_sockets(
+    environment: MutableMapping[str, str], first: int = _FIRST
+) -> InheritedSockets:
     """Return the sockets that an environment names, and take its variables out of it.
 
     Args:
@@ -71,3 +77,20 @@ def listening_socket(descriptor: int) -> socket.socket:
 
 def _unusable(descriptor: int, why: str) -> BadConfig:
     return BadConfig(f"descriptor {descriptor} of the service manager cannot be used: {why}")
+
+
+def bound_settings(settings: ProxySettings, sockets: InheritedSockets) -> ProxySettings:
+    """Return settings that name the addresses of inherited sockets in place of their own.
+
+    Raises:
+        BadConfig: Other machines can reach a socket, and the settings do not allow that.
+    """
+    values: dict[str, Any] = {}
+    if sockets.agents is not None:
+        values["host"], values["port"] = sockets.agents.getsockname()[:2]
+    if sockets.control is not None:
+        values["control_host"], values["control_port"] = sockets.control.getsockname()[:2]
+    if not values:
+        return settings
+    given = {name: getattr(settings, name) for name in settings.model_fields_set}
+    return parse_settings({**given, **values}, "socket of the service manager")

@@ -4,7 +4,6 @@ Without the variable NOTIFY_SOCKET nobody is told anything.
 """
 
 import asyncio
-import contextlib
 import os
 import socket
 import time
@@ -12,6 +11,8 @@ from collections.abc import AsyncGenerator, MutableMapping
 from contextlib import asynccontextmanager
 
 from cab.proxy.logs import RedactingLogger
+
+_WAIT_S = 1.0
 
 log = RedactingLogger()
 
@@ -27,6 +28,7 @@ class ServiceManager:
     def __init__(self, address: str | None, watchdog_s: float | None = None) -> None:
         self._address = None if address is None else _address(address)
         self.watchdog_s = watchdog_s
+        self._is_ready = asyncio.Event()
 
     @classmethod
     def of(cls, environment: MutableMapping[str, str]) -> "ServiceManager":
@@ -40,12 +42,18 @@ class ServiceManager:
         is_ours = limit_us.isdecimal() and int(limit_us) > 0 and pid in ("", str(os.getpid()))
         return cls(address, int(limit_us) / 1e6 if is_ours and address else None)
 
-    def tell(self, *assignments: str) -> None:
-        """Send a message; that it cannot be sent stops nothing."""
+    def tell(self, *assignments: str, wait_s: float = _WAIT_S) -> None:
+        """Send a message; that it cannot be sent stops nothing.
+
+        Args:
+            assignments: Its lines.
+            wait_s: How long to wait, and the event loop with it, while more messages wait than the system keeps.
+        """
         if self._address is None:
             return
         try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sender:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+                sender.settimeout(wait_s)
                 sender.connect(self._address)
                 sender.send("\n".join(assignments).encode())
         except OSError as error:
@@ -54,6 +62,7 @@ class ServiceManager:
     def ready(self, status: str) -> None:
         """Tell that calls are taken, or taken again after a reload."""
         self.tell("READY=1", f"STATUS={status}")
+        self._is_ready.set()
 
     def reloading(self) -> None:
         """Tell that a reload has begun; `ready` tells its end."""
@@ -65,21 +74,21 @@ class ServiceManager:
 
     @asynccontextmanager
     async def watched(self) -> AsyncGenerator[None]:
-        """Tell that this program is alive for as long as its event loop turns, in the context."""
+        """Tell that this program is alive for as long as its event loop turns, in the context, once it is ready."""
         if self.watchdog_s is None:
             yield
             return
-        alive = asyncio.create_task(self._alive(self.watchdog_s / 2))
-        try:
-            yield
-        finally:
-            alive.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await alive
+        async with asyncio.TaskGroup() as tasks:
+            alive = tasks.create_task(self._alive(self.watchdog_s / 2))
+            try:
+                yield
+            finally:
+                alive.cancel()
 
     async def _alive(self, every_s: float) -> None:
+        await self._is_ready.wait()
         while True:
-            self.tell("WATCHDOG=1")
+            self.tell("WATCHDOG=1", wait_s=0)
             await asyncio.sleep(every_s)
 
 

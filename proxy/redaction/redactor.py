@@ -63,6 +63,10 @@ class Redactor:
         more._held, more._sent = self._held, self._sent | _long_ones(secrets)
         return more
 
+    def and_holding(self, secrets: Iterable[str | None]) -> "Redactor":
+        """Return one that takes out what this one does, and further secrets that the proxy holds."""
+        return Redactor([*self._held, *secrets])
+
     @cached_property
     def secrets(self) -> tuple[str, ...]:
         """What is taken out, the longest first: a key may begin with another."""

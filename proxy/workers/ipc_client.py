@@ -16,6 +16,7 @@ from cab.proxy.accounting.admission import (
     CellSnapshot,
     RegistryLoad,
 )
+from cab.proxy.accounting.limits import OnUnknown
 from cab.proxy.accounting.shared_cell import CellShare
 from cab.proxy.accounting.shared_memory import SharedMemory
 from cab.proxy.accounting.worker_cells import WorkerCells
@@ -52,8 +53,9 @@ class RemoteCellRegistry:
         memory: SharedMemory,
         answer_s: float = _ANSWER_S,
     ) -> None:
-        self.slot_wait_s = 0.0
-        """How long the parent lets a call wait for others."""
+        self._slot_wait_s = 0.0
+        self.reloads: asyncio.Queue[tuple[dict[str, Any], Any]] = asyncio.Queue()
+        """Settings and secrets that the parent wants to be taken over, in order."""
         self._answer_s = answer_s
         self._reader = reader
         self._writer = writer
@@ -70,6 +72,10 @@ class RemoteCellRegistry:
     ) -> "RemoteCellRegistry":
         """Return the registry of the parent that listens on a unix socket."""
         return cls(*await asyncio.open_unix_connection(path), memory, answer_s)
+
+    def set_waiting(self, slot_wait_s: float, on_unknown: OnUnknown) -> None:  # noqa: ARG002 - the parent's
+        """Take over settings: how long the parent lets a call wait for others."""
+        self._slot_wait_s = slot_wait_s
 
     async def listen(self) -> None:
         """Take the parent's answers; return when it is gone."""
@@ -160,6 +166,10 @@ class RemoteCellRegistry:
                 self.notify("settled", number, cells)
             case "share", [cell_id, place, generation, share]:
                 self._cells.share(cell_id, place, generation, CellShare.unpacked(share))
+            case "ping", []:
+                self.notify("pong")
+            case "reload", [settings, secrets]:
+                self.reloads.put_nowait((settings, secrets))
             case _:  # unshare
                 self._cells.unshare(arguments[0])
 
@@ -193,7 +203,7 @@ class RemoteCellRegistry:
             packed_ask = pack_admission_request(ask)
             try:
                 answer = await self.request(
-                    "admit", generation, *packed_ask, wait_s=self.slot_wait_s
+                    "admit", generation, *packed_ask, wait_s=self._slot_wait_s
                 )
             except BaseException as error:
                 # Its answer may be on its way: then the call is in flight there, and not here.

@@ -102,17 +102,18 @@ class CellRegistryServer:
         self, slot: WorkerSlot, incoming: Messages, writer: asyncio.StreamWriter
     ) -> None:
         slot.gone.clear()
-        slot.hangs = False
+        slot.hangs, slot.heard = False, True
         try:
             async with asyncio.TaskGroup() as tasks:
                 parts = self._registry, self._sharing, slot, writer, tasks
                 session = _WorkerSession(*parts, self._most_unread_bytes)
                 async for message in incoming:
-                    slot.hangs = False
+                    slot.hangs, slot.heard = False, True
                     session.take(*message)
                 session.close()
         finally:
             self._sharing.gone(slot)
+            slot.reloaded.set()
             slot.gone.set()
 
     def untold(self, slot: WorkerSlot) -> Mapping[str | None, NumbersToFind]:
@@ -170,6 +171,8 @@ class _WorkerSession:
             "cancel": self._cancel,
             "ready": self._slot.ready.set_result,
             "failed": self._failed,
+            "reloaded": self._slot.reloaded.set,
+            "pong": lambda: None,
         }
         slot.tell = self._tell
 

@@ -12,17 +12,24 @@ from dataclasses import dataclass
 from threading import Event
 from typing import Unpack
 
+from cab.proxy.accounting.admission import LocalCellRegistry
 from cab.proxy.app import ProxySecrets, cannot_listen, key_ring, open_cell_registry, url_of
 from cab.proxy.auth.revocations import Revocations
 from cab.proxy.auth.take_over import take_over_revocations
 from cab.proxy.clock import Clock
 from cab.proxy.config import ProxySettings
 from cab.proxy.control.running_proxy import RunningProxy
-from cab.proxy.forwarding.upstream import require_route_keys
-from cab.proxy.http.tls_certificate import listener_context, own_client_context
+from cab.proxy.forwarding.upstream import Upstreams, require_route_keys
+from cab.proxy.http.tls_certificate import (
+    listener_context,
+    own_client_context,
+    trust_certificate,
+)
 from cab.proxy.ledger.recovery import naming_ledger, recover
 from cab.proxy.ledger.segments import make_folder
 from cab.proxy.ledger.snapshot.keeper import SnapshotKeeper, opened_snapshot
+from cab.proxy.lifecycle.inherited_sockets import NO_SOCKETS, InheritedSockets
+from cab.proxy.lifecycle.reload_rules import Reload, reload_of
 from cab.proxy.logs import redacting_libraries
 from cab.proxy.redaction import Redactor
 from cab.proxy.workers.processes import WorkerConfiguration, WorkerProcesses
@@ -33,6 +40,44 @@ class MultiProcessProxy(RunningProxy):
     """A running proxy of several processes."""
 
     workers: WorkerProcesses
+    _state: "_ParentState"
+
+    async def reload(self, wanted: ProxySettings, secrets: ProxySecrets) -> Reload:
+        """Take over settings and keys that were read once more, in all workers; see `Proxy.reload`.
+
+        Raises:
+            BadConfig: Something cannot be used; nothing has changed then.
+        """
+        state = self._state
+        reload = reload_of(state.settings, wanted)
+        settings, keys = reload.settings, secrets.get("route_keys") or {}
+        require_route_keys(settings.routes, keys)
+        cert = settings.tls_cert_file
+        listener_context(cert, settings.tls_key_file)
+        url = self.demo.url if self.demo else settings.upstream
+        upstreams = Upstreams(settings, url, secrets.get("upstream_key"), keys)
+        await upstreams.close()
+        self._ring.keys = (await key_ring(secrets, settings)).keys
+        held = [*upstreams.secrets(), *self._ring.secrets()]
+        # What was a secret stays one: a log line may still show it.
+        state.redactors[:] = [state.redactors[0].and_holding(held)]
+        if self._tls is not None and cert is not None:
+            trust_certificate(self._tls, cert)
+        state.registry.set_waiting(settings.slot_wait_s, settings.on_unknown)
+        state.settings = settings
+        where = {"port": state.port, "upstream": url}
+        await self.workers.reload(settings.model_copy(update=where), secrets)
+        return reload
+
+
+@dataclass(slots=True)
+class _ParentState:
+    """What the parent of the workers goes by."""
+
+    settings: ProxySettings
+    registry: LocalCellRegistry
+    port: int
+    redactors: list[Redactor]
 
 
 @asynccontextmanager
@@ -41,6 +86,8 @@ async def running_workers(
     *,
     clock: Clock | None = None,
     kill_after_s: float = 10.0,
+    watchdog_s: float | None = None,
+    sockets: InheritedSockets = NO_SOCKETS,
     **secrets: Unpack[ProxySecrets],
 ) -> AsyncGenerator[MultiProcessProxy]:
     """Run `settings.workers` processes; on leaving, calls in flight finish within the grace time.
@@ -49,6 +96,8 @@ async def running_workers(
         settings: What to run.
         clock: Time; an argument so that tests can hand in theirs.
         kill_after_s: How long after the grace time a worker that has not stopped is killed.
+        watchdog_s: How long a worker may say nothing before it is killed and started again; None: for ever.
+        sockets: Listen already, in place of what the settings name.
         secrets: Keys that the settings do not hold.
 
     Raises:
@@ -65,25 +114,27 @@ async def running_workers(
         ring = await key_ring(secrets, settings)
         keys = secrets.get("upstream_key"), *(secrets.get("route_keys") or {}).values()
         held = Redactor([*keys, *ring.secrets(), secrets.get("admin_token")])
-        stack.enter_context(redacting_libraries(held, tuple))
+        redactors = [held]
+        stack.enter_context(redacting_libraries(held, lambda: redactors))
         demo = None
         if settings.upstream == "demo":
             from cab.proxy.demo import running_demo  # noqa: PLC0415 - few starts need it
 
             demo = await stack.enter_async_context(running_demo())
-        host, port = stack.enter_context(_reserved(settings.host, settings.port))
+        host, port = stack.enter_context(_reserved(settings, sockets))
         upstream_url = demo.url if demo else settings.upstream
         shared = settings.model_copy(update={"port": port, "upstream": upstream_url})
         registry = await open_cell_registry(settings, keeper)
         points = await asyncio.to_thread(keeper.snapshot.resume_points)
-        configuration = WorkerConfiguration(shared, secrets, points)
+        configuration = WorkerConfiguration(shared, secrets, points, sockets)
         workers = WorkerProcesses(configuration, registry, clock, kill_after_s)
-        control_url = await stack.enter_async_context(workers.running())
+        control_url = await stack.enter_async_context(workers.running(watchdog_s))
         ended = Event()
         stack.callback(ended.set)
         where = url_of(settings, host, port), upstream_url, settings.ledger, demo, control_url
         own_tls, revocations = own_client_context(cert), Revocations(settings.state_folder)
-        yield MultiProcessProxy(*where, ring, clock, ended, own_tls, revocations, workers)
+        state = _ParentState(settings, registry, port, redactors)
+        yield MultiProcessProxy(*where, ring, clock, ended, own_tls, revocations, workers, state)
 
 
 def _prepared(settings: ProxySettings, clock: Clock, keeper: SnapshotKeeper) -> None:
@@ -95,8 +146,13 @@ def _prepared(settings: ProxySettings, clock: Clock, keeper: SnapshotKeeper) -> 
 
 
 @contextmanager
-def _reserved(host: str, port: int) -> Generator[tuple[str, int]]:
+def _reserved(settings: ProxySettings, sockets: InheritedSockets) -> Generator[tuple[str, int]]:
     """Hold a port that the workers can share, and nobody else listens on."""
+    if sockets.agents is not None:
+        address = sockets.agents.getsockname()
+        yield str(address[0]), int(address[1])
+        return
+    host, port = settings.host, settings.port
     try:
         family, kind, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

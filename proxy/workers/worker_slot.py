@@ -22,10 +22,14 @@ class WorkerSlot:
     """Cells that it closed, with the number of the message that asked for it: if it died, only the ledger knows whether their seals were written."""
     hangs: bool = False
     """Whether it was asked, and has said nothing at all since then for too long."""
+    heard: bool = False
+    """Whether it has said anything since it was last asked whether it is alive."""
     ready: asyncio.Future[str] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
     """Done when it takes calls, with the address of its control API; fails if it cannot start."""
+    reloaded: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when it has taken over the settings of the last reload, or is gone."""
     gone: asyncio.Event = field(default_factory=asyncio.Event)
     """Set while no connection from the worker is open."""
     tell: Callable[..., None] | None = None

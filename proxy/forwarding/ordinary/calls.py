@@ -74,10 +74,19 @@ class OrdinaryCalls:
         self._services = services
         self._door = door
         self._identifier = identifier
-        self._held = held
         self._bodies = bodies
         self._running = running
-        settings = services.settings
+        self.renew(held)
+
+    def renew(self, held: Redactor) -> None:
+        """Go by the settings as they are now.
+
+        Args:
+            held: Redacts what this proxy must not write.
+        """
+        self._held, settings = held, self._services.settings
+        self._generation = object()
+        """What was found out of heads before does not hold any more."""
         limits_s = settings.headers_timeout_s, settings.body_timeout_s
         self._need_no_task = settings.ack == "end" and limits_s == (None, None)
         """Nothing of a call is limited in time."""
@@ -108,7 +117,7 @@ class OrdinaryCalls:
         wall_ns, waited_ns = services.clock.wall_ns(), round(connection.waited_s * 1e9)
         began_ns = wall_ns - waited_ns, services.clock.mono_ns() - waited_ns
         facts = head.shape.derived
-        if not isinstance(facts, ShapeFacts):
+        if not isinstance(facts, ShapeFacts) or facts.generation is not self._generation:
             facts = head.shape.derived = self._facts(head.shape.bare)
         if facts.dialect is None or len(body) > settings.max_request_bytes:
             return None
@@ -190,4 +199,5 @@ class OrdinaryCalls:
         if ours or path_fault(target.path_qs):
             dialect = None
         content_type = ", ".join(bare.headers.getall("Content-Type", []))
-        return ShapeFacts(bare, target, dialect, redactor, content_type)
+        parts = bare, target, dialect, redactor, content_type
+        return ShapeFacts(*parts, generation=self._generation)

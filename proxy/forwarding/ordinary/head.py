@@ -197,6 +197,8 @@ class ShapeFacts:
     content_type: str
     caller: Caller | None = None
     """Who sends it, once that was found out; a key must still be valid each time."""
+    generation: object = None
+    """Of the settings that it follows from."""
     _last: KnownHead | None = None
     _ways: dict[tuple[int, bool], Way | None] = field(
         default_factory=dict[tuple[int, bool], "Way | None"]

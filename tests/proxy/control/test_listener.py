@@ -17,7 +17,10 @@ NOWHERE = "http://127.0.0.1:9"
 
 
 async def test_the_control_api_has_a_port_of_its_own(tmp_path: Path) -> None:
-    """Then the agents' port answers health only, and the other one all of it."""
+    """Then the agents' port answers health only, and the other one all of it.
+
+    Without an endpoint that can be reached the proxy is not ready.
+    """
     bearer = f"Authorization: Bearer {ADMIN}"
     async with metered(NOWHERE, tmp_path, admin_token=ADMIN, control_port=0) as meter:
         agents, control = meter.url, meter.proxy.control_url
@@ -29,9 +32,14 @@ async def test_the_control_api_has_a_port_of_its_own(tmp_path: Path) -> None:
         }
         assert (await post(control, "/v1/chat/completions", {})).status == 404
         assert meter.starts() == []
-    assert [statuses[agents, path] for path in ("/cab/health", "/cab/health/ready")] == [200, 200]
+    assert [statuses[agents, path] for path in ("/cab/health", "/cab/health/ready")] == [200, 503]
     assert [statuses[agents, path] for path in ("/cab/cells", "/cab/openapi.json")] == [404, 404]
-    assert {status for (url, _), status in statuses.items() if url == control} == {200}
+    assert [status for (url, _), status in statuses.items() if url == control] == [
+        200,
+        503,
+        200,
+        200,
+    ]
 
 
 async def get(path: Path, target: str) -> int:

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import importlib.metadata
 import os
 import threading
 from collections.abc import Iterator
@@ -160,19 +161,21 @@ async def test_liveness_and_readiness_are_apart(tmp_path: Path) -> None:
         asyncio.TaskGroup() as tasks,
     ):
         client.token = None
-        assert (await client.get("health/live")) == {"live": True}
-        assert (await client.get("health/ready"))["ready"] is True
+        version = importlib.metadata.version("coding-agent-bench")
+        assert (await client.get("health/live")) == {"live": True, "version": version}
+        ready = await client.get("health/ready")
+        assert (ready["ready"], ready["endpoints"]) == (True, {"reachable": 1, "unreachable": 0})
         tasks.create_task(client.call(client.key()))
         await arrived.wait()
         assert (await client.get("health"))["calls_in_flight"] == 1
         stop = tasks.create_task(client.meter.proxy._server.stop(20))
         await asyncio.sleep(0)
-        health, ready = await client.ask("GET", "health"), await client.ask("GET", "health/ready")
+        health, late = await client.ask("GET", "health"), await client.ask("GET", "health/ready")
         live = await client.ask("GET", "health/live")
         go.set()
         await stop
-    assert (live.status, ready.status, health.status) == (200, 503, 503)
-    assert orjson.loads(ready.body)["stopping"] is True
+    assert (live.status, late.status, health.status) == (200, 503, 503)
+    assert orjson.loads(late.body)["stopping"] is True
 
 
 @pytest.mark.parametrize(
@@ -231,7 +234,7 @@ async def test_a_whole_url_is_taken_and_bad_framing_is_not(tmp_path: Path) -> No
     async with api(tmp_path, control_port=0) as client:
         url = client.meter.proxy.control_url
         head = b"GET http://any/cab/health/live HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
-        assert b'{"live":true}' in await raw_exchange(url, head)
+        assert b'{"live":true,' in await raw_exchange(url, head)
         head = b"GET /cab/health#x HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
         assert b" 400 " in (await raw_exchange(url, head)).partition(b"\r\n")[0]
 

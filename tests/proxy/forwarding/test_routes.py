@@ -155,7 +155,7 @@ async def test_a_route_without_its_key_stops_the_start(run: Any, tmp_path: Path)
 
 
 async def test_certificates_are_verified(tmp_path: Path) -> None:
-    """An endpoint with an unknown certificate is rejected; with its CA named it is called."""
+    """An endpoint with an unknown certificate is rejected; with its CA named, for it or for all, it is called."""
     authority = trustme.CA()
     server_side = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("127.0.0.1").configure_cert(server_side)
@@ -175,6 +175,8 @@ async def test_certificates_are_verified(tmp_path: Path) -> None:
             bad = await post(meter.url, "/v1/chat/completions", chat_body(model="bad"))
             good = await post(meter.url, "/v1/chat/completions", chat_body(model="good"))
             ends = await meter.settled(2)
+        async with metered(url, tmp_path / "all", ca_file=tmp_path / "ca.pem") as meter:
+            assert (await meter.chat()).status == 200
     assert (bad.status, good.status) == (502, 200)
     assert orjson.loads(bad.body)["error"]["code"] == "upstream_tls"
     assert [end["end_reason"] for end in ends] == ["upstream_unreachable", "completed"]

@@ -359,6 +359,18 @@ async def test_workers_that_hang_are_killed(tmp_path: Path) -> None:
     assert records(proxy.ledger_dir, "proxy_stop") == []
 
 
+async def test_a_worker_whose_loop_does_not_turn_is_started_again(tmp_path: Path) -> None:
+    """With a watchdog one that says nothing is killed; without one it may go on some time."""
+    values = {"upstream": "demo", "port": 0, "ledger": tmp_path / "ledger", "workers": 2}
+    settings = ProxySettings.model_validate({**values, "grace_s": 5})
+    async with running_workers(settings, watchdog_s=0.5) as proxy, asyncio.timeout(60):
+        before = proxy.workers.pids
+        os.kill(before[1], signal.SIGSTOP)
+        while proxy.workers.pids.get(1, before[1]) == before[1]:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        assert proxy.workers.pids[0] == before[0]
+
+
 async def test_a_further_run_goes_on_where_the_last_one_was(tmp_path: Path) -> None:
     """Numbers and totals go on over restarts, with more workers or with fewer."""
     for round_number, workers in enumerate((3, 2, 4)):
