@@ -56,7 +56,7 @@ def test_run_and_run_again(capsys: pytest.CaptureFixture[str]) -> None:
 
     lines = printed.out.splitlines()
     assert "2 of 2 cells have a result; bundles: sweeps/s/runs" in lines
-    assert "+0.00% (2 of 2 equal)" in printed.out
+    assert "+0.00 (2 of 2 equal)" in printed.out
     assert sorted(line[:4] for line in printed.err.splitlines()) == ["1/2 ", "2/2 "]
     assert again.out == printed.out
     assert again.err == ""
