@@ -312,6 +312,16 @@ def test_a_composite_has_one_mark_on_all_pages(tmp_path: Path) -> None:
         assert column["columns"][-1]["mark"] == ["e" if passed else "m"]
 
 
+def test_a_cell_with_a_long_id_counts(tmp_path: Path) -> None:
+    """The overview and the comparisons hold every cell that `cab score` holds."""
+    cell_id = CellId("local", "aider" * 10, "acme/" + "m" * 120, "polyglot", "t" * 120)
+    write_cell(tmp_path / "1", cell_id=cell_id)
+    build(tmp_path / "site", tmp_path / "1")
+    text = (tmp_path / "site" / "index.html").read_text("utf-8")
+    assert "1 of 1 cells passed" in text
+    assert "list of cells</a>: their ids" not in text
+
+
 def test_two_runs_do_not_write_one_site(tmp_path: Path) -> None:
     """The second one ends at once, and says why."""
     write_cell(tmp_path / "a", cell_id=CELL)
