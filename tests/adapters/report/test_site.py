@@ -297,6 +297,23 @@ def test_a_damaged_state_makes_all_pages_anew(tmp_path: Path, tail: bytes) -> No
     assert build(site, tmp_path / "a") == SiteReport(cells=1, rendered=1, removed=1)
 
 
+@pytest.mark.parametrize("damage", [b"", b"\xff\xfe", b"<!doctype html>\n<html><body>ha"])
+def test_a_damaged_page_is_made_anew(tmp_path: Path, damage: bytes) -> None:
+    """Whatever is left of pages, also of one that gets other siblings: the next run makes them whole."""
+    site = tmp_path / "site"
+    for name in "ab":
+        write_cell(tmp_path / name, cell_id=CellId("local", name, "m", "polyglot", "t"))
+    build(site, tmp_path / "a")
+    whole = {file: file.read_bytes() for file in site.rglob("*.html")}
+    for file in whole:
+        file.write_bytes(damage)
+    build(site, tmp_path / "a", tmp_path / "b")
+    for file in whole:
+        file.write_bytes(damage)
+    assert build(site, tmp_path / "a").rendered == 1
+    assert {file: file.read_bytes() for file in site.rglob("*.html")} == whole
+
+
 def test_a_composite_has_one_mark_on_all_pages(tmp_path: Path) -> None:
     """Of a cell that failed no estimated token counts: neither its page nor the list says estimated."""
     estimated = {"usage_source": "tokenizer"}
