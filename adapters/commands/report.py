@@ -9,11 +9,12 @@ from pathlib import Path
 
 from cab.adapters.commands.messages import MESSAGES_OPTION, say_what_is_not_shown
 from cab.adapters.errors import AdapterError
+from cab.adapters.report.render.numbers import plural
 from cab.adapters.report.single import write_single
 from cab.adapters.report.site import SiteBuilder
 from cab.adapters.ui.command import OneOf, Option
 from cab.adapters.ui.progress import complain, counted_progress
-from cab.scoring.errors import ScoringError
+from cab.scoring.errors import BadRecord, ScoringError
 from cab.scoring.score import find_cells, score_one
 
 DESCRIPTION = """\
@@ -37,7 +38,7 @@ examples:
   cab report runs/local/aider/gpt-5/polyglot/python-error-handling --single cell.html
 """
 
-_URL = re.compile(r"https?://[^\s\"'<>`\\^{|}()\[\]]+", re.ASCII)
+_URL = re.compile(r"https?://[^\s\"'<>`\\^{|}()\[\]?#]+", re.ASCII)
 
 OPTIONS = (
     Option(
@@ -54,7 +55,7 @@ OPTIONS = (
     ),
     Option(
         "--base-url",
-        default="",
+        default=None,
         metavar="URL",
         help="where the site will be, for the badges that pages offer to embed",
     ),
@@ -67,10 +68,10 @@ def run(args: argparse.Namespace) -> int:
 
     Raises:
         AdapterError: The folder holds something else than a site, or options contradict one another.
-        BadRecord: The only cell cannot be read.
+        BadRecord: The only cell cannot be read, or a path has no cells.
     """
-    if args.base_url and not _URL.fullmatch(args.base_url):
-        raise AdapterError(f"--base-url {args.base_url} is not a URL that begins with http(s)://")
+    if args.base_url is not None and not _URL.fullmatch(args.base_url):
+        raise AdapterError(f"--base-url {args.base_url} is not a URL that begins with http(s)://, without ? and #")
     if args.single is not None:
         return _single(args.paths, args.single, with_messages=args.messages)
     return _site(args)
@@ -88,6 +89,8 @@ def _single(paths: list[Path], file: Path, *, with_messages: bool) -> int:
 
 
 def _site(args: argparse.Namespace) -> int:
+    for path in args.paths:
+        _require_cells(path)
     errors: list[ScoringError] = []
 
     def report(error: ScoringError) -> None:
@@ -104,12 +107,19 @@ def _site(args: argparse.Namespace) -> int:
             with_messages=args.messages,
         )
         made = builder.build(args.paths)
-    cells = f"{made.cells} cells, {made.rendered} pages rendered, {made.removed} removed"
+    cells = f"{plural(made.cells, 'cell')}, {plural(made.rendered, 'page')} rendered, {made.removed:,} removed"
     print(cells, file=sys.stderr)
     if not args.messages:
         say_what_is_not_shown(_cells(args.paths))
     print(args.output / "index.html")
     return 2 if errors else 0
+
+
+def _require_cells(path: Path) -> None:
+    """Refuse a wrong path before a site is touched: it would lose the pages of all cells that are not there."""
+    if not path.exists():
+        raise BadRecord(str(path), None, "No such file or directory")
+    next(find_cells(path))
 
 
 def _cells(paths: list[Path]) -> Iterator[Path]:

@@ -6,6 +6,7 @@ which they changed. So memory does not grow with the size of cells, and a run af
 the work of ten cells.
 """
 
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -157,7 +158,7 @@ class SiteBuilder:
         """Return whether the page of an entry is there, under the name that it has to have."""
         page = self._site / CELLS / f"{entry.stem}.html"
         named = self._names.name(entry.cell_id, entry.run_key) == entry.stem
-        return named and entry.stem not in self._shown and page.is_file()
+        return named and entry.stem not in self._shown and _is_whole(page)
 
     def _render(self, scored: ScoredCell) -> SiteEntry | None:
         """Write the files of a cell; None if it is a copy of one that was written, or cannot be shown."""
@@ -196,7 +197,7 @@ class SiteBuilder:
             if digest != entry.siblings_digest:
                 part = siblings.html(entry)
                 page = self._site / CELLS / f"{entry.stem}.html"
-                _write(page, splice(page.read_text("utf-8"), part))
+                _write(page, splice(page.read_text("utf-8", "replace"), part))
                 entry.siblings_digest = digest
 
     def _put_site_pages(
@@ -230,13 +231,25 @@ class SiteBuilder:
         return len(gone - stems)
 
 
+_END_OF_PAGE = b"</html>"
 _OWN_FILE = re.compile(rf"(?P<stem>{STEM})\.(?:html|svg|json|messages\.js)(?P<part>\.part)?")
 
 
 def write_if_other(file: Path, text: str) -> None:
     """Write a file unless it holds this text already."""
-    if not file.is_file() or file.read_text("utf-8") != text:
+    if not file.is_file() or file.read_bytes() != text.encode():
         _write(file, text)
+
+
+def _is_whole(page: Path) -> bool:
+    """Return whether a page is there to its end: a full disk or a power failure may have left less."""
+    try:
+        with page.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - len(_END_OF_PAGE)))
+            return file.read() == _END_OF_PAGE
+    except FileNotFoundError:
+        return False
 
 
 def _write(file: Path, text: str) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rich import box
+from rich.cells import cell_len, set_cell_size
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -16,11 +17,12 @@ AT_LEAST = "\N{GREATER-THAN OR EQUAL TO}"
 _MARKS = {"measured": "", "estimated": "\N{ALMOST EQUAL TO}", "at least": AT_LEAST}
 _UNITS = {"calls": " calls", "tokens": " tokens", "cost_usd": ""}
 _BLOCKS = " ▁▂▃▄▅▆▇█"
-_HEAD_LINES = 9
+_TABLE_LINES = 6
+"""Of the table and below it, beside the cells; one of them because texts wrap at words."""
 _WIDE = 130
 """From this width on all limits are shown, not only the one of which most is spent."""
 _NAME_CHARS = 32
-"""Columns are left out rather than that less of a name is seen."""
+"""Columns are left out rather than that less of a name is seen; of half the width, if that is less."""
 _GAP = 3
 """Characters between two columns, and at both ends of a line."""
 _FIRST_LEFT_OUT = ("open", "of its limits", "cost", "failed", "age", "tokens", "calls")
@@ -35,7 +37,9 @@ def screen(state: Mapping[str, Any], width: int, height: int | None) -> Renderab
         height: Of the terminal, in lines; None prints all cells.
     """
     cells: list[Mapping[str, Any]] = state["cells"]
-    shown = cells if height is None else cells[: max(1, height - _HEAD_LINES)]
+    minute = _minute(state, width)
+    taken = sum(-(-cell_len(text.plain) // width) for text in minute) + _TABLE_LINES
+    shown = cells if height is None else cells[: max(1, height - taken)]
     more, now_ms = state["running_cells"] - len(shown), state["at_ms"]
     rows = [
         RunningCell(
@@ -46,21 +50,21 @@ def screen(state: Mapping[str, Any], width: int, height: int | None) -> Renderab
         )
         for cell in shown
     ]
-    parts: list[RenderableType] = [*_minute(state, width), cell_table(rows, width)]
+    parts: list[RenderableType] = [*minute, cell_table(rows, width)]
     if more > 0:
         parts.append(Text(f"{more} more cells are not shown", style="dim"))
     return Group(*parts)
 
 
-def _minute(state: Mapping[str, Any], width: int) -> list[RenderableType]:
+def _minute(state: Mapping[str, Any], width: int) -> list[Text]:
     minute = state["minute"]
-    now = f"{state['running_cells']:,} cells running, {state['calls_in_flight']:,} calls in flight"
+    now = f"{_plural(state['running_cells'], 'cell')} running, {_plural(state['calls_in_flight'], 'call')} in flight"
     mark = "at least" if minute["uncounted_calls"] else "measured"
     mark = "estimated" if mark == "measured" and minute["estimated_tokens"] else mark
     p50, p95 = minute["ttft_ms_p50"], minute["ttft_ms_p95"]
     first = "not recorded" if p50 is None else f"{p50:,.0f} ms (p95 {p95:,.0f} ms)"
     figures = (
-        f"last minute: {minute['calls']:,} calls, {minute['failed']:,} failed attempts, "
+        f"last minute: {_plural(minute['calls'], 'call')}, {_plural(minute['failed'], 'failed attempt')}, "
         f"{_MARKS[mark]}{minute['tokens']:,} tokens, "
         f"cost {_cost(minute['cost_usd'], bool(minute['unpriced_calls']))}, "
         f"time to first token {first}"
@@ -69,10 +73,17 @@ def _minute(state: Mapping[str, Any], width: int) -> list[RenderableType]:
 
 
 def _sparkline(minute: Mapping[str, Any], width: int) -> str:
-    values: list[int] = minute["tokens_by_second"][-min(60, width - 20) :]
+    """Return the last seconds that a line has room for; the peak is that of the whole minute."""
+    values: list[int] = minute["tokens_by_second"]
     most = max(values, default=0)
-    line = "".join(_BLOCKS[-(-8 * value // most)] if most else " " for value in values)
-    return f"{line}  {most:,} tokens/s at most"
+    text = f"  peak {most:,}/s"
+    room = min(len(values), max(0, width - len(text)))
+    shown = values[len(values) - room :]
+    return "".join(_BLOCKS[-(-8 * value // most)] if most else " " for value in shown) + text
+
+
+def _plural(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 class RunningCell(NamedTuple):
@@ -101,7 +112,7 @@ def cell_table(rows: Sequence[RunningCell], width: int) -> Table:
     """
     columns = _columns(rows, short=width < _WIDE)
     names = [printable(row.name) for row in rows]
-    wanted = min(_NAME_CHARS, max(map(len, names), default=0))
+    wanted = min(_NAME_CHARS, width // 2, max(map(cell_len, names), default=0))
     for title in _FIRST_LEFT_OUT:
         if _name_room(columns, width) >= wanted:
             break
@@ -138,13 +149,15 @@ def _columns(rows: Sequence[RunningCell], *, short: bool) -> dict[str, list[str]
 
 def _name_room(columns: Mapping[str, Sequence[str]], width: int) -> int:
     """Return how many characters of a line are left for the name."""
-    taken = (max(map(len, (title, *texts))) + _GAP for title, texts in columns.items())
+    taken = (max(map(cell_len, (title, *texts))) + _GAP for title, texts in columns.items())
     return width - sum(taken) - _GAP
 
 
 def _end_of(name: str, room: int) -> str:
     """Return a name that fits; its end says more than its beginning, which cells have in common."""
-    return name if len(name) <= room else f"…{name[len(name) - room + 1 :]}"
+    if cell_len(name) <= room:
+        return name
+    return f"…{set_cell_size(name[::-1], room - 1)[::-1].lstrip()}"
 
 
 def limits_text(row: RunningCell, *, short: bool) -> str:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 from cab.adapters.report.render.environment import html
+from cab.adapters.report.render.numbers import compact
 from cab.adapters.report.render.svg import spark, svg
 
 
@@ -81,18 +82,18 @@ _CHAR_PERCENT, _LINE_PX = 1.05, 13.0
 """Size of a label's character, of a plot that is 640 px wide: labels are placed for such a one."""
 
 
-def front_plot(points: Sequence[PlotPoint], unit: str, tick_text: str, label: str) -> Markup:
+def front_plot(points: Sequence[PlotPoint], unit: str, tick_prefix: str, label: str) -> Markup:
     """Return a plot of pass rate, in per cent, against tokens or money per solved task.
 
     Args:
         points: One or more.
         unit: Title of the axis across.
-        tick_text: Format of its values, such as `{:,.0f}`.
+        tick_prefix: What stands before its values, such as `$`.
         label: What the plot shows, for those who do not see it.
     """
     ends = [end for point in points for end in (point.value, point.low, point.high) if end]
     axis = LogAxis(ends)
-    parts = [_grid(axis, unit, tick_text), _front(points, axis)]
+    parts = [_grid(axis, unit, tick_prefix), _front(points, axis)]
     parts += [_spreads(point, axis) for point in points if point.on_front]
     parts += [_dot(point, axis) for point in points]
     parts += _labels(points, axis)
@@ -103,7 +104,7 @@ def _y(rate: float) -> float:
     return _TOP + (1 - rate) * _HEIGHT
 
 
-def _grid(axis: LogAxis, unit: str, tick_text: str) -> Markup:
+def _grid(axis: LogAxis, unit: str, tick_prefix: str) -> Markup:
     across = Markup(
         '<line class="axis" x1="0" x2="100%" y1="{0:g}" y2="{0:g}"/>'
         '<text class="to" x="0" dx="-8" y="{1:g}">{2} %</text>'
@@ -115,7 +116,7 @@ def _grid(axis: LogAxis, unit: str, tick_text: str) -> Markup:
     bottom = _y(0)
     parts = [across.format(_y(rate / 100), _y(rate / 100) + 4, rate) for rate in range(0, 101, 25)]
     for value in axis.ticks():
-        text = tick_text.format(value)
+        text = f"{tick_prefix}{compact(value)}"
         parts.append(down.format(axis.x(value), _TOP, bottom, bottom + 16, text))
     title = Markup('<text class="to" x="100%" y="{:g}">{}</text>').format(bottom + 32, unit)
     return Markup("").join([*parts, title])

@@ -11,7 +11,7 @@ from cab.adapters.report.placed import PlacedCell, sum_mark
 from cab.adapters.report.render.marks import Mark, MarkedText, weakest
 from cab.adapters.report.render.numbers import duration, integer, percent, ratio
 from cab.scoring.analysis.aggregate import Aggregate, aggregate
-from cab.scoring.analysis.estimates import Figure
+from cab.scoring.analysis.estimates import NO_CELLS, Figure
 from cab.scoring.ledger.money import dollars
 
 
@@ -136,4 +136,6 @@ def why(found: Figure) -> str:
     if found.coverage is not None and found.coverage < 1 and found.value is None:
         digits = 0 if found.coverage < 0.99 else 1
         return f"known of {percent(min(found.coverage, 0.999), digits)}"
+    if found.reason == NO_CELLS.reason:
+        return "no run counts"
     return found.reason or "not recorded"

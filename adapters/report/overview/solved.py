@@ -39,7 +39,7 @@ def token_plot(rows: Sequence[GroupRow]) -> SolvedPlot:
     found: list[_Taken] = [
         (row, row.found.tokens_per_correct, row.found.on_token_front) for row in rows
     ]
-    return _plot(found, "tokens per solved task", "{:,.0f}", integer)
+    return _plot(found, "tokens per solved task", "", integer)
 
 
 def cost_plot(rows: Sequence[GroupRow]) -> SolvedPlot:
@@ -47,13 +47,13 @@ def cost_plot(rows: Sequence[GroupRow]) -> SolvedPlot:
     found: list[_Taken] = [
         (row, row.found.cost_usd_per_pass, row.found.on_cost_front) for row in rows
     ]
-    return _plot(found, "$ per solved task", "${:g}", dollars)
+    return _plot(found, "$ per solved task", "$", dollars)
 
 
 def _plot(
     groups: Sequence[_Taken],
     unit: str,
-    tick_text: str,
+    tick_prefix: str,
     text: Callable[[float | None], str | None],
 ) -> SolvedPlot:
     points: list[PlotPoint] = []
@@ -78,5 +78,5 @@ def _plot(
             )
         )
     label = f"Pass rate against {unit}; the table above holds the same figures"
-    chart = front_plot(points, unit, tick_text, label) if points else Markup("")
+    chart = front_plot(points, unit, tick_prefix, label) if points else Markup("")
     return SolvedPlot(chart, beyond, [name for _, name in sorted(front)])

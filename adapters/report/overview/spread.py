@@ -8,12 +8,15 @@ from markupsafe import Markup
 
 from cab.adapters.report.overview.charts import LogAxis
 from cab.adapters.report.placed import PlacedCell
+from cab.adapters.report.render.badge import shortened
 from cab.adapters.report.render.environment import html
-from cab.adapters.report.render.numbers import integer
+from cab.adapters.report.render.numbers import compact, integer
 from cab.adapters.report.render.svg import svg
 
 _MOST_CHARTS = 24
 _ROW_PX = 17
+_NAME_PX = 102
+"""Room for an agent's name before a chart, as the style sheet has it."""
 _QUARTERS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
@@ -91,13 +94,15 @@ def _chart(cells: Sequence[PlacedCell], axis: LogAxis) -> Markup:
     height = _ROW_PX * len(agents)
     parts = [
         Markup('<line class="axis" x1="{0}" x2="{0}" y1="0" y2="{1}"/><text class="mid" x="{0}" y="{2}">{3}</text>')
-        .format(axis.x(value), height, height + 13, _short(value))
+        .format(axis.x(value), height, height + 13, compact(value))
         for value in axis.ticks(2)
     ]  # fmt: skip
     for number, (tui, own) in enumerate(agents):
         y = _ROW_PX * number + _ROW_PX // 2
         parts.append(
-            Markup('<text class="to" x="0" dx="-8" y="{}">{}</text>').format(y + 4, html(tui))
+            Markup('<text class="to" x="0" dx="-8" y="{}">{}<title>{}</title></text>').format(
+                y + 4, shortened(html(tui), _NAME_PX), html(tui)
+            )
         )
         parts += _dots(own, axis, y)
     return svg(
@@ -121,6 +126,3 @@ def _dots(cells: Sequence[PlacedCell], axis: LogAxis, y: int) -> Iterator[Markup
             classes = "dot" if cell.kind == "passed" else "dot bad"
             yield dot.format(classes, axis.x(cell.seen.total_tokens), y, html(title))
 
-
-def _short(value: float) -> str:
-    return f"{value / 1000:g}k" if value >= 1000 else f"{value:g}"

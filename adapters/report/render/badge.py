@@ -1,8 +1,9 @@
 """Badges: small SVG images that need nothing else, and the JSON that shields.io's endpoint badge reads."""
 
+import unicodedata
 from typing import Any, NamedTuple
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from cab.adapters.report.render.environment import html
 
@@ -37,7 +38,7 @@ _WIDTHS = {
     for char in chars
 }
 """Advances in px at 11 px: DejaVu Sans as Chromium measures it; Verdana's are alike."""
-_OTHER_WIDTH = 9.0
+_OTHER_WIDTH, _FULL_WIDTH = 9.0, 11.0
 
 
 class BadgeText(NamedTuple):
@@ -56,7 +57,33 @@ class BadgeText(NamedTuple):
 
 def text_width(text: str) -> float:
     """Return about how many px wide a text is."""
-    return sum(_WIDTHS.get(char, _OTHER_WIDTH) for char in text)
+    return sum(_WIDTHS.get(char) or _other_width(char) for char in text)
+
+
+def _other_width(char: str) -> float:
+    if unicodedata.combining(char):
+        return 0.0
+    return _FULL_WIDTH if unicodedata.east_asian_width(char) in "WF" else _OTHER_WIDTH
+
+
+def shortened(text: Markup, most_px: float) -> Markup:
+    """Return a text that is at most that wide at 11 px; its middle makes room for `…`.
+
+    Args:
+        text: Escaped.
+        most_px: Its width.
+    """
+    plain = text.unescape()
+    if text_width(plain) <= most_px:
+        return text
+    kept = next(n for n in range(len(plain), -1, -1) if text_width(_cut(plain, n)) <= most_px)
+    return escape(_cut(plain, kept))
+
+
+def _cut(text: str, kept: int) -> str:
+    """Return a text with that many of its characters: the more at its beginning."""
+    end = kept // 3
+    return f"{text[: kept - end]}…{text[len(text) - end :]}"
 
 
 def badge_svg(badge: BadgeText) -> str:

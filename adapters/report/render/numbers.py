@@ -1,5 +1,7 @@
 """Numbers as texts: digits in groups, units with a narrow space, None where nothing is known."""
 
+from decimal import Decimal
+
 SPACE = "\u202f"
 """Between a number and its unit: narrow, and no line breaks there."""
 
@@ -28,6 +30,15 @@ def ratio(value: float | None, digits: int = 3) -> str | None:
 def percent(share: float | None, digits: int = 0) -> str | None:
     """Return a share as per cent, such as `63 %`."""
     return None if share is None else f"{100 * share:.{digits}f}{SPACE}%"
+
+
+def compact(value: float) -> str:
+    """Return a value of an axis in few characters: `20`, `1.5k`, `10M`, `0.00002`."""
+    size, letter = next(each for each in _SIZES if value >= each[0] or each[0] == 1)
+    return f"{Decimal(f'{value / size:.4g}').normalize():f}{letter}"
+
+
+_SIZES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1, ""))
 
 
 def plural(number: int, what: str) -> str:

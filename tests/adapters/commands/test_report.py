@@ -17,14 +17,19 @@ def test_a_site_is_written_and_named(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert main(["report", "runs", "-o", "site"]) == 0
     printed = capsys.readouterr()
     assert printed.out == "site/index.html\n"
-    assert printed.err == "1 cells, 1 pages rendered, 0 removed\n"
+    assert printed.err == "1 cell, 1 page rendered, 0 removed\n"
     (tmp_path / "runs" / "b").mkdir()
     (tmp_path / "runs" / "b" / "cell.json").write_text("{")
     assert main(["report", "runs", "-o", "site"]) == 2
     printed = capsys.readouterr()
     assert printed.out == "site/index.html\n"
     assert "not valid JSON" in printed.err
-    assert main(["report", "nothing", "-o", "site"]) == 2
+    pages = sorted(Path("site").rglob("*"))
+    (tmp_path / "empty").mkdir()
+    for wrong in (["nothing"], ["runs", "nothing"], ["empty"]):
+        assert main(["report", *wrong, "-o", "site"]) == 2
+        assert capsys.readouterr().err.startswith(f"cab: {wrong[-1]}: ")
+    assert sorted(Path("site").rglob("*")) == pages
 
 
 def test_one_cell_is_one_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -53,7 +58,7 @@ def test_a_capture_that_is_not_shown_is_named(
     assert "overheard" in (tmp_path / "cell.html").read_text("utf-8")
 
 
-@pytest.mark.parametrize("url", ["javascript:alert(1)", "//host/", 'https://h/"x', "https://h/ x"])
+@pytest.mark.parametrize("url", ["javascript:alert(1)", "//host/", 'https://h/"x', "https://h/ x", "https://h/?a", "https://h/#b", ""])
 def test_a_site_is_at_a_web_address(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Embeds lead to http or https, whatever is given."""
     assert main(["report", ".", "-o", "site", "--base-url", url]) == 2

@@ -8,6 +8,7 @@ import orjson
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from markupsafe import Markup
 
 from cab.adapters.report.comparison.kept import KeptComparison
 from cab.adapters.report.comparison.pages import LIST_FILE, ComparisonPages
@@ -21,7 +22,9 @@ from cab.adapters.report.overview.self_counts import self_counts
 from cab.adapters.report.overview.solved import cost_plot, token_plot
 from cab.adapters.report.overview.spread import spread
 from cab.adapters.report.placed import placed_cells
+from cab.adapters.report.render.badge import text_width
 from cab.adapters.report.render.marks import MarkedText
+from cab.adapters.report.render.numbers import compact
 from tests.adapters.report.siteentries import entry
 
 
@@ -157,6 +160,27 @@ def test_a_log_axis_holds_what_it_was_made_for(values: list[float], least: int) 
     assert places == sorted(places)
     assert all(0 < place < 100 for place in places)
     assert len(axis.ticks(least)) >= least
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(20, "20"), (1500, "1.5k"), (1e7, "10M"), (1e9, "1G"), (2e15, "2000T"), (0.00002, "0.00002")],
+)
+def test_ticks_have_few_characters_and_no_exponent(value: float, text: str) -> None:
+    """Ten million is not `10000k`, and not so wide that it reaches its neighbour."""
+    assert compact(value) == text
+
+
+def test_a_long_name_of_an_agent_stays_before_its_chart() -> None:
+    """It is shortened to the room that it has, also in full-width letters; the whole name is its title."""
+    for name in ("a-very-long-agent-name-of-some-size", "\u65e5\u672c" * 9, "<&>" * 20):
+        chart = spread(placed_cells(runs(name, True))).charts[0].chart
+        found = re.search(r'<text class="to"[^>]*>([^<]*)<title>([^<]*)</title>', chart)
+        assert found is not None
+        assert Markup(found[2]).unescape() == name
+        shown = Markup(found[1]).unescape()
+        assert "\u2026" in shown
+        assert 80 < text_width(shown) <= 102
 
 
 def test_own_counts_stand_against_the_endpoint_alone() -> None:

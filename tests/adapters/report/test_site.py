@@ -297,6 +297,23 @@ def test_a_damaged_state_makes_all_pages_anew(tmp_path: Path, tail: bytes) -> No
     assert build(site, tmp_path / "a") == SiteReport(cells=1, rendered=1, removed=1)
 
 
+@pytest.mark.parametrize("damage", [b"", b"\xff\xfe", b"<!doctype html>\n<html><body>ha"])
+def test_a_damaged_page_is_made_anew(tmp_path: Path, damage: bytes) -> None:
+    """Whatever is left of pages, also of one that gets other siblings: the next run makes them whole."""
+    site = tmp_path / "site"
+    for name in "ab":
+        write_cell(tmp_path / name, cell_id=CellId("local", name, "m", "polyglot", "t"))
+    build(site, tmp_path / "a")
+    whole = {file: file.read_bytes() for file in site.rglob("*.html")}
+    for file in whole:
+        file.write_bytes(damage)
+    build(site, tmp_path / "a", tmp_path / "b")
+    for file in whole:
+        file.write_bytes(damage)
+    assert build(site, tmp_path / "a").rendered == 1
+    assert {file: file.read_bytes() for file in site.rglob("*.html")} == whole
+
+
 def test_a_composite_has_one_mark_on_all_pages(tmp_path: Path) -> None:
     """Of a cell that failed no estimated token counts: neither its page nor the list says estimated."""
     estimated = {"usage_source": "tokenizer"}
@@ -310,6 +327,16 @@ def test_a_composite_has_one_mark_on_all_pages(tmp_path: Path) -> None:
         assert made.composite_mark == ("estimated" if passed else "measured")
         column = orjson.loads(re.findall(r'"cells-data">(.*?)</script>', list_page([made]))[0])
         assert column["columns"][-1]["mark"] == ["e" if passed else "m"]
+
+
+def test_a_cell_with_a_long_id_counts(tmp_path: Path) -> None:
+    """The overview and the comparisons hold every cell that `cab score` holds."""
+    cell_id = CellId("local", "aider" * 10, "acme/" + "m" * 120, "polyglot", "t" * 120)
+    write_cell(tmp_path / "1", cell_id=cell_id)
+    build(tmp_path / "site", tmp_path / "1")
+    text = (tmp_path / "site" / "index.html").read_text("utf-8")
+    assert "1 of 1 cells passed" in text
+    assert "list of cells</a>: their ids" not in text
 
 
 def test_two_runs_do_not_write_one_site(tmp_path: Path) -> None:
