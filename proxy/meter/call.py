@@ -55,7 +55,7 @@ class CallMeter:
         self._limit_bytes = capture_limit_bytes
         self._text_limit_chars = text_limit_chars
         read = read_body(dialect, body, content_encoding, content_type)
-        self._text = read.text
+        self._text = read.text if read.is_decoded else None
         facts, upstream_body = read_request(dialect, path, body, read, inject_usage=inject_usage)
         self.request: RequestFacts = facts
         """What the request says."""
@@ -68,8 +68,8 @@ class CallMeter:
         """Reads every other answer."""
 
     @property
-    def request_text(self) -> bytes:
-        """The request's body without its content encoding."""
+    def request_text(self) -> bytes | None:
+        """The request's body without its content encoding; None if that cannot be undone."""
         return self._text
 
     def without_injection(self) -> bytes:
