@@ -103,9 +103,8 @@ class BodyCapture:
         context: CallContext,
         method: str,
         path_qs: str,
-        request: bytes | None,
+        request: bytes | str,
         media_type: str,
-        why_none: str,
     ) -> CallTap:
         """Return what takes the bodies of a call.
 
@@ -113,13 +112,12 @@ class BodyCapture:
             context: What is known of it.
             method: Its HTTP method.
             path_qs: Path and query, without any key.
-            request: The request's body, its content encoding undone; None if it is not known.
+            request: The request's body, its content encoding undone; or why that is not known.
             media_type: The request's header, empty if there is none.
-            why_none: Why it is not known, if it is not.
         """
         largest = self._limits.max_body_bytes
-        if request is None:
-            sent = SentBody(None, None, media_type or None, "", False, why_none)
+        if isinstance(request, str):
+            sent = SentBody(None, None, media_type or None, "", False, request)
         else:
             sent = SentBody(request, len(request), media_type or None, "", True)
             if len(request) > largest:
@@ -128,8 +126,8 @@ class BodyCapture:
 
     def event_tap(self, context: CallContext, path_qs: str, frame: bytes) -> EventTap:
         """Return what takes the frame, empty if there is none, and the events of a call on a WebSocket."""
-        body, kind, why_none = frame or None, "application/json", "no frame asked for it"
-        return EventTap(self.tap(context, "GET", path_qs, body, kind, why_none))
+        body = frame or "no frame asked for it"
+        return EventTap(self.tap(context, "GET", path_qs, body, "application/json"))
 
     async def close(self) -> None:
         """Write what waits, and end the thread."""
