@@ -378,6 +378,9 @@ class ProxySettings(BaseModel):
     def _replay_alone(self) -> Self:
         if self.upstream == REPLAY and self.replay is None:
             raise _wrong("upstream", "give the recorded calls, with the setting replay")
+        own = self.ledger.resolve(), (self.ledger / "capture").resolve()
+        if self.replay is not None and self.replay.resolve() in own:
+            raise _wrong("ledger", "this is what is replayed; name another folder for the records")
         if self.replay is not None and self.workers > 1:
             raise _wrong("workers", "a replay keeps the order of answers in one process; set 1")
         return self

@@ -44,6 +44,6 @@ def _count_lines(folder: Path) -> int:
 
 
 def _move(folder: Path, target: Path) -> None:
-    if folder.is_dir():
+    if folder.is_dir() and not folder.is_symlink():
         target.mkdir(mode=0o700, exist_ok=True)
         shutil.move(folder, target / folder.name)

@@ -3,6 +3,7 @@
 import asyncio
 import importlib.metadata
 import secrets
+import shutil
 import time
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -28,6 +29,7 @@ from cab.adapters.runs.agent_run import (
 )
 from cab.adapters.runs.bundle import (
     ACCOUNT_FILE,
+    LEDGER_FOLDER,
     PATCH_FILE,
     RECORDING_FILE,
     SEAL_FILE,
@@ -51,6 +53,7 @@ from cab.adapters.workspaces.bounds import TIME
 from cab.adapters.workspaces.patch import make_patch
 from cab.adapters.workspaces.tree import walk_tree
 from cab.proxy.auth.signing_keys import secret_texts
+from cab.proxy.config import STATE_INSIDE
 from cab.proxy.control.sealing import seal_key_from
 from cab.proxy.redaction import Redactor
 from cab.scoring.axes.blast_radius import scratch_of
@@ -186,6 +189,9 @@ async def _meter(plan: CellPlan, host: str) -> AsyncGenerator[Meter]:
         provider=spec.provider,
     ) as meter:
         yield meter
+    if plan.ledger == plan.bundle / LEDGER_FOLDER:
+        # Of use to a proxy that goes on with this ledger, which names the ledger's place on this machine.
+        shutil.rmtree(plan.ledger / STATE_INSIDE, ignore_errors=True)
 
 
 def _write_output(writer: BundleWriter, run: AgentRun) -> None:

@@ -95,7 +95,9 @@ def new_exchange(  # noqa: PLR0913 - a call is put together in one place
     tap = None
     if services.capture is not None:
         is_unread = refusal is not None and refusal.code == OVERLOAD
-        body = None if is_unread else meter.request_text
+        text = meter.request_text
+        body = "its content encoding was not undone" if text is None else text
+        body = "it was not read" if is_unread else body
         kind = request.headers.get("Content-Type", "")
         what = request.method, without_query_key(target.path_qs)
         tap = services.capture.tap(context, *what, body, kind)

@@ -56,6 +56,7 @@ class CallMeter:
         self._text_limit_chars = text_limit_chars
         read = read_body(dialect, body, content_encoding, content_type)
         self._text = read.text
+        self._is_decoded = read.is_decoded
         facts, upstream_body = read_request(dialect, path, body, read, inject_usage=inject_usage)
         self.request: RequestFacts = facts
         """What the request says."""
@@ -68,9 +69,9 @@ class CallMeter:
         """Reads every other answer."""
 
     @property
-    def request_text(self) -> bytes:
-        """The request's body without its content encoding."""
-        return self._text
+    def request_text(self) -> bytes | None:
+        """The request's body without its content encoding; None if that cannot be undone."""
+        return self._text if self._is_decoded else None
 
     def without_injection(self) -> bytes:
         """Return the client's own body, to be sent again after the upstream rejected the other."""

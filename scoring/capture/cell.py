@@ -69,8 +69,7 @@ class CellCapture:
     def calls(self) -> list[CapturedCall]:
         """The calls, by their number in the cell; those without one come last, by time.
 
-        Raises:
-            BadRecord: A file cannot be read at all.
+        A file that cannot be read at all is told of as a line is. There are none if somebody removes them.
         """
         return self._index.calls
 
@@ -100,10 +99,8 @@ class CellCapture:
     @cached_property
     def _index(self) -> "_Index":
         calls, parts = dict[str, CapturedCall](), dict[str, _StoredPart]()
-        with naming(self.folder):
-            files = lines_files(self.folder)
-        for path in files:
-            for call in read_calls(path, self._on_bad_line):
+        for path in self._lines_files():
+            for call in self._calls_of(path):
                 if cell_folder_name(call.cell_id) != self.folder.name:
                     self._on_bad_line(
                         BadRecord(str(path), None, f"{call.call_id} is of another cell")
@@ -113,6 +110,22 @@ class CellCapture:
                 for place in call.new_parts:
                     parts.setdefault(place.sha256, _StoredPart(parts_file(path), place))
         return _Index(sorted(calls.values(), key=_order), parts)
+
+    def _lines_files(self) -> list[Path]:
+        try:
+            return lines_files(self.folder)
+        except FileNotFoundError:  # somebody removes it
+            return []
+        except OSError as error:
+            self._on_bad_line(BadRecord(str(self.folder), None, error.strerror or str(error)))
+            return []
+
+    def _calls_of(self, path: Path) -> Iterator[CapturedCall]:
+        try:
+            yield from read_calls(path, self._on_bad_line)
+        except BadRecord as error:
+            # One file is no reason to show nothing of the others.
+            self._on_bad_line(error)
 
     def _place(self, name: str) -> "_StoredPart":
         stored = self._index.parts.get(name)

@@ -74,10 +74,10 @@ def lines_files(folder: Path) -> list[Path]:
 
 
 def cell_folders(folder: Path) -> list[Path]:
-    """Return the folders of a capture's cells, by name.
+    """Return the folders of a capture's cells, by name; a link to a folder is none.
 
     Raises:
         OSError: The folder cannot be listed.
     """
     named = (path for path in folder.iterdir() if CELL_FOLDER.fullmatch(path.name))
-    return sorted(path for path in named if path.is_dir())
+    return sorted(path for path in named if path.is_dir() and not path.is_symlink())

@@ -17,6 +17,12 @@ SCHEMA = "cab.capture/1"
 MAX_LINE_BYTES = 4 << 20
 """A body of 256 MiB has some 10^4 parts, whose names take 70 bytes each."""
 
+KEPT_HEADERS = (
+    *("content-type", "retry-after", "retry-after-ms", "x-should-retry"),
+    *("x-request-id", "request-id"),
+)
+"""What of an answer's head an agent acts on, or needs to ask its endpoint."""
+
 Size = Annotated[int, Field(ge=0)]
 
 
@@ -51,7 +57,7 @@ class CapturedBody(FileModel):
 class CapturedAnswer(CapturedBody):
     """What the client got."""
 
-    status: int
+    status: Annotated[int, Field(ge=100, le=999)]
     """HTTP status."""
     headers: dict[str, str]
     """The few headers that an agent acts on, such as `retry-after`; names in lower case."""

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 _MAX_WINDOW_BYTES = 256 << 20
 """A frame of one piece needs a window of its content's size."""
 
+_FRAME_BYTES = 1 << 12
+
 
 def read_part(path: Path, place: PartPlace) -> bytes:
     """Return the bytes of a part; no more than it claims to have are ever unpacked.
@@ -27,6 +29,9 @@ def read_part(path: Path, place: PartPlace) -> bytes:
         BadRecord: It is not there, cannot be unpacked, or has another length or digest.
         NoZstandard: `zstandard` is not there.
     """
+    # Incompressible bytes grow by so much at most; else a file with holes would fill the memory.
+    if place.size > place.bytes + place.bytes // 128 + _FRAME_BYTES:
+        raise BadRecord(str(path), None, f"the frame of part {place.sha256} is too large")
     if place.at + place.size > check_regular(path):
         raise BadRecord(str(path), None, f"it ends before part {place.sha256}")
     with naming(path), path.open("rb") as file:

@@ -1,6 +1,6 @@
 """A cell to export: its facts and scores, and the files of its bundle."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from os.path import lexists
 from pathlib import Path
@@ -34,15 +34,20 @@ class Source:
         file = self.path / name
         return file if self.path.is_dir() and lexists(file) else None
 
-    def messages(self) -> CapturedMessages | None:
+    def messages(
+        self, on_fault: Callable[[BadRecord], None] = lambda _: None
+    ) -> CapturedMessages | None:
         """Return what was said in its calls; None if nobody kept it.
 
+        Args:
+            on_fault: Is told of each line, file and body that cannot be read.
+
         Raises:
-            BadRecord: The capture cannot be read at all.
+            BadRecord: The capture's folder cannot be listed.
         """
         if not self.path.is_dir():
             return None
-        return CapturedMessages(self.path, self.cell.identity.cell_id) or None
+        return CapturedMessages(self.path, self.cell.identity.cell_id, on_fault) or None
 
     def calls(self) -> Iterator[CallEnd | CallStart]:
         """Yield the records of the model calls in the order in which the calls began.

@@ -29,7 +29,10 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         AdapterError: Nothing of it was kept.
     """
+    if args.cell == "":  # as of a variable that is not set
+        raise AdapterError("--cell needs the id of a cell; --no-cell deletes calls without one")
+    whose = "calls without a cell" if args.cell is None else f"cell {args.cell}"
     if not delete_cell(folder_of(args.path), args.cell):
-        raise AdapterError(f"{args.path} holds no bodies of cell {args.cell}")
-    print(printable(f"deleted what was kept of {args.cell or 'calls without a cell'}"))
+        raise AdapterError(f"{args.path} holds no bodies of {whose}")
+    print(printable(f"deleted what was kept of {whose}"))
     return 0

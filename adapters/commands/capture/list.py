@@ -8,6 +8,7 @@ from cab.adapters.ui.command import Option
 from cab.adapters.ui.layout import Column
 from cab.adapters.ui.options import FORMS
 from cab.adapters.ui.tables import ResultTable, write
+from cab.proxy.ledger.capture.retention import stored_cell
 from cab.scoring.capture import CellCapture
 
 DESCRIPTION = "List the cells whose bodies were kept; with --calls, the calls of each."
@@ -55,7 +56,7 @@ def _cell(cell: CellCapture) -> dict[str, Any]:
         "calls": len(cell.calls),
         "not_kept": sum(body.parts is None for body in bodies),
         "bytes": sum(body.bytes or 0 for body in bodies if body.parts is not None),
-        "bytes_on_disk": sum(file.stat().st_size for file in cell.folder.iterdir()),
+        "bytes_on_disk": stored_cell(cell.folder).bytes,
     }
 
 

@@ -10,7 +10,14 @@ from typing import Any, NamedTuple
 import orjson
 
 from cab.adapters.commands.export.files import Files
-from cab.adapters.commands.export.sinks import InspectSink, Sink, TextSink, group_of, parquet_sink
+from cab.adapters.commands.export.sinks import (
+    InspectSink,
+    OnFault,
+    Sink,
+    TextSink,
+    group_of,
+    parquet_sink,
+)
 from cab.adapters.commands.messages import MESSAGES_OPTION, say_what_is_not_shown
 from cab.adapters.errors import AdapterError
 from cab.adapters.ui.cell_inputs import scored_cells
@@ -60,8 +67,8 @@ formats:
 inspect, atif and otel hold what was said in the calls, if it was kept, only
 with --messages: prompts hold whatever the agent read.
 
-exit codes: 0 done, 2 wrong usage, or a cell that cannot be written (all others
-are written)
+exit codes: 0 done, 2 wrong usage, or a cell that cannot be written, or messages
+that cannot be read (all others are written)
 
 examples:
   cab export inspect runs -o logs
@@ -77,8 +84,8 @@ class _Format(NamedTuple):
     """Of the file that PATH may be instead of a folder; None if it is always a file."""
     holds: str
     """What one such file holds."""
-    sink: Callable[[Files, bool], Sink]
-    """What takes the cells; told whether with the messages of their calls."""
+    sink: Callable[[Files, OnFault | None], Sink]
+    """What takes the cells; None: without the messages of their calls."""
     holds_messages: bool = False
     """Whether the format has a place for them."""
 
@@ -149,7 +156,7 @@ class _Export:
         say_what_is_not_shown(self._paths)
 
     def _sink(self, form: _Format, files: Files) -> closing[Sink]:
-        return closing(form.sink(files, self._with_messages))
+        return closing(form.sink(files, self._report if self._with_messages else None))
 
     def _calls(self, path: Path) -> Iterator[tuple[CallEnd, SaidCall | None]]:
         """Yield calls, each with what was said in it, if that is asked for and known."""
@@ -169,7 +176,9 @@ class _Export:
     def _said(
         self, path: Path, calls: Iterable[CallEnd]
     ) -> Iterator[tuple[CallEnd, SaidCall | None]]:
-        captured = CapturedMessages(path) if self._with_messages and path.is_dir() else None
+        captured = None
+        if self._with_messages and path.is_dir():
+            captured = CapturedMessages(path, on_fault=self._report)
         yield from ((call, captured.said(call.call_id) if captured else None) for call in calls)
 
     def _cells(self, paths: Iterable[Path]) -> Iterator[ScoredCell]:
@@ -207,21 +216,21 @@ def _counted(count: int, unit: str) -> str:
     return f"{count:,} {unit}{'' if count == 1 else 's'}"
 
 
-def _lines(files: Files, _with_messages: bool) -> Sink:
+def _lines(files: Files, _on_fault: OnFault | None) -> Sink:
     return TextSink(files, lambda source: cell_line(source.cell))
 
 
-def _table(files: Files, _with_messages: bool) -> Sink:
+def _table(files: Files, _on_fault: OnFault | None) -> Sink:
     return parquet_sink(files)
 
 
-def _logs(files: Files, with_messages: bool) -> Sink:
-    return InspectSink(files, with_messages=with_messages)
+def _logs(files: Files, on_fault: OnFault | None) -> Sink:
+    return InspectSink(files, on_fault)
 
 
-def _trajectories(files: Files, with_messages: bool) -> Sink:
+def _trajectories(files: Files, on_fault: OnFault | None) -> Sink:
     def made(source: Source) -> bytes:
-        captured = source.messages() if with_messages else None
+        captured = source.messages(on_fault) if on_fault else None
         return _json(trajectory(source, captured), orjson.OPT_INDENT_2)
 
     return TextSink(
@@ -232,7 +241,7 @@ def _trajectories(files: Files, with_messages: bool) -> Sink:
     )
 
 
-def _predictions(files: Files, _with_messages: bool) -> Sink:
+def _predictions(files: Files, _on_fault: OnFault | None) -> Sink:
     return TextSink(
         files,
         _prediction_line,

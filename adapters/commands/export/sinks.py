@@ -12,6 +12,8 @@ from cab.scoring.exports.source import Source, source_of
 from cab.scoring.exports.table import COLUMNS, row_of
 from cab.scoring.score import ScoredCell
 
+OnFault = Callable[[BadRecord], None]
+
 _ONE = "cells"
 """Name of the file where there is only one."""
 
@@ -79,18 +81,18 @@ class InspectSink:
 
     Args:
         files: Where they are.
-        with_messages: Whether what was said in the calls is in them, where it was kept.
+        on_fault: Is told of what cannot be read of the messages; None if they are not asked for.
     """
 
-    def __init__(self, files: Files, *, with_messages: bool = False) -> None:
+    def __init__(self, files: Files, on_fault: OnFault | None = None) -> None:
         self._files = files
-        self._with_messages = with_messages
+        self._on_fault = on_fault
         self._logs: dict[str, InspectLog] = {}
 
     def add(self, scored: ScoredCell, /) -> None:
         """Add a cell to the log of its agent and model."""
         source = source_of(scored)
-        captured = source.messages() if self._with_messages else None
+        captured = source.messages(self._on_fault) if self._on_fault else None
         made = sample(source, captured)  # may fail: before a log is begun for it
         name, cell_id = group_of(source), source.cell_id
         if name not in self._logs:

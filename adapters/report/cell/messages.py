@@ -41,6 +41,9 @@ MOST_CALL_CHARS = 1_000_000
 MOST_CELL_CHARS = 16_000_000
 """Of all messages of a cell: a browser parses that in a moment."""
 
+_TEXT_CHARS = 32
+"""What a text takes beside its characters, be it empty."""
+
 
 @dataclass(frozen=True, slots=True)
 class PageMessages:
@@ -74,11 +77,16 @@ class _Room:
         self.cell = MOST_CELL_CHARS
         self.call = MOST_CALL_CHARS
 
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing more can be shown, not even that it is there."""
+        return self.call <= 0 or self.cell <= 0
+
     def text(self, text: str) -> str:
         """Return a text as the page may show it."""
         shown = cut(text, min(MOST_CHARS, max(0, self.call), max(0, self.cell)))
-        self.call -= len(shown)
-        self.cell -= len(shown)
+        self.call -= len(shown) + _TEXT_CHARS
+        self.cell -= len(shown) + _TEXT_CHARS
         return visible(without_places(utf8(shown)))
 
 
@@ -125,12 +133,12 @@ def _messages(
     return index, shown
 
 
-def _call(said: SaidCall, new: Iterable[SaidMessage], room: _Room) -> dict[str, Any]:
+def _call(said: SaidCall, new: Sequence[SaidMessage], room: _Room) -> dict[str, Any]:
     request = said.request or SaidRequest()
     return {
-        "new": [_message(message, room) for message in new],
+        "new": _some_messages(new, room),
         "answer": None if said.answer is None else _answer(said.answer, room),
-        "tools": [room.text(tool.name) for tool in request.tools],
+        "tools": _some_names([tool.name for tool in request.tools], room),
         "settings": room.text(json_text(dict(request.settings))) if request.settings else "",
         "kept": said.request is not None,
     }
@@ -138,11 +146,32 @@ def _call(said: SaidCall, new: Iterable[SaidMessage], room: _Room) -> dict[str, 
 
 def _answer(answer: SaidAnswer, room: _Room) -> dict[str, Any]:
     error = None if answer.error is None else room.text(answer.error)
-    return {"messages": [_message(each, room) for each in answer.messages], "error": error}
+    return {"messages": _some_messages(answer.messages, room), "error": error}
+
+
+def _some_messages(messages: Sequence[SaidMessage], room: _Room) -> list[dict[str, Any]]:
+    shown = [_message(each, room) for each in messages if not room.is_full]
+    if left := len(messages) - len(shown):
+        shown.append({"role": "", "parts": [_left_out(left, "messages")], "finish": None})
+    return shown
+
+
+def _some_parts(parts: Sequence[SaidPart], room: _Room) -> list[dict[str, Any]]:
+    shown = [_part(each, room) for each in parts if not room.is_full]
+    return [*shown, _left_out(left, "parts")] if (left := len(parts) - len(shown)) else shown
+
+
+def _some_names(names: Sequence[str], room: _Room) -> list[str]:
+    shown = [room.text(name) for name in names if not room.is_full]
+    return [*shown, f"{left:,} more tools"] if (left := len(names) - len(shown)) else shown
+
+
+def _left_out(count: int, what: str) -> dict[str, Any]:
+    return {"kind": "other", "name": "not shown", "text": f"{count:,} more {what}"}
 
 
 def _message(message: SaidMessage, room: _Room) -> dict[str, Any]:
-    parts = [_part(part, room) for part in message.parts]
+    parts = _some_parts(message.parts, room)
     finish = None if message.finish is None else room.text(message.finish)
     return {"role": room.text(message.role), "parts": parts, "finish": finish}
 
@@ -158,7 +187,7 @@ def _part(part: SaidPart, room: _Room) -> dict[str, Any]:
             text, title = room.text(_arguments(arguments)), room.text(name)
             return {"kind": "call", "name": title, "id": _id(call_id, room), "text": text}
         case SaidToolResult(parts, name, call_id, is_error):
-            inner = [_part(each, room) for each in parts]
+            inner = _some_parts(parts, room)
             title = room.text(name) if name else ""
             named = {"kind": "result", "name": title, "id": _id(call_id, room)}
             return {**named, "error": is_error, "parts": inner}

@@ -24,6 +24,7 @@ from cab.proxy.http.replay.recorded import (
     pieces_of,
 )
 from cab.proxy.logs import RedactingLogger
+from cab.scoring.capture.lines import KEPT_HEADERS
 from cab.scoring.errors import BadRecord
 
 MARK = "X-Cab-Replay"
@@ -37,6 +38,9 @@ _SHUTDOWN_TIMEOUT_S = 1.0
 _DONE = b"data: [DONE]"
 _BLANK = b"\n\n"
 _MOST_PADDING = 1 << 16
+_FIRST_ANSWER = 200
+"""Lower statuses end no call."""
+_MOST_HEADER_CHARS = 4096
 
 log = RedactingLogger()
 
@@ -81,10 +85,14 @@ class Replay:
         recorded = found.call.response
         if recorded is None or found.call.end_reason == "upstream_unreachable":
             return _broken(request, web.StreamResponse())  # nothing came from the endpoint then
+        if recorded.status < _FIRST_ANSWER:
+            why = f"replay: status {recorded.status} of call {found.call.call_id} is no answer"
+            return _refusal(request, asked, why)
         usage = self._recorded.usage.get(found.call.call_id)
         if asked.adds_usage and usage is not None:
             body = with_usage(body, usage)
-        headers = {name: value for name, value in recorded.headers.items() if value}
+        headers = {name: recorded.headers.get(name, "") for name in KEPT_HEADERS}
+        headers = {name: value for name, value in headers.items() if _is_header(value)}
         response = web.StreamResponse(status=recorded.status, headers=headers)
         if recorded.complete and not found.call.stream:
             response.content_length = len(body)
@@ -95,6 +103,11 @@ class Replay:
             return _broken(request, response)
         await response.write_eof()
         return response
+
+
+def _is_header(value: str) -> bool:
+    """Return whether a capture, which anybody may have written, has a value that can be sent."""
+    return 0 < len(value) <= _MOST_HEADER_CHARS and value.isascii() and value.isprintable()
 
 
 def _refusal(request: web.Request, asked: AskedCall, why: str) -> web.Response:

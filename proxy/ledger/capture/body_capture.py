@@ -23,6 +23,7 @@ from cab.proxy.ledger.disk_thread import DiskThread
 from cab.proxy.logs import RedactingLogger
 from cab.proxy.meter.json_values import clean
 from cab.proxy.redaction import Redactor
+from cab.proxy.redaction.key_shapes import without_keys_in_name
 from cab.scoring.capture import CapturedAnswer, CapturedBody, CapturedCall, cell_folder_name
 from cab.scoring.capture.layout import FOLDER
 from cab.scoring.timestamps import rfc3339
@@ -102,7 +103,7 @@ class BodyCapture:
         context: CallContext,
         method: str,
         path_qs: str,
-        request: bytes | None,
+        request: bytes | str,
         media_type: str,
     ) -> CallTap:
         """Return what takes the bodies of a call.
@@ -111,12 +112,12 @@ class BodyCapture:
             context: What is known of it.
             method: Its HTTP method.
             path_qs: Path and query, without any key.
-            request: The request's body, its content encoding undone; None if it was not read.
+            request: The request's body, its content encoding undone; or why that is not known.
             media_type: The request's header, empty if there is none.
         """
         largest = self._limits.max_body_bytes
-        if request is None:
-            sent = SentBody(None, None, media_type or None, "", False, "it was not read")
+        if isinstance(request, str):
+            sent = SentBody(None, None, media_type or None, "", False, request)
         else:
             sent = SentBody(request, len(request), media_type or None, "", True)
             if len(request) > largest:
@@ -125,7 +126,8 @@ class BodyCapture:
 
     def event_tap(self, context: CallContext, path_qs: str, frame: bytes) -> EventTap:
         """Return what takes the frame, empty if there is none, and the events of a call on a WebSocket."""
-        return EventTap(self.tap(context, "GET", path_qs, frame or None, "application/json"))
+        body = frame or "no frame asked for it"
+        return EventTap(self.tap(context, "GET", path_qs, body, "application/json"))
 
     async def close(self) -> None:
         """Write what waits, and end the thread."""
@@ -224,7 +226,7 @@ def _line(tap: CallTap, request: KeptBody, answer: KeptBody | None, ended: str) 
         transport=record.get("transport"),
         request_hash=record["request_hash"],
         method=tap.method,
-        path=clean(redactor.text(tap.path_qs)),
+        path=clean(without_keys_in_name(redactor.text(tap.path_qs))),
         recorded_at=ended,
         end_reason=tap.end_reason,
         request=_body(request, tap.request.media_type, redactor),

@@ -5,13 +5,8 @@ from collections.abc import Callable, Mapping
 from cab.proxy.ledger.call_records import CallContext
 from cab.proxy.ledger.capture.kept_body import SentBody
 from cab.proxy.ledger.capture.room import MemoryRoom
+from cab.scoring.capture.lines import KEPT_HEADERS
 from cab.scoring.ledger.records import EndReason
-
-KEPT_HEADERS = (
-    *("content-type", "retry-after", "retry-after-ms", "x-should-retry"),
-    *("x-request-id", "request-id"),
-)
-"""What of an answer's head an agent acts on, or needs to ask its endpoint."""
 
 _NO_ROOM = "there was no room for it in memory"
 

@@ -14,7 +14,6 @@ _MARK = REDACTED.encode()
 _PIECE_BYTES = 1 << 16
 EVENT_LINES = "application/x-ndjson"
 """Media type of the events of a WebSocket, one in a line."""
-_STREAMS = ("text/event-stream", EVENT_LINES)
 
 
 class SentBody(NamedTuple):
@@ -57,23 +56,23 @@ def kept_body(body: SentBody, redactor: Redactor, max_bytes: int) -> KeptBody:
     """
     if body.data is None:
         return KeptBody(None, None, body.bytes, False, 0, body.note)
-    data, note = body.data, body.note
+    data = body.data
     if body.content_encoding:
         try:
             data = _decoded(data, body.content_encoding, max_bytes)
         except BadEncoding as error:
+            # Nobody can take secrets out of what nobody can read.
             note = f"its content encoding was not undone: {error}"
+            return KeptBody(None, None, len(data), False, 0, note)
     if len(data) > max_bytes:
         return KeptBody(None, None, len(data), False, 0, f"it has more than {max_bytes} bytes")
-    clean = redactor(data)
-    if (body.media_type or "").lower().startswith(_STREAMS):
-        clean = without_spread_secrets(clean, redactor)
+    clean = without_spread_secrets(redactor(data), redactor)
     clean = b"".join(map(_without_key_shapes, _pieces(clean)))
     redactions = max(0, clean.count(_MARK) - data.count(_MARK)) if clean != data else 0
     digest = sha256(clean).hexdigest()
     parts = cut(clean)
     names = [sha256(part).hexdigest() for part in parts]
-    return KeptBody(parts, digest, len(clean), body.is_whole, redactions, note, names)
+    return KeptBody(parts, digest, len(clean), body.is_whole, redactions, body.note, names)
 
 
 def _without_key_shapes(piece: bytes) -> bytes:
@@ -91,5 +90,20 @@ def _pieces(data: bytes) -> Iterator[bytes]:
 
 
 def _decoded(data: bytes, content_encoding: str, max_bytes: int) -> bytes:
+    """Return a body as it was before it was encoded.
+
+    Raises:
+        BadEncoding: It is not what the header says, or in an encoding that is not known.
+    """
     decoder = Decoder(content_encoding, max_bytes)
+    if decoder.unknown and not _is_text(data):  # some servers name a charset there
+        raise BadEncoding(f"{', '.join(decoder.unknown)} is not known")
     return data if decoder.is_identity else b"".join(decoder.decode(data))
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -7,6 +7,8 @@ begins a new one, and is removed then.
 import os
 import secrets
 import shutil
+from collections.abc import Callable
+from os.path import lexists
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,7 +33,7 @@ def stored_cells(capture: Path) -> list[StoredCell]:
         folders = cell_folders(capture)
     except FileNotFoundError:
         return []
-    return sorted(map(_stored, folders), key=lambda cell: (cell.written_ns, cell.folder.name))
+    return sorted(map(stored_cell, folders), key=lambda cell: (cell.written_ns, cell.folder.name))
 
 
 def delete_cell(capture: Path, cell_id: str | None) -> bool:
@@ -41,7 +43,7 @@ def delete_cell(capture: Path, cell_id: str | None) -> bool:
         OSError: It cannot be removed.
     """
     folder = capture / cell_folder_name(cell_id)
-    if not folder.is_dir():
+    if not lexists(folder):
         return False
     _remove(folder)
     return True
@@ -51,6 +53,8 @@ def prune(
     capture: Path, *, before_ns: int | None = None, max_bytes: int | None = None
 ) -> list[StoredCell]:
     """Remove cells that are too old, and then the oldest until the rest is small enough.
+
+    What cannot be removed keeps nothing else from being removed.
 
     Args:
         capture: The capture's folder.
@@ -63,7 +67,9 @@ def prune(
     Raises:
         OSError: Something cannot be removed.
     """
-    _remove_leftovers(capture)
+    faults = list[OSError]()
+    for left_over in _left_over(capture):
+        _try(_remove_tree, left_over, faults)
     cells = stored_cells(capture)
     left = sum(cell.bytes for cell in cells)
     gone = list[StoredCell]()
@@ -71,18 +77,33 @@ def prune(
         is_old = before_ns is not None and cell.written_ns < before_ns
         if not is_old and (max_bytes is None or left <= max_bytes):
             continue
-        _remove(cell.folder)
-        left -= cell.bytes
-        gone.append(cell)
+        if _try(_remove, cell.folder, faults):
+            left -= cell.bytes
+            gone.append(cell)
+    if faults:
+        raise faults[0]
     return gone
 
 
-def _stored(folder: Path) -> StoredCell:
+def _try(remove: Callable[[Path], None], path: Path, faults: list[OSError]) -> bool:
+    try:
+        remove(path)
+    except OSError as error:
+        faults.append(error)
+        return False
+    return True
+
+
+def stored_cell(folder: Path) -> StoredCell:
+    """Return what the disk has of a cell's folder, which others may remove meanwhile."""
     size_bytes = written_ns = 0
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                facts = entry.stat(follow_symlinks=False)
+                try:
+                    facts = entry.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue
                 size_bytes += facts.st_size
                 written_ns = max(written_ns, facts.st_mtime_ns)
     except FileNotFoundError:  # somebody else removes it
@@ -99,16 +120,18 @@ def _remove(folder: Path) -> None:
     _remove_tree(gone)
 
 
-def _remove_leftovers(capture: Path) -> None:
+def _left_over(capture: Path) -> list[Path]:
     try:
-        left = [path for path in capture.iterdir() if path.name.startswith(_GONE)]
+        return [path for path in capture.iterdir() if path.name.startswith(_GONE)]
     except FileNotFoundError:
-        return
-    for folder in left:
-        _remove_tree(folder)
+        return []
 
 
 def _remove_tree(folder: Path) -> None:
+    if folder.is_symlink() or not folder.is_dir():
+        # Agents may share the disk: a link goes, and never what it leads to.
+        folder.unlink(missing_ok=True)
+        return
     # A call that was being written when the folder was renamed may put a file there meanwhile.
     for _ in range(3):
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,7 +1,8 @@
-"""Secrets that the events of a stream spread over several texts.
+"""Secrets that a body spreads over several texts.
 
-A model writes a key as it writes anything, in a few characters per event. So of each name the texts of
-all events are searched as one: those of `content`, of `arguments`, of `delta`.
+A model writes a key as it writes anything: in a few characters per event of a stream, per part of a
+message, or per item of a list of tokens. So of each name the texts of the whole body are searched as one:
+those of `content`, of `arguments`, of `delta`; and so are the texts of lists.
 """
 
 import re
@@ -10,25 +11,38 @@ from collections import defaultdict
 
 from cab.proxy.redaction import REDACTED, Redactor
 
-_TEXT = re.compile(rb'"([A-Za-z_]{1,40})"\s*:\s*"((?:[^"\\]|\\.)*+)"')
+# A text without its end matches too, so that none is looked at twice; no text goes over a line.
+_TEXT = re.compile(rb'"((?:[^"\\\r\n]|\\.)*+)"?+(\s*+:\s*+)?+')
+_ITEM = b""
+"""What stands for a name of the texts of lists."""
 _MARK = REDACTED.encode()
 
 
 def without_spread_secrets(data: bytes, redactor: Redactor) -> bytes:
-    """Return the bytes of an event stream without the secrets that are spread over several events.
+    """Return the bytes of a body without the secrets that are spread over several of its texts.
 
     Args:
-        data: The stream, in which no secret stands as a whole any more.
+        data: JSON, or a stream of it, in which no secret stands as a whole any more.
         redactor: Knows the secrets.
     """
     if not redactor.secrets:
         return data
-    places = defaultdict[bytes, list[tuple[int, int]]](list)
-    for match in _TEXT.finditer(data):
-        if match.end(2) > match.start(2):
-            places[match[1]].append(match.span(2))
-    cuts = [cut for texts in places.values() for cut in _cuts(data, texts, redactor)]
+    # What stands in one text was found before.
+    spread = [texts for texts in _texts(data).values() if len(texts) > 1]
+    cuts = [cut for texts in spread for cut in _cuts(data, texts, redactor)]
     return _without(data, sorted(cuts)) if cuts else data
+
+
+def _texts(data: bytes) -> dict[bytes, list[tuple[int, int]]]:
+    """Return where the texts of each name stand."""
+    places = defaultdict[bytes, list[tuple[int, int]]](list)
+    name, value_at = _ITEM, -1
+    for match in _TEXT.finditer(data):
+        if match[2] is not None:
+            name, value_at = match[1], match.end()
+        elif match[1]:
+            places[name if match.start() == value_at else _ITEM].append(match.span(1))
+    return places
 
 
 def _cuts(

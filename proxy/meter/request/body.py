@@ -57,6 +57,8 @@ class RequestBody(NamedTuple):
     """What was hashed: the canonical form, or the bytes as they are; None for an empty body."""
     found: list[Member] | None = None
     """Of a large body, of which `content` has but the members that are read here: where all stand."""
+    is_decoded: bool = True
+    """Whether the content encoding was undone, if there is one."""
 
 
 def read_body(
@@ -76,7 +78,7 @@ def read_body(
         decoded = _decoded(body, content_encoding) if content_encoding else body
     except BadEncoding as error:
         fault = None if dialect is None else str(error)
-        return RequestBody(body, None, hash_of(body, None), fault, "raw")
+        return RequestBody(body, None, hash_of(body, None), fault, "raw", is_decoded=False)
     text = decoded.removeprefix(_BOM)
     canonical, found = None, None
     if is_large(text):

@@ -12,6 +12,7 @@ import orjson
 import pytest
 
 from cab.adapters.errors import AdapterError
+from cab.adapters.report.cell import messages
 from cab.adapters.report.cell.facts import read_report_cell
 from cab.adapters.report.cell.page import cell_page
 from cab.adapters.report.cell_list import list_page
@@ -25,6 +26,7 @@ from cab.scoring.errors import ScoringError
 from cab.scoring.ids import CellId
 from tests.adapters.report.pagecells import call, many_calls, write_capture, write_cell
 from tests.scoring.builders import FIXTURES
+from tests.scoring.capture.made import write_call
 
 CELL = CellId("local", "aider", "acme/demo-2", "polyglot", "twin")
 
@@ -77,6 +79,30 @@ def test_what_cannot_be_read_of_a_capture_is_counted(tmp_path: Path) -> None:
     build(tmp_path / "site", tmp_path / "1", with_messages=True)
     page = page_of(tmp_path / "site", "")
     assert "1 of the capture's lines and bodies cannot be read" in page.replace("&#39;", "'")
+
+
+def test_so_many_messages_that_say_nothing_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page is bounded however little each of its messages, their parts and tools hold."""
+    monkeypatch.setattr(messages, "MOST_CALL_CHARS", 10_000)
+    cell_id = CellId("local", "aider", "m", "polyglot", "twin")
+    write_cell(tmp_path / "1", cell_id=cell_id)
+    many = {
+        "c1": {"messages": [{"role": "user", "content": ""}] * 2000},
+        "c2": {"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}] * 2000}]},
+        "c3": {"messages": [], "tools": [{"type": "function", "function": {"name": "f"}}] * 2000},
+    }
+    for seq, (call_id, body) in enumerate(many.items(), 1):
+        bodies = [orjson.dumps(body)], [b"{}"]
+        write_call(tmp_path / "1/capture", call_id, *bodies, cell=str(cell_id), seq=seq)
+    build(tmp_path / "site", tmp_path / "1", with_messages=True)
+    (script,) = tmp_path.rglob("*.messages.js")
+    text = script.read_text("utf-8")
+    assert len(text) < 100_000
+    assert re.search(r"1,[0-9]{3} more messages", text)
+    assert re.search(r"1,[0-9]{3} more parts", text)
+    assert re.search(r"1,[0-9]{3} more tools", text)
 
 
 def test_a_second_run_renders_what_changed(tmp_path: Path) -> None:

@@ -80,6 +80,7 @@ async def test_a_bundle_names_no_folder_of_the_machine(spec: CellSpec, keep: boo
 
     for content in files_of(bundle):
         assert b"/cab-untidy" not in content
+        assert os.fsencode(spec.runs) not in content
     out = (bundle / "stdout.txt").read_text()
     assert out == (
         'working in <workspace>, at home in <home>\n{"text": "open\\n<workspace>/made.txt\\n"}\n'

@@ -1,5 +1,6 @@
 """Captures are read whole, in bounded memory, and nothing that was changed passes for what it was."""
 
+import os
 import tracemalloc
 from pathlib import Path
 
@@ -84,6 +85,35 @@ def test_a_line_of_another_cell_is_not_taken_for_this_ones(capture: Path) -> Non
     (cell,) = find_capture(capture, bad.append)
     assert cell.calls == []
     assert len(bad) == 1
+
+
+def test_a_file_that_cannot_be_read_hides_no_other(capture: Path) -> None:
+    """Neither another cell, nor what another process wrote of this one."""
+    write_call(capture, "c1", [b"a"], [b"b"])
+    write_call(capture, "c2", [b"a"], [b"b"], cell="other")
+    os.mkfifo(capture / cell_folder_name(CELL) / "w1.jsonl")
+    (capture / cell_folder_name(CELL) / "w2.jsonl").symlink_to("nowhere")
+    told = list[BadRecord]()
+    cells = find_capture(capture, told.append)
+    assert {call.call_id for cell in cells for call in cell.calls} == {"c1", "c2"}
+    assert ["w1.jsonl" in str(told[0]), "w2.jsonl" in str(told[1])] == [True, True]
+
+
+def test_a_frame_is_no_larger_than_what_is_in_it(capture: Path) -> None:
+    """A file with holes takes no disk, and would fill the memory of who reads it."""
+    call = write_call(capture, "c1", [b"a"], [b"b"])
+    folder = capture / cell_folder_name(CELL)
+    os.truncate(folder / "w0.parts", 64 << 20)
+    line = orjson.loads((folder / "w0.jsonl").read_bytes())
+    line["new_parts"][0] |= {"at": 0, "size": 64 << 20}
+    (folder / "w0.jsonl").write_bytes(orjson.dumps(line) + b"\n")
+    tracemalloc.start()
+    try:
+        with pytest.raises(BadRecord, match="is too large"):
+            only_cell(capture).body(call.request)
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_changed_parts_are_found(capture: Path) -> None:

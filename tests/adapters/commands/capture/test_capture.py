@@ -79,8 +79,31 @@ def test_deleting_a_cell_leaves_the_others_whole(
     assert kept(ledger) == {"b": b"shared" * 99, None: b"shared" * 99}
     assert main(["capture", "delete", str(ledger), "--no-cell"]) == 0
     assert kept(ledger) == {"b": b"shared" * 99}
-    assert main(["capture", "delete", str(ledger), "--cell", "a"]) == 2
-    assert "holds no bodies of cell a" in capsys.readouterr().err
+    for words, reason in (
+        (["--cell", "a"], "holds no bodies of cell a"),
+        (["--no-cell"], "holds no bodies of calls without a cell"),
+        (["--cell", ""], "--cell needs the id of a cell"),
+    ):
+        assert main(["capture", "delete", str(ledger), *words]) == 2
+        assert reason in capsys.readouterr().err
+
+
+def test_links_go_and_not_what_they_lead_to(ledger: Path) -> None:
+    """Who shares the disk may leave links and files in the place of folders; they stop nothing."""
+    capture = ledger / "capture"
+    elsewhere = ledger / "elsewhere"
+    (capture / cell_folder_name("a")).rename(elsewhere)
+    (capture / cell_folder_name("a")).symlink_to(elsewhere)
+    (capture / ".deleted-1").symlink_to(elsewhere)
+    (capture / ".deleted-2").symlink_to("nowhere")
+    (capture / ".deleted-3").write_text("a file")
+    (capture / cell_folder_name("b") / "w9.jsonl").symlink_to("nowhere")
+    assert set(kept(ledger)) == {"b", None}
+    assert main(["capture", "list", str(ledger)]) == 1
+    assert main(["capture", "delete", str(ledger), "--cell", "a"]) == 0
+    assert main(["capture", "prune", str(ledger), "--max-bytes", "0"]) == 0
+    assert list(capture.iterdir()) == []
+    assert len(list(elsewhere.iterdir())) == 2
 
 
 def test_the_oldest_go(ledger: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -249,5 +249,11 @@ def test_messages_are_handed_over_only_if_asked_for(
                     f.read_bytes() for f in ([path] if path.is_file() else path.rglob("*.json"))
                 )
                 assert (b"overheard" in made) is is_held
+    (parts,) = runs.rglob("*.parts")
+    parts.write_bytes(b"")
+    for form in ("atif", "inspect", "otel"):
+        assert main(["export", form, "runs/4", "-o", f"torn-{form}", "--messages"]) == 2
+        assert "w0.parts: it ends before part" in capsys.readouterr().err
+        assert Path(f"torn-{form}").exists()
     assert main(["export", "swebench", "runs", "-o", "x", "--messages"]) == 2
     assert "has no place for messages" in capsys.readouterr().err

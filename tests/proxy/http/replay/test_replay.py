@@ -192,6 +192,32 @@ async def test_an_answer_that_cannot_be_given_is_named(tmp_path: Path) -> None:
         assert "cannot be given" in (await answer.read()).decode()
 
 
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ({"status": 0}, 404),
+        ({"status": 101}, 404),
+        ({"headers": {"retry-after": "1\r\nSet-Cookie: a=b", "content-encoding": "gzip"}}, 200),
+        ({"headers": {"transfer-encoding": "chunked", "set-cookie": "a=b", "b\r\n": "c"}}, 200),
+    ],
+    ids=["no status", "no last status", "two headers in one", "other headers"],
+)
+async def test_a_head_is_as_a_proxy_would_have_kept_it(
+    tmp_path: Path, change: dict[str, Any], status: int
+) -> None:
+    """Anybody may have written a capture: what cannot be an answer's head never gets to an agent."""
+    source = await recorded(tmp_path / "1")
+    for file in source.glob("capture/*/*.jsonl"):
+        line = orjson.loads(file.read_bytes())
+        line["response"] |= change
+        file.write_bytes(orjson.dumps(line) + b"\n")
+    async with metered("replay", tmp_path / "2", replay=source, cell="c") as meter:
+        answer = await meter.chat()
+        assert answer.status == status
+        assert orjson.loads(await answer.read())
+        assert not {"retry-after", "content-encoding", "set-cookie"} & {*map(str.lower, answer.headers)}  # fmt: skip
+
+
 async def test_only_the_proxy_is_answered(tmp_path: Path) -> None:
     """Agents live on loopback too: whoever finds the port gets nothing, and uses nothing up."""
     source = await recorded(tmp_path / "1")
@@ -212,5 +238,8 @@ async def test_a_folder_without_capture_is_refused(tmp_path: Path) -> None:
     assert settings.upstream == "replay"
     with pytest.raises(BadConfig, match="one process"):
         parse_settings({"replay": "x", "workers": 2}, "here")
+    for replayed in ("l", "./l/capture"):
+        with pytest.raises(BadConfig, match="this is what is replayed"):
+            parse_settings({"replay": replayed, "ledger": "l"}, "here")
     with pytest.raises(BadConfig, match="give the recorded calls"):
         parse_settings({"upstream": "replay"}, "here")

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import json
 import stat
+import zlib
 from pathlib import Path
 from random import Random
 
@@ -120,10 +121,36 @@ async def test_a_secret_is_in_no_blob(tmp_path: Path, pieces: list[str]) -> None
 
 
 async def test_what_looks_like_a_key_goes_too(tmp_path: Path) -> None:
+    """From a body, and from a query."""
     key = "sk-proj-CanaryShaped0123456789abcdefgh"
     async with capturing("demo", tmp_path) as meter:
         await meter.chat(user=f"export KEY={key}")
+        await post(meter.url, f"/v1/models?of={key}", b"", method="GET")
     assert key.encode() not in all_bytes(tmp_path / "ledger/capture")
+
+
+async def test_a_body_that_cannot_be_decoded_is_not_kept(tmp_path: Path) -> None:
+    """What nobody can read, nobody can take secrets out of: a key would be inside, compressed."""
+    packed = gzip.compress(orjson.dumps({**ANSWER, "key": REAL_KEY})) + b"\x1f no member"
+    odd = zlib.compress(REAL_KEY.encode())
+    upstream = scripted_upstream(
+        [json_answer(packed, "200 OK", "Content-Encoding: gzip")],
+        [json_answer(odd, "200 OK", "Content-Encoding: of-its-own")],
+        [json_answer({**ANSWER, "key": REAL_KEY}, "200 OK", "Content-Encoding: utf-8")],
+    )
+    async with upstream as endpoint, capturing(endpoint.url, tmp_path) as meter:
+        for _ in range(3):
+            await meter.chat(stream=False)
+        for head in ("gzip", "of-its-own"):
+            await post(meter.url, "/v1/chat/completions", packed, f"Content-Encoding: {head}")
+    told = [(each.call.note, each.answer) for each in kept(meter.proxy.ledger_dir)[:3]]
+    assert [answer is None for _, answer in told] == [True, True, False]
+    assert b"[redacted]" in (told[2][1] or b"")
+    notes = [each.call.note or "" for each in kept(meter.proxy.ledger_dir)]
+    assert ["was not undone" in note for note in notes] == [True, True, False, True, True]
+    written = all_bytes(tmp_path / "ledger/capture")
+    assert packed[:-30] not in written
+    assert odd not in written
 
 
 async def test_content_encodings_are_undone(tmp_path: Path) -> None:
