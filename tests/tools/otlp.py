@@ -1,5 +1,6 @@
 """OTLP as a receiver reads it: requests parsed by protobuf itself."""
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -68,6 +69,8 @@ class Receiver:
         self.headers: list[dict[str, str]] = []
         self.answers: list[web.Response] = []
         """What the next requests with spans are answered, which it does not take."""
+        self.took = asyncio.Event()
+        """Set once it has taken spans."""
 
     @property
     def spans(self) -> list[Span]:
@@ -89,6 +92,7 @@ class Receiver:
         else:
             assert request.content_type == "application/x-protobuf"
             self.traces.append(ExportTraceServiceRequest.FromString(body))
+        self.took.set()
         return web.Response(content_type=request.content_type)
 
     async def take_metrics(self, request: web.Request) -> web.Response:
