@@ -53,7 +53,8 @@ async def chat(meter: Meter, **headers: str) -> None:
 
 async def health(meter: Meter) -> dict[str, Any]:
     async with meter.client.get(f"{meter.url}/cab/health") as answer:
-        return orjson.loads(await answer.read())
+        body: dict[str, Any] = orjson.loads(await answer.read())
+        return body
 
 
 async def until_health(meter: Meter, **wanted: object) -> dict[str, Any]:
