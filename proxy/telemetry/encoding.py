@@ -72,7 +72,8 @@ def rejected_spans(body: bytes, protocol: Protocol) -> int:
     if not body:
         return 0
     if protocol == "http/json":
-        partial = (orjson.loads(body) or {}).get("partialSuccess") or {}
+        answer: dict[str, Any] = orjson.loads(body) or {}
+        partial: dict[str, Any] = answer.get("partialSuccess") or {}
         return max(0, int(partial.get("rejectedSpans") or 0))
     from google.protobuf.message import DecodeError  # noqa: PLC0415 - as above
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (  # noqa: PLC0415

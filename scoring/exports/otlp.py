@@ -6,7 +6,7 @@ numbers are texts.
 
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from cab.scoring.files import is_object
 
@@ -49,7 +49,8 @@ def any_value(value: Any) -> dict[str, Any]:  # noqa: ANN401, PLR0911 - any JSON
         case float():
             return {"doubleValue": value}
         case list() | tuple():
-            return {"arrayValue": {"values": [any_value(each) for each in value]}}
+            values = cast("Iterable[Any]", value)
+            return {"arrayValue": {"values": [any_value(each) for each in values]}}
         case _ if is_object(value):
             return {"kvlistValue": {"values": key_values(value)}}
         case _:
