@@ -32,7 +32,7 @@ from cab.proxy.control.listener import control_listener
 from cab.proxy.control.metrics.labels import ModelLabels, known_models
 from cab.proxy.control.metrics.process import CollectMetrics, ProcessMetrics, of_this_process
 from cab.proxy.control.metrics.samples import Samples
-from cab.proxy.control.metrics.sources import of_clients, of_endpoints
+from cab.proxy.control.metrics.sources import of_clients, of_endpoints, of_telemetry
 from cab.proxy.control.readiness import Readiness
 from cab.proxy.control.running_proxy import RunningProxy
 from cab.proxy.control.sealing import Sealer, Sign, signer_from, write_checkpoint
@@ -57,6 +57,8 @@ from cab.proxy.lifecycle.reloading import ReloadableParts
 from cab.proxy.logs import RedactingLogger, redacting_libraries
 from cab.proxy.redaction import Redactor
 from cab.proxy.server import Server
+from cab.proxy.telemetry.opening import running_export, secrets_of, wanted_target
+from cab.proxy.telemetry.opening import variables_of as telemetry_variables
 from cab.proxy.tokens.usage import Counter
 from cab.scoring.timestamps import rfc3339
 
@@ -64,6 +66,7 @@ if TYPE_CHECKING:
     from cab.proxy.control.live.routes import LiveView
     from cab.proxy.demo import Demo
     from cab.proxy.http.replay.endpoint import Replay
+    from cab.proxy.telemetry.export import OtlpExport
 
 _HEAD_BYTES = 1 << 16
 """Longest request line or header field; aiohttp's 8 KiB is short for keys and tracing headers."""
@@ -104,6 +107,8 @@ class ProxySecrets(TypedDict, total=False):
     """What the admin of the control API sends; None: there is no admin."""
     metrics_token: str | None
     """What reads the metrics and nothing else; None: `metrics_token_file` has it, or there is none."""
+    otel: Mapping[str, str] | None
+    """The variables `OTEL_*`, whose headers may hold a key; None: there are none."""
 
 
 def secrets_from(environment: Mapping[str, str], settings: ProxySettings) -> ProxySecrets:
@@ -115,6 +120,7 @@ def secrets_from(environment: Mapping[str, str], settings: ProxySettings) -> Pro
         "signing_key": environment.get(signing_keys.ENVIRONMENT) or None,
         "admin_token": environment.get("CAB_ADMIN_TOKEN") or None,
         "metrics_token": environment.get("CAB_METRICS_TOKEN") or None,
+        "otel": telemetry_variables(environment),
     }
 
 
@@ -202,11 +208,15 @@ async def running_proxy(
         registry = worker.registry if worker else await open_cell_registry(settings, keeper)
         services = _services(settings, clock, ledger, upstreams, registry, number, replay, stack)
         access = _access(ring, settings, clock, admin_token, metrics_token)
-        held = Redactor([*upstreams.secrets(), *ring.secrets(), admin_token, metrics_token])
-        reads = LedgerReads()
-        stack.callback(reads.close)
+        target = wanted_target(settings, secrets.get("otel") or {})
+        own = admin_token, metrics_token, *secrets_of(target)
+        held = Redactor([*upstreams.secrets(), *ring.secrets(), *own])
+        reads = _ledger_reads(stack)
         offer = of_this_process if worker is None else worker.offer
-        server = _server(services, access, held, sign, reads, metrics, offer)
+        telemetry = await stack.enter_async_context(
+            running_export(target, settings, number, clock, metrics.models.of, held)
+        )
+        server = _server(services, access, held, sign, reads, metrics, offer, telemetry)
         stack.enter_context(metrics.watching_loop())
         stack.enter_context(redacting_libraries(held, server.call_redactors))
         shared = worker is not None
@@ -220,15 +230,26 @@ async def running_proxy(
         await life.begin(url, upstreams.default, number)
         if settings.auth == "open" and not demo and not replay and number == 0:
             log.warning("auth_is_open", message=_OPEN)
-        ended = Event()
-        stack.callback(ended.set)
+        ended = _set_on_leaving(stack)
         where = url, upstream_url, settings.ledger, demo, control_url
         # Keys and log lines need them; the port is open without them.
         stack.callback(import_beside("jwt", "structlog"))
-        own_tls = own_client_context(settings.tls_cert_file)
-        identifier, own_url = access.identifier, upstream_url if demo or replay else None
-        parts = ReloadableParts(services, server, identifier, tls, own_tls, own_url)
+        own_tls, identifier = own_client_context(settings.tls_cert_file), access.identifier
+        whose = identifier, tls, own_tls, upstream_url if demo or replay else None
+        parts = ReloadableParts(services, server, *whose)
         yield Proxy(*where, ring, clock, ended, own_tls, identifier.revocations, server, parts)
+
+
+def _set_on_leaving(stack: AsyncExitStack) -> Event:
+    event = Event()
+    stack.callback(event.set)
+    return event
+
+
+def _ledger_reads(stack: AsyncExitStack) -> LedgerReads:
+    reads = LedgerReads()
+    stack.callback(reads.close)
+    return reads
 
 
 def _services(  # noqa: PLR0913 - it is put together in one place
@@ -333,6 +354,7 @@ def _server(  # noqa: PLR0913 - it is put together in one place
     reads: LedgerReads,
     metrics: ProcessMetrics,
     offer: Callable[[Callable[[], Samples]], CollectMetrics],
+    telemetry: "OtlpExport | None",
 ) -> Server:
     registry, ledger, settings = services.registry, services.ledger, services.settings
     sealer = Sealer(registry, ledger, services.clock, sign, reads)
@@ -342,10 +364,14 @@ def _server(  # noqa: PLR0913 - it is put together in one place
 
     live = cache(partial(_live_view, services, access, stopping))
     metrics.add_source(partial(of_endpoints, services.upstreams.connections))
+    if telemetry is not None:
+        metrics.add_source(partial(of_telemetry, telemetry))
     refusals = RefusalNotes(metrics.refused, services.warnings)
     offered, readiness = offer(metrics.samples), Readiness(services.upstreams.addresses)
-    parts = registry, ledger, sealer, access, reads, live, services.capture, offered, refusals
-    control = Control(*parts, stopping, readiness, settings.body_progress_timeout_s)
+    parts = registry, ledger, sealer, access, reads, live, services.capture, telemetry
+    control = Control(
+        *parts, offered, refusals, stopping, readiness, settings.body_progress_timeout_s
+    )
     identifier, models, guard = access.identifier, metrics.models, access.guard
     server: Server = Server(services, identifier, control, held, guard, models, refusals)
     return server

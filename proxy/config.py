@@ -153,6 +153,21 @@ class ProxySettings(BaseModel):
         description="Names and patterns of models that metrics tell apart, besides those of `routes` and of "
         "cell keys; all others are `other`.",
     )
+    otel_endpoint: str | None = Field(
+        default=None,
+        description="Base URL of a receiver of OTLP over HTTP, such as `http://127.0.0.1:4318`: calls go there "
+        "as spans and metrics of OpenTelemetry (docs/otel.md). If unset, the variables OTEL_EXPORTER_OTLP_* say.",
+    )
+    otel_protocol: Literal["http/protobuf", "http/json"] | None = Field(
+        default=None,
+        description="What that receiver is sent. If unset, OTEL_EXPORTER_OTLP_PROTOCOL says, and otherwise it is "
+        "protobuf if the extra `otel` is installed.",
+    )
+    otel_queue_spans: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
+        default=None,
+        description="Spans that may wait while the receiver is away, about 4 KB each, in each worker; of more, "
+        "the oldest are dropped and counted. If unset, OTEL_BSP_MAX_QUEUE_SIZE says, and otherwise it is 8192.",
+    )
     ledger: Path = Field(
         default=Path("cab-ledger"),
         description="Folder of the audit log. It is created if it is missing.",
@@ -428,6 +443,7 @@ SETTING_GROUPS = {
     "control API and seals": (
         *("control_host", "control_port", "control_socket", "seal_key_file"),
         *("metrics_token_file", "metrics_models"),
+        *("otel_endpoint", "otel_protocol", "otel_queue_spans"),
     ),
     "limits of calls": (
         *("connect_timeout_s", "keepalive_timeout_s", "headers_timeout_s", "body_timeout_s"),

@@ -29,6 +29,7 @@ from cab.proxy.http.error_responses import (
     shape_of,
     web_response,
 )
+from cab.proxy.http.headers import TRACEPARENT, only_value
 from cab.proxy.http.refusals import RefusalNotes
 from cab.proxy.http.request import HttpRequest
 from cab.proxy.http.request_body import read_body
@@ -226,7 +227,8 @@ class Server:
             refusal = Rejected(OVERLOAD, str(error))
         meter = await self._meter(dialect, target, body, request)
         begun = wall_ns, mono_ns
-        parts = dialect, redactor, caller, body, meter, begun
+        trace = only_value(request.headers, TRACEPARENT)
+        parts = dialect, redactor, caller, body, meter, begun, trace
         context = new_context(self._services, request, target, *parts)
         context.body_queued_ms = share.queued_ms
         # Once more: the proxy may have begun to stop while the body came. From here until the call

@@ -17,6 +17,7 @@ from cab.proxy.errors import CabProxyError
 from cab.proxy.lifecycle.inherited_sockets import InheritedSockets, inherited_sockets
 from cab.proxy.lifecycle.service_manager import ServiceManager
 from cab.proxy.logs import configure_logs
+from cab.proxy.telemetry.opening import secrets_of, wanted_target
 from cab.proxy.workers import event_loop
 from cab.proxy.workers.stop_signals import stop_event
 from cab.scoring.printable import printable
@@ -60,7 +61,9 @@ def _hide(settings: ProxySettings, secrets: ProxySecrets) -> None:
     routes = secrets.get("route_keys") or {}
     texts = (secrets.get("upstream_key"), secrets.get("signing_key"), secrets.get("admin_token"))
     names = (settings.upstream_key_env, *routes, *SECRET_VARIABLES)
-    hide((*texts, *routes.values(), secrets.get("metrics_token")), names)
+    target = wanted_target(settings, secrets.get("otel") or {})
+    others = secrets.get("metrics_token"), *secrets_of(target)
+    hide((*texts, *routes.values(), *others), names)
 
 
 def _check(settings: ProxySettings, secrets: ProxySecrets, *, ask: bool) -> int:

@@ -49,6 +49,7 @@ from cab.proxy.redaction import Redactor
 
 if TYPE_CHECKING:
     from cab.proxy.control.live.routes import LiveView
+    from cab.proxy.telemetry.export import OtlpExport
 
 _CELL = "{cell_id}"
 
@@ -78,6 +79,7 @@ class Control:
         reads: Read the ledger.
         live: The live view.
         capture: Keeps bodies; what it has not kept is counted. None if there is none.
+        telemetry: Exports spans; what it has not delivered is counted. None if it does not.
         metrics: Collects the metrics of all processes.
         refusals: Take note of what is refused.
         stopping: Whether the proxy takes no new calls.
@@ -94,6 +96,7 @@ class Control:
         reads: LedgerReads,
         live: "Callable[[], LiveView]",
         capture: BodyCapture | None,
+        telemetry: "OtlpExport | None",
         metrics: CollectMetrics,
         refusals: RefusalNotes,
         stopping: Callable[[], bool],
@@ -107,6 +110,7 @@ class Control:
         self._reads = reads
         self._live_view = live
         self._capture = capture
+        self._telemetry = telemetry
         self._collect_metrics = metrics
         self._refusals = refusals
         self._stopping = stopping
@@ -199,7 +203,14 @@ class Control:
             "ledger_unwritten_records": self._ledger.unwritten_records,
             "ledger_lost_records": self._ledger.lost_records,
             **self._lost_calls(),
+            **self._dropped_spans(),
         }
+
+    def _dropped_spans(self) -> dict[str, Any]:
+        if self._telemetry is None:
+            return {}
+        dropped, failure = self._telemetry.dropped, self._telemetry.failure
+        return {"otel_dropped_spans": dropped, "otel_failure": failure}
 
     def _lost_calls(self) -> dict[str, Any]:
         if self._capture is None:

@@ -35,6 +35,7 @@ def new_context(  # noqa: PLR0913 - all that is known of a call
     body: bytes,
     meter: CallMeter,
     began_ns: tuple[int, int],
+    traceparent: str | None,
 ) -> CallContext:
     """Return what is known of a call whose request is here as a whole.
 
@@ -48,6 +49,7 @@ def new_context(  # noqa: PLR0913 - all that is known of a call
         body: Its body.
         meter: Has read the body.
         began_ns: When its first byte came, by the wall clock and by the monotonic one.
+        traceparent: That header of it.
     """
     wall_ns, mono_ns = began_ns
     return CallContext(
@@ -65,6 +67,7 @@ def new_context(  # noqa: PLR0913 - all that is known of a call
         started_wall_ns=wall_ns,
         started_ns=mono_ns,
         received_ns=services.clock.mono_ns(),
+        traceparent=traceparent,
         redactor=redactor,
     )
 

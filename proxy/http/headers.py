@@ -31,6 +31,8 @@ OVERRIDES = (
     "x-method-override",
 )
 """Headers by which some servers take another path or method than the request's own."""
+TRACEPARENT = "traceparent"
+"""Says which trace a request is in (W3C Trace Context); it is passed on as it came."""
 CREDENTIALS = ("authorization", "x-api-key", "x-goog-api-key", "api-key")
 """Headers that carry a key, in the order in which they are looked at."""
 _READ = frozenset(
@@ -58,6 +60,12 @@ def may_hold_secret(name: str) -> bool:
     (True, False)
     """
     return _SECRET_NAMES.search(name) is not None
+
+
+def only_value(headers: "CIMultiDictProxy[str] | Headers", name: str) -> str | None:
+    """Return the value of a header; None if there is not exactly one."""
+    values = headers.getall(name, ())
+    return values[0] if len(values) == 1 else None
 
 
 def is_passed_on(name: str) -> bool:

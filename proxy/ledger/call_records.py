@@ -19,6 +19,7 @@ from cab.scoring.ledger.records import (
 from cab.scoring.ledger.totals import may_have_cost
 from cab.scoring.prices.sources import UPSTREAM
 from cab.scoring.timestamps import rfc3339
+from cab.scoring.trace_context import known_part
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,8 @@ class CallContext:
     """How long it waited for its cell, after `received_ns`."""
     status: int | None = None
     """What the client was answered."""
+    traceparent: str | None = None
+    """As the client sent it, which need not be valid."""
     redactor: Redactor = field(default_factory=Redactor)
     """Takes out what must not reach the record."""
     websocket: WebSocketFacts | None = None
@@ -139,7 +142,14 @@ def _start_record(call: CallContext) -> dict[str, Any]:
         "prompt_tokens_at_most": bound.prompt_tokens,
         "completion_tokens_at_most": bound.completion_tokens,
         **_websocket(call),
+        **({} if call.traceparent is None else _trace(call.traceparent, call.redactor)),
     }
+
+
+def _trace(sent: str, redactor: Redactor) -> dict[str, str]:
+    text = known_part(sent)
+    # Somebody's key may have the form of an id; half of one would be another trace.
+    return {} if text is None or redactor.header(text) != text else {"traceparent": text}
 
 
 def _websocket(call: CallContext) -> dict[str, Any]:

@@ -33,10 +33,12 @@ class Follower:
 
     Args:
         folder: The ledger; it may still be empty.
+        worker: Whose chain alone is read; None reads all.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, worker: int | None = None) -> None:
         self._folder = folder
+        self._worker = worker
         self._places: dict[str, _Place] = {}
         self._is_stopped = False
 
@@ -54,6 +56,19 @@ class Follower:
             lines += self._before(closed, count - len(tail))
             lines += tail
         return lines
+
+    def skip(self) -> None:
+        """Go to the ends of the chains without reading them; each must end with a whole line.
+
+        Raises:
+            BadRecord: The ledger cannot be read.
+        """
+        for *_, newest in self._chains().values():
+            place = self._places[newest.chain] = _opened(newest)
+            if place.file.seekable():
+                place.file.seek(0, os.SEEK_END)
+            else:  # compressed, so that it grows no more
+                deque(_whole_lines(place), maxlen=0)
 
     def new(self) -> Iterator[bytes]:
         """Yield the whole lines that came since the last look.
@@ -79,6 +94,8 @@ class Follower:
     def _chains(self) -> dict[str, list[Segment]]:
         chains: dict[str, list[Segment]] = {}
         for segment in find_segments(self._folder):
+            if self._worker is not None and segment.worker != self._worker:
+                continue
             chains.setdefault(segment.chain, []).append(segment)
         return chains
 

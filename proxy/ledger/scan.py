@@ -28,8 +28,10 @@ _CARRIED = (
     "model_requested", "may_cost", "key_id", "upstream", "route",
     "prompt_tokens_at_most", "completion_tokens_at_most",
 )  # fmt: skip
-_CARRIED_IF_THERE = ("transport", "connection_id", "stream_id", "steered_from", "warmup")
-"""Of calls on a WebSocket connection."""
+_CARRIED_IF_THERE = (
+    "transport", "connection_id", "stream_id", "steered_from", "warmup", "traceparent",
+)  # fmt: skip
+"""Of calls on a WebSocket connection, and of those whose client said which trace they are in."""
 
 
 @dataclass(frozen=True, slots=True)

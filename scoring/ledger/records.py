@@ -152,6 +152,9 @@ class CallStart(Record):
     """`call_id` of the call that was steered, if that is how this response began: no request of its own."""
     warmup: bool | None = None
     """Whether the client asked for no output (`generate: false`), so that 0 completion tokens are meant."""
+    traceparent: str | None = None
+    """The client's `traceparent` (W3C Trace Context): which trace the call is in, and below which span; `None`
+    if it sent none that is valid, and in older records."""
     clipped: list[str] | None = None
     """Fields that were too long: texts are cut, objects and lists are null."""
 
@@ -284,6 +287,9 @@ class CallEnd(Record):
     """Whether the client asked for no output (`generate: false`), so that 0 completion tokens are meant."""
     error: CallError | None = None
     """Why the call failed."""
+    traceparent: str | None = None
+    """The client's `traceparent` (W3C Trace Context): which trace the call is in, and below which span; `None`
+    if it sent none that is valid, and in older records."""
     clipped: list[str] | None = None
     """Fields that were too long: texts are cut, objects and lists are null."""
 

@@ -82,6 +82,7 @@ async def metered(
     signing_key: str | None = None,
     admin_token: str | None = None,
     metrics_token: str | None = None,
+    otel: dict[str, str] | None = None,
     clock: Clock | None = None,
     **settings: Any,
 ) -> AsyncIterator[Meter]:
@@ -102,6 +103,7 @@ async def metered(
             signing_key=signing_key,
             admin_token=admin_token,
             metrics_token=metrics_token,
+            otel=otel,
             clock=clock,
         ) as proxy,
         aiohttp.ClientSession(

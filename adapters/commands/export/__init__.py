@@ -29,7 +29,7 @@ from cab.scoring.evidence.messages.captured import CapturedMessages
 from cab.scoring.evidence.messages.model import SaidCall
 from cab.scoring.exports import cell_line
 from cab.scoring.exports.atif import trajectory
-from cab.scoring.exports.otel import CONVENTIONS, span
+from cab.scoring.exports.otel import CONVENTIONS, spans_line
 from cab.scoring.exports.source import Source, source_of
 from cab.scoring.exports.swebench import prediction
 from cab.scoring.ledger.reading import iter_calls, segment_files
@@ -60,9 +60,9 @@ formats:
             file if PATH ends in .jsonl, else a folder
   atif      trajectories of Harbor, ATIF 1.7, one per cell: one file if PATH
             ends in .json, else a folder
-  otel      one line per model call with the attribute names of OpenTelemetry's
-            semantic conventions {CONVENTIONS}, in the file PATH; a RUN may also be a
-            ledger
+  otel      a span of OpenTelemetry per model call, as OTLP JSON, one per line, with
+            the attribute names of semantic conventions {CONVENTIONS}, in the file PATH; a
+            RUN may also be a ledger
 
 inspect, atif and otel hold what was said in the calls, if it was kept, only
 with --messages: prompts hold whatever the agent read.
@@ -144,7 +144,7 @@ class _Export:
             handle = files.open("calls")
             for path in self._runs:
                 for call, said in self._calls(path):
-                    handle.write(orjson.dumps(span(call, said), option=orjson.OPT_APPEND_NEWLINE))
+                    handle.write(_json(spans_line(call, said)))
                     self.count += 1
             if self.failed and not self.count:
                 return 0

@@ -1,10 +1,14 @@
 """What parts of the proxy count and hold, as samples; they know nothing of metrics themselves."""
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from cab.proxy.control.metrics.samples import Key, Value
 from cab.proxy.http.client_connections import HttpServer
 from cab.proxy.ledger.ledger import Ledger
+
+if TYPE_CHECKING:
+    from cab.proxy.telemetry.export import OtlpExport
 
 
 def of_ledger(ledger: Ledger) -> Iterator[tuple[Key, Value]]:
@@ -13,6 +17,13 @@ def of_ledger(ledger: Ledger) -> Iterator[tuple[Key, Value]]:
     yield ("cab_ledger_unwritten_records", ()), ledger.unwritten_records
     yield ("cab_ledger_lost_records_total", ()), ledger.lost_records
     yield ("cab_ledger_failing", ()), int(ledger.failure is not None)
+
+
+def of_telemetry(export: "OtlpExport") -> Iterator[tuple[Key, Value]]:
+    """Yield what became of spans."""
+    yield ("cab_otel_spans_total", ("sent",)), export.sent
+    yield ("cab_otel_spans_total", ("dropped",)), export.dropped
+    yield ("cab_otel_waiting_spans", ()), export.waiting
 
 
 def of_clients(server: HttpServer) -> Iterator[tuple[Key, Value]]:

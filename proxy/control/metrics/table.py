@@ -119,6 +119,12 @@ METRICS: Mapping[str, Metric] = {
     "cab_client_connections_refused_total": Metric(
         "counter", "Connections that were refused because there were too many."
     ),
+    "cab_otel_spans_total": Metric(
+        "counter",
+        "Calls that were to be exported as spans of OpenTelemetry, `sent` or `dropped`.",
+        ("outcome",),
+    ),
+    "cab_otel_waiting_spans": Metric("gauge", "Spans that wait for their receiver."),
     "cab_workers": Metric("gauge", "Processes that told what they measured."),
     "cab_worker_restarts_total": Metric("counter", "Workers that ended and were started again."),
     "cab_start_time_seconds": Metric(

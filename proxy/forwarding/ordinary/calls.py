@@ -16,6 +16,7 @@ from cab.proxy.forwarding.permission import refused_call
 from cab.proxy.forwarding.running_calls import RunningCalls
 from cab.proxy.forwarding.services import ProxyServices
 from cab.proxy.http.error_responses import RequestFailed
+from cab.proxy.http.headers import TRACEPARENT
 from cab.proxy.http.request import HttpRequest
 from cab.proxy.http.request_checks import CONTROL_PREFIX, checked_target
 from cab.proxy.http.wire.client_connection import OrdinaryCall, OrdinaryConnection
@@ -137,7 +138,8 @@ class OrdinaryCalls:
             hold_terminal=settings.ack == "end",
             text_limit_chars=settings.count_max_bytes,
         )
-        parts = facts.dialect, facts.redactor, caller, body, meter, began_ns
+        trace = facts.traceparent(head)
+        parts = facts.dialect, facts.redactor, caller, body, meter, began_ns, trace
         context = new_context(services, facts.bare, target, *parts)
         upstream = services.upstreams.for_model(context.request.model)
         context.upstream, context.route = upstream.base.authority, upstream.number
@@ -204,4 +206,5 @@ class OrdinaryCalls:
             dialect = None
         content_type = ", ".join(bare.headers.getall("Content-Type", []))
         parts = bare, target, dialect, redactor, content_type
-        return ShapeFacts(*parts, generation=self._generation)
+        trace_at = bare.shape.place_of(TRACEPARENT.encode())
+        return ShapeFacts(*parts, generation=self._generation, trace_at=trace_at)

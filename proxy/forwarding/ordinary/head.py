@@ -199,6 +199,8 @@ class ShapeFacts:
     """Who sends it, once that was found out; a key must still be valid each time."""
     generation: object = None
     """Of the settings that it follows from."""
+    trace_at: int | None = None
+    """Which of a head's values is its `traceparent`."""
     _last: KnownHead | None = None
     _ways: dict[tuple[int, bool], Way | None] = field(
         default_factory=dict[tuple[int, bool], "Way | None"]
@@ -208,6 +210,12 @@ class ShapeFacts:
     def endpoint(self) -> Endpoint:
         """The dialect's name."""
         return self.dialect.name if self.dialect is not None else "other"
+
+    def traceparent(self, head: RequestHead) -> str | None:
+        """Return that header of a head of this shape."""
+        if self.trace_at is None or head.values is None:
+            return None
+        return head.values[self.trace_at].decode("latin-1")
 
     def known(self, head: RequestHead) -> KnownHead:
         """Return a head of this shape with what follows; the same for a head that came just before."""

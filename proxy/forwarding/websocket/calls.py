@@ -43,6 +43,7 @@ class Upgrade:
     client: str | None
     """Its address."""
     user_agent: str | None
+    traceparent: str | None
     redactor: Redactor
     upstream: Upstream
     identify: Callable[[], Caller]
@@ -136,6 +137,7 @@ class ConnectionCalls:
             request=meter.request,
             request_bytes=len(frame),
             user_agent=upgrade.user_agent,
+            traceparent=upgrade.traceparent,
             key_id=None if caller.key is None else caller.key.key_id,
             client=upgrade.client,
             upstream=upgrade.upstream.base.authority,

@@ -36,6 +36,7 @@ from cab.proxy.forwarding.websocket.sockets import (
     UpstreamSocket,
 )
 from cab.proxy.http.error_responses import RequestFailed
+from cab.proxy.http.headers import TRACEPARENT, only_value
 from cab.proxy.ledger.call_records import CallContext
 from cab.proxy.logs import RedactingLogger
 from cab.proxy.meter import Dialect, dialect_for
@@ -128,6 +129,7 @@ class Upgrades:
             target.path_qs,
             request.remote,
             request.headers.get("User-Agent"),
+            only_value(request.headers, TRACEPARENT),
             redactor,
             upstream,
             identify,

@@ -78,6 +78,15 @@ class HeadShape:
         self._length_at = length_at
         self._last: RequestHead | None = None
 
+    def place_of(self, name: bytes) -> int | None:
+        """Return the index among a head's values of a header that is passed on; None if not exactly one is.
+
+        Args:
+            name: In small letters.
+        """
+        names = [each.lower() for each, value in self.headers if value is None]
+        return names.index(name) if names.count(name) == 1 else None
+
     def head(self, values: tuple[bytes, ...]) -> "RequestHead":
         """Return the head with these values of what is passed on; the same one for the same values."""
         last = self._last

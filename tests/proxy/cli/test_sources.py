@@ -28,6 +28,7 @@ SAMPLES = {
     "on_ledger_failure": "open",
     "on_unknown": "ignore",
     "capture": "bodies",
+    "otel_protocol": "http/json",
     "log_level": "debug",
     "log_format": "json",
 }

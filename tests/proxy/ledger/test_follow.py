@@ -49,6 +49,20 @@ def test_it_follows_across_segments_and_chains(tmp_path: Path) -> None:
     follower.close()
 
 
+def test_it_can_begin_at_the_end_of_one_chain(tmp_path: Path) -> None:
+    """What is there is skipped, packed or not; other chains are not looked at."""
+    put(tmp_path, "w0-000001.jsonl", b"a\n")
+    pack(put(tmp_path, "w1-000001.jsonl", b"x\n"))
+    followers = [Follower(tmp_path, worker) for worker in (0, 1)]
+    for follower in followers:
+        follower.skip()
+    put(tmp_path, "w0-000001.jsonl", b"b\n")
+    put(tmp_path, "w1-000002.jsonl", b"y\n")
+    assert [list(follower.new()) for follower in followers] == [[b"b\n"], [b"y\n"]]
+    for follower in followers:
+        follower.close()
+
+
 def test_the_last_lines_come_from_as_many_segments_as_needed(tmp_path: Path) -> None:
     """The last lines of each chain are found across its segments, and what comes later is new."""
     for number in range(1, 5):

@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 
 from cab.scoring.exports.atif import trajectory
 from cab.scoring.exports.inspect.sample import sample
-from cab.scoring.exports.otel import span
+from cab.scoring.exports.otel import attributes
 from cab.scoring.ledger.records import CallEnd, Endpoint, EndReason
 from tests.scoring.builders import end_fields, start_fields
 from tests.scoring.exports.atif_schema import TRAJECTORY
@@ -61,6 +61,6 @@ def test_every_format_takes_any_calls(calls: list[dict[str, Any]], torn: bool) -
             assert abs(made["final_metrics"][total] - summed) < 1e-6
     for call in model_calls:
         if isinstance(call, CallEnd):
-            assert None not in span(call)["attributes"].values()
+            assert None not in attributes(call).values()
     for usage in shown["model_usage"].values():
         assert min(value for value in usage.values()) >= 0

@@ -6,9 +6,9 @@ from typing import Any
 import orjson
 import pytest
 
+from cab.scoring.exports import otel
 from cab.scoring.exports.atif import trajectory
 from cab.scoring.exports.inspect.sample import sample
-from cab.scoring.exports.otel import span
 from cab.scoring.exports.source import Source
 from cab.scoring.ledger.records import CallEnd
 from tests.adapters.report.pagecells import write_capture
@@ -41,7 +41,7 @@ def test_without_being_asked_no_format_holds_them(captured: Source) -> None:
     """An export is a hand-over: messages are in it only if somebody wants that."""
     (first, *_) = captured.calls()
     assert isinstance(first, CallEnd)
-    for made in (trajectory(captured), sample(captured), span(first)):
+    for made in (trajectory(captured), sample(captured), otel.span(first)):
         assert b"I look" not in orjson.dumps(made)
 
 
@@ -72,7 +72,7 @@ def test_a_span_has_the_conventions_messages(captured: Source) -> None:
     for call_id in ("c1", "c2", "c3"):
         call = calls[call_id]
         assert isinstance(call, CallEnd)
-        attributes.append(span(call, messages.said(call_id))["attributes"])
+        attributes.append(otel.attributes(call, messages.said(call_id)))
     first, second, third = attributes
     text = {"type": "text", "content": "plain"}
     assert first["gen_ai.system_instructions"] == [text]

@@ -10,6 +10,7 @@ from tests.adapters.report.pagecells import write_capture
 from tests.scoring.builders import PAGES, end_fields, start_fields, write_bundle
 from tests.scoring.exports.cells import PATCH, bundle, cell_id
 from tests.scoring.ledgers import calls, write_ledger
+from tests.tools.otlp import attributes_of, parsed, spans_of
 
 CALLS = [start_fields("a"), end_fields("a")]
 
@@ -135,7 +136,8 @@ def test_calls_are_lines(capsys: pytest.CaptureFixture[str]) -> None:
     """`otel` writes a line for each model call of each cell."""
     assert main(["export", "otel", "runs", "-o", "o.jsonl"]) == 0
     assert capsys.readouterr().out == "o.jsonl: 3 calls\n"
-    found = [line["attributes"]["cab.cell_id"] for line in lines(Path("o.jsonl"))]
+    spans = [span for line in lines(Path("o.jsonl")) for span in spans_of(parsed(line))]
+    found = [attributes_of(span.attributes)["cab.cell_id"] for span in spans]
     assert found == [
         cell_id("one", run=1),
         cell_id("one", run=2),
