@@ -14,7 +14,7 @@ from cab.proxy.ledger.heads import read_heads
 from cab.proxy.ledger.ledger import SEAL, Ledger
 from cab.proxy.logs import RedactingLogger
 from cab.scoring.errors import BadRecord, BadSealKey
-from cab.scoring.ledger.archived_segments import ArchivedCalls
+from cab.scoring.ledger.archived_segments import ARCHIVED, ArchivedCalls
 from cab.scoring.ledger.heads import CHECKPOINT
 from cab.scoring.ledger.seals import seal_lines
 from cab.scoring.ledger.signatures import CHECKPOINT_SCHEMA, load_private_key, sign_seal
@@ -25,8 +25,6 @@ from cab.scoring.timestamps import rfc3339
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-ARCHIVED = "archived"
-"""Code of a refusal to read a cell whose calls are not all in the ledger any more."""
 SEAL_WAIT_S = 30.0
 """How long a seal waits for calls in flight."""
 

@@ -19,6 +19,10 @@ IN_ARCHIVE = re.compile(r"checkpoint-([0-9]{6,18})\.json")
 """Name of the same checkpoint beside the segments that it names."""
 
 
+ARCHIVED = "archived"
+"""Code of a refusal to read a cell whose calls are not all in the ledger any more."""
+
+
 class ArchivedCalls(BadRecord):
     """Calls that were asked for are not in the ledger any more, but in an archive."""
 
