@@ -28,6 +28,7 @@ from benchmarks.speed.load import Load, measure
 from benchmarks.speed.soak_load import CROWD
 from benchmarks.speed.upkeep import bring_back, kept_up
 from cab.scoring import iter_calls
+from cab.scoring.ledger.segments import find_segments, segment_lines
 
 SEGMENT_BYTES = 2 << 20
 COST = 2.0
@@ -189,6 +190,7 @@ def soak(folder: Path, options: argparse.Namespace) -> list[str]:
         wrong.append("calls ended otherwise than the endpoint answered them")
     segments = sum(".jsonl" in path.name for path in proxy.ledger.iterdir())
     verify(proxy.ledger)
+    print(_sizes(proxy.ledger, endings.total()))
     print(f"{endings.total()} calls, {rate:.0f} a second, {segments} segments: {dict(endings)}")
     print(f"{upkeep.reloads} reloads, {upkeep.archives} archives of {upkeep.segments} segments")
     for growth in growths(samples):
@@ -200,6 +202,18 @@ def soak(folder: Path, options: argparse.Namespace) -> list[str]:
         if growth.is_real:
             wrong.append(f"{growth.name} grows")
     return wrong
+
+
+def _sizes(ledger: Path, calls: int) -> str:
+    """Return what a million such calls take on the disk."""
+    plain, packed, open_segments = 0, 0, 0
+    for segment in find_segments(ledger):
+        size = sum(map(len, segment_lines(segment.path)))
+        plain += size
+        open_segments += 0 if segment.compressed else size
+        packed += segment.path.stat().st_size if segment.compressed else 0
+    packed = round(packed * plain / max(plain - open_segments, 1))
+    return f"MB per million calls: {plain / calls:.0f}, compressed {packed / calls:.0f}"
 
 
 if __name__ == "__main__":
