@@ -11,13 +11,14 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 
 from cab.adapters.cli import main
 from tests.tools.proxy import chat_body, metered
-from tests.tools.upstream import chunk, event, scripted_upstream, sse_head
+from tests.tools.upstream import Step, chunk, event, scripted_upstream, sse_head
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = (DOCS / "operations.md").read_text()
@@ -68,7 +69,10 @@ async def test_the_commands_run(tmp_path: Path) -> None:
     lines = [line for block in rest for line in block.splitlines() if NGINX or "nginx" not in line]
     for line in first.splitlines():
         await asyncio.to_thread(run, line, tmp_path)
-    settings = {"seal_key_file": tmp_path / "seal.pem", "ledger": tmp_path / "cab-ledger"}
+    settings: dict[str, Any] = {
+        "seal_key_file": tmp_path / "seal.pem",
+        "ledger": tmp_path / "cab-ledger",
+    }
     async with metered("demo", tmp_path, segment_max_bytes=4096, **settings) as meter:
         for _ in range(5):
             await meter.chat(**chat_body())
@@ -76,7 +80,7 @@ async def test_the_commands_run(tmp_path: Path) -> None:
         printed = [
             await asyncio.to_thread(run, line.replace("31415", port), tmp_path) for line in lines
         ]
-    assert sum("holds" in text for text in printed) == 2
+    assert sum("holds" in text for text in printed) == 3
     assert (tmp_path / "heads.json").stat().st_size
 
 
@@ -85,7 +89,13 @@ async def test_nginx_passes_each_event_on_at_once(tmp_path: Path) -> None:
     """The endpoint sends its second event only when the client behind nginx has the first."""
     assert NGINX
     seen, port = asyncio.Event(), free_port()
-    stream = [sse_head(), chunk(event({"n": 1})), seen, chunk(event({"n": 2})), chunk(b"")]
+    stream: list[Step] = [
+        sse_head(),
+        chunk(event({"n": 1})),
+        seen,
+        chunk(event({"n": 2})),
+        chunk(b""),
+    ]
     async with (
         scripted_upstream(stream) as upstream,
         metered(upstream.url, tmp_path) as meter,
