@@ -22,7 +22,7 @@ help:
 	@echo "make reference    write the tables of docs/settings.md and docs/cli.md from the code"
 	@echo "make bench        the proxy beside nginx and others; writes docs/performance.md (ROUNDS=3)"
 	@echo "make guard        ratios to nginx that no change may raise"
-	@echo "make soak         half load with faults for half an hour: does anything grow? (SECONDS=1800)"
+	@echo "make soak         half an hour of half load, faults, reloads, archives: does anything grow? (SECONDS=1800)"
 	@echo "make sync         install again (after adding or removing a module)"
 
 # uv if it is there, else venv and pip. The list of modules is part of the stamp's age:

@@ -1,9 +1,10 @@
-"""Half load with faults and rotation for a long time: does anything grow, and is every call in the ledger?
+"""Half load with faults, reloads, rotation and archives for a long time: does anything grow, and is every call in the ledger?
 
     python -m benchmarks.speed.soak [--seconds 1800] [--share 0.5] [--workers 1]
 
 It first measures how many calls a second the proxy takes, then calls at that share of it. The slopes are
-those of the second two thirds (Theil-Sen). Exit code 1 if something grows, or ledger and clients differ.
+those of the second two thirds (Theil-Sen). Meanwhile the settings are
+reloaded (SIGHUP) and closed segments archived; in the end they are restored, and every call counted. Exit code 1 if something grows, or ledger and clients differ.
 """
 
 import argparse
@@ -25,7 +26,9 @@ from benchmarks.speed import processes
 from benchmarks.speed.contenders import ROOT, Contender, cab, running_endpoint, verify
 from benchmarks.speed.load import Load, measure
 from benchmarks.speed.soak_load import CROWD
+from benchmarks.speed.upkeep import bring_back, kept_up
 from cab.scoring import iter_calls
+from cab.scoring.ledger.segments import find_segments, segment_lines
 
 SEGMENT_BYTES = 2 << 20
 COST = 2.0
@@ -169,20 +172,27 @@ def soak(folder: Path, options: argparse.Namespace) -> list[str]:
         rate = fastest.counted / fastest.seconds * options.share / COST
         command = [sys.executable, "-m", "benchmarks.speed.soak_load", str(proxy.port)]
         command += [str(rate), str(options.seconds)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE) as load:
+        archive = folder / "archive"
+        with (
+            kept_up(proxy, archive, options.seconds) as upkeep,
+            subprocess.Popen(command, stdout=subprocess.PIPE) as load,
+        ):
             samples = watch(proxy, load, max(options.seconds / SAMPLES, 0.2))
             assert load.stdout
             said = orjson.loads(load.stdout.read())
     assert proxy.ledger
     endings = Counter(said["endings"]) + Counter(completed=fastest.answers)
-    wrong = differences(proxy.ledger, endings)
+    wrong = bring_back(proxy.ledger, archive, upkeep)
+    wrong += differences(proxy.ledger, endings)
     surprises = [f"{what}, {count} times" for what, count in said["surprises"].items()]
     print(*surprises, sep="\n")
     if sum(said["surprises"].values()) > endings.total() * SURPRISES:
         wrong.append("calls ended otherwise than the endpoint answered them")
     segments = sum(".jsonl" in path.name for path in proxy.ledger.iterdir())
     verify(proxy.ledger)
+    print(_sizes(proxy.ledger, endings.total()))
     print(f"{endings.total()} calls, {rate:.0f} a second, {segments} segments: {dict(endings)}")
+    print(f"{upkeep.reloads} reloads, {upkeep.archives} archives of {upkeep.segments} segments")
     for growth in growths(samples):
         print(
             f"{growth.name}: {growth.middle:.1f}, {growth.per_hour:+.1f} an hour;"
@@ -192,6 +202,18 @@ def soak(folder: Path, options: argparse.Namespace) -> list[str]:
         if growth.is_real:
             wrong.append(f"{growth.name} grows")
     return wrong
+
+
+def _sizes(ledger: Path, calls: int) -> str:
+    """Return what a million such calls take on the disk."""
+    plain, packed, open_segments = 0, 0, 0
+    for segment in find_segments(ledger):
+        size = sum(map(len, segment_lines(segment.path)))
+        plain += size
+        open_segments += 0 if segment.compressed else size
+        packed += segment.path.stat().st_size if segment.compressed else 0
+    packed = round(packed * plain / max(plain - open_segments, 1))
+    return f"MB per million calls: {plain / calls:.0f}, compressed {packed / calls:.0f}"
 
 
 if __name__ == "__main__":

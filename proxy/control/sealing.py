@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 from cab.proxy.accounting.admission import CellRegistry
 from cab.proxy.clock import Clock
 from cab.proxy.control.ledger_reads import LedgerReads
-from cab.proxy.errors import BadConfig, LedgerFailed
+from cab.proxy.errors import BadConfig, LedgerFailed, Rejected
 from cab.proxy.ledger.heads import read_heads
 from cab.proxy.ledger.ledger import SEAL, Ledger
 from cab.proxy.logs import RedactingLogger
 from cab.scoring.errors import BadRecord, BadSealKey
+from cab.scoring.ledger.archived_segments import ARCHIVED, ArchivedCalls
 from cab.scoring.ledger.heads import CHECKPOINT
 from cab.scoring.ledger.seals import seal_lines
 from cab.scoring.ledger.signatures import CHECKPOINT_SCHEMA, load_private_key, sign_seal
@@ -175,11 +176,14 @@ def slice_lines(
         on_damage: Is given what is known of the cell's damaged lines.
 
     Raises:
+        Rejected: Some of them are archived.
         LedgerFailed: A segment cannot be read: the slice, and its seal, would hold less than they state.
     """
     try:
         for _, _, line in cell_lines(folder, cell_id, on_damage):
             yield line
+    except ArchivedCalls as error:
+        raise Rejected(ARCHIVED, error.reason) from error
     except BadRecord as error:
         segment = Path(error.path).name
         log.error("segment_unreadable", segment=segment, reason=str(error))

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from cab.proxy.accounting.admission import IN_FLIGHT, LIMIT_REACHED, REGISTRY_LOST, USED
 from cab.proxy.errors import Rejected
+from cab.scoring.ledger.archived_segments import ARCHIVED
 from cab.scoring.ledger.records import Endpoint
 from cab.scoring.ledger.slices import SEALED
 
@@ -64,6 +65,7 @@ UNCLEAR_MODEL = "unclear_model"
 OVERLOAD = "overload"
 """Code of a refusal of a call for whose body there was no room in time."""
 _STATUS = {
+    ARCHIVED: 409,
     SEALED: 409,
     USED: 409,
     LIMIT_REACHED: 400,

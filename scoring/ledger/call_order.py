@@ -48,6 +48,12 @@ class CallOrder:
         if not self._started.add(call_id):
             self._repeated.add(path, number, f"call {call_id} is in the ledger a second time")
 
+    def begin(self, path: Path, open_calls: object) -> None:
+        """Begin behind archived segments, with the calls that the first record says were open then."""
+        for start in open_calls if is_list(open_calls) else []:
+            if is_object(start) and isinstance(call_id := start.get("call_id"), str):
+                self._open[call_id] = path, 1
+
     def _carry(self, path: Path, open_calls: object) -> None:
         """Take note of what a segment says of the calls that were open when it began."""
         for start in open_calls if is_list(open_calls) else []:

@@ -42,6 +42,10 @@ class Links:
         self._recent: deque[bytes] = deque(maxlen=_RECENT_LINES)
         self._number = 0
 
+    def begin_behind(self, head: str) -> None:
+        """Go on behind a line that is not here, whose hash is known."""
+        self.head = head.encode()
+
     def next_segment(self, *, gap: bool = False) -> None:
         """Go on in the next segment.
 

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError
 
 from cab.scoring.errors import BadRecord
 from cab.scoring.files import FileModel, is_list
+from cab.scoring.ledger.archives import checkpoints
 from cab.scoring.ledger.findings import Findings
 from cab.scoring.ledger.records import Count, Sha256Hex, parse_fields
 from cab.scoring.ledger.segments import find_segments, segment_lines
@@ -93,11 +94,28 @@ def signed_heads(folder: Path, key: "Ed25519PublicKey", findings: Findings) -> S
         fault = found.add(record, key)
         if fault is not None:
             findings.add(path, number, fault)
+    _add_archives(folder, key, found, findings)
     if not found.signed:
         findings.add(folder, None, f"nothing in it is signed with {public_key_id(key)}")
     for signer, count in found.others.items():
         findings.leave(f"{count} seals and checkpoints, signed with {signer}: give that key")
     return found
+
+
+def _add_archives(
+    folder: Path, key: "Ed25519PublicKey", found: SignedHeads, findings: Findings
+) -> None:
+    """Add the archive checkpoints of a folder; what archived lines say of others is not to be found there."""
+    archives = checkpoints(folder)
+    if any(each.is_in_archive for each in archives):
+        found.latest.clear()
+    for each in archives:
+        before = found.signed
+        fault = found.add(each.record, key)
+        if fault is None and found.signed == before:
+            fault = f"it is not signed with {public_key_id(key)}"
+        if fault is not None:
+            findings.add(each.path, None, fault)
 
 
 def _statements(folder: Path) -> Iterator[_Statement]:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from cab.scoring.errors import BadRecord
+from cab.scoring.ledger.archives import archived_calls
 from cab.scoring.ledger.bounds import MAX_LINE_BYTES, BrokenLine, broken_line
 from cab.scoring.ledger.filters import EVERYTHING, Filter, make_filter
 from cab.scoring.ledger.records import AnyRecord, CallEnd, as_record, parse_fields
@@ -96,6 +97,7 @@ def iter_records(  # noqa: PLR0913 - one argument for each way to choose
 
     Raises:
         BadRecord: A line is not a record, is cut off, or the file cannot be read.
+        ArchivedCalls: Some of these records are archived; a `BadRecord`.
         ValueError: `since` or `until` is not an instant.
     """
     where = make_filter(cell, prefix=prefix, model=model, since=since, until=until)
@@ -131,7 +133,10 @@ def iter_calls(  # noqa: PLR0913 - one argument for each way to choose
 
 
 def find_records(
-    path: Path, where: Filter = EVERYTHING, on_damage: OnDamage | None = None
+    path: Path,
+    where: Filter = EVERYTHING,
+    on_damage: OnDamage | None = None,
+    on_archived: OnDamage | None = None,
 ) -> Iterator[Found]:
     """Yield the records that a filter admits as they stand in their files.
 
@@ -139,13 +144,17 @@ def find_records(
         path: The folder or file.
         where: The filter.
         on_damage: Is told of damaged lines, which are then yielded as `damaged_fields`.
+        on_archived: Is told if there are archived calls that the filter may admit.
 
     Raises:
+        ArchivedCalls: There are such calls, and nobody is to be told.
         BadRecord: As for `iter_records`, but that members are not checked, and a damaged line is no
             error if `on_damage` is there.
     """
     is_open = where == EVERYTHING
-    for file, number, line in ledger_lines(path):
+    lines = ledger_lines(path)
+    _tell_of_archived(path, where, on_archived)
+    for file, number, line in lines:
         try:
             fields = parse_fields(line, str(file), number)
             wanted = is_open or _admits(where, fields, file, number)
@@ -160,7 +169,10 @@ def find_records(
 
 
 def find_ends(
-    path: Path, where: Filter = EVERYTHING, on_damage: OnDamage | None = None
+    path: Path,
+    where: Filter = EVERYTHING,
+    on_damage: OnDamage | None = None,
+    on_archived: OnDamage | None = None,
 ) -> Iterator[Found]:
     """Yield the END records that a filter admits as they stand in their files.
 
@@ -168,11 +180,15 @@ def find_ends(
         path: The folder or file.
         where: The filter.
         on_damage: Is told of damaged lines.
+        on_archived: As for `find_records`.
 
     Raises:
+        ArchivedCalls: As for `find_records`.
         BadRecord: As for `find_records`; of a START nothing but its kind is looked at.
     """
-    for file, number, line in ledger_lines(path):
+    lines = ledger_lines(path)
+    _tell_of_archived(path, where, on_archived)
+    for file, number, line in lines:
         # Half of a ledger is STARTs, and the mark cannot stand in a text: its quotes would be escaped.
         if _START_MARK in line and _END_MARK not in line and not isinstance(line, BrokenLine):
             continue
@@ -186,6 +202,15 @@ def find_ends(
             continue
         if wanted:
             yield Found(file, number, line, fields)
+
+
+def _tell_of_archived(path: Path, where: Filter, on_archived: OnDamage | None) -> None:
+    error = archived_calls(path, where)
+    if error is None:
+        return
+    if on_archived is None:
+        raise error
+    on_archived(error)
 
 
 def damaged_fields(line: bytes) -> dict[str, Any]:
@@ -239,7 +264,12 @@ def ledger_lines(path: Path) -> Iterator[tuple[Path, int, bytes]]:
         BadRecord: The file cannot be read.
     """
     is_folder = path.is_dir()
-    for file in segment_files(path) if is_folder else [path]:
+    # Listed at once: who asks for archived calls behind that misses none that is archived meanwhile.
+    return _lines_of(segment_files(path) if is_folder else [path], is_folder=is_folder)
+
+
+def _lines_of(files: list[Path], *, is_folder: bool) -> Iterator[tuple[Path, int, bytes]]:
+    for file in files:
         for number, line in enumerate(segment_lines(file), 1):
             if line.endswith(b"\n") or isinstance(line, BrokenLine):
                 yield file, number, line

@@ -13,6 +13,7 @@ from typing import BinaryIO, NamedTuple, cast
 
 from cab.scoring.errors import BadRecord
 from cab.scoring.files import check_regular, naming
+from cab.scoring.ledger.archived_segments import archived_until
 from cab.scoring.ledger.bounds import MAX_LINE_BYTES, BrokenLine, broken_line
 from cab.scoring.ledger.zstd import Damaged, Unpacked
 
@@ -66,11 +67,19 @@ def find_segments(folder: Path) -> list[Segment]:
 
 
 def segments_among(files: Iterable[Path]) -> list[Segment]:
-    """Return the segments among the files of a folder in the ledger's order, each once."""
+    """Return the segments among the files of a folder in the ledger's order, each once.
+
+    Archived segments are none of them, also if their files are still there.
+
+    Raises:
+        BadRecord: What says which segments are archived cannot be read.
+    """
     found: dict[tuple[int, int], Segment] = {}
+    files = list(files)
+    archived = archived_until(files)
     for file in files:
         segment = _segment(file)
-        if segment is not None:
+        if segment is not None and segment.number > archived.get(segment.worker, 0):
             place = segment.worker, segment.number
             found[place] = min(segment, found.get(place, segment), key=_is_compressed)
     return [found[place] for place in sorted(found)]

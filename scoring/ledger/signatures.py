@@ -9,7 +9,7 @@ import binascii
 import hashlib
 import importlib.util
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
@@ -24,11 +24,15 @@ if TYPE_CHECKING:
 CHECKPOINT_SCHEMA = "cab.checkpoint/1"
 """Form of a checkpoint, its `checkpoint_schema`: the heads of all chains, without a seal."""
 
+ARCHIVE_SCHEMA: Final = "cab.archive/1"
+"""Form of a checkpoint that stays in place of archived segments."""
+
 _SIGNED_PREFIX = {
     None: b"cab.seal/1\n",
     "cab.seal/2": b"cab.seal/2\n",
     "cab.seal/3": b"cab.seal/3\n",
     CHECKPOINT_SCHEMA: b"cab.checkpoint/1\n",
+    ARCHIVE_SCHEMA: b"cab.archive/1\n",
 }
 """`seal_schema` of a seal -> what comes before the signed members, so that no other use of the key can
 be taken for a seal, and no seal for one of another form."""

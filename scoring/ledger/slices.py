@@ -8,8 +8,10 @@ from typing import Any
 import orjson
 
 from cab.scoring.errors import BadRecord
+from cab.scoring.ledger.archives import archived_calls
 from cab.scoring.ledger.bounds import BrokenLine
 from cab.scoring.ledger.chain import line_hash
+from cab.scoring.ledger.filters import Filter
 from cab.scoring.ledger.findings import Fault, Findings
 from cab.scoring.ledger.reading import damaged_fields, ledger_lines
 from cab.scoring.ledger.records import is_object, parse_fields
@@ -36,10 +38,13 @@ def cell_lines(
             of other cells are passed over then.
 
     Raises:
+        ArchivedCalls: Some of them are archived: what is left is not the cell's slice.
         BadRecord: A segment cannot be read; without `on_damage` also that a line is damaged.
     """
-    named = orjson.dumps(cell_id)
-    for file, number, line in ledger_lines(path):
+    named, lines = orjson.dumps(cell_id), ledger_lines(path)
+    if (error := archived_calls(path, Filter(cell_id))) is not None:
+        raise error
+    for file, number, line in lines:
         # Most lines of a large ledger are of other cells. One without a backslash holds every text as
         # it is, so that a look at its bytes is enough.
         if on_damage is not None and named not in line and b"\\" not in line:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from cab.scoring.errors import BadRecord
 from cab.scoring.files import read_object, validated
+from cab.scoring.ledger.archive_check import ArchiveCheck, first_fields
+from cab.scoring.ledger.archived_segments import ArchivedCalls, archived_until
 from cab.scoring.ledger.call_ids import CallIds
 from cab.scoring.ledger.call_order import CallOrder
 from cab.scoring.ledger.chain import Links
@@ -50,15 +52,18 @@ def verify_ledger(
     wanted = {text.encode(): "noted" for text in heads if text != GENESIS}
     findings = Findings()
     signed = None if public_key is None else signed_heads(folder, public_key, findings)
-    for chain in signed.latest.values() if signed else ():
-        wanted[chain.hash.encode()] = f"signed ({chain.chain})"
     segments = find_segments(folder)
+    archive = ArchiveCheck(folder, segments, findings, is_keyed=public_key is not None)
+    for chain in signed.latest.values() if signed else ():
+        if not archive.has_archived(chain.chain, chain.segment):
+            wanted[chain.hash.encode()] = f"signed ({chain.chain})"
+    wanted = archive.sort_out(wanted)
     if not segments:
         findings.add(folder, None, "holds no segment: a ledger has at least one, w0-000001.jsonl")
     for stray in find_strays(folder):
         what = "looks like a segment and is none, so nobody reads it: take it away"
         findings.add(stray, None, what)
-    check = _LedgerCheck(findings, wanted, signed)
+    check = _LedgerCheck(findings, wanted, signed, archive)
     for one in _by_chain(segments):
         check.chain(one)
     check.finish(folder)
@@ -107,7 +112,9 @@ def verify_seal(
     else:
         findings.leave(f"who made {seal_file.name}: it is not signed")
     if path.is_dir() and seal.heads:
-        found = verify_ledger(path, [head.hash for head in seal.heads], public_key)
+        until = {f"w{w}": last for w, last in archived_until(path.iterdir()).items()}
+        heads = [head.hash for head in seal.heads if head.segment > until.get(head.chain, 0)]
+        found = verify_ledger(path, heads, public_key)
         findings.extend(found.as_findings())
         findings.check(f"the heads that {seal_file.name} names")
     return findings.result()
@@ -122,6 +129,9 @@ def _check_slice(path: Path, seal: Seal, findings: Findings) -> None:
             findings.records += 1
             findings.size_bytes += len(line)
             check.add(file, number, line)
+    except ArchivedCalls as error:
+        findings.add(path, None, error.reason)
+        return
     except BadRecord as error:
         if error.line is None:
             raise  # nothing of it was read
@@ -149,11 +159,17 @@ class _LedgerCheck:
         findings: Takes what is found.
         wanted: Hashes of lines that must be there, and where each is from.
         signed: What the ledger's own signed statements say, if a key was given.
+        archive: Where chains begin whose segments are archived.
     """
 
     def __init__(
-        self, findings: Findings, wanted: dict[bytes, str], signed: SignedHeads | None
+        self,
+        findings: Findings,
+        wanted: dict[bytes, str],
+        signed: SignedHeads | None,
+        archive: ArchiveCheck,
     ) -> None:
+        self._archive = archive
         self._findings = findings
         self._wanted = wanted
         self._signed = signed
@@ -168,6 +184,11 @@ class _LedgerCheck:
         records, faults, last = findings.records, findings.fault_count, 0
         self._calls_behind = 0
         for segment in segments:
+            behind = self._archive.hash_before(segment)
+            if behind is not None and segment.number != last + 1:
+                links.begin_behind(behind)
+                order.begin(segment.path, first_fields(segment).get("open_calls"))
+                last = segment.number - 1
             gap = _check_number(segment, last, findings)
             last = segment.number
             links.next_segment(gap=gap)
@@ -238,7 +259,7 @@ class _LedgerCheck:
         findings = self._findings
         for missing, origin in sorted(self._wanted.items()):
             lost = f"no line that holds has the {origin} head {missing.decode()}"
-            findings.add(folder, None, f"cut off or written anew: {lost}")
+            findings.add(folder, None, f"cut off or written anew: {lost}{self._archive.hint}")
         findings.check("names of files, hash chains, JSON, START and END of each call")
         if self._unreadable:
             what = f"{self._unreadable} damaged lines"

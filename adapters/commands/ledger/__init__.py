@@ -1,4 +1,4 @@
-"""`cab ledger`: verifies, reads, watches, seals and exports an audit log."""
+"""`cab ledger`: verifies, reads, watches, seals, exports and archives an audit log."""
 
 from cab.adapters.ui.command import Command
 
@@ -13,4 +13,6 @@ COMMANDS = {
     "tail": Command(f"{__name__}.tail", "print the last records, and new ones as they come"),
     "seal": Command(f"{__name__}.seal", "close a cell, so that its calls are final"),
     "export": Command(f"{__name__}.export", "write the calls to a SQLite or Parquet file"),
+    "archive": Command(f"{__name__}.archive", "move old segments out, leave a signed checkpoint"),
+    "restore": Command(f"{__name__}.restore", "bring archived segments back"),
 }

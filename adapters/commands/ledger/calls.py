@@ -18,6 +18,7 @@ from cab.adapters.ui.json_lines import print_json
 from cab.adapters.ui.layout import Column
 from cab.adapters.ui.options import form
 from cab.adapters.ui.tables import print_rows, write_csv
+from cab.scoring.ledger.archives import archived_cells
 from cab.scoring.ledger.reading import Found, find_ends, find_records
 from cab.scoring.ledger.records import CallEnd
 from cab.scoring.ledger.totals import CellTotals, total_cells
@@ -72,13 +73,15 @@ def run(args: argparse.Namespace) -> int:
         raise AdapterError(f"--limit {args.limit} is below 0")
     path, where, damage = records_path(args.path), filter_of(args), DamageReport()
     if args.by_cell:
-        found = find_records(path, where, damage)
+        found = find_records(path, where, damage, damage.archived)
         cells = total_cells(each.fields for each in found)
+        archived = {cell for _, some in archived_cells(path, where) for cell in some}
         rows = [_cell_row(*item) for item in islice(cells.items(), args.limit)]
+        rows = [_partly(row) if row["cell_id"] in archived else row for row in rows]
         _print_cells(args, rows)
         printed = len(rows)
     else:
-        ends = CountingIterator(islice(find_ends(path, where, damage), args.limit))
+        ends = CountingIterator(islice(find_ends(path, where, damage, damage.archived), args.limit))
         _print_calls(args, ends)
         printed = ends.count
     if printed or args.limit == 0:
@@ -117,6 +120,14 @@ def _cell_row(cell_id: str | None, totals: CellTotals) -> dict[str, Any]:
         *(totals.latency_ms.value, totals.first_at, totals.last_at),
     )
     return dict(zip(_CELL_COLUMNS, values, strict=True))
+
+
+def _partly(row: dict[str, Any]) -> dict[str, Any]:
+    """Return the row of a cell of which calls are archived: its sums are not known here."""
+    known = ("cell_id", "known_total_tokens", "last_at")
+    interval = {**row["total_interval"], "unknown_calls": None, "upper_total": None}
+    rest = dict.fromkeys(row)
+    return {**rest, **{name: row[name] for name in known}, "total_interval": interval}
 
 
 def _print_cells(args: argparse.Namespace, rows: list[dict[str, Any]]) -> None:

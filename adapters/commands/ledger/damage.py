@@ -8,9 +8,14 @@ class DamageReport:
     """Names each damaged line on stderr, and keeps in mind that what is printed is not all."""
 
     exit_code = 0
-    """1 once a line was damaged."""
+    """1 once a line was damaged, or calls are archived."""
 
     def __call__(self, error: BadRecord) -> None:
         """Name a damaged line."""
         self.exit_code = 1
         complain(f"a damaged line is passed over: {error}")
+
+    def archived(self, error: BadRecord) -> None:
+        """Say which calls are archived, and so not printed."""
+        self.exit_code = 1
+        complain(str(error))

@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
         BadRecord: The ledger cannot be read.
     """
     path, where, damage = records_path(args.path), filter_of(args), DamageReport()
-    calls = find_ends(path, where, damage)
+    calls = find_ends(path, where, damage, damage.archived)
     file: Path = args.sqlite or args.parquet
     write, row_of = (write_sqlite, values_of) if args.sqlite else (write_parquet, parquet_row)
     with progress(f"writing {printable(str(file))}", sys.stderr):

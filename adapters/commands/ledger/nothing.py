@@ -61,7 +61,9 @@ def _by_call(where: Filter) -> bool:
 
 
 def _kinds(path: Path, where: Filter) -> set[str]:
-    kinds = {str(found.fields.get("kind")) for found in find_records(path, where, _pass_over)}
+    kinds = {
+        str(found.fields.get("kind")) for found in find_records(path, where, _pass_over, _pass_over)
+    }
     seal = path.with_name(SEAL_FILE)
     if (
         path.name == CALLS_FILE

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
+from cab.scoring.ledger.archives import ArchivedChain, checkpoints
 from cab.scoring.ledger.bounds import MAX_LINE_BYTES
 from cab.scoring.ledger.chain import Links, line_hash
 from cab.scoring.ledger.segments import Segment, open_segment
@@ -40,15 +41,36 @@ def first_line_of(chain: list[Segment]) -> str | None:
     return line_hash(line).decode() if line.endswith(b"\n") else None
 
 
-def fault_of(chain: list[Segment], read: ChainRead) -> str | None:
+def begins_of(folder: Path) -> dict[int, ArchivedChain]:
+    """Return how far the chains of a ledger are archived, by worker.
+
+    Raises:
+        BadRecord: A checkpoint cannot be read.
+    """
+    found: dict[int, ArchivedChain] = {}
+    for each in checkpoints(folder):
+        if not each.is_in_archive:
+            found |= {int(chain.chain[1:]): chain for chain in each.stated.chains}
+    return found
+
+
+def fault_of(
+    chain: list[Segment], read: ChainRead, archived: ArchivedChain | None = None
+) -> str | None:
     """Return why a chain is not the one that was read; None if it is.
 
     Of the segment that was read last every line is hashed up to the head, so that the head stands for each
-    of them. Those before it must be there; they were read, and what they hold is not read again.
+    of them. Those before it must be there; they were read, and what they hold is not read again. For archived ones
+    their checkpoint stands.
     """
     numbers = {segment.number: segment for segment in chain}
     at = read.position
-    for number in range(read.first_segment, at.segment + 1):
+    until = 0 if archived is None else archived.last_segment
+    if archived is not None and at.segment == until and at.head == archived.hash:
+        return None
+    if at.segment <= until:
+        return f"segment {at.segment} was archived before it was read to its end"
+    for number in range(max(read.first_segment, until + 1), at.segment + 1):
         if number not in numbers:
             return f"segment {number} is missing"
     segment = numbers[at.segment]

@@ -7,14 +7,18 @@ from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
+import orjson
+
+from cab.proxy.errors import BadConfig
 from cab.proxy.ledger.scan import stated_size
 from cab.proxy.ledger.segments import segments
 from cab.proxy.ledger.snapshot.database import Database
 from cab.proxy.ledger.snapshot.fold import Fold, OpenCall, WholeReadNeeded
-from cab.proxy.ledger.snapshot.positions import ChainRead, Position, first_line_of
+from cab.proxy.ledger.snapshot.positions import ChainRead, Position, begins_of, first_line_of
 from cab.proxy.ledger.snapshot.rows import CellRow
 from cab.proxy.logs import RedactingLogger
 from cab.scoring.errors import BadRecord
+from cab.scoring.ledger.archives import cell_rows, checkpoints
 from cab.scoring.ledger.bounds import BrokenLine
 from cab.scoring.ledger.chain import Links
 from cab.scoring.ledger.reading import damaged_fields
@@ -91,9 +95,33 @@ class LedgerReader:
             OSError: A segment cannot be read.
             sqlite3.Error: The state cannot be stored.
         """
+        if self.number is None:
+            self._begin_behind_archives()
         for worker, chain in chains_of(self._folder).items():
             self._read_chain(_Chain(worker, chain, Links()))
         self._store()
+
+    def _begin_behind_archives(self) -> None:
+        """Store what the archived part of the ledger has come to, as its checkpoints state it."""
+        try:
+            archives = [each for each in checkpoints(self._folder) if not each.is_in_archive]
+            if not archives:
+                return
+            with self._database as database:
+                number = self._begin()
+                for each in archives:
+                    for cell_id, sums in cell_rows(each):
+                        row = CellRow.unpacked(orjson.dumps(sums))
+                        before = database.row(number, cell_id)
+                        rows = [(cell_id, row if before is None else before.joined(row))]
+                        database.store_rows(number, rows)
+                for worker, chain in begins_of(self._folder).items():
+                    at = Position(chain.last_segment, 0, 0, 0, chain.hash)
+                    self._chains[worker] = ChainRead(chain.first_segment, chain.first_hash, at)
+                database.store_chains(number, self._chains)
+        except BadRecord as error:
+            raise BadConfig(f"ledger {self._folder} cannot be read: {error}") from error
+        self.number = number
 
     def _row(self, cell_id: str | None) -> CellRow:
         return self._database.row(self.number, cell_id) or CellRow()
@@ -163,7 +191,7 @@ class LedgerReader:
         read = self._chains.get(chain.worker)
         if read is None:
             first = chain.segments[0].number
-            first_line = first_line_of(chain.segments) or ""
+            first_line = first_line_of(chain.segments) or ""  # nothing of this chain is archived
             self._chains[chain.worker] = ChainRead(first, first_line, position)
         else:
             self._chains[chain.worker] = read._replace(position=position)

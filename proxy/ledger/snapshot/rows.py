@@ -35,6 +35,17 @@ class CellRow:
         totals.add(call)
         self.largest_tokens = max(self.largest_tokens, totals.tokens.total.known - before)
 
+    def joined(self, other: "CellRow") -> "CellRow":
+        """Return what two parts of one ledger say of a cell together."""
+        keys = self.by_key.keys() | other.by_key.keys()
+        none = CallTotals()
+        return CellRow(
+            max(self.last_seq, other.last_seq),
+            self.sealed or other.sealed,
+            max(self.largest_tokens, other.largest_tokens),
+            {key: self.by_key.get(key, none) + other.by_key.get(key, none) for key in sorted(keys)},
+        )
+
     def without(self, other: "CellRow") -> "CellRow | None":
         """Return what this one holds over another one; None if that is nothing.
 

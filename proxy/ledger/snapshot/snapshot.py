@@ -12,16 +12,17 @@ from pathlib import Path
 
 from cab.proxy.accounting.admission import REGISTRY_LOST
 from cab.proxy.accounting.cell_state import CellState
-from cab.proxy.errors import Rejected
+from cab.proxy.errors import BadConfig, Rejected
 from cab.proxy.ledger.scan import ResumePoint
 from cab.proxy.ledger.segments import make_folder
 from cab.proxy.ledger.snapshot.database import Database, StoredLedger
 from cab.proxy.ledger.snapshot.fold import OpenCall, WholeReadNeeded
-from cab.proxy.ledger.snapshot.positions import ChainRead, fault_of, first_line_of
+from cab.proxy.ledger.snapshot.positions import ChainRead, begins_of, fault_of, first_line_of
 from cab.proxy.ledger.snapshot.reading import LedgerReader, Pause, chains_of
 from cab.proxy.ledger.snapshot.rows import CellRow
 from cab.proxy.logs import RedactingLogger
 from cab.scoring.errors import BadRecord
+from cab.scoring.ledger.archives import ArchivedChain
 from cab.scoring.ledger.segments import Segment
 from cab.scoring.ledger.totals import CallTotals, Fields
 from cab.scoring.ledger.zstd import Damaged
@@ -167,7 +168,14 @@ class Snapshot:
             chains = chains_of(self._ledger) if ledgers and self._ledger.is_dir() else {}
         except OSError:
             return  # the recovery says what is wrong with it
-        known_by = {worker: _first_line(chain) for worker, chain in chains.items()}
+        try:
+            archived = begins_of(self._ledger) if chains else {}
+        except BadRecord as error:
+            raise BadConfig(f"ledger {self._ledger} cannot be read: {error}") from error
+        known_by = {
+            worker: archived[worker].first_hash if worker in archived else _first_line(chain)
+            for worker, chain in chains.items()
+        }
         path = str(self._ledger.absolute())
         for stored in ledgers:
             reads = stored.chains.items()
@@ -177,7 +185,7 @@ class Snapshot:
             faults = [
                 f"chain w{worker}: {fault}"
                 for worker, read in reads
-                if (fault := _fault(chains.get(worker), read)) is not None
+                if (fault := _fault(chains.get(worker), read, archived.get(worker))) is not None
             ]
             if is_known or not faults:
                 self._accept(stored, faults)
@@ -240,9 +248,11 @@ def _first_line(chain: list[Segment]) -> str | None:
         return None
 
 
-def _fault(chain: list[Segment] | None, read: ChainRead) -> str | None:
+def _fault(
+    chain: list[Segment] | None, read: ChainRead, archived: ArchivedChain | None
+) -> str | None:
     try:
-        return "it is missing" if chain is None else fault_of(chain, read)
+        return "it is missing" if chain is None else fault_of(chain, read, archived)
     except (OSError, BadRecord, Damaged) as error:
         return str(error)
 

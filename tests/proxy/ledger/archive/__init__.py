@@ -1,0 +1,1 @@
+"""Tests of `cab.proxy.ledger.archive`."""
