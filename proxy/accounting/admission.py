@@ -11,18 +11,24 @@ flight or is seen by it, and totals hold every call whose answer has ended.
 
 import asyncio
 import time
-from decimal import Decimal
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
-from cab.proxy.accounting.cell_state import CellState, CellStates
+from cab.proxy.accounting.cell_state import CellState, CellStates, Waiter
 from cab.proxy.accounting.limits import KeyLimits, OnUnknown
-from cab.proxy.accounting.spending import Spent, spent_of
+from cab.proxy.accounting.room import FREE, Room, room_for, windows_used
+from cab.proxy.accounting.windows import MINUTE_NS
 from cab.proxy.errors import Rejected
 from cab.scoring.ledger.slices import SEALED
 from cab.scoring.ledger.totals import CallTotals
 
 LIMIT_REACHED = "cab_limit_reached"
 """Code of a refusal because of a limit."""
+RATE_LIMITED = "cab_rate_limited"
+"""Code of a refusal because of a limit per minute."""
+AT_LIMIT = (LIMIT_REACHED, RATE_LIMITED)
+"""Codes of refusals of calls that are in flight until their record is written."""
 USED = "cell_used"
 """Code of a refusal to open a cell that has calls."""
 IN_FLIGHT = "calls_in_flight"
@@ -55,6 +61,9 @@ class CellLimits(NamedTuple):
     """What an uncounted call costs it."""
     elsewhere: CallTotals | None
     """What it has spent in other ledgers, which counts against the limits too."""
+    windows: tuple[tuple[str, int | str | None], ...] = ()
+    """What counts against each limit of a minute, a day and a month, by the limit's name: money as decimal
+    text, None where all is used up by a call that nobody counted."""
 
 
 class Admission(NamedTuple):
@@ -100,8 +109,8 @@ class CellRegistry(Protocol):
 
         Raises:
             Rejected: The cell is sealed, a limit is reached, no slot came free in time, the call
-                was withdrawn, or the state cannot be asked for. After a refusal with the code
-                `cab_limit_reached` the call must be finished too: a seal waits for its record.
+                was withdrawn, or the state cannot be asked for. After a refusal with a code of
+                `AT_LIMIT` the call must be finished too: a seal waits for its record.
         """
         ...
 
@@ -224,16 +233,14 @@ class LocalCellRegistry:
         cell, limits = self._cells[ask.cell_id], ask.limits
         if cell.sealed:
             return None
-        if ask.counts:  # of others, some come without the limits of their key
-            cell.limits, cell.expires_s = limits, ask.expires_s
-        if not limits.bound_nothing:
-            charged = cell.charged
-            spent = spent_of(charged, limits.on_unknown or self.on_unknown)
-            if _reached(cell, charged.calls, spent, limits) is not None:
-                return None
-            if ask.counts and _crowded(cell, charged.cost.largest, spent, limits):
-                return None
+        self.note_limits(ask)
+        if not limits.bound_nothing and self._room(cell, ask) != FREE:
+            return None
         return self._admitted(cell, ask)
+
+    def _room(self, cell: CellState, ask: AdmissionRequest) -> Room:
+        on_unknown = ask.limits.on_unknown or self.on_unknown
+        return room_for(cell, ask.limits, on_unknown, counts=ask.counts)
 
     def admit_now(self, ask: AdmissionRequest) -> Admission | None:
         """Return a call's number; None if it must wait.
@@ -247,13 +254,10 @@ class LocalCellRegistry:
             raise Rejected(
                 SEALED, f"cell {cell.cell_id} is sealed{_where(cell)}: its calls are final"
             )
-        charged = cell.charged
-        spent = spent_of(charged, ask.limits.on_unknown or self.on_unknown)
-        if (limit := _reached(cell, charged.calls, spent, ask.limits)) is not None:
-            raise _refused(cell, ask, f"has reached its limit of {limit}")
-        if ask.counts and _crowded(cell, charged.cost.largest, spent, ask.limits):
-            return None
-        return self._admitted(cell, ask)
+        room = self._room(cell, ask)
+        if room.reached is not None:
+            raise _refused(cell, ask, f"has reached its limit of {room.reached}")
+        return self._admitted(cell, ask) if room == FREE else None
 
     def _admitted(self, cell: CellState, ask: AdmissionRequest) -> Admission:
         seq = cell.next_seq()
@@ -286,8 +290,12 @@ class LocalCellRegistry:
                         if (admission := self.admit_now(ask)) is not None:
                             return admission
                         wait.begin()
-                        await waiter.changed()
+                        with _woken_next_minute(cell, ask.limits, waiter):
+                            await waiter.changed()
         except TimeoutError:
+            room = self._room(cell, ask)
+            if room.minute is not None:
+                raise _rate_limited(cell, ask, room, self._slot_wait_s) from None
             waited = f"waited {self._slot_wait_s:g} s for calls in flight"
             raise _refused(cell, ask, f"is at a limit of its key and {waited}") from None
         raise _refused(cell, ask, "was at a limit of its key, and the call was given up")
@@ -358,9 +366,10 @@ class LocalCellRegistry:
 
     def note_limits(self, ask: AdmissionRequest) -> None:
         """Remember the limits of a call's key."""
-        if ask.counts:
+        if ask.counts:  # of others, some come without the limits of their key
             cell = self._cells[ask.cell_id]
             cell.limits, cell.expires_s = ask.limits, ask.expires_s
+            cell.is_windowed = cell.is_windowed or bool(ask.limits.windows)
 
     async def limits(self, cell_ids: list[str | None]) -> list[CellLimits | None]:
         """Return what cells may spend; see `CellRegistry.limits`."""
@@ -370,7 +379,8 @@ class LocalCellRegistry:
         if cell is None or cell.limits is None:
             return None
         on_unknown = cell.limits.on_unknown or self.on_unknown
-        return CellLimits(cell.limits, cell.expires_s, on_unknown, cell.elsewhere)
+        used = windows_used(cell, cell.limits, on_unknown)
+        return CellLimits(cell.limits, cell.expires_s, on_unknown, cell.elsewhere, used)
 
     async def load(self) -> RegistryLoad:
         """Return what goes on over all cells; see `CellRegistry.load`."""
@@ -412,32 +422,24 @@ def _refused(cell: CellState, ask: AdmissionRequest, why: str) -> Rejected:
     return Rejected(LIMIT_REACHED, f"cell {cell.cell_id} {why}; nothing was forwarded")
 
 
-def _reached(cell: CellState, ended: int, spent: Spent, limits: KeyLimits) -> str | None:
-    """Return the limit that leaves no room for any further call; None if there is none."""
-    calls = ended + len(cell.running)
-    if limits.max_calls is not None and calls >= limits.max_calls:
-        return f"{limits.max_calls} calls (max_calls)"
-    if limits.max_tokens is not None and spent.tokens >= limits.max_tokens:
-        return f"{limits.max_tokens} tokens (max_tokens){spent.unknown_tokens}"
-    if limits.max_cost_usd is not None and spent.usd >= limits.max_cost_usd:
-        return f"{limits.max_cost_usd} US dollars (max_cost_usd){spent.unknown_usd}"
-    return None
+def _rate_limited(
+    cell: CellState, ask: AdmissionRequest, room: Room, slot_wait_s: float
+) -> Rejected:
+    why = f"is at its limit of {room.minute}, and waited {slot_wait_s:g} s"
+    error = _refused(cell, ask, why)
+    return Rejected(RATE_LIMITED, str(error), retry_after_s=room.minute_s)
 
 
-def _crowded(cell: CellState, dearest: Decimal, spent: Spent, limits: KeyLimits) -> bool:
-    """Return whether a call must wait for those in flight.
-
-    What they will cost is not known. If each of them is taken for the largest call so far and that
-    would use up a limit, the next call waits until they have ended: near a limit calls go one by
-    one, so that it is passed by at most one of them.
-    """
-    running = len(cell.running)
-    if running == 0:
-        return False
-    if limits.max_concurrency is not None and running >= limits.max_concurrency:
-        return True
-    tokens = spent.tokens + running * cell.largest_tokens
-    if limits.max_tokens is not None and tokens >= limits.max_tokens:
-        return True
-    cost = spent.usd + running * dearest
-    return limits.max_cost_usd is not None and cost >= limits.max_cost_usd
+@contextmanager
+def _woken_next_minute(cell: CellState, limits: KeyLimits, waiter: Waiter) -> Generator[None]:
+    """Wake what waits when the next minute begins, if that can give it room."""
+    if not limits.windows:
+        yield
+        return
+    left_s = (MINUTE_NS - cell.wall_ns() % MINUTE_NS) / 1e9
+    # Timers of an event loop are of whole milliseconds, and another clock: not too early.
+    timer = asyncio.get_running_loop().call_later(left_s + 0.002, waiter.wake)
+    try:
+        yield
+    finally:
+        timer.cancel()

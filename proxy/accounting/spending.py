@@ -4,6 +4,8 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from cab.proxy.accounting.limits import OnUnknown
+from cab.proxy.accounting.windows import Sums, sums_of
+from cab.scoring.ledger.money import EXACT
 from cab.scoring.ledger.totals import CallTotals
 
 _ALL = Decimal("Infinity")
@@ -30,10 +32,22 @@ def spent_of(totals: CallTotals, on_unknown: OnUnknown) -> Spent:
             come, be it while it is read on after its client has gone.
         on_unknown: What a call counts for that may have cost something and was not counted.
     """
-    tokens, usd = totals.interval.unknown_calls, totals.unknown_prices
+    return charged(sums_of(totals, totals.calls), totals.cost.largest, on_unknown)
+
+
+def charged(sums: Sums, dearest: Decimal, on_unknown: OnUnknown) -> Spent:
+    """Return what calls count for.
+
+    Args:
+        sums: Of the calls.
+        dearest: The largest price of a call of their cell, in US dollars.
+        on_unknown: As for `spent_of`.
+    """
+    tokens, usd = sums.uncounted, sums.unpriced
     if on_unknown == "ignore" or not tokens:
-        return Spent(totals.tokens.total.known, totals.cost.known)
+        return Spent(sums.tokens, sums.usd)
     words = f", with {tokens} uncounted call{'s' * (tokens > 1)} (on_unknown = {on_unknown})"
     if on_unknown == "exhaust":
-        return Spent(_ALL, _ALL if usd else totals.cost.known, words, words)
-    return Spent(totals.charged_tokens, totals.charged_usd, words, words if usd else "")
+        return Spent(_ALL, _ALL if usd else sums.usd, words, words)
+    spent_usd = EXACT.fma(dearest, usd, sums.usd)
+    return Spent(sums.tokens + sums.uncounted_tokens, spent_usd, words, words if usd else "")

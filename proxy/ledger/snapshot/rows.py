@@ -6,6 +6,7 @@ from typing import Any, TypeVar, cast
 
 import orjson
 
+from cab.proxy.accounting.windows import WindowSums, sums_of
 from cab.scoring.ledger.money import EXACT
 from cab.scoring.ledger.totals import CallTotals, Fields
 
@@ -22,6 +23,8 @@ class CellRow:
     """Tokens of the largest call."""
     by_key: dict[str, CallTotals] = field(default_factory=dict[str, CallTotals])
     """Totals of the calls that have ended, by the id of their key; "" are those without one."""
+    windows: WindowSums = field(default_factory=WindowSums)
+    """What the same calls came to in their latest minute, day and month."""
 
     @property
     def totals(self) -> CallTotals:
@@ -31,9 +34,11 @@ class CellRow:
     def add(self, call: Fields) -> None:
         """Add a call by its END."""
         totals = self.by_key.setdefault(str(call.get("key_id") or ""), CallTotals())
-        before = totals.tokens.total.known
+        before = sums_of(totals, totals.calls)
         totals.add(call)
-        self.largest_tokens = max(self.largest_tokens, totals.tokens.total.known - before)
+        spent = sums_of(totals, totals.calls).minus(before)
+        self.windows.add_call(call, spent)
+        self.largest_tokens = max(self.largest_tokens, spent.tokens)
 
     def without(self, other: "CellRow") -> "CellRow | None":
         """Return what this one holds over another one; None if that is nothing.
@@ -53,19 +58,23 @@ class CellRow:
                 left[key] = rest
         if not left and self.sealed <= other.sealed:
             return None
-        return CellRow(self.last_seq, self.sealed, self.largest_tokens, left)
+        windows = self.windows.without(other.windows)
+        return CellRow(self.last_seq, self.sealed, self.largest_tokens, left, windows)
 
     def packed(self) -> bytes:
         """Return the form in the database."""
         keys = {key: _packed(totals) for key, totals in self.by_key.items()}
-        return orjson.dumps([self.last_seq, int(self.sealed), self.largest_tokens, keys])
+        parts = self.last_seq, int(self.sealed), self.largest_tokens, keys, self.windows.packed()
+        return orjson.dumps(parts)
 
     @classmethod
     def unpacked(cls, data: bytes) -> "CellRow":
         """Return what `packed` packed."""
-        last_seq, sealed, largest_tokens, keys = orjson.loads(data)
+        last_seq, sealed, largest_tokens, keys, *windows = orjson.loads(data)
         by_key = {key: _unpacked(CallTotals(), values) for key, values in keys.items()}
-        return cls(last_seq, bool(sealed), largest_tokens, by_key)
+        # Rows of versions that knew no limits of a minute, a day and a month have no windows.
+        sums = WindowSums.unpacked(windows[0]) if windows else WindowSums()
+        return cls(last_seq, bool(sealed), largest_tokens, by_key, sums)
 
 
 def _packed(value: Any) -> Any:  # noqa: ANN401 - totals, or a part of them
