@@ -11,14 +11,11 @@ flight or is seen by it, and totals hold every call whose answer has ended.
 
 import asyncio
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
 from cab.proxy.accounting.cell_state import CellState, CellStates, Waiter
 from cab.proxy.accounting.limits import KeyLimits, OnUnknown
-from cab.proxy.accounting.room import FREE, Room, room_for, windows_used
-from cab.proxy.accounting.windows import MINUTE_NS
+from cab.proxy.accounting.room import FREE, Room, room_for, windows_used, woken_next_minute
 from cab.proxy.errors import Rejected
 from cab.scoring.ledger.slices import SEALED
 from cab.scoring.ledger.totals import CallTotals
@@ -280,25 +277,38 @@ class LocalCellRegistry:
 
     async def _slot(self, ask: AdmissionRequest, wait: "_Wait") -> Admission:
         cell = self._cells[ask.cell_id]
-        try:
-            async with asyncio.timeout(self._slot_wait_s):
-                with cell.waiting(ask.call_id) as waiter:
-                    while not waiter.withdrawn:
-                        await self._settle(cell)
-                        if waiter.withdrawn:
-                            break
-                        if (admission := self.admit_now(ask)) is not None:
-                            return admission
+        with cell.waiting(ask.call_id) as waiter:
+            # Not cut off: that others are asked first is no wait for room.
+            clock = asyncio.get_running_loop().time
+            until = clock() + self._slot_wait_s
+            admission = await self._attempt(cell, ask, waiter)
+            try:
+                async with asyncio.timeout_at(max(until, clock())):
+                    while admission is None and not waiter.withdrawn:
                         wait.begin()
-                        with _woken_next_minute(cell, ask.limits, waiter):
+                        with woken_next_minute(cell, ask.limits, waiter):
                             await waiter.changed()
-        except TimeoutError:
-            room = self._room(cell, ask)
-            if room.minute is not None:
-                raise _rate_limited(cell, ask, room, self._slot_wait_s) from None
-            waited = f"waited {self._slot_wait_s:g} s for calls in flight"
-            raise _refused(cell, ask, f"is at a limit of its key and {waited}") from None
-        raise _refused(cell, ask, "was at a limit of its key, and the call was given up")
+                        admission = await self._attempt(cell, ask, waiter)
+            except TimeoutError:
+                raise self._waited(cell, ask) from None
+        if admission is None:
+            raise _refused(cell, ask, "was at a limit of its key, and the call was given up")
+        return admission
+
+    async def _attempt(
+        self, cell: CellState, ask: AdmissionRequest, waiter: Waiter
+    ) -> Admission | None:
+        await self._settle(cell)
+        return None if waiter.withdrawn else self.admit_now(ask)
+
+    def _waited(self, cell: CellState, ask: AdmissionRequest) -> Rejected:
+        room, waited = self._room(cell, ask), f"waited {self._slot_wait_s:g} s"
+        if room.minute is None:
+            why = f"is at a limit of its key and {waited} for calls in flight"
+            return _refused(cell, ask, why)
+        why = f"is at its limit of {room.minute}, and {waited}"
+        refusal = str(_refused(cell, ask, why))
+        return Rejected(RATE_LIMITED, refusal, retry_after_s=room.minute_s)
 
     async def _settle(self, cell: CellState) -> None:
         if self.elsewhere is not None:
@@ -420,26 +430,3 @@ def _where(cell: CellState) -> str:
 def _refused(cell: CellState, ask: AdmissionRequest, why: str) -> Rejected:
     cell.begin(ask.call_id, counts=False)  # until its record is written: a seal waits for that
     return Rejected(LIMIT_REACHED, f"cell {cell.cell_id} {why}; nothing was forwarded")
-
-
-def _rate_limited(
-    cell: CellState, ask: AdmissionRequest, room: Room, slot_wait_s: float
-) -> Rejected:
-    why = f"is at its limit of {room.minute}, and waited {slot_wait_s:g} s"
-    error = _refused(cell, ask, why)
-    return Rejected(RATE_LIMITED, str(error), retry_after_s=room.minute_s)
-
-
-@contextmanager
-def _woken_next_minute(cell: CellState, limits: KeyLimits, waiter: Waiter) -> Generator[None]:
-    """Wake what waits when the next minute begins, if that can give it room."""
-    if not limits.windows:
-        yield
-        return
-    left_s = (MINUTE_NS - cell.wall_ns() % MINUTE_NS) / 1e9
-    # Timers of an event loop are of whole milliseconds, and another clock: not too early.
-    timer = asyncio.get_running_loop().call_later(left_s + 0.002, waiter.wake)
-    try:
-        yield
-    finally:
-        timer.cancel()

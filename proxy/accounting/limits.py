@@ -108,7 +108,7 @@ class KeyLimits:
         share = _fraction(self.share)
         parts: dict[str, Any] = {}
         for each in fields(self):
-            value = getattr(self, each.name)
+            value = getattr(self, each.name) if each.init else None
             if isinstance(value, int | Decimal):
                 parts[each.name] = _part(each.name, value, share)
         return replace(self, **parts)

@@ -1,12 +1,15 @@
 """Whether the limits of a key leave room for a further call of its cell."""
 
+import asyncio
+from collections.abc import Generator
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import NamedTuple
 
-from cab.proxy.accounting.cell_state import CellState
+from cab.proxy.accounting.cell_state import CellState, Waiter
 from cab.proxy.accounting.limits import KeyLimits, OnUnknown, WindowLimit
 from cab.proxy.accounting.spending import Spent, charged, spent_of
-from cab.proxy.accounting.windows import MINUTE, PERIODS, next_begin, until_next_minute_s
+from cab.proxy.accounting.windows import MINUTE, MINUTE_NS, PERIODS, next_begin, until_next_minute_s
 
 
 class Room(NamedTuple):
@@ -143,3 +146,18 @@ def windows_used(
         shown = used if isinstance(used, int) else f"{used:f}" if used.is_finite() else None
         found.append((window.name, shown))
     return tuple(found)
+
+
+@contextmanager
+def woken_next_minute(cell: CellState, limits: KeyLimits, waiter: Waiter) -> Generator[None]:
+    """Wake what waits when the next minute begins, if that can give it room."""
+    if not limits.windows:
+        yield
+        return
+    left_s = (MINUTE_NS - cell.wall_ns() % MINUTE_NS) / 1e9
+    # Timers of an event loop are of whole milliseconds, and another clock: not too early.
+    timer = asyncio.get_running_loop().call_later(left_s + 0.002, waiter.wake)
+    try:
+        yield
+    finally:
+        timer.cancel()

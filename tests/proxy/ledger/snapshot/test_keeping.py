@@ -21,8 +21,9 @@ CHAT = BY_ENDPOINT["chat.completions"]
 SIGNING_KEY = "k1:" + "s" * 40
 
 
+@pytest.mark.parametrize("limits", [{"max_calls": 2}, {"max_calls_per_month": 2}])
 async def test_a_budget_outlives_restarts_and_ledgers(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, limits: dict[str, int]
 ) -> None:
     """A start reads no segment that was read; a new ledger has the old budget."""
     ledger = tmp_path / "ledger"
@@ -30,7 +31,7 @@ async def test_a_budget_outlives_restarts_and_ledgers(
         options: dict[str, Any] = {"upstream": upstream.url, "ledger": ledger}
         options |= {"state": tmp_path / "state", "auth": "keys", "signing_key": SIGNING_KEY}
         async with running_proxy(**options, segment_max_bytes=300) as proxy:
-            cell = await proxy.open_cell(CELL, ttl_s=600, limits=KeyLimits(max_calls=2))
+            cell = await proxy.open_cell(CELL, ttl_s=600, limits=KeyLimits(**limits))
             bearer = f"Authorization: {cell.headers['Authorization']}"
             assert (await post(proxy.url, CHAT.path, CHAT.request, bearer)).status == 200
             assert len(records(ledger, "end")) == 1
