@@ -24,7 +24,7 @@ SIGNING_KEY = "k1:" + "s" * 40
 
 @pytest.mark.parametrize("limits", [{"max_calls": 2}, {"max_calls_per_month": 2}])
 async def test_a_budget_outlives_restarts_and_ledgers(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, limits: dict[str, int]
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, limits: dict[str, Any]
 ) -> None:
     """A start reads no segment that was read; a new ledger has the old budget."""
     ledger = tmp_path / "ledger"
