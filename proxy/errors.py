@@ -48,11 +48,19 @@ class ProxyRefused(CabProxyError):
 class Rejected(CabProxyError):
     """A call that its cell may not make."""
 
-    def __init__(self, code: str, message: str, queued_ms: float = 0.0) -> None:
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        queued_ms: float = 0.0,
+        retry_after_s: int | None = None,
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.queued_ms = queued_ms
         """How long it had waited for room."""
+        self.retry_after_s = retry_after_s
+        """After how many seconds there may be room; None: that is not known, or never."""
 
 
 def nearest(name: str, known: Iterable[str], likeness: float = 0.6) -> str | None:

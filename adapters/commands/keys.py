@@ -5,7 +5,7 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +18,8 @@ from cab.adapters.ui.json_lines import print_json
 from cab.adapters.ui.layout import Column
 from cab.adapters.ui.options import JSON, duration_s
 from cab.adapters.ui.tables import ResultTable, write
-from cab.proxy.accounting.limits import KeyLimits, OnUnknown
+from cab.proxy.accounting.limits import WINDOW_LIMITS, KeyLimits, OnUnknown
+from cab.proxy.accounting.windows import MINUTE, PERIODS
 from cab.proxy.auth import cell_keys
 from cab.proxy.auth.key_register import KeyRegister
 from cab.proxy.auth.revocations import Revocations
@@ -47,6 +48,7 @@ environment:
 examples:
   export OPENAI_API_KEY=$(cab keys mint --cell my-sweep/aider/gpt-5/polyglot/rust-error-handling --ttl 24h)
   cab keys mint --cell ID --ttl 2h --max-calls 200 --max-cost-usd 2.50 --json
+  cab keys mint --cell ID --ttl 30d --max-calls-per-minute 60 --max-cost-usd-per-day 20 --share 1/3
 """
 
 _REVOKE_EPILOG = f"""\
@@ -90,6 +92,8 @@ def run_mint(args: argparse.Namespace) -> int:
         args.max_concurrency,
         args.on_unknown,
         tuple(args.model) if args.model else None,
+        **{name: getattr(args, name) for name, _, _ in WINDOW_LIMITS},
+        share=args.share,
     )
     address = _proxy(args, local=args.signing_key_file is not None)
     if address is not None:
@@ -280,6 +284,31 @@ def _money(text: str) -> Decimal:
     return amount
 
 
+def _share(text: str) -> str:
+    try:
+        share = KeyLimits.from_claims({"share": text}).share
+    except ValueError:
+        share = None
+    if share is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a part of the whole, such as 1/3")
+    return share
+
+
+_OF_AMOUNTS = {"calls": "calls", "tokens": "tokens", "cost_usd": "US dollars"}
+
+
+def _window_options() -> Iterator[Option]:
+    """Yield the flags of the limits of a minute, a day and a month."""
+    for name, period, amount in WINDOW_LIMITS:
+        yield Option(
+            "--" + name.replace("_", "-"),
+            type=_money if amount == "cost_usd" else _count,
+            metavar="X" if amount == "cost_usd" else "N",
+            help=f"most {_OF_AMOUNTS[amount]} in one {PERIODS[period]} of UTC"
+            + ("; further calls wait" if period == MINUTE else ""),
+        )
+
+
 _PROXY = Option("--proxy", metavar="URL", help="ask a running proxy")
 _FOLDERS = (
     Option(
@@ -334,7 +363,15 @@ _MINT = SimpleNamespace(
                 help="a model that the cell may call, such as gpt-5*; may be repeated; "
                 "without it, all models",
             ),
+            Option(
+                "--share",
+                type=_share,
+                metavar="K/N",
+                help="the key gets this part of its limits, rounded down: for K of N proxies without a "
+                "common state folder, such as 1/3",
+            ),
         ),
+        OptionGroup("limits of the cell in a time", *_window_options()),
         _PROXY,
         CONTROL,
         JSON,

@@ -11,19 +11,21 @@ flight or is seen by it, and totals hold every call whose answer has ended.
 
 import asyncio
 import time
-from decimal import Decimal
 from typing import Any, NamedTuple, Protocol
 
-from cab.proxy.accounting.cell_state import CellState, CellStates
+from cab.proxy.accounting.cell_state import CellState, CellStates, Waiter
 from cab.proxy.accounting.limits import KeyLimits, OnUnknown
-from cab.proxy.accounting.spending import Spent, spent_of
+from cab.proxy.accounting.room import FREE, Room, room_for, windows_used, woken_next_minute
 from cab.proxy.errors import Rejected
-from cab.scoring.ledger.money import EXACT
 from cab.scoring.ledger.slices import SEALED
 from cab.scoring.ledger.totals import CallTotals
 
 LIMIT_REACHED = "cab_limit_reached"
 """Code of a refusal because of a limit."""
+RATE_LIMITED = "cab_rate_limited"
+"""Code of a refusal because of a limit per minute."""
+AT_LIMIT = (LIMIT_REACHED, RATE_LIMITED)
+"""Codes of refusals of calls that are in flight until their record is written."""
 USED = "cell_used"
 """Code of a refusal to open a cell that has calls."""
 IN_FLIGHT = "calls_in_flight"
@@ -56,6 +58,9 @@ class CellLimits(NamedTuple):
     """What an uncounted call costs it."""
     elsewhere: CallTotals | None
     """What it has spent in other ledgers, which counts against the limits too."""
+    windows: tuple[tuple[str, int | str | None], ...] = ()
+    """What counts against each limit of a minute, a day and a month, by the limit's name: money as decimal
+    text, None where all is used up by a call that nobody counted."""
 
 
 class Admission(NamedTuple):
@@ -101,8 +106,8 @@ class CellRegistry(Protocol):
 
         Raises:
             Rejected: The cell is sealed, a limit is reached, no slot came free in time, the call
-                was withdrawn, or the state cannot be asked for. After a refusal with the code
-                `cab_limit_reached` the call must be finished too: a seal waits for its record.
+                was withdrawn, or the state cannot be asked for. After a refusal with a code of
+                `AT_LIMIT` the call must be finished too: a seal waits for its record.
         """
         ...
 
@@ -236,16 +241,14 @@ class LocalCellRegistry:
         cell, limits = self._cells[ask.cell_id], ask.limits
         if cell.sealed:
             return None
-        if ask.counts:  # of others, some come without the limits of their key
-            cell.limits, cell.expires_s = limits, ask.expires_s
-        if not limits.bound_nothing:
-            charged = cell.charged
-            spent = spent_of(charged, limits.on_unknown or self.on_unknown)
-            if _reached(cell, charged.calls, spent, limits) is not None:
-                return None
-            if ask.counts and _crowded(cell, charged.cost.largest, spent, limits):
-                return None
+        self.note_limits(ask)
+        if not limits.bound_nothing and self._room(cell, ask) != FREE:
+            return None
         return self._admitted(cell, ask)
+
+    def _room(self, cell: CellState, ask: AdmissionRequest) -> Room:
+        on_unknown = ask.limits.on_unknown or self.on_unknown
+        return room_for(cell, ask.limits, on_unknown, counts=ask.counts)
 
     def admit_now(self, ask: AdmissionRequest) -> Admission | None:
         """Return a call's number; None if it must wait.
@@ -259,17 +262,14 @@ class LocalCellRegistry:
             raise Rejected(
                 SEALED, f"cell {cell.cell_id} is sealed{_where(cell)}: its calls are final"
             )
-        charged = cell.charged
-        spent = spent_of(charged, ask.limits.on_unknown or self.on_unknown)
-        if (limit := _reached(cell, charged.calls, spent, ask.limits)) is not None:
-            raise _refused(cell, ask, f"has reached its limit of {self._explained(limit)}")
-        if ask.counts and _crowded(cell, charged.cost.largest, spent, ask.limits):
-            return None
-        return self._admitted(cell, ask)
+        room = self._room(cell, ask)
+        if room.reached is not None:
+            raise _refused(cell, ask, f"has reached its limit of {self._explained(room.reached)}")
+        return self._admitted(cell, ask) if room == FREE else None
 
     def _explained(self, limit: str) -> str:
         """Return a limit with whose prices it goes by, if it is one of money."""
-        is_money = "(max_cost_usd)" in limit and self._trusted_prices
+        is_money = "(max_cost_usd" in limit and self._trusted_prices
         return f"{limit}; {self._trusted_prices}" if is_money else limit
 
     def _admitted(self, cell: CellState, ask: AdmissionRequest) -> Admission:
@@ -293,21 +293,38 @@ class LocalCellRegistry:
 
     async def _slot(self, ask: AdmissionRequest, wait: "_Wait") -> Admission:
         cell = self._cells[ask.cell_id]
-        try:
-            async with asyncio.timeout(self._slot_wait_s):
-                with cell.waiting(ask.call_id) as waiter:
-                    while not waiter.withdrawn:
-                        await self._settle(cell)
-                        if waiter.withdrawn:
-                            break
-                        if (admission := self.admit_now(ask)) is not None:
-                            return admission
+        with cell.waiting(ask.call_id) as waiter:
+            # Not cut off: that others are asked first is no wait for room.
+            clock = asyncio.get_running_loop().time
+            until = clock() + self._slot_wait_s
+            admission = await self._attempt(cell, ask, waiter)
+            try:
+                async with asyncio.timeout_at(max(until, clock())):
+                    while admission is None and not waiter.withdrawn:
                         wait.begin()
-                        await waiter.changed()
-        except TimeoutError:
-            waited = f"waited {self._slot_wait_s:g} s for calls in flight"
-            raise _refused(cell, ask, f"is at a limit of its key and {waited}") from None
-        raise _refused(cell, ask, "was at a limit of its key, and the call was given up")
+                        with woken_next_minute(cell, ask.limits, waiter):
+                            await waiter.changed()
+                        admission = await self._attempt(cell, ask, waiter)
+            except TimeoutError:
+                raise self._waited(cell, ask) from None
+        if admission is None:
+            raise _refused(cell, ask, "was at a limit of its key, and the call was given up")
+        return admission
+
+    async def _attempt(
+        self, cell: CellState, ask: AdmissionRequest, waiter: Waiter
+    ) -> Admission | None:
+        await self._settle(cell)
+        return None if waiter.withdrawn else self.admit_now(ask)
+
+    def _waited(self, cell: CellState, ask: AdmissionRequest) -> Rejected:
+        room, waited = self._room(cell, ask), f"waited {self._slot_wait_s:g} s"
+        if room.minute is None:
+            why = f"is at a limit of its key and {waited} for calls in flight"
+            return _refused(cell, ask, why)
+        why = f"is at its limit of {room.minute}, and {waited}"
+        refusal = str(_refused(cell, ask, why))
+        return Rejected(RATE_LIMITED, refusal, retry_after_s=room.minute_s)
 
     async def _settle(self, cell: CellState) -> None:
         if self.elsewhere is not None:
@@ -375,9 +392,10 @@ class LocalCellRegistry:
 
     def note_limits(self, ask: AdmissionRequest) -> None:
         """Remember the limits of a call's key."""
-        if ask.counts:
+        if ask.counts:  # of others, some come without the limits of their key
             cell = self._cells[ask.cell_id]
             cell.limits, cell.expires_s = ask.limits, ask.expires_s
+            cell.is_windowed = cell.is_windowed or bool(ask.limits.windows)
 
     async def limits(self, cell_ids: list[str | None]) -> list[CellLimits | None]:
         """Return what cells may spend; see `CellRegistry.limits`."""
@@ -387,7 +405,8 @@ class LocalCellRegistry:
         if cell is None or cell.limits is None:
             return None
         on_unknown = cell.limits.on_unknown or self.on_unknown
-        return CellLimits(cell.limits, cell.expires_s, on_unknown, cell.elsewhere)
+        used = windows_used(cell, cell.limits, on_unknown)
+        return CellLimits(cell.limits, cell.expires_s, on_unknown, cell.elsewhere, used)
 
     async def load(self) -> RegistryLoad:
         """Return what goes on over all cells; see `CellRegistry.load`."""
@@ -427,34 +446,3 @@ def _where(cell: CellState) -> str:
 def _refused(cell: CellState, ask: AdmissionRequest, why: str) -> Rejected:
     cell.begin(ask.call_id, counts=False)  # until its record is written: a seal waits for that
     return Rejected(LIMIT_REACHED, f"cell {cell.cell_id} {why}; nothing was forwarded")
-
-
-def _reached(cell: CellState, ended: int, spent: Spent, limits: KeyLimits) -> str | None:
-    """Return the limit that leaves no room for any further call; None if there is none."""
-    calls = ended + len(cell.running)
-    if limits.max_calls is not None and calls >= limits.max_calls:
-        return f"{limits.max_calls} calls (max_calls)"
-    if limits.max_tokens is not None and spent.tokens >= limits.max_tokens:
-        return f"{limits.max_tokens} tokens (max_tokens){spent.unknown_tokens}"
-    if limits.max_cost_usd is not None and spent.usd >= limits.max_cost_usd:
-        return f"{limits.max_cost_usd} US dollars (max_cost_usd){spent.unknown_usd}"
-    return None
-
-
-def _crowded(cell: CellState, dearest: Decimal, spent: Spent, limits: KeyLimits) -> bool:
-    """Return whether a call must wait for those in flight.
-
-    What they will cost is not known. If each of them is taken for the largest call so far and that
-    would use up a limit, the next call waits until they have ended: near a limit calls go one by
-    one, so that it is passed by at most one of them.
-    """
-    running = len(cell.running)
-    if running == 0:
-        return False
-    if limits.max_concurrency is not None and running >= limits.max_concurrency:
-        return True
-    tokens = spent.tokens + running * cell.largest_tokens
-    if limits.max_tokens is not None and tokens >= limits.max_tokens:
-        return True
-    cost = EXACT.fma(dearest, running, spent.usd)
-    return limits.max_cost_usd is not None and cost >= limits.max_cost_usd

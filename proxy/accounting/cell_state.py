@@ -1,14 +1,16 @@
 """What the proxy knows of each cell while it runs: numbers, calls in flight, totals, sealed or not."""
 
 import asyncio
+import time
 from collections import OrderedDict
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import NamedTuple, Protocol
 
 from cab.proxy.accounting.limits import KeyLimits
+from cab.proxy.accounting.windows import MINUTE_NS, Sums, Windows, sums_of
 from cab.scoring.ledger.totals import CallTotals, Fields
 
 _REMEMBERED_REQUESTS = 64
@@ -75,6 +77,11 @@ class CellState:
     """All that a seal waits for: calls, and refusals that are being recorded."""
     running: set[str] = field(default_factory=set[str])
     """Those of them that are model calls; limits count these."""
+    is_windowed: bool = False
+    """Whether a key with limits of a minute, a day or a month was used since the start."""
+    windows: Windows = field(default_factory=Windows)
+    wall_ns: Callable[[], int] = time.time_ns
+    """Nanoseconds since the Unix epoch."""
     unused: list[int] = field(default_factory=list[int])
     """Numbers that were taken for calls that were never made; a heap."""
     _waiting: dict[str, Waiter] = field(default_factory=dict[str, Waiter])
@@ -84,6 +91,24 @@ class CellState:
     def charged(self) -> CallTotals:
         """What counts against its limits."""
         return self.totals if self.elsewhere is None else self.totals + self.elsewhere
+
+    def enter_windows(self) -> None:
+        """Begin the minute, day and month that the clock shows, if they have not begun."""
+        minute = self.wall_ns() // MINUTE_NS
+        if minute > self.windows.minute:
+            self.windows.enter(minute, self._sums())
+
+    def window(self, period: int) -> Sums:
+        """Return what has come about in the present window; those in flight count as admitted.
+
+        Args:
+            period: Which one of `PERIODS`.
+        """
+        self.enter_windows()
+        return self._sums().minus(self.windows.before[period])
+
+    def _sums(self) -> Sums:
+        return sums_of(self.totals, self.totals.calls + len(self.running))
 
     def next_seq(self) -> int | None:
         """Return the number of the next call, 1-based; None where there is no cell to count in."""
@@ -155,6 +180,10 @@ class CellState:
         """Count a call as in flight; `counts` says whether it is one for the limits as well."""
         self.in_flight.add(call_id)
         if counts:
+            if (
+                self.is_windowed
+            ):  # else the next END tells the time: a clock costs what all this does
+                self.enter_windows()
             self.running.add(call_id)
 
     def finish(self, call_id: str) -> None:
@@ -191,6 +220,7 @@ class CellState:
 
     def add(self, call: Fields) -> None:
         """Add a call to the totals, by its END, or by its START if its END is lost."""
+        self.enter_windows()
         seen = self._seen.get(call.get("request_hash") or "")
         if seen is not None and call.get("end_reason") != "rejected":
             seen.failed = call.get("end_reason") != "completed"
@@ -201,6 +231,7 @@ class CellState:
 
     def merge(self, totals: CallTotals, largest_tokens: int) -> None:
         """Add calls that were added up elsewhere."""
+        self.enter_windows()
         self.totals = self.totals + totals
         self.largest_tokens = max(self.largest_tokens, largest_tokens)
 
@@ -244,10 +275,14 @@ class CellStates:
     Args:
         stored: Knows the cells of the ledger; each is loaded when it is first asked for. None: there are
             none yet.
+        wall_ns: Nanoseconds since the Unix epoch, by which minutes, days and months begin.
     """
 
-    def __init__(self, stored: StoredCells | None = None) -> None:
+    def __init__(
+        self, stored: StoredCells | None = None, wall_ns: Callable[[], int] = time.time_ns
+    ) -> None:
         self._stored = stored
+        self._wall_ns = wall_ns
         self._cells: dict[str | None, CellState] = {}
 
     def __getitem__(self, cell_id: str | None) -> CellState:
@@ -255,6 +290,7 @@ class CellStates:
         if cell is None:
             loaded = None if self._stored is None else self._stored.load(cell_id)
             cell = self._cells[cell_id] = loaded or CellState(cell_id)
+            cell.wall_ns = self._wall_ns
         return cell
 
     def loaded(self, cell_id: str | None) -> CellState | None:

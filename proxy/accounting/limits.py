@@ -2,15 +2,36 @@
 
 import fnmatch
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from decimal import Decimal, InvalidOperation
-from typing import Any, Literal, Self, cast, get_args
+from dataclasses import dataclass, field, fields, replace
+from decimal import Context, Decimal, InvalidOperation
+from fractions import Fraction
+from typing import Any, Literal, NamedTuple, Self, cast, get_args
+
+from cab.proxy.accounting.windows import PERIODS
 
 OnUnknown = Literal["charge", "exhaust", "ignore"]
 """What a call costs its limits that may have cost something and was not counted: what it can have cost
 at most, all that is left, or nothing."""
 _MAX_PATTERNS = 64
 _MAX_PATTERN_CHARS = 256
+_MONEY_UNIT = Decimal("0.000000000001")
+_MOST_PARTS = 10**6
+"""A limit that is split into more parts than that is a mistake."""
+
+Amount = Literal["calls", "tokens", "cost_usd"]
+AMOUNTS: tuple[Amount, ...] = get_args(Amount)
+"""What the limits of a minute, a day and a month count."""
+
+
+class WindowLimit(NamedTuple):
+    """A limit of what a cell may spend in a minute, a day or a month."""
+
+    name: str
+    """Of the limit, such as `max_tokens_per_day`."""
+    period: int
+    """Which one of `PERIODS`."""
+    amount: Amount
+    most: int | Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +48,35 @@ class KeyLimits:
     """None: as the proxy is set."""
     models: tuple[str, ...] | None = None
     """Patterns of the models that it may call, such as `gpt-*`."""
+    max_calls_per_minute: int | None = None
+    """Model calls that are admitted in one minute of the clock; further ones wait."""
+    max_tokens_per_minute: int | None = None
+    """Prompt and completion tokens of the calls that end in it."""
+    max_cost_usd_per_minute: Decimal | None = None
+    max_calls_per_day: int | None = None
+    """In one day of UTC, as the next two."""
+    max_tokens_per_day: int | None = None
+    max_cost_usd_per_day: Decimal | None = None
+    max_calls_per_month: int | None = None
+    """In one month of UTC, as the next two."""
+    max_tokens_per_month: int | None = None
+    max_cost_usd_per_month: Decimal | None = None
+    share: str | None = None
+    """Which part of the whole these limits are, such as `1/3`; None: they are the whole. Whoever asks for a
+    key gives the whole, and the key holds the part."""
+    windows: tuple[WindowLimit, ...] = field(init=False, repr=False, compare=False)
+    """The limits of a month, a day and a minute that are set, in this order."""
+    bound_nothing: bool = field(init=False, repr=False, compare=False)
+    """Whether none of them can hold a call up."""
+
+    def __post_init__(self) -> None:
+        """Find the limits of windows, and whether there is any that can hold a call up."""
+        named = [(name, p, a, getattr(self, name)) for name, p, a in WINDOW_LIMITS]
+        windows = [WindowLimit(*each) for each in named if each[-1] is not None]
+        windows.sort(key=lambda each: -each.period)
+        object.__setattr__(self, "windows", tuple(windows))
+        binds = self.bound_spending or self.max_concurrency is not None
+        object.__setattr__(self, "bound_nothing", not binds)
 
     def allow(self, models: Iterable[str]) -> bool:
         """Return whether all of these models may be called; letters count as they are written."""
@@ -35,18 +85,33 @@ class KeyLimits:
 
     @property
     def bound_spending(self) -> bool:
-        """Whether one of them bounds what a cell may spend in all."""
-        return (self.max_calls, self.max_tokens, self.max_cost_usd) != (None, None, None)
-
-    @property
-    def bound_nothing(self) -> bool:
-        """Whether none of them can hold a call up."""
-        return not self.bound_spending and self.max_concurrency is None
+        """Whether one of them bounds what a cell may spend, in all or in a time."""
+        in_all = self.max_calls, self.max_tokens, self.max_cost_usd
+        return in_all != (None, None, None) or bool(self.windows)
 
     def claims(self) -> dict[str, int | str | list[str]]:
         """Return the limits that are set, as a key names them; money as decimal text."""
-        named = ((name, value) for name, value in asdict(self).items() if value is not None)
-        return {name: _claim(value) for name, value in named}
+        named = ((f.name, getattr(self, f.name)) for f in fields(self) if f.init)
+        return {name: _claim(value) for name, value in named if value is not None}
+
+    def part(self) -> Self:
+        """Return the part of these limits that `share` names.
+
+        Numbers are rounded down, money to 12 decimal places, so that the parts of a limit never come to
+        more than it.
+
+        Raises:
+            ValueError: There is no such part, or of a limit it is nothing.
+        """
+        if self.share is None:
+            return self
+        share = _fraction(self.share)
+        parts: dict[str, Any] = {}
+        for each in fields(self):
+            value = getattr(self, each.name) if each.init else None
+            if isinstance(value, int | Decimal):
+                parts[each.name] = _part(each.name, value, share)
+        return replace(self, **parts)
 
     @classmethod
     def from_claims(cls, claims: dict[str, Any]) -> Self:
@@ -62,7 +127,51 @@ class KeyLimits:
             _count(claims, "max_concurrency"),
             _on_unknown(claims.get("on_unknown")),
             _patterns(claims, "models"),
+            **{n: _amount(claims, n, amount) for n, _, amount in WINDOW_LIMITS if n in claims},
+            share=_share(claims.get("share")),
         )
+
+
+WINDOW_LIMITS: tuple[tuple[str, int, Amount], ...] = tuple(
+    (f"max_{amount}_per_{name}", period, amount)
+    for period, name in enumerate(PERIODS)
+    for amount in AMOUNTS
+)
+"""The limits of a minute, a day and a month: name, which one of `PERIODS`, and what it counts."""
+
+
+def _amount(claims: dict[str, Any], name: str, amount: Amount) -> Any:  # noqa: ANN401 - one of both
+    return _money(claims, name) if amount == "cost_usd" else _count(claims, name)
+
+
+def _share(value: object) -> str | None:
+    if value is None:
+        return None
+    _fraction(value)
+    return cast("str", value)
+
+
+def _fraction(value: object) -> Fraction:
+    """Return the part of a whole that a text like `1/3` names."""
+    above, _, below = value.partition("/") if isinstance(value, str) else ("", "", "")
+    counts = [int(n) for n in (above, below) if n.isascii() and n.isdecimal() and len(n) < 8]
+    if len(counts) != 2 or not 0 < counts[0] <= counts[1] <= _MOST_PARTS:
+        raise ValueError("share must be a part of the whole such as 1/3, 1/1 at most")
+    return Fraction(*counts)
+
+
+def _part(name: str, whole: int | Decimal, share: Fraction) -> int | Decimal:
+    part = Fraction(whole) * share
+    if isinstance(whole, int):
+        found: int | Decimal = part.numerator // part.denominator
+    else:
+        units = part / Fraction(_MONEY_UNIT)
+        found = Decimal(units.numerator // units.denominator).scaleb(-12, Context(prec=1000))
+    if not found:
+        raise ValueError(
+            f"{name}: {share} of {whole} is nothing; give a larger limit or fewer parts"
+        )
+    return found
 
 
 def _claim(value: Any) -> int | str | list[str]:  # noqa: ANN401 - of any limit

@@ -99,6 +99,8 @@ def has_room(
         limits: Of the call's key.
         counts: Whether it is a model call.
     """
+    if limits.windows:
+        return False  # the counters do not say when
     calls, running = counters[1:3]
     if limits.max_calls is not None and calls >= limits.max_calls:
         return False

@@ -4,6 +4,8 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from cab.proxy.accounting.limits import OnUnknown
+from cab.proxy.accounting.windows import Sums, sums_of
+from cab.scoring.ledger.money import EXACT
 from cab.scoring.ledger.totals import CallTotals
 
 _ALL = Decimal("Infinity")
@@ -30,17 +32,26 @@ def spent_of(totals: CallTotals, on_unknown: OnUnknown) -> Spent:
             come, be it while it is read on after its client has gone.
         on_unknown: What a call counts for that may have cost something and was not counted.
     """
-    tokens, usd, unpriced = (
-        totals.interval.unknown_calls,
-        totals.unknown_prices,
-        totals.cost.unpriced,
-    )
+    return charged(sums_of(totals, totals.calls), totals.cost.largest, on_unknown)
+
+
+def charged(sums: Sums, dearest: Decimal, on_unknown: OnUnknown) -> Spent:
+    """Return what calls count for.
+
+    Args:
+        sums: Of the calls.
+        dearest: The largest price of a call of their cell, in US dollars.
+        on_unknown: As for `spent_of`.
+    """
+    tokens, usd, unpriced = sums.uncounted, sums.unknown_prices, sums.unpriced
     if on_unknown == "ignore" or not (tokens or unpriced):
-        return Spent(totals.tokens.total.known, totals.cost.known)
+        return Spent(sums.tokens, sums.usd)
     words = _calls(tokens, "uncounted", on_unknown) if tokens else ""
-    spent = Spent(totals.charged_tokens, totals.charged_usd, words, words if usd else "")
     if tokens and on_unknown == "exhaust":
-        spent = Spent(_ALL, _ALL if usd else totals.cost.known, words, words)
+        spent = Spent(_ALL, _ALL if usd else sums.usd, words, words)
+    else:
+        spent_usd = EXACT.fma(dearest, usd, sums.usd)
+        spent = Spent(sums.tokens + sums.uncounted_tokens, spent_usd, words, words if usd else "")
     if unpriced:
         # What they cost is not known, however small: an amount that is left is not known either.
         return spent._replace(usd=_ALL, unknown_usd=_calls(unpriced, "unpriced", on_unknown))

@@ -1,6 +1,6 @@
 """What the control API takes, validated, and what it answers of a cell and a key."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from decimal import ROUND_CEILING, Context, Decimal
 from typing import Annotated, Any, Self, TypeVar
 from urllib.parse import parse_qs
@@ -33,6 +33,7 @@ def _whole(value: object) -> object:
 _Text = Annotated[str, Field(min_length=1, max_length=MAX_CELL_ID_CHARS)]
 _Pattern = Annotated[str, Field(min_length=1, max_length=256)]
 _Limit = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=2**53)]
+_Usd = Annotated[str, Field(pattern=r"^[0-9]{1,12}(\.[0-9]{1,12})?$")]
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -47,10 +48,21 @@ class Mint(_Body):
     ttl_s: Annotated[int, BeforeValidator(_whole), Field(ge=1, le=_MAX_TTL_S)]
     max_calls: _Limit | None = None
     max_tokens: _Limit | None = None
-    max_cost_usd: Annotated[str, Field(pattern=r"^[0-9]{1,12}(\.[0-9]{1,12})?$")] | None = None
+    max_cost_usd: _Usd | None = None
     max_concurrency: _Limit | None = None
     on_unknown: OnUnknown | None = None
     models: Annotated[list[_Pattern], Field(min_length=1, max_length=64)] | None = None
+    max_calls_per_minute: _Limit | None = None
+    max_tokens_per_minute: _Limit | None = None
+    max_cost_usd_per_minute: _Usd | None = None
+    max_calls_per_day: _Limit | None = None
+    max_tokens_per_day: _Limit | None = None
+    max_cost_usd_per_day: _Usd | None = None
+    max_calls_per_month: _Limit | None = None
+    max_tokens_per_month: _Limit | None = None
+    max_cost_usd_per_month: _Usd | None = None
+    share: Annotated[str, Field(pattern=r"^[0-9]{1,7}/[0-9]{1,7}$")] | None = None
+    """The part of the limits above that the key gets, as for one of several proxies."""
 
     @model_validator(mode="after")
     def _limits_are_some(self) -> Self:
@@ -58,14 +70,15 @@ class Mint(_Body):
         return self
 
     def limits(self) -> KeyLimits:
-        """Return what the cell may spend."""
-        return KeyLimits.from_claims(self.model_dump(exclude={"cell_id", "ttl_s"}))
+        """Return what the cell may spend: of the limits that are asked for, the share."""
+        return KeyLimits.from_claims(self.model_dump(exclude={"cell_id", "ttl_s"})).part()
 
 
 def mint_request(cell_id: str, ttl_s: int, limits: KeyLimits | None = None) -> Mint:
     """Return a key that a program asks for, checked as the control API checks it.
 
-    Money is rounded up to what a key can hold, 12 decimal places.
+    Money is rounded up to what a key can hold, 12 decimal places. If `limits` names a share, the key gets
+    that part of them.
 
     Raises:
         BadConfig: A value is not a valid one; it is named.
@@ -74,8 +87,13 @@ def mint_request(cell_id: str, ttl_s: int, limits: KeyLimits | None = None) -> M
         limits = KeyLimits()
     elif not isinstance(limits, KeyLimits):  # pyright: ignore[reportUnnecessaryIsInstance] - callers without types
         raise BadConfig("no key was made: limits must be a KeyLimits, as KeyLimits(max_calls=1)")
-    if isinstance(limits.max_cost_usd, Decimal) and limits.max_cost_usd.is_finite():
-        limits = replace(limits, max_cost_usd=_rounded_up(limits.max_cost_usd))
+    money = {f.name: getattr(limits, f.name) for f in fields(limits) if "cost_usd" in f.name}
+    amounts: dict[str, Any] = {
+        name: _rounded_up(usd)
+        for name, usd in money.items()
+        if isinstance(usd, Decimal) and usd.is_finite()
+    }
+    limits = replace(limits, **amounts)
     try:
         return Mint.model_validate({**limits.claims(), "cell_id": cell_id, "ttl_s": ttl_s})
     except ValidationError as error:

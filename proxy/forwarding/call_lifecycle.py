@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from cab.proxy.accounting.admission import LIMIT_REACHED, Admission, AdmissionRequest, CellRegistry
+from cab.proxy.accounting.admission import AT_LIMIT, Admission, AdmissionRequest, CellRegistry
 from cab.proxy.errors import Rejected
 from cab.proxy.ledger.ledger import Ledger, Started
 
@@ -53,7 +53,7 @@ class CallLifecycle:
         try:
             admission = await self._registry.admit(self._request)
         except Rejected as error:
-            self._in_flight = error.code == LIMIT_REACHED  # until its record is written
+            self._in_flight = error.code in AT_LIMIT  # until its record is written
             raise
         finally:
             self._waiting = False

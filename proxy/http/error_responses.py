@@ -7,7 +7,13 @@ from http import HTTPStatus
 import orjson
 from aiohttp import web
 
-from cab.proxy.accounting.admission import IN_FLIGHT, LIMIT_REACHED, REGISTRY_LOST, USED
+from cab.proxy.accounting.admission import (
+    IN_FLIGHT,
+    LIMIT_REACHED,
+    RATE_LIMITED,
+    REGISTRY_LOST,
+    USED,
+)
 from cab.proxy.errors import Rejected
 from cab.scoring.ledger.archived_segments import ARCHIVED
 from cab.scoring.ledger.records import Endpoint
@@ -19,6 +25,7 @@ _ANTHROPIC_TYPES = {
     403: "permission_error",
     404: "not_found_error",
     413: "request_too_large",
+    429: "rate_limit_error",
     503: "overloaded_error",
 }
 _GOOGLE_STATUS = {
@@ -28,6 +35,7 @@ _GOOGLE_STATUS = {
     404: "NOT_FOUND",
     409: "ABORTED",
     413: "INVALID_ARGUMENT",
+    429: "RESOURCE_EXHAUSTED",
     503: "UNAVAILABLE",
     504: "DEADLINE_EXCEEDED",
 }
@@ -42,6 +50,8 @@ class ErrorResponse:
     message: str
     retry: bool = False
     """Whether a client's own retry may help; if not, `x-should-retry: false` says so."""
+    retry_after_s: int | None = None
+    """When it may, in whole seconds from now; None: not known."""
 
 
 class RequestFailed(Exception):
@@ -69,6 +79,7 @@ _STATUS = {
     SEALED: 409,
     USED: 409,
     LIMIT_REACHED: 400,
+    RATE_LIMITED: 429,
     IN_FLIGHT: 503,
     REGISTRY_LOST: 503,
     UNCLEAR_BODY: 400,
@@ -85,11 +96,13 @@ def error_response_for(endpoint: Endpoint, error: Rejected) -> ErrorResponse:
 
     Agents must stop, not try again. 429 would start their retry loops; most give up on a 400 with a
     code that they do not know. Of Anthropic's clients, some send a call again on 400 and stop on 403.
+    Only where the next minute gives room, it is a 429 that says when.
     """
     status = _STATUS.get(error.code, 400)
     if error.code == LIMIT_REACHED and endpoint == "messages":
         status = 403
-    return ErrorResponse(status, error.code, str(error), retry=status == 503)
+    retry = status in (429, 503)
+    return ErrorResponse(status, error.code, str(error), retry, error.retry_after_s)
 
 
 def shape_of(endpoint: Endpoint, headers: Mapping[str, str]) -> Endpoint:
@@ -120,6 +133,8 @@ def headers_for(error: ErrorResponse) -> dict[str, str]:
     headers = {"Content-Type": "application/json"}
     if not error.retry:
         headers["x-should-retry"] = "false"
+    if error.retry_after_s is not None:
+        headers["Retry-After"] = str(error.retry_after_s)
     return headers
 
 

@@ -2,7 +2,7 @@
 
 A message is its length, four bytes, and JSON. Both send `[number, operation, arguments]`, with `null` as
 number where they want no answer, as the parent always does; an answer is `[number, result, null]`, or
-`[number, null, [code, message, queued_ms]]` for an error.
+`[number, null, [code, message, queued_ms, retry_after_s]]` for an error.
 """
 
 import asyncio
@@ -84,6 +84,7 @@ def unpack_limits(values: list[Any] | None) -> CellLimits | None:
     """Return what `pack_limits` packed."""
     if values is None:
         return None
-    claims, expires_s, on_unknown, totals = values
+    claims, expires_s, on_unknown, totals, windows = values
     elsewhere = None if totals is None else _TOTALS.validate_python(totals)
-    return CellLimits(KeyLimits.from_claims(claims), expires_s, on_unknown, elsewhere)
+    used = tuple((name, amount) for name, amount in windows)
+    return CellLimits(KeyLimits.from_claims(claims), expires_s, on_unknown, elsewhere, used)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from cab.proxy.accounting.admission import (
-    LIMIT_REACHED,
+    AT_LIMIT,
     Admission,
     AdmissionRequest,
     LocalCellRegistry,
@@ -236,7 +236,7 @@ class _WorkerSession:
             self._send([number, result, None])
 
     def _reject(self, number: int | None, error: Rejected) -> None:
-        self._send([number, None, [error.code, str(error), error.queued_ms]])
+        self._send([number, None, [error.code, str(error), error.queued_ms, error.retry_after_s]])
 
     def _tell(self, operation: str, *arguments: object) -> None:
         self._send([None, operation, arguments])
@@ -278,7 +278,7 @@ class _WorkerSession:
         self._answer(number, list(admission))
 
     def _not_admitted(self, number: int | None, request: AdmissionRequest, error: Rejected) -> None:
-        if error.code == LIMIT_REACHED:  # in flight until its record is written
+        if error.code in AT_LIMIT:  # in flight until its record is written
             self._slot.begin(request.call_id, request.cell_id, None)
         self._reject(number, error)
 

@@ -106,6 +106,10 @@ def _budget(cell: BoardCell, key: CellLimits) -> dict[str, Any]:
         for name, (limit, amount) in spent.items()
         if limit is not None
     }
+    for name, used in key.windows:
+        limit = getattr(limits, name)
+        most = _text(limit) if isinstance(limit, Decimal) else limit
+        budget[name.removeprefix("max_")] = {"limit": most, "spent": used}
     return budget if key.expires_s is None else {**budget, "expires_ms": 1000 * key.expires_s}
 
 

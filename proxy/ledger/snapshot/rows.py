@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass, field, fields, is_dataclass
 from decimal import Decimal
+from functools import reduce
 from typing import Any, TypeVar, cast
 
 import orjson
 
+from cab.proxy.accounting.windows import NOTHING, Sums, WindowSums, sums_of
 from cab.scoring.ledger.money import EXACT
 from cab.scoring.ledger.totals import CallTotals, Fields
 
@@ -22,6 +24,12 @@ class CellRow:
     """Tokens of the largest call."""
     by_key: dict[str, CallTotals] = field(default_factory=dict[str, CallTotals])
     """Totals of the calls that have ended, by the id of their key; "" are those without one."""
+    stored_windows: WindowSums = field(default_factory=WindowSums)
+    """What calls came to in the latest minute, day and month, but for those of the minute that is being read."""
+    _minute: str = field(default="", compare=False)
+    """An instant in that minute; the calls of one minute are added up at once, which is faster."""
+    _before: Sums = field(default=NOTHING, compare=False)
+    """What all calls had come to before it."""
 
     @property
     def totals(self) -> CallTotals:
@@ -31,19 +39,48 @@ class CellRow:
     def add(self, call: Fields) -> None:
         """Add a call by its END."""
         totals = self.by_key.setdefault(str(call.get("key_id") or ""), CallTotals())
+        started, ended = call.get("started_at"), call.get("ended_at")
         before = totals.tokens.total.known
-        totals.add(call)
+        if type(started) is str and type(ended) is str and started[:16] == ended[:16]:
+            if started[:16] != self._minute[:16]:
+                self._end_minute()
+                self._minute, self._before = ended, self._sums()
+            totals.add(call)
+        else:
+            self._end_minute()
+            sums = sums_of(totals, totals.calls)
+            totals.add(call)
+            self.stored_windows.add_call(call, sums_of(totals, totals.calls).minus(sums))
         self.largest_tokens = max(self.largest_tokens, totals.tokens.total.known - before)
 
     def joined(self, other: "CellRow") -> "CellRow":
         """Return what two parts of one ledger say of a cell together."""
         keys = self.by_key.keys() | other.by_key.keys()
-        none = CallTotals()
+        none, windows = CallTotals(), self.windows.without(WindowSums())
+        windows.merge(other.windows)
         return CellRow(
             max(self.last_seq, other.last_seq),
             self.sealed or other.sealed,
             max(self.largest_tokens, other.largest_tokens),
             {key: self.by_key.get(key, none) + other.by_key.get(key, none) for key in sorted(keys)},
+            windows,
+        )
+
+    @property
+    def windows(self) -> WindowSums:
+        """What the calls came to in their latest minute, day and month."""
+        self._end_minute()
+        return self.stored_windows
+
+    def _end_minute(self) -> None:
+        if self._minute:
+            both = {"started_at": self._minute, "ended_at": self._minute}
+            self.stored_windows.add_call(both, self._sums().minus(self._before))
+            self._minute = ""
+
+    def _sums(self) -> Sums:
+        return reduce(
+            Sums.plus, (sums_of(each, each.calls) for each in self.by_key.values()), NOTHING
         )
 
     def without(self, other: "CellRow") -> "CellRow | None":
@@ -64,19 +101,23 @@ class CellRow:
                 left[key] = rest
         if not left and self.sealed <= other.sealed:
             return None
-        return CellRow(self.last_seq, self.sealed, self.largest_tokens, left)
+        windows = self.windows.without(other.windows)
+        return CellRow(self.last_seq, self.sealed, self.largest_tokens, left, windows)
 
     def packed(self) -> bytes:
         """Return the form in the database."""
         keys = {key: _packed(totals) for key, totals in self.by_key.items()}
-        return orjson.dumps([self.last_seq, int(self.sealed), self.largest_tokens, keys])
+        parts = self.last_seq, int(self.sealed), self.largest_tokens, keys, self.windows.packed()
+        return orjson.dumps(parts)
 
     @classmethod
     def unpacked(cls, data: bytes) -> "CellRow":
         """Return what `packed` packed."""
-        last_seq, sealed, largest_tokens, keys = orjson.loads(data)
+        last_seq, sealed, largest_tokens, keys, *windows = orjson.loads(data)
         by_key = {key: _unpacked(CallTotals(), values) for key, values in keys.items()}
-        return cls(last_seq, bool(sealed), largest_tokens, by_key)
+        # Rows of versions that knew no limits of a minute, a day and a month have no windows.
+        sums = WindowSums.unpacked(windows[0]) if windows else WindowSums()
+        return cls(last_seq, bool(sealed), largest_tokens, by_key, sums)
 
 
 def _packed(value: Any) -> Any:  # noqa: ANN401 - totals, or a part of them

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from cab.proxy.accounting.admission import REGISTRY_LOST
 from cab.proxy.accounting.cell_state import CellState
+from cab.proxy.accounting.windows import Windows, WindowSums, sums_of
 from cab.proxy.errors import BadConfig, Rejected
 from cab.proxy.ledger.scan import ResumePoint
 from cab.proxy.ledger.segments import make_folder
@@ -132,7 +133,8 @@ class Snapshot:
         if not rows and not calls:
             return None
         here = [start for ledger, start in calls if ledger == self._number]
-        cell = _state(cell_id, rows.pop(self._number or 0, CellRow()), here)
+        row = rows.pop(self._number or 0, CellRow())
+        cell = _state(cell_id, row, here)
         others = sum((row.totals for row in rows.values()), CallTotals())
         for ledger, start in calls:
             if ledger != self._number:
@@ -141,6 +143,7 @@ class Snapshot:
             cell.elsewhere = others
             cell.sealed_elsewhere = not cell.sealed and any(row.sealed for row in rows.values())
             cell.sealed |= cell.sealed_elsewhere
+        cell.windows = _windows(cell, [row, *rows.values()], [start for _, start in calls])
         return cell
 
     def page(self, prefix: str, after: str | None, limit: int | None) -> Iterable[CellState]:
@@ -263,6 +266,18 @@ def _state(cell_id: str | None, row: CellRow, starts: Iterable[Fields]) -> CellS
     for start in starts:
         cell.add(start)  # nobody knows what it cost
     return cell
+
+
+def _windows(cell: CellState, rows: Iterable[CellRow], starts: Iterable[Fields]) -> Windows:
+    """Return the present windows of a cell, of all its ledgers."""
+    sums = WindowSums()
+    for row in rows:
+        sums.merge(row.windows)
+    for start in starts:
+        totals = CallTotals()
+        totals.add(start)
+        sums.add_call(start, sums_of(totals, totals.calls))
+    return Windows.of(sums, sums_of(cell.totals, cell.totals.calls))
 
 
 def _resume_point(read: ChainRead, worker: int, calls: Mapping[str, OpenCall]) -> ResumePoint:

@@ -67,6 +67,26 @@ def test_mint_offline(
     assert read.limits.claims() == minted["limits"]
 
 
+SHARED = ("--max-calls-per-minute", "100", "--max-cost-usd-per-day", "20", "--share", "1/3")
+THIRD = {"max_calls_per_minute": 33, "max_cost_usd_per_day": "6.666666666666", "share": "1/3"}
+
+
+def test_a_share_is_taken_once(
+    capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Here or by a proxy, a key has its part of the limits that are asked for; a part of nothing is an error."""
+    monkeypatch.setenv("CAB_SIGNING_KEY", SIGNING)
+    monkeypatch.setenv("CAB_ADMIN_TOKEN", ADMIN)
+    with proxy_at(tmp_path / "ledger") as proxy:
+        for where in ((), ("--proxy", proxy.url)):
+            minted = mint(capsysbinary, *SHARED, *where)
+            read = cell_keys.verify(RING, minted["key"], int(time.time()))
+            assert minted["limits"] == read.limits.claims() == THIRD
+    few = ["keys", "mint", "--cell", CELL, "--ttl", "2h", "--max-calls", "2", "--share", "1/3"]
+    assert main(few) == 2
+    assert b"max_calls: 1/3 of 2 is nothing" in capsysbinary.readouterr().err
+
+
 def test_mint_for_a_shell(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

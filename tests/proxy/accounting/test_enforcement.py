@@ -107,6 +107,25 @@ async def test_a_refusal_has_the_dialects_shape(sample: Sample, tmp_path: Path) 
     assert CELL in body["error"]["message"]
 
 
+@pytest.mark.parametrize("sample", SAMPLES[:3], ids=lambda s: s.endpoint)
+async def test_a_full_minute_is_a_429_that_says_when(sample: Sample, tmp_path: Path) -> None:
+    """It is the one refusal after which a client's retry helps; its record says that it waited."""
+    async with (
+        scripted_upstream(whole(sample)) as upstream,
+        metered(upstream.url, tmp_path, slot_wait_s=0.01) as meter,
+    ):
+        key = bearer(meter, max_calls_per_minute=1)
+        # Three: between two of them a minute may end.
+        seen = [await post(meter.url, sample.path, sample.request, key) for _ in range(3)]
+        refused = next(each for each in seen if each.status != 200)
+        ends = [end for end in meter.ends() if end["end_reason"] == "rejected"]
+    assert (refused.status, refused.header("x-should-retry")) == (429, None)
+    assert 1 <= int(refused.header("retry-after") or "") <= 60
+    assert b"max_calls_per_minute" in refused.body
+    assert (ends[0]["error"]["type"], ends[0]["status"]) == ("cab_rate_limited", 429)
+    assert ends[0]["queued_ms"] > 0
+
+
 async def test_a_call_over_the_concurrency_waits(tmp_path: Path) -> None:
     """With one slot the second call reaches the endpoint when the first has ended."""
     first_may_end = asyncio.Event()

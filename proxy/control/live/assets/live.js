@@ -81,6 +81,12 @@
     if (budget.calls) node.append(limit(number(budget.calls.spent), budget.calls.limit, integer, "calls"));
     if (budget.tokens) node.append(limit(number(budget.tokens.spent), budget.tokens.limit, integer, "tokens"));
     if (budget.cost_usd) node.append(limit(number(budget.cost_usd.spent), Number(budget.cost_usd.limit), dollars, ""));
+    for (const period of ["minute", "day", "month"]) {
+      for (const [what, text] of [["calls", integer], ["tokens", integer], ["cost_usd", dollars]]) {
+        const part = budget[`${what}_per_${period}`];
+        if (part) node.append(limit(number(part.spent), Number(part.limit), text, `${what === "cost_usd" ? "" : what} per ${period}`.trim()));
+      }
+    }
     if (budget.expires_ms !== undefined) node.append(limit(now - row.first_ms, Math.max(1, budget.expires_ms - row.first_ms), seconds, ""));
     return node;
   };

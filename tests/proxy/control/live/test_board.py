@@ -23,6 +23,9 @@ FREE: dict[str, Any] = {
 }
 """Members of an END that the endpoint refused: it has cost nothing."""
 
+WINDOWS = KeyLimits(max_calls_per_minute=60, max_cost_usd_per_day=Decimal(20))
+SPENT = (("max_calls_per_minute", 7), ("max_cost_usd_per_day", "1.5"))
+
 
 def at(ago_s: float) -> str:
     """Return an instant that long before now."""
@@ -127,10 +130,11 @@ def test_budgets() -> None:
         *call("b", "begun earlier", seq=9),
         *call("c", "free"),
         *call("d", "unknown"),
+        *call("f", "windows"),
         *call("e", "spent", total_tokens=None, usage_source="none", cost_usd=None),
     )
     assert sorted(map(str, found.changed())) == sorted(
-        ["s/a/m/f/t", "begun earlier", "free", "unknown", "spent"]
+        ["s/a/m/f/t", "begun earlier", "free", "unknown", "spent", "windows"]
     )
     assert found.changed() == []
     limits = KeyLimits(9, 500, Decimal("2.50"))
@@ -142,6 +146,7 @@ def test_budgets() -> None:
             ("s/a/m/f/t", key._replace(elsewhere=elsewhere)),
             ("begun earlier", key),
             ("free", CellLimits(KeyLimits(), None, "charge", None)),
+            ("windows", CellLimits(WINDOWS, None, "charge", None, SPENT)),
             ("spent", key._replace(on_unknown="exhaust")),
             ("gone", key),
             ("unknown", None),
@@ -156,6 +161,10 @@ def test_budgets() -> None:
     }
     assert [part["spent"] for part in list(cells["begun earlier"].values())[:3]] == [None] * 3
     assert (cells["free"], cells["unknown"]) == ({}, None)
+    assert cells["windows"] == {
+        "calls_per_minute": {"limit": 60, "spent": 7},
+        "cost_usd_per_day": {"limit": "20", "spent": "1.5"},
+    }
     spent = cells["spent"]
     assert [spent[name]["spent"] for name in ("calls", "tokens", "cost_usd")] == [1, None, None]
 

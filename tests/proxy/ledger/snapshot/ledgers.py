@@ -99,6 +99,9 @@ def state_of(cells: CellStates) -> dict[str, tuple[Any, ...]]:
     """Return what is known of the cells of a ledger; what was only looked up is none of them."""
     known = [cell for cell in cells.page() if cell.last_seq or cell.sealed or cell.totals.rejected]
     return {
-        str(cell.cell_id): (cell.last_seq, cell.sealed, cell.totals, cell.largest_tokens)
+        str(cell.cell_id): (
+            *(cell.last_seq, cell.sealed, cell.totals, cell.largest_tokens),
+            cells[cell.cell_id].windows,
+        )
         for cell in known
     }

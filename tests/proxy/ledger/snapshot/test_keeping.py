@@ -1,6 +1,7 @@
 """A proxy keeps its snapshot, and starts from it."""
 
 import asyncio
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ CHAT = BY_ENDPOINT["chat.completions"]
 SIGNING_KEY = "k1:" + "s" * 40
 
 
+@pytest.mark.parametrize("limits", [{"max_calls": 2}, {"max_calls_per_month": 2}])
 async def test_a_budget_outlives_restarts_and_ledgers(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, limits: dict[str, Any]
 ) -> None:
     """A start reads no segment that was read; a new ledger has the old budget."""
     ledger = tmp_path / "ledger"
@@ -30,7 +32,7 @@ async def test_a_budget_outlives_restarts_and_ledgers(
         options: dict[str, Any] = {"upstream": upstream.url, "ledger": ledger}
         options |= {"state": tmp_path / "state", "auth": "keys", "signing_key": SIGNING_KEY}
         async with running_proxy(**options, segment_max_bytes=300) as proxy:
-            cell = await proxy.open_cell(CELL, ttl_s=600, limits=KeyLimits(max_calls=2))
+            cell = await proxy.open_cell(CELL, ttl_s=600, limits=KeyLimits(**limits))
             bearer = f"Authorization: {cell.headers['Authorization']}"
             assert (await post(proxy.url, CHAT.path, CHAT.request, bearer)).status == 200
             assert len(records(ledger, "end")) == 1
@@ -50,6 +52,24 @@ async def test_a_budget_outlives_restarts_and_ledgers(
     assert len(upstream.received) == 2
     assert "ledger_replaced" in caplog.text
     assert "snapshot_refused" not in caplog.text
+
+
+async def test_a_kill_makes_no_window_fresh(tmp_path: Path) -> None:
+    """The ledger as a kill leaves it, without any snapshot, holds what the month has spent."""
+    async with scripted_upstream([json_answer(CHAT.answer)]) as upstream:
+        options: dict[str, Any] = {"upstream": upstream.url, "auth": "keys"}
+        options["signing_key"] = SIGNING_KEY
+        async with running_proxy(**options, ledger=tmp_path / "ledger") as proxy:
+            limits = KeyLimits(max_tokens_per_month=1)
+            bearer = f"Authorization: Bearer {proxy.mint_key(CELL, 600, limits)}"
+            assert (await post(proxy.url, CHAT.path, CHAT.request, bearer)).status == 200
+            left = tmp_path / "left"
+            left.mkdir()
+            for file in (tmp_path / "ledger").glob("w0-*"):
+                shutil.copy(file, left)
+        async with running_proxy(**options, ledger=left) as proxy:
+            refused = await post(proxy.url, CHAT.path, CHAT.request, bearer)
+    assert (refused.status, b"max_tokens_per_month" in refused.body) == (400, True)
 
 
 async def test_it_is_kept_while_calls_are_made(
