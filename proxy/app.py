@@ -183,10 +183,7 @@ async def running_proxy(
     Raises:
         BadConfig: The ledger cannot be written, the port is taken, or the signing key is short.
     """
-    clock, settings = clock or Clock(), with_prices_read(settings)
-    if settings.replay is not None:
-        settings = settings.model_copy(update={"routes": []})  # no endpoint is asked
-    require_route_keys(settings.routes, secrets.get("route_keys") or {})
+    clock, settings = clock or Clock(), _ready_settings(settings, secrets)
     context = listener_context(settings.tls_cert_file, settings.tls_key_file)
     tls = None if context is None else ListenerTls(context)
     async with AsyncExitStack() as stack:
@@ -238,6 +235,15 @@ async def running_proxy(
         whose = identifier, tls, own_tls, upstream_url if demo or replay else None
         parts = ReloadableParts(services, server, *whose)
         yield Proxy(*where, ring, clock, ended, own_tls, identifier.revocations, server, parts)
+
+
+def _ready_settings(settings: ProxySettings, secrets: ProxySecrets) -> ProxySettings:
+    """Return settings with prices read, and without routes where no endpoint is asked."""
+    settings = with_prices_read(settings)
+    if settings.replay is not None:
+        settings = settings.model_copy(update={"routes": []})
+    require_route_keys(settings.routes, secrets.get("route_keys") or {})
+    return settings
 
 
 def _set_on_leaving(stack: AsyncExitStack) -> Event:

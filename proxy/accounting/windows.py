@@ -65,7 +65,9 @@ class Sums(NamedTuple):
 
     def at_least_nothing(self) -> "Sums":
         """Return the sums with 0 in the place of what is below it."""
-        return Sums(*(max(amount, type(amount)(0)) for amount in self))
+        usd = max(self.usd, Decimal(0))
+        counts = (max(count, 0) for count in self[3:])
+        return Sums(max(self.calls, 0), max(self.tokens, 0), usd, *counts)
 
 
 NOTHING = Sums()
