@@ -101,7 +101,7 @@ def checkpoints(folder: Path) -> list[FoundCheckpoint]:
     """
     with naming(folder):
         files = [f for f in folder.iterdir() if _is_checkpoint(f)]
-    found = []
+    found: list[FoundCheckpoint] = []
     for file in files:
         record = read_object(file)
         found.append(FoundCheckpoint(file, record, validated(ArchiveCheckpoint, record, file)))

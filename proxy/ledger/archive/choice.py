@@ -40,7 +40,7 @@ def choose(ledger: Path, older_than_us: int | None) -> list[ChosenChain]:
         BadRecord: The same.
         Damaged: A segment cannot be unpacked.
     """
-    found = []
+    found: list[ChosenChain] = []
     for worker, chain in groupby(segments(ledger), lambda segment: segment.worker):
         chosen = _of_chain(worker, list(chain), older_than_us)
         if chosen is not None:

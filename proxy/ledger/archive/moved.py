@@ -10,7 +10,7 @@ from cab.proxy.ledger.archive.files import file_sha256
 from cab.proxy.ledger.snapshot.fold import Fold
 from cab.proxy.ledger.snapshot.rows import CellRow
 from cab.scoring.errors import BadRecord
-from cab.scoring.ledger.archives import ArchivedChain
+from cab.scoring.ledger.archives import ArchivedChain, ArchivedHead
 from cab.scoring.ledger.chain import Links
 from cab.scoring.ledger.reading import damaged_fields
 from cab.scoring.ledger.records import GENESIS, parse_fields
@@ -21,8 +21,8 @@ class MovedChain(NamedTuple):
     """A chain's segments, read and found to hold."""
 
     chain: ArchivedChain
-    head: dict[str, Any]
-    """As `ArchivedHead`."""
+    head: ArchivedHead
+    """Where it ends."""
 
 
 class MovedLedger:
@@ -74,7 +74,7 @@ class MovedLedger:
             first_hash=first if before is None else before.first_hash,
             hash=head,
         )
-        where = {"chain": name, "segment": number, "size_bytes": size, "hash": head}
+        where = ArchivedHead(chain=name, segment=number, size_bytes=size, hash=head)
         return MovedChain(stated, where)
 
     def _lines(self, segment: Segment, links: Links, worker: int) -> Any:  # noqa: ANN401 - lines

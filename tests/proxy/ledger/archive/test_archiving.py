@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from cab.proxy.errors import BadConfig
+from cab.proxy.control.sealing import slice_lines
+from cab.proxy.errors import BadConfig, Rejected
+from cab.proxy.http.error_responses import error_response_for
 from cab.proxy.ledger.archive import files
 from cab.proxy.ledger.archive.archiving import archive_ledger
 from cab.proxy.ledger.archive.restoring import restore_ledger
@@ -129,6 +131,9 @@ def test_readers_say_that_calls_are_archived(ledger: Path, tmp_path: Path) -> No
         total_cells(iter_records(ledger))
     with pytest.raises(ArchivedCalls, match="cell 's/a'"):
         list(cell_lines(ledger, "s/a"))
+    with pytest.raises(Rejected) as refused:
+        list(slice_lines(ledger, "s/a"))
+    assert error_response_for("other", refused.value).status == 409
     told: list[object] = []
     list(find_records(ledger, on_archived=told.append))
     assert len(told) == 1
