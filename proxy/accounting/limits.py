@@ -71,8 +71,8 @@ class KeyLimits:
 
     def __post_init__(self) -> None:
         """Find the limits of windows, and whether there is any that can hold a call up."""
-        named = [(name, p, a, getattr(self, name)) for name, p, a in WINDOW_LIMITS]
-        windows = [WindowLimit(*each) for each in named if each[-1] is not None]
+        named = [(each, getattr(self, each[0])) for each in WINDOW_LIMITS]
+        windows = [WindowLimit(*each, most) for each, most in named if most is not None]
         windows.sort(key=lambda each: -each.period)
         object.__setattr__(self, "windows", tuple(windows))
         binds = self.bound_spending or self.max_concurrency is not None

@@ -85,7 +85,7 @@ async def workers(
             await registry.close()
 
 
-SPENT = (
+SPENT: tuple[tuple[str, dict[str, Any], Any, str], ...] = (
     ("max_calls", {}, 2, "2 calls"),
     ("max_tokens", {"tokens": 10}, 20, "20 tokens"),
     ("max_cost_usd", {"cost_usd": "0.5"}, Decimal(1), "1 US dollars"),
@@ -254,6 +254,6 @@ def test_parts_of_a_limit_never_exceed_it(whole: dict[str, Any], parts: dict[str
     for share in ("1/11", "1/1000000") if isinstance(whole[name], int) else ("1/6",):
         with pytest.raises(ValueError, match=f"{name}: {share} of"):
             KeyLimits(**whole, share=share).part()
-    for share in ("4/3", "0/3", "1", "1/0", "-1/3", "1/x", 3):
+    for wrong in ("4/3", "0/3", "1", "1/0", "-1/3", "1/x", 3):
         with pytest.raises(ValueError, match="share must be a part"):
-            KeyLimits.from_claims({"share": share})
+            KeyLimits.from_claims({"share": wrong})
