@@ -180,10 +180,7 @@ class CellState:
         """Count a call as in flight; `counts` says whether it is one for the limits as well."""
         self.in_flight.add(call_id)
         if counts:
-            if (
-                self.is_windowed
-            ):  # else the next END tells the time: a clock costs what all this does
-                self.enter_windows()
+            self.enter_windows()
             self.running.add(call_id)
 
     def finish(self, call_id: str) -> None:
