@@ -33,11 +33,8 @@ class PlainRule(NamedTuple):
         Args:
             call: The members of an END record of the model, the tier and the day of these rates.
         """
-        raw, prompt, completion = (
-            call.get("usage_raw"),
-            call.get("prompt_tokens"),
-            call.get("completion_tokens"),
-        )
+        raw: dict[str, Any] | None = call.get("usage_raw")
+        prompt, completion = call.get("prompt_tokens"), call.get("completion_tokens")
         if (
             type(prompt) is not int
             or type(completion) is not int
@@ -47,7 +44,7 @@ class PlainRule(NamedTuple):
             or call.get("usage_source") not in _COUNTED
             or call.get("usage_parts") is not None
             or call.get("clipped")
-            or (raw is not None and (not isinstance(raw, dict) or raw.get("server_tool_use")))
+            or (raw is not None and raw.get("server_tool_use"))
         ):
             return None
         total = 0
@@ -61,7 +58,7 @@ class PlainRule(NamedTuple):
                 return None
             if self.cache_write is not None:
                 prompt -= written
-                total += self._writes(cast("dict[str, Any] | None", raw), written)
+                total += self._writes(raw, written)
         if reasoning := call.get("reasoning_tokens"):
             if type(reasoning) is not int or reasoning < 0:
                 return None
@@ -73,8 +70,14 @@ class PlainRule(NamedTuple):
 
     def _writes(self, raw: dict[str, Any] | None, written: int) -> int:
         own = self.cache_write or 0
-        lives = raw.get("cache_creation") if raw and self.cache_write_1h is not None else None
-        hour = lives.get("ephemeral_1h_input_tokens") if isinstance(lives, dict) else None
+        lives: object = (
+            raw.get("cache_creation") if raw and self.cache_write_1h is not None else None
+        )
+        hour = (
+            cast("dict[str, Any]", lives).get("ephemeral_1h_input_tokens")
+            if isinstance(lives, dict)
+            else None
+        )
         if type(hour) is not int or hour <= 0:
             return written * own
         hour = min(hour, written)
