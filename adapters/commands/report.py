@@ -71,7 +71,9 @@ def run(args: argparse.Namespace) -> int:
         BadRecord: The only cell cannot be read, or a path has no cells.
     """
     if args.base_url is not None and not _URL.fullmatch(args.base_url):
-        raise AdapterError(f"--base-url {args.base_url} is not a URL that begins with http(s)://, without ? and #")
+        raise AdapterError(
+            f"--base-url {args.base_url} is not a URL that begins with http(s)://, without ? and #"
+        )
     if args.single is not None:
         return _single(args.paths, args.single, with_messages=args.messages)
     return _site(args)

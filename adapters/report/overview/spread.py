@@ -125,4 +125,3 @@ def _dots(cells: Sequence[PlacedCell], axis: LogAxis, y: int) -> Iterator[Markup
             title = f"{cell.run_words}, {integer(cell.seen.total_tokens)} tokens"
             classes = "dot" if cell.kind == "passed" else "dot bad"
             yield dot.format(classes, axis.x(cell.seen.total_tokens), y, html(title))
-

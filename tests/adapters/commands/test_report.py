@@ -58,7 +58,18 @@ def test_a_capture_that_is_not_shown_is_named(
     assert "overheard" in (tmp_path / "cell.html").read_text("utf-8")
 
 
-@pytest.mark.parametrize("url", ["javascript:alert(1)", "//host/", 'https://h/"x', "https://h/ x", "https://h/?a", "https://h/#b", ""])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "javascript:alert(1)",
+        "//host/",
+        'https://h/"x',
+        "https://h/ x",
+        "https://h/?a",
+        "https://h/#b",
+        "",
+    ],
+)
 def test_a_site_is_at_a_web_address(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Embeds lead to http or https, whatever is given."""
     assert main(["report", ".", "-o", "site", "--base-url", url]) == 2

@@ -9,24 +9,45 @@ from rich.console import Console
 
 from cab.adapters.ui.live_state import screen
 
-NAMES = ("s/a/m/f/t", "s/日本語エージェント/モデル/f/任務の長い名前", f"s/{'a' * 100}/m/f/t#run3", "s/[bold]/\u202e/f/t")
+NAMES = (
+    "s/a/m/f/t",
+    "s/日本語エージェント/モデル/f/任務の長い名前",
+    f"s/{'a' * 100}/m/f/t#run3",
+    "s/[bold]/\u202e/f/t",
+)
 
 
 def state(cells: int = len(NAMES)) -> dict[str, Any]:
     minute = {
-        **{"calls": 1, "failed": 1, "tokens": 12_345_678, "estimated_tokens": 0},
-        **{"uncounted_calls": 0, "cost_usd": None, "unpriced_calls": 1},
-        **{"ttft_ms_p50": 5, "ttft_ms_p95": 12_000, "tokens_by_second": [9_876_543] * 60},
+        "calls": 1,
+        "failed": 1,
+        "tokens": 12_345_678,
+        "estimated_tokens": 0,
+        "uncounted_calls": 0,
+        "cost_usd": None,
+        "unpriced_calls": 1,
+        "ttft_ms_p50": 5,
+        "ttft_ms_p95": 12_000,
+        "tokens_by_second": [9_876_543] * 60,
     }
     cell = {
-        **{"first_ms": 0, "calls": 1234, "in_flight": 1, "failed": 0, "tokens": 12_345},
-        **{"tokens_mark": "measured", "cost_usd": "1.25", "cost_is_least": False},
+        "first_ms": 0,
+        "calls": 1234,
+        "in_flight": 1,
+        "failed": 0,
+        "tokens": 12_345,
+        "tokens_mark": "measured",
+        "cost_usd": "1.25",
+        "cost_is_least": False,
         "budget": {"calls": {"limit": 5000, "spent": 1234}},
     }
     rows = [{"cell_id": NAMES[n % len(NAMES)], **cell} for n in range(cells)]
     return {
-        **{"at_ms": 60_000, "running_cells": cells, "calls_in_flight": 1},
-        **{"minute": minute, "cells": rows},
+        "at_ms": 60_000,
+        "running_cells": cells,
+        "calls_in_flight": 1,
+        "minute": minute,
+        "cells": rows,
     }
 
 
