@@ -7,6 +7,7 @@ from cab.proxy.accounting.admission import Admission
 from cab.proxy.clock import milliseconds
 from cab.proxy.meter import Outcome, RequestFacts, Usage
 from cab.proxy.redaction import Redactor
+from cab.scoring.capture.trace_context import known_part
 from cab.scoring.ledger.clipping import without_large_values
 from cab.scoring.ledger.records import (
     METERED_ENDPOINTS,
@@ -17,7 +18,6 @@ from cab.scoring.ledger.records import (
 )
 from cab.scoring.ledger.totals import may_have_cost
 from cab.scoring.timestamps import rfc3339
-from cab.scoring.trace_context import known_part
 
 
 @dataclass(frozen=True, slots=True)
