@@ -36,6 +36,8 @@ from cab.proxy.control.metrics.sources import of_clients, of_endpoints, of_telem
 from cab.proxy.control.readiness import Readiness
 from cab.proxy.control.running_proxy import RunningProxy
 from cab.proxy.control.sealing import Sealer, Sign, signer_from, write_checkpoint
+from cab.proxy.control.telemetry.opening import running_export, secrets_of, wanted_target
+from cab.proxy.control.telemetry.opening import variables_of as telemetry_variables
 from cab.proxy.errors import BadConfig, LedgerFailed
 from cab.proxy.forwarding.services import ProxyServices
 from cab.proxy.forwarding.upstream import Upstream, Upstreams, require_route_keys
@@ -57,16 +59,14 @@ from cab.proxy.lifecycle.reloading import ReloadableParts
 from cab.proxy.logs import RedactingLogger, redacting_libraries
 from cab.proxy.redaction import Redactor
 from cab.proxy.server import Server
-from cab.proxy.telemetry.opening import running_export, secrets_of, wanted_target
-from cab.proxy.telemetry.opening import variables_of as telemetry_variables
 from cab.proxy.tokens.usage import Counter
 from cab.scoring.timestamps import rfc3339
 
 if TYPE_CHECKING:
     from cab.proxy.control.live.routes import LiveView
+    from cab.proxy.control.telemetry.export import OtlpExport
     from cab.proxy.demo import Demo
     from cab.proxy.http.replay.endpoint import Replay
-    from cab.proxy.telemetry.export import OtlpExport
 
 _HEAD_BYTES = 1 << 16
 """Longest request line or header field; aiohttp's 8 KiB is short for keys and tracing headers."""

@@ -13,11 +13,11 @@ from cab.proxy.cli.banner import banner
 from cab.proxy.cli.flags import make_parser
 from cab.proxy.cli.reloads import Reloads, Sources, on_hangup, reload
 from cab.proxy.config import ProxySettings
+from cab.proxy.control.telemetry.opening import secrets_of, wanted_target
 from cab.proxy.errors import CabProxyError
 from cab.proxy.lifecycle.inherited_sockets import InheritedSockets, inherited_sockets
 from cab.proxy.lifecycle.service_manager import ServiceManager
 from cab.proxy.logs import configure_logs
-from cab.proxy.telemetry.opening import secrets_of, wanted_target
 from cab.proxy.workers import event_loop
 from cab.proxy.workers.stop_signals import stop_event
 from cab.scoring.printable import printable

@@ -49,7 +49,7 @@ from cab.proxy.redaction import Redactor
 
 if TYPE_CHECKING:
     from cab.proxy.control.live.routes import LiveView
-    from cab.proxy.telemetry.export import OtlpExport
+    from cab.proxy.control.telemetry.export import OtlpExport
 
 _CELL = "{cell_id}"
 

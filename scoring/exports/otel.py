@@ -16,6 +16,7 @@ which may be empty.
 from collections.abc import Iterable
 from typing import Any, Final
 
+from cab.scoring.capture.trace_context import parse_traceparent
 from cab.scoring.evidence.messages.model import SaidCall
 from cab.scoring.exports.otel_messages import message_attributes
 from cab.scoring.exports.otlp import (
@@ -30,7 +31,6 @@ from cab.scoring.exports.plain import dollars, known
 from cab.scoring.ledger.call_stats import failure_class, has_succeeded, read_price
 from cab.scoring.ledger.records import CallEnd
 from cab.scoring.timestamps import instant_us
-from cab.scoring.trace_context import parse_traceparent
 
 CONVENTIONS: Final = "1.41.0"
 """Version of the semantic conventions."""

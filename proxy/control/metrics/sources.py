@@ -8,7 +8,7 @@ from cab.proxy.http.client_connections import HttpServer
 from cab.proxy.ledger.ledger import Ledger
 
 if TYPE_CHECKING:
-    from cab.proxy.telemetry.export import OtlpExport
+    from cab.proxy.control.telemetry.export import OtlpExport
 
 
 def of_ledger(ledger: Ledger) -> Iterator[tuple[Key, Value]]:

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import aiohttp
 
+from cab.proxy.control.telemetry.encoding import CONTENT_TYPES
+from cab.proxy.control.telemetry.target import SignalTarget
 from cab.proxy.errors import BadConfig
-from cab.proxy.telemetry.encoding import CONTENT_TYPES
-from cab.proxy.telemetry.target import SignalTarget
 
 _RETRYABLE = frozenset({429, 502, 503, 504})
 """Statuses after which the same request may be sent again, by the specification; after any other it must not."""

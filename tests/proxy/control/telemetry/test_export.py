@@ -17,7 +17,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from cab.adapters.cli import main
-from cab.proxy.telemetry import export as exporting
+from cab.proxy.control.telemetry import export as exporting
 from tests.proxy.control.serving import COMPLETION, USAGE
 from tests.tools.otlp import attributes_of, otlp_receiver, parsed, spans_of
 from tests.tools.proxy import Meter, chat_body, metered

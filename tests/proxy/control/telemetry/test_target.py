@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from cab.proxy.config import ProxySettings
+from cab.proxy.control.telemetry.opening import variables_of, wanted_target
+from cab.proxy.control.telemetry.target import OtlpTarget
 from cab.proxy.errors import BadConfig
-from cab.proxy.telemetry.opening import variables_of, wanted_target
-from cab.proxy.telemetry.target import OtlpTarget
 
 URL = "http://collector:4318"
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"

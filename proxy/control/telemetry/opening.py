@@ -9,8 +9,8 @@ from cab.proxy.config import ProxySettings
 from cab.proxy.redaction import Redactor
 
 if TYPE_CHECKING:
-    from cab.proxy.telemetry.export import OtlpExport
-    from cab.proxy.telemetry.target import OtlpTarget
+    from cab.proxy.control.telemetry.export import OtlpExport
+    from cab.proxy.control.telemetry.target import OtlpTarget
 
 _PREFIX = "OTEL_"
 
@@ -28,7 +28,7 @@ def wanted_target(settings: ProxySettings, variables: Mapping[str, str]) -> "Otl
     """
     if settings.otel_endpoint is None and not any(name.endswith("ENDPOINT") for name in variables):
         return None
-    from cab.proxy.telemetry.target import otlp_target  # noqa: PLC0415 - few want it
+    from cab.proxy.control.telemetry.target import otlp_target  # noqa: PLC0415 - few want it
 
     return otlp_target(settings, variables)
 
@@ -63,7 +63,7 @@ async def running_export(  # noqa: PLR0913 - it is put together in one place
     if target is None:
         yield None
         return
-    from cab.proxy.telemetry.export import OtlpExport  # noqa: PLC0415 - few want it
+    from cab.proxy.control.telemetry.export import OtlpExport  # noqa: PLC0415 - few want it
 
     export = OtlpExport(target, settings.ledger, worker, clock, model_label, held)
     async with export.running():

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cab.proxy.clock import Clock
+from cab.proxy.control.telemetry.delivery import Delivery
+from cab.proxy.control.telemetry.encoding import encoded_metrics, encoded_traces, rejected_spans
+from cab.proxy.control.telemetry.metrics import CallHistograms
+from cab.proxy.control.telemetry.target import OtlpTarget
 from cab.proxy.ledger.follow import Follower
 from cab.proxy.logs import RedactingLogger
 from cab.proxy.redaction import Redactor
-from cab.proxy.telemetry.delivery import Delivery
-from cab.proxy.telemetry.encoding import encoded_metrics, encoded_traces, rejected_spans
-from cab.proxy.telemetry.metrics import CallHistograms
-from cab.proxy.telemetry.target import OtlpTarget
 from cab.scoring.errors import ScoringError
 from cab.scoring.exports.otel import SCHEMA_URL, SCOPE, span, spans_request
 from cab.scoring.exports.otlp import metrics as metrics_request

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
     from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-    from cab.proxy.telemetry.target import Protocol
+    from cab.proxy.control.telemetry.target import Protocol
 
 CONTENT_TYPES = {"http/json": "application/json", "http/protobuf": "application/x-protobuf"}
 
