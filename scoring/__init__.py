@@ -25,6 +25,7 @@ import typing
 from cab.scoring.introspection import lazy
 
 if typing.TYPE_CHECKING:
+    from cab.scoring import capture as capture
     from cab.scoring import exports as exports
     from cab.scoring import imports as imports
     from cab.scoring import stats as stats
@@ -40,6 +41,6 @@ else:
     __getattr__, __dir__ = lazy.exports(
         __name__,
         ("public", "analysis"),
-        ("exports", "imports", "stats"),
+        ("capture", "exports", "imports", "stats"),
         {"verify_bundle": "cells.result_record"},
     )

@@ -5,7 +5,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from cab.adapters.runs.spec import TIMEOUT_S
 from cab.adapters.toml_file import BadFile, first_problem, read_toml
@@ -41,6 +41,7 @@ def _different(value: object) -> object:
 
 
 _Text = Annotated[str, Field(min_length=1)]
+_TextOrNone = Annotated[str | None, AfterValidator(lambda text: text or None)]
 _Texts = Annotated[list[_Text], Field(min_length=1), BeforeValidator(_different)]
 _Count = Annotated[int, Field(ge=1)]
 _Seconds = Annotated[float, Field(gt=0, strict=False, allow_inf_nan=False)]
@@ -104,10 +105,11 @@ class SweepFile(_Table):
     """`bodies` keeps what each call asked and was answered, in each cell's bundle."""
     seal_key_file: str | None = None
     """Private key (Ed25519, PEM) that signs seals, results and the report; none or "" signs nothing."""
-    prices_file: _Text | None = None
-    """Table of what models cost (TOML, docs/prices.md), for calls of which the endpoint states no price."""
-    provider: _Text | None = None
-    """Who sells the tokens, by a name of genai-prices; without it that is told by the endpoint's URL."""
+    prices_file: _TextOrNone = None
+    """Table of what models cost (TOML, docs/prices.md), for calls of which the endpoint states no price; none or "":
+    there is no table."""
+    provider: _TextOrNone = None
+    """Who sells the tokens, by a name of genai-prices; with none or "" that is told by the endpoint's URL."""
     budget: Budget = Budget()
     """What the whole sweep may spend."""
     limits: CellAllowance = CellAllowance()

@@ -302,7 +302,7 @@ def test_errors_are_one_line(
 
 @pytest.mark.parametrize(
     ("command", "said"),
-    [("scor", "did you mean 'score'? See"), ("zzz", "keys, ledger, completion; see")],
+    [("scor", "did you mean 'score'? See"), ("zzz", "keys, ledger, capture, completion; see")],
 )
 def test_unknown_command(capsys: pytest.CaptureFixture[str], command: str, said: str) -> None:
     """An unknown command is answered with the one that was probably meant."""

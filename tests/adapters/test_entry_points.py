@@ -87,7 +87,7 @@ def test_an_adapter_of_another_package_is_used_by_its_name(cab: Cab, tmp_path: P
     assert {listed[name]["origin"] for name in ADAPTERS} == {"cab"}
     table = cab("adapters", "list").stdout.split("\n")
     assert "from" in next(line for line in table if "own token report" in line)
-    [row] = [line for line in table if line.startswith("  tiny ")]
+    [row] = [line for line in table if line.startswith("tiny ")]
     assert row.rstrip().endswith("tiny-agents 1.0")
     task = "polyglot/python-error-handling"
     done = cab("run-cell", "--tui", "tiny", "--upstream", "demo", "--task", task, "--json")
@@ -134,7 +134,7 @@ def test_no_package_replaces_a_built_in_adapter(cab: Cab, tmp_path: Path) -> Non
         "cab: scripted of tiny-agents 1.0 cannot be used: "
         "the name is that of a built-in one, which is used; rename the entry point\n"
     )
-    [row] = [line for line in done.stdout.split("\n") if line.startswith("  scripted ")]
+    [row] = [line for line in done.stdout.split("\n") if line.startswith("scripted ")]
     assert "built in" in row
 
 

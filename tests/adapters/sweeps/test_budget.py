@@ -72,7 +72,7 @@ def test_no_ledger(tmp_path: Path) -> None:
         ({"tokens": 1001}, None),
         ({"tokens": 1000}, "1,000 of 1,000 tokens are spent"),
         ({"calls": 5}, "5 of 5 calls are made"),
-        ({"usd": "0.2"}, "$0.25 of $0.2 are spent"),
+        ({"usd": "0.2"}, "$0.25 of $0.20 are spent"),
         ({"wall_s": 60}, "60 of 60 s are over"),
         ({"wall_s": 61, "usd": "0.26", "calls": 6}, None),
     ],

@@ -40,16 +40,20 @@ def end(**fields: Any) -> dict[str, Any]:
 
 @asynccontextmanager
 async def connected(
-    socket: Path, memory: SharedMemory, slot: int = 0
+    socket: Path, memory: SharedMemory, slot: int = 0, *, dies: bool = False
 ) -> AsyncGenerator[RemoteCellRegistry]:
-    """Give a worker's side of the socket; closed on leaving."""
+    """Give a worker's side of the socket; closed on leaving, without a word if it dies."""
     async with asyncio.TaskGroup() as tasks:
-        registry = await RemoteCellRegistry.connect(socket, memory)
-        tasks.create_task(registry.listen())
+        reader, writer = await asyncio.open_unix_connection(socket)
+        registry = RemoteCellRegistry(reader, writer, memory)
+        listening = tasks.create_task(registry.listen())
         await registry.request("configuration", slot)
         try:
             yield registry
         finally:
+            if dies:
+                writer.transport.abort()
+                await listening
             await registry.close()
 
 
@@ -347,7 +351,7 @@ async def test_what_a_dead_worker_left_is_settled(tmp_path: Path, memory: Shared
     server = CellRegistryServer(local, slots, {}, memory)
     socket = tmp_path / "registry"
     async with server.listening(socket), connected(socket, memory, 1) as other:
-        async with connected(socket, memory, 0) as registry:
+        async with connected(socket, memory, 0, dies=True) as registry:
             for cell_id in ("sealed", "lost"):
                 await registry.seal(cell_id, 20)
             await registry.admit(AdmissionRequest("a", "1"))

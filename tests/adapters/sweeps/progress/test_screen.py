@@ -66,7 +66,7 @@ def test_what_runs_is_part_of_what_is_spent() -> None:
     shown.started(begin("s/a/m/f/other").model_copy(update={"cell_id": "s/a/m/f/other"}))
     now_s = 50.0
     unseen = lines(shown)
-    assert unseen[2].startswith("spent ≥3 of 100 calls, ≥1,200 of 5,000 tokens, ≥$0.2500 of $2.50")
+    assert unseen[2].startswith("spent ≥3 of 100 calls, ≥1,200 of 5,000 tokens, ≥$0.25 of $2.50")
     assert [line.split() for line in unseen if "a/m/f/t#run1" in line] == [
         ["a/m/f/t#run1", "0:50", *["?"] * 5, "not", "known"]
     ]

@@ -31,11 +31,11 @@ def test_line(fields: dict[str, object], said: str) -> None:
 @pytest.mark.parametrize(
     ("totals", "said"),
     [
-        (spend(), "0 calls, 0 tokens, $0.0000"),
+        (spend(), "0 calls, 0 tokens, $0"),
         (spend(2, 10, 1, "0", 2), "2 calls, 10 tokens (1 calls not counted)"),
         (
             spend(2, 10, 0, "0.5", 1),
-            "2 calls, 10 tokens, $0.5000 (1 calls without a price)",
+            "2 calls, 10 tokens, $0.50 (1 calls without a price)",
         ),
     ],
 )
