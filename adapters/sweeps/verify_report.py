@@ -16,7 +16,7 @@ from cab.scoring.cells.result_record import verify_bundle
 from cab.scoring.errors import BadRecord
 from cab.scoring.evidence.statement import envelope_fault, file_sha256, read_statement
 from cab.scoring.files import is_list, is_object, read_object
-from cab.scoring.ledger.findings import Findings, Verification
+from cab.scoring.ledger.verification.findings import Findings, Verification
 from cab.scoring.ledger.verify import verify_ledger
 
 if TYPE_CHECKING:

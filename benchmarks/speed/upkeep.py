@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmarks.speed.contenders import Contender
 from cab.proxy.ledger.archive.restoring import restore_ledger
-from cab.scoring.ledger.archives import checkpoints
+from cab.scoring.ledger.archive.checkpoints import checkpoints
 from cab.scoring.ledger.verify import verify_ledger
 
 ROUNDS = 12

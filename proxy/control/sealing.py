@@ -14,7 +14,7 @@ from cab.proxy.ledger.heads import read_heads
 from cab.proxy.ledger.ledger import SEAL, Ledger
 from cab.proxy.logs import RedactingLogger
 from cab.scoring.errors import BadRecord, BadSealKey
-from cab.scoring.ledger.archived_segments import ARCHIVED, ArchivedCalls
+from cab.scoring.ledger.archive.segments import ARCHIVED, ArchivedCalls
 from cab.scoring.ledger.heads import CHECKPOINT
 from cab.scoring.ledger.seals import seal_lines
 from cab.scoring.ledger.signatures import CHECKPOINT_SCHEMA, load_private_key, sign_seal

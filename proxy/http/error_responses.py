@@ -15,7 +15,7 @@ from cab.proxy.accounting.admission import (
     USED,
 )
 from cab.proxy.errors import Rejected
-from cab.scoring.ledger.archived_segments import ARCHIVED
+from cab.scoring.ledger.archive.segments import ARCHIVED
 from cab.scoring.ledger.records import Endpoint
 from cab.scoring.ledger.slices import SEALED
 

@@ -8,7 +8,6 @@ from cab.proxy.accounting.prices import EndpointPrices
 from cab.proxy.clock import milliseconds
 from cab.proxy.meter import Outcome, RequestFacts, Usage
 from cab.proxy.redaction import Redactor
-from cab.scoring.capture.trace_context import known_part
 from cab.scoring.ledger.clipping import without_large_values
 from cab.scoring.ledger.records import (
     METERED_ENDPOINTS,
@@ -18,6 +17,7 @@ from cab.scoring.ledger.records import (
     UsageStatus,
 )
 from cab.scoring.ledger.totals import may_have_cost
+from cab.scoring.ledger.trace_context import known_part
 from cab.scoring.prices.sources import UPSTREAM
 from cab.scoring.timestamps import rfc3339
 

@@ -24,7 +24,7 @@ from cab.scoring.evidence.statement import (
     read_statement,
     signed_statement,
 )
-from cab.scoring.ledger.findings import Findings, Verification
+from cab.scoring.ledger.verification.findings import Findings, Verification
 from cab.scoring.ledger.verify import verify_seal
 
 if TYPE_CHECKING:

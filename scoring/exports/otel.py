@@ -16,7 +16,6 @@ which may be empty.
 from collections.abc import Iterable
 from typing import Any, Final
 
-from cab.scoring.capture.trace_context import parse_traceparent
 from cab.scoring.evidence.messages.model import SaidCall
 from cab.scoring.exports.otel_messages import message_attributes
 from cab.scoring.exports.otlp import (
@@ -30,6 +29,7 @@ from cab.scoring.exports.otlp import (
 from cab.scoring.exports.plain import dollars, known
 from cab.scoring.ledger.call_stats import failure_class, has_succeeded, read_price
 from cab.scoring.ledger.records import CallEnd
+from cab.scoring.ledger.trace_context import parse_traceparent
 from cab.scoring.timestamps import instant_us
 
 CONVENTIONS: Final = "1.41.0"

@@ -9,11 +9,11 @@ from pydantic import Field, ValidationError
 
 from cab.scoring.errors import BadRecord
 from cab.scoring.files import FileModel, is_list
-from cab.scoring.ledger.archives import checkpoints
-from cab.scoring.ledger.findings import Findings
+from cab.scoring.ledger.archive.checkpoints import checkpoints
 from cab.scoring.ledger.records import Count, Sha256Hex, parse_fields
 from cab.scoring.ledger.segments import find_segments, segment_lines
 from cab.scoring.ledger.signatures import public_key_id, signature_fault
+from cab.scoring.ledger.verification.findings import Findings
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey

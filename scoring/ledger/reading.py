@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from cab.scoring.errors import BadRecord
-from cab.scoring.ledger.archives import archived_calls
+from cab.scoring.ledger.archive.checkpoints import archived_calls
 from cab.scoring.ledger.bounds import MAX_LINE_BYTES, BrokenLine, broken_line
 from cab.scoring.ledger.filters import EVERYTHING, Filter, make_filter
 from cab.scoring.ledger.records import AnyRecord, CallEnd, as_record, parse_fields

@@ -13,7 +13,7 @@ from typing import BinaryIO, NamedTuple, cast
 
 from cab.scoring.errors import BadRecord
 from cab.scoring.files import check_regular, naming
-from cab.scoring.ledger.archived_segments import archived_until
+from cab.scoring.ledger.archive.segments import archived_until
 from cab.scoring.ledger.bounds import MAX_LINE_BYTES, BrokenLine, broken_line
 from cab.scoring.ledger.zstd import Damaged, Unpacked
 

@@ -8,15 +8,15 @@ from typing import Any
 import orjson
 
 from cab.scoring.errors import BadRecord
-from cab.scoring.ledger.archives import archived_calls
+from cab.scoring.ledger.archive.checkpoints import archived_calls
 from cab.scoring.ledger.bounds import BrokenLine
 from cab.scoring.ledger.chain import line_hash
 from cab.scoring.ledger.filters import Filter
-from cab.scoring.ledger.findings import Fault, Findings
 from cab.scoring.ledger.reading import damaged_fields, ledger_lines
 from cab.scoring.ledger.records import is_object, parse_fields
 from cab.scoring.ledger.seals import Seal, sums_for
 from cab.scoring.ledger.totals import Fields
+from cab.scoring.ledger.verification.findings import Fault, Findings
 from cab.scoring.validation import repeated_member
 
 SEALED = "cell_sealed"

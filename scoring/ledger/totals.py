@@ -16,9 +16,9 @@ from typing import Any, Generic, Self, TypeVar
 
 from cab.scoring.files import FileModel
 from cab.scoring.ledger.bounds import MAX_COUNT
-from cab.scoring.ledger.call_ids import CallIds
 from cab.scoring.ledger.money import EXACT, money
 from cab.scoring.ledger.records import METERED_ENDPOINTS, AnyRecord, CallEnd, CallStart, Count
+from cab.scoring.ledger.verification.call_ids import CallIds
 
 Fields = Mapping[str, Any]
 """The members of a record: those of a parsed line, checked or not, or `vars` of a record."""

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 
 from cab.scoring.errors import BadRecord
 from cab.scoring.files import read_object, validated
-from cab.scoring.ledger.archive_check import ArchiveCheck, first_fields
-from cab.scoring.ledger.archived_segments import ArchivedCalls, archived_until
-from cab.scoring.ledger.call_ids import CallIds
-from cab.scoring.ledger.call_order import CallOrder
+from cab.scoring.ledger.archive.check import ArchiveCheck, first_fields
+from cab.scoring.ledger.archive.segments import ArchivedCalls, archived_until
 from cab.scoring.ledger.chain import Links
-from cab.scoring.ledger.findings import ChainHead, Fault, Findings, Verification
 from cab.scoring.ledger.heads import STATES_HEADS, SignedHeads, signed_heads
 from cab.scoring.ledger.records import GENESIS, parse_strictly
 from cab.scoring.ledger.seals import Seal
 from cab.scoring.ledger.segments import Segment, find_segments, find_strays, segment_lines
 from cab.scoring.ledger.signatures import signature_fault
 from cab.scoring.ledger.slices import SliceCheck, cell_lines
+from cab.scoring.ledger.verification.call_ids import CallIds
+from cab.scoring.ledger.verification.call_order import CallOrder
+from cab.scoring.ledger.verification.findings import ChainHead, Fault, Findings, Verification
 from cab.scoring.ledger.zstd import NoZstandard
 
 if TYPE_CHECKING:

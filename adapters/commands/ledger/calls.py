@@ -18,7 +18,7 @@ from cab.adapters.ui.json_lines import print_json
 from cab.adapters.ui.layout import Column
 from cab.adapters.ui.options import form
 from cab.adapters.ui.tables import print_rows, write_csv
-from cab.scoring.ledger.archives import archived_cells
+from cab.scoring.ledger.archive.checkpoints import archived_cells
 from cab.scoring.ledger.reading import Found, find_ends, find_records
 from cab.scoring.ledger.records import CallEnd
 from cab.scoring.ledger.totals import CellTotals, total_cells

@@ -19,9 +19,9 @@ from cab.adapters.ui.tables import ResultTable, write
 from cab.scoring.cells.bundle import CALLS_FILE, CELL_FILE, SEAL_FILE
 from cab.scoring.cells.result_record import RESULT_FILE, verify_bundle
 from cab.scoring.errors import BadRecord
-from cab.scoring.ledger.findings import Verification
 from cab.scoring.ledger.segments import segment_files
 from cab.scoring.ledger.signatures import load_public_key
+from cab.scoring.ledger.verification.findings import Verification
 from cab.scoring.ledger.verify import verify_ledger, verify_seal
 from cab.scoring.printable import printable
 

@@ -21,7 +21,7 @@ from cab.proxy.ledger.archive.files import (
 from cab.proxy.ledger.archive.moved import MovedLedger
 from cab.proxy.ledger.segments import make_folder, sync_folder
 from cab.scoring.errors import BadRecord
-from cab.scoring.ledger.archives import ArchiveCheckpoint, FoundCheckpoint, checkpoints
+from cab.scoring.ledger.archive.checkpoints import ArchiveCheckpoint, FoundCheckpoint, checkpoints
 from cab.scoring.ledger.segments import COMPRESSED_SUFFIX, segment_name
 from cab.scoring.ledger.signatures import ARCHIVE_SCHEMA
 from cab.scoring.ledger.zstd import Damaged

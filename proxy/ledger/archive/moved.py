@@ -10,7 +10,7 @@ from cab.proxy.ledger.archive.files import file_sha256
 from cab.proxy.ledger.snapshot.fold import Fold
 from cab.proxy.ledger.snapshot.rows import CellRow
 from cab.scoring.errors import BadRecord
-from cab.scoring.ledger.archives import ArchivedChain, ArchivedHead
+from cab.scoring.ledger.archive.checkpoints import ArchivedChain, ArchivedHead
 from cab.scoring.ledger.chain import Links
 from cab.scoring.ledger.reading import damaged_fields
 from cab.scoring.ledger.records import GENESIS, parse_fields

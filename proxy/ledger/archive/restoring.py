@@ -8,7 +8,7 @@ from cab.proxy.errors import BadConfig
 from cab.proxy.ledger.archive.archiving import segment_names, sha256_sums
 from cab.proxy.ledger.archive.files import Step, file_sha256, locked, no_step, take_over
 from cab.proxy.ledger.segments import sync_folder
-from cab.scoring.ledger.archives import ArchiveCheckpoint, FoundCheckpoint, checkpoints
+from cab.scoring.ledger.archive.checkpoints import ArchiveCheckpoint, FoundCheckpoint, checkpoints
 
 
 class Restored(NamedTuple):

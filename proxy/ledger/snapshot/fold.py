@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 from cab.proxy.ledger.scan import carried
 from cab.proxy.ledger.snapshot.rows import CellRow
-from cab.scoring.ledger.call_ids import CallIds
 from cab.scoring.ledger.totals import DAMAGED_LINE
+from cab.scoring.ledger.verification.call_ids import CallIds
 
 
 class WholeReadNeeded(Exception):

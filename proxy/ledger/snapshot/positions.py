@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from cab.scoring.ledger.archives import ArchivedChain, checkpoints
+from cab.scoring.ledger.archive.checkpoints import ArchivedChain, checkpoints
 from cab.scoring.ledger.bounds import MAX_LINE_BYTES
 from cab.scoring.ledger.chain import Links, line_hash
 from cab.scoring.ledger.segments import Segment, open_segment

@@ -18,7 +18,7 @@ from cab.proxy.ledger.snapshot.positions import ChainRead, Position, begins_of, 
 from cab.proxy.ledger.snapshot.rows import CellRow
 from cab.proxy.logs import RedactingLogger
 from cab.scoring.errors import BadRecord
-from cab.scoring.ledger.archives import cell_rows, checkpoints
+from cab.scoring.ledger.archive.checkpoints import cell_rows, checkpoints
 from cab.scoring.ledger.bounds import BrokenLine
 from cab.scoring.ledger.chain import Links
 from cab.scoring.ledger.reading import damaged_fields

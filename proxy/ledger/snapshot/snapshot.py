@@ -23,7 +23,7 @@ from cab.proxy.ledger.snapshot.reading import LedgerReader, Pause, chains_of
 from cab.proxy.ledger.snapshot.rows import CellRow
 from cab.proxy.logs import RedactingLogger
 from cab.scoring.errors import BadRecord
-from cab.scoring.ledger.archives import ArchivedChain
+from cab.scoring.ledger.archive.checkpoints import ArchivedChain
 from cab.scoring.ledger.segments import Segment
 from cab.scoring.ledger.totals import CallTotals, Fields
 from cab.scoring.ledger.zstd import Damaged

@@ -356,6 +356,7 @@ async def test_what_a_dead_worker_left_is_settled(tmp_path: Path, memory: Shared
                 await registry.seal(cell_id, 20)
             await registry.admit(AdmissionRequest("a", "1"))
             await registry.admit(AdmissionRequest("a", "2"))
+            await registry.load()
         await slots[0].gone.wait()
         assert (await other.load()).calls_in_flight == 2
         ends = {"1": end(end_reason="crash", prompt_tokens=None)}

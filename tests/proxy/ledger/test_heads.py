@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cab.proxy.app import running_proxy
 from cab.proxy.config import ProxySettings
 from cab.proxy.ledger.heads import read_heads
-from cab.scoring.ledger.findings import Verification
 from cab.scoring.ledger.signatures import sign_seal
+from cab.scoring.ledger.verification.findings import Verification
 from cab.scoring.ledger.verify import verify_ledger, verify_seal
 from tests.scoring.ledgers import calls, chained, hash_of, write_ledger
 

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from cab.scoring.capture.trace_context import known_part, parse_traceparent
 from cab.scoring.exports.otel import CONVENTIONS, SCHEMA_URL, attributes, span, spans_line
 from cab.scoring.exports.otlp import any_value
 from cab.scoring.ledger.records import METERED_ENDPOINTS
+from cab.scoring.ledger.trace_context import known_part, parse_traceparent
 from tests.scoring.builders import CELL_ID, end, uncounted
 from tests.tools.otlp import parsed
 

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from cab.scoring import iter_records, total_cells
-from cab.scoring.ledger.call_ids import CallIds
+from cab.scoring.ledger.verification.call_ids import CallIds
 from cab.scoring.ledger.verify import verify_ledger
 from tests.scoring.builders import CELL_ID, end_fields, line, start_fields
 from tests.scoring.ledgers import calls, chained, hash_of, write_ledger

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from cab.scoring.ledger.findings import Fault, Findings
+from cab.scoring.ledger.verification.findings import Fault, Findings
 
 
 def test_a_fault_is_one_line() -> None:

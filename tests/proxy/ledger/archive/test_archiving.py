@@ -18,7 +18,7 @@ from cab.proxy.ledger.archive.archiving import archive_ledger
 from cab.proxy.ledger.archive.restoring import restore_ledger
 from cab.proxy.ledger.recovery import recover
 from cab.scoring import iter_records, total_cells
-from cab.scoring.ledger.archived_segments import ArchivedCalls
+from cab.scoring.ledger.archive.segments import ArchivedCalls
 from cab.scoring.ledger.reading import find_records
 from cab.scoring.ledger.segments import find_segments
 from cab.scoring.ledger.signatures import sign_seal

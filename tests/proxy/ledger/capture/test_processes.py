@@ -27,6 +27,9 @@ async def test_a_kill_leaves_what_two_workers_wrote_whole(tmp_path: Path) -> Non
     with running(*FLAGS, cwd=tmp_path) as (process, printed):
         url = next(word for word in printed.split() if word.startswith("http://127"))
         await asyncio.gather(*(post(url, CHAT, body) for body in bodies))
+        async with asyncio.timeout(60):
+            while len(list((tmp_path / "cab-ledger/capture").glob("*/*.jsonl"))) < 2:
+                await post(url, CHAT, bodies[0])  # until both have written
         for pid in (*children_of(process.pid), process.pid):
             os.kill(pid, signal.SIGKILL)
         process.wait(30)

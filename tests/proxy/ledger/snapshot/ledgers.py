@@ -17,17 +17,29 @@ Lines = list[tuple[str, bytes]]
 """Names of plain segments, and one line of each after the other."""
 
 
+def _instant(second: int) -> str:
+    """Return an instant of the day before `AT`: each record has one."""
+    return f"2027-01-14T23:59:{second:02d}.000000Z"
+
+
 def start(call: str, cell: str | None, seq: int, **members: object) -> dict[str, Any]:
     base = {"kind": "start", "call_id": call, "cell_id": cell, "seq": seq}
     bounds = {"prompt_tokens_at_most": 9, "completion_tokens_at_most": 5, "may_cost": True}
-    return {**base, "started_at": "x", "endpoint": "chat.completions", **bounds, **members}
+    return {
+        **base,
+        "started_at": _instant(seq),
+        "endpoint": "chat.completions",
+        **bounds,
+        **members,
+    }
 
 
 def end(call: str, cell: str | None, **members: object) -> dict[str, Any]:
     counted = {"prompt_tokens": 7, "completion_tokens": 3, "usage_source": "upstream"}
     priced = {"cost_usd": "0.25", "latency_ms": 2.5, "end_reason": "completed"}
     kind = {"kind": "end", "call_id": call, "cell_id": cell, "endpoint": "chat.completions"}
-    return {**kind, **counted, **priced, **members}
+    at = {"started_at": _instant(0), "ended_at": _instant(len(call))}
+    return {**kind, **counted, **priced, **at, **members}
 
 
 def refused(call: str, cell: str) -> dict[str, Any]:

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from cab.scoring.files import is_list
-from cab.scoring.ledger.call_ids import CallIds
-from cab.scoring.ledger.findings import Findings
 from cab.scoring.ledger.records import is_object
+from cab.scoring.ledger.verification.call_ids import CallIds
+from cab.scoring.ledger.verification.findings import Findings
 
 
 class CallOrder:

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from cab.scoring.errors import BadRecord
 from cab.scoring.files import FileModel, naming, read_object, validated
-from cab.scoring.ledger.archived_segments import IN_ARCHIVE, IN_LEDGER, ArchivedCalls
+from cab.scoring.ledger.archive.segments import IN_ARCHIVE, IN_LEDGER, ArchivedCalls
 from cab.scoring.ledger.bounds import MAX_LINE_BYTES
 from cab.scoring.ledger.filters import Filter
 from cab.scoring.ledger.records import Count, Sha256Hex

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from cab.scoring.errors import BadRecord
-from cab.scoring.ledger.archives import checkpoints
-from cab.scoring.ledger.findings import Findings
+from cab.scoring.ledger.archive.checkpoints import checkpoints
 from cab.scoring.ledger.records import GENESIS, parse_fields
 from cab.scoring.ledger.segments import Segment, segment_lines
+from cab.scoring.ledger.verification.findings import Findings
 
 
 class ArchiveCheck:

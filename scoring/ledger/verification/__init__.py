@@ -1,0 +1,1 @@
+"""Parts of a verification: what was found, and whether calls are whole."""
