@@ -334,7 +334,7 @@ class Result:
 
 PERSONAL = frozenset(
     {"call_id", "prev", "hash", "connection_id", "started_at", "ended_at", "stale_connections"}
-    | {"first_at", "last_at", "digest", "heads", "sealed_at", "signature", "key_id"}
+    | {"first_at", "last_at", "digest", "heads", "sealed_at", "signature", "key_id", "upstream"}
 )
 
 
