@@ -85,6 +85,7 @@ async def _serve(
     ):
         print(banner(proxy, settings, secrets), flush=True)  # noqa: T201 - what a person pastes
         manager.ready(f"listens on {proxy.url}")
+        event_loop.has_started()
 
         try:
             async with asyncio.TaskGroup() as tasks:

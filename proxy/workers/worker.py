@@ -61,6 +61,7 @@ async def _run(path: Path, number: int, memory: SharedMemory, sockets: Inherited
             run = running_proxy(settings, worker=worker, sockets=sockets, **secrets)
             async with run as proxy:
                 registry.notify("ready", proxy.control_url)
+                event_loop.has_started()
                 reloading = tasks.create_task(_reload(proxy, registry))
                 await stop.wait()
                 reloading.cancel()
