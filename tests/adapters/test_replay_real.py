@@ -22,7 +22,7 @@ PROMPT = "Function lets int() blow up on user input; replace with proper error p
 _OF_THE_RUN = frozenset(
     (
         *("call_id", "retry_of", "started_at", "ended_at", "latency_ms", "ttft_ms", "upstream_ms"),
-        *("proxy_ms", "queued_ms", "prev", "hash"),
+        *("proxy_ms", "queued_ms", "prev", "hash", "upstream"),
     )
 )
 
