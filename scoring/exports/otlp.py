@@ -6,6 +6,7 @@ numbers are texts.
 
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
+from math import isfinite
 from typing import Any, Final, cast
 
 from cab.scoring.files import is_object
@@ -46,7 +47,7 @@ def any_value(value: Any) -> dict[str, Any]:  # noqa: ANN401, PLR0911 - any JSON
             return {"boolValue": value}
         case int() if value in _INT64:
             return {"intValue": str(value)}
-        case float():
+        case float() if isfinite(value):
             return {"doubleValue": value}
         case list() | tuple():
             values = cast("Iterable[Any]", value)

@@ -55,9 +55,12 @@ def test_listing_all_signs_gives_p(sums: list[int]) -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(st.floats(-10, 10).map(lambda x: round(x, 2)), min_size=2, max_size=9))
+@given(st.lists(st.integers(-640, 640).map(lambda n: n / 64), min_size=2, max_size=9))
 def test_agrees_with_scipy(sums: list[float]) -> None:
-    """scipy's exact one-sample permutation test of the mean gives the same p, to 1e-12."""
+    """scipy's exact one-sample permutation test of the mean gives the same p, to 1e-12.
+
+    Sums of such numbers are exact in both: of others scipy takes some ties for none.
+    """
     theirs = permutation_test(
         (np.array(sums),),
         lambda x, axis: np.abs(np.sum(x, axis=axis)),

@@ -30,7 +30,7 @@ async def test_a_kill_leaves_what_two_workers_wrote_whole(tmp_path: Path) -> Non
         async with asyncio.timeout(60):
             while len(list((tmp_path / "cab-ledger/capture").glob("*/*.jsonl"))) < 2:
                 await post(url, CHAT, bodies[0])  # until both have written
-        for pid in (*children_of(process.pid), process.pid):
+        for pid in (process.pid, *children_of(process.pid)):  # the parent would start others
             os.kill(pid, signal.SIGKILL)
         process.wait(30)
     ledger = tmp_path / "cab-ledger"
