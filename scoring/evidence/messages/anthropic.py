@@ -13,6 +13,7 @@ from cab.scoring.evidence.messages.json_values import (
     object_of,
     other,
     parsed,
+    parts_of,
 )
 from cab.scoring.evidence.messages.media import inline_media, media_at
 from cab.scoring.evidence.messages.model import (
@@ -25,7 +26,7 @@ from cab.scoring.evidence.messages.model import (
     SaidToolCall,
     SaidToolResult,
 )
-from cab.scoring.files import is_list, is_object
+from cab.scoring.files import is_object
 
 REQUEST_MEMBERS = frozenset(("messages", "system", "tools"))
 
@@ -65,13 +66,7 @@ def _message(message: JsonObject, otherwise: str) -> SaidMessage:
 
 
 def _content(content: object) -> list[SaidPart]:
-    if content in (None, ""):
-        return []
-    if isinstance(content, str):
-        return [SaidText(content)]
-    if is_list(content):
-        return [part for each in list_of(content) for part in _block(each)]
-    return [other("content", content)]
+    return parts_of(content, _block)
 
 
 def _block(value: object) -> list[SaidPart]:

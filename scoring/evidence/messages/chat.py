@@ -14,6 +14,7 @@ from cab.scoring.evidence.messages.json_values import (
     object_of,
     other,
     others,
+    parts_of,
     text_of,
 )
 from cab.scoring.evidence.messages.media import base64_bytes, inline_media, media_at
@@ -27,7 +28,6 @@ from cab.scoring.evidence.messages.model import (
     SaidToolCall,
     SaidToolResult,
 )
-from cab.scoring.files import is_list
 
 REQUEST_MEMBERS = frozenset(("messages", "prompt", "suffix", "tools", "functions"))
 
@@ -117,13 +117,7 @@ def chat_message(message: JsonObject, otherwise: str) -> SaidMessage:
 
 def content_parts(content: object) -> list[SaidPart]:
     """Return the parts of a content: a text, or a list of parts."""
-    if content in (None, ""):
-        return []
-    if isinstance(content, str):
-        return [SaidText(content)]
-    if is_list(content):
-        return [part for each in list_of(content) for part in _part(each)]
-    return [other("content", content)]
+    return parts_of(content, _part)
 
 
 def _part(value: object) -> list[SaidPart]:

@@ -1,11 +1,11 @@
 """JSON of unknown shape, looked at so that nothing raises."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import orjson
 
-from cab.scoring.evidence.messages.model import SaidOther
+from cab.scoring.evidence.messages.model import SaidOther, SaidPart, SaidText
 from cab.scoring.files import is_list, is_object
 
 JsonObject = dict[str, object]
@@ -92,3 +92,14 @@ def others(holder: JsonObject, known: Iterable[str]) -> list[SaidOther]:
     """Return the members that are not known and say something."""
     left = {name: value for name, value in holder.items() if name not in known}
     return [other(name, value) for name, value in left.items() if value not in (None, "", [], {})]
+
+
+def parts_of(content: object, read: Callable[[object], list[SaidPart]]) -> list[SaidPart]:
+    """Return the parts of a content: a text, or a list whose members `read` reads."""
+    if content in (None, ""):
+        return []
+    if isinstance(content, str):
+        return [SaidText(content)]
+    if is_list(content):
+        return [part for each in list_of(content) for part in read(each)]
+    return [other("content", content)]
