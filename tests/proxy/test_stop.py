@@ -1,7 +1,6 @@
 """A stop and what clients have not taken yet."""
 
 import asyncio
-import gc
 import os
 import socket
 from contextlib import ExitStack
@@ -19,6 +18,7 @@ from cab.proxy.http.client_connections import (
 )
 from cab.proxy.http.wire.client_connection import OrdinaryConnection
 from tests.tools.dialects import BY_ENDPOINT
+from tests.tools.living import the_only
 from tests.tools.proxy import records
 from tests.tools.raw import request
 from tests.tools.upstream import LAST_CHUNK, chunk
@@ -30,7 +30,7 @@ PIECE = b" " * (1 << 12)
 
 def with_small_buffer() -> KeptConnection:
     """Return the only connection of a client; the kernel takes little for it from now on."""
-    [server] = [o for o in gc.get_objects() if isinstance(o, HttpServer) and o._open]
+    server = the_only(HttpServer, lambda server: server._open)
     [connection] = server._open
     assert isinstance(connection, OrdinaryConnection | ClientConnection)
     assert connection.transport is not None

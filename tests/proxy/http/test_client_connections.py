@@ -1,7 +1,6 @@
 """Many, silent and slow clients on real sockets: what they may hold, and for how long."""
 
 import asyncio
-import gc
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 
 from cab.proxy.http.client_connections import HttpServer
 from tests.tools.client import post
+from tests.tools.living import the_only
 from tests.tools.process import proxy_process
 from tests.tools.proxy import Meter, chat_body, metered, records
 from tests.tools.raw import Line, connected, exchange, request
@@ -146,7 +146,7 @@ async def test_a_head_that_is_here_is_read_however_long_the_proxy_stood_still(
     """After a standstill the time of a head may run out before the proxy has read what came long ago."""
     async with proxied(tmp_path) as meter, connected(meter.url) as line:
         await turned(meter)
-        [server] = [o for o in gc.get_objects() if isinstance(o, HttpServer) and o._partial]
+        server = the_only(HttpServer, lambda server: server._partial)
         line.send(CALL)
         shift_time(monkeypatch, 3000)
         server._look_at_partial()

@@ -1,7 +1,6 @@
 """Clients that speak TLS with the proxy: what differs from a bare socket, and what may not."""
 
 import asyncio
-import gc
 import os
 import ssl
 from pathlib import Path
@@ -18,6 +17,7 @@ from cab.proxy.errors import BadConfig
 from cab.proxy.http.tls_certificate import listener_context
 from cab.proxy.http.wire.tls import TlsConnection
 from tests.tools.client import post
+from tests.tools.living import the_only
 from tests.tools.proxy import chat_body, metered
 from tests.tools.raw import connected, raw_connected, request
 from tests.tools.tls import certificate
@@ -175,8 +175,7 @@ async def test_what_comes_behind_the_end_of_a_client_is_not_kept(tmp_path: Path)
         line.send(CALL)
         line.writer.write_eof()
         await line.reader.readuntil(b"\r\n\r\n")
-        # By its type: `isinstance` asks weak references too, which may be dead.
-        [kept] = [o for o in gc.get_objects() if type(o) is TlsConnection and o._is_open]
+        kept = the_only(TlsConnection, lambda kept: kept._is_open)
         below = line.writer.transport.get_extra_info("socket").fileno()
         for _ in range(20):
             os.write(below, b"x" * 1000)
