@@ -13,8 +13,8 @@ from cab.adapters.agents.base import AgentFacts
 from cab.adapters.errors import InstallFailed
 from cab.adapters.install.install import install
 from cab.adapters.runs.held_keys import hold_keys
+from cab.adapters.sweeps.executors.local import LocalExecutor
 from cab.adapters.sweeps.journal import read_journal
-from cab.adapters.sweeps.local_executor import LocalExecutor
 from cab.adapters.sweeps.lost import lost_results
 from cab.adapters.sweeps.matrix import Matrix, choose, make_matrix, not_installed
 from cab.adapters.sweeps.progress.counts import ProgressCounts

@@ -17,7 +17,7 @@ from cab.adapters.sweeps.budget import (
     spent,
 )
 from cab.adapters.sweeps.classify import classify
-from cab.adapters.sweeps.executor import CellJob, CellOutcome, Executor
+from cab.adapters.sweeps.executors.protocol import CellJob, CellOutcome, Executor
 from cab.adapters.sweeps.journal import Begin, End, Journal
 from cab.adapters.sweeps.matrix import Slot
 from cab.adapters.sweeps.state import BUNDLES, SweepState, close_attempt

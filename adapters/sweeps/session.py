@@ -14,7 +14,7 @@ from cab.adapters.runs.held_keys import key_exposure
 from cab.adapters.runs.metering import check_reachable
 from cab.adapters.sweeps.budget import own_limits, spend_by_cell
 from cab.adapters.sweeps.drift import compare_sweeps, require_comparable
-from cab.adapters.sweeps.executor import Executor
+from cab.adapters.sweeps.executors.protocol import Executor
 from cab.adapters.sweeps.journal import Begin, Close, Journal, Session, read_journal
 from cab.adapters.sweeps.lost import lost_calls, lost_results
 from cab.adapters.sweeps.matrix import Matrix, Slot

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cab.adapters.sweeps.budget import spend_members
-from cab.adapters.sweeps.executor import CellJob, CellOutcome
+from cab.adapters.sweeps.executors.protocol import CellJob, CellOutcome
 from cab.adapters.sweeps.journal import Begin, Close, End, Journal, Session, read_journal
 from cab.adapters.sweeps.matrix import Slot
 from cab.adapters.sweeps.scheduler import Metering, Scheduler, SchedulerServices

@@ -1,6 +1,6 @@
 """One attempt at a cell, in a process of its own: a job on stdin, its outcome on stdout.
 
-    python -m cab.adapters.sweeps.worker
+    python -m cab.adapters.sweeps.executors.worker
 
 When stdin closes, the sweep has ended or is being stopped: the agent is ended with all its processes.
 A sweep that is killed therefore leaves no agent behind, whatever killed it.
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cab.adapters.errors import AdapterError
 from cab.adapters.runs.run_cell import run_cell
-from cab.adapters.sweeps.executor import CellJob, CellOutcome
+from cab.adapters.sweeps.executors.protocol import CellJob, CellOutcome
 from cab.proxy.errors import CabProxyError
 from cab.proxy.logs import configure_logs
 from cab.proxy.workers.stop_signals import on_stop_signal

@@ -1,6 +1,6 @@
 """What runs cells for a sweep, wherever that is: plain data in, plain data out.
 
-    async with local_executor() as executor:      # processes of this machine
+    executor = LocalExecutor()                    # processes of this machine
         outcome = await executor.run(job)
 
 A job holds all that a cell needs, and an outcome all that a sweep needs of it; both are JSON, with no

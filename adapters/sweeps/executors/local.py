@@ -16,9 +16,9 @@ from pydantic import ValidationError
 from cab.adapters.errors import RunFailed
 from cab.adapters.processes.cleanup import clean_up, module_path
 from cab.adapters.runs.bundle import read_marker
-from cab.adapters.sweeps.executor import CellJob, CellOutcome
+from cab.adapters.sweeps.executors.protocol import CellJob, CellOutcome
 
-WORKER = "cab.adapters.sweeps.worker"
+WORKER = "cab.adapters.sweeps.executors.worker"
 """Module that the processes run."""
 END_S = 60.0
 """Time for an agent to end (5 s after SIGTERM) and for the cleanup after it."""
@@ -27,7 +27,7 @@ _MESSAGE_CHARS = 500
 
 
 class LocalExecutor:
-    """Runs each attempt as `python -m cab.adapters.sweeps.worker`.
+    """Runs each attempt as `python -m cab.adapters.sweeps.executors.worker`.
 
     Args:
         end_s: How long a process may take to end its agent; then it is killed itself.
