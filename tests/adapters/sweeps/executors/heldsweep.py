@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from cab.adapters.sweeps.executors.registry import WORKER
+from cab.adapters.sweeps.executors.slurm_array import ARRAY_WORKER
 from cab.scoring.ledger.reading import iter_calls
 from cab.scoring.ledger.totals import is_model_call
 from cab.scoring.ledger.verify import verify_ledger
@@ -19,6 +20,7 @@ from tests.adapters.sweeps.test_resume import CAB, account_of, environment
 from tests.adapters.toyagents import alive
 
 LIMIT_S = 120
+_WORKERS = {WORKER.encode(), ARRAY_WORKER.encode()}
 AGENT = "tests.adapters.sweeps.executors.held:Held"
 
 
@@ -112,7 +114,7 @@ def workers(folder: Path) -> list[int]:
             if not entry.name.isdigit():
                 continue
             words = (entry / "cmdline").read_bytes().split(b"\0")
-            if WORKER.encode() not in words or not alive(int(entry.name)):
+            if not _WORKERS.intersection(words) or not alive(int(entry.name)):
                 continue
             opened = [str(link.readlink()) for link in (entry / "fd").iterdir()]
             if any(name.startswith(str(folder)) for name in opened):

@@ -229,3 +229,77 @@ def test_no_controller(tmp_path: Path, demo: str, cluster: Cluster) -> None:
     assert process.returncode == 2
     assert "Slurm's queue cannot be read" in err
     assert "Traceback" not in err
+
+
+ARRAY = EXECUTOR.replace('"slurm"', '"slurm-array"')
+
+
+@pytest.fixture
+def array(cluster: Cluster, tmp_path: Path, demo: str) -> HeldSweep:
+    return HeldSweep(tmp_path, demo, ARRAY, cluster.environment)
+
+
+def test_array(cluster: Cluster, array: HeldSweep) -> None:
+    """Attempts are tasks of one array; its key files are private, and gone once they are read."""
+    with array.running() as process:
+        array.wait_for_agents(2)
+        [spool] = (array.folder / "spool").iterdir()
+        names = {file.name for file in spool.iterdir()}
+        modes = [spool.stat().st_mode & 0o777, (array.folder / "spool").stat().st_mode & 0o777]
+        queued = cluster.ask("squeue", "--noheader", "--array", "--format=%F %K %T").splitlines()
+        array.let_go()
+        report = array.report(process)
+
+    assert modes == [0o700, 0o700]
+    assert {"0.said", "1.said"} <= names
+    assert not any(name.endswith(".job") for name in names)
+    assert len({line.split()[0] for line in queued}) == 1
+    assert sorted(line.split()[1:] for line in queued) == [["0", "RUNNING"], ["1", "RUNNING"]]
+    assert report["apart"] == []
+    found = [conditions(array, CELL.format(n)) for n in (1, 2)]
+    assert sorted(str(each["node"]) for each in found) == ["n1", "n2"]
+    assert list((array.folder / "spool").iterdir()) == []
+
+
+def test_worker_of_an_array_killed(cluster: Cluster, array: HeldSweep) -> None:
+    """The attempt fails, and the cell is run again in another array."""
+    with array.running() as process:
+        pids = array.wait_for_agents(2)
+        os.kill(worker_on(array, "n1"), signal.SIGKILL)
+        pids = array.wait_for_agents(3)
+        array.let_go()
+        report = array.report(process)
+
+    [failed] = report["apart"]
+    assert failed["reason"].startswith("node n1: ")
+    array.wait_until_gone(pids)
+    cluster.wait_until_idle()
+
+
+def test_sweep_of_an_array_killed(cluster: Cluster, array: HeldSweep) -> None:
+    """Its tasks notice that their sweep has gone; the next session finds no job and removes the keys."""
+    with array.running() as process:
+        pids = array.wait_for_agents(2)
+        process.send_signal(signal.SIGKILL)
+    array.wait_until_gone(pids)
+    cluster.wait_until_idle()
+    array.let_go()
+
+    with array.running() as process:
+        report = array.report(process)
+
+    assert [each["verdict"] for each in report["apart"]] == ["killed", "killed"]
+    assert list((array.folder / "spool").rglob("*")) == []
+
+
+def test_stopped_array(cluster: Cluster, tmp_path: Path, demo: str) -> None:
+    """SIGINT ends its tasks in order, and those that wait at once."""
+    keys = "runs = 3\njobs = 3\n"
+    sweep = HeldSweep(tmp_path, demo, ARRAY, cluster.environment, keys)
+    with sweep.running() as process:
+        pids = sweep.wait_for_agents(2)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=100)
+        assert process.returncode == 130, err
+    sweep.wait_until_gone(pids)
+    cluster.wait_until_idle()
