@@ -53,13 +53,14 @@ class ProcessExecutor:
 
     Args:
         end_s: How long a worker may take to end its agent; then its process is killed.
+        arrival_s: How long a bundle that another machine wrote may take to appear here.
     """
 
     starts_at_once = False
     """Whether the process is the worker's own: it reads its input at once, and is killed before the cleanup."""
 
-    def __init__(self, end_s: float = END_S) -> None:
-        self._end_s = end_s
+    def __init__(self, end_s: float = END_S, arrival_s: float = ARRIVAL_S) -> None:
+        self._end_s, self._arrival_s = end_s, arrival_s
         self._running: dict[str, _Attempt] = {}
         self._stopped = False
 
@@ -151,7 +152,7 @@ class ProcessExecutor:
         if outcome is None:
             outcome = _without_outcome(attempt, process.returncode, err, lost, node)
         elif outcome.state == "complete":
-            outcome = await arrived(outcome, attempt.target, node)
+            outcome = await arrived(outcome, attempt.target, node, self._arrival_s)
         elif outcome.state == "failed" and node:
             outcome = outcome.model_copy(update={"reason": f"node {node}: {outcome.reason}"})
         return outcome.model_copy(update={"node": node})
@@ -213,10 +214,12 @@ def _without_outcome(
     return CellOutcome(state="failed", reason=reason)
 
 
-async def arrived(outcome: CellOutcome, target: Path, node: str | None) -> CellOutcome:
+async def arrived(
+    outcome: CellOutcome, target: Path, node: str | None, limit_s: float = ARRIVAL_S
+) -> CellOutcome:
     """Return an outcome once its bundle is to be seen here: a shared folder may show it some time later."""
     with suppress(TimeoutError):
-        async with asyncio.timeout(ARRIVAL_S):
+        async with asyncio.timeout(limit_s):
             while not is_complete(target):  # noqa: ASYNC110 - another machine writes it
                 await asyncio.sleep(_POLL_S)
     if is_complete(target):
