@@ -224,7 +224,8 @@ class SlurmArrayExecutor(SlurmExecutor):
             why = _why_lost(task, now_s > end_s, times.lost_after_s, gone_late)
             overdue = asked_s is not None and (not task.started or now_s > asked_s + END_S)
             if why is not None or overdue:
-                await self._cancel_task(task)
+                if not gone_late:
+                    await self._cancel_task(task)
                 if task.ending.is_set():
                     return CellOutcome(state="stopped", reason="ended by the sweep")
                 last = spool.last_message(task.index)
