@@ -4,11 +4,13 @@ import asyncio
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 import orjson
 
 from cab.proxy.config import ProxySettings
 from cab.proxy.ledger.shipping.sink import SinkTarget, sink_opener
+from cab.proxy.ledger.shipping.status_file import FILE_NAME
 from cab.proxy.logs import RedactingLogger
 
 _RESTART_S = (0.5, 2.0, 10.0, 30.0)
@@ -41,14 +43,15 @@ async def shipping_beside(settings: ProxySettings, password: str | None) -> Asyn
         "log_level": settings.log_level,
         "log_format": settings.log_format,
     }
-    beside = _Beside(orjson.dumps(given) + b"\n")
+    beside = _Beside(orjson.dumps(given) + b"\n", settings.ledger / FILE_NAME)
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(beside.keep_running())
         try:
             yield
         finally:
-            await beside.stop()
-            await running
+            beside.stop()
+            await asyncio.wait([running], timeout=_END_S)
+            beside.kill()
 
 
 class _Beside:
@@ -56,20 +59,23 @@ class _Beside:
 
     Args:
         given: What it reads first.
+        status: Where it says how it goes.
     """
 
-    def __init__(self, given: bytes) -> None:
+    def __init__(self, given: bytes, status: Path) -> None:
         self._given = given
+        self._status = status
         self._stopping = asyncio.Event()
+        self._is_killed = False
         self._process: asyncio.subprocess.Process | None = None
 
     async def keep_running(self) -> None:
-        """Start it, again each time that it ends, until it is to stop."""
+        """Start it, again each time that it ends, until it is to stop and has sent what there is."""
         failures = 0
         while not self._stopping.is_set():
             began_s = asyncio.get_running_loop().time()
             code = await self._run()
-            if self._stopping.is_set():
+            if self._stopping.is_set() and code == 0:
                 return
             if asyncio.get_running_loop().time() - began_s > _RESTART_S[-1]:
                 failures = 0
@@ -78,8 +84,11 @@ class _Beside:
             log.warning("shipping_process_ended", code=code, starts_again_in_s=wait_s)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), wait_s)
+        if not self._is_killed:
+            await self._run()  # it had died: the last lines are sent all the same
 
     async def _run(self) -> int | None:
+        self._status.unlink(missing_ok=True)  # of a process that is no more
         try:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "cab.proxy.lifecycle.shipping_process"),
@@ -92,17 +101,19 @@ class _Beside:
         self._process = process
         assert process.stdin is not None
         process.stdin.write(self._given)
+        if self._stopping.is_set():
+            process.stdin.close()
         return await process.wait()
 
-    async def stop(self) -> None:
-        """End it in order, once it has sent what is there; kill it if it takes too long."""
+    def stop(self) -> None:
+        """Have it end in order, once it has sent what is there."""
         self._stopping.set()
-        process = self._process
-        if process is None or process.returncode is not None or process.stdin is None:
-            return
-        process.stdin.close()
-        try:
-            await asyncio.wait_for(process.wait(), _END_S)
-        except TimeoutError:
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
+
+    def kill(self) -> None:
+        """End it now, if it has not ended."""
+        self._is_killed = True
+        if self._process is not None and self._process.returncode is None:
             with suppress(ProcessLookupError):
-                process.kill()
+                self._process.kill()

@@ -88,7 +88,9 @@ def ship(ledger: Path, database: Database, **options: Any) -> PassResult:
     """Ship what is there."""
     target = database.target
     shipper = Shipper(ledger, "test", **options)
-    service = ShippingService(shipper, sink_opener(target), target, threading.Event(), lambda _: None)
+    service = ShippingService(
+        shipper, sink_opener(target), target, threading.Event(), lambda _: None
+    )
     try:
         return service.run_once()
     finally:

@@ -90,7 +90,9 @@ HARD = {
     "NUL in a text": b'{"kind":"end","call_id":"a","cell_id":"c\\u0000d","error":{"message":"\\u0000"}}\n',
     "half of a pair": b'{"kind":"end","call_id":"b","cell_id":"x\\ud800"}\n',
     "a huge number": b'{"kind":"end","call_id":"c","cell_id":"x","prompt_tokens":1e400}\n',
-    "many digits": b'{"kind":"end","call_id":"c2","cell_id":"x","prompt_tokens":' + b"9" * 400 + b"}\n",
+    "many digits": b'{"kind":"end","call_id":"c2","cell_id":"x","prompt_tokens":'
+    + b"9" * 400
+    + b"}\n",
     "a number out of range": b'{"kind":"end","call_id":"c3","status":123456789012,"latency_ms":-1e308}\n',
     "repeated members": b'{"kind":"end","call_id":"d","call_id":"d2","cell_id":"x"}\n',
     "deep": b'{"kind":"end","call_id":"e","x":' + b"[" * 900 + b"]" * 900 + b"}\n",
@@ -116,7 +118,9 @@ def test_no_line_stops_the_stream(tmp_path: Path, database: Database) -> None:
     put(ledger, "w0-000001.jsonl", *lines, *HARD.values(), *lines)
     ship(ledger, database)
     assert_same(ledger, database)
-    found = database.rows("select call_id, cell_id, doc is null, damage is null from cab.lines order by line")
+    found = database.rows(
+        "select call_id, cell_id, doc is null, damage is null from cab.lines order by line"
+    )
     by_name = dict(zip(HARD, found[len(lines) :], strict=False))
     assert by_name["NUL in a text"] == ("a", "c\ufffdd", True, True)
     assert by_name["repeated members"] == ("d2", "x", False, True)
@@ -146,7 +150,9 @@ def test_months_and_wrong_clocks(tmp_path: Path, database: Database) -> None:
     put(ledger, "w0-000001.jsonl", *lines)
     ship(ledger, database)
     assert_same(ledger, database)
-    months = database.rows("select month::text, count(*) from cab.lines where kind = 'end' group by 1")
+    months = database.rows(
+        "select month::text, count(*) from cab.lines where kind = 'end' group by 1"
+    )
     assert dict(months) == {
         **{"2026-11-01": 2, "2026-12-01": 1, "2031-02-01": 1},
         "1970-01-01": 2,
@@ -243,9 +249,16 @@ def test_a_new_ledger_in_the_same_folder_is_another_one(tmp_path: Path, database
         ledger = tmp_path / f"ledger{first}"
         put(ledger, "w0-000001.jsonl", *chained(calls(first, first + 5))[0])
         ship(ledger, database)
-    with pytest.raises(NotInDatabase, match=r"has 2 ledgers; add one of these to the URL: \?ledger="), fetched(database):
+    with (
+        pytest.raises(
+            NotInDatabase, match=r"has 2 ledgers; add one of these to the URL: \?ledger="
+        ),
+        fetched(database),
+    ):
         pass
-    ids = [row[0] for row in database.rows("select ledger from cab.ledgers order by first_shipped_at")]
+    ids = [
+        row[0] for row in database.rows("select ledger from cab.ledgers order by first_shipped_at")
+    ]
     with fetched(database, ids[1][:12]) as folder:
         assert contents(folder) == contents(ledger)
 
@@ -260,12 +273,16 @@ def test_passwords_are_never_a_part_of_the_url(database: Database) -> None:
         with pytest.raises(BadConfig, match=r"set PGPASSWORD, or keep it in a passfile") as error:
             sink_opener(SinkTarget(url))
         assert "hunter2" not in str(error.value)
-    with pytest.raises(SinkFailed, match=r"^postgresql://127\.0\.0\.1:\d+/cab\d+ cannot be reached: ") as failed:
+    with pytest.raises(
+        SinkFailed, match=r"^postgresql://127\.0\.0\.1:\d+/cab\d+ cannot be reached: "
+    ) as failed:
         sink_opener(database.target)(SinkTarget(database.url, "wrong"))
     assert "wrong" not in str(failed.value)
 
 
-def test_a_passfile_is_enough(tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_passfile_is_enough(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A password in a passfile is found."""
     file = tmp_path / "pass"
     file.write_text(f"127.0.0.1:*:*:shipper:{database.target.password}\n")
@@ -279,12 +296,15 @@ def test_a_reader_reads_and_changes_nothing(tmp_path: Path, database: Database) 
     ledger = tmp_path / "ledger"
     put(ledger, "w0-000001.jsonl", *chained(calls(0, 2))[0])
     ship(ledger, database)
-    relations = database.rows("select c.oid::regclass::text from pg_class c where relnamespace = 'cab'::regnamespace and relkind in ('r', 'p', 'v')")
+    relations = database.rows(
+        "select c.oid::regclass::text from pg_class c where relnamespace = 'cab'::regnamespace and relkind in ('r', 'p', 'v')"
+    )
     assert len(relations) > 10
     rights = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE")
     for (name,) in relations:
         held = database.rows(
-            "select " + ", ".join(f"has_table_privilege('cab_reader', %s, '{right}')" for right in rights),
+            "select "
+            + ", ".join(f"has_table_privilege('cab_reader', %s, '{right}')" for right in rights),
             *[name] * len(rights),
         )
         assert held == [(True, False, False, False, False)], name
