@@ -64,7 +64,7 @@ class PostgresServer:
 
     def start(self) -> None:
         """Start it, and wait until it takes connections."""
-        options = ("fsync=off", "shared_buffers=16MB", "max_connections=40", "log_min_messages=log")
+        options = ("fsync=off", "shared_buffers=16MB", "max_connections=40")
         words = [word for option in options for word in ("-c", option)]
         where = ("-D", str(self.folder / "data"), "-p", str(self.port), "-k", str(self.folder))
         with (self.folder / "log").open("ab") as log:

@@ -1,24 +1,29 @@
 """`cab ledger ship`: sends the lines of a ledger to a database, once or as they are written."""
 
 import argparse
-import os
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 
 from cab.adapters.errors import AdapterError
 from cab.adapters.ui.command import Option
 from cab.adapters.ui.json_lines import print_json
 from cab.adapters.ui.options import JSON
+from cab.adapters.ui.place import database_password
 from cab.adapters.ui.progress import complain
-from cab.proxy.auth.held_secrets import hide
+from cab.proxy.ledger.postgres.bundles import send_bundles
+from cab.proxy.ledger.postgres.url import database_of, is_database
 from cab.proxy.ledger.shipping.service import ShippingService, ShippingStatus
 from cab.proxy.ledger.shipping.shipper import PassResult, Shipper
 from cab.proxy.ledger.shipping.sink import SinkTarget, sink_opener
 from cab.proxy.logs import configure_logs
 from cab.scoring.ledger.segments import find_segments
 from cab.scoring.printable import printable
+
+LOOK_AT_RUNS_S = 60.0
+"""How often a folder of cells is searched for finished ones."""
 
 DESCRIPTION = """\
 Send the lines of a ledger to PostgreSQL, closed and growing segments alike, each
@@ -37,6 +42,7 @@ exit codes: 0 done, 1 lines are missing or cannot be read, 2 wrong usage, or wit
 examples:
   cab ledger ship cab-ledger --to postgresql://cab@db.example/cab
   cab ledger ship cab-ledger --to postgresql://cab@db.example/cab --once
+  cab ledger ship sweeps/first/ledger --to postgresql://cab@db.example/cab --once --runs sweeps/first/runs
   cab ledger ship /backup/cab --to postgresql://cab@db.example/cab --once --again
 """
 
@@ -47,6 +53,12 @@ OPTIONS = (
     ),
     Option(
         "--name", metavar="NAME", help="what to call the ledger there (default: its folder's name)"
+    ),
+    Option(
+        "--runs",
+        type=Path,
+        metavar="RUNS",
+        help="also send the finished cells below this folder, for cab score and cab report",
     ),
     Option("--once", action="store_true", help="send what is there, and end"),
     Option(
@@ -71,14 +83,19 @@ def run(args: argparse.Namespace) -> int:
     ledger: Path = args.ledger
     if not ledger.is_dir():
         raise AdapterError(f"{ledger} is not a folder; give a ledger's folder")
-    target = SinkTarget(args.to, os.environ.get("PGPASSWORD") or None)
+    if args.runs is not None and not is_database(args.to):
+        raise AdapterError("--runs sends cells to PostgreSQL only; give --to postgresql://...")
+    target = SinkTarget(args.to, database_password())
     opener = sink_opener(target)
-    hide((target.password,), ("PGPASSWORD",))
     name = args.name or ledger.absolute().name
     stop = threading.Event()
     shipper = Shipper(ledger, name, again=args.again, stop=stop)
-    service = ShippingService(shipper, opener, target, stop, _pass_over)
-    return _once(service, args) if args.once else _follow(service, stop)
+    bundles = _Bundles(args.runs, target)
+    service = ShippingService(shipper, opener, target, stop, bundles.look)
+    if not args.once:
+        return _follow(service, stop)
+    code = _once(service, args)
+    return max(code, bundles.send())
 
 
 def _once(service: ShippingService, args: argparse.Namespace) -> int:
@@ -117,5 +134,43 @@ def _follow(service: ShippingService, stop: threading.Event) -> int:
     return 0
 
 
-def _pass_over(_: ShippingStatus) -> None:
-    """Take a status that nobody reads: the log has what is worth saying."""
+class _Bundles:
+    """The cells of a folder, sent beside the ledger.
+
+    Args:
+        runs: The folder; None: none are sent.
+        target: The database.
+    """
+
+    def __init__(self, runs: Path | None, target: SinkTarget) -> None:
+        self._runs = runs
+        self._target = target
+        self._looked_s = -LOOK_AT_RUNS_S
+
+    def look(self, status: ShippingStatus) -> None:
+        """Send what is finished, once in a while; a database that is away is asked again with the lines.
+
+        Raises:
+            SinkFailed: The database takes nothing now.
+        """
+        now_s = time.monotonic()
+        if status.failure is None and now_s - self._looked_s >= LOOK_AT_RUNS_S:
+            self._looked_s = now_s
+            self.send()
+
+    def send(self) -> int:
+        """Send what is finished; return 1 if a file was left out.
+
+        Raises:
+            BadRecord: The folder cannot be read.
+            SinkFailed: The database takes nothing now.
+        """
+        if self._runs is None:
+            return 0
+        address, name = database_of(self._target.url), self._runs.absolute().name
+        done = send_bundles(address, self._target.password, self._runs, name)
+        for file in done.left:
+            complain(printable(f"{file} is too large, and was not sent"))
+        if done.sent:
+            complain(f"{done.sent:,} cells were sent, {done.kept:,} were there already")
+        return 1 if done.left else 0
