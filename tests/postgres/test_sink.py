@@ -154,7 +154,9 @@ def test_months_and_wrong_clocks(tmp_path: Path, database: Database) -> None:
         "select month::text, count(*) from cab.lines where kind = 'end' group by 1"
     )
     assert dict(months) == {
-        "2026-11-01": 2, "2026-12-01": 1, "2031-02-01": 1,
+        "2026-11-01": 2,
+        "2026-12-01": 1,
+        "2031-02-01": 1,
         "1970-01-01": 2,
     }
 

@@ -71,10 +71,18 @@ def call(number: int, **changes: object) -> list[dict[str, Any]]:
     what = {"endpoint": "chat.completions", "model_requested": "m"}
     start = {"kind": "start", **same, **what, "stream": False, "request_hash": None}
     end: dict[str, Any] = {
-        "kind": "end", **same, "ended_at": "2026-11-20T08:00:01.500000Z", **what,
-        "status": 200, "end_reason": "completed", "usage_source": "upstream",
-        "prompt_tokens": 10 + number, "completion_tokens": 5, "total_tokens": 15 + number,
-        "cost_usd": "0.00012", "latency_ms": 1500.25,
+        "kind": "end",
+        **same,
+        "ended_at": "2026-11-20T08:00:01.500000Z",
+        **what,
+        "status": 200,
+        "end_reason": "completed",
+        "usage_source": "upstream",
+        "prompt_tokens": 10 + number,
+        "completion_tokens": 5,
+        "total_tokens": 15 + number,
+        "cost_usd": "0.00012",
+        "latency_ms": 1500.25,
     }
     return [{**start, **{k: v for k, v in changes.items() if k in start}}, {**end, **changes}]
 

@@ -101,7 +101,7 @@ def _run(args: argparse.Namespace, opened: list[OpenedPlace]) -> int:
         return groups.run_groups(args, profile)
     command = _Score(profile, partial(said, opened), write=args.write)
     if args.form in {"markdown", "csv"}:
-        write_cells(args.form, command.cells(args.paths), repricing)
+        write_cells(args.form, command.cells(args.paths), repricing, partial(said, opened))
     elif args.form == "json":
         for scored, _ in command.cells(args.paths):
             path = said(opened, str(scored.path))
