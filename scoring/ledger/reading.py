@@ -31,6 +31,7 @@ __all__ = [
     "damaged_fields",
     "find_ends",
     "find_records",
+    "is_start_line",
     "iter_calls",
     "iter_numbered",
     "iter_records",
@@ -189,8 +190,7 @@ def find_ends(
     lines = ledger_lines(path)
     _tell_of_archived(path, where, on_archived)
     for file, number, line in lines:
-        # Half of a ledger is STARTs, and the mark cannot stand in a text: its quotes would be escaped.
-        if _START_MARK in line and _END_MARK not in line and not isinstance(line, BrokenLine):
+        if is_start_line(line):
             continue
         try:
             fields = parse_fields(line, str(file), number)
@@ -202,6 +202,14 @@ def find_ends(
             continue
         if wanted:
             yield Found(file, number, line, fields)
+
+
+def is_start_line(line: bytes) -> bool:
+    """Return whether a line is a START, by its kind alone: half of a ledger is STARTs, which need no parser.
+
+    The mark cannot stand in a text: its quotes would be escaped.
+    """
+    return _START_MARK in line and _END_MARK not in line and not isinstance(line, BrokenLine)
 
 
 def _tell_of_archived(path: Path, where: Filter, on_archived: OnDamage | None) -> None:
