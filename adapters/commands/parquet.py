@@ -105,8 +105,9 @@ def decimal_or_none(amount: Decimal | None) -> Decimal | None:
     if amount is None:
         return None
     _, digits, exponent = amount.normalize(EXACT).as_tuple()
-    fits = isinstance(exponent, int) and exponent >= -_SCALE
-    return amount if fits and len(digits) + exponent <= _DIGITS - _SCALE else None
+    if not isinstance(exponent, int) or exponent < -_SCALE:
+        return None
+    return amount if len(digits) + exponent <= _DIGITS - _SCALE else None
 
 
 def pyarrow_module(module: str) -> Any:  # noqa: ANN401 - pyarrow has no types
