@@ -135,7 +135,7 @@ class ExecutorTable(_Table):
     lost_after_s: _Seconds = LOST_AFTER_S
     """Seconds without a sign of life after which a worker is lost."""
     node_failures: Annotated[int, Field(ge=1)] = 2
-    """After this many failed cells, with none that succeeded in between, a node is avoided."""
+    """A node that failed this many different cells, with no success in between, is avoided."""
     settings: dict[str, Any] = Field(default_factory=dict[str, Any])
     """For an executor of another package: whatever it reads."""
 
@@ -183,24 +183,36 @@ def cell_times(executor: ExecutorTable, timeout_s: float) -> CellTimes:
 
 
 class NodeRecord:
-    """Which nodes fail cells: after some failures without a success in between one is avoided for the rest.
+    """Which nodes fail cells: one that failed several, with no success in between, is avoided for the rest.
+
+    A cell that fails wherever it runs counts once for each node, however often it is tried there.
 
     Args:
-        most: How many failures.
+        most: How many different cells.
     """
 
     def __init__(self, most: int) -> None:
         self.most = most
-        self._failures: dict[str, int] = {}
+        self._failed: dict[str, set[str]] = {}
 
     @property
     def avoided(self) -> list[str]:
         """The nodes that no further cell should run on."""
-        return sorted(node for node, failures in self._failures.items() if failures >= self.most)
+        return sorted(node for node, slots in self._failed.items() if len(slots) >= self.most)
 
-    def note(self, node: str | None, *, failed: bool) -> bool:
-        """Take note of how an attempt ended on a node; return whether the node is avoided because of it."""
-        if node is None or self._failures.get(node, 0) >= self.most:
+    def note(self, node: str | None, slot: str, *, failed: bool) -> bool:
+        """Take note of how an attempt ended on a node; return whether the node is avoided because of it.
+
+        Args:
+            node: The node; None where there is none.
+            slot: The place of the matrix that the attempt was to fill.
+            failed: Whether the infrastructure failed it.
+        """
+        if node is None or node in self.avoided:
             return False
-        self._failures[node] = self._failures.get(node, 0) + 1 if failed else 0
-        return self._failures[node] >= self.most
+        slots = self._failed.setdefault(node, set())
+        if failed:
+            slots.add(slot)
+        else:
+            slots.clear()
+        return len(slots) >= self.most

@@ -190,7 +190,7 @@ class Scheduler:
         services.listener.started(begin)
         job = self._job(slot, cell, key_limits)
         outcome = await self._run(job)
-        self._note_node(outcome)
+        self._note_node(slot, outcome)
         if outcome.state != "complete" and services.metering.revoke is not None:
             # Before its calls are summed: what was given up here may go on elsewhere.
             await services.metering.revoke(str(cell))
@@ -249,8 +249,10 @@ class Scheduler:
             avoid=self._nodes.avoided,
         )
 
-    def _note_node(self, outcome: CellOutcome) -> None:
-        if self._nodes.note(outcome.node, failed=outcome.state == "failed"):
+    def _note_node(self, slot: Slot, outcome: CellOutcome) -> None:
+        if outcome.state == "stopped":
+            return  # that says nothing of its node
+        if self._nodes.note(outcome.node, slot.id, failed=outcome.state == "failed"):
             self._services.listener.message(
                 f"node {outcome.node} is avoided from now on: {self._nodes.most} cells failed there, and "
                 "none succeeded in between"
