@@ -12,6 +12,8 @@ from cab.scoring.cells.cell import RequestedResources
 
 QUEUE_S = 86_400.0
 """A cell may wait this long for a node."""
+LOCAL_START_S = 300.0
+"""A worker on this machine may take this long to start."""
 LOST_AFTER_S = 60.0
 """A worker of which nothing is heard for so long is lost."""
 
@@ -175,8 +177,10 @@ def cell_times(executor: ExecutorTable, timeout_s: float) -> CellTimes:
         executor: Where it runs.
         timeout_s: Limit of the agent's run.
     """
+    # A process of this machine waits for no node; a key that lives longer than needed is worth more to a thief.
+    queue_s = min(executor.queue_s, LOCAL_START_S) if executor.kind == "local" else executor.queue_s
     return CellTimes(
-        queue_s=executor.queue_s,
+        queue_s=queue_s,
         limit_s=timeout_s + executor.slack_s,
         lost_after_s=executor.lost_after_s,
     )

@@ -63,10 +63,12 @@ def test_faults(tmp_path: Path, text: str, said: str) -> None:
 
 def test_times() -> None:
     """The keys of a cell live exactly as long as it may wait and run."""
-    times = cell_times(ExecutorTable(queue_s=100), TIMEOUT_S)
+    times = cell_times(ExecutorTable(kind="slurm", queue_s=1000), TIMEOUT_S)
 
     assert times.limit_s == TIMEOUT_S + KEY_MARGIN_S
-    assert times.key_ttl_s == 100 + TIMEOUT_S + KEY_MARGIN_S
+    assert times.key_ttl_s == 1000 + TIMEOUT_S + KEY_MARGIN_S
+    # No node is waited for on this machine.
+    assert cell_times(ExecutorTable(), TIMEOUT_S).key_ttl_s == 300 + TIMEOUT_S + KEY_MARGIN_S
 
 
 def test_nodes() -> None:
