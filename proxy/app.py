@@ -183,7 +183,7 @@ async def running_proxy(
     Raises:
         BadConfig: The ledger cannot be written, the port is taken, or the signing key is short.
     """
-    clock, settings = clock or Clock(), _ready_settings(settings, secrets)
+    clock, settings = clock or Clock(), ready_settings(settings, secrets)
     context = listener_context(settings.tls_cert_file, settings.tls_key_file)
     tls = None if context is None else ListenerTls(context)
     async with AsyncExitStack() as stack:
@@ -237,8 +237,12 @@ async def running_proxy(
         yield Proxy(*where, ring, clock, ended, own_tls, identifier.revocations, server, parts)
 
 
-def _ready_settings(settings: ProxySettings, secrets: ProxySecrets) -> ProxySettings:
-    """Return settings with prices read, and without routes where no endpoint is asked."""
+def ready_settings(settings: ProxySettings, secrets: ProxySecrets) -> ProxySettings:
+    """Return settings with prices read, and without routes where no endpoint is asked.
+
+    Raises:
+        BadConfig: The file of prices cannot be used, or the key of a route is missing.
+    """
     settings = with_prices_read(settings)
     if settings.replay is not None:
         settings = settings.model_copy(update={"routes": []})
