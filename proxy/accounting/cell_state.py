@@ -39,6 +39,10 @@ class _Seen:
 class Waiter:
     """Waits for changes of a cell; those that come while it does something else are not missed."""
 
+    limits: KeyLimits | None = None
+    """Those of the call that waits; None: it is not a call."""
+    admitted: bool = False
+    """Whether it got what it waited for."""
     withdrawn: bool = False
     """Whether its wait was ended."""
     _change: asyncio.Event = field(default_factory=asyncio.Event)
@@ -207,13 +211,35 @@ class CellState:
             waiter.wake()
 
     @contextmanager
-    def waiting(self, who: str) -> Generator[Waiter]:
-        """Give what waits for changes, each of which it sees while the context is open."""
-        waiter = self._waiting[who] = Waiter()
+    def waiting(self, who: str, limits: KeyLimits | None = None) -> Generator[Waiter]:
+        """Give what waits for changes, each of which it sees while the context is open.
+
+        Args:
+            who: The call that waits, if it is one.
+            limits: Of its key.
+        """
+        waiter = self._waiting[who] = Waiter(limits)
         try:
             yield waiter
         finally:
             self._waiting.pop(who, None)
+            # Those that came later have stood behind it, and there may be room for more than one.
+            self._wake_next(limits) if waiter.admitted else self.wake()
+
+    def _wake_next(self, limits: KeyLimits | None) -> None:
+        for waiter in self._waiting.values():
+            if waiter.limits == limits:
+                waiter.wake()
+                return
+
+    def is_behind(self, call_id: str, limits: KeyLimits) -> bool:
+        """Return whether another call that came earlier waits for room within the same limits."""
+        for who, waiter in self._waiting.items():
+            if who == call_id:
+                return False
+            if waiter.limits == limits and not waiter.withdrawn:
+                return True
+        return False
 
     def add(self, call: Fields) -> None:
         """Add a call to the totals, by its END, or by its START if its END is lost."""
