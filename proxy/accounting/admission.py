@@ -358,6 +358,8 @@ class LocalCellRegistry:
         cell = self._cells[cell_id]
         if end is not None:
             cell.add(end)
+        else:
+            cell.enter_windows()
         cell.finish(call_id)
 
     async def open(self, cell_id: str) -> None:
@@ -404,7 +406,6 @@ class LocalCellRegistry:
         if ask.counts:  # of others, some come without the limits of their key
             cell = self._cells[ask.cell_id]
             cell.limits, cell.expires_s = ask.limits, ask.expires_s
-            cell.is_windowed = cell.is_windowed or bool(ask.limits.windows)
 
     async def limits(self, cell_ids: list[str | None]) -> list[CellLimits | None]:
         """Return what cells may spend; see `CellRegistry.limits`."""

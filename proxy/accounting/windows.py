@@ -197,6 +197,18 @@ class Windows:
             if (name := instant[:chars]) > self.names[period]:
                 self.names[period], self.before[period] = name, now
 
+    def heard_late(self, minute: int, sums: Sums) -> None:
+        """Take what has come about in an earlier minute, and is only now a part of all sums.
+
+        Args:
+            minute: Since the Unix epoch.
+            sums: What it adds to them.
+        """
+        instant = rfc3339(minute * MINUTE_NS)
+        for period, chars in enumerate(_NAME_CHARS):
+            if instant[:chars] < self.names[period]:
+                self.before[period] = self.before[period].plus(sums)
+
 
 def next_begin(period: int, name: str) -> str:
     """Return when the window behind another one begins, as RFC 3339 in UTC to the second.

@@ -207,7 +207,9 @@ def _digest(stated: PriceTableFile) -> str:
     rates = stated.model_dump(mode="json", exclude={"name", "version"}, exclude_none=True)
     patterns = _patterns(stated)
     if patterns != sorted(patterns):
-        rates["patterns"] = patterns  # the first one that fits counts, so their order is a part of the rates
+        rates["patterns"] = (
+            patterns  # the first one that fits counts, so their order is a part of the rates
+        )
     return hashlib.sha256(orjson.dumps(rates, option=orjson.OPT_SORT_KEYS)).hexdigest()[
         :_DIGEST_CHARS
     ]

@@ -207,7 +207,7 @@ async def test_a_newcomer_takes_no_slot_that_another_call_waits_for(registry: Ce
         newcomer = tasks.create_task(registry.admit(asks[5]))
         await first
         await settled()
-        assert not (third.done() or newcomer.done())
+        assert [each.done() for each in (third, newcomer)] == [False, False]
         registry.withdraw("a", "3")
         await second
         registry.finish_soon("a", "1", end())

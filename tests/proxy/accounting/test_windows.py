@@ -69,14 +69,14 @@ class Calls:
 
 @asynccontextmanager
 async def workers(
-    local: LocalCellRegistry, folder: Path, memory: SharedMemory, count: int
+    local: LocalCellRegistry, folder: Path, memory: SharedMemory, count: int, wall: Wall
 ) -> AsyncGenerator[list[RemoteCellRegistry]]:
     """Give the registry as so many workers see it."""
     server = CellRegistryServer(local, [WorkerSlot(n) for n in range(count)], {}, memory)
     async with server.listening(folder / "registry"), asyncio.TaskGroup() as tasks:
         found = []
         for number in range(count):
-            registry = await RemoteCellRegistry.connect(folder / "registry", memory)
+            registry = await RemoteCellRegistry.connect(folder / "registry", memory, wall_ns=wall)
             tasks.create_task(registry.listen())
             await registry.request("configuration", number)
             found.append(registry)
@@ -216,7 +216,7 @@ async def test_workers_have_one_minute_and_one_day(tmp_path: Path, memory: Share
     """Whichever worker admits calls, also by a key without such limits, all count, and none is too many."""
     wall = Wall("2026-12-01T10:00:30.5Z")
     local = LocalCellRegistry(CellStates(wall_ns=wall), 0)
-    async with workers(local, tmp_path, memory, 2) as registries:
+    async with workers(local, tmp_path, memory, 2, wall) as registries:
         for number, registry in enumerate(registries * 2):
             ask = AdmissionRequest(CELL, f"free {number}")
             await registry.admit(ask)
