@@ -146,7 +146,9 @@ class Proxy(RunningProxy):
         Raises:
             BadConfig: Something cannot be used; nothing has changed then.
         """
-        reload = reload_of(self._parts.services.settings, with_prices_read(wanted))
+        reload = reload_of(
+            self._parts.services.settings, await asyncio.to_thread(with_prices_read, wanted)
+        )
         await self.apply(reload.settings, secrets)
         return reload
 

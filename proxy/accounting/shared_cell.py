@@ -58,9 +58,10 @@ class CellShare(NamedTuple):
     @classmethod
     def unpacked(cls, values: list[Any]) -> "CellShare":
         """Return what `packed` packed."""
-        *others, floors, without_price, failed = values
+        on_unknown, uncounted, uncounted_tokens, unpriced, minute, floors, *rest, failed = values
         known = [None if each is None else WindowFloor(*each) for each in floors]
-        return cls(*others, known, without_price, frozenset(failed))
+        sums = uncounted, uncounted_tokens, unpriced
+        return cls(on_unknown, *sums, minute, known, rest[0], frozenset(failed))
 
 
 class Used(NamedTuple):

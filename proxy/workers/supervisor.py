@@ -59,7 +59,7 @@ class MultiProcessProxy(RunningProxy):
             BadConfig: Something cannot be used; nothing has changed then.
         """
         state = self._state
-        reload = reload_of(state.settings, with_prices_read(wanted))
+        reload = reload_of(state.settings, await asyncio.to_thread(with_prices_read, wanted))
         settings, keys = reload.settings, secrets.get("route_keys") or {}
         require_route_keys(settings.routes, keys)
         cert = settings.tls_cert_file

@@ -240,6 +240,8 @@ def test_a_configuration_is_checked(tmp_path: Path) -> None:
     [
         ({"upstream": "https://h", "ca_file": "none.pem"}, "ca_file none.pem cannot be used"),
         ({"upstream": "demo", "tls_cert_file": "none.pem"}, "none.pem cannot be read"),
+        ({"upstream": "demo", "tls_cert_file": "pipe"}, "tls_cert_file pipe is a pipe"),
+        ({"upstream": "https://h", "ca_file": "pipe"}, "ca_file pipe is a pipe"),
         ({"upstream": "demo", "signing_key_file": "file"}, "fewer than 32 bytes"),
         ({"upstream": "demo", "ledger": "file/x"}, "file is not a folder"),
         ({"upstream": "demo", "seal_key_file": "none"}, "seal_key_file none cannot be read"),
@@ -257,6 +259,7 @@ async def test_a_configuration_that_would_not_start(
     """The fault is named."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("short")
+    os.mkfifo(tmp_path / "pipe")
     with pytest.raises(BadConfig, match=why):
         await checked(parse_settings(values, "x"), {}, ask=False)
 

@@ -104,7 +104,7 @@ async def test_after_the_first_call_of_a_cell_nobody_asks(proxy: Proxy) -> None:
 
 async def test_limits_of_a_time_need_one_question_in_each_minute(proxy: Proxy) -> None:
     """Then the minute begins, and what was told late of the one before is still part of that."""
-    limits = {"max_calls_per_minute": 40, "max_cost_usd_per_day": Decimal(10)}
+    limits: dict[str, Any] = {"max_calls_per_minute": 40, "max_cost_usd_per_day": Decimal(10)}
     async with proxy.worker(0) as one, proxy.worker(1) as other:
         for n, worker in enumerate((one, other)):
             await worker.admit(ask(f"first {n}", **limits))
