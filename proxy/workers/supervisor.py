@@ -40,6 +40,7 @@ from cab.proxy.ledger.segments import make_folder
 from cab.proxy.ledger.snapshot.keeper import SnapshotKeeper, opened_snapshot
 from cab.proxy.lifecycle.inherited_sockets import NO_SOCKETS, InheritedSockets
 from cab.proxy.lifecycle.reload_rules import Reload, reload_of
+from cab.proxy.lifecycle.shipping_beside import shipping_beside
 from cab.proxy.logs import redacting_libraries
 from cab.proxy.redaction import Redactor
 from cab.proxy.workers.processes import WorkerConfiguration, WorkerProcesses
@@ -118,6 +119,8 @@ async def running_workers(
     clock, settings = clock or Clock(), ready_settings(settings, secrets)
     listener_context(cert := settings.tls_cert_file, settings.tls_key_file)
     async with AsyncExitStack() as stack:
+        password = secrets.get("ship_password")
+        await stack.enter_async_context(shipping_beside(settings, password))
         keeper = await stack.enter_async_context(
             opened_snapshot(settings.state_folder, settings.ledger)
         )
@@ -126,8 +129,8 @@ async def running_workers(
         keys = secrets.get("upstream_key"), *(secrets.get("route_keys") or {}).values()
         metrics_token = metrics_token_from(secrets.get("metrics_token"), settings)
         receiver = secrets_of(wanted_target(settings, secrets.get("otel") or {}))
-        own = secrets.get("admin_token"), metrics_token, *receiver
-        held = Redactor([*keys, *ring.secrets(), *own])
+        tokens = secrets.get("admin_token"), metrics_token, password, *receiver
+        held = Redactor([*keys, *ring.secrets(), *tokens])
         redactors = [held]
         stack.enter_context(redacting_libraries(held, lambda: redactors))
         demo = None
