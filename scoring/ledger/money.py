@@ -1,12 +1,17 @@
 """Amounts of US dollars: which texts are one, and sums that are exact."""
 
+from collections.abc import Mapping
 from decimal import Context, Decimal, DecimalException
+from typing import Any
 
 MOST_USD = Decimal(10) ** 12
 """No call costs that much."""
 
 _EXPONENTS = range(-60, 13)
 """Of the last digit of a price: far finer than prices are quoted, and short when written out."""
+
+UNNAMED = "unnamed"
+"""Source of a price that a record does not name."""
 
 EXACT = Context(prec=100)
 """Sums of 10^15 such prices need no rounding."""
@@ -33,6 +38,12 @@ def amount(value: str | float | Decimal | None) -> str | None:
         return "0"
     digits = 2 if found >= 1 else min(12, 1 - found.adjusted())
     return f"{found:,.{max(2, digits)}f}"
+
+
+def source_of_price(call: Mapping[str, Any]) -> str:
+    """Return where the price of a call is from, by the members of its END; `UNNAMED` if it does not say."""
+    source = call.get("price_source")
+    return source if isinstance(source, str) and source else UNNAMED
 
 
 def money(text: str) -> Decimal | None:

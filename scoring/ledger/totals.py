@@ -16,7 +16,7 @@ from typing import Any, Generic, Self, TypeVar
 
 from cab.scoring.files import FileModel
 from cab.scoring.ledger.bounds import MAX_COUNT
-from cab.scoring.ledger.money import EXACT, money
+from cab.scoring.ledger.money import EXACT, UNNAMED, money, source_of_price
 from cab.scoring.ledger.records import METERED_ENDPOINTS, AnyRecord, CallEnd, CallStart, Count
 from cab.scoring.ledger.verification.call_ids import CallIds
 
@@ -26,7 +26,8 @@ Fields = Mapping[str, Any]
 CALL_MEMBERS = (
     *("endpoint", "end_reason", "status", "upstream_attempts", "usage_source", "usage_status"),
     *("prompt_tokens", "completion_tokens", "total_tokens"),
-    *("cache_read_tokens", "cache_write_tokens", "reasoning_tokens", "cost_usd", "latency_ms"),
+    *("cache_read_tokens", "cache_write_tokens", "reasoning_tokens", "cost_usd"),
+    *("price_source", "latency_ms"),
     *("may_cost", "prompt_tokens_at_most", "completion_tokens_at_most"),
 )
 """The members of a call's records that `CallTotals` looks at."""
@@ -253,18 +254,30 @@ class MoneyTotal:
     """The largest price of a call."""
     unpriced: int = 0
     """Those of the missing ones whose tokens were counted: nobody knows the price of their model."""
+    sources: tuple[str, ...] = ()
+    """Where the prices are from, in order: see `price_source` of a call's record. Few: a table has one name."""
 
     @property
     def value(self) -> Decimal | None:
         """The sum, None while a price is missing."""
         return None if self.missing else self.known
 
-    def add(self, price: Decimal | None) -> None:
-        """Add a price, None where it is not known."""
+    @property
+    def price_sources(self) -> tuple[str, ...]:
+        """Where the prices are from; `UNNAMED` for prices of which nobody says."""
+        # Sums of versions that did not keep them have none.
+        return self.sources or ((UNNAMED,) if self.priced else ())
+
+    def add(self, price: Decimal | None, source: str = UNNAMED) -> None:
+        """Add a price, None where it is not known, and where it is from."""
         if price is None:
             self.missing += 1
         else:
             self.known = EXACT.add(self.known, price)
+            sources = self.price_sources
+            if source not in sources:
+                sources = tuple(sorted((*sources, source)))
+            self.sources = sources
             self.priced += 1
             self.largest = max(self.largest, price)
 
@@ -275,6 +288,7 @@ class MoneyTotal:
             self.missing + other.missing,
             max(self.largest, other.largest),
             self.unpriced + other.unpriced,
+            tuple(sorted({*self.price_sources, *other.price_sources})),
         )
 
 
@@ -372,10 +386,10 @@ class CallTotals:
         price = None if stated is None else money(str(stated))
         if self.may_cost(call):
             self.tokens.add(call if is_counted(call) else _uncounted(call))
-            self.cost.add(price)
+            self.cost.add(price, source_of_price(call))
             self.cost.unpriced += price is None and _is_counted_whole(call)
         elif price is not None:
-            self.cost.add(price)
+            self.cost.add(price, source_of_price(call))
 
     def __add__(self, other: "CallTotals") -> "CallTotals":
         parts = (getattr(self, f.name) + getattr(other, f.name) for f in fields(CallTotals))

@@ -57,6 +57,7 @@ examples:
   cab score runs --profile mine.toml         a profile as in docs/scoring.md
   cab score runs --reprice prices.toml       what the calls would have cost by that table
   cab score runs --by tui --by model --k 2   groups, with pass@2 and pass^2
+  cab score runs --by model --reprice prices.toml   dollars per solved task by that table
 """
 
 OPTIONS = (
@@ -85,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
     """
     profile, repricing = profile_of(args.profile), reprice.repricing_of(args)
     if args.by:
-        return groups.run_groups(args, profile)
+        return groups.run_groups(args, profile, repricing)
     command = _Score(profile, write=args.write)
     if args.form in {"markdown", "csv"}:
         write_cells(args.form, command.cells(args.paths), repricing)

@@ -138,14 +138,20 @@ def _unpacked(empty: _Part, values: Any) -> _Part:  # noqa: ANN401 - as `_packed
         return type(empty)(*(_unpacked(getattr(empty, f.name), parts.get(n)) for n, f in members))
     if values is None:
         return empty
-    return cast("_Part", Decimal(values) if isinstance(empty, Decimal) else values)
+    if isinstance(empty, Decimal | tuple):
+        return cast("_Part", type(empty)(values))
+    return cast("_Part", values)
+
+
+_NO_SUMS = ("largest", "sources")
+"""Members of totals that do not add up, so that nothing can be taken off them."""
 
 
 def _without(more: _Part, less: _Part) -> _Part:
     if is_dataclass(more) and not isinstance(more, type):
         parts = (
             getattr(more, f.name)
-            if f.name == "largest"
+            if f.name in _NO_SUMS
             else _without(getattr(more, f.name), getattr(less, f.name))
             for f in fields(more)
         )
