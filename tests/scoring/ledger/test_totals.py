@@ -129,7 +129,12 @@ def test_a_price_of_a_call_that_nobody_counted_counts() -> None:
     priced = unmeasured("b", cost_usd="0.10")
     totals = total(end_fields("a"), priced, free, {**free, "cost_usd": 0.5})
     assert totals.cost == MoneyTotal(
-        Decimal("0.60"), 2, missing=1, largest=Decimal("0.5"), unpriced=1
+        Decimal("0.60"),
+        2,
+        missing=1,
+        largest=Decimal("0.5"),
+        unpriced=1,
+        sources=("unnamed",),
     )
 
 
