@@ -85,10 +85,10 @@ async def test_a_call_that_a_crash_cut_is_below_its_client_s_span(tmp_path: Path
     """The END that the next start writes says what its START says."""
     async with scripted_upstream([asyncio.Event()]) as upstream:
         with killed(upstream.url, tmp_path) as (url, kill):
-            calling = asyncio.create_task(call(url))
-            await asyncio.wait_for(upstream.arrived.wait(), 60)
-            kill()
-            await calling
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(call(url))
+                await asyncio.wait_for(upstream.arrived.wait(), 60)
+                kill()
     check_crashed(tmp_path)
 
 

@@ -65,19 +65,20 @@ async def test_all_workers_price_by_the_new_table(tmp_path: Path) -> None:
                     if all(made):
                         return made
 
-            early = asyncio.create_task(call())
-            await upstream.arrived.wait()
-            old = await until_both([0, 0])
-            prices.write_text(table(2))
-            config.write_text(f"{usual}max_request_bytes = 200\n")
-            process.send_signal(signal.SIGHUP)
-            line = await log.next("reloaded", "reload_refused")
-            assert (line["event"], line["changed"]) == ("reloaded", "max_request_bytes, prices")
-            new = await until_both([len(ends) for ends in ends_of(ledger)])
-            assert {await call({**CHAT.request, "user": "x" * 200}) for _ in range(6)} == {413}
-            before = [len(ends) for ends in ends_of(ledger)]
-            release.set()
-            assert await early == 200
+            async with asyncio.TaskGroup() as tasks:
+                early = tasks.create_task(call())
+                await upstream.arrived.wait()
+                old = await until_both([0, 0])
+                prices.write_text(table(2))
+                config.write_text(f"{usual}max_request_bytes = 200\n")
+                process.send_signal(signal.SIGHUP)
+                line = await log.next("reloaded", "reload_refused")
+                assert (line["event"], line["changed"]) == ("reloaded", "max_request_bytes, prices")
+                new = await until_both([len(ends) for ends in ends_of(ledger)])
+                assert {await call({**CHAT.request, "user": "x" * 200}) for _ in range(6)} == {413}
+                before = [len(ends) for ends in ends_of(ledger)]
+                release.set()
+            assert early.result() == 200
             process.send_signal(signal.SIGTERM)
             assert process.wait(60) == 0
     [late] = [end for ends, n in zip(ends_of(ledger), before, strict=True) for end in ends[n:]]
