@@ -13,6 +13,10 @@ from cab.scoring.ledger.totals import CallTotals, Fields
 
 _Part = TypeVar("_Part")
 
+SUMS = 1
+"""Number of the rules by which records add up to rows. It is raised when the same records give other rows, and
+only then: the first start after that reads each ledger from its beginning."""
+
 
 @dataclass(slots=True)
 class CellRow:
