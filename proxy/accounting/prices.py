@@ -10,6 +10,7 @@ from cab.scoring.errors import BadRecord
 from cab.scoring.prices.library import LibraryPrices, library_prices, may_be_listed
 from cab.scoring.prices.plain import PlainRule, plain_rule
 from cab.scoring.prices.rule import PriceList, facts_of, names_of, price_of
+from cab.scoring.prices.sources import source_words
 from cab.scoring.prices.table import PriceTable, read_price_file
 
 NOBODY = "none"
@@ -52,6 +53,27 @@ def trusted_prices(settings: ProxySettings) -> str:
     return f"prices of {', '.join(lists)}"
 
 
+def priced_by(settings: ProxySettings) -> str:
+    """Return words for who is asked what a call costs, the first one first.
+
+    Raises:
+        BadConfig: The file of prices cannot be used.
+    """
+    read = with_prices_read(settings)
+    table = price_table(read)
+    names = ["the endpoint", *([] if table is None else [source_words(table.source)])]
+    if any(_asks_the_list(part.provider, part.upstream) for part in (read, *read.routes)):
+        names.append("genai-prices")
+    if len(names) == 1:
+        return "by the endpoint alone; prices_file adds a table"
+    return f"by {', then '.join(names)}"
+
+
+def _asks_the_list(provider: str | None, url: str) -> bool:
+    """Return whether the public list may know what an endpoint costs."""
+    return provider != NOBODY and (provider is not None or may_be_listed(url))
+
+
 class EndpointPrices:
     """What calls of one endpoint cost.
 
@@ -69,7 +91,7 @@ class EndpointPrices:
         self._ready: dict[tuple[Any, ...], tuple[PlainRule | None, str | None]] = {}
         """Rules of plain calls by what decides about their rates."""
         self._lock = asyncio.Lock()
-        self._may_load = provider != NOBODY and (provider is not None or may_be_listed(url))
+        self._may_load = _asks_the_list(provider, url)
         self.table_source = None if table is None else table.source
         """The operator's table and its version; None: there is none."""
 
