@@ -62,7 +62,9 @@ def priced_by(settings: ProxySettings) -> str:
     read = with_prices_read(settings)
     table = price_table(read)
     names = ["the endpoint", *([] if table is None else [source_words(table.source)])]
-    if any(_asks_the_list(part.provider, part.upstream) for part in (read, *read.routes)):
+    endpoints = [(read.provider, read.upstream)]
+    endpoints += [(route.provider, route.upstream) for route in read.routes]
+    if any(_asks_the_list(provider, url) for provider, url in endpoints):
         names.append("genai-prices")
     if len(names) == 1:
         return "by the endpoint alone; prices_file adds a table"

@@ -16,7 +16,7 @@ from typing import Any, Generic, Self, TypeVar
 
 from cab.scoring.files import FileModel
 from cab.scoring.ledger.bounds import MAX_COUNT
-from cab.scoring.ledger.money import EXACT, UNNAMED, money, source_of_price
+from cab.scoring.ledger.money import EXACT, MoneyTotal, money, source_of_price
 from cab.scoring.ledger.records import METERED_ENDPOINTS, AnyRecord, CallEnd, CallStart, Count
 from cab.scoring.ledger.verification.call_ids import CallIds
 
@@ -238,58 +238,6 @@ class TokenTotals:
 
     def __add__(self, other: Self) -> Self:
         return type(self)(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
-
-
-@dataclass(slots=True)
-class MoneyTotal:
-    """A sum in US dollars, exact, that knows whether a part of it is missing."""
-
-    known: Decimal = Decimal(0)
-    """Sum of the prices that are known."""
-    priced: int = 0
-    """Calls with a price."""
-    missing: int = 0
-    """Calls that may have cost something and have no price."""
-    largest: Decimal = Decimal(0)
-    """The largest price of a call."""
-    unpriced: int = 0
-    """Those of the missing ones whose tokens were counted: nobody knows the price of their model."""
-    sources: tuple[str, ...] = ()
-    """Where the prices are from, in order: see `price_source` of a call's record. Few: a table has one name."""
-
-    @property
-    def value(self) -> Decimal | None:
-        """The sum, None while a price is missing."""
-        return None if self.missing else self.known
-
-    @property
-    def price_sources(self) -> tuple[str, ...]:
-        """Where the prices are from; `UNNAMED` for prices of which nobody says."""
-        # Sums of versions that did not keep them have none.
-        return self.sources or ((UNNAMED,) if self.priced else ())
-
-    def add(self, price: Decimal | None, source: str = UNNAMED) -> None:
-        """Add a price, None where it is not known, and where it is from."""
-        if price is None:
-            self.missing += 1
-        else:
-            self.known = EXACT.add(self.known, price)
-            sources = self.price_sources
-            if source not in sources:
-                sources = tuple(sorted((*sources, source)))
-            self.sources = sources
-            self.priced += 1
-            self.largest = max(self.largest, price)
-
-    def __add__(self, other: Self) -> Self:
-        return type(self)(
-            EXACT.add(self.known, other.known),
-            self.priced + other.priced,
-            self.missing + other.missing,
-            max(self.largest, other.largest),
-            self.unpriced + other.unpriced,
-            tuple(sorted({*self.price_sources, *other.price_sources})),
-        )
 
 
 class TotalInterval(FileModel):

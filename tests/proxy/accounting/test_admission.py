@@ -24,7 +24,8 @@ from cab.proxy.workers.dead_worker import DeadWorkerRecords
 from cab.proxy.workers.ipc_client import RemoteCellRegistry
 from cab.proxy.workers.ipc_server import CellRegistryServer
 from cab.proxy.workers.worker_slot import WorkerSlot
-from cab.scoring.ledger.totals import MoneyTotal, Total
+from cab.scoring.ledger.money import MoneyTotal
+from cab.scoring.ledger.totals import Total
 from tests.tools.wires import DIRECT_ON_ASYNCIO
 
 WIRES = (DIRECT_ON_ASYNCIO,)

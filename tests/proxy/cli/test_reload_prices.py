@@ -74,6 +74,7 @@ async def test_all_workers_price_by_the_new_table(tmp_path: Path) -> None:
                 process.send_signal(signal.SIGHUP)
                 line = await log.next("reloaded", "reload_refused")
                 assert (line["event"], line["changed"]) == ("reloaded", "max_request_bytes, prices")
+                assert " operator's table acme@2+" in str(line["prices"])
                 new = await until_both([len(ends) for ends in ends_of(ledger)])
                 assert {await call({**CHAT.request, "user": "x" * 200}) for _ in range(6)} == {413}
                 before = [len(ends) for ends in ends_of(ledger)]

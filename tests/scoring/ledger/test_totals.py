@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cab.scoring.ledger.money import MoneyTotal
 from cab.scoring.ledger.reading import find_records, iter_records
 from cab.scoring.ledger.records import parse_record
 from cab.scoring.ledger.totals import (
@@ -13,7 +14,6 @@ from cab.scoring.ledger.totals import (
     CallPairing,
     CallTotals,
     CellTotals,
-    MoneyTotal,
     Total,
     total_cells,
 )

@@ -17,7 +17,7 @@ FILES = (
     "scoring/ledger/verification/call_ids.py",
 )
 """What makes rows of records."""
-DIGEST = ""
+DIGEST = "sums 1: 6c9655cb379209c2"
 """Of their code: when it changes and rows stay the same, only this changes; else `SUMS` is raised too."""
 
 
@@ -26,11 +26,10 @@ def code(path: Path) -> str:
     text = path.read_text()
     lines = text.splitlines()
     for node in ast.walk(ast.parse(text)):
-        is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-        if is_text and isinstance(node.value.value, str):
-            lines[node.lineno - 1 : node.end_lineno] = [""] * (
-                (node.end_lineno or node.lineno) - node.lineno + 1
-            )
+        if not isinstance(node, ast.Expr) or not isinstance(node.value, ast.Constant):
+            continue
+        end = node.end_lineno or node.lineno
+        lines[node.lineno - 1 : end] = [""] * (end - node.lineno + 1)
     return "\n".join(line for line in lines if line.strip() and not line.lstrip().startswith("#"))
 
 

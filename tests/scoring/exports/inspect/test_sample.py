@@ -45,8 +45,8 @@ def test_calls_that_failed_or_did_not_end_say_so(tmp_path: Path) -> None:
 
 def test_dollars_name_their_prices(tmp_path: Path) -> None:
     """Inspect's usage has dollars without a source: the cell and each call say it in their metadata."""
-    prices = ({"cost_usd": "0.2", "price_source": "upstream"}, {"cost_usd": "0.1"}, {})
-    calls = [end_fields(name, **price) for name, price in zip("abc", prices, strict=True)]
+    stated = {"cost_usd": "0.2", "price_source": "upstream"}
+    calls = [end_fields("a", **stated), end_fields("b", cost_usd="0.1"), end_fields("c")]
     made = sample(source(tmp_path / "a", calls=calls))
     said = [event["metadata"]["cab"].get("price_source") for event in made["events"]]
     assert said == ["upstream", None, None]
