@@ -9,13 +9,14 @@ SOURCES = $(shell find proxy scoring adapters \( -name '*.py' -o -path '*/report
 ROUNDS ?= 3
 SECONDS ?= 1800
 
-.PHONY: demo test check wheel sync test-agents catalogue schemas reference bench guard soak help
+.PHONY: demo test check wheel sync test-agents catalogue schemas reference bench guard soak test-slurm help
 
 help:
 	@echo "make demo         one scored cell, end to end, and its page, with no key and no network"
-	@echo "make test         all tests but those of real agents"
+	@echo "make test         all tests but those of real agents and of Slurm"
 	@echo "make check        formatter, linter, type checkers, import rules"
 	@echo "make wheel        build sdist and wheel, install the wheel elsewhere, try it there"
+	@echo "make test-slurm   sweeps on a real Slurm and a real sshd, each part killed in the middle (as root)"
 	@echo "make test-agents  install eight real agents and run them, and what else is installed, in cells"
 	@echo "make catalogue    run the faults and the stacks; write docs/catalogue.md and docs/endpoints.md"
 	@echo "make schemas      write scoring/schemas/*.json from the models"
@@ -50,7 +51,11 @@ demo: $(STAMP)
 	@$(BIN)/cab report demo-run -o demo-site
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not agents" -n 2 --dist worksteal --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -m "not agents and not slurm" -n 2 --dist worksteal --cov --cov-report=term:skip-covered
+
+# apt-get install slurm-wlm munge openssh-server; with CI=true they fail where Slurm cannot start.
+test-slurm: $(STAMP)
+	$(BIN)/python -m pytest -m slurm -n 2 --dist loadgroup tests/adapters/sweeps/executors
 
 catalogue: $(STAMP)
 	CAB_WRITE_CATALOGUE=1 $(BIN)/python -m pytest -q tests/proxy/catalogue -k "test_fault or test_stack"
