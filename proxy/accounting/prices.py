@@ -54,16 +54,11 @@ def trusted_prices(settings: ProxySettings) -> str:
 
 
 def priced_by(settings: ProxySettings) -> str:
-    """Return words for who is asked what a call costs, the first one first.
-
-    Raises:
-        BadConfig: The file of prices cannot be used.
-    """
-    read = with_prices_read(settings)
-    table = price_table(read)
+    """Return words for who is asked what a call costs, the first one first, of settings with the file read."""
+    table = price_table(settings)
     names = ["the endpoint", *([] if table is None else [source_words(table.source)])]
-    endpoints = [(read.provider, read.upstream)]
-    endpoints += [(route.provider, route.upstream) for route in read.routes]
+    endpoints = [(settings.provider, settings.upstream)]
+    endpoints += [(route.provider, route.upstream) for route in settings.routes]
     if any(_asks_the_list(provider, url) for provider, url in endpoints):
         names.append("genai-prices")
     if len(names) == 1:

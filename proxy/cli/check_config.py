@@ -36,7 +36,7 @@ async def checked(settings: ProxySettings, secrets: ProxySecrets, *, ask: bool) 
     Raises:
         BadConfig: It would not start, or an endpoint does not take its key.
     """
-    with_prices_read(settings)
+    settings = with_prices_read(settings)
     keys = secrets.get("upstream_key"), secrets.get("route_keys") or {}
     require_route_keys(settings.routes, keys[1])
     listener_context(settings.tls_cert_file, settings.tls_key_file)

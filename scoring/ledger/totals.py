@@ -16,7 +16,7 @@ from typing import Any, Generic, Self, TypeVar
 
 from cab.scoring.files import FileModel
 from cab.scoring.ledger.bounds import MAX_COUNT
-from cab.scoring.ledger.money import EXACT, MoneyTotal, money, source_of_price
+from cab.scoring.ledger.money import EXACT, UNNAMED, MoneyTotal, money, source_of_price
 from cab.scoring.ledger.records import METERED_ENDPOINTS, AnyRecord, CallEnd, CallStart, Count
 from cab.scoring.ledger.verification.call_ids import CallIds
 
@@ -334,7 +334,7 @@ class CallTotals:
         price = None if stated is None else money(str(stated))
         if self.may_cost(call):
             self.tokens.add(call if is_counted(call) else _uncounted(call))
-            self.cost.add(price, source_of_price(call))
+            self.cost.add(price, UNNAMED if price is None else source_of_price(call))
             self.cost.unpriced += price is None and _is_counted_whole(call)
         elif price is not None:
             self.cost.add(price, source_of_price(call))

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from cab.proxy.accounting.prices import with_prices_read
 from cab.proxy.app import ProxySecrets, running_proxy
 from cab.proxy.cli.banner import banner, summary
 from cab.proxy.cli.check_config import checked
@@ -141,7 +142,8 @@ def test_it_is_said_who_prices_calls(
     """The banner and `--check-config` name them in the order in which they are asked."""
     monkeypatch.chdir(tmp_path)
     Path("p.toml").write_text('name = "acme"\n[models.m]\ninput = 1\noutput = 1\n')
-    lines = list(summary(parse_settings(values, "x"), {}, values["upstream"]))
+    settings = with_prices_read(parse_settings(values, "x"))
+    lines = list(summary(settings, {}, values["upstream"]))
     assert any(f" prices       {said}" in line for line in lines)
 
 
