@@ -9,7 +9,7 @@ SOURCES = $(shell find proxy scoring adapters \( -name '*.py' -o -path '*/report
 ROUNDS ?= 3
 SECONDS ?= 1800
 
-.PHONY: demo test check wheel sync test-agents catalogue schemas reference bench guard soak test-slurm help
+.PHONY: demo test check wheel sync test-agents test-slurm test-postgres catalogue schemas reference bench guard soak help
 
 help:
 	@echo "make demo         one scored cell, end to end, and its page, with no key and no network"
@@ -18,6 +18,7 @@ help:
 	@echo "make wheel        build sdist and wheel, install the wheel elsewhere, try it there"
 	@echo "make test-slurm   sweeps on a real Slurm and a real sshd, each part killed in the middle (as root)"
 	@echo "make test-agents  install eight real agents and run them, and what else is installed, in cells"
+	@echo "make test-postgres  what ships ledgers to a real PostgreSQL; a part of make test"
 	@echo "make catalogue    run the faults and the stacks; write docs/catalogue.md and docs/endpoints.md"
 	@echo "make schemas      write scoring/schemas/*.json from the models"
 	@echo "make reference    write the tables of docs/settings.md and docs/cli.md from the code"
@@ -87,6 +88,10 @@ guard: $(STAMP)
 
 soak: $(STAMP)
 	$(BIN)/python -m benchmarks.speed.soak --seconds $(SECONDS)
+
+# apt-get install postgresql
+test-postgres: $(STAMP)
+	CI=1 $(BIN)/python -m pytest -m postgres -n 2 --dist worksteal
 
 # CI=1: these eight are there now, so none of them may be passed over.
 test-agents: $(STAMP)
