@@ -1,7 +1,7 @@
 """The client's trace is in the records of its call, on a WebSocket too, and after a crash."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -61,7 +61,7 @@ async def test_each_response_on_a_websocket_is_below_the_span_of_its_connection(
 
 
 @contextmanager
-def killed(url: str, folder: Path) -> Iterator[tuple[str, Callable[[], object]]]:
+def killed(url: str, folder: Path) -> Generator[tuple[str, Callable[[], object]]]:
     """Run a proxy, give its address and what kills it; at the end another one recovers its ledger."""
     with running("--upstream", url, cwd=folder) as (process, printed):
 

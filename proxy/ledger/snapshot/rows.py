@@ -142,9 +142,9 @@ def _unpacked(empty: _Part, values: Any) -> _Part:  # noqa: ANN401 - as `_packed
         return type(empty)(*(_unpacked(getattr(empty, f.name), parts.get(n)) for n, f in members))
     if values is None:
         return empty
-    if isinstance(empty, Decimal | tuple):
-        return cast("_Part", type(empty)(values))
-    return cast("_Part", values)
+    if isinstance(empty, tuple):
+        return cast("_Part", tuple(values))
+    return cast("_Part", Decimal(values) if isinstance(empty, Decimal) else values)
 
 
 _NO_SUMS = ("largest", "sources")
