@@ -9,7 +9,6 @@ import aiohttp
 
 from cab.scoring.exports.otel import span
 from cab.scoring.ledger.reading import iter_calls
-from cab.scoring.ledger.records import CallEnd
 from tests.proxy.cli.test_main import running
 from tests.proxy.cli.test_service import url_in
 from tests.tools.client import post
@@ -28,7 +27,7 @@ CHAT = BY_ENDPOINT["chat.completions"]
 
 def places(ledger: Path) -> list[tuple[str, str | None]]:
     """Return the trace of each call's span, and the span that it is below."""
-    spans = [span(call) for call in iter_calls(ledger) if isinstance(call, CallEnd)]
+    spans = [span(call) for call in iter_calls(ledger)]
     return [(each["traceId"], each.get("parentSpanId")) for each in spans]
 
 
