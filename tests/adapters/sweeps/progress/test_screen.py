@@ -80,7 +80,9 @@ def test_what_runs_is_part_of_what_is_spent() -> None:
         "spent 10 of 100 calls, 2,000 of 5,000 tokens, $0.75 of $2.50 by table, 1:50 of 1:00:00"
     )
     [row] = [line for line in seen if "a/m/f/t#run1" in line]
-    assert row.split()[:9] == [*"a/m/f/t#run1 0:50 7 1 800 2 ≈$0.50 by table".split()]
+    assert row.split()[:9] == [
+        *["a/m/f/t#run1", "0:50", "7", "1", "800", "2", "≈$0.50", "by", "table"]
+    ]
     assert row.endswith("7 of 10 calls, 0:50 of 1:40")
 
     shown.state({**state(), "ended": [SEEN]})
