@@ -155,8 +155,8 @@ class ShippingService:
 
     def _tell(self) -> None:
         status, now_s = self.status, time.monotonic()
-        said = (status.shipped_lines, status.behind_bytes, status.failure)
-        said = (*said, *status.missing_segments, *status.unreadable)
+        known = (status.shipped_lines, status.behind_bytes, status.failure)
+        said: tuple[object, ...] = (*known, *status.missing_segments, *status.unreadable)
         if said == self._said and now_s - self._said_s < _SAY_S:
             return  # an idle proxy's disk has its rest
         self._said, self._said_s = said, now_s
