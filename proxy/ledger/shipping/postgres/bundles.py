@@ -8,10 +8,10 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cab.proxy.errors import BadConfig
-from cab.proxy.ledger.postgres.connection import connect, step
-from cab.proxy.ledger.postgres.reading import NotInDatabase
-from cab.proxy.ledger.postgres.schema import migrate, require_known, schema_version
-from cab.proxy.ledger.postgres.url import DatabaseAddress
+from cab.proxy.ledger.shipping.postgres.connection import connect, step
+from cab.proxy.ledger.shipping.postgres.reading import NotInDatabase
+from cab.proxy.ledger.shipping.postgres.schema import migrate, require_known, schema_version
+from cab.proxy.ledger.shipping.postgres.url import DatabaseAddress
 from cab.scoring.cells.bundle import CELL_FILE, MARKER_FILE
 from cab.scoring.files import MAX_FILE_BYTES, naming, walk
 

@@ -5,10 +5,10 @@ from contextlib import suppress
 from datetime import date
 from typing import cast
 
-from cab.proxy.ledger.postgres.columns import COLUMNS, bare_row, row_of
-from cab.proxy.ledger.postgres.connection import connect, one_line, step
-from cab.proxy.ledger.postgres.schema import LOCK, migrate
-from cab.proxy.ledger.postgres.url import database_of
+from cab.proxy.ledger.shipping.postgres.columns import COLUMNS, bare_row, row_of
+from cab.proxy.ledger.shipping.postgres.connection import connect, one_line, step
+from cab.proxy.ledger.shipping.postgres.schema import LOCK, migrate
+from cab.proxy.ledger.shipping.postgres.url import database_of
 from cab.proxy.ledger.shipping.sink import (
     ChainIdentity,
     PositionMoved,
