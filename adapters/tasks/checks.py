@@ -18,7 +18,7 @@ from cab.adapters.errors import NotStarted, RunFailed
 from cab.adapters.processes.background import in_background
 from cab.adapters.processes.cleanup import watched_cleanup
 from cab.adapters.processes.scratch import scratch_folder
-from cab.adapters.tasks.check_process import CheckRunner, CheckVerdict, CommandResult
+from cab.adapters.tasks.check_process import CheckPlace, CheckRunner, CheckVerdict, CommandResult
 from cab.adapters.tasks.loader import Check, Task
 from cab.adapters.tasks.needs import missing_needs
 from cab.adapters.tasks.probe import run_probe
@@ -45,6 +45,7 @@ async def run_checks(  # noqa: PLR0913 - a task, a workspace, and how the one is
     rlimits: Mapping[str, int] | None = None,
     whole: bool = True,
     scratch: Sequence[str] = (),
+    place: CheckPlace | None = None,
 ) -> CheckOutcome:
     """Return the outcome of the hidden checks of a workspace.
 
@@ -56,6 +57,7 @@ async def run_checks(  # noqa: PLR0913 - a task, a workspace, and how the one is
         rlimits: Resource limits of what is run, as of the agent; None sets none.
         whole: Go on after a wrong answer, so that the share of correct ones is known.
         scratch: Patterns of the files that the agent keeps for itself.
+        place: Where the commands run; None is this machine.
 
     Returns:
         The outcome; if a program is missing, `exit_code` is None and `reason` says how to install it.
@@ -64,7 +66,7 @@ async def run_checks(  # noqa: PLR0913 - a task, a workspace, and how the one is
     missing = missing_needs(task)
     if missing:
         return _not_run("; ".join(missing))
-    runner = CheckRunner(task.check.timeout_s if timeout_s is None else timeout_s, rlimits)
+    runner = CheckRunner(task.check.timeout_s if timeout_s is None else timeout_s, rlimits, place)
     with scratch_folder("check") as stage:
         try:
             left = await in_background(
@@ -79,7 +81,11 @@ async def run_checks(  # noqa: PLR0913 - a task, a workspace, and how the one is
             return _spoiled(left.unchecked, left.violations)
         with_stage = runner.cleanup.model_copy(update={"scratch": stage})
         with watched_cleanup(with_stage):
-            return await _run_parts(task, stage, runner, left, whole=whole)
+            await runner.place.enter(stage)
+            try:
+                return await _run_parts(task, stage, runner, left, whole=whole)
+            finally:
+                await runner.place.leave(stage)
 
 
 async def _run_parts(
