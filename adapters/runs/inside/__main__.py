@@ -6,6 +6,7 @@ As container root it sets up the three users and their folders. With `--user` th
 run as that user, and cells say so.
 """
 
+import errno
 import os
 import socket
 import sys
@@ -16,22 +17,25 @@ from cab.adapters.runs.inside.programs import CannotStart, Program, living
 from cab.adapters.runs.inside.setup import hide_key, prepare_folders
 from cab.adapters.runs.inside.supervisor import Layout, Supervisor
 
+_RIGHTS = "give root the engine's usual rights (no --cap-drop), or start it with --user UID"
+
 
 def main(words: list[str]) -> int:
     """Run `cab` with some arguments; return its exit code."""
     try:
         return _as_root(words) if os.geteuid() == 0 else _as_user(words)
-    except CannotStart as error:
-        print(
-            f"cab cannot be started in this container: {error}; give it the engine's usual rights "
-            "(no --cap-drop), or start it with --user UID",
-            file=sys.stderr,
-        )
+    except (CannotStart, OSError) as error:
+        print(f"cab cannot be started in this container: {_reason(error)}", file=sys.stderr)
         return 2
-    except OSError as error:
-        name = error.filename or "the container"
-        print(f"{name}: {error.strerror}; mount it so that it can be written", file=sys.stderr)
-        return 2
+
+
+def _reason(error: CannotStart | OSError) -> str:
+    if isinstance(error, CannotStart):
+        return f"{error}; {_RIGHTS}"
+    what = f"{error.filename or 'root'}: {error.strerror}"
+    if error.errno == errno.EROFS:
+        return f"{what}; leave out --read-only, or start it with --user UID"
+    return f"{what}; {_RIGHTS}"
 
 
 def _as_root(words: list[str]) -> int:

@@ -69,9 +69,9 @@ def receive(channel: socket.socket) -> tuple[dict[str, Any], Sequence[int]] | No
     Raises:
         BadMessage: It is not one of ours.
     """
-    header, descriptors, _, _ = socket.recv_fds(
-        channel, HEADER.size, MOST_DESCRIPTORS, socket.MSG_WAITALL
-    )
+    # What comes would otherwise be open in each program that is started from now on.
+    flags = socket.MSG_WAITALL | socket.MSG_CMSG_CLOEXEC
+    header, descriptors, _, _ = socket.recv_fds(channel, HEADER.size, MOST_DESCRIPTORS, flags)
     if len(header) < HEADER.size:
         return None
     body = bytearray()

@@ -9,14 +9,13 @@ import signal
 import stat
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Final, NamedTuple
 
 from cab.adapters.processes.launcher import set_limits
 from cab.adapters.runs.inside.privileges import become_user
 
-_ENDED = frozenset({"Z", "X"})
-_PROC: Final = Path("/proc")
+ROLE_NICENESS: Final = 19
+"""Of agents and checks: a thousand processes of theirs must not take the processor from cab, which ends them."""
 
 
 class Program(NamedTuple):
@@ -31,6 +30,7 @@ class Program(NamedTuple):
     groups: Sequence[int] = ()
     limits: Mapping[str, int] = {}
     """Resource limits, such as `{"RLIMIT_CPU": 60}`."""
+    niceness: int = 0
     keep: Sequence[int] = ()
     """Descriptors that it inherits beside the first three."""
 
@@ -85,6 +85,7 @@ def _become(
         os.set_inheritable(number, True)
     if drop:
         become_user(program.uid, program.gid, program.groups)
+    os.nice(program.niceness)
     os.umask(0o022)
     set_limits(program.limits)
     os.chdir(program.cwd)
@@ -101,20 +102,23 @@ def _let_reopen(stream: int, program: Program) -> None:
 
 
 def living(uid: int) -> list[int]:
-    """Return the ids of the processes of a user; what has ended and waits for its parent is none."""
-    pids = [int(entry.name) for entry in _PROC.iterdir() if entry.name.isdigit()]
-    return [pid for pid in pids if _user_of(pid) == uid]
+    """Return the ids of the processes of a user, with those that only wait for their parent to take them.
+
+    By the owner of their folder in /proc, which is their effective user: to read the status of each of
+    thousands that fork without end would take longer than to end them.
+    """
+    return [
+        int(entry.name)
+        for entry in os.scandir("/proc")
+        if entry.name.isdigit() and _owner(entry) == uid
+    ]
 
 
-def _user_of(pid: int) -> int | None:
+def _owner(entry: os.DirEntry[str]) -> int | None:
     try:
-        text = (_PROC / str(pid) / "status").read_text(errors="replace")
-    except OSError:
+        return entry.stat().st_uid
+    except OSError:  # it has ended
         return None
-    fields = dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
-    if fields.get("State", "X")[0] in _ENDED:
-        return None
-    return int(fields["Uid"].split()[0])
 
 
 def signal_user(uid: int, number: int, sender: int) -> None:

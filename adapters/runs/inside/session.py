@@ -18,6 +18,7 @@ from cab.adapters.processes.tree import KILL_S
 from cab.adapters.runs.inside import messages, roles
 
 _POLL_S = 0.02
+_FEWEST_KILLS = 20
 
 
 class RoleStart(NamedTuple):
@@ -208,13 +209,16 @@ class RoleProcess:
         if alive:
             alive = await self._session.signal(self._role, signal.SIGTERM)
         kill_from = time.monotonic() + self._grace_s
-        while alive:
-            now = time.monotonic()
-            if now > kill_from + KILL_S:
-                raise RunFailed(f"{alive} processes of {self._role} cannot be ended")
+        while alive and time.monotonic() < kill_from:
             await asyncio.sleep(_POLL_S)
-            number = signal.SIGKILL if now > kill_from else 0
-            alive = await self._session.signal(self._role, number)
+            alive = await self._session.signal(self._role, 0)
+        # From the first SIGKILL on: where thousands run, each answer takes its time.
+        failed_from, kills = time.monotonic() + KILL_S, 0
+        while alive:
+            if kills >= _FEWEST_KILLS and time.monotonic() > failed_from:
+                raise RunFailed(f"{alive} processes of {self._role} cannot be ended")
+            kills += 1
+            alive = await self._session.signal(self._role, signal.SIGKILL)
         return first
 
 

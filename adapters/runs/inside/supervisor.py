@@ -23,6 +23,7 @@ from cab.adapters.runs.inside import messages, roles
 from cab.adapters.runs.inside.messages import BadMessage
 from cab.adapters.runs.inside.ownership import give, make_below, open_below
 from cab.adapters.runs.inside.programs import (
+    ROLE_NICENESS,
     CannotStart,
     Program,
     exit_code,
@@ -164,6 +165,7 @@ class Supervisor:
             cwd=str(message["cwd"]),
             uid=uid,
             gid=uid,
+            niceness=ROLE_NICENESS,
             limits={str(name): int(value) for name, value in message["limits"].items()},
         )
         pid = start(program, (stdin, stdout, stderr))
@@ -176,6 +178,7 @@ class Supervisor:
             raise ValueError(f"signal {number}")
         if number:
             signal_user(uid, number, roles.SENDER_UID)
+            time.sleep(_POLL_S)  # for some of them to end, or they would be counted
         self._reap()
         return {"alive": len(living(uid))}
 
