@@ -253,9 +253,7 @@ async def _write_trees(
     writer.write(PATCH_FILE, patch_without_places(patch))
 
 
-async def _check(
-    plan: CellPlan, run: AgentRun, workdir: Path, place: CheckPlace
-) -> CheckOutcome:
+async def _check(plan: CellPlan, run: AgentRun, workdir: Path, place: CheckPlace) -> CheckOutcome:
     rlimits = plan.spec.limits.rlimits
     outcome = await run_checks(
         plan.task,

@@ -8,6 +8,7 @@ output. A probe's answers are compared here, where no code of the agent runs: to
 have to know them, and code that knows them has solved the task.
 """
 
+import errno
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
@@ -23,15 +24,18 @@ from cab.adapters.tasks.loader import Check, Task
 from cab.adapters.tasks.needs import missing_needs
 from cab.adapters.tasks.probe import run_probe
 from cab.adapters.tasks.refusal_check import check_refusal
-from cab.adapters.tasks.staging import check_environment, fill_in, lay_out
+from cab.adapters.tasks.staging import check_environment, fill_in, lay_out, left_bytes
 from cab.adapters.tasks.violations import find_violations
 from cab.adapters.workspaces.folders import FolderId
 from cab.scoring.evidence.check_outcome import CheckOutcome
 
+MOST_LEFT_BYTES = 64 << 20
+"""What an agent may leave without answering for a full disk."""
 STAGING_S = 300.0
 """Time to copy and search a workspace; a file system that never answers ends it."""
 TAIL_CHARS = 2000
 """How much of the output is in an outcome, from its end."""
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 VIOLATION = "cab-violation: "
 """A line of a check's output that starts with this reports tampering that the check found."""
 
@@ -119,7 +123,14 @@ class _Left(NamedTuple):
 
 def _lay_out(subject: _Subject, stage: Path, scratch: Sequence[str]) -> _Left:
     task, workspace, same, stop = subject
-    unchecked = lay_out(task, workspace, stage, same=same, stop=stop)
+    try:
+        unchecked = lay_out(task, workspace, stage, same=same, stop=stop)
+    except OSError as error:
+        left = left_bytes(workspace, same=same, stop=stop) if error.errno in _FULL else 0
+        if left <= MOST_LEFT_BYTES:
+            raise
+        # Otherwise an agent that fails could have its failure taken for one of the machine.
+        return _Left(f"no room on the disk for a copy of the {left} bytes in it", None, None)
     found = find_violations(task, workspace, scratch=scratch, same=same, stop=stop)
     refusal = None
     if task.check.refusal is not None:

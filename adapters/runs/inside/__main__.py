@@ -25,7 +25,7 @@ def main(words: list[str]) -> int:
     try:
         return _as_root(words) if os.geteuid() == 0 else _as_user(words)
     except (CannotStart, OSError) as error:
-        print(f"cab cannot be started in this container: {_reason(error)}", file=sys.stderr)
+        sys.stderr.write(f"cab cannot be started in this container: {_reason(error)}\n")
         return 2
 
 
@@ -42,7 +42,7 @@ def _as_root(words: list[str]) -> int:
     for role, uid in roles.UIDS.items():
         if living(uid):
             raise CannotStart(f"processes of user {uid} ({role}) run here that are not ours")
-    owner = os.stat(roles.RUNS)
+    owner = roles.RUNS.stat()
     layout = Layout(roles.cab_user(owner.st_uid, owner.st_gid))
     prepare_folders(layout)
     ours, channel = socket.socketpair()

@@ -50,7 +50,9 @@ class Session:
         self._buffer = bytearray()
         self._loop = asyncio.get_running_loop()
 
-    async def ask(self, message: Mapping[str, Any], descriptors: Sequence[int] = ()) -> dict[str, Any]:
+    async def ask(
+        self, message: Mapping[str, Any], descriptors: Sequence[int] = ()
+    ) -> dict[str, Any]:
         """Return what container root answers.
 
         Raises:
@@ -110,18 +112,14 @@ class Session:
         Raises:
             AdapterError: It is not below the folder of runs, or cannot be made.
         """
-        absolute = bundle.absolute()
-        if os.access(roles.RUNS, os.W_OK):
-            absolute.mkdir(parents=True, exist_ok=True)
-            absolute.chmod(stat.S_IRWXU)
+        path = await asyncio.to_thread(_made_or_missing, bundle)
+        if path is None:
             return
-        if not absolute.is_relative_to(roles.RUNS):
-            raise AdapterError(f"{absolute} is not below {roles.RUNS}; leave out --runs")
         try:
-            await self.ask({"ask": "cell", "path": str(absolute.relative_to(roles.RUNS))})
+            await self.ask({"ask": "cell", "path": path})
         except RunFailed as error:
             raise AdapterError(
-                f"{absolute} cannot be made: {error}; mount a folder at {roles.RUNS} that can be written"
+                f"{bundle} cannot be made: {error}; mount a folder at {roles.RUNS} that can be written"
             ) from error
 
     def readable(self) -> None:
@@ -149,9 +147,12 @@ class Session:
         """Let nobody wait for a container root that has gone."""
         self._loop.remove_reader(self._channel.fileno())
         gone = RunFailed("container root has gone")
-        for future in (*self._replies, *self._ended.values()):
-            if not future.done():
-                future.set_exception(gone)
+        for reply in self._replies:
+            if not reply.done():
+                reply.set_exception(gone)
+        for ended in self._ended.values():
+            if not ended.done():
+                ended.set_exception(gone)
 
     def _take(self, message: Mapping[str, Any]) -> None:
         if "ended" in message:
@@ -220,6 +221,18 @@ class RoleProcess:
             kills += 1
             alive = await self._session.signal(self._role, signal.SIGKILL)
         return first
+
+
+def _made_or_missing(bundle: Path) -> str | None:
+    """Make the folder of a bundle; return its path below the folder of runs if only root may make it."""
+    absolute = bundle.absolute()
+    if os.access(roles.RUNS, os.W_OK):
+        absolute.mkdir(parents=True, exist_ok=True)
+        absolute.chmod(stat.S_IRWXU)
+        return None
+    if not absolute.is_relative_to(roles.RUNS):
+        raise AdapterError(f"{absolute} is not below {roles.RUNS}; leave out --runs")
+    return str(absolute.relative_to(roles.RUNS))
 
 
 def inside() -> str | None:

@@ -199,7 +199,7 @@ class Supervisor:
         runs, user, path = self._layout.runs, self._layout.user, str(message["path"])
         folder = make_below(runs, path)
         try:
-            give(folder, *user, {user.uid, os.stat(runs).st_uid})
+            give(folder, *user, {user.uid, runs.stat().st_uid})
             os.fchmod(folder, _CELL_MODE)
         finally:
             os.close(folder)
@@ -243,7 +243,7 @@ class Supervisor:
 
 def _give_back(layout: Layout, path: str) -> None:
     """Give a cell to whom the folder of runs belongs; the group stays, so that cab can read it again."""
-    owner, folder = os.stat(layout.runs).st_uid, open_below(layout.runs, path)
+    owner, folder = layout.runs.stat().st_uid, open_below(layout.runs, path)
     try:
         give(folder, owner, layout.user.gid, {layout.user.uid})
     finally:

@@ -31,10 +31,15 @@ def not_here(reason: str) -> None:
 def engine() -> str:
     """Return a container engine that answers, and has the image."""
     found = shutil.which("podman") or shutil.which("docker")
-    if found is None or subprocess.run([found, "info"], capture_output=True, check=False).returncode:
+    if (
+        found is None
+        or subprocess.run([found, "info"], capture_output=True, check=False).returncode
+    ):
         not_here("no container engine answers; install podman")
     assert found is not None
-    if subprocess.run([found, "image", "inspect", IMAGE], capture_output=True, check=False).returncode:
+    if subprocess.run(
+        [found, "image", "inspect", IMAGE], capture_output=True, check=False
+    ).returncode:
         not_here(f"there is no image {IMAGE}; make it with: cab images build aider")
     return found
 
@@ -112,7 +117,9 @@ class Container:
 
     def ask(self, *arguments: str) -> str:
         """Return what the engine answers."""
-        done = subprocess.run([self.engine, *arguments], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [self.engine, *arguments], capture_output=True, text=True, check=False
+        )
         return done.stdout.strip()
 
 

@@ -115,7 +115,9 @@ def test_an_agent_that_does_not_end_is_ended_and_scored(
     container: Container, bundle_of: BundleOf, agent: str
 ) -> None:
     """Forks without end, and SIGTERM to all that could end it: stopped at its limit, checked, scored."""
-    done = container.run(*RUN, TASK, "--tui", f"intruders:{agent}", "--timeout-s", "3")
+    # Of processes there are 1792 by default, which would slow down all other tests.
+    limits = ("--timeout-s", "3", "--limit", "processes=200")
+    done = container.run(*RUN, TASK, "--tui", f"intruders:{agent}", *limits)
     bundle = bundle_of(agent.lower(), TASK)
     assert (bundle / "cell.json").exists(), done.stderr
     facts = facts_of(bundle)
@@ -125,15 +127,15 @@ def test_an_agent_that_does_not_end_is_ended_and_scored(
     assert container.ask("ps", "-aq", "--filter", f"name={container.name}") == ""
 
 
-def test_an_agent_that_fills_the_disk_is_scored(
-    container: Container, bundle_of: BundleOf
-) -> None:
+def test_an_agent_that_fills_the_disk_is_scored(container: Container, bundle_of: BundleOf) -> None:
     """The ledger lies elsewhere; what the agent left is measured and checked as far as it can be."""
     options = ("--tmpfs", "/work:rw,size=96m,mode=755")
     done = container.run(*RUN, TASK, "--tui", "intruders:Filling", options=options)
     bundle = bundle_of("filling", TASK)
     assert (bundle / "cell.json").exists(), done.stderr
     assert "filled" in (bundle / "stdout.txt").read_text()
+    assert "no room on the disk" in done.result["pass_rate"]["reason"]
+    assert done.result["pass_rate"]["pass"] == 0  # the agent's failure, and not the machine's
     assert is_identical(bundle)
 
 
@@ -150,7 +152,9 @@ def test_sigterm_ends_the_agent_and_leaves_what_is_known(
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 128 + signal.SIGTERM
     assert (bundle / MARKER).exists()
-    assert {path.stat().st_uid for path in container.runs.rglob("*")} == {container.runs.stat().st_uid}
+    assert {path.stat().st_uid for path in container.runs.rglob("*")} == {
+        container.runs.stat().st_uid
+    }
     assert list(iter_calls(next(bundle.glob("ledger/*.jsonl")))) == []
     assert container.ask("ps", "-aq", "--filter", f"name={container.name}") == ""
 
