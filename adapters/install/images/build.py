@@ -82,6 +82,7 @@ def build_command(  # noqa: PLR0913 - all that one build is made from
     npm = wanted.agent is not None and isinstance(wanted.agent.need, NpmInstall)
     arguments = {
         "BASE": base.reference,
+        "NAME": wanted.name,
         "PACKAGES": " ".join(wanted.packages),
         "PROGRAM": wanted.program,
         "INSTALLERS": "npm" if npm else "",

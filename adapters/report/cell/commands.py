@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 from cab.adapters.agents.registry import ADAPTERS, load_adapter
 from cab.adapters.agents.shell_snippet import placeholder_run, shell_snippet
 from cab.adapters.errors import AdapterError
+from cab.adapters.install.images.build_request import agent_image_name
 from cab.adapters.report.cell.facts import ReportCell, page_part
 from cab.adapters.runs.inside import roles
 from cab.adapters.runs.spec import TIMEOUT_S
@@ -25,8 +26,7 @@ _NEEDS = (
     '  "${CAB_KEY:?set CAB_KEY to its key}"'
 )
 _LOCAL: Final = "localhost/"  # first part of the names of images that no registry has
-_BUILT: Final = "localhost/cab-agent-"
-_ENGINE: Final = 'engine="$(command -v docker || command -v podman)"'
+_ENGINE: Final = "engine=docker; docker info >/dev/null 2>&1 || engine=podman"
 _EXPORTS = "export CAB_ENDPOINT CAB_KEY"
 _NEEDS_MODEL = f'{_NEEDS} \\\n  "${{CAB_MODEL:?set CAB_MODEL to the model}}"'
 
@@ -123,7 +123,8 @@ def _inside(reference: str, words: str, cell: ReportCell) -> Iterator[str]:
 
 
 def _build_lines(cell: ReportCell, image: Image) -> list[str]:
-    if cell.agent in ADAPTERS and image.repository == f"{_BUILT}{cell.agent}" and image.tag:
+    ours = cell.agent in ADAPTERS and image.tag and agent_image_name(cell.agent, image.tag)
+    if image.tag and image.name == ours:
         return [f"cab images build {cell.agent} --agent-version {quote(image.tag)}"]
     return [f"# {quote(image.name)} was built by hand; no registry has it"]
 

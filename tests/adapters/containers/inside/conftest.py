@@ -122,6 +122,14 @@ class Container:
         )
         return done.stdout.strip()
 
+    def must(self, *arguments: str) -> str:
+        """Return the same; what fails is an error."""
+        done = subprocess.run(
+            [self.engine, *arguments], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
 
 @pytest.fixture
 def container(engine: str, tmp_path: Path) -> Iterator[Container]:
@@ -135,3 +143,23 @@ def container(engine: str, tmp_path: Path) -> Iterator[Container]:
 def bundle_of(container: Container) -> Callable[[str, str], Path]:
     """Return the folder of a cell, by its agent and task."""
     return lambda agent, task: container.runs / "local" / agent / "demo" / task
+
+
+@pytest.fixture
+def gateway(container: Container) -> Iterator[str]:
+    """Give the address of this machine in a network of podman's; the network has the container's name."""
+    if "podman" not in container.engine:
+        not_here("docker brings networks up by itself, and this test only knows podman's")
+    name, holder = container.name, f"{container.name}-holder"
+    container.must("network", "create", "--internal", name)
+    try:
+        # The address exists while a container is in the network; one that was never started is enough.
+        words = ("--network", name, "--pull", "never", "--entrypoint", "/bin/true", IMAGE)
+        container.must("create", "--name", holder, *words)
+        container.must("init", holder)
+        yield container.must(
+            "network", "inspect", "--format", "{{(index .Subnets 0).Gateway}}", name
+        )
+    finally:
+        container.ask("rm", "--force", holder)
+        container.ask("network", "rm", name)

@@ -11,15 +11,20 @@ from typing import Any
 
 import pytest
 
+from cab.adapters.report.cell.commands import paste_blocks
+from cab.adapters.report.cell.facts import read_report_cell
 from cab.adapters.runs.bundle import MARKER, read_marker
+from cab.proxy.demo.server import running_demo
+from cab.scoring import score_one
 from cab.scoring.cells.bundle import rescore
 from cab.scoring.ledger.reading import iter_calls
-from tests.adapters.containers.inside.conftest import CANARY, Container
+from tests.adapters.containers.inside.conftest import CANARY, IMAGE, Container, not_here
 from tests.adapters.containers.inside.looking import write_task
 
 pytestmark = [pytest.mark.containers]
 
 TASK = "polyglot/python-error-handling"
+AIDER = "test ! -x /opt/agent/bin/aider || echo aider"
 RUN = ("run-cell", "--upstream", "demo", "--json", "--task")
 DENIED = {"Permission denied", "Operation not permitted", "No such file or directory"}
 BundleOf = Callable[[str, str], Path]
@@ -157,6 +162,62 @@ def test_sigterm_ends_the_agent_and_leaves_what_is_known(
     }
     assert list(iter_calls(next(bundle.glob("ledger/*.jsonl")))) == []
     assert container.ask("ps", "-aq", "--filter", f"name={container.name}") == ""
+
+
+async def test_a_real_agent_calls_a_real_endpoint(container: Container, gateway: str) -> None:
+    """aider, as published: its calls reach an endpoint outside, and the ledger has the endpoint's own count."""
+    if container.must("run", "--rm", "--entrypoint", "/bin/sh", IMAGE, "-c", AIDER) != "aider":
+        not_here(f"the image {IMAGE} has no aider; make it with: cab images build aider")
+    run = ("run-cell", "--json", "--model", "demo", "--tui", "aider", "--task", TASK)
+    async with running_demo(gateway) as demo:
+        endpoint = {"CAB_ENDPOINT": f"{demo.url}/v1"}
+        network = ("--network", container.name)
+        done = await container.run_async(*run, options=network, **endpoint)
+        account = demo.account()
+    assert done.code == 0, done.stderr
+    tokens = done.result["tokens"]
+    assert tokens["model_calls"] == account["calls"] > 0
+    assert tokens["prompt_tokens"] == account["prompt_tokens"]
+    assert tokens["completion_tokens"] == account["completion_tokens"]
+    assert done.result["pass_rate"]["pass"] == 1
+    bundle = container.runs / "local" / "aider" / "demo" / TASK
+    assert is_identical(bundle)
+    texts = [path.read_bytes() for path in bundle.rglob("*") if path.is_file()]
+    assert not any(CANARY.encode() in text for text in texts)
+
+
+def test_the_command_of_its_page_runs_it_again(
+    container: Container, bundle_of: BundleOf, tmp_path: Path
+) -> None:
+    """The block of a cell's page, pasted into a shell, builds the image and runs the same cell in it."""
+    done = container.run(*RUN, TASK, "--tui", "scripted", "--timeout-s", "50")
+    assert done.code == 0, done.stderr
+    cell = read_report_cell(score_one(bundle_of("scripted", TASK)))
+    (text,) = (each.text for each in paste_blocks(cell) if each.name == "image")
+    again, programs = tmp_path / "again", tmp_path / "programs"
+    for folder in (again, programs):
+        folder.mkdir()
+    # The image is there: that the line builds it is shown where images are built.
+    (programs / "cab").write_text("#!/bin/sh\n")
+    (programs / "cab").chmod(0o755)
+    path = f"{programs}:{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "CAB_ENDPOINT": "demo", "CAB_KEY": CANARY}
+    pasted = subprocess.run(
+        ["bash", "-c", text],
+        cwd=again,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert pasted.returncode == 0, pasted.stderr
+    bundle = again / "runs" / "local" / "scripted" / "demo" / TASK
+    assert is_identical(bundle)
+    for name in ("cell_id", "container_image", "sandbox", "deviations"):
+        assert (
+            facts_of(bundle)["identity"][name]
+            == facts_of(bundle_of("scripted", TASK))["identity"][name]
+        )
 
 
 def test_what_cannot_be_is_said_in_one_line(container: Container) -> None:
