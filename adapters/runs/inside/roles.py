@@ -14,6 +14,8 @@ CAB_UID: Final = 901
 SENDER_UID: Final = 900
 """Nobody's: container root has it as its real user while it sends a signal."""
 
+PREFIX: Final = Path("/opt/cab")
+"""Where cab is in an image."""
 RUNS: Final = Path("/runs")
 """Where the bundles go: mounted from the host."""
 SCRATCH: Final = Path("/work/cab")

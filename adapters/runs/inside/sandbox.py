@@ -12,7 +12,7 @@ from cab.adapters.processes.cleanup import CleanupPlan
 from cab.adapters.runs.conditions import read_process_limit
 from cab.adapters.runs.inside import roles
 from cab.adapters.runs.inside.leftovers import remove_leftovers
-from cab.adapters.runs.inside.session import RoleProcess, RoleStart, Session
+from cab.adapters.runs.inside.session import RoleProcess, RoleStart, Supervision
 from cab.adapters.sandboxes import deviations
 from cab.adapters.sandboxes.base import LOOPBACK, SandboxFacts, SandboxView, StartRequest
 from cab.adapters.sandboxes.environment import Places, agent_environment
@@ -59,7 +59,7 @@ class SharedSandbox(LocalSandbox):
 class RoleSandbox:
     """The container with container root: the agent is a user of its own."""
 
-    session: Session
+    session: Supervision
     executable: Path
     """What starts the agent."""
     tools: Mapping[str, str]
@@ -109,6 +109,7 @@ class RoleSandbox:
                 )
             )
         except BaseException:
+            await self.session.end_role(roles.AGENT, GRACE_S)
             await asyncio.to_thread(os.close, room)
             await self.session.give(roles.CAB, *folders)
             raise
@@ -128,7 +129,7 @@ class RoleAgent:
     """
 
     def __init__(
-        self, session: Session, process: RoleProcess, folders: Sequence[Path], room: int
+        self, session: Supervision, process: RoleProcess, folders: Sequence[Path], room: int
     ) -> None:
         self._room = room
         self._session = session

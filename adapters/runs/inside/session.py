@@ -35,7 +35,7 @@ class RoleStart(NamedTuple):
     """Seconds between SIGTERM and SIGKILL when it is ended."""
 
 
-class Session:
+class Supervision:
     """The socket to container root. Made by `open_session`.
 
     Args:
@@ -60,6 +60,20 @@ class Session:
         """
         header, body = messages.encode(message)
         reply: asyncio.Future[dict[str, Any]] = self._loop.create_future()
+        # Half a message would make the rest unreadable: a cancellation waits for its end.
+        await asyncio.shield(self._send(header, body, descriptors, reply))
+        answer = await reply
+        if "error" in answer:
+            raise RunFailed(f"container root: {answer['error']}")
+        return answer
+
+    async def _send(
+        self,
+        header: bytes,
+        body: bytes,
+        descriptors: Sequence[int],
+        reply: asyncio.Future[dict[str, Any]],
+    ) -> None:
         async with self._turn:
             self._replies.append(reply)
             try:
@@ -67,10 +81,6 @@ class Session:
                 await self._loop.sock_sendall(self._channel, body)
             except OSError as error:
                 raise RunFailed(f"container root has gone: {error.strerror}") from error
-        answer = await reply
-        if "error" in answer:
-            raise RunFailed(f"container root: {answer['error']}")
-        return answer
 
     async def start(self, wanted: RoleStart) -> "RoleProcess":
         """Return a program that has been started; the caller must `end` it, whatever happens.
@@ -105,6 +115,35 @@ class Session:
     async def signal(self, role: str, number: int) -> int:
         """Send a signal to all processes of a role; return how many live after it; 0 only counts."""
         return int((await self.ask({"ask": "signal", "role": role, "number": number}))["alive"])
+
+    async def end_role(self, role: str, grace_s: float) -> int:
+        """End all processes of a role, also one whose start was asked for and not waited for.
+
+        Args:
+            role: The role.
+            grace_s: Seconds between SIGTERM and SIGKILL.
+
+        Returns:
+            How many there were.
+
+        Raises:
+            RunFailed: Some could not be ended.
+        """
+        first = alive = await self.signal(role, 0)
+        if alive:
+            alive = await self.signal(role, signal.SIGTERM)
+        kill_from = time.monotonic() + grace_s
+        while alive and time.monotonic() < kill_from:
+            await asyncio.sleep(_POLL_S)
+            alive = await self.signal(role, 0)
+        # From the first SIGKILL on: where thousands run, each answer takes its time.
+        failed_from, kills = time.monotonic() + KILL_S, 0
+        while alive:
+            if kills >= _FEWEST_KILLS and time.monotonic() > failed_from:
+                raise RunFailed(f"{alive} processes of {role} cannot be ended")
+            kills += 1
+            alive = await self.signal(role, signal.SIGKILL)
+        return first
 
     async def open_cell(self, bundle: Path) -> None:
         """Make the folder of a bundle, closed to agents, where only container root may.
@@ -172,10 +211,10 @@ class Session:
 
 
 class RoleProcess:
-    """A program that runs as another user, and all that it starts. Made by `Session.start`."""
+    """A program that runs as another user, and all that it starts. Made by `Supervision.start`."""
 
     def __init__(
-        self, session: Session, role: str, ended: asyncio.Future[int], grace_s: float
+        self, session: Supervision, role: str, ended: asyncio.Future[int], grace_s: float
     ) -> None:
         self._session = session
         self._role = role
@@ -206,21 +245,7 @@ class RoleProcess:
         Raises:
             RunFailed: Some could not be ended.
         """
-        first = alive = await self._session.signal(self._role, 0)
-        if alive:
-            alive = await self._session.signal(self._role, signal.SIGTERM)
-        kill_from = time.monotonic() + self._grace_s
-        while alive and time.monotonic() < kill_from:
-            await asyncio.sleep(_POLL_S)
-            alive = await self._session.signal(self._role, 0)
-        # From the first SIGKILL on: where thousands run, each answer takes its time.
-        failed_from, kills = time.monotonic() + KILL_S, 0
-        while alive:
-            if kills >= _FEWEST_KILLS and time.monotonic() > failed_from:
-                raise RunFailed(f"{alive} processes of {self._role} cannot be ended")
-            kills += 1
-            alive = await self._session.signal(self._role, signal.SIGKILL)
-        return first
+        return await self._session.end_role(self._role, self._grace_s)
 
 
 def _made_or_missing(bundle: Path) -> str | None:
@@ -241,7 +266,7 @@ def inside() -> str | None:
 
 
 @asynccontextmanager
-async def open_session() -> AsyncGenerator[Session | None]:
+async def open_session() -> AsyncGenerator[Supervision | None]:
     """Give the socket to container root; None where all run as one user.
 
     Raises:
@@ -259,7 +284,7 @@ async def open_session() -> AsyncGenerator[Session | None]:
             "own entry point"
         ) from error
     channel.setblocking(False)
-    session = Session(channel)
+    session = Supervision(channel)
     loop = asyncio.get_running_loop()
     loop.add_reader(channel.fileno(), session.readable)
     try:
