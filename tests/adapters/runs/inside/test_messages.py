@@ -10,15 +10,18 @@ from cab.adapters.runs.inside import messages
 from cab.adapters.runs.inside.messages import BadMessage
 
 
+def send_in_two(channel: socket.socket, header: bytes, body: bytes, descriptor: int) -> None:
+    socket.send_fds(channel, [header], [descriptor])
+    channel.sendall(body)
+
+
 def test_a_message_brings_its_descriptors_and_no_child_inherits_them() -> None:
     """A message arrives with open files that are closed in whatever is started next."""
     ours, theirs = socket.socketpair()
     read, write = os.pipe()
     with ours, theirs:
         header, body = messages.encode({"ask": "start", "argv": ["é" * 100_000]})
-        sender = threading.Thread(
-            target=lambda: (socket.send_fds(ours, [header], [write]), ours.sendall(body))
-        )
+        sender = threading.Thread(target=send_in_two, args=(ours, header, body, write))
         sender.start()
         received = messages.receive(theirs)
         sender.join()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cab.adapters.runs.inside.ownership import give, make_below, open_below
+from cab.adapters.workspaces.removal import remove_tree
 
 US = os.geteuid()
 AGENT = 902
@@ -54,6 +55,7 @@ def test_a_tree_may_be_deeper_than_descriptors_and_paths(tmp_path: Path) -> None
     assert os.fstat(current).st_uid == US
     os.close(current)
     os.close(top)
+    assert remove_tree(tmp_path / "d")  # pytest could not
 
 
 @pytest.mark.parametrize("path", ["", "/etc", "../x", "a/../../x"])
