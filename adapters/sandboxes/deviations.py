@@ -29,7 +29,7 @@ SENTENCES: Final = {
     NO_LIMITS: "no resource limit held the agent",
     HOST_CHECKS: "the hidden checks ran what the agent wrote outside the container",
     PLACED: "the agent shared its network with whatever else was on it",
-    SHARED_UID: "cab, the agent and the hidden checks ran as one user: the agent could change what was measured",
+    SHARED_UID: "the agent ran as the user of cab and of the hidden checks, and could change what was measured",
     CONTAINER_CHECKS: "the hidden checks ran what the agent wrote in the container that the agent ran in",
     KEY_READABLE: "cab ran as root, from which nothing keeps the endpoint's key in its memory",
     KEY_IN_PARENT: "a process that cab was started from showed the endpoint's key",
