@@ -8,7 +8,7 @@ import socket
 import struct
 from array import array
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 MOST_BYTES: Final = 8 << 20
 """Longest message; arguments and environment of a program are shorter, or the kernel refuses them."""
@@ -51,12 +51,12 @@ def decode(body: bytes) -> dict[str, Any]:
         BadMessage: It is not a JSON object.
     """
     try:
-        message = json.loads(body)
+        message: Any = json.loads(body)
     except ValueError as error:
         raise BadMessage("not valid JSON") from error
     if not isinstance(message, dict):
         raise BadMessage("not a JSON object")
-    return message
+    return cast("dict[str, Any]", message)
 
 
 def send(channel: socket.socket, message: Mapping[str, Any]) -> None:

@@ -103,7 +103,7 @@ class RoleSandbox:
                     argv=request.argv,
                     cwd=places.workdir,
                     env={**self.view(places).env, **request.declared},
-                    streams=(nothing, *request.output),
+                    streams=(nothing, request.output.stdout, request.output.stderr),
                     limits=bounded(self.limits.rlimits),
                     grace_s=GRACE_S,
                 )

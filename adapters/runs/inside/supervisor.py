@@ -96,7 +96,7 @@ class Supervisor:
         for number in (read, write):
             os.set_blocking(number, False)
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGCHLD, _wake)
         for number in FORWARDED:
             signal.signal(number, self._forward)
         return read
@@ -239,6 +239,10 @@ class Supervisor:
         for path in self._cells:
             with suppress(OSError):
                 _give_back(self._layout, path)
+
+
+def _wake(_: int, __: FrameType | None) -> None:
+    """Do nothing: a signal that has a handler ends the wait."""
 
 
 def _give_back(layout: InsideLayout, path: str) -> None:
