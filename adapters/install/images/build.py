@@ -29,7 +29,9 @@ _EARLIEST = 315_532_800  # 1980-01-01: archives, such as wheels, cannot state an
 _EPOCH = "SOURCE_DATE_EPOCH"
 # What engines write before a line of a step's output, and their own last lines, which say only that a step failed.
 _PREFIX = re.compile(r"#\d+ (?:[\d.]+ )?")
-_ABOUT_ENGINE = re.compile(r"(?i)(?:error: )?(?:error )?building |exit status |------|> |ERROR: failed to")
+_ABOUT_ENGINE = re.compile(
+    r"(?i)(?:error: )?(?:error )?building |exit status |------|> |ERROR: failed to"
+)
 
 
 async def build_image(engine: ContainerEngine, wanted: BuildRequest) -> BuiltImage:
