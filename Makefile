@@ -15,7 +15,7 @@ SECONDS ?= 1800
 
 help:
 	@echo "make demo         one scored cell, end to end, and its page, with no key and no network"
-	@echo "make test         all tests but those of real agents"
+	@echo "make test         all tests but those of real agents and containers"
 	@echo "make check        formatter, linter, type checkers, import rules"
 	@echo "make wheel        build sdist and wheel, install the wheel elsewhere, try it there"
 	@echo "make test-agents  install eight real agents and run them, and what else is installed, in cells"
