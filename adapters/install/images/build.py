@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from cab.adapters.agents.base import NpmInstall
 from cab.adapters.errors import AdapterError, ImageNotBuilt
-from cab.adapters.install.images.agent_need import NpmInstall
 from cab.adapters.install.images.build_request import CHECKS, BuildRequest
 from cab.adapters.install.images.built import BuiltImage, find_image
 from cab.adapters.install.images.own_wheel import cab_version, own_versions, write_own_wheel
