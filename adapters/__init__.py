@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     )
     from cab.adapters.agents.registry import load_adapter
     from cab.adapters.errors import AdapterError, BadSelfReport
-    from cab.adapters.sweeps.executor import CellJob, CellOutcome, Executor
+    from cab.adapters.sweeps.executors.protocol import CellJob, CellOutcome, Executor
+    from cab.adapters.sweeps.executors.registry import ExecutorContext
 else:
     __getattr__ = attribute_loader(
         __name__,
@@ -35,7 +36,8 @@ else:
             ],
             "agents.registry": ["load_adapter"],
             "errors": ["AdapterError", "BadSelfReport"],
-            "sweeps.executor": ["CellJob", "CellOutcome", "Executor"],
+            "sweeps.executors.protocol": ["CellJob", "CellOutcome", "Executor"],
+            "sweeps.executors.registry": ["ExecutorContext"],
         },
     )
 
@@ -47,6 +49,7 @@ __all__ = [
     "CellJob",
     "CellOutcome",
     "Executor",
+    "ExecutorContext",
     "Launch",
     "NpmInstall",
     "Output",

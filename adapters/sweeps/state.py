@@ -32,13 +32,17 @@ class SweepState:
     failed_attempts: list[End] = field(default_factory=list[End])
     ended_attempts: dict[str, End] = field(default_factory=dict[str, End])
     """Cell -> how its attempt ended, with and without a result."""
-    open_attempts: list[Begin] = field(default_factory=list[Begin])
-    """Attempts that started and have no end: they were killed, or finished a moment before."""
+    _open: dict[str, Begin] = field(default_factory=dict[str, Begin])
     numbers: defaultdict[str, set[int]] = field(default_factory=lambda: defaultdict(set[int]))
     """Cell without its run -> numbers of runs that the ledger knows."""
     wall_s: float = 0.0
     """How long the sweep ran, all its sessions together."""
     last_session: Session | None = None
+
+    @property
+    def open_attempts(self) -> list[Begin]:
+        """Attempts that started and have no end: they were killed, or finished a moment before."""
+        return list(self._open.values())
 
     def apply(self, entry: Entry) -> None:
         """Bring the state up to date with one more entry of the journal."""
@@ -46,12 +50,11 @@ class SweepState:
             case Session():
                 self.last_session = entry
             case Begin():
-                self.open_attempts.append(entry)
+                self._open[entry.cell_id] = entry
                 self.reserve_numbers([entry.cell_id])
             case End():
-                self.open_attempts = [
-                    begin for begin in self.open_attempts if begin.cell_id != entry.cell_id
-                ]
+                # By name: a fleet has a thousand open attempts at each of a million ends.
+                self._open.pop(entry.cell_id, None)
                 self.reserve_numbers([entry.cell_id])
                 self.ended_attempts[entry.cell_id] = entry
                 if entry.verdict == "complete":
@@ -92,8 +95,14 @@ def replay(entries: Iterable[Entry]) -> SweepState:
     return state
 
 
-def close_attempt(
-    folder: Path, begin: Begin, found: Classification, spend: CallTotals, *, passed: bool | None
+def close_attempt(  # noqa: PLR0913 - all that is known of it
+    folder: Path,
+    begin: Begin,
+    found: Classification,
+    spend: CallTotals,
+    *,
+    passed: bool | None,
+    node: str | None = None,
 ) -> End:
     """Return the entry that ends an attempt; the bundle of one without a result is moved away.
 
@@ -103,6 +112,7 @@ def close_attempt(
         found: How it ended.
         spend: What its calls came to.
         passed: The verdict of its check.
+        node: The machine of a cluster that it ran on.
     """
     cell_id = begin.cell_id
     is_result = found.verdict == "complete"
@@ -113,6 +123,7 @@ def close_attempt(
         reason=found.reason,
         bundle=f"{BUNDLES}/{cell_id}" if is_result else move_to_failed(folder, cell_id),
         passed=passed,
+        node=node,
         calls=spend.calls,
         tokens=spend.tokens.total.value,
     )
