@@ -52,7 +52,7 @@ def test_what_a_build_is_told(kind: EngineKind) -> None:
     """Base, program, time and labels are arguments; a file of this machine is a secret, by its path alone."""
     words = command(kind)
     found = pairs(words)
-    assert words[0], words[-1] == ("build", "/context")
+    assert (words[0], words[-1]) == ("build", "/context")
     assert {
         ("--tag", "localhost/cab-agent-aider:0.86.2"),
         ("--build-arg", f"BASE={BASE.id}"),

@@ -72,7 +72,7 @@ def test_it_installs_and_can_be_packed_again(wheel: Path, tmp_path: Path) -> Non
         "assert cab.adapters.__file__.startswith(site)\n"
         "write_own_wheel(Path(folder))"
     )
-    packages = Path(distribution("pydantic").locate_file(""))
+    packages = Path(str(distribution("pydantic").locate_file("")))
     command = (sys.executable, "-S", "-B", "-c", code, site, packages, again)
     subprocess.run(command, check=True)
     [packed] = again.iterdir()
