@@ -47,9 +47,12 @@ def agents_folder() -> Path:
 
 def find_installed(facts: AgentFacts) -> Installed | None:
     """Return an agent that is completely installed; None if it is not."""
+    in_image = _in_image(facts)
+    if in_image is not None:
+        return in_image
     if facts.install is None:
         return Installed(Path(sys.executable), facts.version)
-    folder = _image_folder(facts) or _folder(facts)
+    folder = _folder(facts)
     found = _stamped(folder)
     if found is None:
         return None
@@ -85,7 +88,7 @@ def install(facts: AgentFacts, *, use_uv: bool = True) -> Installed:
     """
     need = facts.install
     if need is None:
-        return Installed(Path(sys.executable), facts.version)
+        return require_installed(facts)
     with _locked(facts):
         present = find_installed(facts)
         if present is not None:
@@ -96,14 +99,18 @@ def install(facts: AgentFacts, *, use_uv: bool = True) -> Installed:
     return require_installed(facts)
 
 
-def _image_folder(facts: AgentFacts) -> Path | None:
-    """Return the folder of the agent of the image that we run in; None outside, or if it is another one.
+def _in_image(facts: AgentFacts) -> Installed | None:
+    """Return the agent of the image that we run in; None outside, or if the image has another one.
 
-    Its version may be another than the adapter's: images are built of published versions too.
+    Its version may be another than the adapter's, and it may be a file of the user's.
     """
     named = os.environ.get(AGENT_FOLDER)
     found = _stamped(Path(named)) if named else None
-    return Path(named) if named and found and found["name"] == facts.name else None
+    if named is None or found is None or found["name"] != facts.name:
+        return None
+    program = facts.install.executable if facts.install else facts.name
+    executable = Path(named, "bin", program)
+    return Installed(executable, found["version"]) if executable.is_file() else None
 
 
 def _stamped(folder: Path) -> dict[str, str] | None:

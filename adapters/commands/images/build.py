@@ -7,7 +7,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from cab.adapters.commands.images.list import image_row
+from cab.adapters.commands.images.list import ENGINE, image_engine, image_row
 from cab.adapters.errors import AdapterError
 from cab.adapters.install.images.build import build_image
 from cab.adapters.install.images.build_request import (
@@ -22,7 +22,6 @@ from cab.adapters.install.images.build_request import (
 )
 from cab.adapters.install.images.built import BuiltImage
 from cab.adapters.processes.termination import ended_by_signals
-from cab.adapters.sandboxes.engine import find_engine
 from cab.adapters.ui.command import Option, OptionGroup
 from cab.adapters.ui.json_lines import print_json
 from cab.adapters.ui.options import JSON
@@ -50,10 +49,6 @@ examples:
 
 exit codes: 0 built, 2 it could not be built, or the agent is unknown
 """
-
-ENGINE = Option(
-    "--engine", metavar="NAME", help="docker or podman; if unset, the first that answers"
-)
 
 OPTIONS = (
     Option("what", metavar="TUI|checks", help="an agent, or checks; cab adapters list shows all"),
@@ -126,6 +121,6 @@ def _request(args: argparse.Namespace) -> BuildRequest:
 
 
 async def _build(wanted: BuildRequest, engine: str | None) -> BuiltImage:
-    found = await find_engine(engine)
+    found = await image_engine(engine)
     with progress(f"building {wanted.name}", sys.stderr):
         return await build_image(found, wanted)

@@ -5,7 +5,7 @@ import asyncio
 from typing import Any
 
 from cab.adapters.install.images.built import LABEL, BuiltImage, list_images
-from cab.adapters.sandboxes.engine import find_engine
+from cab.adapters.sandboxes.engine import ContainerEngine, find_engine
 from cab.adapters.ui.command import Option
 from cab.adapters.ui.json_lines import print_json
 from cab.adapters.ui.layout import Column
@@ -33,6 +33,9 @@ def run(args: argparse.Namespace) -> int:
     found = asyncio.run(_list(args.engine))
     if args.json:
         print_json(*map(image_row, found))
+        return 0
+    if not found:
+        print("There is no image; build one with: cab images build NAME")
         return 0
     rows = [
         (
@@ -64,5 +67,14 @@ def image_row(image: BuiltImage) -> dict[str, Any]:
     }
 
 
+async def image_engine(wanted: str | None) -> ContainerEngine:
+    """Return the engine that builds and has images.
+
+    Raises:
+        AdapterError: None answers.
+    """
+    return await find_engine(wanted, otherwise="or install podman, which needs no service")
+
+
 async def _list(engine: str | None) -> list[BuiltImage]:
-    return await list_images(await find_engine(engine))
+    return await list_images(await image_engine(engine))

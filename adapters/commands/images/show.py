@@ -4,9 +4,8 @@ import argparse
 import asyncio
 import sys
 
-from cab.adapters.commands.images.list import ENGINE, image_row
+from cab.adapters.commands.images.list import ENGINE, image_engine, image_row
 from cab.adapters.install.images.built import BuiltImage, find_built, read_sbom
-from cab.adapters.sandboxes.engine import find_engine
 from cab.adapters.ui.command import OneOf, Option
 from cab.adapters.ui.json_lines import print_json
 from cab.adapters.ui.options import JSON
@@ -54,6 +53,6 @@ def _lines(image: BuiltImage) -> list[tuple[str, str]]:
 async def _found(
     name: str, engine: str | None, *, with_sbom: bool
 ) -> tuple[BuiltImage, bytes | None]:
-    running = await find_engine(engine)
+    running = await image_engine(engine)
     image = await find_built(running, name)
     return image, await read_sbom(running, image) if with_sbom else None

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from cab.adapters.agents.base import NpmInstall
 from cab.adapters.errors import AdapterError, ImageNotBuilt
-from cab.adapters.install.images.agent_need import NpmInstall
 from cab.adapters.install.images.build_request import CHECKS, BuildRequest
 from cab.adapters.install.images.built import BuiltImage, find_image
 from cab.adapters.install.images.own_wheel import cab_version, own_versions, write_own_wheel
@@ -29,7 +29,9 @@ _EARLIEST = 315_532_800  # 1980-01-01: archives, such as wheels, cannot state an
 _EPOCH = "SOURCE_DATE_EPOCH"
 # What engines write before a line of a step's output, and their own last lines, which say only that a step failed.
 _PREFIX = re.compile(r"#\d+ (?:[\d.]+ )?")
-_ABOUT_ENGINE = re.compile(r"(?i)(?:error: )?(?:error )?building |exit status |------|> |ERROR: failed to")
+_ABOUT_ENGINE = re.compile(
+    r"(?i)(?:error: )?(?:error )?building |exit status |------|> |ERROR: failed to"
+)
 
 
 async def build_image(engine: ContainerEngine, wanted: BuildRequest) -> BuiltImage:

@@ -94,9 +94,7 @@ def build_request(
     """
     if what == CHECKS:
         if version or binary:
-            raise AdapterError(
-                "the checks image has no agent; remove --agent-version and --binary"
-            )
+            raise AdapterError("the checks image has no agent; remove --agent-version and --binary")
         return BuildRequest(
             name=checks_image_name(),
             title="hidden checks of CAB",

@@ -9,7 +9,7 @@ import os
 import re
 import zipfile
 from collections.abc import Iterator
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -21,13 +21,20 @@ DISTRIBUTION = "coding-agent-bench"
 _ROOMS = ("cab.scoring", "cab.proxy", "cab.adapters")
 _METADATA = ("METADATA", "entry_points.txt")
 _WHEEL = "Wheel-Version: 1.0\nGenerator: cab\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that an archive can state: the same files make the same bytes
+_TIME = (
+    1980,
+    1,
+    1,
+    0,
+    0,
+    0,
+)  # the earliest that an archive can state: the same files make the same bytes
 _REQUIREMENT = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[[^]]*\])?[^;]*(;.*)?")
 
 
 def cab_version() -> str:
     """Return the version of `cab`."""
-    return distribution(DISTRIBUTION).version
+    return _own().version
 
 
 def write_own_wheel(folder: Path) -> Path:
@@ -39,7 +46,7 @@ def write_own_wheel(folder: Path) -> Path:
     Raises:
         AdapterError: The installed package cannot be read.
     """
-    own = distribution(DISTRIBUTION)
+    own = _own()
     stem = f"{DISTRIBUTION.replace('-', '_')}-{own.version}"
     files = {**dict(_modules()), **_metadata(own, f"{stem}.dist-info")}
     record = f"{stem}.dist-info/RECORD"
@@ -69,6 +76,14 @@ def own_versions() -> list[str]:
                 found[name] = version
                 waiting.append(name)
     return [f"{name}=={found[name]}" for name in sorted(found)]
+
+
+def _own() -> Distribution:
+    """Return what is installed of us: in a checkout, what a build left behind has our name too."""
+    for each in distributions(name=DISTRIBUTION):
+        if each.read_text(_METADATA[0]) is not None:
+            return each
+    raise AdapterError(f"{DISTRIBUTION} is not installed; install it with pip")
 
 
 def _needed_by(name: str) -> Iterator[str]:

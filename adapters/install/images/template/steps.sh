@@ -44,7 +44,8 @@ install_packages() {
     command -v apt-get >/dev/null || fail "the base image has no apt-get; give a base of Debian or Ubuntu with --base"
     apt update || fail "apt-get update failed in the base image"
     apt install --no-install-recommends "$@" || fail "apt-get could not install: $*"
-    rm -rf /var/lib/apt/lists/* /var/cache/* /var/log/* /var/lib/dpkg/*-old /tmp/npm-cache /root/.cache
+    rm -rf /var/lib/apt/lists/* /var/lib/dpkg/*-old
+    find /var/cache /var/log -type f -delete
 }
 
 # Compiled files that state no time are valid whatever time a layer gives their sources. Without them an agent, which may
@@ -52,10 +53,11 @@ install_packages() {
 compile() {
     find "$@" -name __pycache__ -type d -prune -exec rm -rf {} +
     # A package may hold files for other versions of Python, which cannot be compiled.
-    "$python" -I -m compileall -q --invalidation-mode unchecked-hash "$@" >/dev/null || true
+    "$python" -I -B -m compileall -q -f --invalidation-mode unchecked-hash "$@" >/dev/null || true
 }
 
 add_user() {
+    if [ "$(id -u "$1" 2>/dev/null)" = "$2" ]; then return 0; fi
     groupadd --gid "$2" "$1"
     useradd --uid "$2" --gid "$2" --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin "$1"
 }
