@@ -47,6 +47,7 @@ from cab.adapters.runs.workspace import scratch_places
 from cab.adapters.sandboxes.base import Sandbox, SandboxFacts
 from cab.adapters.sandboxes.docker import docker_sandbox
 from cab.adapters.sandboxes.environment import Places
+from cab.adapters.tasks.check_process import CheckSite
 from cab.adapters.tasks.checks import run_checks
 from cab.adapters.tasks.reference import confirmed
 from cab.adapters.workspaces.bounds import TIME
@@ -103,7 +104,7 @@ async def run_cell(spec: CellSpec) -> Path:
         redact = Redactor((spec.upstream_key, *secret_texts(spec.signing_key or ""), meter.key))
         writer = BundleWriter(plan.bundle, redact)
         with scratch_places(plan.scratch_name, spec.keep_workspace) as places:
-            before = read_conditions(spec.limits, in_container=plan.image is not None)
+            before = read_conditions(spec.limits, in_container=plan.in_container)
             started_ns = time.time_ns()
             run = await AgentRunner(plan, meter, places, redact, sandbox, claim).run()
             conditions = before.model_copy(update={"load_after": read_load()})
@@ -114,7 +115,7 @@ async def run_cell(spec: CellSpec) -> Path:
             await _write_trees(writer, plan, run, places, redact)
             claim.note("checks")
             # All that was measured is on disk by now: a check runs the agent's code.
-            check = await _check(plan, run, places.workdir)
+            check = await _check(plan, run, places.workdir, sandbox.check_site)
         claim.note("scoring")
         check = _with_restored(check, writer.restore())
         facts = _facts(plan, sandbox.facts, run, check, started_ns, conditions)
@@ -134,12 +135,13 @@ async def run_cell(spec: CellSpec) -> Path:
 async def _sandbox(plan: CellPlan) -> AsyncGenerator[Sandbox]:
     spec = plan.spec
     exposed = (*spec.exposed, *key_exposure(spec.upstream_key))
-    if plan.image is None:
+    if not plan.in_container:
         yield local_sandbox(plan, exposed)
         return
     async with docker_sandbox(
         spec.container,
-        plan.image,
+        plan.images,
+        plan.check_image,
         plan.installed.executable,
         spec.limits,
         secrets.token_hex(6),
@@ -245,16 +247,15 @@ async def _write_trees(
     writer.write(PATCH_FILE, patch_without_places(patch))
 
 
-async def _check(plan: CellPlan, run: AgentRun, workdir: Path) -> CheckOutcome:
-    rlimits = plan.spec.limits.rlimits
+async def _check(plan: CellPlan, run: AgentRun, workdir: Path, site: CheckSite) -> CheckOutcome:
     outcome = await run_checks(
         plan.task,
         workdir,
         same=run.folder,
-        rlimits=rlimits,
+        site=site,
         scratch=plan.adapter.facts.scratch,
     )
-    return await confirmed(plan.task, outcome, rlimits)
+    return await confirmed(plan.task, outcome, site)
 
 
 def _with_restored(check: CheckOutcome, changed: list[str]) -> CheckOutcome:
@@ -284,6 +285,8 @@ def _facts(  # noqa: PLR0913 - all that was recorded of a cell
             exit_code=exit_code(run.exit),
             container_image=sandbox.image,
             image_digest=sandbox.digest,
+            check_image=sandbox.check_image,
+            check_image_digest=sandbox.check_digest,
             sandbox=sandbox.name,
             deviations=list(sandbox.deviations),
             conditions=conditions,

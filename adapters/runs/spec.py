@@ -1,5 +1,6 @@
 """What one cell is made of: as requested, and once every name is looked up."""
 
+import importlib.metadata
 import math
 import os
 from dataclasses import dataclass, field
@@ -14,7 +15,13 @@ from cab.adapters.install.install import Installed, require_installed
 from cab.adapters.runs.bundle import LEDGER_FOLDER, require_free
 from cab.adapters.sandboxes import deviations, docker, local
 from cab.adapters.sandboxes.docker import Container
-from cab.adapters.sandboxes.images import Image, published_image
+from cab.adapters.sandboxes.images import (
+    CHECKS,
+    Image,
+    built_image,
+    parse_image,
+    published_image,
+)
 from cab.adapters.sandboxes.limits import ResourceLimits
 from cab.adapters.tasks.loader import Task, load_task
 from cab.adapters.tasks.needs import missing_needs
@@ -107,7 +114,10 @@ class CellPlan(NamedTuple):
     cell: CellId
     bundle: Path
     plugins: PluginStack = PluginStack()
-    image: Image | None = None
+    images: tuple[Image, ...] = ()
+    """Images that the agent can run in, the best one first; empty where it runs on this machine."""
+    check_image: Image | None = None
+    """Image that the checks run in; None where they run on this machine, or run nothing."""
     dialect: Endpoint | None = None
 
     @property
@@ -116,9 +126,14 @@ class CellPlan(NamedTuple):
         return self.adapter.facts.name
 
     @property
+    def in_container(self) -> bool:
+        """Whether the agent runs in a container."""
+        return bool(self.images)
+
+    @property
     def agent_version(self) -> str | None:
         """Version of the agent; None in a container, where only the image knows."""
-        return self.installed.version if self.image is None else None
+        return None if self.in_container else self.installed.version
 
     @property
     def scratch_name(self) -> str:
@@ -146,15 +161,40 @@ def plan_cell(spec: CellSpec) -> CellPlan:
     cell = CellId(spec.sweep, adapter.facts.name, spec.model, family, name, spec.run)
     bundle = spec.runs / str(cell)
     require_free(bundle, spec.force)
-    missing = missing_needs(task)
+    check_image = None
+    if spec.sandbox == docker.NAME:
+        installed, images = _in_image(adapter.facts, spec.container)
+        check_image = check_image_of(task, spec.container)
+    else:
+        installed, images = require_installed(adapter.facts), ()
+    missing = missing_needs(task) if check_image is None else []
     if missing:
         raise AdapterError(missing[0])
     plugins = load_stack(spec.plugins, spec.plugins_folder, adapter.facts.name)
-    if spec.sandbox == docker.NAME:
-        installed, image = _in_image(adapter.facts, spec.container)
-    else:
-        installed, image = require_installed(adapter.facts), None
-    return CellPlan(spec, adapter, installed, task, cell, bundle, plugins, image, dialect)
+    return CellPlan(
+        spec, adapter, installed, task, cell, bundle, plugins, images, check_image, dialect
+    )
+
+
+def check_image_of(task: Task, wanted: Container) -> Image | None:
+    """Return the image that a task's checks run in beside an agent in a container.
+
+    Returns:
+        The image; None if they run on this machine, as that was asked for, or run nothing.
+
+    Raises:
+        AdapterError: A name is not that of an image.
+    """
+    runs_nothing = task.check.command is None and task.check.probe is None
+    if runs_nothing or deviations.HOST_CHECKS in wanted.deviations:
+        return None
+    name = task.check.image or wanted.checks_image
+    return checks_image() if name is None else parse_image(name)
+
+
+def checks_image() -> Image:
+    """Return the image that `cab images build checks` of this version makes."""
+    return built_image(CHECKS, importlib.metadata.version("coding-agent-bench"))
 
 
 def choose_dialect(facts: AgentFacts, wanted: str | None) -> Endpoint | None:
@@ -173,17 +213,17 @@ def choose_dialect(facts: AgentFacts, wanted: str | None) -> Endpoint | None:
     )
 
 
-def _in_image(facts: AgentFacts, wanted: Container) -> tuple[Installed, Image]:
-    """Return what starts an agent in its image, and the image."""
-    if facts.install is None:
-        raise AdapterError(
-            f"{facts.name} comes with this package and has no image; run it with --sandbox local"
-        )
-    name = wanted.image or facts.image
-    if name is None:
-        raise AdapterError(f"{facts.name} has no published image; give one with --image NAME")
-    image = published_image(name, facts.version)
-    return Installed(Path(facts.install.executable), facts.version), image
+def _in_image(facts: AgentFacts, wanted: Container) -> tuple[Installed, tuple[Image, ...]]:
+    """Return what starts an agent in its image, and the images that have it."""
+    if facts.install is None:  # it comes with this package, and needs nothing but Python
+        installed, built = Installed(Path("python3"), facts.version), checks_image()
+    else:
+        installed = Installed(Path(facts.install.executable), facts.version)
+        built = built_image(facts.name, facts.version)
+    if wanted.image is not None:
+        return installed, (published_image(wanted.image, facts.version),)
+    published = [] if facts.image is None else [published_image(facts.image, facts.version)]
+    return installed, (built, *published)
 
 
 def _check_options(spec: CellSpec) -> None:

@@ -9,6 +9,7 @@ from cab.adapters.output.capture import OutputDescriptors
 from cab.adapters.processes.agent_process import Exit
 from cab.adapters.processes.cleanup import CleanupPlan
 from cab.adapters.sandboxes.environment import Places
+from cab.adapters.tasks.check_process import CheckSite
 from cab.scoring.cells.cell import Deviation
 
 LOOPBACK = "127.0.0.1"
@@ -26,6 +27,10 @@ class SandboxFacts:
     """Container image, without digest."""
     digest: str | None = None
     """Its digest, with a single `sha256:`; None if the image has none."""
+    check_image: str | None = None
+    """Image that the checks run in; None if they run on this machine, or run nothing."""
+    check_digest: str | None = None
+    """Its digest, the same way."""
     deviations: Sequence[Deviation] = ()
     """What was less confined than it could be."""
     attrs: Mapping[str, object] = field(default_factory=dict[str, object])
@@ -53,6 +58,8 @@ class StartRequest(NamedTuple):
     endpoint: str
     """Where model calls go, with `/v1`."""
     key: str
+    limit_s: float
+    """Limit of its run."""
 
 
 class Running(Protocol):
@@ -78,6 +85,11 @@ class Sandbox(Protocol):
     @property
     def facts(self) -> SandboxFacts:
         """What is fixed about this sandbox."""
+        ...
+
+    @property
+    def check_site(self) -> CheckSite:
+        """Where the checks of what it left behind run."""
         ...
 
     @property

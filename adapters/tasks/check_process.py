@@ -1,5 +1,7 @@
 """Runs the commands of a check, which are the agent's code too; what a check reports.
 
+Where they run is a `CheckSite`: this machine, or the containers of `cab.adapters.sandboxes.check_container`.
+
 A command gets what an agent gets: a session and an environment of its own, resource limits, a time
 limit, and the end of all that it started.
 """
@@ -9,12 +11,16 @@ import contextlib
 import os
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Final, NamedTuple, Protocol
 
 from cab.adapters.processes.agent_process import Exit, new_mark, start_process
 from cab.adapters.processes.cleanup import CleanupPlan
+from cab.adapters.tasks.loader import Task
+from cab.adapters.tasks.needs import missing_needs
+from cab.adapters.tasks.staging import check_environment, fill_in
 
 TAIL_BYTES = 1 << 20
 """How much of the output is kept, from its end."""
@@ -22,6 +28,7 @@ OUTPUT_WAIT_S = 2.0
 """How long to wait for output of a process that cannot be found and holds a pipe open."""
 GRACE_S = 1.0
 """How long a command may take to end itself after SIGTERM."""
+NO_VARIABLES: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class CommandResult(NamedTuple):
@@ -63,38 +70,31 @@ class CheckDeadline:
         return max(0.0, (self._end_ns - time.monotonic_ns()) / 1e9)
 
 
-class CheckRunner:
-    """Runs the commands of one check.
+class CheckRunner(Protocol):
+    """Runs the commands of one check, on what was laid out for it."""
 
-    Args:
-        limit_s: Time limit of the whole check.
-        rlimits: Resource limits of each command, as of the agent; None sets none.
-    """
-
-    def __init__(self, limit_s: float, rlimits: Mapping[str, int] | None = None) -> None:
-        self.deadline = CheckDeadline(limit_s)
-        self._rlimits = rlimits
-        self._mark = new_mark()
+    @property
+    def deadline(self) -> CheckDeadline:
+        """The time limit of the whole check."""
+        ...
 
     @property
     def cleanup(self) -> CleanupPlan:
         """What to end if this process is killed meanwhile."""
-        return CleanupPlan(mark=self._mark)
+        ...
 
     async def run(
         self,
-        argv: list[str],
-        folder: Path,
-        environment: dict[str, str],
+        command: Sequence[str],
+        variables: Mapping[str, str] = NO_VARIABLES,
         limit_s: float | None = None,
         stdin: str = "",
     ) -> CommandResult:
         """Return how a command ended and what it printed; nothing that it started is left.
 
         Args:
-            argv: Program and arguments.
-            folder: Where it runs.
-            environment: Its whole environment.
+            command: Program and arguments, as the task has them; it runs in the copy of the workspace.
+            variables: What it gets besides the environment of every check.
             limit_s: Time limit; None is what is left for the check.
             stdin: What it reads.
 
@@ -102,53 +102,135 @@ class CheckRunner:
             NotStarted: It cannot be started.
             RunFailed: It cannot be ended.
         """
-        stdout, stderr = await _open_pipe(), await _open_pipe()
-        try:
-            try:
-                # A file and not a pipe: a command that does not read must not block us.
-                with tempfile.TemporaryFile() as source:
-                    source.write(stdin.encode())
-                    source.seek(0)
-                    streams = (source.fileno(), stdout.writer, stderr.writer)
-                    ended = await self._ended(argv, folder, environment, streams, limit_s)
-            finally:
-                for pipe in (stdout, stderr):
-                    os.close(pipe.writer)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(OUTPUT_WAIT_S):
-                    await stdout.ended.wait()
-                    await stderr.ended.wait()
-        finally:
-            stdout.close()
-            stderr.close()
-        code = None if ended.timed_out else ended.code
-        return CommandResult(code, stdout.text(), stderr.text())
+        ...
 
-    async def _ended(
+
+class CheckSite(Protocol):
+    """Where the commands of checks run."""
+
+    async def missing(self, task: Task) -> list[str]:
+        """Return one line for each program that a task's checks need and that cannot be used there."""
+        ...
+
+    async def runner(self, task: Task, stage: Path, deadline: CheckDeadline) -> CheckRunner:
+        """Return what runs the commands of one check.
+
+        Args:
+            task: The task.
+            stage: The folder that `lay_out` has filled.
+            deadline: The time limit of the check.
+        """
+        ...
+
+
+class HostChecks:
+    """This machine.
+
+    Args:
+        rlimits: Resource limits of each command, as of the agent; None sets none.
+    """
+
+    def __init__(self, rlimits: Mapping[str, int] | None = None) -> None:
+        self._rlimits = rlimits
+
+    async def missing(self, task: Task) -> list[str]:
+        """Return the programs that are missing, or do not work."""
+        return missing_needs(task)
+
+    async def runner(self, task: Task, stage: Path, deadline: CheckDeadline) -> "HostRunner":
+        """Return what runs commands as processes of this machine."""
+        return HostRunner(task, stage, deadline, self._rlimits)
+
+
+class HostRunner:
+    """Runs the commands of one check as processes of this machine.
+
+    Args:
+        task: The task.
+        stage: The folder that `lay_out` has filled.
+        deadline: The time limit of the check.
+        rlimits: Resource limits of each command; None sets none.
+    """
+
+    def __init__(
+        self, task: Task, stage: Path, deadline: CheckDeadline, rlimits: Mapping[str, int] | None
+    ) -> None:
+        self.deadline = deadline
+        self._task = task
+        self._stage = stage
+        self._rlimits = rlimits
+        self._mark = new_mark()
+
+    @property
+    def cleanup(self) -> CleanupPlan:
+        """All of their processes."""
+        return CleanupPlan(mark=self._mark)
+
+    async def run(
         self,
-        argv: list[str],
-        folder: Path,
-        environment: dict[str, str],
-        streams: tuple[int, int, int],
-        limit_s: float | None,
-    ) -> Exit:
-        stdin, stdout, stderr = streams
-        process = await start_process(
-            argv,
-            cwd=folder,
-            env=environment,
-            stdin=stdin,
-            stdout=stdout,
-            stderr=stderr,
-            rlimits=self._rlimits,
-            grace_s=GRACE_S,
-            mark=self._mark,
-            supervised=True,
-        )
+        command: Sequence[str],
+        variables: Mapping[str, str] = NO_VARIABLES,
+        limit_s: float | None = None,
+        stdin: str = "",
+    ) -> CommandResult:
+        """Run a command."""
+
+        async def work(streams: Streams) -> Exit:
+            process = await start_process(
+                fill_in(command, self._stage),
+                cwd=self._stage / "workspace",
+                env={**check_environment(self._task, self._stage), **variables},
+                **streams._asdict(),
+                rlimits=self._rlimits,
+                grace_s=GRACE_S,
+                mark=self._mark,
+                supervised=True,
+            )
+            try:
+                return await process.wait(self.deadline.left_s() if limit_s is None else limit_s)
+            finally:
+                await process.end()
+
+        return await capture_output(work, stdin)
+
+
+class Streams(NamedTuple):
+    """Descriptors that a program is started with."""
+
+    stdin: int
+    stdout: int
+    stderr: int
+
+
+async def capture_output(
+    work: Callable[[Streams], Awaitable[Exit]], stdin: str = ""
+) -> CommandResult:
+    """Return how a program ended, and the ends of what it printed.
+
+    Args:
+        work: Starts it with the descriptors, and waits for it.
+        stdin: What it reads.
+    """
+    stdout, stderr = await _open_pipe(), await _open_pipe()
+    try:
         try:
-            return await process.wait(self.deadline.left_s() if limit_s is None else limit_s)
+            # A file and not a pipe: a command that does not read must not block us.
+            with tempfile.TemporaryFile() as source:
+                source.write(stdin.encode())
+                source.seek(0)
+                ended = await work(Streams(source.fileno(), stdout.writer, stderr.writer))
         finally:
-            await process.end()
+            for pipe in (stdout, stderr):
+                os.close(pipe.writer)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(OUTPUT_WAIT_S):
+                await stdout.ended.wait()
+                await stderr.ended.wait()
+    finally:
+        stdout.close()
+        stderr.close()
+    code = None if ended.timed_out else ended.code
+    return CommandResult(code, stdout.text(), stderr.text())
 
 
 class _Pipe(asyncio.Protocol):
