@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     )
     from cab.adapters.agents.registry import load_adapter
     from cab.adapters.errors import AdapterError, BadSelfReport
-    from cab.adapters.sweeps.executor import CellJob, CellOutcome, Executor
+    from cab.adapters.sweeps.executors.protocol import CellJob, CellOutcome, Executor
 else:
     __getattr__ = attribute_loader(
         __name__,
@@ -35,7 +35,7 @@ else:
             ],
             "agents.registry": ["load_adapter"],
             "errors": ["AdapterError", "BadSelfReport"],
-            "sweeps.executor": ["CellJob", "CellOutcome", "Executor"],
+            "sweeps.executors.protocol": ["CellJob", "CellOutcome", "Executor"],
         },
     )
 

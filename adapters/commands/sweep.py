@@ -13,8 +13,8 @@ from cab.adapters.agents.base import AgentFacts
 from cab.adapters.errors import InstallFailed
 from cab.adapters.install.install import install
 from cab.adapters.runs.held_keys import hold_keys
+from cab.adapters.sweeps.executors.registry import check_kind, load_executor
 from cab.adapters.sweeps.journal import read_journal
-from cab.adapters.sweeps.local_executor import LocalExecutor
 from cab.adapters.sweeps.lost import lost_results
 from cab.adapters.sweeps.matrix import Matrix, choose, make_matrix, not_installed
 from cab.adapters.sweeps.progress.counts import ProgressCounts
@@ -105,6 +105,9 @@ def run(args: argparse.Namespace) -> int:
     upstream = sweep.upstream or os.environ.get("CAB_ENDPOINT") or None
     matrix = make_matrix(sweep, base)
     problems = list(matrix.problems)
+    wrong_kind = check_kind(sweep.executor.kind)
+    if wrong_kind is not None:
+        problems.append(f"executor.kind: {wrong_kind}")
     if upstream is None:
         problems.append("upstream: it is missing; add it, or set CAB_ENDPOINT")
     if not (args.install or args.dry_run or args.report):
@@ -245,7 +248,7 @@ async def _run_session(
     try:
         async with asyncio.TaskGroup() as group:
             session = group.create_task(
-                run_session(plan, LocalExecutor(), listener, engines.append)
+                run_session(plan, load_executor(plan.executor_context()), listener, engines.append)
             )
             stopper = group.create_task(_stop(interrupt, engines, session))
             await asyncio.wait({session})

@@ -107,7 +107,8 @@ async def run_cell(spec: CellSpec) -> Path:
             before = read_conditions(spec.limits, in_container=plan.in_container)
             started_ns = time.time_ns()
             run = await AgentRunner(plan, meter, places, redact, sandbox, claim).run()
-            conditions = before.model_copy(update={"load_after": read_load()})
+            placed = {"node": spec.node, "requested": spec.requested}
+            conditions = before.model_copy(update={"load_after": read_load(), **placed})
             claim.note("sealing")
             _write_output(writer, run)
             await _seal(writer, meter)

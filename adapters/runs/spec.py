@@ -26,6 +26,7 @@ from cab.adapters.sandboxes.limits import ResourceLimits
 from cab.adapters.tasks.loader import Task, load_task
 from cab.adapters.tasks.needs import missing_needs
 from cab.proxy.auth.cell_keys import CellKeys
+from cab.scoring.cells.cell import RequestedResources
 from cab.scoring.ids import CellId
 from cab.scoring.ledger.records import Endpoint
 
@@ -33,7 +34,8 @@ TIMEOUT_S = 600.0
 """Limit of an agent's run, as on the published cells."""
 
 KEY_MARGIN_S = 3600
-"""A cell's key outlives the run by this, for the seal to wait for calls in flight."""
+"""A cell may take this much longer than its agent, and its key lives as long: for the set-up, the end of the
+agent, the seal, which waits for calls in flight, the trees (twice `LOOK_S`), the checks and the cleanup."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +99,10 @@ class CellSpec:
     """Files of plugins, or names of those in `plugins_folder`."""
     plugins_folder: Path = Path("plugins")
     """Where plugins are looked for by name."""
+    node: str | None = None
+    """The machine of a cluster that it runs on, to be recorded; None where there is no cluster."""
+    requested: RequestedResources | None = None
+    """What was asked of the cluster, to be recorded; None where nothing was."""
 
     @property
     def key_ttl_s(self) -> int:

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from cab.adapters.sweeps.budget import has_reached
-from cab.adapters.sweeps.executor import CellOutcome
+from cab.adapters.sweeps.executors.protocol import CellOutcome
 from cab.adapters.sweeps.journal import AttemptOutcome
 from cab.proxy.accounting.limits import KeyLimits
 from cab.scoring.ledger.totals import CallTotals

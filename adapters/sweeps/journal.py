@@ -74,6 +74,8 @@ class End(_BaseEntry):
     bundle: str | None = None
     """Its folder, below the sweep's; None if there is none."""
     passed: bool | None = None
+    node: str | None = None
+    """The machine of a cluster that it ran on; None on the sweep's own, or where it never ran."""
     calls: int | None = None
     tokens: int | None = None
 

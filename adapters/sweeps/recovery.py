@@ -8,9 +8,9 @@ from cab.adapters.errors import AdapterError
 from cab.adapters.processes.cleanup import clean_up
 from cab.adapters.runs.bundle import MARKER, is_complete, read_marker
 from cab.adapters.sweeps.classify import Classification, classify
+from cab.adapters.sweeps.executors.worker import outcome_of
 from cab.adapters.sweeps.journal import Begin, End
 from cab.adapters.sweeps.state import BUNDLES, SweepState, close_attempt
-from cab.adapters.sweeps.worker import outcome_of
 from cab.proxy.accounting.limits import KeyLimits
 from cab.proxy.ledger.file_lock import lock_file
 from cab.scoring.ledger.totals import CallTotals

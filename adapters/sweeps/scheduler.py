@@ -3,13 +3,12 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from cab.adapters.runs.spec import KEY_MARGIN_S
 from cab.adapters.sweeps.budget import (
     limits_of,
     own_limits,
@@ -17,9 +16,10 @@ from cab.adapters.sweeps.budget import (
     spent,
 )
 from cab.adapters.sweeps.classify import classify
-from cab.adapters.sweeps.executor import CellJob, CellOutcome, Executor
+from cab.adapters.sweeps.executors.protocol import CellJob, CellOutcome, Executor
 from cab.adapters.sweeps.journal import Begin, End, Journal
 from cab.adapters.sweeps.matrix import Slot
+from cab.adapters.sweeps.placement import NodeRecord, cell_times
 from cab.adapters.sweeps.state import BUNDLES, SweepState, close_attempt
 from cab.adapters.sweeps.sweepfile import SweepFile
 from cab.proxy.accounting.limits import KeyLimits
@@ -43,6 +43,8 @@ class Metering(NamedTuple):
     """Words of deviations: where agents can find the endpoint's key."""
     states: Callable[[], AsyncGenerator[dict[str, Any]]] | None = None
     """Yields what it does now, as docs/live.md says."""
+    revoke: Callable[[str], Awaitable[None]] | None = None
+    """Revokes a cell's keys, from its id: a worker that was given up may still run somewhere."""
 
 
 class ProgressListener(Protocol):
@@ -121,6 +123,7 @@ class Scheduler:
         self._stopping = asyncio.Event()
         self._stop_reason: str | None = None
         self._failed_in_a_row = 0
+        self._nodes = NodeRecord(services.sweep.executor.node_failures)
         self.spend = spend
         """What is spent by now."""
         self.halt_reason: str | None = None
@@ -145,6 +148,10 @@ class Scheduler:
             f"{reason}: the running cells are being ended; a second signal ends the sweep at once"
         )
         await self._services.executor.stop()
+
+    async def cancel(self, cell_id: str) -> None:
+        """End one attempt; its slot stays without a result until the sweep is run again."""
+        await self._services.executor.cancel(cell_id)
 
     async def _worker(self) -> None:
         while self._queue and self._may_start():
@@ -173,6 +180,10 @@ class Scheduler:
         services.listener.started(begin)
         job = self._job(slot, cell, key_limits)
         outcome = await services.executor.run(job)
+        self._note_node(outcome)
+        if outcome.state != "complete" and services.metering.revoke is not None:
+            # Before its calls are summed: what was given up here may go on elsewhere.
+            await services.metering.revoke(str(cell))
         spend = await asyncio.to_thread(self._spend_of, str(cell), outcome)
         self.spend += spend
         found = classify(outcome, spend, own_limits(services.sweep.limits), key_limits)
@@ -180,7 +191,12 @@ class Scheduler:
             None if found.reason is None else Redactor((job.key, job.seal_key)).text(found.reason)
         )
         end = close_attempt(
-            services.folder, begin, found._replace(reason=reason), spend, passed=outcome.passed
+            services.folder,
+            begin,
+            found._replace(reason=reason),
+            spend,
+            passed=outcome.passed,
+            node=outcome.node,
         )
         self._write(end)
         services.listener.ended(end, time.monotonic() - started_s, self.spend)
@@ -188,7 +204,8 @@ class Scheduler:
 
     def _job(self, slot: Slot, cell: CellId, limits: KeyLimits) -> CellJob:
         sweep, metering = self._services.sweep, self._services.metering
-        keys = metering.mint(str(cell), int(sweep.timeout_s) + KEY_MARGIN_S, limits)
+        times = cell_times(sweep.executor, sweep.timeout_s)
+        keys = metering.mint(str(cell), times.key_ttl_s, limits)
         seal_key_file = self._services.seal_key_file
         return CellJob(
             cell_id=str(cell),
@@ -207,7 +224,17 @@ class Scheduler:
             seal_key_file=None if seal_key_file is None else str(seal_key_file.resolve()),
             capture_ledger=str(metering.ledger.resolve()) if sweep.capture == "bodies" else None,
             exposed=list(metering.exposed),
+            times=times,
+            resources=sweep.resources.request(slot.tui, f"{cell.family}/{cell.task}"),
+            avoid=self._nodes.avoided,
         )
+
+    def _note_node(self, outcome: CellOutcome) -> None:
+        if self._nodes.note(outcome.node, failed=outcome.state == "failed"):
+            self._services.listener.message(
+                f"node {outcome.node} is avoided from now on: {self._nodes.most} cells failed there, and "
+                "none succeeded in between"
+            )
 
     def _spend_of(self, cell_id: str, outcome: CellOutcome) -> CallTotals:
         if outcome.bundle is not None:

@@ -2,19 +2,22 @@
 
 import asyncio
 import importlib.metadata
+import os
 import secrets
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from cab.adapters.errors import AdapterError
 from cab.adapters.runs.held_keys import key_exposure
 from cab.adapters.runs.metering import check_reachable
 from cab.adapters.sweeps.budget import own_limits, spend_by_cell
 from cab.adapters.sweeps.drift import compare_sweeps, require_comparable
-from cab.adapters.sweeps.executor import Executor
+from cab.adapters.sweeps.executors.protocol import Executor
+from cab.adapters.sweeps.executors.registry import ExecutorContext
 from cab.adapters.sweeps.journal import Begin, Close, Journal, Session, read_journal
 from cab.adapters.sweeps.lost import lost_calls, lost_results
 from cab.adapters.sweeps.matrix import Matrix, Slot
@@ -30,6 +33,8 @@ from cab.proxy.control.client import ControlClient
 from cab.proxy.errors import CabProxyError
 from cab.scoring.ledger.totals import CallTotals
 
+TOKEN = "token"
+"""Name of the file with the sweep's token, which marks what it starts on a cluster."""
 JOURNAL = "journal.jsonl"
 """Name of the journal in the sweep's folder."""
 
@@ -61,6 +66,16 @@ class SweepPlan:
     def journal(self) -> Path:
         """File of the journal."""
         return self.folder / JOURNAL
+
+    def executor_context(self) -> ExecutorContext:
+        """Return what the sweep's executor is made from; its token is written into the sweep's folder."""
+        return ExecutorContext(
+            table=self.sweep.executor,
+            folder=self.folder.resolve(),
+            token=sweep_token(self.folder),
+            jobs=self.sweep.jobs,
+            environment=dict(os.environ),
+        )
 
     @property
     def upstream(self) -> str:
@@ -110,6 +125,8 @@ async def run_session(
             # The proxy has closed what was open in the ledger when the sweep was killed.
             before, lost = await asyncio.to_thread(_spent_before, plan, state)
             _require_known_spend(plan, lost, listener)
+            left = [begin.cell_id for begin in state.open_attempts]
+            await executor.end_left(left)
             for end in await recover(state, plan.folder, before, own_limits(plan.sweep.limits)):
                 journal.write(end)
                 state.apply(end)
@@ -138,6 +155,32 @@ async def run_session(
     not_started = {slot.id: scheduler.halt_reason or "" for slot in scheduler.not_started}
     not_run = {**_left_out(plan), **not_started}
     return SessionResult(state, scheduler.spend, not_run, tuple(lost))
+
+
+def sweep_token(folder: Path) -> str:
+    """Return the token of a sweep's folder, which is made for the first session.
+
+    Raises:
+        AdapterError: It cannot be read or written, or is not one.
+    """
+    file = folder / TOKEN
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not file.exists():
+            # In one step: a sweep that is killed in between must not leave half of it.
+            partial = file.with_name(f".{TOKEN}.{os.getpid()}")
+            partial.write_text(f"{secrets.token_hex(6)}\n")
+            with suppress(FileExistsError):
+                os.link(partial, file)
+            partial.unlink()
+        token = file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise AdapterError(f"{file} cannot be used: {error}") from error
+    if not token.isalnum():
+        raise AdapterError(
+            f"{file} holds no token; remove it once no job of this sweep runs any more"
+        )
+    return token
 
 
 def last_result(plan: SweepPlan) -> SessionResult:
@@ -252,9 +295,10 @@ def _drop_lost_results(plan: SweepPlan, state: SweepState, listener: ProgressLis
 
 @asynccontextmanager
 async def _metering(plan: SweepPlan) -> AsyncGenerator[Metering]:
+    table = plan.sweep.executor
     values = {
         "upstream": plan.upstream,
-        "port": 0,
+        "port": table.port,
         "ledger": plan.ledger,
         "state": plan.ledger / STATE_INSIDE,
         "auth": "keys",
@@ -263,6 +307,8 @@ async def _metering(plan: SweepPlan) -> AsyncGenerator[Metering]:
         "prices_file": plan.prices_file,
         "provider": plan.sweep.provider,
     }
+    if table.listen:
+        values |= {"host": table.listen, "allowed_hosts": [table.reach] if table.reach else []}
     settings = parse_settings(values, "sweep")
     # New ones for each session: keys that a killed one gave out are not valid any more.
     admin_token = secrets.token_urlsafe(32)
@@ -281,8 +327,19 @@ async def _metering(plan: SweepPlan) -> AsyncGenerator[Metering]:
                 async for state in found:
                     yield state
 
+        async def revoke(cell_id: str) -> None:
+            async with ControlClient(proxy.control_url, admin_token) as control:
+                await control.revoke(cell_id=cell_id)
+
+        url = with_host(proxy.url, table.reach) if table.reach else proxy.url
         exposed = (*plan.exposed, *key_exposure(plan.upstream_key))
-        yield Metering(proxy.url, proxy.mint_keys, plan.ledger, exposed, states)
+        yield Metering(url, proxy.mint_keys, plan.ledger, exposed, states, revoke)
+
+
+def with_host(url: str, host: str) -> str:
+    """Return a URL with another host, and the same port."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{parts.port}"
 
 
 @asynccontextmanager

@@ -92,8 +92,14 @@ def replay(entries: Iterable[Entry]) -> SweepState:
     return state
 
 
-def close_attempt(
-    folder: Path, begin: Begin, found: Classification, spend: CallTotals, *, passed: bool | None
+def close_attempt(  # noqa: PLR0913 - all that is known of it
+    folder: Path,
+    begin: Begin,
+    found: Classification,
+    spend: CallTotals,
+    *,
+    passed: bool | None,
+    node: str | None = None,
 ) -> End:
     """Return the entry that ends an attempt; the bundle of one without a result is moved away.
 
@@ -103,6 +109,7 @@ def close_attempt(
         found: How it ended.
         spend: What its calls came to.
         passed: The verdict of its check.
+        node: The machine of a cluster that it ran on.
     """
     cell_id = begin.cell_id
     is_result = found.verdict == "complete"
@@ -113,6 +120,7 @@ def close_attempt(
         reason=found.reason,
         bundle=f"{BUNDLES}/{cell_id}" if is_result else move_to_failed(folder, cell_id),
         passed=passed,
+        node=node,
         calls=spend.calls,
         tokens=spend.tokens.total.value,
     )

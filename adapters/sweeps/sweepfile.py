@@ -3,11 +3,20 @@
 import re
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from cab.adapters.runs.spec import TIMEOUT_S
+from cab.adapters.sweeps.placement import ExecutorTable, ResourcePlan
 from cab.adapters.toml_file import BadFile, first_problem, read_toml
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -114,6 +123,27 @@ class SweepFile(_Table):
     """What the whole sweep may spend."""
     limits: CellAllowance = CellAllowance()
     """What each cell may spend; an agent that reaches it is refused further calls."""
+    executor: ExecutorTable = ExecutorTable()
+    """Where cells run."""
+    resources: ResourcePlan = ResourcePlan()
+    """What cells ask for there."""
+
+    @model_validator(mode="after")
+    def _fits_where_it_runs(self) -> Self:
+        shortest_s, executor = self.resources.shortest_s, self.executor
+        if shortest_s is not None and shortest_s < self.timeout_s:
+            raise ValueError(
+                f"resources: time_s {shortest_s:g} is less than timeout_s {self.timeout_s:g}: agents would be cut off"
+            )
+        unknown = self.resources.agents.keys() - set(self.agents)
+        if unknown:
+            raise ValueError(f"resources.agents: {min(unknown)} is not one of `agents`; remove it")
+        if not executor.shared and (self.seal_key_file or self.capture == "bodies"):
+            raise ValueError(
+                "executor: shared = false leaves the ledger and the signing key where nodes cannot read them; "
+                "remove seal_key_file and capture, or share the folder"
+            )
+        return self
 
 
 def load_sweep(file: Path) -> SweepFile:
@@ -127,7 +157,8 @@ def load_sweep(file: Path) -> SweepFile:
     except FileNotFoundError as error:
         raise BadSweep(file, "does not exist; docs/sweeps.md shows one") from error
     except ValidationError as error:
-        parts = {"budget": Budget, "limits": CellAllowance}
+        parts: dict[str, type[BaseModel]] = {"budget": Budget, "limits": CellAllowance}
+        parts |= {"executor": ExecutorTable, "resources": ResourcePlan}
         inner = [f"{part}.{key}" for part, model in parts.items() for key in model.model_fields]
         known = [*SweepFile.model_fields, *inner]
         key, reason = first_problem(error, "a sweep file", known)

@@ -41,6 +41,19 @@ class Deviation(FileModel):
     """One sentence for people."""
 
 
+class RequestedResources(FileModel):
+    """What a cell asked of the cluster that it ran on; null is what it did not ask for."""
+
+    cpus: Annotated[int, Field(ge=1)] | None = None
+    """Processors."""
+    memory_bytes: Count | None = None
+    """Memory."""
+    gpus: Count | None = None
+    """Graphics processors."""
+    time_s: Annotated[float, Field(gt=0)] | None = None
+    """Seconds of the whole cell on its node."""
+
+
 class Conditions(FileModel):
     """What of the machine moves results, above all times and time-outs; null is not known."""
 
@@ -56,6 +69,20 @@ class Conditions(FileModel):
     """Load of the machine before the agent was started: runnable tasks, a mean over the last minute."""
     load_after: Annotated[float, Field(ge=0)] | None = None
     """The same when it had ended."""
+    node: str | None = None
+    """The machine, as the cluster names it; null where the cell ran on the sweep's own, or nobody wrote it down."""
+    requested: RequestedResources | None = None
+    """What the cell asked of a cluster; null where it asked for nothing."""
+
+    @model_serializer(mode="wrap")
+    def _without_the_unsaid(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Bundles from before these fields must give the same bytes when they are scored again.
+        data: dict[str, Any] = dump(self)
+        return {
+            name: value
+            for name, value in data.items()
+            if value is not None or name not in ("node", "requested")
+        }
 
 
 class Identity(FileModel):

@@ -13,7 +13,7 @@ from cab.adapters.runs.bundle import is_complete
 from cab.adapters.runs.run_cell import run_cell
 from cab.adapters.runs.spec import CellSpec
 from cab.adapters.sweeps.classify import classify
-from cab.adapters.sweeps.worker import outcome_of
+from cab.adapters.sweeps.executors.worker import outcome_of
 from cab.proxy.accounting.limits import KeyLimits
 from cab.scoring.cells.bundle import rescore
 from cab.scoring.ledger.totals import CallTotals

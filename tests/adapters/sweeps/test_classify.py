@@ -3,7 +3,7 @@
 import pytest
 
 from cab.adapters.sweeps.classify import classify
-from cab.adapters.sweeps.executor import CellOutcome
+from cab.adapters.sweeps.executors.protocol import CellOutcome
 from cab.proxy.accounting.limits import KeyLimits
 from tests.adapters.sweeps.spend import spend
 

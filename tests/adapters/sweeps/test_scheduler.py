@@ -1,13 +1,13 @@
 """The scheduler, with an executor that does what the test says instead of running agents."""
 
 import asyncio
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
 import pytest
 
 from cab.adapters.sweeps.budget import spend_members
-from cab.adapters.sweeps.executor import CellJob, CellOutcome
+from cab.adapters.sweeps.executors.protocol import CellJob, CellOutcome
 from cab.adapters.sweeps.journal import Begin, Close, End, Journal, Session, read_journal
 from cab.adapters.sweeps.matrix import Slot
 from cab.adapters.sweeps.scheduler import Metering, Scheduler, SchedulerServices
@@ -66,6 +66,12 @@ class FakeExecutor:
     async def stop(self) -> None:
         pass
 
+    async def cancel(self, cell_id: str) -> None:
+        raise AssertionError(cell_id)
+
+    async def end_left(self, cell_ids: Sequence[str]) -> None:
+        raise AssertionError(cell_ids)  # the session does that
+
 
 class BlockingExecutor:
     """Runs until it is stopped."""
@@ -82,6 +88,12 @@ class BlockingExecutor:
 
     async def stop(self) -> None:
         self.stopped.set()
+
+    async def cancel(self, cell_id: str) -> None:
+        raise AssertionError(cell_id)
+
+    async def end_left(self, cell_ids: Sequence[str]) -> None:
+        raise AssertionError(cell_ids)
 
 
 class RecordingListener:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from cab.adapters.runs.bundle import is_complete
-from cab.adapters.sweeps.executor import CellJob, CellOutcome, Executor
-from cab.adapters.sweeps.local_executor import LocalExecutor
+from cab.adapters.sweeps.executors.local import LocalExecutor
+from cab.adapters.sweeps.executors.protocol import CellJob, CellOutcome, Executor
 from cab.proxy.accounting.limits import KeyLimits
 from cab.proxy.app import Proxy, running_proxy
 from cab.proxy.config import ProxySettings

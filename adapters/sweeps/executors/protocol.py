@@ -1,7 +1,7 @@
 """What runs cells for a sweep, wherever that is: plain data in, plain data out.
 
-    async with local_executor() as executor:      # processes of this machine
-        outcome = await executor.run(job)
+    executor = LocalExecutor()                    # processes of this machine
+    outcome = await executor.run(job)
 
 A job holds all that a cell needs, and an outcome all that a sweep needs of it; both are JSON, with no
 keys in them but the cell's own. An executor that sends jobs to other machines therefore needs no
@@ -9,16 +9,19 @@ change on this side: the proxy's URL must be reachable from there, and the folde
 or fetched.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from cab.adapters.runs.spec import CellSpec
+from cab.adapters.sweeps.placement import CellTimes
 from cab.proxy.auth.cell_keys import CellKeys
+from cab.scoring.cells.cell import RequestedResources
 
 State = Literal["complete", "failed", "stopped"]
-"""There is a bundle; there is none, for a reason outside the agent; the sweep was stopped."""
+"""There is a bundle; there is none, for a reason outside the agent; the sweep, or somebody, stopped it."""
 
 
 class _Message(BaseModel):
@@ -54,6 +57,20 @@ class CellJob(_Message):
     """Absolute path of the proxy's ledger, if it keeps the bodies of calls."""
     exposed: list[str] = Field(default_factory=list[str])
     """Words of deviations: where agents can find the endpoint's key."""
+    times: CellTimes | None = None
+    """How long it may take; None is no limit but the agent's, as in jobs of earlier versions."""
+    resources: RequestedResources = RequestedResources()
+    """What it asks for where it runs."""
+    avoid: list[str] = Field(default_factory=list[str])
+    """Nodes that failed and that it must not run on."""
+    node: str | None = None
+    """The node that it was sent to, where the executor chooses one."""
+    environment: dict[str, str] = Field(default_factory=dict[str, str])
+    """Variables that the worker gets; it may have been started without any."""
+    search_path: list[str] = Field(default_factory=list[str])
+    """Folders in which the worker looks for modules last."""
+    stream: bool = False
+    """Whether the bundle follows the outcome, as no folder is shared."""
 
     def spec(self) -> CellSpec:
         """Return what the runner is given."""
@@ -63,7 +80,7 @@ class CellJob(_Message):
             task=self.task,
             proxy=self.proxy,
             cell_keys=CellKeys(self.key, self.seal_key),
-            runs=Path(self.bundles),
+            runs=Path(self.bundles).expanduser(),
             sweep=self.sweep,
             run=self.number,
             timeout_s=self.timeout_s,
@@ -71,6 +88,8 @@ class CellJob(_Message):
             seal_key_file=None if self.seal_key_file is None else Path(self.seal_key_file),
             capture_ledger=None if self.capture_ledger is None else Path(self.capture_ledger),
             exposed=tuple(self.exposed),
+            node=self.node,
+            requested=None if self.resources == RequestedResources() else self.resources,
         )
 
 
@@ -92,15 +111,33 @@ class CellOutcome(_Message):
     """Model calls; repetitions of one count once."""
     tokens: int | None = None
     """All tokens; None while one call was not counted."""
+    node: str | None = None
+    """The machine that it ran on, as the executor names it; None if it never ran, or ran on this one."""
 
 
 class Executor(Protocol):
-    """Runs cells."""
+    """Runs cells. Whoever writes one of his own names it by an entry point `cab.executors`."""
 
     async def run(self, job: CellJob) -> CellOutcome:
-        """Return how one attempt ended; several may run. A cell that fails never raises an error."""
+        """Return how one attempt ended; several may run. A cell that fails never raises an error.
+
+        It returns within the times of the job, whatever became of the worker: a deadline that only the
+        worker keeps is none, as the worker may be gone.
+        """
+        ...
+
+    async def cancel(self, cell_id: str) -> None:
+        """End one attempt, its agent first: its `run` then returns `stopped`. Unknown ones are passed over."""
         ...
 
     async def stop(self) -> None:
         """End all that run, agents first: each `run` then returns `stopped`."""
+        ...
+
+    async def end_left(self, cell_ids: Sequence[str]) -> None:
+        """End attempts that a killed sweep left running elsewhere, and bring what they completed.
+
+        Args:
+            cell_ids: Attempts that the journal calls open.
+        """
         ...

@@ -1,0 +1,1 @@
+"""What runs the cells of a sweep: processes of this machine, or whatever a command starts elsewhere."""
