@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -47,6 +48,7 @@ from cab.adapters.runs.workspace import scratch_places
 from cab.adapters.sandboxes.base import Sandbox, SandboxFacts
 from cab.adapters.sandboxes.docker import docker_sandbox
 from cab.adapters.sandboxes.environment import Places
+from cab.adapters.sandboxes.relay import relayed
 from cab.adapters.tasks.check_process import CheckSite
 from cab.adapters.tasks.checks import run_checks
 from cab.adapters.tasks.reference import confirmed
@@ -146,7 +148,7 @@ async def _sandbox(plan: CellPlan) -> AsyncGenerator[Sandbox]:
         plan.installed.executable,
         spec.limits,
         secrets.token_hex(6),
-        listens=spec.proxy is None,
+        listens=spec.proxy is None or spec.is_relayed,
         exposed=exposed,
     ) as sandbox:
         yield sandbox
@@ -170,7 +172,7 @@ async def _claim(stack: AsyncExitStack, plan: CellPlan, host: str) -> tuple[Clai
 async def _meter(plan: CellPlan, host: str) -> AsyncGenerator[Meter]:
     spec, cell_id = plan.spec, str(plan.cell)
     if spec.proxy is not None:
-        yield await given_meter(
+        meter = await given_meter(
             cell_id,
             spec.key_ttl_s,
             url=spec.proxy,
@@ -178,6 +180,11 @@ async def _meter(plan: CellPlan, host: str) -> AsyncGenerator[Meter]:
             signing_key=spec.signing_key,
             cell_keys=spec.cell_keys,
         )
+        if not spec.is_relayed:
+            yield meter
+            return
+        async with relayed(host, meter.url) as url:
+            yield replace(meter, url=url)
         return
     async with embedded_meter(
         cell_id,

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from cab.adapters.agents.base import Adapter, AgentFacts
 from cab.adapters.agents.plugins import PluginStack, load_stack
@@ -105,6 +106,12 @@ class CellSpec:
     """What was asked of the cluster, to be recorded; None where nothing was."""
 
     @property
+    def is_relayed(self) -> bool:
+        """Whether a container in a network of its own is to reach a proxy that runs elsewhere."""
+        given = self.proxy is not None and self.container.network is None
+        return self.sandbox == docker.NAME and given
+
+    @property
     def key_ttl_s(self) -> int:
         """Seconds that the cell's key lives."""
         return int(self.timeout_s) + KEY_MARGIN_S
@@ -169,7 +176,7 @@ def plan_cell(spec: CellSpec) -> CellPlan:
     require_free(bundle, spec.force)
     check_image = None
     if spec.sandbox == docker.NAME:
-        installed, images = _in_image(adapter.facts, spec.container)
+        installed, images = installed_in_image(adapter.facts, spec.container)
         check_image = check_image_of(task, spec.container)
     else:
         installed, images = require_installed(adapter.facts), ()
@@ -219,7 +226,7 @@ def choose_dialect(facts: AgentFacts, wanted: str | None) -> Endpoint | None:
     )
 
 
-def _in_image(facts: AgentFacts, wanted: Container) -> tuple[Installed, tuple[Image, ...]]:
+def installed_in_image(facts: AgentFacts, wanted: Container) -> tuple[Installed, tuple[Image, ...]]:
     """Return what starts an agent in its image, and the images that have it."""
     if facts.install is None:  # it comes with this package, and needs nothing but Python
         installed, built = Installed(Path("python3"), facts.version), checks_image()
@@ -273,9 +280,10 @@ def _check_sandbox(spec: CellSpec) -> None:
         raise AdapterError(
             "--terminal is for the local sandbox: a container's terminal mixes output and messages"
         )
-    if spec.proxy is not None and spec.container.network is None:
+    if spec.is_relayed and urlsplit(spec.proxy or "").scheme == "https":
         raise AdapterError(
-            "a container reaches a given proxy only in that proxy's network; give it with --network"
+            f"a container reaches {spec.proxy}, whose certificate is for that address, only in a network that "
+            "leads there; give it with --network"
         )
 
 

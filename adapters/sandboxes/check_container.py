@@ -39,7 +39,7 @@ STAGE: Final = PurePosixPath("/check")
 _ENGINE_S = 120.0
 """How long an engine may take to start a container, or to say that it has ended: a busy machine is slow."""
 _LOOK_S = 0.2
-_FIX = (
+CHECKS_FIX = (
     "run: cab images build checks; or give another with --checks-image, or run the checks on this machine "
     "with --deviate host-checks"
 )
@@ -215,7 +215,7 @@ async def open_checks(
     Raises:
         AdapterError: The image is not there and cannot be pulled.
     """
-    found = await engine.find_image([image], _FIX)
+    found = await engine.find_image([image], CHECKS_FIX)
     return ContainerChecks(
         engine=engine, image=found, limits=limits, run=run, labels=own_labels(run)
     )
