@@ -42,6 +42,8 @@ from cab.adapters.runs.bundle import (
 from cab.adapters.runs.captured import take_capture
 from cab.adapters.runs.conditions import read_conditions, read_load
 from cab.adapters.runs.held_keys import key_exposure
+from cab.adapters.runs.inside.session import inside
+from cab.adapters.runs.inside.surroundings import inside_surroundings
 from cab.adapters.runs.metering import Meter, check_reachable, embedded_meter, given_meter
 from cab.adapters.runs.spec import CellPlan, CellSpec, plan_cell
 from cab.adapters.runs.workspace import scratch_places
@@ -49,7 +51,7 @@ from cab.adapters.sandboxes.base import Sandbox, SandboxFacts
 from cab.adapters.sandboxes.docker import docker_sandbox
 from cab.adapters.sandboxes.environment import Places
 from cab.adapters.sandboxes.relay import relayed
-from cab.adapters.tasks.check_process import CheckSite
+from cab.adapters.tasks.check_process import CheckSite, HostChecks
 from cab.adapters.tasks.checks import run_checks
 from cab.adapters.tasks.reference import confirmed
 from cab.adapters.workspaces.bounds import TIME
@@ -98,7 +100,7 @@ async def run_cell(spec: CellSpec) -> Path:
     if spec.proxy is None:
         await check_reachable(spec.upstream or "")
     async with AsyncExitStack() as stack:
-        sandbox = await stack.enter_async_context(_sandbox(plan))
+        sandbox, site = await stack.enter_async_context(_surroundings(plan))
         claim, meter = await _claim(stack, plan, sandbox.facts.listen_host)
         claim.note("setting up")
         if claim.previous is not None:
@@ -118,7 +120,7 @@ async def run_cell(spec: CellSpec) -> Path:
             await _write_trees(writer, plan, run, places, redact)
             claim.note("checks")
             # All that was measured is on disk by now: a check runs the agent's code.
-            check = await _check(plan, run, places.workdir, sandbox.check_site)
+            check = await _check(plan, run, places.workdir, site)
         claim.note("scoring")
         check = _with_restored(check, writer.restore())
         facts = _facts(plan, sandbox.facts, run, check, started_ns, conditions)
@@ -135,11 +137,16 @@ async def run_cell(spec: CellSpec) -> Path:
 
 
 @asynccontextmanager
-async def _sandbox(plan: CellPlan) -> AsyncGenerator[Sandbox]:
+async def _surroundings(plan: CellPlan) -> AsyncGenerator[tuple[Sandbox, CheckSite]]:
+    """Give where the agent runs, and where its checks do."""
     spec = plan.spec
     exposed = (*spec.exposed, *key_exposure(spec.upstream_key))
+    if inside() is not None:
+        async with inside_surroundings(plan, exposed) as (within, place):
+            yield within, HostChecks(spec.limits.rlimits, place)
+        return
     if not plan.in_container:
-        yield local_sandbox(plan, exposed)
+        yield local_sandbox(plan, exposed), HostChecks(spec.limits.rlimits)
         return
     async with docker_sandbox(
         spec.container,
@@ -151,7 +158,7 @@ async def _sandbox(plan: CellPlan) -> AsyncGenerator[Sandbox]:
         listens=spec.proxy is None or spec.is_relayed,
         exposed=exposed,
     ) as sandbox:
-        yield sandbox
+        yield sandbox, sandbox.check_site
 
 
 async def _claim(stack: AsyncExitStack, plan: CellPlan, host: str) -> tuple[Claim, Meter]:

@@ -9,7 +9,6 @@ from cab.adapters.output.capture import OutputDescriptors
 from cab.adapters.processes.agent_process import Exit
 from cab.adapters.processes.cleanup import CleanupPlan
 from cab.adapters.sandboxes.environment import Places
-from cab.adapters.tasks.check_process import CheckSite
 from cab.scoring.cells.cell import Deviation
 
 LOOPBACK = "127.0.0.1"
@@ -20,7 +19,7 @@ class SandboxFacts:
     """What is fixed about the sandbox of one run."""
 
     name: str
-    """`local` or `docker`."""
+    """`local`, `docker` or `inside`."""
     listen_host: str
     """Address that a proxy must listen on for the agent to reach it."""
     image: str | None = None
@@ -85,11 +84,6 @@ class Sandbox(Protocol):
     @property
     def facts(self) -> SandboxFacts:
         """What is fixed about this sandbox."""
-        ...
-
-    @property
-    def check_site(self) -> CheckSite:
-        """Where the checks of what it left behind run."""
         ...
 
     @property

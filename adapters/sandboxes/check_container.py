@@ -264,6 +264,9 @@ class ContainerRunner:
             stdin=stdin,
         )
 
+    async def close(self) -> None:
+        """Do nothing: the folder itself is ours, and who gave away what is in it can remove that."""
+
 
 def _mounts(stage: Path) -> list[Mount]:
     # Not the folder itself: it stays this user's own, so that it can be removed whatever happens.

@@ -14,7 +14,6 @@ from cab.adapters.sandboxes import deviations
 from cab.adapters.sandboxes.base import LOOPBACK, SandboxFacts, SandboxView, StartRequest
 from cab.adapters.sandboxes.environment import Places, agent_environment
 from cab.adapters.sandboxes.limits import LOCAL_NAMES, ResourceLimits
-from cab.adapters.tasks.check_process import HostChecks
 
 NAME = "local"
 ENGINE_SOCKETS = (Path("/var/run/docker.sock"), Path("/run/podman/podman.sock"))
@@ -62,11 +61,6 @@ class LocalSandbox:
     def facts(self) -> SandboxFacts:
         """What is fixed about it."""
         return self._facts
-
-    @property
-    def check_site(self) -> HostChecks:
-        """This machine, with the agent's limits."""
-        return HostChecks(self._limits.rlimits)
 
     @property
     def cleanup(self) -> CleanupPlan:

@@ -70,6 +70,79 @@ class CheckDeadline:
         return max(0.0, (self._end_ns - time.monotonic_ns()) / 1e9)
 
 
+class CheckCommand(NamedTuple):
+    """One command of a check, ready to be started."""
+
+    argv: Sequence[str]
+    folder: Path
+    """Where it runs."""
+    environment: Mapping[str, str]
+    """Its whole environment."""
+    streams: tuple[int, int, int]
+    """Descriptors of its input, output and messages."""
+    rlimits: Mapping[str, int]
+    mark: str
+    """What its processes carry in their environment, where they run as our user."""
+
+
+class StartedCommand(Protocol):
+    """A command that has been started."""
+
+    async def wait(self, limit_s: float) -> Exit:
+        """Return how it ended; past the limit everything of it is ended."""
+        ...
+
+    async def end(self) -> int:
+        """End whatever still runs of it; return how many processes that were."""
+        ...
+
+
+class CheckPlace(Protocol):
+    """Where the commands of checks run."""
+
+    async def enter(self, stage: Path) -> None:
+        """Make the folder of a check theirs."""
+        ...
+
+    async def start(self, command: CheckCommand) -> StartedCommand:
+        """Start one; the caller must `end` it, whatever happens."""
+        ...
+
+    async def leave(self, stage: Path) -> None:
+        """Make the folder ours again, so that it can be removed."""
+        ...
+
+
+class OwnProcesses:
+    """Commands as processes of this machine and this user."""
+
+    async def enter(self, stage: Path) -> None:
+        """Do nothing: the folder is theirs."""
+
+    async def start(self, command: CheckCommand) -> StartedCommand:
+        """Start one.
+
+        Raises:
+            NotStarted: It cannot be started.
+        """
+        stdin, stdout, stderr = command.streams
+        return await start_process(
+            command.argv,
+            cwd=command.folder,
+            env=command.environment,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            rlimits=command.rlimits,
+            grace_s=GRACE_S,
+            mark=command.mark,
+            supervised=True,
+        )
+
+    async def leave(self, stage: Path) -> None:
+        """Do nothing: the folder is ours."""
+
+
 class CheckRunner(Protocol):
     """Runs the commands of one check, on what was laid out for it."""
 
@@ -104,6 +177,10 @@ class CheckRunner(Protocol):
         """
         ...
 
+    async def close(self) -> None:
+        """Make the folder of the check ours again, so that it can be removed."""
+        ...
+
 
 class CheckSite(Protocol):
     """Where the commands of checks run."""
@@ -124,38 +201,50 @@ class CheckSite(Protocol):
 
 
 class HostChecks:
-    """This machine.
+    """Processes beside this one: of this machine, or of the container that cab runs in.
 
     Args:
         rlimits: Resource limits of each command, as of the agent; None sets none.
+        place: Where they are started; None is as processes of this user.
     """
 
-    def __init__(self, rlimits: Mapping[str, int] | None = None) -> None:
-        self._rlimits = rlimits
+    def __init__(
+        self, rlimits: Mapping[str, int] | None = None, place: CheckPlace | None = None
+    ) -> None:
+        self._rlimits = rlimits or {}
+        self._place = place or OwnProcesses()
 
     async def missing(self, task: Task) -> list[str]:
         """Return the programs that are missing, or do not work."""
         return missing_needs(task)
 
     async def runner(self, task: Task, stage: Path, deadline: CheckDeadline) -> "HostRunner":
-        """Return what runs commands as processes of this machine."""
-        return HostRunner(task, stage, deadline, self._rlimits)
+        """Return what runs commands as such processes."""
+        await self._place.enter(stage)
+        return HostRunner(task, stage, deadline, self._rlimits, self._place)
 
 
 class HostRunner:
-    """Runs the commands of one check as processes of this machine.
+    """Runs the commands of one check as processes.
 
     Args:
         task: The task.
         stage: The folder that `lay_out` has filled.
         deadline: The time limit of the check.
-        rlimits: Resource limits of each command; None sets none.
+        rlimits: Resource limits of each command.
+        place: Where they are started.
     """
 
     def __init__(
-        self, task: Task, stage: Path, deadline: CheckDeadline, rlimits: Mapping[str, int] | None
+        self,
+        task: Task,
+        stage: Path,
+        deadline: CheckDeadline,
+        rlimits: Mapping[str, int],
+        place: CheckPlace,
     ) -> None:
         self.deadline = deadline
+        self._place = place
         self._task = task
         self._stage = stage
         self._rlimits = rlimits
@@ -176,15 +265,15 @@ class HostRunner:
         """Run a command."""
 
         async def work(streams: Streams) -> Exit:
-            process = await start_process(
-                fill_in(command, self._stage),
-                cwd=self._stage / "workspace",
-                env={**check_environment(self._task, self._stage), **variables},
-                **streams._asdict(),
-                rlimits=self._rlimits,
-                grace_s=GRACE_S,
-                mark=self._mark,
-                supervised=True,
+            process = await self._place.start(
+                CheckCommand(
+                    argv=fill_in(command, self._stage),
+                    folder=self._stage / "workspace",
+                    environment={**check_environment(self._task, self._stage), **variables},
+                    streams=streams,
+                    rlimits=self._rlimits,
+                    mark=self._mark,
+                )
             )
             try:
                 return await process.wait(self.deadline.left_s() if limit_s is None else limit_s)
@@ -192,6 +281,10 @@ class HostRunner:
                 await process.end()
 
         return await capture_output(work, stdin)
+
+    async def close(self) -> None:
+        """Take the folder back."""
+        await self._place.leave(self._stage)
 
 
 class Streams(NamedTuple):

@@ -87,7 +87,10 @@ async def run_checks(  # noqa: PLR0913 - a task, a workspace, and how the one is
         runner = await site.runner(task, stage, deadline)
         with_stage = runner.cleanup.model_copy(update={"scratch": stage})
         with watched_cleanup(with_stage):
-            return await _run_parts(task, runner, left, whole=whole)
+            try:
+                return await _run_parts(task, runner, left, whole=whole)
+            finally:
+                await runner.close()
 
 
 async def _run_parts(
