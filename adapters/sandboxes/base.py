@@ -57,8 +57,8 @@ class StartRequest(NamedTuple):
     endpoint: str
     """Where model calls go, with `/v1`."""
     key: str
-    limit_s: float
-    """Limit of its run."""
+    limit_s: float | None = None
+    """Limit of its run; None is not known to the sandbox."""
 
 
 class Running(Protocol):

@@ -25,6 +25,8 @@ TEMPORARY: Final = PurePosixPath("/tmp")
 
 _SOCKET: Final = "/var/run/docker.sock"
 _TMPFS: Final = f"{TEMPORARY}:rw,exec,nosuid,nodev,mode=1777"  # some agents unpack libraries there
+_HIDDEN: Final = "/opt/cab:ro,noexec,nosuid,nodev,size=4k,mode=0555"
+"""An empty folder where images that `cab images build` makes have cab: with it come the answers of the checks."""
 _ROOT_USER: Final = "0:0"
 _NO_RESOLVER: Final = "127.0.0.1"  # inside the container, where nothing listens
 
@@ -89,7 +91,7 @@ def _options(run: ContainerRun) -> list[str]:
         *_user(run),
         *("--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
         *(() if WRITABLE in run.allowed else ("--read-only",)),
-        *("--tmpfs", _TMPFS),
+        *("--tmpfs", _TMPFS, "--tmpfs", _HIDDEN),
         # An engine's own log of the output would fill the disk.
         *("--log-driver", "none", "--stop-timeout", str(STOP_S)),
         *_limits(run),

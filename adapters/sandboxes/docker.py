@@ -266,7 +266,7 @@ class DockerSandbox:
                 limits=self.limits,
                 labels=own_labels(self.name),
                 ceilings=self.engine.ceilings,
-                limit_s=request.limit_s + _MONITOR_SLACK_S,
+                limit_s=None if request.limit_s is None else request.limit_s + _MONITOR_SLACK_S,
                 allowed=self.allowed,
             )
         )

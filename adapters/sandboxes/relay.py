@@ -44,25 +44,26 @@ class _Relay:
         self._host = host
         self._port = port
         self._room = asyncio.Semaphore(MOST_CONNECTIONS)
-        self._serving: set[asyncio.Task[None]] = set()
+        self._serving: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None  # asyncio makes one for each connection
-        self._serving.add(task)
+        self._serving[task] = writer
         try:
             async with self._room:
                 await self._pass_on(reader, writer)
         except OSError:
             return  # one of the two has gone: the other one learns it from the end of its connection
         finally:
-            self._serving.discard(task)
+            del self._serving[task]
             writer.close()
 
     async def close(self) -> None:
-        serving = list(self._serving)
-        for task in serving:
+        serving = dict(self._serving)
+        for task, writer in serving.items():
             task.cancel()
+            writer.transport.abort()  # nobody may be reading any more
         await asyncio.gather(*serving, return_exceptions=True)
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -75,7 +76,7 @@ class _Relay:
                 group.create_task(_copy(reader, up_writer))
                 group.create_task(_copy(up_reader, writer))
         finally:
-            up_writer.close()
+            up_writer.transport.abort()  # both directions have ended, or the cell has
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
