@@ -91,7 +91,7 @@ def _options(run: ContainerRun) -> list[str]:
         *_user(run),
         *("--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
         *(() if WRITABLE in run.allowed else ("--read-only",)),
-        *("--tmpfs", _TMPFS, "--tmpfs", _HIDDEN),
+        *("--tmpfs", _TMPFS, "--tmpfs", _hidden(run.engine)),
         # An engine's own log of the output would fill the disk.
         *("--log-driver", "none", "--stop-timeout", str(STOP_S)),
         *_limits(run),
@@ -117,6 +117,11 @@ def hold_commands(run: ContainerRun) -> list[list[str]]:
 
 def _labels(labels: Mapping[str, str]) -> list[str]:
     return [word for name, value in labels.items() for word in ("--label", f"{name}={value}")]
+
+
+def _hidden(engine: EngineKind) -> str:
+    # podman copies what the image has there, unless it is told not to; docker never does.
+    return f"{_HIDDEN},notmpcopyup" if engine == "podman" else _HIDDEN
 
 
 def _resolver(run: ContainerRun) -> list[str]:
