@@ -15,17 +15,22 @@ from pathlib import Path
 from cab.adapters.runs.inside import roles
 from cab.adapters.runs.inside.programs import CannotStart, Program, living
 from cab.adapters.runs.inside.setup import hide_key, prepare_folders
-from cab.adapters.runs.inside.supervisor import Layout, Supervisor
+from cab.adapters.runs.inside.supervisor import InsideLayout, Supervisor
 
 _RIGHTS = "give root the engine's usual rights (no --cap-drop), or start it with --user UID"
 
 
 def main(words: list[str]) -> int:
     """Run `cab` with some arguments; return its exit code."""
+    if Path(sys.prefix) != roles.PREFIX:  # as root it changes owners, which is for images
+        sys.stderr.write(
+            f"{__package__} is the entry point of images that cab images build makes\n"
+        )
+        return 2
     try:
         return _as_root(words) if os.geteuid() == 0 else _as_user(words)
     except (CannotStart, OSError) as error:
-        print(f"cab cannot be started in this container: {_reason(error)}", file=sys.stderr)
+        sys.stderr.write(f"cab cannot be started in this container: {_reason(error)}\n")
         return 2
 
 
@@ -42,8 +47,8 @@ def _as_root(words: list[str]) -> int:
     for role, uid in roles.UIDS.items():
         if living(uid):
             raise CannotStart(f"processes of user {uid} ({role}) run here that are not ours")
-    owner = os.stat(roles.RUNS)
-    layout = Layout(roles.cab_user(owner.st_uid, owner.st_gid))
+    owner = roles.RUNS.stat()
+    layout = InsideLayout(roles.cab_user(owner.st_uid, owner.st_gid))
     prepare_folders(layout)
     ours, channel = socket.socketpair()
     env = {

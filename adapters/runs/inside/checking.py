@@ -5,7 +5,7 @@ from pathlib import Path
 from cab.adapters.runs.inside import roles
 from cab.adapters.runs.inside.leftovers import remove_leftovers
 from cab.adapters.runs.inside.sandbox import bounded
-from cab.adapters.runs.inside.session import RoleProcess, RoleStart, Session
+from cab.adapters.runs.inside.session import RoleProcess, RoleStart, Supervision
 from cab.adapters.tasks.check_process import GRACE_S, CheckCommand
 
 
@@ -16,7 +16,7 @@ class RoleChecks:
         session: Asks container root.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Supervision) -> None:
         self._session = session
 
     async def enter(self, stage: Path) -> None:
@@ -43,5 +43,6 @@ class RoleChecks:
 
     async def leave(self, stage: Path) -> None:
         """Take the folder back, and remove what they left elsewhere."""
+        await self._session.end_role(roles.CHECKS, GRACE_S)
         await remove_leftovers(self._session, roles.CHECKS)
         await self._session.give(roles.CAB, stage)

@@ -3,7 +3,6 @@
 python -P -m cab.adapters.runs.inside.emptying FOLDER...
 """
 
-import os
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -15,8 +14,8 @@ def main(folders: list[str]) -> None:
     """Empty folders that others share; what is not this user's stays."""
     for folder in folders:
         with suppress(OSError):
-            for name in os.listdir(folder):
-                remove_tree(Path(folder, name))
+            for path in Path(folder).iterdir():
+                remove_tree(path)
 
 
 if __name__ == "__main__":

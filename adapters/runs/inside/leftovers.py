@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Final
 
 from cab.adapters.runs.inside import emptying
-from cab.adapters.runs.inside.session import RoleStart, Session
+from cab.adapters.runs.inside.session import RoleStart, Supervision
 
 SHARED_FOLDERS: Final = ("/tmp", "/var/tmp", "/dev/shm")
 
 _LIMIT_S = 60.0
 
 
-async def remove_leftovers(session: Session, role: str) -> None:
+async def remove_leftovers(session: Supervision, role: str) -> None:
     """Remove what a role left in the shared temporary folders; what follows must not find it.
 
     That role removes it and not container root: what it may not remove is not its own.

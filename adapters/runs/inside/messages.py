@@ -6,6 +6,7 @@ Only the standard library is imported: container root reads these.
 import json
 import socket
 import struct
+from array import array
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -69,9 +70,11 @@ def receive(channel: socket.socket) -> tuple[dict[str, Any], Sequence[int]] | No
     Raises:
         BadMessage: It is not one of ours.
     """
-    # What comes would otherwise be open in each program that is started from now on.
+    # Otherwise what comes would stay open in each program that is started; `socket.recv_fds` forgets its flags.
     flags = socket.MSG_WAITALL | socket.MSG_CMSG_CLOEXEC
-    header, descriptors, _, _ = socket.recv_fds(channel, HEADER.size, MOST_DESCRIPTORS, flags)
+    room = socket.CMSG_LEN(MOST_DESCRIPTORS * array("i").itemsize)
+    header, beside, _, _ = channel.recvmsg(HEADER.size, room, flags)
+    descriptors = [number for each in beside for number in _descriptors(*each)]
     if len(header) < HEADER.size:
         return None
     body = bytearray()
@@ -82,3 +85,10 @@ def receive(channel: socket.socket) -> tuple[dict[str, Any], Sequence[int]] | No
             return None
         body += piece
     return decode(bytes(body)), descriptors
+
+
+def _descriptors(level: int, kind: int, data: bytes) -> Sequence[int]:
+    numbers = array("i")
+    if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+        numbers.frombytes(data[: len(data) - len(data) % numbers.itemsize])
+    return numbers

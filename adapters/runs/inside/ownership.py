@@ -44,9 +44,7 @@ def make_below(root: Path, path: str) -> int:
         for part in _parts(path):
             with suppress(FileExistsError):
                 os.mkdir(part, 0o755, dir_fd=current)
-                os.chown(
-                    part, owner.st_uid, owner.st_gid, dir_fd=current, follow_symlinks=False
-                )
+                os.chown(part, owner.st_uid, owner.st_gid, dir_fd=current, follow_symlinks=False)
             below = os.open(part, _FOLDER, dir_fd=current)
             os.close(current)
             current = below

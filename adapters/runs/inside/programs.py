@@ -56,7 +56,7 @@ def start(program: Program, streams: Sequence[int] = (0, 1, 2), *, drop: bool = 
     pid = os.fork()
     if not pid:
         try:
-            _become(program, streams, write_status, drop=drop)
+            _become(program, streams, drop=drop)
         except BaseException as error:  # noqa: BLE001 - nothing may return into the parent's code
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             os.write(write_status, reason.encode()[:1000])
@@ -71,12 +71,10 @@ def start(program: Program, streams: Sequence[int] = (0, 1, 2), *, drop: bool = 
     return pid
 
 
-def _become(
-    program: Program, streams: Sequence[int], write_status: int, *, drop: bool
-) -> None:
+def _become(program: Program, streams: Sequence[int], *, drop: bool) -> None:
     signal.set_wakeup_fd(-1)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD):
-        signal.signal(number, signal.SIG_DFL)
+    for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD):
+        signal.signal(each, signal.SIG_DFL)
     os.setsid()
     held = [os.dup(number) for number in streams]  # dup2 could overwrite one that is still needed
     for target, number in enumerate(held):
@@ -89,8 +87,8 @@ def _become(
     os.umask(0o022)
     set_limits(program.limits)
     os.chdir(program.cwd)
-    # All other descriptors close themselves, write_status too: its end says that the program runs.
-    os.execvpe(program.argv[0], list(program.argv), dict(program.env))  # noqa: S606
+    # All other descriptors close themselves, the status pipe too: its end says that the program runs.
+    os.execvpe(program.argv[0], list(program.argv), dict(program.env))
 
 
 def _let_reopen(stream: int, program: Program) -> None:

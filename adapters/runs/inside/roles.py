@@ -14,11 +14,17 @@ CAB_UID: Final = 901
 SENDER_UID: Final = 900
 """Nobody's: container root has it as its real user while it sends a signal."""
 
+PREFIX: Final = Path("/opt/cab")
+"""Where cab is in an image."""
 RUNS: Final = Path("/runs")
 """Where the bundles go: mounted from the host."""
 SCRATCH: Final = Path("/work/cab")
 """HOME and temporary folder of cab; the workspaces are below it."""
 
+NAME: Final = "inside"
+"""Of the sandbox, in a cell."""
+IMAGE_VARIABLE: Final = "CAB_IMAGE"
+"""Names the image: set by the image itself, or by who starts it, with its digest."""
 DESCRIPTOR: Final = "CAB_INSIDE_FD"
 """Variable with which cab is given the number of its socket to container root; `shared`: there is no root."""
 SHARED: Final = "shared"

@@ -2,29 +2,26 @@
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
-from cab.adapters.errors import RunFailed
-from cab.adapters.processes.agent_process import GRACE_S, AgentProcess, Exit
+from cab.adapters.processes.agent_process import GRACE_S, Exit
 from cab.adapters.processes.cleanup import CleanupPlan
 from cab.adapters.runs.conditions import read_process_limit
 from cab.adapters.runs.inside import roles
 from cab.adapters.runs.inside.leftovers import remove_leftovers
-from cab.adapters.runs.inside.session import RoleProcess, RoleStart, Session
+from cab.adapters.runs.inside.session import RoleProcess, RoleStart, Supervision
 from cab.adapters.sandboxes import deviations
 from cab.adapters.sandboxes.base import LOOPBACK, SandboxFacts, SandboxView, StartRequest
 from cab.adapters.sandboxes.environment import Places, agent_environment
+from cab.adapters.sandboxes.images import parse_image
 from cab.adapters.sandboxes.limits import LOCAL_NAMES, ResourceLimits
 from cab.adapters.sandboxes.local import LocalSandbox
 
-NAME: Final = "inside"
-IMAGE_VARIABLE: Final = "CAB_IMAGE"
-"""Names the image; set by the image itself."""
-
+_KEPT_BYTES = 64 << 20
+"""Of the disk, for cab."""
 _KEPT_PROCESSES = 256
 """Of the container's processes and threads, for cab: an agent that forks without end must not stop it."""
 
@@ -62,7 +59,7 @@ class SharedSandbox(LocalSandbox):
 class RoleSandbox:
     """The container with container root: the agent is a user of its own."""
 
-    session: Session
+    session: Supervision
     executable: Path
     """What starts the agent."""
     tools: Mapping[str, str]
@@ -97,6 +94,7 @@ class RoleSandbox:
         places.output.chmod(0o700)
         folders = (places.workdir, places.home, places.temporary)
         await self.session.give(roles.AGENT, *folders)
+        room = await asyncio.to_thread(reserve)
         nothing = os.open(os.devnull, os.O_RDONLY)
         try:
             process = await self.session.start(
@@ -111,11 +109,13 @@ class RoleSandbox:
                 )
             )
         except BaseException:
+            await self.session.end_role(roles.AGENT, GRACE_S)
+            await asyncio.to_thread(os.close, room)
             await self.session.give(roles.CAB, *folders)
             raise
         finally:
             os.close(nothing)
-        return RoleAgent(self.session, process, folders)
+        return RoleAgent(self.session, process, folders, room)
 
 
 class RoleAgent:
@@ -125,9 +125,13 @@ class RoleAgent:
         session: Asks container root.
         process: The agent.
         folders: What it may write to, taken back when it has ended.
+        room: Descriptor of a file that keeps room on the disk meanwhile.
     """
 
-    def __init__(self, session: Session, process: RoleProcess, folders: Sequence[Path]) -> None:
+    def __init__(
+        self, session: Supervision, process: RoleProcess, folders: Sequence[Path], room: int
+    ) -> None:
+        self._room = room
         self._session = session
         self._process = process
         self._folders = folders
@@ -149,10 +153,24 @@ class RoleAgent:
         """
         left = await self._process.end()
         if self._folders:
+            await asyncio.to_thread(os.close, self._room)
             await remove_leftovers(self._session, roles.AGENT)
             await self._session.give(roles.CAB, *self._folders)
             self._folders = ()
         return left
+
+
+def reserve() -> int:
+    """Return the descriptor of a file without a name that takes room on cab's disk until it is closed.
+
+    An agent that fills the disk would otherwise leave none for what is measured of it.
+    """
+    file = os.open(roles.SCRATCH, os.O_TMPFILE | os.O_RDWR, 0o600)
+    facts = os.fstatvfs(file)
+    free = facts.f_bavail * facts.f_frsize
+    with suppress(OSError):  # a file system that cannot, or that somebody else fills just now
+        os.posix_fallocate(file, 0, max(1, min(_KEPT_BYTES, free // 4)))
+    return file
 
 
 def bounded(rlimits: Mapping[str, int]) -> dict[str, int]:
@@ -168,10 +186,14 @@ def _facts(limits: ResourceLimits, more: Sequence[str]) -> SandboxFacts:
     words = [deviations.NETWORK, deviations.CONTAINER_CHECKS, *more]
     if not limits.holds(LOCAL_NAMES):
         words.append(deviations.NO_LIMITS)
+    # The image names itself, and whoever starts it may name it with its digest.
+    named = os.environ.get(roles.IMAGE_VARIABLE)
+    image = parse_image(named) if named else None
     return SandboxFacts(
-        name=NAME,
+        name=roles.NAME,
         listen_host=LOOPBACK,
-        image=os.environ.get(IMAGE_VARIABLE) or None,
+        image=image and image.name,
+        digest=image and image.digest,
         deviations=deviations.named(words),
         attrs={"read_only": False, "limits": limits.among(LOCAL_NAMES)},
     )

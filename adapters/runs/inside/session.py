@@ -35,7 +35,7 @@ class RoleStart(NamedTuple):
     """Seconds between SIGTERM and SIGKILL when it is ended."""
 
 
-class Session:
+class Supervision:
     """The socket to container root. Made by `open_session`.
 
     Args:
@@ -50,7 +50,9 @@ class Session:
         self._buffer = bytearray()
         self._loop = asyncio.get_running_loop()
 
-    async def ask(self, message: Mapping[str, Any], descriptors: Sequence[int] = ()) -> dict[str, Any]:
+    async def ask(
+        self, message: Mapping[str, Any], descriptors: Sequence[int] = ()
+    ) -> dict[str, Any]:
         """Return what container root answers.
 
         Raises:
@@ -58,6 +60,20 @@ class Session:
         """
         header, body = messages.encode(message)
         reply: asyncio.Future[dict[str, Any]] = self._loop.create_future()
+        # Half a message would make the rest unreadable: a cancellation waits for its end.
+        await asyncio.shield(self._send(header, body, descriptors, reply))
+        answer = await reply
+        if "error" in answer:
+            raise RunFailed(f"container root: {answer['error']}")
+        return answer
+
+    async def _send(
+        self,
+        header: bytes,
+        body: bytes,
+        descriptors: Sequence[int],
+        reply: asyncio.Future[dict[str, Any]],
+    ) -> None:
         async with self._turn:
             self._replies.append(reply)
             try:
@@ -65,10 +81,6 @@ class Session:
                 await self._loop.sock_sendall(self._channel, body)
             except OSError as error:
                 raise RunFailed(f"container root has gone: {error.strerror}") from error
-        answer = await reply
-        if "error" in answer:
-            raise RunFailed(f"container root: {answer['error']}")
-        return answer
 
     async def start(self, wanted: RoleStart) -> "RoleProcess":
         """Return a program that has been started; the caller must `end` it, whatever happens.
@@ -104,24 +116,49 @@ class Session:
         """Send a signal to all processes of a role; return how many live after it; 0 only counts."""
         return int((await self.ask({"ask": "signal", "role": role, "number": number}))["alive"])
 
+    async def end_role(self, role: str, grace_s: float) -> int:
+        """End all processes of a role, also one whose start was asked for and not waited for.
+
+        Args:
+            role: The role.
+            grace_s: Seconds between SIGTERM and SIGKILL.
+
+        Returns:
+            How many there were.
+
+        Raises:
+            RunFailed: Some could not be ended.
+        """
+        first = alive = await self.signal(role, 0)
+        if alive:
+            alive = await self.signal(role, signal.SIGTERM)
+        kill_from = time.monotonic() + grace_s
+        while alive and time.monotonic() < kill_from:
+            await asyncio.sleep(_POLL_S)
+            alive = await self.signal(role, 0)
+        # From the first SIGKILL on: where thousands run, each answer takes its time.
+        failed_from, kills = time.monotonic() + KILL_S, 0
+        while alive:
+            if kills >= _FEWEST_KILLS and time.monotonic() > failed_from:
+                raise RunFailed(f"{alive} processes of {role} cannot be ended")
+            kills += 1
+            alive = await self.signal(role, signal.SIGKILL)
+        return first
+
     async def open_cell(self, bundle: Path) -> None:
         """Make the folder of a bundle, closed to agents, where only container root may.
 
         Raises:
             AdapterError: It is not below the folder of runs, or cannot be made.
         """
-        absolute = bundle.absolute()
-        if os.access(roles.RUNS, os.W_OK):
-            absolute.mkdir(parents=True, exist_ok=True)
-            absolute.chmod(stat.S_IRWXU)
+        path = await asyncio.to_thread(_made_or_missing, bundle)
+        if path is None:
             return
-        if not absolute.is_relative_to(roles.RUNS):
-            raise AdapterError(f"{absolute} is not below {roles.RUNS}; leave out --runs")
         try:
-            await self.ask({"ask": "cell", "path": str(absolute.relative_to(roles.RUNS))})
+            await self.ask({"ask": "cell", "path": path})
         except RunFailed as error:
             raise AdapterError(
-                f"{absolute} cannot be made: {error}; mount a folder at {roles.RUNS} that can be written"
+                f"{bundle} cannot be made: {error}; mount a folder at {roles.RUNS} that can be written"
             ) from error
 
     def readable(self) -> None:
@@ -149,9 +186,12 @@ class Session:
         """Let nobody wait for a container root that has gone."""
         self._loop.remove_reader(self._channel.fileno())
         gone = RunFailed("container root has gone")
-        for future in (*self._replies, *self._ended.values()):
-            if not future.done():
-                future.set_exception(gone)
+        for reply in self._replies:
+            if not reply.done():
+                reply.set_exception(gone)
+        for ended in self._ended.values():
+            if not ended.done():
+                ended.set_exception(gone)
 
     def _take(self, message: Mapping[str, Any]) -> None:
         if "ended" in message:
@@ -171,10 +211,10 @@ class Session:
 
 
 class RoleProcess:
-    """A program that runs as another user, and all that it starts. Made by `Session.start`."""
+    """A program that runs as another user, and all that it starts. Made by `Supervision.start`."""
 
     def __init__(
-        self, session: Session, role: str, ended: asyncio.Future[int], grace_s: float
+        self, session: Supervision, role: str, ended: asyncio.Future[int], grace_s: float
     ) -> None:
         self._session = session
         self._role = role
@@ -205,21 +245,19 @@ class RoleProcess:
         Raises:
             RunFailed: Some could not be ended.
         """
-        first = alive = await self._session.signal(self._role, 0)
-        if alive:
-            alive = await self._session.signal(self._role, signal.SIGTERM)
-        kill_from = time.monotonic() + self._grace_s
-        while alive and time.monotonic() < kill_from:
-            await asyncio.sleep(_POLL_S)
-            alive = await self._session.signal(self._role, 0)
-        # From the first SIGKILL on: where thousands run, each answer takes its time.
-        failed_from, kills = time.monotonic() + KILL_S, 0
-        while alive:
-            if kills >= _FEWEST_KILLS and time.monotonic() > failed_from:
-                raise RunFailed(f"{alive} processes of {self._role} cannot be ended")
-            kills += 1
-            alive = await self._session.signal(self._role, signal.SIGKILL)
-        return first
+        return await self._session.end_role(self._role, self._grace_s)
+
+
+def _made_or_missing(bundle: Path) -> str | None:
+    """Make the folder of a bundle; return its path below the folder of runs if only root may make it."""
+    absolute = bundle.absolute()
+    if os.access(roles.RUNS, os.W_OK):
+        absolute.mkdir(parents=True, exist_ok=True)
+        absolute.chmod(stat.S_IRWXU)
+        return None
+    if not absolute.is_relative_to(roles.RUNS):
+        raise AdapterError(f"{absolute} is not below {roles.RUNS}; leave out --runs")
+    return str(absolute.relative_to(roles.RUNS))
 
 
 def inside() -> str | None:
@@ -228,7 +266,7 @@ def inside() -> str | None:
 
 
 @asynccontextmanager
-async def open_session() -> AsyncGenerator[Session | None]:
+async def open_session() -> AsyncGenerator[Supervision | None]:
     """Give the socket to container root; None where all run as one user.
 
     Raises:
@@ -246,7 +284,7 @@ async def open_session() -> AsyncGenerator[Session | None]:
             "own entry point"
         ) from error
     channel.setblocking(False)
-    session = Session(channel)
+    session = Supervision(channel)
     loop = asyncio.get_running_loop()
     loop.add_reader(channel.fileno(), session.readable)
     try:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Final
 from cab.proxy.auth.held_secrets import SECRET_VARIABLES, hide
 
 if TYPE_CHECKING:
-    from cab.adapters.runs.inside.supervisor import Layout
+    from cab.adapters.runs.inside.supervisor import InsideLayout
 
 _PACKAGE: Final = "cab.adapters"
 
 
-def prepare_folders(layout: "Layout") -> None:
+def prepare_folders(layout: "InsideLayout") -> None:
     """Make cab's scratch folder, and close the tasks to the agent: their checks and answers are in them.
 
     Raises:

@@ -43,7 +43,7 @@ _CELL_MODE = 0o750
 """Of a cell's folder: cab may read it in later runs, agents of later cells may not."""
 
 
-class Layout(NamedTuple):
+class InsideLayout(NamedTuple):
     """Users and folders of one container."""
 
     user: CabUser
@@ -60,7 +60,7 @@ class Supervisor:
         channel: Socket to cab; None if there is no root, and so nothing to serve.
     """
 
-    def __init__(self, layout: Layout | None, channel: socket.socket | None) -> None:
+    def __init__(self, layout: InsideLayout | None, channel: socket.socket | None) -> None:
         self._layout = layout
         self._channel = channel
         self._programs: dict[int, str] = {}
@@ -199,7 +199,7 @@ class Supervisor:
         runs, user, path = self._layout.runs, self._layout.user, str(message["path"])
         folder = make_below(runs, path)
         try:
-            give(folder, *user, {user.uid, os.stat(runs).st_uid})
+            give(folder, *user, {user.uid, runs.stat().st_uid})
             os.fchmod(folder, _CELL_MODE)
         finally:
             os.close(folder)
@@ -241,9 +241,9 @@ class Supervisor:
                 _give_back(self._layout, path)
 
 
-def _give_back(layout: Layout, path: str) -> None:
+def _give_back(layout: InsideLayout, path: str) -> None:
     """Give a cell to whom the folder of runs belongs; the group stays, so that cab can read it again."""
-    owner, folder = os.stat(layout.runs).st_uid, open_below(layout.runs, path)
+    owner, folder = layout.runs.stat().st_uid, open_below(layout.runs, path)
     try:
         give(folder, owner, layout.user.gid, {layout.user.uid})
     finally:

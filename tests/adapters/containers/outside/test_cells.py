@@ -1,8 +1,5 @@
 """Cells whose agent runs in a container, beside the same cells on this machine."""
 
-import asyncio
-import os
-import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +8,7 @@ import orjson
 import pytest
 
 from cab.adapters.agents.registry import load_adapter
-from cab.adapters.errors import AdapterError
+from cab.adapters.errors import AdapterError, RunFailed
 from cab.adapters.install.install import find_installed
 from cab.adapters.processes.agent_process import new_mark
 from cab.adapters.runs.run_cell import run_cell
@@ -120,6 +117,14 @@ async def test_an_image_that_is_not_there(spec: CellSpec) -> None:
     assert not spec.runs.exists()
 
 
+async def test_a_program_that_the_image_lacks(spec: CellSpec) -> None:
+    """Then there is no result, and the engine's message is the reason."""
+    absent = replace(spec, tui="tests.adapters.sandboxes.boxed:Absent")
+
+    with pytest.raises(RunFailed, match="no-such-program"):
+        await run_cell(absent)
+
+
 async def test_the_time_limit_holds_without_cab(engine: str) -> None:
     """Where nobody waits any more the engine's own monitor ends a container, whatever it does with SIGTERM."""
     found = await find_engine(engine)
@@ -155,23 +160,3 @@ async def test_the_time_limit_holds_without_cab(engine: str) -> None:
         assert not state.running
     finally:
         await found.remove_container(name)
-
-
-async def test_a_cancelled_cell(spec: CellSpec, quick: Path) -> None:
-    """A cell that is cancelled while its agent runs leaves nothing behind."""
-    stuck = "tests.adapters.containers.outside.hostile:Staying"
-    async with asyncio.TaskGroup() as group:
-        cell = group.create_task(run_cell(replace(spec, tui=stuck, task=str(quick))))
-        while not list(spec.runs.rglob("INCOMPLETE")) or not await _runs(spec):
-            await asyncio.sleep(0.1)
-        cell.cancel()
-    assert cell.cancelled()
-    assert os.getpid() != signal.SIGTERM
-
-
-async def _runs(spec: CellSpec) -> bool:
-    found = await find_engine(spec.container.engine)
-    listing = await found.ask(
-        "ps", "--quiet", "--filter", f"label=cab.owner={own_labels('')['cab.owner']}"
-    )
-    return bool(listing.stdout.split())
