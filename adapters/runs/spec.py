@@ -271,7 +271,7 @@ def _check_sandbox(spec: CellSpec) -> None:
     if spec.sandbox == local.NAME:
         if spec.container != Container():
             raise AdapterError(
-                "--image, --network, --engine and --deviate are for containers; add --sandbox docker"
+                "--image, --checks-image, --network, --engine and --deviate are for containers; add --sandbox docker"
             )
         return
     if spec.sandbox != docker.NAME:

@@ -1,7 +1,7 @@
 """Cells whose agent runs in a container, beside the same cells on this machine."""
 
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import orjson
@@ -141,7 +141,7 @@ async def test_the_time_limit_holds_without_cab(engine: str) -> None:
             network=NO_NETWORK,
             user="65534:65534",
             mounts=(),
-            workdir=Path("/"),
+            workdir=PurePosixPath("/"),
             settings={},
             inherited=(),
             argv=("python3", "-c", code),
