@@ -9,14 +9,16 @@ SOURCES = $(shell find proxy scoring adapters \( -name '*.py' -o -path '*/report
 ROUNDS ?= 3
 SECONDS ?= 1800
 
-.PHONY: demo test check wheel sync test-agents catalogue schemas reference bench guard soak help
+.PHONY: demo test check wheel sync test-agents test-slurm test-postgres catalogue schemas reference bench guard soak help
 
 help:
 	@echo "make demo         one scored cell, end to end, and its page, with no key and no network"
-	@echo "make test         all tests but those of real agents"
+	@echo "make test         all tests but those of real agents and of Slurm"
 	@echo "make check        formatter, linter, type checkers, import rules"
 	@echo "make wheel        build sdist and wheel, install the wheel elsewhere, try it there"
+	@echo "make test-slurm   sweeps on a real Slurm and a real sshd, each part killed in the middle (as root)"
 	@echo "make test-agents  install eight real agents and run them, and what else is installed, in cells"
+	@echo "make test-postgres  what ships ledgers to a real PostgreSQL; a part of make test"
 	@echo "make catalogue    run the faults and the stacks; write docs/catalogue.md and docs/endpoints.md"
 	@echo "make schemas      write scoring/schemas/*.json from the models"
 	@echo "make reference    write the tables of docs/settings.md and docs/cli.md from the code"
@@ -50,7 +52,11 @@ demo: $(STAMP)
 	@$(BIN)/cab report demo-run -o demo-site
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not agents" -n 2 --dist worksteal --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -m "not agents and not slurm" -n 2 --dist worksteal --cov --cov-report=term:skip-covered
+
+# apt-get install slurm-wlm munge openssh-server; with CI=true they fail where Slurm cannot start.
+test-slurm: $(STAMP)
+	$(BIN)/python -m pytest -m slurm -n 2 --dist loadgroup tests/adapters/sweeps/executors
 
 catalogue: $(STAMP)
 	CAB_WRITE_CATALOGUE=1 $(BIN)/python -m pytest -q tests/proxy/catalogue -k "test_fault or test_stack"
@@ -82,6 +88,10 @@ guard: $(STAMP)
 
 soak: $(STAMP)
 	$(BIN)/python -m benchmarks.speed.soak --seconds $(SECONDS)
+
+# apt-get install postgresql
+test-postgres: $(STAMP)
+	CI=1 $(BIN)/python -m pytest -m postgres -n 2 --dist worksteal
 
 # CI=1: these eight are there now, so none of them may be passed over.
 test-agents: $(STAMP)

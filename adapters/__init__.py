@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from cab.adapters.agents.registry import load_adapter
     from cab.adapters.errors import AdapterError, BadSelfReport
     from cab.adapters.sweeps.executors.protocol import CellJob, CellOutcome, Executor
+    from cab.adapters.sweeps.executors.registry import ExecutorContext
 else:
     __getattr__ = attribute_loader(
         __name__,
@@ -36,6 +37,7 @@ else:
             "agents.registry": ["load_adapter"],
             "errors": ["AdapterError", "BadSelfReport"],
             "sweeps.executors.protocol": ["CellJob", "CellOutcome", "Executor"],
+            "sweeps.executors.registry": ["ExecutorContext"],
         },
     )
 
@@ -47,6 +49,7 @@ __all__ = [
     "CellJob",
     "CellOutcome",
     "Executor",
+    "ExecutorContext",
     "Launch",
     "NpmInstall",
     "Output",

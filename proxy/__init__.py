@@ -38,6 +38,15 @@ if TYPE_CHECKING:
     from cab.proxy.control.running_proxy import OpenCell, RunningProxy
     from cab.proxy.embedded import BlockingProxy, running_proxy, start_proxy
     from cab.proxy.errors import BadConfig, CabProxyError, ProxyRefused
+    from cab.proxy.ledger.shipping.sink import (
+        ChainIdentity,
+        LedgerSink,
+        PositionMoved,
+        ShippedLine,
+        ShipPosition,
+        SinkFailed,
+        SinkTarget,
+    )
 else:
     __getattr__ = attribute_loader(
         __name__,
@@ -47,6 +56,10 @@ else:
             "embedded": ["BlockingProxy", "running_proxy", "start_proxy"],
             "errors": ["BadConfig", "CabProxyError", "ProxyRefused"],
             "control.running_proxy": ["OpenCell", "RunningProxy"],
+            "ledger.shipping.sink": [
+                *("ChainIdentity", "LedgerSink", "PositionMoved", "ShippedLine"),
+                *("ShipPosition", "SinkFailed", "SinkTarget"),
+            ],
         },
     )
 
@@ -54,12 +67,19 @@ __all__ = [
     "BadConfig",
     "BlockingProxy",
     "CabProxyError",
+    "ChainIdentity",
     "ControlClient",
     "KeyLimits",
+    "LedgerSink",
     "OpenCell",
+    "PositionMoved",
     "ProxyRefused",
     "RunningProxy",
     "SealedCell",
+    "ShipPosition",
+    "ShippedLine",
+    "SinkFailed",
+    "SinkTarget",
     "running_proxy",
     "start_proxy",
 ]

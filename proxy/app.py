@@ -32,7 +32,7 @@ from cab.proxy.control.listener import control_listener
 from cab.proxy.control.metrics.labels import ModelLabels, known_models
 from cab.proxy.control.metrics.process import CollectMetrics, ProcessMetrics, of_this_process
 from cab.proxy.control.metrics.samples import Samples
-from cab.proxy.control.metrics.sources import of_clients, of_endpoints, of_telemetry
+from cab.proxy.control.metrics.sources import of_clients, of_endpoints, of_shipping, of_telemetry
 from cab.proxy.control.readiness import Readiness
 from cab.proxy.control.running_proxy import RunningProxy
 from cab.proxy.control.sealing import Sealer, Sign, signer_from, write_checkpoint
@@ -56,6 +56,7 @@ from cab.proxy.lifecycle.inherited_sockets import NO_SOCKETS, InheritedSockets
 from cab.proxy.lifecycle.lazy import import_beside
 from cab.proxy.lifecycle.reload_rules import Reload, reload_of
 from cab.proxy.lifecycle.reloading import ReloadableParts
+from cab.proxy.lifecycle.shipping_beside import shipping_beside
 from cab.proxy.logs import RedactingLogger, redacting_libraries
 from cab.proxy.redaction import Redactor
 from cab.proxy.server import Server
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
     from cab.proxy.control.telemetry.export import OtlpExport
     from cab.proxy.demo import Demo
     from cab.proxy.http.replay.endpoint import Replay
+    from cab.proxy.ledger.shipping.status_file import ShippingView
 
 _HEAD_BYTES = 1 << 16
 """Longest request line or header field; aiohttp's 8 KiB is short for keys and tracing headers."""
@@ -109,6 +111,8 @@ class ProxySecrets(TypedDict, total=False):
     """What reads the metrics and nothing else; None: `metrics_token_file` has it, or there is none."""
     otel: Mapping[str, str] | None
     """The variables `OTEL_*`, whose headers may hold a key; None: there are none."""
+    ship_password: str | None
+    """Of the database that `ship_to` names; None leaves it to a passfile."""
 
 
 def secrets_from(environment: Mapping[str, str], settings: ProxySettings) -> ProxySecrets:
@@ -121,6 +125,7 @@ def secrets_from(environment: Mapping[str, str], settings: ProxySettings) -> Pro
         "admin_token": environment.get("CAB_ADMIN_TOKEN") or None,
         "metrics_token": environment.get("CAB_METRICS_TOKEN") or None,
         "otel": telemetry_variables(environment),
+        "ship_password": environment.get("PGPASSWORD") or None,
     }
 
 
@@ -189,9 +194,7 @@ async def running_proxy(
     async with AsyncExitStack() as stack:
         demo, replay, upstream_url = await _endpoint(settings, stack)
         sign = signer_from(settings.seal_key_file)
-        # Of several processes the parent keeps the cells, and so the snapshot.
-        state = None if worker else settings.state_folder
-        keeper = await stack.enter_async_context(opened_snapshot(state, settings.ledger))
+        keeper = await _opened_keeper(settings, secrets, worker, stack)
         metrics = ProcessMetrics(ModelLabels(known_models(settings)), _begun_s(clock, worker))
         ledger = await _open_ledger(settings, clock, worker, keeper, metrics)
         life = _Life(ledger, clock, sign)
@@ -206,7 +209,7 @@ async def running_proxy(
         services = _services(settings, clock, ledger, upstreams, registry, number, replay, stack)
         access = _access(ring, settings, clock, admin_token, metrics_token)
         target = wanted_target(settings, secrets.get("otel") or {})
-        own = admin_token, metrics_token, *secrets_of(target)
+        own = admin_token, metrics_token, secrets.get("ship_password"), *secrets_of(target)
         held = Redactor([*upstreams.secrets(), *ring.secrets(), *own])
         reads = _ledger_reads(stack)
         offer = of_this_process if worker is None else worker.offer
@@ -235,6 +238,21 @@ async def running_proxy(
         whose = identifier, tls, own_tls, upstream_url if demo or replay else None
         parts = ReloadableParts(services, server, *whose)
         yield Proxy(*where, ring, clock, ended, own_tls, identifier.revocations, server, parts)
+
+
+async def _opened_keeper(
+    settings: ProxySettings,
+    secrets: ProxySecrets,
+    worker: WorkerContext | None,
+    stack: AsyncExitStack,
+) -> SnapshotKeeper:
+    """Return the snapshot, and ship the ledger; of several processes the parent does both."""
+    if worker is not None:
+        return await stack.enter_async_context(opened_snapshot(None, settings.ledger))
+    # It begins first, and so ends when the last line is written.
+    password = secrets.get("ship_password")
+    await stack.enter_async_context(shipping_beside(settings, password))
+    return await stack.enter_async_context(opened_snapshot(settings.state_folder, settings.ledger))
 
 
 def _ready_settings(settings: ProxySettings, secrets: ProxySecrets) -> ProxySettings:
@@ -376,11 +394,25 @@ def _server(  # noqa: PLR0913 - it is put together in one place
     offered, readiness = offer(metrics.samples), Readiness(services.upstreams.addresses)
     parts = registry, ledger, sealer, access, reads, live, services.capture, telemetry
     control = Control(
-        *parts, offered, refusals, stopping, readiness, settings.body_progress_timeout_s
+        *parts,
+        _shipping_view(settings),
+        offered,
+        refusals,
+        stopping,
+        readiness,
+        settings.body_progress_timeout_s,
     )
     identifier, models, guard = access.identifier, metrics.models, access.guard
     server: Server = Server(services, identifier, control, held, guard, models, refusals)
     return server
+
+
+def _shipping_view(settings: ProxySettings) -> "ShippingView | None":
+    if settings.ship_to is None:
+        return None
+    from cab.proxy.ledger.shipping.status_file import ShippingView  # noqa: PLC0415 - few ship
+
+    return ShippingView(settings.ledger)
 
 
 def _live_view(services: ProxyServices, access: Access, stopping: Callable[[], bool]) -> "LiveView":
@@ -449,6 +481,9 @@ async def _open_ledger(
     number = worker.number if worker else 0
     ledger = Ledger(settings.ledger, worker=number, options=options, clock=clock)
     metrics.watch_ledger(ledger)
+    # Of several processes one tells how shipping goes: metrics are added up.
+    if number == 0 and (shipping := _shipping_view(settings)) is not None:
+        metrics.add_source(partial(of_shipping, shipping))
     if worker is None:
         # Other workers' chains, from a run with more of them: their calls must end as well.
         await asyncio.to_thread(recover, settings.ledger, clock, points, skip_busy=True)

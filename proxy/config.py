@@ -172,6 +172,12 @@ class ProxySettings(BaseModel):
         default=Path("cab-ledger"),
         description="Folder of the audit log. It is created if it is missing.",
     )
+    ship_to: str | None = Field(
+        default=None,
+        description="URL of a database that gets the ledger's lines as they are written, such as "
+        "`postgresql://cab@db.example/cab` (docs/postgres.md), by a process beside the proxy. Its password comes from "
+        "PGPASSWORD or a passfile, never from the URL.",
+    )
     state: Path | None = Field(
         default=None,
         description="Folder of what must outlive a ledger: the signing key, the revocations, and what "
@@ -452,7 +458,9 @@ SETTING_GROUPS = {
         *("drain_max_s", "drain_max_bytes", "slot_wait_s", "grace_s"),
         *("on_unknown", "assumed_output_cap"),
     ),
-    "the ledger": ("on_ledger_failure", "min_free_bytes", "segment_max_bytes", "segment_max_s"),
+    "the ledger": (
+        *("on_ledger_failure", "min_free_bytes", "segment_max_bytes", "segment_max_s", "ship_to"),
+    ),
     "captured bodies": (
         *("capture", "capture_max_body_bytes", "capture_max_bytes", "capture_max_age_s", "replay"),
     ),

@@ -4,8 +4,11 @@ CabProxyError
 ├── BadConfig       a setting, a flag or a file is wrong: exit code 2
 ├── BadKey          a per-cell key is not ours, has expired or is revoked: 401
 ├── LedgerFailed    the ledger cannot be written: 503 before anything is forwarded
+├── NotInDatabase   a database does not have the ledger, or the cells, that were asked for
 ├── ProxyRefused    a proxy cannot be reached, or does not do what it is asked; `.address`, `.code`
-└── Rejected        a cell may make no call now: a limit, a seal, or no cell registry to ask
+├── Rejected        a cell may make no call now: a limit, a seal, or no cell registry to ask
+└── SinkFailed      what a ledger is shipped to takes nothing now
+    └── PositionMoved  another shipper has got on meanwhile
 """
 
 import difflib

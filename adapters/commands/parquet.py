@@ -2,11 +2,15 @@
 
 import importlib
 from collections.abc import Callable, Iterable
+from decimal import Decimal
 from typing import IO, Any, Generic, NamedTuple, TypeVar
 
 from cab.adapters.errors import AdapterError
+from cab.scoring.ledger.money import EXACT
 
 _BATCH_ROWS = 10_000
+
+_DIGITS, _SCALE = 38, 24
 
 Item = TypeVar("Item")
 
@@ -16,7 +20,8 @@ class ParquetColumn(NamedTuple):
 
     name: str
     kind: str
-    """`text`, `integer`, `real`, `boolean`, `json`, or `instant`: microseconds since 1970 in UTC."""
+    """`text`, `integer`, `real`, `boolean`, `json`, `instant`: microseconds since 1970 in UTC, or `money`:
+    an exact decimal, see `decimal_or_none`."""
     unit: str | None = None
 
 
@@ -39,12 +44,13 @@ class ParquetTable(Generic[Item]):
         row_of: Callable[[Item], list[Any]],
     ) -> None:
         self._row_of = row_of
-        self._arrow = _pyarrow("pyarrow")
+        self._arrow = pyarrow_module("pyarrow")
         types = {
             "integer": self._arrow.int64(),
             "real": self._arrow.float64(),
             "boolean": self._arrow.bool_(),
             "instant": self._arrow.timestamp("us", tz="UTC"),
+            "money": self._arrow.decimal128(_DIGITS, _SCALE),
         }
         self._schema = self._arrow.schema(
             self._arrow.field(
@@ -54,7 +60,7 @@ class ParquetTable(Generic[Item]):
             )
             for name, kind, unit in columns
         )
-        parquet = _pyarrow("pyarrow.parquet")
+        parquet = pyarrow_module("pyarrow.parquet")
         self._writer = parquet.ParquetWriter(file, self._schema, compression="zstd")
         self._rows: list[list[Any]] = []
 
@@ -90,7 +96,26 @@ class ParquetTable(Generic[Item]):
         self._rows.clear()
 
 
-def _pyarrow(module: str) -> Any:  # noqa: ANN401 - pyarrow has no types
+def decimal_or_none(amount: Decimal | None) -> Decimal | None:
+    """Return an amount that a column of kind `money` holds exactly, None for any other.
+
+    The column has 38 digits, 24 of them after the point: a price that an endpoint computed in binary floating
+    point has 17 significant digits, so that all from 10^-7 US dollars on fit. Nothing is rounded.
+    """
+    if amount is None:
+        return None
+    _, digits, exponent = amount.normalize(EXACT).as_tuple()
+    if not isinstance(exponent, int) or exponent < -_SCALE:
+        return None
+    return amount if len(digits) + exponent <= _DIGITS - _SCALE else None
+
+
+def pyarrow_module(module: str) -> Any:  # noqa: ANN401 - pyarrow has no types
+    """Return a module of pyarrow.
+
+    Raises:
+        AdapterError: pyarrow is not installed.
+    """
     try:
         return importlib.import_module(module)
     except ImportError as error:

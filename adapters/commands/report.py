@@ -3,8 +3,9 @@
 import argparse
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from cab.adapters.commands.messages import MESSAGES_OPTION, say_what_is_not_shown
@@ -13,6 +14,7 @@ from cab.adapters.report.render.numbers import plural
 from cab.adapters.report.single import write_single
 from cab.adapters.report.site import SiteBuilder
 from cab.adapters.ui.command import OneOf, Option
+from cab.adapters.ui.place import opened_runs, place, said
 from cab.adapters.ui.progress import complain, counted_progress
 from cab.scoring.errors import BadRecord, ScoringError
 from cab.scoring.score import find_cells, score_one
@@ -44,9 +46,10 @@ OPTIONS = (
     Option(
         "paths",
         nargs="+",
-        type=Path,
+        type=place,
         metavar="RUN",
-        help="a bundle, a cell.json, a published cell, a file of another harness, or a folder",
+        help="a bundle, a cell.json, a published cell, a file of another harness, a folder, or "
+        "postgresql://HOST/DATABASE",
     ),
     OneOf(
         Option("-o", "--output", type=Path, metavar="SITE", help="folder of the site"),
@@ -74,9 +77,11 @@ def run(args: argparse.Namespace) -> int:
         raise AdapterError(
             f"--base-url {args.base_url} is not a URL that begins with http(s)://, without ? and #"
         )
-    if args.single is not None:
-        return _single(args.paths, args.single, with_messages=args.messages)
-    return _site(args)
+    with opened_runs(args.paths) as opened:
+        args.paths = [each.path for each in opened]
+        if args.single is not None:
+            return _single(args.paths, args.single, with_messages=args.messages)
+        return _site(args, partial(said, opened))
 
 
 def _single(paths: list[Path], file: Path, *, with_messages: bool) -> int:
@@ -90,14 +95,14 @@ def _single(paths: list[Path], file: Path, *, with_messages: bool) -> int:
     return 0
 
 
-def _site(args: argparse.Namespace) -> int:
+def _site(args: argparse.Namespace, shown: Callable[[str], str]) -> int:
     for path in args.paths:
         _require_cells(path)
     errors: list[ScoringError] = []
 
     def report(error: ScoringError) -> None:
         errors.append(error)
-        complain(str(error))
+        complain(shown(str(error)))
 
     base_url = f"{args.base_url.rstrip('/')}/" if args.base_url else ""
     with counted_progress("cells", _count(args.paths), sys.stderr) as on_cell:

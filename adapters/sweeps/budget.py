@@ -1,6 +1,6 @@
 """What a sweep has spent, and whether it may spend more."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,7 +17,9 @@ from cab.scoring.ledger.totals import CallTotals, Fields, total_cells
 _Amount = TypeVar("_Amount", int, Decimal)
 
 
-def spend_by_cell(ledger: Path, cell: str | None = None) -> dict[str, CallTotals]:
+def spend_by_cell(
+    ledger: Path, cell: str | None = None, first: Mapping[int, int] | None = None
+) -> dict[str, CallTotals]:
     """Return what each cell of a ledger has spent: one streaming pass.
 
     A damaged line is passed over: what its call cost is not known, and so is the sum of its cell.
@@ -25,13 +27,14 @@ def spend_by_cell(ledger: Path, cell: str | None = None) -> dict[str, CallTotals
     Args:
         ledger: Its folder, or a cell's slice of it; nothing was spent if it is not there.
         cell: Only the cell with this id.
+        first: Worker -> number of the first segment that can have calls of it; all are read if it is not given.
 
     Raises:
         BadRecord: The ledger cannot be read.
     """
     if not ledger.exists():
         return {}
-    found = find_records(ledger, make_filter(cell), _pass_over)
+    found = find_records(ledger, make_filter(cell), _pass_over, first=first)
     return sum_by_cell(each.fields for each in found)
 
 

@@ -87,10 +87,11 @@ def make_matrix(sweep: SweepFile, base: Path) -> Matrix:
     plugins = _plugins(sweep.plugins, base, problems)
     slots: list[Slot] = []
     left_out: dict[str, str] = {}
+    needs = {name: _missing_needs(sweep, task) for name, task in tasks.items()}
     # Runs are the outer loop: a sweep that ends early has run everything about equally often.
     for number in range(1, sweep.runs + 1):
         for name, task in tasks.items():
-            missing = _missing_needs(sweep, task)
+            missing = needs[name]
             for model in sweep.models:
                 for tui, adapter in agents.items():
                     try:
@@ -214,10 +215,11 @@ def _tasks(patterns: Iterable[str], base: Path, problems: list[str]) -> dict[str
     """Return the tasks by the name under which a cell finds them."""
     bundled = {task.id: task for task in list_tasks()}
     found: dict[str, Task] = {}
+    names: dict[str, str] = {}
     for pattern in patterns:
         for name, task in _matching(pattern, base, bundled, problems).items():
-            other = next((n for n, t in found.items() if t.id == task.id and n != name), None)
-            if other is not None:
+            other = names.setdefault(task.id, name)
+            if other != name:
                 problems.append(f"tasks: {name} and {other} are both {task.id!r}")
             else:
                 found[name] = task

@@ -34,24 +34,26 @@ async def recover(
         folder: Its folder.
         spends: What each cell has spent, as the ledger says.
         cell_limits: What each cell was allowed.
-        wait_s: How long to wait for a process of the killed sweep.
+        wait_s: How long to wait for the processes of the killed sweep, all of them together: they end at the
+            same time, so that a thousand of them need no longer than one.
 
     Raises:
         AdapterError: Such a process still writes a bundle.
     """
+    until_s = asyncio.get_running_loop().time() + wait_s
     return [
         await _recover_one(
-            begin, folder, spends.get(begin.cell_id, CallTotals()), cell_limits, wait_s
+            begin, folder, spends.get(begin.cell_id, CallTotals()), cell_limits, until_s
         )
         for begin in state.open_attempts
     ]
 
 
 async def _recover_one(
-    begin: Begin, folder: Path, spend: CallTotals, cell_limits: KeyLimits, wait_s: float
+    begin: Begin, folder: Path, spend: CallTotals, cell_limits: KeyLimits, until_s: float
 ) -> End:
     bundle = folder / BUNDLES / begin.cell_id
-    await _wait_for_lock(bundle, wait_s)
+    await _wait_for_lock(bundle, until_s)
     marker = read_marker(bundle)
     if marker is not None:
         await clean_up(marker.cleanup)
@@ -63,10 +65,10 @@ async def _recover_one(
     return close_attempt(folder, begin, found, spend, passed=passed)
 
 
-async def _wait_for_lock(bundle: Path, wait_s: float) -> None:
+async def _wait_for_lock(bundle: Path, until_s: float) -> None:
     """Wait until no process writes a bundle: that of a killed sweep ends its agent first."""
     try:
-        async with asyncio.timeout(wait_s):
+        async with asyncio.timeout_at(until_s):
             while _is_locked(bundle / MARKER):  # noqa: ASYNC110 - no event comes from another process's lock
                 await asyncio.sleep(_POLL_S)
     except TimeoutError as error:

@@ -19,6 +19,7 @@ from cab.adapters.sweeps.budget import (
 from cab.adapters.sweeps.classify import classify
 from cab.adapters.sweeps.executors.protocol import CellJob, CellOutcome, Executor
 from cab.adapters.sweeps.journal import Begin, End, Journal
+from cab.adapters.sweeps.ledger_mark import LedgerMark
 from cab.adapters.sweeps.matrix import Slot
 from cab.adapters.sweeps.placement import NodeRecord, cell_times
 from cab.adapters.sweeps.state import BUNDLES, SweepState, close_attempt
@@ -125,6 +126,7 @@ class Scheduler:
         self._stop_reason: str | None = None
         self._failed_in_a_row = 0
         self._nodes = NodeRecord(services.sweep.executor.node_failures)
+        self._ledger_mark = LedgerMark(services.metering.ledger)
         self.spend = spend
         """What is spent by now."""
         self.halt_reason: str | None = None
@@ -137,6 +139,7 @@ class Scheduler:
 
     async def run(self) -> None:
         """Fill the slots; on return no cell runs."""
+        await asyncio.to_thread(self._ledger_mark.refresh)
         async with asyncio.TaskGroup() as group:
             for _ in range(self._services.sweep.jobs):
                 group.create_task(self._worker())
@@ -176,7 +179,7 @@ class Scheduler:
         number = services.state.next_number(slot.id, services.sweep.runs)
         cell = replace(slot.cell, run=number)
         key_limits = limits_of(services.sweep.limits, services.sweep.budget, self.spend)
-        begin = Begin(slot=slot.id, cell_id=str(cell))
+        begin, first = Begin(slot=slot.id, cell_id=str(cell)), self._ledger_mark.first
         self._write(begin)
         services.listener.started(begin)
         job = self._job(slot, cell, key_limits)
@@ -185,7 +188,7 @@ class Scheduler:
         if outcome.state != "complete" and services.metering.revoke is not None:
             # Before its calls are summed: what was given up here may go on elsewhere.
             await services.metering.revoke(str(cell))
-        spend = await asyncio.to_thread(self._spend_of, str(cell), outcome)
+        spend = await asyncio.to_thread(self._spend_of, str(cell), outcome, first)
         self.spend += spend
         found = classify(outcome, spend, own_limits(services.sweep.limits), key_limits)
         reason = (
@@ -240,12 +243,13 @@ class Scheduler:
                 "none succeeded in between"
             )
 
-    def _spend_of(self, cell_id: str, outcome: CellOutcome) -> CallTotals:
+    def _spend_of(self, cell_id: str, outcome: CellOutcome, first: Mapping[int, int]) -> CallTotals:
+        self._ledger_mark.refresh()  # for cells that begin later; this one has its own
         if outcome.bundle is not None:
             sums = spend_by_cell(Path(outcome.bundle) / CALLS_FILE)
         else:
-            # There is no slice for it, but its calls are in the ledger all the same.
-            sums = spend_by_cell(self._services.metering.ledger, cell_id)
+            # There is no slice for it, but its calls are in the ledger all the same, behind its begin.
+            sums = spend_by_cell(self._services.metering.ledger, cell_id, first)
         return sums.get(cell_id, CallTotals())
 
     def _write(self, entry: Begin | End) -> None:

@@ -32,13 +32,17 @@ class SweepState:
     failed_attempts: list[End] = field(default_factory=list[End])
     ended_attempts: dict[str, End] = field(default_factory=dict[str, End])
     """Cell -> how its attempt ended, with and without a result."""
-    open_attempts: list[Begin] = field(default_factory=list[Begin])
-    """Attempts that started and have no end: they were killed, or finished a moment before."""
+    _open: dict[str, Begin] = field(default_factory=dict[str, Begin])
     numbers: defaultdict[str, set[int]] = field(default_factory=lambda: defaultdict(set[int]))
     """Cell without its run -> numbers of runs that the ledger knows."""
     wall_s: float = 0.0
     """How long the sweep ran, all its sessions together."""
     last_session: Session | None = None
+
+    @property
+    def open_attempts(self) -> list[Begin]:
+        """Attempts that started and have no end: they were killed, or finished a moment before."""
+        return list(self._open.values())
 
     def apply(self, entry: Entry) -> None:
         """Bring the state up to date with one more entry of the journal."""
@@ -46,12 +50,11 @@ class SweepState:
             case Session():
                 self.last_session = entry
             case Begin():
-                self.open_attempts.append(entry)
+                self._open[entry.cell_id] = entry
                 self.reserve_numbers([entry.cell_id])
             case End():
-                self.open_attempts = [
-                    begin for begin in self.open_attempts if begin.cell_id != entry.cell_id
-                ]
+                # By name: a fleet has a thousand open attempts at each of a million ends.
+                self._open.pop(entry.cell_id, None)
                 self.reserve_numbers([entry.cell_id])
                 self.ended_attempts[entry.cell_id] = entry
                 if entry.verdict == "complete":

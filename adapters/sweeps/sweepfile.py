@@ -1,6 +1,7 @@
 """SWEEP.toml: what a sweep is made of, read and checked; every error names the file and the key."""
 
 import re
+from collections import Counter
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -44,8 +45,8 @@ def _name(value: object) -> object:
 def _different(value: object) -> object:
     if isinstance(value, list):
         texts = [str(each) for each in value]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] - of any type
-        for each in texts:
-            if texts.count(each) > 1:
+        for each, count in Counter(texts).items():
+            if count > 1:
                 raise ValueError(f"{each!r} is listed twice; remove one")
     return value  # pyright: ignore[reportUnknownVariableType] - of any type
 

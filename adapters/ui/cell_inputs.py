@@ -75,7 +75,7 @@ class CellReader:
         """Yield the cells below some paths; each once, also where two paths or a copy hold it."""
         seen: set[tuple[object, ...]] = set()
         for scored in scored_cells(paths, self._profile, self._report):
-            run = _run_of(scored)
+            run = run_identity(scored)
             if run not in seen:
                 seen.add(run)
                 self.unsealed += bool(scored.not_checked)
@@ -86,7 +86,7 @@ class CellReader:
         complain(str(error))
 
 
-def _run_of(scored: ScoredCell) -> tuple[object, ...]:
+def run_identity(scored: ScoredCell) -> tuple[object, ...]:
     """Return what identifies a run: a copied bundle is not a second run of its cell."""
     if scored.run_id is not None:
         return scored.run_id

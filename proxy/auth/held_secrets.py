@@ -20,7 +20,7 @@ MOST_BYTES = 1 << 16
 
 SECRET_VARIABLES = (
     *("CAB_KEY", "CAB_SIGNING_KEY", "CAB_ADMIN_TOKEN", "CAB_METRICS_TOKEN"),
-    "CAB_CELL_KEY",
+    *("CAB_CELL_KEY", "PGPASSWORD"),
     *(f"OTEL_EXPORTER_OTLP_{signal}HEADERS" for signal in ("", "TRACES_", "METRICS_")),
 )
 """Variables in which CAB's commands are given secrets."""

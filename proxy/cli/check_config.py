@@ -19,6 +19,7 @@ from cab.proxy.forwarding.failures import UpstreamFailed
 from cab.proxy.forwarding.upstream import Upstream, Upstreams, require_route_keys
 from cab.proxy.http.headers import Headers
 from cab.proxy.http.tls_certificate import listener_context
+from cab.proxy.ledger.shipping.sink import SinkTarget, sink_opener
 from cab.proxy.tokens.usage import Counter
 
 _DEMO = "demo"
@@ -41,6 +42,8 @@ async def checked(settings: ProxySettings, secrets: ProxySecrets, *, ask: bool) 
     require_route_keys(settings.routes, keys[1])
     listener_context(settings.tls_cert_file, settings.tls_key_file)
     signer_from(settings.seal_key_file)
+    if settings.ship_to is not None:
+        sink_opener(SinkTarget(settings.ship_to))
     if (token := secrets.get("admin_token")) is not None:
         check_admin_token(token)
     signing = _signing_keys(settings, secrets)

@@ -37,6 +37,7 @@ secrets, which are never values of flags:
   CAB_SIGNING_KEY   signs cell keys; if unset, the proxy keeps one in its state folder
   CAB_ADMIN_TOKEN   token of the control API's admin; if unset, there is no admin
   CAB_METRICS_TOKEN token that reads /cab/metrics, and nothing else
+  PGPASSWORD        password of the database that --ship-to names, if no passfile has it
 
 examples:
   cab-proxy --upstream demo                        a first look: no key, no network
@@ -54,6 +55,7 @@ _METAVARS = {
     "ledger": "DIR",
     "state": "DIR",
     "cell": "ID",
+    "to": "URL",
     "workers": "N",
     "env": "NAME",
     "s": "SECONDS",

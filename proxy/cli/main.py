@@ -62,7 +62,7 @@ def _hide(settings: ProxySettings, secrets: ProxySecrets) -> None:
     texts = (secrets.get("upstream_key"), secrets.get("signing_key"), secrets.get("admin_token"))
     names = (settings.upstream_key_env, *routes, *SECRET_VARIABLES)
     target = wanted_target(settings, secrets.get("otel") or {})
-    others = secrets.get("metrics_token"), *secrets_of(target)
+    others = secrets.get("metrics_token"), secrets.get("ship_password"), *secrets_of(target)
     hide((*texts, *routes.values(), *others), names)
 
 

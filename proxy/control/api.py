@@ -50,6 +50,7 @@ from cab.proxy.redaction import Redactor
 if TYPE_CHECKING:
     from cab.proxy.control.live.routes import LiveView
     from cab.proxy.control.telemetry.export import OtlpExport
+    from cab.proxy.ledger.shipping.status_file import ShippingView
 
 _CELL = "{cell_id}"
 
@@ -80,6 +81,7 @@ class Control:
         live: The live view.
         capture: Keeps bodies; what it has not kept is counted. None if there is none.
         telemetry: Exports spans; what it has not delivered is counted. None if it does not.
+        shipping: Says how the ledger is shipped. None if it is not.
         metrics: Collects the metrics of all processes.
         refusals: Take note of what is refused.
         stopping: Whether the proxy takes no new calls.
@@ -97,6 +99,7 @@ class Control:
         live: "Callable[[], LiveView]",
         capture: BodyCapture | None,
         telemetry: "OtlpExport | None",
+        shipping: "ShippingView | None",
         metrics: CollectMetrics,
         refusals: RefusalNotes,
         stopping: Callable[[], bool],
@@ -111,6 +114,7 @@ class Control:
         self._live_view = live
         self._capture = capture
         self._telemetry = telemetry
+        self._shipping = shipping
         self._collect_metrics = metrics
         self._refusals = refusals
         self._stopping = stopping
@@ -204,6 +208,7 @@ class Control:
             "ledger_lost_records": self._ledger.lost_records,
             **self._lost_calls(),
             **self._dropped_spans(),
+            **self._shipped(),
         }
 
     def _dropped_spans(self) -> dict[str, Any]:
@@ -211,6 +216,9 @@ class Control:
             return {}
         dropped, failure = self._telemetry.dropped, self._telemetry.failure
         return {"otel_dropped_spans": dropped, "otel_failure": failure}
+
+    def _shipped(self) -> dict[str, Any]:
+        return {} if self._shipping is None else {"shipping": self._shipping.status()}
 
     def _lost_calls(self) -> dict[str, Any]:
         if self._capture is None:

@@ -32,6 +32,7 @@ from cab.proxy.ledger.segments import make_folder
 from cab.proxy.ledger.snapshot.keeper import SnapshotKeeper, opened_snapshot
 from cab.proxy.lifecycle.inherited_sockets import NO_SOCKETS, InheritedSockets
 from cab.proxy.lifecycle.reload_rules import Reload, reload_of
+from cab.proxy.lifecycle.shipping_beside import shipping_beside
 from cab.proxy.logs import redacting_libraries
 from cab.proxy.redaction import Redactor
 from cab.proxy.workers.processes import WorkerConfiguration, WorkerProcesses
@@ -111,6 +112,8 @@ async def running_workers(
     require_route_keys(settings.routes, secrets.get("route_keys") or {})
     listener_context(cert := settings.tls_cert_file, settings.tls_key_file)
     async with AsyncExitStack() as stack:
+        password = secrets.get("ship_password")
+        await stack.enter_async_context(shipping_beside(settings, password))
         keeper = await stack.enter_async_context(
             opened_snapshot(settings.state_folder, settings.ledger)
         )
@@ -118,7 +121,8 @@ async def running_workers(
         ring = await key_ring(secrets, settings)
         keys = secrets.get("upstream_key"), *(secrets.get("route_keys") or {}).values()
         metrics_token = metrics_token_from(secrets.get("metrics_token"), settings)
-        held = Redactor([*keys, *ring.secrets(), secrets.get("admin_token"), metrics_token])
+        tokens = secrets.get("admin_token"), metrics_token, password
+        held = Redactor([*keys, *ring.secrets(), *tokens])
         redactors = [held]
         stack.enter_context(redacting_libraries(held, lambda: redactors))
         demo = None

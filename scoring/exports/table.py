@@ -6,20 +6,21 @@ was not measured are null.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Final, Literal, NamedTuple
 
 from cab.scoring.analysis.observation import Observation
 from cab.scoring.analysis.observe import observe
 from cab.scoring.axes import Axes
 from cab.scoring.cells.cell import Cell
-from cab.scoring.exports.plain import dollars
 from cab.scoring.exports.source import cell_of
+from cab.scoring.ledger.money import money
 from cab.scoring.profiles.builtin import PROFILES
 from cab.scoring.score import ScoredCell
 from cab.scoring.timestamps import instant_us
 
-CellColumnKind = Literal["text", "integer", "real", "boolean", "instant"]
-"""Type of a column; `instant` is microseconds since 1970, in UTC."""
+CellColumnKind = Literal["text", "integer", "real", "money", "boolean", "instant"]
+"""Type of a column; `instant` is microseconds since 1970, in UTC, `money` an exact decimal."""
 
 Read = Callable[[Any], Any]
 
@@ -98,10 +99,10 @@ def _call_time_ms(view: CellView) -> float | None:
     return _member(view.axes, "latency.model_call_ms") if metered else None
 
 
-def _known_cost_usd(view: CellView) -> float | None:
+def _known_cost_usd(view: CellView) -> Decimal | None:
     """Return the sum of the prices that are known; without any it is unknown, not 0."""
     cost = view.axes.cost
-    return dollars(cost.known_cost_usd) if cost and cost.priced_calls else None
+    return money(str(cost.known_cost_usd)) if cost and cost.priced_calls else None
 
 
 def _where_it_applies(axis: str) -> Callable[[CellView], bool | None]:
@@ -187,8 +188,8 @@ _CALLS = (
     _axis("ttft_ms_median", "real", "ms", "calls.ttft_ms_median"),
     _axis("ttft_ms_p95", "real", "ms", "calls.ttft_ms_p95"),
     _axis("output_tokens_per_s", "real", "tokens/s", "calls.output_tokens_per_s"),
-    _seen("cost_usd", "real", "USD", read=dollars),
-    CellColumn("known_cost_usd", "real", "USD", _known_cost_usd),
+    _seen("cost_usd", "money", "USD"),
+    CellColumn("known_cost_usd", "money", "USD", _known_cost_usd),
     _axis("price_kind", "text", "", "cost.price_kind"),
     _axis("price_sources", "text", "", "cost.price_sources", ", ".join),
     _seen("wall_clock_ms", "real", "ms"),

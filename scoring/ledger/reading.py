@@ -10,7 +10,7 @@ still be read.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +21,7 @@ from cab.scoring.ledger.archive.checkpoints import archived_calls
 from cab.scoring.ledger.bounds import MAX_LINE_BYTES, BrokenLine, broken_line
 from cab.scoring.ledger.filters import EVERYTHING, Filter, make_filter
 from cab.scoring.ledger.records import AnyRecord, CallEnd, as_record, parse_fields
-from cab.scoring.ledger.segments import segment_files, segment_lines
+from cab.scoring.ledger.segments import find_segments, segment_files, segment_lines
 from cab.scoring.ledger.totals import damaged_call
 
 __all__ = [
@@ -31,10 +31,12 @@ __all__ = [
     "damaged_fields",
     "find_ends",
     "find_records",
+    "is_start_line",
     "iter_calls",
     "iter_numbered",
     "iter_records",
     "ledger_lines",
+    "newest_segments",
     "segment_files",
     "segment_lines",
 ]
@@ -137,6 +139,7 @@ def find_records(
     where: Filter = EVERYTHING,
     on_damage: OnDamage | None = None,
     on_archived: OnDamage | None = None,
+    first: Mapping[int, int] | None = None,
 ) -> Iterator[Found]:
     """Yield the records that a filter admits as they stand in their files.
 
@@ -145,6 +148,7 @@ def find_records(
         where: The filter.
         on_damage: Is told of damaged lines, which are then yielded as `damaged_fields`.
         on_archived: Is told if there are archived calls that the filter may admit.
+        first: Worker -> number of the first of its segments that is read, in a folder; see `newest_segments`.
 
     Raises:
         ArchivedCalls: There are such calls, and nobody is to be told.
@@ -152,7 +156,7 @@ def find_records(
             error if `on_damage` is there.
     """
     is_open = where == EVERYTHING
-    lines = ledger_lines(path)
+    lines = ledger_lines(path, first)
     _tell_of_archived(path, where, on_archived)
     for file, number, line in lines:
         try:
@@ -189,8 +193,7 @@ def find_ends(
     lines = ledger_lines(path)
     _tell_of_archived(path, where, on_archived)
     for file, number, line in lines:
-        # Half of a ledger is STARTs, and the mark cannot stand in a text: its quotes would be escaped.
-        if _START_MARK in line and _END_MARK not in line and not isinstance(line, BrokenLine):
+        if is_start_line(line):
             continue
         try:
             fields = parse_fields(line, str(file), number)
@@ -202,6 +205,14 @@ def find_ends(
             continue
         if wanted:
             yield Found(file, number, line, fields)
+
+
+def is_start_line(line: bytes) -> bool:
+    """Return whether a line is a START, by its kind alone: half of a ledger is STARTs, which need no parser.
+
+    The mark cannot stand in a text: its quotes would be escaped.
+    """
+    return _START_MARK in line and _END_MARK not in line and not isinstance(line, BrokenLine)
 
 
 def _tell_of_archived(path: Path, where: Filter, on_archived: OnDamage | None) -> None:
@@ -254,8 +265,23 @@ def _may_admit(where: Filter, fields: dict[str, Any]) -> bool:
         return False
 
 
-def ledger_lines(path: Path) -> Iterator[tuple[Path, int, bytes]]:
+def newest_segments(folder: Path) -> dict[int, int]:
+    """Return the number of the last segment of each worker: what is written from now on stands there or later.
+
+    Raises:
+        BadRecord: The folder cannot be listed.
+    """
+    return {segment.worker: segment.number for segment in find_segments(folder)}
+
+
+def ledger_lines(
+    path: Path, first: Mapping[int, int] | None = None
+) -> Iterator[tuple[Path, int, bytes]]:
     """Yield the lines of a folder's segments or of a file, with where each stands.
+
+    Args:
+        path: The folder or file.
+        first: As for `find_records`.
 
     A line that is too long, and the last one of a single file if it is cut off, comes as a
     `BrokenLine`. In a folder that last line is left out: its writer may not have finished it.
@@ -265,7 +291,11 @@ def ledger_lines(path: Path) -> Iterator[tuple[Path, int, bytes]]:
     """
     is_folder = path.is_dir()
     # Listed at once: who asks for archived calls behind that misses none that is archived meanwhile.
-    return _lines_of(segment_files(path) if is_folder else [path], is_folder=is_folder)
+    files = [path]
+    if is_folder:
+        begin = first or {}
+        files = [s.path for s in find_segments(path) if s.number >= begin.get(s.worker, 0)]
+    return _lines_of(files, is_folder=is_folder)
 
 
 def _lines_of(files: list[Path], *, is_folder: bool) -> Iterator[tuple[Path, int, bytes]]:

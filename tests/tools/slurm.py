@@ -133,6 +133,8 @@ class Cluster:
                 self.start(name)
         self.ask("scancel", "--user=root")
         for node in NODES:
+            # A job whose slurmstepd was killed would be completing for minutes.
+            self.ask("scontrol", "update", f"nodename={node}", "state=down", "reason=repair")
             self.ask("scontrol", "update", f"nodename={node}", "state=resume")
         self.wait_until_idle()
 

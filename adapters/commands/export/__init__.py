@@ -18,6 +18,8 @@ from cab.adapters.commands.export.sinks import (
     group_of,
     parquet_sink,
 )
+from cab.adapters.commands.lake.cells import add_cells
+from cab.adapters.commands.lake.state import open_lake
 from cab.adapters.commands.messages import MESSAGES_OPTION, say_what_is_not_shown
 from cab.adapters.errors import AdapterError
 from cab.adapters.ui.cell_inputs import scored_cells
@@ -48,12 +50,15 @@ is lost.
 
 _NAMES = 20  # of files in one message
 _OTEL = "otel"  # has a line per call, not per cell
+_LAKE = "lake"  # is added to, not replaced
 
 EPILOG = f"""\
 formats:
   cell      CAB's own cell.json, one line per cell, in the file PATH
   parquet   a table with one row per cell, in the file PATH; needs the extra
             parquet
+  lake      the same rows in the table `cells` of a lake, the folder PATH: cells
+            that are new are added, changed ones replaced; see docs/lake.md
   inspect   Inspect logs, one per sweep, agent and model: PATH is one log if it
             ends in .eval, else a folder of logs
   swebench  SWE-bench predictions, one file per sweep, agent, model and run: one
@@ -100,8 +105,10 @@ def run(args: argparse.Namespace) -> int:
     """
     output: Path = args.output
     export = _Export(args.runs, with_messages=args.messages)
-    if args.messages and args.format != _OTEL and not _FORMATS[args.format].holds_messages:
+    if args.messages and args.format != _OTEL and not _holds_messages(args.format):
         raise AdapterError(f"{args.format} has no place for messages; leave --messages out")
+    if args.format == _LAKE:
+        return _add_to_lake(args.runs, output)
     with progress(f"writing {printable(str(output))}", sys.stderr):
         if args.format == _OTEL:
             files, unit = export.calls(output), "call"
@@ -113,6 +120,24 @@ def run(args: argparse.Namespace) -> int:
     if files:
         print(f"{printable(str(output))}: {_counted(export.count, unit)}{where}")
     return 2 if export.failed else 0
+
+
+def _holds_messages(name: str) -> bool:
+    return name != _LAKE and _FORMATS[name].holds_messages
+
+
+def _add_to_lake(runs: Iterable[Path], output: Path) -> int:
+    failed: list[ScoringError] = []
+
+    def report(error: ScoringError) -> None:
+        failed.append(error)
+        complain(str(error))
+
+    with progress(f"adding to {printable(str(output))}", sys.stderr), open_lake(output) as lake:
+        done = add_cells(lake, runs, report)
+    replaced = f", {done.replaced:,} replaced" if done.replaced else ""
+    print(f"{printable(str(output))}: {_counted(done.added, 'new cell')}{replaced}")
+    return 2 if failed else 0
 
 
 class _Export:
@@ -277,7 +302,7 @@ _FORMATS = {
 }
 
 OPTIONS = (
-    Option("format", choices=[*_FORMATS, _OTEL], metavar="FORMAT", help="see below"),
+    Option("format", choices=[*_FORMATS, _OTEL, _LAKE], metavar="FORMAT", help="see below"),
     Option(
         "runs",
         nargs="+",

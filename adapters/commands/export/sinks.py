@@ -1,15 +1,16 @@
 """What `cab export` writes cells to: one sink per kind of file."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from cab.adapters.commands.export.files import Files
 from cab.adapters.commands.parquet import ParquetColumn, ParquetTable
 from cab.scoring.errors import BadRecord
 from cab.scoring.exports.inspect.log import Group, InspectLog
 from cab.scoring.exports.inspect.sample import sample
+from cab.scoring.exports.plain import dollars
 from cab.scoring.exports.source import Source, source_of
-from cab.scoring.exports.table import COLUMNS, row_of
+from cab.scoring.exports.table import COLUMNS, CellColumn, row_of
 from cab.scoring.score import ScoredCell
 
 OnFault = Callable[[BadRecord], None]
@@ -117,8 +118,18 @@ def parquet_sink(files: Files) -> Sink:
     Raises:
         AdapterError: pyarrow is not installed.
     """
-    columns = (ParquetColumn(column.name, column.kind, column.unit) for column in COLUMNS)
-    return ParquetTable(files.open(_ONE), columns, row_of)
+    columns = (ParquetColumn(column.name, _kind(column), column.unit) for column in COLUMNS)
+    return ParquetTable(files.open(_ONE), columns, _plain_row)
+
+
+def _kind(column: CellColumn) -> str:
+    # A lake has exact decimals; readers of this file know its prices as numbers since it exists.
+    return "real" if column.kind == "money" else column.kind
+
+
+def _plain_row(scored: ScoredCell) -> list[Any]:
+    values = zip(COLUMNS, row_of(scored), strict=True)
+    return [dollars(value) if column.kind == "money" else value for column, value in values]
 
 
 def group_of(source: Source) -> str:

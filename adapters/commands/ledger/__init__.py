@@ -1,4 +1,4 @@
-"""`cab ledger`: verifies, reads, watches, seals, exports and archives an audit log."""
+"""`cab ledger`: verifies, reads, watches, seals, exports, archives and ships an audit log."""
 
 from cab.adapters.ui.command import Command
 
@@ -15,4 +15,5 @@ COMMANDS = {
     "export": Command(f"{__name__}.export", "write the calls to a SQLite or Parquet file"),
     "archive": Command(f"{__name__}.archive", "move old segments out, leave a signed checkpoint"),
     "restore": Command(f"{__name__}.restore", "bring archived segments back"),
+    "ship": Command(f"{__name__}.ship", "send the lines to a database as they are written"),
 }

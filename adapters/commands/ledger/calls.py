@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from cab.adapters.commands.ledger.damage import DamageReport
-from cab.adapters.commands.ledger.filters import FILTERS, PATH, filter_of, records_path
+from cab.adapters.commands.ledger.filters import FILTERS, PLACE, filter_of, records_path
 from cab.adapters.commands.ledger.nothing import CountingIterator, report_nothing
 from cab.adapters.commands.ledger.rows import CALL_COLUMNS, call_cells
 from cab.adapters.errors import AdapterError
@@ -17,6 +17,7 @@ from cab.adapters.ui.command import OneOf, Option
 from cab.adapters.ui.json_lines import print_json
 from cab.adapters.ui.layout import Column
 from cab.adapters.ui.options import form
+from cab.adapters.ui.place import OpenedPlace, opened_place
 from cab.adapters.ui.tables import print_rows, write_csv
 from cab.scoring.ledger.archive.checkpoints import archived_cells
 from cab.scoring.ledger.reading import Found, find_ends, find_records
@@ -33,11 +34,12 @@ examples:
   cab ledger calls --prefix my-sweep/aider/ --since 24h
   cab ledger calls --cell my-sweep/aider/gpt-5/polyglot/twin#run2
   cab ledger calls --by-cell --csv > cells.csv
+  cab ledger calls postgresql://db.example/cab --by-cell
   cab ledger calls runs/local/aider/gpt-5/polyglot/python-error-handling --json | jq .usage_raw
 """
 
 OPTIONS = (
-    PATH,
+    PLACE,
     FILTERS,
     Option("--limit", type=int, metavar="N", help="print at most N lines"),
     Option("--by-cell", action="store_true", help="print one line per cell, with its sums"),
@@ -68,10 +70,16 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         AdapterError: The limit is below 0.
         BadRecord: The ledger cannot be read.
+        CabProxyError: The database cannot be read.
     """
     if args.limit is not None and args.limit < 0:
         raise AdapterError(f"--limit {args.limit} is below 0")
-    path, where, damage = records_path(args.path), filter_of(args), DamageReport()
+    with opened_place(args.path) as opened:
+        return _run(args, opened)
+
+
+def _run(args: argparse.Namespace, opened: OpenedPlace) -> int:
+    path, where, damage = records_path(opened.path), filter_of(args), DamageReport(opened.said)
     if args.by_cell:
         found = find_records(path, where, damage, damage.archived)
         cells = total_cells(each.fields for each in found)
@@ -86,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
         printed = ends.count
     if printed or args.limit == 0:
         return damage.exit_code
-    return report_nothing(path, where) or damage.exit_code
+    return report_nothing(path, where, opened.said(str(path))) or damage.exit_code
 
 
 def _print_calls(args: argparse.Namespace, ends: Iterable[Found]) -> None:

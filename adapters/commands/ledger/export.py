@@ -6,21 +6,27 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from cab.adapters.commands.lake.calls import add_calls
+from cab.adapters.commands.lake.state import open_lake
 from cab.adapters.commands.ledger.columns import values_of
 from cab.adapters.commands.ledger.damage import DamageReport
 from cab.adapters.commands.ledger.filters import FILTERS, PATH, filter_of, records_path
 from cab.adapters.commands.ledger.nothing import report_nothing
 from cab.adapters.commands.ledger.parquet import parquet_row, write_parquet
 from cab.adapters.commands.ledger.sqlite import write_sqlite
+from cab.adapters.errors import AdapterError
 from cab.adapters.ui.command import OneOf, Option
-from cab.adapters.ui.progress import progress
+from cab.adapters.ui.progress import complain, progress
 from cab.scoring.errors import BadRecord
+from cab.scoring.ledger.filters import EVERYTHING
 from cab.scoring.ledger.reading import Found, find_ends
 from cab.scoring.printable import printable
 
 DESCRIPTION = """\
 Write calls to a file with one typed column per field. A SQLite file may exist
-already: its table `calls` takes new calls and keeps the others.
+already: its table `calls` takes new calls and keeps the others. A lake takes the
+calls that it does not have yet, in Parquet files by sweep and day: run it as
+often as you like.
 """
 
 OPTIONS = (
@@ -29,6 +35,9 @@ OPTIONS = (
     OneOf(
         Option("--sqlite", type=Path, metavar="FILE", help="add to this SQLite file"),
         Option("--parquet", type=Path, metavar="FILE", help="write this Parquet file"),
+        Option(
+            "--lake", type=Path, metavar="DIR", help="add what is new to this lake; docs/lake.md"
+        ),
         required=True,
     ),
 )
@@ -41,9 +50,11 @@ def run(args: argparse.Namespace) -> int:
     was asked for.
 
     Raises:
-        AdapterError: The file cannot be written in this format.
+        AdapterError: The file cannot be written in this format, or the lake not at all.
         BadRecord: The ledger cannot be read.
     """
+    if args.lake is not None:
+        return _add_to_lake(args)
     path, where, damage = records_path(args.path), filter_of(args), DamageReport()
     calls = find_ends(path, where, damage, damage.archived)
     file: Path = args.sqlite or args.parquet
@@ -52,6 +63,31 @@ def run(args: argparse.Namespace) -> int:
         count = write(file, _rows(calls, row_of, damage))
     print(f"{printable(str(file))}: {count:,} call{'' if count == 1 else 's'}")
     return damage.exit_code if count else report_nothing(path, where) or damage.exit_code
+
+
+def _add_to_lake(args: argparse.Namespace) -> int:
+    ledger = records_path(args.path)
+    if filter_of(args) != EVERYTHING:
+        raise AdapterError(
+            "a lake takes all calls of a ledger; leave out what chooses some of them"
+        )
+    if not ledger.is_dir():
+        raise AdapterError(
+            f"{printable(str(ledger))} is one file; a lake takes a ledger's folder, and bundles with cab export lake"
+        )
+    damage = DamageReport()
+    with (
+        progress(f"adding to {printable(str(args.lake))}", sys.stderr),
+        open_lake(args.lake) as lake,
+    ):
+        done = add_calls(lake, ledger, damage)
+    for fault in done.faults:
+        complain(f"{printable(str(ledger))}: {fault}")
+    if done.damaged:
+        lines = "1 line" if done.damaged == 1 else f"{done.damaged:,} lines"
+        complain(f"{printable(str(ledger))}: {lines} damaged, and not in the lake")
+    print(f"{printable(str(args.lake))}: {done.added:,} new call{'' if done.added == 1 else 's'}")
+    return 1 if done.damaged or done.faults else 0
 
 
 def _rows(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cab.adapters.ui.command import Option, OptionGroup
 from cab.adapters.ui.options import duration_s
+from cab.adapters.ui.place import place
 from cab.scoring.cells.bundle import CALLS_FILE
 from cab.scoring.errors import BadRecord
 from cab.scoring.ledger.filters import Filter
@@ -55,6 +56,10 @@ PATH = Option(
     default=Path("cab-ledger"),
     metavar="PATH",
     help="a ledger's folder, a bundle, a segment or a calls.jsonl",
+)
+PLACE = PATH(
+    type=place,
+    help="a ledger's folder, a bundle, a segment, a calls.jsonl, or postgresql://HOST/DATABASE",
 )
 
 FILTERS = OptionGroup(

@@ -32,17 +32,18 @@ class CountingIterator(Generic[_Item]):
             yield item
 
 
-def report_nothing(path: Path, where: Filter) -> int:
+def report_nothing(path: Path, where: Filter, shown: str | None = None) -> int:
     """Say why no call was chosen; return the exit code: 0 if that is a measured zero, else 1.
 
     Args:
         path: Where the records are, as `records_path` gives it.
         where: Which were asked for.
+        shown: What people know as the path, if it is a temporary one.
 
     Raises:
         BadRecord: The ledger, or the seal of a bundle, cannot be read.
     """
-    name = printable(str(path))
+    name = printable(shown or str(path))
     kinds = set[str]() if _by_call(where) else _kinds(path, where)
     if kinds & _UNENDED:
         complain(f"{name}: no call{_asked(where)} has ended")

@@ -7,13 +7,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cab.adapters.commands.ledger.filters import PATH
+from cab.adapters.commands.ledger.filters import PLACE
 from cab.adapters.errors import AdapterError
 from cab.adapters.sweeps.verify_report import is_sweep, verify_sweep
 from cab.adapters.ui.command import Option
 from cab.adapters.ui.json_lines import print_json
 from cab.adapters.ui.layout import Column
 from cab.adapters.ui.options import JSON
+from cab.adapters.ui.place import OpenedPlace, opened_place
 from cab.adapters.ui.progress import progress
 from cab.adapters.ui.tables import ResultTable, write
 from cab.scoring.cells.bundle import CALLS_FILE, CELL_FILE, SEAL_FILE
@@ -48,10 +49,13 @@ examples:
   cab ledger verify runs/local/aider/gpt-5/polyglot/python-error-handling
   cab ledger verify calls.jsonl --seal seal.json --public-key seal.pub
   cab ledger verify sweeps/my-sweep --public-key seal.pub
+  cab ledger verify postgresql://db.example/cab
 """
 
 OPTIONS = (
-    PATH(help="a ledger's folder, a bundle, a calls.jsonl, or a sweep's folder"),
+    PLACE(
+        help="a ledger's folder, a bundle, a calls.jsonl, a sweep's folder, or postgresql://HOST/DATABASE"
+    ),
     Option(
         "--head",
         action="append",
@@ -86,15 +90,18 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         AdapterError: The arguments do not fit what is there.
         ScoringError: A file cannot be read.
+        CabProxyError: The database cannot be read.
     """
     heads = [_head(text) for text in args.head]
-    path: Path = args.path
-    if not path.exists():
-        raise BadRecord(str(path), None, "No such file or directory")
     key = None if args.public_key is None else _key(args.public_key)
-    with progress(_title(path), sys.stderr):
-        found = _verify(path, args.seal, heads, key)
-    print_json(_as_dict(path, found)) if args.json else _print_result(path, found)
+    with opened_place(args.path) as opened:
+        path = opened.path
+        if not path.exists():
+            raise BadRecord(str(path), None, "No such file or directory")
+        with progress(_title(opened), sys.stderr):
+            found = _verify(path, args.seal, heads, key)
+        result = _as_dict(opened, found)
+        print_json(result) if args.json else _print_result(opened.shown, found)
     return found.exit_code
 
 
@@ -155,19 +162,20 @@ def _seal_beside(path: Path) -> Path:
     return seal
 
 
-def _title(path: Path) -> str:
+def _title(opened: OpenedPlace) -> str:
+    path = opened.path
     files = segment_files(path) if path.is_dir() else [path]
     size_mb = sum(file.stat().st_size for file in files if file.exists()) / 1e6
-    return f"verifying {printable(str(path))}, {size_mb:,.0f} MB on disk"
+    return f"verifying {printable(opened.shown)}, {size_mb:,.0f} MB on disk"
 
 
-def _as_dict(path: Path, found: Verification) -> dict[str, Any]:
-    faults = [{**fault._asdict(), "path": str(fault.path)} for fault in found.faults]
-    result = {"path": str(path), "holds": found.holds, **asdict(found), "faults": faults}
+def _as_dict(opened: OpenedPlace, found: Verification) -> dict[str, Any]:
+    faults = [{**each._asdict(), "path": opened.said(str(each.path))} for each in found.faults]
+    result = {"path": opened.shown, "holds": found.holds, **asdict(found), "faults": faults}
     return {**result, "heads": [head._asdict() for head in found.heads]}
 
 
-def _print_result(path: Path, found: Verification) -> None:
+def _print_result(shown: str, found: Verification) -> None:
     for fault in found.faults:
         print(printable(str(fault)))
     if found.fault_count > len(found.faults):
@@ -181,7 +189,7 @@ def _print_result(path: Path, found: Verification) -> None:
     if not found.holds:
         verdict = f"does NOT hold, {_count(found.fault_count, 'fault')}"
     seen = f"{_count(found.records, 'record')}, {found.size_bytes / 1e6:,.1f} MB"
-    print(f"{printable(str(path))} {verdict}: {seen}")
+    print(f"{printable(shown)} {verdict}: {seen}")
 
 
 def _print_heads(found: Verification) -> None:

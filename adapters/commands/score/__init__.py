@@ -2,13 +2,15 @@
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
 from cab.adapters.commands.score import groups, reprice
 from cab.adapters.commands.score.sheets import write_cells
+from cab.adapters.errors import AdapterError
 from cab.adapters.output.whole_file import write_whole
 from cab.adapters.ui.cell_inputs import PROFILE, profile_of, scored_cells, unsealed_text
 from cab.adapters.ui.cell_table import (
@@ -21,6 +23,7 @@ from cab.adapters.ui.cell_table import (
 from cab.adapters.ui.command import OneOf, Option
 from cab.adapters.ui.json_lines import print_json
 from cab.adapters.ui.options import TABLE_FORMS, form
+from cab.adapters.ui.place import DatabaseUrl, OpenedPlace, opened_runs, place, said
 from cab.adapters.ui.progress import complain, progress
 from cab.adapters.ui.tables import write
 from cab.scoring import (
@@ -63,9 +66,10 @@ OPTIONS = (
     Option(
         "paths",
         nargs="+",
-        type=Path,
+        type=place,
         metavar="PATH",
-        help="a bundle, a cell.json, a published cell, a file of another harness, or a folder",
+        help="a bundle, a cell.json, a published cell, a file of another harness, a folder, or "
+        "postgresql://HOST/DATABASE",
     ),
     PROFILE,
     OneOf(*TABLE_FORMS, form("explain", "print the sum that makes each composite")),
@@ -82,16 +86,27 @@ def run(args: argparse.Namespace) -> int:
         UnknownProfile: There is no such profile.
         BadRecord: The file of a profile cannot be used.
         AdapterError: Options contradict one another.
+        CabProxyError: A database cannot be read.
     """
+    if args.write and any(isinstance(path, DatabaseUrl) for path in args.paths):
+        raise AdapterError("--write replaces files; it cannot change a database")
+    with opened_runs(args.paths) as opened:
+        args.paths = [each.path for each in opened]
+        return _run(args, opened)
+
+
+def _run(args: argparse.Namespace, opened: list[OpenedPlace]) -> int:
     profile, repricing = profile_of(args.profile), reprice.repricing_of(args)
     if args.by:
         return groups.run_groups(args, profile)
-    command = _Score(profile, write=args.write)
+    command = _Score(profile, partial(said, opened), write=args.write)
     if args.form in {"markdown", "csv"}:
-        write_cells(args.form, command.cells(args.paths), repricing)
+        write_cells(args.form, command.cells(args.paths), repricing, partial(said, opened))
     elif args.form == "json":
         for scored, _ in command.cells(args.paths):
-            print_json({**scored.as_dict(), **reprice.members(scored, repricing)})
+            path = said(opened, str(scored.path))
+            made = {**scored.as_dict(), "path": path}
+            print_json({**made, **reprice.members(scored, repricing)})
     elif args.form == "explain":
         _print_sums(command, args.paths)
     else:
@@ -103,8 +118,9 @@ def run(args: argparse.Namespace) -> int:
 class _Score:
     """One run of the command, and what it has found so far."""
 
-    def __init__(self, profile: Profile, *, write: bool) -> None:
+    def __init__(self, profile: Profile, said: Callable[[str], str], *, write: bool) -> None:
         self._profile = profile
+        self._said = said
         self._write = write
         self._failed = False
         self._differs = False
@@ -150,7 +166,7 @@ class _Score:
 
     def _report(self, error: ScoringError) -> None:
         self._failed = True
-        complain(str(error))
+        complain(self._said(str(error)))
 
 
 def _print_sums(command: _Score, paths: list[Path]) -> None:

@@ -1,6 +1,6 @@
 """`cab score --markdown` and `--csv`: a line per cell."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from cab.adapters.commands.score.reprice import columns
@@ -31,16 +31,26 @@ _OF_CALLS = ("prompt_tokens", "completion_tokens", "total_tokens", "model_calls"
 
 
 def write_cells(
-    form: TableFormat, cells: Iterable[tuple[ScoredCell, str]], repricing: Repricing | None = None
+    form: TableFormat,
+    cells: Iterable[tuple[ScoredCell, str]],
+    repricing: Repricing | None = None,
+    said: Callable[[str], str] = str,
 ) -> None:
-    """Print cells, each with how its stored score compares, and what it would have cost."""
+    """Print cells, each with how its stored score compares, and what it would have cost.
+
+    Args:
+        form: How.
+        cells: The cells, each with how its stored score compares.
+        repricing: Says what they would have cost; None: nobody asks.
+        said: Puts what people know in the place of a temporary folder.
+    """
     lines: list[Summary] = []
     objects: list[dict[str, Any]] = []
     costs: list[dict[str, Any]] = []
     for scored, verdict in cells:
         lines.append(summary_of(scored.cell_id, scored.axes, [scored.composite], verdict))
         costs.append(columns(scored, repricing))
-        objects.append({**_as_row(scored, verdict), **costs[-1]})
+        objects.append({**_as_row(scored, verdict, said), **costs[-1]})
     sheet = summary_table(["composite"], lines)
     write(form, sheet if repricing is None else _with_costs(sheet, costs), objects)
 
@@ -51,7 +61,7 @@ def _with_costs(sheet: ResultTable, costs: Iterable[dict[str, Any]]) -> ResultTa
     return ResultTable((*sheet.columns, Column("repriced", unit="$")), rows)
 
 
-def _as_row(scored: ScoredCell, verdict: str) -> dict[str, Any]:
+def _as_row(scored: ScoredCell, verdict: str, said: Callable[[str], str]) -> dict[str, Any]:
     result: dict[str, Any] = scored.as_dict()
     axes: dict[str, Any] = {}
     for name, (axis, key) in _AXES.items():
@@ -60,4 +70,4 @@ def _as_row(scored: ScoredCell, verdict: str) -> dict[str, Any]:
     if has_zeros_for_gaps(scored.axes.tokens):
         axes.update(dict.fromkeys(_OF_CALLS))
     head = {name: result[name] for name in ("cell_id", "profile", "composite")}
-    return {**head, **axes, "path": result["path"], "stored": verdict}
+    return {**head, **axes, "path": said(result["path"]), "stored": verdict}

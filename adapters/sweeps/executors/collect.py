@@ -22,6 +22,7 @@ from cab.adapters.runs.bundle import MARKER, is_complete
 from cab.adapters.sweeps.executors.bundle_stream import pack_bundle
 from cab.adapters.sweeps.executors.conversation import Conversation, WorkerLost
 from cab.adapters.sweeps.executors.messages import LINE_BYTES, RECEIVED
+from cab.adapters.sweeps.executors.processes import END_S, has_ended
 from cab.adapters.sweeps.executors.protocol import CellOutcome
 from cab.adapters.sweeps.executors.worker import WorkerVoice, outcome_of, private_stdout
 from cab.adapters.sweeps.placement import CellTimes
@@ -78,7 +79,10 @@ async def collect_from(
     except WorkerLost:
         outcome = None
     finally:
-        if process.returncode is None:
+        assert process.stdin is not None
+        process.stdin.close()
+        # It removes its own copy now, and must not be cut off.
+        if not await has_ended(process, END_S):
             with suppress(ProcessLookupError):
                 process.kill()
     return outcome is not None and outcome.state == "complete"

@@ -114,12 +114,14 @@ class CommandExecutor(ProcessExecutor):
         if self._cancel_words:
             await self.ask(fill(self._cancel_words, self.places(job), self.worker_words()))
 
-    async def ask(self, words: Sequence[str], limit_s: float = ASK_S) -> tuple[int, str, str]:
+    async def ask(
+        self, words: Sequence[str], limit_s: float = ASK_S, stdin: bytes = b""
+    ) -> tuple[int, str, str]:
         """Return exit code, stdout and stderr of a command; the code is -1 if it gave no answer in time."""
         try:
             process = await asyncio.create_subprocess_exec(
                 *words,
-                stdin=asyncio.subprocess.DEVNULL,
+                stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
                 env=self.variables(),
@@ -129,7 +131,7 @@ class CommandExecutor(ProcessExecutor):
             return -1, "", f"{words[0]} cannot be started: {error.strerror or error}"
         try:
             async with asyncio.timeout(limit_s):
-                out, err = await process.communicate()
+                out, err = await process.communicate(stdin)
         except TimeoutError:
             return -1, "", f"{words[0]} gave no answer in {limit_s:g} s"
         finally:

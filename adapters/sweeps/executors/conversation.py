@@ -49,8 +49,9 @@ class Conversation:
     pid: int | None = None
     """Its process there."""
     started: bool = False
-    _silent: int = field(default=0)
+    _silent: int = 0
     """Intervals in which nothing came, one after the other."""
+    _interval_end_s: float = field(default_factory=time.monotonic)
 
     async def hold(self, request: bytes) -> CellOutcome | None:
         """Send a request and return the outcome; None if the worker ended without one.
@@ -68,6 +69,7 @@ class Conversation:
             message = read_message(line)
             if message is not None:
                 self._silent = 0
+                self._interval_end_s = time.monotonic() + self.times.lost_after_s / BEATS
             if isinstance(message, WorkerStarted):
                 self.started, self.node, self.pid = True, message.node, message.pid
                 end_s, over = time.monotonic() + self.times.limit_s, "its cell did not end"
@@ -82,23 +84,29 @@ class Conversation:
         while, must not take its own silence for the worker's.
         """
         assert self.process.stdout is not None
-        interval_s = self.times.lost_after_s / BEATS
         while True:
-            left_s = end_s - time.monotonic()
+            now_s = time.monotonic()
+            # Looked at here as well: a flood of lines that say nothing would let no time-out come.
+            if now_s >= end_s:
+                limit_s = self.times.limit_s if self.started else self.times.queue_s
+                raise WorkerLost(f"{over} within {limit_s:g} s")
+            if now_s >= self._interval_end_s:
+                self._pass_interval(now_s)
             try:
-                async with asyncio.timeout(max(0.0, min(interval_s, left_s))):
+                async with asyncio.timeout(min(self._interval_end_s, end_s) - now_s):
                     return await self.process.stdout.readuntil(b"\n")
             except asyncio.IncompleteReadError:
                 return None
             except asyncio.LimitOverrunError as error:
                 await self.process.stdout.readexactly(error.consumed)  # no line of a worker's
             except TimeoutError:
-                self._silent += 1
-                if left_s <= interval_s:
-                    limit_s = self.times.limit_s if self.started else self.times.queue_s
-                    raise WorkerLost(f"{over} within {limit_s:g} s") from None
-                if self.started and self._silent > BEATS:
-                    raise WorkerLost(f"no sign of life for {self.times.lost_after_s:g} s") from None
+                continue
+
+    def _pass_interval(self, now_s: float) -> None:
+        self._silent += 1
+        self._interval_end_s = now_s + self.times.lost_after_s / BEATS
+        if self.started and self._silent > BEATS:
+            raise WorkerLost(f"no sign of life for {self.times.lost_after_s:g} s")
 
     async def _take_bundle(self, ended: WorkerEnded) -> CellOutcome:
         if not ended.bundle_bytes:

@@ -35,7 +35,7 @@ class LocalExecutor(ProcessExecutor):
         env = {name: value for name, value in os.environ.items() if not name.startswith("CAB_")}
         return {**env, "PYTHONPATH": module_path()}
 
-    def place(self, job: CellJob, told: str | None) -> str | None:
+    def place(self, job: CellJob, told: str | None) -> None:
         """Return None: there is only one machine."""
         del job, told
 

@@ -53,13 +53,14 @@ class ProcessExecutor:
 
     Args:
         end_s: How long a worker may take to end its agent; then its process is killed.
+        arrival_s: How long a bundle that another machine wrote may take to appear here.
     """
 
     starts_at_once = False
     """Whether the process is the worker's own: it reads its input at once, and is killed before the cleanup."""
 
-    def __init__(self, end_s: float = END_S) -> None:
-        self._end_s = end_s
+    def __init__(self, end_s: float = END_S, arrival_s: float = ARRIVAL_S) -> None:
+        self._end_s, self._arrival_s = end_s, arrival_s
         self._running: dict[str, _Attempt] = {}
         self._stopped = False
 
@@ -134,7 +135,7 @@ class ProcessExecutor:
         except OSError as error:
             reason = f"the cell's process cannot be started: {error.strerror or error}"
             return CellOutcome(state="failed", reason=reason)
-        talk = attempt.talk = Conversation(process, job.times or _no_times(job), attempt.target)
+        talk = attempt.talk = Conversation(process, job.times or no_times(job), attempt.target)
         outcome: CellOutcome | None = None
         try:
             async with asyncio.TaskGroup() as group:
@@ -151,7 +152,7 @@ class ProcessExecutor:
         if outcome is None:
             outcome = _without_outcome(attempt, process.returncode, err, lost, node)
         elif outcome.state == "complete":
-            outcome = await _arrived(outcome, attempt.target, node)
+            outcome = await arrived(outcome, attempt.target, node, self._arrival_s)
         elif outcome.state == "failed" and node:
             outcome = outcome.model_copy(update={"reason": f"node {node}: {outcome.reason}"})
         return outcome.model_copy(update={"node": node})
@@ -180,18 +181,18 @@ class ProcessExecutor:
 
     async def _finish(self, job: CellJob, process: Process, *, orderly: bool) -> None:
         """Return when nothing of an attempt runs any more, as far as that can be known from here."""
-        if orderly and await _ended(process, self._end_s):
+        if orderly and await has_ended(process, self._end_s):
             return
         if self.starts_at_once:
             _kill(process)
-            await _ended(process, KILLED_S)
+            await has_ended(process, KILLED_S)
             await self.withdraw(job)
             return
         # Withdrawn before the process is killed: what it started elsewhere may outlive it.
         await self.withdraw(job)
-        if not await _ended(process, KILLED_S):
+        if not await has_ended(process, KILLED_S):
             _kill(process)
-            await _ended(process, KILLED_S)
+            await has_ended(process, KILLED_S)
 
     def worker_pid(self, cell_id: str) -> int | None:
         """Return the process of a worker where it runs; None before it has said so."""
@@ -213,10 +214,12 @@ def _without_outcome(
     return CellOutcome(state="failed", reason=reason)
 
 
-async def _arrived(outcome: CellOutcome, target: Path, node: str | None) -> CellOutcome:
+async def arrived(
+    outcome: CellOutcome, target: Path, node: str | None, limit_s: float = ARRIVAL_S
+) -> CellOutcome:
     """Return an outcome once its bundle is to be seen here: a shared folder may show it some time later."""
     with suppress(TimeoutError):
-        async with asyncio.timeout(ARRIVAL_S):
+        async with asyncio.timeout(limit_s):
             while not is_complete(target):  # noqa: ASYNC110 - another machine writes it
                 await asyncio.sleep(_POLL_S)
     if is_complete(target):
@@ -226,12 +229,13 @@ async def _arrived(outcome: CellOutcome, target: Path, node: str | None) -> Cell
     return CellOutcome(state="failed", reason=reason)
 
 
-def _no_times(job: CellJob) -> CellTimes:
+def no_times(job: CellJob) -> CellTimes:
     """Return times for a job of somebody who sets none."""
     return CellTimes(queue_s=QUEUE_S, limit_s=QUEUE_S + job.timeout_s, lost_after_s=QUEUE_S)
 
 
-async def _ended(process: Process, limit_s: float) -> bool:
+async def has_ended(process: Process, limit_s: float) -> bool:
+    """Wait for the end of a process whose output is not read by anybody; return whether it came in time."""
     # What it still says is read and dropped: a full pipe would keep it from ending.
     assert process.stdout is not None
     with suppress(TimeoutError):

@@ -7,7 +7,7 @@ again by Slurm, as attempts have one owner, the sweep.
 import asyncio
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from cab.adapters.errors import RunFailed
@@ -15,6 +15,8 @@ from cab.adapters.sweeps.executors.command import CommandExecutor
 from cab.adapters.sweeps.executors.protocol import CellJob
 from cab.adapters.sweeps.executors.registry import ExecutorContext
 
+ANSWER_S = 20.0
+"""Time for a controller that is being started again to answer."""
 WITHDRAW_S = 60.0
 """Time for a cancelled job to leave the queue: Slurm waits KillWait, 30 s by default, before SIGKILL."""
 
@@ -27,7 +29,7 @@ SRUN = (
 
 _ALIVE = "PENDING,RUNNING,SUSPENDED,CONFIGURING,REQUEUED,REQUEUE_HOLD,STOPPED,RESIZING"
 """States of jobs that may still run a program; a job that is completing waits for its node only."""
-_FORMAT = "%A|%k|%j"
+_FORMAT = "%i|%k|%j"
 _POLL_S = 0.2
 
 
@@ -49,7 +51,7 @@ class SlurmExecutor(CommandExecutor):
     async def withdraw(self, job: CellJob) -> None:
         """Cancel what the queue has of an attempt; where Slurm does not answer, its end is left to --time."""
         try:
-            await self._cancel_jobs(job.cell_id)
+            await self.cancel_jobs(lambda found: found.name == job.cell_id)
         except RunFailed:
             return  # its key is revoked by now, and the next session cancels what is left
 
@@ -60,15 +62,15 @@ class SlurmExecutor(CommandExecutor):
             RunFailed: Slurm does not answer, or a job does not end.
         """
         del cell_ids
-        await self._cancel_jobs(None)
+        await self.cancel_jobs(lambda _: True)
 
     async def jobs(self) -> list[SlurmJob]:
-        """Return the sweep's jobs that are queued or run.
+        """Return the sweep's jobs that are queued or run, each task of an array as one.
 
         Raises:
             RunFailed: Slurm does not answer.
         """
-        words = ("squeue", "--noheader", f"--user={os.getuid()}", f"--states={_ALIVE}")
+        words = ("squeue", "--noheader", "--array", f"--user={os.getuid()}", f"--states={_ALIVE}")
         code, out, err = await self.ask((*words, f"--format={_FORMAT}"))
         if code:
             raise RunFailed(
@@ -76,14 +78,19 @@ class SlurmExecutor(CommandExecutor):
             )
         return list(_ours(out.splitlines(), f"cab-{self.token}"))
 
-    async def _cancel_jobs(self, name: str | None) -> None:
-        """Cancel the sweep's jobs, of one name or all, and return when they are out of the queue."""
+    async def cancel_jobs(self, wanted: Callable[[SlurmJob], bool]) -> None:
+        """Cancel the sweep's jobs that are wanted, and return when they are out of the queue.
+
+        Raises:
+            RunFailed: Slurm does not answer, or a job does not end.
+        """
         end_s, last = time.monotonic() + WITHDRAW_S, ""
         while time.monotonic() < end_s:
             try:
-                found = [job.id for job in await self.jobs() if name in (None, job.name)]
-            except RunFailed as error:
-                last = str(error)
+                found = [job.id for job in await self.jobs() if wanted(job)]
+            except RunFailed:
+                if time.monotonic() > end_s - WITHDRAW_S + ANSWER_S:
+                    raise
             else:
                 if not found:
                     return

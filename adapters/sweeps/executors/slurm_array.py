@@ -1,1 +1,260 @@
-"""Slurm arrays (follows)."""
+"""Slurm arrays, for sweeps of very many cells: one `sbatch` for up to a thousand attempts.
+
+Attempts that ask for the same and come within a second make one array. A folder of the sweep, which the nodes
+must share, holds what an array's tasks read and say (`spool`).
+"""
+
+import asyncio
+import secrets
+import shlex
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cab.adapters.errors import RunFailed
+from cab.adapters.sweeps.executors.command import fill
+from cab.adapters.sweeps.executors.messages import BEATS, WorkerEnded, WorkerStarted
+from cab.adapters.sweeps.executors.processes import END_S, arrived, no_times
+from cab.adapters.sweeps.executors.protocol import CellJob, CellOutcome
+from cab.adapters.sweeps.executors.registry import BadExecutor, ExecutorContext
+from cab.adapters.sweeps.executors.slurm import SlurmExecutor
+from cab.adapters.sweeps.executors.spool import SPOOL, ArraySpool, SaidReader
+
+MOST_TASKS = 1_000
+"""Attempts of one array: Slurm's MaxArraySize is 1001 by default, and indices are below it."""
+GATHER_S = 1.0
+"""Attempts that come within this time make one array."""
+QUEUE_LOOK_S = 10.0
+"""How often the queue is read, once for all attempts."""
+
+SBATCH = (
+    *("sbatch", "--parsable", "--no-requeue", "--export=NONE", "--ntasks=1", "--nodes=1"),
+    *("--mem={memory_mib}M", "--cpus-per-task={cpus}", "--gpus-per-task={gpus}"),
+    *("--time={time_min}", "--exclude={avoid}", "--comment=cab-{token}", "--input=/dev/null"),
+)
+ARRAY_WORKER = "cab.adapters.sweeps.executors.array_worker"
+"""Module that runs one task."""
+_LOOK_S = 0.5
+
+
+@dataclass(slots=True)
+class _Array:
+    """Attempts that are, or will be, one array."""
+
+    spool: ArraySpool
+    jobs: list[CellJob] = field(default_factory=list[CellJob])
+    submitted: asyncio.Event = field(default_factory=asyncio.Event)
+    id: str | None = None
+    """Slurm's; None before it is submitted, and where that failed."""
+    error: str | None = None
+    left: int = 0
+    """Attempts that have not ended."""
+    lease_s: float = 0.0
+    """When its lease was last touched."""
+
+
+@dataclass(slots=True)
+class _Task:
+    """One attempt in its array."""
+
+    array: _Array
+    index: int
+    ending: asyncio.Event = field(default_factory=asyncio.Event)
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+    node: str | None = None
+    started: bool = False
+    silent: int = 0
+
+    @property
+    def id(self) -> str:
+        """Slurm's name of it."""
+        return f"{self.array.id}_{self.index}"
+
+
+class SlurmArrayExecutor(SlurmExecutor):
+    """Runs attempts as tasks of arrays.
+
+    Args:
+        context: The sweep.
+    """
+
+    def __init__(self, context: ExecutorContext) -> None:
+        super().__init__(context, (), ())
+        self._words = (*SBATCH, *context.table.options)
+        self._spool = context.folder / SPOOL
+        self._gathering: dict[str, _Array] = {}
+        self._tasks: dict[str, _Task] = {}
+        self._queue: frozenset[str] = frozenset()
+        self._queue_s = 0.0
+        self._queue_lock = asyncio.Lock()
+
+    @classmethod
+    def of(cls, context: ExecutorContext) -> "SlurmArrayExecutor":
+        """Return the executor of a sweep.
+
+        Raises:
+            BadExecutor: The nodes share no folder.
+        """
+        if not context.table.shared:
+            raise BadExecutor("executor: slurm-array needs shared = true; slurm does without")
+        return cls(context)
+
+    async def run(self, job: CellJob) -> CellOutcome:
+        """Return how one attempt ended."""
+        target = Path(job.bundles) / job.cell_id
+        job = self.prepare(job)
+        task = self._tasks[job.cell_id] = _Task(*await self._join(job))
+        if self._stopped:
+            task.ending.set()
+        try:
+            if task.array.error is not None:
+                return CellOutcome(state="failed", reason=task.array.error)
+            outcome = await self._follow(task, job)
+            if outcome.state == "complete":
+                outcome = await arrived(outcome, target, task.node)
+            elif outcome.state == "failed" and task.node:
+                outcome = outcome.model_copy(
+                    update={"reason": f"node {task.node}: {outcome.reason}"}
+                )
+            return outcome.model_copy(update={"node": task.node})
+        finally:
+            del self._tasks[job.cell_id]
+            self._forget(task)
+            task.over.set()
+
+    async def cancel(self, cell_id: str) -> None:
+        """End one attempt; returns when it has ended."""
+        task = self._tasks.get(cell_id)
+        if task is not None:
+            task.ending.set()
+            await task.over.wait()
+
+    async def stop(self) -> None:
+        """End all that run; returns when they have ended."""
+        self._stopped = True
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.ending.set()
+        for task in tasks:
+            await task.over.wait()
+
+    async def end_left(self, cell_ids: Sequence[str]) -> None:
+        """Cancel arrays that went on, and remove keys that nobody read.
+
+        Raises:
+            RunFailed: Slurm does not answer, or a job does not end.
+        """
+        await super().end_left(cell_ids)
+        await asyncio.to_thread(ArraySpool(self._spool).remove)
+
+    async def _join(self, job: CellJob) -> tuple[_Array, int]:
+        """Return the array of an attempt, submitted, and its index there."""
+        shape = f"{job.resources.model_dump_json()} {job.avoid} {job.times}"
+        array = self._gathering.get(shape)
+        if array is None:
+            array = self._gathering[shape] = _Array(ArraySpool(self._spool / secrets.token_hex(6)))
+        array.jobs.append(job)
+        array.left += 1
+        index = len(array.jobs) - 1
+        if len(array.jobs) == MOST_TASKS:
+            del self._gathering[shape]
+        if index == 0:  # whoever comes first submits for all
+            await asyncio.sleep(GATHER_S)
+            if self._gathering.get(shape) is array:
+                del self._gathering[shape]
+            try:
+                await self._submit(array)
+            finally:
+                array.submitted.set()
+        else:
+            await array.submitted.wait()
+        return array, index
+
+    async def _submit(self, array: _Array) -> None:
+        folder = str(array.spool.folder)
+        log = f"{folder.replace('%', '%%')}/%a.log"
+        last = len(array.jobs) - 1
+        own = (f"--array=0-{last}", f"--job-name=cab-{self.token}", f"--output={log}")
+        words = fill((*self._words, *own), self.places(array.jobs[0]), ())
+        script = f"#!/bin/sh\nexec {shlex.join(self.worker_words(folder, module=ARRAY_WORKER))}\n"
+        try:
+            await asyncio.to_thread(array.spool.create, array.jobs)
+        except OSError as error:
+            array.error = f"{folder} cannot be written: {error.strerror}"
+            return
+        code, out, err = await self.ask(words, stdin=script.encode())
+        number = out.strip().partition(";")[0]
+        if code or not number.isdigit():
+            array.error = f"sbatch did not take the array: {err or out.strip()}"
+            return
+        array.id, self._queue_s = number, time.monotonic()
+        self._queue |= {f"{number}_{index}" for index in range(last + 1)}
+
+    async def _follow(self, task: _Task, job: CellJob) -> CellOutcome:
+        """Return how an attempt ended: as its worker says, or because it is lost."""
+        times, spool = job.times or no_times(job), task.array.spool
+        reader = SaidReader(spool.said(task.index))
+        end_s, asked_s, gone = time.monotonic() + times.queue_s, None, 0
+        while True:
+            self._hold_lease(task.array, times.lost_after_s)
+            for message in reader.news():
+                task.silent = 0
+                if isinstance(message, WorkerStarted):
+                    task.started, task.node = True, message.node
+                    end_s = time.monotonic() + times.limit_s
+                elif isinstance(message, WorkerEnded):
+                    return message.outcome
+            now_s = time.monotonic()
+            if task.ending.is_set() and asked_s is None:
+                asked_s = now_s
+                with suppress(OSError):
+                    spool.end(task.index).touch()
+            # A task that has left the queue may have said something since: it is read once more.
+            gone = 0 if await self._is_queued(task) else gone + 1
+            why = _why_lost(task, now_s > end_s, times.lost_after_s, gone > 1)
+            overdue = asked_s is not None and (not task.started or now_s > asked_s + END_S)
+            if why is not None or overdue:
+                await self._cancel_task(task)
+                if task.ending.is_set():
+                    return CellOutcome(state="stopped", reason="ended by the sweep")
+                last = spool.last_message(task.index)
+                return CellOutcome(state="failed", reason=f"{why}; its last message: {last}")
+            task.silent += 1
+            await asyncio.sleep(_LOOK_S)
+
+    def _hold_lease(self, array: _Array, lost_after_s: float) -> None:
+        now_s = time.monotonic()
+        if now_s - array.lease_s > min(lost_after_s / BEATS, QUEUE_LOOK_S):
+            array.lease_s = now_s
+            with suppress(OSError):
+                array.spool.touch_lease()
+
+    async def _is_queued(self, task: _Task) -> bool:
+        """Tell whether a task is in the queue, as far as that is known."""
+        async with self._queue_lock:
+            if time.monotonic() - self._queue_s > QUEUE_LOOK_S:
+                with suppress(RunFailed):  # a controller that is gone loses no task
+                    self._queue = frozenset(job.id for job in await self.jobs())
+                self._queue_s = time.monotonic()
+        return task.id in self._queue
+
+    async def _cancel_task(self, task: _Task) -> None:
+        with suppress(RunFailed):  # its key is revoked, and the next session cancels what is left
+            await self.cancel_jobs(lambda job: job.id == task.id)
+
+    def _forget(self, task: _Task) -> None:
+        array = task.array
+        array.spool.forget(task.index)
+        array.left -= 1
+        if not array.left:
+            array.spool.remove()
+
+
+def _why_lost(task: _Task, late: bool, lost_after_s: float, gone: bool) -> str | None:
+    if late:
+        return "its time was over" if task.started else "no node took it in time"
+    if task.started and task.silent * _LOOK_S > lost_after_s:
+        return f"no sign of life for {lost_after_s:g} s"
+    return "Slurm ended its job, and it has no outcome" if gone else None

@@ -108,12 +108,16 @@ class WorkerVoice:
 
     def end(self, outcome: CellOutcome, archive: IO[bytes] | None, size: int) -> None:
         """Say how it ended; no sign of life comes after that."""
-        self._over.set()
+        self.stop()
         self.say(WorkerEnded(outcome=outcome, bundle_bytes=size))
         if archive is not None:
             with self._lock, suppress(OSError):
                 shutil.copyfileobj(archive, self._out, 1 << 16)
                 self._out.flush()
+
+    def stop(self) -> None:
+        """Give no further sign of life."""
+        self._over.set()
 
     def _beat(self, every_s: float) -> None:
         while not self._over.wait(every_s):

@@ -27,7 +27,7 @@ class ProgressCounts:
         self._to_run = total - done
         self._ended = set[str]()
         self._running: dict[str, float] = {}
-        self._durations_s: list[float] = []
+        self._attempts, self._attempts_s = 0, 0.0
         self._began_s = clock_s()
 
     @property
@@ -70,7 +70,8 @@ class ProgressCounts:
         # Without a result, too: it is over unless it is started once more.
         self._to_run -= end.slot not in self._ended
         self._ended.add(end.slot)
-        self._durations_s.append(duration_s)
+        self._attempts += 1
+        self._attempts_s += duration_s
 
     @property
     def left_s(self) -> float | None:
@@ -81,8 +82,8 @@ class ProgressCounts:
         so there is no estimate (None) before as many have ended as run at the same time.
         """
         at_once = min(self.jobs, max(1, self.left))
-        if len(self._durations_s) < at_once:
+        if self._attempts < at_once:
             return None
-        mean_s, now_s = sum(self._durations_s) / len(self._durations_s), self._clock_s()
+        mean_s, now_s = self._attempts_s / self._attempts, self._clock_s()
         gone_s = sum(min(mean_s, now_s - began_s) for began_s in self._running.values())
         return max(0.0, mean_s * self.left - gone_s) / at_once

@@ -9,6 +9,7 @@ from cab.proxy.ledger.ledger import Ledger
 
 if TYPE_CHECKING:
     from cab.proxy.control.telemetry.export import OtlpExport
+    from cab.proxy.ledger.shipping.status_file import ShippingView
 
 
 def of_ledger(ledger: Ledger) -> Iterator[tuple[Key, Value]]:
@@ -24,6 +25,19 @@ def of_telemetry(export: "OtlpExport") -> Iterator[tuple[Key, Value]]:
     yield ("cab_otel_spans_total", ("sent",)), export.sent
     yield ("cab_otel_spans_total", ("dropped",)), export.dropped
     yield ("cab_otel_waiting_spans", ()), export.waiting
+
+
+def of_shipping(view: "ShippingView") -> Iterator[tuple[Key, Value]]:
+    """Yield how the ledger is shipped; what is not known is left out."""
+    status = view.status() or {}
+    lines, behind = status.get("shipped_lines"), status.get("behind_bytes")
+    if isinstance(lines, int):
+        yield ("cab_ship_lines_total", ()), lines
+    if isinstance(behind, int):
+        yield ("cab_ship_behind_bytes", ()), behind
+    yield ("cab_ship_failing", ()), int(status.get("failure") is not None)
+    if (complete_s := view.complete_s()) is not None:
+        yield ("cab_ship_complete_time_seconds", ()), complete_s
 
 
 def of_clients(server: HttpServer) -> Iterator[tuple[Key, Value]]:

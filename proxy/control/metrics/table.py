@@ -125,6 +125,17 @@ METRICS: Mapping[str, Metric] = {
         ("outcome",),
     ),
     "cab_otel_waiting_spans": Metric("gauge", "Spans that wait for their receiver."),
+    "cab_ship_lines_total": Metric(
+        "counter", "Lines of the ledger that were sent to the database (`ship_to`)."
+    ),
+    "cab_ship_behind_bytes": Metric(
+        "gauge",
+        "What the database lacked of the ledger at the last look; missing while it is away.",
+    ),
+    "cab_ship_failing": Metric("gauge", "1 while the database takes nothing."),
+    "cab_ship_complete_time_seconds": Metric(
+        "gauge", "When the database last had the whole ledger, in seconds since the Unix epoch."
+    ),
     "cab_workers": Metric("gauge", "Processes that told what they measured."),
     "cab_worker_restarts_total": Metric("counter", "Workers that ended and were started again."),
     "cab_start_time_seconds": Metric(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from cab.adapters.sweeps.journal import AttemptOutcome
 from cab.adapters.sweeps.matrix import make_matrix
+from cab.adapters.sweeps.placement import ExecutorTable, ResourcePlan
 from cab.adapters.sweeps.sweepfile import Budget, CellAllowance, SweepFile, load_sweep
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -21,6 +22,8 @@ def test_example() -> None:
     assert sweep.model_fields_set == SweepFile.model_fields.keys()
     assert sweep.budget.model_fields_set == Budget.model_fields.keys()
     assert sweep.limits.model_fields_set == CellAllowance.model_fields.keys()
+    assert sweep.executor.model_fields_set == ExecutorTable.model_fields.keys()
+    assert sweep.resources.model_fields_set == ResourcePlan.model_fields.keys()
 
 
 def test_page() -> None:

@@ -100,3 +100,21 @@ async def test_still_written(tmp_path: Path) -> None:
             fcntl.flock(handle, fcntl.LOCK_UN)
 
     assert recovery.result().verdict == "killed"
+
+
+async def test_many_are_waited_for_together(tmp_path: Path) -> None:
+    """The wait is for all processes of a killed sweep: a second one that hangs does not get it once more."""
+    cells = [CELL, CELL.replace("#run1", "#run2")]
+    state = replay([Begin(slot=cell, cell_id=cell) for cell in cells])
+    bundle = marked(tmp_path, CleanupPlan())
+    other = bundle.with_name(bundle.name.replace("#run1", "#run2"))
+    other.mkdir()
+    (other / "INCOMPLETE").write_bytes((bundle / "INCOMPLETE").read_bytes())
+    loop = asyncio.get_running_loop()
+    with (bundle / "INCOMPLETE").open("rb") as first, (other / "INCOMPLETE").open("rb") as second:
+        for handle, free_at_s in ((first, 0.5), (second, 1.3)):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            loop.call_later(free_at_s, fcntl.flock, handle, fcntl.LOCK_UN)
+        # With a wait of its own, from 0.5 s on, the second one would be free in time.
+        with pytest.raises(AdapterError, match=r"#run2 is still being written"):
+            await recover(state, tmp_path, SPENDS, KeyLimits(), wait_s=1.0)

@@ -334,3 +334,23 @@ async def test_journal_holds_the_state(sweep: Sweep) -> None:
     assert not any(isinstance(each, Session) for each in entries)
     assert [type(each) for each in entries] == [Begin, End, Begin, End, Close]
     assert (again.complete, again.numbers) == (sweep.state.complete, sweep.state.numbers)
+
+
+async def test_spend_of_a_failed_cell_needs_only_what_came_after_its_begin(sweep: Sweep) -> None:
+    """Of an attempt without a bundle the ledger is read from where it ended before, not from its first line."""
+    ledger = sweep.folder / "ledger"
+    old = ledger / "w0-000001.jsonl"
+    (ledger / "w0-000002.jsonl").write_bytes(line(start_fields("c9", cell_id="s/a/m/f/other")))
+
+    def without_bundle(job: CellJob) -> CellOutcome:
+        old.chmod(0)
+        old.unlink(missing_ok=True)
+        old.mkdir()  # whoever reads it fails
+        with (ledger / "w0-000002.jsonl").open("ab") as segment:
+            segment.write(line(end_fields("c10", cell_id=job.cell_id, total_tokens=7)))
+        return CellOutcome(state="failed", reason="lost")
+
+    scheduler = sweep.scheduler(FakeExecutor(without_bundle), [slot(1)], retries=0)
+    await scheduler.run()
+
+    assert [(end.calls, end.tokens) for end in sweep.listener.ends] == [(1, 7)]

@@ -29,6 +29,7 @@ SAMPLES = {
     "on_unknown": "ignore",
     "capture": "bodies",
     "otel_protocol": "http/json",
+    "ship_to": "postgresql://db.example/cab",
     "log_level": "debug",
     "log_format": "json",
 }

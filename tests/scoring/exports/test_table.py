@@ -1,4 +1,5 @@
 import shutil
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ TYPES: dict[str, tuple[type, ...]] = {
     "text": (str,),
     "integer": (int,),
     "real": (float, int),
+    "money": (Decimal,),
     "boolean": (bool,),
     "instant": (int,),
 }
@@ -39,7 +41,7 @@ def test_names_are_unique_and_numbers_have_units() -> None:
     names = [column.name for column in COLUMNS]
     assert len(set(names)) == len(names)
     assert names[0] == "cell_id"
-    assert all(column.unit for column in COLUMNS if column.kind in {"real", "instant"})
+    assert all(column.unit for column in COLUMNS if column.kind in {"real", "money", "instant"})
 
 
 def test_a_cell_is_a_row(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from cab.scoring import BadRecord, CallEnd, iter_calls, iter_records
-from cab.scoring.ledger.reading import MAX_LINE_BYTES, find_ends, find_records
+from cab.scoring.ledger.reading import MAX_LINE_BYTES, find_ends, find_records, newest_segments
 from tests.scoring.builders import CELL_ID, end_fields, line, start_fields
 from tests.scoring.ledgers import calls, write_ledger
 
@@ -127,3 +127,15 @@ def test_a_missing_file_and_a_failing_disk_are_named(tmp_path: Path) -> None:
         list(iter_records(tmp_path / "none"))
     with pytest.raises(BadRecord, match="/proc/self/mem"):
         list(iter_records(Path("/proc/self/mem")))
+
+
+def test_what_is_written_from_now_on(tmp_path: Path) -> None:
+    """From the newest segments on, a reader finds all that came later, of new workers too, and no older segment."""
+    write_ledger(tmp_path, calls(4), per_segment=2)
+    write_ledger(tmp_path, calls(1, first=20), worker=1)
+    first = newest_segments(tmp_path)
+    assert first == {0: 4, 1: 1}
+    write_ledger(tmp_path, calls(5), per_segment=2)
+    write_ledger(tmp_path, calls(1, first=30), worker=2)
+    found = [each.fields["call_id"] for each in find_records(tmp_path, first=first)]
+    assert found == ["c4", "c4", "c5", "c5", "c20", "c20", "c30", "c30"]

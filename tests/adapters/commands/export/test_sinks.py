@@ -14,6 +14,7 @@ TYPES = {
     "text": "string",
     "integer": "int64",
     "real": "double",
+    "money": "double",
     "boolean": "bool",
     "instant": "timestamp[us, tz=UTC]",
 }
