@@ -1,6 +1,7 @@
 """Ends the wait for a container whose folders take more disk than they may: no engine limits a mounted folder."""
 
 import asyncio
+import subprocess
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 from cab.adapters.errors import RunFailed
 from cab.adapters.processes.agent_process import Exit
+from cab.adapters.processes.background import in_background
 
 _REST_S = 0.5
 """Least time between two looks."""
@@ -75,25 +77,25 @@ async def disk_used(folders: Sequence[Path]) -> int:
     Raises:
         RunFailed: `du` cannot be started.
     """
+    # On a thread: a child of the event loop whose start is cancelled is reported as one that was lost.
+    return await in_background(lambda _: _disk_used(folders))
+
+
+def _disk_used(folders: Sequence[Path]) -> int:
     try:
         # A program, as it goes down however deep an agent has nested its folders.
-        process = await asyncio.create_subprocess_exec(
-            *("du", "-s", "-x", "-k", "--", *map(str, folders)),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
+        done = subprocess.run(
+            ("du", "-s", "-x", "-k", "--", *map(str, folders)),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
             env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
+            timeout=_LOOK_S,
+            check=False,
         )
+    except subprocess.TimeoutExpired:
+        return 1 << 62  # nobody makes so many files by chance
     except OSError as error:
         raise RunFailed(f"du cannot be started: {error.strerror}") from error
-    try:
-        async with asyncio.timeout(_LOOK_S):
-            stdout, _ = await process.communicate()
-    except TimeoutError:
-        return 1 << 62  # nobody makes so many files by chance
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    amounts = (line.split(b"\t")[0] for line in stdout.splitlines())
+    amounts = (line.split(b"\t")[0] for line in done.stdout.splitlines())
     return sum(1024 * int(each) for each in amounts if each.isdigit())

@@ -63,6 +63,15 @@ class ContainerState(NamedTuple):
     error: str
     started_at: datetime | None = None
     """When it was started, by the engine's clock; None if that is not known."""
+    finished_at: datetime | None = None
+    """When it ended, the same way; of one that runs, long before."""
+
+    @property
+    def ran_s(self) -> float | None:
+        """Seconds from its start to its end; None if it runs, or they are not known."""
+        if self.running or self.started_at is None or self.finished_at is None:
+            return None
+        return max(0.0, (self.finished_at - self.started_at).total_seconds())
 
     @property
     def age_s(self) -> float | None:
@@ -271,6 +280,7 @@ def parse_state(text: str) -> ContainerState:
         out_of_memory=found.out_of_memory,
         error=found.error or "",
         started_at=found.started_at,
+        finished_at=found.finished_at,
     )
 
 
@@ -297,6 +307,7 @@ class _StateAnswer(BaseModel):
     out_of_memory: bool = Field(default=False, validation_alias="OOMKilled")
     error: str | None = Field(default=None, validation_alias="Error")
     started_at: AwareDatetime | None = Field(default=None, validation_alias="StartedAt")
+    finished_at: AwareDatetime | None = Field(default=None, validation_alias="FinishedAt")
 
 
 ModelT = TypeVar("ModelT", bound=BaseModel)

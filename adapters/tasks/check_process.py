@@ -65,6 +65,10 @@ class CheckDeadline:
         self.limit_s = limit_s
         self._end_ns = time.monotonic_ns() + int(limit_s * 1e9)
 
+    def extend(self, by_s: float) -> None:
+        """Add seconds that the check did not use itself."""
+        self._end_ns += int(by_s * 1e9)
+
     def left_s(self) -> float:
         """Return the remaining seconds, at least 0."""
         return max(0.0, (self._end_ns - time.monotonic_ns()) / 1e9)
