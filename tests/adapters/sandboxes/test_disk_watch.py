@@ -19,7 +19,7 @@ async def test_what_counts(tmp_path: Path) -> None:
     with (tmp_path / "sparse").open("wb") as sparse:
         sparse.truncate(1 << 40)
     (tmp_path / "link").symlink_to("/usr")
-    deep = tmp_path
+    deep = last = tmp_path
     for _ in range(40):
         deep /= "d" * 100  # the path is longer than a path may be
         if len(str(deep)) < 4000:
