@@ -68,7 +68,9 @@ class ContainerChecks:
     """Name of the run that they belong to, part of their names."""
     labels: Mapping[str, str]
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
-    tried: dict[tuple[str, ...], str | None] = field(default_factory=dict)
+    tried: dict[tuple[str, ...], str | None] = field(
+        default_factory=dict[tuple[str, ...], str | None]
+    )
     """Trial of a program -> why it does not work; kept, as every trial is a container."""
 
     @property

@@ -69,7 +69,7 @@ def _abandoned(text: str) -> Iterator[str]:
 
 
 def _labels(found: Mapping[str, Any]) -> dict[str, str]:
-    config = found.get("Config") or {}
+    config: dict[str, Any] = found.get("Config") or {}
     return config.get("Labels") or found.get("Labels") or found.get("labels") or {}
 
 
