@@ -24,7 +24,8 @@ from cab.proxy.workers.dead_worker import DeadWorkerRecords
 from cab.proxy.workers.ipc_client import RemoteCellRegistry
 from cab.proxy.workers.ipc_server import CellRegistryServer
 from cab.proxy.workers.worker_slot import WorkerSlot
-from cab.scoring.ledger.totals import MoneyTotal, Total
+from cab.scoring.ledger.money import MoneyTotal
+from cab.scoring.ledger.totals import Total
 from tests.tools.wires import DIRECT_ON_ASYNCIO
 
 WIRES = (DIRECT_ON_ASYNCIO,)
@@ -120,7 +121,9 @@ async def test_totals_hold_a_call_once_finish_has_returned(registry: CellRegistr
     assert a.totals.cost == MoneyTotal(Decimal(0), missing=1)
     assert (b.cell_id, b.totals.calls, b.in_flight) == ("s/b", 1, 0)
     assert (b.totals.tokens.prompt, b.totals.tokens.completion) == (Total(5), Total(1))
-    assert b.totals.cost == MoneyTotal(Decimal("0.10"), priced=1, largest=Decimal("0.10"))
+    assert b.totals.cost == MoneyTotal(
+        Decimal("0.10"), priced=1, largest=Decimal("0.10"), sources=("unnamed",)
+    )
     [c] = await registry.totals("t/")
     assert (c.totals.calls, c.in_flight, c.sealed) == (0, 0, False)
     assert len(await registry.totals()) == 3
@@ -189,6 +192,43 @@ async def test_a_call_over_the_concurrency_waits_for_a_slot(registry: CellRegist
         assert not third.done()
         registry.finish_soon("a", "2", end())
         assert (await third).seq == 3
+
+
+async def test_a_newcomer_takes_no_slot_that_another_call_waits_for(registry: CellRegistry) -> None:
+    """One that asks in the moment in which a slot comes free stands behind, until those before it are gone."""
+    limits = KeyLimits(max_concurrency=2)
+    asks = [AdmissionRequest("a", str(number), limits=limits) for number in range(6)]
+    await registry.admit(asks[0])
+    await registry.admit(asks[1])
+    async with asyncio.TaskGroup() as tasks:
+        first = tasks.create_task(registry.admit(asks[2]))
+        second = tasks.create_task(refusal(registry, asks[3]))
+        third = tasks.create_task(registry.admit(asks[4]))
+        await settled()
+        registry.finish_soon("a", "0", end())
+        assert registry.try_admit(asks[5]) is None
+        newcomer = tasks.create_task(registry.admit(asks[5]))
+        await first
+        await settled()
+        assert [each.done() for each in (third, newcomer)] == [False, False]
+        registry.withdraw("a", "3")
+        await second
+        registry.finish_soon("a", "1", end())
+        registry.finish_soon("a", "2", end())
+        assert {(await third).seq, (await newcomer).seq} == {4, 5}
+
+
+async def test_a_call_waits_behind_others_of_the_same_limits_only(registry: CellRegistry) -> None:
+    """A key of the cell that has more room does not wait for one that has none."""
+    await registry.admit(AdmissionRequest("a", "1"))
+    full = AdmissionRequest("a", "2", limits=KeyLimits(max_concurrency=1))
+    async with asyncio.TaskGroup() as tasks:
+        waiting = tasks.create_task(registry.admit(full))
+        await settled()
+        await registry.admit(AdmissionRequest("a", "3", limits=KeyLimits(max_concurrency=2)))
+        await registry.finish("a", "1", end())
+        await registry.finish("a", "3", end())
+        await waiting
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,9 @@ from pathlib import Path
 
 import pytest
 
+from cab.proxy.accounting.prices import with_prices_read
 from cab.proxy.app import ProxySecrets, running_proxy
-from cab.proxy.cli.banner import banner
+from cab.proxy.cli.banner import banner, summary
 from cab.proxy.cli.check_config import checked
 from cab.proxy.config import parse_settings
 from cab.proxy.errors import BadConfig
@@ -122,6 +123,28 @@ async def test_hangup_reloads(workers: int, tmp_path: Path) -> None:
     ends = records(tmp_path / "cab-ledger")
     assert len(ends) == 12 * workers
     assert {end["end_reason"] for end in ends} == {"completed"}
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"upstream": "http://127.0.0.1:9"}, "by the endpoint alone; prices_file adds a table"),
+        (
+            {"upstream": "https://api.openai.com/v1", "provider": "none", "prices_file": "p.toml"},
+            "by the endpoint, then the operator's table acme@",
+        ),
+        ({"upstream": "http://127.0.0.1:9", "provider": "openai"}, "by the endpoint, then genai-"),
+    ],
+)
+def test_it_is_said_who_prices_calls(
+    values: dict[str, str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The banner and `--check-config` name them in the order in which they are asked."""
+    monkeypatch.chdir(tmp_path)
+    Path("p.toml").write_text('name = "acme"\n[models.m]\ninput = 1\noutput = 1\n')
+    settings = with_prices_read(parse_settings(values, "x"))
+    lines = list(summary(settings, {}, values["upstream"]))
+    assert any(f" prices       {said}" in line for line in lines)
 
 
 @contextmanager
@@ -240,9 +263,17 @@ def test_a_configuration_is_checked(tmp_path: Path) -> None:
     [
         ({"upstream": "https://h", "ca_file": "none.pem"}, "ca_file none.pem cannot be used"),
         ({"upstream": "demo", "tls_cert_file": "none.pem"}, "none.pem cannot be read"),
+        ({"upstream": "demo", "tls_cert_file": "pipe"}, "tls_cert_file pipe is a pipe"),
+        ({"upstream": "https://h", "ca_file": "pipe"}, "ca_file pipe is a pipe"),
         ({"upstream": "demo", "signing_key_file": "file"}, "fewer than 32 bytes"),
         ({"upstream": "demo", "ledger": "file/x"}, "file is not a folder"),
         ({"upstream": "demo", "seal_key_file": "none"}, "seal_key_file none cannot be read"),
+        ({"upstream": "demo", "metrics_token_file": "none"}, "metrics_token_file none cannot be"),
+        ({"upstream": "demo", "metrics_token_file": "file"}, "fewer than 16 bytes"),
+        ({"upstream": "demo", "control_socket": "x" * 108}, "more than 107 bytes"),
+        ({"upstream": "demo", "control_socket": "none/s"}, "its folder is missing"),
+        ({"upstream": "demo", "control_socket": "file"}, "it is there, and is not a socket"),
+        ({"replay": "none"}, "replay: none: holds no capture"),
     ],
 )
 async def test_a_configuration_that_would_not_start(
@@ -251,8 +282,26 @@ async def test_a_configuration_that_would_not_start(
     """The fault is named."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("short")
+    os.mkfifo(tmp_path / "pipe")
     with pytest.raises(BadConfig, match=why):
         await checked(parse_settings(values, "x"), {}, ask=False)
+
+
+async def test_a_receiver_that_could_not_be_verified(tmp_path: Path) -> None:
+    """A check finds it, as a start does."""
+    settings = parse_settings({"upstream": "demo", "ledger": str(tmp_path / "ledger")}, "x")
+    endpoint = {"OTEL_EXPORTER_OTLP_ENDPOINT": "https://collector.invalid"}
+    otel = {**endpoint, "OTEL_EXPORTER_OTLP_CERTIFICATE": str(tmp_path / "none.pem")}
+    with pytest.raises(BadConfig, match="OTEL_EXPORTER_OTLP_CERTIFICATE"):
+        await checked(settings, {"otel": otel}, ask=False)
+
+
+async def test_the_routes_of_a_replay_need_no_keys(tmp_path: Path) -> None:
+    """No endpoint is asked, so a check asks for no key either, as a start does."""
+    route = {"models": ["m"], "upstream": "http://other.invalid", "key_env": "OTHER_KEY"}
+    values = {"replay": str(tmp_path / "none"), "ledger": str(tmp_path / "new"), "routes": [route]}
+    with pytest.raises(BadConfig, match="holds no capture"):
+        await checked(parse_settings(values, "x"), {}, ask=True)
 
 
 async def test_the_endpoints_are_asked(tmp_path: Path) -> None:
@@ -299,5 +348,6 @@ async def test_what_is_to_be_pasted_works(
     assert printed.endswith(f"export OPENAI_API_KEY={pasted}\n")
     assert said in printed
     assert "route        gpt-* -> http://other.invalid (OTHER_KEY is set)" in printed
+    assert "prices       by the endpoint, then genai-prices\n" in printed
     assert "40 connections" in printed
     assert "canary" not in printed
