@@ -14,7 +14,7 @@ from typing import IO
 from pydantic import BaseModel, ValidationError
 
 from cab.adapters.processes.cleanup import module_path
-from cab.adapters.sweeps.executors.processes import END_S
+from cab.adapters.sweeps.executors.processes import END_S, KILLED_S
 from cab.adapters.sweeps.executors.protocol import CellJob, CellOutcome
 from cab.adapters.sweeps.executors.ray_messages import BridgeAnswer, BridgeOrder, BridgeStart
 from cab.adapters.sweeps.executors.registry import BadExecutor, ExecutorContext
@@ -158,14 +158,18 @@ class _Bridge:
 
     def _read(self, stdout: IO[bytes]) -> None:
         """Read all answers, in a thread of its own."""
-        with suppress(
-            OSError, ValidationError, RuntimeError
-        ):  # the last: the sweep's loop is closed
+        # The last one: the sweep's loop is closed.
+        with stdout, suppress(OSError, ValidationError, RuntimeError):
             for line in stdout:
                 answer = BridgeAnswer.model_validate_json(line)
                 self._loop.call_soon_threadsafe(self._take, answer.cell_id, answer.outcome)
-        self._process.kill()  # if it is the line that was wrong
-        code = self._process.wait()
+        with suppress(OSError):
+            self._stdin.close()
+        try:
+            code = self._process.wait(KILLED_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            code = self._process.wait()
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._take_end, code)
 

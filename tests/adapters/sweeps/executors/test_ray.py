@@ -1,5 +1,6 @@
 """Cells on a Ray cluster of two nodes, both on this machine; one of them is killed in the middle."""
 
+import asyncio
 import importlib.util
 import os
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from cab.adapters.sweeps.executors.protocol import CellJob
 from cab.adapters.sweeps.executors.ray_cluster import RayExecutor
 from cab.adapters.sweeps.executors.registry import BadExecutor, ExecutorContext
 from cab.adapters.sweeps.journal import End, read_journal
@@ -108,10 +110,10 @@ def nodes(tmp_path: Path) -> Generator[RayNodes]:
     made.close()
 
 
-def context(**table: object) -> ExecutorContext:
+def context(folder: Path = Path("/s"), **table: object) -> ExecutorContext:
     return ExecutorContext(
         table=ExecutorTable.model_validate({"kind": "ray", **table}),
-        folder=Path("/s"),
+        folder=folder,
         token="t",
         jobs=1,
         environment={},
@@ -168,3 +170,26 @@ def test_what_ray_does_not_take() -> None:
         RayExecutor.of(context(shared=False))
     with pytest.raises(BadExecutor, match="address must be text"):
         RayExecutor.of(context(settings={"address": 6379}))
+
+
+@NEEDS_RAY
+@pytest.mark.ray
+async def test_the_process_that_talks_to_ray_dies(tmp_path: Path) -> None:
+    """Its attempts fail and say where to look, the sweep lives on, and the next attempt starts another one."""
+    executor = RayExecutor.of(context(tmp_path, settings={"address": "127.0.0.1:1"}))
+    killed: list[int] = []
+    for run in (1, 2):
+        job = CellJob(
+            cell_id=f"s/a/m/f/t#run{run}", tui="a", model="m", task="f/t", sweep="s", number=run,
+            timeout_s=60, proxy="http://127.0.0.1:1", key="key", seal_key="seal", bundles=str(tmp_path),
+        )  # fmt: skip
+        async with asyncio.TaskGroup() as group:
+            attempt = group.create_task(executor.run(job))
+            await asyncio.sleep(0)
+            assert executor._bridge is not None
+            killed.append(executor._bridge._process.pid)
+            os.kill(killed[-1], signal.SIGKILL)
+        outcome = attempt.result()
+        assert outcome.state == "failed"
+        assert str(outcome.reason).endswith(f"ended with code -9; {tmp_path / 'ray.log'} says why")
+    assert len(set(killed)) == 2
