@@ -151,7 +151,9 @@ class Proxy(RunningProxy):
         Raises:
             BadConfig: Something cannot be used; nothing has changed then.
         """
-        reload = reload_of(self._parts.services.settings, with_prices_read(wanted))
+        reload = reload_of(
+            self._parts.services.settings, await asyncio.to_thread(with_prices_read, wanted)
+        )
         await self.apply(reload.settings, secrets)
         return reload
 
@@ -188,7 +190,7 @@ async def running_proxy(
     Raises:
         BadConfig: The ledger cannot be written, the port is taken, or the signing key is short.
     """
-    clock, settings = clock or Clock(), _ready_settings(settings, secrets)
+    clock, settings = clock or Clock(), ready_settings(settings, secrets)
     context = listener_context(settings.tls_cert_file, settings.tls_key_file)
     tls = None if context is None else ListenerTls(context)
     async with AsyncExitStack() as stack:
@@ -255,8 +257,12 @@ async def _opened_keeper(
     return await stack.enter_async_context(opened_snapshot(settings.state_folder, settings.ledger))
 
 
-def _ready_settings(settings: ProxySettings, secrets: ProxySecrets) -> ProxySettings:
-    """Return settings with prices read, and without routes where no endpoint is asked."""
+def ready_settings(settings: ProxySettings, secrets: ProxySecrets) -> ProxySettings:
+    """Return settings with prices read, and without routes where no endpoint is asked.
+
+    Raises:
+        BadConfig: The file of prices cannot be used, or the key of a route is missing.
+    """
     settings = with_prices_read(settings)
     if settings.replay is not None:
         settings = settings.model_copy(update={"routes": []})

@@ -242,9 +242,15 @@ class LocalCellRegistry:
         if cell.sealed:
             return None
         self.note_limits(ask)
-        if not limits.bound_nothing and self._room(cell, ask) != FREE:
+        if not limits.bound_nothing and (
+            self._room(cell, ask) != FREE or self._must_queue(cell, ask)
+        ):
             return None
         return self._admitted(cell, ask)
+
+    def _must_queue(self, cell: CellState, ask: AdmissionRequest) -> bool:
+        """Return whether calls that came earlier wait for the same room: first come, first served."""
+        return ask.counts and cell.has_waiting and cell.is_behind(ask.call_id, ask.limits)
 
     def _room(self, cell: CellState, ask: AdmissionRequest) -> Room:
         on_unknown = ask.limits.on_unknown or self.on_unknown
@@ -265,7 +271,9 @@ class LocalCellRegistry:
         room = self._room(cell, ask)
         if room.reached is not None:
             raise _refused(cell, ask, f"has reached its limit of {self._explained(room.reached)}")
-        return self._admitted(cell, ask) if room == FREE else None
+        if room != FREE or (not ask.limits.bound_nothing and self._must_queue(cell, ask)):
+            return None
+        return self._admitted(cell, ask)
 
     def _explained(self, limit: str) -> str:
         """Return a limit with whose prices it goes by, if it is one of money."""
@@ -293,7 +301,7 @@ class LocalCellRegistry:
 
     async def _slot(self, ask: AdmissionRequest, wait: "_Wait") -> Admission:
         cell = self._cells[ask.cell_id]
-        with cell.waiting(ask.call_id) as waiter:
+        with cell.waiting(ask.call_id, ask.limits) as waiter:
             # Not cut off: that others are asked first is no wait for room.
             clock = asyncio.get_running_loop().time
             until = clock() + self._slot_wait_s
@@ -307,6 +315,7 @@ class LocalCellRegistry:
                         admission = await self._attempt(cell, ask, waiter)
             except TimeoutError:
                 raise self._waited(cell, ask) from None
+            waiter.admitted = admission is not None
         if admission is None:
             raise _refused(cell, ask, "was at a limit of its key, and the call was given up")
         return admission
@@ -322,7 +331,7 @@ class LocalCellRegistry:
         if room.minute is None:
             why = f"is at a limit of its key and {waited} for calls in flight"
             return _refused(cell, ask, why)
-        why = f"is at its limit of {room.minute}, and {waited}"
+        why = f"{waited} and is at its limit of {self._explained(room.minute)}"
         refusal = str(_refused(cell, ask, why))
         return Rejected(RATE_LIMITED, refusal, retry_after_s=room.minute_s)
 
@@ -349,6 +358,8 @@ class LocalCellRegistry:
         cell = self._cells[cell_id]
         if end is not None:
             cell.add(end)
+        else:
+            cell.enter_windows()
         cell.finish(call_id)
 
     async def open(self, cell_id: str) -> None:
@@ -395,7 +406,6 @@ class LocalCellRegistry:
         if ask.counts:  # of others, some come without the limits of their key
             cell = self._cells[ask.cell_id]
             cell.limits, cell.expires_s = ask.limits, ask.expires_s
-            cell.is_windowed = cell.is_windowed or bool(ask.limits.windows)
 
     async def limits(self, cell_ids: list[str | None]) -> list[CellLimits | None]:
         """Return what cells may spend; see `CellRegistry.limits`."""

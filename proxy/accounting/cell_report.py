@@ -44,6 +44,8 @@ class FailedCall(NamedTuple):
 class CellReport:
     """What has happened to the calls of a cell since the last report."""
 
+    minute: int | None = None
+    """In which minute since the Unix epoch, all of it; None: it is told at once."""
     begun: dict[str, LocalCall] = field(default_factory=dict[str, LocalCall])
     """Calls that were admitted here and have not ended."""
     numbers: list[int] = field(default_factory=list[int])
@@ -86,7 +88,7 @@ class CellReport:
         begun = [[call_id, call.number, call.counts] for call_id, call in self.begun.items()]
         failed = [list(each) for each in self.failed]
         sums = self.totals, self.largest_tokens
-        return [cell_id, begun, self.numbers, self.ended, *sums, failed]
+        return [cell_id, begun, self.numbers, self.ended, *sums, failed, self.minute]
 
 
 class PackedReport(NamedTuple):
@@ -99,6 +101,7 @@ class PackedReport(NamedTuple):
     totals: CallTotals
     largest_tokens: int
     failed: list[list[Any]]
+    minute: int | None
 
     def merge(self, cell: CellState, told: Callable[[int], None]) -> None:
         """Add it to the state of its cell.
@@ -107,17 +110,18 @@ class PackedReport(NamedTuple):
             cell: The cell.
             told: Is given each number that the worker has taken of the cell.
         """
-        for call_id, number, counts in self.begun:
-            told(number)
-            cell.begin(call_id, counts=counts)
-        for number in self.numbers:
-            told(number)
-        if self.numbers or self.ended:
-            cell.merge(self.totals, self.largest_tokens)
-        for request_hash, call_id, first_call_id, attempt in self.failed:
-            cell.attempt_failed(request_hash, call_id, first_call_id, attempt)
-        for call_id in self.ended:
-            cell.finish(call_id)
+        with cell.told(self.minute):
+            for call_id, number, counts in self.begun:
+                told(number)
+                cell.take_begun(call_id, counts=counts)
+            for number in self.numbers:
+                told(number)
+            if self.numbers or self.ended:
+                cell.merge(self.totals, self.largest_tokens)
+            for request_hash, call_id, first_call_id, attempt in self.failed:
+                cell.attempt_failed(request_hash, call_id, first_call_id, attempt)
+            for call_id in self.ended:
+                cell.finish(call_id)
 
 
 class Numbers:

@@ -39,6 +39,10 @@ class _Seen:
 class Waiter:
     """Waits for changes of a cell; those that come while it does something else are not missed."""
 
+    limits: KeyLimits | None = None
+    """Those of the call that waits; None: it is not a call."""
+    admitted: bool = False
+    """Whether it got what it waited for."""
     withdrawn: bool = False
     """Whether its wait was ended."""
     _change: asyncio.Event = field(default_factory=asyncio.Event)
@@ -77,8 +81,6 @@ class CellState:
     """All that a seal waits for: calls, and refusals that are being recorded."""
     running: set[str] = field(default_factory=set[str])
     """Those of them that are model calls; limits count these."""
-    is_windowed: bool = False
-    """Whether a key with limits of a minute, a day or a month was used since the start."""
     windows: Windows = field(default_factory=Windows)
     wall_ns: Callable[[], int] = time.time_ns
     """Nanoseconds since the Unix epoch."""
@@ -92,11 +94,31 @@ class CellState:
         """What counts against its limits."""
         return self.totals if self.elsewhere is None else self.totals + self.elsewhere
 
-    def enter_windows(self) -> None:
-        """Begin the minute, day and month that the clock shows, if they have not begun."""
-        minute = self.wall_ns() // MINUTE_NS
+    def enter_windows(self, minute: int | None = None) -> None:
+        """Begin the minute, day and month of a minute, if they have not begun.
+
+        Args:
+            minute: Since the Unix epoch; None: the one that the clock shows.
+        """
+        if minute is None:
+            minute = self.wall_ns() // MINUTE_NS
         if minute > self.windows.minute:
             self.windows.enter(minute, self._sums())
+
+    @contextmanager
+    def told(self, minute: int | None) -> Generator[None]:
+        """Have what is told of the cell in the context count in the minute in which it has come about.
+
+        Args:
+            minute: Since the Unix epoch; None: the one that the clock shows.
+        """
+        self.enter_windows(minute)
+        if minute is None or minute == self.windows.minute:
+            yield
+            return
+        before = self._sums()
+        yield
+        self.windows.heard_late(minute, self._sums().minus(before))
 
     def window(self, period: int) -> Sums:
         """Return what has come about in the present window; those in flight count as admitted.
@@ -178,9 +200,13 @@ class CellState:
 
     def begin(self, call_id: str, *, counts: bool = True) -> None:
         """Count a call as in flight; `counts` says whether it is one for the limits as well."""
+        self.enter_windows()
+        self.take_begun(call_id, counts=counts)
+
+    def take_begun(self, call_id: str, *, counts: bool) -> None:
+        """Do the same for a call that was admitted elsewhere, where `told` says when."""
         self.in_flight.add(call_id)
         if counts:
-            self.enter_windows()
             self.running.add(call_id)
 
     def finish(self, call_id: str) -> None:
@@ -207,13 +233,35 @@ class CellState:
             waiter.wake()
 
     @contextmanager
-    def waiting(self, who: str) -> Generator[Waiter]:
-        """Give what waits for changes, each of which it sees while the context is open."""
-        waiter = self._waiting[who] = Waiter()
+    def waiting(self, who: str, limits: KeyLimits | None = None) -> Generator[Waiter]:
+        """Give what waits for changes, each of which it sees while the context is open.
+
+        Args:
+            who: The call that waits, if it is one.
+            limits: Of its key.
+        """
+        waiter = self._waiting[who] = Waiter(limits)
         try:
             yield waiter
         finally:
             self._waiting.pop(who, None)
+            # Those that came later have stood behind it, and there may be room for more than one.
+            self._wake_next(limits) if waiter.admitted else self.wake()
+
+    def _wake_next(self, limits: KeyLimits | None) -> None:
+        for waiter in self._waiting.values():
+            if waiter.limits == limits:
+                waiter.wake()
+                return
+
+    def is_behind(self, call_id: str, limits: KeyLimits) -> bool:
+        """Return whether another call that came earlier waits for room within the same limits."""
+        for who, waiter in self._waiting.items():
+            if who == call_id:
+                return False
+            if waiter.limits == limits and not waiter.withdrawn:
+                return True
+        return False
 
     def add(self, call: Fields) -> None:
         """Add a call to the totals, by its END, or by its START if its END is lost."""
@@ -227,8 +275,7 @@ class CellState:
         self.largest_tokens = max(self.largest_tokens, tokens.known - tokens_before)
 
     def merge(self, totals: CallTotals, largest_tokens: int) -> None:
-        """Add calls that were added up elsewhere."""
-        self.enter_windows()
+        """Add calls that were added up elsewhere, where `told` says when."""
         self.totals = self.totals + totals
         self.largest_tokens = max(self.largest_tokens, largest_tokens)
 

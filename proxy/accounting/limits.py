@@ -3,11 +3,12 @@
 import fnmatch
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
-from decimal import Context, Decimal, InvalidOperation
+from decimal import Context, Decimal
 from fractions import Fraction
 from typing import Any, Literal, NamedTuple, Self, cast, get_args
 
 from cab.proxy.accounting.windows import PERIODS
+from cab.scoring.ledger.money import money
 
 OnUnknown = Literal["charge", "exhaust", "ignore"]
 """What a call costs its limits that may have cost something and was not counted: what it can have cost
@@ -15,6 +16,8 @@ at most, all that is left, or nothing."""
 _MAX_PATTERNS = 64
 _MAX_PATTERN_CHARS = 256
 _MONEY_UNIT = Decimal("0.000000000001")
+_MOST_COUNT = 1 << 53
+"""As for the count of a call; larger ones are no limit, and some readers of JSON cannot hold them."""
 _MOST_PARTS = 10**6
 """A limit that is split into more parts than that is a mistake."""
 
@@ -198,8 +201,8 @@ def _count(claims: dict[str, Any], name: str) -> int | None:
     value = claims.get(name)
     if value is None:
         return None
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{name} must be a whole number, 1 or more")
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= _MOST_COUNT:
+        raise ValueError(f"{name} must be a whole number, 1 to {_MOST_COUNT}")
     return value
 
 
@@ -216,11 +219,8 @@ def _money(claims: dict[str, Any], name: str) -> Decimal | None:
     value = claims.get(name)
     if value is None:
         return None
-    try:
-        # As text only: a JSON number would be read as a float, and 0.1 is none.
-        amount = Decimal(value) if isinstance(value, str) else Decimal("NaN")
-    except InvalidOperation:
-        amount = Decimal("NaN")
-    if not amount.is_finite() or amount <= 0:
+    # As text only: a JSON number would be read as a float, and 0.1 is none.
+    amount = money(value) if isinstance(value, str) else None
+    if not amount:
         raise ValueError(f'{name} must be decimal text above 0, such as "2.50"')
     return amount

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from cab.proxy.accounting.cell_state import CellState, Waiter
 from cab.proxy.accounting.limits import KeyLimits, OnUnknown, WindowLimit
 from cab.proxy.accounting.spending import Spent, charged, spent_of
-from cab.proxy.accounting.windows import MINUTE, MINUTE_NS, PERIODS, next_begin, until_next_minute_s
+from cab.proxy.accounting.windows import MINUTE, MINUTE_NS, PERIODS, next_begin, until_s
 from cab.scoring.ledger.money import EXACT
 
 
@@ -21,7 +21,7 @@ class Room(NamedTuple):
     minute: str | None = None
     """The limit that leaves no room before the next minute, or until calls in flight have ended."""
     minute_s: int = 0
-    """How long the present minute lasts, in whole seconds rounded up."""
+    """How long the present minute still lasts, in whole seconds rounded up."""
     crowded: bool = False
     """Whether it must wait for those in flight."""
 
@@ -50,7 +50,7 @@ def room_for(cell: CellState, limits: KeyLimits, on_unknown: OnUnknown, *, count
             return Room(reached=_no_more(cell, use))
     for use in uses if counts else ():
         if use.is_reached or use.may_fill:
-            return _wait(cell, use.window)
+            return _wait(cell, use)
     return Room(crowded=counts and _crowded(cell, dearest, spent, limits))
 
 
@@ -80,14 +80,15 @@ def _use(cell: CellState, window: WindowLimit, dearest: Decimal, on_unknown: OnU
     return _Use(window, spent.usd, spent.unknown_usd, full)
 
 
-def _wait(cell: CellState, window: WindowLimit) -> Room:
-    if window.period != MINUTE:
+def _wait(cell: CellState, use: _Use) -> Room:
+    if use.window.period != MINUTE:
         return Room(crowded=True)
-    return Room(minute=_named(window), minute_s=until_next_minute_s(cell.wall_ns()))
+    left_s = until_s(next_begin(MINUTE, cell.windows.names[MINUTE]), cell.wall_ns())
+    return Room(minute=f"{_named(use.window)}{use.uncounted}", minute_s=left_s)
 
 
 def _no_more(cell: CellState, use: _Use) -> str:
-    begin = next_begin(use.window.period, cell.wall_ns())
+    begin = next_begin(use.window.period, cell.windows.names[use.window.period])
     name = PERIODS[use.window.period]
     return f"{_named(use.window)}{use.uncounted}; the next {name} begins at {begin}"
 
@@ -96,7 +97,8 @@ _UNITS = {"calls": "calls", "tokens": "tokens", "cost_usd": "US dollars"}
 
 
 def _named(window: WindowLimit) -> str:
-    return f"{window.most} {_UNITS[window.amount]} per {PERIODS[window.period]} ({window.name})"
+    most = window.most if isinstance(window.most, int) else f"{window.most:f}"
+    return f"{most} {_UNITS[window.amount]} per {PERIODS[window.period]} ({window.name})"
 
 
 def _reached(cell: CellState, ended: int, spent: Spent, limits: KeyLimits) -> str | None:
@@ -107,7 +109,7 @@ def _reached(cell: CellState, ended: int, spent: Spent, limits: KeyLimits) -> st
     if limits.max_tokens is not None and spent.tokens >= limits.max_tokens:
         return f"{limits.max_tokens} tokens (max_tokens){spent.unknown_tokens}"
     if limits.max_cost_usd is not None and spent.usd >= limits.max_cost_usd:
-        return f"{limits.max_cost_usd} US dollars (max_cost_usd){spent.unknown_usd}"
+        return f"{limits.max_cost_usd:f} US dollars (max_cost_usd){spent.unknown_usd}"
     return None
 
 

@@ -12,11 +12,22 @@ from cab.proxy.accounting.admission import AdmissionRequest
 from cab.proxy.accounting.cell_state import CellState
 from cab.proxy.accounting.limits import KeyLimits, OnUnknown
 from cab.proxy.accounting.shared_memory import Counters, SharedMemory
+from cab.proxy.accounting.windows import PERIODS
 from cab.scoring.ledger.money import EXACT
+from cab.scoring.ledger.totals import CallTotals
 
 _PICO = 12
 MOST = 1 << 62
 """Counters that come near to what a place can hold close it."""
+
+
+class WindowFloor(NamedTuple):
+    """What the counters of a cell held when a window began, so that what they hold over it is of the window."""
+
+    calls: int
+    tokens: int
+    picodollars: int
+    """Rounded down."""
 
 
 class CellShare(NamedTuple):
@@ -30,18 +41,27 @@ class CellShare(NamedTuple):
     """What these are charged with, over what is known of them."""
     unpriced: int
     """How many of them are charged as the dearest call, at most."""
+    minute: int
+    """The one in which it was shared, since the Unix epoch."""
+    floors: list[WindowFloor | None]
+    """Of that minute, its day and its month; None: a call in it has no count or no price."""
+    without_price: int
+    """How many calls had no price when the cell was shared."""
     failed: frozenset[str]
     """Hashes of requests whose repetition would be a further attempt: the registry numbers it."""
 
     def packed(self) -> list[Any]:
         """Return it as JSON values."""
-        return [*self[:-1], list(self.failed)]
+        floors = [None if each is None else list(each) for each in self.floors]
+        return [*self[:-3], floors, self.without_price, list(self.failed)]
 
     @classmethod
     def unpacked(cls, values: list[Any]) -> "CellShare":
         """Return what `packed` packed."""
-        on_unknown, uncounted, uncounted_tokens, unpriced, failed = values
-        return cls(on_unknown, uncounted, uncounted_tokens, unpriced, frozenset(failed))
+        on_unknown, uncounted, uncounted_tokens, unpriced, minute, floors, *rest, failed = values
+        known = [None if each is None else WindowFloor(*each) for each in floors]
+        sums = uncounted, uncounted_tokens, unpriced
+        return cls(on_unknown, *sums, minute, known, rest[0], frozenset(failed))
 
 
 class Used(NamedTuple):
@@ -65,7 +85,9 @@ def counters_of(cell: CellState) -> Counters:
     prices = picodollars(charged.cost.known), picodollars(charged.cost.largest)
     unpriced = charged.cost.unpriced
     calls = charged.calls + running
-    return Counters(cell.last_seq, calls, running, tokens, cell.largest_tokens, *prices, unpriced)
+    cell.enter_windows()
+    sums = tokens, cell.largest_tokens, *prices, unpriced
+    return Counters(cell.last_seq, calls, running, *sums, cell.windows.minute)
 
 
 def share_of(cell: CellState, on_unknown: OnUnknown) -> CellShare:
@@ -79,8 +101,26 @@ def share_of(cell: CellState, on_unknown: OnUnknown) -> CellShare:
     tokens = charged.tokens.total
     uncounted = tokens.missing + tokens.least > 0
     over = charged.charged_tokens - tokens.known
-    failed = frozenset(cell.failed_requests())
-    return CellShare(on_unknown, uncounted, over, charged.unknown_prices, failed)
+    floors = [_floor(cell, charged, period) for period in range(len(PERIODS))]
+    return CellShare(
+        on_unknown,
+        uncounted,
+        over,
+        charged.unknown_prices,
+        cell.windows.minute,
+        floors,
+        charged.cost.unpriced,
+        frozenset(cell.failed_requests()),
+    )
+
+
+def _floor(cell: CellState, charged: CallTotals, period: int) -> WindowFloor | None:
+    used = cell.window(period)
+    if used.uncounted or used.unknown_prices or used.unpriced:
+        return None
+    usd = EXACT.scaleb(EXACT.subtract(charged.cost.known, used.usd), _PICO)
+    calls = charged.calls + len(cell.running) - used.calls
+    return WindowFloor(calls, charged.tokens.total.known - used.tokens, math.floor(usd))
 
 
 def picodollars(usd: Decimal) -> int:
@@ -99,14 +139,36 @@ def has_room(
         limits: Of the call's key.
         counts: Whether it is a model call.
     """
-    if limits.windows:
-        return False  # the counters do not say when
     calls, running = counters[1:3]
+    if limits.windows and not _windows_have_room(share, counters, limits, running if counts else 0):
+        return False
     if limits.max_calls is not None and calls >= limits.max_calls:
         return False
     if counts and running and running >= (limits.max_concurrency or running + 1):
         return False
     return _may_spend(share, counters, limits, running if counts else 0)
+
+
+def _windows_have_room(
+    share: CellShare, counters: tuple[int, ...], limits: KeyLimits, running: int
+) -> bool:
+    """Return the same for the limits of the present minute, day and month; arguments as for `_may_spend`."""
+    calls, _, tokens, largest, spent, dearest, unpriced = counters[1:8]
+    for window in limits.windows:
+        floor = share.floors[window.period]
+        if floor is None:
+            return False
+        if window.amount == "calls":
+            has_room = calls - floor.calls < window.most
+        elif window.amount == "tokens":
+            has_room = tokens - floor.tokens + running * largest < window.most
+        else:
+            most = math.floor(EXACT.scaleb(Decimal(window.most), _PICO))
+            used = spent - floor.picodollars + running * dearest
+            has_room = unpriced == share.without_price and used < most
+        if not has_room:
+            return False
+    return True
 
 
 def _may_spend(
@@ -160,11 +222,18 @@ class SharedCell:
         self.generation = generation
         self.share = share
 
-    def admit(self, ask: AdmissionRequest) -> int | None:
-        """Return the number of a call, which runs from now on; None if the registry must decide."""
+    def admit(self, ask: AdmissionRequest, minute: int | None) -> int | None:
+        """Return the number of a call, which runs from now on; None if the registry must decide.
+
+        Args:
+            ask: The call.
+            minute: The present one, since the Unix epoch; None: the registry must decide.
+        """
         memory, place, share, limits = self._memory, self._place, self.share, ask.limits
-        if share is None or ask.request_hash in share.failed:
+        if share is None or minute is None or ask.request_hash in share.failed:
             return None
+        if limits.windows and minute > share.minute:
+            return None  # where the next one begins, only the registry knows
         if not memory.holds(place, self.generation) or not memory.lock(place):
             return None
         try:
@@ -173,18 +242,30 @@ class SharedCell:
             counters = memory.read(place)
             if not (limits.bound_nothing or has_room(share, counters, limits, counts=ask.counts)):
                 return None
-            last_seq, calls, running, *spent = counters
+            last_seq, calls, running, *spent, latest = counters
             seq, more = last_seq + 1, int(ask.counts)
-            memory.write(place, seq, calls + more, running + more, *spent)
+            memory.write(place, seq, calls + more, running + more, *spent, max(latest, minute))
         finally:
             memory.unlock(place)
         return seq
 
-    def finish(self, used: Used, *, counts: bool) -> bool:
+    def minute(self, now: int) -> int | None:
+        """Return in which minute what happens now counts; None: when the registry is told, which must be at once.
+
+        Args:
+            now: What the clock shows, since the Unix epoch. One that was set back leaves no minute that has begun.
+        """
+        memory, place = self._memory, self._place
+        if self.share is None or not memory.holds(place, self.generation):
+            return None
+        return max(now, memory.minute(place))
+
+    def finish(self, used: Used, minute: int | None, *, counts: bool) -> bool:
         """Take a call out of flight, and what it used into the counters.
 
         Args:
             used: What it adds.
+            minute: When; see `minute`.
             counts: Whether it is a model call that was admitted.
 
         Returns:
@@ -198,16 +279,16 @@ class SharedCell:
             if not memory.holds(place, self.generation):
                 self.close()
                 return False
-            self._add(used, less=int(counts))
+            self._add(used, minute or 0, less=int(counts))
             if not used.is_plain:
                 self.close()
         finally:
             memory.unlock(place)
-        return memory.holds(place, self.generation)
+        return minute is not None and memory.holds(place, self.generation)
 
-    def _add(self, used: Used, less: int) -> None:
+    def _add(self, used: Used, minute: int, less: int) -> None:
         counters = self._memory.read(self._place)
-        last_seq, calls, running, tokens, largest, spent, dearest, unpriced = counters
+        last_seq, calls, running, tokens, largest, spent, dearest, unpriced, latest = counters
         price = 0 if used.usd is None else picodollars(used.usd)
         tokens, spent = tokens + used.tokens, spent + price
         if max(tokens, spent) > MOST:
@@ -216,7 +297,7 @@ class SharedCell:
         calls, running = calls + used.calls - less, running - less
         largest, dearest = max(largest, used.tokens), max(dearest, price)
         unpriced += used.unpriced
-        sums = tokens, largest, spent, dearest, unpriced
+        sums = tokens, largest, spent, dearest, unpriced, max(latest, minute)
         self._memory.write(self._place, last_seq, calls, running, *sums)
 
     def close(self) -> None:

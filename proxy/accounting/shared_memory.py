@@ -41,6 +41,11 @@ class Counters(NamedTuple):
     """The largest of these prices."""
     unpriced: int = 0
     """How many were counted and have no price."""
+    minute: int = 0
+    """The latest minute in which anything has happened to them, since the Unix epoch."""
+
+
+_MINUTE = Counters._fields.index("minute")
 
 
 class SharedMemory:
@@ -103,6 +108,10 @@ class SharedMemory:
         """Return the counters of a place, in the order of `Counters`; the caller holds its lock."""
         at = place * _WORDS + _FIRST_COUNTER
         return tuple(self._words[at : at + len(Counters._fields)])
+
+    def minute(self, place: int) -> int:
+        """Return the counter of that name."""
+        return self._words[place * _WORDS + _FIRST_COUNTER + _MINUTE]
 
     def write(self, place: int, *counters: int) -> None:
         """Write the counters of a place, in the order of `Counters`; the caller holds its lock.

@@ -197,21 +197,37 @@ class Windows:
             if (name := instant[:chars]) > self.names[period]:
                 self.names[period], self.before[period] = name, now
 
+    def heard_late(self, minute: int, sums: Sums) -> None:
+        """Take what has come about in an earlier minute, and is only now a part of all sums.
 
-def next_begin(period: int, wall_ns: int) -> str:
-    """Return when the next window begins, as RFC 3339 in UTC to the second.
+        Args:
+            minute: Since the Unix epoch.
+            sums: What it adds to them.
+        """
+        instant = rfc3339(minute * MINUTE_NS)
+        for period, chars in enumerate(_NAME_CHARS):
+            if instant[:chars] < self.names[period]:
+                self.before[period] = self.before[period].plus(sums)
 
-    >>> next_begin(MONTH, 1_798_675_199_000_000_000)
-    '2027-01-01T00:00:00Z'
+
+def next_begin(period: int, name: str) -> str:
+    """Return when the window behind another one begins, as RFC 3339 in UTC to the second.
+
+    Args:
+        period: Which one of `PERIODS`.
+        name: Of the window that is present; a clock that was set back does not end it earlier.
+
+    >>> next_begin(MONTH, "2026-12"), next_begin(MINUTE, "2026-12-31T23:59")
+    ('2027-01-01T00:00:00Z', '2027-01-01T00:00:00Z')
     """
-    text = rfc3339(wall_ns)
     if period == MONTH:
-        year, month = divmod(int(text[:4]) * 12 + int(text[5:7]), 12)
+        year, month = divmod(int(name[:4]) * 12 + int(name[5:7]), 12)
         return f"{year:04d}-{month + 1:02d}-01T00:00:00Z"
     width_ns = MINUTE_NS if period == MINUTE else 24 * 60 * MINUTE_NS
-    return f"{rfc3339((wall_ns // width_ns + 1) * width_ns)[:19]}Z"
+    begin = f"{name}{'2026-01-01T00:00:00Z'[len(name) :]}"
+    return f"{rfc3339(instant_us(begin) * 1000 + width_ns)[:19]}Z"
 
 
-def until_next_minute_s(wall_ns: int) -> int:
-    """Return how long the present minute lasts, in whole seconds rounded up, 1 to 60."""
-    return -(-(MINUTE_NS - wall_ns % MINUTE_NS) // 1_000_000_000)
+def until_s(instant: str, wall_ns: int) -> int:
+    """Return how long it is to an instant, in whole seconds rounded up, 1 at least."""
+    return max(1, -(-(instant_us(instant) * 1000 - wall_ns) // 1_000_000_000))

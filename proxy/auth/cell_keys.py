@@ -127,7 +127,7 @@ def key_id_of(token: str) -> tuple[str, int | None]:
     key_id, expires_s = claims.get("jti"), claims.get("exp")
     if not isinstance(key_id, str) or not key_id:
         raise BadKey(
-            "this is not a cell's key; give the key itself, or the id that it was minted with"
+            "this is not a cell's key; give the key itself, or its id as jti (cab keys revoke --jti ID)"
         )
     return key_id, expires_s if isinstance(expires_s, int) else None
 

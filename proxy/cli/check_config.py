@@ -7,16 +7,17 @@ from pathlib import Path
 
 import aiohttp
 
-from cab.proxy.accounting.prices import with_prices_read
-from cab.proxy.app import ProxySecrets
+from cab.proxy.app import ProxySecrets, ready_settings
 from cab.proxy.auth import signing_keys
 from cab.proxy.cli.banner import summary
 from cab.proxy.config import ProxySettings
-from cab.proxy.control.authorization import check_admin_token
+from cab.proxy.control.authorization import check_admin_token, metrics_token_from
+from cab.proxy.control.listener import check_socket_path
 from cab.proxy.control.sealing import signer_from
+from cab.proxy.control.telemetry.opening import check_target, wanted_target
 from cab.proxy.errors import BadConfig, CabProxyError
 from cab.proxy.forwarding.failures import UpstreamFailed
-from cab.proxy.forwarding.upstream import Upstream, Upstreams, require_route_keys
+from cab.proxy.forwarding.upstream import Upstream, Upstreams
 from cab.proxy.http.headers import Headers
 from cab.proxy.http.tls_certificate import listener_context
 from cab.proxy.ledger.shipping.sink import SinkTarget, sink_opener
@@ -37,25 +38,33 @@ async def checked(settings: ProxySettings, secrets: ProxySecrets, *, ask: bool) 
     Raises:
         BadConfig: It would not start, or an endpoint does not take its key.
     """
-    with_prices_read(settings)
+    settings = ready_settings(settings, secrets)
     keys = secrets.get("upstream_key"), secrets.get("route_keys") or {}
-    require_route_keys(settings.routes, keys[1])
     listener_context(settings.tls_cert_file, settings.tls_key_file)
     signer_from(settings.seal_key_file)
     if settings.ship_to is not None:
         sink_opener(SinkTarget(settings.ship_to))
     if (token := secrets.get("admin_token")) is not None:
         check_admin_token(token)
+    metrics_token_from(secrets.get("metrics_token"), settings)
+    check_target(wanted_target(settings, secrets.get("otel") or {}))
+    if settings.control_socket is not None:
+        check_socket_path(settings.control_socket)
+    if settings.replay is not None:
+        from cab.proxy.http.replay.endpoint import recorded_calls  # noqa: PLC0415 - few replay
+
+        await asyncio.to_thread(recorded_calls, settings.replay)
     signing = _signing_keys(settings, secrets)
     Counter(settings.encodings, settings.count_max_bytes, settings.count_max_s).close()
     _require_writable("ledger", settings.ledger)
     _require_writable("state folder", settings.state_folder)
-    url = "http://127.0.0.1" if settings.upstream == _DEMO else settings.upstream
+    is_own = settings.upstream == _DEMO or settings.replay is not None
+    url = "http://127.0.0.1" if is_own else settings.upstream
     upstreams = Upstreams(settings, url, *keys)
     try:
         lines = [*_would(settings, signing), *summary(settings, secrets, settings.upstream)]
         if ask:
-            asked = upstreams.all[1:] if settings.upstream == _DEMO else upstreams.all
+            asked = upstreams.all[1:] if is_own else upstreams.all
             lines += await asyncio.gather(*map(_asked, asked))
     finally:
         await upstreams.close()

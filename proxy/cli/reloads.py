@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from cab.proxy.app import ProxySecrets, secrets_from
 from cab.proxy.auth.held_secrets import read_key
-from cab.proxy.cli.sources import load_settings
+from cab.proxy.cli.sources import ConfigFile, load_settings
 from cab.proxy.config import ProxySettings
 from cab.proxy.errors import CabProxyError
 from cab.proxy.lifecycle.inherited_sockets import InheritedSockets, bound_settings
@@ -45,6 +45,7 @@ class Sources:
     key: str | None = field(repr=False)
     """Of `--key-file` or `--key-fd`."""
     sockets: InheritedSockets
+    config_file: ConfigFile = field(default_factory=ConfigFile)
 
     def read(self) -> tuple[ProxySettings, ProxySecrets]:
         """Return the settings and keys as they are now.
@@ -52,7 +53,7 @@ class Sources:
         Raises:
             BadConfig: A file cannot be read, or a setting is wrong.
         """
-        read = load_settings(self.config, self.flags, self.environment)
+        read = load_settings(self.config, self.flags, self.environment, self.config_file)
         settings = bound_settings(read, self.sockets)
         return settings, secrets_from(self._with_key(settings), settings)
 
@@ -71,7 +72,8 @@ async def reload(proxy: Reloads, sources: Sources, manager: ServiceManager) -> N
     """Read all once more, have a proxy take it over, and log what became of it."""
     manager.reloading()
     try:
-        wanted, secrets = sources.read()
+        # In a thread: calls do not wait for a slow disk.
+        wanted, secrets = await asyncio.to_thread(sources.read)
         done = await proxy.reload(wanted, secrets)
     except CabProxyError as error:
         log.error("reload_refused", reason=str(error), settings="as before")

@@ -29,8 +29,35 @@ _LIKENESS = 0.8
 """A variable that is so much like that of a setting is taken for a mistake."""
 
 
+class ConfigFile:
+    """The file of settings, which can be read again: of a pipe, what it held is kept."""
+
+    def __init__(self) -> None:
+        self._piped: dict[Path, dict[str, Any]] = {}
+        self._was_read = False
+
+    def read(self, file: Path) -> dict[str, Any]:
+        """Return what a file states.
+
+        Raises:
+            BadConfig: It cannot be read, is not valid TOML, or a pipe has taken its place.
+        """
+        is_again, self._was_read = self._was_read, True
+        if file in self._piped:
+            return self._piped[file]
+        if file.is_file() or not file.exists():
+            return _read_toml(file)
+        if is_again:  # to open it may take for ever
+            raise BadConfig(f"config {file} is not a regular file any more; put the settings there")
+        found = self._piped[file] = _read_toml(file)
+        return found
+
+
 def load_settings(
-    file: Path | None, flags: Mapping[str, Any], environment: Mapping[str, str]
+    file: Path | None,
+    flags: Mapping[str, Any],
+    environment: Mapping[str, str],
+    config: ConfigFile | None = None,
 ) -> ProxySettings:
     """Return the settings of a file, with those of the environment on top, and flags on top of both.
 
@@ -40,13 +67,14 @@ def load_settings(
         file: A TOML file; None is the one that `CAB_CONFIG` names, or none.
         flags: Setting names and values that were given on the command line.
         environment: Variables; an empty one counts as not set.
+        config: Reads the file, if it is to be read again later.
 
     Raises:
         BadConfig: The file cannot be read, or a setting is unknown, missing or wrong.
     """
     if file is None and environment.get(CONFIG_VARIABLE):
         file = Path(environment[CONFIG_VARIABLE])
-    in_file = {} if file is None else _read_toml(file)
+    in_file = {} if file is None else (config or ConfigFile()).read(file)
     in_environment = _read_environment(environment)
     places = {
         **{name: f"{file}: {name}" for name in in_file},

@@ -19,6 +19,8 @@ from cab.proxy.http.tls_certificate import ListenerTls
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 _MOST_CONNECTIONS = 32
 """At all addresses together; within the descriptors that are kept in reserve."""
+_MOST_PATH_BYTES = 107
+"""Longest path of a socket on Linux (unix(7))."""
 
 
 @asynccontextmanager
@@ -86,6 +88,25 @@ async def _listen(
         ) from error
     bound_host, bound_port = runner.addresses[0][:2]
     return f"{f'[{bound_host}]' if ':' in bound_host else bound_host}:{bound_port}"
+
+
+def check_socket_path(path: Path) -> None:
+    """Return if a socket can be bound to a path, as far as can be told without doing it.
+
+    Raises:
+        BadConfig: It cannot: the path is too long, is another file, or its folder cannot be written.
+    """
+    why = None
+    if len(os.fsencode(path)) > _MOST_PATH_BYTES:
+        why = f"the path has more than {_MOST_PATH_BYTES} bytes"
+    elif not os.access(path.absolute().parent, os.W_OK | os.X_OK):
+        why = "its folder is missing, or may not be written"
+    elif path.exists() and not path.is_socket():
+        why = "it is there, and is not a socket"
+    if why is not None:
+        raise BadConfig(
+            f"the control API cannot listen on {path}: {why}; give another path with control_socket"
+        )
 
 
 def _bind(path: Path) -> socket.socket:

@@ -98,6 +98,8 @@ def _verification(route: Route) -> ssl.SSLContext | bool:
     """
     if not route.upstream.startswith("https:"):
         return True  # loading the system's certificates takes time
+    if route.ca_file is not None and route.ca_file.is_fifo():  # to open it may take for ever
+        raise BadConfig(f"ca_file {route.ca_file} is a pipe; give a regular file")
     try:
         return ssl.create_default_context(cafile=route.ca_file)
     except OSError as error:  # ssl.SSLError is one

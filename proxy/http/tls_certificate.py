@@ -64,6 +64,8 @@ def trust_certificate(context: ssl.SSLContext, cert_file: Path) -> None:
 
 
 def _require_readable(name: str, file: Path) -> None:
+    if file.is_fifo():  # it is opened more than once, and nobody may write to it
+        raise BadConfig(f"{name} {file} is a pipe; give a regular file")
     try:
         file.open("rb").close()
     except OSError as error:

@@ -179,7 +179,7 @@ class CellSharing:
         cell = self._registry.cell(cell_id)
         if cell_id in self._rounds or cell_id in self._shared:
             return
-        if cell.sealed or cell.has_waiting or cell.unused or cell.is_windowed:
+        if cell.sealed or cell.has_waiting or cell.unused:
             return
         generation = self._armed.pop(cell_id, None)
         if generation is None:

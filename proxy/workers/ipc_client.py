@@ -6,6 +6,7 @@ rest, as the first call of a cell and those near a limit, asks the parent.
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ class RemoteCellRegistry:
         writer: To the parent.
         memory: What it shares with its workers.
         answer_s: How long it may take to answer, besides what it is asked to wait.
+        wall_ns: Nanoseconds since the Unix epoch, the parent's clock as well.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class RemoteCellRegistry:
         writer: asyncio.StreamWriter,
         memory: SharedMemory,
         answer_s: float = _ANSWER_S,
+        wall_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._slot_wait_s = 0.0
         self.reloads: asyncio.Queue[tuple[dict[str, Any], Any]] = asyncio.Queue()
@@ -65,7 +68,7 @@ class RemoteCellRegistry:
         self._answer_s = answer_s
         self._reader = reader
         self._writer = writer
-        self._cells = WorkerCells(memory)
+        self._cells = WorkerCells(memory, wall_ns)
         self._later: asyncio.TimerHandle | None = None
         self._now: asyncio.Handle | None = None
         self._answers: dict[int, asyncio.Future[Any]] = {}
@@ -75,10 +78,14 @@ class RemoteCellRegistry:
 
     @classmethod
     async def connect(
-        cls, path: Path, memory: SharedMemory, answer_s: float = _ANSWER_S
+        cls,
+        path: Path,
+        memory: SharedMemory,
+        answer_s: float = _ANSWER_S,
+        wall_ns: Callable[[], int] = time.time_ns,
     ) -> "RemoteCellRegistry":
-        """Return the registry of the parent that listens on a unix socket."""
-        return cls(*await asyncio.open_unix_connection(path), memory, answer_s)
+        """Return the registry of the parent that listens on a unix socket; arguments as for the class."""
+        return cls(*await asyncio.open_unix_connection(path), memory, answer_s, wall_ns)
 
     def set_rules(
         self,

@@ -14,13 +14,21 @@ from typing import Unpack
 
 from cab.proxy.accounting.admission import LocalCellRegistry
 from cab.proxy.accounting.prices import trusted_prices, with_prices_read
-from cab.proxy.app import ProxySecrets, cannot_listen, key_ring, open_cell_registry, url_of
+from cab.proxy.app import (
+    ProxySecrets,
+    cannot_listen,
+    key_ring,
+    open_cell_registry,
+    ready_settings,
+    url_of,
+)
 from cab.proxy.auth.revocations import Revocations
 from cab.proxy.auth.take_over import take_over_revocations
 from cab.proxy.clock import Clock
 from cab.proxy.config import ProxySettings
 from cab.proxy.control.authorization import metrics_token_from
 from cab.proxy.control.running_proxy import RunningProxy
+from cab.proxy.control.telemetry.opening import secrets_of, wanted_target
 from cab.proxy.forwarding.upstream import Upstreams, require_route_keys
 from cab.proxy.http.tls_certificate import (
     listener_context,
@@ -52,7 +60,7 @@ class MultiProcessProxy(RunningProxy):
             BadConfig: Something cannot be used; nothing has changed then.
         """
         state = self._state
-        reload = reload_of(state.settings, with_prices_read(wanted))
+        reload = reload_of(state.settings, await asyncio.to_thread(with_prices_read, wanted))
         settings, keys = reload.settings, secrets.get("route_keys") or {}
         require_route_keys(settings.routes, keys)
         cert = settings.tls_cert_file
@@ -108,8 +116,7 @@ async def running_workers(
     Raises:
         BadConfig: The ledger cannot be written, the port is taken, or a worker cannot start.
     """
-    clock, settings = clock or Clock(), with_prices_read(settings)
-    require_route_keys(settings.routes, secrets.get("route_keys") or {})
+    clock, settings = clock or Clock(), ready_settings(settings, secrets)
     listener_context(cert := settings.tls_cert_file, settings.tls_key_file)
     async with AsyncExitStack() as stack:
         password = secrets.get("ship_password")
@@ -121,7 +128,8 @@ async def running_workers(
         ring = await key_ring(secrets, settings)
         keys = secrets.get("upstream_key"), *(secrets.get("route_keys") or {}).values()
         metrics_token = metrics_token_from(secrets.get("metrics_token"), settings)
-        tokens = secrets.get("admin_token"), metrics_token, password
+        receiver = secrets_of(wanted_target(settings, secrets.get("otel") or {}))
+        tokens = secrets.get("admin_token"), metrics_token, password, *receiver
         held = Redactor([*keys, *ring.secrets(), *tokens])
         redactors = [held]
         stack.enter_context(redacting_libraries(held, lambda: redactors))

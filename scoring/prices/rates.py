@@ -32,7 +32,7 @@ class Rates:
     input_audio: Decimal | None = None
     output_audio: Decimal | None = None
     request: Decimal | None = None
-    """US dollars for each call."""
+    """US dollars for each call, however many passes over the model it takes."""
     web_search: Decimal | None = None
     """US dollars for each search that the endpoint made."""
     has_media: bool = False
@@ -52,10 +52,15 @@ Schedule = tuple[RateStep, ...]
 """Steps in rising order; the first one holds for any prompt."""
 
 
-def charge(schedule: Schedule, used: BilledUsage) -> Decimal | None:
+def charge(schedule: Schedule, used: BilledUsage, *, is_first: bool = True) -> Decimal | None:
     """Return what usage costs in US dollars; None if a count or a rate that it needs is not known.
 
-    The longest step that the whole prompt is over holds for all tokens of the call.
+    The longest step that the whole prompt is over holds for all tokens of the pass.
+
+    Args:
+        schedule: The rates of the model.
+        used: What one pass over the model has used.
+        is_first: Whether it is the call's first pass over this model, which bears the rate of a call.
     """
     prompt, completion = used.prompt, used.completion
     if prompt is None or completion is None:
@@ -75,7 +80,7 @@ def charge(schedule: Schedule, used: BilledUsage) -> Decimal | None:
             return None  # nobody states it, or the parts are more than the whole
         total = EXACT.fma(rate, count, total)
     total = EXACT.scaleb(total, _PER_TOKENS)
-    if rates.request is not None:
+    if rates.request is not None and is_first:
         total = EXACT.add(total, rates.request)
     if used.web_searches:
         if rates.web_search is None:

@@ -12,7 +12,7 @@ from cab.scoring.ledger.totals import Fields
 from cab.scoring.prices.billed_usage import passes_of
 from cab.scoring.prices.rates import Schedule, charge
 
-_STANDARD = frozenset(("default", "standard", "auto", "on_demand"))
+STANDARD_TIERS = frozenset(("default", "standard", "auto", "on_demand"))
 """Names that endpoints give to the tier that costs what the plain rates say."""
 _DATED = re.compile(r"[-@:](latest|v?\d[\d.-]*)")
 
@@ -80,13 +80,14 @@ def price_of(call: Fields, prices: PriceList, provider: str | None = None) -> st
     if passes is None:
         return None
     facts = facts_of(call, provider)
-    total = Decimal(0)
+    total, models = Decimal(0), set[tuple[str, ...]]()
     for model, used in passes:
         names = names_of(model or call.get("model_served"), call.get("model_requested"))
         schedule = prices.schedule(names, facts) if names else None
-        part = None if schedule is None else charge(schedule, used)
+        part = None if schedule is None else charge(schedule, used, is_first=names not in models)
         if part is None:
             return None
+        models.add(names)
         total = EXACT.add(total, part)
     return f"{total.normalize(EXACT):f}" if total <= MOST_USD else None
 
@@ -99,7 +100,7 @@ def facts_of(call: Fields, provider: str | None) -> CallFacts:
     named = provider or call.get("provider")
     return CallFacts(
         named if isinstance(named, str) else None,
-        tier if isinstance(tier, str) and tier not in _STANDARD else None,
+        tier if isinstance(tier, str) and tier not in STANDARD_TIERS else None,
         stated.get("speed") == "fast",
         str(call.get("started_at")),
     )

@@ -15,7 +15,7 @@ from cab.scoring.errors import BadRecord
 from cab.scoring.files import check_regular, naming, validated
 from cab.scoring.ledger.money import money
 from cab.scoring.prices.rates import Rates, RateStep, Schedule
-from cab.scoring.prices.rule import CallFacts
+from cab.scoring.prices.rule import STANDARD_TIERS, CallFacts
 from cab.scoring.prices.sources import TABLE
 
 MAX_BYTES = 1 << 20
@@ -68,7 +68,7 @@ class TableRates(_Part):
     output_audio: Usd | None = None
     """US dollars per million tokens of sound made; without it they cost as `output`."""
     request: Usd | None = None
-    """US dollars for each call."""
+    """US dollars for each call, however many passes over the model it takes."""
     web_search: Usd | None = None
     """US dollars for each search that the endpoint makes."""
 
@@ -116,6 +116,15 @@ class ModelRates(TierRates):
     service_tiers: dict[str, TierRates] = Field(default_factory=dict[str, TierRates])
     """Tier as the endpoint names it (`flex`, `priority`, `batch`, `fast`) -> its rates, over the model's."""
 
+    @model_validator(mode="after")
+    def _tiers_are_others(self) -> "ModelRates":
+        for name in self.service_tiers:
+            if name in STANDARD_TIERS:
+                raise ValueError(
+                    f"service_tiers.{name} is the standard tier; its rates are those of the model itself"
+                )
+        return self
+
 
 class PriceTableFile(_Part):
     """A table as it stands in a file, or in the settings of the proxy."""
@@ -138,7 +147,7 @@ class PriceTable:
 
     def __init__(self, stated: PriceTableFile, name: str) -> None:
         self._models = stated.models
-        self._patterns = [name for name in stated.models if any(sign in name for sign in "*?[")]
+        self._patterns = _patterns(stated)
         version = f"{stated.version}+" if stated.version else ""
         self.source = f"{TABLE}{stated.name or name}@{version}{_digest(stated)}"
         self._found: dict[tuple[str, ...], ModelRates | None] = {}
@@ -190,8 +199,17 @@ def _schedule(model: ModelRates, tier: str | None) -> Schedule:
     return (*found, RateStep(plain[1].above_tokens, None))
 
 
+def _patterns(stated: PriceTableFile) -> list[str]:
+    return [name for name in stated.models if any(sign in name for sign in "*?[")]
+
+
 def _digest(stated: PriceTableFile) -> str:
     rates = stated.model_dump(mode="json", exclude={"name", "version"}, exclude_none=True)
+    patterns = _patterns(stated)
+    if patterns != sorted(patterns):
+        rates["patterns"] = (
+            patterns  # the first one that fits counts, so their order is a part of the rates
+        )
     return hashlib.sha256(orjson.dumps(rates, option=orjson.OPT_SORT_KEYS)).hexdigest()[
         :_DIGEST_CHARS
     ]

@@ -14,6 +14,7 @@ _RETRYABLE = frozenset({429, 502, 503, 504})
 """Statuses after which the same request may be sent again, by the specification; after any other it must not."""
 _MOST_ANSWER_BYTES = 1 << 16
 _LONGEST_WAIT_S = 300.0
+_REASON_CHARS = 200
 
 
 class Delivered(NamedTuple):
@@ -41,8 +42,7 @@ class Delivery:
 
     def __init__(self, target: SignalTarget) -> None:
         self.target = target
-        tls = None if target.ca_file is None else _context(target)
-        connector = aiohttp.TCPConnector(limit=1, ssl=True if tls is None else tls)
+        connector = aiohttp.TCPConnector(limit=1, ssl=receiver_tls(target) or True)
         limit = aiohttp.ClientTimeout(total=target.timeout_s)
         self._session = aiohttp.ClientSession(connector=connector, timeout=limit)
         self._headers = {**target.headers, "Content-Type": CONTENT_TYPES[target.protocol]}
@@ -60,11 +60,10 @@ class Delivery:
         )
         try:
             async with sent as answer:
-                body = await answer.content.read(_MOST_ANSWER_BYTES)
+                body = await _answered(answer)
                 wait_s = _wait_s(answer.headers.get("Retry-After"))
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            reason = str(error) or type(error).__name__
-            return Delivered(b"", f"the receiver cannot be reached: {reason}", again=True)
+            return Delivered(b"", f"the receiver cannot be reached: {_reason(error)}", again=True)
         if 200 <= answer.status < 300:
             return Delivered(body)
         again = answer.status in _RETRYABLE
@@ -75,13 +74,38 @@ class Delivery:
         await self._session.close()
 
 
+async def _answered(answer: aiohttp.ClientResponse) -> bytes:
+    """Return the beginning of an answer's body, in however many parts it comes."""
+    body = b""
+    async for part in answer.content.iter_any():
+        body += part[: _MOST_ANSWER_BYTES - len(body)]
+        if len(body) == _MOST_ANSWER_BYTES:
+            answer.close()  # whatever follows, there is no end to wait for
+            break
+    return body
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, aiohttp.ClientResponseError):
+        # Its text is what the receiver sent; anybody may read the state of the export.
+        return "its answer is not valid HTTP"
+    return (str(error) or type(error).__name__)[:_REASON_CHARS]
+
+
 def _wait_s(text: str | None) -> float | None:
     if text is None or not (text.isascii() and text.isdigit()):
         return None
     return min(float(text[:6]), _LONGEST_WAIT_S)
 
 
-def _context(target: SignalTarget) -> ssl.SSLContext:
+def receiver_tls(target: SignalTarget) -> ssl.SSLContext | None:
+    """Return how a receiver is verified; None: by the certificates of the system.
+
+    Raises:
+        BadConfig: The certificates cannot be read.
+    """
+    if target.ca_file is None:
+        return None
     try:
         return ssl.create_default_context(cafile=target.ca_file)
     except (OSError, ssl.SSLError) as error:

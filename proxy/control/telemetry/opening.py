@@ -33,6 +33,20 @@ def wanted_target(settings: ProxySettings, variables: Mapping[str, str]) -> "Otl
     return otlp_target(settings, variables)
 
 
+def check_target(target: "OtlpTarget | None") -> None:
+    """Return if spans can be sent to a target, as far as can be told without asking it.
+
+    Raises:
+        BadConfig: The receiver's certificates cannot be read.
+    """
+    if target is None:
+        return
+    from cab.proxy.control.telemetry.delivery import receiver_tls  # noqa: PLC0415 - few want it
+
+    for signal in filter(None, (target.traces, target.metrics)):
+        receiver_tls(signal)
+
+
 def secrets_of(target: "OtlpTarget | None") -> tuple[str, ...]:
     """Return what no record and no log line may hold."""
     return () if target is None else tuple(target.secrets())

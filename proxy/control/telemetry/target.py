@@ -4,6 +4,7 @@ A setting wins over a variable, and the variable of a signal (`..._TRACES_...`) 
 """
 
 import importlib.util
+import re
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -23,6 +24,15 @@ _PREFIX = "OTEL_EXPORTER_OTLP_"
 _DEFAULT_TIMEOUT_MS, _DEFAULT_DELAY_MS, _DEFAULT_INTERVAL_MS = 10_000, 5_000, 60_000
 _DEFAULT_BATCH_SPANS, _DEFAULT_QUEUE_SPANS = 512, 8192
 _MOST_BATCH_SPANS = 4096
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""RFC 9110, section 5.6.2."""
+_OUR_HEADERS = frozenset(
+    {
+        *("connection", "content-encoding", "content-length", "content-type", "expect", "host"),
+        *("te", "trailer", "transfer-encoding", "upgrade"),
+    }
+)
+"""They say how the body is sent, so the program that sends it sets them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +122,10 @@ def _signal(
     certificate = of("CERTIFICATE")[1]
     return SignalTarget(
         endpoint if is_whole else f"{endpoint.rstrip('/')}/v1/{signal}",
-        _pairs(*of("HEADERS")),
+        _headers(*of("HEADERS")),
         _protocol(settings, *of("PROTOCOL")),
         _number({timeout_place: timeout}, timeout_place, _DEFAULT_TIMEOUT_MS) / 1000,
-        of("COMPRESSION")[1] == "gzip",
+        _compresses(*of("COMPRESSION")),
         Path(certificate) if certificate else None,
     )
 
@@ -162,6 +172,23 @@ def _pairs(place: str, text: str) -> dict[str, str]:
             raise BadConfig(f"{place} is not a list of name=value, separated by commas")
         found[name.strip()] = value
     return found
+
+
+def _headers(place: str, text: str) -> dict[str, str]:
+    """Return headers that can stand in a request; another one would end the export with its first request."""
+    found = _pairs(place, text)
+    for name in found:
+        if _HEADER_NAME.fullmatch(name) is None:
+            raise BadConfig(f"{place}: {name!r} is not a valid name of a header")
+        if name.lower() in _OUR_HEADERS:
+            raise BadConfig(f"{place}: {name} is set by cab-proxy itself; leave it out")
+    return found
+
+
+def _compresses(place: str, named: str) -> bool:
+    if named not in ("", "none", "gzip"):
+        raise BadConfig(f"{place}: {named!r} is not spoken here; use gzip or none")
+    return named == "gzip"
 
 
 def _resource(variables: Mapping[str, str]) -> dict[str, str]:

@@ -137,6 +137,21 @@ def with_usage(stream: bytes, recorded: RecordedUsage) -> bytes:
     return b"".join((*pieces[:at], event, *pieces[at:]))
 
 
+def recorded_calls(path: Path) -> RecordedCalls:
+    """Return the calls of a capture.
+
+    Args:
+        path: The folder of a capture, a ledger or a bundle.
+
+    Raises:
+        BadConfig: There is no capture, or it cannot be read.
+    """
+    try:
+        return RecordedCalls(path)
+    except BadRecord as error:
+        raise BadConfig(f"replay: {error}") from error
+
+
 @asynccontextmanager
 async def running_replay(path: Path) -> AsyncGenerator[Replay]:
     """Run the endpoint of a replay until the block ends.
@@ -147,10 +162,7 @@ async def running_replay(path: Path) -> AsyncGenerator[Replay]:
     Raises:
         BadConfig: There is no capture, or it cannot be read.
     """
-    try:
-        recorded = await asyncio.to_thread(RecordedCalls, path)
-    except BadRecord as error:
-        raise BadConfig(f"replay: {error}") from error
+    recorded = await asyncio.to_thread(recorded_calls, path)
     for fault in recorded.faults[:10]:
         log.warning("capture_line_not_read", message=str(fault), of=len(recorded.faults))
     replay = Replay(recorded)

@@ -191,6 +191,43 @@ async def test_a_call_over_the_concurrency_waits_for_a_slot(registry: CellRegist
         assert (await third).seq == 3
 
 
+async def test_a_newcomer_takes_no_slot_that_another_call_waits_for(registry: CellRegistry) -> None:
+    """One that asks in the moment in which a slot comes free stands behind, until those before it are gone."""
+    limits = KeyLimits(max_concurrency=2)
+    asks = [AdmissionRequest("a", str(number), limits=limits) for number in range(6)]
+    await registry.admit(asks[0])
+    await registry.admit(asks[1])
+    async with asyncio.TaskGroup() as tasks:
+        first = tasks.create_task(registry.admit(asks[2]))
+        second = tasks.create_task(refusal(registry, asks[3]))
+        third = tasks.create_task(registry.admit(asks[4]))
+        await settled()
+        registry.finish_soon("a", "0", end())
+        assert registry.try_admit(asks[5]) is None
+        newcomer = tasks.create_task(registry.admit(asks[5]))
+        await first
+        await settled()
+        assert [each.done() for each in (third, newcomer)] == [False, False]
+        registry.withdraw("a", "3")
+        await second
+        registry.finish_soon("a", "1", end())
+        registry.finish_soon("a", "2", end())
+        assert {(await third).seq, (await newcomer).seq} == {4, 5}
+
+
+async def test_a_call_waits_behind_others_of_the_same_limits_only(registry: CellRegistry) -> None:
+    """A key of the cell that has more room does not wait for one that has none."""
+    await registry.admit(AdmissionRequest("a", "1"))
+    full = AdmissionRequest("a", "2", limits=KeyLimits(max_concurrency=1))
+    async with asyncio.TaskGroup() as tasks:
+        waiting = tasks.create_task(registry.admit(full))
+        await settled()
+        await registry.admit(AdmissionRequest("a", "3", limits=KeyLimits(max_concurrency=2)))
+        await registry.finish("a", "1", end())
+        await registry.finish("a", "3", end())
+        await waiting
+
+
 @pytest.mark.parametrize(
     ("limits", "spent"),
     [

@@ -13,6 +13,8 @@ from cab.proxy.accounting.shared_cell import SharedCell, Used, share_of
 from cab.proxy.accounting.shared_memory import Counters, SharedMemory
 
 COUNTERS = Counters(7, 6, 2, 50, 10)
+NOW = 30_000_000
+"""A minute since the Unix epoch."""
 ASK = AdmissionRequest("a", "call")
 
 
@@ -44,15 +46,15 @@ def test_a_process_that_is_stopped_with_the_lock_holds_nobody_up(memory: SharedM
     """Nothing is admitted by the counters until the parent has opened them again with what it knows."""
     cell = shared(memory)
     with locked_elsewhere(memory):
-        assert cell.admit(ASK) is None
-        assert not cell.finish(Used(1, 5), counts=True)
+        assert cell.admit(ASK, NOW) is None
+        assert not cell.finish(Used(1, 5), NOW, counts=True)
         memory.suspend(0)
         assert (memory.last_seq(0), memory.last_seq(0, more=True)) == (7, 8)
         assert not memory.open(0, 2, COUNTERS)
     assert memory.last_seq(0, more=True) == 7
-    assert cell.admit(ASK) is None
+    assert cell.admit(ASK, NOW) is None
     assert not memory.open(0, 1, COUNTERS)
-    assert shared(memory, 2).admit(ASK) == 8
+    assert shared(memory, 2).admit(ASK, NOW) == 8
 
 
 def test_the_last_number_is_exact_while_a_call_ends(memory: SharedMemory) -> None:
@@ -68,10 +70,10 @@ def test_nobody_goes_by_counters_whose_writer_was_killed(memory: SharedMemory) -
     cell = shared(memory)
     with pytest.raises(TypeError):
         memory.write(0, 8, 7, "killed here")  # type: ignore[arg-type]
-    assert cell.admit(ASK) is None
-    assert not cell.finish(Used(1, 5), counts=True)
+    assert cell.admit(ASK, NOW) is None
+    assert not cell.finish(Used(1, 5), NOW, counts=True)
     assert memory.last_seq(0) == 8
-    assert shared(memory, 2).admit(ASK) == 8
+    assert shared(memory, 2).admit(ASK, NOW) == 8
 
 
 @pytest.mark.parametrize("ends", [True, False])
@@ -81,7 +83,7 @@ def test_what_happens_before_the_counters_are_opened_keeps_them_closed(
     """A call that fails, or has ended, while its worker is armed for a generation is not in its counters."""
     armed = SharedCell(memory, 0, 3, None)
     if ends:
-        armed.finish(Used(1, 5), counts=True)
+        armed.finish(Used(1, 5), NOW, counts=True)
     else:
         armed.close()
     assert not memory.open(0, 3, COUNTERS)
@@ -91,9 +93,9 @@ def test_what_happens_before_the_counters_are_opened_keeps_them_closed(
 def test_a_call_that_ends_late_closes_what_others_go_by(memory: SharedMemory) -> None:
     """Its worker had hung, and had not heard that the cell was shared anew: the counters lack what it used."""
     late, other = shared(memory, 1), shared(memory, 2)
-    assert other.admit(ASK) == 8
-    late.finish(Used(1, 1000), counts=True)
-    assert other.admit(ASK) is None
+    assert other.admit(ASK, NOW) == 8
+    late.finish(Used(1, 1000), NOW, counts=True)
+    assert other.admit(ASK, NOW) is None
 
 
 def test_a_repetition_names_the_call_that_failed() -> None:

@@ -69,14 +69,14 @@ class Calls:
 
 @asynccontextmanager
 async def workers(
-    local: LocalCellRegistry, folder: Path, memory: SharedMemory, count: int
+    local: LocalCellRegistry, folder: Path, memory: SharedMemory, count: int, wall: Wall
 ) -> AsyncGenerator[list[RemoteCellRegistry]]:
     """Give the registry as so many workers see it."""
     server = CellRegistryServer(local, [WorkerSlot(n) for n in range(count)], {}, memory)
     async with server.listening(folder / "registry"), asyncio.TaskGroup() as tasks:
         found = []
         for number in range(count):
-            registry = await RemoteCellRegistry.connect(folder / "registry", memory)
+            registry = await RemoteCellRegistry.connect(folder / "registry", memory, wall_ns=wall)
             tasks.create_task(registry.listen())
             await registry.request("configuration", number)
             found.append(registry)
@@ -118,7 +118,10 @@ async def test_a_day_and_a_month_end_at_midnight_utc(
     await calls.made(**call)
     wall.set(last)
     await calls.made(**call)
-    assert (await calls.refused()).code == "cab_limit_reached"
+    error = await calls.refused()
+    assert error.code == "cab_limit_reached"
+    later = {"day": "2026-12-03", "month": "2027-02-01"}[period]
+    assert f"the next {period} begins at {later}T00:00:00Z" in str(error)
 
 
 @pytest.mark.parametrize(("name", "call", "most", "words"), SPENT)
@@ -139,6 +142,20 @@ async def test_a_minute_waits_and_then_says_when(
     assert (await calls.refused()).retry_after_s == 1
     wall.set("2026-12-01T10:01:00Z")
     await calls.made(**call)
+    await calls.made(**call)
+    wall.set("2026-12-01T09:00:30Z")  # set back: the latest minute stays until its end
+    assert (await calls.refused()).retry_after_s == 3600 + 90
+
+
+async def test_a_full_minute_says_what_is_unknown_and_whose_prices_it_trusts() -> None:
+    """Whoever reads the refusal finds out which model needs a price, and where."""
+    wall = Wall("2026-12-01T10:00:00Z")
+    registry = LocalCellRegistry(CellStates(wall_ns=wall), 0, trusted_prices="prices of T")
+    calls = Calls(registry, max_cost_usd_per_minute=Decimal("1E-12"))
+    await calls.made(cost_usd=None)
+    message = str(await calls.refused())
+    assert "its limit of 0.000000000001 US dollars per minute" in message
+    assert "with 1 unpriced call (on_unknown = charge); prices of T; " in message
 
 
 async def test_a_waiting_call_goes_on_in_the_next_minute() -> None:
@@ -199,7 +216,7 @@ async def test_workers_have_one_minute_and_one_day(tmp_path: Path, memory: Share
     """Whichever worker admits calls, also by a key without such limits, all count, and none is too many."""
     wall = Wall("2026-12-01T10:00:30.5Z")
     local = LocalCellRegistry(CellStates(wall_ns=wall), 0)
-    async with workers(local, tmp_path, memory, 2) as registries:
+    async with workers(local, tmp_path, memory, 2, wall) as registries:
         for number, registry in enumerate(registries * 2):
             ask = AdmissionRequest(CELL, f"free {number}")
             await registry.admit(ask)
@@ -236,7 +253,7 @@ def test_records_say_what_windows_held() -> None:
     row.add(end(1, started_at=None, ended_at="soon"))  # nobody knows when: it is not free
     assert [s.tokens for s in row.windows.sums] == [11, 11, 11]
     assert CellRow.unpacked(orjson.dumps(orjson.loads(row.packed())[:4])).windows == WindowSums()
-    assert next_begin(2, instant_us(EVE) * 1000) == "2027-01-01T00:00:00Z"
+    assert next_begin(2, EVE[:7]) == "2027-01-01T00:00:00Z"
 
 
 @pytest.mark.parametrize(

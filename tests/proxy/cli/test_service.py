@@ -240,9 +240,17 @@ def test_a_configuration_is_checked(tmp_path: Path) -> None:
     [
         ({"upstream": "https://h", "ca_file": "none.pem"}, "ca_file none.pem cannot be used"),
         ({"upstream": "demo", "tls_cert_file": "none.pem"}, "none.pem cannot be read"),
+        ({"upstream": "demo", "tls_cert_file": "pipe"}, "tls_cert_file pipe is a pipe"),
+        ({"upstream": "https://h", "ca_file": "pipe"}, "ca_file pipe is a pipe"),
         ({"upstream": "demo", "signing_key_file": "file"}, "fewer than 32 bytes"),
         ({"upstream": "demo", "ledger": "file/x"}, "file is not a folder"),
         ({"upstream": "demo", "seal_key_file": "none"}, "seal_key_file none cannot be read"),
+        ({"upstream": "demo", "metrics_token_file": "none"}, "metrics_token_file none cannot be"),
+        ({"upstream": "demo", "metrics_token_file": "file"}, "fewer than 16 bytes"),
+        ({"upstream": "demo", "control_socket": "x" * 108}, "more than 107 bytes"),
+        ({"upstream": "demo", "control_socket": "none/s"}, "its folder is missing"),
+        ({"upstream": "demo", "control_socket": "file"}, "it is there, and is not a socket"),
+        ({"replay": "none"}, "replay: none: holds no capture"),
     ],
 )
 async def test_a_configuration_that_would_not_start(
@@ -251,8 +259,26 @@ async def test_a_configuration_that_would_not_start(
     """The fault is named."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("short")
+    os.mkfifo(tmp_path / "pipe")
     with pytest.raises(BadConfig, match=why):
         await checked(parse_settings(values, "x"), {}, ask=False)
+
+
+async def test_a_receiver_that_could_not_be_verified(tmp_path: Path) -> None:
+    """A check finds it, as a start does."""
+    settings = parse_settings({"upstream": "demo", "ledger": str(tmp_path / "ledger")}, "x")
+    endpoint = {"OTEL_EXPORTER_OTLP_ENDPOINT": "https://collector.invalid"}
+    otel = {**endpoint, "OTEL_EXPORTER_OTLP_CERTIFICATE": str(tmp_path / "none.pem")}
+    with pytest.raises(BadConfig, match="OTEL_EXPORTER_OTLP_CERTIFICATE"):
+        await checked(settings, {"otel": otel}, ask=False)
+
+
+async def test_the_routes_of_a_replay_need_no_keys(tmp_path: Path) -> None:
+    """No endpoint is asked, so a check asks for no key either, as a start does."""
+    route = {"models": ["m"], "upstream": "http://other.invalid", "key_env": "OTHER_KEY"}
+    values = {"replay": str(tmp_path / "none"), "ledger": str(tmp_path / "new"), "routes": [route]}
+    with pytest.raises(BadConfig, match="holds no capture"):
+        await checked(parse_settings(values, "x"), {}, ask=True)
 
 
 async def test_the_endpoints_are_asked(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Each setting from a flag, a variable or a file: which one wins, and what is said of a mistake."""
 
 import json
+import os
 import re
 import subprocess
 from decimal import Decimal
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cab.proxy.cli.flags import flag_of, is_nested, make_parser, variable_of
-from cab.proxy.cli.sources import load_settings
+from cab.proxy.cli.sources import ConfigFile, load_settings
 from cab.proxy.config import ProxySettings
 from cab.proxy.errors import BadConfig
 
@@ -201,3 +202,26 @@ def test_secrets_are_not_settings(tmp_path: Path) -> None:
             load_settings(file, {}, {})
         assert "sk-canary" not in str(caught.value)
         assert flag_of(name) not in make_parser().format_help().split()
+
+
+def test_a_pipe_is_read_once() -> None:
+    """A reload goes by what it held at the start; its end would be an empty file."""
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "w") as file:
+        file.write('upstream = "demo"\ngrace_s = 7\n')
+    with os.fdopen(reading):
+        config = ConfigFile()
+        for _ in range(2):
+            settings = load_settings(Path(f"/dev/fd/{reading}"), {}, {}, config)
+            assert settings.grace_s == 7
+
+
+def test_a_pipe_in_the_place_of_the_file_is_refused(tmp_path: Path) -> None:
+    """To open it could take for ever, and calls would wait for that."""
+    file, config = tmp_path / "cab.toml", ConfigFile()
+    file.write_text('upstream = "demo"\n')
+    load_settings(file, {}, {}, config)
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(BadConfig, match="is not a regular file any more"):
+        load_settings(file, {}, {}, config)

@@ -19,6 +19,7 @@ from cab.proxy.workers.ipc_client import RemoteCellRegistry
 from cab.proxy.workers.ipc_protocol import packed
 from cab.proxy.workers.ipc_server import CellRegistryServer
 from cab.proxy.workers.worker_slot import WorkerSlot
+from cab.scoring.timestamps import instant_us
 
 
 class Proxy:
@@ -26,15 +27,21 @@ class Proxy:
 
     def __init__(self, folder: Path, memory: SharedMemory, answer_s: float = 20) -> None:
         self.folder, self.memory = folder, memory
-        self.registry = LocalCellRegistry(CellStates(), 20)
+        self.now_ns = instant_us("2026-12-01T10:00:30Z") * 1000
+        self.registry = LocalCellRegistry(CellStates(wall_ns=self.wall_ns), 20)
         self.slots = [WorkerSlot(n) for n in range(3)]
         self.server = CellRegistryServer(self.registry, self.slots, {}, memory, answer_s)
+
+    def wall_ns(self) -> int:
+        return self.now_ns
 
     @asynccontextmanager
     async def worker(self, number: int) -> AsyncGenerator[RemoteCellRegistry]:
         """Give a worker; it is killed on leaving: what it has not told yet, it will not tell."""
         async with asyncio.TaskGroup() as tasks:
-            remote = await RemoteCellRegistry.connect(self.folder / "cells", self.memory)
+            remote = await RemoteCellRegistry.connect(
+                self.folder / "cells", self.memory, wall_ns=self.wall_ns
+            )
             listening = tasks.create_task(remote.listen())
             await remote.request("configuration", number)
             yield remote
@@ -93,6 +100,33 @@ async def test_after_the_first_call_of_a_cell_nobody_asks(proxy: Proxy) -> None:
         [cell] = await one.totals()
         assert (cell.totals.calls, cell.totals.tokens.total.value, cell.in_flight) == (42, 420, 0)
         assert await proxy.trips() == trips
+
+
+async def test_limits_of_a_time_need_one_question_in_each_minute(proxy: Proxy) -> None:
+    """Then the minute begins, and what was told late of the one before is still part of that."""
+    limits: dict[str, Any] = {"max_calls_per_minute": 40, "max_cost_usd_per_day": Decimal(10)}
+    async with proxy.worker(0) as one, proxy.worker(1) as other:
+        for n, worker in enumerate((one, other)):
+            await worker.admit(ask(f"first {n}", **limits))
+            worker.finish_soon("a", f"first {n}", end(cost_usd="0.1"))
+        trips = await proxy.trips()
+        for n in range(38):
+            worker = (one, other)[n % 2]
+            assert worker.try_admit(ask(f"{n}", **limits))
+            worker.finish_soon("a", f"{n}", end(cost_usd="0.1"))
+        assert await proxy.trips() == trips
+        assert one.try_admit(ask("over", **limits)) is None
+        proxy.now_ns += 30 * 10**9
+        assert one.try_admit(ask("next", **limits)) is None
+        for n in range(6):
+            await (one, other)[n % 2].admit(ask(f"next {n}", **limits))
+        assert await proxy.trips() == trips + 1
+        [found] = await one.limits(["a"])
+        assert found is not None
+        assert sorted(found.windows) == [
+            ("max_calls_per_minute", 6),
+            ("max_cost_usd_per_day", "4.0"),
+        ]
 
 
 @pytest.mark.parametrize(

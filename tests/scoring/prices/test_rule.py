@@ -137,6 +137,19 @@ PRICED: list[tuple[dict[str, Any], Fraction]] = [
         ),
         Fraction(70 * 2 + 30 * 40, MILLION),
     ),
+    # two passes over one model are one call of it, with one fee
+    (
+        call(
+            "small-1",
+            1500,
+            150,
+            usage_parts=[
+                part("small-1", 1000, 100, type="compaction"),
+                part("small-1", 500, 50),
+            ],
+        ),
+        Fraction(150 + 60, MILLION) + Fraction(5, 1000),
+    ),
     # each pass by its own model; the attempt that declined is free
     (
         call(
@@ -235,6 +248,15 @@ def test_the_source_names_table_version_and_what_it_holds(tmp_path: Path) -> Non
     assert all(source.startswith("table:acme@2026-11+") for source in sources)
 
 
+def test_the_source_tells_two_orders_of_patterns_apart() -> None:
+    """The first pattern that fits decides, so their order is a part of what the source names."""
+    rates = {"a*": {"input": 1}, "*b": {"input": 2}}
+    orders = rates, dict(reversed(rates.items()))
+    tables = [PriceTable(PriceTableFile.model_validate({"models": o}), "config") for o in orders]
+    assert [price_of(call("ab", 10**6, 0), table) for table in tables] == ["1", "2"]
+    assert tables[0].source != tables[1].source
+
+
 def test_rates_are_the_decimals_that_were_written(tmp_path: Path) -> None:
     file = tmp_path / "my prices.toml"
     file.write_text('[models.m]\ninput = 0.1234567890123456789\noutput = "1e-7"\n')
@@ -257,6 +279,7 @@ def test_rates_are_the_decimals_that_were_written(tmp_path: Path) -> None:
             "[[models.m.long_context]]\nabove_tokens = 1\n[[models.m.long_context]]\nabove_tokens = 1\n",
             "models.m",
         ),
+        ("[models.m]\ninput = 1\n[models.m.service_tiers.default]\ninput = 2\n", "models.m"),
         ("[models.m\n", None),
     ],
 )

@@ -155,6 +155,34 @@ async def test_what_a_receiver_does_not_take_is_counted(tmp_path: Path) -> None:
     assert 'cab_otel_spans_total{outcome="sent"} 1' in text
 
 
+async def test_an_answer_is_read_in_all_its_parts(tmp_path: Path) -> None:
+    """What it rejects may stand in the last of them; and no part of what is not HTTP is repeated to anybody."""
+    partial = b'{"partialSuccess":{"rejectedSpans":"1"}}'
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(partial)
+    seen: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(sent := await reader.readuntil(b"\r\n\r\n"))
+        if len(seen) == 1:
+            writer.write(b"secret\r\n" + sent)
+        else:
+            writer.write(head + partial[:9])
+            await writer.drain()
+            # Another part only if what is sent now is not read together with the first one.
+            await asyncio.sleep(0.05)
+            writer.write(partial[9:])
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    only = {"OTEL_METRICS_EXPORTER": "none", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"}
+    async with server, exporting_proxy(tmp_path, url, only) as meter:
+        await chat(meter)
+        refused = "the receiver cannot be reached: its answer is not valid HTTP"
+        await until_health(meter, otel_failure=refused)
+        await until_health(meter, otel_dropped_spans=1, otel_failure=None)
+
+
 async def test_without_a_receiver_calls_go_on_and_few_spans_wait(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -85,6 +85,21 @@ def test_the_variables_of_a_signal_win() -> None:
             "OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc' is not spoken here; use http/protobuf or http/json",
         ),
         (
+            {ENDPOINT: URL, "OTEL_EXPORTER_OTLP_HEADERS": "a\nb=c"},
+            {},
+            "OTEL_EXPORTER_OTLP_HEADERS: 'a\\nb' is not a valid name of a header",
+        ),
+        (
+            {ENDPOINT: URL, "OTEL_EXPORTER_OTLP_TRACES_HEADERS": "Content-Length=5"},
+            {},
+            "OTEL_EXPORTER_OTLP_TRACES_HEADERS: Content-Length is set by cab-proxy itself",
+        ),
+        (
+            {ENDPOINT: URL, "OTEL_EXPORTER_OTLP_COMPRESSION": "zstd"},
+            {},
+            "OTEL_EXPORTER_OTLP_COMPRESSION: 'zstd' is not spoken here; use gzip or none",
+        ),
+        (
             {ENDPOINT: URL, "OTEL_EXPORTER_OTLP_TIMEOUT": "0"},
             {},
             "OTEL_EXPORTER_OTLP_TIMEOUT is not",
