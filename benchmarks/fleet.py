@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -140,8 +140,14 @@ class FakeNodes:
             state="complete", bundle=str(bundle), succeeded=CALLS_PER_CELL, passed=True
         )
 
+    async def cancel(self, cell_id: str) -> None:
+        """Nothing runs."""
+
     async def stop(self) -> None:
         """Nothing runs."""
+
+    async def end_left(self, cell_ids: Sequence[str]) -> None:
+        """Nothing was left."""
 
 
 class QuietListener:
