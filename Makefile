@@ -3,22 +3,25 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
+BASE ?= localhost/cab-base:bookworm
+IMAGES = aider qwen-code checks
 AGENTS = aider claude-code codex mini-swe-agent opencode openhands pi qwen-code
-SOURCES = $(shell find proxy scoring adapters \( -name '*.py' -o -path '*/report/templates/*' -o -path '*/report/assets/*' \) -not -path '*/suite/*')
+SOURCES = $(shell find proxy scoring adapters \( -name '*.py' -o -path '*/report/templates/*' -o -path '*/report/assets/*' -o -path '*/images/template/*' \) -not -path '*/suite/*')
 
 ROUNDS ?= 3
 SECONDS ?= 1800
 
-.PHONY: demo test check wheel sync test-agents test-slurm test-ray test-postgres catalogue schemas reference bench guard soak help
+.PHONY: demo test check wheel sync test-agents test-containers test-slurm test-ray test-postgres catalogue schemas reference bench guard soak help
 
 help:
 	@echo "make demo         one scored cell, end to end, and its page, with no key and no network"
-	@echo "make test         all tests but those of real agents, of Slurm and of Ray"
+	@echo "make test         all tests but those of real agents, of containers, of Slurm and of Ray"
 	@echo "make check        formatter, linter, type checkers, import rules"
 	@echo "make wheel        build sdist and wheel, install the wheel elsewhere, try it there"
 	@echo "make test-slurm   sweeps on a real Slurm and a real sshd, each part killed in the middle (as root)"
 	@echo "make test-ray     a sweep on two nodes of Ray, one killed in the middle; installs Ray (240 MB)"
 	@echo "make test-agents  install eight real agents and run them, and what else is installed, in cells"
+	@echo "make test-containers  build images of two agents and of the checks, run what needs real containers (BASE=...)"
 	@echo "make test-postgres  what ships ledgers to a real PostgreSQL; a part of make test"
 	@echo "make catalogue    run the faults and the stacks; write docs/catalogue.md and docs/endpoints.md"
 	@echo "make schemas      write scoring/schemas/*.json from the models"
@@ -53,7 +56,7 @@ demo: $(STAMP)
 	@$(BIN)/cab report demo-run -o demo-site
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not agents and not slurm and not ray" -n 2 --dist worksteal --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -m "not agents and not containers and not slurm and not ray" -n 2 --dist worksteal --cov --cov-report=term:skip-covered
 
 # apt-get install slurm-wlm munge openssh-server; with CI=true they fail where Slurm cannot start.
 test-slurm: $(STAMP)
@@ -104,3 +107,8 @@ test-postgres: $(STAMP)
 test-agents: $(STAMP)
 	$(BIN)/cab adapters install $(AGENTS)
 	CI=1 $(BIN)/python -m pytest -m agents
+
+# CI=1: the images are there now, so no test may be passed over.
+test-containers: $(STAMP)
+	for image in $(IMAGES); do $(BIN)/cab images build $$image --base $(BASE) || exit 1; done
+	CI=1 $(BIN)/python -m pytest -m containers

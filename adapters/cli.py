@@ -56,6 +56,7 @@ COMMANDS = {
         f"{_COMMANDS}.export", "write cells for other tools: Inspect, Harbor, SWE-bench"
     ),
     "adapters": Command(f"{_COMMANDS}.adapters", "list, install, show and examine agents"),
+    "images": Command(f"{_COMMANDS}.images", "build, list and show container images of agents"),
     "tasks": Command(f"{_COMMANDS}.tasks", "list, show and check tasks"),
     "top": Command(f"{_COMMANDS}.top", "watch what a proxy does now: cells, calls, tokens"),
     "keys": Command(f"{_COMMANDS}.keys", "create and revoke the keys that agents get"),

@@ -1,5 +1,10 @@
-"""Parts that other installed packages bring: agents, executors. The rule itself is the proxy's."""
+"""Parts that other installed packages bring: agents, executors. The rule itself is shared with the proxy's sinks."""
 
-from cab.proxy.entry_points import Extension, Extensions, UnusableExtension, find_extensions
+from cab.scoring.introspection.entry_points import (
+    Extension,
+    Extensions,
+    UnusableExtension,
+    find_extensions,
+)
 
 __all__ = ["Extension", "Extensions", "UnusableExtension", "find_extensions"]

@@ -3,7 +3,8 @@
 AdapterError
 ├── UnknownAdapter     no agent of that name; `.known`, `.near`
 ├── AgentNotInstalled  the agent's own environment is missing; `.command` installs it
-├── InstallFailed      an agent's environment could not be built; `.log`
+├── InstallFailed      an agent's environment could not be built; `.reason`, `.log`
+├── ImageNotBuilt      a container image could not be built; `.log`
 ├── BadSelfReport      an agent's token report cannot be read exactly
 ├── BundleExists       a bundle of that cell is complete, or being written
 └── RunFailed          a cell could not be finished, for a reason outside the agent
@@ -48,10 +49,19 @@ class InstallFailed(AdapterError):
     """An environment that could not be built."""
 
     def __init__(self, name: str, reason: str, log: Path | None = None) -> None:
+        self.reason = reason
         self.log = log
         super().__init__(
             f"{name} was not installed: {reason}{f' (full log: {log})' if log else ''}"
         )
+
+
+class ImageNotBuilt(AdapterError):
+    """An image that could not be built."""
+
+    def __init__(self, name: str, reason: str, log: Path | None = None) -> None:
+        self.log = log
+        super().__init__(f"{name} was not built: {reason}{f' (full log: {log})' if log else ''}")
 
 
 class BadSelfReport(AdapterError):

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import io
+import math
 import os
 import re
 import shlex
@@ -82,6 +83,47 @@ async def test_the_commands_run(tmp_path: Path) -> None:
         ]
     assert sum("holds" in text for text in printed) == 3
     assert (tmp_path / "heads.json").stat().st_size
+
+
+def bench(row: str, column: str) -> float:
+    """Return a figure of a table that `make bench` wrote."""
+    tables = (DOCS / "performance.md").read_text().split("<!-- speed: begin -->")[1]
+    header: list[str] = []
+    for line in tables.split("<!-- speed: end -->")[0].splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if column in cells:
+            header = cells
+        elif header and cells[0] == row:
+            return float(cells[header.index(column)].replace(",", ""))
+    raise AssertionError(f"{row}, {column} is not in docs/performance.md; run make bench")
+
+
+def rounded_down(number: float) -> float:
+    """Return a number with its first two digits."""
+    power = 10.0 ** (math.floor(math.log10(number)) - 1)
+    return math.floor(number / power + 1e-9) * power
+
+
+def test_the_capacity_follows_from_the_bench() -> None:
+    """Each figure per core is a million microseconds by those of a call or an event, two digits of it."""
+    event = bench("cab", "event, µs")
+    expected = {
+        "calls a second, 0.7 KB, no keys": (1e6, bench("cab", "0.7 KB, µs")),
+        "the same with keys, limits and log lines": (1e6, bench("cab, keys", "with ids, µs")),
+        "calls a second, 40 KB": (1e6, bench("cab", "40 KB, µs")),
+        "events of streams a second": (1e6, event),
+        "streams of 50 events a second at once": (1e6 / 50, event),
+    }
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in PAGE.split("## Capacity")[1].splitlines()
+    ]
+    said = {row[0]: row[1] for row in rows if len(row) == 3}
+    for what, (in_all, each) in expected.items():
+        assert float(said[what].replace(",", "")) == rounded_down(in_all / each), what
+    assert float(said["memory per idle stream, KB"]) == bench("cab", "KB per idle stream")
+    told = {row[0]: row[2].partition(" µs")[0] for row in rows if len(row) == 3 and " µs" in row[2]}
+    assert {float(text) for text in told.values()} == {each for _, each in expected.values()}
 
 
 @pytest.mark.skipif(NGINX is None, reason="no nginx")

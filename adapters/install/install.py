@@ -25,6 +25,9 @@ from cab.proxy.ledger.file_lock import lock_file
 STAMP = "installed.json"
 """Name of the file that marks an install as complete."""
 
+AGENT_FOLDER = "CAB_AGENT_FOLDER"
+"""Variable that images set: the folder of the one agent that they hold."""
+
 
 class Installed(NamedTuple):
     """An agent that can be run."""
@@ -44,18 +47,20 @@ def agents_folder() -> Path:
 
 def find_installed(facts: AgentFacts) -> Installed | None:
     """Return an agent that is completely installed; None if it is not."""
+    in_image = _in_image(facts)
+    if in_image is not None:
+        return in_image
     if facts.install is None:
         return Installed(Path(sys.executable), facts.version)
     folder = _folder(facts)
-    try:
-        version = str(orjson.loads((folder / STAMP).read_bytes())["version"])
-    except (OSError, ValueError, LookupError, TypeError):
+    found = _stamped(folder)
+    if found is None:
         return None
     executable = folder / "bin" / facts.install.executable
     # The interpreter of an agent is a link, and its target may have been removed since.
     runs_on = folder / (NODE if isinstance(facts.install, NpmInstall) else PYTHON)
     complete = executable.is_file() and runs_on.is_file()
-    return Installed(executable, version) if complete else None
+    return Installed(executable, found["version"]) if complete else None
 
 
 def require_installed(facts: AgentFacts) -> Installed:
@@ -83,15 +88,38 @@ def install(facts: AgentFacts, *, use_uv: bool = True) -> Installed:
     """
     need = facts.install
     if need is None:
-        return Installed(Path(sys.executable), facts.version)
+        return require_installed(facts)
     with _locked(facts):
         present = find_installed(facts)
         if present is not None:
             return present
         folder = _folder(facts)
         shutil.rmtree(folder, ignore_errors=True)
-        _stamp(facts, _build(facts, need, folder, use_uv=use_uv), folder)
+        install_into(folder, facts.name, facts.version, need, use_uv=use_uv)
     return require_installed(facts)
+
+
+def _in_image(facts: AgentFacts) -> Installed | None:
+    """Return the agent of the image that we run in; None outside, or if the image has another one.
+
+    Its version may be another than the adapter's, and it may be a file of the user's.
+    """
+    named = os.environ.get(AGENT_FOLDER)
+    found = _stamped(Path(named)) if named else None
+    if named is None or found is None or found["name"] != facts.name:
+        return None
+    program = facts.install.executable if facts.install else facts.name
+    executable = Path(named, "bin", program)
+    return Installed(executable, found["version"]) if executable.is_file() else None
+
+
+def _stamped(folder: Path) -> dict[str, str] | None:
+    """Return name and version of the agent in a folder; None if the folder is incomplete."""
+    try:
+        found = orjson.loads((folder / STAMP).read_bytes())
+        return {name: str(found[name]) for name in ("name", "version")}
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
 
 
 def _folder(facts: AgentFacts) -> Path:
@@ -111,21 +139,36 @@ def _locked(facts: AgentFacts) -> Generator[None]:
         raise InstallFailed(facts.name, f"{error.filename or folder}: {error.strerror}") from error
 
 
-def _build(facts: AgentFacts, need: Install, folder: Path, *, use_uv: bool) -> str:
+def install_into(
+    folder: Path, name: str, version: str, need: Install, *, use_uv: bool = True
+) -> None:
+    """Install an agent into a folder, and stamp it as complete.
+
+    Args:
+        folder: Where to; must not exist, or be empty.
+        name: Of the agent.
+        version: Of the agent.
+        need: What is installed.
+        use_uv: Use uv if it is installed. Otherwise venv and pip.
+
+    Raises:
+        InstallFailed: As with `install`.
+    """
     log = folder.with_name(f"{folder.name}.log")
     if isinstance(need, NpmInstall):
-        steps = BuildSteps(facts.name, log, npm_failure)
-        version = build_from_npm(need, facts.version, folder, steps)
+        steps = BuildSteps(name, log, npm_failure)
+        found = build_from_npm(need, version, folder, steps)
     else:
-        steps = BuildSteps(facts.name, log, pypi_failure)
-        version = build_from_pypi(need, facts.version, folder, steps, use_uv=use_uv)
+        steps = BuildSteps(name, log, pypi_failure)
+        found = build_from_pypi(need, version, folder, steps, use_uv=use_uv)
     steps.done()
-    return version
+    if found != version:
+        raise InstallFailed(name, f"the index gave {found}, not {version}")
+    stamp(folder, name, version)
 
 
-def _stamp(facts: AgentFacts, version: str, folder: Path) -> None:
-    if version != facts.version:
-        raise InstallFailed(facts.name, f"the index gave {version}, not {facts.version}")
+def stamp(folder: Path, name: str, version: str) -> None:
+    """Mark an agent's folder as complete."""
     partial = folder / f"{STAMP}.part"
-    partial.write_bytes(orjson.dumps({"name": facts.name, "version": version}))
+    partial.write_bytes(orjson.dumps({"name": name, "version": version}))
     partial.replace(folder / STAMP)

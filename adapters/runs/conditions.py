@@ -51,6 +51,28 @@ def read_load(root: Path = Path("/")) -> float | None:
     return None
 
 
+def read_process_limit(root: Path = Path("/")) -> int | None:
+    """Return how many processes and threads our control groups allow; None without a limit that can be read.
+
+    Args:
+        root: Where /proc and /sys are.
+    """
+    found = [_number(group / "pids.max") for group in (*_groups(root), *_mounted(root, "pids"))]
+    return min((each for each in found if each is not None), default=None)
+
+
+def _mounted(root: Path, controller: str) -> Iterator[Path]:
+    """Yield where a container that does not see the path of its own group has it mounted."""
+    yield root / "sys/fs/cgroup"
+    yield root / "sys/fs/cgroup" / controller
+
+
+def _number(file: Path) -> int | None:
+    with suppress(OSError, ValueError):  # "max" is no number
+        return int(file.read_text())
+    return None
+
+
 def _meminfo(root: Path) -> dict[str, int]:
     found: dict[str, int] = {}
     with suppress(OSError):

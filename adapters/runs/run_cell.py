@@ -41,12 +41,15 @@ from cab.adapters.runs.bundle import (
 from cab.adapters.runs.captured import take_capture
 from cab.adapters.runs.conditions import read_conditions, read_load
 from cab.adapters.runs.held_keys import key_exposure
+from cab.adapters.runs.inside.session import inside
+from cab.adapters.runs.inside.surroundings import inside_surroundings
 from cab.adapters.runs.metering import Meter, check_reachable, embedded_meter, given_meter
 from cab.adapters.runs.spec import CellPlan, CellSpec, plan_cell
 from cab.adapters.runs.workspace import scratch_places
 from cab.adapters.sandboxes.base import Sandbox, SandboxFacts
 from cab.adapters.sandboxes.docker import docker_sandbox
 from cab.adapters.sandboxes.environment import Places
+from cab.adapters.tasks.check_process import CheckPlace, OwnProcesses
 from cab.adapters.tasks.checks import run_checks
 from cab.adapters.tasks.reference import confirmed
 from cab.adapters.workspaces.bounds import TIME
@@ -95,7 +98,7 @@ async def run_cell(spec: CellSpec) -> Path:
     if spec.proxy is None:
         await check_reachable(spec.upstream or "")
     async with AsyncExitStack() as stack:
-        sandbox = await stack.enter_async_context(_sandbox(plan))
+        sandbox, place = await stack.enter_async_context(_surroundings(plan))
         claim, meter = await _claim(stack, plan, sandbox.facts.listen_host)
         claim.note("setting up")
         if claim.previous is not None:
@@ -115,7 +118,7 @@ async def run_cell(spec: CellSpec) -> Path:
             await _write_trees(writer, plan, run, places, redact)
             claim.note("checks")
             # All that was measured is on disk by now: a check runs the agent's code.
-            check = await _check(plan, run, places.workdir)
+            check = await _check(plan, run, places.workdir, place)
         claim.note("scoring")
         check = _with_restored(check, writer.restore())
         facts = _facts(plan, sandbox.facts, run, check, started_ns, conditions)
@@ -132,11 +135,16 @@ async def run_cell(spec: CellSpec) -> Path:
 
 
 @asynccontextmanager
-async def _sandbox(plan: CellPlan) -> AsyncGenerator[Sandbox]:
+async def _surroundings(plan: CellPlan) -> AsyncGenerator[tuple[Sandbox, CheckPlace]]:
+    """Give where the agent runs, and where its checks do."""
     spec = plan.spec
     exposed = (*spec.exposed, *key_exposure(spec.upstream_key))
+    if inside() is not None:
+        async with inside_surroundings(plan, exposed) as surroundings:
+            yield surroundings
+        return
     if plan.image is None:
-        yield local_sandbox(plan, exposed)
+        yield local_sandbox(plan, exposed), OwnProcesses()
         return
     async with docker_sandbox(
         spec.container,
@@ -147,7 +155,7 @@ async def _sandbox(plan: CellPlan) -> AsyncGenerator[Sandbox]:
         listens=spec.proxy is None,
         exposed=exposed,
     ) as sandbox:
-        yield sandbox
+        yield sandbox, OwnProcesses()
 
 
 async def _claim(stack: AsyncExitStack, plan: CellPlan, host: str) -> tuple[Claim, Meter]:
@@ -246,7 +254,7 @@ async def _write_trees(
     writer.write(PATCH_FILE, patch_without_places(patch))
 
 
-async def _check(plan: CellPlan, run: AgentRun, workdir: Path) -> CheckOutcome:
+async def _check(plan: CellPlan, run: AgentRun, workdir: Path, place: CheckPlace) -> CheckOutcome:
     rlimits = plan.spec.limits.rlimits
     outcome = await run_checks(
         plan.task,
@@ -254,8 +262,9 @@ async def _check(plan: CellPlan, run: AgentRun, workdir: Path) -> CheckOutcome:
         same=run.folder,
         rlimits=rlimits,
         scratch=plan.adapter.facts.scratch,
+        place=place,
     )
-    return await confirmed(plan.task, outcome, rlimits)
+    return await confirmed(plan.task, outcome, rlimits, place)
 
 
 def _with_restored(check: CheckOutcome, changed: list[str]) -> CheckOutcome:

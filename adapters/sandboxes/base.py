@@ -19,7 +19,7 @@ class SandboxFacts:
     """What is fixed about the sandbox of one run."""
 
     name: str
-    """`local` or `docker`."""
+    """`local`, `docker` or `inside`."""
     listen_host: str
     """Address that a proxy must listen on for the agent to reach it."""
     image: str | None = None

@@ -14,6 +14,8 @@ NETWORK: Final = "open-network"
 NO_LIMITS: Final = "no-limits"
 HOST_CHECKS: Final = "host-checks"
 PLACED: Final = "given-network"
+SHARED_UID: Final = "shared-uid"
+CONTAINER_CHECKS: Final = "same-container-checks"
 KEY_READABLE: Final = "key-readable"
 KEY_IN_PARENT: Final = "key-in-parent"
 KEY_IN_FILE: Final = "key-in-file"
@@ -27,6 +29,8 @@ SENTENCES: Final = {
     NO_LIMITS: "no resource limit held the agent",
     HOST_CHECKS: "the hidden checks ran what the agent wrote outside the container",
     PLACED: "the agent shared its network with whatever else was on it",
+    SHARED_UID: "the agent ran as the user of cab and of the hidden checks, and could change what was measured",
+    CONTAINER_CHECKS: "the hidden checks ran what the agent wrote in the container that the agent ran in",
     KEY_READABLE: "cab ran as root, from which nothing keeps the endpoint's key in its memory",
     KEY_IN_PARENT: "a process that cab was started from showed the endpoint's key",
     KEY_IN_FILE: "the endpoint's key was in a file that the user of cab can read",

@@ -134,11 +134,14 @@ class ContainerEngine:
         return None if answer.code else parse_state(answer.stdout)
 
 
-async def find_engine(wanted: str | None = None) -> ContainerEngine:
+async def find_engine(
+    wanted: str | None = None, *, otherwise: str = "or run with --sandbox local"
+) -> ContainerEngine:
     """Return an engine that answers.
 
     Args:
         wanted: `docker` or `podman`; None takes the first that answers.
+        otherwise: What helps whoever has none, for the error.
 
     Raises:
         AdapterError: None does.
@@ -160,9 +163,7 @@ async def find_engine(wanted: str | None = None) -> ContainerEngine:
         if answer.code == 0:
             return ContainerEngine(name, kind, _is_rootless(answer.stdout))
         reasons.append(f"{name}: {answer.summary}")
-    raise AdapterError(
-        f"no container engine ({'; '.join(reasons)}); start one, or run with --sandbox local"
-    )
+    raise AdapterError(f"no container engine ({'; '.join(reasons)}); start one, {otherwise}")
 
 
 def parse_network(name: str, text: str) -> Network:

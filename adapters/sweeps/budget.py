@@ -67,6 +67,7 @@ def spend_members(spend: CallTotals, lost_cells: int = 0) -> dict[str, Any]:
         "cost_usd": None if cost.value is None else f"{cost.value:f}",
         "known_cost_usd": f"{cost.known:f}",
         "calls_without_price": cost.missing,
+        "price_sources": list(cost.price_sources),
     }
     if lost_cells:
         members |= {"calls": None, "tokens": None, "cost_usd": None, "total_interval": None}

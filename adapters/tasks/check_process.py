@@ -9,9 +9,9 @@ import contextlib
 import os
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from cab.adapters.processes.agent_process import Exit, new_mark, start_process
 from cab.adapters.processes.cleanup import CleanupPlan
@@ -63,16 +63,96 @@ class CheckDeadline:
         return max(0.0, (self._end_ns - time.monotonic_ns()) / 1e9)
 
 
+class CheckCommand(NamedTuple):
+    """One command of a check, ready to be started."""
+
+    argv: Sequence[str]
+    folder: Path
+    """Where it runs."""
+    environment: Mapping[str, str]
+    """Its whole environment."""
+    streams: tuple[int, int, int]
+    """Descriptors of its input, output and messages."""
+    rlimits: Mapping[str, int]
+    mark: str
+    """What its processes carry in their environment, where they run as our user."""
+
+
+class StartedCommand(Protocol):
+    """A command that has been started."""
+
+    async def wait(self, limit_s: float) -> Exit:
+        """Return how it ended; past the limit everything of it is ended."""
+        ...
+
+    async def end(self) -> int:
+        """End whatever still runs of it; return how many processes that were."""
+        ...
+
+
+class CheckPlace(Protocol):
+    """Where the commands of checks run."""
+
+    async def enter(self, stage: Path) -> None:
+        """Make the folder of a check theirs."""
+        ...
+
+    async def start(self, command: CheckCommand) -> StartedCommand:
+        """Start one; the caller must `end` it, whatever happens."""
+        ...
+
+    async def leave(self, stage: Path) -> None:
+        """Make the folder ours again, so that it can be removed."""
+        ...
+
+
+class OwnProcesses:
+    """Commands as processes of this machine and this user."""
+
+    async def enter(self, stage: Path) -> None:
+        """Do nothing: the folder is theirs."""
+
+    async def start(self, command: CheckCommand) -> StartedCommand:
+        """Start one.
+
+        Raises:
+            NotStarted: It cannot be started.
+        """
+        stdin, stdout, stderr = command.streams
+        return await start_process(
+            command.argv,
+            cwd=command.folder,
+            env=command.environment,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            rlimits=command.rlimits,
+            grace_s=GRACE_S,
+            mark=command.mark,
+            supervised=True,
+        )
+
+    async def leave(self, stage: Path) -> None:
+        """Do nothing: the folder is ours."""
+
+
 class CheckRunner:
     """Runs the commands of one check.
 
     Args:
         limit_s: Time limit of the whole check.
         rlimits: Resource limits of each command, as of the agent; None sets none.
+        place: Where they run; None is this machine.
     """
 
-    def __init__(self, limit_s: float, rlimits: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self,
+        limit_s: float,
+        rlimits: Mapping[str, int] | None = None,
+        place: CheckPlace | None = None,
+    ) -> None:
         self.deadline = CheckDeadline(limit_s)
+        self.place = place or OwnProcesses()
         self._rlimits = rlimits
         self._mark = new_mark()
 
@@ -132,18 +212,8 @@ class CheckRunner:
         streams: tuple[int, int, int],
         limit_s: float | None,
     ) -> Exit:
-        stdin, stdout, stderr = streams
-        process = await start_process(
-            argv,
-            cwd=folder,
-            env=environment,
-            stdin=stdin,
-            stdout=stdout,
-            stderr=stderr,
-            rlimits=self._rlimits,
-            grace_s=GRACE_S,
-            mark=self._mark,
-            supervised=True,
+        process = await self.place.start(
+            CheckCommand(argv, folder, environment, streams, self._rlimits or {}, self._mark)
         )
         try:
             return await process.wait(self.deadline.left_s() if limit_s is None else limit_s)

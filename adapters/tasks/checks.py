@@ -8,6 +8,7 @@ output. A probe's answers are compared here, where no code of the agent runs: to
 have to know them, and code that knows them has solved the task.
 """
 
+import errno
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
@@ -18,20 +19,23 @@ from cab.adapters.errors import NotStarted, RunFailed
 from cab.adapters.processes.background import in_background
 from cab.adapters.processes.cleanup import watched_cleanup
 from cab.adapters.processes.scratch import scratch_folder
-from cab.adapters.tasks.check_process import CheckRunner, CheckVerdict, CommandResult
+from cab.adapters.tasks.check_process import CheckPlace, CheckRunner, CheckVerdict, CommandResult
 from cab.adapters.tasks.loader import Check, Task
 from cab.adapters.tasks.needs import missing_needs
 from cab.adapters.tasks.probe import run_probe
 from cab.adapters.tasks.refusal_check import check_refusal
-from cab.adapters.tasks.staging import check_environment, fill_in, lay_out
+from cab.adapters.tasks.staging import check_environment, fill_in, lay_out, left_bytes
 from cab.adapters.tasks.violations import find_violations
 from cab.adapters.workspaces.folders import FolderId
 from cab.scoring.evidence.check_outcome import CheckOutcome
 
+MOST_LEFT_BYTES = 64 << 20
+"""What an agent may leave without answering for a full disk."""
 STAGING_S = 300.0
 """Time to copy and search a workspace; a file system that never answers ends it."""
 TAIL_CHARS = 2000
 """How much of the output is in an outcome, from its end."""
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 VIOLATION = "cab-violation: "
 """A line of a check's output that starts with this reports tampering that the check found."""
 
@@ -45,6 +49,7 @@ async def run_checks(  # noqa: PLR0913 - a task, a workspace, and how the one is
     rlimits: Mapping[str, int] | None = None,
     whole: bool = True,
     scratch: Sequence[str] = (),
+    place: CheckPlace | None = None,
 ) -> CheckOutcome:
     """Return the outcome of the hidden checks of a workspace.
 
@@ -56,6 +61,7 @@ async def run_checks(  # noqa: PLR0913 - a task, a workspace, and how the one is
         rlimits: Resource limits of what is run, as of the agent; None sets none.
         whole: Go on after a wrong answer, so that the share of correct ones is known.
         scratch: Patterns of the files that the agent keeps for itself.
+        place: Where the commands run; None is this machine.
 
     Returns:
         The outcome; if a program is missing, `exit_code` is None and `reason` says how to install it.
@@ -64,7 +70,7 @@ async def run_checks(  # noqa: PLR0913 - a task, a workspace, and how the one is
     missing = missing_needs(task)
     if missing:
         return _not_run("; ".join(missing))
-    runner = CheckRunner(task.check.timeout_s if timeout_s is None else timeout_s, rlimits)
+    runner = CheckRunner(task.check.timeout_s if timeout_s is None else timeout_s, rlimits, place)
     with scratch_folder("check") as stage:
         try:
             left = await in_background(
@@ -79,7 +85,11 @@ async def run_checks(  # noqa: PLR0913 - a task, a workspace, and how the one is
             return _spoiled(left.unchecked, left.violations)
         with_stage = runner.cleanup.model_copy(update={"scratch": stage})
         with watched_cleanup(with_stage):
-            return await _run_parts(task, stage, runner, left, whole=whole)
+            await runner.place.enter(stage)
+            try:
+                return await _run_parts(task, stage, runner, left, whole=whole)
+            finally:
+                await runner.place.leave(stage)
 
 
 async def _run_parts(
@@ -113,7 +123,14 @@ class _Left(NamedTuple):
 
 def _lay_out(subject: _Subject, stage: Path, scratch: Sequence[str]) -> _Left:
     task, workspace, same, stop = subject
-    unchecked = lay_out(task, workspace, stage, same=same, stop=stop)
+    try:
+        unchecked = lay_out(task, workspace, stage, same=same, stop=stop)
+    except OSError as error:
+        left = left_bytes(workspace, same=same, stop=stop) if error.errno in _FULL else 0
+        if left <= MOST_LEFT_BYTES:
+            raise
+        # Otherwise an agent that fails could have its failure taken for one of the machine.
+        return _Left(f"no room on the disk for a copy of the {left} bytes in it", None, None)
     found = find_violations(task, workspace, scratch=scratch, same=same, stop=stop)
     refusal = None
     if task.check.refusal is not None:

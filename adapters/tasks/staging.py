@@ -69,6 +69,21 @@ def lay_out(  # noqa: PLR0913 - three places, and how one of them is looked at
     return None
 
 
+def left_bytes(workspace: Path, *, same: FolderId | None = None, stop: Event | None = None) -> int:
+    """Return the bytes of the files in what an agent left behind.
+
+    Args:
+        workspace: What the agent left behind; it is only read.
+        same: Which folder the workspace must be; None takes what is there.
+        stop: Ends the work when it is set.
+
+    Raises:
+        WalkStopped: `stop` was set.
+    """
+    with WorkspaceWalk(workspace, same=same, stop=stop) as walk:
+        return sum(found.facts.st_size for found in walk if found.is_file)
+
+
 class _Left(NamedTuple):
     """What the agent left behind, and how it is looked at."""
 

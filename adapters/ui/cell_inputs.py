@@ -73,13 +73,18 @@ class CellReader:
 
     def cells(self, paths: Iterable[Path]) -> Iterator[Observation]:
         """Yield the cells below some paths; each once, also where two paths or a copy hold it."""
+        for scored in self.scored(paths):
+            yield observe(scored.as_dict())
+
+    def scored(self, paths: Iterable[Path]) -> Iterator[ScoredCell]:
+        """Yield the same as scored cells."""
         seen: set[tuple[object, ...]] = set()
         for scored in scored_cells(paths, self._profile, self._report):
             run = run_identity(scored)
             if run not in seen:
                 seen.add(run)
                 self.unsealed += bool(scored.not_checked)
-                yield observe(scored.as_dict())
+                yield scored
 
     def _report(self, error: ScoringError) -> None:
         self.exit_code = 2

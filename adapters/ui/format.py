@@ -31,7 +31,12 @@ def dollars_per_pass(group: Aggregate) -> str:
     """Return what a pass of a group cost in US dollars, and by whose prices if not the endpoint's."""
     text = money_text(group.cost_usd_per_pass)
     is_sum = group.cost_usd_per_pass.value is not None
-    return f"{text} by {group.price_kind}" if is_sum and group.price_kind in _BY else text
+    return f"{text}{by_kind(group.price_kind)}" if is_sum else text
+
+
+def by_kind(kind: str | None) -> str:
+    """Return what stands behind an amount of money: by whose prices it is, if not by the endpoint's."""
+    return f" by {kind}" if kind in _BY else ""
 
 
 UNKNOWN_USD = "not known"

@@ -9,8 +9,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from cab.adapters.ui.format import clock_text
+from cab.adapters.ui.format import by_kind, clock_text
 from cab.scoring.ledger.money import dollars
+from cab.scoring.prices.sources import sources_words
 from cab.scoring.printable import printable
 
 AT_LEAST = "\N{GREATER-THAN OR EQUAL TO}"
@@ -66,7 +67,7 @@ def _minute(state: Mapping[str, Any], width: int) -> list[Text]:
     figures = (
         f"last minute: {_plural(minute['calls'], 'call')}, {_plural(minute['failed'], 'failed attempt')}, "
         f"{_MARKS[mark]}{minute['tokens']:,} tokens, "
-        f"cost {_cost(minute['cost_usd'], bool(minute['unpriced_calls']))}, "
+        f"cost {_cost_of_all(minute)}, "
         f"time to first token {first}"
     )
     return [Text(now, style="bold"), Text(figures), Text(_sparkline(minute, width), style="blue")]
@@ -204,7 +205,7 @@ def _cost_of(cell: Mapping[str, Any] | None) -> str:
         return "?"
     if cell["cost_usd"] is None and not cell["calls"]:
         return "none yet"
-    return _cost(cell["cost_usd"], cell["cost_is_least"])
+    return _cost(cell, cell["cost_is_least"], by_kind(cell["price_kind"]))
 
 
 def _tokens(cell: Mapping[str, Any]) -> str:
@@ -212,7 +213,15 @@ def _tokens(cell: Mapping[str, Any]) -> str:
     return f"{_MARKS[mark]}{cell['tokens']:,}" if mark in _MARKS else mark
 
 
-def _cost(usd: str | None, is_least: bool) -> str:
-    if usd is None:
+def _cost_of_all(minute: Mapping[str, Any]) -> str:
+    by = f" by {sources_words(minute['price_sources'])}" if minute["price_sources"] else ""
+    return _cost(minute, bool(minute["unpriced_calls"]), by)
+
+
+def _cost(part: Mapping[str, Any], is_least: bool, by: str) -> str:
+    """Return a cost as pages mark it, and by whose prices it is: only the endpoint's are measured."""
+    if part["cost_usd"] is None:
         return "not recorded"
-    return f"{AT_LEAST if is_least else ''}{dollars(usd)}"
+    kind = part["price_kind"]
+    mark = "at least" if is_least else "measured" if kind in (None, "endpoint") else "estimated"
+    return f"{_MARKS[mark]}{dollars(part['cost_usd'])}{by}"

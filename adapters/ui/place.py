@@ -57,8 +57,8 @@ def opened_place(given: Path | DatabaseUrl) -> Generator[OpenedPlace]:
         yield OpenedPlace(given, str(given))
         return
     # Only who reads a database waits for this.
-    from cab.proxy.ledger.postgres.reading import fetched_ledger  # noqa: PLC0415
-    from cab.proxy.ledger.postgres.url import database_of  # noqa: PLC0415
+    from cab.proxy.ledger.shipping.postgres.reading import fetched_ledger  # noqa: PLC0415
+    from cab.proxy.ledger.shipping.postgres.url import database_of  # noqa: PLC0415
 
     address, password = database_of(given.text), database_password()
     with fetched_ledger(address, password) as folder:
@@ -81,8 +81,8 @@ def opened_runs(given: Sequence[Path | DatabaseUrl]) -> Generator[list[OpenedPla
             if isinstance(each, Path):
                 places.append(OpenedPlace(each, str(each)))
                 continue
-            from cab.proxy.ledger.postgres.bundles import fetched_bundles  # noqa: PLC0415 - as above
-            from cab.proxy.ledger.postgres.url import database_of  # noqa: PLC0415
+            from cab.proxy.ledger.shipping.postgres.bundles import fetched_bundles  # noqa: PLC0415 - as above
+            from cab.proxy.ledger.shipping.postgres.url import database_of  # noqa: PLC0415
 
             address = database_of(each.text)
             folder = stack.enter_context(fetched_bundles(address, database_password()))

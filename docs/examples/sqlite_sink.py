@@ -19,7 +19,8 @@ from cab.proxy import (
 )
 
 _SCHEMA = """
-create table if not exists lines (ledger, segment, line, part, raw, primary key (ledger, segment, line, part));
+create table if not exists lines
+    (ledger, chain, segment, line, part, raw, primary key (ledger, segment, line, part));
 create table if not exists positions (ledger primary key, segment, line, begin, end, sha256);
 """
 
@@ -36,8 +37,8 @@ class SqliteSink:
 
     def known_ledger(self, chain: str, segment: int, first_line: bytes) -> str | None:
         """Return which chain has this line: the first segment of the one that is shipped is gone."""
-        query = "select ledger from lines where segment = ? and line = 1 and part = 0 and raw = ?"
-        row = self._db.execute(query, (segment, first_line)).fetchone()
+        query = "select ledger from lines where chain = ? and segment = ? and line = 1 and raw = ?"
+        row = self._db.execute(query, (chain, segment, first_line)).fetchone()
         return row[0] if row else None
 
     def position(self, identity: ChainIdentity) -> ShipPosition | None:
@@ -54,16 +55,17 @@ class SqliteSink:
         after: ShipPosition | None,
     ) -> None:
         """Store lines and the position; a line that is there already stays."""
-        rows = [(identity.ledger, each.segment, each.line, each.part, each.raw) for each in lines]
+        place = identity.ledger, identity.chain
+        rows = [(*place, each.segment, each.line, each.part, each.raw) for each in lines]
         try:
             with self._db:
                 self._db.execute("begin immediate")
                 if after is not None and self.position(identity) != before:
                     raise PositionMoved("another shipper has been here")
-                self._db.executemany("insert or ignore into lines values (?, ?, ?, ?, ?)", rows)
+                self._db.executemany("insert or ignore into lines values (?, ?, ?, ?, ?, ?)", rows)
                 if after is not None:
-                    place = (identity.ledger, *after)
-                    self._db.execute("replace into positions values (?, ?, ?, ?, ?, ?)", place)
+                    values = (identity.ledger, *after)
+                    self._db.execute("replace into positions values (?, ?, ?, ?, ?, ?)", values)
         except sqlite3.Error as error:
             raise SinkFailed(str(error)) from error
 

@@ -10,6 +10,7 @@ from cab.scoring.errors import BadRecord
 from cab.scoring.prices.library import LibraryPrices, library_prices, may_be_listed
 from cab.scoring.prices.plain import PlainRule, plain_rule
 from cab.scoring.prices.rule import PriceList, facts_of, names_of, price_of
+from cab.scoring.prices.sources import source_words
 from cab.scoring.prices.table import PriceTable, read_price_file
 
 NOBODY = "none"
@@ -52,6 +53,24 @@ def trusted_prices(settings: ProxySettings) -> str:
     return f"prices of {', '.join(lists)}"
 
 
+def priced_by(settings: ProxySettings) -> str:
+    """Return words for who is asked what a call costs, the first one first, of settings with the file read."""
+    table = price_table(settings)
+    names = ["the endpoint", *([] if table is None else [source_words(table.source)])]
+    endpoints = [(settings.provider, settings.upstream)]
+    endpoints += [(route.provider, route.upstream) for route in settings.routes]
+    if any(_asks_the_list(provider, url) for provider, url in endpoints):
+        names.append("genai-prices")
+    if len(names) == 1:
+        return "by the endpoint alone; prices_file adds a table"
+    return f"by {', then '.join(names)}"
+
+
+def _asks_the_list(provider: str | None, url: str) -> bool:
+    """Return whether the public list may know what an endpoint costs."""
+    return provider != NOBODY and (provider is not None or may_be_listed(url))
+
+
 class EndpointPrices:
     """What calls of one endpoint cost.
 
@@ -69,7 +88,7 @@ class EndpointPrices:
         self._ready: dict[tuple[Any, ...], tuple[PlainRule | None, str | None]] = {}
         """Rules of plain calls by what decides about their rates."""
         self._lock = asyncio.Lock()
-        self._may_load = provider != NOBODY and (provider is not None or may_be_listed(url))
+        self._may_load = _asks_the_list(provider, url)
         self.table_source = None if table is None else table.source
         """The operator's table and its version; None: there is none."""
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+from cab.proxy.accounting.prices import priced_by
 from cab.proxy.app import ProxySecrets
 from cab.proxy.config import ProxySettings, is_loopback
 from cab.proxy.control.live.tokens import new_live_token
@@ -65,6 +66,7 @@ def summary(settings: ProxySettings, secrets: ProxySecrets, upstream_url: str) -
     yield _row("admin token", f"CAB_ADMIN_TOKEN is {admin}")
     needed = "a key of a cell" if settings.auth == "keys" else "no key of a cell"
     yield _row("calls need", f"{needed} (auth = {settings.auth})")
+    yield _row("prices", priced_by(settings))
     yield _row("limits", ", ".join(_limits(settings)))
 
 

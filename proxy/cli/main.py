@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cab.proxy.accounting.prices import with_prices_read
 from cab.proxy.app import Proxy, ProxySecrets, running_proxy
 from cab.proxy.auth.held_secrets import SECRET_VARIABLES, hide, read_key
 from cab.proxy.cli.banner import banner
@@ -77,6 +78,7 @@ def _check(settings: ProxySettings, secrets: ProxySecrets, *, ask: bool) -> int:
 async def _serve(
     settings: ProxySettings, secrets: ProxySecrets, sources: Sources, manager: ServiceManager
 ) -> None:
+    settings = with_prices_read(settings)  # once: it may be a pipe
     stop, hung_up = stop_event(), asyncio.Event()
     on_hangup(hung_up, stop)
     async with (

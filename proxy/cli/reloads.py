@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from cab.proxy.accounting.prices import priced_by
 from cab.proxy.app import ProxySecrets, secrets_from
 from cab.proxy.auth.held_secrets import read_key
 from cab.proxy.cli.sources import ConfigFile, load_settings
@@ -85,7 +86,10 @@ async def reload(proxy: Reloads, sources: Sources, manager: ServiceManager) -> N
         return
     set_log_level(done.settings.log_level)
     changed, restart = ", ".join(done.changed) or "none", ", ".join(done.needs_restart) or "none"
-    log.warning("reloaded", changed=changed, needs_restart=restart, keys="read again")
+    prices = priced_by(done.settings)
+    log.warning(
+        "reloaded", changed=changed, needs_restart=restart, keys="read again", prices=prices
+    )
     manager.ready("reloaded")
 
 

@@ -23,7 +23,12 @@ _READ_TOO = frozenset(
     {CONFIG_VARIABLE, "CAB_KEY", "CAB_SIGNING_KEY", "CAB_ADMIN_TOKEN", "CAB_METRICS_TOKEN"}
 )
 """Variables that `cab-proxy` reads and that are not settings; a misspelt one is a mistake too."""
-_OF_OTHERS = frozenset({"CAB_CELL_KEY", "CAB_ENDPOINT", "CAB_MODEL", "CAB_CONTROL"})
+_OF_OTHERS = frozenset(
+    {
+        *("CAB_CELL_KEY", "CAB_ENDPOINT", "CAB_MODEL", "CAB_CONTROL"),
+        *("CAB_AGENT_FOLDER", "CAB_BUILD_FILES", "CAB_BUILD_WHEELS", "CAB_BUILD_NETWORK"),
+    }
+)
 """What the command `cab` and images read."""
 _LIKENESS = 0.8
 """A variable that is so much like that of a setting is taken for a mistake."""

@@ -191,6 +191,7 @@ def cell_view(cell: CellSnapshot) -> dict[str, Any]:
         **stated_sums(cell.totals),
         "cost_usd": None if cost.value is None else f"{cost.value:f}",
         "unpriced_calls": cost.missing,
+        "price_sources": list(cost.price_sources),
     }
 
 

@@ -29,7 +29,7 @@ from cab.proxy.forwarding.answers import EndpointAnswer
 from cab.proxy.forwarding.call_lifecycle import CallLifecycle
 from cab.proxy.forwarding.deadline import Deadline
 from cab.proxy.forwarding.endings import ending_of, failure_of, rejection_of
-from cab.proxy.forwarding.failures import StaleConnection, UpstreamFailed, cause_of
+from cab.proxy.forwarding.failures import StaleConnection, UpstreamFailed, cause_of, drop_tracebacks
 from cab.proxy.forwarding.recording import record_end
 from cab.proxy.forwarding.redirects import MAX_HOPS, not_followed, onward
 from cab.proxy.forwarding.response import Client, checked
@@ -165,13 +165,16 @@ class Exchange:
             else:
                 # The client must not take an answer for complete whose record is not on disk.
                 self.client.abort()
+            drop_tracebacks(error)
         except Exception as error:  # noqa: BLE001 - whatever it is, the call ends and is logged
             self._log.exception("call_failed", method=self.client.request.method)
             await self._crash(error)
+            drop_tracebacks(error)
         finally:
             if self._answer is not None:
                 self._answer.close()
             self._lifecycle.release()
+            self.client.forget_call()
             if self._tap is not None:
                 self._tap.finish()
 
@@ -201,8 +204,10 @@ class Exchange:
             ending = CallEnding(error.end_reason, self._now(), (error.code, str(error)))
             response = ErrorResponse(error.status, error.code, str(error), retry=error.retry)
             await self._respond(response, ending)
+            drop_tracebacks(error)
         except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
             await self._break_off(error)
+            drop_tracebacks(error)
         else:
             await self._conclude()
             await self._linger()
@@ -230,6 +235,7 @@ class Exchange:
             await self._lifecycle.start_on_disk()
         except LedgerFailed as error:
             self._log.error("ledger_failed", error=str(error))
+            drop_tracebacks(error)
             self._cut_off = True
             self.client.abort()
             self.client.left()

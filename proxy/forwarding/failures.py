@@ -67,6 +67,22 @@ def cause_of(error: UpstreamFailed) -> str:
     return error.code if first is error else f"{type(first).__name__}: {first}"
 
 
+def drop_tracebacks(error: BaseException) -> None:
+    """Take the tracebacks off an error that was dealt with, and off all that are behind it.
+
+    They hold the frames of the call, which may hold the error or a task that failed with it: in such a
+    circle a failed call would stay in memory until the garbage collector comes.
+    """
+    behind: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while behind:
+        each = behind.pop()
+        if each is not None and id(each) not in seen:
+            seen.add(id(each))
+            each.__traceback__ = None
+            behind += each.__cause__, each.__context__
+
+
 def not_connected(code: str, host: str) -> UpstreamFailed:
     """Return how they see that there was no connection.
 

@@ -39,6 +39,10 @@ class ForwardedResponse(web.StreamResponse):
         self.headers.extend(framing)
 
 
+def _nobody_listens() -> None:
+    pass
+
+
 class Client(ABC):
     """The client of a call: what it is answered, and whether it is still there.
 
@@ -63,6 +67,14 @@ class Client(ABC):
         if not self.gone:
             self.gone = True
             self._on_gone()
+
+    def forget_call(self) -> None:
+        """Tell nobody any more when the client goes: its call is over.
+
+        The client is a part of its call. If it kept the way back, both would wait for the garbage
+        collector, with all that the call holds.
+        """
+        self._on_gone = _nobody_listens
 
     async def send_head(
         self, answer: EndpointAnswer, addresses: Addresses, *, may_alter: bool

@@ -44,14 +44,19 @@ async def shipping_beside(settings: ProxySettings, password: str | None) -> Asyn
         "log_format": settings.log_format,
     }
     beside = _Beside(orjson.dumps(given) + b"\n", settings.ledger / FILE_NAME)
+    failure: Exception | None = None
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(beside.keep_running())
         try:
             yield
+        except Exception as error:  # noqa: BLE001 - the group would wrap it; it is raised below
+            failure = error
         finally:
             beside.stop()
             await asyncio.wait([running], timeout=_END_S)
             beside.kill()
+    if failure is not None:
+        raise failure
 
 
 class _Beside:
@@ -88,7 +93,8 @@ class _Beside:
             await self._run()  # it had died: the last lines are sent all the same
 
     async def _run(self) -> int | None:
-        self._status.unlink(missing_ok=True)  # of a process that is no more
+        with suppress(OSError):
+            self._status.unlink()  # of a process that is no more
         try:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "cab.proxy.lifecycle.shipping_process"),

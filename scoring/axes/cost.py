@@ -64,7 +64,7 @@ def score_cost(calls: CallSums | None, passed: int | None) -> Cost:
         cost_usd_per_correct_task=total if passed else None,
         priced_calls=cost.priced,
         unpriced_calls=cost.missing,
-        price_sources=sorted(calls.facts.price_sources),
+        price_sources=list(cost.price_sources),
     )
 
 

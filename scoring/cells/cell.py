@@ -103,7 +103,7 @@ class Identity(FileModel):
     exit_code: int | None
     """Exit code of the agent, None if it was stopped."""
     sandbox: str
-    """How the agent was kept apart: `local`, `docker`."""
+    """How the agent was kept apart: `local`, `docker`, `inside` (cab ran in the same container)."""
     cab_version: str
     """Version of CAB that ran the cell."""
     deviations: list[Deviation] | None = None

@@ -1,4 +1,4 @@
-"""How a cell's model calls went: ends, first tokens, output rate, sources of prices.
+"""How a cell's model calls went: ends, first tokens, output rate.
 
 A call *succeeded* if its answer came to its end with a status below 400, or if the client left
 after the answer had begun: many agents hang up once they have seen what they need.
@@ -13,9 +13,6 @@ from cab.scoring.errors import BadRecord
 from cab.scoring.ledger.money import money
 from cab.scoring.ledger.records import CallEnd
 from cab.scoring.timestamps import LONGEST_MS
-
-UNNAMED = "unnamed"
-"""Source of a price that a record does not name."""
 
 UNFINISHED = "unfinished"
 """End of a call that has a START and no END."""
@@ -50,8 +47,6 @@ class CallStats:
     """Completion tokens of the streams whose writing was timed."""
     streaming_ms: float = 0.0
     """Time from first token to last byte of these streams."""
-    price_sources: set[str] = field(default_factory=set[str])
-    """Where the prices are from."""
 
     def add(self, end: CallEnd) -> None:
         """Add a call.
@@ -61,8 +56,7 @@ class CallStats:
         """
         self._count(end)
         self._time(end)
-        if read_price(end) is not None:
-            self.price_sources.add(end.price_source or UNNAMED)
+        read_price(end)  # as a check; the sum of prices is made elsewhere
 
     def add_unfinished(self) -> None:
         """Add a call of which only the beginning is known."""

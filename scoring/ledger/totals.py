@@ -16,7 +16,7 @@ from typing import Any, Generic, Self, TypeVar
 
 from cab.scoring.files import FileModel
 from cab.scoring.ledger.bounds import MAX_COUNT
-from cab.scoring.ledger.money import EXACT, money
+from cab.scoring.ledger.money import EXACT, UNNAMED, MoneyTotal, money, source_of_price
 from cab.scoring.ledger.records import METERED_ENDPOINTS, AnyRecord, CallEnd, CallStart, Count
 from cab.scoring.ledger.verification.call_ids import CallIds
 
@@ -26,7 +26,8 @@ Fields = Mapping[str, Any]
 CALL_MEMBERS = (
     *("endpoint", "end_reason", "status", "upstream_attempts", "usage_source", "usage_status"),
     *("prompt_tokens", "completion_tokens", "total_tokens"),
-    *("cache_read_tokens", "cache_write_tokens", "reasoning_tokens", "cost_usd", "latency_ms"),
+    *("cache_read_tokens", "cache_write_tokens", "reasoning_tokens", "cost_usd"),
+    *("price_source", "latency_ms"),
     *("may_cost", "prompt_tokens_at_most", "completion_tokens_at_most"),
 )
 """The members of a call's records that `CallTotals` looks at."""
@@ -239,45 +240,6 @@ class TokenTotals:
         return type(self)(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
 
-@dataclass(slots=True)
-class MoneyTotal:
-    """A sum in US dollars, exact, that knows whether a part of it is missing."""
-
-    known: Decimal = Decimal(0)
-    """Sum of the prices that are known."""
-    priced: int = 0
-    """Calls with a price."""
-    missing: int = 0
-    """Calls that may have cost something and have no price."""
-    largest: Decimal = Decimal(0)
-    """The largest price of a call."""
-    unpriced: int = 0
-    """Those of the missing ones whose tokens were counted: nobody knows the price of their model."""
-
-    @property
-    def value(self) -> Decimal | None:
-        """The sum, None while a price is missing."""
-        return None if self.missing else self.known
-
-    def add(self, price: Decimal | None) -> None:
-        """Add a price, None where it is not known."""
-        if price is None:
-            self.missing += 1
-        else:
-            self.known = EXACT.add(self.known, price)
-            self.priced += 1
-            self.largest = max(self.largest, price)
-
-    def __add__(self, other: Self) -> Self:
-        return type(self)(
-            EXACT.add(self.known, other.known),
-            self.priced + other.priced,
-            self.missing + other.missing,
-            max(self.largest, other.largest),
-            self.unpriced + other.unpriced,
-        )
-
-
 class TotalInterval(FileModel):
     """Between what and what the tokens of a set of calls lie."""
 
@@ -372,10 +334,10 @@ class CallTotals:
         price = None if stated is None else money(str(stated))
         if self.may_cost(call):
             self.tokens.add(call if is_counted(call) else _uncounted(call))
-            self.cost.add(price)
+            self.cost.add(price, UNNAMED if price is None else source_of_price(call))
             self.cost.unpriced += price is None and _is_counted_whole(call)
         elif price is not None:
-            self.cost.add(price)
+            self.cost.add(price, source_of_price(call))
 
     def __add__(self, other: "CallTotals") -> "CallTotals":
         parts = (getattr(self, f.name) + getattr(other, f.name) for f in fields(CallTotals))

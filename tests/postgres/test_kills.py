@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -246,3 +247,26 @@ def test_an_outage_touches_no_call(tmp_path: Path, own: PostgresServer) -> None:
         proxy.end(0)
     assert (tmp_path / "ledger" / FILE_NAME).exists()
     assert_every_call_once(tmp_path / "ledger", database, 6)
+
+
+def test_a_start_that_fails_is_one_line(tmp_path: Path, database: Database) -> None:
+    """With a shipper beside it too: a port that is taken, and a URL that no proxy starts with."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        held.listen()
+        port = str(held.getsockname()[1])
+        for url, text in (
+            (database.url, f"cannot listen on 127.0.0.1 port {port}"),
+            ("postgresql://u:hunter2@h/d", "holds a password"),
+        ):
+            words = ("--upstream", "demo", "--port", port, "--ledger", str(tmp_path / "l"))
+            done = subprocess.run(
+                [sys.executable, "-c", _PROXY, *words, "--ship-to", url, "--log-level", "error"],
+                env=environment(),
+                capture_output=True,
+                check=False,
+            )
+            assert done.returncode == 2
+            assert text in done.stderr.decode()
+            assert done.stderr.count(b"\n") == 1
+            assert b"hunter2" not in done.stderr

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from cab.proxy.ledger.compression import compress_segment
 from cab.proxy.ledger.ledger import Ledger
-from cab.proxy.ledger.postgres.sink import PostgresSink
 from cab.proxy.ledger.recovery import recover
+from cab.proxy.ledger.shipping.postgres.sink import PostgresSink
 from cab.proxy.ledger.shipping.shipper import Shipper
 from cab.proxy.ledger.shipping.sink import SinkFailed
 from cab.proxy.ledger.writer import LedgerOptions

@@ -10,7 +10,7 @@ import zstandard
 
 from cab.proxy.errors import BadConfig
 from cab.proxy.ledger.archive.archiving import archive_ledger
-from cab.proxy.ledger.postgres.reading import NotInDatabase
+from cab.proxy.ledger.shipping.postgres.reading import NotInDatabase
 from cab.proxy.ledger.shipping.sink import SinkFailed, SinkTarget, sink_opener
 from cab.scoring.ledger.verify import verify_ledger
 from tests.tools.shipped import (

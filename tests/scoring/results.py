@@ -1,5 +1,6 @@
 """Flat results as `score_path` yields them, and observations of them."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -65,9 +66,15 @@ def cell(cell_id: str = "s/aider/m/f/one", **changes: Any) -> Observation:
 
 
 def stored_cell(
-    runs: Path, cell_id: str, *, passed: bool = True, own: int | None = None, **changes: Any
+    runs: Path,
+    cell_id: str,
+    *,
+    passed: bool = True,
+    own: int | None = None,
+    call: Mapping[str, Any] | None = None,
+    **changes: Any,
 ) -> Path:
-    """Write a whole bundle of one call, 120 tokens, below a folder of runs."""
+    """Write a whole bundle of one call, 120 tokens, below a folder of runs; `call` has changes of its END."""
     parts = parse_cell_id(cell_id)
     known = facts(
         identity=Identity(
@@ -84,7 +91,7 @@ def stored_cell(
         self_reported=None if own is None else SelfReport(**(own_count(own, exact=False) or {})),
         **changes,
     )
-    calls = [end_fields(cell_id=cell_id)]
+    calls = [end_fields(cell_id=cell_id, **(call or {}))]
     folder = write_bundle(runs / cell_id, calls=calls, sealed=True, cell_id=cell_id)
     (folder / "cell.json").write_bytes(dump_cell(score_bundle(read_bundle(folder, known))))
     return folder

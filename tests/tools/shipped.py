@@ -11,8 +11,8 @@ import psycopg
 
 from cab.proxy.ledger.compression import compress_segment
 from cab.proxy.ledger.ledger import Ledger
-from cab.proxy.ledger.postgres.reading import fetched_ledger
-from cab.proxy.ledger.postgres.url import database_of
+from cab.proxy.ledger.shipping.postgres.reading import fetched_ledger
+from cab.proxy.ledger.shipping.postgres.url import database_of
 from cab.proxy.ledger.shipping.service import ShippingService
 from cab.proxy.ledger.shipping.shipper import PassResult, Shipper
 from cab.proxy.ledger.shipping.sink import SinkTarget, sink_opener

@@ -13,8 +13,8 @@ from cab.adapters.ui.json_lines import print_json
 from cab.adapters.ui.options import JSON
 from cab.adapters.ui.place import database_password
 from cab.adapters.ui.progress import complain
-from cab.proxy.ledger.postgres.bundles import send_bundles
-from cab.proxy.ledger.postgres.url import database_of, is_database
+from cab.proxy.ledger.shipping.postgres.bundles import send_bundles
+from cab.proxy.ledger.shipping.postgres.url import database_of, is_database
 from cab.proxy.ledger.shipping.service import ShippingService, ShippingStatus
 from cab.proxy.ledger.shipping.shipper import PassResult, Shipper
 from cab.proxy.ledger.shipping.sink import SinkTarget, sink_opener

@@ -60,6 +60,7 @@ examples:
   cab score runs --profile mine.toml         a profile as in docs/scoring.md
   cab score runs --reprice prices.toml       what the calls would have cost by that table
   cab score runs --by tui --by model --k 2   groups, with pass@2 and pass^2
+  cab score runs --by model --reprice prices.toml   dollars per solved task by that table
 """
 
 OPTIONS = (
@@ -98,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
 def _run(args: argparse.Namespace, opened: list[OpenedPlace]) -> int:
     profile, repricing = profile_of(args.profile), reprice.repricing_of(args)
     if args.by:
-        return groups.run_groups(args, profile)
+        return groups.run_groups(args, profile, repricing)
     command = _Score(profile, partial(said, opened), write=args.write)
     if args.form in {"markdown", "csv"}:
         write_cells(args.form, command.cells(args.paths), repricing, partial(said, opened))

@@ -1,18 +1,32 @@
 """`cab score --by`: cells in groups, with coverage and uncertainty on every figure."""
 
 import argparse
+import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
 
+from cab.adapters.commands.score.reprice import observed
 from cab.adapters.errors import AdapterError
 from cab.adapters.ui.cell_inputs import STATISTICS, CellReader, settings_of, unsealed_text
 from cab.adapters.ui.command import Option, OptionGroup
-from cab.adapters.ui.format import dollars_per_pass, figure_text, interval_text, seconds_text
+from cab.adapters.ui.format import (
+    dollars_per_pass,
+    figure_text,
+    interval_text,
+    money_text,
+    seconds_text,
+)
 from cab.adapters.ui.layout import Column
 from cab.adapters.ui.options import by
-from cab.adapters.ui.progress import complain
+from cab.adapters.ui.progress import complain, progress
 from cab.adapters.ui.tables import ResultTable, TableFormat, write
 from cab.scoring.analysis.aggregate import PARTS, Aggregate, OfK, Part, aggregate
-from cab.scoring.analysis.observation import NO_VERDICT
+from cab.scoring.analysis.observation import NO_VERDICT, Observation
+from cab.scoring.analysis.observe import observe
+from cab.scoring.prices.reprice import Repricing
+from cab.scoring.prices.sources import source_words
+from cab.scoring.printable import printable
 from cab.scoring.profiles.model import Profile
 
 ALL = "all"
@@ -37,11 +51,17 @@ _COLUMNS = (
 _COST = next(n for n, column in enumerate(_COLUMNS) if column.unit == "$")
 
 
-def run_groups(args: argparse.Namespace, profile: Profile) -> int:
+def run_groups(args: argparse.Namespace, profile: Profile, repricing: Repricing | None) -> int:
     """Print the groups that the arguments ask for; return the exit code.
+
+    Args:
+        args: The arguments.
+        profile: What composites are made with.
+        repricing: Other prices, by which each group is priced too; None if there are none.
 
     Raises:
         AdapterError: `--by` is given with an option about single cells.
+        BadRecord: The calls of a cell cannot be read to be priced again.
     """
     form: TableFormat = args.form
     if args.write or args.form == "explain":
@@ -49,11 +69,51 @@ def run_groups(args: argparse.Namespace, profile: Profile) -> int:
     observer = CellReader(profile)
     by: list[Part] = [part for part in dict.fromkeys(args.by) if part in PARTS]
     ks = list(dict.fromkeys(args.k))
-    found = aggregate(observer.all_cells(args.paths), by, ks=ks, settings=settings_of(args))
-    write(form, _sheet(found, ks, profile.name), [_as_dict(group, profile.name) for group in found])
+    settings = settings_of(args)
+    if repricing is None:
+        found, other = aggregate(observer.all_cells(args.paths), by, ks=ks, settings=settings), None
+    else:
+        cells, again = _twice(observer, args.paths, repricing)
+        found = aggregate(cells, by, ks=ks, settings=settings)
+        other = RepricedGroups(repricing.prices.source, aggregate(again, by, settings=settings))
+    objects = [_as_dict(group, profile.name) for group in found]
+    if other is not None:
+        objects = [{**each, **more} for each, more in zip(objects, other.members(), strict=True)]
+    write(form, _sheet(found, ks, profile.name, other), objects)
+    if other is not None and form == "table":
+        print(printable(f"repriced: by {source_words(other.source)}"))
     if observer.unsealed:
         complain(unsealed_text(observer.unsealed))
     return observer.exit_code or (3 if observer.unsealed else 0)
+
+
+class RepricedGroups(NamedTuple):
+    """The same groups by other prices."""
+
+    source: str
+    """Whose: as `price_source` of a call's record."""
+    groups: Sequence[Aggregate]
+    """In the same order."""
+
+    def members(self) -> list[dict[str, object]]:
+        """Return what each group has besides as JSON."""
+        names = ("cost_usd_per_pass", "cost_usd_per_cell", "on_cost_front")
+        return [
+            {"repriced": {"price_source": self.source, **{n: getattr(group, n) for n in names}}}
+            for group in self.groups
+        ]
+
+
+def _twice(
+    reader: CellReader, paths: Sequence[Path], repricing: Repricing
+) -> tuple[list[Observation], list[Observation]]:
+    """Return the cells, and the same cells by other prices."""
+    cells, again = list[Observation](), list[Observation]()
+    with progress("reading cells", sys.stderr):
+        for scored in reader.scored(paths):
+            cells.append(observe(scored.as_dict()))
+            again.append(observed(scored, repricing, cells[-1]))
+    return cells, again
 
 
 def _runs(text: str) -> int:
@@ -82,12 +142,19 @@ def _as_dict(group: Aggregate, profile: str) -> dict[str, object]:
     return {**{name: getattr(group, name) for name in Aggregate.__slots__}, "profile": profile}
 
 
-def _sheet(groups: Sequence[Aggregate], ks: Sequence[int], profile: str) -> ResultTable:
+def _sheet(
+    groups: Sequence[Aggregate], ks: Sequence[int], profile: str, other: RepricedGroups | None
+) -> ResultTable:
     of_k = [Column(name, unit="%", rank=2) for k in ks for name in (f"pass@{k}", f"pass^{k}")]
     columns = [*_COLUMNS, *of_k, Column(profile, rank=3), Column("on front of", "name", rank=8)]
     if all(group.cost_usd_per_pass.value is None for group in groups):
         columns[_COST] = columns[_COST]._replace(rank=9)
-    return ResultTable(columns, [_row(group) for group in groups])
+    rows = [_row(group) for group in groups]
+    if other is not None:
+        columns.insert(_COST + 1, Column("repriced per pass", unit="$", rank=1))
+        for row, group in zip(rows, other.groups, strict=True):
+            row.insert(_COST + 1, money_text(group.cost_usd_per_pass))
+    return ResultTable(columns, rows)
 
 
 def _row(group: Aggregate) -> list[str]:

@@ -1,6 +1,8 @@
 """`cab score --reprice`: what cells would have cost by other prices, beside what they did cost."""
 
 import argparse
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +10,13 @@ from cab.adapters.errors import AdapterError
 from cab.adapters.ui.command import Option, OptionGroup
 from cab.adapters.ui.format import UNKNOWN_USD
 from cab.scoring import ScoredCell
+from cab.scoring.analysis.observation import Observation
 from cab.scoring.cells.bundle import CALLS_FILE
 from cab.scoring.ledger.money import dollars
 from cab.scoring.ledger.reading import find_records
 from cab.scoring.prices.library import DISTRIBUTION, library_prices
 from cab.scoring.prices.reprice import Repriced, Repricing
-from cab.scoring.prices.sources import source_words, sources_words
+from cab.scoring.prices.sources import price_kind, source_words, sources_words
 from cab.scoring.prices.table import read_price_table
 
 OPTIONS = OptionGroup(
@@ -43,8 +46,8 @@ def repricing_of(args: argparse.Namespace) -> Repricing | None:
         if args.provider is not None:
             raise AdapterError("--provider is for --reprice genai-prices; add that")
         return None
-    if args.by or args.write or args.form == "explain":
-        raise AdapterError("--reprice does not go with --by, --write or --explain; leave one out")
+    if args.write or args.form == "explain":
+        raise AdapterError("--reprice does not go with --write or --explain; leave one out")
     if args.reprice != DISTRIBUTION:
         return Repricing(read_price_table(Path(args.reprice)), args.provider)
     library = library_prices()
@@ -64,6 +67,18 @@ def repriced(scored: ScoredCell, repricing: Repricing) -> Repriced | None:
         return None
     records = (found.fields for found in find_records(calls))
     return repricing.cell(records, scored.axes.pass_rate.passed)
+
+
+def observed(scored: ScoredCell, repricing: Repricing, observation: Observation) -> Observation:
+    """Return what is observed of a cell with other prices; of one without calls they are not known.
+
+    Raises:
+        BadRecord: Its calls cannot be read.
+    """
+    made = repriced(scored, repricing)
+    cost = None if made is None or made.cost_usd is None else Decimal(made.cost_usd)
+    kind = "unknown" if cost is None else price_kind(repricing.prices.source)
+    return replace(observation, cost_usd=cost, price_kind=kind)
 
 
 def columns(scored: ScoredCell, repricing: Repricing | None) -> dict[str, Any]:

@@ -8,9 +8,7 @@ from cab.adapters.report.cell.facts import ReportCell
 from cab.adapters.report.render.marks import MarkedText, mark_of, mark_of_price, measured, words
 from cab.adapters.report.render.numbers import integer
 from cab.scoring.imports.model import OwnCount
-from cab.scoring.ledger.call_stats import UNNAMED
-from cab.scoring.ledger.money import dollars, money
-from cab.scoring.ledger.totals import MoneyTotal
+from cab.scoring.ledger.money import UNNAMED, MoneyTotal, dollars, money
 from cab.scoring.prices.sources import sources_words, weakest_kind
 
 NOTHING = words("–")

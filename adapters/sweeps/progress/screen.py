@@ -16,10 +16,11 @@ from cab.adapters.sweeps.progress.lines import LineProgress
 from cab.adapters.sweeps.progress.texts import line_of
 from cab.adapters.sweeps.scheduler import ProgressListener
 from cab.adapters.sweeps.sweepfile import Budget
-from cab.adapters.ui.format import clock_text
+from cab.adapters.ui.format import by_kind, clock_text
 from cab.adapters.ui.live_state import AT_LEAST, RunningCell, cell_table, one_line
 from cab.scoring.ledger.money import dollars
 from cab.scoring.ledger.totals import CallTotals
+from cab.scoring.prices.sources import PriceKind, weakest_kind, weakest_of
 from cab.scoring.printable import printable
 
 _REFRESHES_PER_S = 2
@@ -177,7 +178,11 @@ class ScreenProgress:
         ]
         if usd is not None or budget.usd is not None:
             spent = None if usd is None else f"{least_usd}{dollars(usd)}"
-            parts.append(_of(spent, dollars(budget.usd)))
+            kinds: list[PriceKind | None] = [cell["price_kind"] for cell in self._seen()[0]]
+            if spend is not None:
+                kinds.append(weakest_kind(spend.cost.price_sources))
+            by = by_kind(weakest_of(kind for kind in kinds if kind is not None))
+            parts.append(f"{_of(spent, dollars(budget.usd))}{by}")
         if budget.wall_s is not None:
             wall_s = self._wall_before_s + self._counts.elapsed_s
             parts.append(f"{clock_text(wall_s)} of {clock_text(budget.wall_s)}")

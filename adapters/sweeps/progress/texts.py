@@ -2,8 +2,10 @@
 
 from cab.adapters.sweeps.journal import End
 from cab.adapters.sweeps.state import FAILED
+from cab.adapters.ui.format import by_kind
 from cab.scoring.ledger.money import dollars
 from cab.scoring.ledger.totals import CallTotals
+from cab.scoring.prices.sources import weakest_kind
 
 
 def line_of(end: End, duration_s: float) -> str:
@@ -29,6 +31,7 @@ def spend_text(spend: CallTotals) -> str:
     uncounted = f" ({tokens.missing} calls not counted{most})" if tokens.missing else ""
     parts = [f"{spend.calls:,} calls", f"{tokens.known:,} tokens{uncounted}"]
     if cost.known or not cost.missing:
+        by = by_kind(weakest_kind(cost.price_sources))
         unpriced = f" ({cost.missing} calls without a price)" if cost.missing else ""
-        parts.append(f"{dollars(cost.known)}{unpriced}")
+        parts.append(f"{dollars(cost.known)}{by}{unpriced}")
     return ", ".join(parts)

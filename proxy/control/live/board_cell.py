@@ -1,6 +1,7 @@
 """A cell on the board, and what is shown of it."""
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import islice
@@ -9,6 +10,7 @@ from typing import Any
 from cab.proxy.accounting.admission import CellLimits
 from cab.proxy.accounting.spending import spent_of
 from cab.scoring.ledger.totals import CallTotals
+from cab.scoring.prices.sources import weakest_kind
 from cab.scoring.printable import printable
 
 _BARS = 24
@@ -59,6 +61,12 @@ def shown_name(cell_id: str | None) -> str | None:
     return None if cell_id is None else printable(cell_id)[:_NAME_CHARS]
 
 
+def shown_sources(sources: Iterable[str]) -> dict[str, Any]:
+    """Return the members that say where prices are from: the kind of the weakest, and all of them."""
+    shown = sorted(printable(source) for source in sources)
+    return {"price_kind": weakest_kind(shown), "price_sources": shown}
+
+
 def _view(cell: BoardCell) -> dict[str, Any]:
     cost = cell.totals.cost
     is_priced = cell.totals.calls > cost.missing
@@ -73,6 +81,7 @@ def _view(cell: BoardCell) -> dict[str, Any]:
         "tokens_mark": _mark(cell),
         "cost_usd": f"{cost.known:f}" if is_priced else None,
         "cost_is_least": bool(cost.missing) or not cell.is_whole,
+        **shown_sources(cost.price_sources),
         "budget": None if cell.limits is None else _budget(cell, cell.limits),
         "bars": list(cell.bars),
         "open_ms": [round(1000 * at_s) for at_s in islice(cell.open.values(), _BARS)],

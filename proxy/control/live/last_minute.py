@@ -6,7 +6,8 @@ from decimal import Decimal
 from itertools import chain
 from typing import Any, NamedTuple
 
-from cab.scoring.ledger.money import EXACT
+from cab.proxy.control.live.board_cell import shown_sources
+from cab.scoring.ledger.money import EXACT, source_of_price
 from cab.scoring.ledger.totals import CallTotals
 
 WINDOW_S = 60
@@ -36,6 +37,7 @@ class _Second:
     uncounted: int = 0
     cost: Decimal = Decimal(0)
     unpriced: int = 0
+    sources: set[str] = field(default_factory=set[str])
     ttft_ms: list[float] = field(default_factory=list[float])
 
 
@@ -69,6 +71,7 @@ class LastMinute:
         second.unpriced += after.unpriced - before.unpriced
         if after.cost is not before.cost:
             second.cost = EXACT.add(second.cost, EXACT.subtract(after.cost, before.cost))
+            second.sources.add(source_of_price(call))
         if call.get("usage_source") == "tokenizer":
             second.estimated += call["total_tokens"] or 0
         if call.get("ttft_ms") is not None:
@@ -98,6 +101,7 @@ class LastMinute:
             "uncounted_calls": sum(s.uncounted for s in seconds),
             "cost_usd": f"{cost:f}" if calls > unpriced else None,
             "unpriced_calls": unpriced,
+            **shown_sources({source for second in seconds for source in second.sources}),
             "ttft_ms_p50": _percentile(ttft, 0.5),
             "ttft_ms_p95": _percentile(ttft, 0.95),
             "tokens_by_second": [s.tokens for s in seconds],

@@ -29,7 +29,9 @@ def of_telemetry(export: "OtlpExport") -> Iterator[tuple[Key, Value]]:
 
 def of_shipping(view: "ShippingView") -> Iterator[tuple[Key, Value]]:
     """Yield how the ledger is shipped; what is not known is left out."""
-    status = view.status() or {}
+    status = view.status()
+    if status is None:
+        return
     lines, behind = status.get("shipped_lines"), status.get("behind_bytes")
     if isinstance(lines, int):
         yield ("cab_ship_lines_total", ()), lines

@@ -73,12 +73,15 @@ class ChainFinder:
         # A new ledger in the same folder has another file; so has a segment that was compressed.
         mark = (before.number, facts.st_ino if facts else 0)
         known = self._ledgers.get(worker)
-        if known is not None and known[0] == mark:
+        # A plain one is looked at each time: a number of a file is given to another one later.
+        if known is not None and known[0] == mark and before.compressed:
             return known[1]
         line = first_line(before)
         if line is None:
             return None
         ledger = hash_of(line) if before.number == 1 else _archived_first(worker, archives)
+        if ledger is None and known is not None and known[0] == mark:
+            return known[1]
         ledger = ledger or sink.known_ledger(before.chain, before.number, line) or hash_of(line)
         self._ledgers[worker] = mark, ledger
         return ledger

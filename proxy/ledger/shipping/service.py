@@ -14,6 +14,8 @@ from cab.scoring.errors import BadRecord
 
 LOOK_S = 1.0
 """How often a ledger is looked at."""
+_SAY_S = 10.0
+"""How often at least it is said how it goes."""
 _WAITS_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 """How long to wait after failures in a row, the last for all further ones."""
 
@@ -67,6 +69,8 @@ class ShippingService:
         self._stop = stop
         self._on_status = on_status
         self._sink: LedgerSink | None = None
+        self._said: tuple[object, ...] = ()
+        self._said_s = 0.0
         self.status = ShippingStatus()
 
     def run(self) -> None:
@@ -150,9 +154,15 @@ class ShippingService:
         self._tell()
 
     def _tell(self) -> None:
-        self.status.at = _now()
+        status, now_s = self.status, time.monotonic()
+        known = (status.shipped_lines, status.behind_bytes, status.failure)
+        said: tuple[object, ...] = (*known, *status.missing_segments, *status.unreadable)
+        if said == self._said and now_s - self._said_s < _SAY_S:
+            return  # an idle proxy's disk has its rest
+        self._said, self._said_s = said, now_s
+        status.at = _now()
         with suppress(OSError):
-            self._on_status(self.status)
+            self._on_status(status)
 
 
 def _now() -> str:

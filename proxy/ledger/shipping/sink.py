@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import NamedTuple, Protocol, cast
 
-from cab.proxy.entry_points import find_extensions
 from cab.proxy.errors import BadConfig, CabProxyError
+from cab.scoring.introspection.entry_points import find_extensions
 
 GROUP = "cab.sinks"
 """Group of the entry points of sinks."""
@@ -136,9 +136,9 @@ def sink_opener(target: SinkTarget) -> OpenSink:
     match = _SCHEME.match(target.url)
     scheme = match[1].lower() if match else ""
     if scheme in BUILT_IN:
-        from cab.proxy.ledger.postgres.connection import load_psycopg  # noqa: PLC0415 - few ship
-        from cab.proxy.ledger.postgres.sink import PostgresSink  # noqa: PLC0415
-        from cab.proxy.ledger.postgres.url import database_of  # noqa: PLC0415 - few ship
+        from cab.proxy.ledger.shipping.postgres.connection import load_psycopg  # noqa: PLC0415 - few ship
+        from cab.proxy.ledger.shipping.postgres.sink import PostgresSink  # noqa: PLC0415
+        from cab.proxy.ledger.shipping.postgres.url import database_of  # noqa: PLC0415 - few ship
 
         database_of(target.url)
         load_psycopg()

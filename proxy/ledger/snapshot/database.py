@@ -12,7 +12,7 @@ from cab.proxy.ledger.snapshot.positions import ChainRead, Position
 from cab.proxy.ledger.snapshot.rows import CellRow
 
 FORM = 1
-"""Of the tables and values, and of the rules by which calls add up; what has another one is refused."""
+"""Of the tables and values; what has another one is refused."""
 _APPLICATION = 0x43414253
 _WAIT_S = 10.0
 """How long a write of another proxy with the same state folder is waited for."""
@@ -41,7 +41,7 @@ class StoredLedger(NamedTuple):
 
     id: int
     made_by: str
-    """Which version of CAB read it."""
+    """By what rules its rows were made."""
     path: str
     """Where it lay then."""
     chains: dict[int, ChainRead]
@@ -123,7 +123,7 @@ class Database:
         """Add a ledger and return its number.
 
         Args:
-            made_by: Which version of CAB reads it.
+            made_by: By what rules its rows are made.
             path: Where it lies.
             instead_of: The number that it had, if what was read then is not what is there now; by that it
                 is not found again.

@@ -13,6 +13,10 @@ from cab.scoring.ledger.totals import CallTotals, Fields
 
 _Part = TypeVar("_Part")
 
+SUMS = 1
+"""Number of the rules by which records add up to rows. It is raised when the same records give other rows, and
+only then: the first start after that reads each ledger from its beginning."""
+
 
 @dataclass(slots=True)
 class CellRow:
@@ -138,14 +142,20 @@ def _unpacked(empty: _Part, values: Any) -> _Part:  # noqa: ANN401 - as `_packed
         return type(empty)(*(_unpacked(getattr(empty, f.name), parts.get(n)) for n, f in members))
     if values is None:
         return empty
+    if isinstance(empty, tuple):
+        return cast("_Part", tuple(values))
     return cast("_Part", Decimal(values) if isinstance(empty, Decimal) else values)
+
+
+_NO_SUMS = ("largest", "sources")
+"""Members of totals that do not add up, so that nothing can be taken off them."""
 
 
 def _without(more: _Part, less: _Part) -> _Part:
     if is_dataclass(more) and not isinstance(more, type):
         parts = (
             getattr(more, f.name)
-            if f.name == "largest"
+            if f.name in _NO_SUMS
             else _without(getattr(more, f.name), getattr(less, f.name))
             for f in fields(more)
         )

@@ -10,7 +10,7 @@ from typing import IO, Any, Final, NamedTuple
 import orjson
 
 from cab.scoring.errors import BadRecord
-from cab.scoring.exports.inspect.sample import digest, summary
+from cab.scoring.exports.inspect.sample import digest, price_sources, summary
 from cab.scoring.exports.inspect.scores import units
 from cab.scoring.exports.inspect.usage import total_usage
 from cab.scoring.exports.source import Source
@@ -46,6 +46,7 @@ class InspectLog:
         self._epochs: dict[str, set[int]] = {}
         self._usage: list[dict[str, Any]] = []
         self._versions: set[str] = set()
+        self._price_sources: set[str] = set()
         self._started_at: list[str] = []
         self._ended_at: list[str] = []
 
@@ -69,6 +70,7 @@ class InspectLog:
             self._values[scorer].setdefault(name, []).append(score["value"])
         self._usage.append(made["model_usage"].get(self._group.model, {}))
         self._versions.add(source.cell.identity.cab_version)
+        self._price_sources.update(price_sources(source.cell))
         self._started_at.append(source.cell.timing.started_at)
         self._ended_at.append(source.cell.timing.ended_at)
 
@@ -109,7 +111,11 @@ class InspectLog:
             "model": model,
             "config": {"epochs": self._runs()},
             "metadata": {
-                "cab": {"made_by": "cab export inspect", "versions": sorted(self._versions)}
+                "cab": {
+                    "made_by": "cab export inspect",
+                    "versions": sorted(self._versions),
+                    "price_sources": sorted(self._price_sources),
+                }
             },
             "scorers": [
                 {"name": name, "options": {}, "metrics": [_MEAN], "metadata": {"unit": unit}}

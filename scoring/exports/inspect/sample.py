@@ -71,6 +71,12 @@ def model_usage(cell: Cell) -> dict[str, Any]:
     return {} if used is None else {cell.identity.model_build_id: used}
 
 
+def price_sources(cell: Cell) -> list[str]:
+    """Return where the prices in a cell's usage are from, in order; Inspect's usage has no place for them."""
+    cost = cell.scorers.cost
+    return sorted((cost and cost.price_sources) or [])
+
+
 def summary(made: dict[str, Any]) -> dict[str, Any]:
     """Return the summary of a sample, as Inspect lists it without reading the sample."""
     same = ("id", "epoch", "target", "model_usage", "role_usage", "uuid")
@@ -108,6 +114,7 @@ def _facts(cell: Cell, scores: Iterable[Score]) -> dict[str, Any]:
         **cell.identity.model_dump(mode="json"),
         "task": cell.task.model_dump(mode="json", exclude={"prompt"}),
         "tokens_source": cell.timing.tokens_source,
+        "price_sources": price_sources(cell),
         "self_reported": cell.self_reported and cell.self_reported.model_dump(mode="json"),
         "not_scored": {made.name: made.why_none for made in scores if made.value is None},
     }
@@ -163,5 +170,5 @@ def _error(end: CallEnd) -> str:
 
 def _record(end: CallEnd) -> dict[str, Any]:
     names = ("attempt", "retry_of", "status", "end_reason", "finish_reason", "tool_calls")
-    counted = ("usage_source", "usage_status", "ttft_ms", "hash")
+    counted = ("usage_source", "usage_status", "price_source", "ttft_ms", "hash")
     return known(**{name: getattr(end, name) for name in (*names, *counted)})

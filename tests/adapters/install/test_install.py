@@ -13,11 +13,13 @@ import pytest
 from cab.adapters.agents.base import PyPIInstall
 from cab.adapters.errors import AgentNotInstalled, InstallFailed
 from cab.adapters.install.install import (
+    AGENT_FOLDER,
     STAMP,
     agents_folder,
     find_installed,
     install,
     require_installed,
+    stamp,
 )
 from cab.adapters.install.pypi import find_uv
 from tests.adapters.tiny import FACTS, HERE, serve, write_wheel
@@ -248,3 +250,19 @@ def test_stamp() -> None:
 
     stamp = orjson.loads((agents_folder() / "tiny-1.2.3" / STAMP).read_bytes())
     assert stamp == {"name": "tiny", "version": "1.2.3"}
+
+
+def test_the_agent_of_an_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In an image its one agent is installed, in the image's version; other agents are looked for as usual."""
+    folder = tmp_path / "opt" / "agent"
+    program = folder / "bin" / "tiny"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\n")
+    stamp(folder, "tiny", "1.0.0")
+    assert find_installed(FACTS) is None
+    monkeypatch.setenv(AGENT_FOLDER, str(folder))
+    assert require_installed(FACTS) == (program, "1.0.0")
+    assert find_installed(replace(FACTS, name="other")) is None
+    assert find_installed(BUILT_IN) == (program, "1.0.0")
+    program.unlink()
+    assert find_installed(FACTS) is None

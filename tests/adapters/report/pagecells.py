@@ -138,6 +138,7 @@ def write_cell(
     recording: bytes | None = None,
     passed: bool = True,
     image: str | None = None,
+    sandbox: str | None = None,
     **changes: Any,
 ) -> Cell:
     """Write a bundle and return its cell.
@@ -150,6 +151,7 @@ def write_cell(
         recording: Its `recording.cast`.
         passed: Whether its check passed.
         image: Container image.
+        sandbox: Where it ran; None: in a container if it has an image.
         changes: Other facts.
     """
     name = str(cell_id)
@@ -168,12 +170,17 @@ def write_cell(
     (folder / "changes.patch").write_text(PATCH.replace("{note}", text.replace("\n", " ")))
     if recording is not None:
         (folder / "recording.cast").write_bytes(recording)
-    made = score_bundle(read_bundle(folder, _facts(cell_id, text, passed, image, changes)))
+    made = score_bundle(
+        read_bundle(folder, _facts(cell_id, text, passed, (image, sandbox), changes))
+    )
     (folder / "cell.json").write_bytes(dump_cell(made))
     return made
 
 
-def _facts(cell_id: CellId, text: str, passed: bool, image: str | None, changes: Any) -> Any:
+def _facts(
+    cell_id: CellId, text: str, passed: bool, where: tuple[str | None, str | None], changes: Any
+) -> Any:
+    image, sandbox = where
     return facts(
         **{
             "identity": Identity(
@@ -182,7 +189,7 @@ def _facts(cell_id: CellId, text: str, passed: bool, image: str | None, changes:
                 tui=cell_id.tui,
                 model_build_id=cell_id.model,
                 exit_code=0,
-                sandbox="docker" if image else "local",
+                sandbox=sandbox or ("docker" if image else "local"),
                 container_image=image,
                 image_digest=f"sha256:{'ab' * 32}" if image else None,
                 cab_version="0.1.0",

@@ -7,6 +7,7 @@ import subprocess
 from hashlib import sha256
 from html import unescape
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -30,6 +31,7 @@ from cab.adapters.report.render.numbers import duration
 from cab.adapters.report.render.script_data import json_for_script
 from cab.adapters.report.render.visible import visible
 from cab.scoring import score_one
+from cab.scoring.evidence.spans import Span
 from cab.scoring.ids import CellId
 from cab.scoring.ledger.money import dollars
 from tests.adapters.report.attacks import ATTACKS
@@ -242,6 +244,68 @@ def test_blocks_of_a_published_cell_use_its_image(stub_path: Path) -> None:
     assert called[called.index("run-cell") :][:3] == ["run-cell", "--tui", "aider"]
     assert "sha256:sha256" not in blocks["image"]
     assert "wiring" in blocks
+
+
+LIMITS = {"cpu_s": 60, "file": 8 << 30, "open_files": 16_384, "memory": 8 << 30, "processes": 8192}
+
+
+def as_run(**attrs: Any) -> list[Span]:
+    """Return the spans of a run that recorded how it was started."""
+    of_run = {key: attrs.pop(key) for key in ("timeout_s", "plugin_stack") if key in attrs}
+    return [
+        Span(
+            span_id=kind,
+            parent_id=None,
+            kind=kind,
+            name="n",
+            start_ms=0.0,
+            duration_ms=1.0,
+            attrs=more,
+        )
+        for kind, more in (("adapter_run", of_run), ("container", attrs))
+    ]
+
+
+@pytest.mark.parametrize("sandbox", ["docker", "inside"])
+def test_an_image_of_no_registry_is_built_and_has_no_digest(
+    tmp_path: Path, stub_path: Path, sandbox: str
+) -> None:
+    """Its digest would be found nowhere else; what the cell was started with beside defaults stands there."""
+    spans = as_run(timeout_s=30.0, plugin_stack=["house"], limits=LIMITS)
+    local = "localhost/cab-agent-aider:0.86.2"
+    cell = cell_of(tmp_path / "a", image=local, sandbox=sandbox, spans=spans)
+    (block,) = (each.text for each in paste_blocks(cell) if each.name == "image")
+    assert "sha256" not in block
+    called = paste(block, stub_path)
+    build = called.index("images")
+    assert called[build : build + 5] == ["images", "build", "aider", "--agent-version", "0.86.2"]
+    assert called.index(local) > build
+    run = called[called.index("run-cell") :]
+    assert run[:7] == ["run-cell", "--tui", "aider", "--model", "acme/m", "--task", "polyglot/twin"]
+    assert [run[run.index(word) + 1] for word in ("--timeout-s", "--plugin")] == ["30", "house"]
+    assert [word for word in run if "=" in word] == ["cpu-s=60"]
+    assert ("--deviate" in run) is (sandbox == "docker")
+
+
+def test_a_cell_inside_an_image_of_a_registry_is_run_by_its_digest(
+    tmp_path: Path, stub_path: Path
+) -> None:
+    """The engine gets one digest, and the cell inside the same name, which it could not see itself."""
+    cell = cell_of(tmp_path / "a", image="r.invalid/x/aider:1", sandbox="inside")
+    (block,) = (each.text for each in paste_blocks(cell) if each.name == "image")
+    reference = f"r.invalid/x/aider:1@sha256:{'ab' * 32}"
+    called = paste(block, stub_path)
+    assert called.count(reference) == 2
+    assert f"CAB_IMAGE={reference}" in called
+    assert "sha256:sha256" not in block
+
+
+def test_an_image_of_somebodys_own_is_not_made_up(tmp_path: Path, stub_path: Path) -> None:
+    """Of an image that `cab images build` does not make, the block says that it was built by hand."""
+    cell = cell_of(tmp_path / "a", image="localhost/mine:1")
+    (block,) = (each.text for each in paste_blocks(cell) if each.name == "image")
+    assert "built by hand" in block
+    assert "build" not in paste(block, stub_path)
 
 
 @pytest.mark.parametrize("name", ["shell", "script", "bidi"])

@@ -3,7 +3,9 @@
 import os
 from pathlib import Path
 
-from cab.adapters.runs.conditions import read_conditions
+import pytest
+
+from cab.adapters.runs.conditions import read_conditions, read_process_limit
 from cab.adapters.sandboxes.limits import ResourceLimits
 from cab.scoring.cells.cell import Conditions
 from tests.adapters.tasks.checktasks import write
@@ -63,3 +65,30 @@ def test_a_container_has_limits_of_its_own(tmp_path: Path) -> None:
 def test_what_cannot_be_read_is_not_known(tmp_path: Path) -> None:
     """Without its files nothing is known of memory and load."""
     assert read(tmp_path, {"proc/meminfo": "odd\n"}) == Conditions(cpus=CPUS)
+
+
+@pytest.mark.parametrize(
+    ("files", "limit"),
+    [
+        ({}, None),
+        ({"sys/fs/cgroup/pids.max": "max\n"}, None),
+        ({"sys/fs/cgroup/pids.max": "2048\n"}, 2048),
+        ({"sys/fs/cgroup/pids/pids.max": "100\n"}, 100),
+        (
+            {
+                "proc/self/cgroup": "3:pids:/a/b\n",
+                "sys/fs/cgroup/pids/a/pids.max": "70\n",
+                "sys/fs/cgroup/pids/a/b/pids.max": "80\n",
+            },
+            70,
+        ),
+    ],
+)
+def test_the_limit_of_processes_is_the_lowest_above_us(
+    tmp_path: Path, files: dict[str, str], limit: int | None
+) -> None:
+    """Of both versions of control groups, and also where a container sees only its own group."""
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert read_process_limit(tmp_path) == limit

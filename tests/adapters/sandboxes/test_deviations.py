@@ -19,6 +19,8 @@ def test_words_are_stable() -> None:
         "no-limits",
         "host-checks",
         "given-network",
+        "shared-uid",
+        "same-container-checks",
         "key-readable",
         "key-in-parent",
         "key-in-file",

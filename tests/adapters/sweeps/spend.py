@@ -2,7 +2,8 @@
 
 from decimal import Decimal
 
-from cab.scoring.ledger.totals import CallTotals, MoneyTotal, TokenTotals, Total
+from cab.scoring.ledger.money import MoneyTotal
+from cab.scoring.ledger.totals import CallTotals, TokenTotals, Total
 
 
 def spend(

@@ -56,6 +56,7 @@ def test_sums() -> None:
         "cost_usd": None,
         "known_cost_usd": "0.10",
         "calls_without_price": 2,
+        "price_sources": ["unnamed"],
     }
 
 

@@ -26,6 +26,8 @@ def state(cells: int = len(NAMES)) -> dict[str, Any]:
         "uncounted_calls": 0,
         "cost_usd": None,
         "unpriced_calls": 1,
+        "price_kind": None,
+        "price_sources": [],
         "ttft_ms_p50": 5,
         "ttft_ms_p95": 12_000,
         "tokens_by_second": [9_876_543] * 60,
@@ -39,6 +41,8 @@ def state(cells: int = len(NAMES)) -> dict[str, Any]:
         "tokens_mark": "measured",
         "cost_usd": "1.25",
         "cost_is_least": False,
+        "price_kind": "endpoint",
+        "price_sources": ["upstream"],
         "budget": {"calls": {"limit": 5000, "spent": 1234}},
     }
     rows = [{"cell_id": NAMES[n % len(NAMES)], **cell} for n in range(cells)]
@@ -83,6 +87,23 @@ def test_many_cells_are_cut_where_the_screen_ends(width: int) -> None:
     shown = lines(width, height=24, cells=200)
     assert len(shown) <= 24
     assert any("more cells are not shown" in line for line in shown)
+
+
+def test_dollars_name_their_prices() -> None:
+    """Only the endpoint's own are measured; of others the kind stands at each cell, all names at the minute."""
+    shown = state(2)
+    source = "table:acme@1+0a"
+    shown["cells"][1] |= {"price_kind": "table", "price_sources": [source]}
+    shown["minute"] |= {"cost_usd": "2.5", "unpriced_calls": 0, "price_kind": "table"}
+    shown["minute"]["price_sources"] = [source, "upstream"]
+    console = Console(file=StringIO(), width=200)
+    console.print(screen(shown, 200, None))
+    assert isinstance(console.file, StringIO)
+    text = console.file.getvalue()
+    assert "cost ≈$2.50 by the endpoint, the operator's table acme@1+0a, time to first" in text
+    stated, listed = [line for line in text.splitlines() if "$1.25" in line]
+    assert " $1.25  " in stated
+    assert " ≈$1.25 by table " in listed
 
 
 def test_one_is_not_many() -> None:

@@ -24,7 +24,8 @@ from cab.proxy.workers.dead_worker import DeadWorkerRecords
 from cab.proxy.workers.ipc_client import RemoteCellRegistry
 from cab.proxy.workers.ipc_server import CellRegistryServer
 from cab.proxy.workers.worker_slot import WorkerSlot
-from cab.scoring.ledger.totals import MoneyTotal, Total
+from cab.scoring.ledger.money import MoneyTotal
+from cab.scoring.ledger.totals import Total
 from tests.tools.wires import DIRECT_ON_ASYNCIO
 
 WIRES = (DIRECT_ON_ASYNCIO,)
@@ -120,7 +121,9 @@ async def test_totals_hold_a_call_once_finish_has_returned(registry: CellRegistr
     assert a.totals.cost == MoneyTotal(Decimal(0), missing=1)
     assert (b.cell_id, b.totals.calls, b.in_flight) == ("s/b", 1, 0)
     assert (b.totals.tokens.prompt, b.totals.tokens.completion) == (Total(5), Total(1))
-    assert b.totals.cost == MoneyTotal(Decimal("0.10"), priced=1, largest=Decimal("0.10"))
+    assert b.totals.cost == MoneyTotal(
+        Decimal("0.10"), priced=1, largest=Decimal("0.10"), sources=("unnamed",)
+    )
     [c] = await registry.totals("t/")
     assert (c.totals.calls, c.in_flight, c.sealed) == (0, 0, False)
     assert len(await registry.totals()) == 3

@@ -17,8 +17,9 @@ from pathlib import Path
 
 import pytest
 
+from cab.proxy.accounting.prices import with_prices_read
 from cab.proxy.app import ProxySecrets, running_proxy
-from cab.proxy.cli.banner import banner
+from cab.proxy.cli.banner import banner, summary
 from cab.proxy.cli.check_config import checked
 from cab.proxy.config import parse_settings
 from cab.proxy.errors import BadConfig
@@ -122,6 +123,28 @@ async def test_hangup_reloads(workers: int, tmp_path: Path) -> None:
     ends = records(tmp_path / "cab-ledger")
     assert len(ends) == 12 * workers
     assert {end["end_reason"] for end in ends} == {"completed"}
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"upstream": "http://127.0.0.1:9"}, "by the endpoint alone; prices_file adds a table"),
+        (
+            {"upstream": "https://api.openai.com/v1", "provider": "none", "prices_file": "p.toml"},
+            "by the endpoint, then the operator's table acme@",
+        ),
+        ({"upstream": "http://127.0.0.1:9", "provider": "openai"}, "by the endpoint, then genai-"),
+    ],
+)
+def test_it_is_said_who_prices_calls(
+    values: dict[str, str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The banner and `--check-config` name them in the order in which they are asked."""
+    monkeypatch.chdir(tmp_path)
+    Path("p.toml").write_text('name = "acme"\n[models.m]\ninput = 1\noutput = 1\n')
+    settings = with_prices_read(parse_settings(values, "x"))
+    lines = list(summary(settings, {}, values["upstream"]))
+    assert any(f" prices       {said}" in line for line in lines)
 
 
 @contextmanager
@@ -325,5 +348,6 @@ async def test_what_is_to_be_pasted_works(
     assert printed.endswith(f"export OPENAI_API_KEY={pasted}\n")
     assert said in printed
     assert "route        gpt-* -> http://other.invalid (OTHER_KEY is set)" in printed
+    assert "prices       by the endpoint, then genai-prices\n" in printed
     assert "40 connections" in printed
     assert "canary" not in printed

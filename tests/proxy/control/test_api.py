@@ -41,7 +41,19 @@ async def test_totals_hold_every_call_whose_answer_has_ended(tmp_path: Path) -> 
         "total_interval": {"known_total": 54, "unknown_calls": 0, "upper_total": 54},
         "cost_usd": None,
         "unpriced_calls": 3,
+        "price_sources": [],
     }
+
+
+async def test_totals_name_their_prices(tmp_path: Path) -> None:
+    """Of each price of a call it is said whose it is: here those of the operator's table."""
+    table = {"name": "acme", "version": "1", "models": {"*": {"input": 1, "output": 1}}}
+    async with api(tmp_path, prices=table) as client:
+        await client.call(client.key())
+        cell = await client.get(path_of())
+    assert cell["cost_usd"] == "0.000018"
+    (source,) = cell["price_sources"]
+    assert source.startswith("table:acme@1+")
 
 
 async def test_cells_are_listed_by_prefix_in_pages(tmp_path: Path) -> None:

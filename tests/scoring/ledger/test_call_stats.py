@@ -54,7 +54,7 @@ def test_prices_are_summed_exactly() -> None:
     sums = summed([*calls, end("z", cost_usd="0.00000000000000000000000000001234")])
     assert sums.cost.value == Decimal("1.00000000000000000000000000001234")
     assert (sums.cost.priced, sums.cost.missing) == (11, 0)
-    assert sums.facts.price_sources == {"upstream", "unnamed"}
+    assert sums.cost.price_sources == ("unnamed", "upstream")
 
 
 def test_an_unknown_price_makes_the_sum_unknown() -> None:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cab.scoring.ledger.money import MoneyTotal
 from cab.scoring.ledger.reading import find_records, iter_records
 from cab.scoring.ledger.records import parse_record
 from cab.scoring.ledger.totals import (
@@ -13,7 +14,6 @@ from cab.scoring.ledger.totals import (
     CallPairing,
     CallTotals,
     CellTotals,
-    MoneyTotal,
     Total,
     total_cells,
 )
@@ -129,7 +129,12 @@ def test_a_price_of_a_call_that_nobody_counted_counts() -> None:
     priced = unmeasured("b", cost_usd="0.10")
     totals = total(end_fields("a"), priced, free, {**free, "cost_usd": 0.5})
     assert totals.cost == MoneyTotal(
-        Decimal("0.60"), 2, missing=1, largest=Decimal("0.5"), unpriced=1
+        Decimal("0.60"),
+        2,
+        missing=1,
+        largest=Decimal("0.5"),
+        unpriced=1,
+        sources=("unnamed",),
     )
 
 

@@ -34,6 +34,15 @@
     return node;
   };
 
+  /* Only the endpoint's own prices are measured, as on pages. */
+  const sourceName = (source) => (source === "upstream" ? "the endpoint" : source);
+  const priced = (part, isLeast) => {
+    const isStated = part.price_kind === null || part.price_kind === "endpoint";
+    const node = marked(dollars(part.cost_usd), isLeast ? "at least" : isStated ? "measured" : "estimated");
+    node.title = `${node.title}; prices: ${part.price_sources.map(sourceName).join(", ")}`;
+    return node;
+  };
+
   const showMinute = (minute) => {
     put("calls", marked(integer(minute.calls), "measured"), minute.failed ? `${integer(minute.failed)} failed attempts` : "no failed attempt");
     const mark = minute.uncounted_calls ? (minute.tokens ? "at least" : "not recorded") : minute.estimated_tokens ? "estimated" : "measured";
@@ -41,8 +50,10 @@
     if (minute.estimated_tokens) parts.push(`${integer(minute.estimated_tokens)} estimated`);
     if (minute.uncounted_calls) parts.push(`${integer(minute.uncounted_calls)} calls uncounted`);
     put("tokens", marked(integer(minute.tokens), minute.calls ? mark : "measured"), parts.join(", "));
-    const cost = minute.cost_usd === null ? marked("", "not recorded") : marked(dollars(minute.cost_usd), minute.unpriced_calls ? "at least" : "measured");
-    put("cost", cost, minute.unpriced_calls ? `${integer(minute.unpriced_calls)} calls without a price` : "");
+    const cost = minute.cost_usd === null ? marked("", "not recorded") : priced(minute, minute.unpriced_calls);
+    const prices = minute.price_sources.length ? [`prices: ${minute.price_sources.map(sourceName).join(", ")}`] : [];
+    if (minute.unpriced_calls) prices.push(`${integer(minute.unpriced_calls)} calls without a price`);
+    put("cost", cost, prices.join("; "));
     const ttft = minute.ttft_ms_p50 === null ? marked("", "not recorded") : marked(seconds(minute.ttft_ms_p50), "measured");
     put("ttft", ttft, minute.ttft_ms_p50 === null ? "" : `median; p95 ${seconds(minute.ttft_ms_p95)}`);
     const most = Math.max(1, ...minute.tokens_by_second), width = 100 / minute.tokens_by_second.length, parts2 = [];
@@ -64,7 +75,13 @@
     row.open_ms.forEach((at) => svg.append(shape("rect", { class: "f-wait", x: x(at - row.first_ms), y: 3, width: `max(2px, ${x(now - at)})`, height: 10 })));
     return svg;
   };
-  const costOf = (row) => (row.cost_usd === null ? (row.calls ? marked("", "not recorded") : marked("", "none yet")) : marked(dollars(row.cost_usd), row.cost_is_least ? "at least" : "measured"));
+  const costOf = (row) => {
+    if (row.cost_usd === null) return marked("", row.calls ? "not recorded" : "none yet");
+    const node = make("span"), isStated = row.price_kind === null || row.price_kind === "endpoint";
+    node.append(priced(row, row.cost_is_least));
+    if (!isStated) node.append(make("span", "dim", ` by ${row.price_kind}`));
+    return node;
+  };
   const limit = (spent, most, text, name) => {
     const share = spent === null ? 0 : Math.min(1, Math.max(0, spent / most));
     const bar = shape("svg", { class: "spark", width: 56, height: 8, "aria-hidden": "true" });

@@ -50,6 +50,72 @@ def test_all_figures_as_json(runs: Path, capsys: pytest.CaptureFixture[str]) -> 
     }
 
 
+TABLE = """
+name = "acme"
+[models.big]
+input = 4
+output = 15
+"""
+"""By it a call of 100 + 20 tokens costs (100 x 4 + 20 x 15) / 10^6 = 0.0007 dollars."""
+
+
+@pytest.fixture
+def priced(tmp_path: Path) -> Path:
+    """Two models: of one the endpoint states prices and two cells of three pass, the other has none."""
+    stated = {"cost_usd": "0.50", "price_source": "upstream", "model_served": "big"}
+    for task, passed in (("t", True), ("u", True), ("v", False)):
+        stored_cell(tmp_path / "runs", f"s/a/big/f/{task}", passed=passed, call=stated)
+    stored_cell(tmp_path / "runs", "s/a/other/f/t", call={"model_served": "other"})
+    (tmp_path / "prices.toml").write_text(TABLE)
+    return tmp_path
+
+
+def test_dollars_per_solved_task_by_another_table(
+    priced: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Three cells of 0.0007 by two passes, beside the stored 3 x 0.50 by two; a model it lacks is unknown."""
+    how = ["score", str(priced / "runs"), "--by", "model", "--reprice", str(priced / "prices.toml")]
+    assert main([*how, "--json"]) == 0
+    big, other = [orjson.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert big["cost_usd_per_pass"]["value"] == 1.5 / 2
+    repriced = big["repriced"]
+    assert repriced["price_source"].startswith("table:acme@")
+    assert repriced["cost_usd_per_pass"]["value"] == pytest.approx(0.00105, rel=1e-12)
+    assert repriced["cost_usd_per_cell"]["value"] == pytest.approx(0.0007, rel=1e-12)
+    assert repriced["on_cost_front"] == "front"
+    assert other["repriced"]["cost_usd_per_pass"]["value"] is None
+    assert other["repriced"]["on_cost_front"] == "unknown"
+
+
+@pytest.mark.parametrize("form", [[], ["--csv"], ["--markdown"]])
+def test_other_prices_are_a_column_of_groups(
+    form: list[str],
+    priced: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It stands beside the stored one; a table says below it whose prices these are."""
+    monkeypatch.setenv("COLUMNS", "200")
+    how = ["score", str(priced / "runs"), "--by", "model", "--reprice", str(priced / "prices.toml")]
+    assert main([*how, *form]) == 0
+    out = capsys.readouterr().out
+    assert "0.0010" in out
+    assert "0.75" in out
+    assert ("repriced: by the operator's table acme@" in out) == (form == [])
+
+
+def test_without_its_calls_a_cell_has_no_other_price(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A published page has no calls, so nothing of its group is known by another table."""
+    table = tmp_path / "prices.toml"
+    table.write_text(TABLE)
+    how = ["score", str(FIXTURES), "--by", "all", "--json"]
+    assert main([*how, "--reprice", str(table)]) == 0
+    (group,) = [orjson.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert group["repriced"]["cost_usd_per_pass"]["value"] is None
+
+
 def test_the_same_seed_gives_the_same_bytes(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Two runs of the command print the same."""
     printed: list[str] = []

@@ -25,6 +25,8 @@ SEEN: dict[str, Any] = {
     "tokens_mark": "measured",
     "cost_usd": "0.5",
     "cost_is_least": False,
+    "price_kind": "table",
+    "price_sources": ["table:acme@1+0a"],
     "budget": {"calls": {"limit": 10, "spent": 7}, "expires_ms": 100_000},
 }
 
@@ -75,10 +77,12 @@ def test_what_runs_is_part_of_what_is_spent() -> None:
     seen = lines(shown)
     assert seen[0] == "sweep s: 1 of 4 cells done, 2 running, 1 to start"
     assert seen[2] == (
-        "spent 10 of 100 calls, 2,000 of 5,000 tokens, $0.75 of $2.50, 1:50 of 1:00:00"
+        "spent 10 of 100 calls, 2,000 of 5,000 tokens, $0.75 of $2.50 by table, 1:50 of 1:00:00"
     )
     [row] = [line for line in seen if "a/m/f/t#run1" in line]
-    assert row.split()[:7] == ["a/m/f/t#run1", "0:50", "7", "1", "800", "2", "$0.50"]
+    assert row.split()[:9] == [
+        *["a/m/f/t#run1", "0:50", "7", "1", "800", "2", "≈$0.50", "by", "table"]
+    ]
     assert row.endswith("7 of 10 calls, 0:50 of 1:40")
 
     shown.state({**state(), "ended": [SEEN]})

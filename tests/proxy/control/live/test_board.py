@@ -102,6 +102,27 @@ def test_marks() -> None:
     assert cells["begun earlier"]["cost_is_least"]
 
 
+def test_dollars_name_their_prices() -> None:
+    """Of a cell and of the last minute: each source, and of what kind the weakest one is."""
+    lines = [
+        *call("a", "one", cost_usd="0.1", price_source="upstream"),
+        *call("b", "one", seq=2, cost_usd="0.2", price_source="table:acme@1+0a"),
+        *call("c", "two", cost_usd="0.3", price_source="upstream"),
+        *call("d", "none", seq=1),
+        *call("e", "old", ago_s=100, cost_usd="0.3", price_source="genai-prices@1"),
+    ]
+    state = board(*lines).state(NOW_S)
+    said = {cell["cell_id"]: (cell["price_kind"], cell["price_sources"]) for cell in state["cells"]}
+    both = ["table:acme@1+0a", "upstream"]
+    assert said == {
+        "one": ("table", both),
+        "two": ("endpoint", ["upstream"]),
+        "none": (None, []),
+        "old": ("genai-prices", ["genai-prices@1"]),
+    }
+    assert (state["minute"]["price_kind"], state["minute"]["price_sources"]) == ("table", both)
+
+
 def test_the_last_minute() -> None:
     """Sums and percentiles are of the last minute; what nobody counted or priced is said."""
     lines = [
@@ -116,6 +137,7 @@ def test_the_last_minute() -> None:
     assert (minute["calls"], minute["failed"], minute["tokens"]) == (4, 1, 120)
     assert (minute["estimated_tokens"], minute["uncounted_calls"]) == (20, 1)
     assert (minute["cost_usd"], minute["unpriced_calls"]) == ("0.10", 2)
+    assert (minute["price_kind"], minute["price_sources"]) == ("unknown", ["unnamed"])
     assert (minute["ttft_ms_p50"], minute["ttft_ms_p95"]) == (10.0, 30.0)
     assert (sum(minute["tokens_by_second"]), minute["tokens_by_second"][-3]) == (120, 20)
     assert minute["failed_by_second"][-3] == 1

@@ -123,6 +123,13 @@ async def asked(session: aiohttp.ClientSession, url: str, expression: str) -> fl
     return None if first is None else float(first["value"][1])
 
 
+def expression(name: str) -> str:
+    """Return what Prometheus is asked for a figure of `from_ledger`."""
+    metric, _, label = name.partition(" ")
+    which = "kind" if metric == "cab_tokens_total" else "outcome"
+    return f'sum({metric}{{{which}="{label}"}})' if label else f"sum({metric})"
+
+
 @pytest.mark.skipif(PROMETHEUS is None, reason="prometheus is missing: apt-get install prometheus")
 async def test_a_real_prometheus_shows_the_figures_of_the_ledger(tmp_path: Path) -> None:
     """It scrapes a proxy under load; in the end its sums are the ledger's, number for number."""
@@ -141,10 +148,9 @@ async def test_a_real_prometheus_shows_the_figures_of_the_ledger(tmp_path: Path)
             while await asked(session, url, "sum(cab_calls_total)") != len(ends):  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
         expected = from_ledger(ends)
-        shown = {
-            name: await asked(session, url, f"sum({name})") for name in expected if " " not in name
-        }
+        shown = {name: await asked(session, url, expression(name)) for name in expected}
         tokens = await asked(session, url, 'sum(cab_tokens_total{kind="prompt",model="m"})')
     for name, number in shown.items():
         assert (number or 0.0) == pytest.approx(expected[name], abs=1e-9), name
     assert tokens == expected["cab_tokens_total prompt"] == 50 * USAGE["prompt_tokens"]
+    assert expected["cab_cost_usd_total"] == 12.5

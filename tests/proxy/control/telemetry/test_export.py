@@ -107,6 +107,13 @@ async def test_a_receiver_gets_the_spans_that_the_command_exports(
     assert len(spans) == 3
     assert [end.get("traceparent") for end in ends] == [TRACEPARENT, None, None]
     found = {attributes_of(span.attributes)["cab.call_id"]: span for span in spans}
+    for end in ends:
+        said = attributes_of(found[end["call_id"]].attributes)
+        assert said.get("gen_ai.usage.input_tokens") == end["prompt_tokens"]
+        assert said.get("gen_ai.usage.output_tokens") == end["completion_tokens"]
+        cost = end["cost_usd"]
+        assert said.get("cab.cost_usd") == (None if cost is None else float(cost))
+        assert said.get("cab.price_source") == end["price_source"]
     first, failed, _ = (found[end["call_id"]] for end in ends)
     assert (first.trace_id.hex(), first.parent_span_id.hex()) == (TRACE, PARENT)
     assert (failed.status.code, failed.parent_span_id) == (2, b"")

@@ -103,6 +103,7 @@ def test_the_header_names_sweep_agent_and_model(seen: dict[str, Any]) -> None:
     assert spec["dataset"]["sample_ids"] == ["polyglot/one", "polyglot/two"]
     assert spec["config"]["epochs"] == 2
     assert spec["metadata"]["cab"]["versions"] == ["0.1.0"]
+    assert spec["metadata"]["cab"]["price_sources"] == []
     assert spec["created"].startswith("2026-11-20T12:00:00")
 
 

@@ -43,6 +43,16 @@ def test_calls_that_failed_or_did_not_end_say_so(tmp_path: Path) -> None:
     assert events["d"]["model"] == "m-1"
 
 
+def test_dollars_name_their_prices(tmp_path: Path) -> None:
+    """Inspect's usage has dollars without a source: the cell and each call say it in their metadata."""
+    stated = {"cost_usd": "0.2", "price_source": "upstream"}
+    calls = [end_fields("a", **stated), end_fields("b", cost_usd="0.1"), end_fields("c")]
+    made = sample(source(tmp_path / "a", calls=calls))
+    said = [event["metadata"]["cab"].get("price_source") for event in made["events"]]
+    assert said == ["upstream", None, None]
+    assert made["metadata"]["cab"]["price_sources"] == ["unnamed", "upstream"]
+
+
 def test_the_agents_own_count_is_kept_apart(tmp_path: Path) -> None:
     """What the agent says of its tokens is in the metadata, never in the usage."""
     report = {

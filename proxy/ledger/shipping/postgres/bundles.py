@@ -8,10 +8,10 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cab.proxy.errors import BadConfig
-from cab.proxy.ledger.postgres.connection import connect, step
-from cab.proxy.ledger.postgres.reading import NotInDatabase
-from cab.proxy.ledger.postgres.schema import migrate, require_known, schema_version
-from cab.proxy.ledger.postgres.url import DatabaseAddress
+from cab.proxy.ledger.shipping.postgres.connection import connect, step
+from cab.proxy.ledger.shipping.postgres.reading import NotInDatabase
+from cab.proxy.ledger.shipping.postgres.schema import migrate, require_known, schema_version
+from cab.proxy.ledger.shipping.postgres.url import DatabaseAddress
 from cab.scoring.cells.bundle import CELL_FILE, MARKER_FILE
 from cab.scoring.files import MAX_FILE_BYTES, naming, walk
 
@@ -110,16 +110,18 @@ def _is_sent(
     cell: Path,
     files: list[Path],
 ) -> bool:
-    """Return whether a bundle is there: its result and the names of its files are the same."""
+    """Return whether a bundle is there: its result, and the names and sizes of its files, are the same."""
     rows = connection.execute(
-        "select file, sha256 from cab.bundle_files where runs = %s and bundle = %s", place
+        "select file, sha256, octet_length(content) from cab.bundle_files "
+        "where runs = %s and bundle = %s",
+        place,
     ).fetchall()
     connection.commit()
-    there = {str(name): bytes(digest) for name, digest in rows}
-    if there.keys() != {file.name for file in files}:
+    if {(str(row[0]), int(row[2])) for row in rows} != {(f.name, f.stat().st_size) for f in files}:
         return False
     with naming(cell):
-        return there.get(cell.name) == hashlib.sha256(cell.read_bytes()).digest()
+        digest = hashlib.sha256(cell.read_bytes()).digest()
+    return any(row[0] == cell.name and bytes(row[1]) == digest for row in rows)
 
 
 def _send(

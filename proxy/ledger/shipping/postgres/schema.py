@@ -6,7 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cab.proxy.errors import BadConfig
-from cab.proxy.ledger.postgres.url import DatabaseAddress
+from cab.proxy.ledger.shipping.postgres.url import DatabaseAddress
 
 if TYPE_CHECKING:
     import psycopg
@@ -26,7 +26,7 @@ class SchemaMigration(NamedTuple):
 @cache
 def migrations() -> tuple[SchemaMigration, ...]:
     """Return all steps, in order."""
-    folder = importlib.resources.files("cab.proxy.ledger.postgres").joinpath("migrations")
+    folder = importlib.resources.files("cab.proxy.ledger.shipping.postgres").joinpath("migrations")
     found: list[SchemaMigration] = []
     for file in folder.iterdir():
         match = _NAME.fullmatch(file.name)

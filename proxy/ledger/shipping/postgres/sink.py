@@ -5,10 +5,10 @@ from contextlib import suppress
 from datetime import date
 from typing import cast
 
-from cab.proxy.ledger.postgres.columns import COLUMNS, bare_row, row_of
-from cab.proxy.ledger.postgres.connection import connect, one_line, step
-from cab.proxy.ledger.postgres.schema import LOCK, migrate
-from cab.proxy.ledger.postgres.url import database_of
+from cab.proxy.ledger.shipping.postgres.columns import COLUMNS, bare_row, row_of
+from cab.proxy.ledger.shipping.postgres.connection import connect, one_line, step
+from cab.proxy.ledger.shipping.postgres.schema import LOCK, migrate
+from cab.proxy.ledger.shipping.postgres.url import database_of
 from cab.proxy.ledger.shipping.sink import (
     ChainIdentity,
     PositionMoved,
@@ -28,6 +28,13 @@ _COPY = f"copy cab_staging ({_NAMES}) from stdin"  # names from above, none from
 _INSERT = (
     f"insert into cab.lines ({_NAMES}, doc) select {_NAMES}, "
     "case when damage is null then cab.as_json(raw) end from cab_staging on conflict do nothing"
+)
+_INSERT_AGAIN = (
+    # The month is computed: another version of CAB may have put the same line into another one.
+    f"insert into cab.lines ({_NAMES}, doc) select {_NAMES}, "
+    "case when damage is null then cab.as_json(raw) end from cab_staging s where not exists ("
+    "select from cab.lines l where (l.ledger, l.chain, l.segment, l.line, l.part) = "
+    "(s.ledger, s.chain, s.segment, s.line, s.part)) on conflict do nothing"
 )
 _PLACE = "(ledger, chain, segment, line, part)"
 _POSITION = "segment, line, begin_byte, end_byte, encode(sha256, 'hex')"
@@ -62,6 +69,7 @@ class PostgresSink:
         self._address = database_of(target.url)
         self._connection = connect(self._address, target.password)
         self._months: set[date] = set()
+        self._insert_sql = _INSERT
         try:
             with step(self._connection, self._address):
                 done = migrate(self._connection, self._address)
@@ -78,8 +86,8 @@ class PostgresSink:
         """Return the `ledger` of a chain that has a line as the first one of a segment."""
         with step(self._connection, self._address), self._connection.transaction():
             row = self._connection.execute(
-                "select encode(ledger, 'hex') from cab.lines where chain = %s and segment = %s "
-                "and line = 1 and part = 0 and raw = %s limit 1",
+                "select encode(c.ledger, 'hex') from cab.chains c join cab.lines l using (ledger, chain) "
+                "where c.chain = %s and l.segment = %s and l.line = 1 and l.part = 0 and l.raw = %s limit 1",
                 (chain, segment, first_line),
             ).fetchone()
         return None if row is None else str(row[0])
@@ -103,6 +111,7 @@ class PostgresSink:
             with self._connection.transaction():
                 if after is not None:
                     self._require_position(identity, before)
+                self._insert_sql = _INSERT_AGAIN if after is None else _INSERT
                 self._insert(identity, list(lines), rows)
                 if after is not None:
                     self._move(identity, after)
@@ -160,9 +169,11 @@ class PostgresSink:
         values = (after.segment, after.line, after.begin, after.end, bytes.fromhex(after.sha256))
         self._connection.execute(
             "update cab.chains set segment = %s, line = %s, begin_byte = %s, end_byte = %s, sha256 = %s, "
+            "rewound_from = case when rewound_from >= %s then rewound_from end, "
             "folder = %s, name = %s, shipped_at = now() where ledger = %s",
             (
                 *values,
+                after.segment,
                 bytes.fromhex(identity.folder),
                 identity.name,
                 bytes.fromhex(identity.ledger),
@@ -196,7 +207,7 @@ class PostgresSink:
         with cursor.copy(_COPY.encode()) as copy:
             for row in rows:
                 copy.write_row(row)
-        cursor.execute(_INSERT.encode())
+        cursor.execute(self._insert_sql.encode())
         rewound = cursor.execute(
             "select from cab.chains where ledger = %s and rewound_from is not null", (rows[0][0],)
         ).fetchone()

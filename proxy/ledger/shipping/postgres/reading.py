@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cab.proxy.errors import BadConfig, CabProxyError
-from cab.proxy.ledger.postgres.connection import connect, step
-from cab.proxy.ledger.postgres.schema import require_known, schema_version
-from cab.proxy.ledger.postgres.url import DatabaseAddress
+from cab.proxy.ledger.shipping.postgres.connection import connect, step
+from cab.proxy.ledger.shipping.postgres.schema import require_known, schema_version
+from cab.proxy.ledger.shipping.postgres.url import DatabaseAddress
 from cab.scoring.ledger.segments import segment_name
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class NotInDatabase(CabProxyError):
     """A ledger that a database does not have."""
 
 
-class StoredLedger(NamedTuple):
+class LedgerInDatabase(NamedTuple):
     """A ledger in a database."""
 
     ledger: str
@@ -91,9 +91,9 @@ def _written(
 
 def _chosen(
     connection: "psycopg.Connection[tuple[Any, ...]]", address: DatabaseAddress
-) -> StoredLedger:
+) -> LedgerInDatabase:
     rows = connection.execute("select ledger, name from cab.ledgers order by first_shipped_at, 1")
-    stored = [StoredLedger(*row) for row in rows]
+    stored = [LedgerInDatabase(*row) for row in rows]
     wanted = address.ledger
     if wanted is not None:
         found = [each for each in stored if each.name == wanted or each.ledger.startswith(wanted)]

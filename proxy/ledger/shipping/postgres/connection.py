@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from cab.proxy.errors import BadConfig
-from cab.proxy.ledger.postgres.url import DatabaseAddress
+from cab.proxy.ledger.shipping.postgres.url import DatabaseAddress
 from cab.proxy.ledger.shipping.sink import SinkFailed
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Runs one cell inside a container: container root starts cab, the agent and the checks as three users."""

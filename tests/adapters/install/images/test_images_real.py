@@ -1,0 +1,214 @@
+"""Images that podman really builds: `make test-containers` makes those of the agents first."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from cab.adapters.agents.registry import load_adapter
+from cab.adapters.install.images.build_request import agent_image_name, checks_image_name
+from cab.scoring.cells.bundle import rescore
+from tests.tools.containers import BASE, podman, require_podman
+
+pytestmark = [pytest.mark.containers, pytest.mark.timeout(900)]
+
+CANARY = "canary-of-a-registry-0123456789"
+SETTINGS = {
+    "pip.conf": f"# {CANARY}\n[global]\ntimeout = 60\n",
+    "npmrc": f"; {CANARY}\n",
+    "apt.conf": f"// {CANARY}\n",
+}
+PROGRAM = "#!/bin/sh\necho from-a-file 0\n"
+
+
+def image_of(tui: str) -> str:
+    return agent_image_name(tui, load_adapter(tui).facts.version)
+
+
+AGENT_IMAGES = [image_of("aider"), image_of("qwen-code")]
+
+
+def cab(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run `cab images`."""
+    return subprocess.run(
+        (Path(sys.executable).with_name("cab"), "images", *words),
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def inside(image: str, *words: str, options: tuple[str, ...] = ()) -> str:
+    """Run a program of an image, without a network; return what it printed."""
+    return podman(
+        *("run", "--rm", "--pull", "never", "--network", "none", *options),
+        *("--entrypoint", words[0], image, *words[1:]),
+    )
+
+
+class Built(NamedTuple):
+    """An image that was built twice."""
+
+    first: dict[str, Any]
+    second: dict[str, Any]
+
+    @property
+    def id(self) -> str:
+        return str(self.first["id"])
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Generator[Built]:
+    """An image whose agent is a file: from layers of earlier images, where there are some, and without any."""
+    require_podman(BASE)
+    # One base: its name may be given to another image meanwhile.
+    base = podman("image", "inspect", "--format", "{{.Id}}", BASE).strip()
+    folder = tmp_path_factory.mktemp("build")
+    program = folder / "program"
+    program.write_text(PROGRAM)
+    program.chmod(0o755)
+    files = [pair for pair in os.environ.get("CAB_BUILD_FILES", "").split(",") if pair]
+    for name, text in SETTINGS.items():
+        (folder / name).write_text(text)
+        files.append(f"{name}={folder / name}")
+    words = ("build", "scripted", "--agent-version", "0-twice", "--binary", str(program))
+    found = []
+    for more in ((), ("--no-cache",)):
+        done = cab(
+            *words, "--base", f"sha256:{base}", "--json", *more, CAB_BUILD_FILES=",".join(files)
+        )
+        assert done.returncode == 0, done.stderr
+        found.append(json.loads(done.stdout))
+    yield Built(*found)
+    podman("image", "rm", "--force", *{each["id"] for each in found})
+
+
+def test_two_builds_have_the_same_layers(built: Built) -> None:
+    """A build that uses no layer of an earlier one has the same layers, and so the same digest."""
+    assert built.first["layers"] == built.second["layers"]
+    assert built.first["digest"] == built.second["digest"]
+    assert len(built.first["layers"]) > 2
+
+
+def test_nothing_of_this_machine_remains(built: Built) -> None:
+    """No file, variable or history of an image has a setting of the build, nor a log, a cache or a lock of pip."""
+    script = (
+        f"grep -rl {CANARY} / --exclude-dir=proc --exclude-dir=sys; "
+        "find /var/log /var/cache /var/lib/apt/lists /run/secrets /tmp /root/.cache -type f; true"
+    )
+    assert inside(built.id, "sh", "-c", script) == ""
+    assert CANARY not in podman("image", "inspect", built.id)
+    assert CANARY not in podman("history", "--no-trunc", built.id)
+
+
+def test_users_folders_and_names(built: Built) -> None:
+    """Three users, all else root's and not writable for others; the PATH has cab and the agent, no other Python."""
+    script = (
+        "id -u cab agent checks 2>/dev/null || for u in cab agent checks; do id -u $u; done; "
+        "find /opt /runs /work ! -user root -o -perm /022 ! -type l; "
+        "command -v cab cab-proxy scripted python3; scripted"
+    )
+    lines = inside(built.id, "sh", "-c", script).split("\n")
+    assert [line for line in lines if line.isdigit()] == ["901", "902", "903"]
+    assert [line for line in lines if not line.isdigit()] == [
+        *(f"/usr/local/bin/{name}" for name in ("cab", "cab-proxy", "scripted")),
+        "/usr/bin/python3",
+        "from-a-file 0",
+        "",
+    ]
+
+
+def test_the_agent_of_an_image_is_installed_there(built: Built) -> None:
+    """Inside, cab knows the image's agent, in its version, as installed."""
+    rows = inside(built.id, "cab", "adapters", "list", "--json").splitlines()
+    [row] = [row for row in map(json.loads, rows) if row["name"] == "scripted"]
+    assert row["installed"] == "0-twice"
+
+
+def test_labels_and_list(built: Built) -> None:
+    """The image says what it is, and the list has it."""
+    labels = built.first["labels"]
+    assert labels["cab.agent"] == "scripted"
+    assert labels["cab.agent.version"] == "0-twice"
+    assert labels["org.opencontainers.image.base.digest"].startswith("sha256:")
+    rows = [json.loads(line) for line in cab("list", "--json").stdout.splitlines()]
+    [row] = [row for row in rows if row["name"] == built.first["name"]]
+    assert row == built.second
+    shown = cab("show", built.first["name"]).stdout
+    assert built.first["digest"] in shown
+
+
+def test_the_list_of_contents(built: Built) -> None:
+    """The bill of materials names packages of the system and of Python as they are, and the user's file."""
+    bill = json.loads(cab("show", built.first["name"], "--sbom").stdout)
+    assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.5")
+    packages = {each.get("purl", each["bom-ref"]): each for each in bill["components"]}
+    version = inside(built.id, "dpkg-query", "-W", "-f", "${Version}", "python3").strip()
+    assert f"pkg:deb/debian/python3@{version}?arch=amd64" in packages
+    aiohttp = inside(
+        built.id, "/opt/cab/bin/python", "-c", "import aiohttp as a; print(a.__version__)"
+    )
+    assert f"pkg:pypi/aiohttp@{aiohttp.strip()}" in packages
+    assert "agent:scripted@0-twice" in packages
+
+
+def test_a_build_that_fails() -> None:
+    """The reason of a failed step is one line of its own output, with the file that has all of it."""
+    require_podman(BASE)
+    done = cab("build", "scripted", "--packages", "no-such-package-of-debian", "--base", BASE)
+    assert done.returncode == 2
+    assert done.stderr.startswith("cab: localhost/cab-agent-scripted:1 was not built: ")
+    assert "apt-get could not install: no-such-package-of-debian (full log: " in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_base_that_is_not_there() -> None:
+    """A missing base is one line that names it and the fix."""
+    require_podman()
+    done = cab("build", "scripted", "--base", "localhost/no-such-base:1")
+    assert done.returncode == 2
+    assert "base image localhost/no-such-base:1 is not on this machine" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("image", AGENT_IMAGES)
+def test_a_cell_in_an_agents_image(image: str, tmp_path: Path) -> None:
+    """The real agent of an image runs a cell there; the host's cab scores its bundle alike."""
+    require_podman(image)
+    tui = json.loads(podman("image", "inspect", image))[0]["Config"]["Labels"]["cab.agent"]
+    runs = tmp_path / "runs"
+    runs.mkdir()
+    task = "polyglot/python-error-handling"
+    printed = inside(
+        *(image, "cab", "run-cell", "--tui", tui, "--upstream", "demo", "--task", task),
+        *("--runs", "/runs", "--json"),
+        options=("-v", f"{runs}:/runs"),
+    )
+    cell = json.loads(printed.splitlines()[-1])
+    assert cell["pass_rate"]["pass"] == 1
+    [file] = runs.rglob("cell.json")
+    assert rescore(file.parent) == file.read_bytes()
+
+
+def test_the_bill_of_an_agents_image() -> None:
+    """The bills of both agents name the agent, and what it needs, as packages of PyPI and npm."""
+    require_podman(*AGENT_IMAGES)
+    for image, package in zip(
+        AGENT_IMAGES, ("pypi/aider-chat", "npm/%40qwen-code/qwen-code"), strict=True
+    ):
+        bill = json.loads(cab("show", image, "--sbom").stdout)
+        purls = [each.get("purl", "") for each in bill["components"]]
+        assert f"pkg:{package}@{image.rpartition(':')[2]}" in purls
+
+
+def test_tasks_hold_in_the_image_of_the_checks() -> None:
+    """All bundled tasks have what they need in the image of the checks: their own tests of themselves hold."""
+    require_podman(checks_image_name())
+    printed = inside(checks_image_name(), "cab", "tasks", "check")
+    assert " 0 do not, 0 skipped" in printed
