@@ -14,7 +14,7 @@ _UNKNOWN = re.compile(r"tokens: unknown, \d+ calls")
 
 
 class Scripted:
-    """`scripted_agent.py`, run by our own Python as a process of its own."""
+    """`scripted_agent.py`, run by our own Python as a process of its own; in a container by the image's."""
 
     facts = AgentFacts(
         name="scripted",
@@ -26,13 +26,14 @@ class Scripted:
     def launch(self, run: RunContext) -> Launch:
         """Return the command line and environment of one prompt."""
         # -I: neither the workspace nor the user's site-packages may replace the standard library.
-        argv = (str(run.executable), "-I", str(_AGENT), "--stream", run.prompt)
+        argv = (str(run.executable), "-I", str(run.home / _AGENT.name), "--stream", run.prompt)
         env = {
             "OPENAI_BASE_URL": run.v1_url,
             "OPENAI_API_KEY": run.key,
             "OPENAI_MODEL": run.model,
         }
-        return Launch(argv, env)
+        # In its HOME it is there in a container, too.
+        return Launch(argv, env, {_AGENT.name: _AGENT.read_text()})
 
     def self_report(self, output: Output) -> SelfReport | None:
         """Return the counts of the last line that it prints."""

@@ -25,7 +25,18 @@ from cab.adapters.ui.command import Option, OptionGroup
 from cab.adapters.ui.control_option import CONTROL, control_address
 from cab.adapters.ui.json_lines import print_json
 from cab.adapters.ui.key_options import KEY_FROM
-from cab.adapters.ui.options import CAPTURE, JSON, MODEL, RUNS, TASK, TIMEOUT, TUI, UPSTREAM
+from cab.adapters.ui.options import (
+    CAPTURE,
+    CHECKS_IMAGE,
+    ENGINE,
+    JSON,
+    MODEL,
+    RUNS,
+    TASK,
+    TIMEOUT,
+    TUI,
+    UPSTREAM,
+)
 from cab.adapters.ui.progress import complain, progress
 from cab.adapters.ui.refused_calls import no_call_succeeded
 from cab.proxy.control.sealing import SEAL_WAIT_S
@@ -42,7 +53,7 @@ With --sandbox local (the default) the agent runs on this machine with your
 rights. It has its own HOME, environment, process group and resource limits, but
 these are not a security boundary. With --sandbox docker it runs in its image,
 not as root, on a read-only root, in a network from which only the proxy can be
-reached. Where it was less confined than that, the cell says so (deviations).
+reached; the hidden checks run in containers of their own, without any. Where it was less confined than that, the cell says so (deviations).
 """
 
 EPILOG = """\
@@ -126,9 +137,14 @@ OPTIONS = (
             default=local.NAME,
             help="where the agent runs",
         ),
-        Option("--image", metavar="NAME", help="container image; if unset, the agent's own"),
+        Option(
+            "--image",
+            metavar="NAME",
+            help="container image; if unset, what cab images build made, or the published one",
+        ),
+        CHECKS_IMAGE,
         Option("--network", metavar="NAME", help="existing network; if unset, a new one"),
-        Option("--engine", metavar="NAME", help="docker or podman; if unset, what is installed"),
+        ENGINE,
         Option(
             "--deviate",
             action="append",
@@ -227,6 +243,7 @@ def spec_of(args: argparse.Namespace) -> CellSpec:
             image=args.image,
             network=args.network,
             engine=args.engine,
+            checks_image=args.checks_image,
             deviations=tuple(args.deviate),
         ),
         limits=parse_limits(args.limit),

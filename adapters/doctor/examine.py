@@ -25,6 +25,7 @@ from cab.adapters.runs.metering import DEMO, Meter
 from cab.adapters.runs.spec import CellPlan, CellSpec, plan_cell
 from cab.adapters.runs.workspace import scratch_places
 from cab.adapters.sandboxes.environment import Places
+from cab.adapters.tasks.check_process import HostChecks
 from cab.adapters.tasks.checks import run_checks
 from cab.adapters.workspaces.tree import walk_tree
 from cab.proxy.app import Proxy, running_proxy
@@ -177,7 +178,7 @@ async def _agent_evidence(plan: CellPlan, run: AgentRun, places: Places) -> dict
         plan.task,
         places.workdir,
         same=run.folder,
-        rlimits=plan.spec.limits.rlimits,
+        site=HostChecks(plan.spec.limits.rlimits),
         scratch=facts.scratch,
     )
     cleanup = [span for span in run.spans if span.kind == "cleanup"]

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import orjson
 
@@ -35,6 +35,8 @@ class Exit(NamedTuple):
     """Whether the limit ended it."""
     duration_ms: float
     """From its start to its end, or to the limit: what it takes to end it is not the program's time."""
+    limit: Literal["disk", "memory"] | None = None
+    """Another limit that ended it."""
 
 
 class AgentProcess:
@@ -56,18 +58,22 @@ class AgentProcess:
         """All of its processes."""
         return CleanupPlan(leader=self.pid, mark=self._mark)
 
+    async def ends_within(self, limit_s: float) -> bool:
+        """Wait for the program, at most so long, and tell whether it has ended; it is left alone."""
+        try:
+            async with asyncio.timeout(limit_s):
+                await self._process.wait()
+        except TimeoutError:
+            return False
+        return True
+
     async def wait(self, limit_s: float) -> Exit:
         """Return how the program ended; past the limit its whole tree is ended.
 
         Raises:
             RunFailed: It could not be ended.
         """
-        timed_out = False
-        try:
-            async with asyncio.timeout(limit_s):
-                await self._process.wait()
-        except TimeoutError:
-            timed_out = True
+        timed_out = not await self.ends_within(limit_s)
         duration_ms = (time.monotonic_ns() - self._began_ns) / 1e6
         if timed_out:
             await self.end()

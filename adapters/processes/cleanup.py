@@ -29,6 +29,9 @@ SCRATCH_PREFIX = "cab-"
 ENGINES = ("docker", "podman")
 """Programs that run containers."""
 
+RUN_LABEL = "cab.run"
+"""Label of a run's containers and network: the name of the container that its agent is in."""
+
 _NO_LEADER = -1  # the id of no process
 _GRACE_S = 1.0
 _ENGINE_LIMIT_S = 60.0
@@ -77,8 +80,7 @@ async def clean_up(plan: CleanupPlan) -> None:
             await end_processes(leader, plan.mark, _GRACE_S)
     finally:
         if plan.engine in ENGINES:
-            for words in _engine_commands(plan):
-                await asyncio.to_thread(_run_engine, plan.engine, words)
+            await asyncio.to_thread(_remove_from_engine, plan)
         if plan.scratch is not None and _is_ours(plan.scratch):
             await asyncio.to_thread(remove_soon, plan.scratch)
 
@@ -135,27 +137,39 @@ def module_path() -> str:
     return os.pathsep.join(path or os.getcwd() for path in sys.path)  # noqa: PTH109 - what an empty part of sys.path means
 
 
-def _engine_commands(plan: CleanupPlan) -> Sequence[Sequence[str]]:
-    removals = (
-        (("rm", "--force"), plan.container),
-        (("rm", "--force"), plan.holder),
-        (("network", "rm"), plan.network),
-    )
-    return [(*words, name) for words, name in removals if name and name.startswith(SCRATCH_PREFIX)]
+def _remove_from_engine(plan: CleanupPlan) -> None:
+    """Remove the containers of a run, those of its checks too, then its network, with their volumes."""
+    assert plan.engine is not None  # the caller knows which one it is
+    names = [each for each in (plan.container, plan.holder) if each and _has_our_prefix(each)]
+    if plan.container in names:
+        words = ("ps", "--all", "--quiet", "--filter", f"label={RUN_LABEL}={plan.container}")
+        names += _run_engine(plan.engine, words).split()
+    for name in names:
+        _run_engine(plan.engine, ("rm", "--force", "--volumes", name))
+    if plan.network and _has_our_prefix(plan.network):
+        _run_engine(plan.engine, ("network", "rm", plan.network))
 
 
-def _run_engine(engine: str, words: Sequence[str]) -> None:
+def _has_our_prefix(name: str) -> bool:
+    return name.startswith(SCRATCH_PREFIX)
+
+
+def _run_engine(engine: str, words: Sequence[str]) -> str:
+    """Return what an engine prints; nothing if it does not answer."""
     try:
-        subprocess.run(
+        done = subprocess.run(
             [engine, *words],
             env=engine_environment(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
+            text=True,
+            errors="replace",
             timeout=_ENGINE_LIMIT_S,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
-        return  # an engine that is gone runs nothing
+        return ""  # an engine that is gone runs nothing
+    return done.stdout
 
 
 def _is_ours(folder: Path) -> bool:

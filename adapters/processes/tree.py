@@ -121,6 +121,12 @@ def is_running(pid: int) -> bool:
     return _stat(pid) is not None
 
 
+def started_at(pid: int) -> int | None:
+    """Return when a process was started, in clock ticks since boot; None if it does not run."""
+    fields = _stat(pid)
+    return None if fields is None else int(fields[19])
+
+
 def _stat(pid: int) -> list[bytes] | None:
     """Return the fields of a process's status from its state on; None if it does not run."""
     try:

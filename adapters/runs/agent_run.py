@@ -193,6 +193,7 @@ class AgentRunner:
                 output=capture.descriptors,
                 endpoint=f"{self.meter.url}/v1",
                 key=self.meter.key,
+                limit_s=timeout_s,
             )
             self._note("agent")
             # An agent that runs before its watchdog outlives us if we are killed in between.
@@ -215,6 +216,8 @@ class AgentRunner:
                 "duration_s": ended.duration_ms / 1000,
                 "timed_out": ended.timed_out,
             }
+            if ended.limit is not None:
+                span.attrs["limit_reached"] = ended.limit
             return agent, ended
 
     def _argument(self, word: str) -> str:
@@ -275,5 +278,5 @@ def local_sandbox(plan: CellPlan, exposed: Sequence[str] = ()) -> LocalSandbox:
 
 
 def exit_code(ended: Exit) -> int | None:
-    """Return the agent's exit code; None for an agent that was stopped at its time limit."""
-    return None if ended.timed_out else ended.code
+    """Return the agent's exit code; None for an agent that was stopped, at its time limit or that of its disk."""
+    return None if ended.timed_out or ended.limit == "disk" else ended.code

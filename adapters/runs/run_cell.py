@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -49,7 +50,8 @@ from cab.adapters.runs.workspace import scratch_places
 from cab.adapters.sandboxes.base import Sandbox, SandboxFacts
 from cab.adapters.sandboxes.docker import docker_sandbox
 from cab.adapters.sandboxes.environment import Places
-from cab.adapters.tasks.check_process import CheckPlace, OwnProcesses
+from cab.adapters.sandboxes.relay import relayed
+from cab.adapters.tasks.check_process import CheckSite, HostChecks
 from cab.adapters.tasks.checks import run_checks
 from cab.adapters.tasks.reference import confirmed
 from cab.adapters.workspaces.bounds import TIME
@@ -98,7 +100,7 @@ async def run_cell(spec: CellSpec) -> Path:
     if spec.proxy is None:
         await check_reachable(spec.upstream or "")
     async with AsyncExitStack() as stack:
-        sandbox, place = await stack.enter_async_context(_surroundings(plan))
+        sandbox, site = await stack.enter_async_context(_surroundings(plan))
         claim, meter = await _claim(stack, plan, sandbox.facts.listen_host)
         claim.note("setting up")
         if claim.previous is not None:
@@ -106,7 +108,7 @@ async def run_cell(spec: CellSpec) -> Path:
         redact = Redactor((spec.upstream_key, *secret_texts(spec.signing_key or ""), meter.key))
         writer = BundleWriter(plan.bundle, redact)
         with scratch_places(plan.scratch_name, spec.keep_workspace) as places:
-            before = read_conditions(spec.limits, in_container=plan.image is not None)
+            before = read_conditions(spec.limits, in_container=plan.in_container)
             started_ns = time.time_ns()
             run = await AgentRunner(plan, meter, places, redact, sandbox, claim).run()
             placed = {"node": spec.node, "requested": spec.requested}
@@ -118,7 +120,7 @@ async def run_cell(spec: CellSpec) -> Path:
             await _write_trees(writer, plan, run, places, redact)
             claim.note("checks")
             # All that was measured is on disk by now: a check runs the agent's code.
-            check = await _check(plan, run, places.workdir, place)
+            check = await _check(plan, run, places.workdir, site)
         claim.note("scoring")
         check = _with_restored(check, writer.restore())
         facts = _facts(plan, sandbox.facts, run, check, started_ns, conditions)
@@ -135,27 +137,28 @@ async def run_cell(spec: CellSpec) -> Path:
 
 
 @asynccontextmanager
-async def _surroundings(plan: CellPlan) -> AsyncGenerator[tuple[Sandbox, CheckPlace]]:
+async def _surroundings(plan: CellPlan) -> AsyncGenerator[tuple[Sandbox, CheckSite]]:
     """Give where the agent runs, and where its checks do."""
     spec = plan.spec
     exposed = (*spec.exposed, *key_exposure(spec.upstream_key))
     if inside() is not None:
-        async with inside_surroundings(plan, exposed) as surroundings:
-            yield surroundings
+        async with inside_surroundings(plan, exposed) as (within, place):
+            yield within, HostChecks(spec.limits.rlimits, place)
         return
-    if plan.image is None:
-        yield local_sandbox(plan, exposed), OwnProcesses()
+    if not plan.in_container:
+        yield local_sandbox(plan, exposed), HostChecks(spec.limits.rlimits)
         return
     async with docker_sandbox(
         spec.container,
-        plan.image,
+        plan.images,
+        plan.check_image,
         plan.installed.executable,
         spec.limits,
         secrets.token_hex(6),
-        listens=spec.proxy is None,
+        listens=spec.proxy is None or spec.is_relayed,
         exposed=exposed,
     ) as sandbox:
-        yield sandbox, OwnProcesses()
+        yield sandbox, sandbox.check_site
 
 
 async def _claim(stack: AsyncExitStack, plan: CellPlan, host: str) -> tuple[Claim, Meter]:
@@ -176,7 +179,7 @@ async def _claim(stack: AsyncExitStack, plan: CellPlan, host: str) -> tuple[Clai
 async def _meter(plan: CellPlan, host: str) -> AsyncGenerator[Meter]:
     spec, cell_id = plan.spec, str(plan.cell)
     if spec.proxy is not None:
-        yield await given_meter(
+        meter = await given_meter(
             cell_id,
             spec.key_ttl_s,
             url=spec.proxy,
@@ -184,6 +187,11 @@ async def _meter(plan: CellPlan, host: str) -> AsyncGenerator[Meter]:
             signing_key=spec.signing_key,
             cell_keys=spec.cell_keys,
         )
+        if not spec.is_relayed:
+            yield meter
+            return
+        async with relayed(host, meter.url) as url:
+            yield replace(meter, url=url)
         return
     async with embedded_meter(
         cell_id,
@@ -254,17 +262,15 @@ async def _write_trees(
     writer.write(PATCH_FILE, patch_without_places(patch))
 
 
-async def _check(plan: CellPlan, run: AgentRun, workdir: Path, place: CheckPlace) -> CheckOutcome:
-    rlimits = plan.spec.limits.rlimits
+async def _check(plan: CellPlan, run: AgentRun, workdir: Path, site: CheckSite) -> CheckOutcome:
     outcome = await run_checks(
         plan.task,
         workdir,
         same=run.folder,
-        rlimits=rlimits,
+        site=site,
         scratch=plan.adapter.facts.scratch,
-        place=place,
     )
-    return await confirmed(plan.task, outcome, rlimits, place)
+    return await confirmed(plan.task, outcome, site)
 
 
 def _with_restored(check: CheckOutcome, changed: list[str]) -> CheckOutcome:
@@ -294,6 +300,8 @@ def _facts(  # noqa: PLR0913 - all that was recorded of a cell
             exit_code=exit_code(run.exit),
             container_image=sandbox.image,
             image_digest=sandbox.digest,
+            check_image=sandbox.check_image,
+            check_image_digest=sandbox.check_digest,
             sandbox=sandbox.name,
             deviations=list(sandbox.deviations),
             conditions=conditions,

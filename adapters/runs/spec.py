@@ -1,10 +1,12 @@
 """What one cell is made of: as requested, and once every name is looked up."""
 
+import importlib.metadata
 import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from cab.adapters.agents.base import Adapter, AgentFacts
 from cab.adapters.agents.plugins import PluginStack, load_stack
@@ -14,7 +16,13 @@ from cab.adapters.install.install import Installed, require_installed
 from cab.adapters.runs.bundle import LEDGER_FOLDER, require_free
 from cab.adapters.sandboxes import deviations, docker, local
 from cab.adapters.sandboxes.docker import Container
-from cab.adapters.sandboxes.images import Image, published_image
+from cab.adapters.sandboxes.images import (
+    CHECKS,
+    Image,
+    built_image,
+    parse_image,
+    published_image,
+)
 from cab.adapters.sandboxes.limits import ResourceLimits
 from cab.adapters.tasks.loader import Task, load_task
 from cab.adapters.tasks.needs import missing_needs
@@ -98,6 +106,12 @@ class CellSpec:
     """What was asked of the cluster, to be recorded; None where nothing was."""
 
     @property
+    def is_relayed(self) -> bool:
+        """Whether a container in a network of its own is to reach a proxy that runs elsewhere."""
+        given = self.proxy is not None and self.container.network is None
+        return self.sandbox == docker.NAME and given
+
+    @property
     def key_ttl_s(self) -> int:
         """Seconds that the cell's key lives."""
         return int(self.timeout_s) + KEY_MARGIN_S
@@ -113,7 +127,10 @@ class CellPlan(NamedTuple):
     cell: CellId
     bundle: Path
     plugins: PluginStack = PluginStack()
-    image: Image | None = None
+    images: tuple[Image, ...] = ()
+    """Images that the agent can run in, the best one first; empty where it runs on this machine."""
+    check_image: Image | None = None
+    """Image that the checks run in; None where they run on this machine, or run nothing."""
     dialect: Endpoint | None = None
 
     @property
@@ -122,9 +139,14 @@ class CellPlan(NamedTuple):
         return self.adapter.facts.name
 
     @property
+    def in_container(self) -> bool:
+        """Whether the agent runs in a container."""
+        return bool(self.images)
+
+    @property
     def agent_version(self) -> str | None:
         """Version of the agent; None in a container, where only the image knows."""
-        return self.installed.version if self.image is None else None
+        return None if self.in_container else self.installed.version
 
     @property
     def scratch_name(self) -> str:
@@ -152,15 +174,40 @@ def plan_cell(spec: CellSpec) -> CellPlan:
     cell = CellId(spec.sweep, adapter.facts.name, spec.model, family, name, spec.run)
     bundle = spec.runs / str(cell)
     require_free(bundle, spec.force)
-    missing = missing_needs(task)
+    check_image = None
+    if spec.sandbox == docker.NAME:
+        installed, images = installed_in_image(adapter.facts, spec.container)
+        check_image = check_image_of(task, spec.container)
+    else:
+        installed, images = require_installed(adapter.facts), ()
+    missing = missing_needs(task) if check_image is None else []
     if missing:
         raise AdapterError(missing[0])
     plugins = load_stack(spec.plugins, spec.plugins_folder, adapter.facts.name)
-    if spec.sandbox == docker.NAME:
-        installed, image = _in_image(adapter.facts, spec.container)
-    else:
-        installed, image = require_installed(adapter.facts), None
-    return CellPlan(spec, adapter, installed, task, cell, bundle, plugins, image, dialect)
+    return CellPlan(
+        spec, adapter, installed, task, cell, bundle, plugins, images, check_image, dialect
+    )
+
+
+def check_image_of(task: Task, wanted: Container) -> Image | None:
+    """Return the image that a task's checks run in beside an agent in a container.
+
+    Returns:
+        The image; None if they run on this machine, as that was asked for, or run nothing.
+
+    Raises:
+        AdapterError: A name is not that of an image.
+    """
+    runs_nothing = task.check.command is None and task.check.probe is None
+    if runs_nothing or deviations.HOST_CHECKS in wanted.deviations:
+        return None
+    name = task.check.image or wanted.checks_image
+    return checks_image() if name is None else parse_image(name)
+
+
+def checks_image() -> Image:
+    """Return the image that `cab images build checks` of this version makes."""
+    return built_image(CHECKS, importlib.metadata.version("coding-agent-bench"))
 
 
 def choose_dialect(facts: AgentFacts, wanted: str | None) -> Endpoint | None:
@@ -179,17 +226,17 @@ def choose_dialect(facts: AgentFacts, wanted: str | None) -> Endpoint | None:
     )
 
 
-def _in_image(facts: AgentFacts, wanted: Container) -> tuple[Installed, Image]:
-    """Return what starts an agent in its image, and the image."""
-    if facts.install is None:
-        raise AdapterError(
-            f"{facts.name} comes with this package and has no image; run it with --sandbox local"
-        )
-    name = wanted.image or facts.image
-    if name is None:
-        raise AdapterError(f"{facts.name} has no published image; give one with --image NAME")
-    image = published_image(name, facts.version)
-    return Installed(Path(facts.install.executable), facts.version), image
+def installed_in_image(facts: AgentFacts, wanted: Container) -> tuple[Installed, tuple[Image, ...]]:
+    """Return what starts an agent in its image, and the images that have it."""
+    if facts.install is None:  # it comes with this package, and needs nothing but Python
+        installed, built = Installed(Path("python3"), facts.version), checks_image()
+    else:
+        installed = Installed(Path(facts.install.executable), facts.version)
+        built = built_image(facts.name, facts.version)
+    if wanted.image is not None:
+        return installed, (published_image(wanted.image, facts.version),)
+    published = [] if facts.image is None else [published_image(facts.image, facts.version)]
+    return installed, (built, *published)
 
 
 def _check_options(spec: CellSpec) -> None:
@@ -224,7 +271,7 @@ def _check_sandbox(spec: CellSpec) -> None:
     if spec.sandbox == local.NAME:
         if spec.container != Container():
             raise AdapterError(
-                "--image, --network, --engine and --deviate are for containers; add --sandbox docker"
+                "--image, --checks-image, --network, --engine and --deviate are for containers; add --sandbox docker"
             )
         return
     if spec.sandbox != docker.NAME:
@@ -233,9 +280,10 @@ def _check_sandbox(spec: CellSpec) -> None:
         raise AdapterError(
             "--terminal is for the local sandbox: a container's terminal mixes output and messages"
         )
-    if spec.proxy is not None and spec.container.network is None:
+    if spec.is_relayed and urlsplit(spec.proxy or "").scheme == "https":
         raise AdapterError(
-            "a container reaches a given proxy only in that proxy's network; give it with --network"
+            f"a container reaches {spec.proxy}, whose certificate is for that address, only in a network that "
+            "leads there; give it with --network"
         )
 
 

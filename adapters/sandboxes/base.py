@@ -26,6 +26,10 @@ class SandboxFacts:
     """Container image, without digest."""
     digest: str | None = None
     """Its digest, with a single `sha256:`; None if the image has none."""
+    check_image: str | None = None
+    """Image that the checks run in; None if they run on this machine, or run nothing."""
+    check_digest: str | None = None
+    """Its digest, the same way."""
     deviations: Sequence[Deviation] = ()
     """What was less confined than it could be."""
     attrs: Mapping[str, object] = field(default_factory=dict[str, object])
@@ -53,6 +57,8 @@ class StartRequest(NamedTuple):
     endpoint: str
     """Where model calls go, with `/v1`."""
     key: str
+    limit_s: float | None = None
+    """Limit of its run; None is not known to the sandbox."""
 
 
 class Running(Protocol):

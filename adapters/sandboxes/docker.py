@@ -4,34 +4,40 @@ The container gets a network of its own that reaches only this machine, where th
 the network's gateway address and accepts calls with the cell's key only.
 """
 
-import os
 import socket
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from cab.adapters.errors import AdapterError, RunFailed
-from cab.adapters.processes.agent_process import AgentProcess, Exit, new_mark, start_process
+from cab.adapters.processes.agent_process import new_mark, start_process
 from cab.adapters.processes.cleanup import CleanupPlan, engine_environment, watched_cleanup
 from cab.adapters.sandboxes import commands, deviations
 from cab.adapters.sandboxes.base import SandboxFacts, SandboxView, StartRequest
+from cab.adapters.sandboxes.check_container import ContainerChecks, open_checks
 from cab.adapters.sandboxes.commands import (
     ContainerRun,
+    Mount,
     create_command,
     hold_commands,
     start_command,
 )
-from cab.adapters.sandboxes.engine import ContainerEngine, ContainerState, Network, find_engine
+from cab.adapters.sandboxes.container_agent import ContainerAgent
+from cab.adapters.sandboxes.engine import ContainerEngine, Network, find_engine
 from cab.adapters.sandboxes.environment import Places, container_environment
 from cab.adapters.sandboxes.images import Image
+from cab.adapters.sandboxes.leftovers import own_labels, remove_leftovers
 from cab.adapters.sandboxes.limits import CONTAINER_NAMES, ResourceLimits
+from cab.adapters.sandboxes.ownership import give_folders
+from cab.adapters.tasks.check_process import CheckSite, HostChecks
 
 NAME: Final = "docker"
 
-_AGENT_IDS = (1000, 1000)
-"""User and group inside, where the operator is root: unused on most machines, and never root."""
+_FIX = "build it with cab images build, or give another with --image"
+_MONITOR_SLACK_S = 60.0
+"""How much later than cab podman's own monitor ends an agent: cab may be gone by then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +50,8 @@ class Container:
     """An existing network; None makes one that reaches the proxy only."""
     engine: str | None = None
     """Program to run it with; None takes docker, otherwise podman."""
+    checks_image: str | None = None
+    """Image that checks run in, of tasks that name none; None takes what `cab images build checks` makes."""
     deviations: tuple[str, ...] = ()
     """What the image needs: words of `deviations.ALLOWED`."""
 
@@ -51,7 +59,8 @@ class Container:
 @asynccontextmanager
 async def docker_sandbox(  # noqa: PLR0913 - all that makes one container
     wanted: Container,
-    image: Image,
+    images: Sequence[Image],
+    check_image: Image | None,
     executable: Path,
     limits: ResourceLimits,
     run_id: str,
@@ -63,7 +72,8 @@ async def docker_sandbox(  # noqa: PLR0913 - all that makes one container
 
     Args:
         wanted: How to run it.
-        image: The image.
+        images: The images that the agent can run in, the best one first.
+        check_image: The image that the checks run in; None runs them on this machine.
         executable: What starts the agent inside.
         limits: Resource limits.
         run_id: Part of all names, new for each run.
@@ -76,7 +86,11 @@ async def docker_sandbox(  # noqa: PLR0913 - all that makes one container
     allowed = deviations.require_allowed(wanted.deviations)
     mark, name = new_mark(), f"cab-{run_id}"
     engine = replace(await find_engine(wanted.engine), mark=mark)
-    digest = await engine.image_digest(image)
+    await remove_leftovers(engine)
+    found = await engine.find_image(images, _FIX)
+    checks = None
+    if check_image is not None:
+        checks = await open_checks(engine, check_image, limits, name)
     cleanup = CleanupPlan(
         mark=mark,
         engine=engine.program,
@@ -88,14 +102,15 @@ async def docker_sandbox(  # noqa: PLR0913 - all that makes one container
         stack.enter_context(watched_cleanup(cleanup))
         network = await stack.enter_async_context(_network(engine, wanted.network, name))
         if engine.kind == "podman":
-            words = hold_commands(holder_of(name), network.name, image.reference, str(executable))
-            await stack.enter_async_context(_held(engine, holder_of(name), words))
+            holder = _holder(engine, name, network.name, found.image, str(executable))
+            await stack.enter_async_context(_held(engine, holder))
         if listens:
             _require_local_gateway(network)
         yield DockerSandbox(
             engine=engine,
-            image=image,
-            digest=digest,
+            image=found.image,
+            digest=found.digest,
+            checks=checks,
             network=network,
             own_network=wanted.network is None,
             executable=executable,
@@ -120,23 +135,42 @@ async def _network(
         yield await engine.inspect_network(given)
         return
     try:
-        yield await engine.make_network(name)
+        yield await engine.make_network(name, own_labels(name))
     finally:
         await engine.ask("network", "rm", name)
 
 
 @asynccontextmanager
-async def _held(
-    engine: ContainerEngine, name: str, commands: Sequence[Sequence[str]]
-) -> AsyncGenerator[None]:
+async def _held(engine: ContainerEngine, holder: ContainerRun) -> AsyncGenerator[None]:
     try:
-        for words in commands:
+        for words in hold_commands(holder):
             answer = await engine.ask(*words)
             if answer.code:
                 raise RunFailed(f"the container network cannot be brought up: {answer.summary}")
         yield
     finally:
-        await engine.ask("rm", "--force", name)
+        await engine.remove_container(holder.name)
+
+
+def _holder(
+    engine: ContainerEngine, name: str, network: str, image: Image, program: str
+) -> ContainerRun:
+    return ContainerRun(
+        engine=engine.kind,
+        rootless=engine.rootless,
+        name=holder_of(name),
+        image=image.reference,
+        network=network,
+        user="65534:65534",
+        mounts=(),
+        workdir=PurePosixPath("/"),
+        settings={},
+        inherited=(),
+        argv=(program,),
+        limits=ResourceLimits(),
+        labels=own_labels(name),
+        ceilings=engine.ceilings,
+    )
 
 
 def _require_local_gateway(network: Network) -> None:
@@ -159,6 +193,8 @@ class DockerSandbox:
     engine: ContainerEngine
     image: Image
     digest: str | None
+    checks: ContainerChecks | None
+    """Where the checks run; None is this machine."""
     network: Network
     own_network: bool
     """Whether the network was made for it."""
@@ -174,6 +210,11 @@ class DockerSandbox:
     """All that was made for it, and will be."""
 
     @property
+    def check_site(self) -> CheckSite:
+        """Containers of the image for checks, or this machine."""
+        return HostChecks(self.limits.rlimits) if self.checks is None else self.checks
+
+    @property
     def facts(self) -> SandboxFacts:
         """What is fixed about it."""
         return SandboxFacts(
@@ -181,6 +222,8 @@ class DockerSandbox:
             listen_host=self.network.gateway,
             image=self.image.name,
             digest=self.digest,
+            check_image=None if self.checks is None else self.checks.image.image.name,
+            check_digest=None if self.checks is None else self.checks.image.digest,
             deviations=deviations.named(self._deviations()),
             attrs={
                 "docker_sock_mounted": deviations.SOCKET in self.allowed,
@@ -196,13 +239,13 @@ class DockerSandbox:
         env = container_environment(commands.HOME, commands.WORKDIR, commands.TEMPORARY)
         return SandboxView(Path(commands.HOME), self.executable, env)
 
-    async def start(self, places: Places, request: StartRequest) -> "ContainerAgent":
+    async def start(self, places: Places, request: StartRequest) -> ContainerAgent:
         """Make the container and start it.
 
         Raises:
             RunFailed: The engine does not take it.
         """
-        user = self._prepare(places)
+        user = give_folders(places.workdir, places.home)
         settings, inherited = self._environment(places, request)
         command = create_command(
             ContainerRun(
@@ -212,12 +255,18 @@ class DockerSandbox:
                 image=self.image.reference,
                 network=self.network.name,
                 user=user,
-                workdir=places.workdir,
-                home=places.home,
+                mounts=(
+                    Mount(places.workdir, commands.WORKDIR),
+                    Mount(places.home, commands.HOME),
+                ),
+                workdir=commands.WORKDIR,
                 settings=settings,
                 inherited=tuple(inherited),
                 argv=request.argv,
                 limits=self.limits,
+                labels=own_labels(self.name),
+                ceilings=self.engine.ceilings,
+                limit_s=None if request.limit_s is None else request.limit_s + _MONITOR_SLACK_S,
                 allowed=self.allowed,
             )
         )
@@ -236,10 +285,11 @@ class DockerSandbox:
                 mark=self.cleanup.mark,
             )
         except BaseException:
-            await self.engine.ask("rm", "--force", self.name)
+            await self.engine.remove_container(self.name)
             raise
         cleanup = self.cleanup.model_copy(update={"leader": client.pid})
-        return ContainerAgent(self.engine, self.name, client, cleanup)
+        folders, disk = (places.workdir, places.home), self.limits.disk
+        return ContainerAgent(self.engine, self.name, client, cleanup, folders=folders, disk=disk)
 
     def _environment(
         self, places: Places, request: StartRequest
@@ -255,17 +305,11 @@ class DockerSandbox:
         base = {k: v for k, v in self.view(places).env.items() if k not in inherited}
         return {**base, **taken}, inherited
 
-    def _prepare(self, places: Places) -> str:
-        """Make the mounted folders the agent's own; return its user and group."""
-        ids = (os.getuid(), os.getgid())
-        if ids[0] == 0:
-            ids = _AGENT_IDS
-            for folder in (places.workdir, places.home):
-                _give(folder, *ids)
-        return f"{ids[0]}:{ids[1]}"
-
     def _deviations(self) -> set[str]:
-        found = {deviations.HOST_CHECKS, *self.allowed, *self.exposed}
+        found = set(self.allowed)
+        # From a container nobody reads the memory, or the files, of the user that cab runs as.
+        if found & {deviations.HOST_CHECKS, deviations.SOCKET}:
+            found.update(self.exposed)
         if not self.network.internal:
             found.add(deviations.NETWORK)
         if not self.own_network:
@@ -273,75 +317,3 @@ class DockerSandbox:
         if not self.limits.holds(CONTAINER_NAMES):
             found.add(deviations.NO_LIMITS)
         return found
-
-
-class ContainerAgent:
-    """An agent that runs in a container.
-
-    Args:
-        engine: What runs it.
-        name: The container.
-        client: The engine's program, which waits for it.
-        cleanup: All of it.
-    """
-
-    def __init__(
-        self, engine: ContainerEngine, name: str, client: AgentProcess, cleanup: CleanupPlan
-    ) -> None:
-        self._engine = engine
-        self._name = name
-        self._client = client
-        self._cleanup = cleanup
-
-    @property
-    def cleanup(self) -> CleanupPlan:
-        """The container, its network, and the engine's program."""
-        return self._cleanup
-
-    async def wait(self, limit_s: float) -> Exit:
-        """Return how the agent ended; past the limit the container is stopped, then killed.
-
-        Raises:
-            RunFailed: The container was never started, or the engine's program ended before it.
-        """
-        ended = await self._client.wait(limit_s)
-        state = await self._engine.state(self._name)
-        if state is None or not state.started or state.error:
-            raise RunFailed(
-                f"the container {self._name} cannot be run: {await self._reason(state)}"
-            )
-        if ended.timed_out:
-            return ended
-        if state.running:
-            raise RunFailed(
-                f"the engine's program ended before the container {self._name}; run the cell again"
-            )
-        # The engine's program has exit codes of its own.
-        return ended._replace(code=state.exit_code)
-
-    async def _reason(self, state: ContainerState | None) -> str:
-        if state is None:
-            return "it was removed"
-        # podman does not store the error of a start; a second start prints it.
-        return state.error or (await self._engine.ask("start", self._name)).summary
-
-    async def end(self) -> int:
-        """Remove the container, with whatever still runs in it; return 1 if something did.
-
-        Raises:
-            RunFailed: It cannot be removed.
-        """
-        state = await self._engine.state(self._name)
-        if state is not None:
-            answer = await self._engine.ask("rm", "--force", "--volumes", self._name)
-            if answer.code:
-                raise RunFailed(f"container {self._name} cannot be removed: {answer.summary}")
-        await self._client.end()
-        return int(state is not None and state.running)
-
-
-def _give(folder: Path, uid: int, gid: int) -> None:
-    os.chown(folder, uid, gid)
-    for root, folders, files in os.walk(folder):
-        for name in (*folders, *files):
-            os.chown(Path(root, name), uid, gid, follow_symlinks=False)

@@ -1,13 +1,16 @@
 """A container engine on this machine, docker or podman: found, run, and its answers read."""
 
 import asyncio
+import resource
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import orjson
-from pydantic import AliasChoices, BaseModel, Field, ValidationError
+from pydantic import AliasChoices, AwareDatetime, BaseModel, Field, ValidationError
 
 from cab.adapters.errors import AdapterError, RunFailed
 from cab.adapters.processes.cleanup import ENGINES, engine_environment
@@ -17,6 +20,8 @@ from cab.adapters.sandboxes.images import Image, digest_of
 
 ASK_LIMIT_S = 120.0
 PULL_LIMIT_S = 3600.0
+_NETWORK_TRIES = 5
+_PID_MAX = Path("/proc/sys/kernel/pid_max")
 
 
 class EngineOutput(NamedTuple):
@@ -42,6 +47,10 @@ class Network(NamedTuple):
     """Address of this machine in it."""
     internal: bool
     """Whether it reaches no other host."""
+    subnet: str | None = None
+    """Its addresses, as an engine takes them; None if they are not known."""
+    resolves: bool = False
+    """Whether the engine resolves names there."""
 
 
 class ContainerState(NamedTuple):
@@ -52,6 +61,31 @@ class ContainerState(NamedTuple):
     exit_code: int
     out_of_memory: bool
     error: str
+    started_at: datetime | None = None
+    """When it was started, by the engine's clock; None if that is not known."""
+    finished_at: datetime | None = None
+    """When it ended, the same way; of one that runs, long before."""
+
+    @property
+    def ran_s(self) -> float | None:
+        """Seconds from its start to its end; None if it runs, or they are not known."""
+        if self.running or self.started_at is None or self.finished_at is None:
+            return None
+        return max(0.0, (self.finished_at - self.started_at).total_seconds())
+
+    @property
+    def age_s(self) -> float | None:
+        """Seconds since it was started; None if that is not known."""
+        now = datetime.now(UTC)
+        return None if self.started_at is None else (now - self.started_at).total_seconds()
+
+
+class FoundImage(NamedTuple):
+    """An image that an engine has."""
+
+    image: Image
+    digest: str | None
+    """Its digest; None if it has none, as it came from no registry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,23 +119,52 @@ class ContainerEngine:
         marked = {} if self.mark is None else {RUN_MARK: self.mark}
         return await _ask(self.program, words, limit_s, {**(variables or {}), **marked})
 
-    async def image_digest(self, image: Image) -> str | None:
-        """Return the digest of an image, which is pulled if it is missing.
+    @property
+    def ceilings(self) -> dict[str, int]:
+        """Ulimits of containers that cannot be above those of this process; of docker none is known.
+
+        podman starts containers below us, docker starts them below its own service.
+        """
+        if self.kind != "podman":
+            return {}
+        named = {"nofile": resource.RLIMIT_NOFILE, "nproc": resource.RLIMIT_NPROC}
+        most = {name: resource.getrlimit(which)[1] for name, which in named.items()}
+        found = {name: hard for name, hard in most.items() if hard != resource.RLIM_INFINITY}
+        if "nproc" in found:  # podman lowers its own to the number of process ids
+            found["nproc"] = min(found["nproc"], int(_PID_MAX.read_text()))
+        return found
+
+    async def find_image(self, wanted: Sequence[Image], fix: str) -> FoundImage:
+        """Return the first of some images that is on this machine, or else can be pulled.
+
+        Args:
+            wanted: The images, the best one first.
+            fix: What to do if there is none.
 
         Raises:
-            AdapterError: It is missing and cannot be pulled.
+            AdapterError: None is there, and none can be pulled.
         """
+        for image in wanted:
+            found = await self._found(image)
+            if found is not None:
+                return found
+        reasons = [f"image {each.reference} is not on this machine" for each in wanted]
+        for number, image in enumerate(wanted):
+            if image.is_local:  # no registry has it, and an engine would wait for some of them
+                continue
+            pulled = await self.ask("pull", image.reference, limit_s=PULL_LIMIT_S)
+            found = None if pulled.code else await self._found(image)
+            if found is not None:
+                return found
+            reasons[number] += f" and cannot be pulled ({pulled.summary})"
+        raise AdapterError(f"{', '.join(reasons)}; {fix}")
+
+    async def _found(self, image: Image) -> FoundImage | None:
         words = ("image", "inspect", "--format", "{{json .RepoDigests}}", image.reference)
         answer = await self.ask(*words)
         if answer.code:
-            pulled = await self.ask("pull", image.reference, limit_s=PULL_LIMIT_S)
-            if pulled.code:
-                raise AdapterError(
-                    f"image {image.reference} is not on this machine and cannot be pulled ({pulled.summary}); "
-                    "build it, or give another with --image"
-                )
-            answer = await self.ask(*words)
-        return digest_of(image, _loads(answer.stdout) or [])
+            return None
+        return FoundImage(image, digest_of(image, _loads(answer.stdout) or []))
 
     async def inspect_network(self, name: str) -> Network:
         """Return a network.
@@ -116,17 +179,42 @@ class ContainerEngine:
             )
         return parse_network(name, answer.stdout)
 
-    async def make_network(self, name: str) -> Network:
-        """Return a new network that reaches only this machine.
+    async def make_network(self, name: str, labels: Mapping[str, str]) -> Network:
+        """Return a new network that reaches only this machine, and resolves no names.
 
         Raises:
             RunFailed: It cannot be made.
         """
-        words = ("network", "create", "--internal", "--label", "cab.cell", name)
-        answer = await self.ask(*words)
-        if answer.code:
-            raise RunFailed(f"no container network could be created: {answer.summary}")
-        return await self.inspect_network(name)
+        marked = [word for each in labels.items() for word in ("--label", "=".join(each))]
+        words = ("network", "create", "--internal", *marked)
+        reason = ""
+        for _ in range(_NETWORK_TRIES):
+            answer = await self.ask(*words, name)
+            if answer.code:
+                raise RunFailed(f"no container network could be created: {answer.summary}")
+            network = await self.inspect_network(name)
+            if not network.resolves or network.subnet is None:
+                return network
+            # podman's resolver in an internal network asks servers outside for whatever it does not
+            # know: names alone carry data out. Without it podman gives this machine no address, unless
+            # it is named together with the subnet, and that must be a free one: podman has just found one.
+            await self.ask("network", "rm", name)
+            place = ("--subnet", network.subnet, "--gateway", network.gateway)
+            answer = await self.ask(*words, "--disable-dns", *place, name)
+            if not answer.code:
+                return await self.inspect_network(name)
+            reason = answer.summary  # another network may have taken the subnet meanwhile
+        raise RunFailed(f"no container network could be created: {reason}")
+
+    async def remove_container(self, name: str) -> None:
+        """Remove a container with its volumes, and end what runs in it; none of that name is not an error.
+
+        Raises:
+            RunFailed: It cannot be removed.
+        """
+        answer = await self.ask("rm", "--force", "--volumes", name)
+        if answer.code and await self.state(name) is not None:
+            raise RunFailed(f"container {name} cannot be removed: {answer.summary}")
 
     async def state(self, container: str) -> ContainerState | None:
         """Return what became of a container; None if there is none of that name."""
@@ -174,13 +262,13 @@ def parse_network(name: str, text: str) -> Network:
     """
     found = _validated(_NetworkAnswer, _loads(text)[0])
     subnets = [*(found.ipam.subnets or ()), *(found.subnets or ())]
-    gateways = (subnet.gateway for subnet in subnets)
-    gateway = next((each for each in gateways if each and ":" not in each), None)
-    if gateway is None:
+    ours = next((each for each in subnets if each.gateway and ":" not in each.gateway), None)
+    if ours is None or ours.gateway is None:
         raise AdapterError(
             f"this machine has no address in the network {name}; give another with --network"
         )
-    return Network(name, gateway.partition("/")[0], found.internal)
+    gateway = ours.gateway.partition("/")[0]
+    return Network(name, gateway, found.internal, ours.subnet, found.resolves)
 
 
 def parse_state(text: str) -> ContainerState:
@@ -192,11 +280,14 @@ def parse_state(text: str) -> ContainerState:
         exit_code=found.exit_code,
         out_of_memory=found.out_of_memory,
         error=found.error or "",
+        started_at=found.started_at,
+        finished_at=found.finished_at,
     )
 
 
 class _Subnet(BaseModel):
     gateway: str | None = Field(default=None, validation_alias=AliasChoices("Gateway", "gateway"))
+    subnet: str | None = Field(default=None, validation_alias=AliasChoices("Subnet", "subnet"))
 
 
 class _Ipam(BaseModel):
@@ -207,6 +298,7 @@ class _NetworkAnswer(BaseModel):
     internal: bool = Field(default=False, validation_alias=AliasChoices("Internal", "internal"))
     ipam: _Ipam = Field(default=_Ipam(), validation_alias="IPAM")
     subnets: list[_Subnet] | None = None
+    resolves: bool = Field(default=False, validation_alias="dns_enabled")
 
 
 class _StateAnswer(BaseModel):
@@ -215,6 +307,8 @@ class _StateAnswer(BaseModel):
     exit_code: int = Field(validation_alias="ExitCode")
     out_of_memory: bool = Field(default=False, validation_alias="OOMKilled")
     error: str | None = Field(default=None, validation_alias="Error")
+    started_at: AwareDatetime | None = Field(default=None, validation_alias="StartedAt")
+    finished_at: AwareDatetime | None = Field(default=None, validation_alias="FinishedAt")
 
 
 ModelT = TypeVar("ModelT", bound=BaseModel)

@@ -14,6 +14,12 @@ _NAME = re.compile(
 )
 
 
+CHECKS = "checks"
+"""What `cab images build` is given for the image in which checks run."""
+LOCAL = "localhost/"
+"""First part of the names of images that `cab images build` makes."""
+
+
 class Image(NamedTuple):
     """An image as it is asked for."""
 
@@ -28,6 +34,11 @@ class Image(NamedTuple):
     def name(self) -> str:
         """Repository and tag."""
         return self.repository if self.tag is None else f"{self.repository}:{self.tag}"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it was built on a machine, and no registry has it."""
+        return self.repository.startswith(LOCAL)
 
     @property
     def reference(self) -> str:
@@ -57,6 +68,12 @@ def published_image(text: str, version: str) -> Image:
     """Return the image of an agent; one that is named without tag and digest is of its version."""
     image = parse_image(text)
     return image if image.tag or image.digest else image._replace(tag=version)
+
+
+def built_image(tui: str, version: str) -> Image:
+    """Return the image that `cab images build` makes of an agent, or of `checks`."""
+    name = "cab-checks" if tui == CHECKS else f"cab-agent-{tui}"
+    return Image(f"{LOCAL}{name}", version, None)
 
 
 def digest_of(image: Image, repo_digests: Sequence[str]) -> str | None:

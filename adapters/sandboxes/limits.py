@@ -31,6 +31,8 @@ class ResourceLimits:
     """Bytes of memory of a container."""
     cpus: float | None = None
     """Processors of a container."""
+    disk: int | None = 8 << 30
+    """Bytes of disk that a container's folders may take together."""
 
     @property
     def rlimits(self) -> dict[str, int]:
@@ -63,7 +65,7 @@ class ResourceLimits:
 LOCAL_NAMES = ("address_space", "cpu_s", "file", "processes", "open_files")
 """Limits that the local sandbox knows."""
 
-CONTAINER_NAMES = ("cpu_s", "file", "processes", "open_files", "memory", "cpus")
+CONTAINER_NAMES = ("cpu_s", "file", "processes", "open_files", "memory", "cpus", "disk")
 """Limits that containers know."""
 
 

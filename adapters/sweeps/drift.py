@@ -3,9 +3,12 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, cast
 
-from cab.adapters.errors import AdapterError
+from pydantic import BaseModel
 
-CONDITIONS = ("upstream", "timeout_s", "limits", "plugins")
+from cab.adapters.errors import AdapterError
+from cab.adapters.sweeps.sweepfile import SweepFile
+
+CONDITIONS = ("upstream", "timeout_s", "limits", "plugins", "sandbox", "container")
 """Keys that a cell's result depends on: cells from before and after are not comparable."""
 _DIGEST = "sha256:"
 _MATRIX = ("models", "agents", "tasks")
@@ -43,7 +46,7 @@ def compare_sweeps(
     breaking: list[str] = []
     for key in sorted({*before, *now}):
         old, new = before.get(key), now.get(key)
-        if old == new or key in _IGNORED:
+        if old == new or key in _IGNORED or (key not in before and _is_default(key, new)):
             continue
         if key in _MATRIX:
             harmless += _list_changes(key, old or [], new or [])
@@ -57,6 +60,15 @@ def compare_sweeps(
         if fingerprints_before[name] != fingerprints_now[name]
     ]
     return SweepDrift(harmless, breaking)
+
+
+def _is_default(key: str, value: object) -> bool:
+    """Tell whether a key has the value that it had before there was such a key."""
+    field = SweepFile.model_fields.get(key)
+    if field is None:
+        return False
+    default = field.get_default(call_default_factory=True)
+    return value == (default.model_dump(mode="json") if isinstance(default, BaseModel) else default)
 
 
 def require_comparable(breaking: Iterable[str], name: str) -> None:

@@ -2,8 +2,8 @@
 
 import fnmatch
 import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cab.adapters.agents.base import Adapter, AgentFacts
@@ -11,9 +11,12 @@ from cab.adapters.agents.plugins import SUFFIX, Plugin, load_plugin
 from cab.adapters.agents.registry import load_adapter
 from cab.adapters.errors import AdapterError, UnknownAdapter, nearest
 from cab.adapters.install.install import find_installed
+from cab.adapters.runs.spec import check_image_of
+from cab.adapters.sandboxes import docker
 from cab.adapters.sweeps.sweepfile import SweepFile
 from cab.adapters.tasks.loader import COMPILED, Task, list_tasks, load_task
 from cab.adapters.tasks.needs import missing_needs
+from cab.scoring.cells.cell import RequestedResources
 from cab.scoring.errors import BadCellId
 from cab.scoring.ids import CellId
 
@@ -57,10 +60,17 @@ class Matrix:
     cells are not comparable."""
     problems: tuple[str, ...]
     """What must be fixed first, one line each."""
+    in_containers: bool = False
+    """Whether agents are in their images, and need not be installed."""
+    by_name: Mapping[str, AgentFacts] = field(default_factory=dict[str, AgentFacts])
+    """The agents by the names that the sweep file gives them."""
+    tasks: tuple[Task, ...] = ()
 
     @property
     def missing(self) -> tuple[AgentFacts, ...]:
         """The agents that are not installed."""
+        if self.in_containers:
+            return ()
         return tuple(facts for facts in self.agents if find_installed(facts) is None)
 
 
@@ -77,7 +87,7 @@ def make_matrix(sweep: SweepFile, base: Path) -> Matrix:
     plugins = _plugins(sweep.plugins, base, problems)
     slots: list[Slot] = []
     left_out: dict[str, str] = {}
-    needs = {name: missing_needs(task) for name, task in tasks.items()}
+    needs = {name: _missing_needs(sweep, task) for name, task in tasks.items()}
     # Runs are the outer loop: a sweep that ends early has run everything about equally often.
     for number in range(1, sweep.runs + 1):
         for name, task in tasks.items():
@@ -105,7 +115,17 @@ def make_matrix(sweep: SweepFile, base: Path) -> Matrix:
             **{f"plugin {each.name}": _sha256(each) for each in plugins.values()},
         },
         problems=tuple(dict.fromkeys(problems)),
+        in_containers=sweep.sandbox == docker.NAME,
+        by_name={name: adapter.facts for name, adapter in agents.items()},
+        tasks=tuple(tasks.values()),
     )
+
+
+def _missing_needs(sweep: SweepFile, task: Task) -> list[str]:
+    """Return what the checks of a task lack on this machine; in a container only the image counts."""
+    job = sweep.container.job("", RequestedResources())
+    in_container = sweep.sandbox == docker.NAME and check_image_of(task, job.wanted()) is not None
+    return [] if in_container else missing_needs(task)
 
 
 def not_installed(facts: Iterable[AgentFacts]) -> list[str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from cab.adapters.sandboxes import docker
 from cab.adapters.sweeps.budget import (
     limits_of,
     own_limits,
@@ -210,6 +211,8 @@ class Scheduler:
         times = cell_times(sweep.executor, sweep.timeout_s)
         keys = metering.mint(str(cell), times.key_ttl_s, limits)
         seal_key_file = self._services.seal_key_file
+        requested = sweep.resources.request(slot.tui, f"{cell.family}/{cell.task}")
+        in_container = sweep.sandbox == docker.NAME
         return CellJob(
             cell_id=str(cell),
             tui=slot.tui,
@@ -228,7 +231,8 @@ class Scheduler:
             capture_ledger=str(metering.ledger.resolve()) if sweep.capture == "bodies" else None,
             exposed=list(metering.exposed),
             times=times,
-            resources=sweep.resources.request(slot.tui, f"{cell.family}/{cell.task}"),
+            resources=requested,
+            container=sweep.container.job(slot.tui, requested) if in_container else None,
             avoid=self._nodes.avoided,
         )
 

@@ -15,12 +15,14 @@ from cab.adapters.errors import AdapterError
 from cab.adapters.runs.held_keys import key_exposure
 from cab.adapters.runs.metering import check_reachable
 from cab.adapters.sweeps.budget import own_limits, spend_by_cell
+from cab.adapters.sweeps.containers import require_images
 from cab.adapters.sweeps.drift import compare_sweeps, require_comparable
 from cab.adapters.sweeps.executors.protocol import Executor
 from cab.adapters.sweeps.executors.registry import ExecutorContext
 from cab.adapters.sweeps.journal import Begin, Close, Journal, Session, read_journal
 from cab.adapters.sweeps.lost import lost_calls, lost_results
 from cab.adapters.sweeps.matrix import Matrix, Slot
+from cab.adapters.sweeps.placement import ExecutorTable
 from cab.adapters.sweeps.progress.texts import recovered_line
 from cab.adapters.sweeps.recovery import recover
 from cab.adapters.sweeps.scheduler import Metering, ProgressListener, Scheduler, SchedulerServices
@@ -119,6 +121,7 @@ async def run_session(
         state = replay(read_journal(plan.journal))
         _check_drift(plan, state, listener)
         await check_reachable(plan.upstream)
+        await _require_images(plan, listener)
         journal.write(_session_entry(plan))
         _add_unknown_bundles(plan, state)
         async with _metering(plan) as metering:
@@ -211,6 +214,16 @@ def _left_out(plan: SweepPlan) -> dict[str, str]:
 def _slots_to_fill(plan: SweepPlan, state: SweepState) -> list[Slot]:
     slots = plan.matrix.slots
     return [each for each in slots if each.id in plan.chosen and each.id not in state.complete]
+
+
+async def _require_images(plan: SweepPlan, listener: ProgressListener) -> None:
+    """Make sure that cells in containers of this machine find their images."""
+    sweep, matrix = plan.sweep, plan.matrix
+    if (
+        matrix.in_containers and sweep.executor.kind == ExecutorTable().kind
+    ):  # on nodes they find their own
+        for name in await require_images(sweep.container, matrix.by_name, matrix.tasks):
+            listener.message(f"{name}, which a killed sweep had left, was removed")
 
 
 def _check_drift(plan: SweepPlan, state: SweepState, listener: ProgressListener) -> None:

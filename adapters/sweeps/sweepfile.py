@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from cab.adapters.runs.spec import TIMEOUT_S
+from cab.adapters.sweeps.containers import ContainerTable
 from cab.adapters.sweeps.placement import ExecutorTable, ResourcePlan
 from cab.adapters.toml_file import BadFile, first_problem, read_toml
 
@@ -120,6 +121,10 @@ class SweepFile(_Table):
     there is no table."""
     provider: _TextOrNone = None
     """Who sells the tokens, by a name of genai-prices; with none or "" that is told by the endpoint's URL."""
+    sandbox: Literal["local", "docker"] = "local"
+    """Where agents run: as processes, or in containers, and their checks in others."""
+    container: ContainerTable = ContainerTable()
+    """How containers are run."""
     budget: Budget = Budget()
     """What the whole sweep may spend."""
     limits: CellAllowance = CellAllowance()
@@ -139,6 +144,9 @@ class SweepFile(_Table):
         unknown = self.resources.agents.keys() - set(self.agents)
         if unknown:
             raise ValueError(f"resources.agents: {min(unknown)} is not one of `agents`; remove it")
+        unknown = self.container.images.keys() - set(self.agents)
+        if unknown:
+            raise ValueError(f"container.images: {min(unknown)} is not one of `agents`; remove it")
         if not executor.shared and (self.seal_key_file or self.capture == "bodies"):
             raise ValueError(
                 "executor: shared = false leaves the ledger and the signing key where nodes cannot read them; "
@@ -160,6 +168,7 @@ def load_sweep(file: Path) -> SweepFile:
     except ValidationError as error:
         parts: dict[str, type[BaseModel]] = {"budget": Budget, "limits": CellAllowance}
         parts |= {"executor": ExecutorTable, "resources": ResourcePlan}
+        parts |= {"container": ContainerTable}
         inner = [f"{part}.{key}" for part, model in parts.items() for key in model.model_fields]
         known = [*SweepFile.model_fields, *inner]
         key, reason = first_problem(error, "a sweep file", known)

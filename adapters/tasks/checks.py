@@ -10,7 +10,7 @@ have to know them, and code that knows them has solved the task.
 
 import errno
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from threading import Event
 from typing import NamedTuple
@@ -19,18 +19,25 @@ from cab.adapters.errors import NotStarted, RunFailed
 from cab.adapters.processes.background import in_background
 from cab.adapters.processes.cleanup import watched_cleanup
 from cab.adapters.processes.scratch import scratch_folder
-from cab.adapters.tasks.check_process import CheckPlace, CheckRunner, CheckVerdict, CommandResult
+from cab.adapters.tasks.check_process import (
+    CheckDeadline,
+    CheckRunner,
+    CheckSite,
+    CheckVerdict,
+    CommandResult,
+    HostChecks,
+)
 from cab.adapters.tasks.loader import Check, Task
-from cab.adapters.tasks.needs import missing_needs
 from cab.adapters.tasks.probe import run_probe
 from cab.adapters.tasks.refusal_check import check_refusal
-from cab.adapters.tasks.staging import check_environment, fill_in, lay_out, left_bytes
+from cab.adapters.tasks.staging import lay_out, left_bytes
 from cab.adapters.tasks.violations import find_violations
 from cab.adapters.workspaces.folders import FolderId
 from cab.scoring.evidence.check_outcome import CheckOutcome
 
 MOST_LEFT_BYTES = 64 << 20
 """What an agent may leave without answering for a full disk."""
+ON_HOST = HostChecks()
 STAGING_S = 300.0
 """Time to copy and search a workspace; a file system that never answers ends it."""
 TAIL_CHARS = 2000
@@ -46,10 +53,9 @@ async def run_checks(  # noqa: PLR0913 - a task, a workspace, and how the one is
     *,
     same: FolderId | None = None,
     timeout_s: float | None = None,
-    rlimits: Mapping[str, int] | None = None,
+    site: CheckSite = ON_HOST,
     whole: bool = True,
     scratch: Sequence[str] = (),
-    place: CheckPlace | None = None,
 ) -> CheckOutcome:
     """Return the outcome of the hidden checks of a workspace.
 
@@ -58,19 +64,18 @@ async def run_checks(  # noqa: PLR0913 - a task, a workspace, and how the one is
         workspace: What the agent left behind; it is not changed.
         same: Which folder the workspace must be; None takes what is there.
         timeout_s: Time limit; None is the task's own.
-        rlimits: Resource limits of what is run, as of the agent; None sets none.
+        site: Where commands run; this machine, without limits, if nothing else is given.
         whole: Go on after a wrong answer, so that the share of correct ones is known.
         scratch: Patterns of the files that the agent keeps for itself.
-        place: Where the commands run; None is this machine.
 
     Returns:
         The outcome; if a program is missing, `exit_code` is None and `reason` says how to install it.
         Where the agent left what cannot be checked, it has failed, and `spoiled` says that.
     """
-    missing = missing_needs(task)
+    missing = await site.missing(task)
     if missing:
         return _not_run("; ".join(missing))
-    runner = CheckRunner(task.check.timeout_s if timeout_s is None else timeout_s, rlimits, place)
+    deadline = CheckDeadline(task.check.timeout_s if timeout_s is None else timeout_s)
     with scratch_folder("check") as stage:
         try:
             left = await in_background(
@@ -83,20 +88,20 @@ async def run_checks(  # noqa: PLR0913 - a task, a workspace, and how the one is
             return _not_run(f"the workspace cannot be copied for the checks: {error}")
         if left.unchecked is not None:
             return _spoiled(left.unchecked, left.violations)
+        runner = await site.runner(task, stage, deadline)
         with_stage = runner.cleanup.model_copy(update={"scratch": stage})
         with watched_cleanup(with_stage):
-            await runner.place.enter(stage)
             try:
-                return await _run_parts(task, stage, runner, left, whole=whole)
+                return await _run_parts(task, runner, left, whole=whole)
             finally:
-                await runner.place.leave(stage)
+                await runner.close()
 
 
 async def _run_parts(
-    task: Task, stage: Path, runner: CheckRunner, left: "_Left", *, whole: bool
+    task: Task, runner: CheckRunner, left: "_Left", *, whole: bool
 ) -> CheckOutcome:
     try:
-        parts = _verdicts(task, stage, runner, left.refusal, whole=whole)
+        parts = _verdicts(task, runner, left.refusal, whole=whole)
         verdicts = [each async for each in parts]
     except NotStarted as error:
         return _not_run(f"{error}; correct check.command")
@@ -153,22 +158,20 @@ def _not_run(reason: str) -> CheckOutcome:
 
 
 async def _verdicts(
-    task: Task, stage: Path, runner: CheckRunner, refusal: CheckVerdict | None, *, whole: bool
+    task: Task, runner: CheckRunner, refusal: CheckVerdict | None, *, whole: bool
 ) -> AsyncIterator[CheckVerdict]:
     """Yield the verdict of each part of a check; a part that was stopped is the last."""
     check = task.check
     if refusal is not None:
         yield refusal
     if check.command is not None:
-        argv = fill_in(check.command, stage)
-        folder, variables = stage / "workspace", check_environment(task, stage)
-        run = await runner.run(argv, folder, variables)
+        run = await runner.run(check.command)
         reason = _why_failed(check, run, runner.deadline.limit_s)
         yield CheckVerdict(run.exit_code, run.stdout, run.stderr, reason)
         if run.exit_code is None:
             return
     if check.probe is not None:
-        yield await run_probe(task, check.probe, stage, runner, whole=whole)
+        yield await run_probe(task, check.probe, runner, whole=whole)
 
 
 def _outcome(verdicts: list[CheckVerdict], found: list[str] | None) -> CheckOutcome:

@@ -92,6 +92,8 @@ class Check(_Table):
 
     command: CommandLine | None = None
     """Hidden tests: pass with exit code 0."""
+    image: Annotated[str, Field(min_length=1)] | None = None
+    """Container image that they need, with Python as `python3` if they use it; None is the one for all tasks."""
     timeout_s: Annotated[float, Field(gt=0)] = 300.0
     """After this the checks are stopped and count as failed."""
     must_print: list[str] = Field(default_factory=list[str])

@@ -1,12 +1,10 @@
 """Asks the agent's code the questions of `cases.toml`, and compares the answers outside its process."""
 
 import secrets
-from pathlib import Path
 from typing import NamedTuple
 
 from cab.adapters.tasks.check_process import CheckDeadline, CheckRunner, CheckVerdict, CommandResult
 from cab.adapters.tasks.loader import Case, CodeProbe, Task
-from cab.adapters.tasks.staging import check_environment, fill_in
 
 MARK = "CAB_MARK"
 """Environment variable with the text that starts each line of an answer; other output is ignored."""
@@ -15,14 +13,13 @@ SHOWN_CHARS = 200
 
 
 async def run_probe(
-    task: Task, probe: CodeProbe, stage: Path, runner: CheckRunner, *, whole: bool = True
+    task: Task, probe: CodeProbe, runner: CheckRunner, *, whole: bool = True
 ) -> CheckVerdict:
     """Return how a task's cases were answered.
 
     Args:
         task: The task, with its cases.
         probe: How to ask.
-        stage: The folder that `lay_out` has filled.
         runner: Runs commands, until its time is over.
         whole: Go on after a wrong answer.
 
@@ -31,17 +28,16 @@ async def run_probe(
         RunFailed: It cannot be ended.
     """
     deadline = runner.deadline
-    folder, variables = stage / "workspace", check_environment(task, stage)
     for command in probe.build:
-        run = await runner.run(fill_in(command, stage), folder, variables)
+        run = await runner.run(command)
         if run.exit_code != 0:
             return _not_built(command, run, deadline)
-    argv, answered = fill_in(probe.command, stage), list[_CaseResult]()
+    answered = list[_CaseResult]()
     for case in task.cases:
         limit_s = min(probe.case_timeout_s, deadline.left_s())
         # A new mark for each case: what one process has learnt does not help the next.
         mark = secrets.token_hex(8)
-        run = await runner.run(argv, folder, {**variables, MARK: mark}, limit_s, case.ask)
+        run = await runner.run(probe.command, {MARK: mark}, limit_s, case.ask)
         answered.append(_CaseResult(case.name, run, _why_wrong(case, run, mark, limit_s)))
         if run.exit_code is None and not deadline.left_s():
             return _stopped(answered, deadline)

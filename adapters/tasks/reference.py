@@ -1,22 +1,16 @@
 """Tells a machine that cannot check from an agent that failed: the reference answer must pass where a run did not."""
 
 import asyncio
-from collections.abc import Mapping
 from pathlib import Path
 
 from cab.adapters.processes.scratch import scratch_folder
-from cab.adapters.tasks.check_process import CheckPlace
-from cab.adapters.tasks.checks import run_checks
+from cab.adapters.tasks.check_process import CheckSite
+from cab.adapters.tasks.checks import ON_HOST, run_checks
 from cab.adapters.tasks.loader import Task, copy_workspace, lay_solution
 from cab.scoring.evidence.check_outcome import CheckOutcome
 
 
-async def confirmed(
-    task: Task,
-    outcome: CheckOutcome,
-    rlimits: Mapping[str, int] | None = None,
-    place: CheckPlace | None = None,
-) -> CheckOutcome:
+async def confirmed(task: Task, outcome: CheckOutcome, site: CheckSite = ON_HOST) -> CheckOutcome:
     """Return the outcome of a check; of one that failed only if the task's reference answer passes here.
 
     A compiler without its toolchain, or limits that are too tight, would otherwise count against the agent.
@@ -24,8 +18,7 @@ async def confirmed(
     Args:
         task: The task; one without a reference answer, or without a program to run, is not tried.
         outcome: What the check of the agent's workspace came to.
-        rlimits: Resource limits, as of that check.
-        place: Where its commands ran; None is this machine.
+        site: Where that check ran.
 
     Returns:
         The same outcome, or one of a check that did not run, with both reasons.
@@ -36,9 +29,7 @@ async def confirmed(
         return outcome
     with scratch_folder("reference") as folder:
         await asyncio.to_thread(_lay, task, folder / "workdir")
-        reference = await run_checks(
-            task, folder / "workdir", rlimits=rlimits, whole=False, place=place
-        )
+        reference = await run_checks(task, folder / "workdir", site=site, whole=False)
     if reference.passed:
         return outcome
     reason = (

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cab.adapters.tasks import tampering
-from cab.adapters.tasks.checks import run_checks
+from cab.adapters.tasks.check_process import CheckSite
+from cab.adapters.tasks.checks import ON_HOST, run_checks
 from cab.adapters.tasks.loader import COMPILED, Task, copy_workspace, lay_solution
 from cab.adapters.workspaces.tree import walk_tree
 from cab.scoring.axes.integrity import score_integrity
@@ -34,48 +35,51 @@ class _TrialResult(NamedTuple):
     """What the tricks changed."""
 
 
-async def check_task(task: Task) -> AsyncIterator[SelfTestFinding]:
-    """Yield a finding for each trial; the programs that the task needs must be on PATH.
+async def check_task(task: Task, site: CheckSite = ON_HOST) -> AsyncIterator[SelfTestFinding]:
+    """Yield a finding for each trial; the programs that the task needs must be there.
 
     Args:
         task: The task, with its reference solution.
+        site: Where the checks run.
     """
     yield SelfTestFinding("the declarations agree with the files", next(_declared(task), None))
     if not task.solution.is_dir():
         return
-    yield SelfTestFinding("the reference passes", _not_passed(await _try(task, solved=True)))
-    yield SelfTestFinding("the untouched workspace fails", _passed(await _try(task, solved=False)))
-    trials = _refusal_trials(task) if task.check.refusal else _fix_trials(task)
+    yield SelfTestFinding("the reference passes", _not_passed(await _try(task, site, solved=True)))
+    yield SelfTestFinding(
+        "the untouched workspace fails", _passed(await _try(task, site, solved=False))
+    )
+    trials = _refusal_trials(task, site) if task.check.refusal else _fix_trials(task, site)
     async for finding in trials:
         yield finding
-    async for finding in _protection_trials(task):
+    async for finding in _protection_trials(task, site):
         yield finding
 
 
-async def _fix_trials(task: Task) -> AsyncIterator[SelfTestFinding]:
-    tried = await _try(task, tampering.forge_endings, solved=False)
+async def _fix_trials(task: Task, site: CheckSite) -> AsyncIterator[SelfTestFinding]:
+    tried = await _try(task, site, tampering.forge_endings, solved=False)
     problem = _passed(tried)
     if not tried.changed:
         problem = "no source is in a language for which a forgery is known"
     yield SelfTestFinding("a forged ending of the sources fails", problem)
     tricks = (tampering.plant_files, tampering.damage_protected)
-    tried = await _try(task, *tricks, solved=False)
+    tried = await _try(task, site, *tricks, solved=False)
     yield SelfTestFinding("planted files and changed tests do not pass", _passed(tried))
 
 
-async def _refusal_trials(task: Task) -> AsyncIterator[SelfTestFinding]:
-    tried = await _try(task, tampering.touch_sources, solved=True)
+async def _refusal_trials(task: Task, site: CheckSite) -> AsyncIterator[SelfTestFinding]:
+    tried = await _try(task, site, tampering.touch_sources, solved=True)
     yield SelfTestFinding("the document with a fix beside it fails", _passed(tried))
-    tried = await _try(task, _empty_documents, solved=True)
+    tried = await _try(task, site, _empty_documents, solved=True)
     yield SelfTestFinding("an empty document fails", _passed(tried))
-    tried = await _try(task, tampering.touch_sources, solved=False)
+    tried = await _try(task, site, tampering.touch_sources, solved=False)
     yield SelfTestFinding("a fix where none is due fails", _passed(tried))
 
 
-async def _protection_trials(task: Task) -> AsyncIterator[SelfTestFinding]:
+async def _protection_trials(task: Task, site: CheckSite) -> AsyncIterator[SelfTestFinding]:
     # Planted files may be sources, which a refusal leaves alone.
     planted = () if task.check.refusal else (tampering.plant_files,)
-    tried = await _try(task, *planted, tampering.damage_protected, solved=True)
+    tried = await _try(task, site, *planted, tampering.damage_protected, solved=True)
     yield SelfTestFinding(
         "planted files and changed tests do not fail the reference", _not_passed(tried)
     )
@@ -87,11 +91,11 @@ async def _protection_trials(task: Task) -> AsyncIterator[SelfTestFinding]:
         found = None if tried.outcome.violations else "they are not detected"
         yield SelfTestFinding("planted files that are forbidden are violations", found)
     if task.forbidden_texts:
-        tried = await _try(task, tampering.copy_secrets, solved=True)
+        tried = await _try(task, site, tampering.copy_secrets, solved=True)
         yield SelfTestFinding("a copied text is a violation", _not_detected(tried))
 
 
-async def _try(task: Task, *tricks: Trick, solved: bool) -> _TrialResult:
+async def _try(task: Task, site: CheckSite, *tricks: Trick, solved: bool) -> _TrialResult:
     """Return the check's outcome for a workspace, solved or not, after some tricks."""
     with tempfile.TemporaryDirectory(prefix="cab-task-") as name:
         workdir = Path(name) / "workdir"
@@ -100,7 +104,7 @@ async def _try(task: Task, *tricks: Trick, solved: bool) -> _TrialResult:
         if solved:
             lay_solution(task, workdir)
         changed = [path for trick in tricks for path in trick(task, workdir)]
-        outcome = await run_checks(task, workdir, whole=False)
+        outcome = await run_checks(task, workdir, site=site, whole=False)
         diff = diff_trees(before, walk_tree(workdir))
         return _TrialResult(
             outcome, score_integrity(diff, task.facts(), outcome).integrity, changed

@@ -9,7 +9,7 @@ import os
 import stat
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from threading import Event
 from typing import NamedTuple
 
@@ -111,10 +111,16 @@ def _copy_left(task: Task, left: _Left, copy: Path) -> str | None:
     return walk.cut_short
 
 
-def fill_in(command: Sequence[str], stage: Path) -> list[str]:
-    """Return a command with its placeholders filled in."""
+def fill_in(command: Sequence[str], stage: PurePath, python: str = sys.executable) -> list[str]:
+    """Return a command with its placeholders filled in.
+
+    Args:
+        command: As the task has it.
+        stage: The folder that `lay_out` has filled, as the command sees it.
+        python: The Python that it sees.
+    """
     values = {
-        "{python}": sys.executable,
+        "{python}": python,
         "{workspace}": str(stage / "workspace"),
         "{pristine}": str(stage / "pristine"),
     }
@@ -125,12 +131,19 @@ def check_environment(task: Task, stage: Path) -> dict[str, str]:
     """Return the environment of the checks; what the user exported is not in it."""
     return {
         "PATH": absolute_parts(os.environ.get("PATH", os.defpath)),
+        **common_environment(stage),
+        **tool_homes(task),
+    }
+
+
+def common_environment(stage: PurePath) -> dict[str, str]:
+    """Return the part of it that is the same on this machine and in a container."""
+    return {
         "HOME": str(stage / "home"),
         "TMPDIR": str(stage / "tmp"),
         "LANG": "C.UTF-8",
         "TERM": "dumb",
         "NO_COLOR": "1",
-        **tool_homes(task),
     }
 
 

@@ -34,6 +34,12 @@ CAPTURE = Option(
     choices=("off", "bodies"),
     help="bodies: keep what each call asked and was answered, in the bundle (docs/capture.md)",
 )
+ENGINE = Option("--engine", metavar="NAME", help="docker or podman; if unset, what is installed")
+CHECKS_IMAGE = Option(
+    "--checks-image",
+    metavar="NAME",
+    help="image for the hidden checks of tasks that name none; if unset, what cab images build checks made",
+)
 AGENTS = Option("names", nargs="*", metavar="NAME", help="an agent; cab adapters list shows all")
 JSON = Option("--json", action="store_true", help="print one JSON object")
 JSON_LINES = JSON(help="print one JSON object per line")

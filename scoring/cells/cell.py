@@ -112,12 +112,17 @@ class Identity(FileModel):
     """Version of the agent CLI that ran; None where nobody wrote it down."""
     conditions: Conditions | None = None
     """The machine that it ran on; None where nobody wrote it down."""
+    check_image: str | None = None
+    """Image that the hidden checks ran in; None where they ran on the machine, or nobody wrote it down."""
+    check_image_digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")] | None = None
+    """Its digest, with a single `sha256:`."""
 
     @model_serializer(mode="wrap")
     def _without_the_unsaid(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # Bundles from before these fields must give the same bytes when they are scored again.
         data: dict[str, Any] = dump(self)
-        for name in ("deviations", "agent_version", "conditions"):
+        since = ("deviations", "agent_version", "conditions", "check_image", "check_image_digest")
+        for name in since:
             if getattr(self, name) is None:
                 data.pop(name, None)
         return data

@@ -1,17 +1,28 @@
 """`cab tasks check`: the reference solution of a task passes its checks, and nothing else does."""
 
 import argparse
-import asyncio
+import secrets
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
+from cab.adapters.errors import AdapterError
+from cab.adapters.processes.agent_process import new_mark
+from cab.adapters.processes.termination import run_until_terminated
+from cab.adapters.runs.spec import check_image_of
+from cab.adapters.sandboxes import docker, local
+from cab.adapters.sandboxes.check_container import open_checks
+from cab.adapters.sandboxes.docker import Container
+from cab.adapters.sandboxes.engine import find_engine
+from cab.adapters.sandboxes.leftovers import remove_leftovers
+from cab.adapters.sandboxes.limits import parse_limits
+from cab.adapters.tasks.check_process import CheckSite, HostChecks
 from cab.adapters.tasks.loader import Task, list_tasks, load_task
-from cab.adapters.tasks.needs import missing_needs
 from cab.adapters.tasks.self_test import SelfTestFinding, check_task
 from cab.adapters.ui.command import Option
 from cab.adapters.ui.json_lines import print_json
-from cab.adapters.ui.options import JSON_LINES
+from cab.adapters.ui.options import CHECKS_IMAGE, ENGINE, JSON_LINES
 from cab.adapters.ui.progress import progress
 from cab.scoring.printable import printable
 
@@ -24,7 +35,9 @@ copied secret.
 """
 
 EPILOG = """\
-A task whose programs are missing is skipped, with the reason.
+A task whose programs are missing is skipped, with the reason. With --sandbox
+docker the checks run as those of agents in containers do: in containers without
+network, from the image for checks.
 
 exit codes: 0 all tasks that were checked are good; 1 one is not; 2 a task cannot
 be read, or one that was named cannot be checked here
@@ -32,6 +45,21 @@ be read, or one that was named cannot be checked here
 
 OPTIONS = (
     Option("tasks", nargs="*", metavar="TASK", help="id or path; if none is given, all tasks"),
+    Option(
+        "--sandbox",
+        choices=(local.NAME, docker.NAME),
+        default=local.NAME,
+        help="where the checks run",
+    ),
+    CHECKS_IMAGE,
+    ENGINE,
+    Option(
+        "--limit",
+        action="append",
+        default=[],
+        metavar="WHAT=N",
+        help="resource limit of a container, such as memory=4g; may be repeated",
+    ),
     JSON_LINES,
 )
 
@@ -56,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
     reports: list[_Report] = []
     for number, task in enumerate(tasks, start=1):
         with progress(f"{task.id} ({number} of {len(tasks)})", sys.stderr):
-            report = _Report(task, missing_needs(task), asyncio.run(_findings(task)))
+            report = run_until_terminated(_report(task, args))
         print_json(_as_dict(report)) if args.json else _print_lines(report)
         reports.append(report)
     holds = [report.holds for report in reports]
@@ -67,8 +95,30 @@ def run(args: argparse.Namespace) -> int:
     return 2 if named and None in holds else 0
 
 
-async def _findings(task: Task) -> list[SelfTestFinding]:
-    return [] if missing_needs(task) else [finding async for finding in check_task(task)]
+async def _report(task: Task, args: argparse.Namespace) -> _Report:
+    site = await _site(task, args)
+    missing = await site.missing(task)
+    findings = [] if missing else [finding async for finding in check_task(task, site)]
+    return _Report(task, missing, findings)
+
+
+async def _site(task: Task, args: argparse.Namespace) -> CheckSite:
+    limits = parse_limits(args.limit)
+    if args.sandbox == local.NAME:
+        for option, given in (
+            ("--checks-image", args.checks_image),
+            ("--engine", args.engine),
+            ("--limit", args.limit),
+        ):
+            if given:
+                raise AdapterError(f"{option} is for containers; add --sandbox docker")
+        return HostChecks()
+    image = check_image_of(task, Container(checks_image=args.checks_image))
+    if image is None:
+        return HostChecks()
+    engine = replace(await find_engine(args.engine), mark=new_mark())
+    await remove_leftovers(engine)
+    return await open_checks(engine, image, limits, f"cab-{secrets.token_hex(6)}")
 
 
 def _print_lines(report: _Report) -> None:

@@ -69,6 +69,11 @@ def _image(facts: dict[str, Any]) -> Iterator[FactRow]:
     none = f"none: it ran in the {sandbox} sandbox" if sandbox and image is None else None
     yield FactRow("container_image", image or none, is_code=image is not None)
     yield FactRow("image_digest", digest or ("none" if none else None), is_code=digest is not None)
+    check = _text(facts.get("check_image"))
+    if check is not None:
+        yield FactRow("check_image", check, is_code=True)
+        check_digest = _text(facts.get("check_image_digest"))
+        yield FactRow("check_image_digest", check_digest, is_code=check_digest is not None)
 
 
 def _timing(cell: ReportCell, facts: dict[str, Any]) -> Iterator[FactRow]:

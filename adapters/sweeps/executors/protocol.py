@@ -11,17 +11,27 @@ or fetched.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypedDict
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from cab.adapters.runs.spec import CellSpec
+from cab.adapters.sandboxes import docker
+from cab.adapters.sandboxes.docker import Container
+from cab.adapters.sandboxes.limits import ResourceLimits
+from cab.adapters.sweeps.containers import JobContainer
 from cab.adapters.sweeps.placement import CellTimes
 from cab.proxy.auth.cell_keys import CellKeys
 from cab.scoring.cells.cell import RequestedResources
 
 State = Literal["complete", "failed", "stopped"]
 """There is a bundle; there is none, for a reason outside the agent; the sweep, or somebody, stopped it."""
+
+
+class _SandboxOptions(TypedDict, total=False):
+    sandbox: str
+    container: Container
+    limits: ResourceLimits
 
 
 class _Message(BaseModel):
@@ -69,6 +79,8 @@ class CellJob(_Message):
     """Variables that the worker gets; it may have been started without any."""
     search_path: list[str] = Field(default_factory=list[str])
     """Folders in which the worker looks for modules last."""
+    container: JobContainer | None = None
+    """The container that its agent runs in; None runs it as a process."""
     stream: bool = False
     """Whether the bundle follows the outcome, as no folder is shared."""
 
@@ -90,7 +102,14 @@ class CellJob(_Message):
             exposed=tuple(self.exposed),
             node=self.node,
             requested=None if self.resources == RequestedResources() else self.resources,
+            **self._sandbox(),
         )
+
+    def _sandbox(self) -> "_SandboxOptions":
+        if self.container is None:
+            return {}
+        wanted, limits = self.container.wanted(), self.container.resource_limits()
+        return {"sandbox": docker.NAME, "container": wanted, "limits": limits}
 
 
 class CellOutcome(_Message):

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from cab.adapters.errors import AdapterError, AgentNotInstalled, BundleExists, UnknownAdapter
-from cab.adapters.runs.spec import CellSpec, plan_cell
+from cab.adapters.runs.spec import CellSpec, check_image_of, checks_image, plan_cell
 from cab.adapters.sandboxes.docker import Container
-from cab.adapters.tasks.loader import UnknownTask
+from cab.adapters.sandboxes.images import parse_image
+from cab.adapters.tasks.loader import UnknownTask, load_task
 from cab.proxy.auth.cell_keys import CellKeys
 from cab.scoring.errors import BadCellId
 
@@ -57,9 +58,33 @@ def test_in_an_image(spec: CellSpec) -> None:
 
     plan = plan_cell(replace(spec, tui=BOXED, sandbox="docker", container=container))
 
-    assert plan.image is not None
-    assert plan.image.name == "codingagentbench/boxed:1.2.3"
+    assert [image.name for image in plan.images] == ["codingagentbench/boxed:1.2.3"]
+    assert plan.check_image == checks_image()
     assert plan.installed == (Path("python3"), "1.2.3")
+
+
+def test_images_of_an_agent(spec: CellSpec) -> None:
+    """Without a name what was built here comes first, then what is published; ours needs Python only."""
+    aider, ours = (
+        plan_cell(replace(spec, tui=tui, sandbox="docker")) for tui in ("aider", "scripted")
+    )
+
+    version = aider.adapter.facts.version
+    names = [f"localhost/cab-agent-aider:{version}", f"codingagentbench/aider:{version}"]
+    assert [image.name for image in aider.images] == names
+    assert (ours.installed.executable, ours.images) == (Path("python3"), (checks_image(),))
+
+
+def test_the_image_of_checks(spec: CellSpec) -> None:
+    """The task's own image wins over what was given; on request, or if nothing is run, there is none."""
+    task = load_task(spec.task)
+    named = task.model_copy(update={"check": task.check.model_copy(update={"image": "a/b:1"})})
+    given = Container(checks_image="c/d:2")
+
+    assert check_image_of(named, given) == parse_image("a/b:1")
+    assert check_image_of(task, given) == parse_image("c/d:2")
+    assert check_image_of(named, Container(deviations=("host-checks",))) is None
+    assert check_image_of(load_task("integrity/ambiguous-ticket"), given) is None
 
 
 def test_with_plugins(spec: CellSpec, tmp_path: Path) -> None:
@@ -116,8 +141,6 @@ def test_secrets_are_not_shown(spec: CellSpec) -> None:
         ({"run": 0}, BadCellId, "counted from 1"),
         ({"ledger": Path("/proc/version")}, AdapterError, "cannot be used"),
         ({"sandbox": "jail"}, AdapterError, "no sandbox 'jail'; known: local, docker"),
-        ({"sandbox": "docker"}, AdapterError, "comes with this package and has no image"),
-        ({"sandbox": "docker", "tui": BOXED}, AdapterError, "give one with --image"),
         (
             {"sandbox": "docker", "tui": BOXED, "container": Container(image="A B")},
             AdapterError,
@@ -125,7 +148,7 @@ def test_secrets_are_not_shown(spec: CellSpec) -> None:
         ),
         ({"sandbox": "docker", "terminal": True}, AdapterError, "--terminal is for the local"),
         (
-            {"sandbox": "docker", "upstream": None, "proxy": "http://x"},
+            {"sandbox": "docker", "upstream": None, "proxy": "https://x"},
             AdapterError,
             "give it with --network",
         ),

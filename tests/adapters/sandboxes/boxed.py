@@ -1,47 +1,12 @@
-"""An agent that looks around in its container, calls the model once, and writes down what it saw."""
+"""Agents for cells in containers: with a stub of the engine nothing of them runs."""
 
 from cab.adapters.agents.base import AgentFacts, Launch, NpmInstall, Output, RunContext
 from cab.scoring.cells.cell import SelfReport
 
-LOOK = r"""
-import json, os, socket, sys, urllib.request
-from pathlib import Path
-
-def can(act):
-    try:
-        act()
-    except OSError:
-        return False
-    return True
-
-seen = {
-    "uid": os.getuid(),
-    "home": os.environ["HOME"],
-    "cwd": os.getcwd(),
-    "config": Path.home().joinpath("boxed.toml").read_text(),
-    "endpoint": os.environ["CAB_ENDPOINT"],
-    "key": os.environ["CAB_KEY"] == os.environ["BOXED_KEY"],
-    "write_root": can(lambda: open("/written", "w")),
-    "write_home": can(lambda: open(Path.home() / "written", "w")),
-    "write_tmp": can(lambda: open("/tmp/written", "w")),
-    "reach_out": can(lambda: socket.create_connection(("192.0.2.1", 80), 1)),
-    "caps": [line for line in open("/proc/self/status") if line.startswith("CapEff")][0].split()[1],
-}
-call = urllib.request.Request(
-    os.environ["BOXED_URL"] + "/v1/chat/completions",
-    json.dumps({"model": "demo", "messages": [{"role": "user", "content": "hello"}]}).encode(),
-    {"Authorization": "Bearer " + os.environ["BOXED_KEY"], "Content-Type": "application/json"},
-)
-seen["status"] = urllib.request.urlopen(call).status
-Path("seen.json").write_text(json.dumps(seen))
-print("key", os.environ["BOXED_KEY"])
-print("looked around", file=sys.stderr)
-"""
-
 
 class _Boxed:
     name = "boxed"
-    code = LOOK
+    code = "print(1)"
 
     @property
     def facts(self) -> AgentFacts:
@@ -59,17 +24,7 @@ class _Boxed:
 
 
 class Boxed(_Boxed):
-    """Looks around."""
-
-
-class Stuck(_Boxed):
-    """Never ends, and does not listen to SIGTERM."""
-
-    name = "stuck"
-    code = (
-        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
-        "print('stuck', flush=True); time.sleep(600)"
-    )
+    """Hands its key and URL on in variables of its own."""
 
 
 class Absent(_Boxed):

@@ -2,14 +2,16 @@
 
 from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 
 from cab.adapters.sandboxes.commands import (
     ContainerRun,
+    Mount,
     create_command,
     hold_commands,
+    run_command,
     start_command,
 )
 from cab.adapters.sandboxes.limits import ResourceLimits
@@ -21,24 +23,32 @@ RUN = ContainerRun(
     image="a/b:1",
     network="cab-1",
     user="1000:1000",
-    workdir=Path("/scratch/workdir"),
-    home=Path("/scratch/home"),
+    mounts=(
+        Mount(Path("/scratch/workdir"), PurePosixPath("/workspace")),
+        Mount(Path("/scratch/home"), PurePosixPath("/home/agent")),
+    ),
+    workdir=PurePosixPath("/workspace"),
     settings={"HOME": "/home/agent"},
     inherited=("CAB_KEY", "OPENAI_API_KEY"),
     argv=("aider", "--message", "do it"),
     limits=ResourceLimits(
         cpu_s=60, file=1000, processes=100, open_files=50, memory=1 << 30, cpus=1.5
     ),
+    labels={"cab.run": "cab-1"},
+    limit_s=59.5,
 )
 
 
 def test_all_of_it() -> None:
     """As little as possible is given to the container, and no value of a secret is an argument."""
     assert create_command(RUN) == [
-        *("create", "--name", "cab-1", "--label", "cab.cell", "--pull", "never"),
-        *("--network", "cab-1", "--workdir", "/workspace", "--user", "1000:1000"),
+        *("create", "--name", "cab-1", "--label", "cab.run=cab-1", "--pull", "never"),
+        *("--network", "cab-1", "--dns", "127.0.0.1"),
+        *("--workdir", "/workspace", "--user", "1000:1000"),
         *("--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--read-only"),
         *("--tmpfs", "/tmp:rw,exec,nosuid,nodev,mode=1777"),
+        *("--tmpfs", "/opt/cab:ro,noexec,nosuid,nodev,size=4k,mode=0555"),
+        *("--log-driver", "none", "--stop-timeout", "1"),
         *("--memory", "1073741824b", "--memory-swap", "1073741824b", "--cpus", "1.5"),
         *("--pids-limit", "100", "--ulimit", "core=0:0", "--ulimit", "cpu=60:60"),
         *("--ulimit", "fsize=1000:1000", "--ulimit", "nofile=50:50"),
@@ -101,11 +111,31 @@ def test_podman() -> None:
 
 def test_held_network() -> None:
     """What keeps a network of podman up is made ready, as closed as any, and never started."""
-    create, init = hold_commands("cab-1-network", "cab-1", "a/b:1", "aider")
+    create, init = hold_commands(replace(RUN, name="cab-1-network", engine="podman"))
 
-    assert create == [
-        *("create", "--name", "cab-1-network", "--label", "cab.cell", "--pull", "never"),
-        *("--network", "cab-1", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
-        *("--read-only", "--entrypoint", "aider", "a/b:1"),
-    ]
+    assert create == create_command(replace(RUN, name="cab-1-network", engine="podman"))
     assert init == ["init", "cab-1-network"]
+
+
+def test_podmans_limits() -> None:
+    """What podman cannot set is not asked for, also where nothing was: its own default would be too much."""
+    podman = replace(RUN, engine="podman", ceilings={"nofile": 20, "nproc": 4096})
+
+    assert words_after(podman, "--ulimit")[-2:] == ["nofile=20:20", "nproc=4096:4096"]
+    assert words_after(podman, "--timeout") == ["60"]
+    assert words_after(replace(podman, limit_s=None), "--timeout") == []
+    assert words_after(RUN, "--timeout") == []  # docker has no such option
+
+
+def test_a_check() -> None:
+    """A check reaches nothing, not even a resolver, and what it must not change is mounted to be read."""
+    pristine = Mount(Path("/s/pristine"), PurePosixPath("/check/pristine"), read_only=True)
+    check = replace(RUN, network="none", mounts=(pristine,))
+
+    assert run_command(check)[:2] == ["run", "--interactive"]
+    assert words_after(check, "--dns") == []
+    assert words_after(check, "--mount") == [
+        "type=bind,src=/s/pristine,dst=/check/pristine,readonly"
+    ]
+    podman = replace(check, engine="podman")
+    assert words_after(podman, "--volume") == ["/s/pristine:/check/pristine:ro,Z"]

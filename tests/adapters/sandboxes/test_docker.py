@@ -2,8 +2,6 @@
 
 import json
 import os
-import shutil
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,6 @@ import orjson
 import pytest
 
 from cab.adapters.errors import AdapterError, RunFailed
-from cab.adapters.processes.cleanup import ENGINES
 from cab.adapters.runs.bundle import MARKER
 from cab.adapters.runs.run_cell import run_cell
 from cab.adapters.runs.spec import CellSpec
@@ -73,7 +70,7 @@ def spec(tmp_path: Path) -> CellSpec:
         upstream_key=REAL_KEY,
         runs=tmp_path / "runs",
         sandbox="docker",
-        container=Container(image="codingagentbench/boxed:v1"),
+        container=Container(image="codingagentbench/boxed:v1", deviations=("host-checks",)),
     )
 
 
@@ -132,7 +129,8 @@ async def test_span(spec: CellSpec, stub: Stub) -> None:
             replace(
                 spec,
                 container=replace(
-                    spec.container, deviations=("root", "docker-socket", "writable-root")
+                    spec.container,
+                    deviations=("root", "docker-socket", "writable-root", "host-checks"),
                 ),
             )
         )
@@ -162,7 +160,7 @@ async def test_given_network(spec: CellSpec, stub: Stub) -> None:
     )
 
     assert words(cell) == ["open-network", "host-checks", "given-network", *READABLE]
-    networks = [call for call in stub.calls if call[0] == "network"]
+    networks = [call for call in stub.calls if call[0] == "network" and call[1] != "ls"]
     assert networks == [["network", "inspect", "theirs"]]
 
 
@@ -281,7 +279,7 @@ async def test_podman_network_is_held(spec: CellSpec, podman: Stub) -> None:
     holder = next(call[-1] for call in podman.calls if call[0] == "init")
     assert holder.endswith("-network")
     assert podman.calls[-2:] == [
-        ["rm", "--force", holder],
+        ["rm", "--force", "--volumes", holder],
         ["network", "rm", holder.removesuffix("-network")],
     ]
 
@@ -331,73 +329,3 @@ def _plugin(folder: Path) -> Path:
         'schema = "cab.plugin/1"\nname = "p"\nenvironment = { DOCKER_HOST = "tcp://inside" }\n'
     )
     return path
-
-
-def _image() -> str | None:
-    """Return an image with Python in it that a real engine has or gets; None without either."""
-    image = os.environ.get("CAB_TEST_IMAGE", "python:3.12-alpine")
-    answering = [engine for engine in ENGINES if shutil.which(engine) and _does(engine, "info")]
-    if not answering:
-        return None
-    engine = answering[0]
-    has = _does(engine, "image", "inspect", image) or _does(engine, "pull", image)
-    return image if has else None
-
-
-def _does(*words: str) -> bool:
-    return subprocess.run(words, capture_output=True, timeout=300, check=False).returncode == 0
-
-
-@pytest.fixture(scope="module")
-def real_image() -> str:
-    image = _image()
-    if image is None:
-        pytest.skip("no container engine answers here, or it cannot get CAB_TEST_IMAGE")
-    return image
-
-
-async def test_real_container(spec: CellSpec, real_image: str) -> None:
-    """In a real container the agent has no rights, writes to its own folders only, and sees the proxy."""
-    bundle = await run_cell(replace(spec, container=Container(image=real_image)))
-
-    cell = cell_of(bundle)
-    patch = (bundle / "changes.patch").read_text()
-    (line,) = [line[1:] for line in patch.splitlines() if line.startswith("+{")]
-    seen = json.loads(line)
-    assert seen.pop("uid") != 0
-    assert seen.pop("endpoint").startswith("http://")
-    assert seen == {
-        "home": "/home/agent",
-        "cwd": "/workspace",
-        "config": "ours",
-        "key": True,
-        "write_root": False,
-        "write_home": True,
-        "write_tmp": True,
-        "reach_out": False,
-        "caps": "0000000000000000",
-        "status": 200,
-    }
-    assert cell["scorers"]["tokens"]["model_calls"] == 1
-    assert words(cell) == ["host-checks", *READABLE]
-    assert (bundle / "stdout.txt").read_text() == "key [redacted]\n"
-    assert (bundle / "stderr.txt").read_text() == "looked around\n"
-
-
-async def test_real_time_out(spec: CellSpec, real_image: str) -> None:
-    """A container that ignores SIGTERM is gone soon after its limit."""
-    container = Container(image=real_image)
-    tui = AGENT.replace("Boxed", "Stuck")
-
-    cell = cell_of(await run_cell(replace(spec, tui=tui, container=container, timeout_s=2)))
-
-    (span,) = [span for span in cell["spans"] if span["kind"] == "container"]
-    assert span["attrs"]["timed_out"] is True
-
-
-async def test_real_absent_program(spec: CellSpec, real_image: str) -> None:
-    """A program that the image lacks gives no result; the engine's message is the reason."""
-    container = Container(image=real_image)
-
-    with pytest.raises(RunFailed, match="no-such-program"):
-        await run_cell(replace(spec, tui=AGENT.replace("Boxed", "Absent"), container=container))

@@ -12,12 +12,13 @@ from cab.adapters.sandboxes.engine import (
     ContainerEngine,
     ContainerState,
     EngineOutput,
+    FoundImage,
     Network,
     find_engine,
     parse_network,
     parse_state,
 )
-from cab.adapters.sandboxes.images import parse_image
+from cab.adapters.sandboxes.images import built_image, parse_image
 from tests.adapters.sandboxes.stub import Stub, stub_engine
 
 DIGEST = "sha256:" + "ab" * 32
@@ -29,7 +30,16 @@ DOCKER_NETWORK = json.dumps(
         }
     ]
 )
-PODMAN_NETWORK = json.dumps([{"internal": True, "subnets": [{"gateway": "10.89.0.1"}]}])
+PODMAN_NETWORK = json.dumps(
+    [
+        {
+            "internal": True,
+            "dns_enabled": True,
+            "subnets": [{"subnet": "10.89.0.0/24", "gateway": "10.89.0.1"}],
+        }
+    ]
+)
+ONE = parse_image("a/b:1")
 
 
 @pytest.fixture
@@ -93,10 +103,10 @@ async def test_image_that_is_here(stub: Stub, engine: ContainerEngine) -> None:
     """The digest of an image comes from the engine, and nothing is fetched."""
     stub.answer("image", "inspect", out=f'["a/b@{DIGEST}"]')
 
-    assert await engine.image_digest(parse_image("a/b:1")) == DIGEST
+    assert await engine.find_image([ONE], "fix it") == FoundImage(ONE, DIGEST)
     assert [call[0] for call in stub.calls] == ["image"]
     stub.answer("image", "inspect", out="null")
-    assert await engine.image_digest(parse_image("a/b:1")) is None
+    assert (await engine.find_image([ONE], "fix it")).digest is None
 
 
 async def test_image_that_is_pulled(stub: Stub, engine: ContainerEngine) -> None:
@@ -104,31 +114,60 @@ async def test_image_that_is_pulled(stub: Stub, engine: ContainerEngine) -> None
     stub.answer("image", "inspect", code=1)
     stub.answer("pull", code=1, err="Error: denied\n")
 
-    with pytest.raises(AdapterError, match=r"image a/b:1 is not on this machine.*denied.*--image"):
-        await engine.image_digest(parse_image("a/b:1"))
+    with pytest.raises(AdapterError, match=r"image a/b:1 is not on this machine.*denied.*; fix it"):
+        await engine.find_image([ONE], "fix it")
     assert stub.calls[-1] == ["pull", "a/b:1"]
     here = [[["image"], {"out": json.dumps([f"a/b@{DIGEST}"])}]]
     stub.answer("pull", run=f"(here / 'answers.json').write_text({json.dumps(here)!r})")
-    assert await engine.image_digest(parse_image("a/b:1")) == DIGEST
+    assert await engine.find_image([ONE], "fix it") == FoundImage(ONE, DIGEST)
+
+
+async def test_image_that_was_built(stub: Stub, engine: ContainerEngine) -> None:
+    """What was built here is preferred to what would be pulled, and no registry is asked for it."""
+    built = built_image("aider", "1.2")
+    stub.answer("image", "inspect", code=1)
+
+    with pytest.raises(
+        AdapterError, match=r"localhost/cab-agent-aider:1\.2 is not on this mach.*; build it"
+    ):
+        await engine.find_image([built], "build it")
+    assert [call[0] for call in stub.calls] == ["image"]
+    stub.answer("image", "inspect", out="null")
+    assert (await engine.find_image([built, ONE], "")).image == built
+
+
+async def test_network_without_a_resolver(stub: Stub, engine: ContainerEngine) -> None:
+    """podman's resolver asks servers outside: the network is made again without it, at the same addresses."""
+    stub.answer("network", "inspect", out=PODMAN_NETWORK)
+
+    network = await engine.make_network("cab-1", {"a": "b"})
+
+    assert network.gateway == "10.89.0.1"
+    first, _, removed, second, _ = stub.calls
+    assert first == ["network", "create", "--internal", "--label", "a=b", "cab-1"]
+    assert removed == ["network", "rm", "cab-1"]
+    place = ["--disable-dns", "--subnet", "10.89.0.0/24", "--gateway", "10.89.0.1", "cab-1"]
+    assert second == [*first[:-1], *place]
 
 
 async def test_networks(stub: Stub, engine: ContainerEngine) -> None:
     """A new network reaches no other host; one that does not exist is an error."""
     stub.answer("network", "inspect", out=DOCKER_NETWORK)
 
-    assert await engine.make_network("cab-1") == Network("cab-1", "172.18.0.1", internal=True)
+    assert await engine.make_network("cab-1", {}) == Network("cab-1", "172.18.0.1", internal=True)
     assert "--internal" in stub.calls[0]
     stub.answer("network", "inspect", code=1, err="no such network")
     with pytest.raises(AdapterError, match=r"network x cannot be used .no such network.*--network"):
         await engine.inspect_network("x")
     stub.answer("network", "create", code=1, err="pool exhausted")
     with pytest.raises(RunFailed, match="pool exhausted"):
-        await engine.make_network("cab-2")
+        await engine.make_network("cab-2", {})
 
 
 def test_network_forms() -> None:
     """Docker and podman write networks differently; one without an address here is refused."""
-    assert parse_network("n", PODMAN_NETWORK) == Network("n", "10.89.0.1", internal=True)
+    podman = Network("n", "10.89.0.1", internal=True, subnet="10.89.0.0/24", resolves=True)
+    assert parse_network("n", PODMAN_NETWORK) == podman
     with pytest.raises(AdapterError, match="no address in the network host"):
         parse_network("host", '[{"Internal": false, "IPAM": {"Config": null}}]')
     with pytest.raises(RunFailed, match="answer cannot be read: 'x'"):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cab.adapters.tasks import check_process
-from cab.adapters.tasks.check_process import CheckDeadline
+from cab.adapters.tasks.check_process import CheckDeadline, HostChecks
 from cab.adapters.tasks.checks import TAIL_CHARS, run_checks
 from cab.scoring.evidence.check_outcome import CheckOutcome
 from tests.adapters.tasks.checktasks import scripted
@@ -129,7 +129,7 @@ async def test_a_check_has_limits(work: Path, tmp_path: Path) -> None:
         "os.killpg(0, signal.SIGTERM)\n"
     )
     limits = {"RLIMIT_CPU": 33, "RLIMIT_CORE": 0}
-    outcome = await run_checks(scripted(tmp_path / "task", script), work, rlimits=limits)
+    outcome = await run_checks(scripted(tmp_path / "task", script), work, site=HostChecks(limits))
     assert (outcome.stdout_tail, outcome.exit_code) == ("(33, 33) (0, 0)\n", 143)
 
 
