@@ -105,7 +105,7 @@ class ExecutorTable(_Table):
     """Where cells run, and how long is waited for whom."""
 
     kind: _Text = "local"
-    """`local`, `slurm`, `slurm-array`, `ssh`, `command`, or the name of another package's executor."""
+    """`local`, `slurm`, `slurm-array`, `ray`, `ssh`, `command`, or the name of another package's executor."""
     start: list[_Word] = Field(default_factory=list[str])
     """For `command`: the words that start one cell's worker; `{worker}` stands for the worker's own words."""
     cancel: list[_Word] = Field(default_factory=list[str])
@@ -139,7 +139,7 @@ class ExecutorTable(_Table):
     node_failures: Annotated[int, Field(ge=1)] = 2
     """A node that failed this many different cells, with no success in between, is avoided."""
     settings: dict[str, Any] = Field(default_factory=dict[str, Any])
-    """For an executor of another package: whatever it reads."""
+    """For `ray`: `address` of the cluster; for an executor of another package: whatever it reads."""
 
     @model_validator(mode="after")
     def _belongs_together(self) -> "ExecutorTable":
