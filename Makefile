@@ -103,5 +103,6 @@ test-agents: $(STAMP)
 
 # CI=1: the images are there now, so no test may be passed over.
 test-containers: $(STAMP)
+	$(BIN)/cab adapters install $(filter-out checks,$(IMAGES))
 	for image in $(IMAGES); do $(BIN)/cab images build $$image --base $(BASE) || exit 1; done
-	CI=1 $(BIN)/python -m pytest -m containers
+	CI=1 $(BIN)/python -m pytest -m containers -n 2 --dist loadgroup tests/adapters/containers
