@@ -20,7 +20,7 @@ help:
 	@echo "make wheel        build sdist and wheel, install the wheel elsewhere, try it there"
 	@echo "make test-slurm   sweeps on a real Slurm and a real sshd, each part killed in the middle (as root)"
 	@echo "make test-agents  install eight real agents and run them, and what else is installed, in cells"
-	@echo "make test-containers  build images of two agents and of the checks, run what needs real containers (BASE=...)"
+	@echo "make test-containers  install two agents, build their images and that of the checks, run what needs real containers (BASE=...)"
 	@echo "make test-postgres  what ships ledgers to a real PostgreSQL; a part of make test"
 	@echo "make catalogue    run the faults and the stacks; write docs/catalogue.md and docs/endpoints.md"
 	@echo "make schemas      write scoring/schemas/*.json from the models"
