@@ -21,7 +21,7 @@ help:
 	@echo "make test-slurm   sweeps on a real Slurm and a real sshd, each part killed in the middle (as root)"
 	@echo "make test-ray     a sweep on two nodes of Ray, one killed in the middle; installs Ray (240 MB)"
 	@echo "make test-agents  install eight real agents and run them, and what else is installed, in cells"
-	@echo "make test-containers  build images of two agents and of the checks, run what needs real containers (BASE=...)"
+	@echo "make test-containers  install two agents, build their images and that of the checks, run what needs real containers (BASE=...)"
 	@echo "make test-postgres  what ships ledgers to a real PostgreSQL; a part of make test"
 	@echo "make catalogue    run the faults and the stacks; write docs/catalogue.md and docs/endpoints.md"
 	@echo "make schemas      write scoring/schemas/*.json from the models"
@@ -110,5 +110,6 @@ test-agents: $(STAMP)
 
 # CI=1: the images are there now, so no test may be passed over.
 test-containers: $(STAMP)
+	$(BIN)/cab adapters install $(filter-out checks,$(IMAGES))
 	for image in $(IMAGES); do $(BIN)/cab images build $$image --base $(BASE) || exit 1; done
-	CI=1 $(BIN)/python -m pytest -m containers
+	CI=1 $(BIN)/python -m pytest -m containers -n 2 --dist loadgroup tests/adapters/containers

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,37 +10,18 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from cab.adapters.agents.registry import load_adapter
+from tests.tools.containers import agent_image, not_here, require_image
 
 HERE = Path(__file__).parent
 CANARY = "sk-canary-0123456789abcdef"
-AIDER_IMAGE = f"localhost/cab-agent-aider:{load_adapter('aider').facts.version}"
-IMAGE = os.environ.get("CAB_TEST_AGENT_IMAGE", AIDER_IMAGE)
+IMAGE = agent_image("aider")
 LIMIT_S = 240
 
 
-def not_here(reason: str) -> None:
-    """Skip a test, or fail where it must run."""
-    if os.environ.get("CI"):
-        pytest.fail(f"these tests must run in CI: {reason}")
-    pytest.skip(reason)
-
-
-@pytest.fixture(scope="session")
-def engine() -> str:
-    """Return a container engine that answers, and has the image."""
-    found = shutil.which("podman") or shutil.which("docker")
-    if (
-        found is None
-        or subprocess.run([found, "info"], capture_output=True, check=False).returncode
-    ):
-        not_here("no container engine answers; install podman")
-    assert found is not None
-    if subprocess.run(
-        [found, "image", "inspect", IMAGE], capture_output=True, check=False
-    ).returncode:
-        not_here(f"there is no image {IMAGE}; make it with: cab images build aider")
-    return found
+@pytest.fixture(scope="session", autouse=True)
+def agent_image_is_here(engine: str) -> None:
+    """Hold that the image of the agent is there, made from this tree."""
+    require_image(engine, IMAGE)
 
 
 class Done(NamedTuple):

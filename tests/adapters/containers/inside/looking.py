@@ -23,12 +23,14 @@ def readable(name):
                 pass
     return found
 
+suite = Path("/opt/cab/lib").glob("python3*/site-packages/cab/adapters/suite")
 bundle = Path("/runs/local/intruder/demo/test/look")
 print(json.dumps({
     "uid": os.getuid(),
     "environments": readable("environ"),
     "planted": os.path.exists("/tmp/planted"),
     "bundle": done(lambda: list(bundle.iterdir())),
+    "answers": [done(lambda: list(each.iterdir())) for each in suite],
     "root": done(lambda: os.setuid(0)),
     "key": [name for name in os.environ if "KEY" in name],
     "made": done(lambda: Path("made").write_text("by the check")),

@@ -18,13 +18,12 @@ from cab.proxy.demo.server import running_demo
 from cab.scoring import score_one
 from cab.scoring.cells.bundle import rescore
 from cab.scoring.ledger.reading import iter_calls
-from tests.adapters.containers.inside.conftest import CANARY, IMAGE, Container, not_here
+from tests.adapters.containers.inside.conftest import CANARY, Container
 from tests.adapters.containers.inside.looking import write_task
 
-pytestmark = [pytest.mark.containers]
+pytestmark = [pytest.mark.containers, pytest.mark.xdist_group("inside")]
 
 TASK = "polyglot/python-error-handling"
-AIDER = "test ! -x /opt/agent/bin/aider || echo aider"
 RUN = ("run-cell", "--upstream", "demo", "--json", "--task")
 DENIED = {"Permission denied", "Operation not permitted", "No such file or directory"}
 BundleOf = Callable[[str, str], Path]
@@ -109,6 +108,7 @@ def test_an_intruder_gets_nowhere(container: Container, bundle_of: BundleOf) -> 
     assert (check["environments"], check["planted"], check["key"]) == (0, False, [])
     assert check["bundle"] in DENIED
     assert check["root"] in DENIED
+    assert check["answers"] == ["Permission denied"]
     assert check["made"] == "done"
     assert is_identical(bundle)
     texts = [path.read_bytes() for path in bundle.rglob("*") if path.is_file()]
@@ -166,8 +166,6 @@ def test_sigterm_ends_the_agent_and_leaves_what_is_known(
 
 async def test_a_real_agent_calls_a_real_endpoint(container: Container, gateway: str) -> None:
     """aider, as published: its calls reach an endpoint outside, and the ledger has the endpoint's own count."""
-    if container.must("run", "--rm", "--entrypoint", "/bin/sh", IMAGE, "-c", AIDER) != "aider":
-        not_here(f"the image {IMAGE} has no aider; make it with: cab images build aider")
     run = ("run-cell", "--json", "--model", "demo", "--tui", "aider", "--task", TASK)
     async with running_demo(gateway) as demo:
         endpoint = {"CAB_ENDPOINT": f"{demo.url}/v1"}

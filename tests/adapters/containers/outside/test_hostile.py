@@ -18,7 +18,11 @@ from cab.scoring.cells.bundle import rescore
 from tests.adapters.containers.outside import hostile
 from tests.adapters.containers.outside.conftest import REAL_KEY
 
-pytestmark = [pytest.mark.containers, pytest.mark.usefixtures("nothing_left")]
+pytestmark = [
+    pytest.mark.containers,
+    pytest.mark.usefixtures("nothing_left"),
+    pytest.mark.xdist_group("outside"),
+]
 
 
 @pytest.fixture

@@ -12,10 +12,15 @@ import orjson
 import pytest
 
 from cab.adapters.processes.tree import run_processes
+from tests.adapters.containers.conftest import said, things
 from tests.adapters.containers.outside import hostile
-from tests.adapters.containers.outside.conftest import IMAGE, said, things
+from tests.adapters.containers.outside.conftest import IMAGE
 
-pytestmark = [pytest.mark.containers, pytest.mark.usefixtures("nothing_left")]
+pytestmark = [
+    pytest.mark.containers,
+    pytest.mark.usefixtures("nothing_left"),
+    pytest.mark.xdist_group("outside"),
+]
 
 SWEEP = """
 name = "boxes"

@@ -10,12 +10,13 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from cab.adapters.agents.registry import load_adapter
-from cab.adapters.install.images.build_request import agent_image_name, checks_image_name
-from cab.scoring.cells.bundle import rescore
-from tests.tools.containers import BASE, podman, require_podman
+from tests.tools.containers import BASE, agent_image, podman, require_podman
 
-pytestmark = [pytest.mark.containers, pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.containers,
+    pytest.mark.timeout(600),
+    pytest.mark.xdist_group("images"),
+]
 
 CANARY = "canary-of-a-registry-0123456789"
 SETTINGS = {
@@ -26,11 +27,7 @@ SETTINGS = {
 PROGRAM = "#!/bin/sh\necho from-a-file 0\n"
 
 
-def image_of(tui: str) -> str:
-    return agent_image_name(tui, load_adapter(tui).facts.version)
-
-
-AGENT_IMAGES = [image_of("aider"), image_of("qwen-code")]
+AGENT_IMAGES = [agent_image("aider"), agent_image("qwen-code")]
 
 
 def cab(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -177,25 +174,6 @@ def test_a_base_that_is_not_there() -> None:
     assert done.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("image", AGENT_IMAGES)
-def test_a_cell_in_an_agents_image(image: str, tmp_path: Path) -> None:
-    """The real agent of an image runs a cell there; the host's cab scores its bundle alike."""
-    require_podman(image)
-    tui = json.loads(podman("image", "inspect", image))[0]["Config"]["Labels"]["cab.agent"]
-    runs = tmp_path / "runs"
-    runs.mkdir()
-    task = "polyglot/python-error-handling"
-    printed = inside(
-        *(image, "cab", "run-cell", "--tui", tui, "--upstream", "demo", "--task", task),
-        *("--runs", "/runs", "--json"),
-        options=("-v", f"{runs}:/runs"),
-    )
-    cell = json.loads(printed.splitlines()[-1])
-    assert cell["pass_rate"]["pass"] == 1
-    [file] = runs.rglob("cell.json")
-    assert rescore(file.parent) == file.read_bytes()
-
-
 def test_the_bill_of_an_agents_image() -> None:
     """The bills of both agents name the agent, and what it needs, as packages of PyPI and npm."""
     require_podman(*AGENT_IMAGES)
@@ -205,10 +183,3 @@ def test_the_bill_of_an_agents_image() -> None:
         bill = json.loads(cab("show", image, "--sbom").stdout)
         purls = [each.get("purl", "") for each in bill["components"]]
         assert f"pkg:{package}@{image.rpartition(':')[2]}" in purls
-
-
-def test_tasks_hold_in_the_image_of_the_checks() -> None:
-    """All bundled tasks have what they need in the image of the checks: their own tests of themselves hold."""
-    require_podman(checks_image_name())
-    printed = inside(checks_image_name(), "cab", "tasks", "check")
-    assert " 0 do not, 0 skipped" in printed
