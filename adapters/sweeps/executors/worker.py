@@ -126,6 +126,8 @@ class WorkerVoice:
         if archive is not None:
             with self._lock, suppress(OSError):
                 shutil.copyfileobj(archive, self._out, 1 << 16)
+                # srun keeps what has no end of a line until the end of the program.
+                self._out.write(b"\n")
                 self._out.flush()
 
     def stop(self) -> None:
