@@ -11,7 +11,7 @@ SOURCES = $(shell find proxy scoring adapters \( -name '*.py' -o -path '*/report
 ROUNDS ?= 3
 SECONDS ?= 1800
 
-.PHONY: demo test check wheel sync test-agents test-containers test-slurm test-ray test-postgres catalogue schemas reference bench guard soak help
+.PHONY: demo test check wheel sync test-agents test-containers test-slurm test-fleet test-ray test-postgres catalogue schemas reference bench guard soak help
 
 help:
 	@echo "make demo         one scored cell, end to end, and its page, with no key and no network"
@@ -19,6 +19,7 @@ help:
 	@echo "make check        formatter, linter, type checkers, import rules"
 	@echo "make wheel        build sdist and wheel, install the wheel elsewhere, try it there"
 	@echo "make test-slurm   sweeps on a real Slurm and a real sshd, each part killed in the middle (as root)"
+	@echo "make test-fleet   48 cells of three real agents on a real Slurm, one node of which is killed (as root)"
 	@echo "make test-ray     a sweep on two nodes of Ray, one killed in the middle; installs Ray (240 MB)"
 	@echo "make test-agents  install eight real agents and run them, and what else is installed, in cells"
 	@echo "make test-containers  install two agents, build their images and that of the checks, run what needs real containers (BASE=...)"
@@ -60,7 +61,13 @@ test: $(STAMP)
 
 # apt-get install slurm-wlm munge openssh-server; with CI=true they fail where Slurm cannot start.
 test-slurm: $(STAMP)
+	$(BIN)/cab adapters install aider mini-swe-agent pi
 	$(BIN)/python -m pytest -m slurm -n 2 --dist loadgroup tests/adapters/sweeps/executors
+
+# What `make test-slurm` does with 6 cells of real agents, with 48.
+test-fleet: $(STAMP)
+	$(BIN)/cab adapters install aider mini-swe-agent pi
+	TEST_FLEET=whole $(BIN)/python -m pytest -m slurm --durations=1 tests/adapters/sweeps/executors/test_slurm_agents.py
 
 # Ray is as large as all the rest together, so only who tests it has it.
 test-ray: $(STAMP)

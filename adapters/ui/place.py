@@ -1,5 +1,6 @@
 """Where a command reads: a path, or the URL of a database in the place of one."""
 
+import argparse
 import os
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import ExitStack, contextmanager
@@ -36,6 +37,22 @@ class OpenedPlace(NamedTuple):
 def place(text: str) -> Path | DatabaseUrl:
     """Return what an argument names, for argparse."""
     return DatabaseUrl(text) if text.lower().startswith(_SCHEMES) else Path(text)
+
+
+def files_only(text: str) -> Path:
+    """Return the path that an argument names, for argparse.
+
+    Raises:
+        argparse.ArgumentTypeError: It is the URL of a database, which this command does not read.
+    """
+    found = place(text)
+    if isinstance(found, DatabaseUrl):
+        # Not the URL itself: it may hold a password.
+        raise argparse.ArgumentTypeError(
+            "give a path: this command does not read a database; cab ledger calls and verify, cab score and "
+            "cab report do"
+        )
+    return found
 
 
 def said(places: Iterable[OpenedPlace], text: str) -> str:

@@ -95,6 +95,9 @@ def test_mistakes_are_one_line(tmp_path: Path, database: Database) -> None:
         (("ship", tmp_path / "none", to, url), "is not a folder"),
         (("ship", tmp_path, to, url, "--once"), "holds no segment"),
         (("calls", url), "has no ledgers; ship one"),
+        (("tail", "postgresql://u:hunter2@h/d"), "this command does not read a database"),
+        (("export", url, "--parquet", tmp_path / "p"), "does not read a database"),
+        (("archive", url, to, tmp_path), "does not read a database"),
     ):
         _, errors = cab("ledger", *words, code=2)
         assert text in errors

@@ -8,6 +8,7 @@ from pathlib import Path
 from cab.adapters.ui.command import Option
 from cab.adapters.ui.json_lines import print_json
 from cab.adapters.ui.options import JSON, duration_s
+from cab.adapters.ui.place import files_only
 from cab.adapters.ui.progress import progress
 from cab.proxy.control.sealing import signer_from
 from cab.proxy.ledger.archive.archiving import Archived, archive_ledger
@@ -36,7 +37,7 @@ def _age(text: str) -> int:
     return seconds
 
 
-LEDGER = Option("ledger", type=Path, metavar="LEDGER", help="the ledger's folder")
+LEDGER = Option("ledger", type=files_only, metavar="LEDGER", help="the ledger's folder")
 OPTIONS = (
     LEDGER,
     Option("--to", type=Path, metavar="DIR", required=True, help="where the segments go"),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cab.adapters.ui.command import Option, OptionGroup
 from cab.adapters.ui.options import duration_s
-from cab.adapters.ui.place import place
+from cab.adapters.ui.place import files_only, place
 from cab.scoring.cells.bundle import CALLS_FILE
 from cab.scoring.errors import BadRecord
 from cab.scoring.ledger.filters import Filter
@@ -52,7 +52,7 @@ def _instant(text: str) -> int:
 PATH = Option(
     "path",
     nargs="?",
-    type=Path,
+    type=files_only,
     default=Path("cab-ledger"),
     metavar="PATH",
     help="a ledger's folder, a bundle, a segment or a calls.jsonl",

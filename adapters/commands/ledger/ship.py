@@ -11,7 +11,7 @@ from cab.adapters.errors import AdapterError
 from cab.adapters.ui.command import Option
 from cab.adapters.ui.json_lines import print_json
 from cab.adapters.ui.options import JSON
-from cab.adapters.ui.place import database_password
+from cab.adapters.ui.place import database_password, files_only
 from cab.adapters.ui.progress import complain
 from cab.proxy.ledger.shipping.postgres.bundles import send_bundles
 from cab.proxy.ledger.shipping.postgres.url import database_of, is_database
@@ -47,7 +47,9 @@ examples:
 """
 
 OPTIONS = (
-    Option("ledger", type=Path, metavar="LEDGER", help="the ledger's folder, or an archive's"),
+    Option(
+        "ledger", type=files_only, metavar="LEDGER", help="the ledger's folder, or an archive's"
+    ),
     Option(
         "--to", metavar="URL", required=True, help="the database: postgresql://USER@HOST/DATABASE"
     ),

@@ -3,8 +3,9 @@
 import os
 import shutil
 import tarfile
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, cast
 
 from cab.adapters.errors import AdapterError
 from cab.adapters.runs.bundle import MARKER
@@ -15,6 +16,9 @@ MOST_FILES = 100_000
 """The most files in one."""
 
 _PART = ".part"
+_READ_BYTES = 4 << 20
+"""The most that is read at once. The header of a member may say that it is as large as the whole archive, and
+would then be held in memory."""
 
 
 class BadBundleStream(AdapterError):
@@ -41,7 +45,31 @@ def pack_bundle(bundle: Path, archive: IO[bytes]) -> int:
     return size
 
 
-def unpack_bundle(archive: IO[bytes], bundle: Path) -> None:
+class _Source:
+    """An archive of which nothing is read at once that is too large.
+
+    Args:
+        archive: The file.
+    """
+
+    def __init__(self, archive: IO[bytes]) -> None:
+        self._archive = archive
+        self.seek, self.tell = archive.seek, archive.tell
+
+    def read(self, size: int) -> bytes:
+        """Return so many bytes.
+
+        Raises:
+            BadBundleStream: They are too many, or fewer than none.
+        """
+        if not 0 <= size <= _READ_BYTES:
+            raise BadBundleStream(f"a header of it has {size} bytes")
+        return self._archive.read(size)
+
+
+def unpack_bundle(
+    archive: IO[bytes], bundle: Path, check: Callable[[Path], object] | None = None
+) -> None:
     """Put the files of an archive where a bundle belongs, all of them or none.
 
     The archive comes from a machine on which agents ran: only plain files below the bundle are taken,
@@ -50,34 +78,45 @@ def unpack_bundle(archive: IO[bytes], bundle: Path) -> None:
     Args:
         archive: At its start.
         bundle: Must not be there yet, or be the marked folder of the same cell.
+        check: Is given the folder that holds the files, before it becomes the bundle; an error of it refuses them.
 
     Raises:
-        BadBundleStream: It holds anything else.
+        BadBundleStream: It holds anything else, or the check refuses it.
         OSError: It cannot be written.
     """
     part = bundle.with_name(f"{bundle.name}{_PART}")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     try:
-        with tarfile.open(fileobj=archive, mode="r:") as tar:
-            for number, member in enumerate(tar):
-                if number >= MOST_FILES:
-                    raise BadBundleStream(f"the archive of {bundle.name} has too many files")
-                _take(tar, member, part)
-    except tarfile.TarError as error:
-        shutil.rmtree(part, ignore_errors=True)
-        raise BadBundleStream(f"the archive of {bundle.name} cannot be read: {error}") from error
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
+        _unpack(archive, part)
+        if check is not None:
+            check(part)
+        shutil.rmtree(bundle, ignore_errors=True)
+        part.rename(bundle)
+    except (BadBundleStream, OSError):
         raise
-    shutil.rmtree(bundle, ignore_errors=True)
-    part.rename(bundle)
+    # Whatever a hostile archive, or what it holds, makes a reader do: a name with a zero byte, headers of headers.
+    except Exception as error:
+        raise BadBundleStream(
+            f"the archive of {bundle.name} cannot be used: {type(error).__name__}: {error}"
+        ) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _unpack(archive: IO[bytes], folder: Path) -> None:
+    source = cast("IO[bytes]", _Source(archive))
+    with tarfile.open(fileobj=source, mode="r:") as tar:
+        for number, member in enumerate(tar):
+            if number >= MOST_FILES:
+                raise BadBundleStream(f"the archive of {folder.stem} has too many files")
+            _take(tar, member, folder)
 
 
 def _take(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
     name = PurePosixPath(member.name)
     # A sparse file may be far larger than the archive that holds it.
-    plain = member.isreg() and not member.issparse()
+    plain = member.isreg() and not member.issparse() and member.size >= 0
     if not plain or name.is_absolute() or ".." in name.parts or not name.parts:
         raise BadBundleStream(
             f"the archive of {folder.name} holds {member.name!r}, which is not a plain file below it"

@@ -73,7 +73,7 @@ async def collect_from(
     except OSError:
         return False
     try:
-        outcome = await Conversation(process, _TIMES, target).hold(
+        outcome = await Conversation(process, _TIMES, target, request.cell_id).hold(
             request.model_dump_json().encode() + b"\n"
         )
     except WorkerLost:

@@ -27,6 +27,7 @@ from cab.adapters.sweeps.executors.messages import (
     read_message,
 )
 from cab.adapters.sweeps.executors.protocol import CellJob, CellOutcome
+from cab.adapters.sweeps.executors.worker import outcome_of
 from cab.adapters.sweeps.placement import CellTimes
 
 _CHUNK_BYTES = 1 << 16
@@ -44,6 +45,8 @@ class Conversation:
     times: CellTimes
     target: Path
     """Where a bundle that is sent belongs."""
+    cell_id: str
+    """The cell that it must be of."""
     node: str | None = None
     """Where it runs, once it has said so."""
     pid: int | None = None
@@ -70,7 +73,8 @@ class Conversation:
             if message is not None:
                 self._silent = 0
                 self._interval_end_s = time.monotonic() + self.times.lost_after_s / BEATS
-            if isinstance(message, WorkerStarted):
+            # Only once: a worker that says it again and again would have no limit.
+            if isinstance(message, WorkerStarted) and not self.started:
                 self.started, self.node, self.pid = True, message.node, message.pid
                 end_s, over = time.monotonic() + self.times.limit_s, "its cell did not end"
             elif isinstance(message, WorkerEnded):
@@ -111,10 +115,16 @@ class Conversation:
     async def _take_bundle(self, ended: WorkerEnded) -> CellOutcome:
         if not ended.bundle_bytes:
             return ended.outcome
+        # What it came to is read from the bundle, and not from what the worker says of it.
+        outcomes: list[CellOutcome] = []
+
+        def check(folder: Path) -> None:
+            outcomes.append(outcome_of(folder, self.cell_id))
+
         try:
             with TemporaryFile() as archive:
                 await self._receive(ended.bundle_bytes, archive)
-                await asyncio.to_thread(unpack_bundle, archive, self.target)
+                await asyncio.to_thread(unpack_bundle, archive, self.target, check)
         except (BadBundleStream, OSError) as error:
             return CellOutcome(state="failed", reason=f"its bundle cannot be taken: {error}")
         assert self.process.stdin is not None
@@ -122,7 +132,7 @@ class Conversation:
             self.process.stdin.write(RECEIVED)
             async with _within(self.times.lost_after_s, "it does not read"):
                 await self.process.stdin.drain()
-        return ended.outcome.model_copy(update={"bundle": str(self.target)})
+        return outcomes[0].model_copy(update={"bundle": str(self.target)})
 
     async def _receive(self, size: int, archive: IO[bytes]) -> None:
         if size > MOST_BYTES:

@@ -4,7 +4,7 @@
     {"kind": "alive"}
     {"kind": "ended", "outcome": {...}, "bundle_bytes": 0}
 
-With `bundle_bytes` above 0 so many bytes follow: the bundle as a tar archive. Any other line is not the
+With `bundle_bytes` above 0 so many bytes follow, and the end of a line: the bundle as a tar archive. Any other line is not the
 worker's, such as what a login prints, and is passed over.
 """
 

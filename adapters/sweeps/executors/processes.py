@@ -135,7 +135,9 @@ class ProcessExecutor:
         except OSError as error:
             reason = f"the cell's process cannot be started: {error.strerror or error}"
             return CellOutcome(state="failed", reason=reason)
-        talk = attempt.talk = Conversation(process, job.times or no_times(job), attempt.target)
+        talk = attempt.talk = Conversation(
+            process, job.times or no_times(job), attempt.target, job.cell_id
+        )
         outcome: CellOutcome | None = None
         try:
             async with asyncio.TaskGroup() as group:

@@ -35,7 +35,7 @@ from cab.adapters.sweeps.executors.protocol import CellJob, CellOutcome
 from cab.proxy.errors import CabProxyError
 from cab.proxy.logs import configure_logs
 from cab.proxy.workers.stop_signals import on_stop_signal
-from cab.scoring.errors import ScoringError
+from cab.scoring.errors import BadRecord, ScoringError
 from cab.scoring.score import score_one
 
 _JOB_BYTES = 1 << 20
@@ -63,13 +63,22 @@ async def run_job(job: CellJob) -> CellOutcome:
         return CellOutcome(state="failed", reason=f"{type(error).__name__}: {error}")
 
 
-def outcome_of(bundle: Path) -> CellOutcome:
+def outcome_of(bundle: Path, cell_id: str | None = None) -> CellOutcome:
     """Return the outcome of a complete bundle.
 
+    Args:
+        bundle: Its folder.
+        cell_id: The cell that it must be of; None for any.
+
     Raises:
-        BadRecord: The bundle cannot be read.
+        BadRecord: The bundle cannot be read, or is of another cell.
     """
-    axes = score_one(bundle).axes
+    score = score_one(bundle)
+    if cell_id is not None and score.cell_id != cell_id:
+        raise BadRecord(
+            str(bundle), None, f"it is the bundle of {score.cell_id}, and not of {cell_id}"
+        )
+    axes = score.axes
     calls, tokens = axes.calls, axes.tokens
     verdict = axes.pass_rate.passed
     return CellOutcome(
@@ -98,7 +107,11 @@ class WorkerVoice:
 
     def say(self, message: WorkerMessage) -> None:
         """Say something; a sweep that is gone does not hear it."""
-        with self._lock, suppress(OSError):
+        with self._lock:
+            self._write(message)
+
+    def _write(self, message: WorkerMessage) -> None:
+        with suppress(OSError):
             self._out.write(write_message(message))
             self._out.flush()
 
@@ -113,6 +126,8 @@ class WorkerVoice:
         if archive is not None:
             with self._lock, suppress(OSError):
                 shutil.copyfileobj(archive, self._out, 1 << 16)
+                # srun keeps what has no end of a line until the end of the program.
+                self._out.write(b"\n")
                 self._out.flush()
 
     def stop(self) -> None:
@@ -121,7 +136,10 @@ class WorkerVoice:
 
     def _beat(self, every_s: float) -> None:
         while not self._over.wait(every_s):
-            self.say(WorkerAlive())
+            with self._lock:
+                # Looked at under the lock: a sign of life behind the outcome would be taken for the archive.
+                if not self._over.is_set():
+                    self._write(WorkerAlive())
 
 
 def set_up(job: CellJob) -> CellJob:

@@ -1,5 +1,6 @@
 """A sweep of agents that wait until the test lets them go on, as a process of its own."""
 
+import os
 import subprocess
 import sys
 import time
@@ -30,6 +31,23 @@ def until(what: Callable[[], object], why: str, limit_s: float = LIMIT_S) -> Non
     while not what():
         assert time.monotonic() < end_s, why
         time.sleep(0.05)
+
+
+def unshared(folder: Path) -> str:
+    """Return lines of a table `[executor]` of workers that share no folder with the sweep, nor its environment."""
+    path, held = os.environ.get("PYTHONPATH", ""), folder / "held"
+    worker = folder / "python"
+    worker.write_text(
+        f"#!/bin/sh\nexport TEST_HELD={held} PYTHONPATH={Path(__file__).parents[4]}:{path}\n"
+        f'exec {sys.executable} "$@"\n'
+    )
+    worker.chmod(0o755)
+    return f'shared = false\npython = "{worker}"\nnode_folder = "{folder}/nodes"\n'
+
+
+def left_on_nodes(folder: Path) -> list[Path]:
+    """Return the files that such workers left."""
+    return [file for file in (folder / "nodes").rglob("*") if file.is_file()]
 
 
 class HeldSweep:

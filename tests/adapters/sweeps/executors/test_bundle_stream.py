@@ -70,6 +70,39 @@ def test_refused(tmp_path: Path, members: list[tarfile.TarInfo]) -> None:
     assert list(tmp_path.rglob("*")) == [tmp_path / "runs"]
 
 
+def pax(**headers: str) -> tarfile.TarInfo:
+    info = member("cell.json")
+    info.pax_headers = headers
+    return info
+
+
+def raw(kind: bytes, size: int) -> bytes:
+    """Return a header whose size is whatever is asked for; a negative one would lead a reader back to itself."""
+    info = member("cell.json", kind)
+    info.size = size
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        archive((pax(path="a\0b"), b"")).getvalue(),
+        archive((pax(size="-512"), b"")).getvalue(),
+        raw(tarfile.XHDTYPE, 0) * 2_000,
+        raw(tarfile.REGTYPE, -512) * 3,
+        raw(tarfile.XHDTYPE, -512) * 3,
+        raw(tarfile.XHDTYPE, 3 << 30) * 3,
+        raw(tarfile.GNUTYPE_LONGNAME, 3 << 30) * 3,
+    ],
+)
+def test_hostile_headers(tmp_path: Path, data: bytes) -> None:
+    """Headers that lie cost neither time nor memory, and are an error of one kind."""
+    with pytest.raises(BadBundleStream):
+        unpack_bundle(io.BytesIO(data), tmp_path / "b")
+
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("cut", [0, 100, 700])
 def test_cut_short(tmp_path: Path, cut: int) -> None:
     """Half an archive is not half a bundle."""

@@ -1,6 +1,7 @@
 """What a sweep makes of workers that do not do what they should, each a program of the test's."""
 
 import asyncio
+import io
 import os
 import sys
 import time
@@ -10,9 +11,11 @@ from pathlib import Path
 import orjson
 import pytest
 
+from cab.adapters.sweeps.executors.bundle_stream import pack_bundle
 from cab.adapters.sweeps.executors.processes import ProcessExecutor
 from cab.adapters.sweeps.executors.protocol import CellJob
 from cab.adapters.sweeps.placement import CellTimes
+from tests.scoring.results import stored_cell
 
 STARTED = b'{"kind": "started", "node": "n7", "pid": 1}'
 ALIVE = b'{"kind": "alive"}'
@@ -60,6 +63,8 @@ FOREVER = "while True: time.sleep(0.05); say({})\n"
         (f"say({STARTED!r})\n" + FOREVER.format(b"hello"), {"lost_s": 0.6}, "no sign of life"),
         (f"say({STARTED!r})\ntime.sleep(600)", {"lost_s": 0.6}, "no sign of life for 0.6 s"),
         (f"say({STARTED!r})\n" + FOREVER.format(ALIVE), {"limit_s": 1.5}, "did not end within 1.5"),
+        # One that starts again and again has no more time for it.
+        (FOREVER.format(STARTED), {"limit_s": 1.5}, "did not end within 1.5"),
         (f"say({STARTED!r})\nsys.exit('bye')", {}, "with exit code 1; its last message: bye"),
         (f"say({STARTED!r})\nsay(b'x' * 2_000_000)\nsay({ENDED!r})", {}, "node n7: as planned"),
         (
@@ -126,3 +131,32 @@ async def test_cancelled(tmp_path: Path) -> None:
 
     assert [task.result().state for task in tasks] == ["stopped", "stopped"]
     assert set(executor.withdrawn) == {first.cell_id, second.cell_id}
+
+
+@pytest.mark.parametrize(
+    ("cell", "cut", "said"),
+    [
+        ("s/a/m/f/t#run1", 0, None),
+        ("s/a/m/f/t#run2", 0, "it is the bundle of s/a/m/f/t#run2, and not of s/a/m/f/t#run1"),
+        ("s/a/m/f/t#run1", 9, "its bundle cannot be taken"),
+    ],
+)
+async def test_bundles_of_liars(tmp_path: Path, cell: str, cut: int, said: str | None) -> None:
+    """A bundle that comes as a stream is read before it counts: it is whole, and of this very cell."""
+    bundle, data = stored_cell(tmp_path / "node", cell), io.BytesIO()
+    facts = bundle / "cell.json"
+    facts.write_bytes(facts.read_bytes()[: facts.stat().st_size - cut])
+    size = pack_bundle(bundle, data)
+    (tmp_path / "stream").write_bytes(data.getvalue())
+    told = {"state": "complete", "passed": True, "calls": 0, "tokens": 0}
+    ended = orjson.dumps({"kind": "ended", "outcome": told, "bundle_bytes": size})
+    send = f"sys.stdout.buffer.write(open({str(tmp_path / 'stream')!r}, 'rb').read())"
+
+    outcome = await Programs(f"say({STARTED!r})\nsay({ended!r})\n{send}").run(job(tmp_path))
+
+    if said is None:
+        assert (outcome.state, outcome.calls, outcome.tokens) == ("complete", 1, 120)
+        return
+    assert outcome.state == "failed"
+    assert said in (outcome.reason or "")
+    assert list((tmp_path / "runs").rglob("cell.json")) == []

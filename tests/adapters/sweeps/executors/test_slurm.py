@@ -8,13 +8,17 @@ from pathlib import Path
 import orjson
 import pytest
 
+from cab.scoring.cells.result_record import verify_bundle
 from tests.adapters.sweeps.executors.heldsweep import (
     HeldSweep,
+    left_on_nodes,
     parent,
+    unshared,
     until,
     variables_of,
     workers,
 )
+from tests.adapters.toyagents import alive
 from tests.tools.slurm import Cluster, running_cluster
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(300)]
@@ -88,6 +92,50 @@ def test_two_nodes(cluster: Cluster, sweep: HeldSweep) -> None:
     asked = {"cpus": 4, "memory_bytes": 10 << 20, "gpus": None, "time_s": None}
     assert [each["requested"] for each in found] == [asked, asked]
     assert cluster.queue() == []
+
+
+def test_no_shared_folder(cluster: Cluster, tmp_path: Path, demo: str) -> None:
+    """Bundles come through srun, byte for byte, and leave nothing on the nodes."""
+    executor = EXECUTOR.replace("[resources]", f"{unshared(tmp_path)}[resources]")
+    sweep = HeldSweep(tmp_path, demo, executor, cluster.environment)
+    with sweep.running() as process:
+        sweep.wait_for_agents(2)
+        sweep.let_go()
+        report = sweep.report(process)
+
+    assert report["apart"] == []
+    for cell in report["cells"].values():
+        assert verify_bundle(sweep.folder / "runs" / cell).holds
+    assert left_on_nodes(tmp_path) == []
+
+
+def test_two_sweeps_of_one_name(cluster: Cluster, tmp_path: Path, demo: str) -> None:
+    """One that starts again cancels its own jobs, and none of the other, whose jobs have the same names."""
+    folders = tmp_path / "a", tmp_path / "b"
+    for folder in folders:
+        folder.mkdir()
+    one, other = (
+        HeldSweep(folder, demo, EXECUTOR, cluster.environment, "runs = 1\njobs = 1\n")
+        for folder in folders
+    )
+    with one.running() as process:
+        [agent] = one.wait_for_agents(1)
+        with other.running() as killed:
+            other.wait_for_agents(1)
+            for pid in workers(other.folder):
+                os.kill(pid, signal.SIGSTOP)
+            killed.send_signal(signal.SIGKILL)
+        other.let_go()
+        with other.running() as again:
+            out, err = again.communicate(timeout=120)
+        assert alive(agent)
+        one.let_go()
+        texts = [out, process.communicate(timeout=120)[0]]
+
+    assert again.returncode == 0, err
+    reports = [orjson.loads(text) for text in texts]
+    assert [report["whole"] for report in reports] == [True, True]
+    assert [len(report["apart"]) for report in reports] == [1, 0]
 
 
 def test_worker_killed(cluster: Cluster, sweep: HeldSweep) -> None:

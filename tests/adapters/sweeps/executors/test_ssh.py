@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 from collections.abc import Generator
 from contextlib import suppress
 from pathlib import Path
@@ -11,7 +10,14 @@ import orjson
 import pytest
 
 from cab.adapters.runs.bundle import is_complete
-from tests.adapters.sweeps.executors.heldsweep import HeldSweep, until, variables_of, workers
+from tests.adapters.sweeps.executors.heldsweep import (
+    HeldSweep,
+    left_on_nodes,
+    unshared,
+    until,
+    variables_of,
+    workers,
+)
 from tests.tools.sshd import running_sshd
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(300)]
@@ -29,16 +35,9 @@ def client() -> Generator[Path]:
 
 def ssh_sweep(folder: Path, demo: str, client: Path, lost_after_s: float = 6) -> HeldSweep:
     """Return a sweep; what its workers need of the test's environment is set on the way."""
-    path, held = os.environ.get("PYTHONPATH", ""), folder / "held"
-    worker = folder / "python"
-    worker.write_text(
-        f"#!/bin/sh\nexport TEST_HELD={held} PYTHONPATH={Path(__file__).parents[4]}:{path}\n"
-        f'exec {sys.executable} "$@"\n'
-    )
-    worker.chmod(0o755)
     executor = (
-        f'kind = "ssh"\nnodes = ["n1", "n2"]\noptions = ["-F", "{client}"]\nshared = false\n'
-        f'python = "{worker}"\nnode_folder = "{folder}/nodes"\nlisten = "0.0.0.0"\nreach = "127.0.0.1"\nlost_after_s = {lost_after_s}\n'
+        f'kind = "ssh"\nnodes = ["n1", "n2"]\noptions = ["-F", "{client}"]\n{unshared(folder)}'
+        f'listen = "0.0.0.0"\nreach = "127.0.0.1"\nlost_after_s = {lost_after_s}\n'
     )
     return HeldSweep(folder, demo, executor, {})
 
@@ -59,10 +58,6 @@ def ssh_of(sweep: HeldSweep) -> list[int]:
     return found
 
 
-def left_on_nodes(sweep: HeldSweep) -> list[Path]:
-    return [file for file in (sweep.file.parent / "nodes").rglob("*") if file.is_file()]
-
-
 def test_two_nodes(sweep: HeldSweep) -> None:
     """Bundles come back as a stream and leave nothing on the nodes; no key is in a word or a variable."""
     with sweep.running() as process:
@@ -81,7 +76,7 @@ def test_two_nodes(sweep: HeldSweep) -> None:
     assert report["apart"] == []
     cells = [orjson.loads(f.read_bytes()) for f in (sweep.folder / "runs").rglob("cell.json")]
     assert sorted(cell["identity"]["conditions"]["node"] for cell in cells) == ["n1", "n2"]
-    assert left_on_nodes(sweep) == []
+    assert left_on_nodes(sweep.file.parent) == []
     sweep.wait_until_gone(pids)
 
 
@@ -138,7 +133,7 @@ def test_bundles_survive_the_sweep(tmp_path: Path, demo: str, client: Path) -> N
 
     assert report["apart"] == []
     assert report["cells"] == {CELL.format(n): CELL.format(n) for n in (1, 2)}
-    assert left_on_nodes(sweep) == []
+    assert left_on_nodes(sweep.file.parent) == []
 
 
 def test_any_command(tmp_path: Path, demo: str) -> None:
