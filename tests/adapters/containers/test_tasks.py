@@ -11,7 +11,7 @@ from tests.adapters.containers.conftest import TASKS_CHECK, containers
 
 pytestmark = [
     pytest.mark.containers,
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(900),
     pytest.mark.xdist_group("tasks"),
 ]
 
