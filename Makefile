@@ -11,14 +11,15 @@ SOURCES = $(shell find proxy scoring adapters \( -name '*.py' -o -path '*/report
 ROUNDS ?= 3
 SECONDS ?= 1800
 
-.PHONY: demo test check wheel sync test-agents test-containers test-slurm test-postgres catalogue schemas reference bench guard soak help
+.PHONY: demo test check wheel sync test-agents test-containers test-slurm test-ray test-postgres catalogue schemas reference bench guard soak help
 
 help:
 	@echo "make demo         one scored cell, end to end, and its page, with no key and no network"
-	@echo "make test         all tests but those of real agents, of containers and of Slurm"
+	@echo "make test         all tests but those of real agents, of containers, of Slurm and of Ray"
 	@echo "make check        formatter, linter, type checkers, import rules"
 	@echo "make wheel        build sdist and wheel, install the wheel elsewhere, try it there"
 	@echo "make test-slurm   sweeps on a real Slurm and a real sshd, each part killed in the middle (as root)"
+	@echo "make test-ray     a sweep on two nodes of Ray, one killed in the middle; installs Ray (240 MB)"
 	@echo "make test-agents  install eight real agents and run them, and what else is installed, in cells"
 	@echo "make test-containers  install two agents, build their images and that of the checks, run what needs real containers (BASE=...)"
 	@echo "make test-postgres  what ships ledgers to a real PostgreSQL; a part of make test"
@@ -55,11 +56,17 @@ demo: $(STAMP)
 	@$(BIN)/cab report demo-run -o demo-site
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not agents and not containers and not slurm" -n 2 --dist worksteal --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -m "not agents and not containers and not slurm and not ray" -n 2 --dist worksteal --cov --cov-report=term:skip-covered
 
 # apt-get install slurm-wlm munge openssh-server; with CI=true they fail where Slurm cannot start.
 test-slurm: $(STAMP)
 	$(BIN)/python -m pytest -m slurm -n 2 --dist loadgroup tests/adapters/sweeps/executors
+
+# Ray is as large as all the rest together, so only who tests it has it.
+test-ray: $(STAMP)
+	@$(BIN)/python -c 'import ray' 2>/dev/null || $(BIN)/python -m pip install -q --group ray 2>/dev/null \
+		|| uv pip install -q --python $(BIN)/python --group ray
+	$(BIN)/python -m pytest -m ray tests/adapters/sweeps/executors/test_ray.py
 
 catalogue: $(STAMP)
 	CAB_WRITE_CATALOGUE=1 $(BIN)/python -m pytest -q tests/proxy/catalogue -k "test_fault or test_stack"

@@ -13,6 +13,7 @@ from cab.adapters.agents.base import AgentFacts
 from cab.adapters.errors import InstallFailed
 from cab.adapters.install.install import install
 from cab.adapters.runs.held_keys import hold_keys
+from cab.adapters.sweeps.cancelling import ask_to_cancel
 from cab.adapters.sweeps.executors.registry import check_kind, load_executor
 from cab.adapters.sweeps.journal import read_journal
 from cab.adapters.sweeps.lost import lost_results
@@ -55,6 +56,7 @@ examples:
   cab sweep sweep.toml --install
   cab sweep sweep.toml --only '*/aider/*' --exclude '*#run2'
   cab sweep sweep.toml --report --markdown     only print the report; nothing is run
+  cab sweep sweep.toml --cancel '*/aider/*'    end those cells of a sweep that runs now
 
 docs/sweeps.md shows a sweep file.
 
@@ -93,6 +95,11 @@ OPTIONS = (
     OneOf(
         Option("--dry-run", action="store_true", help="list the cells; nothing is run"),
         Option("--report", action="store_true", help="print the report; nothing is run"),
+        Option(
+            "--cancel",
+            metavar="GLOB",
+            help="end running cells whose id matches; a sweep that runs does it, nothing is run here",
+        ),
     ),
     OneOf(form("json", "print one JSON object"), form("markdown", "print a page in Markdown")),
 )
@@ -110,7 +117,7 @@ def run(args: argparse.Namespace) -> int:
         problems.append(f"executor.kind: {wrong_kind}")
     if upstream is None:
         problems.append("upstream: it is missing; add it, or set CAB_ENDPOINT")
-    if not (args.install or args.dry_run or args.report):
+    if not (args.install or args.dry_run or args.report or args.cancel):
         problems += not_installed(matrix.missing)
     if problems:
         return _refuse(args.file, problems)
@@ -118,6 +125,10 @@ def run(args: argparse.Namespace) -> int:
     plan = _plan(args, sweep.model_copy(update=changes), matrix)
     if args.dry_run:
         return _print_matrix(plan, args)
+    if args.cancel is not None:
+        for cell in ask_to_cancel(plan.folder, plan.journal, args.cancel):
+            print(cell)
+        return 0
     if args.report:
         return _report(plan, last_result(plan), args)
     if args.install and not _install(args.file, sweep, matrix):

@@ -79,7 +79,8 @@ def _collect(
             evidence[name] = shown
         else:
             broken[name] = shown
-    process.wait()
+    with suppress(subprocess.TimeoutExpired):  # then it is killed
+        process.wait(_END_S)
     return None
 
 

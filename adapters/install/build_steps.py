@@ -10,7 +10,10 @@ from cab.adapters.processes.agent_process import new_mark
 from cab.adapters.processes.cleanup import CleanupPlan, watched_cleanup
 from cab.adapters.processes.tree import RUN_MARK
 
-_PROBE_LIMIT_S = 10.0
+BUILD_LIMIT_S = 7200.0
+"""Time for one command: a registry that goes silent in the middle of a download ends it."""
+PROBE_LIMIT_S = 30.0
+"""Time for a program to say its version."""
 _OUR_PYTHON = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
 # With these pip would install into another folder, or less than the agent needs.
 _PIP_TARGETS = ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_USER", "PIP_NO_DEPS", "PIP_DRY_RUN")
@@ -44,16 +47,21 @@ class BuildSteps:
         mark = new_mark()
         # npm and pip have children, which would go on without us.
         with self._log.open("ab") as output, watched_cleanup(CleanupPlan(mark=mark)):
-            done = subprocess.run(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                # The current folder may hold settings and modules of the user.
-                cwd=self._log.parent,
-                env={**outer_environment(), **(env or {}), RUN_MARK: mark},
-                check=False,
-            )
+            try:
+                done = subprocess.run(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    # The current folder may hold settings and modules of the user.
+                    cwd=self._log.parent,
+                    env={**outer_environment(), **(env or {}), RUN_MARK: mark},
+                    timeout=BUILD_LIMIT_S,
+                    check=False,
+                )
+            except subprocess.TimeoutExpired as error:  # the watchdog ends what it started
+                reason = f"{Path(command[0]).name}: it did not end within {BUILD_LIMIT_S:g} s"
+                raise InstallFailed(self.name, reason, self._log) from error
         if done.returncode:
             reason = self._summarize(self._log.read_text(errors="replace")) or "no reason given"
             raise InstallFailed(self.name, f"{Path(command[0]).name}: {reason}", self._log)
@@ -89,7 +97,7 @@ def program_output(command: Sequence[str | Path], hidden_prefix: str) -> str | N
     env = {name: value for name, value in os.environ.items() if not name.startswith(hidden_prefix)}
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=_PROBE_LIMIT_S, check=True, env=env
+            command, capture_output=True, text=True, timeout=PROBE_LIMIT_S, check=True, env=env
         )
     except (OSError, ValueError, subprocess.SubprocessError):
         return None

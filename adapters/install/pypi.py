@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cab.adapters.agents.base import PyPIInstall
-from cab.adapters.install.build_steps import BuildSteps, last_line
+from cab.adapters.install.build_steps import PROBE_LIMIT_S, BuildSteps, last_line
 from cab.adapters.install.python import Interpreter, find_interpreter, versions_text
 
 PYTHON = "bin/python"
@@ -96,10 +96,14 @@ def _with_pip(
 
 def _installed_version(folder: Path, package: str) -> str:
     code = "import sys; from importlib.metadata import version; print(version(sys.argv[1]))"
-    done = subprocess.run(
-        [folder / PYTHON, "-I", "-c", code, package],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [folder / PYTHON, "-I", "-c", code, package],
+            capture_output=True,
+            text=True,
+            timeout=PROBE_LIMIT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return "nothing in time"
     return done.stdout.strip() or "nothing"

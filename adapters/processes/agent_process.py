@@ -14,9 +14,12 @@ import orjson
 
 from cab.adapters.errors import NotStarted
 from cab.adapters.processes import launcher
+from cab.adapters.processes.background import in_background
 from cab.adapters.processes.cleanup import CleanupPlan
 from cab.adapters.processes.tree import RUN_MARK, end_processes
 
+START_S = 300.0
+"""How long it may take to become the program."""
 GRACE_S = 5.0
 """How long an agent may take to end itself after SIGTERM."""
 
@@ -171,9 +174,16 @@ def _launched(
     return (*own, str(status.write), orjson.dumps(dict(rlimits or {})).decode(), *argv), status
 
 
+def _read_all(descriptor: int) -> bytes:
+    with os.fdopen(descriptor, "rb") as pipe:
+        return pipe.read()
+
+
 async def _require_started(agent: AgentProcess, name: str, status: int) -> None:
-    with os.fdopen(status, "rb") as pipe:
-        reason = await asyncio.to_thread(pipe.read)
+    try:
+        reason = await in_background(lambda _: _read_all(status), START_S)
+    except TimeoutError as error:  # the file system that holds the program does not answer
+        raise NotStarted(f"{name} did not start within {START_S:g} s") from error
     if reason:
         await agent.wait(GRACE_S)
         raise NotStarted(f"{name} cannot be started: {reason.decode()}")

@@ -10,6 +10,8 @@ from cab.adapters.errors import RunFailed
 from cab.adapters.processes.scratch import scratch_folder
 from cab.adapters.sandboxes.environment import Places
 
+GIT_S = 300.0
+"""Time for one command of git; a file system that never answers ends it."""
 _START = "2000-01-01T00:00:00Z"  # the same commit for every run of a task
 
 
@@ -58,14 +60,20 @@ def init_git(workdir: Path, ignored: Sequence[str], env: Mapping[str, str]) -> b
 
 
 def _git(workdir: Path, env: Mapping[str, str], *arguments: str) -> None:
-    done = subprocess.run(
-        ["git", *arguments],
-        cwd=workdir,
-        env=env,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            ["git", *arguments],
+            cwd=workdir,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=GIT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise RunFailed(
+            f"git {arguments[0]} in the workspace did not end within {GIT_S:g} s"
+        ) from error
     if done.returncode:
         raise RunFailed(f"git {arguments[0]} in the workspace failed: {done.stderr.strip()}")

@@ -12,6 +12,8 @@ from cab.scoring.cells.cell import RequestedResources
 
 QUEUE_S = 86_400.0
 """A cell may wait this long for a node."""
+LOCAL_START_S = 300.0
+"""A worker on this machine may take this long to start."""
 LOST_AFTER_S = 60.0
 """A worker of which nothing is heard for so long is lost."""
 
@@ -103,7 +105,7 @@ class ExecutorTable(_Table):
     """Where cells run, and how long is waited for whom."""
 
     kind: _Text = "local"
-    """`local`, `slurm`, `slurm-array`, `ssh`, `command`, or the name of another package's executor."""
+    """`local`, `slurm`, `slurm-array`, `ray`, `ssh`, `command`, or the name of another package's executor."""
     start: list[_Word] = Field(default_factory=list[str])
     """For `command`: the words that start one cell's worker; `{worker}` stands for the worker's own words."""
     cancel: list[_Word] = Field(default_factory=list[str])
@@ -135,9 +137,9 @@ class ExecutorTable(_Table):
     lost_after_s: _Seconds = LOST_AFTER_S
     """Seconds without a sign of life after which a worker is lost."""
     node_failures: Annotated[int, Field(ge=1)] = 2
-    """After this many failed cells, with none that succeeded in between, a node is avoided."""
+    """A node that failed this many different cells, with no success in between, is avoided."""
     settings: dict[str, Any] = Field(default_factory=dict[str, Any])
-    """For an executor of another package: whatever it reads."""
+    """For `ray`: `address` of the cluster; for an executor of another package: whatever it reads."""
 
     @model_validator(mode="after")
     def _belongs_together(self) -> "ExecutorTable":
@@ -175,32 +177,46 @@ def cell_times(executor: ExecutorTable, timeout_s: float) -> CellTimes:
         executor: Where it runs.
         timeout_s: Limit of the agent's run.
     """
+    # A process of this machine waits for no node; a key that lives longer than needed is worth more to a thief.
+    queue_s = min(executor.queue_s, LOCAL_START_S) if executor.kind == "local" else executor.queue_s
     return CellTimes(
-        queue_s=executor.queue_s,
+        queue_s=queue_s,
         limit_s=timeout_s + executor.slack_s,
         lost_after_s=executor.lost_after_s,
     )
 
 
 class NodeRecord:
-    """Which nodes fail cells: after some failures without a success in between one is avoided for the rest.
+    """Which nodes fail cells: one that failed several, with no success in between, is avoided for the rest.
+
+    A cell that fails wherever it runs counts once for each node, however often it is tried there.
 
     Args:
-        most: How many failures.
+        most: How many different cells.
     """
 
     def __init__(self, most: int) -> None:
         self.most = most
-        self._failures: dict[str, int] = {}
+        self._failed: dict[str, set[str]] = {}
 
     @property
     def avoided(self) -> list[str]:
         """The nodes that no further cell should run on."""
-        return sorted(node for node, failures in self._failures.items() if failures >= self.most)
+        return sorted(node for node, slots in self._failed.items() if len(slots) >= self.most)
 
-    def note(self, node: str | None, *, failed: bool) -> bool:
-        """Take note of how an attempt ended on a node; return whether the node is avoided because of it."""
-        if node is None or self._failures.get(node, 0) >= self.most:
+    def note(self, node: str | None, slot: str, *, failed: bool) -> bool:
+        """Take note of how an attempt ended on a node; return whether the node is avoided because of it.
+
+        Args:
+            node: The node; None where there is none.
+            slot: The place of the matrix that the attempt was to fill.
+            failed: Whether the infrastructure failed it.
+        """
+        if node is None or node in self.avoided:
             return False
-        self._failures[node] = self._failures.get(node, 0) + 1 if failed else 0
-        return self._failures[node] >= self.most
+        slots = self._failed.setdefault(node, set())
+        if failed:
+            slots.add(slot)
+        else:
+            slots.clear()
+        return len(slots) >= self.most

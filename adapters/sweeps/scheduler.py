@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -125,6 +126,8 @@ class Scheduler:
         self._stopping = asyncio.Event()
         self._stop_reason: str | None = None
         self._failed_in_a_row = 0
+        self._running: set[str] = set()
+        self._cancelled: set[str] = set()
         self._nodes = NodeRecord(services.sweep.executor.node_failures)
         self._ledger_mark = LedgerMark(services.metering.ledger)
         self.spend = spend
@@ -153,9 +156,13 @@ class Scheduler:
         )
         await self._services.executor.stop()
 
-    async def cancel(self, cell_id: str) -> None:
-        """End one attempt; its slot stays without a result until the sweep is run again."""
-        await self._services.executor.cancel(cell_id)
+    async def cancel(self, pattern: str) -> None:
+        """End the running cells whose id matches a glob; they stay without a result in this session."""
+        found = {cell_id for cell_id in self._running if fnmatchcase(cell_id, pattern)}
+        self._cancelled |= found
+        async with asyncio.TaskGroup() as group:
+            for cell_id in found:
+                group.create_task(self._services.executor.cancel(cell_id))
 
     async def _worker(self) -> None:
         while self._queue and self._may_start():
@@ -183,8 +190,8 @@ class Scheduler:
         self._write(begin)
         services.listener.started(begin)
         job = self._job(slot, cell, key_limits)
-        outcome = await services.executor.run(job)
-        self._note_node(outcome)
+        outcome = await self._run(job)
+        self._note_node(slot, outcome)
         if outcome.state != "complete" and services.metering.revoke is not None:
             # Before its calls are summed: what was given up here may go on elsewhere.
             await services.metering.revoke(str(cell))
@@ -205,6 +212,16 @@ class Scheduler:
         self._write(end)
         services.listener.ended(end, time.monotonic() - started_s, self.spend)
         return end
+
+    async def _run(self, job: CellJob) -> CellOutcome:
+        self._running.add(job.cell_id)
+        try:
+            outcome = await self._services.executor.run(job)
+        finally:
+            self._running.discard(job.cell_id)
+        if outcome.state == "stopped" and job.cell_id in self._cancelled:
+            return outcome.model_copy(update={"reason": "it was cancelled"})
+        return outcome
 
     def _job(self, slot: Slot, cell: CellId, limits: KeyLimits) -> CellJob:
         sweep, metering = self._services.sweep, self._services.metering
@@ -236,8 +253,10 @@ class Scheduler:
             avoid=self._nodes.avoided,
         )
 
-    def _note_node(self, outcome: CellOutcome) -> None:
-        if self._nodes.note(outcome.node, failed=outcome.state == "failed"):
+    def _note_node(self, slot: Slot, outcome: CellOutcome) -> None:
+        if outcome.state == "stopped":
+            return  # that says nothing of its node
+        if self._nodes.note(outcome.node, slot.id, failed=outcome.state == "failed"):
             self._services.listener.message(
                 f"node {outcome.node} is avoided from now on: {self._nodes.most} cells failed there, and "
                 "none succeeded in between"

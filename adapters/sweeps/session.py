@@ -15,6 +15,7 @@ from cab.adapters.errors import AdapterError
 from cab.adapters.runs.held_keys import key_exposure
 from cab.adapters.runs.metering import check_reachable
 from cab.adapters.sweeps.budget import own_limits, spend_by_cell
+from cab.adapters.sweeps.cancelling import cancel_as_asked
 from cab.adapters.sweeps.containers import require_images
 from cab.adapters.sweeps.drift import compare_sweeps, require_comparable
 from cab.adapters.sweeps.executors.protocol import Executor
@@ -152,7 +153,7 @@ async def run_session(
             listener.resumed(done, len(slots), spend, state.wall_s)
             scheduler = Scheduler(services, slots, spend)
             started(scheduler)
-            async with _followed(metering, listener):
+            async with _followed(metering, listener), _cancellable(plan.folder, scheduler):
                 await scheduler.run()
         journal.write(Close(reason=scheduler.halt_reason or "all that could be run was run"))
     not_started = {slot.id: scheduler.halt_reason or "" for slot in scheduler.not_started}
@@ -353,6 +354,15 @@ def with_host(url: str, host: str) -> str:
     """Return a URL with another host, and the same port."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{parts.port}"
+
+
+@asynccontextmanager
+async def _cancellable(folder: Path, scheduler: Scheduler) -> AsyncGenerator[None]:
+    """End cells that somebody asks to end while the block runs."""
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(cancel_as_asked(folder, scheduler.cancel))
+        yield
+        task.cancel()
 
 
 @asynccontextmanager

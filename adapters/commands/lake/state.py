@@ -8,7 +8,7 @@ nothing, after it the next export moves the files that are not in their place ye
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -73,7 +73,7 @@ class LakeState:
             )
 
     @contextmanager
-    def commit(self, moves: Sequence[Move]) -> Iterator[sqlite3.Connection]:
+    def commit(self, moves: Sequence[Move]) -> Generator[sqlite3.Connection]:
         """Make a batch count: the block writes what it holds, in the same transaction.
 
         Files are removed and replaced before new ones come, so that a reader never finds a row twice.
@@ -109,7 +109,7 @@ class LakeState:
 
 
 @contextmanager
-def open_lake(folder: Path) -> Iterator[LakeState]:
+def open_lake(folder: Path) -> Generator[LakeState]:
     """Open a lake for an export, and finish what the last one left.
 
     Args:

@@ -69,6 +69,7 @@ def _as_row(scored: ScoredCell, verdict: str, said: Callable[[str], str]) -> dic
         axes[name] = of_axis.get(key)
     if has_zeros_for_gaps(scored.axes.tokens):
         axes.update(dict.fromkeys(_OF_CALLS))
-    axes["price_sources"] = ", ".join((result.get("cost") or {}).get("price_sources") or [])
+    cost: dict[str, Any] = result.get("cost") or {}
+    axes["price_sources"] = ", ".join(cost.get("price_sources") or [])
     head = {name: result[name] for name in ("cell_id", "profile", "composite")}
     return {**head, **axes, "path": said(result["path"]), "stored": verdict}

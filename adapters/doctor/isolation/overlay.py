@@ -17,6 +17,7 @@ from cab.adapters.workspaces.walk import WorkspaceWalk
 _SOCKETS = Path("/run")
 """Where the machine's daemons listen: through their sockets an agent could leave its network."""
 _UPPER_ROOT = _SOCKETS / "cab-doctor"
+_MOUNT_S = 60.0
 _BYTECODE = "__pycache__"
 
 
@@ -112,7 +113,10 @@ def _mount(*words: str) -> None:
 
 
 def _run(*words: str) -> None:
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=_MOUNT_S, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise OSError(0, f"{words[0]} did not end within {_MOUNT_S:g} s", words[-1]) from error
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"{words[0]} failed"]
         raise OSError(0, lines[-1], words[-1])

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import cast
 
 from cab.adapters.entry_points import find_extensions
 from cab.adapters.errors import AdapterError, nearest
@@ -18,6 +19,7 @@ WORKER = "cab.adapters.sweeps.executors.worker"
 EXECUTORS = {
     "command": "cab.adapters.sweeps.executors.command:CommandExecutor.of",
     "local": "cab.adapters.sweeps.executors.local:LocalExecutor.of",
+    "ray": "cab.adapters.sweeps.executors.ray_cluster:RayExecutor.of",
     "slurm": "cab.adapters.sweeps.executors.slurm:SlurmExecutor.of",
     "slurm-array": "cab.adapters.sweeps.executors.slurm_array:SlurmArrayExecutor.of",
     "ssh": "cab.adapters.sweeps.executors.ssh:SshExecutor.of",
@@ -110,4 +112,4 @@ def _factory(kind: str) -> Callable[[ExecutorContext], Executor]:
         ) from error
     if not callable(found):
         raise BadExecutor(f"executor {kind!r} ({path}) is not a function of an ExecutorContext")
-    return found
+    return cast("Callable[[ExecutorContext], Executor]", found)  # what it returns is checked

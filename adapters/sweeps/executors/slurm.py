@@ -31,6 +31,7 @@ _ALIVE = "PENDING,RUNNING,SUSPENDED,CONFIGURING,REQUEUED,REQUEUE_HOLD,STOPPED,RE
 """States of jobs that may still run a program; a job that is completing waits for its node only."""
 _FORMAT = "%i|%k|%j"
 _POLL_S = 0.2
+_MOST_IDS = 1_000  # words of one command
 
 
 class SlurmJob(NamedTuple):
@@ -95,7 +96,8 @@ class SlurmExecutor(CommandExecutor):
                 if not found:
                     return
                 last = f"job {found[0]} of this sweep does not end; cancel it, then run the sweep again"
-                await self.ask(("scancel", *found))
+                for first in range(0, len(found), _MOST_IDS):
+                    await self.ask(("scancel", *found[first : first + _MOST_IDS]))
             await asyncio.sleep(_POLL_S)
         raise RunFailed(last)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from cab.adapters.errors import RunFailed
 from cab.adapters.sweeps.executors.command import fill
-from cab.adapters.sweeps.executors.messages import BEATS, WorkerEnded, WorkerStarted
+from cab.adapters.sweeps.executors.messages import BEATS, WorkerEnded, WorkerMessage, WorkerStarted
 from cab.adapters.sweeps.executors.processes import END_S, arrived, no_times
 from cab.adapters.sweeps.executors.protocol import CellJob, CellOutcome
 from cab.adapters.sweeps.executors.registry import BadExecutor, ExecutorContext
@@ -53,6 +53,10 @@ class _Array:
     """Attempts that have not ended."""
     lease_s: float = 0.0
     """When its lease was last touched."""
+    sizes: dict[str, int] = field(default_factory=dict[str, int])
+    """Sizes of the files in its spool, as they were a moment ago."""
+    sizes_s: float = 0.0
+    looking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 @dataclass(slots=True)
@@ -111,7 +115,11 @@ class SlurmArrayExecutor(SlurmExecutor):
         try:
             if task.array.error is not None:
                 return CellOutcome(state="failed", reason=task.array.error)
-            outcome = await self._follow(task, job)
+            async with asyncio.TaskGroup() as group:
+                lost_after_s = (job.times or no_times(job)).lost_after_s
+                holder = group.create_task(_hold_lease(task.array, lost_after_s))
+                outcome = await self._follow(task, job)
+                holder.cancel()
             if outcome.state == "complete":
                 outcome = await arrived(outcome, target, task.node)
             elif outcome.state == "failed" and task.node:
@@ -198,8 +206,7 @@ class SlurmArrayExecutor(SlurmExecutor):
         reader = SaidReader(spool.said(task.index))
         end_s, asked_s, gone = time.monotonic() + times.queue_s, None, 0
         while True:
-            self._hold_lease(task.array, times.lost_after_s)
-            for message in reader.news():
+            for message in await _news(task, reader):
                 task.silent = 0
                 if isinstance(message, WorkerStarted):
                     task.started, task.node = True, message.node
@@ -210,13 +217,15 @@ class SlurmArrayExecutor(SlurmExecutor):
             if task.ending.is_set() and asked_s is None:
                 asked_s = now_s
                 with suppress(OSError):
-                    spool.end(task.index).touch()
-            # A task that has left the queue may have said something since: it is read once more.
+                    await asyncio.to_thread(spool.end(task.index).touch)
             gone = 0 if await self._is_queued(task) else gone + 1
-            why = _why_lost(task, now_s > end_s, times.lost_after_s, gone > 1)
+            # A shared folder may show late what a worker said before its task left the queue.
+            gone_late = gone * _LOOK_S > times.lost_after_s / 2
+            why = _why_lost(task, now_s > end_s, times.lost_after_s, gone_late)
             overdue = asked_s is not None and (not task.started or now_s > asked_s + END_S)
             if why is not None or overdue:
-                await self._cancel_task(task)
+                if not gone_late:
+                    await self._cancel_task(task)
                 if task.ending.is_set():
                     return CellOutcome(state="stopped", reason="ended by the sweep")
                 last = spool.last_message(task.index)
@@ -224,17 +233,10 @@ class SlurmArrayExecutor(SlurmExecutor):
             task.silent += 1
             await asyncio.sleep(_LOOK_S)
 
-    def _hold_lease(self, array: _Array, lost_after_s: float) -> None:
-        now_s = time.monotonic()
-        if now_s - array.lease_s > min(lost_after_s / BEATS, QUEUE_LOOK_S):
-            array.lease_s = now_s
-            with suppress(OSError):
-                array.spool.touch_lease()
-
     async def _is_queued(self, task: _Task) -> bool:
         """Tell whether a task is in the queue, as far as that is known."""
-        async with self._queue_lock:
-            if time.monotonic() - self._queue_s > QUEUE_LOOK_S:
+        if time.monotonic() - self._queue_s > QUEUE_LOOK_S and not self._queue_lock.locked():
+            async with self._queue_lock:
                 with suppress(RunFailed):  # a controller that is gone loses no task
                     self._queue = frozenset(job.id for job in await self.jobs())
                 self._queue_s = time.monotonic()
@@ -250,6 +252,33 @@ class SlurmArrayExecutor(SlurmExecutor):
         array.left -= 1
         if not array.left:
             array.spool.remove()
+
+
+async def _hold_lease(array: _Array, lost_after_s: float) -> None:
+    """Renew the lease of an array until this is cancelled; of its attempts one does it at a time."""
+    every_s = min(lost_after_s / BEATS, QUEUE_LOOK_S)
+    while True:
+        now_s = time.monotonic()
+        if now_s - array.lease_s >= every_s:
+            array.lease_s = now_s
+            with suppress(OSError):
+                await asyncio.to_thread(array.spool.touch_lease)
+        await asyncio.sleep(every_s)
+
+
+async def _news(task: _Task, reader: SaidReader) -> Sequence[WorkerMessage]:
+    """Return what a worker said since the last time; its file is opened only when it has grown.
+
+    The folder is read once for all attempts of an array, and in a thread: it may be that of a slow server.
+    """
+    array = task.array
+    if not array.looking.locked() and time.monotonic() - array.sizes_s >= _LOOK_S:
+        async with array.looking:
+            array.sizes = await asyncio.to_thread(array.spool.sizes)
+            array.sizes_s = time.monotonic()
+    if array.sizes.get(array.spool.said(task.index).name, 0) <= reader.offset:
+        return ()
+    return await asyncio.to_thread(lambda: list(reader.news()))
 
 
 def _why_lost(task: _Task, late: bool, lost_after_s: float, gone: bool) -> str | None:

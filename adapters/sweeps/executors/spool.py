@@ -71,6 +71,15 @@ class ArraySpool:
         except OSError:
             return None
 
+    def sizes(self) -> dict[str, int]:
+        """Return the sizes of its files in bytes, by name."""
+        found: dict[str, int] = {}
+        with suppress(OSError), os.scandir(self.folder) as entries:
+            for entry in entries:
+                with suppress(OSError):  # removed just now
+                    found[entry.name] = entry.stat().st_size
+        return found
+
     def last_message(self, index: int) -> str:
         """Return the last line that a worker printed beside what it said."""
         lines: list[str] = []
@@ -99,18 +108,19 @@ class SaidReader:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._offset = 0
+        self.offset = 0
+        """How far it was read, in bytes."""
 
     def news(self) -> Iterator[WorkerMessage]:
         """Yield what was said since the last time; half a line is left for the next time."""
         try:
             with self._file.open("rb") as handle:
-                handle.seek(self._offset)
+                handle.seek(self.offset)
                 data = handle.read(LINE_BYTES * 4)
         except OSError:
             return
         end = data.rfind(b"\n") + 1
-        self._offset += end
+        self.offset += end
         for line in data[:end].splitlines():
             message = read_message(line)
             if message is not None:

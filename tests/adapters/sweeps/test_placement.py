@@ -63,18 +63,27 @@ def test_faults(tmp_path: Path, text: str, said: str) -> None:
 
 def test_times() -> None:
     """The keys of a cell live exactly as long as it may wait and run."""
-    times = cell_times(ExecutorTable(queue_s=100), TIMEOUT_S)
+    times = cell_times(ExecutorTable(kind="slurm", queue_s=1000), TIMEOUT_S)
 
     assert times.limit_s == TIMEOUT_S + KEY_MARGIN_S
-    assert times.key_ttl_s == 100 + TIMEOUT_S + KEY_MARGIN_S
+    assert times.key_ttl_s == 1000 + TIMEOUT_S + KEY_MARGIN_S
+    # No node is waited for on this machine.
+    assert cell_times(ExecutorTable(), TIMEOUT_S).key_ttl_s == 300 + TIMEOUT_S + KEY_MARGIN_S
 
 
 def test_nodes() -> None:
-    """A node is avoided for good after failures in a row, and not for those with a success in between."""
+    """A node is avoided for good after two cells in a row failed there; a success in between takes that back."""
     nodes = NodeRecord(2)
 
-    said = [nodes.note("a", failed=failed) for failed in (True, False, True, True, False)]
+    said = [nodes.note("a", f"s{n}", failed=n != 1) for n in range(5)]
     assert said == [False, False, False, True, False]
-    assert not nodes.note(None, failed=True)
-    assert not nodes.note("b", failed=True)
+    assert not nodes.note(None, "s", failed=True)
+    assert not nodes.note("b", "s", failed=True)
     assert nodes.avoided == ["a"]
+
+
+def test_a_cell_that_fails_everywhere() -> None:
+    """It is not the fault of a node, however often it is tried there."""
+    nodes = NodeRecord(2)
+
+    assert not any(nodes.note("a", "s", failed=True) for _ in range(5))

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,9 +25,8 @@ from cab.scoring.ledger.records import CallEnd
 from cab.scoring.ledger.totals import is_model_call
 from cab.scoring.ledger.verify import verify_ledger
 from cab.scoring.score import score_cells
+from tests.adapters.sweeps.processes import CAB, account_of, environment, process
 
-ROOT = Path(__file__).parents[3]
-CAB = "import sys; from cab.adapters.cli import main; sys.exit(main())"
 NAMES = ("one", "two", "three", "four")
 SWEEP = """
 name = "accepted"
@@ -42,35 +40,6 @@ jobs = 3
 ALL = 3 * 2 * 4 * 2
 KILL_AT = 14
 """Cells that are done when the sweep is killed."""
-
-
-def environment() -> dict[str, str]:
-    """Return what the processes get: our modules, and no settings of whoever runs the tests."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("CAB_")}
-    return {**inherited, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)])}
-
-
-@contextmanager
-def process(
-    *command: str | Path,
-    ready: Path | None = None,
-    **options: Any,
-) -> Generator["subprocess.Popen[str]"]:
-    """Run Python with some arguments until the block ends."""
-    env = environment() | ({} if ready is None else {"TEST_READY": str(ready)})
-    with subprocess.Popen([sys.executable, *command], text=True, env=env, **options) as started:
-        try:
-            yield started
-        finally:
-            started.kill()
-
-
-@pytest.fixture
-def demo() -> Generator[str]:
-    """The URL of a model server in a process of its own."""
-    with process("-m", "cab.proxy.demo", stdout=subprocess.PIPE) as server:
-        assert server.stdout is not None
-        yield server.stdout.readline().split()[4].rstrip(",")
 
 
 @pytest.fixture
@@ -159,13 +128,6 @@ def tokens_of(ends: list[CallEnd]) -> tuple[int, int]:
     """Return the sums of a list of calls, each of which has a count."""
     pairs = [(end.prompt_tokens, end.completion_tokens) for end in ends]
     return sum(p for p, _ in pairs if p is not None), sum(c for _, c in pairs if c is not None)
-
-
-def account_of(demo: str) -> dict[str, Any]:
-    """Return what the model server says it served."""
-    with urllib.request.urlopen(f"{demo}/demo/account") as answer:
-        account: dict[str, Any] = orjson.loads(answer.read())
-    return account
 
 
 @pytest.mark.timeout(600)

@@ -134,6 +134,7 @@ class Sweep:
         self.folder = folder
         self.listener = RecordingListener()
         self.limits: list[KeyLimits] = []
+        self.revoked: list[str] = []
         self.journal = Journal(folder / "journal.jsonl")
         self.state = SweepState()
         ledger = folder / "ledger"
@@ -158,7 +159,7 @@ class Sweep:
             self.journal,
             self.state,
             executor,
-            Metering("http://p", self._mint, self.folder / "ledger"),
+            Metering("http://p", self._mint, self.folder / "ledger", revoke=self._revoke),
             self.listener,
             ("/plugin.toml",),
         )
@@ -168,6 +169,9 @@ class Sweep:
         assert ttl_s > 600
         self.limits.append(limits)
         return CellKeys(f"key-of-{cell_id}", f"seal-key-of-{cell_id}")
+
+    async def _revoke(self, cell_id: str) -> None:
+        self.revoked.append(cell_id)
 
     def verdicts(self) -> list[tuple[str, str]]:
         """Return attempt and verdict, as the journal has them."""
@@ -230,6 +234,27 @@ async def test_given_up(sweep: Sweep) -> None:
 
     assert [verdict for _, verdict in sweep.verdicts()] == ["infrastructure"] * 4
     assert set(sweep.state.unfilled) == {"s/a/m/f/x#run1", "s/a/m/f/y#run1"}
+
+
+async def test_nodes_are_avoided(sweep: Sweep) -> None:
+    """A node that failed two cells in a row gets no further one; the keys of what failed are revoked."""
+    nodes = iter(["n1", "n2", "n1", "n2", "n2", "n2"])
+
+    def behave(job: CellJob) -> CellOutcome:
+        node = next(nodes)
+        outcome = broken(job) if node == "n1" else complete(job)
+        return outcome.model_copy(update={"node": node})
+
+    executor = FakeExecutor(behave)
+    slots = [slot(1, f"t{n}") for n in range(4)]
+    await sweep.scheduler(executor, slots, resources={"cpus": 3}).run()
+
+    assert [job.avoid for job in executor.jobs] == [[], [], [], ["n1"], ["n1"], ["n1"]]
+    assert {job.resources.cpus for job in executor.jobs} == {3}
+    [said] = sweep.listener.messages
+    assert said.startswith("node n1 is avoided from now on: 2 cells failed there")
+    assert [end.node for end in sweep.listener.ends] == ["n1", "n2", "n1", "n2", "n2", "n2"]
+    assert sweep.revoked == [e.cell_id for e in sweep.listener.ends if e.verdict != "complete"]
 
 
 async def test_endpoint_is_down(sweep: Sweep) -> None:

@@ -4,6 +4,7 @@ import socket
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from cab.proxy.errors import BadConfig
@@ -37,7 +38,7 @@ def load_psycopg() -> None:
         BadConfig: It is not installed.
     """
     try:
-        import psycopg  # noqa: F401, PLC0415 - an extra, which few have
+        import_module("psycopg")  # an extra, which few have
     except ImportError as error:
         fix = "run: pip install 'coding-agent-bench[postgres]'"
         raise BadConfig(f"PostgreSQL needs psycopg, which is not installed; {fix}") from error

@@ -16,7 +16,7 @@ from cab.scoring.ledger.reading import iter_calls
 from cab.scoring.ledger.totals import is_model_call
 from cab.scoring.ledger.verify import verify_ledger
 from tests.adapters.sweeps.executors.held import FOLDER
-from tests.adapters.sweeps.test_resume import CAB, account_of, environment
+from tests.adapters.sweeps.processes import CAB, account_of, environment
 from tests.adapters.toyagents import alive
 
 LIMIT_S = 120

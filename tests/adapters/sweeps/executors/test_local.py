@@ -3,15 +3,19 @@
 import asyncio
 import os
 import select
+import signal
 import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
+import orjson
 import pytest
 
 from cab.adapters.runs.bundle import is_complete
 from cab.adapters.sweeps.executors.local import LocalExecutor
 from cab.adapters.sweeps.executors.protocol import CellJob, CellOutcome, Executor
+from cab.adapters.sweeps.executors.worker import run_job
+from cab.adapters.sweeps.placement import CellTimes
 from cab.proxy.accounting.limits import KeyLimits
 from cab.proxy.app import Proxy, running_proxy
 from cab.proxy.config import ProxySettings
@@ -175,3 +179,39 @@ async def test_stopped_before(proxy: Proxy, tmp_path: Path) -> None:
 
     assert outcome.state == "stopped"
     assert not list((tmp_path / "runs").rglob("cell.json"))
+
+
+async def test_silent(proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that hangs is lost after a while, on this machine too; its agent is ended."""
+    ready = tmp_path / "ready"
+    os.mkfifo(ready)
+    monkeypatch.setenv("TEST_READY", str(ready))
+    job = job_of(proxy, tmp_path, "tests.adapters.toyagents:Waiting", "waiting")
+    times = CellTimes(queue_s=60, limit_s=60, lost_after_s=1.2)
+
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(executor().run(job.model_copy(update={"times": times})))
+        agent = int(await asyncio.to_thread(ready.read_text))
+        marker = (tmp_path / "runs" / job.cell_id / "INCOMPLETE").read_bytes()
+        os.kill(orjson.loads(marker)["pid"], signal.SIGSTOP)
+
+    assert running.result() == CellOutcome(
+        state="failed", reason="the cell's worker is lost: no sign of life for 1.2 s"
+    )
+    assert not alive(agent)
+
+
+async def test_its_own_limit(proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker keeps the cell's limit too: whoever sent the job may be gone."""
+    ready = tmp_path / "ready"
+    os.mkfifo(ready)
+    monkeypatch.setenv("TEST_READY", str(ready))
+    job = job_of(proxy, tmp_path, "tests.adapters.toyagents:Waiting", "waiting")
+    times = CellTimes(queue_s=60, limit_s=3, lost_after_s=60)
+
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(run_job(job.model_copy(update={"times": times})))
+        agent = int(await asyncio.to_thread(ready.read_text))
+
+    assert running.result() == CellOutcome(state="failed", reason="the cell did not end within 3 s")
+    assert not alive(agent)

@@ -38,7 +38,7 @@ def ssh_sweep(folder: Path, demo: str, client: Path, lost_after_s: float = 6) ->
     worker.chmod(0o755)
     executor = (
         f'kind = "ssh"\nnodes = ["n1", "n2"]\noptions = ["-F", "{client}"]\nshared = false\n'
-        f'python = "{worker}"\nnode_folder = "{folder}/nodes"\nlost_after_s = {lost_after_s}\n'
+        f'python = "{worker}"\nnode_folder = "{folder}/nodes"\nlisten = "0.0.0.0"\nreach = "127.0.0.1"\nlost_after_s = {lost_after_s}\n'
     )
     return HeldSweep(folder, demo, executor, {})
 

@@ -1,11 +1,11 @@
-"""What the tests of executors share."""
+"""What the tests of sweeps share."""
 
 import subprocess
 from collections.abc import Generator
 
 import pytest
 
-from tests.adapters.sweeps.test_resume import process
+from tests.adapters.sweeps.processes import process
 
 
 @pytest.fixture
