@@ -71,6 +71,7 @@ def _code_of_image(engine: str, image: str) -> list[str]:
     words = ("run", "--rm", "--pull", "never", "--network", "none", "--entrypoint")
     command = (engine, *words, "/opt/cab/bin/python", image, "-I", "-c", _CODE)
     done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
     return sorted(done.stdout.splitlines())
 
 

@@ -11,7 +11,7 @@ from tests.adapters.containers.conftest import TASKS_CHECK, containers
 
 pytestmark = [
     pytest.mark.containers,
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(900),
     pytest.mark.xdist_group("tasks"),
 ]
 
@@ -21,7 +21,10 @@ def test_the_bundled_tasks(engine: str) -> None:
     program = str(Path(sys.executable).with_name("cab"))
     words = (program, *TASKS_CHECK, "--sandbox", "docker", "--engine", engine)
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as cab:
-        out, err = cab.communicate()
+        try:
+            out, err = cab.communicate()
+        finally:  # where the test's time is over, it cleans up
+            cab.terminate()
 
     assert cab.returncode == 0, out + err
     assert sum(line.startswith("ok ") for line in out.splitlines()) == len(list_tasks()), out
