@@ -68,16 +68,18 @@ async def test_scratch_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 async def test_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The container is removed, then its network."""
+    """Its container is removed, what holds the network, those of its checks, then the network."""
     stub = stub_engine(tmp_path, monkeypatch)
+    of_run = ("ps", "--all", "--quiet", "--filter", "label=cab.run=cab-1")
+    stub.answer(*of_run, out="0123abcd")
 
     await clean_up(
         CleanupPlan(engine="docker", container="cab-1", holder="cab-1-network", network="cab-1")
     )
 
     assert stub.calls == [
-        ["rm", "--force", "cab-1"],
-        ["rm", "--force", "cab-1-network"],
+        list(of_run),
+        *(["rm", "--force", "--volumes", name] for name in ("cab-1", "cab-1-network", "0123abcd")),
         ["network", "rm", "cab-1"],
     ]
 

@@ -110,4 +110,4 @@ def test_killed_while_the_engine_works(
     (name,) = {call[-1] for call in stub.calls if call[:2] == ["network", "create"]}
     last = stub.calls[-1]
     assert last == ["network", "rm", name]
-    assert ["rm", "--force", name] in stub.calls
+    assert ["rm", "--force", "--volumes", name] in stub.calls
