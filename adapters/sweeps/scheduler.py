@@ -264,10 +264,11 @@ class Scheduler:
 
     def _spend_of(self, cell_id: str, outcome: CellOutcome, first: Mapping[int, int]) -> CallTotals:
         self._ledger_mark.refresh()  # for cells that begin later; this one has its own
-        if outcome.bundle is not None:
+        if outcome.bundle is not None and self._services.sweep.executor.shared:
             sums = spend_by_cell(Path(outcome.bundle) / CALLS_FILE)
         else:
-            # There is no slice for it, but its calls are in the ledger all the same, behind its begin.
+            # There is no slice for it, or a machine sent it that may say what it likes; its calls are in the
+            # ledger all the same, behind its begin.
             sums = spend_by_cell(self._services.metering.ledger, cell_id, first)
         return sums.get(cell_id, CallTotals())
 

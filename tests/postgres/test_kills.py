@@ -17,7 +17,7 @@ import pytest
 
 from cab.proxy.ledger.shipping.status_file import FILE_NAME
 from cab.scoring.ledger.segments import find_segments, segment_lines
-from tests.postgres.test_sink import put
+from tests.postgres.test_sink import pack, put
 from tests.tools.postgres import PASSWORD, PostgresServer, running_postgres
 from tests.tools.proxy import chat_body
 from tests.tools.shipped import Database, assert_same, calls, chained, ship
@@ -80,6 +80,22 @@ def test_postgres_is_killed(tmp_path: Path, own: PostgresServer) -> None:
         wait_until(lambda: count(database) == len(lines))
         process.terminate()
         assert process.wait(30) == 0
+    assert_same(ledger, database)
+
+
+def test_a_long_outage(tmp_path: Path, own: PostgresServer) -> None:
+    """What many segments gathered, most of them packed meanwhile, is all there once the database is back."""
+    database, (lines, _) = Database(own, own.new_database()), chained(calls(0, 10_000))
+    ledger, each = tmp_path / "ledger", 1_000
+    put(ledger, "w0-000001.jsonl", *lines[:each])
+    with shipping(ledger, database):
+        wait_until(lambda: count(database) == each)
+        own.kill()
+        for number, first in enumerate(range(each, len(lines), each), 2):
+            pack(ledger / f"w0-{number - 1:06}.jsonl")
+            put(ledger, f"w0-{number:06}.jsonl", *lines[first : first + each])
+        own.start()
+        wait_until(lambda: count(database) == len(lines), 200)
     assert_same(ledger, database)
 
 

@@ -150,6 +150,7 @@ class Sweep:
         executor: FakeExecutor | BlockingExecutor,
         slots: list[Slot],
         before: CallTotals | None = None,
+        /,
         **keys: object,
     ) -> Scheduler:
         least = {"name": "s", "models": ["m"], "agents": ["a"], "tasks": ["f/t"], "retry_wait_s": 0}
@@ -379,3 +380,18 @@ async def test_spend_of_a_failed_cell_needs_only_what_came_after_its_begin(sweep
     await scheduler.run()
 
     assert [(end.calls, end.tokens) for end in sweep.listener.ends] == [(1, 7)]
+
+
+@pytest.mark.parametrize(("shared", "tokens"), [(True, 10), (False, 7)])
+async def test_spend_of_a_node_that_shares_nothing(sweep: Sweep, shared: bool, tokens: int) -> None:
+    """What a bundle that was sent says of its calls is not charged: the proxy's ledger is."""
+
+    def lying(job: CellJob) -> CellOutcome:
+        call = end_fields("c10", cell_id=job.cell_id, total_tokens=7)
+        (sweep.folder / "ledger" / "w0-000002.jsonl").write_bytes(line(call))
+        return complete(job, tokens=10)
+
+    scheduler = sweep.scheduler(FakeExecutor(lying), [slot(2)], executor={"shared": shared})
+    await scheduler.run()
+
+    assert [end.tokens for end in sweep.listener.ends] == [tokens]

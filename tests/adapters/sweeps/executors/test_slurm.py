@@ -65,9 +65,11 @@ def test_two_nodes(cluster: Cluster, sweep: HeldSweep) -> None:
     with sweep.running() as process:
         pids = sweep.wait_for_agents(2)
         jobs = cluster.ask("scontrol", "show", "job", "-d")
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        sruns = [int(pid) for pid in children.read_text().split()]
         words = b"".join(
             (entry / part).read_bytes()
-            for pid in (*workers(sweep.folder), process.pid)
+            for pid in (*workers(sweep.folder), process.pid, *sruns)
             for entry in (Path(f"/proc/{pid}"),)
             for part in ("cmdline", "environ")
         )
@@ -84,6 +86,7 @@ def test_two_nodes(cluster: Cluster, sweep: HeldSweep) -> None:
 
     assert names == [CELL.format(1), CELL.format(2)]
     assert key.count(".") == 2
+    assert len(sruns) >= 2
     assert key not in jobs
     assert all(key.encode() not in text for text in (words, *spooled))
     assert report["cells"] == {CELL.format(n): CELL.format(n) for n in (1, 2)}
