@@ -24,7 +24,6 @@ from cab.proxy.http.wire.endpoint_pool import EndpointPool
 from cab.proxy.logs import configure_logs
 from tests.proxy.cli.test_main import running
 from tests.tools.client import Seen, post
-from tests.tools.logs import reset_logs
 from tests.tools.proxy import Meter, chat_body, metered
 
 # Without the shapes by which a key is known: they are found because they were sent or held.
@@ -261,15 +260,7 @@ async def test_no_secret_is_written(tmp_path: Path, log_format: str) -> None:
     assert sum("Canary.held" in head for head in echo.heads) > 80, "the endpoint gets its key"
 
 
-@pytest.fixture
-def own_logs() -> Iterator[None]:
-    """Give the log and the crash hook back as they were."""
-    yield
-    reset_logs()
-
-
 @pytest.mark.parametrize("log_format", ["console", "json"])
-@pytest.mark.usefixtures("own_logs")
 async def test_tracebacks_hold_no_secret(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -304,7 +295,6 @@ async def test_tracebacks_hold_no_secret(
 
 
 @pytest.mark.parametrize("log_format", ["console", "json"])
-@pytest.mark.usefixtures("own_logs")
 async def test_two_proxies_in_one_process_show_no_key(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -21,7 +21,8 @@ def test_launch() -> None:
 
     assert launch.argv[:2] == ("/usr/python", "-I")
     assert launch.argv[-1] == "Fix it"
-    assert Path(launch.argv[2]).is_file()
+    assert launch.argv[2] == str(HOME / "scripted_agent.py")
+    assert "The scripted agent" in launch.files["scripted_agent.py"]
     assert launch.env == {
         "OPENAI_BASE_URL": "http://127.0.0.1:1/v1",
         "OPENAI_API_KEY": "the-cell-key",

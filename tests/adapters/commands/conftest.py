@@ -9,19 +9,16 @@ from pathlib import Path
 import pytest
 
 from cab.proxy.demo import running_demo
-from tests.tools.logs import reset_logs
 
 
 @pytest.fixture(autouse=True)
-def own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
+def own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No settings of whoever runs the tests, and none left behind."""
     for name in [name for name in os.environ if name.startswith("CAB_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.chdir(tmp_path)
-    yield
-    reset_logs()
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ def test_every_action_explains_itself(action: str, capsys: pytest.CaptureFixture
     [
         ([], "arguments are required: COMMAND"),
         (["verfy"], "did you mean 'verify'?"),
-        (["export"], "one of the arguments --sqlite --parquet is required"),
+        (["export"], "one of the arguments --sqlite --parquet --lake is required"),
         (["calls", "--json", "--csv"], "not allowed with argument"),
         (["calls", "--sicne", "24h"], "did you mean --since?"),
     ],
