@@ -283,7 +283,8 @@ def test_an_image_of_no_registry_is_built_and_has_no_digest(
     run = called[called.index("run-cell") :]
     assert run[:7] == ["run-cell", "--tui", "aider", "--model", "acme/m", "--task", "polyglot/twin"]
     assert [run[run.index(word) + 1] for word in ("--timeout-s", "--plugin")] == ["30", "house"]
-    assert [word for word in run if "=" in word] == ["cpu-s=60"]
+    limits = ["cpu-s=60", "disk=off"] if sandbox == "docker" else ["cpu-s=60"]
+    assert [word for word in run if "=" in word] == limits
     assert ("--deviate" in run) is (sandbox == "docker")
 
 
