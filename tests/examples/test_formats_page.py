@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from cab.adapters.commands.export import _FORMATS, _OTEL
+from cab.adapters.commands.export import _FORMATS, _LAKE, _OTEL
 from cab.scoring.exports.atif import ATIF_VERSION
 from cab.scoring.exports.otel import CONVENTIONS
 
@@ -14,7 +14,7 @@ PAGE = (DOCS / "formats.md").read_text()
 def test_every_format_has_a_row() -> None:
     """What `cab export` can write stands in the table, and nothing else is said to be written."""
     rows = re.findall(r"^\| `(\w+)`[^|]*\| out \|", PAGE, re.MULTILINE)
-    assert sorted(rows) == sorted([*_FORMATS, _OTEL])
+    assert sorted(rows) == sorted([*_FORMATS, _LAKE, _OTEL])
 
 
 def test_versions_are_those_of_the_code() -> None:

@@ -136,7 +136,27 @@ class Cluster:
             # A job whose slurmstepd was killed would be completing for minutes.
             self.ask("scontrol", "update", f"nodename={node}", "state=down", "reason=repair")
             self.ask("scontrol", "update", f"nodename={node}", "state=resume")
-        self.wait_until_idle()
+        self.wait_until_ready()
+
+    def wait_until_ready(self, limit_s: float = 60) -> None:
+        """Return when each node has run something: one that is idle by name may be one that does not answer."""
+        self.wait_until_idle(limit_s)
+        end_s = time.monotonic() + limit_s
+        for node in NODES:
+            probe = (
+                "srun",
+                "-Q",
+                "-n1",
+                "--mem=10",
+                "--immediate=5",
+                f"--nodelist={node}",
+                "echo",
+                "ready",
+            )
+            while self.ask(*probe).split() != ["ready"]:
+                if time.monotonic() > end_s:
+                    raise TimeoutError(f"node {node} runs nothing: {self.ask('sinfo', '-R')}")
+        self.wait_until_idle(limit_s)
 
     def stop(self) -> None:
         """End the daemons and what they run."""
@@ -188,7 +208,7 @@ def running_cluster() -> Generator[Cluster]:
                 time.sleep(0.02)
             for daemon in ("slurmctld", *NODES):
                 cluster.start(daemon)
-            cluster.wait_until_idle()
+            cluster.wait_until_ready()
             yield cluster
         finally:
             cluster.stop()
