@@ -237,9 +237,12 @@ def test_a_full_disk_leaves_the_lake_as_it_was(tmp_path: Path) -> None:
     export()
     write_ledger(tmp_path / "l", calls(9))
     code = (
-        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000));"
+        "import resource, sys; limits = resource.getrlimit(resource.RLIMIT_FSIZE);"
         "from cab.adapters.cli import main;"
-        "sys.exit(main(['ledger', 'export', 'l', '--lake', 'lake']))"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4000, limits[1]));"
+        "code = main(['ledger', 'export', 'l', '--lake', 'lake']);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, limits);"  # for what coverage writes at the end
+        "sys.exit(code)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 2
