@@ -202,7 +202,7 @@ def test_the_head_of_an_answer_goes_on_as_if_no_other_had_come_before(
 async def test_calls_of_two_cells_on_one_connection(tmp_path: Path) -> None:
     """Each is its own cell's, with its own ids and the endpoint's key; a revoked key is refused, whatever the id."""
     state = tmp_path / "state"
-    keys = {cell: cell_keys.mint(RING, cell, 600, NOW_S) for cell in ("one", "two")}
+    keys = {cell: cell_keys.mint(RING, cell, 600, int(time.time())) for cell in ("one", "two")}
     options: dict[str, Any] = {"auth": "keys", "signing_key": SIGNING_KEY, "state": state}
     async with (
         scripted_upstream([ANSWER]) as upstream,
@@ -226,6 +226,6 @@ async def test_calls_of_two_cells_on_one_connection(tmp_path: Path) -> None:
         cells = ["one", "two", "one", "one", "two", "two"]
         assert [await status_of(cell) for cell in cells] == [200] * 6
         assert [end["cell_id"] for end in await meter.settled(6)] == cells
-        Revocations(state).revoke_cell("one", NOW_S)
+        Revocations(state).revoke_cell("one", int(time.time()))
         assert await status_of("two") == 200
         assert await status_of("one") == 401
