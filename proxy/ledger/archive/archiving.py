@@ -21,7 +21,12 @@ from cab.proxy.ledger.archive.files import (
 from cab.proxy.ledger.archive.moved import MovedLedger
 from cab.proxy.ledger.segments import make_folder, sync_folder
 from cab.scoring.errors import BadRecord
-from cab.scoring.ledger.archive.checkpoints import ArchiveCheckpoint, FoundCheckpoint, checkpoints
+from cab.scoring.ledger.archive.checkpoints import (
+    ArchiveCheckpoint,
+    ArchivedChain,
+    FoundCheckpoint,
+    checkpoints,
+)
 from cab.scoring.ledger.segments import COMPRESSED_SUFFIX, segment_name
 from cab.scoring.ledger.signatures import ARCHIVE_SCHEMA
 from cab.scoring.ledger.zstd import Damaged
@@ -81,6 +86,7 @@ def archive_ledger(  # noqa: PLR0913 - what a caller decides, and what a test en
         if sign is None and (moved.signed or any("signature" in each.record for each in found)):
             what = "is signed, so its checkpoint must be: give --seal-key-file"
             raise BadConfig(f"ledger {ledger} {what}")
+        _refuse_another_ledger(to, [each.chain for each in chains])
         begins = [chain.next_at for chain in chosen]
         cells, sums = moved.packed_cells(), sha256_sums(moved.sha256)
         number = found[-1].stated.number + 1 if found else 1
@@ -109,6 +115,16 @@ def archive_ledger(  # noqa: PLR0913 - what a caller decides, and what a test en
         put_file(file, orjson.dumps(record) + b"\n", step)
         _take_away(ledger, FoundCheckpoint(file, record, stated), step)
         return Archived(stated, len(moved.sha256), finished)
+
+
+def _refuse_another_ledger(to: Path, chains: list[ArchivedChain]) -> None:
+    """Keep two ledgers out of one folder: their checkpoints would have the same names."""
+    ours = {chain.chain: chain.first_hash for chain in chains}
+    for found in checkpoints(to) if to.is_dir() else ():
+        if any(
+            ours.get(each.chain, each.first_hash) != each.first_hash for each in found.stated.chains
+        ):
+            raise BadConfig(f"{to} has archives of another ledger; give another folder")
 
 
 def sha256_sums(sums: dict[str, str]) -> bytes:

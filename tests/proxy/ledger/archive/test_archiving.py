@@ -183,6 +183,21 @@ def test_a_full_disk_moves_nothing_and_names_the_fix(ledger: Path, tmp_path: Pat
     assert archive_ledger(ledger, tmp_path / "archive").checkpoint
 
 
+def test_two_ledgers_do_not_share_an_archive(ledger: Path, tmp_path: Path) -> None:
+    """Their checkpoints would have the same names: the second is refused, before anything is written."""
+    to = tmp_path / "archive"
+    other = put(tmp_path / "other", written(tmp_path / "written", 5), packed=True)
+    recover(other, AT)
+    assert archive_ledger(other, to, signed).checkpoint
+    for segment in find_segments(to):  # even where no name of a segment is taken
+        segment.path.unlink()
+    before, others = content(ledger), (to / "checkpoint-000001.json").read_bytes()
+    with pytest.raises(BadConfig, match="another ledger; give another folder"):
+        archive_ledger(ledger, to, signed)
+    assert content(ledger) == before
+    assert (to / "checkpoint-000001.json").read_bytes() == others
+
+
 def test_what_does_not_hold_is_not_archived(ledger: Path, tmp_path: Path) -> None:
     """A segment that is missing, and an archive beside another one, are refused."""
     with files.locked(ledger), pytest.raises(BadConfig, match="being archived by another"):
