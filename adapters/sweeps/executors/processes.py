@@ -11,7 +11,7 @@ import tempfile
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -19,6 +19,7 @@ from cab.adapters.runs.bundle import is_complete
 from cab.adapters.sweeps.executors.conversation import Conversation, WorkerLost, job_line
 from cab.adapters.sweeps.executors.messages import LINE_BYTES
 from cab.adapters.sweeps.executors.protocol import CellJob, CellOutcome
+from cab.adapters.sweeps.executors.running import RunningAttempt, RunningAttempts
 from cab.adapters.sweeps.placement import QUEUE_S, CellTimes
 
 END_S = 60.0
@@ -35,17 +36,21 @@ _MESSAGE_BYTES = 1 << 16
 
 
 @dataclass(slots=True)
-class _Attempt:
-    """One that runs."""
+class CellAttempt(RunningAttempt):
+    """One that this executor runs."""
 
     job: CellJob
     target: Path
     """Where its bundle belongs."""
     talk: Conversation | None = None
-    ending: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when it is to end."""
-    over: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when it has ended."""
+    """The talk with its worker, where a process stands between."""
+    given_up: str | None = None
+    """Why it is to end, if that is not the sweep's wish."""
+
+    @property
+    def started(self) -> bool:
+        """Whether its worker has said so."""
+        return self.talk is not None and self.talk.started
 
 
 class ProcessExecutor:
@@ -61,8 +66,7 @@ class ProcessExecutor:
 
     def __init__(self, end_s: float = END_S, arrival_s: float = ARRIVAL_S) -> None:
         self._end_s, self._arrival_s = end_s, arrival_s
-        self._running: dict[str, _Attempt] = {}
-        self._stopped = False
+        self.attempts = RunningAttempts[CellAttempt]()
 
     def prepare(self, job: CellJob) -> CellJob:
         """Return the job as the worker gets it.
@@ -101,34 +105,33 @@ class ProcessExecutor:
             job = self.prepare(job)
         except WorkerLost as error:
             return CellOutcome(state="failed", reason=str(error))
-        attempt = self._running[job.cell_id] = _Attempt(job, target)
-        if self._stopped:
-            attempt.ending.set()
-        try:
-            with tempfile.TemporaryFile() as err:
-                return await self._outcome(attempt, err)
-        finally:
-            del self._running[job.cell_id]
-            self.release(job)
-            attempt.over.set()
+        with self.attempts.entered(job.cell_id, CellAttempt(job, target)) as attempt:
+            try:
+                with tempfile.TemporaryFile() as err:
+                    return await self._outcome(attempt, err)
+            finally:
+                self.release(job)
 
     async def cancel(self, cell_id: str) -> None:
         """End one attempt; returns when it has ended."""
-        attempt = self._running.get(cell_id)
-        if attempt is not None:
-            attempt.ending.set()
-            await attempt.over.wait()
+        await self.attempts.cancel(cell_id)
 
     async def stop(self) -> None:
         """End all that run; returns when they have ended."""
-        self._stopped = True
-        running = list(self._running.values())
-        for attempt in running:
-            attempt.ending.set()
-        for attempt in running:
-            await attempt.over.wait()
+        await self.attempts.stop()
 
-    async def _outcome(self, attempt: _Attempt, err: IO[bytes]) -> CellOutcome:
+    def waiting(self) -> list[CellJob]:
+        """Return the jobs whose workers have not said that they started."""
+        return [attempt.job for _, attempt in self.attempts.items() if not attempt.started]
+
+    def give_up(self, cell_id: str, why: str) -> None:
+        """End an attempt that nobody will start any more; it fails with that reason."""
+        attempt = self.attempts.get(cell_id)
+        if attempt is not None and not attempt.ending.is_set():
+            attempt.given_up = why
+            attempt.ending.set()
+
+    async def _outcome(self, attempt: CellAttempt, err: IO[bytes]) -> CellOutcome:
         job, lost = attempt.job, None
         try:
             process = await self._start(job, err)
@@ -171,11 +174,11 @@ class ProcessExecutor:
             start_new_session=True,
         )
 
-    async def _end_when_told(self, attempt: _Attempt, process: Process) -> None:
+    async def _end_when_told(self, attempt: CellAttempt, process: Process) -> None:
         """End a worker in order, and by force if it takes too long; one that waits for a node at once."""
         await attempt.ending.wait()
         _close_stdin(process)
-        if self.starts_at_once or (attempt.talk is not None and attempt.talk.started):
+        if self.starts_at_once or attempt.started:
             await asyncio.sleep(self._end_s)
         if not self.starts_at_once:
             await self.withdraw(attempt.job)
@@ -198,13 +201,15 @@ class ProcessExecutor:
 
     def worker_pid(self, cell_id: str) -> int | None:
         """Return the process of a worker where it runs; None before it has said so."""
-        attempt = self._running.get(cell_id)
+        attempt = self.attempts.get(cell_id)
         return None if attempt is None or attempt.talk is None else attempt.talk.pid
 
 
 def _without_outcome(
-    attempt: _Attempt, code: int | None, err: IO[bytes], lost: str | None, node: str | None
+    attempt: CellAttempt, code: int | None, err: IO[bytes], lost: str | None, node: str | None
 ) -> CellOutcome:
+    if attempt.given_up is not None:
+        return CellOutcome(state="failed", reason=attempt.given_up)
     if attempt.ending.is_set():
         return CellOutcome(state="stopped", reason="ended by the sweep")
     where = f"node {node}: " if node else ""

@@ -19,7 +19,7 @@ WORKER = "cab.adapters.sweeps.executors.worker"
 EXECUTORS = {
     "command": "cab.adapters.sweeps.executors.command:CommandExecutor.of",
     "local": "cab.adapters.sweeps.executors.local:LocalExecutor.of",
-    "ray": "cab.adapters.sweeps.executors.ray_cluster:RayExecutor.of",
+    "ray": "cab.adapters.sweeps.executors.ray.cluster:RayExecutor.of",
     "slurm": "cab.adapters.sweeps.executors.slurm:SlurmExecutor.of",
     "slurm-array": "cab.adapters.sweeps.executors.slurm_array:SlurmArrayExecutor.of",
     "ssh": "cab.adapters.sweeps.executors.ssh:SshExecutor.of",

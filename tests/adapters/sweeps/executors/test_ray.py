@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from cab.adapters.sweeps.executors.protocol import CellJob
-from cab.adapters.sweeps.executors.ray_cluster import RayExecutor
+from cab.adapters.sweeps.executors.ray.cluster import RayExecutor
 from cab.adapters.sweeps.executors.registry import BadExecutor, ExecutorContext
 from cab.adapters.sweeps.journal import End, read_journal
 from cab.adapters.sweeps.placement import ExecutorTable

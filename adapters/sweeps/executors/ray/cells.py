@@ -4,7 +4,7 @@ import asyncio
 import importlib
 import time
 from collections.abc import Awaitable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from cab.adapters.processes.cleanup import module_path
@@ -13,6 +13,7 @@ from cab.adapters.sweeps.executors.local import LocalExecutor
 from cab.adapters.sweeps.executors.messages import BEATS
 from cab.adapters.sweeps.executors.processes import END_S
 from cab.adapters.sweeps.executors.protocol import CellJob, CellOutcome
+from cab.adapters.sweeps.executors.running import RunningAttempt, RunningAttempts
 from cab.adapters.sweeps.placement import LOST_AFTER_S, QUEUE_S, CellTimes
 
 _CONNECT_S = 60.0
@@ -46,13 +47,11 @@ class _Lost(Exception):
 
 
 @dataclass(slots=True)
-class _RayAttempt:
-    """One that runs."""
+class _RayAttempt(RunningAttempt):
+    """One in an actor."""
 
     job: CellJob
     times: CellTimes
-    ending: asyncio.Event = field(default_factory=asyncio.Event)
-    over: asyncio.Event = field(default_factory=asyncio.Event)
     node: str | None = None
 
 
@@ -68,25 +67,18 @@ class RayCells:
 
     def __init__(self, address: str) -> None:
         self._address = address
-        self._running: dict[str, _RayAttempt] = {}
+        self._attempts = RunningAttempts[_RayAttempt]()
         self._node_ids: dict[str, str] = {}
         self._connecting = asyncio.Lock()
         self._actors: Any = None
-        self._stopped = False
 
     async def run(self, job: CellJob) -> CellOutcome:
         """Return how one attempt ended."""
         times = job.times or CellTimes(
             queue_s=QUEUE_S, limit_s=job.timeout_s + END_S, lost_after_s=LOST_AFTER_S
         )
-        attempt = self._running[job.cell_id] = _RayAttempt(job, times)
-        if self._stopped:
-            attempt.ending.set()
-        try:
+        with self._attempts.entered(job.cell_id, _RayAttempt(job, times)) as attempt:
             outcome = await self._outcome(attempt)
-        finally:
-            del self._running[job.cell_id]
-            attempt.over.set()
         if outcome.state == "failed" and attempt.node:
             reason = f"node {attempt.node}: {outcome.reason}"
             outcome = outcome.model_copy(update={"reason": reason})
@@ -94,19 +86,11 @@ class RayCells:
 
     async def cancel(self, cell_id: str) -> None:
         """End one attempt; returns when it has ended."""
-        attempt = self._running.get(cell_id)
-        if attempt is not None:
-            attempt.ending.set()
-            await attempt.over.wait()
+        await self._attempts.cancel(cell_id)
 
     async def stop(self) -> None:
         """End all that run; returns when they have ended."""
-        self._stopped = True
-        running = list(self._running.values())
-        for attempt in running:
-            attempt.ending.set()
-        for attempt in running:
-            await attempt.over.wait()
+        await self._attempts.stop()
 
     async def _outcome(self, attempt: _RayAttempt) -> CellOutcome:
         try:

@@ -16,14 +16,14 @@ from pydantic import BaseModel, ValidationError
 from cab.adapters.processes.cleanup import module_path
 from cab.adapters.sweeps.executors.processes import END_S, KILLED_S
 from cab.adapters.sweeps.executors.protocol import CellJob, CellOutcome
-from cab.adapters.sweeps.executors.ray_messages import BridgeAnswer, BridgeOrder, BridgeStart
+from cab.adapters.sweeps.executors.ray.messages import BridgeAnswer, BridgeOrder, BridgeStart
 from cab.adapters.sweeps.executors.registry import BadExecutor, ExecutorContext
 
 ADDRESS = "address"
 """Key of `[executor.settings]`: the cluster, as `ray.init` takes it."""
 LOG = "ray.log"
 """File in the sweep's folder with what Ray says."""
-_BRIDGE = "cab.adapters.sweeps.executors.ray_bridge"
+_BRIDGE = "cab.adapters.sweeps.executors.ray.bridge"
 
 
 class RayExecutor:

@@ -1,6 +1,6 @@
 """Talks to Ray for a sweep, in a process of its own.
 
-    python -m cab.adapters.sweeps.executors.ray_bridge
+    python -m cab.adapters.sweeps.executors.ray.bridge
 
 Ray ends its process when the cluster's head is gone, and takes its signals: it must not be in the process that has the
 proxy and the journal. The first line on stdin is a `BridgeStart`, each later one a `BridgeOrder`; a line on stdout is a
@@ -12,8 +12,8 @@ import sys
 from typing import IO
 
 from cab.adapters.sweeps.executors.protocol import CellJob
-from cab.adapters.sweeps.executors.ray_cells import RayCells
-from cab.adapters.sweeps.executors.ray_messages import BridgeAnswer, BridgeOrder, BridgeStart
+from cab.adapters.sweeps.executors.ray.cells import RayCells
+from cab.adapters.sweeps.executors.ray.messages import BridgeAnswer, BridgeOrder, BridgeStart
 from cab.adapters.sweeps.executors.worker import private_stdout
 from cab.proxy.logs import configure_logs
 
