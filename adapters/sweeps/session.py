@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from cab.adapters.errors import AdapterError
+from cab.adapters.errors import AdapterError, RunFailed
 from cab.adapters.runs.held_keys import key_exposure
 from cab.adapters.runs.metering import check_reachable
 from cab.adapters.sweeps.budget import own_limits, spend_by_cell
@@ -155,10 +155,19 @@ async def run_session(
             started(scheduler)
             async with _followed(metering, listener), _cancellable(plan.folder, scheduler):
                 await scheduler.run()
+            await _end_all(executor, listener)
         journal.write(Close(reason=scheduler.halt_reason or "all that could be run was run"))
     not_started = {slot.id: scheduler.halt_reason or "" for slot in scheduler.not_started}
     not_run = {**_left_out(plan), **not_started}
     return SessionResult(state, scheduler.spend, not_run, tuple(lost))
+
+
+async def _end_all(executor: Executor, listener: ProgressListener) -> None:
+    """Leave nothing behind elsewhere, or say what is left."""
+    try:
+        await executor.end_left(())
+    except RunFailed as error:
+        listener.message(f"cells have ended, but where they ran this may be left: {error}")
 
 
 def sweep_token(folder: Path) -> str:

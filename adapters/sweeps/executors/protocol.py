@@ -154,9 +154,10 @@ class Executor(Protocol):
         ...
 
     async def end_left(self, cell_ids: Sequence[str]) -> None:
-        """End attempts that a killed sweep left running elsewhere, and bring what they completed.
+        """End whatever of this sweep runs elsewhere: before its first cell, and after its last one.
 
         Args:
-            cell_ids: Attempts that the journal calls open.
+            cell_ids: Attempts that a killed sweep left open in the journal: what they completed is brought. None
+                after the last cell.
         """
         ...

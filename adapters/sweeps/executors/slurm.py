@@ -2,21 +2,30 @@
 
 `--export=NONE`, as the environment of a job is written into the controller's folder; nothing is queued
 again by Slurm, as attempts have one owner, the sweep.
+
+Only `srun` tells the controller that a job is over, and gives up after some seconds without an answer; the job then
+counts as running, and holds its node until its time limit. So the queue is read from time to time: jobs
+of attempts that have ended are cancelled.
 """
 
 import asyncio
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from cab.adapters.errors import RunFailed
 from cab.adapters.sweeps.executors.command import CommandExecutor
-from cab.adapters.sweeps.executors.protocol import CellJob
-from cab.adapters.sweeps.executors.registry import ExecutorContext
+from cab.adapters.sweeps.executors.processes import no_times
+from cab.adapters.sweeps.executors.protocol import CellJob, CellOutcome
+from cab.adapters.sweeps.executors.registry import BadExecutor, ExecutorContext
 
 ANSWER_S = 20.0
 """Time for a controller that is being started again to answer."""
+LOOK_S = 10.0
+"""How often the queue is read, once for all attempts."""
 WITHDRAW_S = 60.0
 """Time for a cancelled job to leave the queue: Slurm waits KillWait, 30 s by default, before SIGKILL."""
 
@@ -31,6 +40,7 @@ _ALIVE = "PENDING,RUNNING,SUSPENDED,CONFIGURING,REQUEUED,REQUEUE_HOLD,STOPPED,RE
 """States of jobs that may still run a program; a job that is completing waits for its node only."""
 _FORMAT = "%i|%k|%j"
 _POLL_S = 0.2
+_LOOKS = 3
 _MOST_IDS = 1_000  # words of one command
 
 
@@ -42,22 +52,90 @@ class SlurmJob(NamedTuple):
 
 
 class SlurmExecutor(CommandExecutor):
-    """Runs each attempt with `srun`."""
+    """Runs each attempt with `srun`.
+
+    Args:
+        context: The sweep.
+        start: Words that start a worker.
+    """
+
+    def __init__(self, context: ExecutorContext, start: Sequence[str]) -> None:
+        super().__init__(context, start, ())
+        self._over = set[str]()
+        """Names and ids of jobs whose attempts have ended."""
+        self._unknown = Counter[str]()
+        """How often in a row the queue lacked the job of an attempt that waits for its node."""
+        self._names_hold = False
+        """Whether the queue was seen to have an attempt's job under its name."""
+        self._looking, self._looked_s = asyncio.Lock(), 0.0
 
     @classmethod
     def of(cls, context: ExecutorContext) -> "SlurmExecutor":
-        """Return the executor of a sweep."""
-        return cls(context, (*SRUN, *context.table.options, "{worker}"), ())
+        """Return the executor of a sweep.
+
+        Raises:
+            BadExecutor: Its options would hide its jobs from it.
+        """
+        check_options(context.table.options)
+        return cls(context, (*SRUN, *context.table.options, "{worker}"))
+
+    async def run(self, job: CellJob) -> CellOutcome:
+        """Return how one attempt ended."""
+        async with asyncio.TaskGroup() as group:
+            looker = group.create_task(self.look_on())
+            outcome = await super().run(job)
+            looker.cancel()
+        self.note_over(job.cell_id)
+        return outcome
+
+    def note_over(self, job: str) -> None:
+        """Take note that a job is not needed any more, by its name or its id."""
+        self._over.add(job)
+
+    async def look_on(self) -> None:
+        """Read the queue from time to time until this is cancelled; of the attempts that run one does it for all."""
+        while True:
+            await asyncio.sleep(LOOK_S / 2)
+            if not self._looking.locked() and time.monotonic() - self._looked_s >= LOOK_S:
+                async with self._looking:
+                    with suppress(RunFailed):  # asked again at the next look
+                        await self.look()
+                    self._looked_s = time.monotonic()
+
+    async def look(self) -> None:
+        """Read the queue once: cancel what is over, and give up what Slurm has lost.
+
+        Raises:
+            RunFailed: Slurm does not answer.
+        """
+        jobs = await self.jobs()
+        self._give_up_unknown(jobs)
+        await self.cancel_over(jobs)
+
+    async def cancel_over(self, jobs: Iterable[SlurmJob]) -> None:
+        """Cancel those jobs that are not needed any more."""
+        await self._cancel([job.id for job in jobs if {job.name, job.id} & self._over])
+
+    def _give_up_unknown(self, jobs: Iterable[SlurmJob]) -> None:
+        """Give up attempts that wait for a node and have no job any more: `srun` would wait for ever."""
+        names = {job.name for job in jobs}
+        self._names_hold |= any(self.attempts.get(name) is not None for name in names)
+        waiting = {job.cell_id: job for job in self.waiting()}
+        lacking = [cell_id for cell_id in waiting if cell_id not in names]
+        self._unknown = Counter({cell_id: self._unknown[cell_id] + 1 for cell_id in lacking})
+        for cell_id, looks in self._unknown.items():
+            lost_after_s = (waiting[cell_id].times or no_times(waiting[cell_id])).lost_after_s
+            # Not at once: srun may not have asked for it yet.
+            if self._names_hold and looks >= _LOOKS and looks * LOOK_S >= lost_after_s:
+                self.give_up(cell_id, f"Slurm has no job of it, since {looks * LOOK_S:g} s or more")
 
     async def withdraw(self, job: CellJob) -> None:
-        """Cancel what the queue has of an attempt; where Slurm does not answer, its end is left to --time."""
-        try:
+        """Cancel what the queue has of an attempt; where Slurm does not answer, a later look does it."""
+        with suppress(RunFailed):
             await self.cancel_jobs(lambda found: found.name == job.cell_id)
-        except RunFailed:
-            return  # its key is revoked by now, and the next session cancels what is left
 
     async def end_left(self, cell_ids: Sequence[str]) -> None:
-        """Cancel all jobs of this sweep: no other session of it runs.
+        """Cancel all jobs of this sweep: no other session of it runs, nor any attempt of this one.
 
         Raises:
             RunFailed: Slurm does not answer, or a job does not end.
@@ -96,10 +174,29 @@ class SlurmExecutor(CommandExecutor):
                 if not found:
                     return
                 last = f"job {found[0]} of this sweep does not end; cancel it, then run the sweep again"
-                for first in range(0, len(found), _MOST_IDS):
-                    await self.ask(("scancel", *found[first : first + _MOST_IDS]))
+                await self._cancel(found)
             await asyncio.sleep(_POLL_S)
         raise RunFailed(last)
+
+    async def _cancel(self, ids: Sequence[str]) -> None:
+        for first in range(0, len(ids), _MOST_IDS):
+            await self.ask(("scancel", *ids[first : first + _MOST_IDS]))
+
+
+def check_options(options: Iterable[str]) -> None:
+    """Make sure that options leave alone the names and the mark by which jobs are found again.
+
+    Raises:
+        BadExecutor: They do not.
+    """
+    for option in options:
+        name = option.partition("=")[0]
+        # Slurm takes the beginning of a name for the name.
+        long = len(name) > 4 and any(each.startswith(name) for each in ("--job-name", "--comment"))
+        if long or option.startswith("-J"):
+            raise BadExecutor(
+                f"executor.options: {option} would hide the sweep's jobs from it; remove it"
+            )
 
 
 def _ours(lines: Iterable[str], comment: str) -> Iterable[SlurmJob]:

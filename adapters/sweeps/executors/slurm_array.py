@@ -16,18 +16,16 @@ from pathlib import Path
 from cab.adapters.errors import RunFailed
 from cab.adapters.sweeps.executors.command import fill
 from cab.adapters.sweeps.executors.messages import BEATS, WorkerEnded, WorkerMessage, WorkerStarted
-from cab.adapters.sweeps.executors.processes import END_S, arrived, no_times
+from cab.adapters.sweeps.executors.processes import END_S, CellAttempt, arrived, no_times
 from cab.adapters.sweeps.executors.protocol import CellJob, CellOutcome
 from cab.adapters.sweeps.executors.registry import BadExecutor, ExecutorContext
-from cab.adapters.sweeps.executors.slurm import SlurmExecutor
+from cab.adapters.sweeps.executors.slurm import SlurmExecutor, check_options
 from cab.adapters.sweeps.executors.spool import SPOOL, ArraySpool, SaidReader
 
 MOST_TASKS = 1_000
 """Attempts of one array: Slurm's MaxArraySize is 1001 by default, and indices are below it."""
 GATHER_S = 1.0
 """Attempts that come within this time make one array."""
-QUEUE_LOOK_S = 10.0
-"""How often the queue is read, once for all attempts."""
 
 SBATCH = (
     *("sbatch", "--parsable", "--no-requeue", "--export=NONE", "--ntasks=1", "--nodes=1"),
@@ -37,6 +35,7 @@ SBATCH = (
 ARRAY_WORKER = "cab.adapters.sweeps.executors.array_worker"
 """Module that runs one task."""
 _LOOK_S = 0.5
+_LEASE_S = 10.0
 
 
 @dataclass(slots=True)
@@ -65,8 +64,8 @@ class _Task:
 
     array: _Array
     index: int
-    ending: asyncio.Event = field(default_factory=asyncio.Event)
-    over: asyncio.Event = field(default_factory=asyncio.Event)
+    ending: asyncio.Event
+    """Set when it is to end."""
     node: str | None = None
     started: bool = False
     silent: int = 0
@@ -85,22 +84,22 @@ class SlurmArrayExecutor(SlurmExecutor):
     """
 
     def __init__(self, context: ExecutorContext) -> None:
-        super().__init__(context, (), ())
+        super().__init__(context, ())
         self._words = (*SBATCH, *context.table.options)
         self._spool = context.folder / SPOOL
         self._gathering: dict[str, _Array] = {}
-        self._tasks: dict[str, _Task] = {}
         self._queue: frozenset[str] = frozenset()
-        self._queue_s = 0.0
-        self._queue_lock = asyncio.Lock()
+        self._fresh: frozenset[str] = frozenset()
+        """Tasks that were submitted since the queue was read."""
 
     @classmethod
     def of(cls, context: ExecutorContext) -> "SlurmArrayExecutor":
         """Return the executor of a sweep.
 
         Raises:
-            BadExecutor: The nodes share no folder.
+            BadExecutor: The nodes share no folder, or its options would hide its jobs from it.
         """
+        check_options(context.table.options)
         if not context.table.shared:
             raise BadExecutor("executor: slurm-array needs shared = true; slurm does without")
         return cls(context)
@@ -109,17 +108,12 @@ class SlurmArrayExecutor(SlurmExecutor):
         """Return how one attempt ended."""
         target = Path(job.bundles) / job.cell_id
         job = self.prepare(job)
-        task = self._tasks[job.cell_id] = _Task(*await self._join(job))
-        if self._stopped:
-            task.ending.set()
-        try:
-            if task.array.error is not None:
-                return CellOutcome(state="failed", reason=task.array.error)
-            async with asyncio.TaskGroup() as group:
-                lost_after_s = (job.times or no_times(job)).lost_after_s
-                holder = group.create_task(_hold_lease(task.array, lost_after_s))
-                outcome = await self._follow(task, job)
-                holder.cancel()
+        with self.attempts.entered(job.cell_id, CellAttempt(job, target)) as attempt:
+            task = _Task(*await self._join(job), attempt.ending)
+            try:
+                outcome = await self._outcome_of(task, job)
+            finally:
+                self._forget(task)
             if outcome.state == "complete":
                 outcome = await arrived(outcome, target, task.node)
             elif outcome.state == "failed" and task.node:
@@ -127,26 +121,6 @@ class SlurmArrayExecutor(SlurmExecutor):
                     update={"reason": f"node {task.node}: {outcome.reason}"}
                 )
             return outcome.model_copy(update={"node": task.node})
-        finally:
-            del self._tasks[job.cell_id]
-            self._forget(task)
-            task.over.set()
-
-    async def cancel(self, cell_id: str) -> None:
-        """End one attempt; returns when it has ended."""
-        task = self._tasks.get(cell_id)
-        if task is not None:
-            task.ending.set()
-            await task.over.wait()
-
-    async def stop(self) -> None:
-        """End all that run; returns when they have ended."""
-        self._stopped = True
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.ending.set()
-        for task in tasks:
-            await task.over.wait()
 
     async def end_left(self, cell_ids: Sequence[str]) -> None:
         """Cancel arrays that went on, and remove keys that nobody read.
@@ -197,8 +171,23 @@ class SlurmArrayExecutor(SlurmExecutor):
         if code or not number.isdigit():
             array.error = f"sbatch did not take the array: {err or out.strip()}"
             return
-        array.id, self._queue_s = number, time.monotonic()
-        self._queue |= {f"{number}_{index}" for index in range(last + 1)}
+        array.id = number
+        self._fresh |= {f"{number}_{index}" for index in range(last + 1)}
+        self._queue |= self._fresh
+
+    async def _outcome_of(self, task: _Task, job: CellJob) -> CellOutcome:
+        if task.array.error is not None:
+            return CellOutcome(state="failed", reason=task.array.error)
+        async with asyncio.TaskGroup() as group:
+            lost_after_s = (job.times or no_times(job)).lost_after_s
+            beside = [
+                group.create_task(each)
+                for each in (_hold_lease(task.array, lost_after_s), self.look_on())
+            ]
+            outcome = await self._follow(task, job)
+            for each in beside:
+                each.cancel()
+        return outcome
 
     async def _follow(self, task: _Task, job: CellJob) -> CellOutcome:
         """Return how an attempt ended: as its worker says, or because it is lost."""
@@ -218,7 +207,7 @@ class SlurmArrayExecutor(SlurmExecutor):
                 asked_s = now_s
                 with suppress(OSError):
                     await asyncio.to_thread(spool.end(task.index).touch)
-            gone = 0 if await self._is_queued(task) else gone + 1
+            gone = 0 if task.id in self._queue else gone + 1
             # A shared folder may show late what a worker said before its task left the queue.
             gone_late = gone * _LOOK_S > times.lost_after_s / 2
             why = _why_lost(task, now_s > end_s, times.lost_after_s, gone_late)
@@ -233,21 +222,25 @@ class SlurmArrayExecutor(SlurmExecutor):
             task.silent += 1
             await asyncio.sleep(_LOOK_S)
 
-    async def _is_queued(self, task: _Task) -> bool:
-        """Tell whether a task is in the queue, as far as that is known."""
-        if time.monotonic() - self._queue_s > QUEUE_LOOK_S and not self._queue_lock.locked():
-            async with self._queue_lock:
-                with suppress(RunFailed):  # a controller that is gone loses no task
-                    self._queue = frozenset(job.id for job in await self.jobs())
-                self._queue_s = time.monotonic()
-        return task.id in self._queue
+    async def look(self) -> None:
+        """Read the queue once, for all tasks: cancel what is over.
+
+        Raises:
+            RunFailed: Slurm does not answer.
+        """
+        self._fresh = frozenset()
+        jobs = await self.jobs()
+        # What was submitted while the queue was read may be missing there.
+        self._queue = frozenset(job.id for job in jobs) | self._fresh
+        await self.cancel_over(jobs)
 
     async def _cancel_task(self, task: _Task) -> None:
-        with suppress(RunFailed):  # its key is revoked, and the next session cancels what is left
+        with suppress(RunFailed):  # a later look at the queue does it
             await self.cancel_jobs(lambda job: job.id == task.id)
 
     def _forget(self, task: _Task) -> None:
         array = task.array
+        self.note_over(task.id)
         array.spool.forget(task.index)
         array.left -= 1
         if not array.left:
@@ -256,7 +249,7 @@ class SlurmArrayExecutor(SlurmExecutor):
 
 async def _hold_lease(array: _Array, lost_after_s: float) -> None:
     """Renew the lease of an array until this is cancelled; of its attempts one does it at a time."""
-    every_s = min(lost_after_s / BEATS, QUEUE_LOOK_S)
+    every_s = min(lost_after_s / BEATS, _LEASE_S)
     while True:
         now_s = time.monotonic()
         if now_s - array.lease_s >= every_s:

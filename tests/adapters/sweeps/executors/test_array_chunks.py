@@ -71,6 +71,27 @@ async def test_refused(tmp_path: Path) -> None:
     assert list((tmp_path / "spool").iterdir()) == []
 
 
+async def test_cancelled_before_it_is_submitted(tmp_path: Path) -> None:
+    """An attempt that still waits for others of its array can be ended."""
+    executor = load_executor(context(tmp_path))
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(executor.run(job(tmp_path, 1)))
+        await asyncio.sleep(0)
+        await executor.cancel(job(tmp_path, 1).cell_id)
+
+    assert running.result().state == "stopped"
+
+
+@pytest.mark.parametrize("kind", ["slurm", "slurm-array"])
+@pytest.mark.parametrize(
+    "option", ["-Jmine", "--job-name=mine", "--job=mine", "--comment", "--comm=x"]
+)
+def test_options_that_hide_jobs(tmp_path: Path, kind: str, option: str) -> None:
+    """Names and marks of jobs are ours: without them a job could neither be found nor cancelled."""
+    with pytest.raises(BadExecutor, match=f"executor.options: {option} would hide"):
+        load_executor(context(tmp_path, kind=kind, options=["--partition=cpu", option]))
+
+
 def test_needs_a_shared_folder(tmp_path: Path) -> None:
     """Without one there is no spool that nodes could read."""
     with pytest.raises(BadExecutor, match="slurm-array needs shared = true"):

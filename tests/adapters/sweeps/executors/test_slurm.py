@@ -8,6 +8,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from cab.adapters.sweeps.journal import End, read_journal
 from cab.scoring.cells.result_record import verify_bundle
 from tests.adapters.sweeps.executors.heldsweep import (
     HeldSweep,
@@ -187,20 +188,58 @@ def test_node_daemon_killed(cluster: Cluster, sweep: HeldSweep) -> None:
     sweep.wait_until_gone(pids)
 
 
+def ended_attempts(sweep: HeldSweep) -> int:
+    """Return how many attempts the journal knows to have ended."""
+    journal = read_journal(sweep.folder / "journal.jsonl")
+    return sum(isinstance(entry, End) for entry in journal)
+
+
 def test_controller_killed(cluster: Cluster, tmp_path: Path, demo: str) -> None:
-    """Running cells go on without slurmctld; later ones are run once it is back."""
+    """Cells end well without slurmctld; later ones run once it is back, though it was not told of those ends."""
     keys = "runs = 4\njobs = 2\nretries = 20\n"
     sweep = HeldSweep(tmp_path, demo, EXECUTOR, cluster.environment, keys)
     with sweep.running() as process:
         pids = sweep.wait_for_agents(2)
         cluster.kill("slurmctld")
         sweep.let_go()
-        until(lambda: len(list((sweep.folder / "runs").rglob("cell.json"))) == 2, "no two cells")
+        until(lambda: ended_attempts(sweep) >= 2, "srun does not end")
         cluster.start("slurmctld")
         report = sweep.report(process)
 
     assert len(report["cells"]) == 4
     sweep.wait_until_gone(pids)
+    cluster.wait_until_idle()
+
+
+def test_controller_away_at_the_end(cluster: Cluster, sweep: HeldSweep) -> None:
+    """The end of a sweep frees the nodes of cells whose end slurmctld was not told of."""
+    with sweep.running() as process:
+        sweep.wait_for_agents(2)
+        cluster.kill("slurmctld")
+        sweep.let_go()
+        until(lambda: ended_attempts(sweep) == 2, "srun does not end")
+        cluster.start("slurmctld")
+        report = sweep.report(process)
+
+    assert report["apart"] == []
+    assert all(" COMPLETING " in line for line in cluster.queue())
+
+
+def test_controller_forgets(cluster: Cluster, tmp_path: Path, demo: str) -> None:
+    """A controller that has lost its jobs, one that waits among them, costs attempts and no cell."""
+    keys = "runs = 3\njobs = 3\n"
+    sweep = HeldSweep(tmp_path, demo, EXECUTOR, cluster.environment, keys)
+    with sweep.running() as process:
+        sweep.wait_for_agents(2)
+        until(lambda: any(" PENDING " in line for line in cluster.queue()), "no job waits")
+        cluster.kill("slurmctld")
+        for file in (cluster.folder / "state").glob("job_state*"):
+            file.unlink()
+        cluster.start("slurmctld")
+        sweep.let_go()
+        report = sweep.report(process)
+
+    assert len(report["cells"]) == 3
     cluster.wait_until_idle()
 
 
