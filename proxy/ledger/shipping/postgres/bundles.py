@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cab.proxy.errors import BadConfig
-from cab.proxy.ledger.shipping.postgres.connection import connect, step
+from cab.proxy.ledger.shipping.postgres.connection import SilenceWatch, connect, step
 from cab.proxy.ledger.shipping.postgres.reading import NotInDatabase
 from cab.proxy.ledger.shipping.postgres.schema import migrate, require_known, schema_version
 from cab.proxy.ledger.shipping.postgres.url import DatabaseAddress
@@ -17,8 +17,6 @@ from cab.scoring.files import MAX_FILE_BYTES, naming, walk
 
 if TYPE_CHECKING:
     import psycopg
-
-_WHOLE_RUN_S = 7 * 86_400.0
 
 
 class SentBundles(NamedTuple):
@@ -50,10 +48,11 @@ def send_bundles(
     sent, kept, left = 0, 0, list[str]()
     connection = connect(address, password)
     try:
-        with step(connection, address, _WHOLE_RUN_S):
+        with step(connection, address) as watch:
             migrate(connection, address)
             connection.commit()
             for bundle, files in _bundles(folder):
+                watch.heard()
                 small = [file for file in files if file.stat().st_size <= MAX_FILE_BYTES]
                 left += [str(file) for file in files if file not in small]
                 place = name, str(PurePosixPath(bundle.relative_to(folder)))
@@ -83,12 +82,12 @@ def fetched_bundles(address: DatabaseAddress, password: str | None) -> Generator
     with tempfile.TemporaryDirectory(prefix="cab-runs-") as temporary:
         connection = connect(address, password)
         try:
-            with step(connection, address, _WHOLE_RUN_S), connection.transaction():
+            with step(connection, address) as watch, connection.transaction():
                 version = schema_version(connection)
                 require_known(version, address)
                 runs = _chosen(connection, address, version)
                 folder = Path(temporary) / "runs"
-                _write(connection, runs, folder)
+                _write(connection, runs, folder, watch)
         finally:
             connection.close()
         yield folder
@@ -159,7 +158,9 @@ def _chosen(
     raise NotInDatabase(f"{address.shown} {what}; add one of these to the URL: {listed}")
 
 
-def _write(connection: "psycopg.Connection[tuple[Any, ...]]", runs: str, folder: Path) -> None:
+def _write(
+    connection: "psycopg.Connection[tuple[Any, ...]]", runs: str, folder: Path, watch: SilenceWatch
+) -> None:
     with connection.cursor(name="cab_bundles") as cursor:
         cursor.itersize = 8  # a file may be large
         cursor.execute(
@@ -167,6 +168,7 @@ def _write(connection: "psycopg.Connection[tuple[Any, ...]]", runs: str, folder:
             (runs,),
         )
         for bundle, file, content in cursor:
+            watch.heard()
             target = folder / _checked(str(bundle)) / _checked(str(file))
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content)

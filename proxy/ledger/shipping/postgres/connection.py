@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from importlib import import_module
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 
 CONNECT_S = 10
 STEP_S = 300.0
-"""How long one step may take: a server that is stopped, or whose network is gone, says nothing for ever."""
+"""How long the server may take for one statement."""
+SILENT_S = STEP_S + 30
+"""How long it may say nothing: one that is stopped, or whose network is gone, would do so for ever."""
 
 _PARAMETERS: dict[str, Any] = {
     "connect_timeout": CONNECT_S,
@@ -74,28 +77,57 @@ def connect(
         raise SinkFailed(f"{address.shown} cannot be reached: {one_line(error)}") from error
 
 
+class SilenceWatch:
+    """Ends a connection whose server has said nothing for too long.
+
+    Args:
+        connection: What is ended.
+        silent_s: How long the server may say nothing.
+    """
+
+    def __init__(self, connection: "psycopg.Connection[tuple[Any, ...]]", silent_s: float) -> None:
+        self._connection, self._silent_s = connection, silent_s
+        self._over = threading.Event()
+        self._heard_s = time.monotonic()
+        threading.Thread(target=self._look, daemon=True).start()
+
+    def heard(self) -> None:
+        """Take note that the server has said something."""
+        self._heard_s = time.monotonic()
+
+    def close(self) -> None:
+        """SilenceWatch no longer."""
+        self._over.set()
+
+    def _look(self) -> None:
+        while (left_s := self._heard_s + self._silent_s - time.monotonic()) > 0:
+            if self._over.wait(left_s):
+                return
+        _cut(self._connection)
+
+
 @contextmanager
 def step(
     connection: "psycopg.Connection[tuple[Any, ...]]",
     address: DatabaseAddress,
-    limit_s: float = STEP_S + 30,
-) -> Generator[None]:
-    """Bound the time of what is done within, and turn the database's errors into `SinkFailed`.
+    silent_s: float = SILENT_S,
+) -> Generator[SilenceWatch]:
+    """Bound how long the server may say nothing within, and turn the database's errors into `SinkFailed`.
+
+    Without a call of `heard` of what it yields, that is the limit of the whole.
 
     Raises:
-        SinkFailed: The database failed, or the time is over.
+        SinkFailed: The database failed, or said nothing for that long.
     """
     import psycopg  # noqa: PLC0415 - as above
 
-    timer = threading.Timer(limit_s, _cut, (connection,))
-    timer.daemon = True
-    timer.start()
+    watch = SilenceWatch(connection, silent_s)
     try:
-        yield
+        yield watch
     except psycopg.Error as error:
         raise SinkFailed(f"{address.shown}: {one_line(error)}") from error
     finally:
-        timer.cancel()
+        watch.close()
 
 
 def one_line(error: Exception) -> str:

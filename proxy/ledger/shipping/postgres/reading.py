@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cab.proxy.errors import BadConfig, CabProxyError
-from cab.proxy.ledger.shipping.postgres.connection import connect, step
+from cab.proxy.ledger.shipping.postgres.connection import SILENT_S, SilenceWatch, connect, step
 from cab.proxy.ledger.shipping.postgres.schema import require_known, schema_version
 from cab.proxy.ledger.shipping.postgres.url import DatabaseAddress
 from cab.scoring.ledger.segments import segment_name
@@ -35,40 +35,42 @@ class LedgerInDatabase(NamedTuple):
 
 
 @contextmanager
-def fetched_ledger(address: DatabaseAddress, password: str | None) -> Generator[Path]:
+def fetched_ledger(
+    address: DatabaseAddress, password: str | None, silent_s: float = SILENT_S
+) -> Generator[Path]:
     """Yield a folder with the segments of a ledger, as they were when they were shipped; it goes afterwards.
 
     Args:
         address: The database, and which ledger of it.
         password: As for `connect`.
+        silent_s: How long the database may say nothing; a large ledger takes its time.
 
     Raises:
         NotInDatabase: There is no such ledger, or there are several and none is named.
         BadConfig: The database has no ledgers at all, or is of a later version of CAB.
-        SinkFailed: The database is away, or refuses.
+        SinkFailed: The database is away, refuses, or says nothing.
     """
     with tempfile.TemporaryDirectory(prefix="cab-ledger-") as temporary:
         connection = connect(address, password)
         try:
-            # Nothing but reading, all of it as of one moment.
-            connection.execute(
-                "set session characteristics as transaction isolation level repeatable read"
-            )
-            connection.execute("set session characteristics as transaction read only")
-            connection.commit()
-            with step(connection, address, _NO_LIMIT_S):
-                folder = _written(connection, address, Path(temporary))
+            with step(connection, address, silent_s) as watch:
+                # Nothing but reading, all of it as of one moment.
+                connection.execute(
+                    "set session characteristics as transaction isolation level repeatable read"
+                )
+                connection.execute("set session characteristics as transaction read only")
+                connection.commit()
+                folder = _written(connection, address, Path(temporary), watch)
         finally:
             connection.close()
         yield folder
 
 
-_NO_LIMIT_S = 7 * 86_400.0
-"""A large ledger takes its time; the server's own limit holds for each fetch."""
-
-
 def _written(
-    connection: "psycopg.Connection[tuple[Any, ...]]", address: DatabaseAddress, temporary: Path
+    connection: "psycopg.Connection[tuple[Any, ...]]",
+    address: DatabaseAddress,
+    temporary: Path,
+    watch: SilenceWatch,
 ) -> Path:
     with connection.transaction():
         version = schema_version(connection)
@@ -85,7 +87,7 @@ def _written(
             (chosen.ledger,),
         ).fetchall()
         for ledger, chain, last in chains:
-            _write_chain(connection, folder, (ledger, chain), int(last))
+            _write_chain(connection, folder, (ledger, chain), int(last), watch)
     return folder
 
 
@@ -115,11 +117,13 @@ def _write_chain(
     folder: Path,
     place: tuple[bytes, str],
     last: int,
+    watch: SilenceWatch,
 ) -> None:
     worker = int(place[1].removeprefix("w"))
     at, handle = 0, None
     try:
         for segment, raw in _raw_lines(connection, place):
+            watch.heard()
             if handle is None or segment != at:
                 if handle is not None:
                     handle.close()
