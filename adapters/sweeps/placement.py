@@ -12,8 +12,10 @@ from cab.scoring.cells.cell import RequestedResources
 
 QUEUE_S = 86_400.0
 """A cell may wait this long for a node."""
-LOCAL_START_S = 300.0
-"""A worker on this machine may take this long to start."""
+START_S = 300.0
+"""A worker for which there is no queue may take this long to start."""
+NO_QUEUE = frozenset({"local", "ssh"})
+"""Kinds of executors that start a worker at once."""
 LOST_AFTER_S = 60.0
 """A worker of which nothing is heard for so long is lost."""
 
@@ -177,8 +179,8 @@ def cell_times(executor: ExecutorTable, timeout_s: float) -> CellTimes:
         executor: Where it runs.
         timeout_s: Limit of the agent's run.
     """
-    # A process of this machine waits for no node; a key that lives longer than needed is worth more to a thief.
-    queue_s = min(executor.queue_s, LOCAL_START_S) if executor.kind == "local" else executor.queue_s
+    # There nothing waits for a node; a key that lives longer than needed is worth more to a thief.
+    queue_s = min(executor.queue_s, START_S) if executor.kind in NO_QUEUE else executor.queue_s
     return CellTimes(
         queue_s=queue_s,
         limit_s=timeout_s + executor.slack_s,

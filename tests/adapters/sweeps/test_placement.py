@@ -67,8 +67,9 @@ def test_times() -> None:
 
     assert times.limit_s == TIMEOUT_S + KEY_MARGIN_S
     assert times.key_ttl_s == 1000 + TIMEOUT_S + KEY_MARGIN_S
-    # No node is waited for on this machine.
-    assert cell_times(ExecutorTable(), TIMEOUT_S).key_ttl_s == 300 + TIMEOUT_S + KEY_MARGIN_S
+    # No node is waited for on this machine, nor on one that is reached at once.
+    for table in (ExecutorTable(), ExecutorTable(kind="ssh", nodes=["n"])):
+        assert cell_times(table, TIMEOUT_S).key_ttl_s == 300 + TIMEOUT_S + KEY_MARGIN_S
 
 
 def test_nodes() -> None:

@@ -48,7 +48,7 @@ class RayExecutor:
         if not _has_ray():
             raise BadExecutor("kind = 'ray' needs Ray; run: pip install 'coding-agent-bench[ray]'")
         self._address = address
-        self._bridge: _Bridge | None = None
+        self._bridge: BridgeProcess | None = None
         self._stopped = False
 
     @classmethod
@@ -61,7 +61,7 @@ class RayExecutor:
         if self._stopped:
             return CellOutcome(state="stopped", reason="the sweep was stopped")
         if self._bridge is None or self._bridge.ended:
-            self._bridge = _Bridge(self._address, self._context.folder / LOG)
+            self._bridge = BridgeProcess(self._address, self._context.folder / LOG)
         bridge, answer = self._bridge, self._bridge.expect(job.cell_id)
         await bridge.tell(BridgeOrder(job=self._prepared(job)))
         limit_s = None
@@ -95,10 +95,17 @@ class RayExecutor:
         return job.model_copy(update={"environment": environment, "search_path": path})
 
 
-class _Bridge:
-    """The process that talks to Ray. If it ends, so do all attempts that it was told to run."""
+class BridgeProcess:
+    """The process that talks to Ray. If it ends, so do all attempts that it was to run.
 
-    def __init__(self, address: str, log: Path) -> None:
+    Args:
+        address: The cluster, as `ray.init` takes it.
+        log: File to which its stderr is appended.
+        read_s: How long it may take to read an order.
+    """
+
+    def __init__(self, address: str, log: Path, read_s: float = END_S) -> None:
+        self._read_s = read_s
         self._loop = asyncio.get_running_loop()
         self._answers: dict[str, asyncio.Future[CellOutcome]] = {}
         self._writing = asyncio.Lock()
@@ -122,14 +129,26 @@ class _Bridge:
         """Whether it has."""
         threading.Thread(target=self._read, args=(self._process.stdout,), daemon=True).start()
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
     def expect(self, cell_id: str) -> "asyncio.Future[CellOutcome]":
         """Return what will hold how an attempt ended."""
         return self._answers.setdefault(cell_id, self._loop.create_future())
 
     async def tell(self, order: BridgeOrder) -> None:
-        """Give an order; if the process has ended, that shows by what `expect` returned."""
+        """Give an order; if the process has ended, that shows by what `expect` returned.
+
+        One that does not read its orders is killed.
+        """
         async with self._writing:
-            await asyncio.to_thread(self._write, order)
+            killer = self._loop.call_later(self._read_s, self._process.kill)
+            try:
+                await asyncio.to_thread(self._write, order)
+            finally:
+                killer.cancel()
 
     async def end(self, cell_id: str) -> None:
         """End an attempt; returns when it has ended."""

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from cab.adapters.sweeps.executors.protocol import CellJob
-from cab.adapters.sweeps.executors.ray.cluster import RayExecutor
+from cab.adapters.sweeps.executors.ray.cluster import BridgeProcess, RayExecutor
+from cab.adapters.sweeps.executors.ray.messages import BridgeOrder
 from cab.adapters.sweeps.executors.registry import BadExecutor, ExecutorContext
 from cab.adapters.sweeps.journal import End, read_journal
 from cab.adapters.sweeps.placement import ExecutorTable
@@ -187,9 +188,20 @@ async def test_the_process_that_talks_to_ray_dies(tmp_path: Path) -> None:
             attempt = group.create_task(executor.run(job))
             await asyncio.sleep(0)
             assert executor._bridge is not None
-            killed.append(executor._bridge._process.pid)
+            killed.append(executor._bridge.pid)
             os.kill(killed[-1], signal.SIGKILL)
         outcome = attempt.result()
         assert outcome.state == "failed"
         assert str(outcome.reason).endswith(f"ended with code -9; {tmp_path / 'ray.log'} says why")
     assert len(set(killed)) == 2
+
+
+async def test_the_process_that_talks_to_ray_stops_reading(tmp_path: Path) -> None:
+    """It is killed once an order does not reach it, and its attempts fail."""
+    bridge = BridgeProcess("127.0.0.1:1", tmp_path / "ray.log", read_s=0.5)
+    answer = bridge.expect("c")
+    os.kill(bridge.pid, signal.SIGSTOP)
+
+    await bridge.tell(BridgeOrder(cancel="x" * 1_000_000))  # more than fits into a pipe
+
+    assert "ended with code -9" in str((await answer).reason)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 from collections.abc import Generator
 from contextlib import suppress
 from pathlib import Path
@@ -10,6 +11,10 @@ import orjson
 import pytest
 
 from cab.adapters.runs.bundle import is_complete
+from cab.adapters.sweeps.executors.protocol import CellJob
+from cab.adapters.sweeps.executors.registry import ExecutorContext
+from cab.adapters.sweeps.executors.ssh import SshExecutor
+from cab.adapters.sweeps.placement import CellTimes, ExecutorTable
 from tests.adapters.sweeps.executors.heldsweep import (
     HeldSweep,
     left_on_nodes,
@@ -107,6 +112,45 @@ def test_connection_lost(sweep: HeldSweep) -> None:
     [failed] = report["apart"]
     assert "ended by itself with signal 9" in failed["reason"]
     sweep.wait_until_gone(pids)
+
+
+@pytest.mark.parametrize(
+    ("connect_s", "queue_s", "said"), [(1, 60, "timed out"), (60, 1, "no node took it within 1 s")]
+)
+async def test_a_node_that_accepts_and_never_answers(
+    tmp_path: Path, connect_s: int, queue_s: float, said: str
+) -> None:
+    """The attempt ends, by the limit of ssh or by that of the sweep, and names the node."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+        words = (
+            "ssh",
+            "-T",
+            "-o",
+            "BatchMode=yes",
+            "-o",
+            f"ConnectTimeout={connect_s}",
+            "-p",
+            port,
+        )
+        table = ExecutorTable.model_validate({"kind": "ssh", "nodes": ["127.0.0.1"]})
+        executor = SshExecutor(
+            ExecutorContext(
+                table=table, folder=tmp_path, token="t", jobs=1, environment=os.environ
+            ),
+            words,
+        )
+        times = CellTimes(queue_s=queue_s, limit_s=60, lost_after_s=60)
+        job = CellJob(
+            cell_id="s/a/m/f/t#run1", tui="a", model="m", task="f/t", sweep="s", number=1, timeout_s=1,
+            proxy="http://p", key="k", seal_key="sk", bundles=str(tmp_path), times=times,
+        )  # fmt: skip
+
+        outcome = await executor.run(job)
+
+    assert outcome.state == "failed"
+    assert (outcome.reason or "").startswith("node 127.0.0.1: ")
+    assert said in (outcome.reason or "")
 
 
 def test_bundles_survive_the_sweep(tmp_path: Path, demo: str, client: Path) -> None:
