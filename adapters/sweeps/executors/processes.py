@@ -136,7 +136,8 @@ class ProcessExecutor:
         try:
             process = await self._start(job, err)
         except OSError as error:
-            reason = f"the cell's process cannot be started: {error.strerror or error}"
+            program = self.words(job)[0]
+            reason = f"{program} cannot be started: {error.strerror or error}"
             return CellOutcome(state="failed", reason=reason)
         talk = attempt.talk = Conversation(
             process, job.times or no_times(job), attempt.target, job.cell_id

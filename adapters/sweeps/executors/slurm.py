@@ -153,7 +153,7 @@ class SlurmExecutor(CommandExecutor):
         code, out, err = await self.ask((*words, f"--format={_FORMAT}"))
         if code:
             raise RunFailed(
-                f"Slurm's queue cannot be read ({err}); start slurmctld, then try again"
+                f"Slurm's queue cannot be read ({err}); it takes Slurm's commands here, and a slurmctld that runs"
             )
         return list(_ours(out.splitlines(), f"cab-{self.token}"))
 

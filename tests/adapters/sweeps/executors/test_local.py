@@ -127,7 +127,7 @@ async def test_no_process(proxy: Proxy, tmp_path: Path, monkeypatch: pytest.Monk
     outcome = await executor().run(job_of(proxy, tmp_path, "scripted", "scripted"))
 
     assert outcome == CellOutcome(
-        state="failed", reason="the cell's process cannot be started: No such file or directory"
+        state="failed", reason="/nonexistent/python cannot be started: No such file or directory"
     )
 
 

@@ -348,7 +348,7 @@ def test_array(cluster: Cluster, array: HeldSweep) -> None:
     assert report["apart"] == []
     found = [conditions(array, CELL.format(n)) for n in (1, 2)]
     assert sorted(str(each["node"]) for each in found) == ["n1", "n2"]
-    assert list((array.folder / "spool").iterdir()) == []
+    assert list((array.folder / "spool").rglob("*")) == []
 
 
 def test_worker_of_an_array_killed(cluster: Cluster, array: HeldSweep) -> None:

@@ -20,11 +20,11 @@ from tests.tools.postgres import PASSWORD, running_postgres
 from tests.tools.shipped import Database
 from tests.tools.slurm import Cluster, running_cluster
 
-pytestmark = [pytest.mark.slurm, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slurm, pytest.mark.timeout(3000)]
 
 AGENTS = ("aider", "mini-swe-agent", "pi")
 MODELS = ("demo", "acme/demo-2")
-LIMIT_S = 800
+LIMIT_S = 1400
 
 
 class Size(NamedTuple):
