@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from cab.adapters.errors import AdapterError, RunFailed
+from cab.adapters.errors import AdapterError
 from cab.adapters.runs.held_keys import key_exposure
 from cab.adapters.runs.metering import check_reachable
 from cab.adapters.sweeps.budget import own_limits, spend_by_cell
@@ -166,7 +166,7 @@ async def _end_all(executor: Executor, listener: ProgressListener) -> None:
     """Leave nothing behind elsewhere, or say what is left."""
     try:
         await executor.end_left(())
-    except RunFailed as error:
+    except AdapterError as error:  # all results are there
         listener.message(f"cells have ended, but where they ran this may be left: {error}")
 
 

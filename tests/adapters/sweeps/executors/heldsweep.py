@@ -20,7 +20,7 @@ from tests.adapters.sweeps.executors.held import FOLDER
 from tests.adapters.sweeps.processes import CAB, account_of, environment
 from tests.adapters.toyagents import alive
 
-LIMIT_S = 120
+LIMIT_S = 240
 _WORKERS = {WORKER.encode(), ARRAY_WORKER.encode()}
 AGENT = "tests.adapters.sweeps.executors.held:Held"
 
