@@ -55,6 +55,14 @@ def worker_on(sweep: HeldSweep, node: str) -> int:
     return found
 
 
+def read_if_there(file: Path) -> bytes:
+    """Return what a file holds; nothing where it has gone: of a process that has ended, a state that was renamed."""
+    try:
+        return file.read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
+
+
 def conditions(sweep: HeldSweep, cell: str) -> dict[str, object]:
     facts = orjson.loads((sweep.folder / "runs" / cell / "cell.json").read_bytes())
     found: dict[str, object] = facts["identity"]["conditions"]
@@ -69,13 +77,13 @@ def test_two_nodes(cluster: Cluster, sweep: HeldSweep) -> None:
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
         sruns = [int(pid) for pid in children.read_text().split()]
         words = b"".join(
-            (entry / part).read_bytes()
+            read_if_there(entry / part)
             for pid in (*workers(sweep.folder), process.pid, *sruns)
             for entry in (Path(f"/proc/{pid}"),)
             for part in ("cmdline", "environ")
         )
         spooled = [
-            file.read_bytes()
+            read_if_there(file)
             for folder in ("state", "spool-n1", "spool-n2")
             for file in (cluster.folder / folder).rglob("*")
             if file.is_file()
@@ -223,6 +231,20 @@ def test_controller_away_at_the_end(cluster: Cluster, sweep: HeldSweep) -> None:
 
     assert report["apart"] == []
     assert all(" COMPLETING " in line for line in cluster.queue())
+
+
+def test_controller_stays_away(cluster: Cluster, sweep: HeldSweep) -> None:
+    """A sweep that cannot free its nodes at its end says so in one line; its results count."""
+    with sweep.running() as process:
+        sweep.wait_for_agents(2)
+        cluster.kill("slurmctld")
+        sweep.let_go()
+        out, err = process.communicate(timeout=200)
+
+    assert process.returncode == 0, err
+    assert orjson.loads(out)["whole"]
+    [line] = [line for line in err.splitlines() if "may be left" in line]
+    assert "Slurm's queue cannot be read" in line
 
 
 def test_controller_forgets(cluster: Cluster, tmp_path: Path, demo: str) -> None:
