@@ -53,6 +53,29 @@ def test_list(engine: Stub, capsys: pytest.CaptureFixture[str]) -> None:
     assert "1,500" in capsys.readouterr().out
 
 
+def test_an_image_that_goes_meanwhile(engine: Stub, capsys: pytest.CaptureFixture[str]) -> None:
+    """An engine that fails as an image was removed under it is asked again; the list has those that are there."""
+    once = "state = here / 'failed'\nif not state.exists():\n    state.touch()\n    sys.exit(125)"
+    have(engine, inspected("localhost/a:1", "a"))
+    engine.answer("images", out="0\n1\n", run=once)
+    engine.answer(
+        *("image", "inspect"),
+        code=125,
+        out=json.dumps([inspected("localhost/a:1", "a")]),
+        err="Error: 1: image not known\n",
+    )
+    assert run("list", "--json") == 0
+    [row] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert row["name"] == "localhost/a:1"
+
+
+def test_a_list_that_fails_each_time(engine: Stub, capsys: pytest.CaptureFixture[str]) -> None:
+    """Then the engine's reason is the error."""
+    engine.answer("images", code=125, err="Error: no space left on device\n")
+    assert run("list") == 2
+    assert "podman cannot list its images: Error: no space left" in capsys.readouterr().err
+
+
 def test_an_empty_list_says_what_to_do(engine: Stub, capsys: pytest.CaptureFixture[str]) -> None:
     """Without images the list names the command that builds one; as JSON it is empty."""
     have(engine)

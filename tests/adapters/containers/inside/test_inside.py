@@ -14,6 +14,7 @@ import pytest
 from cab.adapters.report.cell.commands import paste_blocks
 from cab.adapters.report.cell.facts import read_report_cell
 from cab.adapters.runs.bundle import MARKER, read_marker
+from cab.adapters.runs.inside.roles import SCRATCH
 from cab.proxy.demo.server import running_demo
 from cab.scoring import score_one
 from cab.scoring.cells.bundle import rescore
@@ -134,7 +135,7 @@ def test_an_agent_that_does_not_end_is_ended_and_scored(
 
 def test_an_agent_that_fills_the_disk_is_scored(container: Container, bundle_of: BundleOf) -> None:
     """The ledger lies elsewhere; what the agent left is measured and checked as far as it can be."""
-    options = ("--tmpfs", "/work:rw,size=96m,mode=755")
+    options = ("--tmpfs", f"{SCRATCH}:rw,size=96m,mode=755")
     done = container.run(*RUN, TASK, "--tui", "intruders:Filling", options=options)
     bundle = bundle_of("filling", TASK)
     assert (bundle / "cell.json").exists(), done.stderr
