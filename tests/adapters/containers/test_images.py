@@ -187,7 +187,7 @@ def test_a_killed_build_leaves_nothing_running(tmp_path: Path) -> None:
         time.sleep(0.1)
     # podman keeps what a killed build was working on: docs/images.md says so.
     if left := working_containers() - before:
-        podman("rm", *left)
+        podman("rm", "--force", *left)
 
 
 def sleeping(seconds: str) -> bool:

@@ -19,7 +19,7 @@ from cab.proxy.demo.server import running_demo
 from cab.scoring import score_one
 from cab.scoring.cells.bundle import rescore
 from cab.scoring.ledger.reading import iter_calls
-from tests.adapters.containers.inside.conftest import CANARY, Container
+from tests.adapters.containers.inside.conftest import CANARY, IMAGE, Container
 from tests.adapters.containers.inside.looking import write_task
 
 pytestmark = [pytest.mark.containers, pytest.mark.xdist_group("inside")]
@@ -229,3 +229,14 @@ def test_what_cannot_be_is_said_in_one_line(container: Container) -> None:
     boxed = container.run(*RUN, TASK, "--tui", "aider", *sandbox)
     assert boxed.code == 2
     assert "leave it out" in boxed.stderr or "not installed" in boxed.stderr
+
+
+def test_a_bundle_that_would_be_lost(container: Container) -> None:
+    """Where no folder of the host is mounted that is said before the cell runs, and else it is not."""
+    words = (*RUN, "no/such", "--tui", "scripted")
+    alone = (container.engine, "run", "--rm", "--pull", "never", "--network", "none", IMAGE)
+    done = subprocess.run((*alone, *words), capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    lost, refused = done.stderr.splitlines()
+    assert lost.startswith("cab: nothing is mounted at /runs, so the bundle is lost")
+    assert container.run(*words).stderr.splitlines() == [refused]
