@@ -1,6 +1,9 @@
 """`cab images` with an engine that answers from a table, and without one: lists, errors, exit codes."""
 
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -130,6 +133,20 @@ def test_a_step_that_fails(
     assert " was not built: apt-get failed (full log: " in error
     log = Path(error.rpartition("full log: ")[2].strip().removesuffix(")"))
     assert said in log.read_text()
+
+
+def test_a_build_that_is_ended(engine: Stub) -> None:
+    """SIGTERM ends a build without a traceback, with the exit code of shells."""
+    engine.answer("image", "inspect", out=json.dumps([inspected("base:1", "base")]))
+    engine.answer("build", run="import time; time.sleep(600)")
+    words = (Path(sys.executable).with_name("cab"), "images", "build", "checks", "--base", "base:1")
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as cab:
+        while not any(call[0] == "build" for call in engine.calls):
+            assert cab.poll() is None
+            time.sleep(0.02)
+        cab.terminate()
+        _, said = cab.communicate()
+    assert (cab.returncode, said) == (143, "")
 
 
 def test_a_build_without_an_engine(
