@@ -115,8 +115,9 @@ test-agents: $(STAMP)
 	$(BIN)/cab adapters install $(AGENTS)
 	CI=1 $(BIN)/python -m pytest -m agents
 
-# CI=1: the images are there now, so no test may be passed over. One at a time: each looks whether it left anything.
+# CI=1: the images are there now, so no test may be passed over. Of one group only one at a time: those of the group
+# "outside" look whether anything is left.
 test-containers: $(STAMP)
 	$(BIN)/cab adapters install $(filter-out checks,$(IMAGES))
 	for image in $(IMAGES); do $(BIN)/cab images build $$image --base $(BASE) || exit 1; done
-	CI=1 $(BIN)/python -m pytest -m containers tests/adapters/containers
+	CI=1 $(BIN)/python -m pytest -m containers -n 2 --dist loadgroup --durations=15 tests/adapters/containers

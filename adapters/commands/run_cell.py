@@ -12,6 +12,7 @@ from cab.adapters.errors import AdapterError
 from cab.adapters.processes.agent_process import GRACE_S
 from cab.adapters.processes.termination import run_until_terminated
 from cab.adapters.runs.held_keys import hold_keys
+from cab.adapters.runs.inside.session import ends_with_container
 from cab.adapters.runs.metering import DEMO
 from cab.adapters.runs.run_cell import run_cell
 from cab.adapters.runs.spec import TIMEOUT_S, CellSpec
@@ -187,6 +188,11 @@ def run(args: argparse.Namespace) -> int:
     """Run the cell that the arguments name; return the exit code."""
     configure_logs("warning", "auto")
     spec = spec_of(args)
+    if ends_with_container(spec.runs):
+        complain(
+            f"nothing is mounted at {spec.runs.absolute()}, so the bundle is lost with the container; add "
+            '-v "$PWD/runs:/runs" to the engine\'s command'
+        )
     with progress(f"{spec.tui} on {spec.task}, at most {spec.timeout_s:g} s", sys.stderr):
         bundle = run_until_terminated(run_cell(spec))
     scored = score_one(bundle)

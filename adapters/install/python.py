@@ -41,7 +41,8 @@ def versions_text(need: PyPIInstall) -> str:
     'Python 3.10 to 3.12'
     """
     (major, first), (_, below) = need.python_min, need.python_below
-    return f"Python {major}.{first} to {major}.{below - 1}"
+    newest = f" to {major}.{below - 1}" if below - 1 > first else ""
+    return f"Python {major}.{first}{newest}"
 
 
 def _candidates(need: PyPIInstall) -> Iterator[Path]:

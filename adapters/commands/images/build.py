@@ -1,7 +1,6 @@
 """`cab images build`: the image of an agent, or of the checks."""
 
 import argparse
-import asyncio
 import os
 import sys
 from dataclasses import replace
@@ -21,7 +20,7 @@ from cab.adapters.install.images.build_request import (
     parse_settings,
 )
 from cab.adapters.install.images.built import BuiltImage
-from cab.adapters.processes.termination import ended_by_signals
+from cab.adapters.processes.termination import run_until_terminated
 from cab.adapters.ui.command import Option, OptionGroup
 from cab.adapters.ui.json_lines import print_json
 from cab.adapters.ui.options import JSON
@@ -89,8 +88,7 @@ OPTIONS = (
 
 def run(args: argparse.Namespace) -> int:
     """Build an image; return the exit code."""
-    with ended_by_signals():
-        built = asyncio.run(_build(_request(args), args.engine))
+    built = run_until_terminated(_build(_request(args), args.engine))
     if args.json:
         print_json(image_row(built))
     else:

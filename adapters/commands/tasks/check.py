@@ -1,6 +1,8 @@
 """`cab tasks check`: the reference solution of a task passes its checks, and nothing else does."""
 
 import argparse
+import asyncio
+import os
 import secrets
 import sys
 from collections.abc import Sequence
@@ -14,7 +16,7 @@ from cab.adapters.runs.spec import check_image_of
 from cab.adapters.sandboxes import docker, local
 from cab.adapters.sandboxes.check_container import open_checks
 from cab.adapters.sandboxes.docker import Container
-from cab.adapters.sandboxes.engine import find_engine
+from cab.adapters.sandboxes.engine import ContainerEngine, find_engine
 from cab.adapters.sandboxes.leftovers import remove_leftovers
 from cab.adapters.sandboxes.limits import parse_limits
 from cab.adapters.tasks.check_process import CheckSite, HostChecks
@@ -60,6 +62,12 @@ OPTIONS = (
         metavar="WHAT=N",
         help="resource limit of a container, such as memory=4g; may be repeated",
     ),
+    Option(
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="tasks that are checked at the same time; if unset, one for each processor",
+    ),
     JSON_LINES,
 )
 
@@ -81,12 +89,7 @@ def run(args: argparse.Namespace) -> int:
     """Check tasks; return the exit code."""
     named: Sequence[str] = args.tasks
     tasks = [load_task(name) for name in named] or list_tasks()
-    reports: list[_Report] = []
-    for number, task in enumerate(tasks, start=1):
-        with progress(f"{task.id} ({number} of {len(tasks)})", sys.stderr):
-            report = run_until_terminated(_report(task, args))
-        print_json(_as_dict(report)) if args.json else _print_lines(report)
-        reports.append(report)
+    reports = run_until_terminated(_reports(tasks, args))
     holds = [report.holds for report in reports]
     if not args.json:
         print(f"{holds.count(True)} hold, {holds.count(False)} do not, {holds.count(None)} skipped")
@@ -95,30 +98,60 @@ def run(args: argparse.Namespace) -> int:
     return 2 if named and None in holds else 0
 
 
-async def _report(task: Task, args: argparse.Namespace) -> _Report:
-    site = await _site(task, args)
+async def _reports(tasks: Sequence[Task], args: argparse.Namespace) -> list[_Report]:
+    """Check tasks, some at a time, and print each one's report in their order."""
+    jobs = len(os.sched_getaffinity(0)) if args.jobs is None else args.jobs
+    if jobs < 1:
+        raise AdapterError(f"--jobs {jobs} is not a number of tasks; give 1 or more")
+    engine, room = await _engine(args), asyncio.Semaphore(jobs)
+
+    async def report(task: Task) -> _Report:
+        async with room:
+            return await _report(task, await _site(task, args, engine))
+
+    reports: list[_Report] = []
+    try:
+        async with asyncio.TaskGroup() as group:
+            running = [group.create_task(report(task)) for task in tasks]
+            for number, (task, each) in enumerate(zip(tasks, running, strict=True), start=1):
+                with progress(f"{task.id} ({number} of {len(tasks)})", sys.stderr):
+                    reports.append(await each)
+                print_json(_as_dict(reports[-1])) if args.json else _print_lines(reports[-1])
+    except BaseExceptionGroup as several:
+        raise several.exceptions[0] from None
+    return reports
+
+
+async def _report(task: Task, site: CheckSite) -> _Report:
     missing = await site.missing(task)
     findings = [] if missing else [finding async for finding in check_task(task, site)]
     return _Report(task, missing, findings)
 
 
-async def _site(task: Task, args: argparse.Namespace) -> CheckSite:
+async def _engine(args: argparse.Namespace) -> ContainerEngine | None:
+    """Return what runs the checks; None is this machine."""
+    if args.sandbox == docker.NAME:
+        engine = await find_engine(args.engine)
+        await remove_leftovers(engine)
+        return engine
+    for option, given in (
+        ("--checks-image", args.checks_image),
+        ("--engine", args.engine),
+        ("--limit", args.limit),
+    ):
+        if given:
+            raise AdapterError(f"{option} is for containers; add --sandbox docker")
+    return None
+
+
+async def _site(task: Task, args: argparse.Namespace, engine: ContainerEngine | None) -> CheckSite:
+    """Return where one task is checked; what is left of it is removed without touching the others."""
     limits = parse_limits(args.limit)
-    if args.sandbox == local.NAME:
-        for option, given in (
-            ("--checks-image", args.checks_image),
-            ("--engine", args.engine),
-            ("--limit", args.limit),
-        ):
-            if given:
-                raise AdapterError(f"{option} is for containers; add --sandbox docker")
-        return HostChecks()
     image = check_image_of(task, Container(checks_image=args.checks_image))
-    if image is None:
+    if engine is None or image is None:
         return HostChecks()
-    engine = replace(await find_engine(args.engine), mark=new_mark())
-    await remove_leftovers(engine)
-    return await open_checks(engine, image, limits, f"cab-{secrets.token_hex(6)}")
+    marked = replace(engine, mark=new_mark())
+    return await open_checks(marked, image, limits, f"cab-{secrets.token_hex(6)}")
 
 
 def _print_lines(report: _Report) -> None:

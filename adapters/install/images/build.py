@@ -5,7 +5,6 @@ import hashlib
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from cab.adapters.install.images.own_wheel import cab_version, own_versions, wri
 from cab.adapters.install.install import agents_folder
 from cab.adapters.processes.agent_process import new_mark
 from cab.adapters.processes.cleanup import CleanupPlan, watched_cleanup
+from cab.adapters.processes.scratch import scratch_folder
 from cab.adapters.sandboxes.engine import PULL_LIMIT_S, ContainerEngine, EngineOutput
 from cab.adapters.sandboxes.images import parse_image
 
@@ -48,12 +48,13 @@ async def build_image(engine: ContainerEngine, wanted: BuildRequest) -> BuiltIma
     base = await _base(engine, wanted.base)
     mark = new_mark()
     with (
-        tempfile.TemporaryDirectory(prefix="cab-image-") as scratch,
-        watched_cleanup(CleanupPlan(mark=mark)),
+        scratch_folder("image") as scratch,
+        # A step of a build that is killed ends itself when this folder has gone.
+        watched_cleanup(CleanupPlan(mark=mark, scratch=scratch)),
     ):
-        context = Path(scratch, "context")
+        context = scratch / "context"
         digests = _write_context(context, wanted)
-        wheels = wanted.wheels or Path(scratch, "no-wheels")
+        wheels = wanted.wheels or scratch / "no-wheels"
         wheels.mkdir(exist_ok=True)
         words = build_command(engine, wanted, base, context, wheels, digests)
         done = await replace(engine, mark=mark).ask(*words, limit_s=BUILD_LIMIT_S)

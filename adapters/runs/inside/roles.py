@@ -18,8 +18,8 @@ PREFIX: Final = Path("/opt/cab")
 """Where cab is in an image."""
 RUNS: Final = Path("/runs")
 """Where the bundles go: mounted from the host."""
-SCRATCH: Final = Path("/work/cab")
-"""HOME and temporary folder of cab; the workspaces are below it."""
+SCRATCH: Final = Path("/cell")
+"""HOME and temporary folder of cab; the workspaces are below it. Container root makes it."""
 
 NAME: Final = "inside"
 """Of the sandbox, in a cell."""

@@ -265,6 +265,15 @@ def inside() -> str | None:
     return os.environ.get(roles.DESCRIPTOR)
 
 
+def ends_with_container(folder: Path) -> bool:
+    """Return whether what is written to a folder is gone when this container is; no outside of an image."""
+    if inside() is None:
+        return False
+    mounted = {line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()}
+    absolute = folder.absolute()
+    return not any(str(each) in mounted for each in (absolute, *absolute.parents[:-1]))
+
+
 @asynccontextmanager
 async def open_session() -> AsyncGenerator[Supervision | None]:
     """Give the socket to container root; None where all run as one user.

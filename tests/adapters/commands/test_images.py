@@ -1,6 +1,9 @@
 """`cab images` with an engine that answers from a table, and without one: lists, errors, exit codes."""
 
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -51,6 +54,29 @@ def test_list(engine: Stub, capsys: pytest.CaptureFixture[str]) -> None:
     assert engine.calls[-2][3:5] == ["--filter", "label=cab.image"]
     assert run("list") == 0
     assert "1,500" in capsys.readouterr().out
+
+
+def test_an_image_that_goes_meanwhile(engine: Stub, capsys: pytest.CaptureFixture[str]) -> None:
+    """An engine that fails as an image was removed under it is asked again; the list has those that are there."""
+    once = "state = here / 'failed'\nif not state.exists():\n    state.touch()\n    sys.exit(125)"
+    have(engine, inspected("localhost/a:1", "a"))
+    engine.answer("images", out="0\n1\n", run=once)
+    engine.answer(
+        *("image", "inspect"),
+        code=125,
+        out=json.dumps([inspected("localhost/a:1", "a")]),
+        err="Error: 1: image not known\n",
+    )
+    assert run("list", "--json") == 0
+    [row] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert row["name"] == "localhost/a:1"
+
+
+def test_a_list_that_fails_each_time(engine: Stub, capsys: pytest.CaptureFixture[str]) -> None:
+    """Then the engine's reason is the error."""
+    engine.answer("images", code=125, err="Error: no space left on device\n")
+    assert run("list") == 2
+    assert "podman cannot list its images: Error: no space left" in capsys.readouterr().err
 
 
 def test_an_empty_list_says_what_to_do(engine: Stub, capsys: pytest.CaptureFixture[str]) -> None:
@@ -107,6 +133,20 @@ def test_a_step_that_fails(
     assert " was not built: apt-get failed (full log: " in error
     log = Path(error.rpartition("full log: ")[2].strip().removesuffix(")"))
     assert said in log.read_text()
+
+
+def test_a_build_that_is_ended(engine: Stub) -> None:
+    """SIGTERM ends a build without a traceback, with the exit code of shells."""
+    engine.answer("image", "inspect", out=json.dumps([inspected("base:1", "base")]))
+    engine.answer("build", run="import time; time.sleep(600)")
+    words = (Path(sys.executable).with_name("cab"), "images", "build", "checks", "--base", "base:1")
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as cab:
+        while not any(call[0] == "build" for call in engine.calls):
+            assert cab.poll() is None
+            time.sleep(0.02)
+        cab.terminate()
+        _, said = cab.communicate()
+    assert (cab.returncode, said) == (143, "")
 
 
 def test_a_build_without_an_engine(

@@ -68,4 +68,6 @@ def nothing_left(engine: str) -> Iterator[None]:
     """Hold that a test leaves no container, network or volume behind."""
     before = things(engine)
     yield
-    assert things(engine) - before == set()
+    left = things(engine) - before
+    # Twice: what a `cab tasks check` was just removing was its own, although it has ended since.
+    assert left & things(engine) == set()

@@ -79,3 +79,4 @@ def test_supports() -> None:
 
     assert [supports(need, (3, minor)) for minor in (9, 10, 12, 13)] == [False, True, True, False]
     assert versions_text(need) == "Python 3.10 to 3.12"
+    assert versions_text(PyPIInstall("x", "x", (3, 12), (3, 13))) == "Python 3.12"

@@ -72,7 +72,7 @@ tools() {
     add_user agent 902
     add_user checks 903
     rm -f /etc/passwd- /etc/group- /etc/shadow- /etc/gshadow-
-    mkdir -p /runs /work /opt
+    mkdir -p /runs /opt
 }
 
 cab() {
@@ -103,10 +103,24 @@ finish() {
     /opt/cab/bin/python -P -m cab.adapters.install.images.contents /opt/cab/sbom.json
 }
 
-step=$1
-shift
-case $step in
-    tools | cab | agent | finish) "$step" "$@" ;;
-    installers) install_packages "$@" ;;
-    *) fail "$step is not a step" ;;
-esac
+run_step() {
+    step=$1
+    shift
+    case $step in
+        tools | cab | agent | finish) "$step" "$@" ;;
+        installers) install_packages "$@" ;;
+        *) fail "$step is not a step" ;;
+    esac
+}
+
+# An engine that is killed leaves its step running. The folder of the build goes then, and with it the step.
+self=$$
+trap 'trap - TERM; kill -TERM 0; exit 143' TERM
+run_step "$@" &
+work=$!
+{ while [ -e $here/steps.sh ]; do sleep 1; done; kill -TERM $self; } >/dev/null 2>&1 &
+watch=$!
+code=0
+wait $work || code=$?
+kill $watch 2>/dev/null || true
+exit $code

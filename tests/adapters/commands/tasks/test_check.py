@@ -21,20 +21,35 @@ must_print = ["all well"]
 """
 
 
-@pytest.fixture
-def naive(tmp_path: Path) -> Path:
-    """A task whose hidden tests share a process with the code, so that it can be forged."""
+CHECK = "import code\nassert code.VALUE == 2\nprint('all well')\n"
+MEET = """
+import pathlib, time
+pathlib.Path({mine!r}).touch()
+end = time.monotonic() + 60
+while not pathlib.Path({other!r}).exists():
+    assert time.monotonic() < end, "the other task is not checked meanwhile"
+    time.sleep(0.02)
+"""
+
+
+def write_task(folder: Path, check: str = CHECK) -> Path:
+    """Write a task whose hidden tests share a process with the code, so that it can be forged."""
     files = {
-        "task.toml": NAIVE,
+        "task.toml": NAIVE.replace("naive", folder.name),
         "workspace/code.py": "VALUE = 1\n",
         "solution/code.py": "VALUE = 2\n",
-        "checks/check.py": "import code\nassert code.VALUE == 2\nprint('all well')\n",
+        "checks/check.py": check,
     }
     for path, text in files.items():
-        file = tmp_path / "task" / path
+        file = folder / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
-    return tmp_path / "task"
+    return folder
+
+
+@pytest.fixture
+def naive(tmp_path: Path) -> Path:
+    return write_task(tmp_path / "naive")
 
 
 def test_a_task_that_holds(capsys: pytest.CaptureFixture[str]) -> None:
@@ -55,6 +70,29 @@ def test_a_task_that_can_be_forged(naive: Path, capsys: pytest.CaptureFixture[st
     out = capsys.readouterr().out
     assert "FAILED   mine/naive: a forged ending of the sources fails: it passes\n" in out
     assert "1 hold, 1 do not, 0 skipped" in out
+
+
+def test_several_at_a_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With --jobs 2 two tasks are checked at the same time, and printed in their order."""
+    names = ("first", "second")
+    for mine, other in (names, names[::-1]):
+        meet = MEET.format(
+            mine=str(tmp_path / f"{mine}.here"), other=str(tmp_path / f"{other}.here")
+        )
+        write_task(tmp_path / mine, meet + CHECK)
+
+    assert main(["tasks", "check", "--jobs", "2", *(str(tmp_path / name) for name in names)]) == 1
+
+    out = capsys.readouterr().out
+    assert "the reference passes" not in out  # each of the two met the other
+    forged = [line for line in out.splitlines() if line.endswith("sources fails: it passes")]
+    assert [line.split()[1] for line in forged] == [f"mine/{name}:" for name in names]
+
+
+def test_no_jobs(capsys: pytest.CaptureFixture[str]) -> None:
+    """No job at all is wrong usage."""
+    assert main(["tasks", "check", "--jobs", "0"]) == 2
+    assert "--jobs 0 is not a number of tasks; give 1 or more" in capsys.readouterr().err
 
 
 def test_a_task_that_cannot_be_checked_here(

@@ -9,6 +9,8 @@ INTRUDER = r"""
 import ctypes, json, os, re, signal, subprocess, sys, time
 from pathlib import Path
 
+from cab.adapters.runs.inside.roles import SCRATCH
+
 CANARY = b"sk-canary"
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -97,7 +99,7 @@ seen = {
     "sealed": done(lambda: (bundle / "cell.json").write_text("{}")),
     "code": done(lambda: Path(sys.executable).parent.joinpath("mine").write_text("")),
     "answers": done(lambda: list(suite.iterdir())),
-    "scratch": done(lambda: list(Path("/work/cab").iterdir())),
+    "scratch": done(lambda: list(SCRATCH.iterdir())),
     "by_name": done(lambda: open("/dev/stderr", "w").write("reopened\n")),
     "orphans": orphans(),
 }

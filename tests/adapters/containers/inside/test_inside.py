@@ -14,11 +14,12 @@ import pytest
 from cab.adapters.report.cell.commands import paste_blocks
 from cab.adapters.report.cell.facts import read_report_cell
 from cab.adapters.runs.bundle import MARKER, read_marker
+from cab.adapters.runs.inside.roles import SCRATCH
 from cab.proxy.demo.server import running_demo
 from cab.scoring import score_one
 from cab.scoring.cells.bundle import rescore
 from cab.scoring.ledger.reading import iter_calls
-from tests.adapters.containers.inside.conftest import CANARY, Container
+from tests.adapters.containers.inside.conftest import CANARY, IMAGE, Container
 from tests.adapters.containers.inside.looking import write_task
 
 pytestmark = [pytest.mark.containers, pytest.mark.xdist_group("inside")]
@@ -134,7 +135,7 @@ def test_an_agent_that_does_not_end_is_ended_and_scored(
 
 def test_an_agent_that_fills_the_disk_is_scored(container: Container, bundle_of: BundleOf) -> None:
     """The ledger lies elsewhere; what the agent left is measured and checked as far as it can be."""
-    options = ("--tmpfs", "/work:rw,size=96m,mode=755")
+    options = ("--tmpfs", f"{SCRATCH}:rw,size=96m,mode=755")
     done = container.run(*RUN, TASK, "--tui", "intruders:Filling", options=options)
     bundle = bundle_of("filling", TASK)
     assert (bundle / "cell.json").exists(), done.stderr
@@ -228,3 +229,14 @@ def test_what_cannot_be_is_said_in_one_line(container: Container) -> None:
     boxed = container.run(*RUN, TASK, "--tui", "aider", *sandbox)
     assert boxed.code == 2
     assert "leave it out" in boxed.stderr or "not installed" in boxed.stderr
+
+
+def test_a_bundle_that_would_be_lost(container: Container) -> None:
+    """Where no folder of the host is mounted that is said before the cell runs, and else it is not."""
+    words = (*RUN, "no/such", "--tui", "scripted")
+    alone = (container.engine, "run", "--rm", "--pull", "never", "--network", "none", IMAGE)
+    done = subprocess.run((*alone, *words), capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    lost, refused = done.stderr.splitlines()
+    assert lost.startswith("cab: nothing is mounted at /runs, so the bundle is lost")
+    assert container.run(*words).stderr.splitlines() == [refused]
