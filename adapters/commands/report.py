@@ -8,12 +8,12 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from cab.adapters.commands.messages import MESSAGES_OPTION, say_what_is_not_shown
 from cab.adapters.errors import AdapterError
 from cab.adapters.report.render.numbers import plural
 from cab.adapters.report.single import write_single
 from cab.adapters.report.site import SiteBuilder
 from cab.adapters.ui.command import OneOf, Option
+from cab.adapters.ui.messages_option import MESSAGES_OPTION, say_what_is_not_shown
 from cab.adapters.ui.place import opened_runs, place, said
 from cab.adapters.ui.progress import complain, counted_progress
 from cab.scoring.errors import BadRecord, ScoringError

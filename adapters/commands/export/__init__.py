@@ -20,10 +20,10 @@ from cab.adapters.commands.export.sinks import (
 )
 from cab.adapters.commands.lake.cells import add_cells
 from cab.adapters.commands.lake.state import open_lake
-from cab.adapters.commands.messages import MESSAGES_OPTION, say_what_is_not_shown
 from cab.adapters.errors import AdapterError
 from cab.adapters.ui.cell_inputs import scored_cells
 from cab.adapters.ui.command import Option
+from cab.adapters.ui.messages_option import MESSAGES_OPTION, say_what_is_not_shown
 from cab.adapters.ui.progress import complain, progress
 from cab.scoring.cells.bundle import CELL_FILE, MARKER_FILE
 from cab.scoring.errors import ScoringError

@@ -19,6 +19,4 @@ def say_what_is_not_shown(paths: Iterable[Path]) -> None:
     count = sum(capture_folder(path) is not None for path in paths)
     if count:
         cells = "1 cell holds" if count == 1 else f"{count:,} cells hold"
-        print(
-            f"{cells} captured messages, which are left out; --messages adds them", file=sys.stderr
-        )
+        sys.stderr.write(f"{cells} captured messages, which are left out; --messages adds them\n")
