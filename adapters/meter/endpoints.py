@@ -3,13 +3,13 @@
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from cab.adapters.errors import AdapterError
 from cab.adapters.meter.clients import APIS, ClientApi, own_key, own_url
 
 PROVIDERS = "CAB_METER_PROVIDERS"
 """Variable by which a `cab meter` tells one inside it whose prices hold: its endpoints are proxies."""
-DEMO = "demo"
 
 
 class MeteredEndpoint(NamedTuple):
@@ -57,9 +57,10 @@ def named_endpoint(
             has their keys.
     """
     apis = tuple(api for api in APIS if api.is_common or own_key(api, environment))
-    return MeteredEndpoint(
-        apis, upstream, key, provider=provider or _outer_providers(environment).get("*")
-    )
+    at_home = _api_at(upstream)
+    header = None if at_home is None else at_home.key_header
+    provider = provider or _outer_providers(environment).get("*")
+    return MeteredEndpoint(apis, upstream, key, header, provider)
 
 
 def found_endpoints(environment: Mapping[str, str]) -> Sequence[MeteredEndpoint]:
@@ -125,8 +126,14 @@ def providers_inside(endpoints: Sequence[MeteredEndpoint], *, for_all: bool) -> 
 
 
 def _provider_of(url: str) -> str | None:
-    host = url.partition("://")[2].partition("/")[0]
-    return next((api.name for api in APIS if host == api.default_url.split("/")[2]), None)
+    api = _api_at(url)
+    return None if api is None else api.name
+
+
+def _api_at(url: str) -> ClientApi | None:
+    """Return the API whose provider has an endpoint there; None for any other endpoint."""
+    host = urlsplit(url).netloc
+    return next((api for api in APIS if host == urlsplit(api.default_url).netloc), None)
 
 
 def given_upstream(flag: str | None) -> str | None:
