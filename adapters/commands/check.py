@@ -30,6 +30,7 @@ from cab.proxy.config import parse_settings
 from cab.proxy.demo import running_demo
 from cab.proxy.logs import configure_logs
 from cab.scoring.ledger.records import Endpoint
+from cab.scoring.plural import counted
 from cab.scoring.printable import printable
 from cab.scoring.score import ScoredCell, score_one
 
@@ -106,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
     model = args.model or (DEMO if upstream == DEMO else None)
     if model is None:
         raise AdapterError("no model; give --model NAME, as the endpoint names it")
-    parse_settings({"upstream": upstream}, "command line")
+    upstream = parse_settings({"upstream": upstream}, "command line").upstream
     keys = hold_keys(args.key_file, args.key_fd)
     with _folder(args.keep) as folder:
         spec = CellSpec(
@@ -171,14 +172,14 @@ def verdict_of(probe: EndpointProbe, scored: ScoredCell | None) -> EndpointVerdi
         why = ", ".join(f"{name} {count}" for name, count in failures.items()) or "it made no call"
         return EndpointVerdict(False, f"not ready: no model call of the agent succeeded ({why})")
     if tokens.total_tokens is None and not tokens.scored_upper_end:
-        gap = f"{tokens.unmeasured_calls} of {tokens.model_calls} calls have no token count"
+        gap = f"{tokens.unmeasured_calls} of {counted(tokens.model_calls or 0, 'call')} without a token count"
         return EndpointVerdict(False, f"not ready: {gap}")
     sources = " and ".join(_COUNTED_BY[source] for source in tokens.by_source)
     passed = _PASSED[scored.axes.pass_rate.passed]
     most = f"at most {tokens.scored_total_tokens:,} tokens" if tokens.scored_upper_end else ""
     return EndpointVerdict(
         True,
-        f"ready: {tokens.model_calls} model calls metered, "
+        f"ready: {counted(tokens.model_calls or 0, 'model call')} metered, "
         f"{most or f'{tokens.total_tokens:,} tokens'} counted "
         f"by {sources}; the task {passed}",
     )

@@ -132,7 +132,10 @@ def _provider_of(url: str) -> str | None:
 
 def _api_at(url: str) -> ClientApi | None:
     """Return the API whose provider has an endpoint there; None for any other endpoint."""
-    host = urlsplit(url).netloc
+    try:
+        host = urlsplit(url).netloc
+    except ValueError:  # the proxy's settings say what is wrong with it
+        return None
     return next((api for api in APIS if host == urlsplit(api.default_url).netloc), None)
 
 

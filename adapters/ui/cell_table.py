@@ -13,6 +13,7 @@ from cab.adapters.ui.tables import ResultTable, terminal_width
 from cab.scoring.axes import Axes, BlastRadius, Latency, Refusal, Tokens
 from cab.scoring.cells.cell import Cell, SelfReport
 from cab.scoring.ledger.money import dollars
+from cab.scoring.plural import counted
 from cab.scoring.prices.sources import sources_words
 from cab.scoring.printable import printable
 from cab.scoring.profiles.composite import Composite
@@ -195,7 +196,7 @@ def _per_pass(axes: Axes) -> Row:
 def _attempts(tokens: Tokens) -> str:
     if tokens.attempts is None:
         return ""
-    return f"{tokens.attempts} request{'' if tokens.attempts == 1 else 's'} on the wire"
+    return f"{counted(tokens.attempts, 'request')} on the wire"
 
 
 def _self_report(report: SelfReport) -> Row:
