@@ -53,6 +53,9 @@ PROGRAMS = {
 }
 """Program -> adapter of the agent that it starts."""
 
+OWN_SETTINGS_ONLY = frozenset({"cline", "continue", "droid", "pi"})
+"""Agents that take an endpoint from files in the user's HOME alone."""
+
 LEFT_OUT = {
     "crush": "its npm package, @charmland/crush, downloads the program from GitHub while it is installed",
     "goose": "neither npm nor PyPI has it: goose there is another tool, and goose-ai a stranger's stub",

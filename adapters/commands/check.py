@@ -172,7 +172,7 @@ def verdict_of(probe: EndpointProbe, scored: ScoredCell | None) -> EndpointVerdi
         why = ", ".join(f"{name} {count}" for name, count in failures.items()) or "it made no call"
         return EndpointVerdict(False, f"not ready: no model call of the agent succeeded ({why})")
     if tokens.total_tokens is None and not tokens.scored_upper_end:
-        gap = f"{tokens.unmeasured_calls} of {counted(tokens.model_calls or 0, 'call')} without a token count"
+        gap = f"{tokens.unmeasured_calls} of {tokens.model_calls} calls have no token count"
         return EndpointVerdict(False, f"not ready: {gap}")
     sources = " and ".join(_COUNTED_BY[source] for source in tokens.by_source)
     passed = _PASSED[scored.axes.pass_rate.passed]

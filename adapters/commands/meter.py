@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -191,6 +191,19 @@ def _report(args: argparse.Namespace, command: "MeteredCommand") -> None:
             sys.stderr.write(f"cab: --json {args.json}: {error.strerror}\n")
     if not args.quiet:
         with suppress(OSError):  # nobody reads it any more
-            lines = summary_lines(command, colour=sys.stderr.isatty())
+            lines = [*summary_lines(command, colour=sys.stderr.isatty()), *_scheme_faults(command)]
             sys.stderr.write("\n" + "".join(f"{line}\n" for line in lines))
             sys.stderr.flush()
+
+
+def _scheme_faults(command: "MeteredCommand") -> Iterator[str]:
+    """Yield which URLs begin with the wrong scheme, where no call succeeded."""
+    if not command.calls or command.failed_calls < command.calls:
+        return
+    import asyncio  # noqa: PLC0415 - as in `run`
+
+    from cab.adapters.ui.endpoint_scheme import scheme_fault  # noqa: PLC0415 - as in `run`
+
+    for each in command.endpoints:
+        if fault := asyncio.run(scheme_fault(each.upstream)):
+            yield printable(f"{each.upstream}: {fault}")

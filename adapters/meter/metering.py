@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from cab.adapters.agents.base import ApiAddress, UserStart, Wired, Wiring
-from cab.adapters.agents.registry import PROGRAMS, load_adapter
+from cab.adapters.agents.registry import OWN_SETTINGS_ONLY, PROGRAMS, load_adapter
 from cab.adapters.errors import AdapterError
 from cab.adapters.meter.clients import client_variables, unproxied
 from cab.adapters.meter.endpoints import PROVIDERS, MeteredEndpoint, providers_inside
@@ -128,6 +128,11 @@ def _start(
 
 def _wired(plan: MeteringPlan, start: UserStart) -> MeteredStart:
     """Return the command with what its agent's adapter adds."""
+    if plan.agent in OWN_SETTINGS_ONLY:
+        raise AdapterError(
+            f"{plan.agent} takes its endpoint from its settings alone, which cab meter leaves as they are; "
+            f"cab run-cell --tui {plan.agent} runs it in a HOME of its own"
+        )
     adapter = None if plan.agent is None else load_adapter(plan.agent)
     wiring: Wiring | None = adapter.wire(start) if isinstance(adapter, Wired) else Wiring()
     if wiring is None:

@@ -131,6 +131,7 @@ def test_call_left_open(tmp_path: Path) -> None:
         (["--upstream", "nowhere", "--", "touch", "ran"], "'nowhere' is not an http(s) URL"),
         (["--capture", "bodies", "--", "touch", "ran"], "give --ledger DIR"),
         (["--", "touch", "ran"], "no endpoint to meter"),
+        (["--upstream", "demo", "--", "pi"], "pi takes its endpoint from its settings alone"),
     ],
 )
 def test_not_started(tmp_path: Path, words: list[str], said: str) -> None:

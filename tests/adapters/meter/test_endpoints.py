@@ -173,3 +173,11 @@ def test_http_proxy() -> None:
     found = dict(unproxied({"https_proxy": "http://p", "no_proxy": "corp.example"}))
     assert found["no_proxy"] == found["NO_PROXY"] == "corp.example,127.0.0.1,localhost"
     assert dict(unproxied({"ALL_PROXY": "http://p", "NO_PROXY": "*"})) == {}
+
+
+def test_documented() -> None:
+    """docs/meter.md names every variable and every public endpoint."""
+    page = Path("docs/meter.md").read_text()
+    for api in APIS:
+        for word in (*api.urls, *api.keys, api.default_url):
+            assert f"`{word}`" in page
