@@ -5,6 +5,10 @@ Two kinds of clients read them: libraries (openai, anthropic, google-genai, lite
 
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
+from urllib.parse import urlsplit
+from urllib.request import proxy_bypass_environment
+
+from cab.proxy.config import is_loopback
 
 
 class ClientApi(NamedTuple):
@@ -112,6 +116,20 @@ def client_variables(
     if key is not None:
         for name in [name for name in api.keys if environment.get(name)] or api.keys[:1]:
             yield name, key
+
+
+def http_proxy_of(url: str, environment: Mapping[str, str]) -> str | None:
+    """Return the HTTP proxy through which a client with this environment would call a URL; None for none."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if not host or is_loopback(host):
+        return None
+    names = [
+        each for name in (f"{parts.scheme}_proxy", "all_proxy") for each in (name, name.upper())
+    ]
+    found = next((environment[name] for name in names if environment.get(name)), None)
+    exempt = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
+    return None if proxy_bypass_environment(host, {"no": exempt}) else found
 
 
 def unproxied(environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:

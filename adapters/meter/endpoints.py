@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from cab.adapters.errors import AdapterError
-from cab.adapters.meter.clients import APIS, ClientApi, own_key, own_url
+from cab.adapters.meter.clients import APIS, ClientApi, http_proxy_of, own_key, own_url
 
 PROVIDERS = "CAB_METER_PROVIDERS"
 """Variable by which a `cab meter` tells one inside it whose prices hold: its endpoints are proxies."""
@@ -31,16 +31,23 @@ class MeteredEndpoint(NamedTuple):
         """Name of its ledger, where there are several: that of its first API."""
         return self.apis[0].name
 
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Return what a proxy's settings say of it."""
+    def settings(self, environment: Mapping[str, str]) -> dict[str, Any]:
+        """Return what a proxy's settings say of it.
+
+        Args:
+            environment: The command's, which may name an HTTP proxy.
+        """
         # The command is the user's own, and had this key before: it may call what it likes.
         values: dict[str, Any] = {"upstream": self.upstream, "paths": ["/**"]}
         if self.provider is not None:
             values["provider"] = self.provider
+        route: dict[str, Any] = {}
         if self.key_header is not None and self.key is not None:
-            route = {"models": ["*"], "key_header": self.key_header, **values}
-            values["routes"] = [route]
+            route["key_header"] = self.key_header
+        if (between := http_proxy_of(self.upstream, environment)) is not None:
+            route["http_proxy"] = between
+        if route:
+            values["routes"] = [{"models": ["*"], **route, **values}]
         return values
 
 

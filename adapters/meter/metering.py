@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -16,6 +16,8 @@ from cab.proxy import BlockingProxy, ProxyRefused, start_proxy
 from cab.proxy.accounting.admission import USED
 from cab.proxy.auth.held_secrets import SECRET_VARIABLES, shows
 
+_OURS: Final = frozenset(name for name in SECRET_VARIABLES if name.startswith("CAB_"))
+_SECRET_CHARS: Final = 16
 _KEY_TTL_S: Final = 366 * 86_400
 """A command may run for days. What signs its key ends with it in any case."""
 
@@ -78,17 +80,20 @@ def metered_start(
     addresses = dict[str, ApiAddress]()
     with ExitStack() as stack:
         for endpoint, ledger in zip(plan.endpoints, plan.ledgers, strict=True):
-            proxy = stack.enter_context(_proxy(plan, endpoint, ledger))
+            proxy = stack.enter_context(_proxy(plan, endpoint, ledger, environment))
             opened = _opened(proxy, plan.cell_id)
             key = None if endpoint.clients_keep_keys else opened
             addresses |= {api.name: ApiAddress(proxy.url, key) for api in endpoint.apis}
-        yield _start(plan, addresses, environment, secrets)
+        child = child_environment(plan, addresses, environment, secrets)
+        yield _wired(plan, UserStart(addresses, plan.argv[1:], child))
 
 
-def _proxy(plan: MeteringPlan, endpoint: MeteredEndpoint, ledger: Path) -> Any:  # noqa: ANN401
+def _proxy(
+    plan: MeteringPlan, endpoint: MeteredEndpoint, ledger: Path, environment: Mapping[str, str]
+) -> AbstractContextManager[BlockingProxy]:
     # Without a key nothing is at stake, and clients that keep theirs cannot send another one.
     auth = {"auth": "keys"} if endpoint.key is not None else {"cell": plan.cell_id}
-    settings = {**plan.settings, **endpoint.settings, **auth}
+    settings = {**plan.settings, **endpoint.settings(environment), **auth}
     return start_proxy(key=endpoint.key, ledger=ledger, grace_s=plan.grace_s, **settings)
 
 
@@ -102,16 +107,26 @@ def _opened(proxy: BlockingProxy, cell_id: str) -> str:
         return proxy.mint_key(cell_id, _KEY_TTL_S)
 
 
-def _start(
+def child_environment(
     plan: MeteringPlan,
     addresses: Mapping[str, ApiAddress],
     environment: Mapping[str, str],
     secrets: Sequence[str],
-) -> MeteredStart:
+) -> dict[str, str]:
+    """Return the environment of a command: as it would have been, but for addresses and keys.
+
+    Args:
+        plan: How it is metered.
+        addresses: What it may call, by API.
+        environment: What it would have had.
+        secrets: What it must not get.
+    """
+    # A short key, as that of a local endpoint may be, is no secret: other variables may have that value.
+    long = [secret for secret in secrets if len(secret) >= _SECRET_CHARS]
     child = {
         name: value
         for name, value in environment.items()
-        if name not in SECRET_VARIABLES and not shows(value, secrets)
+        if name not in _OURS and not shows(value, long)
     }
     named_one = len(plan.endpoints) == 1 and len(plan.endpoints[0].apis) > 1
     child[PROVIDERS] = providers_inside(plan.endpoints, for_all=named_one)
@@ -123,7 +138,7 @@ def _start(
         url, key = addresses["openai"]
         child["CAB_ENDPOINT"] = f"{url}/v1"
         child |= {} if key is None else {"CAB_KEY": key}
-    return _wired(plan, UserStart(addresses, plan.argv[1:], child))
+    return child
 
 
 def _wired(plan: MeteringPlan, start: UserStart) -> MeteredStart:

@@ -11,10 +11,13 @@ from typing import Any
 import pytest
 
 from cab.adapters.errors import AdapterError
-from cab.adapters.meter.clients import APIS, unproxied
+from cab.adapters.agents.base import ApiAddress
+from cab.adapters.meter.clients import APIS, http_proxy_of, unproxied
 from cab.adapters.meter.endpoints import found_endpoints, named_endpoint, passing_endpoints
+from cab.adapters.meter.metering import MeteringPlan, child_environment
 from tests.adapters.meter.metered import meter
 
+KEY = "sk-of-the-operator-12345"
 OPENAI_KEY, ANTHROPIC_KEY = "sk-openai-of-the-user-12345", "sk-ant-of-the-user-12345"
 CLIENTS = """
 import anthropic, openai, os
@@ -165,6 +168,33 @@ def test_default_urls() -> None:
         api.name for api in APIS if api.is_common
     ]
     assert named_endpoint("https://api.anthropic.com", "k", None, {}).key_header == "x-api-key"
+
+
+def test_short_keys_and_other_secrets() -> None:
+    """A key of a local endpoint may be a common word: what else has that value stays, as does all of the user's."""
+    [endpoint] = found_endpoints(
+        {"OPENAI_API_KEY": "none", "OPENAI_BASE_URL": "http://127.0.0.1:1"}
+    )
+    variables = {"MODE": "none", "PGPASSWORD": "of the user", "CAB_ADMIN_TOKEN": "t", "MINE": KEY}
+    plan = MeteringPlan(["true"], [endpoint], "a/b/c/d/e", Path("unused"), 1.0, {})
+    child = child_environment(
+        plan, {"openai": ApiAddress("http://x", "k")}, variables, ["none", KEY]
+    )
+    assert child["MODE"] == "none"
+    assert child["PGPASSWORD"] == "of the user"
+    assert child.keys().isdisjoint({"CAB_ADMIN_TOKEN", "MINE"})
+
+
+def test_through_an_http_proxy() -> None:
+    """Endpoints are called through the HTTP proxy that the command would have used, those here are not."""
+    variables = {"HTTPS_PROXY": "http://p:1", "NO_PROXY": "near.example"}
+    assert http_proxy_of("https://far.example/v1", variables) == "http://p:1"
+    assert http_proxy_of("http://far.example/v1", variables) is None
+    assert http_proxy_of("https://near.example/v1", variables) is None
+    assert http_proxy_of("https://127.0.0.1/v1", variables) is None
+    assert http_proxy_of("demo", variables) is None
+    [route] = named_endpoint("https://far.example", "k", None, {}).settings(variables)["routes"]
+    assert route["http_proxy"] == "http://p:1"
 
 
 def test_http_proxy() -> None:
