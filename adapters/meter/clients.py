@@ -6,7 +6,6 @@ Two kinds of clients read them: libraries (openai, anthropic, google-genai, lite
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
-from urllib.request import proxy_bypass_environment
 
 from cab.proxy.config import is_loopback
 
@@ -129,7 +128,9 @@ def http_proxy_of(url: str, environment: Mapping[str, str]) -> str | None:
     ]
     found = next((environment[name] for name in names if environment.get(name)), None)
     exempt = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
-    return None if proxy_bypass_environment(host, {"no": exempt}) else found
+    ends = [each.strip().lstrip(".") for each in exempt.split(",")]
+    is_exempt = any(each == "*" or f".{host}".endswith(f".{each}") for each in ends if each)
+    return None if is_exempt else found
 
 
 def unproxied(environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from cab.adapters.errors import AdapterError
 from cab.adapters.agents.base import ApiAddress
+from cab.adapters.errors import AdapterError
 from cab.adapters.meter.clients import APIS, http_proxy_of, unproxied
 from cab.adapters.meter.endpoints import found_endpoints, named_endpoint, passing_endpoints
 from cab.adapters.meter.metering import MeteringPlan, child_environment
