@@ -30,8 +30,7 @@ from cab.proxy.config import parse_settings
 from cab.proxy.demo import running_demo
 from cab.proxy.logs import configure_logs
 from cab.scoring.ledger.records import Endpoint
-from cab.scoring.plural import counted
-from cab.scoring.printable import printable
+from cab.scoring.printable import counted, printable
 from cab.scoring.score import ScoredCell, score_one
 
 SWEEP = "provisional"

@@ -16,7 +16,7 @@ from cab.adapters.ui.messages_option import MESSAGES_OPTION, say_what_is_not_sho
 from cab.adapters.ui.place import opened_runs, place, said
 from cab.adapters.ui.progress import complain, counted_progress
 from cab.scoring.errors import BadRecord, ScoringError
-from cab.scoring.plural import counted
+from cab.scoring.printable import counted
 from cab.scoring.score import find_cells, score_one
 
 DESCRIPTION = """\

@@ -34,8 +34,7 @@ from cab.adapters.ui.progress import progress
 from cab.adapters.ui.tables import ResultTable, write
 from cab.proxy.logs import configure_logs
 from cab.proxy.workers.stop_signals import on_stop_signal
-from cab.scoring.plural import counted
-from cab.scoring.printable import printable
+from cab.scoring.printable import counted, printable
 
 DESCRIPTION = """\
 Run every agent with every model on every task, N cells at a time, through one

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from cab.adapters.doctor.evidence import Evidence
-from cab.scoring.plural import counted
+from cab.scoring.printable import counted
 
 NORMAL = "normal"
 """The probe in which nothing goes wrong, on a small task."""

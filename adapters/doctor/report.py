@@ -13,7 +13,7 @@ from cab.adapters.doctor.diagnosis import (
 from cab.adapters.doctor.evidence import Evidence
 from cab.adapters.doctor.page import UNKNOWN, merge_rows
 from cab.adapters.doctor.probes import PROBES
-from cab.scoring.plural import counted
+from cab.scoring.printable import counted
 
 METERED = (
     "agent", "version", "examined", "endpoint", "requests: served = ledger", "own count",

@@ -16,8 +16,7 @@ from cab.scoring.cells.metered_command import (
 )
 from cab.scoring.ledger.money import dollars
 from cab.scoring.ledger.reading import iter_records
-from cab.scoring.plural import counted
-from cab.scoring.printable import printable
+from cab.scoring.printable import counted, printable
 
 _BOLD, _DIM, _YELLOW, _PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[33m", "\x1b[0m"
 _MOST_MODELS = 4

@@ -9,7 +9,7 @@ from cab.adapters.runs.bundle import ACCOUNT_FILE
 from cab.scoring.cells.bundle import CALLS_FILE
 from cab.scoring.ledger.call_sums import sum_calls
 from cab.scoring.ledger.reading import iter_records
-from cab.scoring.plural import counted
+from cab.scoring.printable import counted
 
 
 class Served(NamedTuple):

@@ -13,7 +13,7 @@ from cab.scoring.ledger.money import EXACT, dollars
 from cab.scoring.ledger.reading import find_records
 from cab.scoring.ledger.records import AnyRecord
 from cab.scoring.ledger.totals import CallTotals, Fields, total_cells
-from cab.scoring.plural import counted
+from cab.scoring.printable import counted
 
 _Amount = TypeVar("_Amount", int, Decimal)
 

@@ -29,8 +29,7 @@ from cab.scoring.analysis.observation import Observation
 from cab.scoring.analysis.reconcile import Reconciliation, reconcile
 from cab.scoring.ids import CellId, parse_cell_id
 from cab.scoring.ledger.totals import CallTotals
-from cab.scoring.plural import counted
-from cab.scoring.printable import printable
+from cab.scoring.printable import counted, printable
 from cab.scoring.profiles.builtin import DEFAULT_PROFILE, find_profile
 
 _BY: tuple[Part, ...] = ("tui", "model")

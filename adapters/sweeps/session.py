@@ -35,7 +35,7 @@ from cab.proxy.config import STATE_INSIDE, parse_settings
 from cab.proxy.control.client import ControlClient
 from cab.proxy.errors import CabProxyError
 from cab.scoring.ledger.totals import CallTotals
-from cab.scoring.plural import counted
+from cab.scoring.printable import counted
 
 TOKEN = "token"
 """Name of the file with the sweep's token, which marks what it starts on a cluster."""

@@ -13,7 +13,7 @@ from cab.scoring.analysis.estimates import Settings
 from cab.scoring.analysis.observation import Observation
 from cab.scoring.analysis.observe import observe
 from cab.scoring.errors import BadRecord, ScoringError
-from cab.scoring.plural import counted
+from cab.scoring.printable import counted
 from cab.scoring.profiles.builtin import DEFAULT_PROFILE, PROFILES, find_profile
 from cab.scoring.profiles.files import read_profile
 from cab.scoring.profiles.model import Profile

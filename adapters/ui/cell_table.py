@@ -13,9 +13,8 @@ from cab.adapters.ui.tables import ResultTable, terminal_width
 from cab.scoring.axes import Axes, BlastRadius, Latency, Refusal, Tokens
 from cab.scoring.cells.cell import Cell, SelfReport
 from cab.scoring.ledger.money import dollars
-from cab.scoring.plural import counted
 from cab.scoring.prices.sources import sources_words
-from cab.scoring.printable import printable
+from cab.scoring.printable import counted, printable
 from cab.scoring.profiles.composite import Composite
 
 UNKNOWN = "not measured"

@@ -11,9 +11,8 @@ from rich.text import Text
 
 from cab.adapters.ui.format import by_kind, clock_text
 from cab.scoring.ledger.money import dollars
-from cab.scoring.plural import counted
 from cab.scoring.prices.sources import sources_words
-from cab.scoring.printable import printable
+from cab.scoring.printable import counted, printable
 
 AT_LEAST = "\N{GREATER-THAN OR EQUAL TO}"
 _MARKS = {"measured": "", "estimated": "\N{ALMOST EQUAL TO}", "at least": AT_LEAST}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cab.adapters.ui.command import Option
 from cab.scoring.capture.layout import capture_folder
-from cab.scoring.plural import counted
+from cab.scoring.printable import counted
 
 MESSAGES_OPTION = Option(
     "--messages",

@@ -19,7 +19,7 @@ from cab.proxy.accounting.room import FREE, Room, room_for, windows_used, woken_
 from cab.proxy.errors import Rejected
 from cab.scoring.ledger.slices import SEALED
 from cab.scoring.ledger.totals import CallTotals
-from cab.scoring.plural import counted
+from cab.scoring.printable import counted
 
 LIMIT_REACHED = "cab_limit_reached"
 """Code of a refusal because of a limit."""

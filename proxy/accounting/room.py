@@ -11,7 +11,7 @@ from cab.proxy.accounting.limits import KeyLimits, OnUnknown, WindowLimit
 from cab.proxy.accounting.spending import Spent, charged, spent_of
 from cab.proxy.accounting.windows import MINUTE, MINUTE_NS, PERIODS, next_begin, until_s
 from cab.scoring.ledger.money import EXACT
-from cab.scoring.plural import counted
+from cab.scoring.printable import counted
 
 
 class Room(NamedTuple):

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from cab.scoring.analysis.compare import Comparison, Metric
 from cab.scoring.ledger.money import amount
-from cab.scoring.plural import counted
+from cab.scoring.printable import counted
 
 
 class Unit(NamedTuple):

@@ -23,7 +23,7 @@ from cab.scoring.ledger.verification.call_ids import CallIds
 from cab.scoring.ledger.verification.call_order import CallOrder
 from cab.scoring.ledger.verification.findings import ChainHead, Fault, Findings, Verification
 from cab.scoring.ledger.zstd import NoZstandard
-from cab.scoring.plural import counted
+from cab.scoring.printable import counted
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey

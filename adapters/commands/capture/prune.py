@@ -9,7 +9,7 @@ from cab.adapters.errors import AdapterError
 from cab.adapters.ui.command import Option
 from cab.adapters.ui.options import duration_s
 from cab.proxy.ledger.capture.retention import prune
-from cab.scoring.plural import counted
+from cab.scoring.printable import counted
 
 DESCRIPTION = """\
 Delete the cells that were last written too long ago; and then, while the rest is too

@@ -38,8 +38,7 @@ from cab.scoring.ledger.reading import iter_calls, segment_files
 from cab.scoring.ledger.records import CallEnd
 from cab.scoring.ledger.segments import COMPRESSED_SUFFIX, PLAIN_SUFFIX
 from cab.scoring.ledger.totals import is_model_call
-from cab.scoring.plural import counted
-from cab.scoring.printable import printable
+from cab.scoring.printable import counted, printable
 from cab.scoring.profiles.builtin import DEFAULT_PROFILE
 from cab.scoring.score import ScoredCell
 

@@ -12,8 +12,7 @@ from cab.adapters.ui.place import files_only
 from cab.adapters.ui.progress import progress
 from cab.proxy.control.sealing import signer_from
 from cab.proxy.ledger.archive.archiving import Archived, archive_ledger
-from cab.scoring.plural import counted
-from cab.scoring.printable import printable
+from cab.scoring.printable import counted, printable
 
 DESCRIPTION = """\
 Move closed segments of a ledger to another folder. A checkpoint stays in their

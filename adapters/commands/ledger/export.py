@@ -20,8 +20,7 @@ from cab.adapters.ui.progress import complain, progress
 from cab.scoring.errors import BadRecord
 from cab.scoring.ledger.filters import EVERYTHING
 from cab.scoring.ledger.reading import Found, find_ends
-from cab.scoring.plural import counted
-from cab.scoring.printable import printable
+from cab.scoring.printable import counted, printable
 
 DESCRIPTION = """\
 Write calls to a file with one typed column per field. A SQLite file may exist

@@ -20,8 +20,7 @@ from cab.proxy.ledger.shipping.shipper import PassResult, Shipper
 from cab.proxy.ledger.shipping.sink import SinkTarget, sink_opener
 from cab.proxy.logs import configure_logs
 from cab.scoring.ledger.segments import find_segments
-from cab.scoring.plural import counted
-from cab.scoring.printable import printable
+from cab.scoring.printable import counted, printable
 
 LOOK_AT_RUNS_S = 60.0
 """How often a folder of cells is searched for finished ones."""

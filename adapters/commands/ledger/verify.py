@@ -24,8 +24,7 @@ from cab.scoring.ledger.segments import segment_files
 from cab.scoring.ledger.signatures import load_public_key
 from cab.scoring.ledger.verification.findings import Verification
 from cab.scoring.ledger.verify import verify_ledger, verify_seal
-from cab.scoring.plural import counted
-from cab.scoring.printable import printable
+from cab.scoring.printable import counted, printable
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey

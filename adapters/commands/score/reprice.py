@@ -14,11 +14,11 @@ from cab.scoring.analysis.observation import Observation
 from cab.scoring.cells.bundle import CALLS_FILE
 from cab.scoring.ledger.money import dollars
 from cab.scoring.ledger.reading import find_records
-from cab.scoring.plural import counted
 from cab.scoring.prices.library import DISTRIBUTION, library_prices
 from cab.scoring.prices.reprice import Repriced, Repricing
 from cab.scoring.prices.sources import price_kind, source_words, sources_words
 from cab.scoring.prices.table import read_price_table
+from cab.scoring.printable import counted
 
 OPTIONS = OptionGroup(
     "other prices",

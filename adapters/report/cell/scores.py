@@ -6,7 +6,7 @@ from typing import NamedTuple
 from cab.adapters.report.cell.facts import ReportCell
 from cab.adapters.report.render.marks import MarkedText, measured, words
 from cab.adapters.report.render.numbers import duration, integer, percent, ratio
-from cab.scoring.plural import counted
+from cab.scoring.printable import counted
 from cab.scoring.profiles.builtin import DEFAULT_PROFILE, PUBLISHED
 from cab.scoring.profiles.composite import Composite
 

@@ -11,7 +11,7 @@ from cab.adapters.report.cell.tokens import own_sentence, total_cost
 from cab.adapters.report.render.environment import html
 from cab.adapters.report.render.marks import MarkedText, measured
 from cab.adapters.report.render.numbers import duration, integer
-from cab.scoring.plural import counted
+from cab.scoring.printable import counted
 from cab.scoring.profiles.builtin import DEFAULT_PROFILE
 
 

@@ -9,8 +9,8 @@ from cab.adapters.report.render.marks import MarkedText, mark_of, mark_of_price,
 from cab.adapters.report.render.numbers import integer
 from cab.scoring.imports.model import OwnCount
 from cab.scoring.ledger.money import UNNAMED, MoneyTotal, dollars, money
-from cab.scoring.plural import counted
 from cab.scoring.prices.sources import sources_words, weakest_kind
+from cab.scoring.printable import counted
 
 NOTHING = words("–")
 

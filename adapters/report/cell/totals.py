@@ -7,7 +7,7 @@ from cab.adapters.report.cell.facts import ReportCell
 from cab.adapters.report.cell.tokens import total_cost
 from cab.adapters.report.render.marks import Mark, MarkedText, weakest
 from cab.adapters.report.render.numbers import duration, integer
-from cab.scoring.plural import counted
+from cab.scoring.printable import counted
 
 
 class CallsTotal(NamedTuple):

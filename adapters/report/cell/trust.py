@@ -12,7 +12,7 @@ from cab.scoring.cells.result_record import verify_bundle
 from cab.scoring.errors import BadRecord
 from cab.scoring.files import is_list, is_object
 from cab.scoring.ledger.seals import Seal, load_seal
-from cab.scoring.plural import counted
+from cab.scoring.printable import counted
 
 _MOST_DEVIATIONS = 50
 """Of a page from elsewhere."""

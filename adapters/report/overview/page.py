@@ -12,7 +12,7 @@ from cab.adapters.report.placed import PlacedCell, values_of
 from cab.adapters.report.render.environment import render
 from cab.adapters.report.render.frame import PageFrame
 from cab.scoring.analysis.aggregate import Part
-from cab.scoring.plural import counted
+from cab.scoring.printable import counted
 
 TEMPLATE = "overview.html.j2"
 FILE = "index.html"

@@ -5,8 +5,8 @@ from cab.adapters.sweeps.state import FAILED
 from cab.adapters.ui.format import by_kind
 from cab.scoring.ledger.money import dollars
 from cab.scoring.ledger.totals import CallTotals
-from cab.scoring.plural import counted
 from cab.scoring.prices.sources import weakest_kind
+from cab.scoring.printable import counted
 
 
 def line_of(end: End, duration_s: float) -> str:
