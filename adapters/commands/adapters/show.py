@@ -17,9 +17,10 @@ from cab.proxy.config import parse_settings
 DESCRIPTION = "Show how an agent is started, as bash commands to copy and paste."
 
 EPILOG = """\
-The commands run the agent in a HOME of its own: a new folder, or the one that AGENT_HOME names. It works in
-the folder work below that, or in the one that AGENT_WORKDIR names; nothing else is changed. The key stays the variable CAB_KEY. With cab-proxy in between, give the
-proxy's URL and the key that it prints.
+The commands run the agent in a HOME of its own: a new folder, or the one that
+AGENT_HOME names. It works in the folder work below that, or in the one that
+AGENT_WORKDIR names; nothing else is changed. The key stays the variable CAB_KEY.
+With cab-proxy in between, give the proxy's URL and the key that it prints.
 
 examples:
   cab adapters show codex --endpoint https://host/v1 --model gpt-5
