@@ -24,6 +24,7 @@ from cab.adapters.ui.command import Option, OptionGroup
 from cab.adapters.ui.key_options import KEY_FROM
 from cab.adapters.ui.options import CAPTURE, UPSTREAM
 from cab.proxy.auth.held_secrets import SECRET_VARIABLES, hide, read_key
+from cab.scoring.errors import ScoringError
 from cab.scoring.ids import CellId
 from cab.scoring.printable import printable
 
@@ -127,7 +128,10 @@ def run(args: argparse.Namespace) -> int:
                 return error.code
             wall_ms = (time.monotonic() - began_s) * 1000
         ran = CommandRun(f"{started_at:%Y-%m-%dT%H:%M:%S.%fZ}", wall_ms, code)
-        _report(args, summarized(plan, ran, kept=args.ledger is not None))
+        try:
+            _report(args, summarized(plan, ran, kept=args.ledger is not None))
+        except (ScoringError, OSError) as error:  # the command has run: its exit code stays
+            sys.stderr.write(f"cab: what it spent cannot be read: {printable(str(error))}\n")
     return code
 
 

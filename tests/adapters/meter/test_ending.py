@@ -84,6 +84,14 @@ def test_kept_ledger(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert (cell["cell_id"], cell["calls"]) == ("ci/agent/demo/run/42", 2)
 
 
+def test_ledger_taken_away(tmp_path: Path) -> None:
+    """Where the figures cannot be read, that is said, and the exit code is the command's all the same."""
+    words = ("--upstream", "demo", "--ledger", "ledger", "--", "sh", "-c", "rm -r ledger; exit 3")
+    done = meter(tmp_path, *words)
+    assert (done.code, done.result) == (3, None)
+    assert "cab: what it spent cannot be read: ledger" in done.err
+
+
 def test_killed(tmp_path: Path) -> None:
     """kill -9: the command loses its endpoint and nobody listens there; the ledger holds what was called."""
     options = ("--upstream", "demo", "--ledger", str(tmp_path / "ledger"))
