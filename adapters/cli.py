@@ -43,6 +43,7 @@ _MACHINE_FAULTS = frozenset(
 _COMMANDS = "cab.adapters.commands"
 
 COMMANDS = {
+    "meter": Command(f"{_COMMANDS}.meter", "run a command and print what its model calls cost"),
     "run-cell": Command(f"{_COMMANDS}.run_cell", "run one agent on one task and score it"),
     "check": Command(f"{_COMMANDS}.check", "check that an endpoint works and can be metered"),
     "sweep": Command(f"{_COMMANDS}.sweep", "run many cells; can be stopped and resumed"),

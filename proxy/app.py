@@ -57,7 +57,7 @@ from cab.proxy.lifecycle.lazy import import_beside
 from cab.proxy.lifecycle.reload_rules import Reload, reload_of
 from cab.proxy.lifecycle.reloading import ReloadableParts
 from cab.proxy.lifecycle.shipping_beside import shipping_beside
-from cab.proxy.logs import RedactingLogger, redacting_libraries
+from cab.proxy.logs import RedactingLogger, modules_of_lines, redacting_libraries
 from cab.proxy.redaction import Redactor
 from cab.proxy.server import Server
 from cab.proxy.tokens.usage import Counter
@@ -235,7 +235,7 @@ async def running_proxy(
         ended = _set_on_leaving(stack)
         where = url, upstream_url, settings.ledger, demo, control_url
         # Keys and log lines need them; the port is open without them.
-        stack.callback(import_beside("jwt", "structlog"))
+        stack.callback(import_beside("jwt", *modules_of_lines()))
         own_tls, identifier = own_client_context(settings.tls_cert_file), access.identifier
         whose = identifier, tls, own_tls, upstream_url if demo or replay else None
         parts = ReloadableParts(services, server, *whose)

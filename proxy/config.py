@@ -23,6 +23,8 @@ from cab.scoring.validation import first_fault
 Seconds = Annotated[float, Field(gt=0)]
 REPLAY = "replay"
 """What `upstream` is where recorded calls take its place."""
+_CALLED = ("/chat/completions", "/completions", "/embeddings", "/responses", "/messages", "/models")
+"""Ends of paths that clients add to a base URL themselves, the longer ones first."""
 STATE_INSIDE = "state"
 """Name of a state folder in the folder of a ledger that nobody replaces."""
 Bytes = Annotated[int, Field(ge=1)]
@@ -482,9 +484,18 @@ def _wrong(setting: str, message: str) -> PydanticCustomError:
 
 
 def _base_url(value: str) -> str:
-    parts, shown = urlsplit(value), Redactor().sentence(value)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    value = value.strip()  # as it was pasted
+    shown = Redactor().sentence(value)
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError as error:
+        why = str(error).replace("Port out of range", "its port is out of the range")
+        raise ValueError(f"{shown!r} is not a URL ({why}); give one, or 'demo'") from error
+    if parts.scheme not in {"http", "https"} or not parts.hostname or port == 0:
         raise ValueError(f"{shown!r} is not an http(s) URL; give one, or 'demo'")
+    if any(character.isspace() for character in value):
+        raise ValueError(f"{shown!r} has a space in it; remove it")
     if parts.query or parts.fragment:
         raise ValueError(
             f"{shown.partition('?')[0]!r} has a query or fragment; give the base URL only"
@@ -492,6 +503,9 @@ def _base_url(value: str) -> str:
     if parts.username is not None:
         # It would be in the records and in answers to agents.
         raise ValueError(f"{shown!r} holds a user or password; give the key apart from the URL")
+    if called := next((each for each in _CALLED if parts.path.rstrip("/").endswith(each)), None):
+        base = shown.rstrip("/").removesuffix(called)
+        raise ValueError(f"{shown!r} is where calls go; give the base URL, {base!r}")
     return value
 
 

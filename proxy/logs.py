@@ -223,7 +223,8 @@ class StderrHandler(logging.Handler):
     def __init__(self, *, console: bool) -> None:
         super().__init__()
         self._stream = sys.stderr
-        self._console = console
+        self.console = console
+        """Whether lines are for people."""
         self._repeats = Repeats(20)
         self._render: Callable[[str, dict[str, Any]], str] | None = None
         self._waiting: list[str] = []
@@ -245,13 +246,13 @@ class StderrHandler(logging.Handler):
             for redactor in (Redactor(), *_redactors()):
                 # The values only: a line without its names would be no line.
                 values = {n: redactor.value(each, _WINDOW_CHARS) for n, each in values.items()}
-        if self._console:
+        if self.console:
             values = {name: _shown(each) for name, each in values.items()}
         if left_out:
             values["left_out"] = left_out
         level = record.levelname.lower()
         values |= {"level": level, "timestamp": rfc3339(time.time_ns())}
-        self._render = self._render or (_console_renderer() if self._console else _json_line)
+        self._render = self._render or (_console_renderer() if self.console else _json_line)
         self._waiting.append(f"{self._render(level, values)}\n")
         loop = _running_loop() if record.levelno <= logging.INFO else None
         if loop is None:
@@ -394,6 +395,11 @@ def redacting_libraries(held: Redactor, calls: Callable[[], Iterable[Redactor]])
 
 def _handlers() -> list[StderrHandler]:
     return [each for each in logging.getLogger().handlers if isinstance(each, StderrHandler)]
+
+
+def modules_of_lines() -> tuple[str, ...]:
+    """Return the modules that the first line for people would import: none where no line is written for them."""
+    return ("structlog",) if any(each.console for each in _handlers()) else ()
 
 
 def configure_logs(level: str, log_format: LogFormat) -> None:

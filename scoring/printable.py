@@ -1,4 +1,4 @@
-"""Texts from outside as a terminal can show them and a spreadsheet can take them."""
+"""Texts as a terminal can show them and a spreadsheet can take them, and counts in sentences."""
 
 import re
 
@@ -45,3 +45,17 @@ def csv_text(value: object) -> object:
     if not isinstance(value, str) or not value.startswith(_FORMULA):
         return value
     return value if _NUMBER.fullmatch(value) else f"'{value}"
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """Return a number and what it counts, in the singular for 1.
+
+    Args:
+        number: How many.
+        one: The word for one of them.
+        many: The word for several; None adds an s.
+
+    >>> counted(1, "call"), counted(1200, "call"), counted(0, "retry", "retries")
+    ('1 call', '1,200 calls', '0 retries')
+    """
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"

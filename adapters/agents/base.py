@@ -16,10 +16,10 @@ needs no change here: `cab run-cell --tui my.module:MyAgent`, with
             return None
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from cab.scoring.cells.cell import SelfReport
 from cab.scoring.ledger.records import Endpoint
@@ -150,4 +150,42 @@ class Adapter(Protocol):
         Raises:
             BadSelfReport: Its count cannot be read without guessing.
         """
+        ...
+
+
+class ApiAddress(NamedTuple):
+    """Where the clients of one provider's API send their calls while a command is metered."""
+
+    url: str
+    """Without /v1."""
+    key: str | None
+    """What they send as their key; None: their own."""
+
+
+class UserStart(NamedTuple):
+    """An agent as its user starts it, to be metered."""
+
+    apis: Mapping[str, ApiAddress]
+    """What it may call, by the provider's name, such as `openai`."""
+    arguments: Sequence[str]
+    """The user's."""
+    environment: Mapping[str, str]
+    """The user's, with the usual variables of all clients in it."""
+
+
+class Wiring(NamedTuple):
+    """What leads an agent to these APIs that the usual variables do not lead there."""
+
+    arguments: tuple[str, ...] = ()
+    """Stand before the user's own."""
+    env: Mapping[str, str | None] = {}
+    """Variables; None takes one away."""
+
+
+@runtime_checkable
+class Wired(Protocol):
+    """An adapter whose agent needs more than the usual variables to be metered as its user starts it."""
+
+    def wire(self, start: UserStart) -> Wiring | None:
+        """Return what the agent needs; None if it can call none of the APIs."""
         ...

@@ -2,7 +2,15 @@
 
 from typing import Final
 
-from cab.adapters.agents.base import AgentFacts, Launch, NpmInstall, Output, RunContext
+from cab.adapters.agents.base import (
+    AgentFacts,
+    Launch,
+    NpmInstall,
+    Output,
+    RunContext,
+    UserStart,
+    Wiring,
+)
 from cab.adapters.agents.usage_reports import (
     Object,
     add_up,
@@ -68,6 +76,15 @@ class ClaudeCode:
             "ANTHROPIC_API_KEY": run.key,
         }
         return Launch(argv, env)
+
+    def wire(self, start: UserStart) -> Wiring | None:
+        """Return the key as a token: on a terminal it asks whether a new API key may be used."""
+        if "anthropic" not in start.apis:
+            return None
+        key = start.apis["anthropic"].key
+        if key is None:
+            return Wiring()
+        return Wiring(env={"ANTHROPIC_AUTH_TOKEN": key, "ANTHROPIC_API_KEY": None})
 
     def self_report(self, output: Output) -> SelfReport | None:
         """Return the sum over all models in the last result of Claude Code's events; None without one.

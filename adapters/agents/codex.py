@@ -9,7 +9,15 @@ from typing import Final
 
 import orjson
 
-from cab.adapters.agents.base import AgentFacts, Launch, NpmInstall, Output, RunContext
+from cab.adapters.agents.base import (
+    AgentFacts,
+    Launch,
+    NpmInstall,
+    Output,
+    RunContext,
+    UserStart,
+    Wiring,
+)
 from cab.adapters.agents.usage_reports import (
     Object,
     ReportedTokens,
@@ -99,6 +107,24 @@ class Codex:
         )
         config += _WEBSOCKET if self._websocket else ""
         return Launch(argv, {_KEY: run.key}, {".codex/config.toml": config})
+
+    def wire(self, start: UserStart) -> Wiring | None:
+        """Return the provider of a run as settings of the command line, which win over the user's file."""
+        if "openai" not in start.apis:
+            return None
+        url, key = start.apis["openai"]
+        provider = {
+            "name": _quoted("cab"),
+            "base_url": _quoted(f"{url}/v1"),
+            "env_key": _quoted("OPENAI_API_KEY" if key is None else _KEY),
+            "wire_api": _quoted("responses"),
+        }
+        settings = {
+            "model_provider": _quoted("cab"),
+            **{f"model_providers.cab.{name}": value for name, value in provider.items()},
+        }
+        words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        return Wiring(tuple(words), {} if key is None else {_KEY: key})
 
     def self_report(self, output: Output) -> SelfReport | None:
         """Return the usage at the end of the turn in codex's events; None if the turn did not end.

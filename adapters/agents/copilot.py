@@ -6,7 +6,15 @@ Its own count is read from its session file: what it prints is rounded.
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from cab.adapters.agents.base import AgentFacts, Launch, NpmInstall, Output, RunContext
+from cab.adapters.agents.base import (
+    AgentFacts,
+    Launch,
+    NpmInstall,
+    Output,
+    RunContext,
+    UserStart,
+    Wiring,
+)
 from cab.adapters.agents.session_files import session_lines
 from cab.adapters.agents.usage_reports import SESSION, Object, add_up, member, read_tokens
 from cab.scoring.cells.cell import SelfReport
@@ -55,6 +63,18 @@ class Copilot:
             "COPILOT_MODEL": run.model,
         }
         return Launch(argv, env)
+
+    def wire(self, start: UserStart) -> Wiring | None:
+        """Return a provider of one's own; the model comes from `--model`, or from COPILOT_MODEL."""
+        name = next((each for each in ("openai", "anthropic") if each in start.apis), None)
+        if name is None:
+            return None
+        url, key = start.apis[name]
+        env = {
+            "COPILOT_PROVIDER_BASE_URL": f"{url}/v1" if name == "openai" else url,
+            "COPILOT_PROVIDER_TYPE": name,
+        }
+        return Wiring(env=env if key is None else {**env, "COPILOT_PROVIDER_API_KEY": key})
 
     def self_report(self, output: Output) -> SelfReport | None:
         """Return the sum over the records of usage in the session."""

@@ -4,8 +4,23 @@ from typing import Final
 
 import orjson
 
-from cab.adapters.agents.base import AgentFacts, Launch, NpmInstall, Output, RunContext
-from cab.adapters.agents.opencode import KEY, NOTES, command_line, provider_config, read_report
+from cab.adapters.agents.base import (
+    AgentFacts,
+    Launch,
+    NpmInstall,
+    Output,
+    RunContext,
+    UserStart,
+    Wiring,
+)
+from cab.adapters.agents.opencode import (
+    KEY,
+    NOTES,
+    command_line,
+    provider_config,
+    read_report,
+    wired_config,
+)
 from cab.scoring.cells.cell import SelfReport
 
 _NAME: Final = "kilo"
@@ -41,6 +56,11 @@ class Kilo:
         env = {**_QUIET, KEY: run.key, "KILO_CONFIG": str(run.home / _CONFIG)}
         config = orjson.dumps(provider_config(run, "@ai-sdk/openai-compatible")).decode()
         return Launch(command_line(run), env, {_CONFIG: config})
+
+    def wire(self, start: UserStart) -> Wiring | None:
+        """Return a configuration that is merged over the user's; see `wired_config`."""
+        variable = "KILO_CONFIG_CONTENT"
+        return Wiring(env={variable: wired_config(start, variable)})
 
     def self_report(self, output: Output) -> SelfReport | None:
         """Return the sum over the steps that it prints."""

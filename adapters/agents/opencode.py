@@ -5,7 +5,15 @@ from typing import Any, Final
 
 import orjson
 
-from cab.adapters.agents.base import AgentFacts, Launch, NpmInstall, Output, RunContext
+from cab.adapters.agents.base import (
+    AgentFacts,
+    Launch,
+    NpmInstall,
+    Output,
+    RunContext,
+    UserStart,
+    Wiring,
+)
 from cab.adapters.agents.usage_reports import (
     Object,
     ReportedTokens,
@@ -14,7 +22,9 @@ from cab.adapters.agents.usage_reports import (
     member,
     read_tokens,
 )
+from cab.adapters.errors import AdapterError
 from cab.scoring.cells.cell import SelfReport
+from cab.scoring.files import is_object
 from cab.scoring.ledger.records import Endpoint
 
 _NAME = "opencode"
@@ -34,6 +44,9 @@ _LIBRARIES: Final[Mapping[Endpoint, str]] = {
     "responses": "@ai-sdk/openai",
     "messages": "@ai-sdk/anthropic",
 }
+_PROVIDERS = {"x-ai": "xai"}
+"""opencode's names of providers, where they are others than ours."""
+_OURS = f"{PROVIDER}/"
 _QUIET = {
     "OPENCODE_DISABLE_AUTOUPDATE": "1",
     "OPENCODE_DISABLE_LSP_DOWNLOAD": "1",
@@ -62,6 +75,11 @@ class Opencode:
         config = {"$schema": "https://opencode.ai/config.json", **provider_config(run, library)}
         files = {f"{_CONFIG}/opencode.json": orjson.dumps(config).decode(), **_dependencies()}
         return Launch(command_line(run), {**_QUIET, KEY: run.key}, files)
+
+    def wire(self, start: UserStart) -> Wiring | None:
+        """Return a configuration that is merged over the user's; see `wired_config`."""
+        variable = "OPENCODE_CONFIG_CONTENT"
+        return Wiring(env={variable: wired_config(start, variable)})
 
     def self_report(self, output: Output) -> SelfReport | None:
         """Return the sum over the steps that it prints."""
@@ -104,6 +122,44 @@ def provider_config(run: RunContext, library: str) -> dict[str, Any]:
         "autoupdate": False,
         "share": "disabled",
     }
+
+
+def wired_config(start: UserStart, variable: str) -> str:
+    """Return the configuration of opencode and its relatives that leads their providers to a meter.
+
+    An argument `cab/MODEL` is a model of a provider of ours, for endpoints that opencode does not know.
+
+    Args:
+        start: The agent as its user starts it.
+        variable: Holds what the user merges in the same way; it is kept.
+
+    Raises:
+        AdapterError: It holds no JSON object.
+    """
+    providers = dict[str, Any]()
+    for name, (url, key) in start.apis.items():
+        # The library for Anthropic's API expects the version in the base, and so does that for Google's.
+        version = "/v1beta" if name == "google" else "/v1"
+        own = {} if key is None else {"apiKey": key}
+        providers[_PROVIDERS.get(name, name)] = {"options": {"baseURL": f"{url}{version}", **own}}
+    models = [word.removeprefix(_OURS) for word in start.arguments if word.startswith(_OURS)]
+    if models and "openai" in providers:
+        library = _LIBRARIES["chat.completions"]
+        named = {model: {"name": model} for model in models}
+        providers[PROVIDER] = {"npm": library, "models": named, **providers["openai"]}
+    config = _user_config(start.environment.get(variable) or "{}", variable)
+    merged = {**config.get("provider", {}), **providers}
+    return orjson.dumps({**config, "provider": merged}).decode()
+
+
+def _user_config(text: str, variable: str) -> dict[str, Any]:
+    try:
+        config: object = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise AdapterError(f"{variable} is not JSON ({error}); fix or unset it") from error
+    if not is_object(config):
+        raise AdapterError(f"{variable} holds no JSON object; fix or unset it")
+    return config
 
 
 def _dependencies() -> dict[str, str]:

@@ -8,7 +8,15 @@ from typing import Any
 
 import orjson
 
-from cab.adapters.agents.base import AgentFacts, Launch, Output, PyPIInstall, RunContext
+from cab.adapters.agents.base import (
+    AgentFacts,
+    Launch,
+    Output,
+    PyPIInstall,
+    RunContext,
+    UserStart,
+    Wiring,
+)
 from cab.adapters.agents.session_files import session_objects
 from cab.adapters.agents.usage_reports import (
     SESSION,
@@ -57,6 +65,15 @@ class Openhands:
             "GIT_CONFIG_VALUE_0": _SKILLS,
         }
         return Launch(argv, env, {_SETTINGS: orjson.dumps(_settings(run)).decode()})
+
+    def wire(self, start: UserStart) -> Wiring | None:
+        """Return variables that win over its settings; the model comes from LLM_MODEL."""
+        if "openai" not in start.apis:
+            return None
+        url, key = start.apis["openai"]
+        env = {"LLM_BASE_URL": f"{url}/v1"}
+        env |= {} if key is None else {"LLM_API_KEY": key}
+        return Wiring(("--override-with-envs",), env)
 
     def self_report(self, output: Output) -> SelfReport | None:
         """Return the sum over the models of the conversations that it stores."""

@@ -5,7 +5,15 @@ from typing import Any, Final
 
 import orjson
 
-from cab.adapters.agents.base import AgentFacts, Launch, NpmInstall, Output, RunContext
+from cab.adapters.agents.base import (
+    AgentFacts,
+    Launch,
+    NpmInstall,
+    Output,
+    RunContext,
+    UserStart,
+    Wiring,
+)
 from cab.adapters.agents.usage_reports import (
     Object,
     ReportedTokens,
@@ -62,6 +70,12 @@ class QwenCode:
         }
         settings = {**_SETTINGS, "fastModel": run.model}
         return Launch(argv, env, {".qwen/settings.json": orjson.dumps(settings).decode()})
+
+    def wire(self, start: UserStart) -> Wiring | None:
+        """Return the kind of its endpoint, which a login of the user's would decide otherwise."""
+        kinds = {"openai": "openai", "anthropic": "anthropic", "google": "gemini"}
+        kind = next((kinds[each] for each in kinds if each in start.apis), None)
+        return None if kind is None else Wiring(("--auth-type", kind))
 
     def self_report(self, output: Output) -> SelfReport | None:
         """Return the sums in the last line of Qwen Code's events; None if there is no such line.

@@ -33,6 +33,29 @@ ADAPTERS = {
 }
 """Short name to `module:Class`; imported only when it is used."""
 
+PROGRAMS = {
+    "aider": "aider",
+    "claude": "claude-code",
+    "cline": "cline",
+    "cn": "continue",
+    "codex": "codex",
+    "copilot": "copilot",
+    "droid": "droid",
+    "gemini": "gemini-cli",
+    "gptme": "gptme",
+    "interpreter": "open-interpreter",
+    "kilo": "kilo",
+    "mini": "mini-swe-agent",
+    "opencode": "opencode",
+    "openhands": "openhands",
+    "pi": "pi",
+    "qwen": "qwen-code",
+}
+"""Program -> adapter of the agent that it starts."""
+
+OWN_SETTINGS_ONLY = frozenset({"cline", "continue", "droid", "pi"})
+"""Agents that take an endpoint from files in the user's HOME alone."""
+
 LEFT_OUT = {
     "crush": "its npm package, @charmland/crush, downloads the program from GitHub while it is installed",
     "goose": "neither npm nor PyPI has it: goose there is another tool, and goose-ai a stranger's stub",

@@ -59,16 +59,18 @@ def placeholder_run(
     )
 
 
-def shell_snippet(launch: Launch, before: str | None = None) -> str:
-    """Return the bash that starts the agent in a HOME of its own, and changes nothing outside it.
+def shell_snippet(launch: Launch, before: str | None = None, *, workdir: bool = False) -> str:
+    """Return the bash that starts the agent in a HOME of its own.
 
     It needs `CAB_KEY`; the HOME is `AGENT_HOME` if that is set, a fresh folder otherwise.
 
     Args:
         launch: With placeholders; see `placeholder_run`.
         before: A line to run in the user's HOME, once all that has to be set is set.
+        workdir: Whether the agent works in a folder below that HOME, unless `AGENT_WORKDIR` names one; else
+            it works in the current folder, where some agents make a git repository.
     """
-    return "\n".join(["(", *_lines(launch, before), ")"])
+    return "\n".join(["(", *_lines(launch, before, workdir=workdir), ")"])
 
 
 def with_variables(text: str) -> str:
@@ -80,7 +82,7 @@ def with_variables(text: str) -> str:
     return _PLACEHOLDER.sub(lambda match: f"${_VARIABLES[match[0]]}", text)
 
 
-def _lines(launch: Launch, before: str | None) -> Iterator[str]:
+def _lines(launch: Launch, before: str | None, *, workdir: bool) -> Iterator[str]:
     every = [*launch.argv, *launch.env.values(), *launch.files, *launch.files.values()]
     yield from (line for name, line in _REQUIRED.items() if any(name in text for text in every))
     if before is not None:
@@ -90,6 +92,8 @@ def _lines(launch: Launch, before: str | None) -> Iterator[str]:
     yield from _files(launch.files)
     for name, value in launch.env.items():
         yield f"export {name}={_word(value)}"
+    if workdir:
+        yield 'mkdir -p "$HOME"/work && cd "${AGENT_WORKDIR:-$HOME/work}" || exit'
     yield " ".join(_word(word) for word in launch.argv)
 
 

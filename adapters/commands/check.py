@@ -30,7 +30,7 @@ from cab.proxy.config import parse_settings
 from cab.proxy.demo import running_demo
 from cab.proxy.logs import configure_logs
 from cab.scoring.ledger.records import Endpoint
-from cab.scoring.printable import printable
+from cab.scoring.printable import counted, printable
 from cab.scoring.score import ScoredCell, score_one
 
 SWEEP = "provisional"
@@ -106,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
     model = args.model or (DEMO if upstream == DEMO else None)
     if model is None:
         raise AdapterError("no model; give --model NAME, as the endpoint names it")
-    parse_settings({"upstream": upstream}, "command line")
+    upstream = parse_settings({"upstream": upstream}, "command line").upstream
     keys = hold_keys(args.key_file, args.key_fd)
     with _folder(args.keep) as folder:
         spec = CellSpec(
@@ -178,7 +178,7 @@ def verdict_of(probe: EndpointProbe, scored: ScoredCell | None) -> EndpointVerdi
     most = f"at most {tokens.scored_total_tokens:,} tokens" if tokens.scored_upper_end else ""
     return EndpointVerdict(
         True,
-        f"ready: {tokens.model_calls} model calls metered, "
+        f"ready: {counted(tokens.model_calls or 0, 'model call')} metered, "
         f"{most or f'{tokens.total_tokens:,} tokens'} counted "
         f"by {sources}; the task {passed}",
     )

@@ -8,15 +8,15 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from cab.adapters.commands.messages import MESSAGES_OPTION, say_what_is_not_shown
 from cab.adapters.errors import AdapterError
-from cab.adapters.report.render.numbers import plural
 from cab.adapters.report.single import write_single
 from cab.adapters.report.site import SiteBuilder
 from cab.adapters.ui.command import OneOf, Option
+from cab.adapters.ui.messages_option import MESSAGES_OPTION, say_what_is_not_shown
 from cab.adapters.ui.place import opened_runs, place, said
 from cab.adapters.ui.progress import complain, counted_progress
 from cab.scoring.errors import BadRecord, ScoringError
+from cab.scoring.printable import counted
 from cab.scoring.score import find_cells, score_one
 
 DESCRIPTION = """\
@@ -114,7 +114,7 @@ def _site(args: argparse.Namespace, shown: Callable[[str], str]) -> int:
             with_messages=args.messages,
         )
         made = builder.build(args.paths)
-    cells = f"{plural(made.cells, 'cell')}, {plural(made.rendered, 'page')} rendered, {made.removed:,} removed"
+    cells = f"{counted(made.cells, 'cell')}, {counted(made.rendered, 'page')} rendered, {made.removed:,} removed"
     print(cells, file=sys.stderr)
     if not args.messages:
         say_what_is_not_shown(_cells(args.paths))

@@ -1,6 +1,7 @@
 """`cab run-cell`: one agent on one task with one model, metered and scored."""
 
 import argparse
+import asyncio
 import os
 import sys
 from pathlib import Path
@@ -24,6 +25,7 @@ from cab.adapters.sandboxes.limits import limit_names, parse_limits
 from cab.adapters.ui.cell_table import cell_table
 from cab.adapters.ui.command import Option, OptionGroup
 from cab.adapters.ui.control_option import CONTROL, control_address
+from cab.adapters.ui.endpoint_scheme import scheme_fault
 from cab.adapters.ui.json_lines import print_json
 from cab.adapters.ui.key_options import KEY_FROM
 from cab.adapters.ui.options import (
@@ -196,7 +198,14 @@ def run(args: argparse.Namespace) -> int:
     with progress(f"{spec.tui} on {spec.task}, at most {spec.timeout_s:g} s", sys.stderr):
         bundle = run_until_terminated(run_cell(spec))
     scored = score_one(bundle)
-    result = _Result(bundle, scored, compare_account(bundle), no_call_succeeded(bundle, scored))
+    refused = no_call_succeeded(bundle, scored)
+    if (
+        refused is not None
+        and spec.upstream
+        and (fault := asyncio.run(scheme_fault(spec.upstream)))
+    ):
+        refused = f"{refused}; {fault}"
+    result = _Result(bundle, scored, compare_account(bundle), refused)
     print_json(_as_dict(result)) if args.json else _print_table(result)
     if result.refused is not None:
         complain(result.refused)

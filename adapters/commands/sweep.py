@@ -34,7 +34,7 @@ from cab.adapters.ui.progress import progress
 from cab.adapters.ui.tables import ResultTable, write
 from cab.proxy.logs import configure_logs
 from cab.proxy.workers.stop_signals import on_stop_signal
-from cab.scoring.printable import printable
+from cab.scoring.printable import counted, printable
 
 DESCRIPTION = """\
 Run every agent with every model on every task, N cells at a time, through one
@@ -196,7 +196,10 @@ def _print_matrix(plan: SweepPlan, args: argparse.Namespace) -> int:
     sheet = ResultTable(_CELLS, [list(row.values()) for row in rows])
     write(args.form, sheet, [])
     done = sum(row["state"] == "done" for row in rows)
-    print(f"{len(rows)} cells, {done} of them done; {plan.sweep.jobs} at a time", file=sys.stderr)
+    cells = counted(len(rows), "cell")
+    print(f"{cells}, {done} of them done; {plan.sweep.jobs} at a time", file=sys.stderr)
+    for each in not_installed(plan.matrix.missing):
+        print(f"cab: {each}", file=sys.stderr)
     return 0
 
 

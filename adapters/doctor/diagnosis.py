@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from cab.adapters.doctor.evidence import Evidence
+from cab.scoring.printable import counted
 
 NORMAL = "normal"
 """The probe in which nothing goes wrong, on a small task."""
@@ -126,11 +127,6 @@ def error_of_own(shown: Evidence) -> float | None:
         return None
     total = shown.prompt_tokens + shown.completion_tokens
     return (own.total_tokens - total) / total if own.total_tokens is not None and total else None
-
-
-def counted(count: int, one: str, many: str) -> str:
-    """Return a number and its noun."""
-    return f"{count} {one if count == 1 else many}"
 
 
 def listed(names: Sequence[str]) -> str:

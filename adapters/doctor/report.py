@@ -6,7 +6,6 @@ from cab.adapters.doctor.diagnosis import (
     FAULTLESS,
     NORMAL,
     Diagnosis,
-    counted,
     error_of_own,
     listed,
     own_agrees,
@@ -14,6 +13,7 @@ from cab.adapters.doctor.diagnosis import (
 from cab.adapters.doctor.evidence import Evidence
 from cab.adapters.doctor.page import UNKNOWN, merge_rows
 from cab.adapters.doctor.probes import PROBES
+from cab.scoring.printable import counted
 
 METERED = (
     "agent", "version", "examined", "endpoint", "requests: served = ledger", "own count",

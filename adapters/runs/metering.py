@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from cab.adapters.errors import AdapterError
+from cab.adapters.ui.endpoint_scheme import scheme_fault
 from cab.proxy.app import running_proxy
 from cab.proxy.auth.cell_keys import CellKeys, mint_both
 from cab.proxy.auth.signing_keys import new_signing_key, parse_signing_keys
@@ -168,7 +169,8 @@ async def check_reachable(upstream: str) -> None:
         AdapterError: Nothing does.
         BadConfig: It is not a URL.
     """
-    if parse_settings({"upstream": upstream}, "command line").upstream == DEMO:
+    upstream = parse_settings({"upstream": upstream}, "command line").upstream
+    if upstream == DEMO:
         return
     parts = urlsplit(upstream)
     port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -181,6 +183,9 @@ async def check_reachable(upstream: str) -> None:
             "fix CAB_ENDPOINT or --upstream"
         ) from error
     writer.close()
+    # The other mix-up shows when calls fail: a server without TLS may wait long for the end of a handshake.
+    if parts.scheme == "https" and (fault := await scheme_fault(upstream)):
+        raise AdapterError(f"upstream {upstream}: {fault}")
 
 
 def _why_unreachable(error: OSError | UnicodeError) -> str:

@@ -9,6 +9,7 @@ from cab.adapters.runs.bundle import ACCOUNT_FILE
 from cab.scoring.cells.bundle import CALLS_FILE
 from cab.scoring.ledger.call_sums import sum_calls
 from cab.scoring.ledger.reading import iter_records
+from cab.scoring.printable import counted
 
 
 class Served(NamedTuple):
@@ -36,7 +37,7 @@ class AccountComparison(NamedTuple):
         served, seen = self.account, self.ledger
         verdict = "equal" if self.equal else "NOT equal"
         return (
-            f"the model server served {served.calls} call{'' if served.calls == 1 else 's'}, {served.prompt_tokens} prompt + "
+            f"the model server served {counted(served.calls, 'call')}, {served.prompt_tokens} prompt + "
             f"{served.completion_tokens} completion tokens; the ledger has {seen.calls}, "
             f"{seen.prompt_tokens}, {seen.completion_tokens}: {verdict}"
         )

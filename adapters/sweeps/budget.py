@@ -13,6 +13,7 @@ from cab.scoring.ledger.money import EXACT, dollars
 from cab.scoring.ledger.reading import find_records
 from cab.scoring.ledger.records import AnyRecord
 from cab.scoring.ledger.totals import CallTotals, Fields, total_cells
+from cab.scoring.printable import counted
 
 _Amount = TypeVar("_Amount", int, Decimal)
 
@@ -124,7 +125,7 @@ def has_reached(limits: KeyLimits, spend: CallTotals) -> bool:
 
 
 def _without_price(calls: int) -> str:
-    named = "1 counted call has" if calls == 1 else f"{calls:,} counted calls have"
+    named = counted(calls, "counted call has", "counted calls have")
     return f"{named} no price; name a table that lists the models in prices_file"
 
 

@@ -29,7 +29,7 @@ from cab.scoring.analysis.observation import Observation
 from cab.scoring.analysis.reconcile import Reconciliation, reconcile
 from cab.scoring.ids import CellId, parse_cell_id
 from cab.scoring.ledger.totals import CallTotals
-from cab.scoring.printable import printable
+from cab.scoring.printable import counted, printable
 from cab.scoring.profiles.builtin import DEFAULT_PROFILE, find_profile
 
 _BY: tuple[Part, ...] = ("tui", "model")
@@ -236,7 +236,7 @@ def _spend_text(report: SweepReport) -> str:
     known, lost = spend_text(report.spend), report.lost_calls
     if not lost:
         return known
-    return f"not known: the calls of {len(lost)} cells are lost, {lost[0]} among them; the others: {known}"
+    return f"not known: the calls of {counted(len(lost), 'cell')} are lost, {lost[0]} among them; the others: {known}"
 
 
 def _failed_lines(attempts: Sequence[End]) -> list[str]:

@@ -35,6 +35,7 @@ from cab.proxy.config import STATE_INSIDE, parse_settings
 from cab.proxy.control.client import ControlClient
 from cab.proxy.errors import CabProxyError
 from cab.scoring.ledger.totals import CallTotals
+from cab.scoring.printable import counted
 
 TOKEN = "token"
 """Name of the file with the sweep's token, which marks what it starts on a cluster."""
@@ -250,7 +251,7 @@ def _check_drift(plan: SweepPlan, state: SweepState, listener: ProgressListener)
     removed = state.complete.keys() - known
     if removed:
         listener.message(
-            f"{len(removed)} cells are no longer part of the sweep; they stay, and are not reported"
+            f"{counted(len(removed), 'cell is', 'cells are')} no longer part of the sweep; what was run stays, and is not reported"
         )
 
 
@@ -295,9 +296,7 @@ def _require_known_spend(plan: SweepPlan, lost: list[str], listener: ProgressLis
     if not lost:
         return
     budget = plan.sweep.budget
-    what = (
-        f"the ledger {plan.ledger} has no calls of {len(lost)} cells that ran, {lost[0]} among them"
-    )
+    what = f"the ledger {plan.ledger} has no calls of {counted(len(lost), 'cell')} that ran, {lost[0]} among them"
     bounded = any(part is not None for part in (budget.tokens, budget.calls, budget.usd))
     if bounded and not plan.accept_changes:
         raise AdapterError(

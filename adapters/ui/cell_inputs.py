@@ -13,6 +13,7 @@ from cab.scoring.analysis.estimates import Settings
 from cab.scoring.analysis.observation import Observation
 from cab.scoring.analysis.observe import observe
 from cab.scoring.errors import BadRecord, ScoringError
+from cab.scoring.printable import counted
 from cab.scoring.profiles.builtin import DEFAULT_PROFILE, PROFILES, find_profile
 from cab.scoring.profiles.files import read_profile
 from cab.scoring.profiles.model import Profile
@@ -49,7 +50,7 @@ def scored_cells(
 
 def unsealed_text(cells: int) -> str:
     """Return a sentence about cells without a seal."""
-    have = "1 cell has" if cells == 1 else f"{cells} cells have"
+    have = counted(cells, "cell has", "cells have")
     return f"not checked: {have} no seal that says which calls are the cell's"
 
 

@@ -14,7 +14,7 @@ from cab.scoring.axes import Axes, BlastRadius, Latency, Refusal, Tokens
 from cab.scoring.cells.cell import Cell, SelfReport
 from cab.scoring.ledger.money import dollars
 from cab.scoring.prices.sources import sources_words
-from cab.scoring.printable import printable
+from cab.scoring.printable import counted, printable
 from cab.scoring.profiles.composite import Composite
 
 UNKNOWN = "not measured"
@@ -195,7 +195,7 @@ def _per_pass(axes: Axes) -> Row:
 def _attempts(tokens: Tokens) -> str:
     if tokens.attempts is None:
         return ""
-    return f"{tokens.attempts} request{'' if tokens.attempts == 1 else 's'} on the wire"
+    return f"{counted(tokens.attempts, 'request')} on the wire"
 
 
 def _self_report(report: SelfReport) -> Row:

@@ -33,6 +33,10 @@ class OneOf:
         self._options = options
         self._required = required
 
+    def __call__(self, *more: Option) -> "OneOf":
+        """Return these options and more of them."""
+        return OneOf(*self._options, *more, required=self._required)
+
     def add_to(self, parser: "_ActionsContainer") -> None:
         """Add them to a parser or a group."""
         group = parser.add_mutually_exclusive_group(required=self._required)
@@ -61,7 +65,7 @@ class Command(NamedTuple):
     """A subcommand."""
 
     source: str | object
-    """A module's name, or an object, with DESCRIPTION and perhaps EPILOG, and either OPTIONS and `run`,
+    """A module's name, or an object, with DESCRIPTION, perhaps EPILOG and USAGE, and either OPTIONS and `run`,
     or COMMANDS: subcommands of its own. The module is imported when the command is asked for."""
     help: str
     """Its line in the help of what it belongs to."""
@@ -93,6 +97,7 @@ def _complete(
     command: Any = importlib.import_module(source) if isinstance(source, str) else source
     parser.description = command.DESCRIPTION
     parser.epilog = getattr(command, "EPILOG", None)
+    parser.usage = getattr(command, "USAGE", None)
     if hasattr(command, "COMMANDS"):
         add_commands(parser, command.COMMANDS, words)
         return

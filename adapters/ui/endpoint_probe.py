@@ -9,13 +9,14 @@ The calls go to the endpoint itself and not through a proxy; they cost a few doz
 agent that uses another API only the first question is asked: its cell shows the rest.
 """
 
-from collections.abc import Sequence
+import re
 from typing import Any, Literal, NamedTuple, cast
 
 import aiohttp
 import orjson
 from yarl import URL
 
+from cab.adapters.ui.endpoint_scheme import scheme_fault
 from cab.proxy.forwarding.failures import name_failure
 from cab.proxy.forwarding.upstream import join
 from cab.proxy.redaction import Redactor
@@ -32,6 +33,10 @@ _GEMINI: Endpoint = "gemini.generateContent"
 _MESSAGES: Endpoint = "messages"
 _CONNECT_LIMIT_S = 10.0
 _QUOTED_CHARS = 200
+_QUOTED_BYTES = 4096
+_MODELS_PATH, _CHAT_PATH = "/v1/models", "/v1/chat/completions"
+_ASKS_FOR_KEY = re.compile(r"api[ _-]?key|authenticat|unauthori[sz]ed|credential", re.IGNORECASE)
+"""In the message of an error of the server: some have an error of their own where a key is missing."""
 _TOOL = {
     "type": "function",
     "function": {
@@ -115,8 +120,13 @@ async def probe_endpoint(
             await questions.all()
         except _Unreachable as error:
             # After a first answer, only this question failed.
-            questions.found(questions.current, "no", str(error))
-    return EndpointProbe(questions.findings)
+            fault = await scheme_fault(upstream) if questions.current == ANSWERS else None
+            questions.found(questions.current, "no", fault or str(error))
+        else:
+            # Some servers that speak TLS answer a request without it.
+            if not questions.probe.usable and (fault := await scheme_fault(upstream)):
+                return EndpointProbe([EndpointFinding(ANSWERS, "no", fault)])
+    return questions.probe
 
 
 class _Questions:
@@ -143,9 +153,14 @@ class _Questions:
         """Note an answer."""
         self.findings.append(EndpointFinding(name, state, self._mask.text(detail)))
 
+    @property
+    def probe(self) -> EndpointProbe:
+        """All answers so far."""
+        return EndpointProbe(self.findings)
+
     async def all(self) -> None:
         """Ask all questions that make sense."""
-        path = "/v1beta/models" if self._dialect == _GEMINI else "/v1/models"
+        path = "/v1beta/models" if self._dialect == _GEMINI else _MODELS_PATH
         listed = await self._ask("GET", path)
         self.found(ANSWERS, "yes", f"{self._base.host}, status {listed.status} to GET {path}")
         if listed.refuses_key:
@@ -161,8 +176,11 @@ class _Questions:
         if whole.refuses_key:
             self._key_refused(whole)
             return
-        self.found(KEY, "yes", "" if self._headers else "it needs none: CAB_KEY is not set")
-        if not self._model_found(whole, _model_ids(listed)):
+        if whole.status >= 500 and _ASKS_FOR_KEY.search(_message_of(whole)):
+            self._key_refused(whole)
+            return
+        self._key_found(whole)
+        if not self._model_found(whole, listed):
             return
         self._usage_found(USAGE, whole, _usage_of(whole.json))
         self.current = STREAM_USAGE
@@ -171,11 +189,26 @@ class _Questions:
         self.current = TOOLS
         self._tools_found(await self._chat("Note the word: tea. Use the tool.", tools=[_TOOL]))
 
+    def _key_found(self, answer: _Answer) -> None:
+        """Note whether the key was looked at: a wrong path has a 404 whatever the key."""
+        if answer.status == 200 and _choices(answer.json):
+            self.found(KEY, "yes", "" if self._headers else "it needs none: CAB_KEY is not set")
+        elif answer.status in {400, 404, 422} and self._is_named_in(answer):
+            self.found(KEY, "yes", "it says that the model is wrong, and not the key")
+        else:
+            self.found(KEY, "unknown", f"status {answer.status} says nothing about the key")
+
+    def _is_named_in(self, answer: _Answer) -> bool:
+        """Return whether an error's message names the model: as a word, as names may be short."""
+        word = rf"(?<!\w){re.escape(self._model)}(?!\w)"
+        return re.search(word, _message_of(answer)) is not None
+
     def _key_refused(self, answer: _Answer) -> None:
         fix = "fix CAB_KEY" if self._headers else "it needs a key; set CAB_KEY"
         self.found(KEY, "no", f"status {answer.status}{self._quoted(answer)}; {fix}")
 
-    def _model_found(self, answer: _Answer, listed: Sequence[str]) -> bool:
+    def _model_found(self, answer: _Answer, models: _Answer) -> bool:
+        listed = _model_ids(models)
         if answer.status == 200 and _choices(answer.json):
             seen = (
                 ""
@@ -189,9 +222,15 @@ class _Questions:
         if answer.status == 200:
             what = "its answer is not a chat completion"
         if answer.status == 429 or answer.status >= 500:
+            key = "" if self._headers else "; if it needs a key, set CAB_KEY"
             self.found(
-                MODEL, "no", f"{what}; the endpoint is overloaded or has an error; try again later"
+                MODEL,
+                "no",
+                f"{what}; the endpoint is overloaded or has an error; try again later{key}",
             )
+        elif answer.status == models.status == 404 and not self._is_named_in(answer):
+            where = f"neither {_CHAT_PATH} nor {_MODELS_PATH} is there"
+            self.found(MODEL, "no", f"{what}: {where}; fix the path of CAB_ENDPOINT")
         else:
             self.found(MODEL, "no", f"{what}; fix --model or CAB_ENDPOINT{others}")
         return False
@@ -223,7 +262,7 @@ class _Questions:
 
     async def _chat(self, text: str = "Answer with one word: tea", **more: object) -> _Answer:
         body = {"model": self._model, "messages": [{"role": "user", "content": text}], **more}
-        return await self._ask("POST", "/v1/chat/completions", body)
+        return await self._ask("POST", _CHAT_PATH, body)
 
     async def _ask(self, method: str, path: str, body: object = None) -> _Answer:
         url = join(self._base, path)
@@ -280,7 +319,10 @@ def _usage_in(stream: bytes) -> dict[str, Any]:
 
 
 def _message_of(answer: _Answer) -> str:
-    """Return the message of an error answer on one line."""
+    """Return the message of an error answer on one line; an answer that is no JSON is one."""
+    if not answer.json:
+        text = answer.body[:_QUOTED_BYTES].decode(errors="replace")
+        return "" if "<" in text else " ".join(text.split())
     error = answer.json.get("error") or answer.json.get("message") or answer.json.get("detail")
     message = cast("dict[str, Any]", error).get("message") if isinstance(error, dict) else error
     return " ".join(str(message).split()) if message else ""

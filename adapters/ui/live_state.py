@@ -12,7 +12,7 @@ from rich.text import Text
 from cab.adapters.ui.format import by_kind, clock_text
 from cab.scoring.ledger.money import dollars
 from cab.scoring.prices.sources import sources_words
-from cab.scoring.printable import printable
+from cab.scoring.printable import counted, printable
 
 AT_LEAST = "\N{GREATER-THAN OR EQUAL TO}"
 _MARKS = {"measured": "", "estimated": "\N{ALMOST EQUAL TO}", "at least": AT_LEAST}
@@ -59,13 +59,13 @@ def screen(state: Mapping[str, Any], width: int, height: int | None) -> Renderab
 
 def _minute(state: Mapping[str, Any], width: int) -> list[Text]:
     minute = state["minute"]
-    now = f"{_plural(state['running_cells'], 'cell')} running, {_plural(state['calls_in_flight'], 'call')} in flight"
+    now = f"{counted(state['running_cells'], 'cell')} running, {counted(state['calls_in_flight'], 'call')} in flight"
     mark = "at least" if minute["uncounted_calls"] else "measured"
     mark = "estimated" if mark == "measured" and minute["estimated_tokens"] else mark
     p50, p95 = minute["ttft_ms_p50"], minute["ttft_ms_p95"]
     first = "not recorded" if p50 is None else f"{p50:,.0f} ms (p95 {p95:,.0f} ms)"
     figures = (
-        f"last minute: {_plural(minute['calls'], 'call')}, {_plural(minute['failed'], 'failed attempt')}, "
+        f"last minute: {counted(minute['calls'], 'call')}, {counted(minute['failed'], 'failed attempt')}, "
         f"{_MARKS[mark]}{minute['tokens']:,} tokens, "
         f"cost {_cost_of_all(minute)}, "
         f"time to first token {first}"
@@ -81,10 +81,6 @@ def _sparkline(minute: Mapping[str, Any], width: int) -> str:
     room = min(len(values), max(0, width - len(text)))
     shown = values[len(values) - room :]
     return "".join(_BLOCKS[-(-8 * value // most)] if most else " " for value in shown) + text
-
-
-def _plural(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 class RunningCell(NamedTuple):

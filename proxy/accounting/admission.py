@@ -19,6 +19,7 @@ from cab.proxy.accounting.room import FREE, Room, room_for, windows_used, woken_
 from cab.proxy.errors import Rejected
 from cab.scoring.ledger.slices import SEALED
 from cab.scoring.ledger.totals import CallTotals
+from cab.scoring.printable import counted
 
 LIMIT_REACHED = "cab_limit_reached"
 """Code of a refusal because of a limit."""
@@ -385,7 +386,7 @@ class LocalCellRegistry:
         finally:
             cell.sealed = idle
         if not idle:
-            message = f"{len(cell.in_flight)} calls of cell {cell_id} are still in flight"
+            message = f"{counted(len(cell.in_flight), 'call')} of cell {cell_id} still in flight"
             raise Rejected(IN_FLIGHT, message)
         return _snapshot(cell)
 

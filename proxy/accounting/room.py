@@ -11,6 +11,7 @@ from cab.proxy.accounting.limits import KeyLimits, OnUnknown, WindowLimit
 from cab.proxy.accounting.spending import Spent, charged, spent_of
 from cab.proxy.accounting.windows import MINUTE, MINUTE_NS, PERIODS, next_begin, until_s
 from cab.scoring.ledger.money import EXACT
+from cab.scoring.printable import counted
 
 
 class Room(NamedTuple):
@@ -105,7 +106,7 @@ def _reached(cell: CellState, ended: int, spent: Spent, limits: KeyLimits) -> st
     """Return the limit that leaves no room for any further call; None if there is none."""
     calls = ended + len(cell.running)
     if limits.max_calls is not None and calls >= limits.max_calls:
-        return f"{limits.max_calls} calls (max_calls)"
+        return f"{counted(limits.max_calls, 'call')} (max_calls)"
     if limits.max_tokens is not None and spent.tokens >= limits.max_tokens:
         return f"{limits.max_tokens} tokens (max_tokens){spent.unknown_tokens}"
     if limits.max_cost_usd is not None and spent.usd >= limits.max_cost_usd:

@@ -92,7 +92,7 @@ def hide(secrets: Iterable[str | None], names: Iterable[str] = ()) -> None:
         names: Variables that go whatever they hold.
     """
     texts = {secret for secret in secrets if secret}
-    removed = {name for name, value in os.environ.items() if _shows(value, texts)}
+    removed = {name for name, value in os.environ.items() if shows(value, texts)}
     removed |= os.environ.keys() & set(names)
     texts |= {os.environ.pop(name) for name in removed}
     _overwrite([os.fsencode(text) for text in texts if text])
@@ -110,7 +110,8 @@ def shown_by_parents(secret: str) -> list[int]:
     return [pid for pid in _parents() if secret.encode() in _environment(pid)]
 
 
-def _shows(value: str, texts: Iterable[str]) -> bool:
+def shows(value: str, texts: Iterable[str]) -> bool:
+    """Return whether a variable's value is one of some secrets, or shows one."""
     return any(value == text or (len(text) >= _CERTAIN_CHARS and text in value) for text in texts)
 
 

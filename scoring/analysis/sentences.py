@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from cab.scoring.analysis.compare import Comparison, Metric
 from cab.scoring.ledger.money import amount
+from cab.scoring.printable import counted
 
 
 class Unit(NamedTuple):
@@ -99,7 +100,7 @@ def _doubt(found: Comparison) -> str:
 
 def _resolution(found: Comparison) -> str:
     """Return which difference the cells could have shown."""
-    tasks = f"{found.tasks} task{'' if found.tasks == 1 else 's'}"
+    tasks = counted(found.tasks, "task")
     if found.p is None or found.smallest_p is None:
         return f"with {tasks} in common no difference can be distinguished from chance"
     if found.smallest_p > _ALPHA:

@@ -11,6 +11,7 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 
 from cab.scoring.cells.cell import Cell
+from cab.scoring.cells.metered_command import MeteredCommand
 from cab.scoring.evidence.manifest import TreeManifest
 from cab.scoring.evidence.spans import Span
 from cab.scoring.evidence.task import TaskFacts
@@ -27,6 +28,7 @@ MODELS: Mapping[str, Any] = MappingProxyType(
         "call-start-1": CallStart,
         "cell-1": Cell,
         "cell-open-1": CellOpen,
+        "meter-1": MeteredCommand,
         "profile-1": Profile,
         "record-1": OtherRecord,
         "seal-3": Seal,

@@ -50,6 +50,13 @@ KNOWN = (
 )
 """What a file can be."""
 
+_OURS: Final = {
+    "cab.call/": "a line of an audit log, which has no score; cab ledger calls lists its calls, "
+    "cab ledger verify checks it, and the folder of a bundle has one beside its score",
+    "cab.meter/": "what cab meter --json wrote, which has no score; it is JSON to read as it is",
+    "cab.": "a file of CAB that is no cell; cab score reads a bundle, its cell.json or a page",
+}
+"""Beginnings of the schemas of our own files -> what they are, the first that fits."""
 _MOST_NAMES = 8
 
 Cells = ImportedCell | list[ImportedCell]
@@ -182,11 +189,24 @@ def _of_lines(rows: Iterable[FileRow], source: InputFile) -> list[ImportedCell]:
 
 
 def _refuse(data: object, names: list[str], source: InputFile, line: int | None = None) -> NoReturn:
-    if names:
+    if (ours := _ours(data)) is not None:
+        what = f"is {ours}"
+    elif names:
         what = f"could be {' or '.join(names)}: it is {_seen(data)}"
     else:
         what = f"has no form that is known: it is {_seen(data)}; known are {KNOWN}"
     raise BadRecord(str(source.path), line, what)
+
+
+def _ours(data: object) -> str | None:
+    """Return what a file of ours is that holds no cell, and what reads it; None if it is none."""
+    schema = data.get("schema") if is_object(data) else None
+    known = (
+        text
+        for start, text in _OURS.items()
+        if isinstance(schema, str) and schema.startswith(start)
+    )
+    return next(known, None)
 
 
 def _seen(data: object) -> str:

@@ -23,6 +23,7 @@ from cab.scoring.ledger.verification.call_ids import CallIds
 from cab.scoring.ledger.verification.call_order import CallOrder
 from cab.scoring.ledger.verification.findings import ChainHead, Fault, Findings, Verification
 from cab.scoring.ledger.zstd import NoZstandard
+from cab.scoring.printable import counted
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -251,7 +252,7 @@ class _LedgerCheck:
             )
             self._findings.add(segments[0].path, None, what)
         elif self._calls_behind:
-            what = f"{self._calls_behind} lines of calls behind the last signed head of {chain}"
+            what = f"{counted(self._calls_behind, 'line')} of calls behind the last signed head of {chain}"
             self._findings.leave(f"{what}: no signature covers them")
 
     def finish(self, folder: Path) -> None:

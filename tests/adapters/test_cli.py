@@ -107,7 +107,7 @@ NOTHING_THERE = "http://127.0.0.1:1"
     [
         (["run-cel"], "'run-cel' is not one of: run-cell, check, "),
         (["run-cel"], "did you mean 'run-cell'? See cab --help"),
-        (["frobnicate"], "'frobnicate' is not one of: run-cell, "),
+        (["frobnicate"], "'frobnicate' is not one of: meter, "),
         (["--zzz"], "arguments are required: COMMAND"),
         ([*RUN, "--modle", "x"], "did you mean --model?"),
         ([*RUN, "--tui", "adier"], "no agent 'adier'; did you mean 'aider'?"),

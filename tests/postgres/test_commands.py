@@ -129,7 +129,7 @@ def test_scores_and_reports_are_those_of_the_folder(tmp_path: Path, database: Da
     for name in ("cell.json", "INCOMPLETE"):
         (half / name).write_text("{}")
     send = ("ledger", "ship", cell / "ledger", "--to", database.url, "--once", "--runs", runs)
-    assert "1 cells were sent, 0 were there already" in cab(*send)[1]
+    assert "1 cell was sent, 0 were there already" in cab(*send)[1]
     assert "cells were sent" not in cab(*send)[1]
     shutil.rmtree(half)
     shown = database.url.replace("shipper@", "")

@@ -74,6 +74,20 @@ def test_every_commented_setting_of_the_example_is_valid() -> None:
             "{file}: upstream: 'ftp://a' is not an http(s) URL; give one, or 'demo'",
         ),
         (
+            'upstream = "http://127.0.0.1:99999/v1"',
+            "{file}: upstream: 'http://127.0.0.1:99999/v1' is not a URL (its port is out of the range 0-65535); "
+            "give one, or 'demo'",
+        ),
+        (
+            'upstream = "http://a/api/v1/chat/completions/"',
+            "{file}: upstream: 'http://a/api/v1/chat/completions/' is where calls go; give the base URL, "
+            "'http://a/api/v1'",
+        ),
+        (
+            'upstream = "http://a/v 1"',
+            "{file}: upstream: 'http://a/v 1' has a space in it; remove it",
+        ),
+        (
             'upstream = "http://a/v1?x=1"',
             "{file}: upstream: 'http://a/v1' has a query or fragment; give the base URL only",
         ),
@@ -130,3 +144,8 @@ def test_every_setting_says_what_it_is(model: type[ProxySettings | Route]) -> No
 def test_loopback_is_recognised(host: str) -> None:
     """The loopback range counts as this machine only."""
     assert is_loopback(host)
+
+
+def test_space_around_a_url() -> None:
+    """A URL that was pasted with a space or a line end is the URL."""
+    assert parse_settings({"upstream": " http://a/v1\n"}, "x").upstream == "http://a/v1"

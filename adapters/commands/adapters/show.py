@@ -12,13 +12,15 @@ from cab.adapters.install.install import find_installed
 from cab.adapters.ui.command import OneOf, Option
 from cab.adapters.ui.json_lines import print_json
 from cab.adapters.ui.options import JSON, MODEL
+from cab.proxy.config import parse_settings
 
 DESCRIPTION = "Show how an agent is started, as bash commands to copy and paste."
 
 EPILOG = """\
-The commands run the agent in a HOME of its own: a new folder, or the one that AGENT_HOME names. They
-change nothing outside it. The key stays the variable CAB_KEY. With cab-proxy in between, give the
-proxy's URL and the key that it prints.
+The commands run the agent in a HOME of its own: a new folder, or the one that
+AGENT_HOME names. It works in the folder work below that, or in the one that
+AGENT_WORKDIR names; nothing else is changed. The key stays the variable CAB_KEY.
+With cab-proxy in between, give the proxy's URL and the key that it prints.
 
 examples:
   cab adapters show codex --endpoint https://host/v1 --model gpt-5
@@ -38,6 +40,8 @@ def run(args: argparse.Namespace) -> int:
     """Print one agent and how to connect it by hand; return the exit code."""
     adapter = load_adapter(args.name)
     facts = adapter.facts
+    if args.endpoint is not None:
+        parse_settings({"upstream": args.endpoint}, "--endpoint")
     run = placeholder_run(_executable(facts), args.endpoint, args.model, args.prompt)
     launch = adapter.launch(run)
     if args.json:
@@ -45,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if not args.paste:
         print("\n".join([*_about(facts, adapter_row(adapter)["state"]), ""]))
-    print(shell_snippet(launch))
+    print(shell_snippet(launch, workdir=True))
     return 0
 
 

@@ -9,6 +9,7 @@ from cab.adapters.errors import AdapterError
 from cab.adapters.ui.command import Option
 from cab.adapters.ui.options import duration_s
 from cab.proxy.ledger.capture.retention import prune
+from cab.scoring.printable import counted
 
 DESCRIPTION = """\
 Delete the cells that were last written too long ago; and then, while the rest is too
@@ -37,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     max_bytes = None if args.max_bytes is None else _size_bytes(args.max_bytes)
     gone = prune(folder_of(args.path), before_ns=before_ns, max_bytes=max_bytes)
     size = sum(cell.bytes for cell in gone)
-    print(f"deleted {len(gone):,} cell{'' if len(gone) == 1 else 's'}, {size:,} bytes")
+    print(f"deleted {counted(len(gone), 'cell')}, {size:,} bytes")
     return 0
 
 

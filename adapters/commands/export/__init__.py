@@ -20,10 +20,10 @@ from cab.adapters.commands.export.sinks import (
 )
 from cab.adapters.commands.lake.cells import add_cells
 from cab.adapters.commands.lake.state import open_lake
-from cab.adapters.commands.messages import MESSAGES_OPTION, say_what_is_not_shown
 from cab.adapters.errors import AdapterError
 from cab.adapters.ui.cell_inputs import scored_cells
 from cab.adapters.ui.command import Option
+from cab.adapters.ui.messages_option import MESSAGES_OPTION, say_what_is_not_shown
 from cab.adapters.ui.progress import complain, progress
 from cab.scoring.cells.bundle import CELL_FILE, MARKER_FILE
 from cab.scoring.errors import ScoringError
@@ -38,7 +38,7 @@ from cab.scoring.ledger.reading import iter_calls, segment_files
 from cab.scoring.ledger.records import CallEnd
 from cab.scoring.ledger.segments import COMPRESSED_SUFFIX, PLAIN_SUFFIX
 from cab.scoring.ledger.totals import is_model_call
-from cab.scoring.printable import printable
+from cab.scoring.printable import counted, printable
 from cab.scoring.profiles.builtin import DEFAULT_PROFILE
 from cab.scoring.score import ScoredCell
 
@@ -118,7 +118,7 @@ def run(args: argparse.Namespace) -> int:
         export.say_what_is_left_out()
     where = "" if files < 2 else f" in {files} files"
     if files:
-        print(f"{printable(str(output))}: {_counted(export.count, unit)}{where}")
+        print(f"{printable(str(output))}: {counted(export.count, unit)}{where}")
     return 2 if export.failed else 0
 
 
@@ -136,7 +136,7 @@ def _add_to_lake(runs: Iterable[Path], output: Path) -> int:
     with progress(f"adding to {printable(str(output))}", sys.stderr), open_lake(output) as lake:
         done = add_cells(lake, runs, report)
     replaced = f", {done.replaced:,} replaced" if done.replaced else ""
-    print(f"{printable(str(output))}: {_counted(done.added, 'new cell')}{replaced}")
+    print(f"{printable(str(output))}: {counted(done.added, 'new cell')}{replaced}")
     return 2 if failed else 0
 
 
@@ -235,10 +235,6 @@ def _is_ledger(path: Path) -> bool:
         bundle = any((path / name).exists() for name in (CELL_FILE, MARKER_FILE))
         return not bundle and bool(segment_files(path))
     return path.name.endswith((PLAIN_SUFFIX, COMPRESSED_SUFFIX))
-
-
-def _counted(count: int, unit: str) -> str:
-    return f"{count:,} {unit}{'' if count == 1 else 's'}"
 
 
 def _lines(files: Files, _on_fault: OnFault | None) -> Sink:

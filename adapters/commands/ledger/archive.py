@@ -12,7 +12,7 @@ from cab.adapters.ui.place import files_only
 from cab.adapters.ui.progress import progress
 from cab.proxy.control.sealing import signer_from
 from cab.proxy.ledger.archive.archiving import Archived, archive_ledger
-from cab.scoring.printable import printable
+from cab.scoring.printable import counted, printable
 
 DESCRIPTION = """\
 Move closed segments of a ledger to another folder. A checkpoint stays in their
@@ -86,6 +86,6 @@ def _sentence(done: Archived) -> str:
         return "nothing to archive: no segment is closed, compressed and old enough"
     stated = done.checkpoint
     return (
-        f"checkpoint {stated.number}: {done.segments} segments, {stated.calls:,} calls of "
-        f"{stated.cells:,} cells are in {printable(stated.folder)}"
+        f"checkpoint {stated.number}: {counted(done.segments, 'segment')}, {counted(stated.calls, 'call')} of "
+        f"{counted(stated.cells, 'cell is', 'cells are')} in {printable(stated.folder)}"
     )

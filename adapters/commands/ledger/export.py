@@ -20,7 +20,7 @@ from cab.adapters.ui.progress import complain, progress
 from cab.scoring.errors import BadRecord
 from cab.scoring.ledger.filters import EVERYTHING
 from cab.scoring.ledger.reading import Found, find_ends
-from cab.scoring.printable import printable
+from cab.scoring.printable import counted, printable
 
 DESCRIPTION = """\
 Write calls to a file with one typed column per field. A SQLite file may exist
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     write, row_of = (write_sqlite, values_of) if args.sqlite else (write_parquet, parquet_row)
     with progress(f"writing {printable(str(file))}", sys.stderr):
         count = write(file, _rows(calls, row_of, damage))
-    print(f"{printable(str(file))}: {count:,} call{'' if count == 1 else 's'}")
+    print(f"{printable(str(file))}: {counted(count, 'call')}")
     return damage.exit_code if count else report_nothing(path, where) or damage.exit_code
 
 
@@ -84,9 +84,9 @@ def _add_to_lake(args: argparse.Namespace) -> int:
     for fault in done.faults:
         complain(f"{printable(str(ledger))}: {fault}")
     if done.damaged:
-        lines = "1 line" if done.damaged == 1 else f"{done.damaged:,} lines"
+        lines = counted(done.damaged, "line")
         complain(f"{printable(str(ledger))}: {lines} damaged, and not in the lake")
-    print(f"{printable(str(args.lake))}: {done.added:,} new call{'' if done.added == 1 else 's'}")
+    print(f"{printable(str(args.lake))}: {counted(done.added, 'new call')}")
     return 1 if done.damaged or done.faults else 0
 
 

@@ -20,7 +20,7 @@ from cab.proxy.ledger.shipping.shipper import PassResult, Shipper
 from cab.proxy.ledger.shipping.sink import SinkTarget, sink_opener
 from cab.proxy.logs import configure_logs
 from cab.scoring.ledger.segments import find_segments
-from cab.scoring.printable import printable
+from cab.scoring.printable import counted, printable
 
 LOOK_AT_RUNS_S = 60.0
 """How often a folder of cells is searched for finished ones."""
@@ -111,7 +111,7 @@ def _once(service: ShippingService, args: argparse.Namespace) -> int:
         values = (done.lines, done.missing_segments, done.unreadable)
         print_json(dict(zip(("lines", "missing_segments", "unreadable"), values, strict=True)))
     else:
-        print(f"{done.lines:,} lines were sent")
+        print(f"{counted(done.lines, 'line was', 'lines were')} sent")
     return _report(done)
 
 
@@ -132,7 +132,9 @@ def _follow(service: ShippingService, stop: threading.Event) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
     service.run()
-    print(f"{service.status.shipped_lines:,} lines were sent", file=sys.stderr)
+    print(
+        f"{counted(service.status.shipped_lines, 'line was', 'lines were')} sent", file=sys.stderr
+    )
     return 0
 
 
@@ -174,5 +176,7 @@ class _Bundles:
         for file in done.left:
             complain(printable(f"{file} is too large, and was not sent"))
         if done.sent:
-            complain(f"{done.sent:,} cells were sent, {done.kept:,} were there already")
+            complain(
+                f"{counted(done.sent, 'cell was', 'cells were')} sent, {done.kept:,} were there already"
+            )
         return 1 if done.left else 0

@@ -24,7 +24,7 @@ from cab.scoring.ledger.segments import segment_files
 from cab.scoring.ledger.signatures import load_public_key
 from cab.scoring.ledger.verification.findings import Verification
 from cab.scoring.ledger.verify import verify_ledger, verify_seal
-from cab.scoring.printable import printable
+from cab.scoring.printable import counted, printable
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -187,15 +187,11 @@ def _print_result(shown: str, found: Verification) -> None:
             print(f"{title}: {printable(text)}")
     verdict = "holds" if found.exit_code == 0 else "holds as far as it was checked"
     if not found.holds:
-        verdict = f"does NOT hold, {_count(found.fault_count, 'fault')}"
-    seen = f"{_count(found.records, 'record')}, {found.size_bytes / 1e6:,.1f} MB"
+        verdict = f"does NOT hold, {counted(found.fault_count, 'fault')}"
+    seen = f"{counted(found.records, 'record')}, {found.size_bytes / 1e6:,.1f} MB"
     print(f"{printable(shown)} {verdict}: {seen}")
 
 
 def _print_heads(found: Verification) -> None:
     rows = [(head.chain, head.hash, str(head.segments), str(head.records)) for head in found.heads]
     write("table", ResultTable(_HEAD_COLUMNS, rows), [])
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"

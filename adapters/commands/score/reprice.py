@@ -18,6 +18,7 @@ from cab.scoring.prices.library import DISTRIBUTION, library_prices
 from cab.scoring.prices.reprice import Repriced, Repricing
 from cab.scoring.prices.sources import price_kind, source_words, sources_words
 from cab.scoring.prices.table import read_price_table
+from cab.scoring.printable import counted
 
 OPTIONS = OptionGroup(
     "other prices",
@@ -110,6 +111,8 @@ def sentence(scored: ScoredCell, repricing: Repricing) -> str:
     other = source_words(repricing.prices.source)
     if made is None:
         return f"cost: {did}; by {other}: not known, as there are no calls"
-    gap = f" ({made.unpriced_calls} calls without a price)" if made.unpriced_calls else ""
+    gap = (
+        f" ({counted(made.unpriced_calls, 'call')} without a price)" if made.unpriced_calls else ""
+    )
     would = UNKNOWN_USD if made.cost_usd is None else dollars(made.cost_usd)
     return f"cost: {did}; by {other} it would be {would}{gap}"

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 from cab.adapters.report.cell.facts import ReportCell
 from cab.adapters.report.render.marks import MarkedText, measured, words
-from cab.adapters.report.render.numbers import duration, integer, percent, plural, ratio
+from cab.adapters.report.render.numbers import duration, integer, percent, ratio
+from cab.scoring.printable import counted
 from cab.scoring.profiles.builtin import DEFAULT_PROFILE, PUBLISHED
 from cab.scoring.profiles.composite import Composite
 
@@ -69,7 +70,7 @@ def _tokens(cell: ReportCell) -> ScoreFigure:
         return ScoreFigure(name, words("none"), "it did not pass")
     if tokens.known_total_tokens:
         known = MarkedText(integer(tokens.known_total_tokens), "at least")
-        missed = plural(tokens.unmeasured_calls or 0, "call")
+        missed = counted(tokens.unmeasured_calls or 0, "call")
         return ScoreFigure(name, known, f"{missed} without a count")
     return ScoreFigure(name, NO_AXIS, _said(cell))
 
@@ -105,9 +106,9 @@ def _blast(cell: ReportCell) -> ScoreFigure:
     if axis.collateral_ratio is None:
         why = "as published: scratch files are not told apart"
         return ScoreFigure("Blast", measured(ratio(axis.blast_radius), by), why)
-    why = f"{plural(axis.collateral_files or 0, 'file')} beside the task"
+    why = f"{counted(axis.collateral_files or 0, 'file')} beside the task"
     if axis.scratch_changes:
-        scratch = plural(len(axis.scratch_changes), "scratch file")
+        scratch = counted(len(axis.scratch_changes), "scratch file")
         why += f"; {ratio(axis.blast_radius)} as published, with {scratch}"
     return ScoreFigure("Blast", measured(ratio(axis.collateral_ratio), by), why)
 

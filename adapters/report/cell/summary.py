@@ -10,7 +10,8 @@ from cab.adapters.report.cell.facts import ReportCell
 from cab.adapters.report.cell.tokens import own_sentence, total_cost
 from cab.adapters.report.render.environment import html
 from cab.adapters.report.render.marks import MarkedText, measured
-from cab.adapters.report.render.numbers import duration, integer, plural
+from cab.adapters.report.render.numbers import duration, integer
+from cab.scoring.printable import counted
 from cab.scoring.profiles.builtin import DEFAULT_PROFILE
 
 
@@ -49,7 +50,7 @@ def _run(cell: ReportCell) -> Iterator[Markup]:
     yield Markup(", with {}").format(_calls(cell))
     failed = cell.axes.calls.failed if cell.axes.calls else None
     if failed:
-        yield html(f", {plural(failed, 'failed attempt')}")
+        yield html(f", {counted(failed, 'failed attempt')}")
     yield Markup(" and {}.").format(_tokens(cell))
 
 
@@ -85,7 +86,7 @@ def _tokens(cell: ReportCell) -> Markup:
         return Markup("{} tokens{}").format(total, _money(cell))
     if tokens.known_total_tokens:
         known = MarkedText(integer(tokens.known_total_tokens), "at least")
-        missed = plural(tokens.unmeasured_calls or 0, "call")
+        missed = counted(tokens.unmeasured_calls or 0, "call")
         return Markup("{} tokens, {} not counted").format(known, missed)
     return Markup("an unknown number of tokens")
 
@@ -107,7 +108,7 @@ def _changes(cell: ReportCell) -> Iterator[Markup]:
     if not axis.total_changes:
         yield Markup("It changed nothing.")
         return
-    yield html(f"It changed {plural(due, 'file')} that {'was' if due == 1 else 'were'} due")
+    yield html(f"It changed {counted(due, 'file')} that {'was' if due == 1 else 'were'} due")
     if axis.collateral_files is None:  # a page does not tell scratch apart
         yield html(f", and {len(axis.unexpected_changes)} more.")
         return
@@ -117,4 +118,4 @@ def _changes(cell: ReportCell) -> Iterator[Markup]:
         else ", and nothing else"
     )
     scratch = len(axis.scratch_changes or [])
-    yield html(f", {plural(scratch, 'scratch file')} aside." if scratch else ".")
+    yield html(f", {counted(scratch, 'scratch file')} aside." if scratch else ".")

@@ -10,6 +10,7 @@ from cab.adapters.report.render.numbers import integer
 from cab.scoring.imports.model import OwnCount
 from cab.scoring.ledger.money import UNNAMED, MoneyTotal, dollars, money
 from cab.scoring.prices.sources import sources_words, weakest_kind
+from cab.scoring.printable import counted
 
 NOTHING = words("–")
 
@@ -113,7 +114,9 @@ def total_cost(cell: ReportCell) -> MarkedText:
         mark = mark_of_price(cost.price_kind)
         return MarkedText(dollars(cost.cost_usd), mark, sources_words(cost.price_sources or []))
     known = cost.known_cost_usd if cost.priced_calls else None
-    return MarkedText(dollars(known), "at least", f"{cost.unpriced_calls} calls without a price")
+    return MarkedText(
+        dollars(known), "at least", f"{counted(cost.unpriced_calls or 0, 'call')} without a price"
+    )
 
 
 def own_error(cell: ReportCell) -> float | None:

@@ -6,7 +6,8 @@ from cab.adapters.report.cell.calls import known_sum
 from cab.adapters.report.cell.facts import ReportCell
 from cab.adapters.report.cell.tokens import total_cost
 from cab.adapters.report.render.marks import Mark, MarkedText, weakest
-from cab.adapters.report.render.numbers import duration, integer, plural
+from cab.adapters.report.render.numbers import duration, integer
+from cab.scoring.printable import counted
 
 
 class CallsTotal(NamedTuple):
@@ -40,7 +41,7 @@ def _heading(cell: ReportCell) -> str:
         return "not recorded"
     if len(cell.calls) == tokens.model_calls:
         return f"{tokens.model_calls:,}"
-    return f"{tokens.model_calls:,} in {plural(len(cell.calls), 'attempt')}"
+    return f"{tokens.model_calls:,} in {counted(len(cell.calls), 'attempt')}"
 
 
 def _sum(cell: ReportCell, total: int | None, known: int | None) -> MarkedText:

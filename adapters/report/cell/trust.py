@@ -5,13 +5,14 @@ from typing import NamedTuple
 
 from cab.adapters.report.cell.facts import ReportCell, page_part
 from cab.adapters.report.cell.identity import FactRow
-from cab.adapters.report.render.numbers import integer, plural
+from cab.adapters.report.render.numbers import integer
 from cab.adapters.report.render.visible import cut
 from cab.scoring.cells.bundle import SEAL_FILE
 from cab.scoring.cells.result_record import verify_bundle
 from cab.scoring.errors import BadRecord
 from cab.scoring.files import is_list, is_object
 from cab.scoring.ledger.seals import Seal, load_seal
+from cab.scoring.printable import counted
 
 _MOST_DEVIATIONS = 50
 """Of a page from elsewhere."""
@@ -58,9 +59,9 @@ def seal_rows(cell: ReportCell) -> list[FactRow]:
 
 
 def _covers(seal: Seal) -> str:
-    parts = [plural(seal.records, "record")]
+    parts = [counted(seal.records, "record")]
     if seal.calls is not None:
-        parts.append(plural(seal.calls, "call"))
+        parts.append(counted(seal.calls, "call"))
     if seal.total_tokens is not None:
         parts.append(f"{integer(seal.total_tokens)} tokens")
     return ", ".join(parts)

@@ -11,8 +11,8 @@ from cab.adapters.report.overview.spread import spread
 from cab.adapters.report.placed import PlacedCell, values_of
 from cab.adapters.report.render.environment import render
 from cab.adapters.report.render.frame import PageFrame
-from cab.adapters.report.render.numbers import plural
 from cab.scoring.analysis.aggregate import Part
+from cab.scoring.printable import counted
 
 TEMPLATE = "overview.html.j2"
 FILE = "index.html"
@@ -67,10 +67,10 @@ def _head(cells: Sequence[PlacedCell], left_out: int) -> OverviewHead:
     sweeps = values_of(cells, "sweep")
     calls = [cell.seen.model_calls for cell in cells if cell.seen.model_calls is not None]
     marks = [cell.token_mark for cell in cells]
-    sub = ", ".join(plural(len(values_of(cells, part)), noun) for part, noun in _NOUNS)
+    sub = ", ".join(counted(len(values_of(cells, part)), noun) for part, noun in _NOUNS)
     decided = [cell for cell in cells if cell.kind != "uncounted"]
     return OverviewHead(
-        title=f"Sweep {sweeps[0]}" if len(sweeps) == 1 else plural(len(sweeps), "sweep"),
+        title=f"Sweep {sweeps[0]}" if len(sweeps) == 1 else counted(len(sweeps), "sweep"),
         sub=sub,
         cells=len(cells),
         decided=len(decided),

@@ -39,8 +39,3 @@ def compact(value: float) -> str:
 
 
 _SIZES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1, ""))
-
-
-def plural(number: int, what: str) -> str:
-    """Return `1 call`, `2 calls`."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -6,6 +6,7 @@ from cab.adapters.ui.format import by_kind
 from cab.scoring.ledger.money import dollars
 from cab.scoring.ledger.totals import CallTotals
 from cab.scoring.prices.sources import weakest_kind
+from cab.scoring.printable import counted
 
 
 def line_of(end: End, duration_s: float) -> str:
@@ -13,7 +14,7 @@ def line_of(end: End, duration_s: float) -> str:
     if end.verdict != "complete":
         return f"{end.cell_id}: no result, {end.verdict}: {end.reason}"
     verdict = {True: "passed", False: "did not pass", None: "no verdict"}[end.passed]
-    calls = "calls not known" if end.calls is None else f"{end.calls} calls"
+    calls = "calls not known" if end.calls is None else counted(end.calls, "call")
     tokens = "tokens not known" if end.tokens is None else f"{end.tokens:,} tokens"
     return f"{end.cell_id}: {verdict}, {calls}, {tokens}, {duration_s:.1f} s"
 
@@ -28,10 +29,10 @@ def spend_text(spend: CallTotals) -> str:
     """Return what was spent, for people; what is not known is said."""
     tokens, cost = spend.tokens.total, spend.cost
     most = "" if tokens.upper is None else f", at most {tokens.upper:,}"
-    uncounted = f" ({tokens.missing} calls not counted{most})" if tokens.missing else ""
-    parts = [f"{spend.calls:,} calls", f"{tokens.known:,} tokens{uncounted}"]
+    uncounted = f" ({counted(tokens.missing, 'call')} not counted{most})" if tokens.missing else ""
+    parts = [counted(spend.calls, "call"), f"{tokens.known:,} tokens{uncounted}"]
     if cost.known or not cost.missing:
         by = by_kind(weakest_kind(cost.price_sources))
-        unpriced = f" ({cost.missing} calls without a price)" if cost.missing else ""
+        unpriced = f" ({counted(cost.missing, 'call')} without a price)" if cost.missing else ""
         parts.append(f"{dollars(cost.known)}{by}{unpriced}")
     return ", ".join(parts)

@@ -50,6 +50,19 @@ def test_the_shell_evaluates_nothing(text: str, tmp_path_factory: pytest.TempPat
     }
 
 
+def test_workdir(tmp_path: Path) -> None:
+    """With a folder to work in, an agent that makes a repository makes it there, or where the user says."""
+    snippet = shell_snippet(Launch(("sh", "-c", "pwd; git init -q")), workdir=True)
+    for variables, work in (({}, "work"), ({"AGENT_WORKDIR": str(tmp_path / "mine")}, "../mine")):
+        (tmp_path / "mine").mkdir(exist_ok=True)
+        (tmp_path / "here").mkdir(exist_ok=True)
+        home = tmp_path / "home"
+        env = {"PATH": os.environ["PATH"], "AGENT_HOME": str(home), **variables}
+        subprocess.run(["bash", "-c", snippet], cwd=tmp_path / "here", env=env, check=True)
+        assert (home / work / ".git").is_dir()
+        assert list((tmp_path / "here").iterdir()) == []
+
+
 def test_end_mark_in_a_file(tmp_path: Path) -> None:
     """A file that holds the end of a here document does not end it."""
     write_stub(tmp_path, "agent")

@@ -176,6 +176,17 @@ def test_dry_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert table.err == "2 cells, 1 of them done; 1 at a time\n"
 
 
+def test_dry_run_names_what_is_not_installed(capsys: pytest.CaptureFixture[str]) -> None:
+    """An agent that is not there is listed with its cells, and said to be missing."""
+    file = sweep('agents = ["aider"]\n', LEAST.replace('agents = ["scripted"]\n', ""))
+
+    assert main(["sweep", file, "--dry-run"]) == 0
+    said = capsys.readouterr().err.splitlines()
+    assert said[0].startswith("1 cell, 0 of them done")
+    assert "aider" in said[1]
+    assert "is not installed; run: cab adapters install aider, or give --install" in said[1]
+
+
 def test_only_and_exclude(capsys: pytest.CaptureFixture[str]) -> None:
     """What is not chosen is not run, and is not a failure either."""
     file = sweep('models = ["demo", "b", "c"]\n', LEAST.replace('models = ["demo"]\n', ""))
@@ -368,7 +379,9 @@ def test_changed_file(capsys: pytest.CaptureFixture[str]) -> None:
     assert "the sweep file has changed: runs: 1 -> 2" in grown
     assert "started under other conditions (timeout_s: 600.0 -> 60.0)" in refused
     assert "has changed: timeout_s: 600.0 -> 60.0" in accepted
-    assert "1 cells are no longer part of the sweep; they stay, and are not reported" in accepted
+    assert (
+        "1 cell is no longer part of the sweep; what was run stays, and is not reported" in accepted
+    )
 
 
 def test_newer_agent(capsys: pytest.CaptureFixture[str]) -> None:
@@ -422,7 +435,7 @@ def test_lost_ledger(capsys: pytest.CaptureFixture[str]) -> None:
     )
     main(["sweep", file, "--accept-changes"])
     assert (
-        "spent over all attempts: not known: the calls of 1 cells are lost"
+        "spent over all attempts: not known: the calls of 1 cell are lost"
         in capsys.readouterr().out
     )
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import ssl
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -24,6 +25,7 @@ from cab.proxy.demo import running_demo
 from cab.scoring.ledger.records import Endpoint
 from tests.tools.ports import port_without_listener
 from tests.tools.servers import serving
+from tests.tools.tls import certificate
 
 SECRET = "sk-canary-0123456789"
 ALL = [ANSWERS, KEY, MODEL, USAGE, STREAM_USAGE, TOOLS]
@@ -142,6 +144,56 @@ async def test_key_refused(at: str, key: str | None, fix: str) -> None:
     assert not probe.usable
 
 
+@pytest.mark.parametrize(
+    ("message", "state"),
+    [
+        ("no such path, my friend", "unknown"),  # whatever the key
+        ("the model m does not exist", "yes"),  # the key was looked at before
+    ],
+)
+async def test_key_at_a_404(message: str, state: str) -> None:
+    """A 404 says nothing about the key, unless it is about the model; a wrong path is named as one."""
+    wrong = {"error": {"message": message}}
+    probe = await probed(lambda _: web.json_response(wrong, status=404))
+
+    assert states(probe)[KEY] == state
+    assert ("fix the path of CAB_ENDPOINT" in probe.findings[-1].detail) == (state == "unknown")
+    assert not probe.usable
+
+
+async def test_server_error_for_a_missing_key() -> None:
+    """A server that has an error of its own where a key is missing is quoted, and CAB_KEY is named."""
+    broken = {"error": {"message": "Authentication Error, No api key passed in.", "code": "500"}}
+    probe = await probed(lambda _: web.json_response(broken, status=500), key=None)
+    last = probe.findings[-1]
+    assert (last.name, last.state) == (KEY, "no")
+    assert last.detail == (
+        "status 500: Authentication Error, No api key passed in.; it needs a key; set CAB_KEY"
+    )
+
+    probe = await probed(lambda _: web.Response(text="worker lost", status=500), key=None)
+    assert "status 500: worker lost; the endpoint is" in probe.findings[-1].detail
+    assert "if it needs a key, set CAB_KEY" in probe.findings[-1].detail
+
+
+async def test_scheme() -> None:
+    """http:// to a server that speaks TLS, and https:// to one that does not: the right URL is named."""
+    async with endpoint(well) as url:
+        [plain] = (await probe_endpoint(url.replace("http:", "https:"), None, "m")).findings
+    assert plain.detail == f"the server there speaks no TLS: give {url}"
+
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate())
+    async with await asyncio.start_server(_hang_up, "127.0.0.1", 0, ssl=context) as server:
+        port = server.sockets[0].getsockname()[1]
+        [secure] = (await probe_endpoint(f"http://127.0.0.1:{port}/v1", None, "m")).findings
+    assert secure.detail == f"the server there speaks TLS: give https://127.0.0.1:{port}/v1"
+
+
+def _hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.close()
+
+
 async def test_key_across_the_cut() -> None:
     """Of a key that is where a long answer is cut, not even the beginning is shown."""
     long = {"error": {"message": f"{'x' * 190} {SECRET} is not known"}}
@@ -161,7 +213,7 @@ async def test_key_across_the_cut() -> None:
         ),
         (web.json_response({"detail": "bad"}, status=422), "status 422: bad; fix --model"),
         (web.Response(body=b"<html>", status=200), "its answer is not a chat completion; fix"),
-        (web.json_response([1], status=400), "status 400; fix --model"),
+        (web.json_response([1], status=400), "status 400: [1]; fix --model"),
         (
             web.json_response({"message": "x" * 999}, status=503),
             f"status 503: {'x' * 200}; the endpoint is overloaded or has an error; try again later",

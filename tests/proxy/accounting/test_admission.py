@@ -314,7 +314,7 @@ async def test_a_seal_ends_the_wait_for_a_slot(registry: CellRegistry) -> None:
 async def test_a_seal_that_fails_leaves_the_cell_open(registry: CellRegistry) -> None:
     """Calls that do not end in time, a client that leaves, and a failed record all open it again."""
     await registry.admit(AdmissionRequest("a", "1"))
-    with pytest.raises(Rejected, match="1 calls of cell a are still in flight"):
+    with pytest.raises(Rejected, match="1 call of cell a still in flight"):
         await registry.seal("a", 0.01)
     async with asyncio.TaskGroup() as tasks:
         sealing = tasks.create_task(registry.seal("a", 20))

@@ -62,7 +62,7 @@ async def test_the_openai_sdk_does_not_retry_a_refusal(tmp_path: Path) -> None:
             with pytest.raises(openai.BadRequestError) as refused:
                 await create(model="m", messages=[{"role": "user", "content": "hi"}])
         assert refused.value.code == "cab_limit_reached"
-        assert "limit of 1 calls (max_calls); nothing was forwarded" in str(refused.value)
+        assert "limit of 1 call (max_calls); nothing was forwarded" in str(refused.value)
         assert rejected(meter) == ["cab_limit_reached"]
         assert len(upstream.received) == 1
 

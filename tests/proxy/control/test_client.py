@@ -120,7 +120,7 @@ async def test_a_seal_that_calls_hold_up_is_asked_for_again(
         calling = tasks.create_task(call(meter, keys.call))
         await arrived.wait()
         async with ControlClient(meter.url, keys.seal) as control:
-            with pytest.raises(ProxyRefused, match=r"1 calls of cell .* are still in flight"):
+            with pytest.raises(ProxyRefused, match=r"1 call of cell .* still in flight"):
                 await control.seal(CELL)
             go.set()
             sealed = await control.seal(CELL)

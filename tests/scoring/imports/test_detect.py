@@ -174,3 +174,19 @@ def test_pages_take_no_lost_values(tmp_path: Path) -> None:
     assert changed != text
     with pytest.raises(BadRecord, match=r"not valid JSON: .*is not a number"):
         read_cells(written(tmp_path / "x.json", changed))
+
+
+@pytest.mark.parametrize(
+    ("schema", "said"),
+    [
+        ("cab.call/1", "is a line of an audit log, which has no score; cab ledger calls lists"),
+        ("cab.meter/1", "is what cab meter --json wrote"),
+        ("cab.task/1", "is a file of CAB that is no cell; cab score reads a bundle"),
+    ],
+)
+def test_files_of_ours(tmp_path: Path, schema: str, said: str) -> None:
+    """A file of ours that holds no cell is named, and so is what reads it."""
+    path = tmp_path / "file.json"
+    path.write_text(f'{{"schema": "{schema}"}}')
+    with pytest.raises(BadRecord, match=said):
+        read_cells(path)

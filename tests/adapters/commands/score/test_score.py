@@ -341,7 +341,7 @@ def test_by_a_list_that_does_not_know_the_model_nothing_is_known(
     )
     how = ["score", str(folder), "--reprice", "genai-prices"]
     assert main([*how, "--provider", "openai"]) == 0
-    assert "it would be not known (1 calls without a price)" in capsys.readouterr().out
+    assert "it would be not known (1 call without a price)" in capsys.readouterr().out
     assert main([*how, "--provider", "nobody"]) == 2
     assert main([*how, "--write"]) == 2
     assert main(["score", str(folder), "--provider", "openai"]) == 2

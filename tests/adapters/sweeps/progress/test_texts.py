@@ -19,7 +19,7 @@ def test_recovered() -> None:
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"passed": False, "calls": 1, "tokens": None}, "did not pass, 1 calls, tokens not known"),
+        ({"passed": False, "calls": 1, "tokens": None}, "did not pass, 1 call, tokens not known"),
         ({"passed": None, "calls": None}, "no verdict, calls not known, 1,200 tokens"),
     ],
 )
@@ -32,10 +32,10 @@ def test_line(fields: dict[str, object], said: str) -> None:
     ("totals", "said"),
     [
         (spend(), "0 calls, 0 tokens, $0"),
-        (spend(2, 10, 1, "0", 2), "2 calls, 10 tokens (1 calls not counted)"),
+        (spend(2, 10, 1, "0", 2), "2 calls, 10 tokens (1 call not counted)"),
         (
             spend(2, 10, 0, "0.5", 1),
-            "2 calls, 10 tokens, $0.50 (1 calls without a price)",
+            "2 calls, 10 tokens, $0.50 (1 call without a price)",
         ),
     ],
 )

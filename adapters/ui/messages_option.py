@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cab.adapters.ui.command import Option
 from cab.scoring.capture.layout import capture_folder
+from cab.scoring.printable import counted
 
 MESSAGES_OPTION = Option(
     "--messages",
@@ -18,7 +19,5 @@ def say_what_is_not_shown(paths: Iterable[Path]) -> None:
     """Say on standard error how many bundles have a capture that is not shown; nothing if none has."""
     count = sum(capture_folder(path) is not None for path in paths)
     if count:
-        cells = "1 cell holds" if count == 1 else f"{count:,} cells hold"
-        print(
-            f"{cells} captured messages, which are left out; --messages adds them", file=sys.stderr
-        )
+        cells = counted(count, "cell holds", "cells hold")
+        sys.stderr.write(f"{cells} captured messages, which are left out; --messages adds them\n")
