@@ -63,9 +63,13 @@ def object_table(schema: Schema) -> Iterator[str]:
 def object_sections(schema: Schema) -> Iterator[str]:
     """Yield a section for each object that a schema defines beside its own."""
     for name, made in sorted(schema.get("$defs", {}).items()):
-        if "properties" in made:
+        forms = made.get("oneOf", [made])
+        if any("properties" in each for each in forms):
             yield from (f"### {name}", "", " ".join(made.get("description", "").split()), "")
-            yield from object_table(made)
+            if len(forms) > 1:
+                yield from ("One of these:", "")
+            for each in forms:
+                yield from object_table(each)
 
 
 def merged_table(schemas: Mapping[str, Schema]) -> Iterator[str]:
@@ -116,7 +120,8 @@ def _inputs(document: Schema, request: Schema, common: Sequence[Schema]) -> Iter
     body = request.get("requestBody", {}).get("content", {}).get("application/json")
     if body:
         yield f"- body: {type_text(body['schema'])}"
-    yield ""
+    if body or common or request.get("parameters"):
+        yield ""
 
 
 def _resolved(document: Schema, made: Schema) -> Schema:
