@@ -11,7 +11,7 @@ SOURCES = $(shell find proxy scoring adapters \( -name '*.py' -o -path '*/report
 ROUNDS ?= 3
 SECONDS ?= 1800
 
-.PHONY: demo test check wheel sync test-agents test-containers test-slurm test-fleet test-ray test-postgres catalogue schemas reference bench guard soak help
+.PHONY: demo test check wheel sync docs test-agents test-containers test-slurm test-fleet test-ray test-postgres catalogue schemas reference bench guard soak help
 
 help:
 	@echo "make demo         one scored cell, end to end, and its page, with no key and no network"
@@ -27,6 +27,7 @@ help:
 	@echo "make catalogue    run the faults and the stacks; write docs/catalogue.md and docs/endpoints.md"
 	@echo "make schemas      write scoring/schemas/*.json from the models"
 	@echo "make reference    write the tables of docs/settings.md and docs/cli.md from the code"
+	@echo "make docs         build the documentation site into site/, and check it; installs MkDocs (60 MB)"
 	@echo "make bench        the proxy beside nginx and others; writes docs/performance.md (ROUNDS=3)"
 	@echo "make guard        ratios to nginx that no change may raise"
 	@echo "make soak         half an hour of half load, faults, reloads, archives: does anything grow? (SECONDS=1800)"
@@ -57,7 +58,7 @@ demo: $(STAMP)
 	@$(BIN)/cab report demo-run -o demo-site
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not agents and not containers and not slurm and not ray" -n 2 --dist worksteal --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -m "not agents and not containers and not slurm and not ray and not site" -n 2 --dist worksteal --cov --cov-report=term:skip-covered
 
 # apt-get install slurm-wlm munge openssh-server; with CI=true they fail where Slurm cannot start.
 test-slurm: $(STAMP)
@@ -74,6 +75,13 @@ test-ray: $(STAMP)
 	@$(BIN)/python -c 'import ray' 2>/dev/null || $(BIN)/python -m pip install -q --group ray 2>/dev/null \
 		|| uv pip install -q --python $(BIN)/python --group ray
 	$(BIN)/python -m pytest -m ray tests/adapters/sweeps/executors/test_ray.py
+
+# strict: a page that no menu names, a link or an anchor that leads nowhere ends it. CI=1: no check may be passed over.
+docs: $(STAMP)
+	@$(BIN)/python -c 'import mkdocs, mkdocstrings' 2>/dev/null || $(BIN)/python -m pip install -q --group docs 2>/dev/null \
+		|| uv pip install -q --python $(BIN)/python --group docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	CI=1 $(BIN)/python -m pytest -q -m site tests/test_site.py
 
 catalogue: $(STAMP)
 	CAB_WRITE_CATALOGUE=1 $(BIN)/python -m pytest -q tests/proxy/catalogue -k "test_fault or test_stack"

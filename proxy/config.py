@@ -73,7 +73,7 @@ class Route(BaseModel):
     )
     provider: str | None = Field(
         default=None,
-        description="Whose prices hold, as for the setting `provider`. If unset, it is told by the URL.",
+        description="Whose prices hold, as for the setting `provider`. If unset, the URL decides.",
     )
 
     @field_validator("upstream")

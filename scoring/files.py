@@ -11,13 +11,14 @@ import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cab.scoring.errors import BadRecord
+from cab.scoring.introspection.texted_model import TextedModel
 from cab.scoring.validation import first_fault, repeated_member
 
 MAX_FILE_BYTES = 256 << 20
 """A manifest of 10^5 paths takes about 20 MB; a file far past that is not ours."""
 
 
-class FileModel(BaseModel):
+class FileModel(TextedModel):
     """A part of a file that CAB writes: immutable, and it keeps what a newer version added."""
 
     # Built on first use: whoever imports the room for one part of it does not wait for the others.

@@ -11,7 +11,7 @@ from tests.tools.upstream import json_answer, scripted_upstream
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 PYTHON = [code for language, code in BLOCKS if language == "python"]
 
@@ -64,7 +64,7 @@ def anchors(page: str) -> set[str]:
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
     """Every file that a page links to exists, and so does the heading after its `#`."""
     for target in re.findall(r"\]\((?!https:)([^)]+)\)", page.read_text()):
@@ -75,6 +75,18 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_the_readme_links_to_every_page() -> None:
-    """A reader of the README finds every page."""
-    missing = [page.name for page in PAGES if f"{page.name})" not in README]
+    """A reader of the README finds every page; those in folders by the first page of the documentation."""
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+    missing = [page.name for page in pages if f"{page.name})" not in README]
     assert missing == ["README.md"]
+
+
+def test_the_menu_of_the_site_names_every_page_once() -> None:
+    """No page of the documentation is an orphan, and none is named that is not there."""
+    menu = (ROOT / "mkdocs.yml").read_text().partition("\nnav:\n")[2]
+    named = re.findall(r"(\S+\.md)$", menu, re.MULTILINE)
+    pages = {str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md")}
+    outside = {name for name in named if name.startswith("repository/")}
+    assert len(named) == len(set(named))
+    assert set(named) - outside == pages
+    assert all((ROOT / name.removeprefix("repository/")).is_file() for name in outside)

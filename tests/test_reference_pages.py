@@ -1,5 +1,6 @@
 """The reference pages are made from the code: docs/settings.md from the settings, docs/cli.md from the parsers,
-the edge cases and fields in docs/statistics.md from what the statistics give and from their classes."""
+the edge cases and fields in docs/statistics.md from what the statistics give and from their classes, what is in
+docs/reference/ from the JSON Schemas of records and cells and from the OpenAPI document."""
 
 import argparse
 import os
@@ -7,6 +8,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import orjson
 import pytest
 
 from cab import scoring
@@ -15,14 +17,19 @@ from cab.proxy.cli.flags import default_text, flag_of, is_nested, variable_of
 from cab.proxy.cli.parser import CommandLineParser, shown_default
 from cab.proxy.config import SETTING_GROUPS, ProxySettings, Route
 from cab.proxy.control.metrics.table import METRICS
+from cab.scoring.exports.schema import json_schema
 from cab.scoring.introspection.field_texts import field_texts
 from tests.scoring.analysis.edge_cases import edge_case_table
+from tests.tools.schema_tables import (
+    merged_table,
+    object_sections,
+    object_table,
+    request_sections,
+    row,
+)
 
 DOCS = Path(__file__).parents[1] / "docs"
-
-
-def row(*cells: str) -> str:
-    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+OPENAPI = Path(__file__).parents[1] / "proxy" / "control" / "openapi.json"
 
 
 def settings_tables() -> Iterator[str]:
@@ -125,7 +132,33 @@ def metric_table() -> Iterator[str]:
         yield row(f"`{name}`", metric.kind, labels, metric.text)
 
 
+def record_tables() -> Iterator[str]:
+    """Yield the lines of the tables of a ledger's records, and of their seals."""
+    start, end = json_schema("call-start-1"), json_schema("call-end-1")
+    yield from ("## A call: START and END", "", *merged_table({"start": start, "end": end}))
+    yield from object_sections(end)
+    for name, title in (("cell-open-1", "The opening of a cell"), ("seal-3", "A seal")):
+        schema = json_schema(name)
+        yield from (f"## {title}", "", schema["description"], "")
+        yield from (*object_table(schema), *object_sections(schema))
+
+
+def cell_tables() -> Iterator[str]:
+    """Yield the lines of the tables of `cell.json`."""
+    schema = json_schema("cell-1")
+    yield from ("## Cell", "", schema["description"], "", *object_table(schema))
+    yield from object_sections(schema)
+
+
+def control_requests() -> Iterator[str]:
+    """Yield the lines of the control API's requests."""
+    yield from request_sections(orjson.loads(OPENAPI.read_bytes()))
+
+
 PAGES = {
+    ("reference/record-fields.md", "records"): record_tables,
+    ("reference/cell-fields.md", "cell"): cell_tables,
+    ("reference/control-requests.md", "requests"): control_requests,
     ("metrics.md", "metrics"): metric_table,
     ("settings.md", "settings"): settings_tables,
     ("settings.md", "route"): route_table,

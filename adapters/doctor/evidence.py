@@ -1,6 +1,6 @@
 """What one run of an agent against a fake endpoint showed; sent by the examining process as JSON."""
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from cab.adapters.doctor.leaks.finder import Leak
 from cab.scoring.cells.cell import SelfReport
@@ -66,6 +66,8 @@ class Evidence(LedgerEvidence):
     """Secrets in places where they must not be."""
     hosts: dict[str, int]
     """Names that were looked up, and addresses that were tried -> how often."""
+    indexes: dict[str, str] = Field(default_factory=dict[str, str])
+    """Those of `hosts` that are package indexes, and of which kind."""
     isolated: bool
     """Whether the agent had namespaces of its own; otherwise `hosts` and `elsewhere` are not known."""
     undeclared: tuple[str, ...]

@@ -17,6 +17,7 @@ from cab.adapters.agents.registry import load_adapter
 from cab.adapters.doctor.diagnosis import Diagnosis
 from cab.adapters.doctor.evidence import Evidence
 from cab.adapters.doctor.isolation.namespaces import INSIDE, isolated_command, write_resolver
+from cab.adapters.doctor.package_indexes import indexes_among
 from cab.adapters.errors import AdapterError
 from cab.scoring.ledger.records import Endpoint
 
@@ -76,7 +77,9 @@ def _collect(
         except AdapterError as error:
             return str(error)
         if isinstance(shown, Evidence):
-            evidence[name] = shown
+            # Here and not in the namespaces of the run, where what the tools write would be the agent's.
+            found = indexes_among(shown.hosts) if shown.hosts else {}
+            evidence[name] = shown.model_copy(update={"indexes": found})
         else:
             broken[name] = shown
     with suppress(subprocess.TimeoutExpired):  # then it is killed

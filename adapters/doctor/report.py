@@ -1,5 +1,6 @@
 """The doctor's tables: how each agent is metered, and how it behaves when something goes wrong."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from cab.adapters.doctor.diagnosis import (
@@ -155,5 +156,8 @@ def _hosts(shown: Evidence) -> str:
     if not shown.isolated:
         return "not known"
     # The machine may look up each name with its search domain too.
-    names = [f"{name} ({times})" if times > 1 else name for name, times in shown.hosts.items()]
+    times: Counter[str] = Counter()
+    for name, number in shown.hosts.items():
+        times[shown.indexes.get(name, name)] += number
+    names = [f"{name} ({number})" if number > 1 else name for name, number in times.items()]
     return ", ".join(sorted(names)) or "none"

@@ -1,6 +1,7 @@
 """The texts of fields at run time: a docstring behind a field is nowhere but in the source."""
 
-from typing import NamedTuple, TypeVar
+from functools import cached_property
+from typing import NamedTuple, SupportsIndex, TypeVar
 
 _Class = TypeVar("_Class", bound=type)
 
@@ -31,28 +32,48 @@ def field_texts(owner: type) -> list[FieldText]:
 
 def with_field_texts(owner: _Class) -> _Class:
     """Return the class with the texts of its fields in its help, read when they are first asked for."""
-    owner.__doc__ = _Help(owner, owner.__doc__ or "")  # type: ignore[assignment] # pyright: ignore[reportAttributeAccessIssue]
+    owner.__doc__ = _Help.of(owner, owner.__doc__ or "")
     return owner
 
 
-class _Help:
-    """A docstring that is put together on first use."""
+def plain_text(owner: type) -> str:
+    """Return the docstring of a class without the texts of its fields; empty if it has none."""
+    text = vars(owner).get("__doc__") or ""
+    return text.plain if isinstance(text, _Help) else text
 
-    def __init__(self, owner: type, plain: str) -> None:
-        self._owner = owner
-        self._plain = plain
-        self._whole: str | None = None
+
+class _Help(str):
+    """A docstring that is put together on first use.
+
+    Of a class with a metaclass of its own, as pydantic's models are, `pydoc` takes the object itself and
+    expands its tabs; everybody else gets what `__get__` returns.
+    """
+
+    owner: type
+    plain: str
+    """The docstring without the fields."""
+
+    @classmethod
+    def of(cls, owner: type, plain: str) -> "_Help":
+        made = cls(plain)
+        made.owner, made.plain = owner, plain
+        return made
 
     def __get__(self, _: object, __: type | None = None) -> str:
-        if self._whole is None:
-            import inspect  # noqa: PLC0415 - see _own
-
-            parts = [inspect.cleandoc(self._plain)]
-            fields = field_texts(self._owner)
-            if fields:
-                parts += ["", "Fields:", *map(_shown, fields)]
-            self._whole = "\n".join(parts)
         return self._whole
+
+    def expandtabs(self, tabsize: SupportsIndex = 8) -> str:
+        return self._whole.expandtabs(tabsize)
+
+    @cached_property
+    def _whole(self) -> str:
+        import inspect  # noqa: PLC0415 - see _own
+
+        fields = field_texts(self.owner)
+        parts = [inspect.cleandoc(self.plain)]
+        if fields:
+            parts += ["", "Fields:", *map(_shown, fields)]
+        return "\n".join(parts)
 
 
 def _shown(field: FieldText) -> str:

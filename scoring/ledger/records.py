@@ -7,9 +7,10 @@ they do not know. A field that is unknown is `None`; a zero is a measured zero.
 from typing import Annotated, Any, Literal, NamedTuple, TypeGuard, get_args
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from cab.scoring.errors import BadRecord
+from cab.scoring.introspection.texted_model import TextedModel
 from cab.scoring.ledger.bounds import BrokenLine, Identity, Message
 from cab.scoring.validation import first_fault, repeated_member
 
@@ -57,7 +58,7 @@ METERED_ENDPOINTS = frozenset(get_args(Endpoint)) - {"other"}
 """Endpoints whose calls are model calls; `other` adds no tokens and is not a model call."""
 
 
-class Record(BaseModel):
+class Record(TextedModel):
     """What every line of a ledger carries besides its `kind`: its schema, its place in the chain."""
 
     # Newer writers may add fields; a reader that drops them could not pass a slice on unchanged.
@@ -72,7 +73,7 @@ class Record(BaseModel):
     """SHA-256 of the line's bytes with this member taken out."""
 
 
-class CallError(BaseModel):
+class CallError(TextedModel):
     """Why a call failed, with secrets removed."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -83,7 +84,7 @@ class CallError(BaseModel):
     """One line for a person."""
 
 
-class UsagePart(BaseModel):
+class UsagePart(TextedModel):
     """What one pass over a model read and wrote: a message, a compaction, an advisor's answer."""
 
     model_config = ConfigDict(frozen=True, extra="allow", strict=True, protected_namespaces=())
@@ -109,6 +110,7 @@ class CallStart(Record):
     """A call was accepted and is about to be forwarded."""
 
     kind: Literal["start"]
+    """Always `start`."""
     call_id: str
     """UUIDv7, shared with the END record."""
     cell_id: Identity | None
@@ -163,6 +165,7 @@ class CallEnd(Record):
     """All that is known of a call once it is over."""
 
     kind: Literal["end"]
+    """Always `end`."""
     call_id: str
     """UUIDv7, shared with the START record."""
     cell_id: Identity | None
@@ -298,6 +301,7 @@ class CellOpen(Record):
     """A cell was opened: from here on its calls are metered, so that no call means zero calls."""
 
     kind: Literal["cell_open"]
+    """Always `cell_open`."""
     cell_id: str
     """The cell."""
     opened_at: str

@@ -12,13 +12,14 @@ from math import fsum
 from typing import Annotated, Final, Literal, Self, cast
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     field_validator,
     model_validator,
 )
+
+from cab.scoring.introspection.texted_model import TextedModel
 
 PROFILE_SCHEMA: Final = "cab.profile/1"
 """Schema tag of a profile in a file."""
@@ -47,7 +48,7 @@ UNITS: Final = {
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
-class _Data(BaseModel):
+class _Data(TextedModel):
     # A key that is not known is a slip of the pen, and would change the number without a word.
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, allow_inf_nan=False, populate_by_name=True

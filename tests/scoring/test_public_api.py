@@ -3,9 +3,12 @@
 import pydoc
 from pathlib import Path
 
+import pytest
+
 import cab.scoring
 import cab.scoring.analysis
 import cab.scoring.stats
+from cab.scoring.exports.schema import MODELS, json_schema
 from cab.scoring.introspection.field_texts import field_texts, with_field_texts
 from tests.scoring.builders import CELL_ID, end_fields, line
 from tests.scoring.cells.test_bundle import stored
@@ -102,3 +105,21 @@ def test_a_class_without_source_has_its_docstring_alone() -> None:
     """Where the source is not there, as in a frozen program, the help is what was there before."""
     made = with_field_texts(type("Made", (), {"__doc__": "One thing.", "__module__": "cab.none"}))
     assert (field_texts(made), made.__doc__) == ([], "One thing.")
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_fields_of_files_have_texts_in_help_and_schema(name: str) -> None:
+    """Each field of a record, a cell and the other files is explained in `help` and in its JSON Schema."""
+    schema = json_schema(name)
+    objects = [schema, *schema.get("$defs", {}).values()]
+    members = [(o["title"], p, m) for o in objects for p, m in o.get("properties", {}).items()]
+    assert members
+    assert [(owner, member) for owner, member, made in members if "description" not in made] == []
+    assert all("Fields:" not in made.get("description", "") for made in objects)
+    shown = pydoc.plain(pydoc.render_doc(MODELS[name]))
+    fields = field_texts(MODELS[name])
+    assert fields
+    for field in fields:
+        assert f"{field.name}: {field.type}" in shown
+        assert field.text
+        assert " ".join(field.text.split()) in " ".join(shown.replace("|", "").split())

@@ -136,7 +136,7 @@ METRICS: Mapping[str, Metric] = {
     "cab_ship_complete_time_seconds": Metric(
         "gauge", "When the database last had the whole ledger, in seconds since the Unix epoch."
     ),
-    "cab_workers": Metric("gauge", "Processes that told what they measured."),
+    "cab_workers": Metric("gauge", "Processes whose measurements are in these figures."),
     "cab_worker_restarts_total": Metric("counter", "Workers that ended and were started again."),
     "cab_start_time_seconds": Metric(
         "gauge", "When the proxy started, in seconds since the Unix epoch."

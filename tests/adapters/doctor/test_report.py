@@ -246,6 +246,15 @@ def test_hosts_are_listed_with_how_often() -> None:
     assert listed(list("abcde")) == "a, b, c and 2 more"
 
 
+def test_package_indexes_are_named_by_their_kind() -> None:
+    """Hosts of one kind stand as one, with their sum; `--json` still has the names."""
+    hosts = {"packages.example.org": 2, "files.example.org": 1, "b.org": 1}
+    indexes = dict.fromkeys(list(hosts)[:2], "the Python package index")
+    found = diagnosis(normal=shown(hosts=hosts, indexes=indexes))
+    assert metered_row(found)["other hosts asked for"] == "b.org, the Python package index (3)"
+    assert found.evidence["normal"].hosts == hosts
+
+
 def test_tokens_that_are_not_known_are_no_zero() -> None:
     """A sum that lacks a part is a dash."""
     cell = metered_row(diagnosis(normal=shown(prompt_tokens=None)))["requests: served = ledger"]
