@@ -1,9 +1,11 @@
 """The cell of one test, and how clients find it."""
 
+import os
 from dataclasses import dataclass, field
 from typing import Any
 
 from cab.adapters.harnesses.control_thread import ControlThread
+from cab.adapters.meter.clients import APIS, client_variables, unproxied
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +32,10 @@ class MeteredTest:
         """
         return self.control.totals(self.cell_id) or {}
 
-    def environment(self) -> dict[str, str | None]:
-        """Return what clients read of an endpoint and its key; None is a variable that they must not see."""
-        return {
-            "OPENAI_BASE_URL": self.base_url,
-            "OPENAI_API_BASE": self.base_url,
-            "OPENAI_API_KEY": self.key,
-            "ANTHROPIC_BASE_URL": self.url,
-            "ANTHROPIC_API_KEY": self.key,
-            "ANTHROPIC_AUTH_TOKEN": None,  # sent beside the key, it would be of another account
-            "GOOGLE_GEMINI_BASE_URL": self.url,
-            "GEMINI_API_KEY": self.key,
-            "GOOGLE_API_KEY": self.key,
-        }
+    def environment(self) -> dict[str, str]:
+        """Return the variables in which clients of model APIs find the endpoint and its key."""
+        found = dict(unproxied(os.environ))
+        for api in APIS:
+            if api.is_common:
+                found |= client_variables(api, self.url, self.key, os.environ)
+        return found

@@ -140,10 +140,7 @@ class PytestMeter:
         stack = ExitStack()
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         for name, value in cell.environment().items():
-            if value is None:
-                patch.delenv(name, raising=False)
-            else:
-                patch.setenv(name, value)
+            patch.setenv(name, value)
         return stack
 
 
