@@ -11,7 +11,7 @@ SOURCES = $(shell find proxy scoring adapters \( -name '*.py' -o -path '*/report
 ROUNDS ?= 3
 SECONDS ?= 1800
 
-.PHONY: demo test check wheel sync docs test-agents test-containers test-slurm test-fleet test-ray test-postgres catalogue schemas reference bench guard soak help
+.PHONY: demo test check wheel sync docs test-agents test-harnesses test-containers test-slurm test-fleet test-ray test-postgres catalogue schemas reference bench guard soak help
 
 help:
 	@echo "make demo         one scored cell, end to end, and its page, with no key and no network"
@@ -22,6 +22,7 @@ help:
 	@echo "make test-fleet   48 cells of three real agents on a real Slurm, one node of which is killed (as root)"
 	@echo "make test-ray     a sweep on two nodes of Ray, one killed in the middle; installs Ray (240 MB)"
 	@echo "make test-agents  install eight real agents and run them, and what else is installed, in cells"
+	@echo "make test-harnesses  install Harbor, mini-swe-agent and promptfoo, and run the examples of docs/harnesses.md in them"
 	@echo "make test-containers  install two agents, build their images and that of the checks, run what needs real containers (BASE=...)"
 	@echo "make test-postgres  what ships ledgers to a real PostgreSQL; a part of make test"
 	@echo "make catalogue    run the faults and the stacks; write docs/catalogue.md and docs/endpoints.md"
@@ -58,7 +59,7 @@ demo: $(STAMP)
 	@$(BIN)/cab report demo-run -o demo-site
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not agents and not containers and not slurm and not ray and not site" -n 2 --dist worksteal --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -m "not agents and not harnesses and not containers and not slurm and not ray and not site" -n 2 --dist worksteal --cov --cov-report=term:skip-covered
 
 # apt-get install slurm-wlm munge openssh-server; with CI=true they fail where Slurm cannot start.
 test-slurm: $(STAMP)
@@ -122,6 +123,11 @@ test-postgres: $(STAMP)
 test-agents: $(STAMP)
 	$(BIN)/cab adapters install $(AGENTS)
 	CI=1 $(BIN)/python -m pytest -m agents
+
+# Harbor needs a Python 3.12 or newer, on the PATH or of pyenv.
+test-harnesses: $(STAMP)
+	$(BIN)/python -m tests.harnesses.install $(VENV)/harnesses
+	CI=1 $(BIN)/python -m pytest -m harnesses tests/harnesses
 
 # CI=1: the images are there now, so no test may be passed over. Of one group only one at a time: those of the group
 # "outside" look whether anything is left.

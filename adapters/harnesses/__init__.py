@@ -1,0 +1,1 @@
+"""CAB within other harnesses: the plugin of pytest."""
