@@ -38,6 +38,18 @@ def test_steps_are_what_everybody_can_run(workflow: Path) -> None:
             assert os.access(ROOT / program, os.X_OK)
 
 
+def test_ci_runs_what_workflows_run() -> None:
+    """.ci/run has each step of the workflows, but those that need GitHub or an engine of containers."""
+    ours = (ROOT / ".ci/run").read_text().splitlines()
+    named = {
+        step["run"].partition(' "')[0]
+        for each in WORKFLOWS
+        for step in steps(each)
+        if "run" in step
+    }
+    assert sorted(named - set(ours)) == [".ci/image", ".ci/publish"]
+
+
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda each: each.stem)
 def test_actions_are_pinned(workflow: Path) -> None:
     """An action is GitHub's own and named by a commit, which nobody can move; its version stands beside it."""
