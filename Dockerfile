@@ -5,13 +5,18 @@
 #
 # Keys come from the environment at run time; the image contains none. compose.yaml shows it beside an agent.
 ARG PYTHON=3.12
+# Any image with that Python and the module venv.
+ARG BASE=python:${PYTHON}-slim
 
-FROM python:${PYTHON}-slim AS build
+FROM ${BASE} AS build
 COPY . /src
 RUN python -m venv /opt/cab && /opt/cab/bin/pip install --no-cache-dir "/src[seals]"
 
-FROM python:${PYTHON}-slim
+FROM ${BASE}
 COPY --from=build /opt/cab /opt/cab
+LABEL org.opencontainers.image.title="cab-proxy" \
+    org.opencontainers.image.description="Meters the model calls of coding agents" \
+    org.opencontainers.image.licenses="MIT"
 ENV PATH=/opt/cab/bin:$PATH \
     PYTHONUNBUFFERED=1
 # A new volume gets its owner from the folder on which it is mounted.

@@ -11,12 +11,13 @@ SOURCES = $(shell find proxy scoring adapters \( -name '*.py' -o -path '*/report
 ROUNDS ?= 3
 SECONDS ?= 1800
 
-.PHONY: demo test check wheel sync docs test-agents test-harnesses test-containers test-slurm test-fleet test-ray test-postgres catalogue schemas reference bench guard soak help
+.PHONY: demo test check release wheel sync docs test-agents test-harnesses test-containers test-slurm test-fleet test-ray test-postgres catalogue schemas reference bench guard soak help
 
 help:
 	@echo "make demo         one scored cell, end to end, and its page, with no key and no network"
 	@echo "make test         all tests but those of real agents, of containers, of Slurm and of Ray"
-	@echo "make check        formatter, linter, type checkers, import rules"
+	@echo "make check        formatter, linters, type checkers, import rules, workflows and container files"
+	@echo "make release      what a release consists of, in dist/: sdist, wheel, bill of materials, hashes; nothing is published"
 	@echo "make wheel        build sdist and wheel, install the wheel elsewhere, try it there"
 	@echo "make test-slurm   sweeps on a real Slurm and a real sshd, each part killed in the middle (as root)"
 	@echo "make test-fleet   48 cells of three real agents on a real Slurm, one node of which is killed (as root)"
@@ -99,8 +100,13 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/mypy tests
 	$(BIN)/mypy docs/examples
+	$(BIN)/mypy --config-file .ci/darwin.ini
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
+	VENV=$(VENV) .ci/lint
+
+release: $(STAMP)
+	VENV=$(VENV) .ci/release
 
 wheel: $(STAMP)
 	$(BIN)/python -m pytest tests/test_packaging.py

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from cab.proxy.accounting.limits import KeyLimits
     from cab.proxy.control.client import ControlClient, SealedCell
     from cab.proxy.control.running_proxy import OpenCell, RunningProxy
-    from cab.proxy.embedded import BlockingProxy, running_proxy, start_proxy
     from cab.proxy.errors import BadConfig, CabProxyError, ProxyRefused
     from cab.proxy.ledger.shipping.sink import (
         ChainIdentity,
@@ -47,13 +46,14 @@ if TYPE_CHECKING:
         SinkFailed,
         SinkTarget,
     )
+    from cab.proxy.workers.embedded import BlockingProxy, running_proxy, start_proxy
 else:
     __getattr__ = attribute_loader(
         __name__,
         {
             "accounting.limits": ["KeyLimits"],
             "control.client": ["ControlClient", "SealedCell"],
-            "embedded": ["BlockingProxy", "running_proxy", "start_proxy"],
+            "workers.embedded": ["BlockingProxy", "running_proxy", "start_proxy"],
             "errors": ["BadConfig", "CabProxyError", "ProxyRefused"],
             "control.running_proxy": ["OpenCell", "RunningProxy"],
             "ledger.shipping.sink": [

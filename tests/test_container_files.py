@@ -26,7 +26,7 @@ from tests.tools.tls import certificate
 ROOT = Path(__file__).parents[1]
 INSTRUCTIONS = {
     *("ARG", "FROM", "COPY", "RUN", "ENV", "USER", "WORKDIR", "VOLUME", "EXPOSE"),
-    *("HEALTHCHECK", "STOPSIGNAL", "ENTRYPOINT"),
+    *("HEALTHCHECK", "STOPSIGNAL", "ENTRYPOINT", "LABEL"),
 }
 SECRET_NAMES = ("CAB_KEY", "CAB_SIGNING_KEY", "CAB_ADMIN_TOKEN", "CAB_METRICS_TOKEN")
 

@@ -1,7 +1,10 @@
 """What users install: every module and data file is in the wheel, and the wheel runs alone."""
 
 import json
+import os
+import re
 import shutil
+import subprocess
 import sys
 import tomllib
 import venv
@@ -9,14 +12,17 @@ import zipfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from cab.adapters.install.images.contents import release_sbom
 from cab.adapters.install.pypi import find_uv
 from tests.tools import programs
 
 ROOT = Path(__file__).parents[1]
 ROOMS = ("adapters", "proxy", "scoring")
+EPOCH_S = 1_780_000_000
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
@@ -39,13 +45,18 @@ def repository_files() -> list[str]:
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, built from the sdist, as a release is, from a copy: a build writes beside its sources."""
-    sources, out = tmp_path_factory.mktemp("sources"), tmp_path_factory.mktemp("dist")
+    out = tmp_path_factory.mktemp("dist")
+    run(*build_command(tmp_path_factory.mktemp("sources"), out), cwd=out)
+    [built] = out.glob("*.whl")
+    return built
+
+
+def build_command(sources: Path, out: Path) -> list[str | Path]:
+    """Return the command that builds a copy of the tree, as `.ci/release` does a commit."""
     for name in repository_files():
         (sources / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, sources / name, follow_symlinks=False)
-    run(sys.executable, "-m", "build", "--outdir", out, sources, cwd=out)
-    [built] = out.glob("*.whl")
-    return built
+    return [sys.executable, ROOT / ".ci/build.py", sources, out, str(EPOCH_S)]
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +88,69 @@ def test_every_file_of_the_rooms_is_in_the_wheel(wheel: Path) -> None:
         packed = {name for name in archive.namelist() if name.startswith("cab/")}
     assert packed == expected
     assert "cab/__init__.py" not in packed
+
+
+def test_the_same_files_are_built_to_the_same_bytes(wheel: Path, tmp_path: Path) -> None:
+    """Sdist and wheel do not show who built them: not the folder, its owner's umask, nor the times of files."""
+    (sources := tmp_path / "a folder of another length").mkdir()
+    command = build_command(sources, tmp_path / "out")
+    for number, file in enumerate(path for path in sources.rglob("*") if path.is_file()):
+        file.chmod(0o600 | file.stat().st_mode & 0o100)
+        os.utime(file, (number, number))
+    umask = os.umask(0o077)
+    try:
+        run(*command, cwd=tmp_path)
+    finally:
+        os.umask(umask)
+    built = {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()}
+    assert built == {file.name: file.read_bytes() for file in wheel.parent.iterdir()}
+    assert len(built) == 2
+
+
+def test_a_release_lists_what_it_brings(installed: Path) -> None:
+    """The bill of materials is of our package, and holds each distribution that was installed with it."""
+    made = release_sbom(installed.parent)
+    listing = run(installed / "python", "-m", "pip", "list", "--format=json", cwd=installed)
+    pip_says = {each["name"].lower() for each in json.loads(listing)}
+    components: Any = made["components"]
+    metadata: Any = made["metadata"]
+    version = PROJECT["project"]["version"]
+    assert metadata["component"]["purl"] == f"pkg:pypi/coding-agent-bench@{version}"
+    named = {each["name"].lower() for each in components}
+    assert named == pip_says - {"coding-agent-bench", "pip", "setuptools"}
+
+
+@pytest.mark.parametrize("checker", ["mypy", "pyright"])
+def test_programs_of_others_are_checked(checker: str, installed: Path, tmp_path: Path) -> None:
+    """A program that uses the three rooms is typed strictly from the wheel alone."""
+    for name in ("tests/scoring/test_typed_api.py", "docs/examples/test_harness.py"):
+        shutil.copy(ROOT / name, tmp_path)
+    [adapter, *_] = re.findall(
+        r"```python\n(.*?)```", (ROOT / "docs/agents.md").read_text(), re.DOTALL
+    )
+    (tmp_path / "my_agent.py").write_text(adapter)
+    (tmp_path / "wrong.py").write_text("from cab.scoring import observe\nobserve(1)\n")
+    command: list[str | Path]
+    tool, python = Path(sys.executable).with_name(checker), installed / "python"
+    if checker == "mypy":
+        command = [
+            tool,
+            "--strict",
+            "--cache-dir",
+            tmp_path / "cache",
+            "--python-executable",
+            python,
+        ]
+    else:
+        (tmp_path / "pyrightconfig.json").write_text('{"typeCheckingMode": "strict"}')
+        command = [tool, "--pythonpath", python]
+    done = subprocess.run(
+        [*command, "."], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    faults = [line for line in done.stdout.splitlines() if "error:" in line]
+    assert len(faults) == 1, done.stdout + done.stderr
+    assert "wrong.py" in faults[0]
+    assert "Argument" in faults[0]
 
 
 def test_the_wheel_runs_by_itself(installed: Path, tmp_path: Path) -> None:

@@ -50,9 +50,10 @@ def become(status: int, limits: str, program: list[str]) -> None:
 
 def supervise(status: int) -> None:
     """Return in a child of this process; the process itself ends as that child does."""
-    import ctypes  # noqa: PLC0415 - agents, which are not supervised, need not wait for it
+    if sys.platform == "linux":
+        import ctypes  # noqa: PLC0415 - agents, which are not supervised, need not wait for it
 
-    ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1)
+        ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1)
     signal.signal(signal.SIGTERM, _end_at_once)
     program = os.fork()
     if not program:
@@ -65,6 +66,10 @@ def supervise(status: int) -> None:
         os.dup2(nowhere, descriptor)
     while (ended := os.waitpid(-1, 0))[0] != program:
         pass
+    if sys.platform != "linux":
+        # Orphans do not become our children there: those that stayed in the program's group are found.
+        with suppress(OSError):
+            os.killpg(program, signal.SIGKILL)
     end_descendants()
     code = os.waitstatus_to_exitcode(ended[1])
     if code < 0:
@@ -96,17 +101,31 @@ def end_descendants() -> None:
 
 def _descendants() -> Iterator[int]:
     children = defaultdict[int, list[int]](list)
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with suppress(OSError):  # it has ended
-                # The name is in brackets and may hold anything, brackets too.
-                fields = (entry / "stat").read_bytes().rpartition(b")")[2].split()
-                children[int(fields[1])].append(int(entry.name))
+    for pid, parent in _parents():
+        children[parent].append(pid)
     waiting = children[os.getpid()]
     while waiting:
         pid = waiting.pop()
         yield pid
         waiting += children[pid]
+
+
+def _parents() -> Iterator[tuple[int, int]]:
+    """Yield each process with its parent."""
+    if sys.platform != "linux":
+        import subprocess  # noqa: PLC0415 - agents need not wait for it
+
+        listing = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, check=True)
+        for line in listing.stdout.splitlines():
+            pid, parent = line.split()
+            yield int(pid), int(parent)
+        return
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):  # it has ended
+                # The name is in brackets and may hold anything, brackets too.
+                fields = (entry / "stat").read_bytes().rpartition(b")")[2].split()
+                yield int(entry.name), int(fields[1])
 
 
 def set_limits(limits: Mapping[str, int]) -> None:

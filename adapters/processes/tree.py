@@ -10,10 +10,10 @@ import signal
 import time
 from collections.abc import Collection
 from contextlib import suppress
-from pathlib import Path
 from typing import NamedTuple
 
 from cab.adapters.errors import RunFailed
+from cab.proxy.system.processes import environment_of, facts_of, process_ids
 
 KILL_S = 10.0
 """How long a process may take to die of SIGKILL; one that waits for a disk takes a while."""
@@ -21,20 +21,7 @@ KILL_S = 10.0
 RUN_MARK = "CAB_RUN_MARK"
 """Environment variable that every process of a run inherits."""
 
-_PROC = Path("/proc")
 _POLL_S = 0.02
-
-
-class Process(NamedTuple):
-    """One process, as /proc shows it."""
-
-    pid: int
-    parent: int
-    group: int
-    session: int
-    started: int
-    """Clock ticks since boot: with `pid` it identifies a process, as ids are used again."""
-    mark: str | None
 
 
 class Known(NamedTuple):
@@ -55,17 +42,17 @@ def run_processes(
         known: Processes that were seen to belong to it before: one whose parent has died cannot be
             found by its descent any more.
     """
-    listed = _list_processes()
+    listed = {pid: facts for pid in process_ids() if (facts := facts_of(pid)) is not None}
     found = {
-        each.pid
-        for each in listed
+        pid
+        for pid, each in listed.items()
         if leader in (each.group, each.session)
-        or each.mark == mark
-        or Known(each.pid, each.started) in known
+        or _mark_of(pid) == mark
+        or Known(pid, each.started) in known
     }
-    while more := {each.pid for each in listed if each.parent in found} - found:
+    while more := {pid for pid, each in listed.items() if each.parent in found} - found:
         found |= more
-    return frozenset(Known(each.pid, each.started) for each in listed if each.pid in found)
+    return frozenset(Known(pid, listed[pid].started) for pid in found)
 
 
 async def end_processes(leader: int, mark: str, grace_s: float, kill_s: float = KILL_S) -> int:
@@ -103,47 +90,20 @@ def _signal(processes: Collection[Known], number: signal.Signals) -> None:
             os.kill(each.pid, number)
 
 
-def _list_processes() -> list[Process]:
-    pids = [int(entry.name) for entry in _PROC.iterdir() if entry.name.isdigit()]
-    return [each for pid in pids if (each := _read_process(pid)) is not None]
-
-
-def _read_process(pid: int) -> Process | None:
-    fields = _stat(pid)
-    if fields is None:
-        return None
-    parent, group, session, started = (int(fields[index]) for index in (1, 2, 3, 19))
-    return Process(pid, parent, group, session, started, _mark_of(pid))
-
-
 def is_running(pid: int) -> bool:
     """Tell whether a process runs; a zombie does not."""
-    return _stat(pid) is not None
+    return facts_of(pid) is not None
 
 
 def started_at(pid: int) -> int | None:
-    """Return when a process was started, in clock ticks since boot; None if it does not run."""
-    fields = _stat(pid)
-    return None if fields is None else int(fields[19])
-
-
-def _stat(pid: int) -> list[bytes] | None:
-    """Return the fields of a process's status from its state on; None if it does not run."""
-    try:
-        # The name is in brackets and may hold anything, brackets too.
-        fields = (_PROC / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] in {b"Z", b"X"} else fields
+    """Return when a process was started, in a unit of the system; None if it does not run."""
+    facts = facts_of(pid)
+    return None if facts is None else facts.started
 
 
 def _mark_of(pid: int) -> str | None:
-    try:
-        environment = (_PROC / str(pid) / "environ").read_bytes()
-    except OSError:
-        return None  # another user's
     prefix = RUN_MARK.encode() + b"="
-    for item in environment.split(b"\0"):
+    for item in (environment_of(pid) or b"").split(b"\0"):
         if item.startswith(prefix):
             return os.fsdecode(item.removeprefix(prefix))
     return None

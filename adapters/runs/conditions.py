@@ -1,6 +1,7 @@
 """What of the machine moves the result of a cell: processors, memory and its limit, load."""
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
@@ -9,6 +10,7 @@ from cab.adapters.sandboxes.limits import ResourceLimits
 from cab.scoring.cells.cell import Conditions
 
 _KIB = 1024
+_TOTAL, _AVAILABLE = "MemTotal", "MemAvailable"
 _NO_LIMIT = "max"
 _V1_NO_LIMIT = 1 << 60  # version 1 of control groups writes a huge number
 
@@ -23,8 +25,8 @@ def read_conditions(
         in_container: Whether it runs in a container, outside our control group.
         root: Where /proc and /sys are.
     """
-    memory, groups = _meminfo(root), list(_groups(root))
-    machine_cpus = float(len(os.sched_getaffinity(0)))
+    memory, groups = _memory(root), list(_groups(root))
+    machine_cpus = float(_usable_cpus())
     if in_container:
         cpu_limits = [limits.cpus]
         memory_limits = [limits.memory]
@@ -32,23 +34,31 @@ def read_conditions(
     else:
         cpu_limits = [_cpu_quota(group) for group in groups]
         memory_limits = [_memory_limit(group) for group in groups]
-    total = memory.get("MemTotal")
+    total = memory.get(_TOTAL)
     return Conditions(
         cpus=min([machine_cpus, *(each for each in cpu_limits if each is not None)]),
         memory_bytes=total,
         memory_limit_bytes=min(
             (each for each in [total, *memory_limits] if each is not None), default=None
         ),
-        memory_available_bytes=memory.get("MemAvailable"),
+        memory_available_bytes=memory.get(_AVAILABLE),
         load_before=read_load(root),
     )
 
 
 def read_load(root: Path = Path("/")) -> float | None:
     """Return the load of the machine over the last minute; None if it cannot be read."""
+    if sys.platform != "linux":
+        return os.getloadavg()[0]
     with suppress(OSError, ValueError, IndexError):
         return float((root / "proc/loadavg").read_text().split()[0])
     return None
+
+
+def _usable_cpus() -> int:
+    if sys.platform != "linux":  # nothing there keeps a process to some of them
+        return os.cpu_count() or 1
+    return len(os.sched_getaffinity(0))
 
 
 def read_process_limit(root: Path = Path("/")) -> int | None:
@@ -73,7 +83,12 @@ def _number(file: Path) -> int | None:
     return None
 
 
-def _meminfo(root: Path) -> dict[str, int]:
+def _memory(root: Path) -> dict[str, int]:
+    if sys.platform != "linux":
+        import psutil  # noqa: PLC0415 - on Linux it need not be there
+
+        of_machine = psutil.virtual_memory()
+        return {_TOTAL: of_machine.total, _AVAILABLE: of_machine.available}
     found: dict[str, int] = {}
     with suppress(OSError):
         for line in (root / "proc/meminfo").read_text().splitlines():

@@ -3,6 +3,7 @@
 import asyncio
 import resource
 import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -123,9 +124,9 @@ class ContainerEngine:
     def ceilings(self) -> dict[str, int]:
         """Ulimits of containers that cannot be above those of this process; of docker none is known.
 
-        podman starts containers below us, docker starts them below its own service.
+        podman starts containers below us on Linux, and in a machine of its own elsewhere; docker below its own service.
         """
-        if self.kind != "podman":
+        if self.kind != "podman" or sys.platform != "linux":
             return {}
         named = {"nofile": resource.RLIMIT_NOFILE, "nproc": resource.RLIMIT_NPROC}
         most = {name: resource.getrlimit(which)[1] for name, which in named.items()}

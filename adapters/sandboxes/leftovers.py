@@ -5,6 +5,8 @@ the rest: both were killed, or the run had no bundle yet.
 """
 
 import os
+import platform
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -83,5 +85,9 @@ def _has_ended(owner: str | None) -> bool:
 
 def _machine() -> str:
     """Return where process ids mean the same as here: until the next start, in one namespace."""
+    if sys.platform != "linux":
+        import psutil  # noqa: PLC0415 - on Linux it need not be there
+
+        return f"{platform.node()}-{psutil.boot_time():.0f}".replace(".", "-")
     namespace = str(_NAMESPACE.readlink()).strip("pid:[]")
     return f"{_BOOT_ID.read_text().strip()}-{namespace}"

@@ -1,7 +1,7 @@
 """Verifies a sweep's folder: its report lists every attempt, and each is what was sealed."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cab.adapters.sweeps.attempts import (
     REPORT_FILE,
@@ -16,11 +16,9 @@ from cab.scoring.cells.result_record import verify_bundle
 from cab.scoring.errors import BadRecord
 from cab.scoring.evidence.statement import envelope_fault, file_sha256, read_statement
 from cab.scoring.files import is_list, is_object, read_object
+from cab.scoring.ledger.signatures import PublicSealKey
 from cab.scoring.ledger.verification.findings import Findings, Verification
 from cab.scoring.ledger.verify import verify_ledger
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 LEDGER = "ledger"
 JOURNAL = "journal.jsonl"
@@ -31,7 +29,7 @@ def is_sweep(folder: Path) -> bool:
     return (folder / JOURNAL).is_file() or (folder / REPORT_FILE).is_file()
 
 
-def verify_sweep(folder: Path, public_key: "Ed25519PublicKey | None" = None) -> Verification:
+def verify_sweep(folder: Path, public_key: PublicSealKey | None = None) -> Verification:
     """Return whether a sweep's report lists every attempt, and each bundle is what was sealed.
 
     An attempt is known from the journal, from its bundle, and from its calls in the ledger.
@@ -65,7 +63,7 @@ def _attempts_of(report: dict[str, Any], path: Path) -> dict[str, dict[str, Any]
     return {str(attempt.get("cell_id")): attempt for attempt in found}
 
 
-def _check_signature(folder: Path, key: "Ed25519PublicKey | None", findings: Findings) -> None:
+def _check_signature(folder: Path, key: PublicSealKey | None, findings: Findings) -> None:
     path = folder / SIGNED_REPORT_FILE
     if not path.exists():
         if key is None:
@@ -89,7 +87,7 @@ def _check_signature(folder: Path, key: "Ed25519PublicKey | None", findings: Fin
 
 
 def _known(
-    folder: Path, sweep: str, key: "Ed25519PublicKey | None", findings: Findings
+    folder: Path, sweep: str, key: PublicSealKey | None, findings: Findings
 ) -> dict[str, str]:
     """Return the attempts that left a trace, and where."""
     known: dict[str, str] = {}
@@ -111,7 +109,7 @@ def _known(
 
 
 def _check_attempt(
-    folder: Path, attempt: dict[str, Any], key: "Ed25519PublicKey | None", findings: Findings
+    folder: Path, attempt: dict[str, Any], key: PublicSealKey | None, findings: Findings
 ) -> None:
     cell_id, bundle, digest = (attempt.get(n) for n in ("cell_id", "bundle", "seal_sha256"))
     place = None if bundle is None else _below(folder, str(bundle))

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from cab.proxy.errors import BadConfig
+from cab.proxy.system.processes import environment_of, parent_of
 
 MOST_BYTES = 1 << 16
 """Longest text that a key is read from."""
@@ -107,7 +108,7 @@ def make_unreadable() -> None:
 
 def shown_by_parents(secret: str) -> list[int]:
     """Return the ids of the processes above this one whose environment, as we may read it, shows a secret."""
-    return [pid for pid in _parents() if secret.encode() in _environment(pid)]
+    return [pid for pid in _parents() if secret.encode() in (environment_of(pid) or b"")]
 
 
 def shows(value: str, texts: Iterable[str]) -> bool:
@@ -115,27 +116,11 @@ def shows(value: str, texts: Iterable[str]) -> bool:
     return any(value == text or (len(text) >= _CERTAIN_CHARS and text in value) for text in texts)
 
 
-def parent_of(pid: int) -> int | None:
-    """Return the parent of a process, None for one that has ended."""
-    try:
-        # The name is in brackets and may hold anything, brackets too.
-        return int((_PROC / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()[1])
-    except OSError:
-        return None
-
-
 def _parents() -> Iterator[int]:
     pid: int | None = os.getppid()
     while pid:
         yield pid
         pid = parent_of(pid)
-
-
-def _environment(pid: int) -> bytes:
-    try:
-        return (_PROC / str(pid) / "environ").read_bytes()
-    except OSError:
-        return b""  # another user's, or closed as ours is
 
 
 def _overwrite(texts: Iterable[bytes]) -> None:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from cab.proxy.accounting.admission import CellRegistry
 from cab.proxy.clock import Clock
@@ -17,13 +17,15 @@ from cab.scoring.errors import BadRecord, BadSealKey
 from cab.scoring.ledger.archive.segments import ARCHIVED, ArchivedCalls
 from cab.scoring.ledger.heads import CHECKPOINT
 from cab.scoring.ledger.seals import seal_lines
-from cab.scoring.ledger.signatures import CHECKPOINT_SCHEMA, load_private_key, sign_seal
+from cab.scoring.ledger.signatures import (
+    CHECKPOINT_SCHEMA,
+    PrivateSealKey,
+    load_private_key,
+    sign_seal,
+)
 from cab.scoring.ledger.slices import cell_lines
 from cab.scoring.ledger.totals import Fields
 from cab.scoring.timestamps import rfc3339
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 SEAL_WAIT_S = 30.0
 """How long a seal waits for calls in flight."""
@@ -56,7 +58,7 @@ def signer_from(file: Path | None) -> Sign:
     return lambda seal: sign_seal(seal, key)
 
 
-def seal_key_from(file: Path) -> "Ed25519PrivateKey":
+def seal_key_from(file: Path) -> PrivateSealKey:
     """Return the private key in a file.
 
     Raises:

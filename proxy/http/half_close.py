@@ -7,14 +7,21 @@ and no common library ends its side before it has its answer, so none of them ev
 
 import asyncio
 import select
+import sys
 from collections.abc import Callable
+from typing import Any
 
 from aiohttp import HttpVersion11, web
+
+if sys.platform == "linux":
+    _Poll = select.epoll
+else:
+    _Poll = Any
 
 FIRST_PAUSE_S = 1.0
 """Between the first two questions; it doubles. A client behind a tunnel may be found gone only by the second."""
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-WATCHES = hasattr(select, "epoll")
+WATCHES = sys.platform == "linux"
 """Whether this system can tell: Linux."""
 
 
@@ -34,12 +41,12 @@ class HangUpWatch:
 
     def __init__(self) -> None:
         self._on_gone: dict[int, Callable[[], None]] = {}
-        self._poll: select.epoll | None = None
+        self._poll: _Poll | None = None
 
     def add(self, fd: int, on_gone: Callable[[], None]) -> None:
         """Call `on_gone` once the connection is reset or closed."""
         if self._poll is None:
-            self._poll = select.epoll()
+            self._poll = _Poll()
             asyncio.get_running_loop().add_reader(self._poll.fileno(), self._look)
         self._on_gone[fd] = on_gone
         self._poll.register(fd, 0)  # errors and hang-ups are told without asking

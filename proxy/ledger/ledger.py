@@ -11,7 +11,6 @@ calls are refused ("closed"), or go on without a record, loudly ("open").
 """
 
 import asyncio
-import os
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -26,6 +25,7 @@ from cab.proxy.ledger.lines import Entry, record_of
 from cab.proxy.ledger.recovery import Recovered
 from cab.proxy.ledger.writer import LedgerOptions, Unsynced, UnwritableRecord, Writer
 from cab.proxy.logs import RedactingLogger
+from cab.proxy.system.durable import sync_data
 from cab.scoring.ledger.clipping import bounded
 from cab.scoring.timestamps import rfc3339
 
@@ -98,7 +98,7 @@ class Ledger:
         self,
         folder: Path,
         worker: int = 0,
-        sync: Callable[[int], None] = os.fdatasync,
+        sync: Callable[[int], None] = sync_data,
         options: LedgerOptions | None = None,
         clock: Clock | None = None,
     ) -> None:

@@ -32,6 +32,7 @@ from cab.proxy.ledger.segments import (
     sync_folder,
     write_all,
 )
+from cab.proxy.system.durable import sync_data
 from cab.scoring.errors import BadRecord
 from cab.scoring.ledger.clipping import bounded
 from cab.scoring.ledger.zstd import Damaged
@@ -122,7 +123,7 @@ def recover_chain(
     folder: Path,
     worker: int,
     clock: Clock,
-    sync: Callable[[int], None] = os.fdatasync,
+    sync: Callable[[int], None] = sync_data,
     resume: ResumePoint | None = None,
 ) -> Recovered:
     """Recover one worker's chain; its lock is held by the caller.

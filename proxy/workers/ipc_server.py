@@ -23,9 +23,9 @@ from cab.proxy.accounting.admission import (
     LocalCellRegistry,
 )
 from cab.proxy.accounting.shared_memory import SharedMemory
-from cab.proxy.auth.held_secrets import parent_of
 from cab.proxy.errors import BadConfig, Rejected
 from cab.proxy.logs import RedactingLogger
+from cab.proxy.system.processes import parent_of
 from cab.proxy.workers.cell_sharing import CellSharing
 from cab.proxy.workers.dead_worker import DeadWorkerRecords, NumbersToFind
 from cab.proxy.workers.ipc_protocol import (

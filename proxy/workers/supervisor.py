@@ -6,6 +6,7 @@ chain has been recovered; meanwhile the others go on, and its calls count as in 
 
 import asyncio
 import socket
+import sys
 from collections.abc import AsyncGenerator, Generator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -41,9 +42,11 @@ from cab.proxy.ledger.snapshot.keeper import SnapshotKeeper, opened_snapshot
 from cab.proxy.lifecycle.inherited_sockets import NO_SOCKETS, InheritedSockets
 from cab.proxy.lifecycle.reload_rules import Reload, reload_of
 from cab.proxy.lifecycle.shipping_beside import shipping_beside
-from cab.proxy.logs import redacting_libraries
+from cab.proxy.logs import RedactingLogger, redacting_libraries
 from cab.proxy.redaction import Redactor
 from cab.proxy.workers.processes import WorkerConfiguration, WorkerProcesses
+
+log = RedactingLogger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +120,8 @@ async def running_workers(
         BadConfig: The ledger cannot be written, the port is taken, or a worker cannot start.
     """
     clock, settings = clock or Clock(), ready_settings(settings, secrets)
+    if sys.platform != "linux":
+        log.warning("workers_not_spread", fix="only Linux spreads connections; set workers to 1")
     listener_context(cert := settings.tls_cert_file, settings.tls_key_file)
     async with AsyncExitStack() as stack:
         password = secrets.get("ship_password")

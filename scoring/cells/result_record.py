@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from hashlib import sha256
 from os.path import lexists
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cab.scoring.cells.bundle import (
     AFTER_FILE,
@@ -24,14 +23,9 @@ from cab.scoring.evidence.statement import (
     read_statement,
     signed_statement,
 )
+from cab.scoring.ledger.signatures import PrivateSealKey, PublicSealKey
 from cab.scoring.ledger.verification.findings import Findings, Verification
 from cab.scoring.ledger.verify import verify_seal
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import (
-        Ed25519PrivateKey,
-        Ed25519PublicKey,
-    )
 
 RESULT_FILE = "result.intoto.json"
 RESULT_TYPE = "urn:coding-agent-bench:cell-result:1"
@@ -45,7 +39,7 @@ COVERED = (
 
 
 def result_record(
-    folder: Path, cell_id: str, key: "Ed25519PrivateKey", unwritten: Mapping[str, bytes]
+    folder: Path, cell_id: str, key: PrivateSealKey, unwritten: Mapping[str, bytes]
 ) -> bytes:
     """Return the result record of a bundle.
 
@@ -64,7 +58,7 @@ def result_record(
     return signed_statement(digests, RESULT_TYPE, {"cell_id": cell_id}, key)
 
 
-def verify_bundle(folder: Path, public_key: "Ed25519PublicKey | None" = None) -> Verification:
+def verify_bundle(folder: Path, public_key: PublicSealKey | None = None) -> Verification:
     """Return whether a bundle is what was written: its calls, its seal, and its result record.
 
     Args:
@@ -97,7 +91,7 @@ def _told(error: BadRecord) -> str:
     return error.reason if error.field is None else f"{error.field}: {error.reason}"
 
 
-def _check_record(folder: Path, key: "Ed25519PublicKey | None", findings: Findings) -> None:
+def _check_record(folder: Path, key: PublicSealKey | None, findings: Findings) -> None:
     path = folder / RESULT_FILE
     if not lexists(path):
         what = f"{CELL_FILE}, manifests and patch: the bundle has no signed {RESULT_FILE}"

@@ -9,7 +9,7 @@ import binascii
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import orjson
 from pydantic import Field
@@ -23,13 +23,7 @@ from cab.scoring.files import (
     read_object,
     validated,
 )
-from cab.scoring.ledger.signatures import public_key_id
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import (
-        Ed25519PrivateKey,
-        Ed25519PublicKey,
-    )
+from cab.scoring.ledger.signatures import PrivateSealKey, PublicSealKey, public_key_id
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
@@ -91,7 +85,7 @@ def signed_statement(
     subjects: Mapping[str, str],
     predicate_type: str,
     predicate: Mapping[str, Any],
-    key: "Ed25519PrivateKey",
+    key: PrivateSealKey,
 ) -> bytes:
     """Return the file of a signed statement.
 
@@ -133,7 +127,7 @@ def read_statement(path: Path) -> tuple[Envelope, Statement]:
     return envelope, statement
 
 
-def envelope_fault(envelope: Envelope, key: "Ed25519PublicKey") -> str | None:
+def envelope_fault(envelope: Envelope, key: PublicSealKey) -> str | None:
     """Return why no signature of an envelope holds under a key; None if one does."""
     from cryptography.exceptions import InvalidSignature  # noqa: PLC0415 - who has a key has this
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field, ValidationError
 
@@ -12,11 +12,8 @@ from cab.scoring.files import FileModel, is_list
 from cab.scoring.ledger.archive.checkpoints import checkpoints
 from cab.scoring.ledger.records import Count, Sha256Hex, parse_fields
 from cab.scoring.ledger.segments import find_segments, segment_lines
-from cab.scoring.ledger.signatures import public_key_id, signature_fault
+from cab.scoring.ledger.signatures import PublicSealKey, public_key_id, signature_fault
 from cab.scoring.ledger.verification.findings import Findings
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 CHECKPOINT = "checkpoint"
 """`kind` of a record that states the heads and nothing else."""
@@ -50,7 +47,7 @@ class SignedHeads:
     others: dict[str, int] = field(default_factory=dict[str, int])
     """Key, or `nobody` -> records that it signed."""
 
-    def add(self, record: dict[str, Any], key: "Ed25519PublicKey") -> str | None:
+    def add(self, record: dict[str, Any], key: PublicSealKey) -> str | None:
         """Look at a seal or checkpoint; return what is wrong with it, None if nothing is."""
         signer = "nobody" if record.get("signature") is None else str(record.get("public_key_id"))
         if signer != public_key_id(key):
@@ -81,7 +78,7 @@ def stated_heads(record: dict[str, Any]) -> list[LedgerHead]:
         return []
 
 
-def signed_heads(folder: Path, key: "Ed25519PublicKey", findings: Findings) -> SignedHeads:
+def signed_heads(folder: Path, key: PublicSealKey, findings: Findings) -> SignedHeads:
     """Return what a ledger states under a key, in one pass.
 
     Args:
@@ -102,9 +99,7 @@ def signed_heads(folder: Path, key: "Ed25519PublicKey", findings: Findings) -> S
     return found
 
 
-def _add_archives(
-    folder: Path, key: "Ed25519PublicKey", found: SignedHeads, findings: Findings
-) -> None:
+def _add_archives(folder: Path, key: PublicSealKey, found: SignedHeads, findings: Findings) -> None:
     """Add the archive checkpoints of a folder; what archived lines say of others is not to be found there."""
     archives = checkpoints(folder)
     if any(each.is_in_archive for each in archives):

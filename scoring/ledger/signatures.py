@@ -9,17 +9,36 @@ import binascii
 import hashlib
 import importlib.util
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 import orjson
 
 from cab.scoring.errors import BadSealKey
 
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import (
-        Ed25519PrivateKey,
-        Ed25519PublicKey,
-    )
+
+class PublicSealKey(Protocol):
+    """What checks signatures: an Ed25519PublicKey of `cryptography`, which need not be installed to know this type."""
+
+    def public_bytes_raw(self) -> bytes:
+        """Return its 32 bytes."""
+        ...
+
+    def verify(self, signature: bytes, data: bytes, /) -> None:
+        """Raise `InvalidSignature` if the signature is of other data, or by another key."""
+        ...
+
+
+class PrivateSealKey(Protocol):
+    """What signs: an Ed25519PrivateKey of `cryptography`."""
+
+    def public_key(self) -> PublicSealKey:
+        """Return the key that its signatures are checked with."""
+        ...
+
+    def sign(self, data: bytes, /) -> bytes:
+        """Return the signature of data."""
+        ...
+
 
 CHECKPOINT_SCHEMA = "cab.checkpoint/1"
 """Form of a checkpoint, its `checkpoint_schema`: the heads of all chains, without a seal."""
@@ -54,7 +73,7 @@ def signed_bytes(seal: Mapping[str, Any]) -> bytes:
     return _SIGNED_PREFIX[form] + orjson.dumps(members, option=orjson.OPT_SORT_KEYS)
 
 
-def load_private_key(pem: bytes, name: str) -> "Ed25519PrivateKey":
+def load_private_key(pem: bytes, name: str) -> PrivateSealKey:
     """Return the key that signs seals.
 
     Args:
@@ -77,7 +96,7 @@ def load_private_key(pem: bytes, name: str) -> "Ed25519PrivateKey":
     return key
 
 
-def load_public_key(pem: bytes, name: str) -> "Ed25519PublicKey":
+def load_public_key(pem: bytes, name: str) -> PublicSealKey:
     """Return the key that seals are checked with.
 
     Args:
@@ -106,18 +125,18 @@ def _require_cryptography(name: str) -> None:
         raise BadSealKey(name, what)
 
 
-def public_key_id(key: "Ed25519PublicKey") -> str:
+def public_key_id(key: PublicSealKey) -> str:
     """Return how seals name a key: `ed25519:` and 16 hex digits of the SHA-256 of its 32 bytes."""
     return f"ed25519:{hashlib.sha256(key.public_bytes_raw()).hexdigest()[:16]}"
 
 
-def sign_seal(seal: Mapping[str, Any], key: "Ed25519PrivateKey") -> dict[str, Any]:
+def sign_seal(seal: Mapping[str, Any], key: PrivateSealKey) -> dict[str, Any]:
     """Return a seal with `public_key_id` and `signature`."""
     named = {**seal, "public_key_id": public_key_id(key.public_key())}
     return {**named, "signature": base64.b64encode(key.sign(signed_bytes(named))).decode()}
 
 
-def signature_fault(seal: Mapping[str, Any], key: "Ed25519PublicKey") -> str | None:
+def signature_fault(seal: Mapping[str, Any], key: PublicSealKey) -> str | None:
     """Return why a seal's signature does not hold; None if it does."""
     from cryptography.exceptions import InvalidSignature  # noqa: PLC0415 - who has a key has this
 

@@ -6,7 +6,6 @@ for that, note a head (`Verification.heads`) or keep a seal elsewhere, and verif
 
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cab.scoring.errors import BadRecord
 from cab.scoring.files import read_object, validated
@@ -17,7 +16,7 @@ from cab.scoring.ledger.heads import STATES_HEADS, SignedHeads, signed_heads
 from cab.scoring.ledger.records import GENESIS, parse_strictly
 from cab.scoring.ledger.seals import Seal
 from cab.scoring.ledger.segments import Segment, find_segments, find_strays, segment_lines
-from cab.scoring.ledger.signatures import signature_fault
+from cab.scoring.ledger.signatures import PublicSealKey, signature_fault
 from cab.scoring.ledger.slices import SliceCheck, cell_lines
 from cab.scoring.ledger.verification.call_ids import CallIds
 from cab.scoring.ledger.verification.call_order import CallOrder
@@ -25,16 +24,13 @@ from cab.scoring.ledger.verification.findings import ChainHead, Fault, Findings,
 from cab.scoring.ledger.zstd import NoZstandard
 from cab.scoring.printable import counted
 
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
 __all__ = ["ChainHead", "Fault", "Verification", "verify_ledger", "verify_seal", "verify_slice"]
 
 
 def verify_ledger(
     folder: Path,
     head: str | Collection[str] | None = None,
-    public_key: "Ed25519PublicKey | None" = None,
+    public_key: PublicSealKey | None = None,
 ) -> Verification:
     """Return whether a ledger holds: its files, its chains, and the START and END of each call.
 
@@ -87,7 +83,7 @@ def verify_slice(path: Path, seal: Seal) -> Verification:
 
 
 def verify_seal(
-    path: Path, seal_file: Path, public_key: "Ed25519PublicKey | None" = None
+    path: Path, seal_file: Path, public_key: PublicSealKey | None = None
 ) -> Verification:
     """Return whether a seal holds: its signature, and the lines that it states.
 

@@ -5,7 +5,7 @@ import re
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cab.adapters.commands.ledger.filters import PLACE
 from cab.adapters.errors import AdapterError
@@ -21,13 +21,10 @@ from cab.scoring.cells.bundle import CALLS_FILE, CELL_FILE, SEAL_FILE
 from cab.scoring.cells.result_record import RESULT_FILE, verify_bundle
 from cab.scoring.errors import BadRecord
 from cab.scoring.ledger.segments import segment_files
-from cab.scoring.ledger.signatures import load_public_key
+from cab.scoring.ledger.signatures import PublicSealKey, load_public_key
 from cab.scoring.ledger.verification.findings import Verification
 from cab.scoring.ledger.verify import verify_ledger, verify_seal
 from cab.scoring.printable import counted, printable
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 DESCRIPTION = """\
 Verify a ledger: its files, its hash chains, the START and END of each call. Or a
@@ -106,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _verify(
-    path: Path, seal: Path | None, heads: list[str], key: "Ed25519PublicKey | None"
+    path: Path, seal: Path | None, heads: list[str], key: PublicSealKey | None
 ) -> Verification:
     kind = _kind(path)
     if heads and (seal is not None or kind != "ledger"):
@@ -132,7 +129,7 @@ def _kind(path: Path) -> str:
     return "sweep" if is_sweep(path) else "ledger"
 
 
-def _key(file: Path) -> "Ed25519PublicKey":
+def _key(file: Path) -> PublicSealKey:
     try:
         return load_public_key(file.read_bytes(), str(file))
     except OSError as error:

@@ -47,6 +47,8 @@ def isolated_command(command: Sequence[str], resolver: Path) -> list[str]:
 
 def why_not_isolated() -> str | None:
     """Return why an agent cannot have namespaces of its own here; None if it can."""
+    if sys.platform != "linux":
+        return "namespaces need Linux"
     if shutil.which("unshare") is None:
         return "unshare is missing (Debian: util-linux)"
     # Without an agent, the examining process sets up its namespaces and does no more.
@@ -68,8 +70,9 @@ def why_not_isolated() -> str | None:
 
 
 def adopt_orphans() -> None:
-    """Become the parent of orphaned descendants, so that no daemon is missed."""
-    ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1)
+    """Become the parent of orphaned descendants, so that no daemon is missed; no effect but on Linux."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1)
 
 
 def write_resolver(path: Path) -> None:

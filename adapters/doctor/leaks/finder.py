@@ -11,13 +11,13 @@ from cab.adapters.workspaces.bounds import DEPTH, FILE_SIZE, TIME, TOTAL_SIZE, W
 from cab.adapters.workspaces.walk import Unread, WalkedEntry, WorkspaceWalk, readable_name
 from cab.proxy.redaction import Redactor
 from cab.proxy.redaction.in_bytes import SecretsInBytes
+from cab.proxy.system.processes import arguments_of, environment_of
 
 BOUNDS = WorkspaceBounds(entries=1_000_000, listing_bytes=1 << 30, file_bytes=4 << 30, time_s=600.0)
 """What is searched of one folder."""
 
 _TOO_MUCH = frozenset({DEPTH, FILE_SIZE, TIME, TOTAL_SIZE})
 _ANY = "any key"
-_PROC = Path("/proc")
 
 
 class Leak(NamedTuple):
@@ -100,12 +100,8 @@ def process_leaks(pid: int, secrets: SecretForms) -> Iterator[Leak]:
         pid: The process.
         secrets: What to look for.
     """
-    for part, file in (("argv", "cmdline"), ("environ", "environ")):
-        try:
-            data = (_PROC / str(pid) / file).read_bytes()
-        except OSError:
-            continue
-        for name in secrets_in(data, secrets):
+    for part, data in (("argv", arguments_of(pid)), ("environ", environment_of(pid))):
+        for name in secrets_in(data or b"", secrets):
             yield Leak(name, part)
 
 

@@ -4,13 +4,12 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 
 from cab.adapters.doctor.leaks.encodings import SecretForms
 from cab.adapters.doctor.leaks.finder import Leak, process_leaks
 from cab.adapters.processes.tree import is_running
+from cab.proxy.system.processes import children_of
 
-_PROC = Path("/proc")
 _EVERY_S = 0.03
 
 
@@ -79,18 +78,7 @@ def descendants(pids: Iterable[int]) -> Iterator[int]:
     """Yield the processes below some others, children first."""
     waiting, known = list(pids), set[int]()
     while waiting:
-        for child in set(_children(waiting.pop())) - known:
+        for child in set(children_of(waiting.pop())) - known:
             known.add(child)
             yield child
             waiting.append(child)
-
-
-def _children(pid: int) -> list[int]:
-    """Return the children of a process; of each thread of it, as the kernel lists them."""
-    found: list[int] = []
-    # Processes and threads may end at any time; then even the folder of threads is gone.
-    with suppress(OSError):
-        for listing in (_PROC / str(pid) / "task").glob("*/children"):
-            with suppress(OSError):
-                found += [int(child) for child in listing.read_text().split()]
-    return found

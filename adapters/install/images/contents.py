@@ -1,6 +1,9 @@
 """Lists what is in an image, as a software bill of materials in CycloneDX 1.5; runs inside its build.
 
     python -m cab.adapters.install.images.contents SBOM.JSON
+    python -m cab.adapters.install.images.contents SBOM.JSON ENVIRONMENT
+
+The second is of a release: `cab` with what is installed beside it in an environment of Python.
 
 Written here, not by a library: it is one list of names, versions and package URLs, and whatever wrote it would have
 to be installed into every image. It states no time and no random number, so that an image is built twice alike.
@@ -9,7 +12,7 @@ to be installed into every image. It states no time and no random number, so tha
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.metadata import distributions
 from pathlib import Path
 from shutil import which
@@ -20,6 +23,7 @@ import orjson
 from cab.adapters.install.images.own_wheel import DISTRIBUTION, cab_version
 from cab.adapters.install.install import STAMP
 
+_INSTALLERS = frozenset({"pip", "setuptools"})
 _DPKG = "${db:Status-Abbrev}\t${Package}\t${Version}\t${Architecture}\n"
 
 
@@ -30,21 +34,42 @@ def sbom(agent: Path, own: Path) -> dict[str, object]:
         agent: Folder of the agent.
         own: Folder of `cab`.
     """
-    found = [
-        *_of_system(),
-        *_of_python("cab", own),
-        *_of_python("agent", agent),
-        *_of_npm(agent),
-        *_binary(agent),
-    ]
+    return _bill(
+        [
+            *_of_system(),
+            *_of_python("cab", own),
+            *_of_python("agent", agent),
+            *_of_npm(agent),
+            *_binary(agent),
+        ]
+    )
+
+
+def release_sbom(environment: Path) -> dict[str, object]:
+    """Return the list of what an environment of Python holds beside `cab`, which the list is of.
+
+    Args:
+        environment: Its folder; what installs packages is left out.
+    """
+    found = {each["name"]: each for each in _of_python("", environment)}
+    own = found.pop(DISTRIBUTION)
+    bill = _bill([each for name, each in found.items() if name not in _INSTALLERS])
+    return {**bill, "metadata": {"tools": _tools(), "component": own}}
+
+
+def _bill(found: Iterable[dict[str, str]]) -> dict[str, object]:
     unique = {each["bom-ref"]: each for each in found}
     return {
         "bomFormat": "CycloneDX",
         "specVersion": "1.5",
         "version": 1,
-        "metadata": {"tools": {"components": [_component(DISTRIBUTION, cab_version(), None)]}},
+        "metadata": {"tools": _tools()},
         "components": [unique[name] for name in sorted(unique)],
     }
+
+
+def _tools() -> dict[str, object]:
+    return {"components": [_component(DISTRIBUTION, cab_version(), None)]}
 
 
 def _component(name: str, version: str, purl: str | None, place: str = "") -> dict[str, str]:
@@ -104,5 +129,11 @@ def _binary(folder: Path) -> Iterator[dict[str, str]]:
 
 
 if __name__ == "__main__":
-    written = orjson.dumps(sbom(Path("/opt/agent"), Path("/opt/cab")), option=orjson.OPT_INDENT_2)
-    Path(sys.argv[1]).write_bytes(written + b"\n")
+    [place, *environments] = sys.argv[1:]
+    made = (
+        release_sbom(Path(environments[0]))
+        if environments
+        else sbom(Path("/opt/agent"), Path("/opt/cab"))
+    )
+    written = orjson.dumps(made, option=orjson.OPT_INDENT_2)
+    Path(place).write_bytes(written + b"\n")

@@ -7,6 +7,7 @@ from contextlib import closing
 from typing import BinaryIO, NamedTuple
 
 from cab.proxy.ledger.shipping.sink import ShippedLine, ShipPosition
+from cab.proxy.system.durable import sync_data
 from cab.scoring.files import naming
 from cab.scoring.ledger.bounds import MAX_LINE_BYTES
 from cab.scoring.ledger.segments import Segment, open_segment, skip_bytes
@@ -83,7 +84,7 @@ def first_line(segment: Segment) -> bytes | None:
 
 def _durable_bytes(handle: BinaryIO) -> int:
     size = os.fstat(handle.fileno()).st_size
-    os.fdatasync(handle.fileno())
+    sync_data(handle.fileno())
     return size
 
 

@@ -17,6 +17,7 @@ from cab.proxy.ledger.snapshot.fold import Fold, OpenCall, WholeReadNeeded
 from cab.proxy.ledger.snapshot.positions import ChainRead, Position, begins_of, first_line_of
 from cab.proxy.ledger.snapshot.rows import CellRow
 from cab.proxy.logs import RedactingLogger
+from cab.proxy.system.durable import sync_data
 from cab.scoring.errors import BadRecord
 from cab.scoring.ledger.archive.checkpoints import cell_rows, checkpoints
 from cab.scoring.ledger.bounds import BrokenLine
@@ -236,6 +237,6 @@ def _sync(path: Path) -> None:
     with suppress(FileNotFoundError):  # it has been compressed, after it was made durable
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            os.fdatasync(descriptor)
+            sync_data(descriptor)
         finally:
             os.close(descriptor)

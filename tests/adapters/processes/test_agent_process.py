@@ -197,7 +197,7 @@ async def test_cannot_be_ended() -> None:
 
 def test_gone_meanwhile() -> None:
     """A process that ends while it is looked at is not listed."""
-    assert tree._read_process(2**22 + 1) is None
+    assert tree.started_at(2**22 + 1) is None
     assert tree._mark_of(2**22 + 1) is None
 
 

@@ -23,8 +23,8 @@ from cab.proxy.auth.revocations import Revocations
 from cab.proxy.auth.signing_keys import load_signing_keys, new_signing_key, parse_signing_keys
 from cab.proxy.auth.take_over import take_over_revocations, take_over_signing_keys
 from cab.proxy.config import ProxySettings, state_beside
-from cab.proxy.embedded import start_proxy
 from cab.proxy.errors import BadConfig, BadKey
+from cab.proxy.workers.embedded import start_proxy
 from tests.tools.dialects import BY_ENDPOINT
 from tests.tools.proxy import Meter, metered
 from tests.tools.upstream import json_answer, scripted_upstream
