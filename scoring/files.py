@@ -18,6 +18,10 @@ MAX_FILE_BYTES = 256 << 20
 """A manifest of 10^5 paths takes about 20 MB; a file far past that is not ours."""
 
 
+StrPath = str | os.PathLike[str]
+"""A path as callers from outside may give it."""
+
+
 class FileModel(TextedModel):
     """A part of a file that CAB writes: immutable, and it keeps what a newer version added."""
 

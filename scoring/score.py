@@ -23,7 +23,7 @@ from cab.scoring.cells.bundle import (
 from cab.scoring.cells.cell import Cell, SelfReport, dump_cell
 from cab.scoring.cells.published import PublishedCell
 from cab.scoring.errors import BadRecord, ScoringError
-from cab.scoring.files import walk
+from cab.scoring.files import StrPath, walk
 from cab.scoring.introspection.field_texts import with_field_texts
 from cab.scoring.profiles.builtin import (
     DEFAULT_PROFILE,
@@ -143,7 +143,7 @@ class ScoredCell:
 
 
 def score_path(
-    path: Path,
+    path: StrPath,
     profile: str | Profile = DEFAULT_PROFILE,
     on_error: Callable[[ScoringError], None] | None = None,
     on_note: "Callable[[Note], None] | None" = None,
@@ -163,12 +163,13 @@ def score_path(
         UnknownProfile: There is no such profile.
         BadRecord: A cell cannot be read and there is no `on_error`, or there is no cell at all.
     """
+    path = Path(path)
     for cell in score_cells(path, profile, on_error, on_note):
         yield cell.as_dict()
 
 
 def score_cells(
-    path: Path,
+    path: StrPath,
     profile: str | Profile = DEFAULT_PROFILE,
     on_error: Callable[[ScoringError], None] | None = None,
     on_note: "Callable[[Note], None] | None" = None,
@@ -177,6 +178,7 @@ def score_cells(
 
     A run of another harness that has an id of its own counts once, however many copies there are.
     """
+    path = Path(path)
     chosen = find_profile(profile) if isinstance(profile, str) else profile
     copies = _Copies()
     for found in find_cells(path, on_note):
@@ -209,7 +211,7 @@ class _Copies:
         return True
 
 
-def find_cells(path: Path, on_note: "Callable[[Note], None] | None" = None) -> Iterator[Path]:
+def find_cells(path: StrPath, on_note: "Callable[[Note], None] | None" = None) -> Iterator[Path]:
     """Yield the cells below a path, in the order of their names.
 
     A folder holds bundles, at any depth; or files of other harnesses under the names that these
@@ -223,6 +225,7 @@ def find_cells(path: Path, on_note: "Callable[[Note], None] | None" = None) -> I
     Raises:
         BadRecord: There is nothing of the kind, or a folder cannot be searched.
     """
+    path = Path(path)
     if not path.is_dir():
         yield path
         return
@@ -248,13 +251,14 @@ def _find_bundles(path: Path) -> Iterator[Path]:
             yield folder
 
 
-def score_one(path: Path, profile: str | Profile = DEFAULT_PROFILE) -> ScoredCell:
+def score_one(path: StrPath, profile: str | Profile = DEFAULT_PROFILE) -> ScoredCell:
     """Return the score of one bundle, `cell.json`, published cell or file of another harness.
 
     Raises:
         UnknownProfile: There is no such profile.
         BadRecord: The cell cannot be read, or the file holds several.
     """
+    path = Path(path)
     cells = list(_score_all(path, profile))
     if len(cells) != 1:
         raise BadRecord(str(path), None, f"holds {len(cells)} cells, not one")

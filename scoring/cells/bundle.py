@@ -33,7 +33,7 @@ from cab.scoring.errors import BadRecord
 from cab.scoring.evidence.manifest import TreeManifest, diff_trees, load_manifest
 from cab.scoring.evidence.patch_lines import FileLines, read_patch_lines
 from cab.scoring.evidence.tree_changes import tree_facts
-from cab.scoring.files import check_regular, naming, read_object, validated
+from cab.scoring.files import StrPath, check_regular, naming, read_object, validated
 from cab.scoring.ledger.call_sums import CallSums, sum_calls
 from cab.scoring.ledger.reading import iter_numbered
 from cab.scoring.ledger.records import AnyRecord, CallEnd
@@ -76,7 +76,7 @@ class Bundle:
     """Whether a seal is there; the calls are what it states then."""
 
 
-def read_bundle(path: Path, facts: CellFacts | None = None) -> Bundle:
+def read_bundle(path: StrPath, facts: CellFacts | None = None) -> Bundle:
     """Return what a bundle's folder holds.
 
     Args:
@@ -87,6 +87,7 @@ def read_bundle(path: Path, facts: CellFacts | None = None) -> Bundle:
         BadRecord: The bundle is not whole, or a file of it is missing, corrupt, or contradicts
             another one, such as a slice that does not match its seal.
     """
+    path = Path(path)
     if facts is None:
         if (path / MARKER_FILE).exists():
             raise BadRecord(
@@ -106,12 +107,13 @@ def read_bundle(path: Path, facts: CellFacts | None = None) -> Bundle:
     )
 
 
-def read_facts(path: Path) -> CellFacts:
+def read_facts(path: StrPath) -> CellFacts:
     """Return the facts that a `cell.json` holds; its scores are not looked at.
 
     Raises:
         BadRecord: The file is not a `cab.cell/1`, or a fact is missing or wrong.
     """
+    path = Path(path)
     data = read_object(path)
     if data.get("schema") != CELL_SCHEMA:
         raise BadRecord(str(path), None, f"is not {CELL_SCHEMA!r}", field="schema")
@@ -134,12 +136,13 @@ def score_bundle(bundle: Bundle) -> Cell:
     )
 
 
-def rescore(path: Path) -> bytes:
+def rescore(path: StrPath) -> bytes:
     """Return the `cell.json` that a bundle's facts give.
 
     Raises:
         BadRecord: As for `read_bundle`.
     """
+    path = Path(path)
     return dump_cell(score_bundle(read_bundle(path)))
 
 

@@ -14,7 +14,7 @@ from pydantic import BeforeValidator
 
 from cab.scoring.axes import KnownAxes
 from cab.scoring.cells.cell import CELL_SCHEMA, SelfReport
-from cab.scoring.files import FileModel, read_object, validated
+from cab.scoring.files import FileModel, StrPath, read_object, validated
 from cab.scoring.ledger.records import Count
 
 _GROUPED = re.compile(r"[0-9]{1,3}(,[0-9]{3}){0,4}|[0-9]{1,15}")
@@ -80,12 +80,13 @@ class PublishedCell:
     """The agent's own count, if the page shows one."""
 
 
-def read_published(path: Path) -> PublishedCell:
+def read_published(path: StrPath) -> PublishedCell:
     """Return the cell of a page in JSON form, or of a `cell.json` on its own.
 
     Raises:
         BadRecord: A published key is missing or of the wrong type.
     """
+    path = Path(path)
     return published_of(read_object(path), path)
 
 

@@ -23,6 +23,7 @@ from cab.scoring.evidence.statement import (
     read_statement,
     signed_statement,
 )
+from cab.scoring.files import StrPath
 from cab.scoring.ledger.signatures import PrivateSealKey, PublicSealKey
 from cab.scoring.ledger.verification.findings import Findings, Verification
 from cab.scoring.ledger.verify import verify_seal
@@ -58,7 +59,7 @@ def result_record(
     return signed_statement(digests, RESULT_TYPE, {"cell_id": cell_id}, key)
 
 
-def verify_bundle(folder: Path, public_key: PublicSealKey | None = None) -> Verification:
+def verify_bundle(folder: StrPath, public_key: PublicSealKey | None = None) -> Verification:
     """Return whether a bundle is what was written: its calls, its seal, and its result record.
 
     Args:
@@ -68,6 +69,7 @@ def verify_bundle(folder: Path, public_key: PublicSealKey | None = None) -> Veri
     Raises:
         BadRecord: The seal's calls cannot be read at all.
     """
+    folder = Path(folder)
     findings = Findings()
     if lexists(folder / SEAL_FILE):
         try:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 import orjson
 from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, model_serializer
 
-from cab.scoring.files import FileModel, read_object, validated
+from cab.scoring.files import FileModel, StrPath, read_object, validated
 from cab.scoring.ledger.records import Count, Sha256Hex
 
 TREE_SCHEMA: Final = "cab.tree/1"
@@ -103,12 +103,13 @@ def dump_manifest(manifest: TreeManifest) -> bytes:
     return orjson.dumps(data, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def load_manifest(path: Path) -> TreeManifest:
+def load_manifest(path: StrPath) -> TreeManifest:
     """Return the manifest that a file holds.
 
     Raises:
         BadRecord: The file cannot be read, or a path in it is absolute or climbs.
     """
+    path = Path(path)
     return validated(TreeManifest, read_object(path), path)
 
 

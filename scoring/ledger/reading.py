@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from cab.scoring.errors import BadRecord
+from cab.scoring.files import StrPath
 from cab.scoring.ledger.archive.checkpoints import archived_calls
 from cab.scoring.ledger.bounds import MAX_LINE_BYTES, BrokenLine, broken_line
 from cab.scoring.ledger.filters import EVERYTHING, Filter, make_filter
@@ -75,7 +76,7 @@ class Found(NamedTuple):
 
 
 def iter_records(  # noqa: PLR0913 - one argument for each way to choose
-    path: Path,
+    path: StrPath,
     cell: str | None = None,
     *,
     prefix: str | None = None,
@@ -102,12 +103,13 @@ def iter_records(  # noqa: PLR0913 - one argument for each way to choose
         ArchivedCalls: Some of these records are archived; a `BadRecord`.
         ValueError: `since` or `until` is not an instant.
     """
+    path = Path(path)
     where = make_filter(cell, prefix=prefix, model=model, since=since, until=until)
     return (found.record() for found in find_records(path, where))
 
 
 def iter_calls(  # noqa: PLR0913 - one argument for each way to choose
-    path: Path,
+    path: StrPath,
     cell: str | None = None,
     *,
     prefix: str | None = None,
@@ -129,6 +131,7 @@ def iter_calls(  # noqa: PLR0913 - one argument for each way to choose
         BadRecord: As for `iter_records`; of a START nothing but its kind is looked at.
         ValueError: `since` or `until` is not an instant.
     """
+    path = Path(path)
     where = make_filter(cell, prefix=prefix, model=model, since=since, until=until)
     records = (found.record() for found in find_ends(path, where))
     return (record for record in records if isinstance(record, CallEnd))

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from cab.scoring.files import FileModel, read_object, validated
+from cab.scoring.files import FileModel, StrPath, read_object, validated
 from cab.scoring.ledger.heads import LedgerHead
 from cab.scoring.ledger.records import METERED_ENDPOINTS, Count, parse_fields
 from cab.scoring.ledger.totals import (
@@ -67,12 +67,13 @@ class Seal(FileModel):
     slice, and what they cost is not known. Stated only if there are some."""
 
 
-def load_seal(path: Path) -> Seal:
+def load_seal(path: StrPath) -> Seal:
     """Return the seal that a file holds.
 
     Raises:
         BadRecord: The file cannot be read, or does not hold a seal of a known form.
     """
+    path = Path(path)
     return validated(Seal, read_object(path), path)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from cab.scoring.errors import BadRecord
-from cab.scoring.files import read_object, validated
+from cab.scoring.files import StrPath, read_object, validated
 from cab.scoring.ledger.archive.check import ArchiveCheck, first_fields
 from cab.scoring.ledger.archive.segments import ArchivedCalls, archived_until
 from cab.scoring.ledger.chain import Links
@@ -28,7 +28,7 @@ __all__ = ["ChainHead", "Fault", "Verification", "verify_ledger", "verify_seal",
 
 
 def verify_ledger(
-    folder: Path,
+    folder: StrPath,
     head: str | Collection[str] | None = None,
     public_key: PublicSealKey | None = None,
 ) -> Verification:
@@ -45,6 +45,7 @@ def verify_ledger(
     Raises:
         BadRecord: The folder cannot be listed, or is compressed and `zstandard` is missing.
     """
+    folder = Path(folder)
     heads = {head} if isinstance(head, str) else set(head or ())
     wanted = {text.encode(): "noted" for text in heads if text != GENESIS}
     findings = Findings()
@@ -67,7 +68,7 @@ def verify_ledger(
     return findings.result()
 
 
-def verify_slice(path: Path, seal: Seal) -> Verification:
+def verify_slice(path: StrPath, seal: Seal) -> Verification:
     """Return whether a cell's lines are those that its seal states.
 
     Args:
@@ -77,13 +78,14 @@ def verify_slice(path: Path, seal: Seal) -> Verification:
     Raises:
         BadRecord: The file cannot be read.
     """
+    path = Path(path)
     findings = Findings()
     _check_slice(path, seal, findings)
     return findings.result()
 
 
 def verify_seal(
-    path: Path, seal_file: Path, public_key: PublicSealKey | None = None
+    path: StrPath, seal_file: StrPath, public_key: PublicSealKey | None = None
 ) -> Verification:
     """Return whether a seal holds: its signature, and the lines that it states.
 
@@ -95,6 +97,7 @@ def verify_seal(
     Raises:
         BadRecord: A file cannot be read.
     """
+    path, seal_file = Path(path), Path(seal_file)
     findings = Findings()
     data = read_object(seal_file)
     seal = validated(Seal, data, seal_file)

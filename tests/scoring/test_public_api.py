@@ -1,6 +1,7 @@
 """The room as other harnesses meet it: what it exports, what it needs, how fast it is."""
 
 import pydoc
+from inspect import isfunction, signature
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 import cab.scoring
 import cab.scoring.analysis
 import cab.scoring.stats
+from cab.scoring import BadRecord
 from cab.scoring.exports.schema import MODELS, json_schema
 from cab.scoring.introspection.field_texts import field_texts, with_field_texts
 from tests.scoring.builders import CELL_ID, end_fields, line
@@ -38,6 +40,27 @@ def test_all_that_is_listed_is_there() -> None:
     assert all(hasattr(cab.scoring, name) for name in names)
     code = "from cab.scoring import *; print(*(name for name in dir() if name[0] != '_'))"
     assert sorted(run(code).split()) == sorted(names)
+
+
+def readers() -> dict[str, int]:
+    """Return the functions that read a path, and how many paths each wants."""
+    functions = {n: f for n in exported() if isfunction(f := getattr(cab.scoring, n))}
+    paths = {
+        name: sum("PathLike" in str(each.annotation) for each in signature(f).parameters.values())
+        for name, f in functions.items()
+    }
+    return {name: count for name, count in paths.items() if count and name != "verify_slice"}
+
+
+@pytest.mark.parametrize("name", readers())
+def test_paths_may_be_text(name: str) -> None:
+    """Whoever writes a path as text is told what is missing there, and not that text has no `is_dir`."""
+    paths = ["nowhere/at all"] * readers()[name]
+    if name in ("find_cells", "verify_bundle"):  # a fault is part of what these return
+        assert getattr(cab.scoring, name)(*paths)
+        return
+    with pytest.raises(BadRecord, match=r"nowhere/at all.*: No such file"):
+        list(getattr(cab.scoring, name)(*paths))
 
 
 def test_pydantic_and_orjson_are_all_it_needs() -> None:
