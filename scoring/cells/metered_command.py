@@ -15,69 +15,99 @@ from cab.scoring.prices.sources import PriceKind, weakest_kind
 class MeteredTokens(FileModel):
     """Tokens of a set of calls; each is null while the count of one call is unknown."""
 
-    prompt: Count | None = Field(description="Tokens of the prompts, cached ones included.")
-    completion: Count | None = Field(description="Tokens of the answers, reasoning included.")
-    total: Count | None = Field(description="Both together.")
-    cache_read: Count | None = Field(description="Of the prompts, what came from a cache.")
-    cache_write: Count | None = Field(description="Of the prompts, what was put into a cache.")
-    reasoning: Count | None = Field(description="Of the answers, reasoning.")
+    prompt: Count | None
+    """Tokens of the prompts, cached ones included."""
+    completion: Count | None
+    """Tokens of the answers, reasoning included."""
+    total: Count | None
+    """Both together."""
+    cache_read: Count | None
+    """Of the prompts, what came from a cache."""
+    cache_write: Count | None
+    """Of the prompts, what was put into a cache."""
+    reasoning: Count | None
+    """Of the answers, reasoning."""
 
 
 class MeteredModel(FileModel):
     """What one model was asked for."""
 
-    model: str | None = Field(description="As the endpoint named it, else as it was asked for.")
-    calls: Count = Field(description="Calls, repetitions included.")
+    model: str | None
+    """As the endpoint named it, else as it was asked for."""
+    calls: Count
+    """Calls, repetitions included."""
     tokens: MeteredTokens
-    cost_usd: str | None = Field(description="US dollars, exact; null while a price is unknown.")
+    """Of its calls."""
+    cost_usd: str | None
+    """US dollars, exact; null while a price is unknown."""
 
 
 class MeteredApi(FileModel):
     """Whose calls were metered, and where they went."""
 
-    clients: list[str] = Field(description="Providers whose clients were led here: `openai` ...")
-    upstream: str = Field(description="Base URL of the endpoint, or `demo`.")
-    holds_key: bool = Field(description="Whether its key was kept from the command.")
+    clients: list[str]
+    """Providers whose clients were led here: `openai` ..."""
+    upstream: str
+    """Base URL of the endpoint, or `demo`."""
+    holds_key: bool
+    """Whether its key was kept from the command."""
 
 
 class MeteredCommand(FileModel):
     """What a command has spent on model calls, and what of it is unknown. Unknown is null, never 0."""
 
     schema_: Literal["cab.meter/1"] = Field("cab.meter/1", alias="schema")
-    cell_id: str = Field(description="The cell that its calls belong to.")
-    program: str = Field(description="Name of the program, without its folder and arguments.")
-    agent: str | None = Field(description="Adapter of the agent that it is; null if none knows it.")
-    exit_code: Count = Field(description="As a shell has it: 128 and the number for a signal.")
-    started_at: str = Field(description="RFC 3339, UTC.")
-    wall_ms: float = Field(ge=0, description="From the command's start to its end, in ms.")
-    model_ms: float | None = Field(
-        ge=0,
-        description="Time in which a call was under way, in ms; overlaps count once. Null if one is unknown.",
-    )
-    calls: Count = Field(description="Calls for completions, repetitions included.")
-    attempts: Count = Field(description="HTTP requests that the proxy sent for them.")
-    failed_calls: Count = Field(description="Calls whose answer did not reach the command.")
-    failures: dict[str, Count] = Field(description="Class of failure, such as `network`: calls.")
-    rejected: Count = Field(description="Requests that the proxy turned down; not among `calls`.")
+    """The form of this file."""
+    cell_id: str
+    """The cell that its calls belong to."""
+    program: str
+    """Name of the program, without its folder and arguments."""
+    agent: str | None
+    """Adapter of the agent that it is; null if none knows it."""
+    exit_code: Count
+    """As a shell has it: 128 and the number for a signal."""
+    started_at: str
+    """RFC 3339, UTC."""
+    wall_ms: float = Field(ge=0)
+    """From the command's start to its end, in ms."""
+    model_ms: float | None = Field(ge=0)
+    """Time in which a call was under way, in ms; overlaps count once. Null if one is unknown."""
+    calls: Count
+    """Calls for completions, repetitions included."""
+    attempts: Count
+    """HTTP requests that the proxy sent for them."""
+    failed_calls: Count
+    """Calls whose answer did not reach the command."""
+    failures: dict[str, Count]
+    """Class of failure, such as `network`: calls."""
+    rejected: Count
+    """Requests that the proxy turned down; not among `calls`."""
     tokens: MeteredTokens
-    interval: TotalInterval = Field(description="Between what and what all tokens lie.")
-    cost_usd: str | None = Field(description="US dollars, exact; null while a price is unknown.")
-    known_cost_usd: str = Field(description="US dollars, the sum of the prices that are known.")
-    price_kind: PriceKind | None = Field(description="Whose prices: that of the weakest part.")
-    price_sources: list[str] = Field(description="Where the prices are from.")
-    uncounted_calls: Count = Field(
-        description="Calls that may have cost something and whose tokens are not known."
-    )
-    partial_calls: Count = Field(
-        description="Calls whose count does not cover the whole answer, or contradicts itself."
-    )
-    unpriced_calls: Count = Field(description="Calls with a count whose model has no known price.")
-    unmetered_calls: Count = Field(
-        description="Requests to other paths that may have cost something, such as for images."
-    )
-    models: list[MeteredModel] = Field(description="By model, most calls first.")
+    """Of all these calls."""
+    interval: TotalInterval
+    """Between what and what all tokens lie."""
+    cost_usd: str | None
+    """US dollars, exact; null while a price is unknown."""
+    known_cost_usd: str
+    """US dollars, the sum of the prices that are known."""
+    price_kind: PriceKind | None
+    """Whose prices: that of the weakest part."""
+    price_sources: list[str]
+    """Where the prices are from."""
+    uncounted_calls: Count
+    """Calls that may have cost something and whose tokens are not known."""
+    partial_calls: Count
+    """Calls whose count does not cover the whole answer, or contradicts itself."""
+    unpriced_calls: Count
+    """Calls with a count whose model has no known price."""
+    unmetered_calls: Count
+    """Requests to other paths that may have cost something, such as for images."""
+    models: list[MeteredModel]
+    """By model, most calls first."""
     endpoints: list[MeteredApi]
-    ledger: list[str] = Field(description="Folders of the audit logs; empty if none was kept.")
+    """One for each provider whose clients were led to a proxy."""
+    ledger: list[str]
+    """Folders of the audit logs; empty if none was kept."""
 
 
 class CommandSums:
