@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+PACKAGE = $(VENV)/.package
 STAMP = $(VENV)/.installed
 BASE ?= localhost/cab-base:bookworm
 IMAGES = aider qwen-code checks
@@ -32,26 +33,35 @@ help:
 	@echo "make soak         half an hour of half load, faults, reloads, archives: does anything grow? (SECONDS=1800)"
 	@echo "make sync         install again (after adding or removing a module)"
 
+# The package alone is what the demo needs; the tools for tests and checks come on top, into the same environment.
 # uv if it is there, else venv and pip. The list of modules is part of the stamp's age:
 # the editable install lays out one link per file.
-$(STAMP): pyproject.toml Makefile $(SOURCES)
+$(PACKAGE): pyproject.toml Makefile $(SOURCES)
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing: install Python 3.11 or newer"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=..."; exit 1; }
 	@if command -v uv >/dev/null; then \
 		test -x $(BIN)/python || uv venv -q --python $(PYTHON) $(VENV); \
-		uv pip install -q --python $(BIN)/python -e . --group dev; \
+		uv pip install -q --python $(BIN)/python -e .; \
 	else \
 		test -x $(BIN)/python || $(PYTHON) -m venv $(VENV); \
+		$(BIN)/python -m pip install -q --disable-pip-version-check -e .; \
+	fi
+	@touch $(PACKAGE)
+
+$(STAMP): $(PACKAGE)
+	@if command -v uv >/dev/null; then \
+		uv pip install -q --python $(BIN)/python --group dev; \
+	else \
 		$(BIN)/python -m pip install -q --upgrade 'pip>=25.1'; \
-		$(BIN)/python -m pip install -q -e . --group dev; \
+		$(BIN)/python -m pip install -q --group dev; \
 	fi
 	@touch $(STAMP)
 
 sync:
-	@rm -f $(STAMP)
+	@rm -f $(PACKAGE)
 	@$(MAKE) --no-print-directory $(STAMP)
 
-demo: $(STAMP)
+demo: $(PACKAGE)
 	@rm -rf demo-run
 	@$(BIN)/cab run-cell --tui scripted --upstream demo --task polyglot/python-error-handling --runs demo-run
 	@$(BIN)/cab report demo-run -o demo-site
