@@ -12,19 +12,21 @@ SOURCES = $(shell find proxy scoring adapters \( -name '*.py' -o -path '*/report
 ROUNDS ?= 3
 SECONDS ?= 1800
 
-.PHONY: demo test check wheel sync test-agents test-containers test-slurm test-fleet test-ray test-postgres catalogue schemas reference bench guard soak help
+.PHONY: demo test test-slow coverage check wheel sync test-agents test-containers test-slurm test-fleet test-ray test-postgres catalogue schemas reference bench guard soak help
 
 help:
 	@echo "make demo         one scored cell, end to end, and its page, with no key and no network"
-	@echo "make test         all tests but those of real agents, of containers, of Slurm and of Ray"
+	@echo "make test         all tests but the slow ones, and those of real agents, of containers, of Slurm and of Ray"
+	@echo "make test-slow    what is slow: pages in Chromium, PostgreSQL, kills and full disks, wheels and installations"
+	@echo "make coverage     both, and which lines of the code ran"
 	@echo "make check        formatter, linter, type checkers, import rules"
-	@echo "make wheel        build sdist and wheel, install the wheel elsewhere, try it there"
+	@echo "make wheel        build sdist and wheel, install them in each way of docs/install.md, try it there"
 	@echo "make test-slurm   sweeps on a real Slurm and a real sshd, each part killed in the middle (as root)"
 	@echo "make test-fleet   48 cells of three real agents on a real Slurm, one node of which is killed (as root)"
 	@echo "make test-ray     a sweep on two nodes of Ray, one killed in the middle; installs Ray (240 MB)"
 	@echo "make test-agents  install eight real agents and run them, and what else is installed, in cells"
 	@echo "make test-containers  install two agents, build their images and that of the checks, run what needs real containers (BASE=...)"
-	@echo "make test-postgres  what ships ledgers to a real PostgreSQL; a part of make test"
+	@echo "make test-postgres  what ships ledgers to a real PostgreSQL; a part of make test-slow"
 	@echo "make catalogue    run the faults and the stacks; write docs/catalogue.md and docs/endpoints.md"
 	@echo "make schemas      write scoring/schemas/*.json from the models"
 	@echo "make reference    write the tables of docs/settings.md and docs/cli.md from the code"
@@ -66,8 +68,22 @@ demo: $(PACKAGE)
 	@$(BIN)/cab run-cell --tui scripted --upstream demo --task polyglot/python-error-handling --runs demo-run
 	@$(BIN)/cab report demo-run -o demo-site
 
+# Bytecode that is kept halves the start of each process that a test runs.
+unexport PYTHONDONTWRITEBYTECODE
+ELSEWHERE = agents or containers or slurm or ray
+SLOW = slow or browser or packaging or postgres
+PYTEST = $(BIN)/python -m pytest -n 2 --dist worksteal
+
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not agents and not containers and not slurm and not ray" -n 2 --dist worksteal --cov --cov-report=term:skip-covered
+	$(PYTEST) -m "not ($(ELSEWHERE) or $(SLOW))"
+
+# apt-get install chromium postgresql
+test-slow: $(STAMP)
+	$(PYTEST) -m "($(SLOW)) and not ($(ELSEWHERE))"
+
+# Processes that tests start are followed too, which doubles what all of it costs.
+coverage: $(STAMP)
+	$(PYTEST) -m "not ($(ELSEWHERE))" --cov --cov-report=term:skip-covered
 
 # apt-get install slurm-wlm munge openssh-server; with CI=true they fail where Slurm cannot start.
 test-slurm: $(STAMP)
@@ -104,7 +120,7 @@ check: $(STAMP)
 	$(BIN)/lint-imports
 
 wheel: $(STAMP)
-	$(BIN)/python -m pytest tests/test_packaging.py
+	$(BIN)/python -m pytest -m packaging tests/test_packaging.py tests/test_install_page.py
 
 # nginx with Lua: apt-get install nginx-light libnginx-mod-http-lua lua-cjson
 bench: $(STAMP)

@@ -1,7 +1,6 @@
 """What users install: every module and data file is in the wheel, and the wheel runs alone."""
 
 import json
-import shutil
 import sys
 import tomllib
 import venv
@@ -14,35 +13,23 @@ import pytest
 
 from cab.adapters.install.pypi import find_uv
 from tests.tools import programs
+from tests.tools.checkout import ROOMS, copy_checkout, repository_files
 
 ROOT = Path(__file__).parents[1]
-ROOMS = ("adapters", "proxy", "scoring")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
 run = partial(programs.run, hidden=("PYTHON", "COV", "CAB_"), timeout_s=None)
 
 # One process of the suite builds the wheel, for all that need it.
-pytestmark = pytest.mark.xdist_group("wheel")
-
-
-def repository_files() -> list[str]:
-    """Paths of tracked files and of what is new in the rooms, relative to the repository's folder.
-
-    What else is new is not ours to read: other tests and tools write beside the rooms, and what they write goes again.
-    """
-    tracked = run("git", "ls-files", "--cached", cwd=ROOT)
-    new = run("git", "ls-files", "--others", "--exclude-standard", *ROOMS, cwd=ROOT)
-    return [name for name in (tracked + new).splitlines() if (ROOT / name).exists()]
+pytestmark = [pytest.mark.packaging, pytest.mark.xdist_group("wheel")]
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from the sdist, as a release is, from a copy: a build writes beside its sources."""
+    """The wheel, built from the sdist, as a release is."""
     sources, out = tmp_path_factory.mktemp("sources"), tmp_path_factory.mktemp("dist")
-    for name in repository_files():
-        (sources / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / name, sources / name, follow_symlinks=False)
+    copy_checkout(sources)
     run(sys.executable, "-m", "build", "--outdir", out, sources, cwd=out)
     [built] = out.glob("*.whl")
     return built

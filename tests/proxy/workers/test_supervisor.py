@@ -27,6 +27,7 @@ from tests.tools.dialects import BY_ENDPOINT
 from tests.tools.proxy import records
 from tests.tools.upstream import ScriptedUpstream, json_answer, scripted_upstream
 
+pytestmark = pytest.mark.slow
 CELL = "s/aider/m/f/t"
 CELL_PATH = "/cab/cells/s%2Faider%2Fm%2Ff%2Ft"
 CHAT = BY_ENDPOINT["chat.completions"]
