@@ -369,7 +369,7 @@ async def test_a_worker_whose_loop_does_not_turn_is_started_again(tmp_path: Path
     """With a watchdog one that says nothing is killed; without one it may go on some time."""
     values = {"upstream": "demo", "port": 0, "ledger": tmp_path / "ledger", "workers": 2}
     settings = ProxySettings.model_validate({**values, "grace_s": 5})
-    async with running_workers(settings, watchdog_s=0.5) as proxy, asyncio.timeout(60):
+    async with running_workers(settings, watchdog_s=5) as proxy, asyncio.timeout(60):
         before = proxy.workers.pids
         os.kill(before[1], signal.SIGSTOP)
         while proxy.workers.pids.get(1, before[1]) == before[1]:  # noqa: ASYNC110
