@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+PACKAGE = $(VENV)/.package
 STAMP = $(VENV)/.installed
 BASE ?= localhost/cab-base:bookworm
 IMAGES = aider qwen-code checks
@@ -11,21 +12,23 @@ SOURCES = $(shell find proxy scoring adapters \( -name '*.py' -o -path '*/report
 ROUNDS ?= 3
 SECONDS ?= 1800
 
-.PHONY: demo test check release wheel sync docs test-agents test-harnesses test-containers test-slurm test-fleet test-ray test-postgres catalogue schemas reference bench guard soak help
+.PHONY: demo test test-slow coverage check release wheel sync docs test-agents test-harnesses test-containers test-slurm test-fleet test-ray test-postgres catalogue schemas reference bench guard soak help
 
 help:
 	@echo "make demo         one scored cell, end to end, and its page, with no key and no network"
-	@echo "make test         all tests but those of real agents, of containers, of Slurm and of Ray"
+	@echo "make test         all tests but the slow ones, and those of real agents, of harnesses, of containers, of Slurm and of Ray"
+	@echo "make test-slow    what is slow: pages in Chromium, PostgreSQL, kills and full disks, guides, wheels and installations"
+	@echo "make coverage     both, and which lines of the code ran"
 	@echo "make check        formatter, linters, type checkers, import rules, workflows and container files"
 	@echo "make release      what a release consists of, in dist/: sdist, wheel, bill of materials, hashes; nothing is published"
-	@echo "make wheel        build sdist and wheel, install the wheel elsewhere, try it there"
+	@echo "make wheel        build sdist and wheel, install them in each way of docs/install.md, try it there"
 	@echo "make test-slurm   sweeps on a real Slurm and a real sshd, each part killed in the middle (as root)"
 	@echo "make test-fleet   48 cells of three real agents on a real Slurm, one node of which is killed (as root)"
 	@echo "make test-ray     a sweep on two nodes of Ray, one killed in the middle; installs Ray (240 MB)"
 	@echo "make test-agents  install eight real agents and run them, and what else is installed, in cells"
 	@echo "make test-harnesses  install Harbor, mini-swe-agent and promptfoo, and run the examples of docs/harnesses.md in them"
 	@echo "make test-containers  install two agents, build their images and that of the checks, run what needs real containers (BASE=...)"
-	@echo "make test-postgres  what ships ledgers to a real PostgreSQL; a part of make test"
+	@echo "make test-postgres  what ships ledgers to a real PostgreSQL; a part of make test-slow"
 	@echo "make catalogue    run the faults and the stacks; write docs/catalogue.md and docs/endpoints.md"
 	@echo "make schemas      write scoring/schemas/*.json from the models"
 	@echo "make reference    write the tables of docs/settings.md and docs/cli.md from the code"
@@ -35,32 +38,55 @@ help:
 	@echo "make soak         half an hour of half load, faults, reloads, archives: does anything grow? (SECONDS=1800)"
 	@echo "make sync         install again (after adding or removing a module)"
 
+# The package alone is what the demo needs; the tools for tests and checks come on top, into the same environment.
 # uv if it is there, else venv and pip. The list of modules is part of the stamp's age:
 # the editable install lays out one link per file.
-$(STAMP): pyproject.toml Makefile $(SOURCES)
+$(PACKAGE): pyproject.toml Makefile $(SOURCES)
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing: install Python 3.11 or newer"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=..."; exit 1; }
 	@if command -v uv >/dev/null; then \
 		test -x $(BIN)/python || uv venv -q --python $(PYTHON) $(VENV); \
-		uv pip install -q --python $(BIN)/python -e . --group dev; \
+		uv pip install -q --python $(BIN)/python -e .; \
 	else \
 		test -x $(BIN)/python || $(PYTHON) -m venv $(VENV); \
+		$(BIN)/python -m pip install -q --disable-pip-version-check -e .; \
+	fi
+	@touch $(PACKAGE)
+
+$(STAMP): $(PACKAGE)
+	@if command -v uv >/dev/null; then \
+		uv pip install -q --python $(BIN)/python --group dev; \
+	else \
 		$(BIN)/python -m pip install -q --upgrade 'pip>=25.1'; \
-		$(BIN)/python -m pip install -q -e . --group dev; \
+		$(BIN)/python -m pip install -q --group dev; \
 	fi
 	@touch $(STAMP)
 
 sync:
-	@rm -f $(STAMP)
+	@rm -f $(PACKAGE)
 	@$(MAKE) --no-print-directory $(STAMP)
 
-demo: $(STAMP)
+demo: $(PACKAGE)
 	@rm -rf demo-run
 	@$(BIN)/cab run-cell --tui scripted --upstream demo --task polyglot/python-error-handling --runs demo-run
 	@$(BIN)/cab report demo-run -o demo-site
 
+# Bytecode that is kept halves the start of each process that a test runs.
+unexport PYTHONDONTWRITEBYTECODE
+ELSEWHERE = agents or containers or harnesses or ray or site or slurm
+SLOW = slow or browser or packaging or postgres
+PYTEST = $(BIN)/python -m pytest -n 2
+
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not agents and not harnesses and not containers and not slurm and not ray and not site" -n 2 --dist worksteal --cov --cov-report=term:skip-covered
+	$(PYTEST) --dist worksteal -m "not ($(ELSEWHERE) or $(SLOW))"
+
+# apt-get install chromium postgresql. A file has one server, browser or wheel for all its tests.
+test-slow: $(STAMP)
+	$(PYTEST) --dist loadfile -m "($(SLOW)) and not ($(ELSEWHERE))"
+
+# Processes that tests start are followed too, which doubles what all of it costs.
+coverage: $(STAMP)
+	$(PYTEST) --dist worksteal -m "not ($(ELSEWHERE))" --cov --cov-report=term:skip-covered
 
 # apt-get install slurm-wlm munge openssh-server; with CI=true they fail where Slurm cannot start.
 test-slurm: $(STAMP)
@@ -109,7 +135,7 @@ release: $(STAMP)
 	VENV=$(VENV) .ci/release
 
 wheel: $(STAMP)
-	$(BIN)/python -m pytest tests/test_packaging.py
+	$(BIN)/python -m pytest -m packaging tests/test_packaging.py tests/test_install_page.py
 
 # nginx with Lua: apt-get install nginx-light libnginx-mod-http-lua lua-cjson
 bench: $(STAMP)

@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import gc
 from collections.abc import Generator
 
 import pytest
@@ -8,8 +9,15 @@ from hypothesis import settings
 from tests.tools.logs import reset_logs
 
 # No example has a time limit: machines are slow at times, and no test asserts absolute times.
-settings.register_profile("untimed", deadline=None)
+# Half of the usual number of examples: each run draws others.
+settings.register_profile("untimed", deadline=None, max_examples=50)
 settings.load_profile("untimed")
+
+
+def pytest_collection_finish() -> None:
+    """Keep the tests themselves, millions of objects, out of each garbage collection from here on."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -6,6 +6,8 @@ import pytest
 
 from tests.tools.page_commands import run_page, shell_blocks
 
+pytestmark = pytest.mark.slow
+
 GUIDES = Path(__file__).parents[1] / "docs" / "guides"
 SHOWN = {
     "getting-started.md": ("pass                     1", "cell.json: identical", "holds"),

@@ -8,7 +8,6 @@ import os
 import re
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +17,7 @@ import aiohttp
 import pytest
 
 from cab.adapters.cli import main
+from tests.tools.ports import free_port
 from tests.tools.proxy import chat_body, metered
 from tests.tools.upstream import Step, chunk, event, scripted_upstream, sse_head
 
@@ -27,12 +27,6 @@ BLOCKS = re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 CONFIG = DOCS / "operations" / "nginx.conf"
 PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}:/usr/sbin"
 NGINX = shutil.which("nginx", path=PATH)
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
 
 
 def run(line: str, folder: Path) -> str:

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tomllib
@@ -19,9 +18,9 @@ import pytest
 from cab.adapters.install.images.contents import release_sbom
 from cab.adapters.install.pypi import find_uv
 from tests.tools import programs
+from tests.tools.checkout import ROOMS, copy_checkout, repository_files
 
 ROOT = Path(__file__).parents[1]
-ROOMS = ("adapters", "proxy", "scoring")
 EPOCH_S = 1_780_000_000
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
@@ -29,17 +28,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 run = partial(programs.run, hidden=("PYTHON", "COV", "CAB_"), timeout_s=None)
 
 # One process of the suite builds the wheel, for all that need it.
-pytestmark = pytest.mark.xdist_group("wheel")
-
-
-def repository_files() -> list[str]:
-    """Paths of tracked files and of what is new in the rooms, relative to the repository's folder.
-
-    What else is new is not ours to read: other tests and tools write beside the rooms, and what they write goes again.
-    """
-    tracked = run("git", "ls-files", "--cached", cwd=ROOT)
-    new = run("git", "ls-files", "--others", "--exclude-standard", *ROOMS, cwd=ROOT)
-    return [name for name in (tracked + new).splitlines() if (ROOT / name).exists()]
+pytestmark = [pytest.mark.packaging, pytest.mark.xdist_group("wheel")]
 
 
 @pytest.fixture(scope="module")
@@ -53,10 +42,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def build_command(sources: Path, out: Path) -> list[str | Path]:
     """Return the command that builds a copy of the tree, as `.ci/release` does a commit."""
-    for name in repository_files():
-        (sources / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / name, sources / name, follow_symlinks=False)
-    return [sys.executable, ROOT / ".ci/build.py", sources, out, str(EPOCH_S)]
+    return [sys.executable, ROOT / ".ci/build.py", copy_checkout(sources), out, str(EPOCH_S)]
 
 
 @pytest.fixture(scope="module")

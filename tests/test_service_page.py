@@ -16,9 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_operations_page import free_port
+from tests.tools.ports import free_port
 from tests.tools.upstream import json_answer, scripted_upstream
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "operations"
 BLOCKS = re.findall(r"^```sh\n# run\n(.*?)^```$", (FOLDER / "service.md").read_text(), re.M | re.S)

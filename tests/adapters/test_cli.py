@@ -12,12 +12,13 @@ import pytest
 
 from cab.adapters.cli import COMMANDS, main, make_parser
 from cab.adapters.ui.command import Command
-from tests.adapters.toyagents import alive
+from tests.adapters.light_task import light_task
+from tests.adapters.toyagents import gone
 from tests.scoring.builders import FIXTURES
 
 CAB = [sys.executable, "-c", "import sys; from cab.adapters.cli import main; sys.exit(main())"]
 TASK = "polyglot/python-error-handling"
-RUN = ["run-cell", "--tui", "scripted", "--upstream", "demo", "--task", TASK]
+RUN = ["run-cell", "--tui", "scripted", "--upstream", "demo", "--task", light_task()]
 
 
 @pytest.fixture
@@ -166,7 +167,7 @@ def test_there_already(tmp_path: Path, env: dict[str, str]) -> None:
 
 def test_environment_is_used(tmp_path: Path, env: dict[str, str]) -> None:
     """CAB_ENDPOINT names the endpoint; with --proxy it is not looked at."""
-    arguments = ["run-cell", "--tui", "scripted", "--task", TASK]
+    arguments = ["run-cell", "--tui", "scripted", "--task", light_task()]
 
     by_variable = cab(tmp_path, env, *arguments, CAB_ENDPOINT="demo")
     by_proxy = cab(
@@ -206,7 +207,7 @@ def test_interrupted(
 
     assert process.returncode == code
     assert (out, err) == ("", "")
-    assert not alive(agent)
+    assert gone(agent)
 
 
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import sys
 from pathlib import Path
 
@@ -59,6 +60,19 @@ def alive(pid: int) -> bool:
     except FileNotFoundError:
         return False
     return state not in "ZX"
+
+
+def gone(pid: int, limit_s: float = 60) -> bool:
+    """Wait until a process has ended; False if it still runs after that time.
+
+    What another process kills ends a moment after the signal, and after its files are closed.
+    """
+    try:
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    with os.fdopen(process):
+        return bool(select.select([process], [], [], limit_s)[0])
 
 
 class _Agent:

@@ -19,6 +19,7 @@ from benchmarks.speed.report import BEGIN, END, report, write
 from benchmarks.speed.rounds import CASES, Case, Round, Rounds, run_round
 from benchmarks.speed.soak import Sample, differences, growths
 
+pytestmark = pytest.mark.slow
 ANSWERS = {
     "chunks": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
                b"5\r\ndata:\r\n10\r\n 0123456789abc\n\n\r\n0\r\n\r\n", b"data: 0123456789abc\n\n"),

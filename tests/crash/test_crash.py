@@ -15,6 +15,7 @@ from tests.proxy.ledger.snapshot.ledgers import state_of
 from tests.proxy.ledger.test_ledger import verify
 from tests.proxy.restoring import restored
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 HARNESS = ROOT / "benchmarks" / "crash.py"
 

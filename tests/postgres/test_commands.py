@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.adapters.light_task import light_task
 from tests.postgres.test_sink import put
 from tests.tools.postgres import PASSWORD
 from tests.tools.shipped import Database, append, assert_same, call, calls, chained
@@ -121,7 +122,7 @@ def _site(*where: object, into: Path) -> dict[str, bytes]:
 def test_scores_and_reports_are_those_of_the_folder(tmp_path: Path, database: Database) -> None:
     """A score and a site made of the database alone are those made of the folder, byte for byte."""
     runs = tmp_path / "runs"
-    words = ("--tui", "scripted", "--upstream", "demo", "--task", "polyglot/python-error-handling")
+    words = ("--tui", "scripted", "--upstream", "demo", "--task", light_task())
     cab("run-cell", *words, "--runs", runs)
     (cell,) = [file.parent for file in runs.rglob("cell.json")]
     half = runs / "local" / "scripted" / "demo" / "polyglot" / "half"

@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -16,6 +15,8 @@ from typing import Any
 
 import psycopg
 import pytest
+
+from tests.tools.ports import free_port
 
 PASSWORD = "not-for-argv"
 _NOBODY = 65534
@@ -123,18 +124,12 @@ def _children(pid: int) -> list[int]:
     return []
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextmanager
 def running_postgres() -> Iterator[PostgresServer]:
     """Run a server with the roles `admin` and `shipper`; the latter needs a password over TCP."""
     found = require_postgres()
     folder = Path(tempfile.mkdtemp(prefix="cab-postgres-"))
-    server = PostgresServer(found, folder, _free_port())
+    server = PostgresServer(found, folder, free_port())
     try:
         if os.getuid() == 0:
             os.chown(folder, _NOBODY, _NOBODY)

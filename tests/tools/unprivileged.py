@@ -1,16 +1,20 @@
 """Runs Python as a user who is not root: root reads everything, so that nothing could be shown."""
 
+import atexit
 import functools
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.tools.readable import copy_modules, copy_python
 
 NOBODY = 65534
 _MODULES = os.pathsep.join(path for path in sys.path if path)
@@ -25,23 +29,51 @@ def identity() -> dict[str, Any]:
 
 def environment(**variables: str) -> dict[str, str]:
     """Return an environment in which our modules are found, and nothing else is set."""
-    return {"PATH": os.environ["PATH"], "PYTHONPATH": _MODULES, **variables}
+    return {"PATH": os.environ["PATH"], **_runtime()[1], **variables}
+
+
+def python() -> str:
+    """Return an interpreter that the other user may start; it has our version of Python."""
+    return _runtime()[0]
 
 
 @functools.cache
-def python() -> str:
-    """Return an interpreter that the other user may start; it must have our version of Python."""
-    for candidate in (sys.executable, f"/usr/bin/python3.{sys.version_info.minor}"):
-        words = [candidate, "-P", "-c", "import cab.adapters.runs.run_cell"]
+def _runtime() -> tuple[str, dict[str, str]]:
+    """Return an interpreter and the variables by which it finds our modules, all of it readable to the other user."""
+    failed = ""
+    for program, variables in candidates():
+        words = [program, "-P", "-c", "import cab.adapters.runs.run_cell"]
         try:
             done = subprocess.run(
-                words, env=environment(), cwd="/", capture_output=True, check=False, **identity()
+                words,
+                env={"PATH": os.environ["PATH"], **variables},
+                cwd="/",
+                capture_output=True,
+                text=True,
+                check=False,
+                **identity(),
             )
-        except OSError:
+        except OSError as error:
+            failed = str(error)
             continue
         if done.returncode == 0:
-            return candidate
-    pytest.skip("no interpreter can be started by another user than root")
+            return program, variables
+        failed = done.stderr
+    pytest.fail(f"no interpreter can be started by another user than root: {failed}")
+
+
+def candidates() -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield what may be readable to others, and at last copies: this Python is often in a folder of root's."""
+    of_system = f"/usr/bin/python3.{sys.version_info.minor}"
+    yield sys.executable, {"PYTHONPATH": _MODULES}
+    yield of_system, {"PYTHONPATH": _MODULES}
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    atexit.register(shutil.rmtree, folder)
+    modules = {"PYTHONPATH": str(copy_modules(folder / "modules"))}
+    yield of_system, modules
+    program = copy_python(folder / "python")
+    yield str(program), {**modules, "LD_LIBRARY_PATH": str(program.parents[1] / "lib")}
 
 
 def cab(*arguments: str) -> list[str]:

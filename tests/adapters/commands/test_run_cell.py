@@ -18,11 +18,12 @@ from cab.adapters.runs.upstream_account import AccountComparison, Served
 from cab.adapters.sandboxes.docker import Container
 from cab.proxy import start_proxy
 from cab.scoring import iter_calls
+from tests.adapters.light_task import light_task
 from tests.adapters.toyagents import alive
 
 TASK = "polyglot/python-error-handling"
 DEMO = ["--upstream", "demo"]
-ARGUMENTS = ["run-cell", "--tui", "scripted", "--task", TASK]
+ARGUMENTS = ["run-cell", "--tui", "scripted", "--task", light_task()]
 
 
 def test_table(capsys: pytest.CaptureFixture[str]) -> None:
@@ -152,7 +153,7 @@ def test_all_options(monkeypatch: pytest.MonkeyPatch) -> None:
 
     spec = spec_of(make_parser(["run-cell"]).parse_args([*ARGUMENTS, *options.split()]))
 
-    assert (spec.tui, spec.task, spec.model) == ("scripted", TASK, "m")
+    assert (spec.tui, spec.task, spec.model) == ("scripted", light_task(), "m")
     assert (spec.upstream, spec.upstream_key, spec.signing_key) == ("http://h", "real", "signing")
     assert (spec.ledger, spec.runs) == (Path("led"), Path("out"))
     assert (spec.sweep, spec.run, spec.timeout_s) == ("s", 2, 5)

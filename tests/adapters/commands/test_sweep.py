@@ -14,6 +14,7 @@ from cab.adapters.cli import main
 from cab.adapters.tasks.loader import load_task
 from cab.scoring.capture import find_capture
 from cab.scoring.ledger.verify import verify_ledger
+from tests.adapters.light_task import light_task
 from tests.adapters.tiny import serve, write_wheel
 from tests.tools.ports import port_without_listener
 
@@ -23,7 +24,7 @@ name = "s"
 upstream = "demo"
 models = ["demo"]
 agents = ["scripted"]
-tasks = ["{TASK}"]
+tasks = ["{light_task()}"]
 retry_wait_s = 0
 """
 FIRST = f"s/scripted/demo/{TASK}#run1"
@@ -204,7 +205,7 @@ def test_only_and_exclude(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_all_problems(capsys: pytest.CaptureFixture[str]) -> None:
     """All that is wrong is listed, a line each, before anything starts."""
-    text = LEAST.replace('"scripted"', '"aider", "scriptd"').replace(TASK, "pol/yglot")
+    text = LEAST.replace('"scripted"', '"aider", "scriptd"').replace(light_task(), "pol/yglot")
     file = sweep("", text.replace('upstream = "demo"\n', ""))
 
     assert main(["sweep", file]) == 2
@@ -352,7 +353,7 @@ def test_missing_program(capsys: pytest.CaptureFixture[str]) -> None:
     text = Path("needy/task.toml").read_text().replace("[check]", need)
     Path("needy/task.toml").write_text(text.replace(task.id, "own/needy"))
 
-    assert main(["sweep", sweep("", LEAST.replace(f'"{TASK}"', '"./needy"')), "--json"]) == 1
+    assert main(["sweep", sweep("", LEAST.replace(light_task(), "./needy")), "--json"]) == 1
 
     report = json_of(capsys)
     [(slot, why)] = report["not_run"].items()

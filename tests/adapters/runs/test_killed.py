@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.adapters.sandboxes.stub import stub_engine
-from tests.adapters.toyagents import Lingering, alive
+from tests.adapters.toyagents import Lingering, gone
 
 # The agent runs, but whoever started it has not been told yet.
 HELD_START = """
@@ -80,8 +80,9 @@ def killed(code: str, folder: Path, *arguments: str) -> None:
         assert started, "it ended before"
         process.kill()
         process.communicate()  # watchdogs hold its output open, too
-        assert pipe.read(100) == b""  # nobody holds the other end any more
-    assert not alive(started)
+        assert gone(started)
+        assert select.select([pipe], [], [], 60)[0], "somebody holds the other end"
+        assert pipe.read(100) == b""
     assert [path.name for path in scratch.iterdir()] == ["ready"]
 
 

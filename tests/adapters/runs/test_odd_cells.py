@@ -21,7 +21,7 @@ from tests.adapters.runs.cells import (
     files_of,
     span_of,
 )
-from tests.adapters.toyagents import alive
+from tests.adapters.toyagents import alive, gone
 
 
 async def test_deviations(spec: CellSpec) -> None:
@@ -169,7 +169,7 @@ async def test_interrupted_twice(
         task.cancel()
 
     assert task.cancelled()
-    assert not alive(pid)
+    assert gone(pid)
 
 
 async def test_task_of_ones_own(spec: CellSpec, tmp_path: Path) -> None:

@@ -17,13 +17,14 @@ from cab.adapters.sweeps.executors.worker import outcome_of
 from cab.proxy.accounting.limits import KeyLimits
 from cab.scoring.cells.bundle import rescore
 from cab.scoring.ledger.totals import CallTotals
+from tests.adapters.light_task import light_task
 from tests.adapters.runs.cells import await_phase
 
 AGENTS = "tests.adapters.toyagents"
 TASK = "polyglot/python-error-handling"
 
 
-def spec(folder: Path, agent: str, task: str = TASK) -> CellSpec:
+def spec(folder: Path, agent: str, task: str = light_task()) -> CellSpec:
     return CellSpec(
         tui=f"{AGENTS}:{agent}", model="demo", task=task, upstream="demo", runs=folder / "runs"
     )
@@ -65,7 +66,9 @@ async def test_what_cannot_be_copied_is_skipped(
     assert verdict(bundle) == "complete"
 
 
-@pytest.mark.parametrize("task", [TASK, "integrity/ambiguous-ticket"])
+@pytest.mark.parametrize(
+    "task", [light_task(), "integrity/ambiguous-ticket"], ids=["light", "ambiguous"]
+)
 async def test_a_replaced_workspace_is_a_failure(task: str, tmp_path: Path) -> None:
     """A workspace that became a link to / is not walked; the run counts as failed, with the reason."""
     bundle = await run_cell(spec(tmp_path, "Replacer", task))

@@ -18,6 +18,7 @@ from cab.adapters.sweeps.journal import Begin, End
 from cab.adapters.sweeps.recovery import recover
 from cab.adapters.sweeps.state import replay
 from cab.proxy.accounting.limits import KeyLimits
+from tests.adapters.light_task import light_task
 from tests.adapters.sweeps.spend import spend
 
 TASK = "polyglot/python-error-handling"
@@ -44,7 +45,7 @@ def marked(folder: Path, cleanup: CleanupPlan) -> Path:
 async def test_complete(tmp_path: Path) -> None:
     """A bundle that was complete when the sweep was killed is its slot's result, and stays."""
     spec = CellSpec(
-        tui="scripted", model="demo", task=TASK, upstream="demo", sweep="s", run=1,
+        tui="scripted", model="demo", task=light_task(), upstream="demo", sweep="s", run=1,
         runs=tmp_path / "runs",
     )  # fmt: skip
     bundle = await run_cell(spec)

@@ -25,6 +25,7 @@ from cab.scoring.ledger.records import CallEnd
 from cab.scoring.ledger.totals import is_model_call
 from cab.scoring.ledger.verify import verify_ledger
 from cab.scoring.score import score_cells
+from tests.adapters.light_task import light_task
 from tests.adapters.sweeps.processes import CAB, account_of, environment, process
 
 NAMES = ("one", "two", "three", "four")
@@ -45,7 +46,7 @@ KILL_AT = 14
 @pytest.fixture
 def sweep(tmp_path: Path, demo: str) -> Path:
     """A sweep file beside four tasks."""
-    task = load_task("polyglot/python-error-handling")
+    task = load_task(light_task())
     for name in NAMES:
         shutil.copytree(task.root, tmp_path / name)
         file = tmp_path / name / "task.toml"
@@ -68,7 +69,7 @@ class Waiter:
         self.file = folder / "waiting.toml"
         self.file.write_text(
             f'name = "w"\nupstream = "{url}"\nmodels = ["demo"]\n'
-            f'agents = ["{agent}"]\ntasks = ["polyglot/python-error-handling"]\nruns = 2\n'
+            f'agents = ["{agent}"]\ntasks = ["{light_task()}"]\nruns = 2\n'
         )
         self.folder = folder / "sweeps" / "w"
         self._ready = folder / "ready"
@@ -130,6 +131,7 @@ def tokens_of(ends: list[CallEnd]) -> tuple[int, int]:
     return sum(p for p, _ in pairs if p is not None), sum(c for _, c in pairs if c is not None)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_killed_in_the_middle(sweep: Path, demo: str) -> None:
     """A sweep of 3 agents x 2 models x 4 tasks x 2 runs survives kill -9: all 48 cells are there, once."""
@@ -252,7 +254,7 @@ def test_sweep_of_an_earlier_version(tmp_path: Path) -> None:
     file, folder = tmp_path / "sweep.toml", tmp_path / "sweeps" / "old"
     file.write_text(
         'name = "old"\nupstream = "demo"\nmodels = ["demo"]\nagents = ["scripted"]\n'
-        'tasks = ["polyglot/python-error-handling"]\n'
+        f'tasks = ["{light_task()}"]\n'
     )
     sweep = load_sweep(file)
     first = "old/scripted/demo/polyglot/python-error-handling#run1"

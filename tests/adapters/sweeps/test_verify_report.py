@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cab.adapters.cli import main
 from cab.adapters.sweeps.verify_report import verify_sweep
 from cab.scoring.errors import BadRecord
+from tests.adapters.light_task import light_task
 
 TASK = "polyglot/python-error-handling"
 FIRST = f"s/scripted/demo/{TASK}#run1"
@@ -21,7 +22,7 @@ name = "s"
 upstream = "demo"
 models = ["demo"]
 agents = ["scripted"]
-tasks = ["{TASK}"]
+tasks = ["{light_task()}"]
 runs = 2
 seal_key_file = "seal.pem"
 """

@@ -21,9 +21,9 @@ from tests.tools.upstream import (
     scripted_upstream,
     sse_head,
 )
-from tests.tools.wires import LOOPS
+from tests.tools.wires import DIRECT
 
-WIRES = LOOPS
+WIRES = (DIRECT,)
 
 ANSWERS = [(stack, answer) for stack in STACKS for answer in stack.answer]
 REQUESTS = {sample.endpoint: sample.request for sample in SAMPLES}

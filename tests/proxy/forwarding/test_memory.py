@@ -20,6 +20,7 @@ from tests.tools.upstream import (
     sse_head,
 )
 
+pytestmark = pytest.mark.slow
 MB = 1 << 20
 LARGE_MB = 100
 SOCKETS_MB = 40

@@ -27,6 +27,7 @@ from tests.tools.dialects import BY_ENDPOINT
 from tests.tools.proxy import records
 from tests.tools.upstream import ScriptedUpstream, json_answer, scripted_upstream
 
+pytestmark = pytest.mark.slow
 CELL = "s/aider/m/f/t"
 CELL_PATH = "/cab/cells/s%2Faider%2Fm%2Ff%2Ft"
 CHAT = BY_ENDPOINT["chat.completions"]
@@ -368,7 +369,7 @@ async def test_a_worker_whose_loop_does_not_turn_is_started_again(tmp_path: Path
     """With a watchdog one that says nothing is killed; without one it may go on some time."""
     values = {"upstream": "demo", "port": 0, "ledger": tmp_path / "ledger", "workers": 2}
     settings = ProxySettings.model_validate({**values, "grace_s": 5})
-    async with running_workers(settings, watchdog_s=0.5) as proxy, asyncio.timeout(60):
+    async with running_workers(settings, watchdog_s=5) as proxy, asyncio.timeout(60):
         before = proxy.workers.pids
         os.kill(before[1], signal.SIGSTOP)
         while proxy.workers.pids.get(1, before[1]) == before[1]:  # noqa: ASYNC110

@@ -47,6 +47,7 @@ def test_one_fails(
     assert out.startswith("tiny 1.2.3 installed")
 
 
+@pytest.mark.packaging
 def test_all(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -10,11 +10,12 @@ import pytest
 
 from cab.adapters.cli import main
 from cab.scoring.capture import cell_folder_name, find_capture
+from tests.adapters.light_task import light_task
 from tests.scoring.capture.made import write_call
 
 TASK = "polyglot/python-error-handling"
 CELL = f"local/scripted/demo/{TASK}"
-RUN = ["run-cell", "--tui", "scripted", "--task", TASK, "--upstream", "demo"]
+RUN = ["run-cell", "--tui", "scripted", "--task", light_task(), "--upstream", "demo"]
 
 
 def test_a_cell_keeps_its_bodies_in_its_bundle(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
@@ -51,7 +52,8 @@ def test_a_cell_keeps_its_bodies_in_its_bundle(capsysbinary: pytest.CaptureFixtu
 
 
 def test_a_given_proxy_keeps_for_itself(capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["run-cell", "--tui", "scripted", "--task", TASK, "--model", "m", "--capture", "bodies"]
+    options = "--model m --capture bodies"
+    words = ["run-cell", "--tui", "scripted", "--task", light_task(), *options.split()]
     assert main([*words, "--proxy", "http://127.0.0.1:1"]) == 2
     assert "start it with --capture bodies" in capsys.readouterr().err
 

@@ -19,7 +19,8 @@ from cab.adapters.sweeps.placement import CellTimes
 from cab.proxy.accounting.limits import KeyLimits
 from cab.proxy.app import Proxy, running_proxy
 from cab.proxy.config import ProxySettings
-from tests.adapters.toyagents import alive
+from tests.adapters.light_task import light_task
+from tests.adapters.toyagents import alive, gone
 
 TASK = "polyglot/python-error-handling"
 CELL = f"s/{{}}/demo/{TASK}#run1"
@@ -42,7 +43,7 @@ def job_of(
         cell_id=cell_id,
         tui=tui,
         model="demo",
-        task=TASK,
+        task=light_task(),
         sweep="s",
         number=1,
         timeout_s=60,
@@ -198,7 +199,7 @@ async def test_silent(proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert running.result() == CellOutcome(
         state="failed", reason="the cell's worker is lost: no sign of life for 1.2 s"
     )
-    assert not alive(agent)
+    assert gone(agent)
 
 
 async def test_its_own_limit(proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,4 +215,4 @@ async def test_its_own_limit(proxy: Proxy, tmp_path: Path, monkeypatch: pytest.M
         agent = int(await asyncio.to_thread(ready.read_text))
 
     assert running.result() == CellOutcome(state="failed", reason="the cell did not end within 3 s")
-    assert not alive(agent)
+    assert gone(agent)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.adapters.light_task import light_task
 from tests.tools.wheel import install_package
 
 EXECUTOR = """
@@ -52,7 +53,7 @@ def sweep(folder: Path, kind: str) -> "subprocess.CompletedProcess[str]":
     }  # fmt: skip
     install_package(folder / "site", "mine-pkg", {"mine": EXECUTOR}, {"cab.executors": points})
     (folder / "sweep.toml").write_text(
-        f'name = "s"\nupstream = "demo"\nmodels = ["demo"]\nagents = ["scripted"]\ntasks = ["{TASK}"]\n'
+        f'name = "s"\nupstream = "demo"\nmodels = ["demo"]\nagents = ["scripted"]\ntasks = ["{light_task()}"]\n'
         f'[executor]\nkind = "{kind}"\nsettings = {{file = "notes"}}\n'
     )
     kept = {name: text for name, text in os.environ.items() if not name.startswith("CAB_")}
