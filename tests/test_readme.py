@@ -5,15 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.tools.page_commands import run_page
 from tests.tools.programs import run_python
-from tests.tools.proxy import chat_body, metered
-from tests.tools.upstream import json_answer, scripted_upstream
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-PYTHON = [code for language, code in BLOCKS if language == "python"]
 
 
 def figures(text: str) -> list[str]:
@@ -29,33 +27,24 @@ def test_the_first_look_prints_what_the_readme_shows(tmp_path: Path) -> None:
     assert f"cab {arguments} --runs demo-run" in (ROOT / "Makefile").read_text()
     program = "import sys; from cab.adapters.cli import main; sys.exit(main())"
     printed = run_python("-c", program, *arguments.split(), "--runs", "demo-run", cwd=tmp_path)
-    assert figures(BLOCKS[0][1]) == figures(printed)
-    score = run_python("-c", program, "score", "demo-run", cwd=tmp_path)
-    assert score.splitlines()[-1] == BLOCKS[1][1].splitlines()[-1] == "cell.json: identical"
+    shown = next(block for _, block in BLOCKS if block.startswith("local/scripted"))
+    assert figures(shown) == figures(printed)
 
 
-async def test_the_example_for_other_harnesses_runs(tmp_path: Path) -> None:
-    """The README's Python example reads a ledger that a proxy wrote, and prints its sums."""
-    example = next(code for code in PYTHON if "iter_records" in code)
-    usage = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
-    answer = json_answer({"model": "m", "choices": [], "usage": usage})
-    cell = "my-sweep/aider/my-model/my-family/my-task"
-    async with (
-        scripted_upstream([answer]) as upstream,
-        metered(upstream.url, tmp_path, cell=cell) as meter,
-    ):
-        await meter.chat(**chat_body())
-    (tmp_path / "ledger").rename(tmp_path / "cab-ledger")
-    printed = run_python("-c", example, cwd=tmp_path)
-    assert printed.startswith("1 7 ")
-
-
-def test_the_example_of_a_proxy_in_a_program_runs(tmp_path: Path) -> None:
-    """The README's proxy opens a cell, sums it, and seals it."""
-    example = next(code for code in PYTHON if "start_proxy" in code)
-    printed = run_python("-c", example, cwd=tmp_path)
-    assert re.fullmatch(r"0 sha256:[0-9a-f]{64}\n", printed)
-    assert len(PYTHON) == 2
+@pytest.mark.slow
+def test_the_commands_work_as_pasted(tmp_path: Path) -> None:
+    """The four jobs, from an empty folder: each command succeeds, and prints what the README shows or says."""
+    printed = run_page(README, tmp_path)
+    for text in ("cab-ledger holds", "cell.json: identical"):
+        assert text in printed
+    assert re.search(r"^0 sha256:[0-9a-f]{64}\n1 40$", printed, re.MULTILINE)
+    shown = next(block for _, block in BLOCKS if block.startswith("agent  "))
+    columns = [re.split(r"  +", line.strip()) for line in shown.splitlines()]
+    table = [re.split(r"  +", line.strip()) for line in printed.splitlines()]
+    for row in columns:
+        assert row in [line[: len(row)] for line in table]
+    pages = [tmp_path / "site/index.html", tmp_path / "sweep-site/index.html"]
+    assert all(page.is_file() for page in pages)
 
 
 def anchors(page: str) -> set[str]:

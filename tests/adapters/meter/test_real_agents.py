@@ -1,6 +1,8 @@
 """Real agents as their users start them, metered against the demo; their own settings stay as they are."""
 
 import os
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -50,3 +52,19 @@ def test_agent(name: str, tmp_path: Path) -> None:
     assert done.result.calls >= 1
     assert done.result.tokens.total is not None
     assert (home / path).read_text() == text
+
+
+def test_the_first_command_of_the_readme(tmp_path: Path) -> None:
+    """What it prints is what the README shows, but for the size of the agent's prompt and the times."""
+    found = find_installed(installed("claude-code").facts)
+    assert found is not None
+    readme = (Path(__file__).parents[3] / "README.md").read_text()
+    [command] = re.findall(r"^    cab meter -- (.+)$", readme, re.MULTILINE)
+    shown = next(block for block in readme.split("```\n") if block.startswith("calls "))
+    path = f"{found.executable.parent}:{os.environ['PATH']}"
+    variables = {"PATH": path, "HOME": str(tmp_path), "IS_SANDBOX": "1"}
+    words = shlex.split(command)
+    done = meter(tmp_path, "--upstream", "demo", "--", *words, given="", **variables)
+    assert done.code == 0, done.err
+    timeless = re.compile(r"^(prompt|model time) .*$", re.MULTILINE)
+    assert timeless.sub(r"\1", done.err).strip() == timeless.sub(r"\1", shown).strip()
