@@ -7,7 +7,7 @@ from collections.abc import Generator
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -71,7 +71,7 @@ class PytestMeter:
 
     @pytest.fixture(autouse=True)
     def _cab_metered(self, request: pytest.FixtureRequest) -> Generator[MeteredTest]:
-        node: pytest.Item = request.node
+        node = cast("pytest.Item", request.node)  # pyright: ignore[reportUnknownMemberType] - untyped there
         module, _, name = node.nodeid.partition("::")
         cell = self._cell(module, name or module)
         if "cab_cell" in request.fixturenames:

@@ -136,7 +136,7 @@ def _part(name: str, part: int | None, whole: int | None) -> str:
 def _why_cost(command: MeteredCommand) -> str:
     if command.cost_usd is not None:
         return by_kind(command.price_kind).strip()
-    reasons = []
+    reasons: list[str] = []
     if command.unpriced_calls:
         reasons.append(f"no price for {counted(command.unpriced_calls, 'call')}")
     if command.uncounted_calls:

@@ -8,6 +8,7 @@ without us; we only must not react before it has. What was sent to our process a
 import errno
 import os
 import signal
+import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
@@ -21,6 +22,7 @@ NOT_EXECUTABLE: Final = 126
 
 _ENDING = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP)
 _PASSED_ON = (*_ENDING, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH)
+_OF_TERMINALS = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGWINCH)
 _STOPPING = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 _WAITED_FOR = frozenset((*_PASSED_ON, *_STOPPING, signal.SIGCHLD))
 _BY_KERNEL = 0x80
@@ -107,13 +109,23 @@ def _posix_spawn(
 def _next_status(pid: int) -> int:
     """Return how the command has stopped or ended; pass signals on until then."""
     while True:
-        received = signal.sigwaitinfo(_WAITED_FOR)
-        if received.si_signo == signal.SIGCHLD:
+        number, is_ours_alone = _next_signal(pid)
+        if number == signal.SIGCHLD:
             changed, status = os.waitpid(pid, os.WNOHANG | os.WUNTRACED)
             if changed:
                 return status
-        elif received.si_code != _BY_KERNEL and received.si_pid != pid:
-            os.kill(pid, received.si_signo)
+        elif is_ours_alone:
+            os.kill(pid, number)
+
+
+def _next_signal(pid: int) -> tuple[int, bool]:
+    """Return the next signal, and whether the command has not got it already."""
+    if sys.platform == "darwin":
+        # Nobody says there who has sent it: with a terminal, what terminals send is taken for sent by ours.
+        number = signal.sigwait(_WAITED_FOR)
+        return number, number not in _OF_TERMINALS or not _has_terminal()
+    received = signal.sigwaitinfo(_WAITED_FOR)
+    return received.si_signo, received.si_code != _BY_KERNEL and received.si_pid != pid
 
 
 def _stop_too(pid: int, number: int) -> None:

@@ -26,7 +26,7 @@ def read_conditions(
         root: Where /proc and /sys are.
     """
     memory, groups = _memory(root), list(_groups(root))
-    machine_cpus = float(_usable_cpus())
+    machine_cpus = float(usable_cpus())
     if in_container:
         cpu_limits = [limits.cpus]
         memory_limits = [limits.memory]
@@ -55,7 +55,8 @@ def read_load(root: Path = Path("/")) -> float | None:
     return None
 
 
-def _usable_cpus() -> int:
+def usable_cpus() -> int:
+    """Return how many processors this process may use."""
     if sys.platform != "linux":  # nothing there keeps a process to some of them
         return os.cpu_count() or 1
     return len(os.sched_getaffinity(0))

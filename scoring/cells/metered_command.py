@@ -56,7 +56,7 @@ class MeteredApi(FileModel):
 class MeteredCommand(FileModel):
     """What a command has spent on model calls, and what of it is unknown. Unknown is null, never 0."""
 
-    schema_: Literal["cab.meter/1"] = Field("cab.meter/1", alias="schema")
+    schema_: Literal["cab.meter/1"] = Field(default="cab.meter/1", alias="schema")
     """The form of this file."""
     cell_id: str
     """The cell that its calls belong to."""

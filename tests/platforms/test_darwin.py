@@ -6,6 +6,7 @@ docs/platforms.md says what was never run.
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -67,6 +68,14 @@ def test_a_cell_is_run_and_scored(tmp_path: Path) -> None:
     assert conditions["cpus"] == os.cpu_count()
     assert conditions["memory_bytes"] > conditions["memory_available_bytes"] > 0
     assert conditions["load_before"] >= 0
+
+
+def test_a_command_is_metered_and_gets_signals(tmp_path: Path) -> None:
+    """`cab meter` asks for no facts of a signal: one that is sent to it alone still ends the command."""
+    ends = "kill -TERM $PPID; sleep 60"
+    done = on_darwin(CAB, "meter", "--upstream", "demo", "--", "sh", "-c", ends, cwd=tmp_path)
+    assert done.returncode == 128 + signal.SIGTERM, done.stderr
+    assert done.stderr.split()[:2] == ["calls", "0"]
 
 
 def test_workers_serve_calls_and_say_what_they_lack(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import os
 import secrets
 import sys
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple
 from cab.adapters.errors import AdapterError
 from cab.adapters.processes.agent_process import new_mark
 from cab.adapters.processes.termination import run_until_terminated
+from cab.adapters.runs.conditions import usable_cpus
 from cab.adapters.runs.spec import check_image_of
 from cab.adapters.sandboxes import docker, local
 from cab.adapters.sandboxes.check_container import open_checks
@@ -100,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
 
 async def _reports(tasks: Sequence[Task], args: argparse.Namespace) -> list[_Report]:
     """Check tasks, some at a time, and print each one's report in their order."""
-    jobs = len(os.sched_getaffinity(0)) if args.jobs is None else args.jobs
+    jobs = usable_cpus() if args.jobs is None else args.jobs
     if jobs < 1:
         raise AdapterError(f"--jobs {jobs} is not a number of tasks; give 1 or more")
     engine, room = await _engine(args), asyncio.Semaphore(jobs)

@@ -18,7 +18,7 @@ LABEL = "cab.image"
 SBOM = "/opt/cab/sbom.json"
 """Where an image lists what is in it."""
 
-_LIST_TRIES = 5
+_LIST_AGAIN = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,11 +80,11 @@ async def find_image(engine: ContainerEngine, name: str) -> BuiltImage:
 async def list_images(engine: ContainerEngine) -> list[BuiltImage]:
     """Return all images that were built here, by name; older ones that lost their name are left out."""
     words = ("images", "--quiet", "--no-trunc", "--filter", f"label={LABEL}")
-    for _ in range(_LIST_TRIES):
-        answer = await engine.ask(*words, "--filter", "dangling=false")
-        if not answer.code:
-            break  # podman fails where an image is removed while it lists them
-    else:
+    answer = await engine.ask(*words, "--filter", "dangling=false")
+    for _ in range(_LIST_AGAIN):  # podman fails where an image is removed while it lists them
+        if answer.code:
+            answer = await engine.ask(*words, "--filter", "dangling=false")
+    if answer.code:
         raise RunFailed(f"{engine.program} cannot list its images: {answer.summary}")
     ids = sorted(set(answer.stdout.split()))
     if not ids:

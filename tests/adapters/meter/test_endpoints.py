@@ -57,7 +57,8 @@ class _Endpoint(BaseHTTPRequestHandler):
 def endpoint() -> Generator[tuple[str, list[tuple[Any, ...]]]]:
     """An endpoint, and what it was sent: path, bearer token, x-api-key."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Endpoint)
-    server.seen = seen = []  # type: ignore[attr-defined]
+    seen: list[tuple[Any, ...]] = []
+    server.seen = seen  # type: ignore[attr-defined]
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}", seen

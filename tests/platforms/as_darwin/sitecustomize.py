@@ -6,6 +6,7 @@ The standard library and psutil are what they are on Linux; only what CAB asks o
 import fcntl
 import os
 import select
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -35,6 +36,7 @@ ONLY_LINUX = {
         *("O_TMPFILE", "O_PATH", "O_DIRECT", "splice", "copy_file_range", "getxattr", "listxattr"),
         *("setxattr", "getrandom", "unshare", "setns"),
     ),
+    signal: ("sigwaitinfo", "sigtimedwait"),
     socket: (
         *("AF_NETLINK", "AF_PACKET", "SO_PEERCRED", "SO_DOMAIN", "SO_PROTOCOL", "MSG_CMSG_CLOEXEC"),
         *("SOCK_CLOEXEC", "SOCK_NONBLOCK", "TCP_USER_TIMEOUT", "TCP_QUICKACK", "TCP_DEFER_ACCEPT"),
