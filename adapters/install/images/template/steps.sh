@@ -6,6 +6,7 @@
 #   steps.sh cab                    cab in /opt/cab
 #   steps.sh agent                  the agent of agent.json in /opt/agent
 #   steps.sh finish PROGRAM         names on the PATH, and the list of all that is in the image
+# shellcheck disable=SC2329 # the steps are called by name
 set -eu
 umask 022
 here=/tmp/cab-build
@@ -17,12 +18,12 @@ fail() { say "$*"; exit 1; }
 
 # Settings of this machine's registries, where they were given.
 registries() {
-    if [ -s $secrets/ca.crt ]; then
-        export SSL_CERT_FILE=$secrets/ca.crt PIP_CERT=$secrets/ca.crt REQUESTS_CA_BUNDLE=$secrets/ca.crt
-        export NODE_EXTRA_CA_CERTS=$secrets/ca.crt npm_config_cafile=$secrets/ca.crt
+    if [ -s "$secrets/ca.crt" ]; then
+        export SSL_CERT_FILE="$secrets/ca.crt" PIP_CERT="$secrets/ca.crt" REQUESTS_CA_BUNDLE="$secrets/ca.crt"
+        export NODE_EXTRA_CA_CERTS="$secrets/ca.crt" npm_config_cafile="$secrets/ca.crt"
     fi
-    if [ -s $secrets/pip.conf ]; then export PIP_CONFIG_FILE=$secrets/pip.conf; fi
-    if [ -s $secrets/npmrc ]; then export npm_config_userconfig=$secrets/npmrc; fi
+    if [ -s "$secrets/pip.conf" ]; then export PIP_CONFIG_FILE="$secrets/pip.conf"; fi
+    if [ -s "$secrets/npmrc" ]; then export npm_config_userconfig="$secrets/npmrc"; fi
     export PIP_FIND_LINKS=/tmp/cab-wheels
     export PIP_NO_CACHE_DIR=1 PIP_NO_COMPILE=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
     # A lock file would name the registry.
@@ -31,11 +32,11 @@ registries() {
 
 apt() {
     set -- apt-get -qq -y -o Dpkg::Use-Pty=0 -o APT::Sandbox::User=root "$@"
-    if [ -s $secrets/ca.crt ]; then set -- "$@" -o Acquire::https::CAInfo=$secrets/ca.crt; fi
-    if [ -s $secrets/sources.list ]; then
-        set -- "$@" -o Dir::Etc::SourceList=$secrets/sources.list -o Dir::Etc::SourceParts=-
+    if [ -s "$secrets/ca.crt" ]; then set -- "$@" -o Acquire::https::CAInfo="$secrets/ca.crt"; fi
+    if [ -s "$secrets/sources.list" ]; then
+        set -- "$@" -o Dir::Etc::SourceList="$secrets/sources.list" -o Dir::Etc::SourceParts=-
     fi
-    if [ -s $secrets/apt.conf ]; then set -- "$@" -c $secrets/apt.conf; fi
+    if [ -s "$secrets/apt.conf" ]; then set -- "$@" -c "$secrets/apt.conf"; fi
     "$@" >&2
 }
 
@@ -79,7 +80,7 @@ cab() {
     registries
     python3 -m venv /tmp/pip || fail "python3 -m venv failed; the base image needs python3-venv"
     python3 -m venv --without-pip /opt/cab
-    /tmp/pip/bin/pip --python /opt/cab/bin/python install --quiet --constraint $here/versions.txt $here/*.whl >&2 \
+    /tmp/pip/bin/pip --python /opt/cab/bin/python install --quiet --constraint "$here/versions.txt" "$here"/*.whl >&2 \
         || fail "pip could not install cab"
     python=/opt/cab/bin/python
     compile /opt/cab/lib
@@ -89,8 +90,8 @@ cab() {
 agent() {
     registries
     mkdir -p /opt/agent
-    [ -s $here/agent.json ] || return 0
-    /opt/cab/bin/python -P -m cab.adapters.install.images.inside_build $here/agent.json /opt/agent
+    [ -s "$here/agent.json" ] || return 0
+    /opt/cab/bin/python -P -m cab.adapters.install.images.inside_build "$here/agent.json" /opt/agent
     if [ -x /opt/agent/bin/python ]; then python=/opt/agent/bin/python; compile /opt/agent/lib; fi
     rm -rf /tmp/npm-cache /root/.npm /root/.cache
 }
@@ -118,9 +119,9 @@ self=$$
 trap 'trap - TERM; kill -TERM 0; exit 143' TERM
 run_step "$@" &
 work=$!
-{ while [ -e $here/steps.sh ]; do sleep 1; done; kill -TERM $self; } >/dev/null 2>&1 &
+{ while [ -e "$here/steps.sh" ]; do sleep 1; done; kill -TERM "$self"; } >/dev/null 2>&1 &
 watch=$!
 code=0
-wait $work || code=$?
-kill $watch 2>/dev/null || true
-exit $code
+wait "$work" || code=$?
+kill "$watch" 2>/dev/null || true
+exit "$code"
