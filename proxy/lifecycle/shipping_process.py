@@ -4,6 +4,7 @@ Its standard input holds the database's password, and then nothing more: it ends
 the proxy had written by then is sent first, if the sink takes it at once.
 """
 
+import os
 import signal
 import sys
 import threading
@@ -54,7 +55,8 @@ def main() -> int:
 
 
 def _wait_for_end(stop: threading.Event) -> None:
-    while sys.stdin.buffer.read(1):
+    # Not by `sys.stdin`: a thread that holds its lock makes Python abort at its end.
+    while os.read(sys.stdin.fileno(), 1024):
         pass
     stop.set()
 

@@ -89,6 +89,8 @@ def test_mistakes_are_one_line(tmp_path: Path, database: Database) -> None:
     for words, text in (
         (("ship", ledger, to, "postgresql://u:hunter2@h/d"), "holds a password"),
         (("calls", "postgresql://u:hunter2@h/d"), "holds a password"),
+        (("ship", ledger, to, "postgresql://[::1]:5432,h:99999/d"), "port 99999; give one from 1"),
+        (("calls", "postgresql:///d?host=h&port=5432,0"), "port 5432,0; give one from 1"),
         (("ship", ledger, to, "mysql://h/d"), "mysql:// is not a sink that is known"),
         (("ship", ledger, to, f"{url}?sslmode=banana", "--once"), "invalid sslmode"),
         (("ship", ledger, to, f"{url}?colour=red", "--once"), "the URL is not valid"),

@@ -1,8 +1,11 @@
 """A database that takes a connection and then says nothing."""
 
+import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +19,7 @@ from cab.proxy.ledger.shipping.postgres.reading import fetched_ledger
 from cab.proxy.ledger.shipping.postgres.url import database_of
 from cab.proxy.ledger.shipping.sink import SinkFailed
 from tests.postgres.test_sink import put
+from tests.tools.ports import port_without_listener
 from tests.tools.postgres import PASSWORD
 from tests.tools.shipped import Database, calls, chained, ship
 
@@ -37,6 +41,29 @@ def test_it_never_answers(tmp_path: Path, silent: str) -> None:
         send_bundles(address, PASSWORD, tmp_path, "runs")
     with pytest.raises(SinkFailed, match="cannot be reached"), fetched_ledger(address, PASSWORD):
         pass
+
+
+def test_a_signal_ends_the_process_beside_a_proxy(tmp_path: Path) -> None:
+    """It ends in order while its proxy still holds its standard input open, also when nobody listens."""
+    put(tmp_path / "ledger", "w0-000001.jsonl", *chained(calls(0, 1))[0])
+    words = (sys.executable, "-m", "cab.proxy.lifecycle.shipping_process")
+    with port_without_listener() as port:
+        given = {"ledger": str(tmp_path / "ledger"), "name": "ledger", "password": None}
+        given |= {
+            "url": f"postgresql://127.0.0.1:{port}/d",
+            "log_level": "info",
+            "log_format": "json",
+        }
+        pipes = subprocess.PIPE
+        with subprocess.Popen(words, stdin=pipes, stderr=pipes, text=True) as process:
+            assert process.stdin is not None
+            assert process.stderr is not None
+            process.stdin.write(json.dumps(given) + "\n")
+            process.stdin.flush()
+            assert "shipping_waits" in process.stderr.readline()
+            process.send_signal(signal.SIGTERM)
+            said = process.stderr.read()
+    assert (process.returncode, "Fatal" in said) == (0, False), said
 
 
 def test_it_stops_in_a_step(database: Database) -> None:

@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 from cab.proxy.errors import BadConfig
 
 _FORM = re.compile(r"postgres(?:ql)?://", re.IGNORECASE)
+_IN_BRACKETS = re.compile(r"\[.*?\]")
 _LEDGER = "ledger"
 _SECRETS = frozenset({"password", "sslpassword"})
 _FIX = "set PGPASSWORD, or keep it in a passfile (PGPASSFILE, or ~/.pgpass)"
@@ -21,6 +22,12 @@ class DatabaseAddress(NamedTuple):
     """Beginning of a ledger's id, or its name, from `?ledger=`; None: the only one."""
     shown: str
     """The URL without what only the server needs to know: for messages."""
+
+
+def _is_port(text: str) -> bool:
+    """Return whether libpq takes a text as a port, or as one for each of several hosts."""
+    each = text.split(",")
+    return all(not one or (one.isdecimal() and 0 < int(one) < 1 << 16) for one in each)
 
 
 def is_database(text: str) -> bool:
@@ -49,6 +56,10 @@ def database_of(url: str) -> DatabaseAddress:
             f"the database's URL holds a password, which all users of this machine can read in the list "
             f"of processes; take it out, and {_FIX}"
         )
+    ports = [_IN_BRACKETS.sub("", each).partition(":")[2] for each in host.split(",")]
+    for port in filter(None, [*ports, *(value for name, value in query if name == "port")]):
+        if not _is_port(port):
+            raise BadConfig(f"the database's URL names the port {port}; give one from 1 to 65535")
     ledger = next((value for name, value in query if name == _LEDGER), None)
     kept = [(name, value) for name, value in query if name != _LEDGER]
     others = urlencode(kept, quote_via=quote)  # libpq takes "+" as it stands
