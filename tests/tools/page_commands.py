@@ -6,11 +6,12 @@ What is not to be run stands on a page as an indented block, or in a block of an
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+
+from tests.tools.ports import free_port
 
 PORT = "31415"
 """The proxy's default port; a run of a page has another one in its place."""
@@ -33,7 +34,7 @@ def run_page(page: str, folder: Path, timeout_s: float = 200) -> str:
     """
     blocks = shell_blocks(page)
     assert blocks, "the page has no commands"
-    port = str(_free_port())
+    port = str(free_port())
     script = "\n".join(blocks).replace(PORT, port)
     (home := folder / ".home").mkdir()
     hidden = ("CAB_", "PYTHONPATH", "OPENAI_", "ANTHROPIC_")
@@ -62,9 +63,3 @@ def run_page(page: str, folder: Path, timeout_s: float = 200) -> str:
     printed = output.read_text(encoding="utf-8", errors="replace")
     assert code == 0, f"exit code {code} (None: not done in {timeout_s:g} s)\n{printed}"
     return printed
-
-
-def _free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])

@@ -1,7 +1,6 @@
 """A real Slurm on this machine: munged, slurmctld and two slurmd below a folder, without a service manager."""
 
 import os
-import random
 import shutil
 import signal
 import socket
@@ -13,6 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+
+from tests.tools.ports import free_port
 
 NODES = ("n1", "n2")
 PROGRAMS = (
@@ -70,7 +71,7 @@ class Cluster:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        control, n1, n2 = _ports(3)
+        control, n1, n2 = free_port(), free_port(), free_port()
         host = socket.gethostname().partition(".")[0]
         names = {"host": host, "folder": folder, "control": control, "n1": n1, "n2": n2}
         (folder / "slurm.conf").write_text(_CONFIG.format_map(names))
@@ -172,17 +173,6 @@ class Cluster:
                 except subprocess.TimeoutExpired:
                     daemon.kill()
                     daemon.wait()
-
-
-def _ports(count: int) -> list[int]:
-    """Return ports that are free now, outside the range from which connections get theirs."""
-    found: list[int] = []
-    while len(found) < count:
-        port = random.randrange(20_000, 30_000)
-        with socket.socket() as tried, suppress(OSError):
-            tried.bind(("127.0.0.1", port))
-            found.append(port)
-    return found
 
 
 def why_not() -> str | None:

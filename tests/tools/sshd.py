@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.tools.ports import free_port
+
 SERVER = "/usr/sbin/sshd"
 NODES = ("n1", "n2")
 _SERVER = """\
@@ -61,9 +63,7 @@ def running_sshd() -> Generator[Path]:
         for key in ("host", "user"):
             words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / key)]
             subprocess.run(words, check=True)
-        with socket.socket() as tried:
-            tried.bind(("127.0.0.1", 0))
-            port = tried.getsockname()[1]
+        port = free_port()
         places = {"folder": folder, "port": port}
         (folder / "server").write_text(_SERVER.format_map(places))
         (folder / "client").write_text(_CLIENT.format_map(places))
