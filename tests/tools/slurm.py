@@ -103,9 +103,22 @@ class Cluster:
         log.close()
 
     def kill(self, name: str) -> None:
-        """Kill a daemon without a word to it."""
+        """Kill a daemon without a word to it; slurmctld once it has written down which jobs there are."""
+        if name == "slurmctld":
+            self._save_state()
         self._daemons[name].kill()
         self._daemons[name].wait()
+
+    def _save_state(self) -> None:
+        """Return when the state on disk is of now: slurmctld writes it every 5 s, and would take old jobs for new ones."""
+        file = self.folder / "state/job_state"
+        before_ns = file.stat().st_mtime_ns if file.exists() else 0
+        self.ask("scontrol", "reconfigure")  # writes all of it
+        end_s = time.monotonic() + 30
+        while not file.exists() or file.stat().st_mtime_ns == before_ns:
+            if time.monotonic() > end_s:
+                raise TimeoutError("slurmctld does not write its state")
+            time.sleep(0.02)
 
     def ask(self, *words: str) -> str:
         """Return what one of its commands prints; empty if it fails."""

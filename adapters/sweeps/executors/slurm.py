@@ -11,7 +11,6 @@ of attempts that have ended are cancelled.
 import asyncio
 import os
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import NamedTuple
@@ -26,6 +25,8 @@ ANSWER_S = 20.0
 """Time for a controller that is being started again to answer."""
 LOOK_S = 10.0
 """How often the queue is read, once for all attempts."""
+FIRST_LOOK_S = 0.5
+"""When it is read first: only who has seen a job knows later that Slurm has lost it."""
 WITHDRAW_S = 60.0
 """Time for a cancelled job to leave the queue: Slurm waits KillWait, 30 s by default, before SIGKILL."""
 
@@ -40,7 +41,7 @@ _ALIVE = "PENDING,RUNNING,SUSPENDED,CONFIGURING,REQUEUED,REQUEUE_HOLD,STOPPED,RE
 """States of jobs that may still run a program; a job that is completing waits for its node only."""
 _FORMAT = "%i|%k|%j"
 _POLL_S = 0.2
-_LOOKS = 3
+_LACKING_S = 30.0
 _MOST_IDS = 1_000  # words of one command
 
 
@@ -63,8 +64,8 @@ class SlurmExecutor(CommandExecutor):
         super().__init__(context, start, ())
         self._over = set[str]()
         """Names and ids of jobs whose attempts have ended."""
-        self._unknown = Counter[str]()
-        """How often in a row the queue lacked the job of an attempt that waits for its node."""
+        self._lacking_s = dict[str, float]()
+        """Since when the queue lacks the job of an attempt that waits for its node."""
         self._names_hold = False
         """Whether the queue was seen to have an attempt's job under its name."""
         self._looking, self._looked_s = asyncio.Lock(), 0.0
@@ -94,9 +95,12 @@ class SlurmExecutor(CommandExecutor):
 
     async def look_on(self) -> None:
         """Read the queue from time to time until this is cancelled; of the attempts that run one does it for all."""
+        wait_s = FIRST_LOOK_S
         while True:
-            await asyncio.sleep(LOOK_S / 2)
-            if not self._looking.locked() and time.monotonic() - self._looked_s >= LOOK_S:
+            await asyncio.sleep(wait_s)
+            wait_s = min(2 * wait_s, LOOK_S / 2)
+            is_due = time.monotonic() - self._looked_s >= LOOK_S or not self._names_hold
+            if is_due and not self._looking.locked():
                 async with self._looking:
                     with suppress(RunFailed):  # asked again at the next look
                         await self.look()
@@ -121,13 +125,13 @@ class SlurmExecutor(CommandExecutor):
         names = {job.name for job in jobs}
         self._names_hold |= any(self.attempts.get(name) is not None for name in names)
         waiting = {job.cell_id: job for job in self.waiting()}
-        lacking = [cell_id for cell_id in waiting if cell_id not in names]
-        self._unknown = Counter({cell_id: self._unknown[cell_id] + 1 for cell_id in lacking})
-        for cell_id, looks in self._unknown.items():
+        lacking, now_s = waiting.keys() - names, time.monotonic()
+        self._lacking_s = {each: self._lacking_s.get(each, now_s) for each in lacking}
+        for cell_id, since_s in self._lacking_s.items():
             lost_after_s = (waiting[cell_id].times or no_times(waiting[cell_id])).lost_after_s
             # Not at once: srun may not have asked for it yet.
-            if self._names_hold and looks >= _LOOKS and looks * LOOK_S >= lost_after_s:
-                self.give_up(cell_id, f"Slurm has no job of it, since {looks * LOOK_S:g} s or more")
+            if self._names_hold and now_s - since_s >= max(_LACKING_S, lost_after_s):
+                self.give_up(cell_id, f"Slurm has no job of it, since {now_s - since_s:.0f} s")
 
     async def withdraw(self, job: CellJob) -> None:
         """Cancel what the queue has of an attempt; where Slurm does not answer, a later look does it."""
