@@ -14,6 +14,7 @@ import pytest
 from cab.adapters.harnesses.control_thread import ControlThread
 from cab.adapters.harnesses.metered_test import MeteredTest
 from cab.adapters.harnesses.pytest_report import report_lines
+from cab.adapters.meter.metering import without_origin
 from cab.proxy import CabProxyError, start_proxy
 from cab.scoring import CellId, ScoringError, iter_records
 from cab.scoring.ledger.totals import total_cells
@@ -58,7 +59,7 @@ class PytestMeter:
             self._control = self._rest.enter_context(ControlThread(self._address, self._token))
             self._rest.enter_context(self._environment(self._cell("session", self._worker)))
         except (CabProxyError, ScoringError) as error:
-            raise pytest.UsageError(f"--cab: {error}") from error
+            raise pytest.UsageError(f"--cab: {without_origin(error)}") from error
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:  # noqa: ANN401 - pytest-xdist may not be there
