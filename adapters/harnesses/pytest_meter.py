@@ -1,5 +1,6 @@
 """What `pytest --cab` adds to a run: one proxy, a cell for each test, and the table at the end."""
 
+import logging
 import os
 import secrets
 from collections import Counter
@@ -112,14 +113,17 @@ class PytestMeter:
     def _start(self) -> None:
         upstream, key = _endpoint(self._options.cab_upstream)
         self._token = secrets.token_urlsafe(32)
+        # Its log is not what tests look at with caplog.
+        log = logging.getLogger("cab.proxy")
+        self._proxy.callback(log.setLevel, log.level)
+        log.setLevel(logging.ERROR)
         proxy = self._proxy.enter_context(
             start_proxy(
                 upstream=upstream,
                 key=key,
-                ledger=Path(self._options.cab_ledger),
+                ledger=Path(self._options.cab_ledger).absolute(),  # tests go to other folders
                 auth="keys",
                 admin_token=self._token,
-                log_level="error",  # its log is not what tests look at with caplog
             )
         )
         self._address, self._ledger = proxy.url, proxy.ledger_dir
