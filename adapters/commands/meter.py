@@ -170,7 +170,12 @@ def _check_files(args: argparse.Namespace) -> None:
         return
     if str(path) == "-":
         raise AdapterError("--json - would write into the command's output; give a file")
-    if path.is_dir() or not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
+    try:
+        place = path if path.exists() else path.absolute().parent
+        is_writable = os.access(place, os.W_OK) and not path.is_dir()
+    except PermissionError:
+        is_writable = False
+    if not is_writable:
         raise AdapterError(f"--json {path} cannot be written; give a file in a folder that exists")
 
 
@@ -191,7 +196,8 @@ def _report(args: argparse.Namespace, command: "MeteredCommand") -> None:
     if args.json is not None:
         # The command's exit code stays: whoever reads the file sees that it is not there.
         try:
-            args.json.write_text(f"{command.model_dump_json(by_alias=True, indent=2)}\n")
+            text = command.model_dump_json(by_alias=True, indent=2)
+            args.json.write_text(f"{text}\n", encoding="utf-8")
         except OSError as error:
             sys.stderr.write(f"cab: --json {args.json}: {error.strerror}\n")
     if not args.quiet:

@@ -84,7 +84,9 @@ def metered_start(
             try:
                 proxy = stack.enter_context(_proxy(plan, endpoint, ledger, environment))
             except BadConfig as error:
-                raise BadConfig(without_origin(error)) from error
+                reason = without_origin(error)
+                of = f"the key of {endpoint.upstream}: " if reason.startswith("key ") else ""
+                raise BadConfig(f"{of}{reason}") from error
             opened = _opened(proxy, plan.cell_id)
             key = None if endpoint.clients_keep_keys else opened
             addresses |= {api.name: ApiAddress(proxy.url, key) for api in endpoint.apis}

@@ -192,6 +192,19 @@ def test_current_folder_deleted(tmp_path: Path) -> None:
     assert not (tmp_path / "ran").exists()
 
 
+def test_names_that_are_not_text(tmp_path: Path) -> None:
+    """A program and a ledger whose names are not UTF-8 are metered as others are."""
+    program = tmp_path / os.fsdecode(b"caf\xe9")
+    program.write_text("#!/bin/sh\nexit 7\n")
+    program.chmod(0o755)
+    words = ("--upstream", "demo", "--ledger", os.fsdecode(b"l\xe9dger"), "--", str(program))
+    done = meter(tmp_path, *words)
+    assert done.code == 7, done.err
+    assert done.result is not None
+    assert done.result.program == "caf\\udce9"
+    assert done.result.ledger == [f"{tmp_path}/l\\udce9dger"]
+
+
 def test_no_call_succeeded(tmp_path: Path) -> None:
     """Where every call failed, the last line is the command that says why."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
