@@ -8,7 +8,6 @@ import errno
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from cab.adapters.ui.command import Command, add_commands
 from cab.proxy.cli.parser import CommandLineParser
@@ -117,9 +116,9 @@ def _run(args: argparse.Namespace) -> int:
 def _open_streams() -> None:
     """Let what is printed go nowhere if it was started with a closed stream; programs that it starts have that."""
     if sys.stdout is None:
-        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - until the process ends
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - until the process ends; pathlib is slow to import
     if sys.stderr is None:
-        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123 - as above
 
 
 def _os_message(error: OSError) -> str:
@@ -127,7 +126,7 @@ def _os_message(error: OSError) -> str:
     if error.filename:
         return f"{error.filename}: {reason}"
     try:
-        Path.cwd()
+        os.getcwd()  # noqa: PTH109 - as above
     except OSError:
         return f"the current folder: {reason}; go to one that is there and can be read"
     return f"the system: {reason}"

@@ -173,7 +173,7 @@ def test_closed_streams(tmp_path: Path) -> None:
 def test_current_folder_deleted(tmp_path: Path) -> None:
     """A command runs in a folder that is gone; where something is to be written there, the error names it."""
     script = 'mkdir gone && cd gone && rmdir ../gone && "$@"'
-    outer = ["sh", "-c", script, "sh", Path(sys.executable).with_name("cab")]
+    outer = ["sh", "-c", script, "sh", str(Path(sys.executable).with_name("cab"))]
     outer += ["meter", "--upstream", "demo"]
     for words, code, said in (
         (["--", "sh", "-c", "exit 7"], 7, "no call came"),
