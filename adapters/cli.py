@@ -71,6 +71,7 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `cab` and return its exit code."""
+    _open_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = make_parser([word for word in arguments if not word.startswith("-")])
     if not arguments:
@@ -107,10 +108,28 @@ def _run(args: argparse.Namespace) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        message = f"{error.filename or 'the system'}: {error.strerror or error}"
-        return _print_error(message, _code_of(error))
+        return _print_error(_os_message(error), _code_of(error))
     except KeyboardInterrupt:
         return 130
+
+
+def _open_streams() -> None:
+    """Let what is printed go nowhere if it was started with a closed stream; programs that it starts have that."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - until the process ends; pathlib is slow to import
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123 - as above
+
+
+def _os_message(error: OSError) -> str:
+    reason = error.strerror or str(error)
+    if error.filename:
+        return f"{error.filename}: {reason}"
+    try:
+        os.getcwd()  # noqa: PTH109 - as above
+    except OSError:
+        return f"the current folder: {reason}; go to one that is there and can be read"
+    return f"the system: {reason}"
 
 
 def _code_of(error: BaseException | None) -> int:

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -169,7 +170,12 @@ def _check_files(args: argparse.Namespace) -> None:
         return
     if str(path) == "-":
         raise AdapterError("--json - would write into the command's output; give a file")
-    if path.is_dir() or not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
+    try:
+        place = path if path.exists() else path.absolute().parent
+        is_writable = os.access(place, os.W_OK) and not path.is_dir()
+    except PermissionError:
+        is_writable = False
+    if not is_writable:
         raise AdapterError(f"--json {path} cannot be written; give a file in a folder that exists")
 
 
@@ -190,18 +196,19 @@ def _report(args: argparse.Namespace, command: "MeteredCommand") -> None:
     if args.json is not None:
         # The command's exit code stays: whoever reads the file sees that it is not there.
         try:
-            args.json.write_text(f"{command.model_dump_json(by_alias=True, indent=2)}\n")
+            text = command.model_dump_json(by_alias=True, indent=2)
+            args.json.write_text(f"{text}\n", encoding="utf-8")
         except OSError as error:
             sys.stderr.write(f"cab: --json {args.json}: {error.strerror}\n")
     if not args.quiet:
         with suppress(OSError):  # nobody reads it any more
-            lines = [*summary_lines(command, colour=sys.stderr.isatty()), *_scheme_faults(command)]
+            lines = [*summary_lines(command, colour=sys.stderr.isatty()), *_why_all_failed(command)]
             sys.stderr.write("\n" + "".join(f"{line}\n" for line in lines))
             sys.stderr.flush()
 
 
-def _scheme_faults(command: "MeteredCommand") -> Iterator[str]:
-    """Yield which URLs begin with the wrong scheme, where no call succeeded."""
+def _why_all_failed(command: "MeteredCommand") -> Iterator[str]:
+    """Yield what is wrong with the endpoint, or which command says it, where no call succeeded."""
     if not command.calls or command.failed_calls < command.calls:
         return
     import asyncio  # noqa: PLC0415 - as in `run`
@@ -211,3 +218,6 @@ def _scheme_faults(command: "MeteredCommand") -> Iterator[str]:
     for each in command.endpoints:
         if fault := asyncio.run(scheme_fault(each.upstream)):
             yield printable(f"{each.upstream}: {fault}")
+        elif len(command.endpoints) == 1 and (model := command.models[0].model):
+            words = shlex.join(["cab", "check", "--upstream", each.upstream, "--model", model])
+            yield printable(f"no call succeeded; with the key in CAB_KEY, this says why: {words}")

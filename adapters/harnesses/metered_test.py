@@ -1,11 +1,16 @@
 """The cell of one test, and how clients find it."""
 
 import os
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
 from cab.adapters.harnesses.control_thread import ControlThread
 from cab.adapters.meter.clients import APIS, client_variables, unproxied
+
+_SETTLE_S = 1.0
+"""A client has its answer, as when a stream says that it is done, before the call has ended."""
+_POLL_S = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +33,16 @@ class MeteredTest:
         """Return the sums over its calls so far, in the words of the control API.
 
         Among them are `calls`, `prompt_tokens`, `completion_tokens`, `total_tokens` and `cost_usd`. A sum of
-        which a part is unknown is None.
+        which a part is unknown is None, as where a call is still under way after 1 s.
         """
-        return self.control.totals(self.cell_id) or {}
+        end_s = time.monotonic() + _SETTLE_S
+        while True:
+            totals = self.control.totals(self.cell_id) or {}
+            if not totals.get("calls_in_flight"):
+                return totals
+            if time.monotonic() >= end_s:
+                return {name: None if _is_sum(name) else value for name, value in totals.items()}
+            time.sleep(_POLL_S)
 
     def environment(self) -> dict[str, str]:
         """Return the variables in which clients of model APIs find the endpoint and its key."""
@@ -39,3 +51,7 @@ class MeteredTest:
             if api.is_common:
                 found |= client_variables(api, self.url, self.key, os.environ)
         return found
+
+
+def _is_sum(name: str) -> bool:
+    return name.endswith("_tokens") or name == "cost_usd"

@@ -1,5 +1,6 @@
 """What `pytest --cab` adds to a run: one proxy, a cell for each test, and the table at the end."""
 
+import logging
 import os
 import secrets
 from collections import Counter
@@ -14,6 +15,7 @@ import pytest
 from cab.adapters.harnesses.control_thread import ControlThread
 from cab.adapters.harnesses.metered_test import MeteredTest
 from cab.adapters.harnesses.pytest_report import report_lines
+from cab.adapters.meter.metering import without_origin
 from cab.proxy import CabProxyError, start_proxy
 from cab.scoring import CellId, ScoringError, iter_records
 from cab.scoring.ledger.totals import total_cells
@@ -58,7 +60,7 @@ class PytestMeter:
             self._control = self._rest.enter_context(ControlThread(self._address, self._token))
             self._rest.enter_context(self._environment(self._cell("session", self._worker)))
         except (CabProxyError, ScoringError) as error:
-            raise pytest.UsageError(f"--cab: {error}") from error
+            raise pytest.UsageError(f"--cab: {without_origin(error)}") from error
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:  # noqa: ANN401 - pytest-xdist may not be there
@@ -111,14 +113,17 @@ class PytestMeter:
     def _start(self) -> None:
         upstream, key = _endpoint(self._options.cab_upstream)
         self._token = secrets.token_urlsafe(32)
+        # Its log is not what tests look at with caplog.
+        log = logging.getLogger("cab.proxy")
+        self._proxy.callback(log.setLevel, log.level)
+        log.setLevel(logging.ERROR)
         proxy = self._proxy.enter_context(
             start_proxy(
                 upstream=upstream,
                 key=key,
-                ledger=Path(self._options.cab_ledger),
+                ledger=Path(self._options.cab_ledger).absolute(),  # tests go to other folders
                 auth="keys",
                 admin_token=self._token,
-                log_level="error",  # its log is not what tests look at with caplog
             )
         )
         self._address, self._ledger = proxy.url, proxy.ledger_dir

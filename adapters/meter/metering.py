@@ -15,6 +15,7 @@ from cab.adapters.meter.endpoints import PROVIDERS, MeteredEndpoint, providers_i
 from cab.proxy import BlockingProxy, ProxyRefused, start_proxy
 from cab.proxy.accounting.admission import USED
 from cab.proxy.auth.held_secrets import SECRET_VARIABLES, shows
+from cab.proxy.errors import BadConfig
 
 _OURS: Final = frozenset(name for name in SECRET_VARIABLES if name.startswith("CAB_"))
 _SECRET_CHARS: Final = 16
@@ -80,12 +81,22 @@ def metered_start(
     addresses = dict[str, ApiAddress]()
     with ExitStack() as stack:
         for endpoint, ledger in zip(plan.endpoints, plan.ledgers, strict=True):
-            proxy = stack.enter_context(_proxy(plan, endpoint, ledger, environment))
+            try:
+                proxy = stack.enter_context(_proxy(plan, endpoint, ledger, environment))
+            except BadConfig as error:
+                reason = without_origin(error)
+                of = f"the key of {endpoint.upstream}: " if reason.startswith("key ") else ""
+                raise BadConfig(f"{of}{reason}") from error
             opened = _opened(proxy, plan.cell_id)
             key = None if endpoint.clients_keep_keys else opened
             addresses |= {api.name: ApiAddress(proxy.url, key) for api in endpoint.apis}
         child = child_environment(plan, addresses, environment, secrets)
         yield _wired(plan, UserStart(addresses, plan.argv[1:], child))
+
+
+def without_origin(error: Exception) -> str:
+    """Return an error of `start_proxy` for people who have called a command and not this function."""
+    return str(error).removeprefix("start_proxy: ")
 
 
 def _proxy(

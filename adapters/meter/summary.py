@@ -48,7 +48,7 @@ def summarized(plan: MeteringPlan, run: CommandRun, *, kept: bool) -> MeteredCom
     totals = sums.all
     return MeteredCommand(
         cell_id=plan.cell_id,
-        program=plan.program,
+        program=_as_text(plan.program),
         agent=plan.agent,
         exit_code=run.exit_code,
         started_at=run.started_at,
@@ -78,8 +78,13 @@ def summarized(plan: MeteringPlan, run: CommandRun, *, kept: bool) -> MeteredCom
             )
             for each in plan.endpoints
         ],
-        ledger=[str(each.absolute()) for each in plan.ledgers] if kept else [],
+        ledger=[_as_text(str(each.absolute())) for each in plan.ledgers] if kept else [],
     )
+
+
+def _as_text(name: str) -> str:
+    r"""Return a file's name as JSON can hold it: bytes that are not UTF-8 are written as `\udcXX`."""
+    return name.encode(errors="backslashreplace").decode()
 
 
 def summary_lines(command: MeteredCommand, *, colour: bool) -> Iterator[str]:

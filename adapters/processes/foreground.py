@@ -22,9 +22,11 @@ NOT_EXECUTABLE: Final = 126
 
 _ENDING = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP)
 _PASSED_ON = (*_ENDING, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH)
-_OF_TERMINALS = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGWINCH)
 _STOPPING = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 _WAITED_FOR = frozenset((*_PASSED_ON, *_STOPPING, signal.SIGCHLD))
+_BY_TERMINAL = frozenset(
+    (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGWINCH, *_STOPPING)
+)
 _BY_KERNEL = 0x80
 """`si_code` of what a terminal sends: the command has got it too."""
 # Python ignores these for itself; the command starts with what a shell would give it.
@@ -46,8 +48,10 @@ def signals_held() -> Generator[frozenset[signal.Signals]]:
     Yields:
         The mask that was there before, which the command gets.
     """
-    # Where the parent ignores ended children, nobody could ask how the command ended.
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    # Where the parent ignores ended children, nobody could ask how the command ended. Without a handler,
+    # BSD systems drop these two even while somebody waits for them.
+    for number in (signal.SIGCHLD, signal.SIGWINCH):
+        signal.signal(number, lambda *_: None)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _WAITED_FOR)
     mask = frozenset(signal.Signals(number) for number in before)
     try:
@@ -76,19 +80,20 @@ def run_foreground(
     if came:
         raise SystemExit(128 + min(came))
     pid = _spawn(argv, env, mask)
-    while True:
-        status = _next_status(pid)
-        if os.WIFSTOPPED(status):
-            _stop_too(pid, os.WSTOPSIG(status))
-        else:
-            code = os.waitstatus_to_exitcode(status)
-            return code if code >= 0 else 128 - code
+    status = _next_status(pid)
+    while os.WIFSTOPPED(status):
+        since = _stop_too(pid, os.WSTOPSIG(status))
+        status = _next_status(pid) if since is None else since
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
 
 
 def _spawn(argv: Sequence[str], env: Mapping[str, str], mask: frozenset[signal.Signals]) -> int:
     command = argv[0]
     try:
         return _posix_spawn(argv, env, mask)
+    except ValueError as error:  # the name is empty
+        raise CommandNotStarted(repr(command), "command not found", NOT_FOUND) from error
     except OSError as error:
         if error.errno == errno.ENOEXEC:  # a script without a first line that names its shell
             return _posix_spawn(["/bin/sh", *argv], env, mask)
@@ -109,36 +114,43 @@ def _posix_spawn(
 def _next_status(pid: int) -> int:
     """Return how the command has stopped or ended; pass signals on until then."""
     while True:
-        number, is_ours_alone = _next_signal(pid)
+        number, is_known_to_it = _next_signal(pid)
         if number == signal.SIGCHLD:
             changed, status = os.waitpid(pid, os.WNOHANG | os.WUNTRACED)
             if changed:
                 return status
-        elif is_ours_alone:
+        elif not is_known_to_it:
             os.kill(pid, number)
 
 
 def _next_signal(pid: int) -> tuple[int, bool]:
-    """Return the next signal, and whether the command has not got it already."""
-    if sys.platform == "darwin":
-        # Nobody says there who has sent it: with a terminal, what terminals send is taken for sent by ours.
-        number = signal.sigwait(_WAITED_FOR)
-        return number, number not in _OF_TERMINALS or not _has_terminal()
-    received = signal.sigwaitinfo(_WAITED_FOR)
-    return received.si_signo, received.si_code != _BY_KERNEL and received.si_pid != pid
+    """Wait for a signal; return its number, and whether the command has got it too."""
+    if sys.platform != "darwin":
+        received = signal.sigwaitinfo(_WAITED_FOR)
+        return received.si_signo, received.si_code == _BY_KERNEL or received.si_pid == pid
+    # Nothing there says who sent it: what a terminal before us can send, it is taken to have sent.
+    number = signal.sigwait(_WAITED_FOR)
+    return number, number in _BY_TERMINAL and _has_terminal()
 
 
-def _stop_too(pid: int, number: int) -> None:
+def _stop_too(pid: int, number: int) -> int | None:
     """Stop as the command has, so that its shell takes the terminal; go on when the shell says so.
 
     What others stop with SIGSTOP, as to slow it down, they let go on themselves: we go on metering then.
+
+    Returns:
+        How the command has stopped again, or ended, before we went on; None if it has not.
     """
     if number not in _STOPPING and not _has_terminal():
-        return
+        return None
     os.kill(os.getpid(), signal.SIGTSTP)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTSTP,))  # here we stop
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTSTP,))
-    os.kill(pid, signal.SIGCONT)
+    changed, status = os.waitpid(pid, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
+    if not changed:
+        os.kill(pid, signal.SIGCONT)
+    # A shell lets the whole group go on. What the command has done since is its own: it may have stopped again.
+    return status if changed and not os.WIFCONTINUED(status) else None
 
 
 def _has_terminal() -> bool:

@@ -106,7 +106,7 @@ NOTHING_THERE = "http://127.0.0.1:1"
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["run-cel"], "'run-cel' is not one of: run-cell, check, "),
+        (["run-cel"], "'run-cel' is not one of: meter, run-cell, "),
         (["run-cel"], "did you mean 'run-cell'? See cab --help"),
         (["frobnicate"], "'frobnicate' is not one of: meter, "),
         (["--zzz"], "arguments are required: COMMAND"),

@@ -78,6 +78,12 @@ def test_a_command_is_metered_and_gets_signals(tmp_path: Path) -> None:
     assert done.stderr.split()[:2] == ["calls", "0"]
 
 
+def test_a_task_is_checked(tmp_path: Path) -> None:
+    """`cab tasks check` needs no set of processors to choose from."""
+    done = on_darwin(CAB, "tasks", "check", "integrity/ambiguous-ticket", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_workers_serve_calls_and_say_what_they_lack(tmp_path: Path) -> None:
     """Two workers run without memory of Linux's kind; the log says that connections may all go to one."""
     program = """

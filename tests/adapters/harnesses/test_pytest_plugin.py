@@ -177,6 +177,38 @@ def test_junit_has_the_counts(suite: Path) -> None:
     assert found["test_plain"] == found["test_wide"] == {}
 
 
+UNUSUAL = """
+import json, os
+from urllib.request import Request, urlopen
+
+def answer():
+    request = Request(os.environ["OPENAI_BASE_URL"] + "/chat/completions", json.dumps(
+        {"model": "demo", "messages": [{"role": "user", "content": "Say hello."}]}).encode())
+    request.add_header("Authorization", "Bearer " + os.environ["OPENAI_API_KEY"])
+    return urlopen(request)
+
+def test_another_folder(tmp_path):
+    os.chdir(tmp_path)
+    answer().read()
+
+def test_answer_not_read(cab_cell, caplog):
+    unread = [answer() for _ in range(5)]
+    totals = cab_cell.totals()
+    assert totals["calls"] == 5 and totals["total_tokens"] > 0
+    assert not os.listdir() and not caplog.get_records("setup") and not caplog.records
+"""
+
+
+def test_unusual_tests(tmp_path: Path) -> None:
+    """A test that changes the folder moves no record; calls count that a client has not read to their end."""
+    (tmp_path / "test_unusual.py").write_text(UNUSUAL)
+    printed = run_pytest(tmp_path, "--cab", "--cab-upstream=demo")
+    assert "2 passed" in printed
+    assert "came after" not in printed
+    assert cells_of(tmp_path)["test_unusual.py/test_answer_not_read"].calls == 5
+    assert (tmp_path / "cab-ledger" / "state" / "keys.ndjson").exists()
+
+
 def test_workers_share_one_ledger(tmp_path: Path) -> None:
     """With pytest-xdist all workers call one proxy, and a worker that crashes loses no record."""
     (tmp_path / "test_suite.py").write_text(SUITE)
@@ -214,7 +246,7 @@ def test_nothing_happens_unasked(tmp_path: Path) -> None:
     ("options", "said"),
     [
         ((), "--cab needs an endpoint: give --cab-upstream URL, or set CAB_ENDPOINT and CAB_KEY"),
-        (("--cab-upstream=nowhere",), "--cab: start_proxy: upstream"),
+        (("--cab-upstream=nowhere",), "ERROR: --cab: upstream: "),
         (("--cab-upstream=demo", "--cab-sweep=a/b"), "the sweep holds a slash"),
     ],
 )

@@ -137,6 +137,7 @@ def test_call_left_open(tmp_path: Path) -> None:
         (["--json", "-", "--", "touch", "ran"], "--json - would write into the command's output"),
         (["--json", "no/such/f", "--", "touch", "ran"], "--json no/such/f cannot be written"),
         (["--upstream", "nowhere", "--", "touch", "ran"], "'nowhere' is not an http(s) URL"),
+        (["--upstream", "demo", "--grace-s", "-1", "--", "touch", "ran"], "cab: grace_s: "),
         (["--capture", "bodies", "--", "touch", "ran"], "give --ledger DIR"),
         (["--", "touch", "ran"], "no endpoint to meter"),
         (["--upstream", "demo", "--", "pi"], "pi takes its endpoint from its settings alone"),
@@ -156,3 +157,58 @@ def test_not_started(tmp_path: Path, words: list[str], said: str) -> None:
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "ran").exists()
+
+
+def test_closed_streams(tmp_path: Path) -> None:
+    """Without standard streams the exit code is the command's, for which they are closed too."""
+    words = cab_words("meter", "--upstream", "demo", "--json", "spent.json", "--")
+    script = "[ -e /dev/fd/1 ] || [ -e /dev/fd/2 ] || exit 7"
+    for command, code in ((["sh", "-c", script], 7), (["no-such-command"], 127)):
+        closing = ["sh", "-c", 'exec "$@" >&- 2>&-', "sh", *words, *command]
+        done = subprocess.run(closing, cwd=tmp_path, env=clean_environment(), check=False)
+        assert done.returncode == code
+    assert json.loads((tmp_path / "spent.json").read_text())["exit_code"] == 7
+
+
+def test_current_folder_deleted(tmp_path: Path) -> None:
+    """A command runs in a folder that is gone; where something is to be written there, the error names it."""
+    script = 'mkdir gone && cd gone && rmdir ../gone && "$@"'
+    outer = ["sh", "-c", script, "sh", str(Path(sys.executable).with_name("cab"))]
+    outer += ["meter", "--upstream", "demo"]
+    for words, code, said in (
+        (["--", "sh", "-c", "exit 7"], 7, "no call came"),
+        (["--ledger", "ledger", "--", "touch", str(tmp_path / "ran")], 2, "the current folder: "),
+    ):
+        done = subprocess.run(
+            [*outer, *words],
+            cwd=tmp_path,
+            env=clean_environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == code
+        assert said in done.stderr
+    assert not (tmp_path / "ran").exists()
+
+
+def test_names_that_are_not_text(tmp_path: Path) -> None:
+    """A program and a ledger whose names are not UTF-8 are metered as others are."""
+    program = tmp_path / os.fsdecode(b"caf\xe9")
+    program.write_text("#!/bin/sh\nexit 7\n")
+    program.chmod(0o755)
+    words = ("--upstream", "demo", "--ledger", os.fsdecode(b"l\xe9dger"), "--", str(program))
+    done = meter(tmp_path, *words)
+    assert done.code == 7, done.err
+    assert done.result is not None
+    assert done.result.program == "caf\\udce9"
+    assert done.result.ledger == [f"{tmp_path}/l\\udce9dger"]
+
+
+def test_no_call_succeeded(tmp_path: Path) -> None:
+    """Where every call failed, the last line is the command that says why."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
+    done = meter(tmp_path, "--upstream", url, "--", sys.executable, "-c", CALL)
+    assert done.code == 1
+    assert done.err.splitlines()[-1].endswith(f": cab check --upstream {url} --model demo")

@@ -9,6 +9,7 @@ import pytest
 from tests.adapters.meter.metered import cab_words, clean_environment
 from tests.adapters.meter.terminal import shell_on_terminal
 
+AS_DARWIN = Path(__file__).parents[2] / "platforms" / "as_darwin"
 PROGRAM = """
 import os, signal, sys
 
@@ -38,9 +39,10 @@ def program(tmp_path: Path) -> str:
     return shlex.join(cab_words("meter", "--upstream", "demo", "--", sys.executable, str(file)))
 
 
-def test_terminal(tmp_path: Path, program: str) -> None:
+@pytest.mark.parametrize("path", ["", str(AS_DARWIN)], ids=["linux", "as on a Mac"])
+def test_terminal(tmp_path: Path, program: str, path: str) -> None:
     """Ctrl-C comes once, a new size and Ctrl-Z as without us; `fg` goes on; the exit code is the program's."""
-    with shell_on_terminal(tmp_path, clean_environment()) as terminal:
+    with shell_on_terminal(tmp_path, clean_environment(PYTHONPATH=path)) as terminal:
         terminal.type(f"{program}\n")
         ready = terminal.wait_for(r"ready (\d+) True True True True set\(\)")
         terminal.resize(77)

@@ -49,6 +49,7 @@ def test_not_started(tmp_path: Path) -> None:
     script.write_text("exit 9\n")
     for words, code, said in (
         (["no-such-command"], 127, "no-such-command: command not found"),
+        ([""], 127, "'': command not found"),
         (["./no-such-file"], 127, "./no-such-file: no such file"),
         ([str(script)], 126, f"{script}: Permission denied"),
     ):
