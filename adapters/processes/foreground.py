@@ -41,6 +41,10 @@ class CommandNotStarted(NotStarted):
         self.code = code
 
 
+def _do_nothing(_number: int, _frame: object) -> None:
+    """Handle a signal that is waited for."""
+
+
 @contextmanager
 def signals_held() -> Generator[frozenset[signal.Signals]]:
     """Hold back the signals that `run_foreground` waits for, for all threads that start inside the block.
@@ -51,7 +55,7 @@ def signals_held() -> Generator[frozenset[signal.Signals]]:
     # Where the parent ignores ended children, nobody could ask how the command ended. Without a handler,
     # BSD systems drop these two even while somebody waits for them.
     for number in (signal.SIGCHLD, signal.SIGWINCH):
-        signal.signal(number, lambda *_: None)
+        signal.signal(number, _do_nothing)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _WAITED_FOR)
     mask = frozenset(signal.Signals(number) for number in before)
     try:
