@@ -16,7 +16,7 @@ SHOWN = {
         '"prompt_tokens":8',
         "cab-ledger holds",
     ),
-    "your-agent.md": ("agent's own count", "NOTES.md"),
+    "your-agent.md": ("agent's own count", "NOTES.md", "calls                 1  demo 1"),
     "your-task.md": ("mine/double",),
     "your-harness.md": ("pass rate 1.0 tokens per correct 40.0",),
     "team-proxy.md": ("team/ann/demo/work/december", "revoked", "cab-ledger holds"),
