@@ -57,6 +57,7 @@ def test_names_stay(name: str) -> None:
         "AIzaSyA0123456789abcdefghijklmnopqrstuv",
         cell_keys.mint(parse_signing_keys(new_signing_key()), "c", 60, 1_800_000_000),
     ],
+    ids=lambda key: key[:8],  # the same in each process of the tests
 )
 def test_keys_are_known_by_their_shape(key: str) -> None:
     """The keys of the usual vendors, and ours, are redacted wherever a name may stand."""

@@ -125,7 +125,11 @@ def test_keys_are_read_from_pem() -> None:
 RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
-@pytest.mark.parametrize("pem", [b"", b"canary", private_pem(PRIVATE, b"pass"), public_pem(PUBLIC)])
+@pytest.mark.parametrize(
+    "pem",
+    [b"", b"canary", private_pem(PRIVATE, b"pass"), public_pem(PUBLIC)],
+    ids=["empty", "text", "encrypted", "public"],
+)
 def test_what_is_no_private_key_is_refused(pem: bytes) -> None:
     """A file without a private key that can be read is named; nothing of it is shown."""
     with pytest.raises(
