@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import gc
+import signal
 from collections.abc import Generator
 
 import pytest
@@ -12,6 +13,11 @@ from tests.tools.logs import reset_logs
 # Half of the usual number of examples: each run draws others.
 settings.register_profile("untimed", deadline=None, max_examples=50)
 settings.load_profile("untimed")
+
+
+# Started in the background of a script, the tests ignore Ctrl-C, and all that they start would too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish() -> None:

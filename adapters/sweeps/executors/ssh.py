@@ -7,7 +7,7 @@ killed through a connection of its own. Keys, ports and users are those of ~/.ss
 import asyncio
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cab.adapters.sweeps.executors.collect import CollectRequest, collect_from
@@ -68,14 +68,22 @@ class SshExecutor(CommandExecutor):
         """Bring what workers completed on nodes that share no folder, and could not hand over any more."""
         if self.table.shared or not cell_ids:
             return
+        # Two nodes may see one folder, as where homes are shared: of them one at a time brings a cell.
+        turns, brought = {cell_id: asyncio.Lock() for cell_id in cell_ids}, set[str]()
         async with asyncio.TaskGroup() as group:
             for node in self.table.nodes:
-                group.create_task(self._collect(node, cell_ids))
+                group.create_task(self._collect(node, turns, brought))
 
-    async def _collect(self, node: str, cell_ids: Sequence[str]) -> None:
+    async def _collect(
+        self, node: str, turns: Mapping[str, asyncio.Lock], brought: set[str]
+    ) -> None:
         folder = f"{self.table.node_folder}/{self.token}"
         line = shlex.join(self.worker_words(module=_COLLECT))
-        for cell_id in cell_ids:
+        for cell_id, turn in turns.items():
             request = CollectRequest(bundles=folder, cell_id=cell_id)
-            words = (*self._ssh, node, "--", line)
-            await collect_from(words, self.variables(), request, Path(self._bundles, cell_id))
+            words, target = (*self._ssh, node, "--", line), Path(self._bundles, cell_id)
+            async with turn:
+                if cell_id in brought:
+                    continue
+                if await collect_from(words, self.variables(), request, target):
+                    brought.add(cell_id)
