@@ -32,15 +32,16 @@ if typing.TYPE_CHECKING:
 
     # Each name is there, and only there.
     from cab.scoring.analysis import *  # noqa: F403 # pyright: ignore[reportWildcardImportFromLibrary]
+    from cab.scoring.cells.metered_command import MeteredCommand as MeteredCommand
     from cab.scoring.cells.result_record import verify_bundle as verify_bundle
     from cab.scoring.public import *  # noqa: F403 # pyright: ignore[reportWildcardImportFromLibrary]
 else:
     # Names load on first use. Statistics over sets of cells load apart: scoring one cell does not wait for
     # them. So do the packages for files of other tools, and for statistics on plain numbers, and the
-    # check of signed bundles.
+    # check of signed bundles, and what `cab meter` writes.
     __getattr__, __dir__ = lazy.exports(
         __name__,
         ("public", "analysis"),
         ("capture", "exports", "imports", "stats"),
-        {"verify_bundle": "cells.result_record"},
+        {"MeteredCommand": "cells.metered_command", "verify_bundle": "cells.result_record"},
     )

@@ -6,7 +6,7 @@ from cab.scoring.files import FileModel
 
 
 class TaskFacts(FileModel):
-    """A task's declarations. All patterns are read as `cab.scoring.evidence.globs` says."""
+    """A task's declarations. In its patterns `*` stays within a folder, `**` does not."""
 
     task_id: str
     """`family/task`."""

@@ -16,6 +16,8 @@ EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*.py"))
 
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 INDENTED = re.compile(r"(?:^(?: {4}.*)?\n)+", re.MULTILINE)
+WRITTEN = re.compile(r"^cat > \S+\.py <<'END'\n(.*?)^END$", re.MULTILINE | re.DOTALL)
+DEFINED = re.compile(r"^::: .*$", re.MULTILINE)  # where the site's reference takes a name from
 IN_A_SHELL = re.compile(r"""python3? -c (['"])(.*?)\1""")
 IMPORTS_CAB = re.compile(r"^\s*(?:from|import) cab\b", re.MULTILINE)
 NAMED = re.compile(r"(?<!-m )\b(cab\.(?:adapters|proxy|scoring))\.(\w+)(?![\w.]*:\w)")
@@ -23,10 +25,11 @@ OBJECT = re.compile(r"\b(cab(?:\.\w+)+):(\w+)")  # as a command takes an agent o
 
 
 def code_in(page: str) -> Iterator[str]:
-    """Yield the Python code of a page: blocks, indented or fenced, and what a shell is given."""
+    """Yield the Python code of a page: blocks, indented or fenced, what a shell is given, and files that it writes."""
     for language, block in FENCED.findall(page):
         if language == "python" or (not language and IMPORTS_CAB.search(block)):
             yield block
+    yield from WRITTEN.findall(page)
     for block in INDENTED.findall(FENCED.sub("\n", page)):
         if IMPORTS_CAB.search(block):
             yield textwrap.dedent(block)
@@ -64,7 +67,8 @@ def test_pages_import_public_names(path: Path) -> None:
     """So does each piece of Python on a page, and what the text names by its dotted name exists."""
     page = path.read_text()
     assert [fault for code in code_in(page) for fault in faults(code)] == []
-    named = {(room, name) for room, name in NAMED.findall(page) if name != "__all__"}
+    shown = DEFINED.sub("", page)
+    named = {(room, name) for room, name in NAMED.findall(shown) if name != "__all__"}
     assert {f"{r}.{n}" for r, n in named if n not in importlib.import_module(r).__all__} == set()
     objects = OBJECT.findall(page)
     assert [f"{m}:{n}" for m, n in objects if not hasattr(importlib.import_module(m), n)] == []
