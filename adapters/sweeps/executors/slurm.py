@@ -42,6 +42,7 @@ _ALIVE = "PENDING,RUNNING,SUSPENDED,CONFIGURING,REQUEUED,REQUEUE_HOLD,STOPPED,RE
 _FORMAT = "%i|%k|%j"
 _POLL_S = 0.2
 _LACKING_S = 30.0
+"""How long the queue must lack a job at least before it counts as lost."""
 _MOST_IDS = 1_000  # words of one command
 
 
@@ -68,7 +69,7 @@ class SlurmExecutor(CommandExecutor):
         """Since when the queue lacks the job of an attempt that waits for its node."""
         self._names_hold = False
         """Whether the queue was seen to have an attempt's job under its name."""
-        self._looking, self._looked_s = asyncio.Lock(), 0.0
+        self._looking, self._looked_s, self._look_s = asyncio.Lock(), 0.0, FIRST_LOOK_S
 
     @classmethod
     def of(cls, context: ExecutorContext) -> "SlurmExecutor":
@@ -95,16 +96,15 @@ class SlurmExecutor(CommandExecutor):
 
     async def look_on(self) -> None:
         """Read the queue from time to time until this is cancelled; of the attempts that run one does it for all."""
-        wait_s = FIRST_LOOK_S
         while True:
-            await asyncio.sleep(wait_s)
-            wait_s = min(2 * wait_s, LOOK_S / 2)
-            is_due = time.monotonic() - self._looked_s >= LOOK_S or not self._names_hold
+            await asyncio.sleep(min(self._look_s, LOOK_S / 2))
+            is_due = time.monotonic() - self._looked_s >= self._look_s
             if is_due and not self._looking.locked():
                 async with self._looking:
                     with suppress(RunFailed):  # asked again at the next look
                         await self.look()
                     self._looked_s = time.monotonic()
+                    self._look_s = LOOK_S if self._names_hold else min(2 * self._look_s, LOOK_S)
 
     async def look(self) -> None:
         """Read the queue once: cancel what is over, and give up what Slurm has lost.
