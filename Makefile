@@ -34,7 +34,7 @@ help:
 	@echo "make reference    write the tables of docs/settings.md and docs/cli.md from the code"
 	@echo "make docs         build the documentation site into site/, and check it; installs MkDocs (60 MB)"
 	@echo "make bench        the proxy beside nginx and others; writes docs/performance.md (ROUNDS=3)"
-	@echo "make guard        ratios to nginx that no change may raise"
+	@echo "make guard        ratios to a bare proxy that no change may raise"
 	@echo "make soak         half an hour of half load, faults, reloads, archives: does anything grow? (SECONDS=1800)"
 	@echo "make sync         install again (after adding or removing a module)"
 

@@ -122,6 +122,16 @@ def direct(endpoint: Endpoint, _: Path) -> Iterator[Contender]:
     yield Contender(endpoint.port)
 
 
+@contextlib.contextmanager
+def bare(endpoint: Endpoint, folder: Path) -> Iterator[Contender]:
+    """A proxy on uvloop that only passes bytes on."""
+    port = free_port()
+    command = [sys.executable, str(HERE / "bare.py")]
+    options = ["--port", str(port), "--upstream", str(endpoint.port)]
+    with server([*command, *options], port, folder) as running:
+        yield Contender(port, (running.pid,), running.start_s)
+
+
 def nginx(*, lua: bool = False, tls: bool = False, listens_tls: bool = False) -> Start:
     """Return how to start nginx, with the meter in Lua or without, with TLS to the endpoint or the clients."""
 
@@ -250,6 +260,7 @@ def portkey(endpoint: Endpoint, folder: Path) -> Iterator[Contender]:
 
 CONTENDERS: dict[str, Start] = {
     "direct": direct,
+    "bare": bare,
     "nginx": nginx(),
     "nginx + Lua": nginx(lua=True),
     "LiteLLM": litellm,

@@ -42,13 +42,13 @@ class Case(NamedTuple):
 
 
 CASES = {
-    "call": Case(Load("calls"), (*_NGINX, *_GATEWAYS, *_OURS, *_TLS)),
+    "call": Case(Load("calls"), ("bare", *_NGINX, *_GATEWAYS, *_OURS, *_TLS)),
     "call with ids": Case(Load("calls", ids=True), (*_NGINX, *_KEYS)),
     "call of 40 KB": Case(Load("calls", body_bytes=40_000), (*_NGINX, *_GATEWAYS, *_OURS)),
     "one connection": Case(
         Load("calls", 1, seconds=1), ("direct", *_NGINX, *_GATEWAYS, *_OURS, *_KEYS, *_TLS)
     ),
-    "streams": Case(Load("streams", 500), ("direct", *_NGINX, *_OURS)),
+    "streams": Case(Load("streams", 500), ("direct", "bare", *_NGINX, *_OURS)),
     "staggered": Case(Load("staggered", 100, seconds=4), ("direct", *_NGINX, *_OURS)),
     "burst": Case(Load("burst", 500), ("direct", *_NGINX, *_OURS)),
     "idle": Case(Load("idle", 500, rate=0.3), (*_NGINX, *_OURS)),

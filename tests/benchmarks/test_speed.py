@@ -189,7 +189,7 @@ def test_a_report_is_put_between_the_markers_of_its_page(tmp_path: Path) -> None
 
 def test_the_guard_fails_above_its_bound(capsys: pytest.CaptureFixture[str]) -> None:
     """A ratio at its bound is allowed; one far below asks for a lower bound."""
-    rounds = made_up(nginx=20, cab=60)
+    rounds = made_up(bare=20, cab=60)
     assert guard.judge(rounds, {"call": 3}) == 0
     assert guard.judge(rounds, {"call": 2.9}) == 1
     assert "lower the bound" not in capsys.readouterr().out
