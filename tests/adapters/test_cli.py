@@ -15,6 +15,7 @@ from cab.adapters.ui.command import Command
 from tests.adapters.light_task import light_task
 from tests.adapters.toyagents import gone
 from tests.scoring.builders import FIXTURES
+from tests.tools.commands import run_command
 
 CAB = [sys.executable, "-c", "import sys; from cab.adapters.cli import main; sys.exit(main())"]
 TASK = "polyglot/python-error-handling"
@@ -33,15 +34,7 @@ def cab(
     folder: Path, env: dict[str, str], *arguments: str, **extra: str
 ) -> subprocess.CompletedProcess[str]:
     """Run `cab` in a folder."""
-    return subprocess.run(
-        [*CAB, *arguments],
-        cwd=folder,
-        env={**env, **extra},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    return run_command("cab", *arguments, cwd=folder, env={**env, **extra})
 
 
 def test_run_cell(tmp_path: Path, env: dict[str, str]) -> None:
