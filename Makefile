@@ -75,23 +75,25 @@ demo: $(PACKAGE)
 unexport PYTHONDONTWRITEBYTECODE
 ELSEWHERE = agents or containers or harnesses or ray or site or slurm
 SLOW = slow or browser or packaging or postgres
-PYTEST = $(BIN)/python -m pytest -n 2
+# Options for each run of tests. .ci/run has a failed test run once more, counted and shown; here it fails.
+PYTEST_OPTIONS ?=
+PYTEST = $(BIN)/python -m pytest $(PYTEST_OPTIONS)
 
 test: $(STAMP)
-	$(PYTEST) --dist worksteal -m "not ($(ELSEWHERE) or $(SLOW))"
+	$(PYTEST) -n 2 --dist worksteal -m "not ($(ELSEWHERE) or $(SLOW))"
 
 # apt-get install chromium postgresql. A file has one server, browser or wheel for all its tests.
 test-slow: $(STAMP)
-	$(PYTEST) --dist loadfile -m "($(SLOW)) and not ($(ELSEWHERE))"
+	$(PYTEST) -n 2 --dist loadfile -m "($(SLOW)) and not ($(ELSEWHERE))"
 
 # Processes that tests start are followed too, which doubles what all of it costs.
 coverage: $(STAMP)
-	$(PYTEST) --dist worksteal -m "not ($(ELSEWHERE))" --cov --cov-report=term:skip-covered
+	$(PYTEST) -n 2 --dist worksteal -m "not ($(ELSEWHERE))" --cov --cov-report=term:skip-covered
 
 # apt-get install slurm-wlm munge openssh-server; with CI=true they fail where Slurm cannot start.
 test-slurm: $(STAMP)
 	$(BIN)/cab adapters install aider mini-swe-agent pi
-	$(BIN)/python -m pytest -m slurm -n 2 --dist loadgroup tests/adapters/sweeps/executors
+	$(PYTEST) -m slurm -n 2 --dist loadgroup tests/adapters/sweeps/executors
 
 # What `make test-slurm` does with 6 cells of real agents, with 48.
 test-fleet: $(STAMP)
@@ -102,7 +104,7 @@ test-fleet: $(STAMP)
 test-ray: $(STAMP)
 	@$(BIN)/python -c 'import ray' 2>/dev/null || $(BIN)/python -m pip install -q --group ray 2>/dev/null \
 		|| uv pip install -q --python $(BIN)/python --group ray
-	$(BIN)/python -m pytest -m ray tests/adapters/sweeps/executors/test_ray.py
+	$(PYTEST) -m ray tests/adapters/sweeps/executors/test_ray.py
 
 # strict: a page that no menu names, a link or an anchor that leads nowhere ends it. CI=1: no check may be passed over.
 docs: $(STAMP)
@@ -149,21 +151,21 @@ soak: $(STAMP)
 
 # apt-get install postgresql
 test-postgres: $(STAMP)
-	CI=1 $(BIN)/python -m pytest -m postgres -n 2 --dist worksteal
+	CI=1 $(PYTEST) -m postgres -n 2 --dist worksteal
 
 # CI=1: these eight are there now, so none of them may be passed over.
 test-agents: $(STAMP)
 	$(BIN)/cab adapters install $(AGENTS)
-	CI=1 $(BIN)/python -m pytest -m agents
+	CI=1 $(PYTEST) -m agents
 
 # Harbor needs a Python 3.12 or newer, on the PATH or of pyenv.
 test-harnesses: $(STAMP)
 	$(BIN)/python -m tests.harnesses.install $(VENV)/harnesses
-	CI=1 $(BIN)/python -m pytest -m harnesses tests/harnesses
+	CI=1 $(PYTEST) -m harnesses tests/harnesses
 
 # CI=1: the images are there now, so no test may be passed over. Of one group only one at a time: those of the group
 # "outside" look whether anything is left.
 test-containers: $(STAMP)
 	$(BIN)/cab adapters install $(filter-out checks,$(IMAGES))
 	for image in $(IMAGES); do $(BIN)/cab images build $$image --base $(BASE) || exit 1; done
-	CI=1 $(BIN)/python -m pytest -m containers -n 2 --dist loadgroup --durations=15 tests/adapters/containers
+	CI=1 $(PYTEST) -m containers -n 2 --dist loadgroup --durations=15 tests/adapters/containers
