@@ -15,10 +15,12 @@ settings.register_profile("untimed", deadline=None, max_examples=50)
 settings.load_profile("untimed")
 
 
-# Started in the background of a script, the tests ignore Ctrl-C, and all that they start would too.
+# Started in the background of a script, the tests ignore Ctrl-C, with nohup the end of the terminal, and all that they
+# start would too.
 for number, usual in (
     (signal.SIGINT, signal.default_int_handler),
     (signal.SIGQUIT, signal.SIG_DFL),
+    (signal.SIGHUP, signal.SIG_DFL),
 ):
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, usual)
