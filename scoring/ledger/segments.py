@@ -24,6 +24,7 @@ _NAME = re.compile(r"w([0-9]{1,9})-([0-9]{6,18})\.jsonl(?:\.zst)?")
 _LOOKS_LIKE_ONE = re.compile(r"w[0-9]+-[0-9].*|.*\.jsonl(\.zst)?", re.DOTALL | re.IGNORECASE)
 _LEFT_BESIDE_ONE = re.compile(r"(.*)(\.zst\.tmp|\.zst\.bad|\.[0-9]+-[0-9a-f]{12}\.torn)")
 """What compression and recovery leave beside a segment."""
+_MOST_NAMED = 10
 _READ_BYTES = 1 << 18
 _SKIPPED_BYTES = 1 << 16
 _KEPT_BYTES = 1 << 14
@@ -64,6 +65,20 @@ def find_segments(folder: Path) -> list[Segment]:
     """
     with naming(folder):
         return segments_among(folder.iterdir())
+
+
+def ledgers_inside(folder: Path) -> str:
+    """Return what an error says of the ledgers in a folder that is none; nothing if there are none.
+
+    `cab meter` writes such a folder for a command that calls several providers.
+    """
+    with naming(folder):
+        found = sorted(each for each in folder.iterdir() if each.is_dir() and find_segments(each))
+    if not found:
+        return ""
+    rest = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
+    names = ", ".join(str(each) for each in found[:_MOST_NAMED])
+    return f"; it holds ledgers: give one of {names}{rest}"
 
 
 def segments_among(files: Iterable[Path]) -> list[Segment]:

@@ -15,7 +15,13 @@ from cab.scoring.ledger.chain import Links
 from cab.scoring.ledger.heads import STATES_HEADS, SignedHeads, signed_heads
 from cab.scoring.ledger.records import GENESIS, parse_strictly
 from cab.scoring.ledger.seals import Seal
-from cab.scoring.ledger.segments import Segment, find_segments, find_strays, segment_lines
+from cab.scoring.ledger.segments import (
+    Segment,
+    find_segments,
+    find_strays,
+    ledgers_inside,
+    segment_lines,
+)
 from cab.scoring.ledger.signatures import PublicSealKey, signature_fault
 from cab.scoring.ledger.slices import SliceCheck, cell_lines
 from cab.scoring.ledger.verification.call_ids import CallIds
@@ -57,7 +63,8 @@ def verify_ledger(
             wanted[chain.hash.encode()] = f"signed ({chain.chain})"
     wanted = archive.sort_out(wanted)
     if not segments:
-        findings.add(folder, None, "holds no segment: a ledger has at least one, w0-000001.jsonl")
+        what = "holds no segment: a ledger has at least one, w0-000001.jsonl"
+        findings.add(folder, None, f"{what}{ledgers_inside(folder)}")
     for stray in find_strays(folder):
         what = "looks like a segment and is none, so nobody reads it: take it away"
         findings.add(stray, None, what)

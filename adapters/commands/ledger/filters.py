@@ -10,7 +10,7 @@ from cab.adapters.ui.place import files_only, place
 from cab.scoring.cells.bundle import CALLS_FILE
 from cab.scoring.errors import BadRecord
 from cab.scoring.ledger.filters import Filter
-from cab.scoring.ledger.segments import segment_files
+from cab.scoring.ledger.segments import ledgers_inside, segment_files
 from cab.scoring.timestamps import instant_us
 
 
@@ -30,7 +30,9 @@ def records_path(path: Path) -> Path:
     if (path / CALLS_FILE).is_file():
         return path / CALLS_FILE
     if path.is_dir() and not segment_files(path):
-        raise BadRecord(str(path), None, "is not a ledger: there is no *.jsonl in it")
+        raise BadRecord(
+            str(path), None, f"is not a ledger: there is no *.jsonl in it{ledgers_inside(path)}"
+        )
     return path
 
 

@@ -19,7 +19,7 @@ from cab.proxy.ledger.shipping.service import ShippingService, ShippingStatus
 from cab.proxy.ledger.shipping.shipper import PassResult, Shipper
 from cab.proxy.ledger.shipping.sink import SinkTarget, sink_opener
 from cab.proxy.logs import configure_logs
-from cab.scoring.ledger.segments import find_segments
+from cab.scoring.ledger.segments import find_segments, ledgers_inside
 from cab.scoring.printable import counted, printable
 
 LOOK_AT_RUNS_S = 60.0
@@ -102,7 +102,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _once(service: ShippingService, args: argparse.Namespace) -> int:
     if not find_segments(args.ledger):
-        raise AdapterError(f"{args.ledger} is not a ledger: it holds no segment")
+        inside = ledgers_inside(args.ledger)
+        raise AdapterError(f"{args.ledger} is not a ledger: it holds no segment{inside}")
     try:
         done = service.run_once()
     finally:

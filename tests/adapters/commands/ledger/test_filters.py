@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from cab.adapters.cli import main
 from cab.adapters.commands.ledger.filters import FILTERS, filter_of, records_path
 from cab.scoring.errors import BadRecord
 from cab.scoring.ledger.filters import Filter
@@ -69,3 +70,18 @@ def test_a_path_is_a_ledger_a_bundle_or_a_file(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(BadRecord, match="empty: is not a ledger"):
         records_path(tmp_path / "empty")
+
+
+def test_ledgers_inside(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A folder of several ledgers, as `cab meter` writes for several providers, is an error that names them."""
+    folder = tmp_path / "both"
+    folder.mkdir()
+    for name in ("openai", "anthropic"):
+        write_ledger(folder / name, calls(1))
+    for command in ("verify", "calls"):
+        assert main(["ledger", command, str(folder)]) != 0
+        said = "".join(capsys.readouterr())
+        assert (
+            f"it holds ledgers: give one of {folder / 'anthropic'}, {folder / 'openai'}\n" in said
+        )
+    assert main(["ledger", "verify", str(folder / "openai")]) == 0
