@@ -171,6 +171,8 @@ class UserStart(NamedTuple):
     """The user's."""
     environment: Mapping[str, str]
     """The user's, with the usual variables of all clients in it."""
+    folder: Path
+    """Where the wiring's files will lie, until the agent has ended."""
 
 
 class Wiring(NamedTuple):
@@ -180,6 +182,8 @@ class Wiring(NamedTuple):
     """Stand before the user's own."""
     env: Mapping[str, str | None] = {}
     """Variables; None takes one away."""
+    files: Mapping[str, str] = {}
+    """Text files: name in the folder of the start, and content."""
 
 
 @runtime_checkable

@@ -4,11 +4,23 @@ from typing import Final
 
 import orjson
 
-from cab.adapters.agents.base import AgentFacts, Launch, NpmInstall, Output, RunContext
+from cab.adapters.agents.base import (
+    AgentFacts,
+    Launch,
+    NpmInstall,
+    Output,
+    RunContext,
+    UserStart,
+    Wiring,
+)
 from cab.adapters.agents.usage_reports import json_lines, member, read_tokens
+from cab.adapters.errors import AdapterError
 from cab.scoring.cells.cell import SelfReport
 
 _NAME: Final = "droid"
+_OURS: Final = "cab/"
+_RUNTIME_SETTINGS: Final = "FACTORY_RUNTIME_SETTINGS_PATH"
+_CHAT: Final = "generic-chat-completion-api"
 
 
 class Droid:
@@ -33,7 +45,7 @@ class Droid:
             "model": run.model,
             "baseUrl": run.v1_url,
             "apiKey": run.key,
-            "provider": "generic-chat-completion-api",
+            "provider": _CHAT,
         }
         argv = (
             str(run.executable),
@@ -53,6 +65,33 @@ class Droid:
         settings = {"customModels": [model], "cloudSessionSync": False}
         return Launch(argv, env, {".factory/settings.json": orjson.dumps(settings).decode()})
 
+    def wire(self, start: UserStart) -> Wiring | None:
+        """Return settings for this process alone, in which each argument `cab/MODEL` is a model of ours.
+
+        Raises:
+            AdapterError: No argument names such a model, or the user merges settings in the same way.
+        """
+        name = next((each for each in ("openai", "anthropic") if each in start.apis), None)
+        if name is None:
+            return None
+        words = [word for word in start.arguments if word.startswith(_OURS)]
+        if not words:
+            raise AdapterError(
+                "droid calls Factory, or the endpoints in its settings; --model cab/MODEL, with a model of "
+                "your endpoint, has it call that: cab meter -- droid exec --model cab/gpt-5 'fix the tests'"
+            )
+        if _RUNTIME_SETTINGS in start.environment or any(
+            word.partition("=")[0] == "--settings" for word in start.arguments
+        ):
+            raise AdapterError(
+                f"droid takes one file of settings for a process, which cab meter needs; "
+                f"leave out --settings and {_RUNTIME_SETTINGS}"
+            )
+        models = [_user_model(word, name, start.apis[name].url) for word in words]
+        file = "droid-settings.json"
+        text = orjson.dumps({"customModels": models}).decode()
+        return Wiring(env={_RUNTIME_SETTINGS: str(start.folder / file)}, files={file: text})
+
     def self_report(self, output: Output) -> SelfReport | None:
         """Return the usage in the last object that Droid prints; None if there is none.
 
@@ -65,3 +104,16 @@ class Droid:
         usage = member(results[-1], "usage", _NAME)
         sent = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
         return read_tokens(usage, _NAME, sent, ("output_tokens",)).nonzero(_NAME).report()
+
+
+def _user_model(word: str, api: str, url: str) -> dict[str, str]:
+    is_openai = api == "openai"
+    return {
+        "id": f"custom:{word}",
+        "displayName": word,
+        "model": word.removeprefix(_OURS),
+        "baseUrl": f"{url}/v1" if is_openai else url,
+        "provider": _CHAT if is_openai else "anthropic",
+        # Droid replaces the name of a variable by its value, so that the key is not in a file.
+        "apiKey": "${OPENAI_API_KEY}" if is_openai else "${ANTHROPIC_API_KEY}",
+    }

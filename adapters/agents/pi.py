@@ -9,7 +9,15 @@ from typing import Any, Final
 
 import orjson
 
-from cab.adapters.agents.base import AgentFacts, Launch, NpmInstall, Output, RunContext
+from cab.adapters.agents.base import (
+    AgentFacts,
+    Launch,
+    NpmInstall,
+    Output,
+    RunContext,
+    UserStart,
+    Wiring,
+)
 from cab.adapters.agents.session_files import session_lines
 from cab.adapters.agents.usage_reports import (
     SESSION,
@@ -30,6 +38,33 @@ _APIS: Final[Mapping[Endpoint, str]] = {
     "responses": "openai-responses",
     "messages": "anthropic-messages",
 }
+_OURS: Final = f"{_PROVIDER}/"
+_SUBCOMMANDS: Final = frozenset(("config", "install", "list", "remove", "uninstall", "update"))
+_NAMES: Final = {"x-ai": "xai"}
+"""Its names of providers, where they are others than ours."""
+_VERSIONS: Final = {"anthropic": "", "mistral": "", "google": "/v1beta"}
+"""What its base URLs end with, where that is not /v1."""
+_MODEL: Final = {
+    "reasoning": False,
+    "input": ["text"],
+    "cost": {"input": 0, "output": 0, "cacheRead": 0, "cacheWrite": 0},
+    "contextWindow": 128_000,
+    "maxTokens": 16_384,
+}
+"""What it must be told of a model that it does not know."""
+_EXTENSION_FILE: Final = "pi-extension.js"
+_EXTENSION: Final = """\
+const providers = %s;
+export default function (pi) {
+  for (const [name, { apiKey, ...config }] of Object.entries(providers))
+    pi.registerProvider(name, apiKey ? { ...config, apiKey } : config);
+  // A key or a login that the user has stored would win over a provider's key.
+  pi.on("session_start", (_event, { modelRegistry }) => {
+    for (const [name, { apiKey }] of Object.entries(providers))
+      if (apiKey) modelRegistry.authStorage.setRuntimeApiKey(name, apiKey);
+  });
+}
+"""
 _SESSIONS = ".pi/agent/sessions/*/*.jsonl"
 _FAILED = frozenset(("error", "aborted"))
 
@@ -58,6 +93,23 @@ class Pi:
         env = {_KEY: run.key, "PI_OFFLINE": "1", "PI_TELEMETRY": "0", "PI_SKIP_VERSION_CHECK": "1"}
         models = orjson.dumps({"providers": {_PROVIDER: _provider(run, dialect)}}).decode()
         return Launch(argv, env, {".pi/agent/models.json": models})
+
+    def wire(self, start: UserStart) -> Wiring | None:
+        """Return an extension that leads its providers to the proxies, and a provider `cab` for any model."""
+        if start.arguments[:1] and start.arguments[0] in _SUBCOMMANDS:
+            return Wiring()  # behind an option it would be a prompt
+        providers: dict[str, dict[str, Any]] = {
+            _NAMES.get(name, name): {"baseUrl": f"{url}{_VERSIONS.get(name, '/v1')}", "apiKey": key}
+            for name, (url, key) in start.apis.items()
+        }
+        named = [word.removeprefix(_OURS) for word in start.arguments if word.startswith(_OURS)]
+        if named and "openai" in providers:
+            models = [{**_MODEL, "id": each, "name": each} for each in named]
+            own = {"api": _APIS["chat.completions"], "models": models}
+            providers[_PROVIDER] = {"apiKey": "OPENAI_API_KEY", **providers["openai"], **own}
+        code = _EXTENSION % orjson.dumps(providers).decode()
+        words = ("--extension", str(start.folder / _EXTENSION_FILE))
+        return Wiring(words, files={_EXTENSION_FILE: code})
 
     def self_report(self, output: Output) -> SelfReport | None:
         """Return the sum over the answers in the session."""

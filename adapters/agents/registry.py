@@ -53,7 +53,7 @@ PROGRAMS = {
 }
 """Program -> adapter of the agent that it starts."""
 
-OWN_SETTINGS_ONLY = frozenset({"cline", "continue", "droid", "pi"})
+OWN_SETTINGS_ONLY = frozenset({"cline", "continue"})
 """Agents that take an endpoint from files in the user's HOME alone."""
 
 LEFT_OUT = {

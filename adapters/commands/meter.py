@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from cab.adapters.errors import AdapterError
@@ -112,10 +111,14 @@ def run(args: argparse.Namespace) -> int:
         secrets = [each.key for each in endpoints if each.key is not None]
         hide(secrets, SECRET_VARIABLES)
         # Imported late: nobody waits for the proxy to read the help, or of an error above.
-        from cab.adapters.meter.metering import MeteringPlan, metered_start  # noqa: PLC0415
+        from cab.adapters.meter.metering import (  # noqa: PLC0415
+            MeteringPlan,
+            metered_start,
+            temporary_folder,
+        )
         from cab.adapters.meter.summary import CommandRun, summarized  # noqa: PLC0415
 
-        ledger = args.ledger or Path(stack.enter_context(_temporary_folder()))
+        ledger = args.ledger or Path(stack.enter_context(temporary_folder()))
         plan = MeteringPlan(
             argv, endpoints, args.cell or _new_cell(argv[0]), ledger, args.grace_s, _settings(args)
         )
@@ -184,10 +187,6 @@ def _new_cell(program: str) -> str:
     name = "".join(c if c.isalnum() or c in "._-" else "-" for c in Path(program).name) or "command"
     stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}"
     return str(CellId("meter", name.lstrip(".") or "command", "any", "command", stamp))
-
-
-def _temporary_folder() -> TemporaryDirectory[str]:
-    return TemporaryDirectory(prefix="cab-meter-", ignore_cleanup_errors=True)
 
 
 def _report(args: argparse.Namespace, command: "MeteredCommand") -> None:

@@ -5,6 +5,7 @@ import os
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final, NamedTuple
 
 from cab.adapters.agents.base import ApiAddress, UserStart, Wired, Wiring
@@ -91,7 +92,13 @@ def metered_start(
             key = None if endpoint.clients_keep_keys else opened
             addresses |= {api.name: ApiAddress(proxy.url, key) for api in endpoint.apis}
         child = child_environment(plan, addresses, environment, secrets)
-        yield _wired(plan, UserStart(addresses, plan.argv[1:], child))
+        folder = Path(stack.enter_context(temporary_folder()))
+        yield _wired(plan, UserStart(addresses, plan.argv[1:], child, folder))
+
+
+def temporary_folder() -> TemporaryDirectory[str]:
+    """Return a folder that nobody else may read, and that is removed on leaving."""
+    return TemporaryDirectory(prefix="cab-meter-", ignore_cleanup_errors=True)
 
 
 def without_origin(error: Exception) -> str:
@@ -166,6 +173,8 @@ def _wired(plan: MeteringPlan, start: UserStart) -> MeteredStart:
             f"{plan.agent} cannot call {' or '.join(start.apis)}, for which alone there is a key; "
             "set the key of its own provider, or CAB_ENDPOINT and CAB_KEY"
         )
+    for name, text in wiring.files.items():
+        (start.folder / name).write_text(text, encoding="utf-8")
     child = {**start.environment, **wiring.env}
     environment = {name: value for name, value in child.items() if value is not None}
     return MeteredStart([plan.argv[0], *wiring.arguments, *start.arguments], environment)

@@ -140,7 +140,7 @@ def test_call_left_open(tmp_path: Path) -> None:
         (["--upstream", "demo", "--grace-s", "-1", "--", "touch", "ran"], "cab: grace_s: "),
         (["--capture", "bodies", "--", "touch", "ran"], "give --ledger DIR"),
         (["--", "touch", "ran"], "no endpoint to meter"),
-        (["--upstream", "demo", "--", "pi"], "pi takes its endpoint from its settings alone"),
+        (["--upstream", "demo", "--", "cline"], "cline takes its endpoint from its settings alone"),
     ],
 )
 def test_not_started(tmp_path: Path, words: list[str], said: str) -> None:

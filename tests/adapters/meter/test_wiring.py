@@ -1,6 +1,7 @@
 """What agents get that need more than the usual variables, and which programs are agents."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,7 @@ from cab.adapters.agents.registry import ADAPTERS, PROGRAMS, load_adapter
 from cab.adapters.errors import AdapterError
 
 OPENAI, ANTHROPIC = ApiAddress("http://127.0.0.1:1", "k1"), ApiAddress("http://127.0.0.1:2", "k2")
+FOLDER = Path("folder")
 APIS = {"openai": OPENAI, "anthropic": ANTHROPIC}
 
 
@@ -16,7 +18,7 @@ def wired(name: str, *arguments: str, **environment: str) -> Wiring | None:
     """Return what an agent gets."""
     adapter = load_adapter(name)
     assert isinstance(adapter, Wired)
-    return adapter.wire(UserStart(APIS, arguments, environment))
+    return adapter.wire(UserStart(APIS, arguments, environment, FOLDER))
 
 
 def test_programs() -> None:
@@ -64,6 +66,35 @@ def test_opencode(name: str) -> None:
         wired(name, **{variable: "{"})
 
 
+def test_pi() -> None:
+    """Its providers are led to the proxies by an extension; its subcommands, which stand first, are left alone."""
+    wiring = wired("pi", "--model", "cab/gpt-5", "-p", "hello")
+    assert wiring is not None
+    [(name, code)] = wiring.files.items()
+    assert wiring.arguments == ("--extension", str(FOLDER / name))
+    providers = json.loads(code.partition("const providers = ")[2].partition(";\n")[0])
+    assert providers["anthropic"] == {"baseUrl": "http://127.0.0.1:2", "apiKey": "k2"}
+    assert providers["openai"] == {"baseUrl": "http://127.0.0.1:1/v1", "apiKey": "k1"}
+    assert [each["id"] for each in providers["cab"]["models"]] == ["gpt-5"]
+    assert wired("pi", "install", "npm:x") == Wiring()
+
+
+def test_droid() -> None:
+    """It gets models of its own by a file of settings without a key; where none is named it is not started."""
+    wiring = wired("droid", "exec", "-m", "cab/gpt-5", "hello")
+    assert wiring is not None
+    [(name, text)] = wiring.files.items()
+    assert wiring.env == {"FACTORY_RUNTIME_SETTINGS_PATH": str(FOLDER / name)}
+    [model] = json.loads(text)["customModels"]
+    assert (model["id"], model["model"]) == ("custom:cab/gpt-5", "gpt-5")
+    assert (model["baseUrl"], model["apiKey"]) == ("http://127.0.0.1:1/v1", "${OPENAI_API_KEY}")
+    with pytest.raises(AdapterError, match="--model cab/MODEL"):
+        wired("droid", "exec", "-m", "gpt-5", "hello")
+    for more, variables in (("--settings=x", {}), ("", {"FACTORY_RUNTIME_SETTINGS_PATH": "x"})):
+        with pytest.raises(AdapterError, match="leave out --settings"):
+            wired("droid", "exec", "-m", "cab/gpt-5", more, **variables)
+
+
 def test_others() -> None:
     """Agents with variables or arguments of their own get those."""
     for name, variable in (("copilot", "COPILOT_PROVIDER_API_KEY"), ("openhands", "LLM_API_KEY")):
@@ -81,7 +112,7 @@ def test_keys_of_its_own() -> None:
         adapter = load_adapter(name)
         assert isinstance(adapter, Wired)
         apis = {key: ApiAddress(each.url, None) for key, each in APIS.items()}
-        wiring = adapter.wire(UserStart(apis, (), {}))
+        wiring = adapter.wire(UserStart(apis, (), {}, FOLDER))
         assert wiring is not None
         assert not any("key" in (value or "").lower() for value in wiring.env.values())
         assert set(wiring.env.values()).isdisjoint({"k1", "k2"})
@@ -92,4 +123,4 @@ def test_no_api_for_it() -> None:
     for name in ("claude-code", "codex", "openhands", "qwen-code"):
         adapter = load_adapter(name)
         assert isinstance(adapter, Wired)
-        assert adapter.wire(UserStart({"mistral": OPENAI}, (), {})) is None
+        assert adapter.wire(UserStart({"mistral": OPENAI}, (), {}, FOLDER)) is None
