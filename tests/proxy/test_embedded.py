@@ -33,7 +33,15 @@ from tests.tools.client import post
 from tests.tools.dialects import BY_ENDPOINT
 from tests.tools.proxy import records
 from tests.tools.tls import certificate
-from tests.tools.upstream import json_answer, scripted_upstream
+from tests.tools.upstream import (
+    LAST_CHUNK,
+    Fault,
+    Script,
+    chunk,
+    json_answer,
+    scripted_upstream,
+    sse_head,
+)
 
 CHAT = BY_ENDPOINT["chat.completions"]
 CELL = "nightly/my-agent/demo/chat/hello"
@@ -362,3 +370,39 @@ def test_the_import_is_cheap() -> None:
     code = f"import sys, cab.proxy; print([name for name in {heavy!r} if name in sys.modules])"
     printed = subprocess.check_output([sys.executable, "-c", code], text=True, env={**os.environ})
     assert printed == "[]\n"
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_each_call_is_in_flight_or_in_the_totals(tmp_path: Path, workers: int) -> None:
+    """Once a call is with the endpoint it is in flight or recorded, however it ends, and never neither or both."""
+    answer = asyncio.Event()
+    whole = [answer, json_answer(CHAT.answer)]
+    stream = [answer, sse_head(), *map(chunk, CHAT.events), LAST_CHUNK]
+    endings: list[Script] = [whole, stream, [answer, Fault.RESET], [*stream[:3], Fault.RESET]] * 6
+    async with (
+        scripted_upstream(*endings) as upstream,
+        running_proxy(
+            upstream=upstream.url, ledger=tmp_path, auth="keys", workers=workers
+        ) as proxy,
+        asyncio.TaskGroup() as clients,
+    ):
+        cell = await proxy.open_cell(CELL, ttl_s=60)
+        bearer = f"Authorization: {cell.headers['Authorization']}"
+
+        async def known() -> tuple[int, int]:
+            totals = await proxy.totals(CELL)
+            return totals["calls"], totals["calls_in_flight"]
+
+        calls = list[asyncio.Task[Any]]()
+        for number in range(len(endings)):
+            upstream.arrived.clear()
+            body = CHAT.body(stream=number % 4 in (1, 3))
+            calls.append(clients.create_task(post(cell.url, CHAT.path, body, bearer)))
+            await upstream.arrived.wait()
+            assert sum(await known()) == number + 1
+        calls[0].cancel()  # a client that leaves
+        answer.set()
+        seen = [await known()]
+        while seen[-1][1]:
+            seen.append(await known())
+        assert {sum(each) for each in seen} == {len(endings)}
