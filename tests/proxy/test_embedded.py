@@ -378,7 +378,7 @@ async def test_each_call_is_in_flight_or_in_the_totals(tmp_path: Path, workers: 
     answer = asyncio.Event()
     whole = [answer, json_answer(CHAT.answer)]
     stream = [answer, sse_head(), *map(chunk, CHAT.events), LAST_CHUNK]
-    endings: list[Script] = [whole, stream, [answer, Fault.RESET], [*stream[:3], Fault.RESET]] * 6
+    endings: list[Script] = [whole, stream, [answer, Fault.RESET], [*stream[:3], Fault.RESET]] * 3
     async with (
         scripted_upstream(*endings) as upstream,
         running_proxy(

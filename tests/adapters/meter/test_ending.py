@@ -116,6 +116,29 @@ def test_killed(tmp_path: Path) -> None:
     assert main(["ledger", "verify", str(tmp_path / "ledger")]) == 0
 
 
+def test_files_of_an_agent(tmp_path: Path) -> None:
+    """What an agent gets as a file nobody else may read, and it is gone at the end, also after a signal."""
+    agent = tmp_path / "pi"
+    agent.write_text('#!/bin/sh\nstat -c "%a %n" "${2%/*}" "$2"\nread line\n')
+    agent.chmod(0o755)
+    words = cab_words("meter", "--upstream", "demo", "--", str(agent), "hello")
+    with subprocess.Popen(
+        words,
+        env=clean_environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        mode, _, folder = process.stdout.readline().strip().partition(" ")
+        file = process.stdout.readline().strip().partition(" ")[2]
+        assert (mode, Path(file).parent, Path(file).is_file()) == ("700", Path(folder), True)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(LIMIT_S) == 128 + signal.SIGTERM
+    assert not Path(folder).exists()
+
+
 def test_call_left_open(tmp_path: Path) -> None:
     """A call that the command leaves behind is cut after the grace time, and stands as not counted."""
     os.mkfifo(tmp_path / "came")
