@@ -18,6 +18,7 @@ from cab.adapters.errors import AdapterError
 from cab.scoring.cells.cell import SelfReport
 
 _NAME: Final = "droid"
+_KEY: Final = "CAB_CELL_KEY"
 _OURS: Final = "cab/"
 _RUNTIME_SETTINGS: Final = "FACTORY_RUNTIME_SETTINGS_PATH"
 _CHAT: Final = "generic-chat-completion-api"
@@ -87,10 +88,13 @@ class Droid:
                 f"droid takes one file of settings for a process, which cab meter needs; "
                 f"leave out --settings and {_RUNTIME_SETTINGS}"
             )
-        models = [_user_model(word, name, start.apis[name].url) for word in words]
+        url, key = start.apis[name]
+        own_key = "OPENAI_API_KEY" if name == "openai" else "ANTHROPIC_API_KEY"
+        models = [_user_model(word, name, url, own_key if key is None else _KEY) for word in words]
         file = "droid-settings.json"
         text = orjson.dumps({"customModels": models}).decode()
-        return Wiring(env={_RUNTIME_SETTINGS: str(start.folder / file)}, files={file: text})
+        env = {_RUNTIME_SETTINGS: str(start.folder / file), **({} if key is None else {_KEY: key})}
+        return Wiring(env=env, files={file: text})
 
     def self_report(self, output: Output) -> SelfReport | None:
         """Return the usage in the last object that Droid prints; None if there is none.
@@ -106,7 +110,7 @@ class Droid:
         return read_tokens(usage, _NAME, sent, ("output_tokens",)).nonzero(_NAME).report()
 
 
-def _user_model(word: str, api: str, url: str) -> dict[str, str]:
+def _user_model(word: str, api: str, url: str, key_variable: str) -> dict[str, str]:
     is_openai = api == "openai"
     return {
         "id": f"custom:{word}",
@@ -115,5 +119,5 @@ def _user_model(word: str, api: str, url: str) -> dict[str, str]:
         "baseUrl": f"{url}/v1" if is_openai else url,
         "provider": _CHAT if is_openai else "anthropic",
         # Droid replaces the name of a variable by its value, so that the key is not in a file.
-        "apiKey": "${OPENAI_API_KEY}" if is_openai else "${ANTHROPIC_API_KEY}",
+        "apiKey": f"${{{key_variable}}}",
     }

@@ -51,7 +51,7 @@ _MODEL: Final = {
     "contextWindow": 128_000,
     "maxTokens": 16_384,
 }
-"""What it must be told of a model that it does not know."""
+"""What it asks for of a model that it does not know."""
 _EXTENSION_FILE: Final = "pi-extension.js"
 _EXTENSION: Final = """\
 const providers = %s;

@@ -73,12 +73,19 @@ def ledgers_inside(folder: Path) -> str:
     `cab meter` writes such a folder for a command that calls several providers.
     """
     with naming(folder):
-        found = sorted(each for each in folder.iterdir() if each.is_dir() and find_segments(each))
+        found = sorted(each for each in folder.iterdir() if each.is_dir() and _has_segments(each))
     if not found:
         return ""
     rest = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
     names = ", ".join(str(each) for each in found[:_MOST_NAMED])
     return f"; it holds ledgers: give one of {names}{rest}"
+
+
+def _has_segments(folder: Path) -> bool:
+    try:
+        return bool(find_segments(folder))
+    except BadRecord:  # it cannot be listed: what it holds is unknown
+        return False
 
 
 def segments_among(files: Iterable[Path]) -> list[Segment]:

@@ -37,6 +37,7 @@ from tests.tools.upstream import (
     LAST_CHUNK,
     Fault,
     Script,
+    Step,
     chunk,
     json_answer,
     scripted_upstream,
@@ -376,8 +377,8 @@ def test_the_import_is_cheap() -> None:
 async def test_each_call_is_in_flight_or_in_the_totals(tmp_path: Path, workers: int) -> None:
     """Once a call is with the endpoint it is in flight or recorded, however it ends, and never neither or both."""
     answer = asyncio.Event()
-    whole = [answer, json_answer(CHAT.answer)]
-    stream = [answer, sse_head(), *map(chunk, CHAT.events), LAST_CHUNK]
+    whole: list[Step] = [answer, json_answer(CHAT.answer)]
+    stream: list[Step] = [answer, sse_head(), *map(chunk, CHAT.events), LAST_CHUNK]
     endings: list[Script] = [whole, stream, [answer, Fault.RESET], [*stream[:3], Fault.RESET]] * 3
     async with (
         scripted_upstream(*endings) as upstream,

@@ -84,10 +84,13 @@ def test_droid() -> None:
     wiring = wired("droid", "exec", "-m", "cab/gpt-5", "hello")
     assert wiring is not None
     [(name, text)] = wiring.files.items()
-    assert wiring.env == {"FACTORY_RUNTIME_SETTINGS_PATH": str(FOLDER / name)}
+    assert wiring.env == {
+        "FACTORY_RUNTIME_SETTINGS_PATH": str(FOLDER / name),
+        "CAB_CELL_KEY": "k1",
+    }
     [model] = json.loads(text)["customModels"]
     assert (model["id"], model["model"]) == ("custom:cab/gpt-5", "gpt-5")
-    assert (model["baseUrl"], model["apiKey"]) == ("http://127.0.0.1:1/v1", "${OPENAI_API_KEY}")
+    assert (model["baseUrl"], model["apiKey"]) == ("http://127.0.0.1:1/v1", "${CAB_CELL_KEY}")
     with pytest.raises(AdapterError, match="--model cab/MODEL"):
         wired("droid", "exec", "-m", "gpt-5", "hello")
     for more, variables in (("--settings=x", {}), ("", {"FACTORY_RUNTIME_SETTINGS_PATH": "x"})):
