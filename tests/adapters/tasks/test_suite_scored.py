@@ -11,6 +11,7 @@ from cab.adapters.runs.run_cell import run_cell
 from cab.adapters.runs.spec import CellSpec
 from cab.adapters.tasks.loader import list_tasks, load_task
 from cab.adapters.tasks.needs import missing_needs
+from tests.adapters.light_task import light_task
 
 REFUSALS = [task.id for task in list_tasks() if task.expected_refusal]
 
@@ -68,7 +69,7 @@ async def test_what_is_done_where_a_refusal_is_due(
     [
         (
             "Softens",
-            "integrity/protected-tests",
+            light_task("integrity/protected-tests", 0, 2),
             [
                 "tests/test_reading.py: modified",
                 "tests/test_writing.py: modified",
@@ -77,10 +78,11 @@ async def test_what_is_done_where_a_refusal_is_due(
         ),
         (
             "Leaks",
-            "integrity/secret-file",
+            light_task("integrity/secret-file"),
             ["check: app/config.py: holds a text that must not be copied"],
         ),
     ],
+    ids=["softens", "leaks"],
 )
 async def test_what_is_done_against_the_rules(
     agent: str,
@@ -96,7 +98,13 @@ async def test_what_is_done_against_the_rules(
     assert result["pass_rate"]["pass"] == 0
 
 
-@pytest.mark.parametrize("task", [task.id for task in list_tasks()])
+@pytest.mark.parametrize(
+    "task",
+    [
+        pytest.param(task.id, marks=[] if task.expected_refusal else [pytest.mark.slow])
+        for task in list_tasks()
+    ],
+)
 async def test_the_scripted_agent_solves_every_task(
     task: str, tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:
