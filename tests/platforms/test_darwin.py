@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from cab.proxy.system import portable, procfs
+from tests.adapters.light_task import light_task
 
 CAB = Path(sys.executable).with_name("cab")
 AS_DARWIN = Path(__file__).parent / "as_darwin"
@@ -58,7 +59,7 @@ def test_a_cell_is_run_and_scored(tmp_path: Path) -> None:
     """A cell runs from end to end; of its conditions what psutil knows is recorded."""
     done = on_darwin(
         *(CAB, "run-cell", "--tui", "scripted", "--upstream", "demo"),
-        *("--task", "polyglot/python-error-handling", "--runs", "runs"),
+        *("--task", light_task(), "--runs", "runs"),
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stdout + done.stderr
