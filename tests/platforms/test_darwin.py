@@ -73,7 +73,8 @@ def test_a_cell_is_run_and_scored(tmp_path: Path) -> None:
 
 def test_a_command_is_metered_and_gets_signals(tmp_path: Path) -> None:
     """`cab meter` asks for no facts of a signal: one that is sent to it alone still ends the command."""
-    ends = "kill -TERM $PPID; exec sleep 60"  # without exec, who outlives its shell holds the output
+    # Without exec the sleep may outlive its shell, and hold the output.
+    ends = "kill -TERM $PPID; exec sleep 60"
     done = on_darwin(CAB, "meter", "--upstream", "demo", "--", "sh", "-c", ends, cwd=tmp_path)
     assert done.returncode == 128 + signal.SIGTERM, done.stderr
     assert done.stderr.split()[:2] == ["calls", "0"]
