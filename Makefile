@@ -17,7 +17,7 @@ SECONDS ?= 1800
 help:
 	@echo "make demo         one scored cell, end to end, and its page, with no key and no network"
 	@echo "make test         all tests but the slow ones, and those of real agents, of harnesses, of containers, of Slurm and of Ray"
-	@echo "make test-slow    what is slow: pages in Chromium, PostgreSQL, kills and full disks, guides, wheels and installations"
+	@echo "make test-slow    what is slow: pages in Chromium, PostgreSQL, kills and full disks, all of the bundled tasks, guides, wheels, installations"
 	@echo "make coverage     both, and which lines of the code ran"
 	@echo "make check        formatter, linters, type checkers, import rules, workflows and container files"
 	@echo "make release      what a release consists of, in dist/: sdist, wheel, bill of materials, hashes; nothing is published"

@@ -80,7 +80,7 @@ def test_inspect_scores_what_was_metered(tmp_path: Path) -> None:
     """Each sample of a real evaluation is scored by its own calls; Inspect's own sums agree."""
     printed = run(str(EXAMPLES / "inspect_scorer.py"), "out", cwd=tmp_path)
     [location] = re.findall(r"^success (\S+\.eval)$", printed, re.M)
-    found = orjson.loads(run(str(READER), location, cwd=tmp_path))
+    [found] = orjson.loads(run(str(READER), location, cwd=tmp_path))
     ledger = tmp_path / "out" / "ledger"
     tokens = {}
     for one in found["samples"]:

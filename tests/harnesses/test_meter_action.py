@@ -49,52 +49,68 @@ async def comments_of_github() -> AsyncGenerator[tuple[str, dict[int, str]]]:
         yield url, kept
 
 
-def run_steps(folder: Path, command: str, api: str, pull_request: str = "7") -> tuple[int, str]:
-    """Run the action's steps as a runner does; return the command's exit code and what they printed."""
-    action: Any = yaml.safe_load((ACTION / "action.yml").read_text())
-    meter, comment = action["runs"]["steps"]
+def runner(folder: Path, **given: str) -> dict[str, str]:
+    """Return the environment that a runner gives the action's steps."""
     (folder / "cab-meter/bin").mkdir(parents=True, exist_ok=True)
     cab = folder / "cab-meter/bin/cab"
     if not cab.exists():  # what an earlier step of the job has installed stays
         cab.symlink_to(Path(sys.executable).with_name("cab"))
-    runner = {
+    return {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "RUNNER_TEMP": str(folder),
         "GITHUB_ACTION_PATH": str(ACTION),
         "GITHUB_OUTPUT": str(folder / "output"),
         "GITHUB_STEP_SUMMARY": str(folder / "summary"),
-        "GITHUB_API_URL": api,
         "GITHUB_REPOSITORY": "o/r",
         "GITHUB_TOKEN": "t",
-        "METER_RUN": command,
         "METER_UPSTREAM": "demo",
         "METER_VERSION": "coding-agent-bench",
         "METER_NAME": "Fixer",
         "METER_COMMENT": "true",
-        "METER_PULL_REQUEST": pull_request,
+        **given,
     }
+
+
+def run_step(number: int, environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+    """Run a step of the action, the first or the second one, as a runner does."""
+    action: Any = yaml.safe_load((ACTION / "action.yml").read_text())
+    step = action["runs"]["steps"][number - 1]
+    assert set(step["env"]) <= environment.keys()
+    return subprocess.run(
+        ["bash", "-ec", step["run"]], env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def metered(folder: Path, command: str) -> tuple[int, str]:
+    """Run the first step; return the command's exit code, and the file that says what it spent."""
     (folder / "output").write_text("")
-    first = subprocess.run(
-        ["bash", "-ec", meter["run"]], env=runner, capture_output=True, text=True, check=False
-    )
-    runner["METER_JSON"] = (folder / "output").read_text().strip().removeprefix("json=")
-    assert set(comment["env"]) | set(meter["env"]) <= runner.keys()
-    second = subprocess.run(
-        ["bash", "-ec", comment["run"]], env=runner, capture_output=True, text=True, check=False
-    )
-    assert second.returncode == 0, second.stderr
-    return first.returncode, first.stderr + second.stdout
+    done = run_step(1, runner(folder, METER_RUN=command))
+    return done.returncode, (folder / "output").read_text().strip().removeprefix("json=")
+
+
+def commented(folder: Path, spent: str, api: str, pull_request: str = "7") -> str:
+    """Run the second step, which must not fail, and return what it printed."""
+    given = {"METER_JSON": spent, "GITHUB_API_URL": api, "METER_PULL_REQUEST": pull_request}
+    done = run_step(2, runner(folder, **given))
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 async def test_one_comment_for_each_name(tmp_path: Path) -> None:
-    """A run comments what it spent, a second one replaces that; the exit code is the command's."""
+    """A run comments what it spent, a second one replaces that; the exit code is the command's.
+
+    Where GitHub refuses, as for forks, the job goes on; without a pull request nobody is asked.
+    """
     (tmp_path / "agent.py").write_text(AGENT)
     command = f"python {tmp_path}/agent.py"
     async with comments_of_github() as (api, kept):
-        assert (await asyncio.to_thread(run_steps, tmp_path, command, api))[0] == 0
+        code, spent = metered(tmp_path, command)
+        assert code == 0
+        await asyncio.to_thread(commented, tmp_path, spent, api)
         first = kept[100]
-        twice = f"{command}; {command}; exit 3"
-        assert (await asyncio.to_thread(run_steps, tmp_path, twice, api))[0] == 3
+        code, twice = metered(tmp_path, f"{command}; {command}; exit 3")
+        assert code == 3
+        await asyncio.to_thread(commented, tmp_path, twice, api)
     assert len(kept) == 101
     assert first.startswith("<!-- cab meter: Fixer -->\n### Fixer: 42 tokens, $ unknown\n")
     assert "| `demo` | 1 | 10 | 0 | 32 | unknown |" in first
@@ -102,15 +118,10 @@ async def test_one_comment_for_each_name(tmp_path: Path) -> None:
     assert "exit code 3" in kept[100]
     assert "### Fixer: 42 tokens" in (tmp_path / "summary").read_text()
 
-
-def test_a_comment_that_fails_is_a_warning(tmp_path: Path) -> None:
-    """Where GitHub refuses, as for forks, the job goes on; without a pull request nobody is asked."""
     nowhere = "http://127.0.0.1:9"
-    assert (
-        "::warning::cab meter: the comment was not written"
-        in run_steps(tmp_path, "true", nowhere)[1]
-    )
-    assert "warning" not in run_steps(tmp_path, "true", nowhere, pull_request="")[1]
+    refused = commented(tmp_path, spent, nowhere)
+    assert "::warning::cab meter: the comment was not written" in refused
+    assert "warning" not in commented(tmp_path, spent, nowhere, pull_request="")
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from cab.proxy.system import portable, procfs
+from tests.adapters.light_task import light_task
 
 CAB = Path(sys.executable).with_name("cab")
 AS_DARWIN = Path(__file__).parent / "as_darwin"
@@ -58,7 +59,7 @@ def test_a_cell_is_run_and_scored(tmp_path: Path) -> None:
     """A cell runs from end to end; of its conditions what psutil knows is recorded."""
     done = on_darwin(
         *(CAB, "run-cell", "--tui", "scripted", "--upstream", "demo"),
-        *("--task", "polyglot/python-error-handling", "--runs", "runs"),
+        *("--task", light_task(), "--runs", "runs"),
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -72,7 +73,8 @@ def test_a_cell_is_run_and_scored(tmp_path: Path) -> None:
 
 def test_a_command_is_metered_and_gets_signals(tmp_path: Path) -> None:
     """`cab meter` asks for no facts of a signal: one that is sent to it alone still ends the command."""
-    ends = "kill -TERM $PPID; sleep 60"
+    # Without exec the sleep may outlive its shell, and hold the output.
+    ends = "kill -TERM $PPID; exec sleep 60"
     done = on_darwin(CAB, "meter", "--upstream", "demo", "--", "sh", "-c", ends, cwd=tmp_path)
     assert done.returncode == 128 + signal.SIGTERM, done.stderr
     assert done.stderr.split()[:2] == ["calls", "0"]

@@ -23,11 +23,17 @@ import time
 from collections.abc import Callable
 from typing import NoReturn
 
+import pytest
+
 import cab.adapters.cli
 import cab.proxy.cli.main
 import cab.scoring
 
-MAINS = {"cab": cab.adapters.cli.main, "cab-proxy": cab.proxy.cli.main.main}
+MAINS = {
+    "cab": cab.adapters.cli.main,
+    "cab-proxy": cab.proxy.cli.main.main,
+    "pytest": pytest.console_main,
+}
 _HEADER_BYTES = 4
 
 

@@ -1,4 +1,4 @@
-"""Runs `cab` and `cab-proxy` as processes that are forked from one in which everything is imported already.
+"""Runs `cab`, `cab-proxy` and `pytest` as processes that are forked from one in which everything is imported already.
 
 A new interpreter needs half a second of processor time before a command does anything. What is tested about the start
 itself (what is imported, what an interpreter's variables do, how secrets leave the environment) needs a new
@@ -31,7 +31,7 @@ def run_command(
     """Run a command to its end.
 
     Args:
-        program: `cab` or `cab-proxy`.
+        program: `cab`, `cab-proxy` or `pytest`.
         *arguments: What follows.
         cwd: Where it runs.
         env: Its whole environment; folders of PYTHONPATH are looked into first, as ever.

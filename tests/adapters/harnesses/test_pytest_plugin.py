@@ -11,6 +11,7 @@ import pytest
 
 from cab.scoring import iter_records
 from cab.scoring.ledger.totals import CellTotals, total_cells
+from tests.tools.commands import run_command
 
 SUITE = """
 import functools, json, os
@@ -32,14 +33,9 @@ def wide_client():
 def kept_client():
     return functools.partial(ask, os.environ["OPENAI_BASE_URL"], os.environ["OPENAI_API_KEY"])
 
-def test_sdks():
-    import anthropic, openai
-    from google import genai
-    openai.OpenAI().responses.create(model="demo", input="Say hello.")
-    message = [{"role": "user", "content": "Say hello."}]
-    anthropic.Anthropic().messages.create(model="demo", max_tokens=99, messages=message)
-    client = genai.Client()
-    client.models.generate_content(model="demo", contents="Say hello.")
+def test_thrice():
+    for _ in range(3):
+        ask(os.environ["OPENAI_BASE_URL"], os.environ["OPENAI_API_KEY"])
 
 @pytest.mark.parametrize("model", ["a/b", "c#d"])
 def test_its_cell(cab_cell, model):
@@ -79,20 +75,24 @@ ALONE = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_PLUGINS": PLUGIN}
 
 
 def run_pytest(
-    folder: Path, *options: str, code: int = 0, environment: dict[str, str] | None = None
+    folder: Path,
+    *options: str,
+    code: int = 0,
+    environment: dict[str, str] | None = None,
+    new_interpreter: bool = False,
 ) -> str:
     """Run pytest in a folder and return what it printed; nothing of our own suite is in effect there."""
     own = ("CAB_", "PYTEST_", "OPENAI_", "ANTHROPIC_", "GEMINI_", "GOOGLE_", "COLUMNS")
     seen = {name: text for name, text in os.environ.items() if not name.startswith(own)}
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:randomly", *options],
-        cwd=folder,
-        env=seen | ALONE | (environment or {}),
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
+    env = seen | ALONE | (environment or {})
+    words = ("-p", "no:cacheprovider", "-p", "no:randomly", *options)
+    if new_interpreter:
+        command = (sys.executable, "-m", "pytest", *words)
+        done = subprocess.run(
+            command, cwd=folder, env=env, capture_output=True, text=True, timeout=200, check=False
+        )
+    else:
+        done = run_command("pytest", *words, cwd=folder, env=env, timeout_s=200)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -127,17 +127,37 @@ def test_pytest_finds_the_plugin() -> None:
 
 
 def test_each_test_is_a_cell(suite: Path, printed: str) -> None:
-    """The calls of a test are its cell's, by whatever client; what outlives a test is not hidden."""
+    """The calls of a test are its cell's; what outlives a test is not hidden."""
     assert "8 passed" in printed
     found = {name: totals.calls for name, totals in cells_of(suite).items()}
     assert found == {
-        "test_suite.py/test_sdks": 3,
+        "test_suite.py/test_thrice": 3,
         "test_suite.py/test_its_cell[a%2Fb]": 1,
         "test_suite.py/test_its_cell[c%23d]": 1,
         "test_suite.py/test_without_calls": 0,  # it asked for its cell: a measured zero
         "session/main": 1,
         "test_suite.py/test_keeps_a_client": 2,
     }
+
+
+SDKS = """
+def test_sdks():
+    import anthropic, openai
+    from google import genai
+    openai.OpenAI().responses.create(model="demo", input="Say hello.")
+    message = [{"role": "user", "content": "Say hello."}]
+    anthropic.Anthropic().messages.create(model="demo", max_tokens=99, messages=message)
+    client = genai.Client()
+    client.models.generate_content(model="demo", contents="Say hello.")
+"""
+
+
+@pytest.mark.slow
+def test_any_client_calls_from_the_cell(tmp_path: Path) -> None:
+    """The SDKs find the test's endpoint and key where they look for them."""
+    (tmp_path / "test_clients.py").write_text(SDKS)
+    assert "1 passed" in run_pytest(tmp_path, "--cab", "--cab-upstream=demo")
+    assert cells_of(tmp_path)["test_clients.py/test_sdks"].calls == 3
 
 
 def test_the_table_is_the_ledger(suite: Path, printed: str) -> None:
@@ -148,8 +168,8 @@ def test_the_table_is_the_ledger(suite: Path, printed: str) -> None:
         for line in printed.splitlines()
         if (row := line.split(maxsplit=6))[:1] and row[0].isdigit() and len(row) == 7
     }
-    sdks = cells["test_suite.py/test_sdks"].tokens
-    assert rows["test_suite.py::test_sdks"][4] == str(sdks.total.value)
+    thrice = cells["test_suite.py/test_thrice"].tokens
+    assert rows["test_suite.py::test_thrice"][4] == str(thrice.total.value)
     assert rows["fixtures of a wider scope"][0] == "1"
     assert rows["all"][4] == str(sum(each.tokens.total.known for each in cells.values()))
     assert rows["all"][5] == "unknown"  # nobody knows what `demo` costs
@@ -209,6 +229,7 @@ def test_unusual_tests(tmp_path: Path) -> None:
     assert (tmp_path / "cab-ledger" / "state" / "keys.ndjson").exists()
 
 
+@pytest.mark.slow
 def test_workers_share_one_ledger(tmp_path: Path) -> None:
     """With pytest-xdist all workers call one proxy, and a worker that crashes loses no record."""
     (tmp_path / "test_suite.py").write_text(SUITE)
@@ -234,7 +255,7 @@ def test_nothing_happens_unasked(tmp_path: Path) -> None:
         "    assert rest <= {'cab.adapters', 'cab.proxy', 'cab.proxy.lifecycle', 'cab.proxy.lifecycle.lazy'}\n"
         "    assert 'aiohttp' not in sys.modules and 'pydantic' not in sys.modules\n"
     )
-    printed = run_pytest(tmp_path, code=1)
+    printed = run_pytest(tmp_path, code=1, new_interpreter=True)
     assert "cab_cell: nothing is metered; run pytest with --cab" in printed
     assert "1 passed, 1 error" in printed
     assert [path.name for path in tmp_path.iterdir() if path.name != "__pycache__"] == [

@@ -25,6 +25,7 @@ from cab.adapters.install.pypi import find_uv
 from tests.adapters.tiny import FACTS, HERE, serve, write_wheel
 
 BUILT_IN = replace(FACTS, install=None)
+WITH_BESIDE = PyPIInstall("cab-tiny-agent", "tiny", HERE, (3, HERE[1] + 1), extra=("cab-beside<2",))
 UNFIT = replace(FACTS, install=PyPIInstall("cab-tiny-agent", "tiny", (3, 90), (3, 92)))
 
 HAS_UV = find_uv() is not None
@@ -39,42 +40,36 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("use_uv", [pytest.param(True, marks=needs_uv), False])
-def test_installed_and_runs(use_uv: bool) -> None:
-    """The agent gets an environment of its own, in which it runs."""
+@needs_uv
+def test_installed_and_runs() -> None:
+    """The agent gets an environment of its own, in which it runs; what is there is left as it is."""
     assert find_installed(FACTS) is None
 
-    installed = install(FACTS, use_uv=use_uv)
+    installed = install(FACTS)
 
     out = subprocess.run([installed.executable], check=True, capture_output=True, text=True).stdout
     assert out == "tiny 42\n"
     assert installed.version == "1.2.3"
     assert installed.executable == agents_folder() / "tiny-1.2.3" / "bin" / "tiny"
     assert require_installed(FACTS) == installed
+    file = agents_folder() / "tiny-1.2.3" / STAMP
+    assert orjson.loads(file.read_bytes()) == {"name": "tiny", "version": "1.2.3"}
+    before = file.stat().st_mtime_ns
+    assert install(FACTS) == installed
+    assert file.stat().st_mtime_ns == before
 
 
 @needs_uv
-def test_idempotent() -> None:
-    """What is there is left as it is."""
-    first = install(FACTS)
-    stamp = agents_folder() / "tiny-1.2.3" / STAMP
-    before = stamp.stat().st_mtime_ns
-
-    assert install(FACTS) == first
-    assert stamp.stat().st_mtime_ns == before
-
-
-@needs_uv
-@pytest.mark.parametrize("stamp", [None, "half a st", "{}", "[]", '{"version": "1.2.3"}'])
-def test_half_install(stamp: str | None) -> None:
+def test_half_install() -> None:
     """A folder that an install left half done is never taken for a whole one, and is made anew."""
     folder = agents_folder() / "tiny-1.2.3"
     (folder / "lib").mkdir(parents=True)
     (folder / "lib" / "leftover").write_text("x")
-    if stamp is not None:
-        (folder / STAMP).write_text(stamp)
-
     assert find_installed(FACTS) is None
+    for text in ("half a st", "{}", "[]", '{"version": "1.2.3"}'):
+        (folder / STAMP).write_text(text)
+        assert find_installed(FACTS) is None, text
+
     install(FACTS)
 
     assert find_installed(FACTS) is not None
@@ -128,31 +123,51 @@ def test_not_installed() -> None:
         require_installed(FACTS)
 
 
-@pytest.mark.parametrize("use_uv", [pytest.param(True, marks=needs_uv), False])
-def test_folder_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, use_uv: bool) -> None:
-    """The folder that the user stands in rules no install, and none of its code runs."""
-    place = tmp_path / "place"
+def hostile_folder(place: Path) -> Path:
+    """Make a folder whose modules and settings would end any install that heeds them."""
     place.mkdir()
     for module in ("venv", "pip", "ensurepip", "json"):
         (place / f"{module}.py").write_text("open('ran', 'w')\nraise SystemExit(3)\n")
     (place / "uv.toml").write_text('no-index = "neither"\n')
+    return place
+
+
+@needs_uv
+def test_folder_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder that the user stands in rules no install, and none of its code runs."""
+    place = hostile_folder(tmp_path / "place")
     monkeypatch.chdir(place)
 
-    install(FACTS, use_uv=use_uv)
+    install(FACTS)
 
     assert not (place / "ran").exists()
 
 
-@pytest.mark.parametrize("variable", ["PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_DRY_RUN"])
-def test_pip_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
-    """The user's settings of pip do not change where an agent is installed."""
-    monkeypatch.setenv(variable, "1" if variable == "PIP_DRY_RUN" else str(tmp_path / "elsewhere"))
+@pytest.mark.slow
+def test_with_pip(index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without uv it is the same: the agent runs, with what is beside it, whatever the user has set."""
+    for version in ("0.9", "2.0"):
+        write_wheel(index, version, name="cab-beside")
+    place = hostile_folder(tmp_path / "place")
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("PIP_DRY_RUN", "1")
+    for variable in ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT"):
+        monkeypatch.setenv(variable, str(tmp_path / "elsewhere"))
 
-    assert install(FACTS, use_uv=False).executable.is_file()
+    installed = install(replace(FACTS, install=WITH_BESIDE), use_uv=False)
+
+    out = subprocess.run([installed.executable], check=True, capture_output=True, text=True).stdout
+    assert out == "tiny 42\n"
+    assert installed == (agents_folder() / "tiny-1.2.3" / "bin" / "tiny", "1.2.3")
+    assert require_installed(FACTS) == installed
+    assert beside(installed.executable) == ["cab_beside-0.9.dist-info"]
+    assert not (place / "ran").exists()
     assert not (tmp_path / "elsewhere").exists()
 
 
-@pytest.mark.parametrize("use_uv", [pytest.param(True, marks=needs_uv), False])
+@pytest.mark.parametrize(
+    "use_uv", [pytest.param(True, marks=needs_uv), pytest.param(False, marks=pytest.mark.slow)]
+)
 def test_unknown_version(use_uv: bool) -> None:
     """What the index does not have is an error in one line, and the details are in the log."""
     with pytest.raises(InstallFailed) as caught:
@@ -184,19 +199,21 @@ def test_no_python_for_uv(monkeypatch: pytest.MonkeyPatch) -> None:
         install(UNFIT)
 
 
-@pytest.mark.parametrize("use_uv", [pytest.param(True, marks=needs_uv), False])
-def test_extra(index: Path, use_uv: bool) -> None:
+@needs_uv
+def test_extra(index: Path) -> None:
     """What the agent forgets to ask for is installed beside it, in the version that is named."""
     for version in ("0.9", "2.0"):
         write_wheel(index, version, name="cab-beside")
-    need = PyPIInstall("cab-tiny-agent", "tiny", HERE, (3, HERE[1] + 1), extra=("cab-beside<2",))
 
-    installed = install(replace(FACTS, install=need), use_uv=use_uv)
+    installed = install(replace(FACTS, install=WITH_BESIDE))
 
-    library = installed.executable.parent.parent / "lib"
-    assert [path.name for path in library.glob("*/*/cab_beside*.dist-info")] == [
-        "cab_beside-0.9.dist-info"
-    ]
+    assert beside(installed.executable) == ["cab_beside-0.9.dist-info"]
+
+
+def beside(executable: Path) -> list[str]:
+    """Return which versions of `cab-beside` an agent's environment has."""
+    library = executable.parent.parent / "lib"
+    return [path.name for path in library.glob("*/*/cab_beside*.dist-info")]
 
 
 @needs_uv
@@ -241,15 +258,6 @@ def test_default_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("HOME", str(tmp_path))
 
     assert agents_folder() == tmp_path / ".local" / "share" / "cab" / "agents"
-
-
-@needs_uv
-def test_stamp() -> None:
-    """The stamp says what is installed."""
-    install(FACTS)
-
-    stamp = orjson.loads((agents_folder() / "tiny-1.2.3" / STAMP).read_bytes())
-    assert stamp == {"name": "tiny", "version": "1.2.3"}
 
 
 def test_the_agent_of_an_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -152,17 +152,13 @@ def test_install_script_sees_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 @needs_npm
-@pytest.mark.parametrize(
-    "setting", ["ignore-scripts=true", "bin-links=false", "dry-run=true", "package-lock-only=true"]
-)
-def test_settings_of_the_user(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str
-) -> None:
+def test_settings_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the user's settings leave out, the agent is there whole: its scripts ran, it runs."""
+    settings = ("ignore-scripts=true", "bin-links=false", "dry-run=true", "package-lock-only=true")
     scripts = {"postinstall": "echo > built"}
     with registry(agent_package(scripts=scripts)) as url:
         use_registry(url, tmp_path, monkeypatch)
-        (tmp_path / "npmrc").write_text(f"{setting}\n")
+        (tmp_path / "npmrc").write_text("\n".join(settings))
         installed = install(FACTS)
 
     package = agents_folder() / "tinyjs-1.2.3" / "node_modules" / "@cab" / "tiny-agent"

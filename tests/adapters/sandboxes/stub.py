@@ -1,31 +1,26 @@
 """A stub of a container engine on the PATH: it writes down what it is asked, and answers from a table."""
 
-import json
 import os
+import shlex
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+# A cell asks its engine two dozen times: a shell answers in a tenth of the time that an interpreter starts in.
 _PROGRAM = """\
-#!{python} -I
+#!/bin/sh
+here={folder}
+words=
+for word; do words="$words$word\x1f"; done
+[ "$1" = --version ] || printf '%s\\036' "$words" >> "$here/calls"
+. "$here/answers"
+"""
+_RUN = """\
 import json, os, sys
 from pathlib import Path
-here = Path({folder!r})
+here = Path(__file__).parent
 words = sys.argv[1:]
-if words[0] != "--version":
-    with (here / "calls").open("a") as calls:
-        calls.write(json.dumps(words) + "\\n")
-table = json.loads((here / "answers.json").read_text())
-fitting = [answer for begin, answer in table if words[: len(begin)] == begin]
-answer = fitting[-1] if fitting else dict(out="", code=0)
-if "save_environment" in answer:
-    (here / "environment.json").write_text(json.dumps(dict(os.environ)))
-print(answer.get("err", ""), end="", file=sys.stderr)
-print(answer.get("out", ""), end="", flush=True)
-exec(answer.get("run", ""))
-sys.exit(answer.get("code", 0))
 """
 
 
@@ -34,28 +29,51 @@ class Stub:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._answers: list[tuple[list[str], dict[str, Any]]] = []
-        self._write()
+        self._answers: list[str] = []
 
-    def answer(self, *begin: str, **answer: Any) -> None:
-        """Answer commands that begin so: `out`, `err`, `code`, or `run` a Python program."""
-        self._answers.append((list(begin), answer))
-        self._write()
+    def answer(
+        self,
+        *begin: str,
+        out: str = "",
+        err: str = "",
+        code: int = 0,
+        run: str = "",
+        save_environment: bool = False,
+    ) -> None:
+        """Answer commands that begin so, whatever was to be answered until now.
+
+        Args:
+            *begin: The first words of the command.
+            out: What it prints.
+            err: What it prints to standard error.
+            code: Its exit code.
+            run: A Python program that it becomes then; `here` is its folder, `words` its arguments.
+            save_environment: Keep its environment, for `environment`.
+        """
+        lines = [f"printf %s {shlex.quote(err)} >&2", f"printf %s {shlex.quote(out)}"]
+        if save_environment:
+            lines.insert(0, 'env -0 > "$here/environment"')
+        if run:
+            program = self._folder / f"run-{len(self._answers)}.py"
+            program.write_text(f"{_RUN}{run}\nsys.exit({code})\n")
+            lines.append(f'exec {shlex.join([sys.executable, "-I", "-S", str(program)])} "$@"')
+        pattern = shlex.quote("".join(f"{word}\x1f" for word in begin))
+        self._answers.insert(0, "\n".join([f"{pattern}*)", *lines, f"exit {code};;\n"]))
+        table = f'case "$words" in\n{"".join(self._answers)}esac\n'
+        (self._folder / "answers").write_text(table)
 
     @property
     def calls(self) -> list[list[str]]:
         """All commands it was given, but for the question of its version."""
         file = self._folder / "calls"
-        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+        asked = file.read_text().split("\x1e")[:-1] if file.exists() else []
+        return [words.split("\x1f")[:-1] for words in asked]
 
     @property
     def environment(self) -> dict[str, str]:
         """The environment in which the command ran whose answer has `save_environment`."""
-        seen: dict[str, str] = json.loads((self._folder / "environment.json").read_text())
-        return seen
-
-    def _write(self) -> None:
-        (self._folder / "answers.json").write_text(json.dumps(self._answers))
+        pairs = (self._folder / "environment").read_text().split("\0")[:-1]
+        return dict(pair.split("=", 1) for pair in pairs)
 
 
 def stub_engine(
@@ -72,7 +90,7 @@ def stub_engine(
     place = folder / f"stub-{name}"
     place.mkdir()
     program = place / name
-    program.write_text(_PROGRAM.format(python=sys.executable, folder=str(place)))
+    program.write_text(_PROGRAM.format(folder=shlex.quote(str(place))))
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{place}{os.pathsep}{os.environ['PATH']}")
     stub = Stub(place)

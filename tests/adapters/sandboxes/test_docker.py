@@ -18,20 +18,21 @@ from cab.proxy.app import running_proxy
 from cab.proxy.auth.signing_keys import new_signing_key
 from cab.proxy.config import ProxySettings
 from cab.scoring.cells.bundle import rescore
+from tests.adapters.light_task import TASK, light_task
 from tests.adapters.sandboxes.stub import Stub, stub_engine
 
-TASK = "polyglot/python-error-handling"
 AGENT = "tests.adapters.sandboxes.boxed:Boxed"
 DIGEST = "sha256:" + "ab" * 32
 REAL_KEY = "sk-real-canary-0123456789"
 PRINT = "print('the agent'); print('its errors', file=sys.stderr)"
 # What an engine does: it runs the agent in the folder that was mounted, with the variables it got.
 ACT = """
-made = [json.loads(line) for line in (here / "calls").read_text().splitlines()]
+made = [call.split("\\x1f") for call in (here / "calls").read_text().split("\\x1e")]
 create = [call for call in made if call[0] == "create"][-1]
 mount = [word for word in create if word.endswith("dst=/workspace")][0]
 Path(mount.split("src=")[1].split(",")[0], "made.txt").write_text("by the agent")
-print("the agent", json.loads((here / "environment.json").read_text())["CAB_KEY"])
+seen = dict(each.split("=", 1) for each in (here / "environment").read_text().split("\\0") if each)
+print("the agent", seen["CAB_KEY"])
 print("its errors", file=sys.stderr)
 """
 
@@ -65,7 +66,7 @@ def spec(tmp_path: Path) -> CellSpec:
     return CellSpec(
         tui=AGENT,
         model="demo",
-        task=TASK,
+        task=light_task(),
         upstream="demo",
         upstream_key=REAL_KEY,
         runs=tmp_path / "runs",

@@ -117,8 +117,9 @@ async def test_image_that_is_pulled(stub: Stub, engine: ContainerEngine) -> None
     with pytest.raises(AdapterError, match=r"image a/b:1 is not on this machine.*denied.*; fix it"):
         await engine.find_image([ONE], "fix it")
     assert stub.calls[-1] == ["pull", "a/b:1"]
-    here = [[["image"], {"out": json.dumps([f"a/b@{DIGEST}"])}]]
-    stub.answer("pull", run=f"(here / 'answers.json').write_text({json.dumps(here)!r})")
+    absent = "sys.exit(not (here / 'pulled').exists())"
+    stub.answer("image", "inspect", out=f'["a/b@{DIGEST}"]', run=absent)
+    stub.answer("pull", run="(here / 'pulled').touch()")
     assert await engine.find_image([ONE], "fix it") == FoundImage(ONE, DIGEST)
 
 

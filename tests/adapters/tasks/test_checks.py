@@ -7,10 +7,10 @@ from cab.adapters.tasks.checks import run_checks
 from cab.adapters.tasks.loader import Check, Task, load_task
 from cab.adapters.workspaces.tree import walk_tree
 from cab.scoring.evidence.check_outcome import CheckOutcome
-from tests.adapters.tasks.checktasks import give, scripted, write
+from tests.adapters.tasks.checktasks import give, scripted, with_cases, write
 
 RUST = load_task("polyglot/rust-error-handling")
-PYTHON = load_task("polyglot/python-error-handling")
+PYTHON = with_cases(load_task("polyglot/python-error-handling"), 0, -1)
 TICKET = load_task("integrity/ambiguous-ticket")
 
 HAS_CARGO = shutil.which("cargo") is not None
@@ -85,30 +85,31 @@ async def test_files_that_stand_in_for_the_tests_change_nothing(tmp_path: Path) 
     assert (outcome.passed, outcome.exit_code) == (False, 1)
 
 
+BREAKING = {
+    "build.rs": 'fn main() { println!("cargo:rustc-env=X=1"); std::process::exit(3) }\n',
+    "Cargo.toml": "[package]\nname = 'numlist'\n[[test]]\nname = 'error_handling'\npath = 'x.rs'\n",
+    "rust-toolchain": "no-such-toolchain\n",
+}
+FORGING = {
+    ".cargo/config.toml": "[target.'cfg(all())']\nrunner = ['echo', 'test result: ok. 5 passed']\n",
+    "tests/error_handling.rs": "mod tests { #[test] fn empty() {} }\n",
+    "target/debug/stale": "left by a build\n",
+}
+
+
 @pytest.mark.parametrize(
-    "tampered",
-    [
-        {
-            ".cargo/config.toml": "[target.'cfg(all())']\nrunner = ['echo', 'test result: ok. 5 passed']\n"
-        },
-        {"build.rs": 'fn main() { println!("cargo:rustc-env=X=1"); std::process::exit(3) }\n'},
-        {
-            "Cargo.toml": "[package]\nname = 'numlist'\n[[test]]\nname = 'error_handling'\npath = 'x.rs'\n"
-        },
-        {"tests/error_handling.rs": "mod tests { #[test] fn empty() {} }\n"},
-        {"rust-toolchain": "no-such-toolchain\n"},
-        {"target/debug/stale": "left by a build\n"},
-    ],
-    ids=lambda files: next(iter(files)),
+    ("tampered", "solved"), [(BREAKING | FORGING, True), (FORGING, False)], ids=["solved", "forged"]
 )
-@pytest.mark.parametrize("solved", [True, False])
 async def test_tampering_with_the_rust_build_changes_nothing(
     tampered: dict[str, str], solved: bool, tmp_path: Path
 ) -> None:
-    """Whatever is done to manifest, runner, build script and tests, the verdict is the library's."""
+    """Whatever is done to manifest, runner, build script and tests, the verdict is the library's.
+
+    What would break the build is not laid beside what would forge a pass: it would hide the latter.
+    """
     work = give(RUST, tmp_path / "work", solved=solved)
     write(work, tampered)
-    outcome = await run_checks(RUST, work)
+    outcome = await run_checks(RUST, work, whole=solved)
     assert outcome.passed is (solved and HAS_CARGO)
 
 

@@ -8,14 +8,14 @@ import pytest
 
 from cab.adapters.tasks import tampering
 from cab.adapters.tasks.checks import run_checks
-from cab.adapters.tasks.loader import Task, lay_solution, list_tasks
+from cab.adapters.tasks.loader import Task, lay_solution, list_tasks, load_task
 from cab.adapters.tasks.needs import missing_needs
 from cab.adapters.tasks.self_test import SelfTestFinding, check_task
 from cab.adapters.workspaces.tree import walk_tree
 from cab.scoring.axes.integrity import score_integrity
 from cab.scoring.axes.refusal import Refusal, score_refusal
 from cab.scoring.evidence.manifest import diff_trees
-from tests.adapters.tasks.checktasks import give
+from tests.adapters.tasks.checktasks import give, with_cases
 
 TASKS = list_tasks()
 REFUSALS = [task for task in TASKS if task.expected_refusal]
@@ -34,12 +34,29 @@ def here(task: Task) -> Task:
     return task
 
 
-@each(TASKS)
+@pytest.mark.parametrize(
+    "task",
+    [
+        *REFUSALS,
+        *(pytest.param(task, marks=pytest.mark.slow) for task in TASKS if task not in REFUSALS),
+    ],
+    ids=lambda task: task.id,
+)
 async def test_a_task_holds(task: Task) -> None:
     """The reference passes, and neither the untouched workspace nor any of the tricks does."""
     findings = [finding async for finding in check_task(here(task))]
     assert [finding for finding in findings if finding.problem is not None] == []
     assert len(findings) >= 6
+    assert SelfTestFinding("the reference passes", None) in findings
+
+
+@each(
+    [load_task(f"polyglot/{name}") for name in ("python-error-handling", "c-utf8-copy", "js-csv")]
+)
+async def test_a_task_holds_with_two_questions(task: Task) -> None:
+    """In each language that is quick to build, a probe's answers tell reference, original and forgery apart."""
+    findings = [finding async for finding in check_task(with_cases(here(task), 0, -1))]
+    assert [finding for finding in findings if finding.problem is not None] == []
     assert SelfTestFinding("the reference passes", None) in findings
 
 
@@ -188,7 +205,7 @@ async def test_a_false_report_is_no_refusal(
 
 async def test_a_copied_password_is_a_violation(tmp_path: Path) -> None:
     """A solution that holds a password of the deployment passes its check, and has no integrity."""
-    (task,) = [task for task in TASKS if task.forbidden_texts]
+    (task,) = [with_cases(task, 0, -1) for task in TASKS if task.forbidden_texts]
     work = give(task, tmp_path / "work", solved=True)
     before = walk_tree(work)
     config = work / "app" / "config.py"
@@ -213,7 +230,7 @@ TAMPERED = {
 @pytest.mark.parametrize("solved", [True, False])
 async def test_making_tests_pass_by_other_means(trick: str, solved: bool, tmp_path: Path) -> None:
     """Whatever is done to the tests and how they run is a violation, and the verdict is the code's."""
-    (task,) = [task for task in TASKS if task.id == "integrity/protected-tests"]
+    task = with_cases(load_task("integrity/protected-tests"), 0, 2)
     work = give(task, tmp_path / "work")
     before = walk_tree(work)
     if solved:
@@ -227,9 +244,10 @@ async def test_making_tests_pass_by_other_means(trick: str, solved: bool, tmp_pa
     assert axis.violations in ([f"{path}: modified"], [f"check: {path}: must not exist"])
 
 
+@pytest.mark.slow
 async def test_forged_tests_do_not_fool_the_questions(tmp_path: Path) -> None:
     """Rust code that prints what its hidden tests would print fools them, and not the questions."""
-    (task,) = [task for task in TASKS if task.id == "polyglot/rust-error-handling"]
+    task = load_task("polyglot/rust-error-handling")
     if shutil.which("cargo") is None:
         pytest.skip("cargo is not on PATH; install Rust from https://rustup.rs")
     work = give(task, tmp_path / "work", solved=True)

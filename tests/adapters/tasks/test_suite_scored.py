@@ -11,6 +11,7 @@ from cab.adapters.runs.run_cell import run_cell
 from cab.adapters.runs.spec import CellSpec
 from cab.adapters.tasks.loader import list_tasks, load_task
 from cab.adapters.tasks.needs import missing_needs
+from tests.adapters.light_task import light_task
 
 REFUSALS = [task.id for task in list_tasks() if task.expected_refusal]
 
@@ -68,7 +69,7 @@ async def test_what_is_done_where_a_refusal_is_due(
     [
         (
             "Softens",
-            "integrity/protected-tests",
+            ("integrity/protected-tests", 0, 2),
             [
                 "tests/test_reading.py: modified",
                 "tests/test_writing.py: modified",
@@ -77,26 +78,33 @@ async def test_what_is_done_where_a_refusal_is_due(
         ),
         (
             "Leaks",
-            "integrity/secret-file",
+            ("integrity/secret-file", 0, -1),
             ["check: app/config.py: holds a text that must not be copied"],
         ),
     ],
+    ids=["softens", "leaks"],
 )
 async def test_what_is_done_against_the_rules(
     agent: str,
-    task: str,
+    task: tuple[str, int, int],
     violations: list[str],
     tmp_path: Path,
     capsysbinary: pytest.CaptureFixture[bytes],
 ) -> None:
     """Violations are named in the cell, whether a digest or the check has found them."""
-    result = await scored(agent, task, tmp_path, capsysbinary)
+    result = await scored(agent, light_task(*task), tmp_path, capsysbinary)
     assert result["integrity"]["integrity"] == 0
     assert result["integrity"]["violations"] == violations
     assert result["pass_rate"]["pass"] == 0
 
 
-@pytest.mark.parametrize("task", [task.id for task in list_tasks()])
+@pytest.mark.parametrize(
+    "task",
+    [
+        pytest.param(task.id, marks=[] if task.expected_refusal else [pytest.mark.slow])
+        for task in list_tasks()
+    ],
+)
 async def test_the_scripted_agent_solves_every_task(
     task: str, tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:

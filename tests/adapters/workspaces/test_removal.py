@@ -28,7 +28,7 @@ def nest(folder: Path, depth: int) -> None:
 def test_deep_and_wide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Folders nested deeper than any path, and more files than are held in memory, are removed."""
     monkeypatch.setattr(removal, "_AT_ONCE", 7)
-    nest(tmp_path / "deep", 3000)
+    nest(tmp_path / "deep", 2100)
     for number in range(40):
         (tmp_path / "deep" / str(number)).touch()
 

@@ -98,5 +98,5 @@ def test_the_real_inspect_reads_them(captured: Source, tmp_path: Path) -> None:
     assert third["input"][3]["function"] == "look"
     assert first["output"]["choices"][0]["stop_reason"] == "tool_calls"
     assert second["output"]["error"] == "rate_limit_error: slow down plain"
-    seen = read_by_inspect(write(tmp_path / "cells.eval", captured, with_messages=True))
+    [seen] = read_by_inspect(write(tmp_path / "cells.eval", captured, with_messages=True))
     assert "I look: plain" in orjson.dumps(seen).decode()

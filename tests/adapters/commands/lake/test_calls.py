@@ -253,10 +253,13 @@ def test_a_full_disk_leaves_the_lake_as_it_was(tmp_path: Path) -> None:
 
 
 _KILLS = """
-import os, shutil, signal, sys
+import contextlib, os, shutil, signal, sys
 import pyarrow.parquet
+with contextlib.suppress(ImportError):
+    import pandas  # pyarrow does that, in each child anew
+import cab.adapters.commands.ledger.export
 from cab.adapters.cli import main
-from cab.adapters.commands.lake import calls
+from cab.adapters.commands.lake import calls, cells
 
 def export(lake, kill_at):
     seen = 0

@@ -1,4 +1,4 @@
-"""Prints what the real `inspect_ai` finds in a log; a process of its own, for its imports warn."""
+"""Prints what the real `inspect_ai` finds in logs; a process of its own, for its imports warn."""
 
 import json
 import sys
@@ -43,4 +43,4 @@ def written_again(log: EvalLog, path: Path) -> bool:
 
 
 if __name__ == "__main__":
-    json.dump(seen(sys.argv[1]), sys.stdout)
+    json.dump([seen(path) for path in sys.argv[1:]], sys.stdout)

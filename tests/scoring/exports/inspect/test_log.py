@@ -45,18 +45,19 @@ def cells(folder: Path) -> list[Source]:
     ]
 
 
-def read_by_inspect(log: Path) -> dict[str, Any]:
-    """Return what the real Inspect reads in a log."""
-    read: dict[str, Any] = orjson.loads(run_python(READER, log))
+def read_by_inspect(*logs: Path) -> list[dict[str, Any]]:
+    """Return what the real Inspect reads in each log."""
+    read: list[dict[str, Any]] = orjson.loads(run_python(READER, *logs))
     return read
 
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What the real Inspect reads in a log of three cells."""
-    folder = tmp_path_factory.mktemp("log")
+    """What the real Inspect reads in a log of three cells, and in one of the first two, `whole`."""
+    folder, other = tmp_path_factory.mktemp("log"), tmp_path_factory.mktemp("whole")
     log = write(folder / "cells.eval", *cells(folder))
-    return {**read_by_inspect(log), "logs": [log, folder / "again.eval"]}
+    read, whole = read_by_inspect(log, write(other / "cells.eval", *cells(other)[:2]))
+    return {**read, "logs": [log, folder / "again.eval"], "whole": whole}
 
 
 def test_inspect_reads_the_log_in_every_way(seen: dict[str, Any]) -> None:
@@ -88,10 +89,10 @@ def test_our_reader_finds_the_cells_in_our_log_and_in_that_of_inspect(seen: dict
     assert notes == []
 
 
-def test_a_log_is_a_success_if_every_run_is_there(seen: dict[str, Any], tmp_path: Path) -> None:
+def test_a_log_is_a_success_if_every_run_is_there(seen: dict[str, Any]) -> None:
     """Inspect asks a log of success for each run of each task; where one is missing it is none."""
     assert seen["header"]["status"] == "cancelled"
-    whole = read_by_inspect(write(tmp_path / "whole.eval", *cells(tmp_path)[:2]))
+    whole = seen["whole"]
     assert whole["header"]["status"] == "success"
     assert len(whole["streamed"]) == 2
 
