@@ -16,8 +16,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.when != "call" or not report.passed:
         return
     run = dict(report.user_properties)
-    if "case" in run:
-        PASSED.add((str(run["case"]), str(run["dialect"]), bool(run["stream"])))
+    PASSED.update(tuple(each) for name, each in report.user_properties if name == "run")
     if "stack" in run:
         reading = endpoints.Reading.model_validate_json(str(run["reading"]))
         READ[str(run["stack"]), str(run["answer"])] = reading
