@@ -13,7 +13,8 @@ from cab.proxy.tokens.model_families import encoding_of, family_of
 
 CHAT, GEMINI = "/v1/chat/completions", "/v1beta/models/m:streamGenerateContent"
 STREAM, JSON = "text/event-stream", "application/json"
-MOST = 15
+MOST = 25
+"""Times; a cache that only the smaller text fits into makes up to 18 of 10, and work by the square 100."""
 Work = Callable[[int], object]
 
 
@@ -120,7 +121,7 @@ WORK: dict[str, tuple[Work, int]] = {
 
 @pytest.mark.parametrize("field", WORK)
 def test_work_grows_as_the_text_does(field: str) -> None:
-    """Ten times the text takes less than 15 times the processor time, measured against noise."""
+    """Ten times the text takes less than 25 times the processor time, measured against noise."""
     work, n = WORK[field]
     ratio = 0.0
     # A loaded machine makes a single measurement worse, never better.
