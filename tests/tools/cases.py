@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 Test = Callable[..., Any]
 
@@ -31,6 +31,7 @@ def cases(names: str, values: Iterable[Any]) -> Callable[[Test], Test]:
     """
     wanted = [name.strip() for name in names.split(",")]
     rows = [dict(zip(wanted, each if len(wanted) > 1 else (each,), strict=True)) for each in values]
+    assert rows, "a test without a case shows nothing"
 
     def decorate(test: Test) -> Test:
         signature = inspect.signature(test)
@@ -48,9 +49,11 @@ def cases(names: str, values: Iterable[Any]) -> Callable[[Test], Test]:
                 with case(row):
                     await test(**row, **given)
 
-        chosen = run_async if inspect.iscoroutinefunction(test) else run
-        chosen.__signature__ = signature.replace(parameters=others)  # type: ignore[attr-defined]
-        return chosen
+        chosen: Any = run_async if inspect.iscoroutinefunction(test) else run
+        chosen.__signature__ = signature.replace(
+            parameters=others
+        )  # what pytest looks for fixtures in
+        return cast("Test", chosen)
 
     return decorate
 
