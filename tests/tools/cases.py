@@ -50,9 +50,8 @@ def cases(names: str, values: Iterable[Any]) -> Callable[[Test], Test]:
                     await test(**row, **given)
 
         chosen: Any = run_async if inspect.iscoroutinefunction(test) else run
-        chosen.__signature__ = signature.replace(
-            parameters=others
-        )  # what pytest looks for fixtures in
+        # Where pytest looks for fixtures.
+        chosen.__signature__ = signature.replace(parameters=others)
         return cast("Test", chosen)
 
     return decorate
