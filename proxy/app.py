@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import importlib.metadata
 import os
 import socket
 import time
@@ -25,7 +24,7 @@ from cab.proxy.auth.signing_keys import KeyRing
 from cab.proxy.auth.take_over import take_over_revocations, take_over_signing_keys
 from cab.proxy.clock import Clock
 from cab.proxy.config import ProxySettings
-from cab.proxy.control.api import Control
+from cab.proxy.control.api import Control, version
 from cab.proxy.control.authorization import Access, check_admin_token, metrics_token_from
 from cab.proxy.control.ledger_reads import LedgerReads
 from cab.proxy.control.listener import control_listener
@@ -510,7 +509,7 @@ class _Life:
             "url": url,
             "upstream": upstream.base.authority,
             "price_table": upstream.prices.table_source,
-            "cab_version": importlib.metadata.version("coding-agent-bench"),
+            "cab_version": version(),
             "pid": os.getpid(),
             "worker": worker,
         }

@@ -22,6 +22,7 @@ from cab.proxy.redaction.key_shapes import (
 from cab.proxy.redaction.redactor import WINDOW_CHARS
 from cab.proxy.redaction.secret_forms import as_bytes, plain
 from cab.scoring.printable import printable
+from tests.tools.cases import cases
 
 
 @pytest.mark.parametrize(
@@ -327,11 +328,9 @@ def test_a_header_is_redacted_each_time() -> None:
     assert {redactor.header("agent key-9f8e7d6c5b4a") for _ in range(2)} == {"agent [redacted]"}
 
 
-@pytest.mark.parametrize(
-    "prefix", ["sk", "pk", "rk", "gsk", "xai", "nvapi", "hf", "ghp", "gho", "AIza"]
-)
-@pytest.mark.parametrize("before", ["", "a ", "a.", "-", "é-", "令牌", "\n"])
-@pytest.mark.parametrize("mark", ["-", "_"])
+@cases("prefix", ["sk", "pk", "rk", "gsk", "xai", "nvapi", "hf", "ghp", "gho", "AIza"])
+@cases("before", ["", "a ", "a.", "-", "é-", "令牌", "\n"])
+@cases("mark", ["-", "_"])
 def test_a_vendors_key_is_found_in_a_name_wherever_it_stands(
     prefix: str, before: str, mark: str
 ) -> None:

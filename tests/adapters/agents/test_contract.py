@@ -24,18 +24,19 @@ from tests.adapters.agents.recorded import (
     report_of,
     run_of,
 )
+from tests.tools.cases import cases
 
 PAGE = (Path(__file__).parents[3] / "docs" / "agents.md").read_text(encoding="utf-8")
-AGENTS = pytest.mark.parametrize("agent", sorted(ADAPTERS))
-LAUNCHES = pytest.mark.parametrize(
-    ("agent", "dialect"),
+AGENTS = cases("agent", sorted(ADAPTERS))
+LAUNCHES = cases(
+    "agent, dialect",
     [
         (name, dialect)
         for name in sorted(ADAPTERS)
         for dialect in (None, *load_adapter(name).facts.dialects)
     ],
 )
-REAL = pytest.mark.parametrize("agent", RECORDED)
+REAL = cases("agent", RECORDED)
 
 KEY_FILES = {
     "cline": ".cline/data/settings/providers.json",
@@ -127,7 +128,7 @@ def test_files_are_below_home(agent: str, dialect: Endpoint | None) -> None:
 
 
 @pytest.mark.parametrize("prompt", ["-p", "--help"])
-@pytest.mark.parametrize("agent", sorted(set(ADAPTERS) - POSITIONAL - {PROMPT_BY_STDIN}))
+@cases("agent", sorted(set(ADAPTERS) - POSITIONAL - {PROMPT_BY_STDIN}))
 def test_prompt_is_not_an_option(agent: str, prompt: str) -> None:
     """A prompt that looks like an option is after `--`, joined to its option, or starts with a space."""
     argv = load_adapter(agent).launch(run_of(prompt)).argv
@@ -177,7 +178,7 @@ def test_recorded_run(agent: str, tmp_path: Path) -> None:
     assert (", exact" in promised) == expected.exact
 
 
-@pytest.mark.parametrize("agent", recordings_with("cut"))
+@cases("agent", recordings_with("cut"))
 def test_recorded_cut(agent: str, tmp_path: Path) -> None:
     """After an answer that broke off the rest is reported, and not called exact if that is known."""
     expected = RECORDED[agent].cut
@@ -187,14 +188,14 @@ def test_recorded_cut(agent: str, tmp_path: Path) -> None:
     assert (report.prompt_tokens, report.completion_tokens, report.exact) == expected
 
 
-@pytest.mark.parametrize("agent", recordings_with("no_usage"))
+@cases("agent", recordings_with("no_usage"))
 def test_recorded_without_usage(agent: str, tmp_path: Path) -> None:
     """Answers for which the endpoint gave no count are an error, not 0 tokens."""
     with pytest.raises(BadSelfReport, match=RECORDED[agent].no_usage):
         report_of(agent, tmp_path, recorded(agent, "no-usage"))
 
 
-@pytest.mark.parametrize("agent", recordings_with("refused"))
+@cases("agent", recordings_with("refused"))
 def test_recorded_refusal(agent: str, tmp_path: Path) -> None:
     """A run whose calls were refused has no count."""
     if error := RECORDED[agent].refused:
@@ -211,9 +212,7 @@ def test_cut_output(agent: str, tmp_path: Path) -> None:
         report_of(agent, tmp_path, recorded(agent, "run").rstrip()[:-9])
 
 
-@pytest.mark.parametrize(
-    ("agent", "member"), [(name, each) for name in RECORDED for each in RECORDED[name].counts]
-)
+@cases("agent, member", [(name, each) for name in RECORDED for each in RECORDED[name].counts])
 @pytest.mark.parametrize("value", ["null", '"1"', "-1", "1.5", "true"])
 def test_strict_counts(agent: str, member: str, value: str, tmp_path: Path) -> None:
     """A member that must be a count and is not one is an error, and names itself."""
@@ -225,7 +224,7 @@ def test_strict_counts(agent: str, member: str, value: str, tmp_path: Path) -> N
         report_of(agent, tmp_path, text)
 
 
-@pytest.mark.parametrize("agent", recordings_with("session"))
+@cases("agent", recordings_with("session"))
 def test_unreadable_session(agent: str, tmp_path: Path) -> None:
     """A folder in the place of a session file is an error, and no failure of the run."""
     (tmp_path / (RECORDED[agent].session or "")).mkdir(parents=True)
@@ -242,7 +241,7 @@ JSON = st.recursive(
 
 @settings(deadline=None, max_examples=20)
 @given(content=st.binary() | st.text().map(str.encode) | JSON)
-@AGENTS
+@pytest.mark.parametrize("agent", sorted(ADAPTERS))
 def test_any_output(tmp_path_factory: pytest.TempPathFactory, agent: str, content: bytes) -> None:
     """Any output and any session gives a report above 0, None, or the one error."""
     home = tmp_path_factory.mktemp("home")

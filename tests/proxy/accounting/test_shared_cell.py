@@ -126,7 +126,7 @@ class Workers:
                 worker.share("a", 0, self.generation, CellShare.unpacked(share))
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(STEPS, st.lists(st.sampled_from(LIMITS), min_size=1, max_size=2))
 def test_workers_decide_as_one_process_does(
     steps: list[tuple[int, str, int, int, bool]], keys: list[KeyLimits]

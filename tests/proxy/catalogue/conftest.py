@@ -1,6 +1,7 @@
 """Writes docs/catalogue.md and docs/endpoints.md from the run's results, when asked to."""
 
 import os
+from typing import Any, cast
 
 import pytest
 
@@ -16,8 +17,10 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.when != "call" or not report.passed:
         return
     run = dict(report.user_properties)
-    if "case" in run:
-        PASSED.add((str(run["case"]), str(run["dialect"]), bool(run["stream"])))
+    for name, value in report.user_properties:
+        if name == "run":
+            fault, dialect, stream = cast("list[Any]", value)
+            PASSED.add((str(fault), str(dialect), bool(stream)))
     if "stack" in run:
         reading = endpoints.Reading.model_validate_json(str(run["reading"]))
         READ[str(run["stack"]), str(run["answer"])] = reading

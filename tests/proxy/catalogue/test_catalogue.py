@@ -12,7 +12,8 @@ from cab.scoring.ledger.totals import may_have_cost
 from tests.proxy.catalogue import bodies, calls, counts, disconnects, media, usage, websocket, wire
 from tests.proxy.catalogue.report import FILE, page
 from tests.proxy.catalogue.table import TABLE, Case, World, runs
-from tests.tools.dialects import Sample
+from tests.tools.cases import case
+from tests.tools.dialects import SAMPLES, Sample
 
 assert [
     *(bodies, calls, counts, disconnects),
@@ -68,29 +69,52 @@ async def check(run: tuple[Case, Sample, bool], folder: Path) -> None:
         check_tokens(entry, sample, row)
 
 
-def in_one_dialect() -> list[tuple[Case, Sample, bool]]:
-    """Return each case streamed and whole, in one of its dialects: in another one from case to case."""
+def in_one_dialect(first: int) -> list[tuple[Case, Sample, bool]]:
+    """Return each case streamed and whole, in one of its dialects: in another one from case to case.
+
+    Args:
+        first: Which of its dialects the first case is for.
+    """
     groups: dict[tuple[str, bool], list[tuple[Case, Sample, bool]]] = {}
     for run in RUNS:
         groups.setdefault((run[0].name, run[2]), []).append(run)
-    return [group[at % len(group)] for at, group in enumerate(groups.values())]
+    return [group[(first + at) % len(group)] for at, group in enumerate(groups.values())]
 
 
+async def check_case(entry: Case, those: list[tuple[Case, Sample, bool]], folder: Path) -> None:
+    """Run a case in those of its dialects and modes."""
+    for run in (run for run in those if run[0] is entry):
+        with case(label(run)):
+            await check(run, folder / label(run))
+
+
+IN_ONE_DIALECT, IN_ANOTHER = in_one_dialect(0), in_one_dialect(1)
+CASES = pytest.mark.parametrize("entry", TABLE, ids=lambda entry: f"{entry.number}-{entry.name}")
+
+
+@CASES
 @pytest.mark.asyncio(loop_factories=["direct"])
-@pytest.mark.parametrize("run", RUNS, ids=label)
-async def test_fault(run: tuple[Case, Sample, bool], tmp_path: Path, record_property: Any) -> None:
-    """Each case holds in each of its dialects."""
-    await check(run, tmp_path)
-    record_property("case", run[0].name)
-    record_property("dialect", run[1].endpoint)
-    record_property("stream", run[2])
+async def test_fault(entry: Case, tmp_path: Path) -> None:
+    """Each case holds in one of its dialects, streamed and whole."""
+    await check_case(entry, IN_ANOTHER, tmp_path)
 
 
+@CASES
 @pytest.mark.asyncio(loop_factories=["aiohttp"])
-@pytest.mark.parametrize("run", in_one_dialect(), ids=label)
-async def test_fault_on_the_other_wire(run: tuple[Case, Sample, bool], tmp_path: Path) -> None:
+async def test_fault_on_the_other_wire(entry: Case, tmp_path: Path) -> None:
     """Each case holds on aiohttp's wire too, which knows of no dialect: the meter behind both is one."""
-    await check(run, tmp_path)
+    await check_case(entry, IN_ONE_DIALECT, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.asyncio(loop_factories=["direct"])
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: str(sample.endpoint))
+async def test_faults_of_a_dialect(sample: Sample, tmp_path: Path, record_property: Any) -> None:
+    """Each case holds in each of its dialects, streamed and whole."""
+    for run in (run for run in RUNS if run[1] is sample):
+        with case(label(run)):
+            await check(run, tmp_path / label(run))
+        record_property("run", [run[0].name, sample.endpoint, run[2]])
 
 
 def test_the_table_has_every_number_of_the_list() -> None:

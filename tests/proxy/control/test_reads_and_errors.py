@@ -14,6 +14,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
+from cab.proxy.control import ledger_reads
 from cab.proxy.errors import BadConfig
 from cab.scoring.ledger.signatures import signature_fault
 from tests.proxy.control.serving import (
@@ -29,10 +30,13 @@ from tests.tools.proxy import chat_body, raw_exchange, records
 from tests.tools.upstream import json_answer
 
 
-async def test_a_cells_lines_are_those_of_the_ledger(tmp_path: Path) -> None:
+async def test_a_cells_lines_are_those_of_the_ledger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The lines come verbatim and in order, and are what the seal's digest is over."""
+    monkeypatch.setattr(ledger_reads, "_BATCH_LINES", 50)
     async with api(tmp_path) as client:
-        for _ in range(300):
+        for _ in range(60):
             await client.call(client.key())
         await client.call(client.key("other"))
         seal = orjson.loads((await client.ask("POST", f"{path_of()}/seal")).body)
@@ -44,7 +48,7 @@ async def test_a_cells_lines_are_those_of_the_ledger(tmp_path: Path) -> None:
     assert seen.header("Content-Type") == "application/x-ndjson"
     assert seen.body == b"".join(lines[:-1])  # the last one is the seal
     assert seal["digest"] == f"sha256:{hashlib.sha256(seen.body).hexdigest()}"
-    assert (seal["calls"], seal["records"]) == (300, 600)
+    assert (seal["calls"], seal["records"]) == (60, 120)
 
 
 @pytest.mark.parametrize("apart", [False, True], ids=["agents' port", "own port"])

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from cab.proxy.demo.edits import EditFormat, FormatName, render_edit, render_patch, requested_format
 from cab.proxy.demo.scenarios import FileEdit, load_scenarios
+from tests.tools.cases import cases
 
 WHOLE_PROMPT = """Answer with a *file listing* like this one:
 
@@ -74,8 +75,8 @@ def apply(edit: FileEdit, form: EditFormat) -> str:
     return apply_blocks(before, between(text, "\n".join(head), form.closing))
 
 
-@pytest.mark.parametrize("edit", EDITS, ids=lambda edit: edit.path)
-@pytest.mark.parametrize(
+@cases("edit", EDITS)
+@cases(
     "form",
     [
         EditFormat("whole"),
@@ -85,7 +86,6 @@ def apply(edit: FileEdit, form: EditFormat) -> str:
         EditFormat("diff-fenced"),
         EditFormat("udiff"),
     ],
-    ids=lambda form: f"{form.name}{form.opening}",
 )
 def test_every_scenario_comes_out_in_every_format(edit: FileEdit, form: EditFormat) -> None:
     """An edit that is read back and applied leaves the file that the scenario wants."""

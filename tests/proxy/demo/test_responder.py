@@ -20,6 +20,7 @@ from tests.proxy.demo.conversation import (
     system,
     user,
 )
+from tests.tools.cases import cases
 
 BASH = function("bash", ["command"], command="string")
 FINISH = function("finish", ["message"], message="string")
@@ -30,16 +31,13 @@ AIDER_WHOLE = "Answer with a *file listing*.\n\npath/to/filename.js\n```\n// ent
 ADDED = "I added these files to the chat."
 
 
-@pytest.fixture(params=list_tasks(), ids=lambda task: task.id)
-def task(request: pytest.FixtureRequest) -> Task:
-    found: Task = request.param
-    return found
+TASKS = cases("task", list_tasks())
 
 
-@pytest.fixture
-def work(task: Task, tmp_path: Path) -> Path:
-    copy_workspace(task, tmp_path / "work")
-    return tmp_path / "work"
+def workspace(task: Task, folder: Path) -> Path:
+    """Return a copy of the task's workspace."""
+    copy_workspace(task, folder / "work")
+    return folder / "work"
 
 
 def scenario_of(task: Task) -> Scenario:
@@ -52,15 +50,19 @@ def is_solved(task: Task, work: Path) -> bool:
     return all((work / e.path).read_text() == e.after for e in scenario_of(task).files)
 
 
-def test_an_agent_with_a_shell_solves_the_task(task: Task, work: Path) -> None:
+@TASKS
+def test_an_agent_with_a_shell_solves_the_task(task: Task, tmp_path: Path) -> None:
     """Led by the demo, an agent that offers a shell looks, writes, and ends on a plain answer."""
+    work = workspace(task, tmp_path)
     calls = run_with_tools([user(task.prompt)], [BASH], lambda _, a: bash(a["command"], work))
     assert is_solved(task, work)
     assert len(calls) == 1 + len(scenario_of(task).files)
 
 
-def test_an_agent_with_file_tools_solves_the_task(task: Task, work: Path) -> None:
+@TASKS
+def test_an_agent_with_file_tools_solves_the_task(task: Task, tmp_path: Path) -> None:
     """Led by the demo, an agent that offers to read and write files solves the task."""
+    work = workspace(task, tmp_path)
 
     def act(name: str, arguments: dict[str, Any]) -> str:
         if name == "read_file":
@@ -73,8 +75,10 @@ def test_an_agent_with_file_tools_solves_the_task(task: Task, work: Path) -> Non
     assert calls[0][0] == "read_file"
 
 
-def test_an_agent_that_only_writes_solves_the_task(task: Task, work: Path) -> None:
+@TASKS
+def test_an_agent_that_only_writes_solves_the_task(task: Task, tmp_path: Path) -> None:
     """An agent that offers no way to read writes at once, and once only."""
+    work = workspace(task, tmp_path)
 
     def act(_: str, arguments: dict[str, Any]) -> str:
         (work / arguments["path"]).write_text(arguments["content"])
@@ -85,8 +89,10 @@ def test_an_agent_that_only_writes_solves_the_task(task: Task, work: Path) -> No
     assert len(calls) == len(scenario_of(task).files)
 
 
-def test_an_agent_with_a_finish_tool_is_ended_by_it(task: Task, work: Path) -> None:
+@TASKS
+def test_an_agent_with_a_finish_tool_is_ended_by_it(task: Task, tmp_path: Path) -> None:
     """Where a tool ends the run, it is called last, with the closing words."""
+    work = workspace(task, tmp_path)
     calls = run_with_tools(
         [user(task.prompt)],
         [BASH, FINISH],
@@ -96,8 +102,10 @@ def test_an_agent_with_a_finish_tool_is_ended_by_it(task: Task, work: Path) -> N
     assert is_solved(task, work)
 
 
-def test_mini_swe_agent_is_ended_by_its_marker(task: Task, work: Path) -> None:
+@TASKS
+def test_mini_swe_agent_is_ended_by_its_marker(task: Task, tmp_path: Path) -> None:
     """Where the prompt names a marker that ends the run, a command prints it last."""
+    work = workspace(task, tmp_path)
     rules = system(f"To end, print {SUBMIT_MARKER}.")
 
     def act(_: str, arguments: dict[str, Any]) -> str | None:
@@ -108,6 +116,7 @@ def test_mini_swe_agent_is_ended_by_its_marker(task: Task, work: Path) -> None:
     assert is_solved(task, work)
 
 
+@TASKS
 def test_after_the_last_step_there_are_only_words(task: Task) -> None:
     """A conversation that goes on after the scenario gets the closing words and no further call."""
     done: list[Message] = [{"role": "assistant", "content": "x"}] * MOST_TURNS
@@ -115,8 +124,12 @@ def test_after_the_last_step_there_are_only_words(task: Task) -> None:
 
 
 @pytest.mark.parametrize("marker", [True, False])
-def test_an_agent_that_reads_fences_solves_the_task(task: Task, work: Path, marker: bool) -> None:
+@TASKS
+def test_an_agent_that_reads_fences_solves_the_task(
+    task: Task, tmp_path: Path, marker: bool
+) -> None:
     """Without tools, commands come in the code fence that the prompt asks for, one in each answer."""
+    work = workspace(task, tmp_path)
     rules = "Answer with one ```bash block." + (f" End with {SUBMIT_MARKER}." if marker else "")
     messages = [system(rules), user(task.prompt)]
     outputs: list[str] = []
@@ -133,18 +146,21 @@ def test_an_agent_that_reads_fences_solves_the_task(task: Task, work: Path, mark
     assert outputs[-1].startswith(SUBMIT_MARKER) is marker
 
 
+@TASKS
 def test_rules_for_commands_come_before_titles(task: Task) -> None:
     """An agent that reads fences is led through the scenario, even if its rules speak of titles."""
     rules = "Answer with one ```bash block. A page has a title."
     assert (ask([system(rules), user(task.prompt)]).text or "").startswith(scenario_of(task).plan)
 
 
+@TASKS
 def test_text_edits_come_in_the_format_of_the_prompt(task: Task) -> None:
     """Without tools, every file of the scenario comes in the edit format of the prompt."""
     text = ask([system(AIDER_WHOLE), user(task.prompt)]).text or ""
     assert all(render_edit(edit, EditFormat("whole")) in text for edit in scenario_of(task).files)
 
 
+@TASKS
 def test_text_edits_come_again_until_they_are_applied(task: Task) -> None:
     """An agent that first adds the files to the chat gets the same edits again."""
     messages = [system(AIDER_WHOLE), user(task.prompt)]
@@ -152,6 +168,7 @@ def test_text_edits_come_again_until_they_are_applied(task: Task) -> None:
     assert ask([*messages, {"role": "assistant", "content": first.text}, user(ADDED)]) == first
 
 
+@TASKS
 def test_applied_edits_are_seen(task: Task) -> None:
     """Once the agent shows the files as the scenario leaves them, there are only the closing words."""
     shown = "\n".join(edit.after for edit in scenario_of(task).files)
@@ -159,8 +176,10 @@ def test_applied_edits_are_seen(task: Task) -> None:
     assert ask(messages) == DemoReply(scenario_of(task).closing)
 
 
-def test_an_agent_with_a_strict_shell_reads_and_writes_files(task: Task, work: Path) -> None:
+@TASKS
+def test_an_agent_with_a_strict_shell_reads_and_writes_files(task: Task, tmp_path: Path) -> None:
     """Where the shell rejects signs in quoted texts, all files are read first, then written."""
+    work = workspace(task, tmp_path)
     shell = function("run_shell_command", ["command"], command="string")
     seen: set[str] = set()
 
@@ -177,6 +196,7 @@ def test_an_agent_with_a_strict_shell_reads_and_writes_files(task: Task, work: P
     assert seen >= {edit.path for edit in scenario_of(task).files if edit.before is not None}
 
 
+@TASKS
 def test_an_agent_that_applies_patches_is_given_them(task: Task) -> None:
     """Beside a shell, a tool for patches is what writes; the shell only reads."""
     patch = {"type": "custom", "custom": {"name": "apply_patch"}}
@@ -190,6 +210,7 @@ def test_an_agent_that_applies_patches_is_given_them(task: Task) -> None:
     assert calls == ["bash", *["apply_patch"] * len(scenario_of(task).files)]
 
 
+@TASKS
 def test_an_answer_with_a_schema_is_json(task: Task) -> None:
     """Asked for JSON of a schema, the demo fills it in, whatever tools there are."""
     schema = {"type": "object", "properties": {"title": {"type": "string"}}}
@@ -199,6 +220,7 @@ def test_an_answer_with_a_schema_is_json(task: Task) -> None:
     assert orjson.loads(ask([user("hi")], response_format=form).text or "") == {"title": GREETING}
 
 
+@TASKS
 def test_a_plan_that_is_handed_on_is_carried_out(task: Task) -> None:
     """A second model, given the first one's answer instead of the prompt, gets the edits."""
     plan = ask([user(task.prompt)]).text or ""
@@ -206,6 +228,7 @@ def test_a_plan_that_is_handed_on_is_carried_out(task: Task) -> None:
     assert all(render_edit(edit, EditFormat("whole")) in edits for edit in scenario_of(task).files)
 
 
+@TASKS
 def test_a_person_without_any_format_gets_the_whole_files(task: Task) -> None:
     """Somebody who just asks gets the files in full."""
     text = ask([user(task.prompt)]).text or ""
@@ -221,6 +244,7 @@ def test_a_person_without_any_format_gets_the_whole_files(task: Task) -> None:
         ("Find a name for this conversation.", "title", "A question"),
     ],
 )
+@TASKS
 def test_small_questions_get_one_line(task: Task, rules: str, known: str, other: str) -> None:
     """A commit message or a title is one line that fits the scenario, or any line without one."""
     about = ask([system(rules), user(f"About: {task.prompt}")]).text
@@ -235,11 +259,13 @@ def test_other_questions_get_a_polite_answer(tools: Tools | None) -> None:
     assert ask([system(AIDER_WHOLE), user("What is the time?")]) == DemoReply(GREETING)
 
 
+@TASKS
 def test_tools_that_may_not_be_called_are_not(task: Task) -> None:
     """`tool_choice: none` gets words."""
     assert ask([user(task.prompt)], [BASH], tool_choice="none").calls == ()
 
 
+@TASKS
 def test_unsuitable_tools_get_words(task: Task) -> None:
     """An agent whose tools can neither read nor write gets the files in words."""
     weather = function("weather", ["city"], city="string")

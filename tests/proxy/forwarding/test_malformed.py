@@ -29,8 +29,8 @@ LAST = re.compile(rb"(?:^|\n)0+[ \t]*(?:;[^\n]*)?\r?\n")
 """What HTTP may take for a last chunk."""
 THE_END = re.compile(rb"\[DONE\]|response\.completed|message_stop")
 """What ends an answer before HTTP does; its record is written then."""
-some = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-more = settings(some, max_examples=120)
+some = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+more = settings(some, max_examples=50)
 
 
 @pytest.fixture(scope="module", params=BOTH, ids=lambda wire: wire.name)

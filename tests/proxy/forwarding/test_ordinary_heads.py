@@ -96,7 +96,7 @@ def verdict(follows: Callable[[Headers], object], headers: Headers) -> object:
 
 
 @given(HEADERS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_nothing_follows_from_what_is_only_passed_on(headers: list[tuple[str, str]]) -> None:
     """Without it the caller, the secrets and the guard's verdict are the same."""
     head = head_of(headers, KnownHeads(is_passed_on))
@@ -124,7 +124,7 @@ async def test_a_head_goes_on_as_if_no_other_had_come_before(key: str | None) ->
     learned = 0
 
     @given(HEADERS, st.lists(TEXTS, min_size=8, max_size=8), st.booleans())
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=100, deadline=None)
     def check(headers: list[tuple[str, str]], values: list[str], keep: bool) -> None:
         nonlocal learned
         changed = [
@@ -163,7 +163,7 @@ ANSWERED_TEXTS = st.sampled_from(["1", "", "keep-alive", "http://H:1/x", "chunke
     st.lists(ANSWERED_TEXTS, min_size=6, max_size=6),
     st.booleans(),
 )
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_the_head_of_an_answer_goes_on_as_if_no_other_had_come_before(
     headers: list[tuple[str, str]], values: list[str], is_sized: bool
 ) -> None:

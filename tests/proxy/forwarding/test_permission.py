@@ -7,6 +7,7 @@ import orjson
 import pytest
 
 from cab.proxy.accounting.limits import KeyLimits
+from tests.tools.cases import case
 from tests.tools.client import post
 from tests.tools.proxy import REAL_KEY, Meter, chat_body, metered
 from tests.tools.raw import exchange, request
@@ -28,38 +29,40 @@ def answered(request: Received) -> list[bytes]:
     return [head + end if request.method == "HEAD" else ANSWER]
 
 
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [
-        ("POST", "/v1/chat/completions"),
-        ("POST", "/v1//embeddings"),
-        ("GET", "/v1/models"),
-        ("GET", "/models"),
-        ("GET", "/v1beta/models/gemini-3"),
-        ("GET", "/v1/models/meta%2Fllama-3"),
-        ("POST", "/v1/messages/count_tokens"),
-        ("POST", "/v1beta/models/g:countTokens"),
-        ("POST", "/v1/responses/input_tokens"),
-        ("GET", "/v1/responses/resp_1?stream=true"),
-        ("GET", "/v1/responses/resp_1/input_items"),
-        ("POST", "/v1/responses/resp_1/cancel"),
-        ("HEAD", "/api/hello"),
-        ("OPTIONS", "/v1/chat/completions"),
-        ("OPTIONS", "/v1/models"),
-    ],
-)
-async def test_what_agents_call_passes_with_the_key(method: str, path: str, tmp_path: Path) -> None:
+LOOKED_UP = [
+    ("POST", "/v1/chat/completions"),
+    ("POST", "/v1//embeddings"),
+    ("GET", "/v1/models"),
+    ("GET", "/models"),
+    ("GET", "/v1beta/models/gemini-3"),
+    ("GET", "/v1/models/meta%2Fllama-3"),
+    ("POST", "/v1/messages/count_tokens"),
+    ("POST", "/v1beta/models/g:countTokens"),
+    ("POST", "/v1/responses/input_tokens"),
+    ("GET", "/v1/responses/resp_1?stream=true"),
+    ("GET", "/v1/responses/resp_1/input_items"),
+    ("POST", "/v1/responses/resp_1/cancel"),
+    ("HEAD", "/api/hello"),
+    ("OPTIONS", "/v1/chat/completions"),
+    ("OPTIONS", "/v1/models"),
+]
+
+
+async def test_what_agents_call_passes_with_the_key(tmp_path: Path) -> None:
     """Metered paths and what clients look up beside them reach the endpoint as they came."""
     async with (
         scripted_upstream(answered) as endpoint,
         metered(endpoint.url, tmp_path, auth="keys") as meter,
     ):
-        body = orjson.dumps(chat_body()) if method == "POST" else b""
-        seen = await post(meter.url, path, body, bearer(meter), method=method)
-        await meter.settled(1)
-    [sent] = endpoint.received
-    assert (seen.status, sent.method, sent.target) == (200, method, path)
-    assert sent.header("Authorization") == f"Bearer {REAL_KEY}"
+        for calls, (method, path) in enumerate(LOOKED_UP, 1):
+            body = orjson.dumps(chat_body()) if method == "POST" else b""
+            seen = await post(meter.url, path, body, bearer(meter), method=method)
+            await meter.settled(calls)
+            with case((method, path)):
+                assert len(endpoint.received) == calls
+                sent = endpoint.received[-1]
+                assert (seen.status, sent.method, sent.target) == (200, method, path)
+                assert sent.header("Authorization") == f"Bearer {REAL_KEY}"
 
 
 OTHERS = [
@@ -79,41 +82,38 @@ OTHERS = [
 ]
 
 
-@pytest.mark.parametrize(("method", "path", "body"), OTHERS)
-async def test_other_paths_are_refused_with_the_key(
-    method: str, path: str, body: bytes, tmp_path: Path
-) -> None:
+async def test_other_paths_are_refused_with_the_key(tmp_path: Path) -> None:
     """They get a 404 that names the setting, and a record; the endpoint does not see them."""
     async with (
         scripted_upstream(answered) as endpoint,
         metered(endpoint.url, tmp_path, auth="keys") as meter,
     ):
-        seen = await post(meter.url, path, body, bearer(meter), method=method)
-        [row] = await meter.settled(1)
-    assert (seen.status, endpoint.received) == (404, [])
-    assert (row["end_reason"], row["error"]["type"], row["cell_id"]) == (
-        "rejected",
-        "path_not_allowed",
-        CELL,
-    )
-    assert "`paths`" in row["error"]["message"]
+        for calls, (method, path, body) in enumerate(OTHERS, 1):
+            seen = await post(meter.url, path, body, bearer(meter), method=method)
+            row = (await meter.settled(calls))[-1]
+            error, refused = row["error"], (row["end_reason"], row["error"]["type"])
+            with case((method, path)):
+                assert (seen.status, endpoint.received) == (404, [])
+                assert (*refused, row["cell_id"]) == ("rejected", "path_not_allowed", CELL)
+                assert "`paths`" in error["message"]
 
 
-@pytest.mark.parametrize(("method", "path", "body"), OTHERS)
-async def test_they_pass_without_a_held_key(
-    method: str, path: str, body: bytes, tmp_path: Path
-) -> None:
+async def test_they_pass_without_a_held_key(tmp_path: Path) -> None:
     """Where the client pays with its own key, its endpoint decides."""
+    own = "Authorization: Bearer own"
     async with (
         scripted_upstream(answered) as endpoint,
         metered(endpoint.url, tmp_path, key=None) as meter,
     ):
-        own = "Authorization: Bearer own"
-        seen = await post(meter.url, path, body, own, "X-HTTP-Method: PUT", method=method)
-        await meter.settled(1)
-    [sent] = endpoint.received
-    assert (seen.status, sent.method, sent.target) == (200, method, path)
-    assert (sent.header("Authorization"), sent.header("X-HTTP-Method")) == ("Bearer own", "PUT")
+        for calls, (method, path, body) in enumerate(OTHERS, 1):
+            seen = await post(meter.url, path, body, own, "X-HTTP-Method: PUT", method=method)
+            await meter.settled(calls)
+            with case((method, path)):
+                assert len(endpoint.received) == calls
+                sent = endpoint.received[-1]
+                assert (seen.status, sent.method, sent.target) == (200, method, path)
+                kept = sent.header("Authorization"), sent.header("X-HTTP-Method")
+                assert kept == ("Bearer own", "PUT")
 
 
 async def test_the_setting_opens_paths_for_all_endpoints_or_one(tmp_path: Path) -> None:
@@ -236,42 +236,43 @@ def bearer(meter: Meter, **limits: Any) -> str:
     return f"Authorization: Bearer {meter.proxy.mint_key(CELL, 60, KeyLimits(**limits))}"
 
 
-@pytest.mark.parametrize(
-    ("path", "body", "status"),
-    [
-        (CHAT, {"model": "gpt-5-mini"}, 200),
-        (CHAT, {"model": "org/small"}, 200),
-        (CHAT, {"model": "o3"}, 404),
-        (CHAT, {"model": "GPT-5"}, 404),
-        (CHAT, {}, 404),
-        (CHAT, {"model": "gpt-5", "models": ["gpt-5-mini", "o3"]}, 404),
-        (CHAT, {"model": "gpt-5", "fallbacks": [{"model": "o3"}]}, 404),
-        ("/v1/messages", {"model": "o3"}, 404),
-        ("/v1beta/models/gpt-5:generateContent", {}, 200),
-        ("/v1beta/models/o3:generateContent", {"model": "gpt-5"}, 404),
-        ("/openai/deployments/gpt-5/chat/completions", {"model": "o3"}, 404),
-        ("/v1/audio/speech", {"model": "o3"}, 404),
-        ("/v1/audio/speech", {}, 404),
-        ("/v1/messages/count_tokens", {"model": "gpt-5"}, 200),
-    ],
-)
-async def test_a_key_with_models_is_for_these(
-    path: str, body: dict[str, Any], status: int, tmp_path: Path
-) -> None:
+CHOSEN: list[tuple[str, dict[str, Any], int]] = [
+    (CHAT, {"model": "gpt-5-mini"}, 200),
+    (CHAT, {"model": "org/small"}, 200),
+    (CHAT, {"model": "o3"}, 404),
+    (CHAT, {"model": "GPT-5"}, 404),
+    (CHAT, {}, 404),
+    (CHAT, {"model": "gpt-5", "models": ["gpt-5-mini", "o3"]}, 404),
+    (CHAT, {"model": "gpt-5", "fallbacks": [{"model": "o3"}]}, 404),
+    ("/v1/messages", {"model": "o3"}, 404),
+    ("/v1beta/models/gpt-5:generateContent", {}, 200),
+    ("/v1beta/models/o3:generateContent", {"model": "gpt-5"}, 404),
+    ("/openai/deployments/gpt-5/chat/completions", {"model": "o3"}, 404),
+    ("/v1/audio/speech", {"model": "o3"}, 404),
+    ("/v1/audio/speech", {}, 404),
+    ("/v1/messages/count_tokens", {"model": "gpt-5"}, 200),
+]
+
+
+async def test_a_key_with_models_is_for_these(tmp_path: Path) -> None:
     """Any other model gets a 404 that agents do not repeat, and a record, wherever it is named."""
     async with (
         scripted_upstream(answered) as endpoint,
         metered(endpoint.url, tmp_path, auth="keys", paths=["/v1/audio"]) as meter,
     ):
         key = bearer(meter, models=("gpt-5*", "org/*"))
-        seen = await post(meter.url, path, body, key)
-        [row] = await meter.settled(1)
-    assert seen.status == status
-    assert len(endpoint.received) == (status == 200)
-    if status == 404:
-        assert (row["end_reason"], row["error"]["type"]) == ("rejected", "model_not_allowed")
-        assert seen.header("x-should-retry") == "false"
-        assert "gpt-5*, org/*" in row["error"]["message"]
+        for calls, (path, body, status) in enumerate(CHOSEN, 1):
+            endpoint.received.clear()
+            seen = await post(meter.url, path, body, key)
+            row = (await meter.settled(calls))[-1]
+            with case((path, body)):
+                assert seen.status == status
+                assert len(endpoint.received) == (status == 200)
+                if status == 404:
+                    refused = row["end_reason"], row["error"]["type"]
+                    assert refused == ("rejected", "model_not_allowed")
+                    assert seen.header("x-should-retry") == "false"
+                    assert "gpt-5*, org/*" in row["error"]["message"]
 
 
 async def test_a_key_with_models_may_look_up_all(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from yarl import URL
 
 from cab.proxy.forwarding.addresses import Addresses
 from cab.proxy.http.headers import Headers
+from tests.tools.cases import case
 from tests.tools.client import Seen, post
 from tests.tools.proxy import REAL_KEY, Meter, chat_body, metered
 from tests.tools.upstream import Received, json_answer, scripted_upstream
@@ -66,38 +67,41 @@ async def test_a_redirect_below_the_base_is_followed_and_metered(
     assert second.header("Authorization") == f"Bearer {REAL_KEY}"
 
 
-@pytest.mark.parametrize(
-    "location",
-    [
-        "http://evil.example/v1/chat/completions",
-        "//evil.example/v1/chat/completions",
-        "/\\evil.example/v1/chat/completions",
-        "{url}/other-team/v1/chat/completions",
-        "{url}/team/v1/../../other-team/v1/chat/completions",
-        "{url}/team/cab/cells/x/seal",
-        "{url}/team/cell/x/v1/chat/completions",
-        "http://127.0.0.1:9/team/v1/chat/completions",
-        "ftp://evil.example/x",
-        "http://[/x",
-        "",
-        "{url}/team/v1/chat/completions",
-    ],
-)
+ELSEWHERE = [
+    "http://evil.example/v1/chat/completions",
+    "//evil.example/v1/chat/completions",
+    "/\\evil.example/v1/chat/completions",
+    "{url}/other-team/v1/chat/completions",
+    "{url}/team/v1/../../other-team/v1/chat/completions",
+    "{url}/team/cab/cells/x/seal",
+    "{url}/team/cell/x/v1/chat/completions",
+    "http://127.0.0.1:9/team/v1/chat/completions",
+    "ftp://evil.example/x",
+    "http://[/x",
+    "",
+    "{url}/team/v1/chat/completions",
+]
+
+
 @pytest.mark.parametrize("status", ["301 Moved", "303 See Other", "307 Temporary", "308 Permanent"])
-async def test_a_redirect_elsewhere_is_followed_by_nobody(
-    status: str, location: str, tmp_path: Path
-) -> None:
+async def test_a_redirect_elsewhere_is_followed_by_nobody(status: str, tmp_path: Path) -> None:
     """The client gets a 502 without the address, and the key stays where it belongs."""
-    async with scripted_upstream([ANSWER]) as endpoint:
-        endpoint.scripts = [[redirect(location.format(url=endpoint.url), status)]]
-        async with metered(f"{endpoint.url}/team/v1", tmp_path) as meter:
+    async with (
+        scripted_upstream([ANSWER]) as endpoint,
+        metered(f"{endpoint.url}/team/v1", tmp_path) as meter,
+    ):
+        for calls, location in enumerate(ELSEWHERE, 1):
+            endpoint.scripts = [[redirect(location.format(url=endpoint.url), status)]]
             seen = await post(meter.url, CHAT, chat_body())
-            [row] = await meter.settled(1)
-    assert (seen.status, seen.header("Location")) == (502, None)
-    assert (row["end_reason"], row["error"]["type"]) == ("upstream_error", "upstream_redirect")
-    assert (row["upstream_attempts"], row["completion_tokens"]) == (1, None)
-    assert seen.header("x-should-retry") == "false"
-    assert "evil" not in seen.body.decode()
+            row = (await meter.settled(calls))[-1]
+            with case(location):
+                assert (seen.status, seen.header("Location")) == (502, None)
+                error = row["end_reason"], row["error"]["type"]
+                assert error == ("upstream_error", "upstream_redirect")
+                assert (row["upstream_attempts"], row["completion_tokens"]) == (1, None)
+                assert seen.header("x-should-retry") == "false"
+                assert "evil" not in seen.body.decode()
+                assert len(endpoint.received) == calls
 
 
 async def test_redirects_without_end_are_given_up(tmp_path: Path) -> None:

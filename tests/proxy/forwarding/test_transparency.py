@@ -13,6 +13,7 @@ import pytest
 
 from cab.proxy.http.headers import CREDENTIALS
 from cab.scoring.ledger.records import METERED_ENDPOINTS
+from tests.tools.cases import case, cases
 from tests.tools.dialects import BY_ENDPOINT, SAMPLES, Sample
 from tests.tools.proxy import REAL_KEY, Meter, metered
 from tests.tools.raw import Answer, Header, chunked, connected, exchange, request
@@ -76,13 +77,25 @@ async def both_ways(
 async def pair_of(
     folder: Path, script: Sequence[Step], raw: bytes, method: str = "POST", **settings: Any
 ) -> Pair:
-    async with both_ways(folder, script, **settings) as (upstream, meter):
-        direct = await exchange(upstream.url, raw, method)
-        through = await exchange(meter.url, raw, method)
-        [row] = await meter.settled(1)
-    seen_direct, seen_through = upstream.received
+    async with both_ways(folder, script, **settings) as ways:
+        return await next_pair(*ways, script, raw, method)
+
+
+async def next_pair(
+    upstream: ScriptedUpstream,
+    meter: Meter,
+    script: Sequence[Step],
+    raw: bytes,
+    method: str = "POST",
+) -> Pair:
+    """Send one more request both ways."""
+    upstream.scripts = [script]
+    direct = await exchange(upstream.url, raw, method)
+    through = await exchange(meter.url, raw, method)
+    *_, seen_direct, seen_through = upstream.received
+    rows = await meter.settled(len(upstream.received) // 2)
     host = upstream.url.removeprefix("http://")
-    return Pair(direct, through, seen_direct, seen_through, row, host)
+    return Pair(direct, through, seen_direct, seen_through, rows[-1], host)
 
 
 def end_to_end(headers: list[Header], drop: set[str] = HOP_BY_HOP) -> list[Header]:
@@ -133,40 +146,41 @@ def label(play: tuple[Sample, bool]) -> str:
     return f"{play[0].endpoint}-{'stream' if play[1] else 'whole'}"
 
 
-@pytest.mark.parametrize("play", PLAYS, ids=label)
-async def test_a_call_is_the_same_both_ways(play: tuple[Sample, bool], tmp_path: Path) -> None:
+async def test_a_call_is_the_same_both_ways(tmp_path: Path) -> None:
     """In every dialect, streamed and not, both sides see each other's bytes, chunk by chunk."""
-    sample, stream = play
     sent = ("Authorization: Bearer agents-own", "user-agent: Agent/1 (x; y)", "ACCEPT: */*",
             "Accept-Encoding: gzip, br", "x-Stainless-Lang: js", "X-Two: a", "X-Two: b")  # fmt: skip
     got = ("Date: Fri, 20 Nov 2026 12:00:00 GMT", "Server: them/2", "x-request-id: req_1",
            "openai-processing-ms: 7", "X-Two: c", "X-Two: d")  # fmt: skip
-    script = whole(sample, *got, stream=stream)
-    pair = await pair_of(tmp_path, script, call(sample, *sent, stream=stream))
-    assert_transparent(pair)
-    assert pair.direct.complete
-    assert pair.seen_through.header("Authorization") == f"Bearer {REAL_KEY}"
-    assert pair.seen_through.header("Host") == pair.host
-    assert pair.row["endpoint"] == sample.endpoint
+    async with both_ways(tmp_path, []) as ways:
+        for sample, stream in PLAYS:
+            with case(label((sample, stream))):
+                script = whole(sample, *got, stream=stream)
+                pair = await next_pair(*ways, script, call(sample, *sent, stream=stream))
+                assert_transparent(pair)
+                assert pair.direct.complete
+                assert pair.seen_through.header("Authorization") == f"Bearer {REAL_KEY}"
+                assert pair.seen_through.header("Host") == pair.host
+                assert pair.row["endpoint"] == sample.endpoint
 
 
-@pytest.mark.parametrize("play", PLAYS, ids=label)
 @pytest.mark.parametrize(
     "status", ["400 Bad Request", "429 Slow Down, Please", "500 Oops", "529 Overloaded"]
 )
-async def test_errors_are_the_same_both_ways(
-    play: tuple[Sample, bool], status: str, tmp_path: Path
-) -> None:
+async def test_errors_are_the_same_both_ways(status: str, tmp_path: Path) -> None:
     """An error keeps its status, its words, its headers and its body, whatever was asked for."""
-    sample, stream = play
     error = {"error": {"message": "no", "type": "some_error", "code": "some_code"}}
     headers = ("retry-after: 2", "retry-after-ms: 1500", "x-should-retry: true")
     script: list[Step] = [json_answer(error, status, *headers)]
-    assert_transparent(await pair_of(tmp_path, script, call(sample, stream=stream)))
+    async with both_ways(tmp_path, []) as ways:
+        for sample, stream in PLAYS:
+            with case(label((sample, stream))):
+                raw = call(sample, stream=stream)
+                assert_transparent(await next_pair(*ways, script, raw))
 
 
 @pytest.mark.parametrize("cut", [Fault.CLOSE, Fault.RESET])
-@pytest.mark.parametrize("play", PLAYS, ids=label)
+@cases("play", PLAYS)
 async def test_a_cut_answer_is_cut_both_ways(
     play: tuple[Sample, bool], cut: Fault, tmp_path: Path
 ) -> None:
@@ -258,25 +272,27 @@ PLAIN: dict[str, tuple[str, bytes]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", PLAIN)
-async def test_plain_http_is_the_same_both_ways(name: str, tmp_path: Path) -> None:
+async def test_plain_http_is_the_same_both_ways(tmp_path: Path) -> None:
     """Methods, statuses and answers without a body, a type or a date are the endpoint's own."""
-    method, answer = PLAIN[name]
-    body = b'{"a":1}' if method in {"POST", "PUT", "PATCH"} else None
-    raw = request("/v1/files/%20x?a=%20b&c=d%3D", body, "x-a: 1", method=method)
-    assert_transparent(await pair_of(tmp_path, [answer], raw, method))
+    async with both_ways(tmp_path, []) as ways:
+        for name, (method, answer) in PLAIN.items():
+            body = b'{"a":1}' if method in {"POST", "PUT", "PATCH"} else None
+            raw = request("/v1/files/%20x?a=%20b&c=d%3D", body, "x-a: 1", method=method)
+            with case(name):
+                assert_transparent(await next_pair(*ways, [answer], raw, method))
 
 
-@pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "GET", "PUT", "DELETE"])
-@pytest.mark.parametrize("sample", SAMPLES, ids=lambda s: str(s.endpoint))
-async def test_other_methods_on_metered_paths_pass(
-    sample: Sample, method: str, tmp_path: Path
-) -> None:
+async def test_other_methods_on_metered_paths_pass(tmp_path: Path) -> None:
     """A metered path is a model call for POST only; every other method passes as it is."""
     answer = b"HTTP/1.1 405 Method Not Allowed\r\nAllow: POST\r\nContent-Length: 0\r\n\r\n"
-    pair = await pair_of(tmp_path, [answer], request(sample.path, method=method), method)
-    assert_transparent(pair)
-    assert pair.row["endpoint"] == "other"
+    async with both_ways(tmp_path, []) as ways:
+        methods = ["HEAD", "OPTIONS", "GET", "PUT", "DELETE"]
+        for sample, method in itertools.product(SAMPLES, methods):
+            with case((sample.endpoint, method)):
+                raw = request(sample.path, method=method)
+                pair = await next_pair(*ways, [answer], raw, method)
+                assert_transparent(pair)
+                assert pair.row["endpoint"] == "other"
 
 
 ODD_HEADERS = [
@@ -340,14 +356,15 @@ async def test_a_request_in_chunks_arrives_whole_and_sized(tmp_path: Path) -> No
     assert (row["request_bytes"], row["total_tokens"]) == (len(body), 78)
 
 
-@pytest.mark.parametrize("sample", SAMPLES, ids=lambda s: str(s.endpoint))
-async def test_bodies_that_are_no_json_pass_as_they_are(sample: Sample, tmp_path: Path) -> None:
+async def test_bodies_that_are_no_json_pass_as_they_are(tmp_path: Path) -> None:
     """Where no key is at stake, a request that cannot be read is the endpoint's to judge."""
     body = b"\x1f\x8b\x08 not \xff json \x00"
-    raw = request(sample.path, body, "Content-Encoding: gzip", "Content-Type: x/y")
     refusal = json_answer(b"\x00\xff", "415 Unsupported")
-    pair = await pair_of(tmp_path, [refusal], raw, key=None)
-    assert_transparent(pair)
+    async with both_ways(tmp_path, [], key=None) as ways:
+        for sample in SAMPLES:
+            raw = request(sample.path, body, "Content-Encoding: gzip", "Content-Type: x/y")
+            with case(sample.endpoint):
+                assert_transparent(await next_pair(*ways, [refusal], raw))
 
 
 def ends(pieces: list[bytes]) -> set[int]:

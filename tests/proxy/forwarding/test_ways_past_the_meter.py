@@ -9,6 +9,7 @@ import pytest
 import zstandard
 
 from cab.proxy.accounting.limits import KeyLimits
+from tests.tools.cases import case
 from tests.tools.client import post
 from tests.tools.proxy import Meter, chat_body, metered
 from tests.tools.upstream import json_answer, scripted_upstream
@@ -64,38 +65,40 @@ async def test_it_is_counted_and_forwarded_as_it_came(
     assert (sent.method, sent.target, sent.body) == (method, path, body)
 
 
-@pytest.mark.parametrize(
-    ("path", "body", "headers", "code"),
-    [
-        (CHAT, BODY.decode().encode("utf-16"), [], "unclear_body"),
-        (CHAT, b'{"stream":"true"}', [], "unclear_body"),
-        (CHAT, b'{"stream":1}', [], "unclear_body"),
-        (CHAT, b'{"stream":false,"stream":true}', [], "unclear_body"),
-        (CHAT, b'{"stream":true,"stream_options":{"include_usage":0}}', [], "unclear_body"),
-        ("/v1/messages", b'{"model":"a","model":"b"}', [], "unclear_body"),
-        ("/v1beta/models/g:generateContent", b"\xff", [], "unclear_body"),
-        (CHAT, BODY, ["Content-Encoding: compress"], "unclear_body"),
-        (CHAT, BODY, ["Content-Type: application/json; charset=utf-7"], "unclear_body"),
-        ("/invocations", BODY, [], "unmetered_path"),
-        ("/completion", BODY, [], "unmetered_path"),
-        ("/api/chat", BODY, [], "unmetered_path"),
-    ],
-)
+AT_STAKE: list[tuple[str, bytes, list[str], str]] = [
+    (CHAT, BODY.decode().encode("utf-16"), [], "unclear_body"),
+    (CHAT, b'{"stream":"true"}', [], "unclear_body"),
+    (CHAT, b'{"stream":1}', [], "unclear_body"),
+    (CHAT, b'{"stream":false,"stream":true}', [], "unclear_body"),
+    (CHAT, b'{"stream":true,"stream_options":{"include_usage":0}}', [], "unclear_body"),
+    ("/v1/messages", b'{"model":"a","model":"b"}', [], "unclear_body"),
+    ("/v1beta/models/g:generateContent", b"\xff", [], "unclear_body"),
+    (CHAT, BODY, ["Content-Encoding: compress"], "unclear_body"),
+    (CHAT, BODY, ["Content-Type: application/json; charset=utf-7"], "unclear_body"),
+    ("/invocations", BODY, [], "unmetered_path"),
+    ("/completion", BODY, [], "unmetered_path"),
+    ("/api/chat", BODY, [], "unmetered_path"),
+]
+
+
 @pytest.mark.parametrize("held", [True, False])
 async def test_it_is_refused_and_recorded_where_a_key_is_at_stake(
-    held: bool, path: str, body: bytes, headers: list[str], code: str, tmp_path: Path
+    held: bool, tmp_path: Path
 ) -> None:
     """With a cell's key, nothing that could be read otherwise reaches the endpoint."""
     async with (
         scripted_upstream([ANSWER]) as endpoint,
         metered(endpoint.url, tmp_path, auth="keys", key="real-key-1" if held else None) as meter,
     ):
-        seen = await post(meter.url, path, body, bearer(meter, max_tokens=100), *headers)
-        [row] = await meter.settled(1)
-    assert seen.status == (404 if code == "unmetered_path" else 400)
-    assert (row["end_reason"], row["error"]["type"]) == ("rejected", code)
-    assert row["cell_id"] == CELL
-    assert endpoint.received == []
+        key = bearer(meter, max_tokens=100)
+        for calls, (path, body, headers, code) in enumerate(AT_STAKE, 1):
+            seen = await post(meter.url, path, body, key, *headers)
+            row = (await meter.settled(calls))[-1]
+            with case((path, body, headers)):
+                assert seen.status == (404 if code == "unmetered_path" else 400)
+                assert (row["end_reason"], row["error"]["type"]) == ("rejected", code)
+                assert row["cell_id"] == CELL
+                assert endpoint.received == []
 
 
 @pytest.mark.parametrize(

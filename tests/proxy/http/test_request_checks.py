@@ -14,6 +14,7 @@ from yarl import URL
 
 from cab.proxy.forwarding.upstream import join
 from cab.proxy.http.request_checks import origin_form
+from tests.tools.cases import case
 from tests.tools.dialects import BY_ENDPOINT
 from tests.tools.proxy import REAL_KEY, Meter, metered
 from tests.tools.raw import Line, chunked, connected, exchange, request
@@ -51,20 +52,20 @@ def one_byte_chunks(body: bytes) -> bytes:
     return b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n"
 
 
-@pytest.mark.parametrize("name", UNCLEAR)
-async def test_what_is_unclear_is_refused_and_ends_the_connection(
-    name: str, tmp_path: Path
-) -> None:
+async def test_what_is_unclear_is_refused_and_ends_the_connection(tmp_path: Path) -> None:
     """A request that can be cut in two ways is answered 400, and nothing behind it is read."""
     async with watched(tmp_path) as (tap, meter):
-        async with connected(meter.url) as line:
-            line.send(UNCLEAR[name], SMUGGLED, GOOD)
-            answer = await line.answer()
-            left = await line.rest()
-        assert (answer.status, left) == (400, b"")
-        assert tap.connections == []
-        assert meter.starts() == []
-        assert (await exchange(meter.url, GOOD)).status == 200
+        for calls, name in enumerate(UNCLEAR):
+            gone_up = [bytes(each) for each in tap.connections]
+            async with connected(meter.url) as line:
+                line.send(UNCLEAR[name], SMUGGLED, GOOD)
+                answer = await line.answer()
+                left = await line.rest()
+            with case(name):
+                assert (answer.status, left) == (400, b"")
+                assert tap.connections == gone_up
+                assert len(meter.starts()) == calls
+                assert (await exchange(meter.url, GOOD)).status == 200
 
 
 REFUSED: dict[str, tuple[bytes, int]] = {

@@ -1,6 +1,7 @@
 """Files in which anything may stand anywhere: cells, or one error that says what is wrong."""
 
 import contextlib
+import itertools
 import tempfile
 import warnings
 from pathlib import Path
@@ -45,9 +46,10 @@ from tests.scoring.imports.files import (
     changed,
     written,
 )
+from tests.tools.cases import cases
 
 OBJECTS = [path for path in ALL if path not in {LINES, LEADERBOARD, OPENHANDS}]
-EXAMPLES = 30
+EXAMPLES = 12
 """Of each file: there are as many files as that, and each run of the tests tries others."""
 READERS = (
     read_aider_results,
@@ -120,8 +122,7 @@ def test_any_json_in_any_reader(data: Any, read: Any) -> None:
         read(written(Path(folder) / "x.json", data))
 
 
-@pytest.mark.parametrize("read", READERS, ids=lambda read: read.__name__)
-@pytest.mark.parametrize("source", ALL, ids=lambda path: "/".join(path.parts[-2:]))
+@cases("read, source", itertools.product(READERS, ALL))
 def test_a_file_of_another_form_is_refused(read: Any, source: Path) -> None:
     """A reader that is given a file of another form reads nothing out of it by accident."""
     right = read_cells(source)
@@ -142,7 +143,7 @@ def test_a_file_of_another_form_is_refused(read: Any, source: Path) -> None:
         (RUN_REPORT, "resolved_instances"),
     ],
 )
-@pytest.mark.parametrize("value", [-1, 1.5, True, "12", [], 2**63, 1e18])
+@cases("value", [-1, 1.5, True, "12", [], 2**63, 1e18])
 def test_what_is_not_a_count_is_refused(tmp_path: Path, source: Path, way: str, value: Any) -> None:
     """A count that is negative, broken, a text, a verdict or beyond reason names its field."""
     assert_rejected(read_cells, changed(source, tmp_path, {way: value}), way)

@@ -41,7 +41,7 @@ def theirs(provider: Provider, model: ModelInfo, usage: Usage, context: dict[str
     ).total_price
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.sampled_from(MODELS),
     st.tuples(COUNTS, COUNTS, COUNTS, COUNTS),

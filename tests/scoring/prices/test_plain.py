@@ -40,7 +40,7 @@ CALLS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(TABLES, st.booleans(), CALLS)
 def test_a_plain_call_costs_what_the_whole_rule_says(
     rates: dict[str, Any], longer: bool, call: dict[str, Any]

@@ -96,7 +96,7 @@ def parsed(parser: Callable[..., Any], data: bytes, **options: Any) -> Any:
     return messages[0] if len(messages) == 1 and not upgraded else None
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(mutations(REQUEST))
 def test_requests(data: bytes) -> None:
     """Method, target, headers, the length of the body, and whether the connection stays, are the same."""
@@ -140,7 +140,7 @@ MORE = st.sampled_from(
 )
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(st.lists(MORE, max_size=2), st.lists(st.tuples(st.integers(1, 10), VALUES), max_size=3))
 def test_a_head_of_a_known_shape_is_read_as_any_other(
     more: list[bytes], changed: list[tuple[int, bytes]]
@@ -171,7 +171,7 @@ def test_a_head_of_a_known_shape_is_read_as_any_other(
     assert match is None or match[2] == end
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(mutations(ANSWER), st.booleans())
 def test_answers(data: bytes, closes: bool) -> None:
     """So are status, reason, headers and framing of an answer."""
@@ -215,7 +215,7 @@ MORE_OF_ANSWERS = st.sampled_from(
 )
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(
     st.lists(MORE_OF_ANSWERS, max_size=2),
     st.lists(st.tuples(st.integers(1, 6), VALUES), max_size=3),

@@ -99,13 +99,10 @@ def test_a_path_names_its_model(path: str, model: str | None) -> None:
 
 
 def _work_s(read: Callable[[str], object], path: str) -> float:
-    def once() -> float:
-        started = time.thread_time()
-        for _ in range(20):
-            read(path)
-        return time.thread_time() - started
-
-    return min(once() for _ in range(5))
+    started = time.thread_time()
+    for _ in range(5):
+        read(path)
+    return time.thread_time() - started
 
 
 @pytest.mark.parametrize(
@@ -118,5 +115,6 @@ def test_reading_a_path_takes_time_in_proportion_to_its_length(
     read: Callable[[str], object], piece: str
 ) -> None:
     """A path ten times as long takes some ten times the work, and not a hundred times."""
-    short, long = piece * 2_000, piece * 20_000
-    assert _work_s(read, f"/v1/models{long}:x") < 30 * _work_s(read, f"/v1/models{short}:x") + 0.01
+    short, long = f"/v1/models{piece * 2_000}:x", f"/v1/models{piece * 20_000}:x"
+    # A loaded machine makes a single measurement worse: one of four in proportion will do.
+    assert any(_work_s(read, long) < 30 * _work_s(read, short) + 0.002 for _ in range(4))

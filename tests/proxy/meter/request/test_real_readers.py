@@ -25,7 +25,7 @@ from cab.proxy.meter.request.body import read_body
 from cab.proxy.meter.request.request import read_request
 from tests.tools.node import FOLDER, not_here
 
-EXAMPLES = int(os.environ.get("CAB_READER_EXAMPLES", "150"))
+EXAMPLES = int(os.environ.get("CAB_READER_EXAMPLES", "60"))
 PATH = "/v1/chat/completions"
 CHAT = dialect_for("POST", PATH)
 

@@ -129,7 +129,7 @@ def streams(draw: st.DrawFn) -> tuple[str, list[bytes]]:
     return path, events
 
 
-@settings(max_examples=400)
+@settings(max_examples=150)
 @given(streams(), st.booleans())
 def test_the_same_is_seen_and_sent(stream: tuple[str, list[bytes]], asks: bool) -> None:
     """Event by event, where most are known, or in one piece, where each is parsed."""
