@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import orjson
 import pytest
 
 from cab.adapters.agents.registry import ADAPTERS
+from tests.tools.commands import run_command
 from tests.tools.wheel import install_package
 
 ADAPTER = """
@@ -40,7 +40,6 @@ class Tiny:
 class Incomplete:
     facts = Tiny.facts
 """
-COMMAND = "import sys; from cab.adapters.cli import main; sys.exit(main())"
 BROKEN = "raise RuntimeError('boom\\nand more')\n"
 
 Cab = Callable[..., subprocess.CompletedProcess[str]]
@@ -52,15 +51,8 @@ def cab(tmp_path: Path) -> Cab:
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         kept = {name: text for name, text in os.environ.items() if not name.startswith("CAB_")}
-        return subprocess.run(
-            [sys.executable, "-P", "-c", COMMAND, *arguments],
-            cwd=tmp_path,
-            env={**kept, "PYTHONPATH": str(tmp_path / "site"), "COLUMNS": "200"},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        env = {**kept, "PYTHONPATH": str(tmp_path / "site"), "COLUMNS": "200"}
+        return run_command("cab", *arguments, cwd=tmp_path, env=env)
 
     return run
 

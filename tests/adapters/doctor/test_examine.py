@@ -1,9 +1,10 @@
 """Whole examinations: real processes, a real proxy, the fake endpoint, a network of their own."""
 
 import os
+import select
 import signal
-import subprocess
 import sys
+import time
 from pathlib import Path
 
 import orjson
@@ -14,6 +15,7 @@ from cab.adapters.doctor.diagnosis import Diagnosis
 from cab.adapters.doctor.isolation.namespaces import why_not_isolated
 from cab.adapters.doctor.parent import Subject, examine_agent
 from cab.adapters.doctor.probes import PROBES
+from tests.tools.commands import start_command
 
 CARELESS = "tests.adapters.doctor.careless:Careless"
 SLY = "tests.adapters.doctor.sly"
@@ -114,24 +116,27 @@ def test_a_call_that_is_still_open_is_reported() -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_nothing_is_left_of_one_that_is_stopped(number: signal.Signals, tmp_path: Path) -> None:
     """Ctrl-C, an end from outside, even a kill: agent, its child and the examining process end."""
-    code = "import sys; from cab.adapters.cli import main; sys.exit(main())"
     words = ["adapters", "doctor", f"{SLY}:Endless", "--probe", "normal"]
     env = {**os.environ, "TMPDIR": str(tmp_path), "CAB_TEST_MARK": tmp_path.name}
-    with subprocess.Popen([sys.executable, "-c", code, *words], env=env) as process:
-        while not marked_agents(tmp_path):
+    with start_command("cab", *words, env=env) as process:
+        while not (agents := marked_agents(tmp_path)):
             assert process.poll() is None
+            time.sleep(0.05)
+        handles = list(map(os.pidfd_open, agents))
         process.send_signal(number)
         process.wait()
-    while marked_agents(tmp_path):
-        pass
+    for handle in handles:
+        assert select.select([handle], [], [], 60)[0]
+        os.close(handle)
+    assert marked_agents(tmp_path) == []
     if number != signal.SIGKILL:
         assert list(tmp_path.iterdir()) == []
 
 
-def marked_agents(folder: Path) -> list[str]:
+def marked_agents(folder: Path) -> list[int]:
     """Return the processes with a folder of the run as their own."""
     found = (each / "environ" for each in Path("/proc").iterdir() if each.name.isdigit())
-    return [str(path) for path in found if f"{folder}/cab-".encode() in _bytes_of(path)]
+    return [int(path.parent.name) for path in found if f"{folder}/cab-".encode() in _bytes_of(path)]
 
 
 def _bytes_of(path: Path) -> bytes:

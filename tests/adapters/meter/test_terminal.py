@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.adapters.meter.metered import cab_words, clean_environment
+from tests.adapters.meter.metered import CAB, clean_environment
 from tests.adapters.meter.terminal import shell_on_terminal
 
 AS_DARWIN = Path(__file__).parents[2] / "platforms" / "as_darwin"
@@ -36,7 +36,7 @@ def program(tmp_path: Path) -> str:
     """The command line of the program under `cab meter`."""
     file = tmp_path / "program.py"
     file.write_text(PROGRAM)
-    return shlex.join(cab_words("meter", "--upstream", "demo", "--", sys.executable, str(file)))
+    return shlex.join([CAB, "meter", "--upstream", "demo", "--", sys.executable, str(file)])
 
 
 @pytest.mark.parametrize("path", ["", str(AS_DARWIN)], ids=["linux", "as on a Mac"])
