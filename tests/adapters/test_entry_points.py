@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from cab.adapters.agents.registry import ADAPTERS
+from tests.adapters.light_task import light_task
 from tests.tools.commands import run_command
 from tests.tools.wheel import install_package
 
@@ -82,7 +83,7 @@ def test_an_adapter_of_another_package_is_used_by_its_name(cab: Cab, tmp_path: P
     [row] = [line for line in table if line.startswith("tiny ")]
     assert row.rstrip().endswith("tiny-agents 1.0")
     task = "polyglot/python-error-handling"
-    done = cab("run-cell", "--tui", "tiny", "--upstream", "demo", "--task", task, "--json")
+    done = cab("run-cell", "--tui", "tiny", "--upstream", "demo", "--task", light_task(), "--json")
     assert done.returncode == 0, done.stderr
     cell = orjson.loads(done.stdout)
     assert cell["cell_id"] == f"local/tiny/demo/{task}"

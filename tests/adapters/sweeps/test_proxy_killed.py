@@ -12,13 +12,12 @@ from cab.scoring.cells.result_record import verify_bundle
 from cab.scoring.ledger.reading import iter_calls
 from cab.scoring.ledger.totals import is_model_call
 from cab.scoring.ledger.verify import verify_ledger
+from tests.adapters.light_task import light_task
 from tests.adapters.sweeps.executors.held import FOLDER
 from tests.adapters.sweeps.executors.heldsweep import AGENT, HeldSweep, until
 from tests.adapters.sweeps.processes import account_of, environment
 from tests.adapters.toyagents import alive
 from tests.tools.commands import StartedCommand, start_command
-
-TASK = "polyglot/python-error-handling"
 
 
 class OwnProxy:
@@ -86,7 +85,16 @@ def test_of_cells(tmp_path: Path, demo: str) -> None:
     held = tmp_path / "held"
     held.mkdir()
     with own_proxy(tmp_path, demo, "keys") as proxy, ExitStack() as stack:
-        words = ["run-cell", "--tui", AGENT, "--model=demo", "--task", TASK, "--proxy", proxy.url]
+        words = [
+            "run-cell",
+            "--tui",
+            AGENT,
+            "--model=demo",
+            "--task",
+            light_task(),
+            "--proxy",
+            proxy.url,
+        ]
         env = {**environment(), FOLDER: str(held), "CAB_SIGNING_KEY": proxy.signing_key}
         cells = [
             stack.enter_context(

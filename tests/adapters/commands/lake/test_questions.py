@@ -14,17 +14,18 @@ from cab.scoring.ledger.reading import iter_calls
 from cab.scoring.ledger.records import CallEnd
 from cab.scoring.ledger.totals import CallTotals, CellTotals, is_model_call, total_cells
 from tests.adapters.commands.lake.reading import ask, queries
+from tests.adapters.light_task import light_task
 from tests.scoring.builders import end_fields, unmeasured
 from tests.scoring.exports.cells import bundle
 from tests.scoring.ledgers import write_ledger
 
 LEDGERS = ("sweeps/s/ledger", "other")
-SWEEP = """
+SWEEP = f"""
 name = "s"
 upstream = "demo"
 models = ["demo", "acme/demo-2"]
 agents = ["scripted", "tests.adapters.sweeps.agents:Whole"]
-tasks = ["polyglot/python-error-handling"]
+tasks = ["{light_task()}"]
 jobs = 4
 prices_file = "prices.toml"
 """

@@ -16,6 +16,7 @@ from cab.adapters.sweeps.executors.slurm_array import ARRAY_WORKER
 from cab.scoring.ledger.reading import iter_calls
 from cab.scoring.ledger.totals import is_model_call
 from cab.scoring.ledger.verify import verify_ledger
+from tests.adapters.light_task import light_task
 from tests.adapters.sweeps.executors.held import FOLDER
 from tests.adapters.sweeps.processes import account_of, environment
 from tests.adapters.toyagents import alive
@@ -72,7 +73,7 @@ class HeldSweep:
         self.folder = folder / "sweeps" / "h"
         self.file.write_text(
             f'name = "h"\nupstream = "{url}"\nmodels = ["demo"]\nagents = ["{AGENT}"]\n'
-            'tasks = ["polyglot/python-error-handling"]\nretry_wait_s = 0.5\n'
+            f'tasks = ["{light_task()}"]\nretry_wait_s = 0.5\n'
             + (keys or "runs = 2\njobs = 2\n")
             + f'[executor]\nenvironment = ["HOME", "PATH", "{FOLDER}"]\n{executor}'
         )
