@@ -26,10 +26,13 @@ import time
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+import jwt  # noqa: F401 - imported when a key is read first
+
 import cab.adapters.cli
 import cab.proxy.cli.main
 import cab.proxy.demo.__main__
 import cab.scoring
+from cab.proxy.tokens.encodings import DEFAULT_ENCODING, load_encoding
 
 MAINS = {
     "cab": cab.adapters.cli.main,
@@ -135,6 +138,7 @@ def _import_all() -> None:
 def main() -> None:
     """Serve until nobody is left who asks."""
     _import_all()
+    load_encoding(DEFAULT_ENCODING)  # the demo server reads it when it starts
     gc.collect()
     gc.freeze()
     with _Server(sys.argv[1], _Handler) as server:
