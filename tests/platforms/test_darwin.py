@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from cab.proxy.system import portable, procfs
+from tests.tools.programs import CAB
 
-CAB = Path(sys.executable).with_name("cab")
 AS_DARWIN = Path(__file__).parent / "as_darwin"
 IMPORT_ALL = """
 import importlib, pkgutil, sys

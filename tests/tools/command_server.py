@@ -62,6 +62,8 @@ class _Handler(socketserver.BaseRequestHandler):
             self.request.close()
             _set_up(told, streams)
             _become(told["words"], told["env"])
+        for stream in streams:
+            os.close(stream)
         self.request.sendall(b"%d\n" % pid)
         _, status = os.waitpid(pid, 0)
         self.request.sendall(b"%d\n" % os.waitstatus_to_exitcode(status))

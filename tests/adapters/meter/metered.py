@@ -1,7 +1,6 @@
 """Runs `cab meter` as a process of its own, as its users do."""
 
 import os
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,8 +8,6 @@ from cab.adapters.meter.clients import APIS
 from cab.scoring.cells.metered_command import MeteredCommand
 from tests.tools.commands import run_command
 
-CAB = str(Path(sys.executable).with_name("cab"))
-"""For what starts it in another program; `start_command` is quicker."""
 LIMIT_S = 120
 
 

@@ -18,8 +18,9 @@ from subprocess import PIPE
 import pytest
 
 from cab.adapters.cli import main
-from tests.adapters.meter.metered import CAB, LIMIT_S, clean_environment, meter
+from tests.adapters.meter.metered import LIMIT_S, clean_environment, meter
 from tests.tools.commands import run_command, start_command
+from tests.tools.programs import CAB
 
 CALL = """
 import json, os, sys, urllib.request
@@ -151,7 +152,7 @@ def test_not_started(tmp_path: Path, words: list[str], said: str) -> None:
 
 def test_closed_streams(tmp_path: Path) -> None:
     """Without standard streams the exit code is the command's, for which they are closed too."""
-    words = [CAB, "meter", "--upstream", "demo", "--json", "spent.json", "--"]
+    words = [str(CAB), "meter", "--upstream", "demo", "--json", "spent.json", "--"]
     script = "[ -e /dev/fd/1 ] || [ -e /dev/fd/2 ] || exit 7"
     for command, code in ((["sh", "-c", script], 7), (["no-such-command"], 127)):
         closing = ["sh", "-c", 'exec "$@" >&- 2>&-', "sh", *words, *command]
@@ -163,7 +164,7 @@ def test_closed_streams(tmp_path: Path) -> None:
 def test_current_folder_deleted(tmp_path: Path) -> None:
     """A command runs in a folder that is gone; where something is to be written there, the error names it."""
     script = 'mkdir gone && cd gone && rmdir ../gone && "$@"'
-    outer = ["sh", "-c", script, "sh", CAB]
+    outer = ["sh", "-c", script, "sh", str(CAB)]
     outer += ["meter", "--upstream", "demo"]
     for words, code, said in (
         (["--", "sh", "-c", "exit 7"], 7, "no call came"),

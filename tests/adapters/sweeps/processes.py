@@ -9,7 +9,6 @@ from typing import Any
 import orjson
 
 ROOT = Path(__file__).parents[3]
-CAB = Path(sys.executable).with_name("cab")
 
 
 def environment() -> dict[str, str]:

@@ -85,16 +85,8 @@ def test_of_cells(tmp_path: Path, demo: str) -> None:
     held = tmp_path / "held"
     held.mkdir()
     with own_proxy(tmp_path, demo, "keys") as proxy, ExitStack() as stack:
-        words = [
-            "run-cell",
-            "--tui",
-            AGENT,
-            "--model=demo",
-            "--task",
-            light_task(),
-            "--proxy",
-            proxy.url,
-        ]
+        words = ["run-cell", "--tui", AGENT, "--model=demo", "--task", light_task()]
+        words += ["--proxy", proxy.url]
         env = {**environment(), FOLDER: str(held), "CAB_SIGNING_KEY": proxy.signing_key}
         cells = [
             stack.enter_context(

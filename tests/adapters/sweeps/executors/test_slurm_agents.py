@@ -14,8 +14,9 @@ import pytest
 from cab.adapters.agents.registry import load_adapter
 from cab.adapters.install.install import find_installed
 from tests.adapters.sweeps.executors.heldsweep import parent, until, variables_of, workers
-from tests.adapters.sweeps.processes import CAB, account_of, environment
+from tests.adapters.sweeps.processes import account_of, environment
 from tests.tools.postgres import PASSWORD, running_postgres
+from tests.tools.programs import CAB
 from tests.tools.shipped import Database
 from tests.tools.slurm import Cluster, running_cluster
 
