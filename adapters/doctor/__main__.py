@@ -6,7 +6,6 @@ its standard input ends: the process that started it has gone then.
 Without arguments it only sets up its namespaces: exit code 1, and the reason, if that cannot be done.
 """
 
-import asyncio
 import os
 import signal
 import socket
@@ -14,32 +13,26 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 
-import orjson
-
-from cab.adapters.doctor.examine import ExamineRequest, examine
 from cab.adapters.doctor.isolation.namespaces import INSIDE, adopt_orphans
 from cab.adapters.doctor.isolation.network import loopback_up, route_all_here
 from cab.adapters.doctor.isolation.overlay import Overlay, mount_overlays
-from cab.adapters.doctor.probes import PROBES
-from cab.adapters.errors import AdapterError
-from cab.proxy.errors import CabProxyError
 
 
 def main(arguments: Sequence[str]) -> int:
     """Examine one agent under some probes; return the exit code."""
     if not arguments:
         return _try_isolation()
+    from cab.adapters.doctor.lines import evidence_lines  # noqa: PLC0415 - the attempt needs none of it
+
     # The first process of a namespace ignores what it does not handle.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     adopt_orphans()
     write = _own_stdout()
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    agent, dialect, limit_s, *names = arguments
-    request = ExamineRequest(agent, dialect or None, float(limit_s))
     try:
         overlay = _isolate() if os.environ.pop(INSIDE, None) else None
-        for name in names:
-            write(_line(request, name, overlay))
+        for line in evidence_lines(arguments, overlay):
+            write(line)
     except KeyboardInterrupt:
         return 130
     return 0
@@ -55,15 +48,6 @@ def _try_isolation() -> int:
         sys.stderr.write(f"{what}{error.strerror}\n")
         return 1
     return 0
-
-
-def _line(request: ExamineRequest, name: str, overlay: Overlay | None) -> bytes:
-    try:
-        shown = asyncio.run(examine(request, PROBES[name], overlay))
-        line = {"probe": name, "evidence": shown.model_dump(mode="json")}
-    except (AdapterError, CabProxyError, OSError) as error:
-        line = {"probe": name, "broken": " ".join(str(error).split())}
-    return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def _own_stdout() -> Callable[[bytes], object]:

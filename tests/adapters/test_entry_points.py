@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,8 @@ import orjson
 import pytest
 
 from cab.adapters.agents.registry import ADAPTERS
+from tests.adapters.light_task import light_task
+from tests.tools.commands import run_command
 from tests.tools.wheel import install_package
 
 ADAPTER = """
@@ -40,7 +41,6 @@ class Tiny:
 class Incomplete:
     facts = Tiny.facts
 """
-COMMAND = "import sys; from cab.adapters.cli import main; sys.exit(main())"
 BROKEN = "raise RuntimeError('boom\\nand more')\n"
 
 Cab = Callable[..., subprocess.CompletedProcess[str]]
@@ -52,15 +52,8 @@ def cab(tmp_path: Path) -> Cab:
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         kept = {name: text for name, text in os.environ.items() if not name.startswith("CAB_")}
-        return subprocess.run(
-            [sys.executable, "-P", "-c", COMMAND, *arguments],
-            cwd=tmp_path,
-            env={**kept, "PYTHONPATH": str(tmp_path / "site"), "COLUMNS": "200"},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        env = {**kept, "PYTHONPATH": str(tmp_path / "site"), "COLUMNS": "200"}
+        return run_command("cab", *arguments, cwd=tmp_path, env=env)
 
     return run
 
@@ -90,7 +83,7 @@ def test_an_adapter_of_another_package_is_used_by_its_name(cab: Cab, tmp_path: P
     [row] = [line for line in table if line.startswith("tiny ")]
     assert row.rstrip().endswith("tiny-agents 1.0")
     task = "polyglot/python-error-handling"
-    done = cab("run-cell", "--tui", "tiny", "--upstream", "demo", "--task", task, "--json")
+    done = cab("run-cell", "--tui", "tiny", "--upstream", "demo", "--task", light_task(), "--json")
     assert done.returncode == 0, done.stderr
     cell = orjson.loads(done.stdout)
     assert cell["cell_id"] == f"local/tiny/demo/{task}"

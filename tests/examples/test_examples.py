@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pytest
 
 from cab.scoring import iter_calls
 from tests.scoring.builders import end_fields, open_fields, start_fields, summed
@@ -76,6 +77,7 @@ def test_a_cell_without_calls_is_not_better_than_one_with(tmp_path: Path) -> Non
     assert totals == {called: (120, True), opened: (0, False), "n/a/m/f/typo": (None, False)}
 
 
+@pytest.mark.slow  # importing Inspect, in two processes, takes seconds
 def test_inspect_scores_what_was_metered(tmp_path: Path) -> None:
     """Each sample of a real evaluation is scored by its own calls; Inspect's own sums agree."""
     printed = run(str(EXAMPLES / "inspect_scorer.py"), "out", cwd=tmp_path)

@@ -16,8 +16,8 @@ import pytest
 
 from cab.proxy.system import portable, procfs
 from tests.adapters.light_task import light_task
+from tests.tools.programs import CAB
 
-CAB = Path(sys.executable).with_name("cab")
 AS_DARWIN = Path(__file__).parent / "as_darwin"
 IMPORT_ALL = """
 import importlib, pkgutil, sys

@@ -3,32 +3,24 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.adapters.light_task import light_task
 from tests.postgres.test_sink import put
+from tests.tools.commands import run_command
 from tests.tools.postgres import PASSWORD
 from tests.tools.shipped import Database, append, assert_same, call, calls, chained
 
 pytestmark = pytest.mark.postgres
 
-_CAB = "import sys; from cab.adapters.cli import main; sys.exit(main())"
-
 
 def cab(*words: object, code: int = 0, password: str | None = PASSWORD) -> tuple[str, str]:
     """Run a command; return what it printed, and its errors."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("CAB_", "PG"))}
-    done = subprocess.run(
-        [sys.executable, "-c", _CAB, *map(str, words)],
-        env=kept | ({"PGPASSWORD": password} if password else {}),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    env = kept | ({"PGPASSWORD": password} if password else {})
+    done = run_command("cab", *map(str, words), env=env)
     assert done.returncode == code, done.stderr
     assert PASSWORD not in done.stdout + done.stderr
     return done.stdout, done.stderr

@@ -7,32 +7,39 @@ It ends when its standard input does.
 
 import atexit
 import contextlib
+import fcntl
 import gc
 import importlib
 import io
 import json
 import os
 import pkgutil
+import resource
 import select
 import signal
 import socket
 import socketserver
 import sys
+import termios
 import threading
 import time
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
+import jwt  # noqa: F401 - imported when a key is read first
 import pytest
 
 import cab.adapters.cli
 import cab.proxy.cli.main
+import cab.proxy.demo.__main__
 import cab.scoring
+from cab.proxy.tokens.encodings import DEFAULT_ENCODING, load_encoding
 
 MAINS = {
     "cab": cab.adapters.cli.main,
     "cab-proxy": cab.proxy.cli.main.main,
     "pytest": pytest.console_main,
+    "demo": cab.proxy.demo.__main__.main,
 }
 _HEADER_BYTES = 4
 
@@ -55,17 +62,31 @@ class _Handler(socketserver.BaseRequestHandler):
         pid = os.fork()
         if pid == 0:
             self.request.close()
-            _become(told["words"], told["cwd"], told["env"], streams)
+            _set_up(told, streams)
+            _become(told["words"], told["env"])
+        for stream in streams:
+            os.close(stream)
         self.request.sendall(b"%d\n" % pid)
         _, status = os.waitpid(pid, 0)
         self.request.sendall(b"%d\n" % os.waitstatus_to_exitcode(status))
 
 
-def _become(words: list[str], cwd: str, env: dict[str, str], streams: list[int]) -> NoReturn:
-    """Run a command in this process, as a new interpreter would, and end with it."""
+def _set_up(told: dict[str, Any], streams: list[int]) -> None:
+    """Give this process its streams, its folder, its session and its limits."""
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
     os.closerange(3, max(streams) + 1)
+    os.chdir(told["cwd"])
+    if told["session"]:
+        os.setsid()
+        if os.isatty(0):
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    if told["open_files"] is not None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (told["open_files"],) * 2)
+
+
+def _become(words: list[str], env: dict[str, str]) -> NoReturn:
+    """Run a command in this process, as a new interpreter would, and end with it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.stdin = io.TextIOWrapper(io.BufferedReader(io.FileIO(0, closefd=False)), "utf-8")
     sys.stdout = io.TextIOWrapper(io.BufferedWriter(io.FileIO(1, "w", closefd=False)), "utf-8")
@@ -75,7 +96,6 @@ def _become(words: list[str], cwd: str, env: dict[str, str], streams: list[int])
         "backslashreplace",
         line_buffering=True,
     )
-    os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)
     time.tzset()
@@ -122,6 +142,7 @@ def _import_all() -> None:
 def main() -> None:
     """Serve until nobody is left who asks."""
     _import_all()
+    load_encoding(DEFAULT_ENCODING)  # the demo server reads it when it starts
     gc.collect()
     gc.freeze()
     with _Server(sys.argv[1], _Handler) as server:

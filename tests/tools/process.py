@@ -3,17 +3,16 @@
 import asyncio
 import os
 import re
-import sys
+import signal
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import PIPE
 
 from cab.proxy.cli.flags import flag_of
+from tests.tools.commands import start_command
 from tests.tools.proxy import WIRE
-
-_MAIN = "import sys; from cab.proxy.cli.main import main; sys.exit(main())"
-_LIMITED = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({0}, {0})); "
 
 
 @dataclass(frozen=True)
@@ -51,27 +50,25 @@ async def proxy_process(
         env: Variables that it has beside those of this process.
     """
     variables = {k: v for k, v in os.environ.items() if not k.startswith("CAB_")}
-    main = _MAIN if open_files is None else _LIMITED.format(open_files) + _MAIN
     wire = [word for name, value in WIRE.items() for word in (flag_of(name), str(value))]
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", main, "--upstream", upstream, "--port", "0"),
-        *("--ledger", str(folder / "ledger"), "--log-level", "error", *wire, *arguments),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=stderr,
+    with start_command(
+        *("cab-proxy", "--upstream", upstream, "--port", "0", "--ledger", folder / "ledger"),
+        *("--log-level", "error", *wire, *arguments),
         env={**variables, **(env or {})},
-    )
-    assert process.stdout
-    try:
-        async with asyncio.timeout(30):
-            printed = b""
-            while b"API_KEY" not in printed:
-                line = await process.stdout.readline()
-                assert line, printed
-                printed += line
-        found = re.search(rb"listens on\s+(https?://\S+)", printed)
+        stdout=PIPE,
+        stderr=stderr,
+        open_files=open_files,
+    ) as process:
+        assert process.stdout
+        printed = ""
+        while "API_KEY" not in printed:
+            line = await asyncio.to_thread(process.stdout.readline)
+            assert line, printed
+            printed += line
+        found = re.search(r"listens on\s+(https?://\S+)", printed)
         assert found
-        yield ProxyProcess(found[1].decode(), process.pid)
-    finally:
-        process.terminate()
-        async with asyncio.timeout(30):
-            assert await process.wait() == 0
+        try:
+            yield ProxyProcess(found[1], process.pid)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            assert await asyncio.to_thread(process.wait, 30) == 0

@@ -5,6 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+CAB = Path(sys.executable).with_name("cab")
+"""The command `cab` as it is installed: what tests start themselves is quicker with `tests.tools.commands`."""
+
 
 def run(
     *command: str | Path,

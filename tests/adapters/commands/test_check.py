@@ -15,10 +15,12 @@ from cab.adapters.cli import main
 from cab.adapters.commands.check import verdict_of
 from cab.adapters.ui.endpoint_probe import EndpointFinding, EndpointProbe
 from cab.scoring.score import score_one
+from tests.adapters.light_task import light_task
 from tests.adapters.toyagents import alive
 from tests.tools.ports import port_without_listener
 
 TASK = "polyglot/python-error-handling"
+CHECK = ["check", "--task", light_task()]
 CELL = f"provisional/scripted/m/{TASK}"
 
 
@@ -66,7 +68,7 @@ def test_one_line(endpoint: str, temporary: Path, capsys: pytest.CaptureFixture[
 @pytest.mark.usefixtures("endpoint")
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     """With --json it prints one object: verdict, answers and the cell."""
-    assert main(["check", "--model", "m", "--json"]) == 0
+    assert main([*CHECK, "--model", "m", "--json"]) == 0
 
     printed = json_of(capsys)
     assert printed["ready"] is True
@@ -78,8 +80,8 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.usefixtures("endpoint")
 def test_kept(capsys: pytest.CaptureFixture[str]) -> None:
     """With --keep the bundle stays, marked as provisional by its id; a second check replaces it."""
-    assert main(["check", "--model", "m", "--keep", "checked"]) == 0
-    assert main(["check", "--model", "m", "--keep", "checked"]) == 0
+    assert main([*CHECK, "--model", "m", "--keep", "checked"]) == 0
+    assert main([*CHECK, "--model", "m", "--keep", "checked"]) == 0
 
     assert f"provisional, not a result; bundle: checked/{CELL}" in capsys.readouterr().out
     cell = orjson.loads(Path(f"checked/{CELL}/cell.json").read_bytes())
@@ -89,7 +91,7 @@ def test_kept(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.usefixtures("endpoint")
 def test_a_model_named_by_a_path(capsys: pytest.CaptureFixture[str]) -> None:
     """Its name goes to the endpoint as it is; in the cell's id and folder it is encoded."""
-    assert main(["check", "--model", "/models/llama 3", "--keep", "checked"]) == 0
+    assert main([*CHECK, "--model", "/models/llama 3", "--keep", "checked"]) == 0
 
     bundle = f"checked/provisional/scripted/%2Fmodels/llama 3/{TASK}"
     assert f"provisional, not a result; bundle: {bundle}" in capsys.readouterr().out
@@ -101,11 +103,11 @@ def test_a_model_named_by_a_path(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_demo(capsys: pytest.CaptureFixture[str]) -> None:
     """The built-in model server needs neither endpoint nor model."""
-    assert main(["check", "--upstream", "demo"]) == 0
+    assert main([*CHECK, "--upstream", "demo"]) == 0
 
     out = capsys.readouterr().out
     assert "cab adapters show aider --endpoint URL --model MODEL " in out
-    assert f"--model demo --upstream demo --task {TASK}" in out
+    assert f"--model demo --upstream demo --task {light_task()}" in out
 
 
 @pytest.mark.usefixtures("endpoint")
@@ -113,7 +115,7 @@ def test_no_call(capsys: pytest.CaptureFixture[str]) -> None:
     """An agent that makes no call shows nothing of the endpoint."""
     agent = "tests.adapters.toyagents:Ticket"
 
-    assert main(["check", "--model", "m", "--tui", agent]) == 1
+    assert main([*CHECK, "--model", "m", "--tui", agent]) == 1
     out = capsys.readouterr().out
     assert "not ready: no model call of the agent succeeded (it made no call)" in out
     assert "continue with" not in out
@@ -124,10 +126,10 @@ def test_unreachable(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     with port_without_listener() as port:
         monkeypatch.setenv("CAB_ENDPOINT", f"http://127.0.0.1:{port}")
 
-        assert main(["check", "--model", "m"]) == 1
+        assert main([*CHECK, "--model", "m"]) == 1
         out = capsys.readouterr().out
         assert "not ready: the endpoint answers: no (127.0.0.1: the endpoint refused" in out
-        assert main(["check", "--model", "m", "--json"]) == 1
+        assert main([*CHECK, "--model", "m", "--json"]) == 1
     assert json_of(capsys)["cell"] is None
 
 
@@ -145,7 +147,7 @@ def test_unreachable(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
 )
 def test_wrong_usage(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     """What is wrong with the command line is reported before the endpoint is asked."""
-    assert main(["check", *arguments]) == 2
+    assert main([*CHECK, *arguments]) == 2
     assert said in capsys.readouterr().err
 
 
@@ -157,7 +159,7 @@ def test_key_with_control_characters(
     """A key that cannot stand in a header is refused in one line that does not show it."""
     monkeypatch.setenv("CAB_KEY", key)
 
-    assert main(["check", "--model", "m"]) == 2
+    assert main([*CHECK, "--model", "m"]) == 2
     printed = capsys.readouterr()
     [line] = printed.err.splitlines()
     assert "fix CAB_KEY" in line
@@ -176,7 +178,7 @@ def test_verdict_without_a_cell() -> None:
 @pytest.mark.usefixtures("endpoint")
 def test_not_counted() -> None:
     """An endpoint whose calls have no token count is not ready. Counts of our tokenizer are enough, and the verdict says so."""
-    main(["check", "--model", "m", "--keep", "checked"])
+    main([*CHECK, "--model", "m", "--keep", "checked"])
     scored = score_one(Path(f"checked/{CELL}"))
     tokens = scored.axes.tokens
     gap = tokens.model_copy(update={"total_tokens": None, "unmeasured_calls": 2})
@@ -209,7 +211,7 @@ def test_asked_to_stop(tmp_path: Path, temporary: Path, monkeypatch: pytest.Monk
     stopper = threading.Thread(target=stop)
     stopper.start()
     with pytest.raises(SystemExit) as caught:
-        main(["check", "--model", "m", "--tui", "tests.adapters.toyagents:Waiting"])
+        main([*CHECK, "--model", "m", "--tui", "tests.adapters.toyagents:Waiting"])
     stopper.join()
 
     assert caught.value.code == 143

@@ -3,7 +3,6 @@
 import os
 import select
 import signal
-import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -20,6 +19,7 @@ from cab.proxy import start_proxy
 from cab.scoring import iter_calls
 from tests.adapters.light_task import light_task
 from tests.adapters.toyagents import alive
+from tests.tools.commands import start_command
 
 TASK = "polyglot/python-error-handling"
 DEMO = ["--upstream", "demo"]
@@ -217,12 +217,8 @@ def test_killed(tmp_path: Path) -> None:
     ready = tmp_path / "ready"
     os.mkfifo(ready)
     words = ["run-cell", "--tui", "tests.adapters.toyagents:Lingering", *ARGUMENTS[3:], *DEMO]
-    code = (
-        "import sys; from cab.adapters.cli import main, make_parser; sys.exit(main(sys.argv[1:]))"
-    )
     env = {**os.environ, "TEST_READY": str(ready), "PYTHONPATH": os.pathsep.join(sys.path)}
-    process = subprocess.Popen([sys.executable, "-c", code, *words], env=env)
-    with ready.open("rb") as pipe:
+    with start_command("cab", *words, env=env) as process, ready.open("rb") as pipe:
         agent = int(pipe.readline())
         ended = os.pidfd_open(agent)
         process.kill()

@@ -5,15 +5,13 @@ import os
 import pty
 import re
 import struct
-import subprocess
-import sys
 import termios
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from tests.adapters.commands.test_sweep import LEAST
+from tests.tools.commands import start_command
 
-CAB = "import sys; from cab.adapters.cli import main; sys.exit(main())"
 _SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -26,15 +24,16 @@ class Terminal:
         self.resize(width)
         # A size in the environment would count before the terminal's own.
         env = {n: v for n, v in os.environ.items() if n not in ("COLUMNS", "LINES")}
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", CAB, *command],
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            start_new_session=True,
-            # Ctrl-C on a terminal is for the processes that it is the terminal of.
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - as above
-            env={**env, "TERM": "xterm"},
+        self._running = ExitStack()
+        self.process = self._running.enter_context(
+            start_command(
+                *("cab", *command),
+                stdin=theirs,
+                stdout=theirs,
+                stderr=theirs,
+                session=True,
+                env={**env, "TERM": "xterm", "TEST_READY": os.devnull},
+            )
         )
         os.close(theirs)
 
@@ -57,7 +56,9 @@ class Terminal:
             while data := os.read(self._ours, 1 << 16):
                 self.shown += data.decode(errors="replace")
         os.close(self._ours)
-        return self.process.wait(60)
+        code = self.process.wait(60)
+        self._running.close()
+        return code
 
     def frames(self) -> list[list[str]]:
         """Return what was drawn, one time after the other, in lines."""
@@ -68,7 +69,8 @@ class Terminal:
 def test_a_screen_that_is_left_as_it_was(tmp_path: Path) -> None:
     """Running cells are shown by name, no line is wider than the terminal at its time, and Ctrl-C restores it."""
     file = tmp_path / "sweep.toml"
-    file.write_text(f"{LEAST}runs = 9\n[budget]\ntokens = 99000\n")
+    waiting = LEAST.replace("scripted", "tests.adapters.toyagents:Waiting")
+    file.write_text(f"{waiting}runs = 9\n[budget]\ntokens = 99000\n")
     terminal = Terminal(60, "sweep", str(file))
     try:
         terminal.wait_for(r"error-handling#run1 +\d:\d\d +\d")

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Generator
 from contextlib import suppress
@@ -14,6 +13,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.tools.containers import BASE, agent_image, podman, require_podman
+from tests.tools.programs import CAB
 
 pytestmark = [
     pytest.mark.containers,
@@ -30,7 +30,6 @@ SETTINGS = {
 PROGRAM = "#!/bin/sh\necho from-a-file 0\n"
 
 
-CAB = Path(sys.executable).with_name("cab")
 AGENT_IMAGES = [agent_image("aider"), agent_image("qwen-code")]
 
 

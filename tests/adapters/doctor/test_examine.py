@@ -1,9 +1,11 @@
 """Whole examinations: real processes, a real proxy, the fake endpoint, a network of their own."""
 
 import os
+import select
 import signal
-import subprocess
 import sys
+import time
+from collections.abc import Collection
 from pathlib import Path
 
 import orjson
@@ -14,6 +16,7 @@ from cab.adapters.doctor.diagnosis import Diagnosis
 from cab.adapters.doctor.isolation.namespaces import why_not_isolated
 from cab.adapters.doctor.parent import Subject, examine_agent
 from cab.adapters.doctor.probes import PROBES
+from tests.tools.commands import start_command
 
 CARELESS = "tests.adapters.doctor.careless:Careless"
 SLY = "tests.adapters.doctor.sly"
@@ -114,24 +117,27 @@ def test_a_call_that_is_still_open_is_reported() -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_nothing_is_left_of_one_that_is_stopped(number: signal.Signals, tmp_path: Path) -> None:
     """Ctrl-C, an end from outside, even a kill: agent, its child and the examining process end."""
-    code = "import sys; from cab.adapters.cli import main; sys.exit(main())"
     words = ["adapters", "doctor", f"{SLY}:Endless", "--probe", "normal"]
     env = {**os.environ, "TMPDIR": str(tmp_path), "CAB_TEST_MARK": tmp_path.name}
-    with subprocess.Popen([sys.executable, "-c", code, *words], env=env) as process:
-        while not marked_agents(tmp_path):
+    with start_command("cab", *words, env=env) as process:
+        while not (agents := marked_agents(tmp_path)):
             assert process.poll() is None
+            time.sleep(0.05)
+        handles = list(map(os.pidfd_open, agents))
         process.send_signal(number)
         process.wait()
-    while marked_agents(tmp_path):
-        pass
+    for handle in handles:
+        assert select.select([handle], [], [], 60)[0]
+        os.close(handle)
+    assert marked_agents(tmp_path) == []
     if number != signal.SIGKILL:
         assert list(tmp_path.iterdir()) == []
 
 
-def marked_agents(folder: Path) -> list[str]:
+def marked_agents(folder: Path) -> list[int]:
     """Return the processes with a folder of the run as their own."""
     found = (each / "environ" for each in Path("/proc").iterdir() if each.name.isdigit())
-    return [str(path) for path in found if f"{folder}/cab-".encode() in _bytes_of(path)]
+    return [int(path.parent.name) for path in found if f"{folder}/cab-".encode() in _bytes_of(path)]
 
 
 def _bytes_of(path: Path) -> bytes:
@@ -141,13 +147,18 @@ def _bytes_of(path: Path) -> bytes:
         return b""
 
 
-def test_the_built_in_agent_holds_under_every_probe() -> None:
+@pytest.mark.parametrize(
+    "probes",
+    [("server_error", "cut_stream"), pytest.param(PROBES, marks=pytest.mark.slow)],
+    ids=["two", "all"],
+)
+def test_the_built_in_agent_holds_under_every_probe(probes: Collection[str]) -> None:
     """Whatever the endpoint does, its account and the ledger agree request by request."""
-    found = examined("scripted", *PROBES)
+    found = examined("scripted", *probes)
     assert found.faults == []
     assert found.broken == {}
     ended = {name: shown.attempts[-1].end_reason for name, shown in found.evidence.items()}
-    assert ended == {
+    expected = {
         "normal": "completed",
         "several_files": "completed",
         "long_task": "completed",
@@ -159,6 +170,7 @@ def test_the_built_in_agent_holds_under_every_probe() -> None:
         "budget": "upstream_error",
         "limit": "rejected",
     }
+    assert ended == {name: expected[name] for name in probes}
 
 
 def test_the_command_prints_and_writes(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

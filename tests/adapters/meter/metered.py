@@ -1,15 +1,13 @@
 """Runs `cab meter` as a process of its own, as its users do."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
 from cab.adapters.meter.clients import APIS
 from cab.scoring.cells.metered_command import MeteredCommand
+from tests.tools.commands import run_command
 
-CAB_MAIN = "import sys; from cab.adapters.cli import main; sys.exit(main())"
 LIMIT_S = 120
 
 
@@ -33,12 +31,7 @@ def clean_environment(**more: str) -> dict[str, str]:
     return {**kept, **more}
 
 
-def cab_words(*words: str) -> list[str]:
-    """Return the command line of `cab`."""
-    return [sys.executable, "-c", CAB_MAIN, *words]
-
-
-def meter(folder: Path, *words: str, given: str | None = None, **environment: str) -> Metered:
+def meter(folder: Path, *words: str, given: str = "", **environment: str) -> Metered:
     """Run `cab meter --json FILE` with more words, to its end.
 
     Args:
@@ -49,15 +42,8 @@ def meter(folder: Path, *words: str, given: str | None = None, **environment: st
     """
     file = folder / "spent.json"
     file.unlink(missing_ok=True)
-    done = subprocess.run(
-        cab_words("meter", "--json", str(file), *words),
-        cwd=folder,
-        env=clean_environment(**environment),
-        input=given,
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_S,
-        check=False,
-    )
+    env = clean_environment(**environment)
+    words = ("meter", "--json", str(file), *words)
+    done = run_command("cab", *words, cwd=folder, env=env, given=given, timeout_s=LIMIT_S)
     result = MeteredCommand.model_validate_json(file.read_text()) if file.exists() else None
     return Metered(done.returncode, done.stdout, done.stderr, result)

@@ -13,11 +13,14 @@ from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
 from cab.adapters.cli import main
-from tests.adapters.meter.metered import LIMIT_S, cab_words, clean_environment, meter
+from tests.adapters.meter.metered import LIMIT_S, clean_environment, meter
+from tests.tools.commands import run_command, start_command
+from tests.tools.programs import CAB
 
 CALL = """
 import json, os, sys, urllib.request
@@ -95,14 +98,9 @@ def test_ledger_taken_away(tmp_path: Path) -> None:
 def test_killed(tmp_path: Path) -> None:
     """kill -9: the command loses its endpoint and nobody listens there; the ledger holds what was called."""
     options = ("--upstream", "demo", "--ledger", str(tmp_path / "ledger"))
-    words = cab_words("meter", *options, "--", sys.executable, "-c", CALL, "twice")
-    with subprocess.Popen(
-        words,
-        env=clean_environment(),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+    words = ("meter", *options, "--", sys.executable, "-c", CALL, "twice")
+    with start_command(
+        "cab", *words, env=clean_environment(), stdin=PIPE, stdout=PIPE, stderr=PIPE
     ) as process:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
@@ -168,14 +166,7 @@ def test_call_left_open(tmp_path: Path) -> None:
 )
 def test_not_started(tmp_path: Path, words: list[str], said: str) -> None:
     """What cannot be metered is not run; the error is one line."""
-    done = subprocess.run(
-        cab_words("meter", *words),
-        cwd=tmp_path,
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_command("cab", "meter", *words, cwd=tmp_path, env=clean_environment())
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
@@ -184,7 +175,7 @@ def test_not_started(tmp_path: Path, words: list[str], said: str) -> None:
 
 def test_closed_streams(tmp_path: Path) -> None:
     """Without standard streams the exit code is the command's, for which they are closed too."""
-    words = cab_words("meter", "--upstream", "demo", "--json", "spent.json", "--")
+    words = [str(CAB), "meter", "--upstream", "demo", "--json", "spent.json", "--"]
     script = "[ -e /dev/fd/1 ] || [ -e /dev/fd/2 ] || exit 7"
     for command, code in ((["sh", "-c", script], 7), (["no-such-command"], 127)):
         closing = ["sh", "-c", 'exec "$@" >&- 2>&-', "sh", *words, *command]
@@ -196,7 +187,7 @@ def test_closed_streams(tmp_path: Path) -> None:
 def test_current_folder_deleted(tmp_path: Path) -> None:
     """A command runs in a folder that is gone; where something is to be written there, the error names it."""
     script = 'mkdir gone && cd gone && rmdir ../gone && "$@"'
-    outer = ["sh", "-c", script, "sh", str(Path(sys.executable).with_name("cab"))]
+    outer = ["sh", "-c", script, "sh", str(CAB)]
     outer += ["meter", "--upstream", "demo"]
     for words, code, said in (
         (["--", "sh", "-c", "exit 7"], 7, "no call came"),

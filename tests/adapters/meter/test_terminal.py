@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.adapters.meter.metered import cab_words, clean_environment
+from tests.adapters.meter.metered import clean_environment
 from tests.adapters.meter.terminal import shell_on_terminal
+from tests.tools.programs import CAB
 
 AS_DARWIN = Path(__file__).parents[2] / "platforms" / "as_darwin"
 PROGRAM = """
@@ -36,7 +37,7 @@ def program(tmp_path: Path) -> str:
     """The command line of the program under `cab meter`."""
     file = tmp_path / "program.py"
     file.write_text(PROGRAM)
-    return shlex.join(cab_words("meter", "--upstream", "demo", "--", sys.executable, str(file)))
+    return shlex.join([str(CAB), "meter", "--upstream", "demo", "--", sys.executable, str(file)])
 
 
 @pytest.mark.parametrize("path", ["", str(AS_DARWIN)], ids=["linux", "as on a Mac"])

@@ -1,11 +1,10 @@
 """A proxy of its own, between cells and their endpoint, is killed in the middle: every cell once, every call once."""
 
 import signal
-import subprocess
-import sys
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from subprocess import DEVNULL, PIPE
 from urllib.parse import urlsplit
 
 from cab.proxy.auth.signing_keys import new_signing_key
@@ -13,13 +12,12 @@ from cab.scoring.cells.result_record import verify_bundle
 from cab.scoring.ledger.reading import iter_calls
 from cab.scoring.ledger.totals import is_model_call
 from cab.scoring.ledger.verify import verify_ledger
+from tests.adapters.light_task import light_task
 from tests.adapters.sweeps.executors.held import FOLDER
 from tests.adapters.sweeps.executors.heldsweep import AGENT, HeldSweep, until
-from tests.adapters.sweeps.processes import CAB, account_of, environment
+from tests.adapters.sweeps.processes import account_of, environment
 from tests.adapters.toyagents import alive
-
-TASK = "polyglot/python-error-handling"
-_PROXY = "import sys; from cab.proxy.cli.main import main; sys.exit(main())"
+from tests.tools.commands import StartedCommand, start_command
 
 
 class OwnProxy:
@@ -35,14 +33,16 @@ class OwnProxy:
         self.ledger = folder / "ledger"
         self.signing_key = new_signing_key()
         self._words = ["--upstream", upstream, "--ledger", str(self.ledger), "--auth", auth]
+        self._running = ExitStack()
         self.process, self.url = self._start(0)
 
-    def _start(self, port: int) -> tuple["subprocess.Popen[str]", str]:
-        process = subprocess.Popen(
-            [sys.executable, "-c", _PROXY, *self._words, "--port", str(port), "--log-level=error"],
-            env={**environment(), "CAB_SIGNING_KEY": self.signing_key},
-            stdout=subprocess.PIPE,
-            text=True,
+    def _start(self, port: int) -> tuple[StartedCommand, str]:
+        process = self._running.enter_context(
+            start_command(
+                *("cab-proxy", *self._words, "--port", str(port), "--log-level=error"),
+                env={**environment(), "CAB_SIGNING_KEY": self.signing_key},
+                stdout=PIPE,
+            )
         )
         assert process.stdout is not None
         return process, process.stdout.readline().split()[-1]
@@ -51,8 +51,7 @@ class OwnProxy:
         """Kill it as `kill -9` does, or end it in order."""
         self.process.send_signal(how)
         self.process.wait()
-        assert self.process.stdout is not None
-        self.process.stdout.close()
+        self._running.close()
 
     def start_again(self) -> None:
         """Start it where it was."""
@@ -86,27 +85,26 @@ def test_of_cells(tmp_path: Path, demo: str) -> None:
     held = tmp_path / "held"
     held.mkdir()
     with own_proxy(tmp_path, demo, "keys") as proxy, ExitStack() as stack:
-        words = ["run-cell", "--tui", AGENT, "--model=demo", "--task", TASK, "--proxy", proxy.url]
+        words = ["run-cell", "--tui", AGENT, "--model=demo", "--task", light_task()]
+        words += ["--proxy", proxy.url]
         env = {**environment(), FOLDER: str(held), "CAB_SIGNING_KEY": proxy.signing_key}
         cells = [
             stack.enter_context(
-                subprocess.Popen(
-                    [sys.executable, "-c", CAB, *words, "--runs", tmp_path / "runs", f"--run={run}"],
-                    env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                start_command(
+                    *("cab", *words, "--runs", tmp_path / "runs", f"--run={run}"),
+                    env=env,
+                    stdout=DEVNULL,
+                    stderr=PIPE,
                 )
             )
             for run in (1, 2)
-        ]  # fmt: skip
-        try:
-            until(lambda: len(list(held.glob("*.pid"))) == 2, "no two agents")
-            agents = [int(file.stem) for file in held.glob("*.pid")]
-            proxy.end()
-            proxy.start_again()
-            (held / "go").touch()
-            said = [cell.communicate(timeout=120)[1] for cell in cells]
-        finally:
-            for cell in cells:
-                cell.kill()
+        ]
+        until(lambda: len(list(held.glob("*.pid"))) == 2, "no two agents")
+        agents = [int(file.stem) for file in held.glob("*.pid")]
+        proxy.end()
+        proxy.start_again()
+        (held / "go").touch()
+        said = [cell.communicate(timeout=120)[1] for cell in cells]
         proxy.end(signal.SIGTERM)
 
     assert [cell.returncode for cell in cells] == [0, 0], said

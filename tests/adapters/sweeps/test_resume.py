@@ -5,11 +5,10 @@ import os
 import select
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from subprocess import DEVNULL, PIPE
 from typing import Any
 
 import orjson
@@ -26,7 +25,8 @@ from cab.scoring.ledger.totals import is_model_call
 from cab.scoring.ledger.verify import verify_ledger
 from cab.scoring.score import score_cells
 from tests.adapters.light_task import light_task
-from tests.adapters.sweeps.processes import CAB, account_of, environment, process
+from tests.adapters.sweeps.processes import account_of, environment
+from tests.tools.commands import StartedCommand, run_command, start_command
 
 NAMES = ("one", "two", "three", "four")
 SWEEP = """
@@ -76,10 +76,12 @@ class Waiter:
         os.mkfifo(self._ready)
 
     @contextmanager
-    def running(self) -> Generator[tuple["subprocess.Popen[str]", int]]:
+    def running(self) -> Generator[tuple[StartedCommand, int]]:
         """Run it until the block ends; yields its process, and the agent's once that runs."""
-        pipes: dict[str, Any] = {"stderr": subprocess.PIPE, "stdout": subprocess.DEVNULL}
-        with process("-c", CAB, "sweep", self.file, ready=self._ready, **pipes) as sweep:
+        env = {**environment(), "TEST_READY": str(self._ready)}
+        with start_command(
+            "cab", "sweep", self.file, env=env, stderr=PIPE, stdout=DEVNULL
+        ) as sweep:
             yield sweep, int(self._ready.read_text().split()[0])
 
     def verdicts(self) -> list[str]:
@@ -89,10 +91,7 @@ class Waiter:
 
     def go_on(self) -> dict[str, Any]:
         """Run it to its end, with an agent that waits no more; return the report."""
-        done = subprocess.run(
-            [sys.executable, "-c", CAB, "sweep", self.file, "--json"],
-            env=environment(), capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        done = run_command("cab", "sweep", self.file, "--json", env=environment())
         assert done.returncode == 0, done.stderr
         report: dict[str, Any] = orjson.loads(done.stdout)
         return report
@@ -110,8 +109,9 @@ def has_ended(pid: int) -> bool:
 
 def kill_in_the_middle(sweep: Path) -> None:
     """Run a sweep until some cells are done, and kill it."""
-    pipes: dict[str, Any] = {"stderr": subprocess.PIPE, "stdout": subprocess.DEVNULL}
-    with process("-c", CAB, "sweep", sweep, **pipes) as running:
+    with start_command(
+        "cab", "sweep", sweep, env=environment(), stderr=PIPE, stdout=DEVNULL
+    ) as running:
         assert running.stderr is not None
         for line in running.stderr:
             if line.startswith(f"{KILL_AT}/{ALL} "):
@@ -139,13 +139,7 @@ def test_killed_in_the_middle(sweep: Path, demo: str) -> None:
     kill_in_the_middle(sweep)
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("cell.json")}
 
-    done = subprocess.run(
-        [sys.executable, "-c", CAB, "sweep", sweep, "--json"],
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_command("cab", "sweep", sweep, "--json", env=environment(), timeout_s=500)
 
     assert done.returncode == 0, done.stderr
     assert "it was running when the sweep was killed" in done.stderr
@@ -237,7 +231,7 @@ def test_stopped_before_its_first_cell(tmp_path: Path, demo: str) -> None:
     marker.parent.mkdir(parents=True)
     with marker.open("wb") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        with process("-c", CAB, "sweep", waiter.file, stderr=subprocess.PIPE) as sweep:
+        with start_command("cab", "sweep", waiter.file, env=environment(), stderr=PIPE) as sweep:
             # Written before the wait, when the signals are listened for.
             while not list(read_journal(waiter.folder / "journal.jsonl")):
                 os.sched_yield()
@@ -277,10 +271,7 @@ def test_sweep_of_an_earlier_version(tmp_path: Path) -> None:
     lines = [orjson.dumps(head | entry, option=orjson.OPT_APPEND_NEWLINE) for entry in entries]
     (folder / "journal.jsonl").write_bytes(b"".join(lines))
 
-    done = subprocess.run(
-        [sys.executable, "-c", CAB, "sweep", file, "--json"],
-        env=environment(), capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = run_command("cab", "sweep", file, "--json", env=environment())
 
     assert done.returncode == 0, done.stderr
     report = orjson.loads(done.stdout)

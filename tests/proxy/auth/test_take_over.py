@@ -5,12 +5,12 @@ import os
 import re
 import shutil
 import stat
-import sys
 import time
 from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
+from subprocess import DEVNULL, PIPE
 from typing import Any
 
 import aiohttp
@@ -25,6 +25,7 @@ from cab.proxy.auth.take_over import take_over_revocations, take_over_signing_ke
 from cab.proxy.config import ProxySettings, state_beside
 from cab.proxy.errors import BadConfig, BadKey
 from cab.proxy.workers.embedded import start_proxy
+from tests.tools.commands import start_command
 from tests.tools.dialects import BY_ENDPOINT
 from tests.tools.proxy import Meter, metered
 from tests.tools.upstream import json_answer, scripted_upstream
@@ -63,25 +64,20 @@ async def test_a_new_ledger_keeps_keys_and_revocations(tmp_path: Path, to: str) 
 async def killed_proxy(folder: Path, workers: int) -> AsyncGenerator[str]:
     """Run `cab-proxy` in front of the demo; it is ended by SIGKILL. Gives its URL."""
     env = {k: v for k, v in os.environ.items() if not k.startswith("CAB_")}
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", "from cab.proxy.cli.main import main; main()"),
-        *("--upstream", "demo", "--port", "0", "--auth", "keys", "--workers", str(workers)),
-        *("--ledger", str(folder / "ledger")),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
+    with start_command(
+        *("cab-proxy", "--upstream", "demo", "--port", "0", "--auth", "keys"),
+        *("--workers", str(workers), "--ledger", folder / "ledger"),
         env=env,
-    )
-    assert process.stdout
-    try:
+        stdout=PIPE,
+        stderr=DEVNULL,
+    ) as process:
+        assert process.stdout
         found = None
         while found is None:
-            line = await process.stdout.readline()
+            line = await asyncio.to_thread(process.stdout.readline)
             assert line
-            found = re.search(rb"listens on\s+(http://\S+)", line)
-        yield found[1].decode()
-    finally:
-        process.kill()
-        await process.wait()
+            found = re.search(r"listens on\s+(http://\S+)", line)
+        yield found[1]
 
 
 @pytest.mark.parametrize("workers", [1, 2])

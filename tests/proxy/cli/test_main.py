@@ -5,24 +5,19 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
 from cab.proxy.cli.flags import flag_of, is_nested
 from cab.proxy.config import ProxySettings
+from tests.tools.commands import StartedCommand, run_command, start_command
 from tests.tools.proxy import records
 
-COMMAND = (
-    sys.executable,
-    "-c",
-    "import sys; from cab.proxy.cli.main import main; sys.exit(main())",
-)
 CANARY = "sk-canary-of-the-environment"
 
 
@@ -33,44 +28,25 @@ def environment(**more: str) -> dict[str, str]:
 
 def fails(*arguments: str, cwd: Path, **env: str) -> str:
     """Run a command that must fail with exit code 2 and one line, and return the line."""
-    done = subprocess.run(
-        [*COMMAND, *arguments],
-        cwd=cwd,
-        env=environment(**env),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = run_command("cab-proxy", *arguments, cwd=cwd, env=environment(**env))
     assert done.returncode == 2, done.stderr
     assert done.stdout == ""
     [line] = done.stderr.splitlines()
-    return line.replace("-c: ", "cab-proxy: ")
+    return line
 
 
 @contextmanager
-def running(*arguments: str, cwd: Path, **env: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def running(*arguments: str, cwd: Path, **env: str) -> Iterator[tuple[StartedCommand, str]]:
     """Run the proxy on a free port; give the process and what it printed when it was ready."""
-    process = subprocess.Popen(
-        [*COMMAND, "--port", "0", *arguments],
-        cwd=cwd,
-        env=environment(**env),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout
-    assert process.stderr
-    try:
+    words = ("cab-proxy", "--port", "0", *arguments)
+    with start_command(
+        *words, cwd=cwd, env=environment(**env), stdout=PIPE, stderr=PIPE
+    ) as process:
+        assert process.stdout
         printed = ""
         while "API_KEY" not in printed and (line := process.stdout.readline()):
             printed += line
         yield process, printed
-    finally:
-        process.kill()
-        process.wait(30)
-        process.stdout.close()
-        process.stderr.close()
 
 
 def post(url: str, body: object) -> dict[str, object]:
@@ -218,19 +194,15 @@ def test_logs_for_people_are_not_json(tmp_path: Path) -> None:
 
 def test_help_and_version() -> None:
     """--help shows a flag for every setting, and exit codes; --version names the version."""
-    shown = subprocess.run(
-        [*COMMAND, "--help"], capture_output=True, text=True, env=environment(), check=True
-    ).stdout
+    shown = run_command("cab-proxy", "--help", env=environment()).stdout
     flat = {name for name, field in ProxySettings.model_fields.items() if not is_nested(field)}
     assert {"--config", *map(flag_of, flat)} <= set(
         re.findall(r"^  (--[a-z-]+)", shown, re.MULTILINE)
     )
     assert shown.index("--upstream") < shown.index("--drain-max-s")
     assert "exit codes" in shown
-    version = [*COMMAND, "--version"]
-    assert (
-        "cab-proxy 0." in subprocess.run(version, capture_output=True, text=True, check=True).stdout
-    )
+    version = run_command("cab-proxy", "--version", env=environment())
+    assert (version.returncode, version.stdout[:12]) == (0, "cab-proxy 0.")
 
 
 @pytest.mark.parametrize(("auth", "warned"), [("open", True), ("keys", False)])

@@ -23,8 +23,9 @@ from cab.proxy.cli.banner import banner, summary
 from cab.proxy.cli.check_config import checked
 from cab.proxy.config import parse_settings
 from cab.proxy.errors import BadConfig
-from tests.proxy.cli.test_main import COMMAND, environment, running
+from tests.proxy.cli.test_main import environment, running
 from tests.tools.client import post
+from tests.tools.commands import StartedCommand, run_command
 from tests.tools.dialects import BY_ENDPOINT
 from tests.tools.proxy import records
 from tests.tools.upstream import ScriptedUpstream, json_answer, scripted_upstream
@@ -48,7 +49,7 @@ def url_in(printed: str) -> str:
 class Log:
     """The log of a process, read as it comes."""
 
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
+    def __init__(self, process: StartedCommand) -> None:
         self._lines: deque[dict[str, object]] = deque()
         self._more = threading.Condition()
         self._process = process
@@ -177,7 +178,8 @@ def test_the_service_manager_is_told(tmp_path: Path) -> None:
             until("WATCHDOG=1")
             # A loop that does not turn says nothing: what was said before it was stopped is all there is.
             process.send_signal(signal.SIGSTOP)
-            os.waitid(os.P_PID, process.pid, os.WSTOPPED)
+            while "State:\tT" not in Path(f"/proc/{process.pid}/status").read_text():
+                os.sched_yield()
             while select.select([told], [], [], 0)[0]:
                 told.recv(4096)
             assert not select.select([told], [], [], 0.3)[0]
@@ -239,15 +241,8 @@ def test_a_socket_that_cannot_be_used_is_named(
 def test_a_configuration_is_checked(tmp_path: Path) -> None:
     """What would be done is said, without a key; nothing is made, and no endpoint is asked."""
     flags = ("--check-config", "--upstream", "https://host.invalid/v1", "--auth", "keys")
-    done = subprocess.run(
-        [*COMMAND, *flags],
-        cwd=tmp_path,
-        env=environment(CAB_KEY="sk-canary-0123456789"),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    env = environment(CAB_KEY="sk-canary-0123456789")
+    done = run_command("cab-proxy", *flags, cwd=tmp_path, env=env)
     assert (done.returncode, done.stderr) == (0, "")
     printed = done.stdout
     assert "would listen on 127.0.0.1 port 31415 (http), workers: 1" in printed

@@ -1,8 +1,6 @@
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 import orjson
@@ -11,8 +9,7 @@ import pytest
 from cab.adapters.cli import main
 from tests.scoring.builders import end_fields, start_fields
 from tests.scoring.ledgers import calls, chained, hash_of, write_ledger
-
-CAB = [sys.executable, "-c", "import sys; from cab.adapters.cli import main; sys.exit(main())"]
+from tests.tools.commands import start_command
 
 
 def at(second: int, **changes: Any) -> dict[str, Any]:
@@ -83,23 +80,18 @@ def test_wrong_use_is_one_line(
 
 def test_following_goes_on_until_ctrl_c(tmp_path: Path) -> None:
     """With -f records are printed as they come, across segments, and Ctrl-C is a quiet end."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     first, second = chained([start_fields("a"), end_fields("a")])
     [third] = chained([end_fields("b")], hash_of(second))
-    with subprocess.Popen(
-        [*CAB, "ledger", "tail", str(tmp_path), "-f", "--json"],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as process:
+    words = ("ledger", "tail", tmp_path, "-f", "--json")
+    with start_command("cab", *words, stdout=PIPE, stderr=PIPE) as process:
         assert process.stdout is not None
         (tmp_path / "w0-000001.jsonl").write_bytes(first)
-        assert process.stdout.readline() == first
+        assert process.stdout.readline() == first.decode()
         with (tmp_path / "w0-000001.jsonl").open("ab") as handle:
             handle.write(second)
-        assert process.stdout.readline() == second
+        assert process.stdout.readline() == second.decode()
         (tmp_path / "w0-000002.jsonl").write_bytes(third)
-        assert process.stdout.readline() == third
+        assert process.stdout.readline() == third.decode()
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
-    assert (process.returncode, out, err) == (0, b"", b"")
+    assert (process.returncode, out, err) == (0, "", "")

@@ -1,12 +1,12 @@
 """A sweep of agents that wait until the test lets them go on, as a process of its own."""
 
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 import orjson
@@ -16,9 +16,11 @@ from cab.adapters.sweeps.executors.slurm_array import ARRAY_WORKER
 from cab.scoring.ledger.reading import iter_calls
 from cab.scoring.ledger.totals import is_model_call
 from cab.scoring.ledger.verify import verify_ledger
+from tests.adapters.light_task import light_task
 from tests.adapters.sweeps.executors.held import FOLDER
-from tests.adapters.sweeps.processes import CAB, account_of, environment
+from tests.adapters.sweeps.processes import account_of, environment
 from tests.adapters.toyagents import alive
+from tests.tools.commands import StartedCommand, start_command
 
 LIMIT_S = 240
 _WORKERS = {WORKER.encode(), ARRAY_WORKER.encode()}
@@ -71,23 +73,19 @@ class HeldSweep:
         self.folder = folder / "sweeps" / "h"
         self.file.write_text(
             f'name = "h"\nupstream = "{url}"\nmodels = ["demo"]\nagents = ["{AGENT}"]\n'
-            'tasks = ["polyglot/python-error-handling"]\nretry_wait_s = 0.5\n'
+            f'tasks = ["{light_task()}"]\nretry_wait_s = 0.5\n'
             + (keys or "runs = 2\njobs = 2\n")
             + f'[executor]\nenvironment = ["HOME", "PATH", "{FOLDER}"]\n{executor}'
         )
         self._env = {**environment(), **variables, FOLDER: str(self.held)}
 
     @contextmanager
-    def running(self) -> Generator["subprocess.Popen[str]"]:
+    def running(self) -> Generator[StartedCommand]:
         """Run it until the block ends."""
-        with subprocess.Popen(
-            [sys.executable, "-c", CAB, "sweep", self.file, "--json"],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self._env,
-        ) as process:  # fmt: skip
-            try:
-                yield process
-            finally:
-                process.kill()
+        with start_command(
+            "cab", "sweep", self.file, "--json", env=self._env, stdout=PIPE, stderr=PIPE
+        ) as process:
+            yield process
 
     def wait_for_agents(self, count: int) -> list[int]:
         """Return the process ids of so many agents once they wait."""
@@ -98,7 +96,7 @@ class HeldSweep:
         """Let all agents go on."""
         (self.held / "go").touch()
 
-    def report(self, process: "subprocess.Popen[str]") -> dict[str, Any]:
+    def report(self, process: StartedCommand) -> dict[str, Any]:
         """Return the report of the sweep once it has ended; all that it was asked for is there, once."""
         out, err = process.communicate(timeout=LIMIT_S)
         assert process.returncode == 0, err

@@ -2,12 +2,12 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.adapters.light_task import light_task
+from tests.tools.commands import run_command
 from tests.tools.wheel import install_package
 
 EXECUTOR = """
@@ -41,7 +41,6 @@ def failing(context):
 
 number = 7
 """
-COMMAND = "import sys; from cab.adapters.cli import main; sys.exit(main())"
 TASK = "polyglot/python-error-handling"
 
 
@@ -57,11 +56,8 @@ def sweep(folder: Path, kind: str) -> "subprocess.CompletedProcess[str]":
         f'[executor]\nkind = "{kind}"\nsettings = {{file = "notes"}}\n'
     )
     kept = {name: text for name, text in os.environ.items() if not name.startswith("CAB_")}
-    return subprocess.run(
-        [sys.executable, "-P", "-c", COMMAND, "sweep", "sweep.toml"],
-        cwd=folder, env={**kept, "PYTHONPATH": str(folder / "site")},
-        capture_output=True, text=True, timeout=200, check=False,
-    )  # fmt: skip
+    env = {**kept, "PYTHONPATH": str(folder / "site")}
+    return run_command("cab", "sweep", "sweep.toml", cwd=folder, env=env)
 
 
 def test_used_by_its_name(tmp_path: Path) -> None:

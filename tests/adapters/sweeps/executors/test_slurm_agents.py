@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,8 +14,9 @@ import pytest
 from cab.adapters.agents.registry import load_adapter
 from cab.adapters.install.install import find_installed
 from tests.adapters.sweeps.executors.heldsweep import parent, until, variables_of, workers
-from tests.adapters.sweeps.processes import CAB, account_of, environment
+from tests.adapters.sweeps.processes import account_of, environment
 from tests.tools.postgres import PASSWORD, running_postgres
+from tests.tools.programs import CAB
 from tests.tools.shipped import Database
 from tests.tools.slurm import Cluster, running_cluster
 
@@ -94,7 +94,7 @@ def database() -> Generator[Database]:
 def cab(*words: object) -> str:
     """Run a command; return what it printed."""
     done = subprocess.run(
-        [sys.executable, "-c", CAB, *map(str, words)],
+        [CAB, *map(str, words)],
         env={**environment(), "PGPASSWORD": PASSWORD},
         capture_output=True,
         text=True,
@@ -118,7 +118,7 @@ def running_sweep(folder: Path, url: str, cluster: Cluster) -> Generator["subpro
     texts = {name: orjson.dumps(words).decode() for name, words in lists.items()}
     file.write_text(SWEEP.format(url=url, runs=SIZE.runs, **texts))
     with subprocess.Popen(
-        [sys.executable, "-c", CAB, "sweep", file, "--json"],
+        [CAB, "sweep", file, "--json"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env={**environment(), **cluster.environment},
     ) as process:  # fmt: skip
