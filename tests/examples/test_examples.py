@@ -50,6 +50,7 @@ def test_ten_lines_are_about_ten() -> None:
     assert len([line for line in code.splitlines() if line.strip()]) <= 12
 
 
+@pytest.mark.slow
 def test_the_plain_harness_passes(tmp_path: Path) -> None:
     """pytest runs the harness as it stands: a command behind a proxy, metered and scored."""
     options = ("-q", "-s", "-p", "no:cacheprovider")

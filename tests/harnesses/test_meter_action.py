@@ -16,6 +16,8 @@ from aiohttp import web
 from tests.tools import programs
 from tests.tools.servers import serving
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "docs/examples/meter-agent.yml"
 ACTION = ROOT / ".github/actions/meter"

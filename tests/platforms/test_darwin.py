@@ -18,6 +18,8 @@ from cab.proxy.system import portable, procfs
 from tests.adapters.light_task import light_task
 from tests.tools.programs import CAB
 
+pytestmark = pytest.mark.slow
+
 AS_DARWIN = Path(__file__).parent / "as_darwin"
 IMPORT_ALL = """
 import importlib, pkgutil, sys

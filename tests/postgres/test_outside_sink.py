@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.tools.shipped import append, calls, contents
 from tests.tools.wheel import install_package
 
@@ -13,6 +15,7 @@ _CAB = "import sys; from cab.adapters.cli import main; sys.exit(main())"
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "sqlite_sink.py"
 
 
+@pytest.mark.slow
 async def test_the_example_sink_ships_a_ledger(tmp_path: Path) -> None:
     """Installed as a package, it takes every line once; a broken one is one line that says why."""
     modules = {"sqlite_sink": EXAMPLE.read_text()}

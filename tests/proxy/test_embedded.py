@@ -373,7 +373,7 @@ def test_the_import_is_cheap() -> None:
     assert printed == "[]\n"
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 async def test_each_call_is_in_flight_or_in_the_totals(tmp_path: Path, workers: int) -> None:
     """Once a call is with the endpoint it is in flight or recorded, however it ends, and never neither or both."""
     answer = asyncio.Event()

@@ -22,6 +22,7 @@ def without_sizes(text: str) -> list[str]:
     return [re.sub(r"\d+,\d{3}", "N", line) for line in text.splitlines() if line]
 
 
+@pytest.mark.slow
 def test_the_examples_are_what_the_commands_print(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

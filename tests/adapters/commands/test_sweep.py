@@ -131,6 +131,7 @@ def by_hand(model: str, call: dict[str, Any]) -> Fraction:
     return Fraction(read * 25 + written * 200, 10**8)
 
 
+@pytest.mark.slow
 def test_dollars_per_solved_task(capsys: pytest.CaptureFixture[str]) -> None:
     """Two models whose endpoint states no price: each part can be recomputed by hand from the table."""
     Path("prices.toml").write_text(TABLE)
@@ -273,6 +274,7 @@ def test_unreachable(capsys: pytest.CaptureFixture[str]) -> None:
     assert not Path("sweeps/s/runs").exists()
 
 
+@pytest.mark.slow
 def test_infrastructure(capsys: pytest.CaptureFixture[str]) -> None:
     """What the infrastructure fails is retried, reported with its reason, and leaves the others alone."""
     agents = '"scripted", "tests.adapters.toyagents:Missing"'
@@ -308,6 +310,7 @@ class Down(BaseHTTPRequestHandler):
         del format, args
 
 
+@pytest.mark.slow
 def test_endpoint_is_down(capsys: pytest.CaptureFixture[str]) -> None:
     """Cells of which no call succeeded are the endpoint's failures; so many in a row end the sweep."""
     with ThreadingHTTPServer(("127.0.0.1", 0), Down) as server:
@@ -438,6 +441,7 @@ def test_lost_result(capsys: pytest.CaptureFixture[str], lost: str) -> None:
 
 
 @pytest.mark.usefixtures("done")
+@pytest.mark.slow
 def test_lost_ledger(capsys: pytest.CaptureFixture[str]) -> None:
     """Calls that are no longer in the ledger are taken from the bundles; without them nothing is known."""
     shutil.rmtree("sweeps/s/ledger")
@@ -464,6 +468,7 @@ def test_lost_ledger(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.usefixtures("done")
 @pytest.mark.parametrize("killed", [False, True])
+@pytest.mark.slow
 def test_longer_after_a_retry(capsys: pytest.CaptureFixture[str], *, killed: bool) -> None:
     """A retry under the number of a run that is added later fills its own slot and no other."""
     shutil.rmtree(f"sweeps/s/runs/{FIRST}")
@@ -501,6 +506,7 @@ def test_ledger_elsewhere() -> None:
     assert verify_ledger(Path("led")).holds
 
 
+@pytest.mark.slow
 def test_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """--install installs what is missing; what cannot be installed is reported before anything starts."""
     index = serve(tmp_path, monkeypatch)

@@ -37,6 +37,7 @@ def _adapters_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, path)))
 
 
+@pytest.mark.slow
 def test_all_that_is_wrong_is_found() -> None:
     """Key, model, files, own count: each fault of a careless agent is named, and the host it asks."""
     found = examined(CARELESS, "normal")
@@ -57,6 +58,7 @@ def test_all_that_is_wrong_is_found() -> None:
     assert shown.differences == ()
 
 
+@pytest.mark.slow
 def test_what_is_easy_to_overlook_is_found() -> None:
     """A compressed key, a key in very long output, a daemon without a mark, addresses, files outside."""
     if not ISOLATED:
@@ -79,6 +81,7 @@ def test_what_is_easy_to_overlook_is_found() -> None:
 
 
 @pytest.mark.parametrize("isolated", {False, ISOLATED})
+@pytest.mark.slow
 def test_an_agent_that_hangs_is_stopped(isolated: bool) -> None:
     """The limit ends it and its child; without namespaces what could not be examined is listed."""
     found = examined(f"{SLY}:Endless", "normal", limit_s=1.0, isolated=isolated)
@@ -106,6 +109,7 @@ def test_an_agent_that_cannot_be_started_is_reported() -> None:
         assert "examining process" not in why
 
 
+@pytest.mark.slow
 def test_a_call_that_is_still_open_is_reported() -> None:
     """Where a call does not end within the limit, ledger and account are not called equal."""
     found = examined(f"{SLY}:Hasty", "slow_stream", limit_s=1.0)
@@ -173,6 +177,7 @@ def test_the_built_in_agent_holds_under_every_probe(probes: Collection[str]) -> 
     assert ended == {name: expected[name] for name in probes}
 
 
+@pytest.mark.slow
 def test_the_command_prints_and_writes(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """The rows stand in the page, the verdict in the exit code, and JSON holds the evidence."""
     page = tmp_path / "agents.md"
@@ -212,6 +217,7 @@ def test_wrong_usage_is_one_line(
     assert len(error.strip().splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_agents_that_are_not_installed_are_named(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -226,6 +232,7 @@ def test_agents_that_are_not_installed_are_named(
     assert "cab: not examined: aider " in err
 
 
+@pytest.mark.slow
 def test_an_adapter_beside_us(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

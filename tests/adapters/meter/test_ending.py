@@ -13,7 +13,7 @@ from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from subprocess import PIPE
+from subprocess import DEVNULL, PIPE
 
 import pytest
 
@@ -119,14 +119,9 @@ def test_files_of_an_agent(tmp_path: Path) -> None:
     agent = tmp_path / "pi"
     agent.write_text('#!/bin/sh\nstat -c "%a %n" "${2%/*}" "$2"\nread line\n')
     agent.chmod(0o755)
-    words = cab_words("meter", "--upstream", "demo", "--", str(agent), "hello")
-    with subprocess.Popen(
-        words,
-        env=clean_environment(),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
+    words = ("meter", "--upstream", "demo", "--", str(agent), "hello")
+    with start_command(
+        "cab", *words, env=clean_environment(), stdin=PIPE, stdout=PIPE, stderr=DEVNULL
     ) as process:
         assert process.stdout is not None
         mode, _, folder = process.stdout.readline().strip().partition(" ")
@@ -173,6 +168,7 @@ def test_not_started(tmp_path: Path, words: list[str], said: str) -> None:
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.slow
 def test_closed_streams(tmp_path: Path) -> None:
     """Without standard streams the exit code is the command's, for which they are closed too."""
     words = [str(CAB), "meter", "--upstream", "demo", "--json", "spent.json", "--"]
@@ -184,6 +180,7 @@ def test_closed_streams(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "spent.json").read_text())["exit_code"] == 7
 
 
+@pytest.mark.slow
 def test_current_folder_deleted(tmp_path: Path) -> None:
     """A command runs in a folder that is gone; where something is to be written there, the error names it."""
     script = 'mkdir gone && cd gone && rmdir ../gone && "$@"'

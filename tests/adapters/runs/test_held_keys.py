@@ -82,6 +82,7 @@ def test_a_key_in_the_environment_is_not_found(folder: Path) -> None:
     assert not {"key-readable", "key-in-parent", "key-in-file"} & deviations
 
 
+@pytest.mark.slow
 def test_a_shell_that_still_shows_it_is_recorded(folder: Path) -> None:
     """What cab was started from may still show the key: the cell says so."""
     shell = ["sh", "-c", '"$@"; exit $?', "sh", *command()]
@@ -104,6 +105,7 @@ def test_a_key_from_a_descriptor_is_nowhere(folder: Path) -> None:
     assert "key-in-parent" not in deviations
 
 
+@pytest.mark.slow
 def test_a_key_from_a_file_is_recorded(folder: Path) -> None:
     """A file that the user of cab can read can be read by a local agent too: the cell says so."""
     (folder / "key").write_text(f"{KEY}\n")

@@ -96,6 +96,7 @@ async def test_a_bundle_names_no_folder_of_the_machine(spec: CellSpec, keep: boo
     assert (bundle / "cell.json").read_bytes() == rescore(bundle)
 
 
+@pytest.mark.slow
 async def test_flood(spec: CellSpec) -> None:
     """Of an agent that prints without end the bundle keeps a bounded part, and the end."""
     bundle = await run_cell(replace(spec, tui=f"{AGENTS}:Flooding"))

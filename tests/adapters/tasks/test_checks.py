@@ -100,6 +100,7 @@ FORGING = {
 @pytest.mark.parametrize(
     ("tampered", "solved"), [(BREAKING | FORGING, True), (FORGING, False)], ids=["solved", "forged"]
 )
+@pytest.mark.slow
 async def test_tampering_with_the_rust_build_changes_nothing(
     tampered: dict[str, str], solved: bool, tmp_path: Path
 ) -> None:

@@ -24,7 +24,7 @@ def folder() -> Generator[Path]:
         yield folder
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.slow)])
 def test_a_proxy_shows_no_secret(workers: str, folder: Path) -> None:
     """Nobody but root can read the proxy's environment, memory and files; the secrets are not in it."""
     words = [unprivileged.python(), "-P", "-c", PROXY, "--upstream", "demo", "--port", "0"]

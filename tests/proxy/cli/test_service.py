@@ -189,7 +189,7 @@ def test_the_service_manager_is_told(tmp_path: Path) -> None:
             assert process.wait(60) == 0
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.slow)])
 def test_calls_come_on_the_service_manager_s_socket(workers: str, tmp_path: Path) -> None:
     """It listens before the proxy runs: what comes meanwhile waits in it, and is answered."""
     with socket.create_server(("127.0.0.1", 0)) as bound:

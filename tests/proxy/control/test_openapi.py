@@ -16,6 +16,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 from tests.proxy.cli.test_main import running
 
+pytestmark = pytest.mark.slow
+
 
 def without_security(document: Any) -> Any:
     """Return the document without its keys: all requests hold the admin token."""

@@ -48,6 +48,7 @@ async def later() -> None:
 
 
 @pytest.mark.parametrize("idle", [[], ["--idle-s", "0.05"]], ids=["each stream", "idle"])
+@pytest.mark.slow
 def test_no_call_fails_where_the_endpoint_closes_its_connections(
     idle: list[str], tmp_path: Path
 ) -> None:

@@ -143,6 +143,7 @@ def cpu_s(files: int) -> float:
     return min(times)
 
 
+@pytest.mark.slow
 def test_ten_times_the_files_take_ten_times_as_long() -> None:
     """The work grows with the number of files and not with its square, which would be 100 times."""
     assert cpu_s(10_000) < 40 * cpu_s(1_000)

@@ -87,6 +87,7 @@ def test_a_span_has_the_conventions_messages(captured: Source) -> None:
     assert third["gen_ai.output.messages"][0]["finish_reason"] == "plain"
 
 
+@pytest.mark.slow
 def test_the_real_inspect_reads_them(captured: Source, tmp_path: Path) -> None:
     """Its own models take the messages, calls and results of the log."""
     made = sample(captured, captured.messages())

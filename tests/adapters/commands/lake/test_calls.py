@@ -283,6 +283,7 @@ for kill_at in range(1, 1000):
 """
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_moment_loses_nothing_and_doubles_nothing(tmp_path: Path) -> None:
     """Killed before each file that it opens, moves or removes; the next export makes the same lake of it."""
     write_ledger(tmp_path / "l", calls(2))

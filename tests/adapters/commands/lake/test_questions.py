@@ -19,6 +19,8 @@ from tests.scoring.builders import end_fields, unmeasured
 from tests.scoring.exports.cells import bundle
 from tests.scoring.ledgers import write_ledger
 
+pytestmark = pytest.mark.slow
+
 LEDGERS = ("sweeps/s/ledger", "other")
 SWEEP = f"""
 name = "s"

@@ -89,6 +89,7 @@ async def test_limits_of_the_key(proxy: Proxy, tmp_path: Path) -> None:
     assert outcome.passed is False
 
 
+@pytest.mark.slow
 async def test_side_by_side(proxy: Proxy, tmp_path: Path) -> None:
     """Several run at the same time, each with its own outcome."""
     local = executor()

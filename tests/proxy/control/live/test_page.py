@@ -47,6 +47,7 @@ async def shows(page: Page, calls: int) -> list[str]:
 
 
 @pytest.mark.asyncio(loop_factories=[AIOHTTP.name])
+@pytest.mark.slow
 async def test_the_page_follows_cells_and_their_budgets(tmp_path: Path) -> None:
     """Each row is brought up to date while cells call, with what is spent of its limits; two pages see the same."""
     program = shutil.which("chromium")

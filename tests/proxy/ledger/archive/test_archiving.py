@@ -140,6 +140,7 @@ def test_readers_say_that_calls_are_archived(ledger: Path, tmp_path: Path) -> No
     assert list(iter_records(ledger, cell="s/unknown")) == []
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_point_loses_nothing(tmp_path: Path, lines: Lines) -> None:
     """Before the checkpoint all is in the ledger, behind it in the archive; the same command goes on."""
     ledger = put(tmp_path / "ledger", lines[: len(lines) // 2], packed=True)

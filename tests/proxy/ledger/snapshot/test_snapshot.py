@@ -221,6 +221,7 @@ def test_what_depends_on_records_that_are_not_remembered_is_read_as_a_whole(
     assert "snapshot_refused" in logged(caplog)
 
 
+@pytest.mark.slow
 def test_killed_while_it_is_written_it_is_the_old_or_the_new_one(
     tmp_path: Path, lines: Lines, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -16,6 +16,8 @@ from tests.scoring.exports.cells import cell_id, source
 from tests.scoring.imports.files import cells_of
 from tests.tools.programs import run_python
 
+pytestmark = pytest.mark.slow
+
 READER = Path(__file__).parent / "read_log.py"
 GROUP = Group("local", "scripted", "lab/demo")
 CALL = end_fields(model_requested="demo", cache_read_tokens=60, reasoning_tokens=5, ttft_ms=40.0)
