@@ -120,8 +120,9 @@ def start_command(
         session: Whether it leads a session of its own, whose terminal its input is if that is one.
         open_files: How many descriptors it may have.
     """
+    words = [program, *map(str, arguments)]
     request = {
-        "words": [program, *map(str, arguments)],
+        "words": words,
         "cwd": str(cwd or Path.cwd()),
         "env": dict(os.environ if env is None else env),
         "session": session,
@@ -140,7 +141,7 @@ def start_command(
             socket.send_fds(answers, [len(told).to_bytes(4, "big")], descriptors)
             answers.sendall(told)
             # It has its ends of the pipes when it has said its number; ours are closed after that.
-            command = StartedCommand(request["words"], answers, [stream for _, stream in pairs])
+            command = StartedCommand(words, answers, [stream for _, stream in pairs])
         try:
             yield command
         finally:
@@ -182,12 +183,15 @@ def run_command(
     ):
         stdin.write(given)
         stdin.seek(0)
-        streams = {
-            "stdin": stdin.fileno(),
-            "stdout": stdout.fileno(),
-            "stderr": stderr.fileno(),
-        }
-        with start_command(program, *arguments, cwd=cwd, env=env, **streams) as command:
+        with start_command(
+            program,
+            *arguments,
+            cwd=cwd,
+            env=env,
+            stdin=stdin.fileno(),
+            stdout=stdout.fileno(),
+            stderr=stderr.fileno(),
+        ) as command:
             code = command.wait(timeout_s)
         for stream in (stdout, stderr):
             stream.seek(0)

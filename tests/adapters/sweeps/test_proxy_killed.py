@@ -91,7 +91,8 @@ def test_of_cells(tmp_path: Path, demo: str) -> None:
         cells = [
             stack.enter_context(
                 start_command(
-                    *("cab", *words, "--runs", tmp_path / "runs", f"--run={run}"),
+                    "cab",
+                    *(*words, "--runs", str(tmp_path / "runs"), f"--run={run}"),
                     env=env,
                     stdout=DEVNULL,
                     stderr=PIPE,
