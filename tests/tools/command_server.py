@@ -35,10 +35,10 @@ import cab.proxy.demo.__main__
 import cab.scoring
 from cab.proxy.tokens.encodings import DEFAULT_ENCODING, load_encoding
 
-MAINS = {
+MAINS: dict[str, Callable[[], int]] = {
     "cab": cab.adapters.cli.main,
     "cab-proxy": cab.proxy.cli.main.main,
-    "pytest": pytest.console_main,
+    "pytest": pytest.main,
     "demo": cab.proxy.demo.__main__.main,
 }
 _HEADER_BYTES = 4

@@ -63,8 +63,10 @@ class StartedCommand:
 
     def send_signal(self, number: int) -> None:
         """Send it a signal, if it runs."""
+        # Who waits for it may have taken its exit code, and not said it yet.
         if self.poll() is None:
-            os.kill(self.pid, number)
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
     def kill(self) -> None:
         """End it at once, if it runs."""

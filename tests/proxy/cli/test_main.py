@@ -194,7 +194,9 @@ def test_logs_for_people_are_not_json(tmp_path: Path) -> None:
 
 def test_help_and_version() -> None:
     """--help shows a flag for every setting, and exit codes; --version names the version."""
-    shown = run_command("cab-proxy", "--help", env=environment()).stdout
+    done = run_command("cab-proxy", "--help", env=environment())
+    assert done.returncode == 0
+    shown = done.stdout
     flat = {name for name, field in ProxySettings.model_fields.items() if not is_nested(field)}
     assert {"--config", *map(flag_of, flat)} <= set(
         re.findall(r"^  (--[a-z-]+)", shown, re.MULTILINE)

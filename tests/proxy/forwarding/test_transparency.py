@@ -88,11 +88,12 @@ async def next_pair(
     raw: bytes,
     method: str = "POST",
 ) -> Pair:
-    """Send one more request both ways."""
+    """Send one more request both ways; through the proxy it is one request too."""
+    before = len(upstream.received)
     upstream.scripts = [script]
     direct = await exchange(upstream.url, raw, method)
     through = await exchange(meter.url, raw, method)
-    *_, seen_direct, seen_through = upstream.received
+    seen_direct, seen_through = upstream.received[before:]
     rows = await meter.settled(len(upstream.received) // 2)
     host = upstream.url.removeprefix("http://")
     return Pair(direct, through, seen_direct, seen_through, rows[-1], host)
