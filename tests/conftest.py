@@ -30,6 +30,13 @@ for number, usual in (
 gc.disable()
 
 
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Let the process that only hands out tests collect garbage as ever: it collects no tests."""
+    option = session.config.getoption("numprocesses", None)
+    if option and not hasattr(session.config, "workerinput"):
+        gc.enable()
+
+
 def pytest_collection_finish() -> None:
     """Keep the tests themselves out of each garbage collection from here on."""
     gc.collect()

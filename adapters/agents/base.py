@@ -18,9 +18,11 @@ needs no change here: `cab run-cell --tui my.module:MyAgent`, with
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
+from cab.adapters.errors import AdapterError
 from cab.scoring.cells.cell import SelfReport
 from cab.scoring.ledger.records import Endpoint
 
@@ -162,6 +164,11 @@ class ApiAddress(NamedTuple):
     """What they send as their key; None: their own."""
 
 
+OWN_MODELS = "cab/"
+"""Stands before a model that an agent under `cab meter` is to call at the metered endpoint."""
+_MODEL_OPTIONS = frozenset(("--model", "-m"))
+
+
 class UserStart(NamedTuple):
     """An agent as its user starts it, to be metered."""
 
@@ -173,6 +180,29 @@ class UserStart(NamedTuple):
     """The user's, with the usual variables of all clients in it."""
     folder: Path
     """Where the wiring's files will lie, until the agent has ended."""
+
+    def own_models(self) -> list[str]:
+        """Return each MODEL that the arguments name as `--model cab/MODEL`, with `-m` and `=` too.
+
+        Raises:
+            AdapterError: One of them is empty or not UTF-8.
+        """
+        words = self.arguments
+        values = [value for option, value in pairwise(words) if option in _MODEL_OPTIONS]
+        values += [
+            value
+            for option, _, value in (word.partition("=") for word in words)
+            if option in _MODEL_OPTIONS
+        ]
+        models = [
+            value.removeprefix(OWN_MODELS) for value in values if value.startswith(OWN_MODELS)
+        ]
+        for model in models:
+            if not (model and model.isprintable()):
+                raise AdapterError(
+                    f"--model: {model!r} cannot be the name of a model; it has to be UTF-8 on one line"
+                )
+        return models
 
 
 class Wiring(NamedTuple):

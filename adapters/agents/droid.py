@@ -5,6 +5,7 @@ from typing import Final
 import orjson
 
 from cab.adapters.agents.base import (
+    OWN_MODELS,
     AgentFacts,
     Launch,
     NpmInstall,
@@ -19,7 +20,8 @@ from cab.scoring.cells.cell import SelfReport
 
 _NAME: Final = "droid"
 _KEY: Final = "CAB_CELL_KEY"
-_OURS: Final = "cab/"
+_QUESTIONS: Final = frozenset(("--help", "-h", "--version", "-v"))
+"""No model is called where one of them is given."""
 _RUNTIME_SETTINGS: Final = "FACTORY_RUNTIME_SETTINGS_PATH"
 _CHAT: Final = "generic-chat-completion-api"
 
@@ -67,7 +69,7 @@ class Droid:
         return Launch(argv, env, {".factory/settings.json": orjson.dumps(settings).decode()})
 
     def wire(self, start: UserStart) -> Wiring | None:
-        """Return settings for this process alone, in which each argument `cab/MODEL` is a model of ours.
+        """Return settings for this process alone, in which each `--model cab/MODEL` is a model of ours.
 
         Raises:
             AdapterError: No argument names such a model, or the user merges settings in the same way.
@@ -75,8 +77,10 @@ class Droid:
         name = next((each for each in ("openai", "anthropic") if each in start.apis), None)
         if name is None:
             return None
-        words = [word for word in start.arguments if word.startswith(_OURS)]
-        if not words:
+        if not _QUESTIONS.isdisjoint(start.arguments):
+            return Wiring()
+        named = start.own_models()
+        if not named:
             raise AdapterError(
                 "droid calls Factory, or the endpoints in its settings; --model cab/MODEL, with a model of "
                 "your endpoint, has it call that: cab meter -- droid exec --model cab/gpt-5 'fix the tests'"
@@ -90,7 +94,7 @@ class Droid:
             )
         url, key = start.apis[name]
         own_key = "OPENAI_API_KEY" if name == "openai" else "ANTHROPIC_API_KEY"
-        models = [_user_model(word, name, url, own_key if key is None else _KEY) for word in words]
+        models = [_user_model(each, name, url, own_key if key is None else _KEY) for each in named]
         file = "droid-settings.json"
         text = orjson.dumps({"customModels": models}).decode()
         env = {_RUNTIME_SETTINGS: str(start.folder / file), **({} if key is None else {_KEY: key})}
@@ -110,12 +114,12 @@ class Droid:
         return read_tokens(usage, _NAME, sent, ("output_tokens",)).nonzero(_NAME).report()
 
 
-def _user_model(word: str, api: str, url: str, key_variable: str) -> dict[str, str]:
+def _user_model(model: str, api: str, url: str, key_variable: str) -> dict[str, str]:
     is_openai = api == "openai"
     return {
-        "id": f"custom:{word}",
-        "displayName": word,
-        "model": word.removeprefix(_OURS),
+        "id": f"custom:{OWN_MODELS}{model}",
+        "displayName": f"{OWN_MODELS}{model}",
+        "model": model,
         "baseUrl": f"{url}/v1" if is_openai else url,
         "provider": _CHAT if is_openai else "anthropic",
         # Droid replaces the name of a variable by its value, so that the key is not in a file.

@@ -46,7 +46,6 @@ _LIBRARIES: Final[Mapping[Endpoint, str]] = {
 }
 _PROVIDERS = {"x-ai": "xai"}
 """opencode's names of providers, where they are others than ours."""
-_OURS = f"{PROVIDER}/"
 _QUIET = {
     "OPENCODE_DISABLE_AUTOUPDATE": "1",
     "OPENCODE_DISABLE_LSP_DOWNLOAD": "1",
@@ -127,14 +126,14 @@ def provider_config(run: RunContext, library: str) -> dict[str, Any]:
 def wired_config(start: UserStart, variable: str) -> str:
     """Return the configuration of opencode and its relatives that leads their providers to a meter.
 
-    An argument `cab/MODEL` is a model of a provider of ours, for endpoints that opencode does not know.
+    `--model cab/MODEL` is a model of a provider of ours, for endpoints that opencode does not know.
 
     Args:
         start: The agent as its user starts it.
         variable: Holds what the user merges in the same way; it is kept.
 
     Raises:
-        AdapterError: It holds no JSON object.
+        AdapterError: It holds no JSON object, or a model has no name.
     """
     providers = dict[str, Any]()
     for name, (url, key) in start.apis.items():
@@ -142,7 +141,7 @@ def wired_config(start: UserStart, variable: str) -> str:
         version = "/v1beta" if name == "google" else "/v1"
         own = {} if key is None else {"apiKey": key}
         providers[_PROVIDERS.get(name, name)] = {"options": {"baseURL": f"{url}{version}", **own}}
-    models = [word.removeprefix(_OURS) for word in start.arguments if word.startswith(_OURS)]
+    models = start.own_models()
     if models and "openai" in providers:
         library = _LIBRARIES["chat.completions"]
         named = {model: {"name": model} for model in models}

@@ -38,7 +38,6 @@ _APIS: Final[Mapping[Endpoint, str]] = {
     "responses": "openai-responses",
     "messages": "anthropic-messages",
 }
-_OURS: Final = f"{_PROVIDER}/"
 _SUBCOMMANDS: Final = frozenset(("config", "install", "list", "remove", "uninstall", "update"))
 _NAMES: Final = {"x-ai": "xai"}
 """Its names of providers, where they are others than ours."""
@@ -56,12 +55,12 @@ _EXTENSION_FILE: Final = "pi-extension.js"
 _EXTENSION: Final = """\
 const providers = %s;
 export default function (pi) {
-  for (const [name, { apiKey, ...config }] of Object.entries(providers))
-    pi.registerProvider(name, apiKey ? { ...config, apiKey } : config);
+  for (const [name, config] of Object.entries(providers)) pi.registerProvider(name, config);
   // A key or a login that the user has stored would win over a provider's key.
   pi.on("session_start", (_event, { modelRegistry }) => {
     for (const [name, { apiKey }] of Object.entries(providers))
-      if (apiKey) modelRegistry.authStorage.setRuntimeApiKey(name, apiKey);
+      if (apiKey && process.env[apiKey])
+        modelRegistry.authStorage.setRuntimeApiKey(name, process.env[apiKey]);
   });
 }
 """
@@ -98,18 +97,21 @@ class Pi:
         """Return an extension that leads its providers to the proxies, and a provider `cab` for any model."""
         if start.arguments[:1] and start.arguments[0] in _SUBCOMMANDS:
             return Wiring()  # behind an option it would be a prompt
-        providers: dict[str, dict[str, Any]] = {
-            _NAMES.get(name, name): {"baseUrl": f"{url}{_VERSIONS.get(name, '/v1')}", "apiKey": key}
-            for name, (url, key) in start.apis.items()
-        }
-        named = [word.removeprefix(_OURS) for word in start.arguments if word.startswith(_OURS)]
-        if named and "openai" in providers:
-            models = [{**_MODEL, "id": each, "name": each} for each in named]
+        providers, env = dict[str, dict[str, Any]](), dict[str, str | None]()
+        for name, (url, key) in start.apis.items():
+            provider = providers[_NAMES.get(name, name)] = {
+                "baseUrl": f"{url}{_VERSIONS.get(name, '/v1')}"
+            }
+            if key is not None:  # by a variable, so that it is not in a file
+                provider["apiKey"] = f"CAB_CELL_KEY_{name.replace('-', '_').upper()}"
+                env[provider["apiKey"]] = key
+        models = [{**_MODEL, "id": each, "name": each} for each in start.own_models()]
+        if models and "openai" in providers:
             own = {"api": _APIS["chat.completions"], "models": models}
             providers[_PROVIDER] = {"apiKey": "OPENAI_API_KEY", **providers["openai"], **own}
         code = _EXTENSION % orjson.dumps(providers).decode()
         words = ("--extension", str(start.folder / _EXTENSION_FILE))
-        return Wiring(words, files={_EXTENSION_FILE: code})
+        return Wiring(words, env, {_EXTENSION_FILE: code})
 
     def self_report(self, output: Output) -> SelfReport | None:
         """Return the sum over the answers in the session."""

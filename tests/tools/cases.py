@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
+import pytest
+
 Test = Callable[..., Any]
 
 
@@ -15,6 +17,8 @@ def case(label: object) -> Iterator[None]:
     """Name the case in what goes wrong inside."""
     try:
         yield
+    except pytest.skip.Exception as skipped:
+        raise AssertionError(f"a skipped case would skip those behind it: {label}") from skipped
     except BaseException as error:
         error.add_note(f"case: {label}")
         raise

@@ -42,6 +42,8 @@ MAINS: dict[str, Callable[[], int]] = {
     "demo": cab.proxy.demo.__main__.main,
 }
 _HEADER_BYTES = 4
+_UNWRITTEN = 120
+"""Exit code of Python where the end of its output cannot be written."""
 
 
 class _Server(socketserver.ForkingMixIn, socketserver.UnixStreamServer):
@@ -109,9 +111,14 @@ def _become(words: list[str], env: dict[str, str]) -> NoReturn:
     code = _code_of(MAINS[words[0]])
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()  # pyright: ignore[reportPrivateUsage]
+    gc.collect()  # coroutines that nobody awaited are named
     for output in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):
+        try:
             output.flush()
+        except OSError:
+            code = _UNWRITTEN
+        except ValueError:  # it is closed
+            pass
     os._exit(code)
 
 

@@ -76,16 +76,19 @@ class StartedCommand:
         """Close its input and return what it prints, to its end, on standard output and standard error."""
         if self.stdin is not None:
             self.stdin.close()
-        with ThreadPoolExecutor(2) as pool:
-            texts = [
-                pool.submit(stream.read if stream else str) for stream in (self.stdout, self.stderr)
-            ]
-            try:
-                self.wait(timeout)
-            except TimeoutError:
-                self.kill()
-                raise
-        return texts[0].result(), texts[1].result()
+        pool = ThreadPoolExecutor(2)
+        reads = [
+            pool.submit(stream.read if stream else str) for stream in (self.stdout, self.stderr)
+        ]
+        try:
+            self.wait(timeout)
+            out, err = (read.result(timeout) for read in reads)
+        except TimeoutError:
+            self.kill()
+            raise
+        finally:
+            pool.shutdown(wait=False)
+        return out, err
 
     def _answer(self, timeout_s: float | None) -> int:
         self._answers.settimeout(timeout_s)
@@ -178,11 +181,7 @@ def run_command(
     Raises:
         TimeoutError: It took longer; it is killed.
     """
-    with (
-        tempfile.TemporaryFile("w+") as stdin,
-        tempfile.TemporaryFile("w+") as stdout,
-        tempfile.TemporaryFile("w+") as stderr,
-    ):
+    with tempfile.TemporaryFile("w+") as stdin:
         stdin.write(given)
         stdin.seek(0)
         with start_command(
@@ -191,13 +190,12 @@ def run_command(
             cwd=cwd,
             env=env,
             stdin=stdin.fileno(),
-            stdout=stdout.fileno(),
-            stderr=stderr.fileno(),
+            stdout=PIPE,
+            stderr=PIPE,
         ) as command:
-            code = command.wait(timeout_s)
-        for stream in (stdout, stderr):
-            stream.seek(0)
-        return subprocess.CompletedProcess(command.args, code, stdout.read(), stderr.read())
+            # To the end of both pipes: whoever the command leaves behind with them is noticed.
+            out, err = command.communicate(timeout_s)
+            return subprocess.CompletedProcess(command.args, command.wait(), out, err)
 
 
 @functools.cache

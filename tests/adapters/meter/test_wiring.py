@@ -73,8 +73,14 @@ def test_pi() -> None:
     [(name, code)] = wiring.files.items()
     assert wiring.arguments == ("--extension", str(FOLDER / name))
     providers = json.loads(code.partition("const providers = ")[2].partition(";\n")[0])
-    assert providers["anthropic"] == {"baseUrl": "http://127.0.0.1:2", "apiKey": "k2"}
-    assert providers["openai"] == {"baseUrl": "http://127.0.0.1:1/v1", "apiKey": "k1"}
+    assert providers["anthropic"] == {
+        "baseUrl": "http://127.0.0.1:2",
+        "apiKey": "CAB_CELL_KEY_ANTHROPIC",
+    }
+    key = {"apiKey": "CAB_CELL_KEY_OPENAI"}
+    assert providers["openai"] == {"baseUrl": "http://127.0.0.1:1/v1", **key}
+    assert providers["cab"].items() >= providers["openai"].items()
+    assert wiring.env == {"CAB_CELL_KEY_OPENAI": "k1", "CAB_CELL_KEY_ANTHROPIC": "k2"}
     assert [each["id"] for each in providers["cab"]["models"]] == ["gpt-5"]
     assert wired("pi", "install", "npm:x") == Wiring()
 
@@ -91,11 +97,21 @@ def test_droid() -> None:
     [model] = json.loads(text)["customModels"]
     assert (model["id"], model["model"]) == ("custom:cab/gpt-5", "gpt-5")
     assert (model["baseUrl"], model["apiKey"]) == ("http://127.0.0.1:1/v1", "${CAB_CELL_KEY}")
-    with pytest.raises(AdapterError, match="--model cab/MODEL"):
-        wired("droid", "exec", "-m", "gpt-5", "hello")
+    assert wired("droid", "exec", "--model=cab/gpt-5") == wiring
+    assert wired("droid", "--version") == Wiring()
+    for words in (("-m", "gpt-5", "hello"), ("cab/x.py is broken",)):
+        with pytest.raises(AdapterError, match="--model cab/MODEL"):
+            wired("droid", "exec", *words)
     for more, variables in (("--settings=x", {}), ("", {"FACTORY_RUNTIME_SETTINGS_PATH": "x"})):
         with pytest.raises(AdapterError, match="leave out --settings"):
             wired("droid", "exec", "-m", "cab/gpt-5", more, **variables)
+
+
+@pytest.mark.parametrize("name", ["droid", "kilo", "opencode", "pi"])
+def test_a_model_whose_name_is_not_text(name: str) -> None:
+    """It cannot stand in a file or a variable of JSON: one line says so."""
+    with pytest.raises(AdapterError, match=r"--model: .* has to be UTF-8"):
+        wired(name, "--model", "cab/\udcff")
 
 
 def test_others() -> None:
@@ -111,11 +127,11 @@ def test_others() -> None:
 
 def test_keys_of_its_own() -> None:
     """An agent that keeps its keys is given an address alone."""
-    for name in ("claude-code", "codex", "opencode", "copilot", "openhands"):
+    for name in ("claude-code", "codex", "opencode", "copilot", "openhands", "pi", "droid"):
         adapter = load_adapter(name)
         assert isinstance(adapter, Wired)
         apis = {key: ApiAddress(each.url, None) for key, each in APIS.items()}
-        wiring = adapter.wire(UserStart(apis, (), {}, FOLDER))
+        wiring = adapter.wire(UserStart(apis, ("--model", "cab/x"), {}, FOLDER))
         assert wiring is not None
         assert not any("key" in (value or "").lower() for value in wiring.env.values())
         assert set(wiring.env.values()).isdisjoint({"k1", "k2"})
