@@ -6,7 +6,7 @@ PACKAGE = $(VENV)/.package
 STAMP = $(VENV)/.installed
 BASE ?= localhost/cab-base:bookworm
 IMAGES = aider qwen-code checks
-AGENTS = aider claude-code codex mini-swe-agent opencode openhands pi qwen-code
+AGENTS = aider claude-code codex copilot droid kilo mini-swe-agent opencode openhands pi qwen-code
 SOURCES = $(shell find proxy scoring adapters \( -name '*.py' -o -path '*/report/templates/*' -o -path '*/report/assets/*' -o -path '*/images/template/*' \) -not -path '*/suite/*')
 
 ROUNDS ?= 3
@@ -25,7 +25,7 @@ help:
 	@echo "make test-slurm   sweeps on a real Slurm and a real sshd, each part killed in the middle (as root)"
 	@echo "make test-fleet   48 cells of three real agents on a real Slurm, one node of which is killed (as root)"
 	@echo "make test-ray     a sweep on two nodes of Ray, one killed in the middle; installs Ray (240 MB)"
-	@echo "make test-agents  install eight real agents and run them, and what else is installed, in cells"
+	@echo "make test-agents  install eleven real agents and run them, and what else is installed, in cells"
 	@echo "make test-harnesses  install Harbor, mini-swe-agent and promptfoo, and run the examples of docs/harnesses.md in them"
 	@echo "make test-containers  install two agents, build their images and that of the checks, run what needs real containers (BASE=...)"
 	@echo "make test-postgres  what ships ledgers to a real PostgreSQL; a part of make test-slow"
@@ -153,7 +153,7 @@ soak: $(STAMP)
 test-postgres: $(STAMP)
 	CI=1 $(PYTEST) -m postgres -n 2 --dist worksteal
 
-# CI=1: these eight are there now, so none of them may be passed over.
+# CI=1: these are there now, so none of them may be passed over.
 test-agents: $(STAMP)
 	$(BIN)/cab adapters install $(AGENTS)
 	CI=1 $(PYTEST) -m agents
