@@ -3,7 +3,7 @@
     python benchmarks/speed/bare.py --port PORT --upstream PORT
 
 How many times nginx's processor time a program in Python takes depends on the processor: the same commit took
-9.9 times on one kind and 15.4 times on another. Both sides of the guard's ratios are therefore mostly Python.
+8.7 times on one kind and 13.6 times on another. Both sides of the guard's ratios are therefore mostly Python.
 """
 
 import argparse

@@ -124,7 +124,7 @@ def direct(endpoint: Endpoint, _: Path) -> Iterator[Contender]:
 
 @contextlib.contextmanager
 def bare(endpoint: Endpoint, folder: Path) -> Iterator[Contender]:
-    """A proxy on uvloop that only passes bytes on."""
+    """A proxy of aiohttp that only passes bytes on."""
     port = free_port()
     command = [sys.executable, str(HERE / "bare.py")]
     options = ["--port", str(port), "--upstream", str(endpoint.port)]

@@ -1,4 +1,4 @@
-"""Compares the proxy's processor time with that of one that only passes bytes on, and with bounds that no change may raise.
+"""Compares the proxy's processor time with that of a bare one, and with bounds that no change may raise.
 
     python -m benchmarks.speed.guard [--rounds 3] [--bounds FILE]
 
